@@ -1,0 +1,1 @@
+"""The console: HTTP API, directory, health and the two pages."""

@@ -1,0 +1,1 @@
+"""The engine: owns partitions, decides commands, writes records."""

@@ -1,0 +1,165 @@
+"""Every way liveroom says no: refusal codes, close codes and the exceptions behind them.
+
+A *refusal* is an answer, not an exception: a command was understood and the room said no. It travels
+in a reply with one of `REFUSALS`. A *close code* ends one connection: 4000-4499 mean "come back",
+4500-4999 mean "do not come back as you are". An *exception* is a bug, broken I/O or bad input at a door:
+
+    LiveroomError
+    ├── BadMessage          untrusted bytes that are no message (code + field)
+    ├── BadToken            a token that does not verify (code)
+    ├── BadConfig           a setting that cannot be used (names the setting)
+    └── JournalError
+        ├── JournalLocked       another process owns the data directory
+        ├── JournalVersion      the data directory was written by a newer liveroom
+        ├── JournalMismatch     the journal exists with other settings (partitions)
+        ├── JournalUnavailable  nothing was written (read-only, disk full, broker away, closed)
+        ├── JournalFull         too many unanswered commands wait in this partition
+        └── WriteUnknown        a write may or may not have happened: claim anew, never repeat
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+__all__ = [
+    "CLOSE_CODES",
+    "REFUSALS",
+    "BadConfig",
+    "BadMessage",
+    "BadToken",
+    "JournalError",
+    "JournalFull",
+    "JournalLocked",
+    "JournalMismatch",
+    "JournalUnavailable",
+    "JournalVersion",
+    "LiveroomError",
+    "WriteUnknown",
+]
+
+#: Refusal code -> (HTTP status the console answers with, what it means).
+REFUSALS: MappingProxyType[str, tuple[int, str]] = MappingProxyType(
+    {
+        # The bytes were no message of the vocabulary (codec).
+        "malformed": (400, "not JSON, or not a JSON object"),
+        "bad_utf8": (400, "not valid UTF-8 text"),
+        "unknown_command": (400, "no command of this name"),
+        "missing_field": (400, "a required field is missing"),
+        "unknown_field": (400, "a field that the command does not have"),
+        "wrong_type": (400, "a field holds a value of another type"),
+        "too_long": (400, "a text or list is longer than allowed"),
+        "too_short": (400, "a text or list is shorter than allowed"),
+        "out_of_range": (400, "a number is outside its range"),
+        "bad_value": (400, "a value is none of those allowed, or has the wrong form"),
+        "bad_room_id": (400, "a room id is 1-64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"),
+        "too_large": (413, "the message is larger than a command may be"),
+        # The sender may not, or not now.
+        "forbidden": (403, "the sender's role may not send this command"),
+        "bad_token": (401, "the token is missing, malformed or does not verify"),
+        "token_expired": (401, "the token has expired"),
+        "wrong_room": (403, "the token is for another room"),
+        "rate_limited": (429, "too many commands in a short time"),
+        "slow_mode": (429, "the room is in slow mode and the sender spoke too recently"),
+        "muted": (403, "the sender is muted"),
+        "banned": (403, "the sender is banned from the room"),
+        # The room's rules.
+        "room_not_found": (404, "the room was never opened"),
+        "room_closed": (409, "the room is closed"),
+        "room_already_open": (409, "the room is already open"),
+        "empty_text": (422, "the text holds nothing that can be seen"),
+        "control_characters": (422, "the text holds control characters"),
+        "banned_words": (422, "the text holds a banned word"),
+        "message_not_found": (404, "no such chat message among those that can still be deleted"),
+        "question_not_found": (404, "no such question"),
+        "question_not_open": (409, "the question is already answered or dismissed"),
+        "product_not_found": (404, "no such product in the showcase"),
+        "already_requested": (409, "this viewer already asked for it"),
+        "not_muted": (409, "the user is not muted"),
+        "not_banned": (409, "the user is not banned"),
+        "not_pinned": (409, "no product is pinned"),
+        "limit_reached": (409, "the room holds as many of these as it may"),
+        # The system.
+        "id_reused": (422, "the command id was used before for another command"),
+        "overloaded": (503, "too many commands are waiting; try again"),
+        "unavailable": (503, "the journal cannot be written now; the outcome is unknown, retry with the same id"),
+        "internal_error": (500, "the command could not be decided; it was set aside for inspection"),
+    }
+)
+
+#: WebSocket close code -> (name, what it means and whether to come back).
+CLOSE_CODES: MappingProxyType[int, tuple[str, str]] = MappingProxyType(
+    {
+        1000: ("normal", "the client closed"),
+        1009: ("frame_too_large", "a frame was larger than a command may be"),
+        1012: ("drain", "this gateway is going away; come back after the delay it named"),
+        4000: ("token_expired", "come back with a fresh token"),
+        4001: ("idle", "nothing was heard from the client; come back"),
+        4002: ("room_unavailable", "the room's state could not be had in time; come back"),
+        4003: ("replaced", "the user opened more connections than allowed and this was the oldest; come back if wanted"),
+        4004: ("room_not_open", "the room was never opened; come back later"),
+        4500: ("bad_token", "the token is missing, malformed or does not verify; do not come back with it"),
+        4501: ("wrong_room", "the token is for another room"),
+        4502: ("banned", "the user is banned from this room"),
+        4503: ("protocol_error", "the client broke the protocol"),
+        4504: ("flooding", "the client kept sending far beyond its limits"),
+        4505: ("bad_room_id", "the path names no room"),
+    }
+)
+
+
+class LiveroomError(Exception):
+    """Base of everything liveroom raises on purpose."""
+
+
+class BadMessage(LiveroomError):
+    """Untrusted bytes that are no message of the vocabulary; `code` is one of `REFUSALS`."""
+
+    def __init__(self, code: str, detail: str, field: str | None = None, command_id: str | None = None) -> None:
+        assert code in REFUSALS, code
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+        self.field = field
+        self.command_id = command_id
+
+
+class BadToken(LiveroomError):
+    """A token that does not verify; `code` is `bad_token`, `token_expired` or `wrong_room`."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        assert code in ("bad_token", "token_expired", "wrong_room"), code
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+class BadConfig(LiveroomError):
+    """A setting that cannot be used; the message names the setting and its source."""
+
+
+class JournalError(LiveroomError):
+    """Base of what a journal raises."""
+
+
+class JournalLocked(JournalError):
+    """Another process owns the data directory."""
+
+
+class JournalVersion(JournalError):
+    """The data directory was written by a newer liveroom."""
+
+
+class JournalMismatch(JournalError):
+    """The journal exists with other settings, for example another number of partitions."""
+
+
+class JournalUnavailable(JournalError):
+    """Nothing was written: read-only or full disk, broker away, or the journal is closed."""
+
+
+class JournalFull(JournalError):
+    """Too many unanswered commands wait in this partition; nothing was taken."""
+
+
+class WriteUnknown(JournalError):
+    """A write may or may not have happened: stand down and claim anew, never repeat it."""

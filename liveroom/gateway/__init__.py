@@ -1,0 +1,1 @@
+"""The gateway: holds viewers and fans the room's frames out to them."""

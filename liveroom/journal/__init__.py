@@ -1,0 +1,1 @@
+"""The journal: the only way between gateways, engines and consoles."""

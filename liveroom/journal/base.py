@@ -1,0 +1,101 @@
+"""The journal's interface: commands in, one ordered log of entries out, snapshots beside it.
+
+Every partition has two logs, `commands[p]` and `events[p]`, and a few snapshots. Offsets count entries
+from 0. What is read comes in order, without gaps, and never before it is durable. All implementations
+pass one contract suite (`tests/journal/test_contract.py`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from asyncio import Future
+from collections.abc import AsyncIterator, Sequence
+
+from msgspec import Struct
+
+from liveroom.journal.acceptance import Acceptance
+from liveroom.messages.frames import RoomDetail
+from liveroom.messages.records import Entry, Request
+
+__all__ = ["CommandBatch", "DeadLetter", "Journal", "Snapshot", "StoredEntry"]
+
+
+class CommandBatch(Struct, frozen=True):
+    """Commands that were sent together and stand at one offset of `commands[p]`; `poison` replaces what could not be decoded."""
+
+    offset: int
+    requests: tuple[Request, ...]
+    poison: str = ""
+
+
+class StoredEntry(Struct, frozen=True):
+    """A claim or a record at its offset of `events[p]`."""
+
+    offset: int
+    entry: Entry
+
+
+class Snapshot(Struct, frozen=True):
+    """A fold of all accepted entries of a partition below `offset`.
+
+    `details` is what any reader may start from; `state` is the engine's own, in chunks below the record limit.
+    """
+
+    offset: int
+    time_ms: int
+    acceptance: Acceptance
+    details: tuple[RoomDetail, ...]
+    state: tuple[bytes, ...]
+
+
+class DeadLetter(Struct, frozen=True):
+    """A command that could not be decoded or decided, set aside with the reason."""
+
+    partition: int
+    offset: int
+    time_ms: int
+    reason: str
+    payload: str
+
+
+class Journal(ABC):
+    """Raises: `JournalUnavailable` when nothing was written, `WriteUnknown` when nobody can know."""
+
+    #: Number of partitions; fixed when the journal is made.
+    partitions: int
+
+    @abstractmethod
+    async def send_commands(self, partition: int, requests: Sequence[Request]) -> None:
+        """Append requests to `commands[p]` as one batch; returns when they were taken. Raises `JournalFull`."""
+
+    @abstractmethod
+    def read_commands(self, partition: int, offset: int) -> AsyncIterator[CommandBatch]:
+        """Follow `commands[p]` from `offset` on, without end; close the iterator to stop."""
+
+    @abstractmethod
+    def append(self, partition: int, entry: Entry) -> Future[int]:
+        """Append to `events[p]`, ordered by call; the future gives the offset once the entry is durable."""
+
+    @abstractmethod
+    def read_events(self, partition: int, offset: int) -> AsyncIterator[StoredEntry]:
+        """Follow `events[p]` from `offset` on, without end; close the iterator to stop."""
+
+    @abstractmethod
+    async def events_end(self, partition: int) -> int:
+        """The offset that the next entry of `events[p]` will get, as far as is durable."""
+
+    @abstractmethod
+    async def save_snapshot(self, partition: int, snapshot: Snapshot) -> None:
+        """Keep a snapshot; older ones may be dropped, all but the newest few."""
+
+    @abstractmethod
+    async def load_snapshot(self, partition: int) -> Snapshot | None:
+        """The newest snapshot that is whole."""
+
+    @abstractmethod
+    async def set_aside(self, letter: DeadLetter) -> None:
+        """Write a line to the dead-letter log."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Write what was accepted, then release everything; later calls raise `JournalUnavailable`."""

@@ -1,0 +1,309 @@
+"""Commands: wishes, imperative. A command is decided once and answered by exactly one reply."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Union, get_args
+
+from msgspec import Meta, Struct
+
+from liveroom.messages.fields import (
+    CHAT_BUDGET_MAX,
+    BannedWord,
+    Count,
+    DurationMs,
+    Fen,
+    GatewayId,
+    Line,
+    ProductId,
+    Reason,
+    Role,
+    Seq,
+    Text,
+    Title,
+    Url,
+    UserId,
+)
+
+__all__ = [
+    "COMMANDS",
+    "AddProduct",
+    "AnswerQuestion",
+    "AskQuestion",
+    "BanUser",
+    "CloseRoom",
+    "Command",
+    "DeleteMessage",
+    "DismissQuestion",
+    "MuteUser",
+    "OpenRoom",
+    "PickQuestion",
+    "PinProduct",
+    "Product",
+    "RemoveProduct",
+    "ReportAudience",
+    "ReportLikes",
+    "RequestKeyframe",
+    "RequestTryOn",
+    "SendChat",
+    "SendLikes",
+    "SetAnnouncement",
+    "SetBannedWords",
+    "SetChatBudget",
+    "SetSlowMode",
+    "UnbanUser",
+    "UnmuteUser",
+    "UnpinProduct",
+]
+
+
+class CommandBase(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="type"):
+    """What every command has: the roles that may send it (`None`: the backend's own gateways only)."""
+
+    roles: ClassVar[frozenset[Role]]
+
+
+EVERYONE = frozenset(Role)
+MODERATORS = frozenset({Role.moderator, Role.anchor, Role.platform})
+ANCHORS = frozenset({Role.anchor, Role.platform})
+#: Sent by gateways about their viewers; no token can send these.
+BACKEND: frozenset[Role] = frozenset()
+
+
+class Product(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One product of the showcase."""
+
+    id: ProductId
+    title: Title
+    price_fen: Fen
+    image_url: Url = ""
+    link_url: Url = ""
+
+
+# The room
+
+
+class OpenRoom(CommandBase, frozen=True, tag="open_room"):
+    """Open the room, or open it again after it was closed."""
+
+    roles = ANCHORS
+    title: Title
+
+
+class CloseRoom(CommandBase, frozen=True, tag="close_room"):
+    """Close the room: viewers stay connected and see it end; nothing more may be said."""
+
+    roles = ANCHORS
+    reason: Reason = ""
+
+
+class SetAnnouncement(CommandBase, frozen=True, tag="set_announcement"):
+    """Show an announcement to everyone; an empty text takes it down."""
+
+    roles = MODERATORS
+    text: Text
+
+
+# Chat and moderation
+
+
+class SendChat(CommandBase, frozen=True, tag="send_chat"):
+    """Say one line to the room."""
+
+    roles = EVERYONE
+    text: Line
+
+
+class DeleteMessage(CommandBase, frozen=True, tag="delete_message"):
+    """Take back a chat line; a message is named by its seq."""
+
+    roles = MODERATORS
+    message: Seq
+
+
+class MuteUser(CommandBase, frozen=True, tag="mute_user"):
+    """Forbid a user to speak for a while; the user sees the reason."""
+
+    roles = MODERATORS
+    user: UserId
+    duration_ms: DurationMs
+    reason: Reason = ""
+
+
+class UnmuteUser(CommandBase, frozen=True, tag="unmute_user"):
+    """Let a muted user speak again."""
+
+    roles = MODERATORS
+    user: UserId
+
+
+class BanUser(CommandBase, frozen=True, tag="ban_user"):
+    """Put a user out of the room for a while; open connections are closed."""
+
+    roles = MODERATORS
+    user: UserId
+    duration_ms: DurationMs
+    reason: Reason = ""
+
+
+class UnbanUser(CommandBase, frozen=True, tag="unban_user"):
+    """Let a banned user come back."""
+
+    roles = MODERATORS
+    user: UserId
+
+
+class SetSlowMode(CommandBase, frozen=True, tag="set_slow_mode"):
+    """Let each viewer speak once per interval; 0 turns slow mode off."""
+
+    roles = MODERATORS
+    interval_ms: Annotated[int, Meta(ge=0, le=3_600_000)]
+
+
+class SetBannedWords(CommandBase, frozen=True, tag="set_banned_words"):
+    """Replace the room's list of banned words; matched after NFKC and case folding."""
+
+    roles = MODERATORS
+    words: Annotated[tuple[BannedWord, ...], Meta(max_length=500)]
+
+
+class SetChatBudget(CommandBase, frozen=True, tag="set_chat_budget"):
+    """Set how many chat lines a second the room shows; the rest is kept but not shown."""
+
+    roles = ANCHORS
+    lines_per_s: Annotated[int, Meta(ge=1, le=CHAT_BUDGET_MAX)]
+
+
+# Questions to the anchor
+
+
+class AskQuestion(CommandBase, frozen=True, tag="ask_question"):
+    """Ask the anchor a question; a question is named by its seq."""
+
+    roles = EVERYONE
+    text: Line
+
+
+class PickQuestion(CommandBase, frozen=True, tag="pick_question"):
+    """Show a question as the one being answered."""
+
+    roles = MODERATORS
+    question: Seq
+
+
+class AnswerQuestion(CommandBase, frozen=True, tag="answer_question"):
+    """Mark a question as answered, with a text when it was answered in writing."""
+
+    roles = MODERATORS
+    question: Seq
+    text: Text = ""
+
+
+class DismissQuestion(CommandBase, frozen=True, tag="dismiss_question"):
+    """Take a question off the list without an answer."""
+
+    roles = MODERATORS
+    question: Seq
+
+
+# Likes
+
+
+class SendLikes(CommandBase, frozen=True, tag="send_likes"):
+    """Tap: `count` likes since the last time; a gateway adds up its viewers' taps before it passes them on."""
+
+    roles = EVERYONE
+    count: Annotated[int, Meta(ge=1, le=50)] = 1
+
+
+class ReportLikes(CommandBase, frozen=True, tag="report_likes"):
+    """A gateway's sum of its viewers' taps."""
+
+    roles = BACKEND
+    count: Annotated[int, Meta(ge=1, le=10_000_000)]
+
+
+# Showcase
+
+
+class AddProduct(CommandBase, frozen=True, tag="add_product"):
+    """Put a product into the showcase, or replace the one with the same id."""
+
+    roles = ANCHORS
+    product: Product
+
+
+class RemoveProduct(CommandBase, frozen=True, tag="remove_product"):
+    """Take a product out of the showcase; a pinned one is unpinned first."""
+
+    roles = ANCHORS
+    product: ProductId
+
+
+class PinProduct(CommandBase, frozen=True, tag="pin_product"):
+    """Pin the product that is being explained; it takes the place of the one pinned before."""
+
+    roles = MODERATORS
+    product: ProductId
+
+
+class UnpinProduct(CommandBase, frozen=True, tag="unpin_product"):
+    """Unpin the product that was being explained."""
+
+    roles = MODERATORS
+
+
+class RequestTryOn(CommandBase, frozen=True, tag="request_try_on"):
+    """Wish to see a product tried on; counted once per viewer and product."""
+
+    roles = EVERYONE
+    product: ProductId
+
+
+# Backend
+
+
+class ReportAudience(CommandBase, frozen=True, tag="report_audience"):
+    """A gateway's count of viewers in the room, and 53-bit hashes of users who came since its last report."""
+
+    roles = BACKEND
+    gateway: GatewayId
+    viewers: Annotated[int, Meta(ge=0, le=10_000_000)]
+    joined: Annotated[tuple[Count, ...], Meta(max_length=1_000)] = ()
+
+
+class RequestKeyframe(CommandBase, frozen=True, tag="request_keyframe"):
+    """A gateway that begins to hold a room asks for its detail."""
+
+    roles = BACKEND
+
+
+Command = Union[
+    OpenRoom,
+    CloseRoom,
+    SetAnnouncement,
+    SendChat,
+    DeleteMessage,
+    MuteUser,
+    UnmuteUser,
+    BanUser,
+    UnbanUser,
+    SetSlowMode,
+    SetBannedWords,
+    SetChatBudget,
+    AskQuestion,
+    PickQuestion,
+    AnswerQuestion,
+    DismissQuestion,
+    SendLikes,
+    ReportLikes,
+    AddProduct,
+    RemoveProduct,
+    PinProduct,
+    UnpinProduct,
+    RequestTryOn,
+    ReportAudience,
+    RequestKeyframe,
+]
+
+#: Name -> class, in the order of the vocabulary.
+COMMANDS: dict[str, type[CommandBase]] = {str(c.__struct_config__.tag): c for c in get_args(Command)}

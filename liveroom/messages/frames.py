@@ -1,0 +1,155 @@
+"""Frames: what a gateway sends to a viewer, and the keyframe that every stage shares."""
+
+from __future__ import annotations
+
+from typing import Any, Union, get_args
+
+from msgspec import Struct
+
+from liveroom.messages.commands import Product
+from liveroom.messages.fields import Role
+
+__all__ = [
+    "FRAMES",
+    "Accepted",
+    "ChatLine",
+    "Delta",
+    "GoingAway",
+    "Joined",
+    "Keyframe",
+    "Question",
+    "Refused",
+    "Result",
+    "RoomDetail",
+    "Skipped",
+]
+
+#: What a reply tells beside yes: plain values by name.
+Result = dict[str, str | int | bool]
+
+
+class FrameBase(Struct, frozen=True, omit_defaults=True, tag_field="type"):
+    """What every frame has: its type."""
+
+
+class ChatLine(Struct, frozen=True, omit_defaults=True):
+    """A chat line inside a keyframe."""
+
+    seq: int
+    user: str
+    name: str
+    text: str
+    role: Role = Role.viewer
+    buyer: bool = False
+
+
+class Question(Struct, frozen=True, omit_defaults=True):
+    """A question inside a keyframe; `state` is asked, picked or answered."""
+
+    seq: int
+    user: str
+    name: str
+    text: str
+    state: str = "asked"
+    answer: str = ""
+
+
+class Keyframe(FrameBase, frozen=True, tag="keyframe"):
+    """The public state of a room after all events below `seq`; at most `KEYFRAME_BYTES_MAX` as JSON."""
+
+    room: str
+    epoch: str
+    seq: int
+    time_ms: int
+    title: str
+    anchor: str
+    open: bool
+    opened_ms: int
+    announcement: str = ""
+    pinned: Product | None = None
+    showcase_version: int = 0
+    showcase_count: int = 0
+    slow_mode_ms: int = 0
+    chat_budget: int = 0
+    likes: int = 0
+    viewers: int = 0
+    unique: int = 0
+    unique_estimated: bool = False
+    peak: int = 0
+    try_ons: dict[str, int] = {}
+    questions: tuple[Question, ...] = ()
+    chat: tuple[ChatLine, ...] = ()
+
+
+class RoomDetail(Struct, frozen=True, omit_defaults=True):
+    """A keyframe and what the backend's readers need beside it; never sent to viewers as it is."""
+
+    keyframe: Keyframe
+    banned: dict[str, int] = {}  # user -> until_ms
+    muted: dict[str, int] = {}  # user -> until_ms
+    products: tuple[Product, ...] = ()
+    questions: tuple[Question, ...] = ()
+    banned_words: tuple[str, ...] = ()
+
+
+class Joined(FrameBase, frozen=True, tag="joined"):
+    """First frame of a connection: who you are, where you stand, and what you may do."""
+
+    room: str
+    epoch: str
+    user: str
+    name: str
+    role: Role
+    seq: int  # where the frames that follow begin
+    resumed: bool  # true: the frames that follow continue at the seq you named; false: a keyframe follows
+    time_ms: int
+    command_bytes_max: int
+    commands_per_s: int
+    idle_ms: int  # send something (a ping will do) at least this often
+    muted_until_ms: int = 0
+
+
+class Delta(FrameBase, frozen=True, rename={"from_": "from"}, tag="delta"):
+    """The events of the span [from, to) of room seqs, less those counted in `left_out` by delivery class."""
+
+    from_: int
+    to: int
+    time_ms: int
+    events: tuple[Any, ...]  # event objects, each with its `seq`
+    left_out: dict[str, int] = {}
+
+
+class Skipped(FrameBase, frozen=True, rename={"from_": "from"}, tag="skipped"):
+    """You were too slow or away too long: the span [from, to) will not come; a keyframe follows."""
+
+    from_: int
+    to: int
+
+
+class Accepted(FrameBase, frozen=True, tag="accepted"):
+    """The command `id` happened; its events have seqs below `seq`."""
+
+    id: str
+    seq: int
+    result: Result = {}
+
+
+class Refused(FrameBase, frozen=True, tag="refused"):
+    """The command `id` did not happen; `code` is one of the refusal codes. `id` is empty if none could be read."""
+
+    id: str
+    code: str
+    detail: str
+    seq: int = 0
+    field: str = ""
+    retry_after_ms: int = 0
+
+
+class GoingAway(FrameBase, frozen=True, tag="going_away"):
+    """This gateway drains: come back after `reconnect_after_ms`, chosen for you alone."""
+
+    reconnect_after_ms: int
+
+
+Frame = Union[Joined, Keyframe, Delta, Skipped, Accepted, Refused, GoingAway]
+FRAMES: dict[str, type[FrameBase]] = {str(c.__struct_config__.tag): c for c in get_args(Frame)}

@@ -1,0 +1,82 @@
+"""What travels in the journal: requests on the way in; claims and records on the way out."""
+
+from __future__ import annotations
+
+from typing import Union
+
+from msgspec import Struct
+
+from liveroom.messages.commands import Command
+from liveroom.messages.events import Event
+from liveroom.messages.fields import CommandId, Role, RoomId, UserId, UserName
+from liveroom.messages.frames import Accepted, Keyframe, Refused, RoomDetail
+
+__all__ = ["RECORD_VERSION", "Answer", "Claim", "Entry", "Record", "Request", "RoomSpan", "Sender"]
+
+RECORD_VERSION = 1
+
+
+class Sender(Struct, frozen=True, omit_defaults=True, array_like=True):
+    """Who sends a command, as its token says; gateways themselves send with `backend`."""
+
+    user: UserId
+    name: UserName
+    role: Role = Role.viewer
+    buyer: bool = False
+    backend: bool = False
+
+
+class Request(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One command on its way to the engine; (`source`, `connection`) says where the answer goes."""
+
+    id: CommandId
+    room: RoomId
+    sender: Sender
+    command: Command
+    source: str = ""
+    connection: int = 0
+
+
+class Answer(Struct, frozen=True, omit_defaults=True):
+    """The reply to one request, on its way back; also what recovery rebuilds idempotency from."""
+
+    room: str
+    user: str
+    digest: str  # of the command, so that an id used twice for different commands is seen
+    reply: Accepted | Refused
+    source: str = ""
+    connection: int = 0
+    repeated: bool = False  # a retry was given the original outcome
+
+
+class RoomSpan(Struct, frozen=True, rename={"from_": "from"}):
+    """Events of one room; event i has seq `from` + i."""
+
+    from_: int
+    events: tuple[Event, ...]
+
+
+class Claim(Struct, frozen=True, tag="claim"):
+    """An engine takes over the partition; the offset of this entry is its epoch."""
+
+    v: int
+    owner: str
+    time_ms: int
+
+
+class Record(Struct, frozen=True, omit_defaults=True, rename={"from_": "from"}, tag="record"):
+    """One step: the span [from, to) of command offsets, all its effects and all its replies, written whole or not at all."""
+
+    v: int
+    epoch: int
+    step: int
+    from_: int
+    to: int
+    time_ms: int
+    rooms: dict[str, RoomSpan] = {}
+    answers: tuple[Answer, ...] = ()
+    keyframes: tuple[Keyframe, ...] = ()  # as after this record
+    details: tuple[RoomDetail, ...] = ()  # as after this record; asked for by a gateway
+
+
+Entry = Union[Claim, Record]

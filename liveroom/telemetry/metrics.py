@@ -1,0 +1,75 @@
+"""Every metric there is, in one place. No metric has a label per room or per user."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+
+__all__ = ["Metrics"]
+
+_FAST_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
+
+
+class Metrics:
+    """The metrics of one process, with a registry of their own so that tests can have several."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+
+        # Gateway
+        self.gateway_connections = self._gauge("gateway_connections", "Connections that are open")
+        self.gateway_rooms = self._gauge("gateway_rooms", "Rooms that are held")
+        self.gateway_viewers_behind = self._gauge("gateway_viewers_behind", "Viewers whose socket is full and whose cursor waits")
+        self.gateway_tick_seconds = self._gauge("gateway_tick_seconds", "Time that events are collected at the present crowd")
+        self.gateway_joins = self._counter("gateway_joins", "Viewers that joined, by how they began", "start")
+        self.gateway_handshakes_refused = self._counter("gateway_handshakes_refused", "Handshakes that were refused", "reason")
+        self.gateway_closes = self._counter("gateway_closes", "Connections that ended, by close code", "code")
+        self.gateway_frames_built = self._counter("gateway_frames_built", "Deltas that were built")
+        self.gateway_frames_sent = self._counter("gateway_frames_sent", "Frames that were written to viewers")
+        self.gateway_bytes_sent = self._counter("gateway_bytes_sent", "Bytes that were written to viewers")
+        self.gateway_viewers_skipped = self._counter("gateway_viewers_skipped", "Times a viewer fell off the ring and jumped to a keyframe")
+        self.gateway_commands = self._counter("gateway_commands", "Commands that came in")
+        self.gateway_refusals = self._counter("gateway_refusals", "Refusals by the gateway itself, by code", "code")
+        self.gateway_sweep_seconds = self._histogram("gateway_sweep_seconds", "Time to write one frame to a room's viewers", _FAST_S)
+
+        # Engine
+        self.engine_partitions = self._gauge("engine_partitions", "Partitions that this engine owns")
+        self.engine_rooms = self._gauge("engine_rooms", "Rooms in the partitions that this engine owns")
+        self.engine_epoch = self._gauge("engine_epoch", "Epoch of a partition that this engine owns", "partition")
+        self.engine_takeovers = self._counter("engine_takeovers", "Claims that this engine made")
+        self.engine_takeover_seconds = self._histogram("engine_takeover_seconds", "Time from a claim to readiness", _FAST_S)
+        self.engine_commands = self._counter("engine_commands", "Commands that were answered: accepted, refused, repeated or poison", "outcome")
+        self.engine_events = self._counter("engine_events", "Events that were recorded")
+        self.engine_steps = self._counter("engine_steps", "Records that were written")
+        self.engine_step_commands = self._histogram("engine_step_commands", "Commands in one record", _SIZES)
+        self.engine_append_seconds = self._histogram("engine_append_seconds", "Time until a record was durable", _FAST_S)
+        self.engine_snapshots = self._counter("engine_snapshots", "Snapshots that were written")
+
+        # Journal
+        self.journal_commit_seconds = self._histogram("journal_commit_seconds", "Time of one commit", _FAST_S)
+        self.journal_commit_records = self._histogram("journal_commit_records", "Entries in one commit", _SIZES)
+        self.journal_skipped = self._counter("journal_skipped", "Entries that a reader skipped, by the acceptance rule's verdict", "verdict")
+        self.journal_dead_letters = self._counter("journal_dead_letters", "Commands that were set aside")
+
+        # Console
+        self.console_requests = self._counter("console_requests", "HTTP requests, by method and status", "method", "status")
+        self.console_request_seconds = self._histogram("console_request_seconds", "Time to answer an HTTP request", _FAST_S)
+        self.console_rooms = self._gauge("console_rooms", "Rooms in the directory")
+
+    def exposition(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
+        return Gauge(f"liveroom_{name}", words, labels, registry=self.registry)
+
+    def _counter(self, name: str, words: str, *labels: str) -> Counter:
+        return Counter(f"liveroom_{name}", words, labels, registry=self.registry)
+
+    def _histogram(self, name: str, words: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"liveroom_{name}", words, registry=self.registry, buckets=buckets)

@@ -1,0 +1,153 @@
+"""Tokens: JWTs that say who someone is, in which room and in what role; made and checked here alone."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+import jwt
+import msgspec
+from msgspec import Struct
+
+from liveroom.config import AuthConfig, Config
+from liveroom.errors import BadConfig, BadToken
+from liveroom.messages.fields import Role, UserId, UserName
+
+__all__ = ["ANY_ROOM", "Identity", "TokenChecker", "load_secret", "make_token"]
+
+#: A platform token with this room is good for every room.
+ANY_ROOM = "*"
+
+SECRET_BYTES_MIN = 32
+DEV_SECRET_FILE = "dev-secret"
+
+
+class Identity(Struct, frozen=True):
+    """Whom a token speaks for."""
+
+    user: UserId
+    name: UserName
+    role: Role
+    room: str
+    expires_s: int
+    buyer: bool = False
+
+    def may_enter(self, room: str) -> bool:
+        """Whether the token is for this room."""
+        return self.room == room or (self.room == ANY_ROOM and self.role is Role.platform)
+
+
+class _Claims(Struct, frozen=True):
+    sub: UserId
+    room: str
+    role: Role
+    exp: int
+    name: UserName = ""
+    buyer: bool = False
+
+
+class TokenChecker:
+    """Verifies tokens with the one algorithm and key that the settings pin. Raises `BadConfig` when made without a key."""
+
+    def __init__(self, auth: AuthConfig, secret: str = "") -> None:
+        self._auth = auth
+        if auth.algorithm.startswith("HS"):
+            if not secret:
+                raise BadConfig('auth.secret: is not set; set LIVEROOM_AUTH_SECRET or auth.secret_file, or use mode = "dev"')
+            self._key = secret
+        else:
+            self._key = _read(auth.public_key_file, "auth.public_key_file")
+        self._required = ["sub", "exp"] + (["iss"] if auth.issuer else []) + (["aud"] if auth.audience else [])
+
+    def check(self, token: str) -> Identity:
+        """Verify `token`; raises `BadToken` whose text never holds the token itself."""
+        if not token or len(token) > 4_096:
+            raise BadToken("bad_token", "the token is missing" if not token else "the token is longer than 4096 characters")
+        try:
+            claims = jwt.decode(
+                token,
+                self._key,
+                algorithms=[self._auth.algorithm],
+                leeway=self._auth.leeway_s,
+                issuer=self._auth.issuer or None,
+                audience=self._auth.audience or None,
+                options={"require": self._required, "verify_aud": bool(self._auth.audience)},
+            )
+            checked = msgspec.convert(claims, _Claims)
+        except jwt.ExpiredSignatureError:
+            raise BadToken("token_expired", "the token has expired") from None
+        except jwt.PyJWTError as error:
+            raise BadToken("bad_token", str(error)) from None
+        except msgspec.ValidationError as error:
+            raise BadToken("bad_token", f"a claim is wrong: {error}") from None
+        if checked.exp > time.time() + self._auth.lifetime_s_max + self._auth.leeway_s:
+            raise BadToken("bad_token", f"the token lives longer than {self._auth.lifetime_s_max} s")
+        return Identity(
+            user=checked.sub,
+            name=checked.name or checked.sub,
+            role=checked.role,
+            room=checked.room,
+            expires_s=checked.exp,
+            buyer=checked.buyer,
+        )
+
+
+def make_token(secret: str, auth: AuthConfig, *, user: str, room: str, role: Role, lifetime_s: int, name: str = "", buyer: bool = False) -> str:
+    """Sign a token with the shared secret; raises `BadConfig` when the settings pin a public-key algorithm."""
+    if not auth.algorithm.startswith("HS"):
+        raise BadConfig(f"auth.algorithm: {auth.algorithm} tokens are signed by whoever holds the private key, not by liveroom")
+    claims: dict[str, Any] = {"sub": user, "room": room, "role": role.value, "exp": int(time.time()) + lifetime_s}
+    if name:
+        claims["name"] = name
+    if buyer:
+        claims["buyer"] = True
+    if auth.issuer:
+        claims["iss"] = auth.issuer
+    if auth.audience:
+        claims["aud"] = auth.audience
+    return jwt.encode(claims, secret, algorithm=auth.algorithm)
+
+
+def load_secret(config: Config) -> str:
+    """The shared secret by the settings; dev mode makes one and keeps it in the data directory. Empty for public keys."""
+    auth = config.auth
+    if not auth.algorithm.startswith("HS"):
+        return ""
+    if auth.secret:
+        return auth.secret
+    if auth.secret_file:
+        secret = _read(auth.secret_file, "auth.secret_file").strip()
+        if len(secret.encode()) < SECRET_BYTES_MIN:
+            raise BadConfig(f"auth.secret_file: holds fewer than {SECRET_BYTES_MIN} bytes")
+        return secret
+    if config.liveroom.mode != "dev":
+        raise BadConfig("auth.secret: is not set; set LIVEROOM_AUTH_SECRET or auth.secret_file, or use --mode dev to have one made")
+    return _dev_secret(Path(config.liveroom.data_dir))
+
+
+def _dev_secret(data_dir: Path) -> str:
+    path = data_dir / DEV_SECRET_FILE
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(48), encoding="ascii")
+        secret = path.read_text(encoding="ascii")
+    except OSError as error:
+        raise BadConfig(f"{path}: {error.strerror}; dev mode keeps its secret there") from None
+    if len(secret) < SECRET_BYTES_MIN:
+        raise BadConfig(f"{path}: is cut short; delete it to have a new one made")
+    return secret
+
+
+def _read(path: str, setting: str) -> str:
+    if not path:
+        raise BadConfig(f"{setting}: is not set")
+    try:
+        return Path(path).read_text(encoding="ascii")
+    except OSError as error:
+        raise BadConfig(f"{setting}: {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadConfig(f"{setting}: {path}: is not text") from None
