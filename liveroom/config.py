@@ -102,8 +102,6 @@ class RoomsConfig(Section, frozen=True):
     try_on_users_max: Annotated[int, _text("Viewers remembered per room for their try-on wishes", ge=1, le=1_000_000)] = 20_000
     muted_users_max: Annotated[int, _text("Muted users that a room may have", ge=1, le=10_000)] = 2_000
     banned_users_max: Annotated[int, _text("Banned users that a room may have", ge=1, le=10_000)] = 2_000
-        20_000
-    )
     audience_expiry_ms: Annotated[int, _text("A gateway that has not reported for so long counts no more", ge=1_000, le=600_000)] = 30_000
 
 

@@ -1,0 +1,111 @@
+"""Carries commands to the journal in batches and brings each one's answer back to whoever waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from liveroom.errors import JournalError, JournalFull
+from liveroom.journal.base import Journal
+from liveroom.journal.partition import partition_of
+from liveroom.messages.frames import Accepted, Refused
+from liveroom.messages.records import Answer, Request
+
+__all__ = ["Courier", "OnAnswer"]
+
+OnAnswer = Callable[[Accepted | Refused], None]
+
+#: How often waiting commands are looked through for those that waited too long.
+SWEEP_S = 0.25
+
+
+class Courier:
+    """One per gateway or console process part; `source` names it in requests and answers.
+
+    A command is answered exactly once: by its answer from the journal, by `overloaded` when too many
+    wait, or by `unavailable` after `reply_wait_ms` (its outcome is then unknown and a retry with the
+    same id finds it).
+    """
+
+    def __init__(self, journal: Journal, source: str, *, batch_commands_max: int, batch_wait_ms: int, reply_wait_ms: int) -> None:
+        self._journal = journal
+        self._source = source
+        self._batch_commands_max = batch_commands_max
+        self._batch_wait_s = batch_wait_ms / 1000
+        self._reply_wait_s = reply_wait_ms / 1000
+        self._ticket = 0
+        self._waiting: dict[int, tuple[float, str, OnAnswer]] = {}  # ticket -> (deadline, command id, callback), oldest first
+        self._batches: dict[int, list[Request]] = {}
+        self._senders: set[asyncio.Task[None]] = set()
+        self._sweeper: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Commands that are not answered yet."""
+        return len(self._waiting)
+
+    def submit(self, request: Request, on_answer: OnAnswer) -> None:
+        """Send a request; `on_answer` is called once, later, in the event loop. `source` and `connection` are set here."""
+        loop = asyncio.get_running_loop()
+        self._ticket += 1
+        self._waiting[self._ticket] = (loop.time() + self._reply_wait_s, request.id, on_answer)
+        partition = partition_of(request.room, self._journal.partitions)
+        batch = self._batches.get(partition)
+        if batch is None:
+            batch = self._batches[partition] = []
+            loop.call_later(self._batch_wait_s, self._send, partition)
+        batch.append(msgspec.structs.replace(request, source=self._source, connection=self._ticket))
+        if len(batch) >= self._batch_commands_max:
+            self._send(partition)
+        if self._sweeper is None:
+            self._sweeper = loop.create_task(self._sweep())
+
+    def deliver(self, answer: Answer) -> None:
+        """Hand over an answer that an accepted record holds; answers for others are ignored."""
+        if answer.source == self._source and (waiting := self._waiting.pop(answer.connection, None)):
+            waiting[2](answer.reply)
+
+    async def close(self) -> None:
+        """Stop; commands that still wait are answered `unavailable`."""
+        for task in [*self._senders, *([self._sweeper] if self._sweeper else [])]:
+            task.cancel()
+        for ticket in list(self._waiting):
+            self._refuse(ticket, "unavailable", "this process is shutting down; retry with the same id")
+
+    def _send(self, partition: int) -> None:
+        batch = self._batches.pop(partition, None)
+        if batch:
+            task = asyncio.get_running_loop().create_task(self._append(partition, batch))
+            self._senders.add(task)
+            task.add_done_callback(self._senders.discard)
+
+    async def _append(self, partition: int, batch: list[Request]) -> None:
+        try:
+            await self._journal.send_commands(partition, batch)
+        except JournalFull:
+            self._refuse_all(batch, "overloaded", "too many commands are waiting; try again")
+        except JournalError as error:
+            self._refuse_all(batch, "unavailable", str(error))
+
+    def _refuse_all(self, batch: list[Request], code: str, detail: str) -> None:
+        for request in batch:
+            self._refuse(request.connection, code, detail)
+
+    def _refuse(self, ticket: int, code: str, detail: str) -> None:
+        if waiting := self._waiting.pop(ticket, None):
+            waiting[2](Refused(id=waiting[1], code=code, detail=detail, retry_after_ms=1_000))
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            now = loop.time()
+            late = []
+            for ticket, (deadline, _, _) in self._waiting.items():
+                if deadline > now:
+                    break
+                late.append(ticket)
+            for ticket in late:
+                self._refuse(ticket, "unavailable", "no answer in time; the outcome is unknown, retry with the same id")

@@ -1,0 +1,43 @@
+"""A reader of one partition: starts at a snapshot, applies the acceptance rule, gives accepted records only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+
+from msgspec import Struct
+
+from liveroom.journal.acceptance import Acceptance, Verdict
+from liveroom.journal.base import Journal
+from liveroom.messages.frames import RoomDetail
+from liveroom.messages.records import Claim, Record
+
+__all__ = ["AcceptedRecord", "Beginning", "follow"]
+
+
+class Beginning(Struct, frozen=True):
+    """First item: the rooms as of the snapshot that the follower starts from (none at a journal's beginning)."""
+
+    details: tuple[RoomDetail, ...]
+
+
+class AcceptedRecord(Struct, frozen=True):
+    """A record that counts, at its offset of `events[p]`."""
+
+    offset: int
+    record: Record
+
+
+async def follow(journal: Journal, partition: int, on_skipped: Callable[[Verdict], None]) -> AsyncIterator[Beginning | AcceptedRecord]:
+    """Follow a partition without end: one `Beginning`, then every accepted record in order."""
+    snapshot = await journal.load_snapshot(partition)
+    acceptance = snapshot.acceptance.copy() if snapshot else Acceptance()
+    yield Beginning(snapshot.details if snapshot else ())
+    async with aclosing(journal.read_events(partition, snapshot.offset if snapshot else 0)) as entries:
+        async for stored in entries:
+            verdict = acceptance.judge(stored.offset, stored.entry)
+            if verdict is Verdict.accepted:
+                assert not isinstance(stored.entry, Claim)
+                yield AcceptedRecord(stored.offset, stored.entry)
+            elif verdict is not Verdict.claimed:
+                on_skipped(verdict)
