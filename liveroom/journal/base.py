@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from asyncio import Future
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from msgspec import Struct
 
@@ -69,7 +69,7 @@ class Journal(ABC):
         """Append requests to `commands[p]` as one batch; returns when they were taken. Raises `JournalFull`."""
 
     @abstractmethod
-    def read_commands(self, partition: int, offset: int) -> AsyncIterator[CommandBatch]:
+    def read_commands(self, partition: int, offset: int) -> AsyncGenerator[CommandBatch]:
         """Follow `commands[p]` from `offset` on, without end; close the iterator to stop."""
 
     @abstractmethod
@@ -77,7 +77,7 @@ class Journal(ABC):
         """Append to `events[p]`, ordered by call; the future gives the offset once the entry is durable."""
 
     @abstractmethod
-    def read_events(self, partition: int, offset: int) -> AsyncIterator[StoredEntry]:
+    def read_events(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
         """Follow `events[p]` from `offset` on, without end; close the iterator to stop."""
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from msgspec import Struct
@@ -28,7 +28,7 @@ class AcceptedRecord(Struct, frozen=True):
     record: Record
 
 
-async def follow(journal: Journal, partition: int, on_skipped: Callable[[Verdict], None]) -> AsyncIterator[Beginning | AcceptedRecord]:
+async def follow(journal: Journal, partition: int, on_skipped: Callable[[Verdict], None]) -> AsyncGenerator[Beginning | AcceptedRecord]:
     """Follow a partition without end: one `Beginning`, then every accepted record in order."""
     snapshot = await journal.load_snapshot(partition)
     acceptance = snapshot.acceptance.copy() if snapshot else Acceptance()
