@@ -1,0 +1,50 @@
+# make run    a live demo room in the browser          make test    everything that CI tests
+# make check  style, types and import rules            make docs    the generated pages of docs/
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+# A stamp a group of packages, so that `make run` does not fetch what only tests need.
+RUN    := $(VENV)/.run
+TEST   := $(VENV)/.test
+
+.PHONY: run test check docs clean
+
+run: $(RUN)
+	@echo "liveroom: starting a demo room; stop it with Ctrl-C. Its data is kept in ./data."
+	@$(BIN)/liveroom serve --mode dev --demo
+
+test: $(TEST)
+	@echo "liveroom: running the tests (no network beyond this machine; about five minutes)."
+	@$(BIN)/python -m pytest
+
+check: $(TEST)
+	@echo "liveroom: style, types and import rules."
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+docs: $(TEST)
+	@$(BIN)/python -m tests.docs.generate
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "liveroom: $(PYTHON) is missing or older than 3.11; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "liveroom: making $(VENV) with $$($(PYTHON) --version)."
+	@$(PYTHON) -m venv $(VENV) || { echo "liveroom: Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
+
+$(RUN): pyproject.toml | $(BIN)/python
+	@echo "liveroom: installing its packages from PyPI into $(VENV)."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . || \
+	  { echo "liveroom: the packages could not be installed; see pip's words above."; exit 1; }
+	@touch $@
+
+$(TEST): pyproject.toml | $(BIN)/python
+	@echo "liveroom: installing its packages and those for tests from PyPI into $(VENV)."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check,load]' || \
+	  { echo "liveroom: the packages could not be installed; see pip's words above."; exit 1; }
+	@touch $@ $(RUN)

@@ -1,0 +1,204 @@
+"""The command line: `liveroom serve | token | tail | check-config | default-config`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from liveroom import __version__
+from liveroom.app import App
+from liveroom.config import Config, Setting, load_config, settings, to_toml
+from liveroom.demo import Demo
+from liveroom.errors import BadConfig, JournalError, LiveroomError
+from liveroom.messages.fields import Role
+from liveroom.tail import tail
+from liveroom.telemetry.logs import set_up_logs
+from liveroom.tokens import ANY_ROOM, load_secret, make_token
+
+__all__ = ["main"]
+
+#: Exit codes: 1 = it ran and failed, 2 = it was asked for something that cannot be.
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+DAY_S = 86_400
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; every failure is one line on standard error and an exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        config = load_config(_config_file(options), os.environ, _flags(options))
+        options.run(config, options)
+    except (BadConfig, JournalError) as error:
+        _fail(str(error), EXIT_USAGE if isinstance(error, BadConfig) else EXIT_FAILED)
+    except LiveroomError as error:
+        _fail(str(error), EXIT_FAILED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has gone, as with `| head`
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(reason: str, code: int) -> None:
+    print(f"liveroom: {reason}", file=sys.stderr)
+    sys.exit(code)
+
+
+# serve
+
+
+def _serve(config: Config, options: argparse.Namespace) -> None:
+    set_up_logs(config.logs)
+    try:
+        _run(_serve_until_stopped(config, options))
+    except OSError as error:
+        raise LiveroomError(str(error)) from None
+
+
+def _run(main: Any) -> None:
+    try:
+        import uvloop
+    except ImportError:  # no wheel for this platform: asyncio's own loop does the same, slower
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
+
+
+async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    app = App(config)
+    await app.start()
+    demo: Demo | None = None
+    try:
+        print(f"liveroom {__version__}: gateway {app.gateway_url}, console {app.console_url}", flush=True)
+        if options.demo:
+            demo = Demo(config, gateway_url=app.gateway_url, console_url=app.console_url)
+            print(await demo.start(), flush=True)
+        if options.ready_file:
+            _write_ready_file(options.ready_file, app)
+        await stopping.wait()
+        print("liveroom: draining; a second Ctrl-C stops at once", flush=True)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+    finally:
+        if demo is not None:
+            await demo.stop()
+        await app.stop()
+
+
+def _write_ready_file(path: Path, app: App) -> None:
+    secret = Path(app.config.liveroom.data_dir) / "dev-secret"
+    ready = {"pid": os.getpid(), "gateway": app.gateway_url, "console": app.console_url, "secret_file": str(secret) if secret.exists() else ""}
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(ready), encoding="utf-8")
+    part.replace(path)
+
+
+# token, tail, check-config, default-config
+
+
+def _token(config: Config, options: argparse.Namespace) -> None:
+    if options.room == ANY_ROOM and options.role != Role.platform.value:
+        raise BadConfig("--room '*': only a platform token may be for every room")
+    secret = load_secret(config)
+    token = make_token(
+        secret,
+        config.auth,
+        user=options.user,
+        room=options.room,
+        role=Role(options.role),
+        lifetime_s=options.lifetime_s,
+        name=options.name,
+        buyer=options.buyer,
+    )
+    print(token)
+
+
+def _tail(config: Config, options: argparse.Namespace) -> None:
+    if config.journal.kind != "sqlite":
+        raise BadConfig("journal.kind: tail reads the sqlite journal; this one is " + config.journal.kind)
+    for line in tail(Path(config.liveroom.data_dir), options.room, from_seq=options.from_seq, follow=options.follow):
+        sys.stdout.write(line + "\n")
+        if options.follow:
+            sys.stdout.flush()
+
+
+def _check_config(config: Config, _: argparse.Namespace) -> None:
+    load_secret(config)
+    print("the settings are fine")
+
+
+def _default_config(_: Config, __: argparse.Namespace) -> None:
+    print(to_toml(Config()), end="")
+
+
+# Arguments
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="liveroom", description="The real-time backend of live-commerce rooms.")
+    parser.add_argument("--version", action="version", version=f"liveroom {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="run gateway, engine and console in one process")
+    serve.add_argument("--demo", action="store_true", help="open a demo room with simulated viewers and print links to it")
+    serve.add_argument("--ready-file", type=Path, help="write addresses and pid to this file (JSON) once everything is up")
+    serve.set_defaults(run=_serve)
+
+    token = commands.add_parser("token", help="make a token with the shared secret")
+    token.add_argument("--room", required=True, help="room id; '*' for a platform token that is good for every room")
+    token.add_argument("--user", required=True, help="user id (the token's `sub`)")
+    token.add_argument("--role", default="viewer", choices=[role.value for role in Role])
+    token.add_argument("--name", default="", help="name shown beside what the user says")
+    token.add_argument("--buyer", action="store_true", help="the user has bought before: their chat ranks higher")
+    token.add_argument("--lifetime-s", type=int, default=DAY_S, help="seconds until it expires (default: a day)")
+    token.set_defaults(run=_token)
+
+    tailing = commands.add_parser("tail", help="print a room's events as JSON lines, also while the server runs")
+    tailing.add_argument("room", help="room id")
+    tailing.add_argument("--from-seq", type=int, default=0, help="first seq to print")
+    tailing.add_argument("--follow", "-f", action="store_true", help="go on printing as events come")
+    tailing.set_defaults(run=_tail)
+
+    check = commands.add_parser("check-config", help="check the settings and say what is wrong")
+    check.set_defaults(run=_check_config)
+
+    default = commands.add_parser("default-config", help="print every setting with its default as a TOML file")
+    default.set_defaults(run=_default_config)
+
+    for command in (serve, token, tailing, check, default):
+        _add_settings(command)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings (or LIVEROOM_CONFIG)")
+    group = parser.add_argument_group("settings (see docs/configuration.md)")
+    for setting in settings():
+        if not setting.secret:  # a secret on a command line can be read by everybody on the machine
+            group.add_argument(setting.flag, dest=_dest(setting), metavar="VALUE", help=argparse.SUPPRESS)
+
+
+def _dest(setting: Setting) -> str:
+    return f"setting:{setting.section}:{setting.name}"
+
+
+def _flags(options: argparse.Namespace) -> dict[tuple[str, str], str]:
+    given = ((s, getattr(options, _dest(s), None)) for s in settings())
+    return {(s.section, s.name): text for s, text in given if text is not None}
+
+
+def _config_file(options: argparse.Namespace) -> Path | None:
+    named = options.config or os.environ.get("LIVEROOM_CONFIG")
+    return Path(named) if named else None

@@ -1,0 +1,59 @@
+"""When a room gets a keyframe: every few seconds of change, after many events, and at once when it opens or closes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from liveroom.config import EngineConfig
+from liveroom.engine.timers import Timers
+from liveroom.messages.events import Event, RoomClosed, RoomOpened
+from liveroom.messages.fields import Delivery
+
+__all__ = ["KeyframeSchedule"]
+
+#: Keyframes that one record may carry; the others wait for the next. 16 of 16 KB fit beside a step's own bytes.
+KEYFRAMES_PER_RECORD_MAX = 16
+
+
+class KeyframeSchedule:
+    """Remembers which rooms changed since their last keyframe; rooms that did not change cost nothing."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._interval_ms = config.keyframe_interval_ms
+        self._events_max = config.keyframe_events_max
+        self._changed: dict[str, int] = {}  # room -> events since its last keyframe
+        self._last_ms: dict[str, int] = {}  # room -> time of its last keyframe, while that is still young
+        self._timers = Timers()
+
+    def note(self, room: str, events: Sequence[Event], now_ms: int) -> None:
+        """Take note of what happened in a room."""
+        public = sum(event.delivery is not Delivery.internal for event in events)
+        if not public:
+            return
+        count = self._changed[room] = self._changed.get(room, 0) + public
+        if count >= self._events_max or any(isinstance(event, RoomOpened | RoomClosed) for event in events):
+            self._timers.set(room, now_ms)
+        elif count == public:
+            self._timers.set(room, max(now_ms, self._last_ms.get(room, now_ms) + self._interval_ms))
+
+    def next_ms(self) -> int | None:
+        """When the next keyframe is due."""
+        return self._timers.next_ms()
+
+    def take(self, now_ms: int) -> list[str]:
+        """The rooms whose keyframe goes into the record that is being made."""
+        rooms = self._timers.take(now_ms, KEYFRAMES_PER_RECORD_MAX)
+        self.made(rooms, now_ms)
+        return rooms
+
+    def made(self, rooms: Iterable[str], now_ms: int) -> None:
+        """Rooms that get a keyframe now, also for another reason."""
+        for room in rooms:
+            self._changed.pop(room, None)
+            self._timers.set(room, None)
+            self._last_ms[room] = now_ms
+        while self._last_ms:
+            oldest = next(iter(self._last_ms))
+            if self._last_ms[oldest] > now_ms - self._interval_ms:
+                break
+            del self._last_ms[oldest]

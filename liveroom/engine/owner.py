@@ -1,0 +1,282 @@
+"""The owner of one partition: claims it, folds what is there, then decides commands until it loses the partition."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing
+
+from liveroom.config import Config
+from liveroom.engine.keyframes import KeyframeSchedule
+from liveroom.engine.partition import PartitionState
+from liveroom.engine.snapshots import restore, take
+from liveroom.engine.step import Step, command_bytes
+from liveroom.engine.timers import Timers
+from liveroom.errors import JournalError
+from liveroom.journal.acceptance import Acceptance, Verdict
+from liveroom.journal.base import CommandBatch, Journal
+from liveroom.messages.records import RECORD_VERSION, Claim, Record
+from liveroom.rooms.room import Rng, decide_due, detail, due_ms, keyframe
+from liveroom.telemetry.metrics import Metrics
+
+__all__ = ["Owner", "PartitionLost"]
+
+log = logging.getLogger("liveroom.engine")
+
+#: Batches that may wait between the journal's reader and the decisions.
+BATCHES_WAITING_MAX = 256
+#: Rooms whose timers one step may serve.
+DUE_ROOMS_PER_STEP_MAX = 200
+
+
+class PartitionLost(Exception):
+    """Somebody else claimed the partition."""
+
+
+class Owner:
+    """One stretch of ownership, from a claim to its loss; a new claim is a new Owner."""
+
+    def __init__(
+        self,
+        partition: int,
+        journal: Journal,
+        config: Config,
+        *,
+        name: str,
+        metrics: Metrics,
+        clock_ms: Callable[[], int],
+        rng: Rng,
+    ) -> None:
+        self.partition = partition
+        self.ready = False
+        self._journal = journal
+        self._config = config
+        self._name = name
+        self._metrics = metrics
+        self._clock_ms = clock_ms
+        self._rng = rng
+        self._state = PartitionState(config.engine)
+        self._keyframes = KeyframeSchedule(config.engine)
+        self._timers = Timers()
+        self._inbox: deque[CommandBatch] = deque()
+        self._inbox_space = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._in_flight: deque[asyncio.Future[int]] = deque()
+        self._failure: BaseException | None = None
+        self._confirmed = Acceptance()  # as a reader of the journal sees it
+        self._confirmed_offset = 0
+        self._records_since_snapshot = 0
+        self._snapshot_due_ms = 0
+        self._epoch = -1
+        self._step = 0
+        self._next_command = 0
+
+    @property
+    def rooms_count(self) -> int:
+        """Rooms in the partition."""
+        return len(self._state.rooms)
+
+    async def run(self) -> None:
+        """Claim and serve; ends only by an exception: `PartitionLost`, a `JournalError`, a bug in the rules, or cancellation."""
+        began = time.monotonic()
+        self._epoch = await self._journal.append(self.partition, Claim(RECORD_VERSION, self._name, self._clock_ms()))
+        await self._recover()
+        self._metrics.engine_takeovers.inc()
+        self._metrics.engine_takeover_seconds.observe(time.monotonic() - began)
+        self._metrics.engine_epoch.labels(str(self.partition)).set(self._epoch)
+        log.info(
+            "partition claimed",
+            extra={"partition": self.partition, "epoch": self._epoch, "rooms": len(self._state.rooms), "next_command": self._next_command},
+        )
+        self.ready = True
+        tasks = [asyncio.create_task(self._read_commands()), asyncio.create_task(self._watch())]
+        for task in tasks:
+            task.add_done_callback(self._reader_ended)
+        try:
+            await self._serve()
+        finally:
+            self.ready = False
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    # Recovery: fold, never decide again.
+
+    async def _recover(self) -> None:
+        snapshot = await self._journal.load_snapshot(self.partition)
+        start = 0
+        if snapshot is not None:
+            self._state = restore(snapshot, self._config.engine)
+            start = snapshot.offset
+        state = self._state
+        async with aclosing(self._journal.read_events(self.partition, start)) as entries:
+            async for stored in entries:
+                verdict = state.acceptance.judge(stored.offset, stored.entry)
+                if verdict is Verdict.accepted:
+                    assert isinstance(stored.entry, Record)
+                    state.fold(stored.entry)
+                elif verdict is not Verdict.claimed:
+                    self._metrics.journal_skipped.labels(verdict.value).inc()
+                if stored.offset == self._epoch:
+                    break
+        self._confirmed = state.acceptance.copy()
+        self._confirmed_offset = self._epoch + 1
+        self._next_command = state.acceptance.next_command
+        self._records_since_snapshot = self._epoch + 1 - start
+        self._snapshot_due_ms = self._clock_ms() + self._config.engine.snapshot_interval_ms
+        for room, room_state in state.rooms.items():
+            self._timers.set(room, due_ms(room_state))
+
+    # What is read while serving.
+
+    async def _read_commands(self) -> None:
+        async with aclosing(self._journal.read_commands(self.partition, self._next_command)) as batches:
+            async for batch in batches:
+                while len(self._inbox) >= BATCHES_WAITING_MAX:
+                    self._inbox_space.clear()
+                    await self._inbox_space.wait()
+                self._inbox.append(batch)
+                self._wake.set()
+
+    async def _watch(self) -> None:
+        """Read back what really stands in the journal: a foreign claim ends this ownership."""
+        async with aclosing(self._journal.read_events(self.partition, self._epoch + 1)) as entries:
+            async for stored in entries:
+                verdict = self._confirmed.judge(stored.offset, stored.entry)
+                if verdict is Verdict.claimed:
+                    raise PartitionLost(f"partition {self.partition} was claimed at offset {stored.offset}")
+                if verdict is not Verdict.accepted:
+                    self._metrics.journal_skipped.labels(verdict.value).inc()
+                self._confirmed_offset = stored.offset + 1
+                self._wake.set()
+
+    def _reader_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._fail(task.exception() or JournalError("a reader of the journal ended"))
+
+    def _fail(self, failure: BaseException) -> None:
+        self._failure = self._failure or failure
+        self._wake.set()
+
+    # Serving.
+
+    async def _serve(self) -> None:
+        while True:
+            if self._failure is not None:
+                raise self._failure
+            now_ms = self._clock_ms()
+            if self._snapshot_is_due(now_ms):
+                await self._snapshot()
+            elif len(self._in_flight) >= self._config.engine.steps_in_flight_max or not await self._make_step(now_ms):
+                await self._sleep(now_ms)
+
+    async def _sleep(self, now_ms: int) -> None:
+        due = [due for due in (self._timers.next_ms(), self._keyframes.next_ms()) if due is not None]
+        if self._records_since_snapshot:
+            due.append(self._snapshot_due_ms)
+        wait_s = max(0.001, (min(due) - now_ms) / 1000) if due and len(self._in_flight) == 0 else None
+        self._wake.clear()
+        if self._inbox and len(self._in_flight) < self._config.engine.steps_in_flight_max:
+            return
+        if wait_s is None:
+            await self._wake.wait()
+            return
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _make_step(self, now_ms: int) -> bool:
+        """Decide what waits and send it to the journal; false when there was nothing to do."""
+        step = Step(self.partition, self._state, self._config, self._rng, now_ms)
+        for room in self._timers.take(step.time_ms, DUE_ROOMS_PER_STEP_MAX):
+            step.happen(room, decide_due(self._state.rooms[room], step.time_ms))
+            self._timers.set(room, due_ms(self._state.rooms[room]))
+        to = self._answer_waiting(step)
+        for room, events in step.changed_rooms().items():
+            self._timers.set(room, due_ms(self._state.rooms[room]))
+            self._keyframes.note(room, events, step.time_ms)
+        rooms = self._keyframes.take(step.time_ms)
+        if step.is_empty and not rooms and to == self._next_command:
+            return False
+        keyframes = [keyframe(room, self._state.rooms[room], step.time_ms, self._config.rooms) for room in rooms]
+        self._append(step.record(self._epoch, self._step, self._next_command, to, keyframes, ()), step)
+        for room in step.wanted_details:  # one record each: a detail may be as large as a record
+            found = detail(room, self._state.rooms[room], step.time_ms, self._config.rooms)
+            alone = Step(self.partition, self._state, self._config, self._rng, step.time_ms)
+            self._append(alone.record(self._epoch, self._step, to, to, (), (found,)), alone)
+        for letter in step.dead_letters:
+            self._metrics.journal_dead_letters.inc()
+            await self._journal.set_aside(letter)
+        return True
+
+    def _answer_waiting(self, step: Step) -> int:
+        """Give waiting batches to the step, within its limits; returns the command offset that the step ends at."""
+        to = self._next_command
+        commands_left = self._config.engine.step_commands_max
+        bytes_left = self._config.journal.record_bytes_max
+        first = True
+        while self._inbox:
+            batch = self._inbox[0]
+            commands_left -= len(batch.requests)
+            bytes_left -= sum(map(command_bytes, batch.requests))
+            if (commands_left < 0 or bytes_left < 0) and not first:
+                break
+            self._inbox.popleft()
+            self._inbox_space.set()
+            assert batch.offset == to, f"commands skip from {to} to {batch.offset}"
+            step.answer_batch(batch)
+            to = batch.offset + 1
+            first = False
+        return to
+
+    def _append(self, record: Record, step: Step) -> None:
+        began = time.monotonic()
+        future = self._journal.append(self.partition, record)
+        self._step += 1
+        self._next_command = record.to
+        self._in_flight.append(future)
+        self._records_since_snapshot += 1
+        metrics = self._metrics
+        metrics.engine_steps.inc()
+        metrics.engine_step_commands.observe(len(record.answers))
+        metrics.engine_events.inc(step.events_count)
+        for outcome, count in step.outcomes_count.items():
+            if count:
+                metrics.engine_commands.labels(outcome).inc(count)
+
+        def landed(done: asyncio.Future[int]) -> None:
+            self._in_flight.remove(done)
+            if done.cancelled():
+                self._fail(JournalError("an append was cancelled"))
+            elif error := done.exception():
+                self._fail(error)
+            else:
+                metrics.engine_append_seconds.observe(time.monotonic() - began)
+                self._wake.set()
+
+        future.add_done_callback(landed)
+
+    # Snapshots: only when all that was decided stands in the journal and was read back.
+
+    def _snapshot_is_due(self, now_ms: int) -> bool:
+        if not self._records_since_snapshot:
+            return False
+        return now_ms >= self._snapshot_due_ms or self._records_since_snapshot >= self._config.engine.snapshot_records_max
+
+    async def _snapshot(self) -> None:
+        settled = not self._in_flight and self._confirmed.step == self._step and self._confirmed.next_command == self._next_command
+        if not settled:
+            self._wake.clear()
+            await self._wake.wait()
+            return
+        self._state.acceptance = self._confirmed.copy()
+        snapshot = await take(self._state, self._confirmed_offset, self._config.rooms)
+        self._records_since_snapshot = 0
+        self._snapshot_due_ms = self._clock_ms() + self._config.engine.snapshot_interval_ms
+        await self._journal.save_snapshot(self.partition, snapshot)
+        self._metrics.engine_snapshots.inc()

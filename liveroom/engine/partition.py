@@ -1,0 +1,37 @@
+"""The state of one partition: its rooms and outcomes, folded from accepted records and from nothing else."""
+
+from __future__ import annotations
+
+from liveroom.config import EngineConfig
+from liveroom.engine.outcomes import Outcome, Outcomes
+from liveroom.journal.acceptance import Acceptance
+from liveroom.messages.records import Record
+from liveroom.rooms.room import RoomState, evolve
+
+__all__ = ["PartitionState"]
+
+
+class PartitionState:
+    """What an engine knows of a partition that it owns."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self.rooms: dict[str, RoomState] = {}
+        self.outcomes = Outcomes(config.dedupe_window_ms, config.dedupe_count_max)
+        self.acceptance = Acceptance()
+        self.time_ms = 0
+
+    def fold(self, record: Record) -> None:
+        """Apply an accepted record; whatever raises here must stop the partition."""
+        rooms = self.rooms
+        for room, span in record.rooms.items():
+            state = rooms.get(room)
+            seq = span.from_
+            for event in span.events:
+                state = evolve(state, event, seq, record.time_ms)
+                seq += 1
+            assert state is not None, "a span holds at least one event"
+            rooms[room] = state
+        for answer in record.answers:
+            if answer.digest and not answer.repeated:
+                self.outcomes.remember(Outcome(answer.room, answer.user, record.time_ms, answer.digest, answer.reply))
+        self.time_ms = record.time_ms

@@ -1,0 +1,90 @@
+"""The engine: owns partitions and keeps owning them, whatever happens to a single claim."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from liveroom.config import Config
+from liveroom.engine.owner import Owner, PartitionLost
+from liveroom.errors import JournalError
+from liveroom.journal.base import Journal
+from liveroom.rooms.room import Rng
+from liveroom.telemetry.metrics import Metrics
+
+__all__ = ["Engine"]
+
+log = logging.getLogger("liveroom.engine")
+
+
+def wall_clock_ms() -> int:
+    """Unix time in ms."""
+    return time.time_ns() // 1_000_000
+
+
+class Engine:
+    """Owns every partition of the journal, one `Owner` at a time each."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        config: Config,
+        *,
+        name: str,
+        metrics: Metrics,
+        clock_ms: Callable[[], int] = wall_clock_ms,
+        rng: Rng | None = None,
+    ) -> None:
+        self._journal = journal
+        self._config = config
+        self._name = name
+        self._metrics = metrics
+        self._clock_ms = clock_ms
+        self._rng: Rng = rng or random.SystemRandom()
+        self._owners: dict[int, Owner] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self.stopped_partitions: dict[int, str] = {}  # partition -> why; only a bug in the rules does this
+
+    @property
+    def ready(self) -> bool:
+        """Whether every partition is owned and being served."""
+        return len(self._owners) == self._journal.partitions and all(o.ready for o in self._owners.values())
+
+    async def start(self) -> None:
+        """Begin to own all partitions; returns at once, see `ready`."""
+        self._tasks = [asyncio.create_task(self._keep(p), name=f"engine-{p}") for p in range(self._journal.partitions)]
+        self._tasks.append(asyncio.create_task(self._count(), name="engine-metrics"))
+
+    async def stop(self) -> None:
+        """Stop deciding; what was appended is the journal's."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._owners.clear()
+
+    async def _keep(self, partition: int) -> None:
+        while True:
+            owner = self._owners[partition] = Owner(
+                partition, self._journal, self._config, name=self._name, metrics=self._metrics, clock_ms=self._clock_ms, rng=self._rng
+            )
+            try:
+                await owner.run()
+            except (PartitionLost, JournalError) as error:
+                log.warning("partition given up, claiming it anew", extra={"partition": partition, "reason": f"{type(error).__name__}: {error}"})
+                await asyncio.sleep(self._config.engine.claim_retry_ms / 1000)
+            except Exception as error:
+                # Never guess about money: a rule that cannot be applied stops its partition until a person looks.
+                self.stopped_partitions[partition] = f"{type(error).__name__}: {error}"
+                log.critical("partition stopped", exc_info=True, extra={"partition": partition})
+                return
+
+    async def _count(self) -> None:
+        while True:
+            owners = [o for o in self._owners.values() if o.ready]
+            self._metrics.engine_partitions.set(len(owners))
+            self._metrics.engine_rooms.set(sum(o.rooms_count for o in owners))
+            await asyncio.sleep(1)
