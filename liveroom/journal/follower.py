@@ -28,12 +28,19 @@ class AcceptedRecord(Struct, frozen=True):
     record: Record
 
 
-async def follow(journal: Journal, partition: int, on_skipped: Callable[[Verdict], None]) -> AsyncGenerator[Beginning | AcceptedRecord]:
-    """Follow a partition without end: one `Beginning`, then every accepted record in order."""
+async def follow(
+    journal: Journal, partition: int, on_skipped: Callable[[Verdict], None], on_read: Callable[[int], None] = lambda offset: None
+) -> AsyncGenerator[Beginning | AcceptedRecord]:
+    """Follow a partition without end: one `Beginning`, then every accepted record in order.
+
+    `on_read` is told the offset below which everything was given out and taken: so a reader knows when it has caught up.
+    """
     snapshot = await journal.load_snapshot(partition)
     acceptance = snapshot.acceptance.copy() if snapshot else Acceptance()
+    offset = snapshot.offset if snapshot else 0
     yield Beginning(snapshot.details if snapshot else ())
-    async with aclosing(journal.read_events(partition, snapshot.offset if snapshot else 0)) as entries:
+    on_read(offset)
+    async with aclosing(journal.read_events(partition, offset)) as entries:
         async for stored in entries:
             verdict = acceptance.judge(stored.offset, stored.entry)
             if verdict is Verdict.accepted:
@@ -41,3 +48,4 @@ async def follow(journal: Journal, partition: int, on_skipped: Callable[[Verdict
                 yield AcceptedRecord(stored.offset, stored.entry)
             elif verdict is not Verdict.claimed:
                 on_skipped(verdict)
+            on_read(stored.offset + 1)
