@@ -12,6 +12,7 @@ in a reply with one of `REFUSALS`. A *close code* ends one connection: 4000-4499
         ├── JournalLocked       another process owns the data directory
         ├── JournalVersion      the data directory was written by a newer liveroom
         ├── JournalMismatch     the journal exists with other settings (partitions)
+        ├── JournalDamaged      what is stored cannot be read or has a hole
         ├── JournalUnavailable  nothing was written (read-only, disk full, broker away, closed)
         ├── JournalFull         too many unanswered commands wait in this partition
         └── WriteUnknown        a write may or may not have happened: claim anew, never repeat
@@ -27,6 +28,7 @@ __all__ = [
     "BadConfig",
     "BadMessage",
     "BadToken",
+    "JournalDamaged",
     "JournalError",
     "JournalFull",
     "JournalLocked",
@@ -151,6 +153,10 @@ class JournalVersion(JournalError):
 
 class JournalMismatch(JournalError):
     """The journal exists with other settings, for example another number of partitions."""
+
+
+class JournalDamaged(JournalError):
+    """What is stored cannot be read, or entries are missing: restore it, nothing is guessed."""
 
 
 class JournalUnavailable(JournalError):
