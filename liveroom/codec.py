@@ -1,7 +1,8 @@
 """The one door for untrusted bytes, and the encoders of everything that leaves.
 
 Decoding is strict: what is not exactly a message of the vocabulary raises `BadMessage` with its own
-code and the name of the field. JSON everywhere, so that a frame, a record and a row can all be read by eye.
+code and the name of the field. Of an object's repeated keys the last one counts. JSON everywhere, so that a
+frame, a record and a row can all be read by eye.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from liveroom.errors import BadMessage
+from liveroom.errors import REFUSALS, BadMessage
 from liveroom.messages.commands import COMMANDS, Command, CommandBase
 from liveroom.messages.events import Event
-from liveroom.messages.fields import CommandId, RoomId
+from liveroom.messages.fields import FORMS, CommandId, RoomId
 from liveroom.messages.inbound import ClientMessage
 from liveroom.messages.records import Entry, Request
 
 __all__ = [
     "COMMAND_BYTES_MAX",
+    "DETAIL_CHARS_MAX",
     "command_digest",
     "decode_client_message",
     "decode_command_body",
@@ -34,6 +36,10 @@ __all__ = [
 
 #: The largest command as JSON: 500 banned words of 50 characters, four bytes each, fit.
 COMMAND_BYTES_MAX: Final = 128 * 1024
+#: The longest detail of a refusal: it repeats what the sender wrote, but not all of it.
+DETAIL_CHARS_MAX: Final = 300
+#: The longest path to a field that is told back.
+FIELD_CHARS_MAX: Final = 100
 
 T = TypeVar("T")
 
@@ -80,7 +86,7 @@ def decode_room_id(text: str) -> str:
     try:
         return msgspec.convert(text, RoomId)
     except msgspec.ValidationError:
-        raise BadMessage("bad_room_id", "a room id is 1-64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit", "room") from None
+        raise BadMessage("bad_room_id", _BAD_ROOM_ID, "room") from None
 
 
 def decode_command_id(text: str) -> str:
@@ -105,14 +111,22 @@ def event_object(event: Event, seq: int) -> dict[str, Any]:
 
 # How msgspec's own words become a code and a field. Its messages are stable and few; the tests hold every branch.
 
+_BAD_ROOM_ID = REFUSALS["bad_room_id"][1]
 _AT = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
 _NAMED = re.compile(r"field `([^`]*)`")
+_FORM = re.compile(r"matching regex (.*)$", re.DOTALL)
+_FORMS = {repr(pattern): words for pattern, words in FORMS.items()}
+_CUT_SURROGATE = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}")
 
 
 def _strict(decoder: msgspec.json.Decoder[T], data: bytes | str) -> T:
-    if len(data) > COMMAND_BYTES_MAX:
+    if len(data) > COMMAND_BYTES_MAX or (isinstance(data, str) and not data.isascii() and _utf8_bytes(data) > COMMAND_BYTES_MAX):
         raise BadMessage("too_large", f"at most {COMMAND_BYTES_MAX} bytes are allowed")
     return _translated(decoder, data)
+
+
+def _utf8_bytes(text: str) -> int:
+    return len(text.encode(errors="surrogatepass"))
 
 
 def _translated(decoder: msgspec.json.Decoder[T], data: bytes | str) -> T:
@@ -123,9 +137,18 @@ def _translated(decoder: msgspec.json.Decoder[T], data: bytes | str) -> T:
     except UnicodeError:
         raise BadMessage("bad_utf8", "the text is not valid UTF-8") from None
     except msgspec.DecodeError as error:
+        if _is_lone_surrogate(str(error), data):
+            raise BadMessage("bad_utf8", "half of a surrogate pair stands alone") from None
         raise BadMessage("malformed", str(error)) from None
     except RecursionError:
         raise BadMessage("malformed", "nested too deeply") from None
+
+
+def _is_lone_surrogate(words: str, data: bytes | str) -> bool:
+    # Close to the end of its input, msgspec takes a lone high surrogate for a message that was cut off.
+    if words.startswith("Input data was truncated"):
+        return bool(_CUT_SURROGATE.search(data[-16:] if isinstance(data, str) else data[-16:].decode("ascii", "replace")))
+    return "surrogate" in words
 
 
 def _bad(words: str) -> BadMessage:
@@ -135,7 +158,13 @@ def _bad(words: str) -> BadMessage:
     named = _NAMED.search(what)
     if named:
         path = f"{path}.{named.group(1)}" if path else named.group(1)
-    return BadMessage(_code_for(what, path), f"{what} ({path})" if path else what, path or None)
+    code = _code_for(what, path)
+    if len(path) > FIELD_CHARS_MAX:
+        path = path[: FIELD_CHARS_MAX - 1] + "…"
+    detail = _detail(code, what)
+    if len(detail) > DETAIL_CHARS_MAX - FIELD_CHARS_MAX - 3:
+        detail = detail[: DETAIL_CHARS_MAX - FIELD_CHARS_MAX - 4] + "…"
+    return BadMessage(code, f"{detail} ({path})" if path else detail, path or None)
 
 
 def _code_for(what: str, path: str) -> str:
@@ -143,13 +172,13 @@ def _code_for(what: str, path: str) -> str:
         return "missing_field"
     if what.startswith("Object contains unknown field"):
         return "unknown_field"
-    if what.startswith("Invalid value") and path.rpartition(".")[2] == "type":
+    if what.startswith("Invalid value") and path == "command.type":
         return "unknown_command"
     if path == "room":
         return "bad_room_id"
     if " of length <= " in what:
         return "too_long"
-    if " of length >= " in what or " of length " in what:
+    if re.search(r" of (?:at least )?length ", what):
         return "too_short"
     if "out of range" in what or re.match(r"Expected `(?:int|float)` (?:<=|>=|<|>)", what):
         return "out_of_range"
@@ -158,15 +187,33 @@ def _code_for(what: str, path: str) -> str:
     return "bad_value"
 
 
+def _detail(code: str, what: str) -> str:
+    if code == "bad_room_id":
+        return _BAD_ROOM_ID
+    if code == "unknown_command":
+        return what.replace("Invalid value", "no command is called", 1)
+    if code == "missing_field":
+        return "a required field is missing"
+    if code == "unknown_field":
+        return "there is no such field"
+    form = _FORM.search(what)
+    return f"expected {_FORMS.get(form.group(1), 'another form')}" if form else what
+
+
 class _IdOnly(msgspec.Struct):
     id: CommandId
 
 
 _id_only = msgspec.json.Decoder(_IdOnly)
+_ID_FIRST = re.compile(r'\s*\{\s*"id"\s*:\s*"([!#-\[\]-~]{1,64})"\s*,')
 
 
 def _id_of(data: bytes | str) -> str | None:
     try:
         return _id_only.decode(data).id
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
+        pass
+    # An id that stands first, where clients put it, is known even when what follows is broken: its sender waits for an answer.
+    head = data[:128] if isinstance(data, str) else data[:128].decode("ascii", "replace")
+    first = _ID_FIRST.match(head)
+    return first.group(1) if first else None

@@ -10,6 +10,7 @@ from msgspec import Meta
 __all__ = [
     "CHAT_BUDGET_MAX",
     "DURATION_MS_MAX",
+    "FORMS",
     "BannedWord",
     "CommandId",
     "Count",
@@ -36,22 +37,29 @@ DURATION_MS_MAX = 366 * 24 * 3600 * 1000
 CHAT_BUDGET_MAX = 1_000
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)"
+USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$(?!\n)"
+COMMAND_ID_PATTERN = r"^[\x21-\x7e]+$(?!\n)"
+URL_PATTERN = r"^(https?://[^\s<>\"'`\\]+)?$(?!\n)"
+
+#: The patterns in words, for refusals and for the reference.
+FORMS = {
+    ID_PATTERN: "letters, digits and . _ - of ASCII, beginning with a letter or digit",
+    USER_ID_PATTERN: "letters, digits and . _ : @ - of ASCII, beginning with a letter or digit",
+    COMMAND_ID_PATTERN: "printable ASCII characters without spaces",
+    URL_PATTERN: "an address beginning with http:// or https://, without spaces, quotes or angle brackets; or nothing",
+}
 
 RoomId = Annotated[str, Meta(min_length=1, max_length=64, pattern=ID_PATTERN, description="Room id")]
-UserId = Annotated[
-    str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$(?!\n)", description="User id, as the token's `sub`")
-]
+UserId = Annotated[str, Meta(min_length=1, max_length=64, pattern=USER_ID_PATTERN, description="User id, as the token's `sub`")]
 UserName = Annotated[str, Meta(min_length=1, max_length=64, description="Name shown beside what the user says")]
-CommandId = Annotated[
-    str, Meta(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$(?!\n)", description="Id chosen by the client; a retry repeats it")
-]
+CommandId = Annotated[str, Meta(min_length=1, max_length=64, pattern=COMMAND_ID_PATTERN, description="Id chosen by the client; a retry repeats it")]
 ProductId = Annotated[str, Meta(min_length=1, max_length=64, pattern=ID_PATTERN, description="Product id, as the platform names it")]
 GatewayId = Annotated[str, Meta(min_length=1, max_length=64, pattern=ID_PATTERN, description="Gateway instance id")]
 Line = Annotated[str, Meta(min_length=1, max_length=300, description="One line of chat, 1-300 characters")]
 Text = Annotated[str, Meta(max_length=1_000, description="Text of up to 1,000 characters; empty clears it")]
 Title = Annotated[str, Meta(min_length=1, max_length=120, description="A title, 1-120 characters")]
 Reason = Annotated[str, Meta(max_length=200, description="Why, shown to the user concerned")]
-Url = Annotated[str, Meta(max_length=500, pattern=r"^(https?://[^\s<>\"'`\\]+)?$(?!\n)", description="An http(s) address, or empty")]
+Url = Annotated[str, Meta(max_length=500, pattern=URL_PATTERN, description="An http(s) address, or empty")]
 BannedWord = Annotated[str, Meta(min_length=1, max_length=50, description="A word or phrase that chat may not hold")]
 Fen = Annotated[int, Meta(ge=0, le=100_000_000_000, description="Money in fen (1/100 yuan)")]
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1, description="A count")]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Union
+from typing import Annotated, Union
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from liveroom.messages.commands import Command
 from liveroom.messages.events import Event
-from liveroom.messages.fields import CommandId, Role, RoomId, UserId, UserName
+from liveroom.messages.fields import CommandId, Count, Role, RoomId, UserId, UserName
 from liveroom.messages.frames import Accepted, Keyframe, Refused, RoomDetail
 
 __all__ = ["RECORD_VERSION", "Answer", "Claim", "Entry", "Record", "Request", "RoomSpan", "Sender"]
@@ -33,8 +33,8 @@ class Request(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tru
     room: RoomId
     sender: Sender
     command: Command
-    source: str = ""
-    connection: int = 0
+    source: Annotated[str, Meta(max_length=200)] = ""
+    connection: Count = 0
 
 
 class Answer(Struct, frozen=True, omit_defaults=True):
