@@ -1,0 +1,105 @@
+"""What a room shows: its keyframe, small enough for every join, and the detail that the backend's readers hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from heapq import nsmallest
+from typing import Final, TypeVar
+
+from liveroom.codec import encode
+from liveroom.config import RoomsConfig
+from liveroom.messages.frames import ChatLine, Keyframe, Question, RoomDetail
+from liveroom.rooms.state import RoomState, Sanction
+
+__all__ = ["KEYFRAME_BYTES_MAX", "QUESTIONS_SHOWN", "TRY_ONS_SHOWN", "detail", "keyframe"]
+
+KEYFRAME_BYTES_MAX: Final = 16 * 1024
+#: Newest questions in a keyframe, beside the one that is picked.
+QUESTIONS_SHOWN: Final = 20
+#: Most wished products in a keyframe.
+TRY_ONS_SHOWN: Final = 30
+
+Item = TypeVar("Item", ChatLine, Question)
+
+
+def keyframe(room: str, state: RoomState, time_ms: int, rules: RoomsConfig) -> Keyframe:
+    """The public state; questions, then lines of chat, the newest first, fill what is left of `KEYFRAME_BYTES_MAX`."""
+    frame = _frame(room, state, time_ms, (), ())
+    bare_bytes = len(encode(frame)) + len(',"questions":[],"chat":[]')
+    assert bare_bytes <= KEYFRAME_BYTES_MAX, "the fields' limits leave room in a keyframe"
+    left = KEYFRAME_BYTES_MAX - bare_bytes
+    questions, used = _fit(_questions(state), left // 2)
+    lines = state.chat[-rules.chat_lines_kept :] if rules.chat_lines_kept else []
+    chat, _used = _fit(reversed(lines), left - used)
+    if not questions and not chat:
+        return frame
+    return _frame(room, state, time_ms, tuple(sorted(questions, key=lambda question: question.seq)), tuple(reversed(chat)))
+
+
+def _frame(room: str, state: RoomState, time_ms: int, questions: tuple[Question, ...], chat: tuple[ChatLine, ...]) -> Keyframe:
+    return Keyframe(
+        room=room,
+        epoch=state.epoch,
+        seq=state.seq,
+        time_ms=time_ms,
+        title=state.title,
+        anchor=state.anchor,
+        open=state.open,
+        opened_ms=state.opened_ms,
+        announcement=state.announcement,
+        pinned=state.products[state.pinned] if state.pinned else None,
+        showcase_version=state.showcase_version,
+        showcase_count=len(state.products),
+        slow_mode_ms=state.slow_mode_ms,
+        chat_budget=state.chat_budget,
+        likes=state.likes,
+        viewers=state.viewers,
+        unique=state.unique,
+        unique_estimated=state.unique_estimated,
+        peak=state.peak,
+        try_ons=_try_ons(state),
+        questions=questions,
+        chat=chat,
+    )
+
+
+def _try_ons(state: RoomState) -> dict[str, int]:
+    counts = [(-len(users), product) for product, users in state.try_ons.items()]
+    return {product: -count for count, product in nsmallest(TRY_ONS_SHOWN, counts)}
+
+
+def _questions(state: RoomState) -> list[Question]:
+    """In order of importance: the picked one, the open ones newest first, the answered ones newest first."""
+    newest = list(reversed(state.questions.values()))
+    picked = [question for question in newest if question.state == "picked"]
+    asked = [question for question in newest if question.state != "picked"][:QUESTIONS_SHOWN]
+    return picked + asked + state.answered[: -QUESTIONS_SHOWN - 1 : -1]
+
+
+def _fit(items: Iterable[Item], bytes_max: int) -> tuple[list[Item], int]:
+    """The first items that fit in `bytes_max` as JSON, and their bytes with a comma each."""
+    kept: list[Item] = []
+    used = 0
+    for item in items:
+        size = len(encode(item)) + 1
+        if used + size > bytes_max:
+            break
+        used += size
+        kept.append(item)
+    return kept, used
+
+
+def detail(room: str, state: RoomState, time_ms: int, rules: RoomsConfig) -> RoomDetail:
+    """The keyframe, and who is muted and banned now, the whole showcase, all questions, the banned words."""
+    return RoomDetail(
+        keyframe=keyframe(room, state, time_ms, rules),
+        banned=_lasting(state.banned, time_ms),
+        muted=_lasting(state.muted, time_ms),
+        products=tuple(state.products.values()),
+        questions=tuple(sorted([*state.questions.values(), *state.answered], key=lambda question: question.seq)),
+        banned_words=state.banned_words.words,
+    )
+
+
+def _lasting(sanctions: dict[str, Sanction], time_ms: int) -> dict[str, int]:
+    return {user: sanction.until_ms for user, sanction in sanctions.items() if sanction.until_ms > time_ms}

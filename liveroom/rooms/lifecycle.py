@@ -1,0 +1,59 @@
+"""Opening and closing a room, and its announcement."""
+
+from __future__ import annotations
+
+from liveroom.config import RoomsConfig
+from liveroom.messages.commands import CloseRoom, OpenRoom, SetAnnouncement
+from liveroom.messages.events import AnnouncementSet, RoomClosed, RoomOpened, RoomRules
+from liveroom.messages.fields import Role
+from liveroom.messages.records import Sender
+from liveroom.rooms.decision import Decided, Decision, Refusal, Rng, Turn
+from liveroom.rooms.state import RoomState
+from liveroom.rooms.texts import check_line, check_optional
+
+__all__ = ["announcement_set", "close_room", "open_room", "room_closed", "room_opened", "set_announcement"]
+
+
+def open_room(state: RoomState | None, command: OpenRoom, sender: Sender, rng: Rng, rules: RoomsConfig) -> Decision:
+    """Open the room, or open it again: its epoch, its counts, its showcase and its lists stay, its rules are read anew."""
+    if state is not None and state.open:
+        return Refusal("room_already_open", "the room is already open")
+    refusal = check_line(command.title, "title")
+    if refusal is not None:
+        return refusal
+    epoch = f"{rng.getrandbits(64):016x}" if state is None else state.epoch
+    anchor = sender.user if state is None or sender.role is Role.anchor else state.anchor
+    numbers = RoomRules(rules.chat_interval_ms, rules.chat_burst, rules.chat_budget_lines_per_s, rules.audience_expiry_ms)
+    return Decided((RoomOpened(command.title, anchor, epoch, numbers),), {"epoch": epoch})
+
+
+def room_opened(state: RoomState | None, event: RoomOpened, seq: int, time_ms: int) -> RoomState:
+    """Fold an opening; the first one makes the room."""
+    if state is None:
+        return RoomState(epoch=event.epoch, seq=seq, title=event.title, anchor=event.anchor, open=True, opened_ms=time_ms, rules=event.rules)
+    state.title, state.anchor, state.open, state.opened_ms, state.rules = event.title, event.anchor, True, time_ms, event.rules
+    return state
+
+
+def close_room(turn: Turn, command: CloseRoom) -> Decision:
+    """Close the room."""
+    if not turn.state.open:
+        return Refusal("room_closed", "the room is already closed")
+    return check_optional(command.reason, "reason", newlines=False) or Decided((RoomClosed(command.reason),))
+
+
+def room_closed(state: RoomState, event: RoomClosed, seq: int, time_ms: int) -> None:
+    """Fold a closing."""
+    state.open = False
+
+
+def set_announcement(turn: Turn, command: SetAnnouncement) -> Decision:
+    """Show another announcement, or none."""
+    if command.text == turn.state.announcement:
+        return Decided(())
+    return check_optional(command.text) or Decided((AnnouncementSet(command.text),))
+
+
+def announcement_set(state: RoomState, event: AnnouncementSet, seq: int, time_ms: int) -> None:
+    """Fold an announcement."""
+    state.announcement = event.text

@@ -1,0 +1,115 @@
+"""A room: `decide` says what a command makes happen, `evolve` folds what happened. Both are pure.
+
+Each feature is a module with one function per command (what it decides) and one per event (how it folds);
+this module knows which is whose, who may send what, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from liveroom.config import RoomsConfig
+from liveroom.messages import commands as c
+from liveroom.messages import events as e
+from liveroom.messages.fields import Role
+from liveroom.messages.records import Request, Sender
+from liveroom.rooms import chat, lifecycle, words
+from liveroom.rooms.decision import Decided, Decision, Refusal, Rng, Turn
+from liveroom.rooms.keyframe import KEYFRAME_BYTES_MAX, detail, keyframe
+from liveroom.rooms.state import RoomState, decode_state, encode_state
+from liveroom.rooms.texts import utc
+
+__all__ = [
+    "KEYFRAME_BYTES_MAX",
+    "Decided",
+    "Refusal",
+    "Rng",
+    "RoomState",
+    "decide",
+    "decide_due",
+    "decode_state",
+    "detail",
+    "due_ms",
+    "encode_state",
+    "evolve",
+    "keyframe",
+]
+
+
+def _request_keyframe(turn: Turn, command: c.RequestKeyframe) -> Decision:
+    """Nothing happens in the room; whoever runs it adds its detail to the answer's record."""
+    return Decided(())
+
+
+_DECIDERS: Final[dict[type[c.CommandBase], Callable[[Turn, Any], Decision]]] = {
+    c.CloseRoom: lifecycle.close_room,
+    c.SetAnnouncement: lifecycle.set_announcement,
+    c.SendChat: chat.send_chat,
+    c.DeleteMessage: chat.delete_message,
+    c.SetSlowMode: chat.set_slow_mode,
+    c.SetChatBudget: chat.set_chat_budget,
+    c.SetBannedWords: words.set_banned_words,
+    c.RequestKeyframe: _request_keyframe,
+}
+
+_FOLDERS: Final[dict[type[e.EventBase], Callable[[RoomState, Any, int, int], object]]] = {
+    e.RoomOpened: lifecycle.room_opened,
+    e.RoomClosed: lifecycle.room_closed,
+    e.AnnouncementSet: lifecycle.announcement_set,
+    e.ChatSent: chat.chat_sent,
+    e.MessageDeleted: chat.message_deleted,
+    e.SlowModeSet: chat.slow_mode_set,
+    e.ChatBudgetSet: chat.chat_budget_set,
+    e.BannedWordsSet: words.banned_words_set,
+}
+
+
+def decide(state: RoomState | None, request: Request, now_ms: int, rng: Rng, rules: RoomsConfig) -> Decision:
+    """What `request` makes happen in a room (`None`: never opened). Never changes the state; event i gets seq `state.seq` + i."""
+    command, sender = request.command, request.sender
+    refusal = _check_sender(state, command, sender, now_ms)
+    if refusal is not None:
+        return refusal
+    if isinstance(command, c.OpenRoom):
+        return lifecycle.open_room(state, command, sender, rng, rules)
+    if state is None:
+        return Refusal("room_not_found", f"room {request.room!r} was never opened")
+    return _DECIDERS[type(command)](Turn(state, sender, now_ms, rules), command)
+
+
+def _check_sender(state: RoomState | None, command: c.Command, sender: Sender, now_ms: int) -> Refusal | None:
+    if not command.roles:
+        return None if sender.backend else Refusal("forbidden", "only the backend's own gateways may send this")
+    if sender.role not in command.roles:
+        return Refusal("forbidden", f"a {sender.role.value} may not send this")
+    if state is None or sender.role is Role.platform:
+        return None
+    banned = state.banned.get(sender.user)
+    if banned is None or banned.until_ms <= now_ms:
+        return None
+    why = f": {banned.reason}" if banned.reason else ""
+    return Refusal("banned", f"you are banned until {utc(banned.until_ms)}{why}", retry_after_ms=banned.until_ms - now_ms)
+
+
+def evolve(state: RoomState | None, event: e.Event, seq: int, time_ms: int) -> RoomState:
+    """Fold the event at `seq` into the state, which may be changed in place and returned."""
+    if state is None:
+        assert isinstance(event, e.RoomOpened), "a room begins by being opened"
+        assert seq == 0, "a room's events are counted from 0"
+        state = lifecycle.room_opened(None, event, seq, time_ms)
+    else:
+        assert seq == state.seq, f"event {seq} is not the next one, {state.seq}"
+        _FOLDERS[type(event)](state, event, seq, time_ms)
+    state.seq = seq + 1
+    return state
+
+
+def due_ms(state: RoomState) -> int | None:
+    """When `decide_due` has something to say, if nothing else happens; `None` = never."""
+    return None
+
+
+def decide_due(state: RoomState, now_ms: int) -> tuple[e.Event, ...]:
+    """What the passing of time makes happen: counts of silent gateways expire."""
+    return ()

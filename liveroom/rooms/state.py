@@ -1,0 +1,120 @@
+"""A room's state: what its events add up to, as plain values that survive JSON unchanged.
+
+Every collection has a bound: by a refusal before the event (settings), or by trimming when the event is
+folded (constants beside the code that trims, never settings: replay must not depend on them). Sets that
+must keep their order are dicts with `None` values, so that equal histories encode to equal bytes.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct, field
+
+from liveroom.messages.commands import Product
+from liveroom.messages.events import RoomRules
+from liveroom.messages.frames import ChatLine, Question
+
+__all__ = ["GatewayCount", "RoomState", "Sanction", "Spoken", "WordList", "decode_state", "encode_state"]
+
+
+class Sanction(Struct, frozen=True, array_like=True):
+    """A mute or a ban: who gave it, why, and when it ends."""
+
+    until_ms: int
+    by: str
+    reason: str = ""
+
+
+class Spoken(Struct, frozen=True, array_like=True, gc=False):
+    """When a user may speak again by the rate limit (GCRA's theoretical arrival time), and when they last sent chat."""
+
+    arrival_ms: int
+    chat_ms: int
+
+
+class GatewayCount(Struct, frozen=True, array_like=True, gc=False):
+    """Viewers that one gateway reported, and until when the report counts."""
+
+    viewers: int
+    expires_ms: int
+
+
+class WordList(Struct, frozen=True, array_like=True, eq=False):
+    """Banned words as they were written; `digest` stands for all of them, so that comparing costs the same for any number."""
+
+    words: tuple[str, ...] = ()
+    digest: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, WordList) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+class RoomState(Struct):
+    """One room after all events below `seq`; times are Unix ms."""
+
+    epoch: str
+    seq: int
+    title: str
+    anchor: str
+    open: bool
+    opened_ms: int
+    rules: RoomRules
+    announcement: str = ""
+
+    # Chat
+    chat: list[ChatLine] = field(default_factory=list)  # last shown lines, oldest first
+    messages: list[int] = field(default_factory=list)  # seqs of the lines that can be deleted, ascending
+    shown_ms: list[int] = field(default_factory=list)  # when viewers' lines were shown, ascending
+    budget_set: int = 0  # 0 = the rules' own
+    slow_mode_ms: int = 0
+    slow_mode_since_ms: int = 0
+    banned_words: WordList = WordList()
+
+    # Who spoke lately, in two generations: the older one is dropped whole when nothing in it can matter any more
+    speakers: dict[str, Spoken] = field(default_factory=dict)
+    speakers_before: dict[str, Spoken] = field(default_factory=dict)
+    speakers_since_ms: int = 0
+
+    # Moderation
+    muted: dict[str, Sanction] = field(default_factory=dict)
+    banned: dict[str, Sanction] = field(default_factory=dict)
+
+    # Questions, by seq
+    questions: dict[int, Question] = field(default_factory=dict)  # asked or picked
+    answered: list[Question] = field(default_factory=list)
+    resolved: list[int] = field(default_factory=list)  # seqs of answered and dismissed ones
+
+    likes: int = 0
+
+    # Showcase
+    products: dict[str, Product] = field(default_factory=dict)
+    pinned: str = ""
+    showcase_version: int = 0
+    try_ons: dict[str, dict[str, None]] = field(default_factory=dict)  # product -> users
+    try_ons_count: int = 0
+
+    # Audience
+    gateways: dict[str, GatewayCount] = field(default_factory=dict)
+    viewers: int = 0
+    peak: int = 0
+    unique: int = 0
+    unique_estimated: bool = False
+    users: dict[int, None] = field(default_factory=dict)  # hashes, while they are counted exactly
+    sketch: bytearray = field(default_factory=bytearray)  # registers, once they are estimated
+
+    @property
+    def chat_budget(self) -> int:
+        """Chat lines of viewers that are shown a second."""
+        return self.budget_set or self.rules.chat_budget
+
+
+_decoder = msgspec.json.Decoder(RoomState)
+encode_state = msgspec.json.Encoder().encode
+
+
+def decode_state(data: bytes) -> RoomState:
+    """The state that `encode_state` wrote; raises `msgspec.DecodeError` on anything else."""
+    return _decoder.decode(data)
