@@ -1,0 +1,202 @@
+"""The demo: a room with products, an anchor who pins and answers, and simulated viewers, all through real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Coroutine
+from typing import Any
+
+import orjson
+
+from liveroom.client import CommandRefused, CommandUnanswered, Room, RoomEvent, connect
+from liveroom.codec import encode
+from liveroom.config import Config
+from liveroom.messages.commands import (
+    AddProduct,
+    AnswerQuestion,
+    AskQuestion,
+    PickQuestion,
+    PinProduct,
+    Product,
+    RequestTryOn,
+    SetAnnouncement,
+)
+from liveroom.messages.events import QuestionAsked
+from liveroom.messages.fields import Role
+from liveroom.tokens import load_secret, make_token
+
+__all__ = ["Demo"]
+
+log = logging.getLogger("liveroom.demo")
+
+ROOM = "demo"
+VIEWERS = 24
+TOKEN_LIFETIME_S = 86_400
+OPEN_TIMEOUT_S = 10
+ARRIVE_WITHIN_S = 3.0
+PIN_EVERY_S = 30
+ANSWER_AFTER_S = (4.0, 12.0)
+ANCHOR = ("anchor-demo", "主播 Anna", Role.anchor)
+PAUSE_BETWEEN_ACTIONS_S = (3.0, 25.0)
+
+PRODUCTS = (
+    Product("silk-scarf", "真丝方巾 Silk scarf, 90 cm", 19_900),
+    Product("linen-shirt", "亚麻衬衫 Linen shirt", 25_900),
+    Product("tea-set", "手工茶具 Hand-made tea set", 46_800),
+    Product("walnut-board", "胡桃木砧板 Walnut board", 12_900),
+    Product("wool-socks", "羊毛袜 Wool socks, 3 pairs", 5_900),
+)
+NAMES = ("小雨", "Mia", "阿杰", "Leo", "晓彤", "Nora", "大熊", "Ivy", "可可", "Sam", "糖糖", "Finn")
+LINES = (
+    "主播好！",
+    "Hello from Lisbon 👋",
+    "这个颜色好看",
+    "Is it machine washable?",
+    "第一次来，支持一下",
+    "Love the texture",
+    "上次买的收到了，很满意",
+    "What about a larger size?",
+    "想看上身效果",
+    "Take my money 😂",
+    "多少钱？",
+    "Just joined, what did I miss?",
+    "666",
+    "好有质感",
+)
+QUESTIONS = ("什么时候发货？", "Do you ship abroad?", "有其他颜色吗？", "How long is the warranty?", "可以退换吗？")
+ANSWERS = ("48小时内发货 · ships within 48 hours", "支持7天无理由退换 · returns within 7 days", "是的 · yes")
+
+
+class Demo:
+    """Runs until `stop`; what goes wrong in it is logged and never harms the server."""
+
+    def __init__(self, config: Config, *, gateway_url: str, console_url: str) -> None:
+        self._config = config
+        self._gateway_url = gateway_url
+        self._console_url = console_url
+        self._secret = load_secret(config)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> str:
+        """Open the room and let the simulated people in; returns the links as text for people."""
+        await asyncio.to_thread(self._open_room)
+        self._spawn(self._anchor())
+        for number in range(VIEWERS):
+            self._spawn(self._viewer(number))
+        return self._links()
+
+    async def stop(self) -> None:
+        """Let everybody leave."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # The people
+
+    def _open_room(self) -> None:
+        """Over HTTP, since a room that was never opened has no socket to open it by."""
+        request = urllib.request.Request(
+            f"{self._console_url}/v1/rooms/{ROOM}/commands/open_room",
+            data=encode({"title": "秋日好物 · Autumn finds"}),
+            headers={"Authorization": f"Bearer {self._token(*ANCHOR)}", "Content-Type": "application/json"},
+        )
+        try:
+            urllib.request.urlopen(request, timeout=OPEN_TIMEOUT_S).close()
+        except urllib.error.HTTPError as error:
+            with error:
+                if orjson.loads(error.read()).get("code") != "room_already_open":
+                    raise
+
+    async def _anchor(self) -> None:
+        async with self._connect(*ANCHOR) as room:
+            for product in PRODUCTS:
+                await room.send(AddProduct(product))
+            await room.send(SetAnnouncement("全场满299包邮 · Free shipping over ¥299"))
+            pinning = asyncio.create_task(self._pin_in_turn(room))
+            try:
+                async for item in room:
+                    if isinstance(item, RoomEvent) and isinstance(item.event, QuestionAsked):
+                        self._spawn(self._answer(room, item.seq))
+            finally:
+                pinning.cancel()
+
+    async def _pin_in_turn(self, room: Room) -> None:
+        for product in itertools.cycle(PRODUCTS):
+            await _try(room.send(PinProduct(product.id)))
+            await asyncio.sleep(PIN_EVERY_S)
+
+    async def _answer(self, room: Room, question: int) -> None:
+        await asyncio.sleep(random.uniform(*ANSWER_AFTER_S))
+        await _try(room.send(PickQuestion(question)))
+        await asyncio.sleep(random.uniform(*ANSWER_AFTER_S))
+        await _try(room.send(AnswerQuestion(question, random.choice(ANSWERS))))
+
+    async def _viewer(self, number: int) -> None:
+        await asyncio.sleep(random.uniform(0, ARRIVE_WITHIN_S))
+        async with self._connect(f"demo-{number}", NAMES[number % len(NAMES)], Role.viewer) as room:
+            reading = asyncio.create_task(_read(room))
+            try:
+                while True:
+                    await asyncio.sleep(random.uniform(*PAUSE_BETWEEN_ACTIONS_S))
+                    await _try(self._act(room))
+            finally:
+                reading.cancel()
+
+    async def _act(self, room: Room) -> None:
+        chance = random.random()
+        if chance < 0.55:
+            await room.send_chat(random.choice(LINES))
+        elif chance < 0.9:
+            await room.send_likes(random.randint(1, 12))
+        elif chance < 0.97:
+            await room.send(RequestTryOn(random.choice(PRODUCTS).id))
+        else:
+            await room.send(AskQuestion(random.choice(QUESTIONS)))
+
+    # What they need
+
+    def _links(self) -> str:
+        lines = [
+            "",
+            "  A demo room is live. Open these in a browser (two viewers, to see them talk):",
+            f"    console   {self._console_url}/console/{ROOM}#token={self._token(*ANCHOR)}",
+        ]
+        for number in (1, 2):
+            token = self._token(f"visitor-{number}", f"Visitor {number}", Role.viewer)
+            lines.append(f"    viewer {number}  {self._console_url}/rooms/{ROOM}#token={token}")
+        return "\n".join([*lines, f"    all rooms {self._console_url}/", "", "  Stop with Ctrl-C.", ""])
+
+    def _token(self, user: str, name: str, role: Role) -> str:
+        return make_token(self._secret, self._config.auth, user=user, room=ROOM, role=role, lifetime_s=TOKEN_LIFETIME_S, name=name)
+
+    def _connect(self, user: str, name: str, role: Role) -> Room:
+        return connect(self._gateway_url, room=ROOM, token=lambda: self._token(user, name, role))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.warning("a simulated person left", extra={"reason": f"{type(error).__name__}: {error}"})
+
+
+async def _read(room: Room) -> None:
+    async for _ in room:
+        pass
+
+
+async def _try(command: Awaitable[object]) -> None:
+    """A refusal (slow mode, a mute, a limit) is part of life in a room."""
+    try:
+        await command
+    except (CommandRefused, CommandUnanswered) as error:
+        log.debug("a simulated person was refused", extra={"reason": str(error)})

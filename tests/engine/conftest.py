@@ -1,0 +1,120 @@
+"""A journal with an engine on it, and a voice that sends commands and waits for their answers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from liveroom.config import Config
+from liveroom.engine.runner import Engine
+from liveroom.journal.base import Journal
+from liveroom.journal.follower import AcceptedRecord, follow
+from liveroom.journal.partition import partition_of
+from liveroom.messages.commands import CommandBase, OpenRoom
+from liveroom.messages.fields import Role
+from liveroom.messages.frames import Accepted, Refused
+from liveroom.messages.records import Answer, Record, Request, Sender
+from liveroom.telemetry.metrics import Metrics
+
+ANCHOR = Sender("anna", "Anna", Role.anchor)
+VIEWER = Sender("vera", "Vera", Role.viewer)
+GATEWAY = Sender("gateway", "gateway", backend=True)
+WAIT_S = 10
+
+
+class Clock:
+    """Time that the test moves."""
+
+    def __init__(self) -> None:
+        self.now_ms = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+class Voice:
+    """Sends commands to the journal and collects what readers accept."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.metrics = Metrics()
+        self.records: dict[int, list[Record]] = {p: [] for p in range(journal.partitions)}
+        self.skipped = 0
+        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._tickets = itertools.count(1)
+        self._changed = asyncio.Condition()
+        self._tasks = [asyncio.create_task(self._follow(p)) for p in range(journal.partitions)]
+
+    async def _follow(self, partition: int) -> None:
+        async for item in follow(self.journal, partition, self._skip):
+            if isinstance(item, AcceptedRecord):
+                self.records[partition].append(item.record)
+                for answer in item.record.answers:
+                    if answer.source == "voice" and answer.connection in self._waiting:
+                        self._waiting.pop(answer.connection).set_result(answer)
+                async with self._changed:
+                    self._changed.notify_all()
+
+    def _skip(self, _: object) -> None:
+        self.skipped += 1
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def send(self, room: str, command: CommandBase, sender: Sender = ANCHOR, command_id: str = "") -> Answer:
+        """Send one command and wait for its answer."""
+        ticket = next(self._tickets)
+        future = self._waiting[ticket] = asyncio.get_running_loop().create_future()
+        request = Request(command_id or f"c{ticket}", room, sender, command, "voice", ticket)  # type: ignore[arg-type]
+        await self.journal.send_commands(partition_of(room, self.journal.partitions), [request])
+        return await asyncio.wait_for(future, WAIT_S)
+
+    async def accepted(self, room: str, command: CommandBase, sender: Sender = ANCHOR, command_id: str = "") -> Accepted:
+        """Send one command that must be accepted."""
+        reply = (await self.send(room, command, sender, command_id)).reply
+        assert isinstance(reply, Accepted), reply
+        return reply
+
+    async def refused(self, room: str, command: CommandBase, sender: Sender = ANCHOR, command_id: str = "") -> Refused:
+        """Send one command that must be refused."""
+        reply = (await self.send(room, command, sender, command_id)).reply
+        assert isinstance(reply, Refused), reply
+        return reply
+
+    def events(self, room: str) -> list[tuple[int, object]]:
+        """The room's accepted events with their seqs."""
+        found = []
+        for record in self.records[partition_of(room, self.journal.partitions)]:
+            if span := record.rooms.get(room):
+                found += list(enumerate(span.events, span.from_))
+        return found
+
+    async def until(self, condition: object) -> None:
+        """Wait until `condition()` holds after some record."""
+        assert callable(condition)
+        async with asyncio.timeout(WAIT_S), self._changed:
+            await self._changed.wait_for(condition)
+
+
+@asynccontextmanager
+async def running_engine(journal: Journal, config: Config, clock: Clock, *, name: str = "engine-1", seed: int = 1) -> AsyncIterator[Engine]:
+    """An engine that is ready and is stopped at the end."""
+    engine = Engine(journal, config, name=name, metrics=Metrics(), clock_ms=clock, rng=random.Random(seed))
+    await engine.start()
+    try:
+        async with asyncio.timeout(WAIT_S):
+            while not engine.ready:
+                await asyncio.sleep(0.005)
+        yield engine
+    finally:
+        await engine.stop()
+
+
+async def open_demo(voice: Voice, room: str = "demo") -> None:
+    """Open a room."""
+    await voice.accepted(room, OpenRoom("Evening show"))

@@ -1,0 +1,272 @@
+"""The engine over a journal: one outcome a command, recovery by folding, standing down, timers, keyframes, snapshots, poison."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import liveroom.engine.step
+from liveroom.codec import encode
+from liveroom.config import Config, EngineConfig, JournalConfig
+from liveroom.engine.owner import Owner
+from liveroom.engine.runner import Engine
+from liveroom.engine.snapshots import SnapshotDamaged, restore
+from liveroom.journal.base import Journal, Snapshot
+from liveroom.journal.memory import MemoryJournal
+from liveroom.journal.sqlite import SqliteJournal
+from liveroom.messages.commands import AddProduct, PinProduct, Product, ReportAudience, RequestKeyframe, SendChat, SetAnnouncement
+from liveroom.messages.events import AudienceCounted, ChatSent
+from liveroom.messages.fields import Role
+from liveroom.messages.records import RECORD_VERSION, Claim, Record, Sender
+from liveroom.rooms.room import encode_state
+from liveroom.telemetry.metrics import Metrics
+from tests.engine.conftest import GATEWAY, VIEWER, Clock, Voice, open_demo, running_engine
+
+CONFIG = Config(
+    journal=JournalConfig(kind="memory", partitions=2),
+    engine=EngineConfig(claim_retry_ms=10, snapshot_records_max=1_000_000, snapshot_interval_ms=3_600_000),
+)
+
+
+def engine_states(engine: Engine) -> dict[str, bytes]:
+    """Every room's state, encoded."""
+    owners: list[Owner] = list(engine._owners.values())
+    return {room: encode_state(state) for owner in owners for room, state in owner._state.rooms.items()}
+
+
+async def test_a_command_gets_exactly_one_outcome_and_a_retry_the_original() -> None:
+    """A retry under the same id gets the original reply and makes no second event; another command under it is refused."""
+    journal = MemoryJournal(CONFIG.journal)
+    voice = Voice(journal)
+    async with running_engine(journal, CONFIG, Clock()):
+        await open_demo(voice)
+        first = await voice.accepted("demo", SendChat("hello"), VIEWER, "once")
+        again = await voice.send("demo", SendChat("hello"), VIEWER, "once")
+        assert again.reply == first
+        assert again.repeated
+        other = await voice.refused("demo", SendChat("something else"), VIEWER, "once")
+        assert other.code == "id_reused"
+        same_id_of_another_user = await voice.accepted("demo", SendChat("hello"), Sender("otto", "Otto"), "once")
+        assert same_id_of_another_user.seq == first.seq + 1
+        assert [e.text for _, e in voice.events("demo") if isinstance(e, ChatSent)] == ["hello", "hello"]
+    await voice.close()
+    await journal.close()
+
+
+async def test_recovery_folds_and_never_decides_again(tmp_path: Path) -> None:
+    """After a restart the state equals the state before, ids are still remembered and seqs go on without a gap."""
+    clock = Clock()
+    config = msgspec.structs.replace(CONFIG, journal=JournalConfig(kind="sqlite", partitions=2))
+    journal: Journal = await SqliteJournal.open(tmp_path, config.journal, Metrics())
+    voice = Voice(journal)
+    async with running_engine(journal, config, clock) as engine:
+        for room in ("one", "two", "three"):
+            await open_demo(voice, room)
+            await voice.accepted(room, AddProduct(Product("p1", "Scarf", 9_900)))
+            await voice.accepted(room, PinProduct("p1"))
+            for i in range(20):
+                clock.now_ms += 1_100
+                await voice.accepted(room, SendChat(f"line {i}"), VIEWER, f"{room}-{i}")
+        before = engine_states(engine)
+    seqs = {room: len(voice.events(room)) for room in ("one", "two", "three")}
+    await voice.close()
+    await journal.close()
+
+    journal = await SqliteJournal.open(tmp_path, config.journal, Metrics())
+    voice = Voice(journal)
+    async with running_engine(journal, config, clock, seed=2) as engine:
+        assert engine_states(engine) == before
+        again = await voice.send("one", SendChat("line 3"), VIEWER, "one-3")
+        assert again.repeated
+        await voice.accepted("two", SetAnnouncement("we are back"))
+        await voice.until(lambda: len(voice.events("two")) == seqs["two"] + 1)
+        assert [seq for seq, _ in voice.events("two")] == list(range(seqs["two"] + 1))
+    await voice.close()
+    await journal.close()
+
+
+async def test_a_snapshot_and_its_tail_give_the_same_state_as_the_whole_log(tmp_path: Path) -> None:
+    """An engine that starts from a snapshot holds what one that folds everything holds, and the ids too."""
+    clock = Clock()
+    config = Config(
+        journal=JournalConfig(kind="sqlite", partitions=1),
+        engine=EngineConfig(snapshot_records_max=10, snapshot_interval_ms=3_600_000),
+    )
+    journal: Journal = await SqliteJournal.open(tmp_path, config.journal, Metrics())
+    voice = Voice(journal)
+    async with running_engine(journal, config, clock) as engine:
+        await open_demo(voice)
+        for i in range(35):
+            clock.now_ms += 1_100
+            await voice.accepted("demo", SendChat(f"line {i}"), VIEWER, f"c-{i}")
+        before = engine_states(engine)
+    snapshot = await journal.load_snapshot(0)
+    assert snapshot is not None
+    assert snapshot.offset > 20
+    assert [d.keyframe.room for d in snapshot.details] == ["demo"]
+    async with running_engine(journal, config, clock) as engine:
+        assert engine_states(engine) == before
+        again = await voice.send("demo", SendChat("line 1"), VIEWER, "c-1")
+        assert again.repeated, "an outcome from before the snapshot is remembered"
+    await voice.close()
+    await journal.close()
+
+
+async def test_a_damaged_snapshot_is_never_folded() -> None:
+    """A room's state that does not match its hash is refused, not guessed."""
+    journal = MemoryJournal(CONFIG.journal)
+    config = msgspec.structs.replace(CONFIG, engine=EngineConfig(snapshot_records_max=10))
+    voice = Voice(journal)
+    async with running_engine(journal, config, Clock()):
+        await open_demo(voice)
+        for i in range(12):
+            await voice.accepted("demo", SetAnnouncement(f"a {i}"))
+        partition = next(p for p, records in voice.records.items() if records)
+        async with asyncio.timeout(5):
+            while (snapshot := await journal.load_snapshot(partition)) is None:
+                await asyncio.sleep(0.01)
+    bad = Snapshot(
+        snapshot.offset, snapshot.time_ms, snapshot.acceptance, snapshot.details, tuple(c.replace(b"Evening", b"Morning") for c in snapshot.state)
+    )
+    with pytest.raises(SnapshotDamaged):
+        restore(bad, config.engine)
+    await voice.close()
+    await journal.close()
+
+
+async def test_an_engine_that_sees_a_foreign_claim_stands_down_and_claims_anew() -> None:
+    """After a foreign claim nothing of the old epoch counts; the engine folds what is there and goes on without a gap."""
+    journal = MemoryJournal(CONFIG.journal)
+    voice = Voice(journal)
+    async with running_engine(journal, CONFIG, Clock()) as engine:
+        await open_demo(voice)
+        partition = next(p for p, records in voice.records.items() if records)
+        stale_epoch = engine._owners[partition]._epoch
+        claim = await journal.append(partition, Claim(RECORD_VERSION, "somebody-else", 1))
+        zombie = Record(v=1, epoch=stale_epoch, step=engine._owners[partition]._step, from_=1, to=1, time_ms=1)
+        await journal.append(partition, zombie)
+        for i in range(5):
+            await voice.accepted("demo", SetAnnouncement(f"still here {i}"))
+        assert engine._owners[partition]._epoch > claim
+        assert voice.skipped >= 1
+        assert [seq for seq, _ in voice.events("demo")] == list(range(6))
+    await voice.close()
+    await journal.close()
+
+
+async def test_timers_are_events_like_any_other() -> None:
+    """A gateway that stops reporting expires: the room counts its viewers no more, by an event, without any command."""
+    clock = Clock()
+    journal = MemoryJournal(CONFIG.journal)
+    voice = Voice(journal)
+    async with running_engine(journal, CONFIG, clock):
+        await open_demo(voice)
+        await voice.accepted("demo", ReportAudience("gw-1", 7, (1, 2, 3)), GATEWAY)
+        clock.now_ms += 31_000
+        await voice.accepted("demo", ReportAudience("gw-2", 1, ()), GATEWAY)
+
+        def counted() -> list[int]:
+            return [e.viewers for _, e in voice.events("demo") if isinstance(e, AudienceCounted)]
+
+        await voice.until(lambda: counted()[-1:] == [1])
+    await voice.close()
+    await journal.close()
+
+
+async def test_keyframes_come_after_change_and_details_when_asked() -> None:
+    """A room that opens gets a keyframe at once; a gateway that asks gets a detail as of its record's end."""
+    clock = Clock()
+    journal = MemoryJournal(CONFIG.journal)
+    voice = Voice(journal)
+    async with running_engine(journal, CONFIG, clock):
+        await open_demo(voice)
+        partition = next(p for p, records in voice.records.items() if records)
+        assert any(k.room == "demo" and k.open for r in voice.records[partition] for k in r.keyframes)
+        await voice.accepted("demo", AddProduct(Product("p1", "Scarf", 9_900)))
+        await voice.accepted("demo", RequestKeyframe(), GATEWAY)
+        await voice.until(lambda: any(r.details for r in voice.records[partition]))
+        found = next(r.details[0] for r in voice.records[partition] if r.details)
+        assert found.keyframe.seq == 2
+        assert [p.id for p in found.products] == ["p1"]
+        unknown = await voice.refused("nowhere", RequestKeyframe(), GATEWAY)
+        assert unknown.code == "room_not_found"
+    await voice.close()
+    await journal.close()
+
+
+async def test_a_command_whose_decision_raises_is_set_aside_and_the_partition_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poison: the sender gets `internal_error`, the dead-letter log a line, and the next command its answer."""
+    journal = MemoryJournal(CONFIG.journal)
+    voice = Voice(journal)
+    real = liveroom.engine.step.decide
+
+    def poisoned(state, request, now_ms, rng, rules):  # type: ignore[no-untyped-def]
+        if isinstance(request.command, SetAnnouncement) and request.command.text == "poison":
+            raise ZeroDivisionError("a rule divides by nothing")
+        return real(state, request, now_ms, rng, rules)
+
+    monkeypatch.setattr(liveroom.engine.step, "decide", poisoned)
+    letters = []
+    real_set_aside = journal.set_aside
+
+    async def remember(letter):  # type: ignore[no-untyped-def]
+        letters.append(letter)
+        await real_set_aside(letter)
+
+    monkeypatch.setattr(journal, "set_aside", remember)
+    async with running_engine(journal, CONFIG, Clock()):
+        await open_demo(voice)
+        refused = await voice.refused("demo", SetAnnouncement("poison"))
+        assert refused.code == "internal_error"
+        await voice.accepted("demo", SetAnnouncement("fine"))
+    assert [letter.reason for letter in letters] == ["ZeroDivisionError: a rule divides by nothing"]
+    assert "poison" in letters[0].payload
+    await voice.close()
+    await journal.close()
+
+
+async def test_a_rule_that_cannot_be_applied_stops_its_partition_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`evolve` raising is never guessed around: the partition stops and says why; the others go on."""
+    journal = MemoryJournal(CONFIG.journal)
+    voice = Voice(journal)
+    real = liveroom.engine.step.evolve
+
+    def broken(state, event, seq, time_ms):  # type: ignore[no-untyped-def]
+        if getattr(event, "text", "") == "broken":
+            raise ZeroDivisionError("cannot be applied")
+        return real(state, event, seq, time_ms)
+
+    monkeypatch.setattr(liveroom.engine.step, "evolve", broken)
+    rooms = {}
+    async with running_engine(journal, CONFIG, Clock()) as engine:
+        for i in range(20):
+            await open_demo(voice, f"room-{i}")
+        for partition, records in voice.records.items():
+            rooms[partition] = next(room for record in records for room in record.rooms)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(voice.send(rooms[0], SetAnnouncement("broken")), 0.5)
+        assert list(engine.stopped_partitions) == [0]
+        assert not engine.ready
+        await voice.accepted(rooms[1], SetAnnouncement("fine"))
+    assert all(b"broken" not in encode(r) for r in voice.records[0])
+    await voice.close()
+    await journal.close()
+
+
+async def test_a_step_stays_within_its_limits() -> None:
+    """No record answers more than `step_commands_max` commands, however many wait, and all are answered in order."""
+    config = msgspec.structs.replace(CONFIG, engine=EngineConfig(step_commands_max=10))
+    clock = Clock()
+    journal = MemoryJournal(config.journal)
+    voice = Voice(journal)
+    async with running_engine(journal, config, clock):
+        await open_demo(voice)
+        senders = [Sender(f"user-{i}", f"User {i}", Role.viewer) for i in range(100)]
+        replies = await asyncio.gather(*(voice.accepted("demo", SendChat("hi"), sender) for sender in senders))
+        assert sorted(r.result["message"] for r in replies) == list(range(1, 101))
+        assert max(len(r.answers) for records in voice.records.values() for r in records) <= 10
+    await voice.close()
+    await journal.close()
