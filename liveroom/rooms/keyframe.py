@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from liveroom.codec import encode
 from liveroom.config import RoomsConfig
 from liveroom.messages.frames import ChatLine, Keyframe, Question, RoomDetail
+from liveroom.rooms.moderation import lasting
 from liveroom.rooms.state import RoomState, Sanction
 
 __all__ = ["KEYFRAME_BYTES_MAX", "QUESTIONS_SHOWN", "TRY_ONS_SHOWN", "detail", "keyframe"]
@@ -93,13 +94,13 @@ def detail(room: str, state: RoomState, time_ms: int, rules: RoomsConfig) -> Roo
     """The keyframe, and who is muted and banned now, the whole showcase, all questions, the banned words."""
     return RoomDetail(
         keyframe=keyframe(room, state, time_ms, rules),
-        banned=_lasting(state.banned, time_ms),
-        muted=_lasting(state.muted, time_ms),
+        banned=_until(state.banned, time_ms),
+        muted=_until(state.muted, time_ms),
         products=tuple(state.products.values()),
         questions=tuple(sorted([*state.questions.values(), *state.answered], key=lambda question: question.seq)),
         banned_words=state.banned_words.words,
     )
 
 
-def _lasting(sanctions: dict[str, Sanction], time_ms: int) -> dict[str, int]:
-    return {user: sanction.until_ms for user, sanction in sanctions.items() if sanction.until_ms > time_ms}
+def _until(sanctions: dict[str, Sanction], time_ms: int) -> dict[str, int]:
+    return {user: sanction.until_ms for user, sanction in lasting(sanctions, time_ms).items()}

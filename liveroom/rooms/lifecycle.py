@@ -9,7 +9,7 @@ from liveroom.messages.fields import Role
 from liveroom.messages.records import Sender
 from liveroom.rooms.decision import Decided, Decision, Refusal, Rng, Turn
 from liveroom.rooms.state import RoomState
-from liveroom.rooms.texts import check_line, check_optional
+from liveroom.rooms.texts import check_line, check_optional, check_paragraphs
 
 __all__ = ["announcement_set", "close_room", "open_room", "room_closed", "room_opened", "set_announcement"]
 
@@ -39,7 +39,7 @@ def close_room(turn: Turn, command: CloseRoom) -> Decision:
     """Close the room."""
     if not turn.state.open:
         return Refusal("room_closed", "the room is already closed")
-    return check_optional(command.reason, "reason", newlines=False) or Decided((RoomClosed(command.reason),))
+    return check_optional(command.reason, "reason") or Decided((RoomClosed(command.reason),))
 
 
 def room_closed(state: RoomState, event: RoomClosed, seq: int, time_ms: int) -> None:
@@ -51,7 +51,7 @@ def set_announcement(turn: Turn, command: SetAnnouncement) -> Decision:
     """Show another announcement, or none."""
     if command.text == turn.state.announcement:
         return Decided(())
-    return check_optional(command.text) or Decided((AnnouncementSet(command.text),))
+    return check_paragraphs(command.text) or Decided((AnnouncementSet(command.text),))
 
 
 def announcement_set(state: RoomState, event: AnnouncementSet, seq: int, time_ms: int) -> None:

@@ -12,13 +12,11 @@ from typing import Any, Final
 from liveroom.config import RoomsConfig
 from liveroom.messages import commands as c
 from liveroom.messages import events as e
-from liveroom.messages.fields import Role
 from liveroom.messages.records import Request, Sender
-from liveroom.rooms import chat, lifecycle, words
+from liveroom.rooms import audience, chat, lifecycle, likes, moderation, questions, showcase, words
 from liveroom.rooms.decision import Decided, Decision, Refusal, Rng, Turn
 from liveroom.rooms.keyframe import KEYFRAME_BYTES_MAX, detail, keyframe
 from liveroom.rooms.state import RoomState, decode_state, encode_state
-from liveroom.rooms.texts import utc
 
 __all__ = [
     "KEYFRAME_BYTES_MAX",
@@ -47,9 +45,25 @@ _DECIDERS: Final[dict[type[c.CommandBase], Callable[[Turn, Any], Decision]]] = {
     c.SetAnnouncement: lifecycle.set_announcement,
     c.SendChat: chat.send_chat,
     c.DeleteMessage: chat.delete_message,
+    c.MuteUser: moderation.mute_user,
+    c.UnmuteUser: moderation.unmute_user,
+    c.BanUser: moderation.ban_user,
+    c.UnbanUser: moderation.unban_user,
     c.SetSlowMode: chat.set_slow_mode,
-    c.SetChatBudget: chat.set_chat_budget,
     c.SetBannedWords: words.set_banned_words,
+    c.SetChatBudget: chat.set_chat_budget,
+    c.AskQuestion: questions.ask_question,
+    c.PickQuestion: questions.pick_question,
+    c.AnswerQuestion: questions.answer_question,
+    c.DismissQuestion: questions.dismiss_question,
+    c.SendLikes: likes.send_likes,
+    c.ReportLikes: likes.report_likes,
+    c.AddProduct: showcase.add_product,
+    c.RemoveProduct: showcase.remove_product,
+    c.PinProduct: showcase.pin_product,
+    c.UnpinProduct: showcase.unpin_product,
+    c.RequestTryOn: showcase.request_try_on,
+    c.ReportAudience: audience.report_audience,
     c.RequestKeyframe: _request_keyframe,
 }
 
@@ -59,9 +73,25 @@ _FOLDERS: Final[dict[type[e.EventBase], Callable[[RoomState, Any, int, int], obj
     e.AnnouncementSet: lifecycle.announcement_set,
     e.ChatSent: chat.chat_sent,
     e.MessageDeleted: chat.message_deleted,
+    e.UserMuted: moderation.user_muted,
+    e.UserUnmuted: moderation.user_unmuted,
+    e.UserBanned: moderation.user_banned,
+    e.UserUnbanned: moderation.user_unbanned,
     e.SlowModeSet: chat.slow_mode_set,
-    e.ChatBudgetSet: chat.chat_budget_set,
     e.BannedWordsSet: words.banned_words_set,
+    e.ChatBudgetSet: chat.chat_budget_set,
+    e.QuestionAsked: questions.question_asked,
+    e.QuestionPicked: questions.question_picked,
+    e.QuestionAnswered: questions.question_answered,
+    e.QuestionDismissed: questions.question_dismissed,
+    e.LikesAdded: likes.likes_added,
+    e.ProductAdded: showcase.product_added,
+    e.ProductRemoved: showcase.product_removed,
+    e.ProductPinned: showcase.product_pinned,
+    e.ProductUnpinned: showcase.product_unpinned,
+    e.TryOnRequested: showcase.try_on_requested,
+    e.AudienceReported: audience.audience_reported,
+    e.AudienceCounted: audience.audience_counted,
 }
 
 
@@ -83,13 +113,7 @@ def _check_sender(state: RoomState | None, command: c.Command, sender: Sender, n
         return None if sender.backend else Refusal("forbidden", "only the backend's own gateways may send this")
     if sender.role not in command.roles:
         return Refusal("forbidden", f"a {sender.role.value} may not send this")
-    if state is None or sender.role is Role.platform:
-        return None
-    banned = state.banned.get(sender.user)
-    if banned is None or banned.until_ms <= now_ms:
-        return None
-    why = f": {banned.reason}" if banned.reason else ""
-    return Refusal("banned", f"you are banned until {utc(banned.until_ms)}{why}", retry_after_ms=banned.until_ms - now_ms)
+    return None if state is None else moderation.check_banned(state, sender, now_ms)
 
 
 def evolve(state: RoomState | None, event: e.Event, seq: int, time_ms: int) -> RoomState:
@@ -107,9 +131,9 @@ def evolve(state: RoomState | None, event: e.Event, seq: int, time_ms: int) -> R
 
 def due_ms(state: RoomState) -> int | None:
     """When `decide_due` has something to say, if nothing else happens; `None` = never."""
-    return None
+    return audience.audience_due_ms(state)
 
 
 def decide_due(state: RoomState, now_ms: int) -> tuple[e.Event, ...]:
     """What the passing of time makes happen: counts of silent gateways expire."""
-    return ()
+    return audience.audience_expired(state, now_ms)

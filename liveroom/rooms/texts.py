@@ -9,7 +9,7 @@ from typing import Final
 from liveroom.messages.records import Sender
 from liveroom.rooms.decision import Refusal
 
-__all__ = ["IGNORABLE", "check_line", "check_optional", "name_of", "utc"]
+__all__ = ["IGNORABLE", "check_line", "check_optional", "check_paragraphs", "name_of", "utc"]
 
 #: Unicode's Default_Ignorable_Code_Point: drawn as nothing (joiners, selectors, fillers, tags).
 IGNORABLE: Final = (
@@ -31,23 +31,30 @@ _UTC_MAX_MS: Final = 253_402_300_799_000  # the last second of the year 9999
 
 def check_line(text: str, field: str = "text") -> Refusal | None:
     """A line must hold something visible and no forbidden character."""
-    return check_optional(text, field, newlines=False) or _check_visible(text, field)
+    return _check_characters(text, field, _forbidden) or _check_visible(text, field)
 
 
-def check_optional(text: str, field: str = "text", *, newlines: bool = True) -> Refusal | None:
-    """A text that may be empty must hold no forbidden character; newlines are allowed if said so."""
-    if text.isprintable():  # most texts are; nothing forbidden is printable
+def check_optional(text: str, field: str = "text") -> Refusal | None:
+    """One line, or nothing at all."""
+    return check_line(text, field) if text else None
+
+
+def check_paragraphs(text: str, field: str = "text") -> Refusal | None:
+    """Text that may have several lines, or nothing at all."""
+    return (_check_characters(text, field, _forbidden_but_newline) or _check_visible(text, field)) if text else None
+
+
+def _check_characters(text: str, field: str, forbidden: re.Pattern[str]) -> Refusal | None:
+    if text.isprintable():  # most texts are, and nothing forbidden is printable
         return None
-    found = (_forbidden_but_newline if newlines else _forbidden).search(text)
+    found = forbidden.search(text)
     if found is None:
         return None
-    return Refusal("control_characters", f"the text holds U+{ord(found.group()):04X}, a control character that cannot be shown", field)
+    return Refusal("control_characters", f"the text holds U+{ord(found.group()):04X}, which cannot be shown as written", field)
 
 
 def _check_visible(text: str, field: str) -> Refusal | None:
-    if _visible.search(text) is None:
-        return Refusal("empty_text", "the text holds nothing that can be seen", field)
-    return None
+    return None if _visible.search(text) else Refusal("empty_text", "the text holds nothing that can be seen", field)
 
 
 def name_of(sender: Sender) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from liveroom.messages.fields import Role
-from liveroom.rooms import words
 from liveroom.rooms.decision import Refusal, Turn
+from liveroom.rooms.moderation import check_muted
 from liveroom.rooms.state import RoomState, Spoken
-from liveroom.rooms.texts import check_line, utc
+from liveroom.rooms.texts import check_line
+from liveroom.rooms.words import check_words
 
 __all__ = ["SPEAKERS_MAX", "check_voice", "note_spoken"]
 
@@ -19,15 +20,10 @@ SPEAKERS_MAX: Final = 50_000
 def check_voice(turn: Turn, text: str, *, chat: bool) -> Refusal | None:
     """Why the sender may not say `text` now; slow mode counts for chat only. Retry times are exact."""
     state, sender, now_ms = turn.state, turn.sender, turn.now_ms
-    muted = state.muted.get(sender.user)
-    if muted is not None and muted.until_ms > now_ms and sender.role is not Role.platform:
-        why = f": {muted.reason}" if muted.reason else ""
-        return Refusal("muted", f"you are muted until {utc(muted.until_ms)}{why}", retry_after_ms=muted.until_ms - now_ms)
-    if sender.role is Role.viewer:
+    refusal = check_muted(state, sender, now_ms)
+    if refusal is None and sender.role is Role.viewer:
         refusal = _check_pace(state, sender.user, now_ms, chat=chat)
-        if refusal is not None:
-            return refusal
-    return check_line(text) or words.check_words(state.banned_words, text)
+    return refusal or check_line(text) or check_words(state.banned_words, text)
 
 
 def _check_pace(state: RoomState, user: str, now_ms: int, *, chat: bool) -> Refusal | None:

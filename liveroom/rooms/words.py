@@ -32,8 +32,8 @@ def set_banned_words(turn: Turn, command: SetBannedWords) -> Decision:
         refusal = check_line(word, "words")
         if refusal is not None:
             return refusal
-        plain = normal(word)
-        if not plain.strip():
+        plain = _plain(word)
+        if not plain:
             return Refusal("empty_text", f"the word {word!r} holds nothing to look for", "words")
         kept.setdefault(plain, word)
     words = tuple(kept.values())
@@ -64,11 +64,16 @@ def normal(text: str) -> str:
     return _dropped.sub("", text)
 
 
+def _plain(word: str) -> str:
+    """A banned word as it is looked for: spaces around it were not meant."""
+    return normal(word).strip()
+
+
 @lru_cache(MATCHERS_MAX)
 def _matcher(banned: WordList) -> ahocorasick.Automaton:
     automaton = ahocorasick.Automaton()
     for word in banned.words:
-        automaton.add_word(normal(word), None)
+        automaton.add_word(_plain(word), None)
     automaton.make_automaton()
     return automaton
 

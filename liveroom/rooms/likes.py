@@ -1,0 +1,37 @@
+"""Likes: taps add up to one total over the room's life."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from liveroom.messages.commands import ReportLikes, SendLikes
+from liveroom.messages.events import LikesAdded
+from liveroom.rooms.decision import Decided, Decision, Refusal, Turn
+from liveroom.rooms.state import RoomState
+
+__all__ = ["likes_added", "report_likes", "send_likes"]
+
+#: The largest integer that every JSON reader keeps exactly; the total stops there.
+_TOTAL_MAX: Final = 2**53 - 1
+
+
+def send_likes(turn: Turn, command: SendLikes) -> Decision:
+    """One viewer's taps."""
+    if not turn.state.open:
+        return Refusal("room_closed", "the room is closed: likes are not counted")
+    return _add(turn.state, command.count)
+
+
+def report_likes(turn: Turn, command: ReportLikes) -> Decision:
+    """A gateway's sum; it counts even when the room was closed meanwhile, since the viewers were told that it does."""
+    return _add(turn.state, command.count)
+
+
+def _add(state: RoomState, count: int) -> Decided:
+    total = min(state.likes + count, _TOTAL_MAX)
+    return Decided((LikesAdded(count, total),), {"total": total})
+
+
+def likes_added(state: RoomState, event: LikesAdded, seq: int, time_ms: int) -> None:
+    """Fold taps."""
+    state.likes = event.total
