@@ -7,17 +7,21 @@ environment and `--gateway-port` on the command line.
 
 from __future__ import annotations
 
+import difflib
+import ipaddress
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
+from typing import Annotated, Any, Final, Literal, NamedTuple, get_type_hints
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, field, inspect
 
 from liveroom.errors import BadConfig
 
 __all__ = [
+    "SECRET_BYTES_MIN",
     "AuthConfig",
     "Config",
     "ConsoleConfig",
@@ -33,12 +37,16 @@ __all__ = [
 ]
 
 
+#: The shortest shared secret by algorithm: as long as its hash (RFC 7518, 3.2).
+SECRET_BYTES_MIN: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
+
+
 class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of the TOML file."""
 
 
-def _text(words: str, **limits: Any) -> Any:
-    return Meta(description=words, **limits)
+def _text(words: str, form: str = "", **limits: Any) -> Any:
+    return Meta(description=words, extra={"form": form} if form else None, **limits)
 
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -53,7 +61,13 @@ class LiveroomConfig(Section, frozen=True):
     ] = "production"
     data_dir: Annotated[str, _text("Directory of the embedded journal and of dev mode's secret", min_length=1)] = "data"
     instance: Annotated[
-        str, _text("Name of this process among others; empty = host name and process id", max_length=64, pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$")
+        str,
+        _text(
+            "Name of this process among others; empty = host name and process id",
+            form="at most 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit",
+            max_length=64,
+            pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$(?!\n)",
+        ),
     ] = ""
 
 
@@ -165,12 +179,18 @@ class ConsoleConfig(Section, frozen=True):
     host: Annotated[str, _text("Address to listen on")] = "127.0.0.1"
     port: Annotated[Port, _text("Port to listen on; 0 = any free one")] = 8801
     gateway_url: Annotated[
-        str, _text("Address of the gateway as browsers reach it; empty = the gateway's host and port", pattern=r"^(wss?://[^\s]+)?$")
+        str,
+        _text(
+            "Address of the gateway as browsers reach it; empty = the gateway's host and port",
+            form="an address beginning with ws:// or wss://, or nothing",
+            pattern=r"^(wss?://[^\s]+)?$(?!\n)",
+        ),
     ] = ""
     body_bytes_max: Annotated[int, _text("Largest request body", ge=1_024, le=1_048_576)] = 131_072
     reply_wait_ms: Annotated[int, _text("Time after which an unanswered command is answered `unavailable`", ge=100, le=60_000)] = 10_000
     requests_per_s: Annotated[int, _text("Commands a second of one token's user on average", ge=1, le=100_000)] = 50
     requests_burst: Annotated[int, _text("Commands of one token's user at once after a pause", ge=1, le=100_000)] = 200
+    connections_max: Annotated[int, _text("Connections that may be open at once; more are answered 503", ge=1, le=1_000_000)] = 2_000
     rooms_max: Annotated[int, _text("Rooms that the directory may hold", ge=1, le=10_000_000)] = 200_000
     page_rooms_max: Annotated[int, _text("Rooms in one answer of the directory", ge=1, le=1_000)] = 100
     shutdown_ms: Annotated[int, _text("Time for open requests at shutdown", ge=0, le=600_000)] = 5_000
@@ -182,7 +202,7 @@ class AuthConfig(Section, frozen=True):
     algorithm: Annotated[Literal["HS256", "HS384", "HS512", "RS256", "PS256", "ES256", "EdDSA"], _text("The one algorithm that is accepted")] = (
         "HS256"
     )
-    secret: Annotated[str, _text("Shared secret for HS*, at least 32 bytes", max_length=4_096)] = ""
+    secret: Annotated[str, _text("Shared secret for HS*, at least as long as its hash: 32, 48 or 64 bytes", max_length=4_096)] = ""
     secret_file: Annotated[str, _text("File that holds the secret instead")] = ""
     public_key_file: Annotated[str, _text("PEM public key for RS256, PS256, ES256, EdDSA")] = ""
     issuer: Annotated[str, _text("Required `iss`; empty = not checked")] = ""
@@ -217,8 +237,15 @@ class Setting(NamedTuple):
     section: str
     name: str
     description: str
+    expected: str  # its values, in words: "a whole number from 1 to 256"
     default: Any
     secret: bool
+    annotation: Any
+
+    @property
+    def path(self) -> str:
+        """Its name in the TOML file, with its table."""
+        return f"{self.section}.{self.name}"
 
     @property
     def env(self) -> str:
@@ -239,57 +266,104 @@ def settings() -> Iterator[Setting]:
         defaults = section_type()
         for name, hint in hints.items():
             words = next(m.description for m in reversed(hint.__metadata__) if isinstance(m, Meta) and m.description)
-            yield Setting(section, name, words, getattr(defaults, name), secret=(section, name) == ("auth", "secret"))
+            secret = (section, name) == ("auth", "secret")
+            yield Setting(section, name, words, _expected(hint), getattr(defaults, name), secret, hint)
 
 
 def load_config(file: Path | None, environ: Mapping[str, str], flags: Mapping[tuple[str, str], str]) -> Config:
     """Merge file < environment < flags and check; `flags` maps (section, name) to text. Raises `BadConfig`."""
-    tables = _read_toml(file) if file else {}
     known = {(s.section, s.name): s for s in settings()}
-    by_env = {s.env: key for key, s in known.items()}
-    for name, text in environ.items():
-        if name in by_env:
-            _put(tables, by_env[name], text, name)
-        elif name.startswith("LIVEROOM_") and not name.startswith("LIVEROOM_TEST_") and name != "LIVEROOM_CONFIG":
-            raise BadConfig(f"{name}: there is no such setting; see docs/configuration.md")
+    by_env = {s.env: s for s in known.values()}
+    tables: dict[str, dict[str, Any]] = {section: {} for section, _ in known}
+    if file:
+        for (section, name), value in _read_toml(file, known):
+            tables[section][name] = _checked(known[section, name], value, f"{file}: {section}.{name}")
+    for variable, text in environ.items():
+        if setting := by_env.get(variable):
+            tables[setting.section][setting.name] = _checked(setting, _from_text(setting, text), variable)
+        elif variable.startswith("LIVEROOM_") and not variable.startswith("LIVEROOM_TEST_") and variable != "LIVEROOM_CONFIG":
+            raise BadConfig(f"{variable}: there is no such setting{_like(variable, by_env)}")
     for key, text in flags.items():
-        _put(tables, key, text, known[key].flag)
-    try:
-        config = msgspec.convert(tables, Config)
-    except msgspec.ValidationError as error:
-        raise BadConfig(_explain(str(error), str(file) if file else "settings")) from None
+        setting = known[key]
+        tables[setting.section][setting.name] = _checked(setting, _from_text(setting, text), setting.flag)
+    config = msgspec.convert(tables, Config)
     _check_together(config)
     return config
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def _read_toml(file: Path, known: Mapping[tuple[str, str], Setting]) -> Iterator[tuple[tuple[str, str], Any]]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadConfig(f"{file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise BadConfig(f"{file}: is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadConfig(f"{file}: is not TOML: {error}") from None
+    sections = dict.fromkeys(section for section, _ in known)
+    for section, table in tables.items():
+        if section not in sections:
+            raise BadConfig(f"{file}: [{section}]: there is no such section; there are {', '.join(sections)}")
+        if not isinstance(table, dict):
+            raise BadConfig(f"{file}: {section}: is a section; write [{section}] and its settings below")
+        for name, value in table.items():
+            if (section, name) not in known:
+                raise BadConfig(f"{file}: {section}.{name}: there is no such setting{_like(name, [n for s, n in known if s == section])}")
+            yield (section, name), value
 
 
-def _put(tables: dict[str, Any], key: tuple[str, str], text: str, source: str) -> None:
-    section, name = key
-    hint = get_type_hints(get_type_hints(Config)[section], include_extras=True)[name]
-    plain: Any = [part.strip() for part in text.split(",") if part.strip()] if "tuple" in str(hint) else text
+def _like(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.75)
+    return f"; did you mean {near[0]}?" if near else "; see docs/configuration.md"
+
+
+def _from_text(setting: Setting, text: str) -> Any:
+    """The value that a text from the environment or the command line stands for; the text itself when it stands for none."""
+    kind = _kind(setting.annotation)[0]
+    if isinstance(kind, inspect.IntType):
+        return int(text) if re.fullmatch(r"[+-]?[0-9]{1,30}", text) else text
+    if isinstance(kind, inspect.BoolType):
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+    if isinstance(kind, inspect.VarTupleType):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+def _checked(setting: Setting, value: Any, source: str) -> Any:
     try:
-        value = msgspec.convert(plain, hint, strict=False)
-    except msgspec.ValidationError as error:
-        raise BadConfig(f"{source}: {error}, got {'a secret' if name == 'secret' else repr(text)}") from None
-    table = tables.setdefault(section, {})
-    if not isinstance(table, dict):
-        raise BadConfig(f"{section}: is a table of settings")
-    table[name] = value
+        checked = msgspec.convert(value, setting.annotation)
+        msgspec.json.encode(checked)  # text from the environment may be no UTF-8
+    except msgspec.ValidationError:
+        got = "" if setting.secret else f", not {repr(value)[:80]}"
+        raise BadConfig(f"{source}: must be {setting.expected}{got}") from None
+    except UnicodeEncodeError:
+        raise BadConfig(f"{source}: is not UTF-8 text") from None
+    return checked
 
 
-def _explain(words: str, source: str) -> str:
-    what, _, path = words.partition(" - at `$.")
-    return f"{source}: {path.rstrip('`') or 'top level'}: {what}"
+def _kind(annotation: Any) -> tuple[inspect.Type, str]:
+    """The type under an annotation and the words for its form, if it has any."""
+    kind, form = inspect.type_info(annotation), ""
+    while isinstance(kind, inspect.Metadata):
+        form = (kind.extra or {}).get("form", form)
+        kind = kind.type
+    return kind, form
+
+
+def _expected(annotation: Any) -> str:
+    kind, form = _kind(annotation)
+    match kind:
+        case inspect.IntType(ge=least, le=most):
+            return f"a whole number from {least} to {most}"
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.LiteralType(values=values):
+            return f"one of {', '.join(sorted(map(str, values)))}"
+        case inspect.VarTupleType():
+            return "a list of texts"
+        case inspect.StrType(max_length=most, min_length=least):
+            return form or "text" + (f" of at most {most} characters" if most else ", not empty" if least else "")
+    raise AssertionError(annotation)
 
 
 def _check_together(config: Config) -> None:
@@ -302,8 +376,17 @@ def _check_together(config: Config) -> None:
         raise BadConfig("gateway.audience_repeat_ms: must be at most half of rooms.audience_expiry_ms")
     if config.auth.secret and config.auth.secret_file:
         raise BadConfig("auth.secret and auth.secret_file: set one of them")
-    if config.auth.secret and len(config.auth.secret.encode()) < 32:
-        raise BadConfig("auth.secret: at least 32 bytes are needed")
+    least = SECRET_BYTES_MIN.get(config.auth.algorithm, 0)
+    if config.auth.secret and len(config.auth.secret.encode()) < least:
+        raise BadConfig(f"auth.secret: {config.auth.algorithm} needs at least {least} bytes")
+    for origin in gateway.origins:
+        if not re.fullmatch(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s?#]+", origin):
+            raise BadConfig(f"gateway.origins: {origin!r} is no origin; an origin is scheme://host or scheme://host:port, without a path")
+    for network in gateway.trusted_proxies:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise BadConfig(f"gateway.trusted_proxies: {error}") from None
 
 
 def to_toml(config: Config) -> str:
@@ -323,4 +406,4 @@ def to_toml(config: Config) -> str:
 def _toml_value(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml_value(v) for v in value) + "]"
-    return msgspec.json.encode(value).decode()
+    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")  # the one character that JSON allows and TOML does not

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import secrets
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -11,16 +14,17 @@ import jwt
 import msgspec
 from msgspec import Struct
 
-from liveroom.config import AuthConfig, Config
+from liveroom.config import SECRET_BYTES_MIN, AuthConfig, Config
 from liveroom.errors import BadConfig, BadToken
-from liveroom.messages.fields import Role, UserId, UserName
+from liveroom.messages.fields import FORMS, USER_ID_PATTERN, Role, UserId, UserName
 
 __all__ = ["ANY_ROOM", "Identity", "TokenChecker", "load_secret", "make_token"]
 
 #: A platform token with this room is good for every room.
 ANY_ROOM = "*"
 
-SECRET_BYTES_MIN = 32
+TOKEN_CHARS_MAX = 4_096
+DETAIL_CHARS_MAX = 200
 DEV_SECRET_FILE = "dev-secret"
 
 
@@ -56,15 +60,19 @@ class TokenChecker:
         if auth.algorithm.startswith("HS"):
             if not secret:
                 raise BadConfig('auth.secret: is not set; set LIVEROOM_AUTH_SECRET or auth.secret_file, or use mode = "dev"')
-            self._key = secret
+            self._key: Any = secret
         else:
-            self._key = _read(auth.public_key_file, "auth.public_key_file")
+            self._key = _public_key(auth)
         self._required = ["sub", "exp"] + (["iss"] if auth.issuer else []) + (["aud"] if auth.audience else [])
 
     def check(self, token: str) -> Identity:
         """Verify `token`; raises `BadToken` whose text never holds the token itself."""
-        if not token or len(token) > 4_096:
-            raise BadToken("bad_token", "the token is missing" if not token else "the token is longer than 4096 characters")
+        if not token:
+            raise BadToken("bad_token", "the token is missing")
+        if len(token) > TOKEN_CHARS_MAX:
+            raise BadToken("bad_token", f"the token is longer than {TOKEN_CHARS_MAX} characters")
+        if not token.isascii():
+            raise BadToken("bad_token", "the token holds characters that no token has")
         try:
             claims = jwt.decode(
                 token,
@@ -78,10 +86,10 @@ class TokenChecker:
             checked = msgspec.convert(claims, _Claims)
         except jwt.ExpiredSignatureError:
             raise BadToken("token_expired", "the token has expired") from None
-        except jwt.PyJWTError as error:
-            raise BadToken("bad_token", str(error)) from None
         except msgspec.ValidationError as error:
-            raise BadToken("bad_token", f"a claim is wrong: {error}") from None
+            raise BadToken("bad_token", _claim_words(str(error))) from None
+        except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as error:
+            raise BadToken("bad_token", str(error)[:DETAIL_CHARS_MAX]) from None
         if checked.exp > time.time() + self._auth.lifetime_s_max + self._auth.leeway_s:
             raise BadToken("bad_token", f"the token lives longer than {self._auth.lifetime_s_max} s")
         return Identity(
@@ -92,6 +100,12 @@ class TokenChecker:
             expires_s=checked.exp,
             buyer=checked.buyer,
         )
+
+
+def _claim_words(words: str) -> str:
+    if "matching regex" in words:
+        words = f"Expected {FORMS[USER_ID_PATTERN]} - at `$.sub`"
+    return f"a claim is wrong: {words}"[:DETAIL_CHARS_MAX]
 
 
 def make_token(secret: str, auth: AuthConfig, *, user: str, room: str, role: Role, lifetime_s: int, name: str = "", buyer: bool = False) -> str:
@@ -119,8 +133,9 @@ def load_secret(config: Config) -> str:
         return auth.secret
     if auth.secret_file:
         secret = _read(auth.secret_file, "auth.secret_file").strip()
-        if len(secret.encode()) < SECRET_BYTES_MIN:
-            raise BadConfig(f"auth.secret_file: holds fewer than {SECRET_BYTES_MIN} bytes")
+        least = SECRET_BYTES_MIN[auth.algorithm]
+        if len(secret.encode()) < least:
+            raise BadConfig(f"auth.secret_file: {auth.secret_file}: holds fewer than the {least} bytes that {auth.algorithm} needs")
         return secret
     if config.liveroom.mode != "dev":
         raise BadConfig("auth.secret: is not set; set LIVEROOM_AUTH_SECRET or auth.secret_file, or use --mode dev to have one made")
@@ -132,14 +147,40 @@ def _dev_secret(data_dir: Path) -> str:
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_urlsafe(48), encoding="ascii")
+            _create_once(path, secrets.token_urlsafe(48))
         secret = path.read_text(encoding="ascii")
     except OSError as error:
         raise BadConfig(f"{path}: {error.strerror}; dev mode keeps its secret there") from None
-    if len(secret) < SECRET_BYTES_MIN:
+    except UnicodeDecodeError:
+        raise BadConfig(f"{path}: is not text; delete it to have a new one made") from None
+    if len(secret) < max(SECRET_BYTES_MIN.values()):
         raise BadConfig(f"{path}: is cut short; delete it to have a new one made")
     return secret
+
+
+def _create_once(path: Path, text: str) -> None:
+    """Make the file with its whole content at once, for its owner only; if another process was first, its file stands."""
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        os.unlink(draft)
+
+
+def _public_key(auth: AuthConfig) -> Any:
+    text = _read(auth.public_key_file, "auth.public_key_file")
+    try:
+        key = jwt.get_algorithm_by_name(auth.algorithm).prepare_key(text)
+    except (jwt.PyJWTError, ValueError, TypeError):
+        raise BadConfig(f"auth.public_key_file: {auth.public_key_file}: is no PEM public key for {auth.algorithm}") from None
+    if not hasattr(key, "verify"):
+        raise BadConfig(f"auth.public_key_file: {auth.public_key_file}: is a private key; only the public one belongs here")
+    return key
 
 
 def _read(path: str, setting: str) -> str:

@@ -11,6 +11,7 @@ __all__ = [
     "CHAT_BUDGET_MAX",
     "DURATION_MS_MAX",
     "FORMS",
+    "USER_ID_PATTERN",
     "BannedWord",
     "CommandId",
     "Count",
