@@ -1,0 +1,188 @@
+"""The HTTP API: commands in with a token, what the rooms are like out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Final
+from uuid import uuid4
+
+from aiohttp import web
+
+from liveroom.codec import decode_command_body, decode_command_id, decode_room_id, encode
+from liveroom.config import ConsoleConfig
+from liveroom.console.bodies import CommandDone, Moderation, Questions, Rooms, RoomSummary, Settings, Showcase
+from liveroom.console.directory import Directory
+from liveroom.console.pages import etagged
+from liveroom.console.problems import Problem
+from liveroom.console.rate import RateLimiter
+from liveroom.console.view import RoomView, lasting
+from liveroom.errors import BadMessage, BadToken
+from liveroom.journal.courier import Courier
+from liveroom.messages.commands import COMMANDS, MODERATORS
+from liveroom.messages.frames import Accepted, Refused
+from liveroom.messages.records import Request, Sender
+from liveroom.tokens import Identity, TokenChecker
+
+__all__ = ["HTTP_COMMANDS", "QUERY_CHARS_MAX", "Api"]
+
+#: The commands that a token can send; what only gateways send about their viewers has no route.
+HTTP_COMMANDS: Final = tuple(name for name, command in COMMANDS.items() if command.roles)
+#: Longest text that the directory is searched for.
+QUERY_CHARS_MAX: Final = 100
+#: Time for a request's body to come in.
+BODY_READ_S: Final = 10.0
+
+_OPEN: Final = {"true": True, "false": False, "any": None}
+_ROOMS_PARAMETERS: Final = {"q", "open", "limit", "after"}
+
+
+class Api:
+    """The handlers of `/v1`."""
+
+    def __init__(self, config: ConsoleConfig, checker: TokenChecker, courier: Courier, directory: Directory, gateway_url: str) -> None:
+        self._config = config
+        self._checker = checker
+        self._courier = courier
+        self._directory = directory
+        self._gateway_url = gateway_url
+        self._rates = RateLimiter(config.requests_per_s, config.requests_burst)
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Add the API's routes."""
+        router.add_post("/v1/rooms/{room}/commands/{command}", self._command)
+        router.add_get("/v1/rooms", self._rooms)
+        router.add_get("/v1/rooms/{room}", self._room)
+        router.add_get("/v1/rooms/{room}/showcase", self._showcase)
+        router.add_get("/v1/rooms/{room}/questions", self._questions)
+        router.add_get("/v1/rooms/{room}/moderation", self._moderation)
+        router.add_get("/v1/settings", self._settings)
+
+    async def _command(self, request: web.Request) -> web.Response:
+        room = decode_room_id(request.match_info["room"])
+        identity = self._identify(request, room)
+        if wait_ms := self._rates.take(identity.user, asyncio.get_running_loop().time()):
+            raise Problem("rate_limited", "too many commands in a short time", retry_after_ms=wait_ms)
+        name = request.match_info["command"]
+        if name not in HTTP_COMMANDS:
+            raise BadMessage("unknown_command", f"no command is called {name[:64]!r}", "command")
+        command_id = _command_id(request)
+        try:
+            command = decode_command_body(name, await _body(request))
+        except BadMessage as error:
+            raise Problem(error.code, error.detail, field=error.field or "", id=command_id) from None
+        sender = Sender(user=identity.user, name=identity.name, role=identity.role, buyer=identity.buyer)
+        answered: asyncio.Future[Accepted | Refused] = asyncio.get_running_loop().create_future()
+        self._courier.submit(Request(id=command_id, room=room, sender=sender, command=command), answered.set_result)
+        # Shielded: a client that goes away must not make the courier answer a future that is cancelled.
+        reply = await asyncio.shield(answered)
+        if isinstance(reply, Refused):
+            raise Problem(reply.code, reply.detail, field=reply.field, retry_after_ms=reply.retry_after_ms, id=reply.id)
+        return _fresh(CommandDone(id=reply.id, seq=reply.seq, result=reply.result))
+
+    async def _rooms(self, request: web.Request) -> web.Response:
+        query = request.query
+        for name in query:
+            if name not in _ROOMS_PARAMETERS:
+                raise BadMessage(
+                    "unknown_field", f"there is no parameter {name[:64]!r}; there are: {', '.join(sorted(_ROOMS_PARAMETERS))}", name[:64]
+                )
+        words = query.get("q", "")
+        if len(words) > QUERY_CHARS_MAX:
+            raise BadMessage("too_long", f"at most {QUERY_CHARS_MAX} characters are searched for", "q")
+        if (is_open := query.get("open", "true")) not in _OPEN:
+            raise BadMessage("bad_value", "is one of true, false, any", "open")
+        views, after = self._directory.page(words.strip(), _OPEN[is_open], self._limit(query.get("limit")), query.get("after", ""))
+        return _kept(request, Rooms(tuple(map(_summary, views)), after))
+
+    async def _room(self, request: web.Request) -> web.Response:
+        return _kept(request, self._find(request).keyframe)
+
+    async def _showcase(self, request: web.Request) -> web.Response:
+        view = self._find(request)
+        return _kept(request, Showcase(view.keyframe.showcase_version, tuple(view.products.values()), view.keyframe.try_ons))
+
+    async def _questions(self, request: web.Request) -> web.Response:
+        return _kept(request, Questions(self._find(request).all_questions()))
+
+    async def _moderation(self, request: web.Request) -> web.Response:
+        identity = self._identify(request, decode_room_id(request.match_info["room"]))
+        if identity.role not in MODERATORS:
+            raise Problem("forbidden", f"a {identity.role.value} may not read this; a moderator, the anchor or the platform may")
+        view = self._find(request)
+        now_ms = time.time() * 1000
+        return _fresh(Moderation(lasting(view.muted, now_ms), lasting(view.banned, now_ms), view.banned_words))
+
+    async def _settings(self, request: web.Request) -> web.Response:
+        return _kept(request, Settings(self._gateway_url))
+
+    def _identify(self, request: web.Request, room: str) -> Identity:
+        header = request.headers.get("Authorization")
+        if header is None:
+            raise Problem(
+                "bad_token", "the header `Authorization: Bearer <token>` is missing", headers={"WWW-Authenticate": 'Bearer realm="liveroom"'}
+            )
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer":
+            raise BadToken("bad_token", "the header Authorization must say Bearer and the token")
+        identity = self._checker.check(token.strip())
+        if not identity.may_enter(room):
+            raise BadToken("wrong_room", "the token is for another room")
+        return identity
+
+    def _find(self, request: web.Request) -> RoomView:
+        room = decode_room_id(request.match_info["room"])
+        view = self._directory.find(room)
+        if view is None:
+            raise Problem("room_not_found", f"the room {room} was never opened, or was forgotten long after it closed")
+        return view
+
+    def _limit(self, text: str | None) -> int:
+        if text is None:
+            return self._config.page_rooms_max
+        if not (text.isascii() and text.isdigit()):
+            raise BadMessage("wrong_type", "is not a whole number", "limit")
+        if len(text) > 9 or not 1 <= int(text) <= self._config.page_rooms_max:
+            raise BadMessage("out_of_range", f"is 1 to {self._config.page_rooms_max}", "limit")
+        return int(text)
+
+
+def _command_id(request: web.Request) -> str:
+    given = request.headers.get("Idempotency-Key")
+    if given is None:
+        return uuid4().hex
+    try:
+        return decode_command_id(given)
+    except BadMessage as error:
+        raise BadMessage(error.code, error.detail, "Idempotency-Key") from None
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_READ_S):
+            return await request.read()
+    except TimeoutError:
+        raise Problem("request_timeout", f"the body did not come within {BODY_READ_S:.0f} s") from None
+
+
+def _summary(view: RoomView) -> RoomSummary:
+    keyframe = view.keyframe
+    return RoomSummary(
+        room=keyframe.room,
+        title=keyframe.title,
+        anchor=keyframe.anchor,
+        open=keyframe.open,
+        viewers=keyframe.viewers,
+        peak=keyframe.peak,
+        likes=keyframe.likes,
+        pinned=keyframe.pinned,
+        opened_ms=keyframe.opened_ms,
+    )
+
+
+def _fresh(body: Any) -> web.Response:
+    return web.Response(body=encode(body), content_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def _kept(request: web.Request, body: Any) -> web.Response:
+    return etagged(request, encode(body), "application/json")

@@ -1,0 +1,64 @@
+"""What surrounds every request: errors become problems, answers get their headers, and nobody can hold an answer open."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from liveroom.console.problems import Problem, problem_of
+from liveroom.telemetry.metrics import Metrics
+
+__all__ = ["guard"]
+
+log = logging.getLogger("liveroom.console")
+
+#: Time for a client to take an answer; after it the connection is cut.
+ANSWER_WRITE_S: Final = 30.0
+
+#: A request's method is the client's own text; others than these count as one.
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def guard(headers: Mapping[str, str], metrics: Metrics) -> Middleware:
+    """The middleware; `headers` are put on every answer."""
+
+    @web.middleware
+    async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        response = await _answer(request, handler)
+        response.headers.update(headers)
+        metrics.console_requests.labels(request.method if request.method in METHODS else "other", str(response.status)).inc()
+        metrics.console_request_seconds.observe(loop.time() - began)
+        await _send(request, response)
+        return response
+
+    return handle
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except ConnectionError:
+        raise  # the client is gone: there is nobody to answer
+    except Exception as error:
+        problem = problem_of(error)
+        if problem is None:
+            log.exception("a request failed", extra={"method": request.method, "path": request.path})
+            problem = Problem("console_error", "the request could not be handled; the operators' log says why")
+        return problem.response()
+
+
+async def _send(request: web.Request, response: web.StreamResponse) -> None:
+    try:
+        async with asyncio.timeout(ANSWER_WRITE_S):
+            await response.prepare(request)
+            await response.write_eof()
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()

@@ -1,0 +1,310 @@
+"""The API's description, made from the classes it speaks: `python -m liveroom.console.openapi > docs/openapi.yaml`."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Any, Final
+
+import msgspec
+
+from liveroom import __version__
+from liveroom.config import ConsoleConfig
+from liveroom.console.api import HTTP_COMMANDS, QUERY_CHARS_MAX
+from liveroom.console.bodies import CommandDone, Moderation, Questions, Rooms, Settings, Showcase
+from liveroom.console.problems import HTTP_PROBLEMS, PROBLEM_TYPE, ProblemBody
+from liveroom.errors import REFUSALS
+from liveroom.messages.commands import COMMANDS, MODERATORS, CommandBase
+from liveroom.messages.fields import CommandId, Role, RoomId
+from liveroom.messages.frames import Keyframe
+
+__all__ = ["document", "document_yaml"]
+
+Json = dict[str, Any]
+
+_BODIES: Final = (CommandDone, Rooms, Keyframe, Showcase, Questions, Moderation, Settings, ProblemBody)
+_TITLES: Final = {"ProblemBody": "Problem"}
+
+
+def document() -> Json:
+    """The OpenAPI 3.1 document as plain values."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "liveroom",
+            "version": __version__,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            "description": (
+                "Commands to rooms, and what the rooms are like. What happens in a room from moment to moment comes over WebSocket. "
+                "Reading is public unless an operation asks for a token. After a command was answered 200, reading from the same console shows it. "
+                "Every error is a problem (RFC 9457) with a `code`."
+            ),
+        },
+        "servers": [{"url": "http://127.0.0.1:8801"}],
+        "tags": [
+            {"name": "commands", "description": "Commands to one room; the token's role must be one of those that may send it"},
+            {"name": "rooms", "description": "What is live, and what a room is like"},
+            {"name": "service", "description": "For machines that look after the process"},
+            {"name": "pages", "description": "For people"},
+        ],
+        "paths": {**_command_paths(), **_room_paths(), **_service_paths(), **_page_paths()},
+        "components": {"schemas": _schemas(), "parameters": _parameters(), "responses": _responses(), "securitySchemes": _security()},
+    }
+
+
+def document_yaml() -> str:
+    """The document as YAML text."""
+    return "\n".join(_yaml(document(), 0)) + "\n"
+
+
+def _ref(kind: str, name: str) -> Json:
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+# Paths
+
+
+def _command_paths() -> Json:
+    return {f"/v1/rooms/{{room}}/commands/{name}": {"post": _command(name, COMMANDS[name])} for name in HTTP_COMMANDS}
+
+
+def _command(name: str, command: type[CommandBase]) -> Json:
+    fields = msgspec.structs.fields(command)
+    return {
+        "tags": ["commands"],
+        "operationId": name,
+        "summary": (command.__doc__ or "").rstrip("."),
+        "description": f"May be sent by: {_names(command.roles)}.",
+        "security": [{"token": []}],
+        "parameters": [_ref("parameters", "room"), _ref("parameters", "idempotency_key")],
+        "requestBody": {
+            "required": any(field.required for field in fields),
+            "content": {"application/json": {"schema": _ref("schemas", command.__name__)}},
+        },
+        "responses": {
+            "200": _json("The command happened", "CommandDone"),
+            **_problems(
+                "bad", "unauthorized", "forbidden", "not_found", "conflict", "too_large", "unprocessable", "too_many", "failed", "unavailable"
+            ),
+            "408": _ref("responses", "timeout"),
+        },
+    }
+
+
+def _names(roles: frozenset[Role]) -> str:
+    return ", ".join(role.value for role in Role if role in roles)
+
+
+def _room_paths() -> Json:
+    return {
+        "/v1/rooms": {"get": _rooms()},
+        "/v1/rooms/{room}": {
+            "get": _read(
+                "get_room",
+                "The room's public state: its keyframe, as a viewer gets it, after all that is known",
+                "Keyframe",
+            )
+        },
+        "/v1/rooms/{room}/showcase": {
+            "get": _read("get_showcase", "All products of the showcase; fetch it when `showcase_version` changes", "Showcase")
+        },
+        "/v1/rooms/{room}/questions": {"get": _read("get_questions", "Open questions, and the last answered ones", "Questions")},
+        "/v1/rooms/{room}/moderation": {"get": _moderation()},
+    }
+
+
+def _rooms() -> Json:
+    config = ConsoleConfig()
+    query: list[tuple[str, str, Json]] = [
+        (
+            "q",
+            "Text that stands in the room id, title, anchor or pinned product's title; compared without case",
+            {"type": "string", "maxLength": QUERY_CHARS_MAX},
+        ),
+        ("open", "Rooms that are open, closed, or both", {"enum": ["true", "false", "any"], "default": "true"}),
+        (
+            "limit",
+            "Rooms in one answer at most; the console's settings may allow more or fewer",
+            {"type": "integer", "minimum": 1, "default": config.page_rooms_max},
+        ),
+        ("after", "The `next` of the answer before", {"type": "string"}),
+    ]
+    return {
+        "tags": ["rooms"],
+        "operationId": "list_rooms",
+        "summary": "What is live, most viewers first",
+        "description": "A page may hold fewer rooms than asked for and still name a `next` one: go on until it is null.",
+        "parameters": [{"name": name, "in": "query", "description": words, "schema": schema} for name, words, schema in query],
+        "responses": {"200": _json("A page of the directory", "Rooms"), "304": _ref("responses", "unchanged"), **_problems("bad")},
+    }
+
+
+def _read(operation: str, summary: str, schema: str) -> Json:
+    return {
+        "tags": ["rooms"],
+        "operationId": operation,
+        "summary": summary,
+        "parameters": [_ref("parameters", "room")],
+        "responses": {"200": _json(summary, schema), "304": _ref("responses", "unchanged"), **_problems("bad", "not_found")},
+    }
+
+
+def _moderation() -> Json:
+    return {
+        "tags": ["rooms"],
+        "operationId": "get_moderation",
+        "summary": "Who is muted and banned, and the banned words",
+        "description": f"May be read by: {_names(MODERATORS)}.",
+        "security": [{"token": []}],
+        "parameters": [_ref("parameters", "room")],
+        "responses": {"200": _json("The lists", "Moderation"), **_problems("bad", "unauthorized", "forbidden", "not_found")},
+    }
+
+
+def _service_paths() -> Json:
+    def text(operation: str, summary: str, content: str, *problems: str) -> Json:
+        answers = {"200": {"description": summary, "content": {content: {"schema": {"type": "string"}}}}, **_problems(*problems)}
+        return {"get": {"tags": ["service"], "operationId": operation, "summary": summary, "responses": answers}}
+
+    settings = {
+        "tags": ["rooms"],
+        "operationId": "get_settings",
+        "summary": "Where pages connect to",
+        "responses": {"200": _json("The addresses", "Settings"), "304": _ref("responses", "unchanged")},
+    }
+    openapi = text("get_openapi", "This document", "application/yaml")
+    openapi["get"]["responses"]["304"] = _ref("responses", "unchanged")
+    return {
+        "/v1/settings": {"get": settings},
+        "/v1/openapi.yaml": openapi,
+        "/livez": text("livez", "The process is alive", "text/plain"),
+        "/readyz": text("readyz", "The process can serve; 503 says what is missing", "text/plain", "unavailable"),
+        "/metrics": text("metrics", "Metrics in Prometheus' text format", "text/plain"),
+    }
+
+
+def _page_paths() -> Json:
+    def page(operation: str, summary: str, content: str, *parameters: Json) -> Json:
+        answers = {
+            "200": {"description": summary, "content": {content: {}}},
+            "304": _ref("responses", "unchanged"),
+            **_problems("bad", "not_found"),
+        }
+        operation_object: Json = {"tags": ["pages"], "operationId": operation, "summary": summary, "responses": answers}
+        if parameters:
+            operation_object["parameters"] = list(parameters)
+        return {"get": operation_object}
+
+    room = _ref("parameters", "room")
+    file = {"name": "file", "in": "path", "required": True, "description": "Name of the file", "schema": {"type": "string"}}
+    return {
+        "/": page("index_page", "What is live", "text/html"),
+        "/rooms/{room}": page("viewer_page", "A room as viewers see it; the token stands in the fragment, `#token=...`", "text/html", room),
+        "/console/{room}": page("console_page", "A room's console for its anchor; the token stands in the fragment, `#token=...`", "text/html", room),
+        "/static/{file}": page("static_file", "A file of the pages", "*/*", file),
+        "/client/liveroom.js": page("client_js", "The JavaScript client, an ES module", "text/javascript"),
+    }
+
+
+def _json(words: str, schema: str) -> Json:
+    return {"description": words, "content": {"application/json": {"schema": _ref("schemas", schema)}}}
+
+
+# Components
+
+_PROBLEMS: Final = {
+    "bad": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "timeout": 408,
+    "conflict": 409,
+    "too_large": 413,
+    "unprocessable": 422,
+    "too_many": 429,
+    "failed": 500,
+    "unavailable": 503,
+}
+
+
+def _problems(*names: str) -> Json:
+    return {str(_PROBLEMS[name]): _ref("responses", name) for name in names}
+
+
+def _responses() -> Json:
+    codes = {**REFUSALS, **HTTP_PROBLEMS}
+    responses: Json = {"unchanged": {"description": "What the client's `If-None-Match` names is still what there is"}}
+    for name, status in _PROBLEMS.items():
+        meanings = [f"`{code}`: {words}" for code, (its_status, words) in codes.items() if its_status == status]
+        response: Json = {"description": "; ".join(meanings), "content": {PROBLEM_TYPE: {"schema": _ref("schemas", "Problem")}}}
+        if status == 401:
+            response["headers"] = {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}}
+        if status in (429, 503):
+            response["headers"] = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
+        responses[name] = response
+    return responses
+
+
+def _parameters() -> Json:
+    room, key = (msgspec.json.schema(kind) for kind in (RoomId, CommandId))
+    key_words = "Id of the command, remembered for ten minutes: a retry repeats it and gets the original answer. Made up when absent"
+    return {
+        "room": {"name": "room", "in": "path", "required": True, "schema": room},
+        "idempotency_key": {"name": "Idempotency-Key", "in": "header", "description": key_words, "schema": key},
+    }
+
+
+def _security() -> Json:
+    words = "A JWT with `sub`, `room`, `role` and `exp`; a platform token with room `*` is good for every room"
+    return {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": words}}
+
+
+def _schemas() -> Json:
+    commands = [COMMANDS[name] for name in HTTP_COMMANDS]
+    _, found = msgspec.json.schema_components([*commands, *_BODIES], ref_template="#/components/schemas/{name}")
+    schemas: Json = {_TITLES.get(name, name): schema for name, schema in found.items()}
+    for command in commands:
+        _make_name_optional(schemas[command.__name__])
+    problem = schemas["Problem"]
+    problem["title"] = "Problem"
+    problem["properties"]["code"]["enum"] = [*REFUSALS, *HTTP_PROBLEMS]
+    return schemas
+
+
+def _make_name_optional(schema: Json) -> None:
+    """The address names the command, so the body need not."""
+    schema["required"] = [name for name in schema["required"] if name != "type"]
+    if not schema["required"]:
+        del schema["required"]
+
+
+# YAML
+
+_PLAIN_KEY: Final = re.compile(r"^[A-Za-z_$][A-Za-z0-9_$-]*$")
+#: What YAML 1.1 readers take for something else than text.
+_NOT_PLAIN: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+
+
+def _yaml(value: Any, depth: int) -> list[str]:
+    """Block style for what holds something; scalars as JSON, which YAML reads alike."""
+    pad = "  " * depth
+    lines: list[str] = []
+    if isinstance(value, dict):
+        for key, item in value.items():
+            plain = _PLAIN_KEY.match(key) and key.lower() not in _NOT_PLAIN
+            lines += _yaml_item(f"{pad}{key if plain else json.dumps(key)}:", item, depth)
+    else:
+        for item in value:
+            lines += _yaml_item(f"{pad}-", item, depth)
+    return lines
+
+
+def _yaml_item(head: str, item: Any, depth: int) -> list[str]:
+    if isinstance(item, dict | list) and item:
+        return [head, *_yaml(item, depth + 1)]
+    return [f"{head} {json.dumps(item, ensure_ascii=False)}"]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document_yaml())

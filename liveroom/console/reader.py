@@ -1,0 +1,96 @@
+"""Reads every partition: keeps the directory and, after it, hands answers to those who wait for them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing
+from uuid import uuid4
+
+from liveroom.console.directory import Directory
+from liveroom.errors import JournalError
+from liveroom.journal.acceptance import Verdict
+from liveroom.journal.base import Journal
+from liveroom.journal.courier import Courier
+from liveroom.journal.follower import Beginning, follow
+from liveroom.messages.commands import RequestKeyframe
+from liveroom.messages.records import Record, Request, Sender
+from liveroom.telemetry.metrics import Metrics
+
+__all__ = ["Reader"]
+
+log = logging.getLogger("liveroom.console")
+
+#: Pause before a partition whose reading failed is read anew, from its snapshot on.
+RETRY_S = 1.0
+#: Records after which the event loop breathes, so that a long tail does not keep requests waiting.
+RECORDS_AT_ONCE = 100
+
+CONSOLE = Sender(user="console", name="console", backend=True)
+
+
+class Reader:
+    """Follows all partitions of a journal until it is stopped; a failed one is begun anew and the others go on."""
+
+    def __init__(self, journal: Journal, directory: Directory, courier: Courier, metrics: Metrics) -> None:
+        self._journal = journal
+        self._directory = directory
+        self._courier = courier
+        self._metrics = metrics
+        self._behind = set(range(journal.partitions))
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def behind(self) -> list[int]:
+        """Partitions that are not yet read up to where they ended when reading began."""
+        return sorted(self._behind)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._tasks = [asyncio.create_task(self._keep_reading(p), name=f"console-reader-{p}") for p in range(self._journal.partitions)]
+
+    async def stop(self) -> None:
+        """Stop reading."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    async def _keep_reading(self, partition: int) -> None:
+        while True:
+            try:
+                await self._read(partition)
+            except JournalError as error:
+                log.warning("reading a partition failed, beginning anew", extra={"partition": partition, "reason": str(error)})
+            except Exception:
+                log.exception("reading a partition failed, beginning anew", extra={"partition": partition})
+            self._behind.add(partition)
+            await asyncio.sleep(RETRY_S)
+
+    async def _read(self, partition: int) -> None:
+        end = await self._journal.events_end(partition)
+
+        def on_read(offset: int) -> None:
+            if offset >= end:
+                self._behind.discard(partition)
+
+        records = 0
+        async with aclosing(follow(self._journal, partition, self._on_skipped, on_read)) as items:
+            async for item in items:
+                if isinstance(item, Beginning):
+                    self._directory.begin(partition, item.details)
+                    continue
+                self._take(partition, item.record)
+                records += 1
+                if records % RECORDS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+
+    def _take(self, partition: int, record: Record) -> None:
+        for room in self._directory.apply(partition, record):
+            self._courier.submit(Request(id=uuid4().hex, room=room, sender=CONSOLE, command=RequestKeyframe()), lambda answer: None)
+        # Answers come last: whoever gets one reads its own writes.
+        for answer in record.answers:
+            self._courier.deliver(answer)
+
+    def _on_skipped(self, verdict: Verdict) -> None:
+        self._metrics.journal_skipped.labels(verdict.value).inc()

@@ -1,0 +1,139 @@
+"""The console's process part: listens, reads the journal, stops gracefully."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import Final
+from uuid import uuid4
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from liveroom.config import Config
+from liveroom.console.api import Api
+from liveroom.console.directory import Directory
+from liveroom.console.guard import guard
+from liveroom.console.health import Health
+from liveroom.console.pages import Pages
+from liveroom.console.reader import Reader
+from liveroom.console.security import security_headers
+from liveroom.journal.base import Journal
+from liveroom.journal.courier import Courier
+from liveroom.telemetry.metrics import Metrics
+from liveroom.tokens import TokenChecker
+
+__all__ = ["Console"]
+
+#: Commands are few here: hardly any time is spent on collecting them.
+BATCH_WAIT_MS: Final = 1
+BATCH_COMMANDS_MAX: Final = 64
+#: An idle connection, or one that does not finish its request's head, is closed after this time.
+IDLE_S: Final = 30.0
+#: A peer that takes no byte for so long is gone, whatever its kernel says.
+UNACKNOWLEDGED_MS: Final = 30_000
+BACKLOG: Final = 512
+
+_FULL_BODY: Final = b'{"type":"urn:liveroom:problem:not_ready","title":"too many connections","status":503,"detail":"try again","code":"not_ready"}'
+FULL: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+    % len(_FULL_BODY)
+    + _FULL_BODY
+)
+
+
+class Console:
+    """The HTTP API and the pages; `is_ready` says whether the rest of the process is. Raises `BadConfig` for a bad `gateway_url`."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        config: Config,
+        checker: TokenChecker,
+        *,
+        name: str,
+        metrics: Metrics,
+        gateway_url: str,
+        is_ready: Callable[[], bool],
+    ) -> None:
+        self._config = config.console
+        self._is_ready = is_ready
+        self._stopping = False
+        self._directory = Directory(config.console.rooms_max, config.rooms.chat_lines_kept)
+        # The source is new at every start: answers to an earlier life of this process, read again from the journal, are nobody's here.
+        self._courier = Courier(
+            journal,
+            f"{name}/console/{uuid4().hex}",
+            batch_commands_max=BATCH_COMMANDS_MAX,
+            batch_wait_ms=BATCH_WAIT_MS,
+            reply_wait_ms=config.console.reply_wait_ms,
+        )
+        self._reader = Reader(journal, self._directory, self._courier, metrics)
+        metrics.console_rooms.set_function(lambda: len(self._directory))
+        app = web.Application(middlewares=[guard(security_headers(gateway_url), metrics)], client_max_size=config.console.body_bytes_max)
+        Api(config.console, checker, self._courier, self._directory, gateway_url).add_routes(app.router)
+        Health(metrics, self._what_is_missing).add_routes(app.router)
+        Pages().add_routes(app.router)
+        self._runner = web.AppRunner(
+            app, access_log=None, logger=_http_log(), keepalive_timeout=IDLE_S, shutdown_timeout=config.console.shutdown_ms / 1000
+        )
+        self._listener: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        assert self._listener is not None, "start() comes first"
+        port: int = self._listener.sockets[0].getsockname()[1]
+        return port
+
+    async def start(self) -> None:
+        """Begin to read the journal and to listen."""
+        self._reader.start()
+        await self._runner.setup()
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._accept, self._config.host, self._config.port, backlog=BACKLOG, reuse_address=True
+        )
+        for listening in self._listener.sockets:
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # connections inherit it
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+
+    async def stop(self) -> None:
+        """Take no more requests, finish those that are open within `console.shutdown_ms`, then stop reading."""
+        self._stopping = True
+        if self._listener is not None:
+            self._listener.close()
+        await self._runner.cleanup()
+        await self._courier.close()
+        await self._reader.stop()
+
+    def _accept(self) -> asyncio.Protocol:
+        server = self._runner.server
+        if server is None or len(server.connections) >= self._config.connections_max:
+            return _Full()
+        return server()
+
+    def _what_is_missing(self) -> str:
+        if self._stopping:
+            return "this process is shutting down"
+        if behind := self._reader.behind:
+            return f"partitions not read yet: {', '.join(map(str, behind))}"
+        return "" if self._is_ready() else "the gateway or the engine is not ready"
+
+
+class _Full(asyncio.Protocol):
+    """Answers a connection beyond the limit and ends it."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(FULL)
+        transport.close()
+
+
+def _http_log() -> logging.Logger:
+    """aiohttp's log without the tracebacks of requests that were no HTTP: anybody could fill the disk with them."""
+    log = logging.getLogger("liveroom.console.http")
+    if not log.filters:
+        log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
+    return log

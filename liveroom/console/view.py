@@ -1,0 +1,204 @@
+"""One room as the console knows it: its detail, kept current by folding the events that change what can be read."""
+
+from __future__ import annotations
+
+import unicodedata
+from heapq import nsmallest
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from liveroom.messages.events import (
+    AnnouncementSet,
+    AudienceCounted,
+    BannedWordsSet,
+    ChatBudgetSet,
+    ChatSent,
+    Event,
+    LikesAdded,
+    MessageDeleted,
+    ProductAdded,
+    ProductPinned,
+    ProductRemoved,
+    ProductUnpinned,
+    QuestionAnswered,
+    QuestionAsked,
+    QuestionDismissed,
+    QuestionPicked,
+    RoomClosed,
+    RoomOpened,
+    SlowModeSet,
+    TryOnRequested,
+    UserBanned,
+    UserMuted,
+    UserUnbanned,
+    UserUnmuted,
+)
+from liveroom.messages.frames import ChatLine, Keyframe, Question, RoomDetail
+from liveroom.messages.records import RoomSpan
+
+__all__ = ["RoomView", "SortKey", "fold_text", "lasting", "new_detail"]
+
+#: Newest open questions in the keyframe, beside the one that is picked.
+QUESTIONS_SHOWN: Final = 20
+#: Last answered questions that are kept.
+ANSWERED_MAX: Final = 20
+#: Most wished products in the keyframe.
+TRY_ONS_SHOWN: Final = 30
+
+#: The directory's order: open rooms first, then the most viewers, then by name.
+SortKey = tuple[bool, int, str]
+
+
+def fold_text(text: str) -> str:
+    """The form in which texts are compared in a search."""
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def new_detail(room: str, opened: RoomOpened, time_ms: int) -> RoomDetail:
+    """A room of which nothing happened yet but that it is being opened."""
+    return RoomDetail(
+        Keyframe(
+            room=room,
+            epoch=opened.epoch,
+            seq=0,
+            time_ms=time_ms,
+            title=opened.title,
+            anchor=opened.anchor,
+            open=True,
+            opened_ms=time_ms,
+            chat_budget=opened.rules.chat_budget,
+        )
+    )
+
+
+class RoomView:
+    """What can be read of one room; `partition` is where its events come from, `chat_lines` how many lines of chat are kept."""
+
+    __slots__ = ("_searched", "answered", "banned", "banned_words", "chat_lines", "keyframe", "muted", "partition", "products", "questions", "text")
+
+    def __init__(self, partition: int, detail: RoomDetail, chat_lines: int) -> None:
+        self.partition = partition
+        self.chat_lines = chat_lines
+        self.keyframe = detail.keyframe
+        self.products = {p.id: p for p in detail.products}
+        self.questions = {q.seq: q for q in detail.questions if q.state != "answered"}
+        self.answered = {q.seq: q for q in detail.questions if q.state == "answered"}  # the last answered one last
+        self.muted = dict(detail.muted)
+        self.banned = dict(detail.banned)
+        self.banned_words = detail.banned_words
+        self._searched: tuple[str, str, str] | None = None
+        self.text = ""
+        self.note_texts()
+
+    @property
+    def sort_key(self) -> SortKey:
+        """Where the room stands in the directory."""
+        return (not self.keyframe.open, -self.keyframe.viewers, self.keyframe.room)
+
+    def note_texts(self) -> None:
+        """Fold the texts that a search looks at, when they changed."""
+        keyframe = self.keyframe
+        searched = (keyframe.title, keyframe.anchor, keyframe.pinned.title if keyframe.pinned else "")
+        if searched != self._searched:
+            self._searched = searched
+            self.text = fold_text("\n".join((keyframe.room, *searched)))
+
+    def apply(self, span: RoomSpan, time_ms: int) -> None:
+        """Fold the events of one record."""
+        changed: dict[str, Any] = {"time_ms": time_ms, "seq": span.from_ + len(span.events)}
+        for seq, event in enumerate(span.events, span.from_):
+            self._fold_public(event, seq, time_ms, changed)
+            self._fold_kept(event, seq, time_ms, changed)
+        self.keyframe = replace(self.keyframe, **changed)
+        self.note_texts()
+
+    def _now(self, changed: dict[str, Any], name: str) -> Any:
+        return changed[name] if name in changed else getattr(self.keyframe, name)
+
+    def _fold_public(self, event: Event, seq: int, time_ms: int, changed: dict[str, Any]) -> None:
+        """Fold what stands in the keyframe itself."""
+        match event:
+            case ChatSent() if event.shown and self.chat_lines:
+                line = ChatLine(seq=seq, user=event.user, name=event.name, text=event.text, role=event.role, buyer=event.buyer)
+                changed["chat"] = (*self._now(changed, "chat"), line)[-self.chat_lines :]
+            case MessageDeleted():
+                changed["chat"] = tuple(line for line in self._now(changed, "chat") if line.seq != event.message)
+            case LikesAdded():
+                changed["likes"] = event.total
+            case AudienceCounted():
+                changed |= {"viewers": event.viewers, "unique": event.unique, "peak": event.peak, "unique_estimated": event.unique_estimated}
+            case TryOnRequested():
+                counts = {**self._now(changed, "try_ons"), event.product: event.count}
+                changed["try_ons"] = dict(nsmallest(TRY_ONS_SHOWN, counts.items(), key=lambda wish: (-wish[1], wish[0])))
+            case RoomOpened():
+                changed |= {"open": True, "opened_ms": time_ms, "title": event.title, "anchor": event.anchor, "epoch": event.epoch}
+            case RoomClosed():
+                changed["open"] = False
+            case AnnouncementSet():
+                changed["announcement"] = event.text
+            case SlowModeSet():
+                changed["slow_mode_ms"] = event.interval_ms
+            case ChatBudgetSet():
+                changed["chat_budget"] = event.lines_per_s
+            case ProductPinned():
+                changed["pinned"] = event.product
+            case ProductUnpinned():
+                changed["pinned"] = None
+
+    def _fold_kept(self, event: Event, seq: int, time_ms: int, changed: dict[str, Any]) -> None:
+        """Fold what is kept beside the keyframe: the showcase, questions, and who may not speak or enter."""
+        match event:
+            case ProductAdded():
+                self.products[event.product.id] = event.product
+                changed |= {"showcase_version": seq, "showcase_count": len(self.products)}
+            case ProductRemoved():
+                self.products.pop(event.product, None)
+                wishes = {product: count for product, count in self._now(changed, "try_ons").items() if product != event.product}
+                changed |= {"showcase_version": seq, "showcase_count": len(self.products), "try_ons": wishes}
+            case QuestionAsked() | QuestionPicked() | QuestionAnswered() | QuestionDismissed():
+                self._fold_question(event, seq)
+                changed["questions"] = self._questions_shown()
+            case UserMuted():
+                self.muted = {**lasting(self.muted, time_ms), event.user: event.until_ms}
+            case UserUnmuted():
+                self.muted.pop(event.user, None)
+            case UserBanned():
+                self.banned = {**lasting(self.banned, time_ms), event.user: event.until_ms}
+            case UserUnbanned():
+                self.banned.pop(event.user, None)
+            case BannedWordsSet():
+                self.banned_words = event.words
+
+    def _fold_question(self, event: QuestionAsked | QuestionPicked | QuestionAnswered | QuestionDismissed, seq: int) -> None:
+        if isinstance(event, QuestionAsked):
+            self.questions[seq] = Question(seq=seq, user=event.user, name=event.name, text=event.text)
+        elif isinstance(event, QuestionDismissed):
+            self.questions.pop(event.question, None)
+        elif isinstance(event, QuestionPicked):
+            for other in [q for q in self.questions.values() if q.state == "picked"]:
+                self.questions[other.seq] = replace(other, state="asked")
+            if question := self.questions.get(event.question):
+                self.questions[event.question] = replace(question, state="picked")
+        elif question := self.questions.pop(event.question, None):
+            self.answered[event.question] = replace(question, state="answered", answer=event.text)
+            if len(self.answered) > ANSWERED_MAX:
+                del self.answered[next(iter(self.answered))]
+
+    def all_questions(self) -> tuple[Question, ...]:
+        """Open questions and the last answered ones, in the order they were asked."""
+        return tuple(sorted([*self.questions.values(), *self.answered.values()], key=_by_seq))
+
+    def _questions_shown(self) -> tuple[Question, ...]:
+        picked = [q for q in self.questions.values() if q.state == "picked"]
+        asked = [q for q in self.questions.values() if q.state != "picked"]
+        return tuple(sorted([*picked, *asked[-QUESTIONS_SHOWN:], *self.answered.values()], key=_by_seq))
+
+
+def lasting(users: dict[str, int], now_ms: float) -> dict[str, int]:
+    """Those whose time is not over at `now_ms`."""
+    return {user: until_ms for user, until_ms in users.items() if until_ms > now_ms}
+
+
+def _by_seq(question: Question) -> int:
+    return question.seq
