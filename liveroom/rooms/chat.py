@@ -7,12 +7,12 @@ from typing import Final, TypeVar
 
 from liveroom.messages.commands import DeleteMessage, SendChat, SetChatBudget, SetSlowMode
 from liveroom.messages.events import ChatBudgetSet, ChatSent, MessageDeleted, SlowModeSet
-from liveroom.messages.fields import CHAT_BUDGET_MAX, Role
+from liveroom.messages.fields import CHAT_BUDGET_MAX
 from liveroom.messages.frames import ChatLine
 from liveroom.rooms.decision import Decided, Decision, Refusal, Turn
 from liveroom.rooms.state import RoomState
 from liveroom.rooms.texts import name_of
-from liveroom.rooms.voice import check_voice, note_spoken
+from liveroom.rooms.voice import VIEWER, check_voice, note_spoken
 
 __all__ = [
     "BUYER_SHARE",
@@ -54,7 +54,7 @@ def send_chat(turn: Turn, command: SendChat) -> Decision:
 
 def _fits_budget(turn: Turn) -> bool:
     """No second, wherever it begins, shows more viewers' lines than the budget; those who run the room always show."""
-    if turn.sender.role is not Role.viewer:
+    if turn.sender.role is not VIEWER:
         return True
     budget = turn.state.chat_budget
     allowed = budget if turn.sender.buyer else budget - budget // BUYER_SHARE
@@ -64,11 +64,11 @@ def _fits_budget(turn: Turn) -> bool:
 
 def chat_sent(state: RoomState, event: ChatSent, seq: int, time_ms: int) -> None:
     """Fold a line: it counts against its sender's limits, and against the budget if it was shown."""
-    if event.role is Role.viewer:
+    if event.role is VIEWER:
         note_spoken(state, event.user, time_ms, chat=True)
     if not event.shown:
         return
-    if event.role is Role.viewer:
+    if event.role is VIEWER:
         _push(state.shown_ms, time_ms, CHAT_BUDGET_MAX)
     _push(state.messages, seq, MESSAGES_MAX)
     _push(state.chat, ChatLine(seq, event.user, event.name, event.text, event.role, event.buyer), CHAT_LINES_MAX)
