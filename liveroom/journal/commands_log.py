@@ -52,11 +52,15 @@ class CommandsLog:
         self._first = max(self._first, to)
 
     async def read(self, offset: int) -> AsyncGenerator[CommandBatch]:
-        """Follow from `offset` on without end; answered batches that are gone are passed over. Raises `JournalUnavailable` when closed."""
+        """Follow from `offset` on without end.
+
+        Raises: `JournalUnavailable` when closed, or when what comes next was answered and is gone: the reader was overtaken.
+        """
         while True:
             if self._closed:
                 raise JournalUnavailable("the journal is closed")
-            offset = max(offset, self._first)
+            if offset < self._first:
+                raise JournalUnavailable(f"commands below {self._first} are answered and gone; a reader that wants {offset} was overtaken")
             if offset < self.end:
                 yield self._batches[offset - self._first]
                 offset += 1

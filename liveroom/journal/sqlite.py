@@ -52,7 +52,6 @@ class SqliteJournal(Journal):
         self.partitions = config.partitions
         self._path = path
         self._snapshots_kept = config.snapshots_kept
-        self._metrics = metrics
         self._lock = lock
         recent_bytes = RECENT_BYTES_MAX // config.partitions
         self._partitions = [_Partition(tail, config.commands_waiting_max, recent_bytes) for tail in opened.tails]
@@ -123,7 +122,6 @@ class SqliteJournal(Journal):
 
     async def set_aside(self, letter: DeadLetter) -> None:
         await self._write(_put_letter, letter)
-        self._metrics.journal_dead_letters.inc()
 
     async def close(self) -> None:
         if self._closed:

@@ -123,22 +123,21 @@ def partitions_of(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def read_entries(
-    connection: sqlite3.Connection, path: Path, partition: int, start: int, end: int, *, bytes_max: int = 2**62, accepted: bool = False
+    connection: sqlite3.Connection, path: Path, partition: int, start: int, end: int, *, bytes_max: int = 2**62
 ) -> Iterator[StoredEntry]:
-    """Entries of `events[partition]` in [start, end), until `bytes_max` is passed; with `accepted` only the records that count.
+    """Entries of `events[partition]` in [start, end), until `bytes_max` is passed.
 
     Raises: `JournalDamaged` at a hole or at what is no entry.
     """
-    sql = "SELECT offset, verdict, CAST(body AS BLOB) FROM events WHERE partition = ? AND offset >= ? AND offset < ? ORDER BY offset"
+    sql = "SELECT offset, CAST(body AS BLOB) FROM events WHERE partition = ? AND offset >= ? AND offset < ? ORDER BY offset"
     cursor = connection.execute(sql, (partition, start, end))
     expected = start
     size = 0
     try:
-        for offset, verdict, body in cursor:
+        for offset, body in cursor:
             if offset != expected:
                 break
-            if not accepted or verdict == "accepted":
-                yield StoredEntry(offset, _decode(body, path, partition, offset))
+            yield StoredEntry(offset, _decode(body, path, partition, offset))
             expected += 1
             size += len(body)
             if size >= bytes_max:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +12,6 @@ from liveroom.journal.sqlite_file import FILE_NAME, connect, events_end, partiti
 
 __all__ = ["SqliteReader", "open_reader"]
 
-#: How often a follower looks for new entries; SQLite has no way to tell another process.
-POLL_S = 0.2
 #: Entries that are read at once, so that a reader never keeps the write-ahead log from being cut for long.
 CHUNK_ENTRIES = 256
 
@@ -37,7 +34,7 @@ def open_reader(data_dir: Path) -> SqliteReader:
 
 
 class SqliteReader:
-    """A context manager; its iterators block, so in an event loop they belong into a thread."""
+    """A context manager; what it does blocks, so in an event loop it belongs into a thread."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, partitions: int) -> None:
         self.partitions = partitions
@@ -54,21 +51,13 @@ class SqliteReader:
         """Release the file."""
         self._connection.close()
 
-    def end(self, partition: int) -> int:
-        """The offset after the last entry."""
+    def entries(self, partition: int, offset: int = 0) -> Iterator[StoredEntry]:
+        """Entries from `offset` up to the present end; to follow, ask again from the next offset every 200 ms or so."""
         with translated(self._path):
-            return events_end(self._connection, partition)
-
-    def entries(self, partition: int, offset: int = 0, *, accepted: bool = False, follow: bool = False) -> Iterator[StoredEntry]:
-        """Entries from `offset` on, with `accepted` only the records that count; up to the present end or, with `follow`, without end."""
-        while True:
-            end = self.end(partition)
-            while offset < end:
-                stop = min(end, offset + CHUNK_ENTRIES)
-                with translated(self._path):
-                    some = list(read_entries(self._connection, self._path, partition, offset, stop, accepted=accepted))
-                yield from some
-                offset = stop
-            if not follow:
-                return
-            time.sleep(POLL_S)
+            end = events_end(self._connection, partition)
+        while offset < end:
+            stop = min(end, offset + CHUNK_ENTRIES)
+            with translated(self._path):
+                some = list(read_entries(self._connection, self._path, partition, offset, stop))
+            yield from some
+            offset = stop
