@@ -280,12 +280,12 @@ def load_config(file: Path | None, environ: Mapping[str, str], flags: Mapping[tu
             tables[section][name] = _checked(known[section, name], value, f"{file}: {section}.{name}")
     for variable, text in environ.items():
         if setting := by_env.get(variable):
-            tables[setting.section][setting.name] = _checked(setting, _from_text(setting, text), variable)
+            tables[setting.section][setting.name] = _checked_text(setting, text, variable)
         elif variable.startswith("LIVEROOM_") and not variable.startswith("LIVEROOM_TEST_") and variable != "LIVEROOM_CONFIG":
             raise BadConfig(f"{variable}: there is no such setting{_like(variable, by_env)}")
     for key, text in flags.items():
         setting = known[key]
-        tables[setting.section][setting.name] = _checked(setting, _from_text(setting, text), setting.flag)
+        tables[setting.section][setting.name] = _checked_text(setting, text, setting.flag)
     config = msgspec.convert(tables, Config)
     _check_together(config)
     return config
@@ -329,16 +329,20 @@ def _from_text(setting: Setting, text: str) -> Any:
     return text
 
 
+def _checked_text(setting: Setting, text: str, source: str) -> Any:
+    try:
+        text.encode()  # bytes of the environment that are no UTF-8 come in as lone surrogates
+    except UnicodeEncodeError:
+        raise BadConfig(f"{source}: is not UTF-8 text") from None
+    return _checked(setting, _from_text(setting, text), source)
+
+
 def _checked(setting: Setting, value: Any, source: str) -> Any:
     try:
-        checked = msgspec.convert(value, setting.annotation)
-        msgspec.json.encode(checked)  # text from the environment may be no UTF-8
+        return msgspec.convert(value, setting.annotation)
     except msgspec.ValidationError:
         got = "" if setting.secret else f", not {repr(value)[:80]}"
         raise BadConfig(f"{source}: must be {setting.expected}{got}") from None
-    except UnicodeEncodeError:
-        raise BadConfig(f"{source}: is not UTF-8 text") from None
-    return checked
 
 
 def _kind(annotation: Any) -> tuple[inspect.Type, str]:

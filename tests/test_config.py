@@ -123,7 +123,7 @@ BAD_VARIABLES = [
     ("LIVEROOM_GATEWAY_PORT", "70000", "LIVEROOM_GATEWAY_PORT: must be a whole number from 0 to 65535, not 70000"),
     ("LIVEROOM_GATEWAY_COMPRESSION", "yes", "LIVEROOM_GATEWAY_COMPRESSION: must be true or false, not 'yes'"),
     ("LIVEROOM_MODE", "test", "LIVEROOM_MODE: must be one of dev, production, not 'test'"),
-    ("LIVEROOM_LOGS_LEVEL", "\udcff", "LIVEROOM_LOGS_LEVEL: must be one of debug, error, info, warning, not "),
+    ("LIVEROOM_LOGS_LEVEL", "\udcff", "LIVEROOM_LOGS_LEVEL: is not UTF-8 text"),
     ("LIVEROOM_DATA_DIR", "\udcff", "LIVEROOM_DATA_DIR: is not UTF-8 text"),
 ]
 
