@@ -14,6 +14,7 @@ from liveroom.journal.base import Journal
 from liveroom.journal.follower import AcceptedRecord, follow
 from liveroom.journal.partition import partition_of
 from liveroom.messages.commands import CommandBase, OpenRoom
+from liveroom.messages.events import Event
 from liveroom.messages.fields import Role
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Answer, Record, Request, Sender
@@ -86,9 +87,9 @@ class Voice:
         assert isinstance(reply, Refused), reply
         return reply
 
-    def events(self, room: str) -> list[tuple[int, object]]:
+    def events(self, room: str) -> list[tuple[int, Event]]:
         """The room's accepted events with their seqs."""
-        found = []
+        found: list[tuple[int, Event]] = []
         for record in self.records[partition_of(room, self.journal.partitions)]:
             if span := record.rooms.get(room):
                 found += list(enumerate(span.events, span.from_))

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 import liveroom.engine.step
+import liveroom.rooms.room
 from liveroom.codec import encode
 from liveroom.config import Config, EngineConfig, JournalConfig
 from liveroom.engine.owner import Owner
@@ -201,7 +202,7 @@ async def test_a_command_whose_decision_raises_is_set_aside_and_the_partition_go
     """Poison: the sender gets `internal_error`, the dead-letter log a line, and the next command its answer."""
     journal = MemoryJournal(CONFIG.journal)
     voice = Voice(journal)
-    real = liveroom.engine.step.decide
+    real = liveroom.rooms.room.decide
 
     def poisoned(state, request, now_ms, rng, rules):  # type: ignore[no-untyped-def]
         if isinstance(request.command, SetAnnouncement) and request.command.text == "poison":
@@ -232,7 +233,7 @@ async def test_a_rule_that_cannot_be_applied_stops_its_partition_and_no_other(mo
     """`evolve` raising is never guessed around: the partition stops and says why; the others go on."""
     journal = MemoryJournal(CONFIG.journal)
     voice = Voice(journal)
-    real = liveroom.engine.step.evolve
+    real = liveroom.rooms.room.evolve
 
     def broken(state, event, seq, time_ms):  # type: ignore[no-untyped-def]
         if getattr(event, "text", "") == "broken":

@@ -1,0 +1,158 @@
+"""SIGKILL at random moments under load: nothing that was acknowledged is lost or doubled, and replay finds what was."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from pathlib import Path
+
+from liveroom.client import CommandRefused, RoomEvent, connect
+from liveroom.config import EngineConfig, JournalConfig, RoomsConfig
+from liveroom.engine.partition import PartitionState
+from liveroom.engine.snapshots import restore
+from liveroom.journal.acceptance import Acceptance, Verdict
+from liveroom.journal.sqlite import SqliteJournal
+from liveroom.journal.sqlite_reader import open_reader
+from liveroom.messages.commands import SendChat, SetAnnouncement
+from liveroom.messages.events import AnnouncementSet
+from liveroom.messages.fields import Role
+from liveroom.messages.frames import Accepted, Refused
+from liveroom.messages.records import Record
+from liveroom.rooms.room import encode_state, keyframe
+from liveroom.telemetry.metrics import Metrics
+from tests.serving import Server
+
+ROOMS = ("red", "green", "blue")
+SPEAKERS_PER_ROOM = 4
+KILLS = 5
+UP_S = (0.3, 1.2)
+
+
+async def test_sigkill_under_load_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    """After kills at random moments every acknowledged command has exactly one outcome, the one its sender got, and seqs have no gap."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    server = Server(tmp_path / "data", "--gateway-commands-per-s", "1000", "--engine-snapshot-records-max", "200", "--journal-partitions", "2")
+    await server.start()
+    for room in ROOMS:
+        opened = await server.command(room, "open_room", {"title": room})
+        assert opened["http_status"] == 200, opened
+    outcomes: Outcomes = {}
+    witnessed: dict[str, list[int]] = {room: [] for room in ROOMS}
+    stopping = asyncio.Event()
+    people = [asyncio.create_task(_speak(server, room, n, outcomes, stopping)) for room in ROOMS for n in range(SPEAKERS_PER_ROOM)]
+    people += [asyncio.create_task(_witness(server, room, witnessed[room])) for room in ROOMS]
+    for _ in range(KILLS):
+        await asyncio.sleep(chance.uniform(*UP_S))
+        await server.kill()
+        await server.start()
+    await asyncio.sleep(1)
+    stopping.set()
+    await asyncio.wait_for(asyncio.gather(*people[: len(ROOMS) * SPEAKERS_PER_ROOM]), 60)
+    await asyncio.sleep(0.5)
+    for task in people:
+        task.cancel()
+    ended = await asyncio.gather(*people, return_exceptions=True)
+    assert not [e for e in ended if isinstance(e, Exception)], ended
+    await server.kill()
+
+    assert len(outcomes) > 100, "the load was no load"
+    journaled, told = _read_story(tmp_path / "data")
+    for key, reply in outcomes.items():
+        assert journaled.get(key) == [reply], f"seed {seed}: {key} was acknowledged as {reply}, the journal says {journaled.get(key)}"
+    for room in ROOMS:
+        assert witnessed[room] == sorted(set(witnessed[room])), f"seed {seed}: a witness saw an event twice or out of order"
+        missed = set(told[room]) - set(witnessed[room])
+        assert not missed, f"seed {seed}: a witness that came back missed events {sorted(missed)[:10]}"
+    await _assert_replay_is_the_same(tmp_path / "data")
+
+
+Outcomes = dict[tuple[str, str, str], Accepted | Refused]
+
+
+async def _speak(server: Server, room: str, number: int, outcomes: Outcomes, stopping: asyncio.Event) -> None:
+    user = f"speaker-{number}"
+    count = 0
+
+    def token() -> str:
+        return server.token(room, user, Role.moderator)
+
+    async with connect(server.gateway_url, room, token, join_timeout_s=30) as entered:
+
+        async def say(text: str) -> None:
+            command = SetAnnouncement(text) if number == 0 else SendChat(text)
+            command_id = f"{user}-{text}"
+            try:
+                outcome = await entered.send(command, id=command_id)
+            except CommandRefused as refused:
+                # Not taken, or nobody knows: the same id finds out. Any other refusal ends the test.
+                if refused.code not in ("unavailable", "overloaded"):
+                    raise
+                outcome = await entered.send(command, id=command_id)
+            outcomes[room, user, command_id] = outcome
+
+        while not stopping.is_set():
+            await asyncio.gather(*(say(f"{count + i}") for i in range(5)))
+            count += 5
+
+
+async def _witness(server: Server, room: str, seen: list[int]) -> None:
+    """Collects the seqs of announcements, which are delivered to everyone without exception."""
+    async with connect(server.gateway_url, room, lambda: server.token(room, "witness"), join_timeout_s=30) as entered:
+        async for item in entered:
+            if isinstance(item, RoomEvent) and isinstance(item.event, AnnouncementSet):
+                seen.append(item.seq)
+
+
+def _read_story(data_dir: Path) -> tuple[dict[tuple[str, str, str], list[Accepted | Refused]], dict[str, list[int]]]:
+    """From the file alone: the outcomes of every command id, and the seqs of announcements; checks that seqs have no gap."""
+    outcomes: dict[tuple[str, str, str], list[Accepted | Refused]] = {}
+    announced: dict[str, list[int]] = {room: [] for room in ROOMS}
+    next_seq: Counter[str] = Counter()
+    for record in _accepted_records(data_dir):
+        for room, span in record.rooms.items():
+            assert span.from_ == next_seq[room], f"{room}: a gap at {next_seq[room]}"
+            next_seq[room] += len(span.events)
+            announced[room] += [seq for seq, event in enumerate(span.events, span.from_) if isinstance(event, AnnouncementSet)]
+        for answer in record.answers:
+            if not answer.repeated:
+                outcomes.setdefault((answer.room, answer.user, answer.reply.id), []).append(answer.reply)
+    return outcomes, announced
+
+
+def _accepted_records(data_dir: Path) -> list[Record]:
+    reader = open_reader(data_dir)
+    records = []
+    for partition in range(reader.partitions):
+        acceptance = Acceptance()
+        for stored in reader.entries(partition, 0):
+            if acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
+                assert isinstance(stored.entry, Record)
+                records.append(stored.entry)
+    return records
+
+
+async def _assert_replay_is_the_same(data_dir: Path) -> None:
+    """The fold of the whole log equals a snapshot with its tail, and every keyframe that was ever published is found again on the way."""
+    journal = await SqliteJournal.open(data_dir, JournalConfig(partitions=2), Metrics())
+    reader = open_reader(data_dir)
+    snapshots = 0
+    for partition in range(2):
+        whole = PartitionState(EngineConfig())
+        snapshot = await journal.load_snapshot(partition)
+        resumed = restore(snapshot, EngineConfig()) if snapshot else PartitionState(EngineConfig())
+        start = snapshot.offset if snapshot else 0
+        snapshots += snapshot is not None
+        for stored in reader.entries(partition, 0):
+            for state, begins in ((whole, 0), (resumed, start)):
+                if stored.offset >= begins and state.acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
+                    assert isinstance(stored.entry, Record)
+                    state.fold(stored.entry)
+                    for published in stored.entry.keyframes:
+                        assert keyframe(published.room, state.rooms[published.room], published.time_ms, RoomsConfig()) == published
+        assert {r: encode_state(s) for r, s in whole.rooms.items()} == {r: encode_state(s) for r, s in resumed.rooms.items()}
+        assert list(whole.outcomes) == list(resumed.outcomes)
+    assert snapshots, "no snapshot was taken: the load was no load"
+    await journal.close()

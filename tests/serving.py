@@ -1,0 +1,97 @@
+"""A real server as a process of its own: `liveroom serve` on free ports with a data directory that outlives it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+
+from liveroom.config import AuthConfig
+from liveroom.messages.fields import Role
+from liveroom.tokens import make_token
+
+START_S = 30
+STOP_S = 30
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """Start, kill and start again on the same ports and data."""
+
+    def __init__(self, data_dir: Path, *flags: str) -> None:
+        self.data_dir = data_dir
+        self.gateway_url = f"ws://127.0.0.1:{free_port()}"
+        self.console_url = f"http://127.0.0.1:{free_port()}"
+        self._flags = flags
+        self._process: asyncio.subprocess.Process | None = None
+        self.log = data_dir.parent / f"{data_dir.name}.log"
+
+    @property
+    def pid(self) -> int:
+        """The process' id while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start and wait until it is ready; raises with its words when it ends instead."""
+        ready_file = self.data_dir.parent / f"{self.data_dir.name}.ready"
+        ready_file.unlink(missing_ok=True)
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("LIVEROOM_")}
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "liveroom", "serve", "--mode", "dev", "--data-dir", str(self.data_dir)),
+                *("--gateway-port", self.gateway_url.rpartition(":")[2], "--console-port", self.console_url.rpartition(":")[2]),
+                *("--ready-file", str(ready_file), *self._flags),
+                stdout=log,
+                stderr=log,
+                env=environment,
+            )
+        async with asyncio.timeout(START_S):
+            while not ready_file.exists():
+                if self._process.returncode is not None:
+                    raise RuntimeError(f"the server ended with {self._process.returncode}: {self.log.read_text()[-2000:]}")
+                await asyncio.sleep(0.02)
+
+    async def kill(self) -> None:
+        """SIGKILL: no goodbye of any kind."""
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        return await self._end(signal.SIGTERM)
+
+    async def _end(self, number: signal.Signals) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        if process.returncode is None:
+            process.send_signal(number)
+        async with asyncio.timeout(STOP_S):
+            return await process.wait()
+
+    def token(self, room: str, user: str, role: Role = Role.viewer, **more: Any) -> str:
+        """A token signed with the server's own secret."""
+        secret = (self.data_dir / "dev-secret").read_text()
+        return make_token(secret, AuthConfig(), user=user, room=room, role=role, lifetime_s=3_600, **more)
+
+    async def command(self, room: str, command: str, body: dict[str, Any], *, user: str = "anna", role: Role = Role.anchor) -> dict[str, Any]:
+        """One command over HTTP; returns the parsed answer with its `http_status`."""
+        headers = {"Authorization": f"Bearer {self.token(room, user, role)}"}
+        url = f"{self.console_url}/v1/rooms/{room}/commands/{command}"
+        async with aiohttp.ClientSession() as session, session.post(url, data=orjson.dumps(body), headers=headers) as response:
+            answer: dict[str, Any] = {**orjson.loads(await response.read()), "http_status": response.status}
+            return answer
