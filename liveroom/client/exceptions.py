@@ -1,0 +1,58 @@
+"""What the SDK raises.
+
+LiveroomError
+└── ClientError
+    ├── CommandRefused      the command was understood and the answer is no (code, detail, field, retry_after_ms, id)
+    ├── CommandUnanswered   no answer came; whether it happened is not known, sending it again with its `id` finds out
+    ├── TooManyCommands     too many commands of this client wait for their answer; this one was not sent
+    └── Disconnected        the room was left for good (code, reason): refused, banned, or not to be reached
+"""
+
+from __future__ import annotations
+
+from liveroom.errors import LiveroomError
+
+__all__ = ["ClientError", "CommandRefused", "CommandUnanswered", "Disconnected", "TooManyCommands"]
+
+
+class ClientError(LiveroomError):
+    """Base of what the SDK raises."""
+
+
+class CommandRefused(ClientError):
+    """The answer to a command is no; `code` is one of `liveroom.errors.REFUSALS`, or newer than this client."""
+
+    def __init__(self, code: str, detail: str, *, field: str = "", retry_after_ms: int = 0, id: str = "") -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+        self.field = field
+        self.retry_after_ms = retry_after_ms
+        self.id = id
+
+
+class CommandUnanswered(ClientError):
+    """No answer came in time or before the room was left; sent again with the same `id` within 10 minutes it still happens at most once."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"no answer to command {id}; its outcome is unknown")
+        self.id = id
+
+
+class TooManyCommands(ClientError):
+    """So many commands wait for their answer that this one was not sent."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} commands wait for their answer already")
+
+
+class Disconnected(ClientError):
+    """The room was left and the client does not come back by itself.
+
+    `code` is the WebSocket close code, the HTTP status when the handshake was refused, or 1006 when nobody answered.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"disconnected with {code}: {reason}" if reason else f"disconnected with {code}")
+        self.code = code
+        self.reason = reason

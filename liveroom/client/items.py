@@ -1,0 +1,88 @@
+"""What a room's iterator yields, and how frames become that; nothing a newer server sends is an error."""
+
+from __future__ import annotations
+
+from typing import Any, Union
+
+import msgspec
+from msgspec import Struct
+
+from liveroom.errors import BadMessage
+from liveroom.messages.events import Event
+from liveroom.messages.frames import FRAMES, Delta, Frame, Joined, Keyframe, Skipped
+
+__all__ = ["Advanced", "Item", "Reconnecting", "RoomEvent", "StateReplaced", "UnknownEvent", "decode_frame", "events_of"]
+
+
+class UnknownEvent(Struct, frozen=True):
+    """An event that this version has no class for: its type and all its fields as plain values."""
+
+    type: str
+    fields: dict[str, Any]
+
+
+class RoomEvent(Struct, frozen=True):
+    """One event of the room at its position."""
+
+    seq: int
+    time_ms: int
+    event: Event | UnknownEvent
+
+
+class StateReplaced(Struct, frozen=True):
+    """The room's state came whole: at the start, or after a span was skipped. Draw it anew."""
+
+    state: Keyframe
+
+
+class Reconnecting(Struct, frozen=True):
+    """The connection was lost; the next attempt comes after `delay_ms`. Events go on where they stopped, or a `Skipped` comes."""
+
+    code: int
+    reason: str
+    delay_ms: int
+    attempt: int
+
+
+class Advanced(Struct, frozen=True):
+    """A delta ended here; what it left out is passed. Folded into the state, never yielded."""
+
+    seq: int
+    time_ms: int
+
+
+Item = Union[Joined, StateReplaced, RoomEvent, Skipped, Reconnecting]
+
+
+class _TypeOnly(Struct):
+    type: str
+
+
+_frame: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
+_type_only = msgspec.json.Decoder(_TypeOnly)
+
+
+def decode_frame(data: str | bytes) -> Frame | None:
+    """Decode a frame; `None` for a type of a newer server. Raises `BadMessage` for what is no frame at all."""
+    try:
+        return _frame.decode(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        try:
+            if _type_only.decode(data).type not in FRAMES:
+                return None
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            pass
+        raise BadMessage("malformed", f"the server sent no frame: {error}") from None
+
+
+def events_of(delta: Delta, cursor: int) -> list[RoomEvent]:
+    """The events of a delta from `cursor` on."""
+    return [RoomEvent(plain["seq"], delta.time_ms, _event(plain)) for plain in delta.events if plain["seq"] >= cursor]
+
+
+def _event(plain: dict[str, Any]) -> Event | UnknownEvent:
+    try:
+        event: Event = msgspec.convert(plain, Event)
+    except msgspec.ValidationError:
+        return UnknownEvent(plain["type"], {k: v for k, v in plain.items() if k not in ("type", "seq")})
+    return event

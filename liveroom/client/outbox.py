@@ -1,0 +1,147 @@
+"""Commands that wait for their answer: each gets exactly one, over however many connections that takes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from liveroom.client.comeback import full_jitter_s
+from liveroom.client.exceptions import CommandRefused, CommandUnanswered, TooManyCommands
+from liveroom.codec import encode
+from liveroom.messages.commands import Command
+from liveroom.messages.frames import Accepted, Refused
+from liveroom.messages.inbound import ClientMessage
+
+__all__ = ["COMMANDS_WAITING_MAX", "RETRIES_MAX", "Outbox"]
+
+#: Commands of one room that may wait for their answer at once.
+COMMANDS_WAITING_MAX: Final = 32
+#: How often one command is sent again, with the same id, when the server could not tell its outcome.
+RETRIES_MAX: Final = 5
+#: Commands sent at once; beyond it they go at the rate that the gateway named.
+BURST_MAX: Final = 10
+#: What a gateway answers before the room has seen a command. On a repeated command it leaves the outcome open.
+_UNDECIDED: Final = frozenset({"rate_limited", "overloaded"})
+
+
+class _Waiting:
+    def __init__(self, text: str, answer: asyncio.Future[Accepted]) -> None:
+        self.text = text
+        self.answer = answer
+        self.sent = 0
+        self.retries = 0
+
+
+class Outbox:
+    """`on_change` is called whenever the number of waiting commands changed."""
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self._waiting: dict[str, _Waiting] = {}
+        self._unsent: deque[str] = deque()
+        self._to_send = asyncio.Event()
+        self._retries: set[asyncio.TimerHandle] = set()
+        self._allowance = float(BURST_MAX)
+        self._allowance_at_s = 0.0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    async def submit(self, id: str, command: Command, bytes_max: int | None, timeout_s: float) -> Accepted:
+        """Send a command and wait for its answer. Raises `CommandRefused`, `CommandUnanswered`, `TooManyCommands`, or what `abandon` was given."""
+        if id in self._waiting:
+            raise CommandRefused("id_reused", "a command with this id still waits for its answer", field="id", id=id)
+        if len(self._waiting) >= COMMANDS_WAITING_MAX:
+            raise TooManyCommands(COMMANDS_WAITING_MAX)
+        text = _encoded(id, command)
+        if bytes_max is not None and len(text) > bytes_max:
+            raise CommandRefused("too_large", f"at most {bytes_max} bytes are allowed, this command has {len(text)}", id=id)
+        waiting = self._waiting[id] = _Waiting(text.decode(), asyncio.get_running_loop().create_future())
+        self._queue(id)
+        self._on_change()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await waiting.answer
+        except TimeoutError:
+            raise CommandUnanswered(id) from None
+        finally:
+            del self._waiting[id]
+            self._on_change()
+
+    def restart(self) -> None:
+        """A new connection: nobody knows what became of the commands that wait, so all of them go out again."""
+        self._unsent = deque(self._waiting)
+        self._allowance, self._allowance_at_s = float(BURST_MAX), asyncio.get_running_loop().time()
+        if self._unsent:
+            self._to_send.set()
+
+    async def next_text(self, commands_per_s: int) -> str:
+        """The next message to send, when the gateway's limit allows it."""
+        while True:
+            while not self._unsent:
+                self._to_send.clear()
+                await self._to_send.wait()
+            await self._pace(max(1, commands_per_s))
+            waiting = self._waiting.get(self._unsent.popleft()) if self._unsent else None
+            if waiting is not None:
+                waiting.sent += 1
+                return waiting.text
+
+    async def _pace(self, commands_per_s: int) -> None:
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        self._allowance = min(BURST_MAX, self._allowance + (now_s - self._allowance_at_s) * commands_per_s) - 1
+        self._allowance_at_s = now_s
+        if self._allowance < 0:
+            await asyncio.sleep(-self._allowance / commands_per_s)
+
+    def on_reply(self, reply: Accepted | Refused) -> None:
+        """Hand over an answer; one that nobody waits for any more is ignored."""
+        waiting = self._waiting.get(reply.id)
+        if waiting is None or waiting.answer.done():
+            return
+        if isinstance(reply, Accepted):
+            waiting.answer.set_result(reply)
+        elif self._is_open(waiting, reply) and waiting.retries < RETRIES_MAX:
+            waiting.retries += 1
+            self._retry_later(reply.id, max(reply.retry_after_ms / 1000, full_jitter_s(waiting.retries, random.random())))
+        else:
+            refused = CommandRefused(reply.code, reply.detail, field=reply.field, retry_after_ms=reply.retry_after_ms, id=reply.id)
+            waiting.answer.set_exception(refused)
+
+    def abandon(self, error_for: Callable[[str], Exception]) -> None:
+        """Nothing more will be answered: every command that waits fails."""
+        for timer in self._retries:
+            timer.cancel()
+        self._retries.clear()
+        for id, waiting in self._waiting.items():
+            if not waiting.answer.done():
+                waiting.answer.set_exception(error_for(id))
+
+    @staticmethod
+    def _is_open(waiting: _Waiting, reply: Refused) -> bool:
+        """Whether the outcome is still unknown: a command sent before may have happened although this time it was turned away at the door."""
+        return reply.code == "unavailable" or (waiting.sent > 1 and not reply.seq and reply.code in _UNDECIDED)
+
+    def _retry_later(self, id: str, delay_s: float) -> None:
+        def retry() -> None:
+            self._retries.discard(timer)
+            if id in self._waiting and id not in self._unsent:
+                self._queue(id)
+
+        timer = asyncio.get_running_loop().call_later(delay_s, retry)
+        self._retries.add(timer)
+
+    def _queue(self, id: str) -> None:
+        self._unsent.append(id)
+        self._to_send.set()
+
+
+def _encoded(id: str, command: Command) -> bytes:
+    try:
+        return encode(ClientMessage(id, command))
+    except UnicodeEncodeError:
+        raise CommandRefused("bad_utf8", "the text holds half a surrogate pair, which UTF-8 cannot say", id=id) from None

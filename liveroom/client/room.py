@@ -1,0 +1,375 @@
+"""A live room as an application sees it: one object over as many connections as it takes.
+
+One task connects, reads frames into the backlog and comes back when the connection is lost. It stops
+reading while the application is behind, unless a command waits for its answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import random
+import secrets
+import ssl as ssl_module
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from types import TracebackType
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_socket
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from liveroom.client.backlog import Backlog
+from liveroom.client.comeback import CLOSE_GAP, CLOSE_LOST, Goodbye, comes_back, full_jitter_s
+from liveroom.client.exceptions import CommandUnanswered, Disconnected
+from liveroom.client.items import Item, Reconnecting, decode_frame
+from liveroom.client.outbox import Outbox
+from liveroom.client.stream import Gap, Stream
+from liveroom.codec import decode_command_id, decode_room_id
+from liveroom.errors import BadMessage
+from liveroom.messages.commands import AskQuestion, Command, RequestTryOn, SendChat, SendLikes
+from liveroom.messages.frames import Accepted, GoingAway, Joined, Keyframe, Refused
+
+__all__ = ["ITEMS_WAITING_MAX", "Room", "TokenSource", "connect"]
+
+#: Items that wait for the application before the client stops reading.
+ITEMS_WAITING_MAX: Final = 1_000
+#: While a command waits for its answer, reading goes on until this many times as many items wait; then the backlog becomes a `Skipped`.
+ITEMS_WAITING_FACTOR: Final = 4
+FRAME_BYTES_MAX: Final = 2 * 1024 * 1024
+#: A ping at least this often, sooner when the gateway's idle time asks for it.
+PING_S: Final = 20.0
+#: A peer that answers neither a ping nor a closing handshake within this time is gone.
+PONG_S: Final = 20.0
+CLOSE_S: Final = 2.0
+#: A connection that held for so long makes the next reconnect a quick one again.
+STABLE_S: Final = 10.0
+
+TokenSource = Callable[[], "str | Awaitable[str]"]
+
+log = logging.getLogger("liveroom.client")
+
+
+def connect(
+    url: str,
+    room: str,
+    token: str | TokenSource,
+    *,
+    compression: bool = True,
+    ssl: ssl_module.SSLContext | None = None,
+    join_timeout_s: float = 10.0,
+    command_timeout_s: float = 60.0,
+    give_up_s: float | None = None,
+) -> Room:
+    """A room to be entered with `async with`. Raises `ValueError` (url) and `BadMessage` (room id).
+
+    `token` may be a function, also an async one, that is called before each attempt to connect: so a token can be
+    refreshed. Entering takes up to `join_timeout_s`; once inside, the client comes back for as long as it takes, or
+    for `give_up_s`.
+    """
+    if not url.startswith(("ws://", "wss://")):
+        raise ValueError(f"url: expected ws:// or wss://, got {url!r}")
+    address = f"{url.rstrip('/')}/v1/rooms/{quote(decode_room_id(room))}"
+    return Room(address, token, compression, ssl, join_timeout_s, command_timeout_s, give_up_s)
+
+
+class Room:
+    """Made by `connect`. Iterate over it (one loop at a time) for what happens; `state` is the room as after the last item that was yielded."""
+
+    def __init__(
+        self,
+        address: str,
+        token: str | TokenSource,
+        compression: bool,
+        ssl: ssl_module.SSLContext | None,
+        join_timeout_s: float,
+        command_timeout_s: float,
+        give_up_s: float | None,
+    ) -> None:
+        self._address = address
+        self._token = token
+        self._compression = compression
+        self._ssl = ssl
+        self._join_timeout_s = join_timeout_s
+        self._command_timeout_s = command_timeout_s
+        self._give_up_s = give_up_s
+
+        self._stream = Stream()
+        self._backlog = Backlog(ITEMS_WAITING_MAX * ITEMS_WAITING_FACTOR)
+        self._outbox = Outbox(self._update)
+        self._first_state: Keyframe | None = None
+        self._has_items = asyncio.Event()
+        self._may_read = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._goodbye = Goodbye(CLOSE_LOST, "nobody answered yet")
+        self._joined_at_s: float | None = None  # on the present connection
+        self._ended: Disconnected | None = None
+        self._left = False
+        self._task: asyncio.Task[None] | None = None
+
+    # What is known
+
+    @property
+    def state(self) -> Keyframe:
+        """The room's public state as after the last item that was yielded."""
+        state = self._backlog.state or self._first_state
+        assert state is not None, "a room is entered with `async with` before its state is there"
+        return state
+
+    @property
+    def joined(self) -> Joined:
+        """The last `joined` frame: who you are, and your limits."""
+        assert self._stream.joined is not None, "a room is entered with `async with`"
+        return self._stream.joined
+
+    @property
+    def muted_until_ms(self) -> int:
+        """Until when you may not speak, by the server's clock; 0 = not muted."""
+        return self._stream.muted_until_ms
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """How many events the server left out of the stream on purpose, by delivery class."""
+        return Counter(self._stream.left_out)
+
+    # Commands
+
+    async def send_chat(self, text: str) -> Accepted:
+        """Say one line. `result["shown"]` is false when the room was too busy to show it to everyone."""
+        return await self.send(SendChat(text))
+
+    async def ask_question(self, text: str) -> Accepted:
+        """Ask the anchor; `result["question"]` is the question's id."""
+        return await self.send(AskQuestion(text))
+
+    async def send_likes(self, count: int = 1) -> Accepted:
+        """Tap `count` times, at most 50."""
+        return await self.send(SendLikes(count))
+
+    async def request_try_on(self, product: str) -> Accepted:
+        """Wish to see a product tried on."""
+        return await self.send(RequestTryOn(product))
+
+    async def send(self, command: Command, id: str | None = None) -> Accepted:
+        """Send any command and wait for its one answer, over a lost connection too: it is sent again with the same id.
+
+        Raises `CommandRefused`, `CommandUnanswered` (after `command_timeout_s`, or when the room is left meanwhile),
+        `TooManyCommands`, `Disconnected`, and `BadMessage` for an id of a wrong form.
+        """
+        if self._ended is not None:
+            raise self._ended
+        if self._task is None or self._left:
+            raise Disconnected(1000, "the room is not entered")
+        id = f"py-{secrets.token_hex(12)}" if id is None else decode_command_id(id)
+        bytes_max = self._stream.joined.command_bytes_max if self._stream.joined else None
+        return await self._outbox.submit(id, command, bytes_max, self._command_timeout_s)
+
+    # Coming and going
+
+    async def __aenter__(self) -> Room:
+        if self._task is not None:
+            raise RuntimeError("a room is entered once; call connect() again")
+        self._task = asyncio.create_task(self._run())
+        try:
+            async with asyncio.timeout(self._join_timeout_s):
+                await self._ready.wait()
+        except TimeoutError:
+            await self.close()
+            raise Disconnected(self._goodbye.code, f"no way in within {self._join_timeout_s:g} s: {self._goodbye.reason}") from None
+        except BaseException:
+            await self.close()
+            raise
+        if self._first_state is None and self._ended is not None:
+            await self.close()
+            raise self._ended
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Leave the room; iteration ends, and commands that still wait raise `CommandUnanswered`."""
+        self._left = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self._outbox.abandon(CommandUnanswered)
+        self._has_items.set()
+
+    def __aiter__(self) -> Room:
+        return self
+
+    async def __anext__(self) -> Item:
+        while True:
+            item = self._backlog.take()
+            self._update()
+            if item is not None:
+                return item
+            if self._ended is not None and not self._left:
+                raise self._ended
+            if self._left:
+                raise StopAsyncIteration
+            self._has_items.clear()
+            await self._has_items.wait()
+
+    def _update(self) -> None:
+        """Whether to read on: while there is room for items, and always while somebody waits for an answer."""
+        if len(self._backlog) < ITEMS_WAITING_MAX or len(self._outbox):
+            self._may_read.set()
+        else:
+            self._may_read.clear()
+
+    # The connection
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        attempt = 0
+        lost_at_s = loop.time()
+        try:
+            while True:
+                self._joined_at_s = None
+                goodbye = self._goodbye = await self._one_connection()
+                log.info("connection to %s ended with %d: %s", self._address, goodbye.code, goodbye.reason)
+                if not comes_back(goodbye.code, token_refreshes=callable(self._token)):
+                    raise Disconnected(goodbye.code, goodbye.reason)
+                if self._joined_at_s is not None:
+                    lost_at_s = loop.time()
+                    attempt = 0 if lost_at_s - self._joined_at_s > STABLE_S else attempt
+                if self._give_up_s is not None and loop.time() - lost_at_s > self._give_up_s:
+                    raise Disconnected(goodbye.code, f"gave up after {self._give_up_s:g} s: {goodbye.reason}")
+                delay_s = full_jitter_s(attempt, random.random()) if goodbye.delay_ms is None else goodbye.delay_ms / 1000
+                attempt += 1
+                if self._first_state is not None:
+                    self._put(Reconnecting(goodbye.code, goodbye.reason, int(delay_s * 1000), attempt))
+                await asyncio.sleep(delay_s)
+        except Disconnected as error:
+            self._end(error)
+        except Exception as error:
+            log.exception("the client failed")
+            self._end(Disconnected(CLOSE_LOST, f"the client failed: {error!r}"))
+
+    def _end(self, error: Disconnected) -> None:
+        self._ended = error
+        self._outbox.abandon(CommandUnanswered)
+        self._ready.set()
+        self._has_items.set()
+
+    async def _one_connection(self) -> Goodbye:
+        """Connect, join, and go on until it ends."""
+        try:
+            token = await self._fresh_token()
+        except Exception as error:
+            return Goodbye(CLOSE_LOST, f"no token could be had: {error!r}")
+        try:
+            socket = await open_socket(
+                self._resume_address(),
+                additional_headers={"Authorization": f"Bearer {token}"},
+                compression="deflate" if self._compression else None,
+                ssl=self._ssl,
+                open_timeout=self._join_timeout_s,
+                ping_interval=None,  # `_keep_alive` knows when reading is paused and no pong can be seen
+                close_timeout=CLOSE_S,
+                max_size=FRAME_BYTES_MAX,
+            )
+            try:
+                return await self._converse(socket)
+            finally:
+                await socket.close()
+        except ConnectionClosed as closed:
+            return _goodbye_of(closed)
+        except InvalidStatus as refused:
+            return Goodbye(refused.response.status_code, _text_of(refused))
+        except Gap as gap:
+            return Goodbye(CLOSE_GAP, str(gap))
+        except (OSError, TimeoutError, WebSocketException, BadMessage) as error:
+            return Goodbye(CLOSE_LOST, str(error))
+
+    async def _fresh_token(self) -> str:
+        if isinstance(self._token, str):
+            return self._token
+        token = self._token()
+        return await token if inspect.isawaitable(token) else token
+
+    def _resume_address(self) -> str:
+        if self._stream.cursor is None:
+            return self._address
+        return f"{self._address}?{urlencode({'epoch': self._stream.epoch, 'seq': self._stream.cursor})}"
+
+    async def _converse(self, socket: ClientConnection) -> Goodbye:
+        async with asyncio.timeout(self._join_timeout_s):
+            joined = decode_frame(await socket.recv())
+        if not isinstance(joined, Joined):
+            raise BadMessage("malformed", "the server did not begin with `joined`")
+        self._joined_at_s = asyncio.get_running_loop().time()
+        self._put(*self._stream.receive(joined))
+        self._outbox.restart()
+        leaving: list[GoingAway] = []
+        try:
+            await _first_of(self._read(socket, leaving), self._send_commands(socket, joined), self._keep_alive(socket, joined))
+        except ConnectionClosed as closed:
+            return _goodbye_of(closed, leaving[-1].reconnect_after_ms if leaving else None)
+        return Goodbye(CLOSE_LOST, "no pong from the server")
+
+    async def _read(self, socket: ClientConnection, leaving: list[GoingAway]) -> None:
+        while True:
+            frame = decode_frame(await socket.recv())
+            if isinstance(frame, Accepted | Refused):
+                self._outbox.on_reply(frame)
+            elif isinstance(frame, GoingAway):
+                leaving.append(frame)
+            elif frame is not None:
+                self._put(*self._stream.receive(frame))
+                if self._first_state is None and isinstance(frame, Keyframe):
+                    self._first_state = frame
+                    self._ready.set()
+            if not self._may_read.is_set():
+                await self._may_read.wait()
+
+    def _put(self, *items: Any) -> None:
+        if items:
+            self._backlog.add(items)
+            self._has_items.set()
+            self._update()
+
+    async def _send_commands(self, socket: ClientConnection, joined: Joined) -> None:
+        while True:
+            await socket.send(await self._outbox.next_text(joined.commands_per_s))
+
+    async def _keep_alive(self, socket: ClientConnection, joined: Joined) -> None:
+        """Ping; returns when the server is gone. While reading is paused a pong cannot be seen, so none is expected."""
+        interval_s = min(PING_S, joined.idle_ms / 3_000)
+        while True:
+            await asyncio.sleep(interval_s)
+            try:
+                async with asyncio.timeout(PONG_S):
+                    pong = await socket.ping()
+                    await asyncio.shield(pong)
+            except TimeoutError:
+                if self._may_read.is_set():
+                    return
+
+
+async def _first_of(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Run until the first of them ends or fails, then stop the others."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+def _goodbye_of(closed: ConnectionClosed, delay_ms: int | None = None) -> Goodbye:
+    code, reason = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (CLOSE_LOST, "the connection was lost")
+    return Goodbye(code, reason, delay_ms)
+
+
+def _text_of(refused: InvalidStatus) -> str:
+    body = (refused.response.body or b"").decode(errors="replace").strip()
+    return f"the server refused the handshake with {refused.response.status_code}" + (f": {body[:200]}" if body else "")

@@ -1,0 +1,85 @@
+"""The room's public state, kept right: a keyframe and the events after it give the keyframe that the server would send.
+
+Pure: a new state comes out, the old one stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from liveroom.client.items import RoomEvent
+from liveroom.messages import events as e
+from liveroom.messages.frames import ChatLine, Keyframe, Question
+
+__all__ = ["CHAT_LINES_KEPT", "fold", "passed"]
+
+#: Lines of chat that a folded state holds; a keyframe from the server may hold fewer.
+CHAT_LINES_KEPT = 200
+
+
+def fold(state: Keyframe, item: RoomEvent) -> Keyframe:
+    """The state after one event; events without public effect, and unknown ones, only move its seq and time."""
+    change = _CHANGES.get(type(item.event))
+    changed = change(state, item, item.event) if change else {}
+    return replace(state, seq=item.seq + 1, time_ms=item.time_ms, **changed)
+
+
+def passed(state: Keyframe, seq: int, time_ms: int) -> Keyframe:
+    """The state after events that the server left out on purpose."""
+    return replace(state, seq=seq, time_ms=time_ms)
+
+
+Changes = dict[str, Any]
+
+
+def _opened(state: Keyframe, item: RoomEvent, event: e.RoomOpened) -> Changes:
+    # A budget that was set outlives a closing, so the one at hand is better than that of the event's rules.
+    return {"title": event.title, "anchor": event.anchor, "epoch": event.epoch, "open": True, "opened_ms": item.time_ms}
+
+
+def _said(state: Keyframe, item: RoomEvent, event: e.ChatSent) -> Changes:
+    line = ChatLine(item.seq, event.user, event.name, event.text, event.role, event.buyer)
+    return {"chat": (*state.chat, line)[-CHAT_LINES_KEPT:]}
+
+
+def _deleted(state: Keyframe, item: RoomEvent, event: e.MessageDeleted) -> Changes:
+    return {"chat": tuple(line for line in state.chat if line.seq != event.message)}
+
+
+def _asked(state: Keyframe, item: RoomEvent, event: e.QuestionAsked) -> Changes:
+    return {"questions": (*state.questions, Question(item.seq, event.user, event.name, event.text))}
+
+
+def _question(questions: tuple[Question, ...], seq: int, **changed: str) -> Changes:
+    return {"questions": tuple(replace(q, **changed) if q.seq == seq else q for q in questions)}
+
+
+def _dismissed(state: Keyframe, item: RoomEvent, event: e.QuestionDismissed) -> Changes:
+    return {"questions": tuple(q for q in state.questions if q.seq != event.question)}
+
+
+def _counted(state: Keyframe, item: RoomEvent, event: e.AudienceCounted) -> Changes:
+    return {"viewers": event.viewers, "unique": event.unique, "peak": event.peak, "unique_estimated": event.unique_estimated}
+
+
+_CHANGES: dict[type, Callable[[Keyframe, RoomEvent, Any], Changes]] = {
+    e.RoomOpened: _opened,
+    e.RoomClosed: lambda state, item, event: {"open": False},
+    e.AnnouncementSet: lambda state, item, event: {"announcement": event.text},
+    e.ChatSent: _said,
+    e.MessageDeleted: _deleted,
+    e.SlowModeSet: lambda state, item, event: {"slow_mode_ms": event.interval_ms},
+    e.ChatBudgetSet: lambda state, item, event: {"chat_budget": event.lines_per_s},
+    e.QuestionAsked: _asked,
+    e.QuestionPicked: lambda state, item, event: _question(state.questions, event.question, state="picked"),
+    e.QuestionAnswered: lambda state, item, event: _question(state.questions, event.question, state="answered", answer=event.text),
+    e.QuestionDismissed: _dismissed,
+    e.LikesAdded: lambda state, item, event: {"likes": event.total},
+    e.ProductPinned: lambda state, item, event: {"pinned": event.product},
+    e.ProductUnpinned: lambda state, item, event: {"pinned": None},
+    e.TryOnRequested: lambda state, item, event: {"try_ons": {**state.try_ons, event.product: event.count}},
+    e.AudienceCounted: _counted,
+}

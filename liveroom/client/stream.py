@@ -1,0 +1,61 @@
+"""Where one viewer stands in a room's stream: frames in, items out. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from liveroom.client.items import Advanced, Item, RoomEvent, StateReplaced, events_of
+from liveroom.messages.events import UserMuted, UserUnmuted
+from liveroom.messages.frames import Delta, Frame, Joined, Keyframe, Skipped
+
+__all__ = ["Gap", "Stream"]
+
+
+class Gap(Exception):
+    """Events are missing between the cursor and a delta: connect anew and resume."""
+
+
+class Stream:
+    """Follows a room over one connection after another; what came twice is dropped, what is missing raises `Gap`."""
+
+    def __init__(self) -> None:
+        self.joined: Joined | None = None
+        self.epoch = ""
+        #: Seq of the next event expected; `None` before the first keyframe.
+        self.cursor: int | None = None
+        self.muted_until_ms = 0
+        #: What the server left out on purpose, by delivery class.
+        self.left_out: Counter[str] = Counter()
+        self._keyframe_due = True
+
+    def receive(self, frame: Frame) -> list[Item | Advanced]:
+        """What a frame means for the application. Raises `Gap`; replies and `going_away` are not for here."""
+        if isinstance(frame, Delta):
+            return self._on_delta(frame)
+        if isinstance(frame, Keyframe):
+            self.epoch, self.cursor = frame.epoch, frame.seq
+            self._keyframe_due = False
+            return [StateReplaced(frame)]
+        if isinstance(frame, Joined):
+            self.joined = frame
+            self.muted_until_ms = frame.muted_until_ms
+            self._keyframe_due = not (frame.resumed and self.cursor is not None)
+            return [frame]
+        return [frame] if isinstance(frame, Skipped) else []
+
+    def _on_delta(self, delta: Delta) -> list[Item | Advanced]:
+        if self.cursor is None or self._keyframe_due or delta.to <= self.cursor:
+            return []
+        if delta.from_ > self.cursor:
+            raise Gap(f"missed {self.cursor} to {delta.from_}")
+        events = events_of(delta, self.cursor)
+        self.cursor = delta.to
+        self.left_out.update(delta.left_out)
+        for item in events:
+            self._note_own(item)
+        return [*events, Advanced(delta.to, delta.time_ms)]
+
+    def _note_own(self, item: RoomEvent) -> None:
+        event = item.event
+        if isinstance(event, UserMuted | UserUnmuted) and self.joined is not None and event.user == self.joined.user:
+            self.muted_until_ms = event.until_ms if isinstance(event, UserMuted) else 0

@@ -1,0 +1,65 @@
+"""The folded state."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from liveroom.client import RoomEvent, UnknownEvent
+from liveroom.client.state import CHAT_LINES_KEPT, fold, passed
+from liveroom.messages import events as e
+from liveroom.messages.commands import Product
+from liveroom.messages.frames import ChatLine, Question
+from tests.client.conftest import keyframe
+
+LINE = ChatLine(3, "u", "U", "hi")
+ASKED = Question(4, "u", "U", "how?")
+PRODUCT = Product("p1", "Tea", 990)
+
+
+@pytest.mark.parametrize(
+    ("before", "event", "after"),
+    [
+        (
+            {"open": False, "chat_budget": 9},
+            e.RoomOpened("New", "b", "e1", e.RoomRules(1, 1, 20, 1)),
+            {"title": "New", "anchor": "b", "open": True, "opened_ms": 77, "chat_budget": 9},
+        ),
+        ({}, e.RoomClosed("bye"), {"open": False}),
+        ({}, e.AnnouncementSet("sale"), {"announcement": "sale"}),
+        ({}, e.ChatSent("u", "U", "hi", buyer=True), {"chat": (ChatLine(10, "u", "U", "hi", buyer=True),)}),
+        ({"chat": (LINE,)}, e.MessageDeleted(3, "a"), {"chat": ()}),
+        ({}, e.SlowModeSet(5_000), {"slow_mode_ms": 5_000}),
+        ({}, e.ChatBudgetSet(7), {"chat_budget": 7}),
+        ({}, e.QuestionAsked("u", "U", "why?"), {"questions": (Question(10, "u", "U", "why?"),)}),
+        ({"questions": (ASKED,)}, e.QuestionPicked(4), {"questions": (Question(4, "u", "U", "how?", "picked"),)}),
+        ({"questions": (ASKED,)}, e.QuestionAnswered(4, "so"), {"questions": (Question(4, "u", "U", "how?", "answered", "so"),)}),
+        ({"questions": (ASKED,)}, e.QuestionDismissed(4), {"questions": ()}),
+        ({}, e.LikesAdded(2, 40), {"likes": 40}),
+        ({}, e.ProductPinned(PRODUCT), {"pinned": PRODUCT}),
+        ({"pinned": PRODUCT}, e.ProductUnpinned("p1"), {"pinned": None}),
+        ({"try_ons": {"p2": 1}}, e.TryOnRequested("p1", "u", 3), {"try_ons": {"p2": 1, "p1": 3}}),
+        ({}, e.AudienceCounted(5, 9, 7, True), {"viewers": 5, "unique": 9, "peak": 7, "unique_estimated": True}),
+        ({}, e.UserMuted("u", 1, "a"), {}),
+        ({}, UnknownEvent("red_envelope_opened", {"sum": 1}), {}),
+    ],
+)
+def test_each_event_changes_what_it_says_and_nothing_else(before: dict[str, Any], event: Any, after: dict[str, Any]) -> None:
+    """An event changes its own fields, the seq and the time; the state before it stays as it was."""
+    state = keyframe(10, **before)
+    untouched = msgspec.json.encode(state)
+    assert fold(state, RoomEvent(10, 77, event)) == msgspec.structs.replace(state, seq=11, time_ms=77, **after)
+    assert msgspec.json.encode(state) == untouched
+
+
+def test_chat_is_bounded() -> None:
+    """A state holds the last lines of chat, however many are said."""
+    state = keyframe(0)
+    for seq in range(CHAT_LINES_KEPT + 5):
+        state = fold(state, RoomEvent(seq, 1, e.ChatSent("u", "U", str(seq))))
+    assert [line.seq for line in state.chat] == list(range(5, CHAT_LINES_KEPT + 5))
+
+
+def test_left_out_events_move_the_seq() -> None:
+    """A state stands at the end of the delta, also when its last events were left out."""
+    assert passed(keyframe(3), 9, 5) == keyframe(9, time_ms=5)

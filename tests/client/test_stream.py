@@ -1,0 +1,84 @@
+"""The cursor of one viewer."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liveroom.client.items import RoomEvent
+from liveroom.client.stream import Gap, Stream
+from liveroom.messages.events import AnnouncementSet, UserMuted, UserUnmuted
+from liveroom.messages.frames import Frame
+from tests.client.conftest import delta, joined, keyframe
+
+
+def started(seq: int = 0) -> Stream:
+    stream = Stream()
+    stream.receive(joined(seq))
+    stream.receive(keyframe(seq))
+    return stream
+
+
+def seqs(stream: Stream, frame: Frame) -> list[int]:
+    return [item.seq for item in stream.receive(frame) if isinstance(item, RoomEvent)]
+
+
+def numbered(from_: int, to: int) -> Frame:
+    return delta(from_, *(AnnouncementSet(str(seq)) for seq in range(from_, to)))
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 10))))
+def test_each_event_comes_once_in_order_or_a_gap_is_seen(spans: list[tuple[int, int]]) -> None:
+    """Whatever spans arrive, what comes out is 0, 1, 2, ... without a hole or a double; a span beyond the cursor is a gap."""
+    stream, seen = started(), list[int]()
+    for from_, length in spans:
+        if from_ > len(seen):
+            with pytest.raises(Gap):
+                stream.receive(numbered(from_, from_ + length))
+        else:
+            seen += seqs(stream, numbered(from_, from_ + length))
+    assert seen == list(range(len(seen)))
+    assert stream.cursor == len(seen)
+
+
+def test_a_keyframe_moves_the_cursor() -> None:
+    """After a keyframe, at the start or later, events go on at its seq."""
+    stream = started(5)
+    stream.receive(keyframe(20))
+    assert seqs(stream, numbered(18, 22)) == [20, 21]
+
+
+def test_a_resumed_connection_goes_on() -> None:
+    """A resumed connection may begin below the cursor; nothing comes twice."""
+    stream = started(5)
+    seqs(stream, numbered(5, 8))
+    stream.receive(joined(6, resumed=True))
+    assert seqs(stream, numbered(6, 10)) == [8, 9]
+
+
+def test_without_resume_nothing_is_taken_before_the_keyframe() -> None:
+    """When a connection is not resumed its deltas mean nothing until the keyframe is there."""
+    stream = started(5)
+    stream.receive(joined(5))
+    assert seqs(stream, numbered(5, 7)) == []
+    stream.receive(keyframe(7))
+    assert seqs(stream, numbered(7, 8)) == [7]
+
+
+def test_left_out_events_are_counted_and_passed() -> None:
+    """A seq that was left out on purpose is no gap."""
+    stream = started()
+    stream.receive(delta(0, AnnouncementSet("x"), to=5, left_out={"lossy": 4}))
+    assert seqs(stream, numbered(5, 6)) == [5]
+    assert stream.left_out == {"lossy": 4}
+
+
+def test_the_own_mute_is_known() -> None:
+    """A client knows until when it is muted: from the welcome, and from events about itself alone."""
+    stream = Stream()
+    stream.receive(joined(muted_until_ms=50))
+    stream.receive(keyframe())
+    assert stream.muted_until_ms == 50
+    stream.receive(delta(0, UserUnmuted("u1", "a"), UserMuted("u2", 70, "a")))
+    assert stream.muted_until_ms == 0
+    stream.receive(delta(2, UserMuted("u1", 90, "a")))
+    assert stream.muted_until_ms == 90
