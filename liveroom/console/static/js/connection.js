@@ -1,0 +1,48 @@
+/** The banner that says how the connection is. */
+
+import { byId, h } from "./dom.js";
+import { onLanguage, t } from "./i18n.js";
+import { closeReason } from "./reasons.js";
+
+/** Show the state of `room`'s connection in `#banner` and as `data-connection` on the page. */
+export function showConnection(room) {
+  const banner = byId("banner");
+  let ban = null;
+  let lost = null; // {code, reason} of the last connection
+  let dueMs = 0;
+  let ticking = null;
+
+  const draw = () => {
+    document.body.dataset.connection = room.status;
+    banner.hidden = room.status === "live";
+    if (room.status === "connecting") banner.replaceChildren(h("span", {}, t("connecting")));
+    if (room.status === "closed") banner.replaceChildren(h("span", {}, closeReason(lost.code, lost.reason, ban)));
+    if (room.status === "reconnecting") {
+      const seconds = Math.ceil((dueMs - Date.now()) / 1000);
+      const words = lost.code === 4004 ? t("closed_4004") : seconds > 0 ? t("reconnecting", { count: seconds }) : t("reconnecting_now");
+      banner.replaceChildren(h("span", {}, words), h("button", { type: "button", onclick: () => room.retryNow() }, t("retry_now")));
+    }
+  };
+  const stop = () => {
+    clearInterval(ticking);
+    ticking = null;
+  };
+
+  room.addEventListener("joined", () => (stop(), draw()));
+  room.addEventListener("event", ({ detail }) => {
+    if (detail.type === "user_banned" && detail.user === room.joined?.user) ban = detail;
+  });
+  room.addEventListener("disconnected", ({ detail }) => (lost = detail));
+  room.addEventListener("reconnecting", ({ detail }) => {
+    dueMs = Date.now() + detail.delayMs;
+    ticking ??= setInterval(draw, 1_000);
+    draw();
+  });
+  room.addEventListener("closed", ({ detail }) => {
+    lost = detail;
+    stop();
+    draw();
+  });
+  onLanguage(draw);
+  draw();
+}

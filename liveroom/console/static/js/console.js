@@ -1,0 +1,138 @@
+/** The anchor console: push things over HTTP, see what happens over the room's own stream. */
+
+import { connect } from "/client/liveroom.js";
+import { showConnection } from "./connection.js";
+import { ChatPane } from "./console/chat-pane.js";
+import { QuestionBoard } from "./console/question-board.js";
+import { RoomSettings } from "./console/room-settings.js";
+import { ShowcaseManager } from "./console/showcase-manager.js";
+import { Stats } from "./console/stats.js";
+import { byId, soon, toast, withCode } from "./dom.js";
+import { get, post } from "./http.js";
+import { languageButton, onLanguage, t, translate } from "./i18n.js";
+import { reasonOf } from "./reasons.js";
+import { claimsOf, reloadOnNewToken, roomOfPage, takeToken } from "./token.js";
+
+const name = roomOfPage();
+const token = takeToken(name);
+const { role = "viewer" } = claimsOf(token);
+const mayAnchor = role === "anchor" || role === "platform";
+
+/** Send a command; a toast tells when it was refused. Returns the answer, or `null`. */
+async function push(command, fields = {}) {
+  try {
+    return await post(name, command, fields, token);
+  } catch (error) {
+    toast(`${t("failed")}: ${reasonOf(error)}`, "bad");
+    return null;
+  }
+}
+
+async function run() {
+  const { gateway_url: url } = await get("/v1/settings");
+  const room = connect({ url, room: name, token });
+  showConnection(room);
+  let opened = null; // whether the room was ever opened; null = not known yet
+  const parts = [new Stats(), new ShowcaseManager(name, push, mayAnchor), new ChatPane(push), new QuestionBoard(push), new RoomSettings(name, token, push, mayAnchor)];
+
+  const draw = () => {
+    const { state } = room;
+    drawHeader(state, opened);
+    byId("desk").hidden = !state;
+    if (state) for (const part of parts) part.show(state, room);
+  };
+  const drawSoon = soon(draw);
+  room.addEventListener("state", () => {
+    opened = true;
+    drawSoon();
+  });
+  room.addEventListener("event", ({ detail }) => {
+    for (const part of parts) part.onEvent?.(detail);
+  });
+  room.addEventListener("joined", () => {
+    for (const part of parts) part.onJoined?.();
+  });
+  room.addEventListener("disconnected", ({ detail }) => {
+    if (detail.code === 4004) opened = false;
+    drawSoon();
+  });
+  onLanguage(() => {
+    for (const part of parts) part.redraw?.(room);
+    draw();
+  });
+  wireOpening(room);
+  draw();
+}
+
+function drawHeader(state, opened) {
+  const open = state?.open ?? false;
+  byId("title").textContent = state?.title ?? t("console_title");
+  byId("subtitle").textContent = state ? `${name} · ${state.anchor}` : name;
+  document.title = `${state?.title ?? name} · ${t("console_title")}`;
+  byId("mode").hidden = !state && opened !== false;
+  byId("mode").className = `pill ${open ? "on" : "off"}`;
+  byId("mode").textContent = t(open ? "live" : state ? "ended" : "not_opened");
+  byId("close-room").hidden = !open || !mayAnchor;
+  byId("open-room").hidden = open || (!state && opened !== false) || !mayAnchor;
+}
+
+function wireOpening(room) {
+  byId("open-room").addEventListener("submit", async (submitted) => {
+    submitted.preventDefault();
+    if (await push("open_room", { title: byId("open-title").value })) {
+      byId("open-title").value = "";
+      room.retryNow();
+    }
+  });
+  byId("close-room").addEventListener("click", () => byId("closing").showModal());
+  byId("closing").addEventListener("close", async () => {
+    if (byId("closing").returnValue !== "do") return;
+    await push("close_room", { reason: byId("closing-reason").value });
+    byId("closing-reason").value = "";
+  });
+}
+
+function wireTabs() {
+  const tabs = [...byId("tabs").children];
+  const select = (chosen) => {
+    for (const tab of tabs) {
+      tab.setAttribute("aria-selected", String(tab === chosen));
+      tab.tabIndex = tab === chosen ? 0 : -1;
+      byId(tab.dataset.tab).classList.toggle("shown", tab === chosen);
+    }
+  };
+  byId("tabs").addEventListener("click", (click) => click.target.dataset.tab && select(click.target));
+  byId("tabs").addEventListener("keydown", (pressed) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[pressed.key];
+    if (!step) return;
+    const next = tabs[(tabs.indexOf(document.activeElement) + step + tabs.length) % tabs.length];
+    select(next);
+    next.focus();
+  });
+  select(tabs[0]);
+}
+
+/** Say why there is nothing to see: no token, or one that is not for a console. */
+function showGate() {
+  const draw = () => {
+    const missing = !token;
+    byId("gate").hidden = false;
+    byId("subtitle").textContent = name;
+    byId("gate-title").textContent = t(missing ? "no_token_console" : "console_title");
+    byId("gate-words").textContent = t(missing ? "no_token_console_hint" : "wrong_role");
+    byId("gate-command").hidden = byId("gate-then").hidden = !missing;
+    byId("gate-command").textContent = `liveroom token --room ${name} --user me --role anchor`;
+    byId("gate-then").replaceChildren(...withCode(t("no_token_console_then")));
+  };
+  onLanguage(draw);
+  draw();
+}
+
+translate();
+languageButton(byId("language"));
+reloadOnNewToken();
+wireTabs();
+byId("mode").hidden = true;
+byId("viewer-page").href = `/rooms/${encodeURIComponent(name)}`;
+if (token && role !== "viewer") run().catch((error) => toast(reasonOf(error), "bad"));
+else showGate();

@@ -1,0 +1,54 @@
+/** The questions to the anchor: pick, answer, dismiss. */
+
+import { byId, forget, h, reconcile } from "../dom.js";
+import { t } from "../i18n.js";
+
+const ORDER = { picked: 0, asked: 1, answered: 2 };
+const stateOf = ({ state = "asked" }) => state;
+
+export class QuestionBoard {
+  #push;
+
+  constructor(push) {
+    this.#push = push;
+  }
+
+  show(state) {
+    const list = byId("question-rows");
+    list.dataset.empty = t("questions_empty");
+    const sorted = [...state.questions].sort((one, other) => ORDER[stateOf(one)] - ORDER[stateOf(other)] || one.seq - other.seq);
+    reconcile(list, sorted, { key: (question) => `${question.seq} ${stateOf(question)}`, make: (question) => this.#make(question) });
+  }
+
+  redraw() {
+    forget(byId("question-rows"));
+  }
+
+  #make(question) {
+    const { seq, user, name, text, answer = "" } = question;
+    const state = stateOf(question);
+    return h(
+      "li",
+      { class: `question ${state}`, "data-question": seq },
+      h("div", {}, state !== "asked" && h("span", { class: "tag" }, t(`question_${state}`)), state !== "asked" && " ", h("bdi", { class: "name", title: user }, name), h("bdi", {}, text)),
+      answer && h("p", { class: "answer" }, h("bdi", {}, answer)),
+      state !== "answered" && this.#acts(seq, state),
+    );
+  }
+
+  #acts(question, state) {
+    const written = h("input", { maxlength: 1000, placeholder: t("answer_hint"), "aria-label": t("answer_hint") });
+    const answer = (submitted) => {
+      submitted.preventDefault();
+      this.#push("answer_question", { question, text: written.value });
+    };
+    return h(
+      "form",
+      { autocomplete: "off", onsubmit: answer },
+      state === "asked" && h("button", { type: "button", class: "primary", onclick: () => this.#push("pick_question", { question }) }, t("pick")),
+      written,
+      h("button", { type: "submit" }, t("answer")),
+      h("button", { type: "button", class: "ghost", onclick: () => this.#push("dismiss_question", { question }) }, t("dismiss")),
+    );
+  }
+}

@@ -1,0 +1,106 @@
+/** The showcase: add, remove, pin, and how many viewers wish to see what tried on. */
+
+import { byId, forget, h, icon, reconcile, toast } from "../dom.js";
+import { getShowcase } from "../http.js";
+import { money, t } from "../i18n.js";
+import { picture } from "../product.js";
+import { reasonOf } from "../reasons.js";
+
+const PRICE = /^\d{1,9}([.,]\d{1,2})?$/;
+
+export class ShowcaseManager {
+  #room;
+  #push;
+  #mayAnchor;
+  #state = null;
+  #products = [];
+  #tryOns = {};
+  #fetched = null; // the version that was asked for
+  #fetching = false;
+
+  constructor(room, push, mayAnchor) {
+    this.#room = room;
+    this.#push = push;
+    this.#mayAnchor = mayAnchor;
+    byId("add-product-box").hidden = !mayAnchor;
+    byId("add-product").addEventListener("submit", (submitted) => {
+      submitted.preventDefault();
+      this.#add(submitted.target);
+    });
+  }
+
+  show(state) {
+    this.#state = state;
+    this.#refresh();
+    this.#draw();
+  }
+
+  redraw() {
+    forget(byId("products"));
+  }
+
+  async #refresh() {
+    const wanted = this.#state.showcase_version;
+    if (this.#fetching || this.#fetched === wanted) return;
+    this.#fetching = true;
+    try {
+      ({ products: this.#products, try_ons: this.#tryOns } = await getShowcase(this.#room, wanted));
+      this.#fetched = wanted;
+    } catch (error) {
+      toast(reasonOf(error), "bad");
+      setTimeout(() => this.#refresh(), 3_000);
+    }
+    this.#fetching = false;
+    if (this.#fetched !== null && this.#fetched !== this.#state.showcase_version) this.#refresh();
+    this.#draw();
+  }
+
+  #draw() {
+    byId("products").dataset.empty = t("showcase_empty");
+    reconcile(byId("products"), this.#products, {
+      key: (product) => JSON.stringify(product),
+      make: (product) => this.#make(product),
+      update: (row, { id }) => {
+        const pinned = this.#state.pinned?.id === id;
+        row.classList.toggle("is-pinned", pinned);
+        row.querySelector(".pin").textContent = t(pinned ? "unpin" : "pin");
+        row.querySelector(".pin").setAttribute("aria-pressed", String(pinned));
+        const wishes = Math.max(this.#state.try_ons[id] ?? 0, this.#tryOns[id] ?? 0);
+        row.querySelector(".wishes").textContent = wishes ? t("try_on_wishes", { count: wishes }) : "";
+      },
+    });
+  }
+
+  #make(product) {
+    const { id, title, price_fen } = product;
+    return h(
+      "li",
+      { class: "row", "data-product": id },
+      picture(product),
+      h("div", { class: "row-words" }, h("strong", { title }, title), h("span", { class: "price" }, money(price_fen)), " ", h("small", {}, id), h("small", { class: "wishes" })),
+      h("button", { type: "button", class: "pin", onclick: () => this.#togglePin(id) }),
+      this.#mayAnchor &&
+        h(
+          "button",
+          { type: "button", class: "icon-button", "aria-label": t("remove_label", { title }), title: t("remove"), onclick: () => this.#push("remove_product", { product: id }) },
+          icon("trash"),
+        ),
+    );
+  }
+
+  #togglePin(id) {
+    if (this.#state.pinned?.id === id) this.#push("unpin_product");
+    else this.#push("pin_product", { product: id });
+  }
+
+  async #add(form) {
+    const { id, title, price, image_url, link_url } = Object.fromEntries(new FormData(form));
+    if (!PRICE.test(price.trim())) return toast(t("price_wrong"), "bad");
+    const [yuan, fen = ""] = price.trim().split(/[.,]/);
+    const product = { id, title, price_fen: Number(yuan) * 100 + Number(fen.padEnd(2, "0")), image_url, link_url };
+    if (await this.#push("add_product", { product })) {
+      form.reset();
+      form.elements.id.focus();
+    }
+  }
+}

@@ -1,0 +1,75 @@
+/** Every word of the pages in English and Chinese, and how numbers, money and times are written. */
+
+import { EN } from "./words-en.js";
+import { ZH } from "./words-zh.js";
+
+const WORDS = { en: EN, zh: ZH };
+const LOCALES = { en: "en", zh: "zh-CN" };
+const KEPT_AS = "liveroom.lang";
+
+/** The language now, "en" or "zh": by `?lang=`, by the last choice, by the browser. */
+export let lang = firstLanguage();
+
+function firstLanguage() {
+  const wished = [new URLSearchParams(location.search).get("lang"), localStorage.getItem(KEPT_AS), ...navigator.languages];
+  return wished.map((name) => name?.slice(0, 2).toLowerCase()).find((name) => name in WORDS) ?? "en";
+}
+
+/** The words for `key` with `{name}` filled in from `values`; the key itself when there are none. */
+export function t(key, values = {}) {
+  return (WORDS[lang][key] ?? WORDS.en[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+}
+
+/** Whether there are words for `key`. */
+export function hasWords(key) {
+  return key in WORDS[lang];
+}
+
+const listeners = [];
+
+/** Call `draw` whenever the language changes. */
+export function onLanguage(draw) {
+  listeners.push(draw);
+}
+
+/** Write the words into every element that asks for them: `data-t` its text, `data-t-label` / `-placeholder` / `-title` an attribute. */
+export function translate(root = document) {
+  document.documentElement.lang = LOCALES[lang];
+  for (const element of root.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
+  for (const [name, attribute] of [["tLabel", "aria-label"], ["tPlaceholder", "placeholder"], ["tTitle", "title"]]) {
+    const selector = `[data-${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}]`;
+    for (const element of root.querySelectorAll(selector)) element.setAttribute(attribute, t(element.dataset[name]));
+  }
+}
+
+/** Make `button` switch between the languages; it names the other one. */
+export function languageButton(button) {
+  const draw = () => {
+    button.textContent = t("other_language");
+    button.lang = lang === "en" ? "zh-CN" : "en";
+  };
+  button.addEventListener("click", () => {
+    lang = lang === "en" ? "zh" : "en";
+    localStorage.setItem(KEPT_AS, lang);
+    translate();
+    for (const listener of listeners) listener();
+  });
+  onLanguage(draw);
+  draw();
+}
+
+/** 12345 as "12.3K" or "1.2万". */
+export function shortNumber(count) {
+  return new Intl.NumberFormat(LOCALES[lang], { notation: count < 10_000 ? "standard" : "compact", maximumFractionDigits: 1 }).format(count);
+}
+
+/** Fen as yuan: 1290 is ¥12.90. */
+export function money(fen) {
+  return new Intl.NumberFormat(LOCALES[lang], { style: "currency", currency: "CNY", currencyDisplay: "narrowSymbol" }).format(fen / 100);
+}
+
+/** A Unix time in ms as a clock time, with the date when it is not today. */
+export function clock(timeMs) {
+  const day = new Date(timeMs).toDateString() === new Date().toDateString() ? {} : { month: "short", day: "numeric" };
+  return new Intl.DateTimeFormat(LOCALES[lang], { ...day, hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(timeMs);
+}

@@ -1,0 +1,13 @@
+/** How a product looks, on every page. */
+
+import { h } from "./dom.js";
+
+/** A product's picture, or a coloured tile with its first letter when it has none or it does not load. */
+export function picture({ title, image_url = "" }) {
+  const letter = [...title][0] ?? "";
+  const tile = () => h("span", { class: `picture tile tile-${letter.codePointAt(0) % 5}`, "aria-hidden": "true" }, letter);
+  if (!image_url) return tile();
+  const image = h("img", { class: "picture", src: image_url, alt: "", loading: "lazy", referrerpolicy: "no-referrer" });
+  image.addEventListener("error", () => image.replaceWith(tile()), { once: true });
+  return image;
+}

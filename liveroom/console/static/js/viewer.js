@@ -1,0 +1,145 @@
+/** The viewer page: watch, chat, like, ask, wish. */
+
+import { connect } from "/client/liveroom.js";
+import { ChatList } from "./chat-list.js";
+import { Composer } from "./composer.js";
+import { showConnection } from "./connection.js";
+import { byId, soon, toast } from "./dom.js";
+import { floatHearts } from "./hearts.js";
+import { get } from "./http.js";
+import { languageButton, onLanguage, shortNumber, t, translate } from "./i18n.js";
+import { QuestionSheet, ShowcaseSheet, drawPinned } from "./sheets.js";
+import { reasonOf } from "./reasons.js";
+import { reloadOnNewToken, roomOfPage, takeToken } from "./token.js";
+
+const READ_ONLY_REFRESH_MS = 5_000;
+const HEARTS_MAX = 6; // hearts shown for one frame of other people's likes
+
+const name = roomOfPage();
+const token = takeToken(name);
+const chat = new ChatList(byId("chat"), byId("chat-more"));
+let ownLikes = 0; // taps of ours that the total does not hold yet
+
+function drawState(state, composer = null, me = null) {
+  document.title = `${state.title} · liveroom`;
+  byId("title").textContent = state.title;
+  byId("anchor").textContent = state.anchor;
+  byId("avatar").textContent = [...state.anchor][0]?.toUpperCase() ?? "";
+  byId("mode").textContent = t(state.open ? "live" : "ended");
+  byId("mode").className = `pill ${state.open ? "on" : "off"}`;
+  byId("viewers").textContent = shortNumber(state.viewers);
+  byId("viewers-pill").setAttribute("aria-label", t("viewers_count", { count: state.viewers }));
+  byId("announcement").hidden = !state.announcement;
+  byId("announcement").textContent = state.announcement;
+  byId("ended").hidden = state.open;
+  byId("likes").textContent = shortNumber(state.likes + ownLikes);
+  const picked = state.questions.find((question) => question.state === "picked");
+  byId("answering").hidden = !picked;
+  if (picked) byId("answering").textContent = `${t("answering")} · ${picked.name}: ${picked.text}`;
+  const chatLines = composer ? composer.withUnshown(state.chat) : state.chat;
+  chat.show(chatLines, me);
+}
+
+// With a token: everything.
+
+async function join() {
+  const { gateway_url: url } = await get("/v1/settings");
+  const room = connect({ url, room: name, token });
+  showConnection(room);
+  const composer = new Composer(room);
+  const showcase = new ShowcaseSheet(name, wish);
+  const questions = new QuestionSheet();
+
+  async function wish(product) {
+    try {
+      await room.requestTryOn(product.id);
+      toast(t("try_on_done"));
+    } catch (error) {
+      toast(reasonOf(error), "bad");
+    }
+  }
+  const draw = () => {
+    const { state } = room;
+    if (!state) return;
+    drawState(state, composer, room.joined?.user);
+    drawPinned(state, wish);
+    showcase.show(state);
+    questions.show(state, room.joined?.user);
+    composer.draw();
+  };
+  const drawSoon = soon(draw);
+  room.addEventListener("state", drawSoon);
+  room.addEventListener("joined", drawSoon);
+  room.addEventListener("skipped", () => toast(t("skipped")));
+  composer.addEventListener("changed", drawSoon);
+  room.addEventListener("event", ({ detail }) => {
+    if (detail.type !== "likes_added") return;
+    const others = Math.max(0, detail.count - ownLikes);
+    ownLikes = Math.max(0, ownLikes - detail.count);
+    floatHearts(Math.min(HEARTS_MAX, others));
+  });
+  byId("like").addEventListener("click", () => {
+    floatHearts(1);
+    ownLikes += 1;
+    drawSoon();
+    room.sendLikes(1).catch((error) => {
+      ownLikes = 0;
+      drawSoon();
+      toast(reasonOf(error), "bad");
+    });
+  });
+  onLanguage(() => {
+    if (!room.state) return;
+    chat.redraw(room.joined?.user);
+    showcase.redraw();
+    questions.redraw();
+    draw();
+  });
+}
+
+// Without one: the state over HTTP, now and then.
+
+function readOnly() {
+  document.body.classList.add("read-only");
+  document.body.dataset.connection = "read-only";
+  byId("no-token").hidden = false;
+  byId("no-token-command").textContent = `liveroom token --room ${name} --user me --role viewer`;
+  byId("composer").hidden = true;
+  byId("like").disabled = true;
+  byId("banner").hidden = true;
+  const showcase = new ShowcaseSheet(name, null);
+  const questions = new QuestionSheet();
+  let state = null;
+  const draw = () => {
+    if (!state) return;
+    drawState(state);
+    drawPinned(state, null);
+    showcase.show(state);
+    questions.show(state, null);
+  };
+  const refresh = async () => {
+    try {
+      state = { announcement: "", likes: 0, viewers: 0, try_ons: {}, questions: [], chat: [], showcase_count: 0, ...(await get(`/v1/rooms/${encodeURIComponent(name)}`)) };
+      byId("banner").hidden = true;
+      draw();
+    } catch (error) {
+      byId("banner").textContent = error.code === "room_not_found" ? t("room_missing") : reasonOf(error);
+      byId("banner").hidden = false;
+    }
+    setTimeout(refresh, document.hidden ? READ_ONLY_REFRESH_MS * 10 : READ_ONLY_REFRESH_MS);
+  };
+  onLanguage(() => {
+    chat.redraw(null);
+    showcase.redraw();
+    questions.redraw();
+    draw();
+  });
+  refresh();
+}
+
+translate();
+languageButton(byId("language"));
+reloadOnNewToken();
+byId("answering").addEventListener("click", () => byId("questions").showModal());
+if (token) join().catch(() => setTimeout(() => location.reload(), READ_ONLY_REFRESH_MS));
+else readOnly();
