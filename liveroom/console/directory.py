@@ -76,7 +76,7 @@ class Directory:
 
         Raises `BadMessage` when `after` is none of ours.
         """
-        words = fold_text(query)
+        words = " ".join(fold_text(query).split())  # no line break: those stand between a room's texts
         start = bisect_right(self._order, _decode_cursor(after)) if after else 0
         first_closed = bisect_left(self._order, FIRST_CLOSED)
         if is_open is False:

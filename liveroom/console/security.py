@@ -30,6 +30,7 @@ def security_headers(gateway_url: str) -> dict[str, str]:
         "Referrer-Policy": "no-referrer",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
+        "Server": "liveroom",  # aiohttp would tell its and Python's versions
     }
 
 

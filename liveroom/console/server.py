@@ -65,7 +65,7 @@ class Console:
         # The source is new at every start: answers to an earlier life of this process, read again from the journal, are nobody's here.
         self._courier = Courier(
             journal,
-            f"{name}/console/{uuid4().hex}",
+            f"{name}/{uuid4().hex}",
             batch_commands_max=BATCH_COMMANDS_MAX,
             batch_wait_ms=BATCH_WAIT_MS,
             reply_wait_ms=config.console.reply_wait_ms,
@@ -89,8 +89,7 @@ class Console:
         return port
 
     async def start(self) -> None:
-        """Begin to read the journal and to listen."""
-        self._reader.start()
+        """Begin to listen and to read the journal. Raises `OSError` when the address cannot be had."""
         await self._runner.setup()
         self._listener = await asyncio.get_running_loop().create_server(
             self._accept, self._config.host, self._config.port, backlog=BACKLOG, reuse_address=True
@@ -98,6 +97,7 @@ class Console:
         for listening in self._listener.sockets:
             if hasattr(socket, "TCP_USER_TIMEOUT"):  # connections inherit it
                 listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+        self._reader.start()
 
     async def stop(self) -> None:
         """Take no more requests, finish those that are open within `console.shutdown_ms`, then stop reading."""

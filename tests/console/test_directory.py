@@ -1,0 +1,264 @@
+"""The directory: what is live, most viewers first, found by what people would type, and never more than it may hold."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from liveroom.console import directory as directory_module
+from liveroom.console.directory import Directory
+from liveroom.errors import BadMessage
+from liveroom.journal.partition import partition_of
+from liveroom.messages.commands import Product, ReportAudience
+from liveroom.messages.events import AudienceCounted, Event, ProductPinned, RoomClosed, RoomOpened, RoomRules
+from liveroom.messages.fields import Role
+from liveroom.messages.frames import RoomDetail
+from liveroom.messages.records import Record, Request, RoomSpan, Sender
+from tests.console.live import PLATFORM, Live, config_of, serve_all, token, until
+
+RULES = RoomRules(1_000, 5, 20, 30_000)
+
+
+def opened(title: str = "title", anchor: str = "anna") -> RoomOpened:
+    """A room's first event."""
+    return RoomOpened(title, anchor, "e", RULES)
+
+
+class Fold:
+    """A directory and the next seq of each room."""
+
+    def __init__(self, rooms_max: int = 1_000) -> None:
+        self.directory = Directory(rooms_max, 50)
+        self._seqs: dict[str, int] = {}
+
+    def happen(self, room: str, *events: Event, time_ms: int = 1) -> list[str]:
+        """Let events happen in one record."""
+        seq = self._seqs.get(room, 0)
+        self._seqs[room] = seq + len(events)
+        return self.directory.apply(0, Record(1, 0, 0, 0, 0, time_ms, rooms={room: RoomSpan(seq, events)}))
+
+    def names(self, query: str = "", is_open: bool | None = True, limit: int = 1_000, after: str = "") -> list[str]:
+        """The rooms of a page."""
+        return [view.keyframe.room for view in self.directory.page(query, is_open, limit, after)[0]]
+
+
+def watched(viewers: int) -> AudienceCounted:
+    """A count of viewers."""
+    return AudienceCounted(viewers, viewers, viewers)
+
+
+def test_rooms_with_more_viewers_come_first() -> None:
+    """The order follows the counts, and the room id where they are equal."""
+    fold = Fold()
+    for room in "cab":
+        fold.happen(room, opened())
+    assert fold.names() == ["a", "b", "c"]
+    fold.happen("c", watched(5))
+    fold.happen("b", watched(9))
+    assert fold.names() == ["b", "c", "a"]
+    fold.happen("b", watched(1))
+    assert fold.names() == ["c", "b", "a"]
+
+
+def test_closed_rooms_are_shown_when_asked_for() -> None:
+    """Closing takes a room off the live ones; opening again brings it back."""
+    fold = Fold()
+    for room in "ab":
+        fold.happen(room, opened())
+    fold.happen("a", RoomClosed())
+    assert (fold.names(), fold.names(is_open=False), fold.names(is_open=None)) == (["b"], ["a"], ["b", "a"])
+    fold.happen("a", opened())
+    assert (fold.names(), fold.names(is_open=False)) == (["a", "b"], [])
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("TEA", ["r-one"]),
+        ("茶", ["r-two"]),
+        ("ann", ["r-one"]),
+        ("Ｒ-ＴＷＯ", ["r-two"]),
+        ("straße", ["r-one"]),
+        ("STRASSE", ["r-one"]),
+        ("nothing", []),
+        ("r-", ["r-one", "r-two"]),
+        ("one\nTea", []),
+    ],
+)
+def test_a_search_looks_at_title_anchor_id_and_pinned_product(query: str, found: list[str]) -> None:
+    """Texts are compared without case and width; what is no longer so is not found."""
+    fold = Fold()
+    fold.happen("r-one", opened("Tea time", "anna"), ProductPinned(Product("p", "Straße cup", 1)))
+    fold.happen("r-two", opened("nothing yet", "bob"))
+    fold.happen("r-two", RoomClosed())
+    fold.happen("r-two", opened("喝茶", "bob"))
+    assert fold.names(query) == found
+
+
+def test_pages_cover_every_room_once() -> None:
+    """Following `next` gives every room once, in order, for any page size, while others change behind it."""
+    rng = random.Random(7)
+    fold = Fold()
+    for i in range(57):
+        fold.happen(f"r{i}", opened(), watched(rng.randrange(4)))
+    for limit in (1, 2, 7, 56, 57, 58):
+        seen: list[str] = []
+        after: str | None = ""
+        while after is not None:
+            views, after = fold.directory.page("", True, limit, after)
+            assert len(views) <= limit
+            seen += [view.keyframe.room for view in views]
+        assert seen == fold.names()
+
+
+def test_a_search_looks_at_a_bounded_number_of_rooms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page ends early and says where to go on; all pages together find everything."""
+    monkeypatch.setattr(directory_module, "SCAN_ROOMS_MAX", 10)
+    fold = Fold()
+    for i in range(35):
+        fold.happen(f"r{i:02}", opened("x" if i % 9 else "wanted"))
+    found, pages, after = [], 0, ""
+    while after is not None:
+        views, after = fold.directory.page("wanted", True, 100, after)
+        found += [view.keyframe.room for view in views]
+        pages += 1
+    assert (found, pages) == (["r00", "r09", "r18", "r27"], 4)
+
+
+@pytest.mark.parametrize("after", ["x", "!!!", "bnVsbA", "W10", "WzEsMiwzXQ", "\udcff", "é"])
+def test_a_place_that_is_none_of_ours_is_refused(after: str) -> None:
+    """`after` is checked like any other input."""
+    with pytest.raises(BadMessage) as refused:
+        Fold().directory.page("", True, 10, after)
+    assert (refused.value.code, refused.value.field) == ("bad_value", "after")
+
+
+def test_the_room_closed_longest_ago_is_forgotten_first() -> None:
+    """The directory never holds more than `rooms_max`; live rooms stay as long as any closed one is left."""
+    fold = Fold(rooms_max=4)
+    for room in "abcd":
+        fold.happen(room, opened())
+    fold.happen("c", RoomClosed())
+    fold.happen("b", RoomClosed())
+    for room in "ef":
+        fold.happen(room, opened())
+    assert fold.names(is_open=None) == ["a", "d", "e", "f"]
+    fold.happen("g", opened())
+    assert fold.names(is_open=None) == ["d", "e", "f", "g"]
+    assert fold.happen("a", watched(3)) == []  # forgotten: nothing is made up
+    assert len(fold.directory) == 4
+    assert fold.happen("b", opened()) == ["b"]  # its story is missing: its detail is asked for
+
+
+def test_a_partition_can_begin_anew() -> None:
+    """What was known of a partition is replaced, that of others stays, and the bound holds."""
+    fold = Fold(rooms_max=3)
+    for room in "ab":
+        fold.happen(room, opened())
+    details = tuple(RoomDetail(view.keyframe) for view in fold.directory.page("", True, 10, "")[0])
+    other = Directory(3, 50)
+    other.begin(0, details)
+    other.begin(1, [RoomDetail(details[0].keyframe.__class__(room="z", epoch="e", seq=1, time_ms=1, title="t", anchor="a", open=False, opened_ms=1))])
+    other.begin(0, details[:1])
+    assert [view.keyframe.room for view in other.page("", None, 10, "")[0]] == ["a", "z"]
+    other.begin(2, [RoomDetail(keyframe) for keyframe in (fold_keyframe(name) for name in "xyw")])
+    assert len(other) == 3
+    assert other.find("z") is None
+
+
+def fold_keyframe(room: str) -> Any:
+    """The keyframe of a room that was just opened."""
+    fold = Fold()
+    fold.happen(room, opened())
+    view = fold.directory.find(room)
+    assert view is not None
+    return view.keyframe
+
+
+async def open_rooms(live: Live, count: int) -> None:
+    """Open rooms r0, r1, ... with as many viewers as their number."""
+    for i in range(count):
+        await live.do("open_room", {"title": f"Room number {i}"}, token=PLATFORM, room=f"r{i}")
+        report = Request(f"report-{i}", f"r{i}", Sender("gateway", "gateway", backend=True), ReportAudience("g1", i))
+        await live.journal.send_commands(partition_of(f"r{i}", 2), [report])
+    await until(lambda: all((view := live.console._directory.find(f"r{i}")) and view.keyframe.viewers == i for i in range(count)))
+
+
+async def test_the_directory_is_searched_and_paged_over_http(live: Live) -> None:
+    """`q`, `open`, `limit` and `after` work together."""
+    await open_rooms(live, 7)
+    page = (await live.get("/v1/rooms", query={"limit": "3"})).json
+    assert [(room["room"], room["viewers"]) for room in page["rooms"]] == [("r6", 6), ("r5", 5), ("r4", 4)]
+    rest = (await live.get("/v1/rooms", query={"limit": "10", "after": page["next"]})).json
+    assert [room["room"] for room in rest["rooms"]] == ["r3", "r2", "r1", "r0"]
+    assert rest["next"] is None
+    assert [room["room"] for room in (await live.get("/v1/rooms", query={"q": "NUMBER 5"})).json["rooms"]] == ["r5"]
+    await live.do("close_room", token=PLATFORM, room="r5")
+    assert [room["room"] for room in (await live.get("/v1/rooms", query={"open": "false"})).json["rooms"]] == ["r5"]
+    assert len((await live.get("/v1/rooms", query={"open": "any"})).json["rooms"]) == 7
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "field"),
+    [
+        ({"limit": "0"}, "out_of_range", "limit"),
+        ({"limit": "101"}, "out_of_range", "limit"),
+        ({"limit": "9" * 5_000}, "out_of_range", "limit"),
+        ({"limit": "-1"}, "wrong_type", "limit"),
+        ({"limit": "١"}, "wrong_type", "limit"),
+        ({"limit": ""}, "wrong_type", "limit"),
+        ({"open": "yes"}, "bad_value", "open"),
+        ({"after": "here"}, "bad_value", "after"),
+        ({"q": "x" * 101}, "too_long", "q"),
+        ({"sort": "likes"}, "unknown_field", "sort"),
+    ],
+)
+async def test_a_bad_parameter_is_named(live: Live, query: dict[str, str], code: str, field: str) -> None:
+    """Every parameter of the directory is checked, and unknown ones are not passed over."""
+    answer = await live.get("/v1/rooms", query=query)
+    assert (answer.status, answer.json["code"], answer.json["field"]) == (400, code, field)
+
+
+async def test_a_room_that_was_never_opened_is_not_found(live: Live) -> None:
+    """Every read of it is a 404."""
+    for path in ("/v1/rooms/nowhere", "/v1/rooms/nowhere/showcase", "/v1/rooms/nowhere/questions"):
+        answer = await live.get(path)
+        assert (answer.status, answer.json["code"]) == (404, "room_not_found")
+    answer = await live.get("/v1/rooms/nowhere/moderation", token=PLATFORM)
+    assert (answer.status, answer.json["code"]) == (404, "room_not_found")
+
+
+async def test_lists_of_moderation_are_for_those_who_moderate(live: Live) -> None:
+    """Moderators, the anchor and the platform read them; viewers and strangers do not; nothing keeps a copy."""
+    await live.do("open_room", {"title": "t"})
+    await live.do("mute_user", {"user": "m", "duration_ms": 60_000})
+    await live.do("ban_user", {"user": "b", "duration_ms": 60_000})
+    await live.do("ban_user", {"user": "gone", "duration_ms": 60_000})
+    await live.do("unban_user", {"user": "gone"})
+    await live.do("set_banned_words", {"words": ["bad", "worse"]})
+    for role in (Role.moderator, Role.anchor):
+        answer = await live.get("/v1/rooms/r1/moderation", token=token("x", role))
+        assert (list(answer.json["muted"]), list(answer.json["banned"]), answer.json["banned_words"]) == (["m"], ["b"], ["bad", "worse"])
+        assert answer.headers["Cache-Control"] == "no-store"
+    assert (await live.get("/v1/rooms/r1/moderation", token=PLATFORM)).status == 200
+    assert (await live.get("/v1/rooms/r1/moderation")).status == 401
+    assert (await live.get("/v1/rooms/r1/moderation", token=token("v", Role.viewer))).status == 403
+    assert (await live.get("/v1/rooms/r1/moderation", token=token("a", Role.anchor, "r2"))).json["code"] == "wrong_room"
+
+
+async def test_a_forgotten_room_that_opens_again_is_whole() -> None:
+    """Its detail is asked for, so that its showcase is complete."""
+    async with serve_all(config_of(rooms_max=2)) as live:
+        product = {"id": "p", "title": "P", "price_fen": 1}
+        await live.do("open_room", {"title": "t"}, token=PLATFORM, room="old")
+        await live.do("add_product", {"product": product}, token=PLATFORM, room="old")
+        await live.do("close_room", token=PLATFORM, room="old")
+        for room in ("a", "b"):
+            await live.do("open_room", {"title": "t"}, token=PLATFORM, room=room)
+        assert (await live.get("/v1/rooms/old")).status == 404
+        await live.do("close_room", token=PLATFORM, room="a")
+        await live.do("open_room", {"title": "again"}, token=PLATFORM, room="old")
+        await until(lambda: live.console._directory.find("old") is not None)
+        assert (await live.get("/v1/rooms/old/showcase")).json["products"] == [product]

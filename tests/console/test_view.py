@@ -1,0 +1,125 @@
+"""What the console folds by itself equals what the engine would say."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from msgspec.structs import asdict, replace
+
+from liveroom.config import RoomsConfig
+from liveroom.console.view import RoomView
+from liveroom.journal.partition import partition_of
+from liveroom.messages import commands as c
+from liveroom.messages.fields import Role
+from liveroom.messages.frames import RoomDetail
+from liveroom.messages.records import Request, RoomSpan, Sender
+from liveroom.rooms.room import Refusal, decide, detail, evolve
+from tests.console.live import SeenJournal, config_of, engine_on, serve, until, with_engine
+
+USERS = [Sender(f"u{i}", f"User {i}", role) for i, role in enumerate([Role.anchor, Role.moderator, Role.platform, *[Role.viewer] * 6])]
+RULES = RoomsConfig(questions_per_user_max=20)
+
+
+def any_command(rng: random.Random, seq: int) -> c.Command:
+    """Some command; many will be refused."""
+    user, product, named = f"u{rng.randrange(12)}", f"p{rng.randrange(5)}", rng.randrange(seq + 1)
+    makers: list[Any] = [
+        lambda: c.OpenRoom(f"title {rng.randrange(3)}"),
+        lambda: c.CloseRoom() if rng.random() < 0.2 else c.SendChat("hello"),
+        lambda: c.SetAnnouncement(rng.choice(["", "a", "b"])),
+        lambda: c.SendChat(f"line {rng.random()}"),
+        lambda: c.DeleteMessage(named),
+        lambda: c.MuteUser(user, rng.choice([1_000, 20_000])),
+        lambda: c.UnmuteUser(user),
+        lambda: c.BanUser(user, rng.choice([1_000, 20_000])),
+        lambda: c.UnbanUser(user),
+        lambda: c.SetSlowMode(rng.choice([0, 1_000])),
+        lambda: c.SetBannedWords(tuple(rng.sample(["x1", "x2", "x3"], rng.randrange(3)))),
+        lambda: c.SetChatBudget(rng.randrange(1, 50)),
+        lambda: c.AskQuestion(f"question {rng.random()}"),
+        lambda: c.PickQuestion(named),
+        lambda: c.AnswerQuestion(named, "yes"),
+        lambda: c.DismissQuestion(named),
+        lambda: c.SendLikes(rng.randrange(1, 9)),
+        lambda: c.AddProduct(c.Product(product, f"Product {rng.randrange(3)}", rng.randrange(9))),
+        lambda: c.RemoveProduct(product),
+        lambda: c.PinProduct(product),
+        lambda: c.UnpinProduct(),
+        lambda: c.RequestTryOn(product),
+        lambda: c.ReportAudience(f"g{rng.randrange(3)}", rng.randrange(9), (rng.randrange(50),)),
+    ]
+    command: c.Command = rng.choice(makers)()
+    return command
+
+
+def comparable(view: RoomView, time_ms: int) -> dict[str, Any]:
+    """Everything that can be read of a room."""
+    return {
+        **asdict(replace(view.keyframe, time_ms=0)),
+        "muted": {u: t for u, t in view.muted.items() if t > time_ms},
+        "banned": {u: t for u, t in view.banned.items() if t > time_ms},
+        "words": view.banned_words,
+        "products": tuple(view.products.values()),
+        "all_questions": view.all_questions(),
+    }
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_folding_events_gives_what_the_engine_shows(seed: int) -> None:
+    """After any story, told in records of any size, the view equals one made from the engine's own detail."""
+    rng = random.Random(seed)
+    state = None
+    view: RoomView | None = None
+    now_ms = 1_000
+    kept = RULES.chat_lines_kept
+    for step in range(400):
+        now_ms += rng.randrange(2_000)
+        before, events = state.seq if state else 0, []
+        for _ in range(rng.randrange(1, 4)):
+            sender = rng.choice(USERS)
+            command = any_command(rng, state.seq if state else 0)
+            if isinstance(command, c.ReportAudience):
+                sender = Sender("gateway", "gateway", backend=True)
+            decision = decide(state, Request(f"{step}", "r1", sender, command), now_ms, rng, RULES)
+            if isinstance(decision, Refusal):
+                continue
+            for event in decision.events:
+                state = evolve(state, event, state.seq if state else 0, now_ms)
+                events.append(event)
+        if state is None or not events:
+            continue
+        truth: RoomDetail = detail("r1", state, now_ms, RULES)
+        if view is None:
+            view = RoomView(0, truth, kept)
+        else:
+            view.apply(RoomSpan(before, tuple(events)), now_ms)
+        assert comparable(view, now_ms) == comparable(RoomView(0, truth, kept), now_ms)
+    assert state is not None
+    assert state.seq > 200
+
+
+async def test_a_directory_is_rebuilt_from_snapshot_and_tail() -> None:
+    """A console that starts on an old journal knows every room as the one did that saw it all happen."""
+    config = with_engine(config_of(), snapshot_records_max=10, snapshot_interval_ms=1_000)
+    journal = SeenJournal(config.journal)
+    rng = random.Random(3)
+    async with engine_on(journal, config), serve(config, journal=journal) as live:
+        for room in ("r1", "r2", "r3"):
+            for i in range(60):
+                sender = rng.choice(USERS[:3])
+                request = Request(f"{room}-{i}", room, sender, c.OpenRoom("t") if i == 0 else any_command(rng, i))
+                await journal.send_commands(partition_of(room, 2), [request])
+        await until(lambda: all(journal._partitions[p].snapshots for p in range(2)))
+        await live.do("set_announcement", {"text": "after the snapshot"})
+        async with serve(config, journal=journal) as other:
+            assert len(other.console._directory) == len(live.console._directory) == 3
+            for room in ("r1", "r2", "r3"):
+                one, two = (console._directory.find(room) for console in (live.console, other.console))
+                assert one is not None
+                assert two is not None
+                assert comparable(one, 0) == comparable(two, 0)
+            assert (await other.get("/v1/rooms/r1")).json["announcement"] == "after the snapshot"
+            assert (await other.send("set_announcement", {"text": "new life"})).status == 200
+    await journal.close()
