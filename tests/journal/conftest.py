@@ -1,0 +1,41 @@
+"""The journals that the contract suite runs on; another implementation is one more entry of `KINDS`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from liveroom.config import JournalConfig
+from liveroom.journal.base import Journal
+from liveroom.journal.memory import MemoryJournal
+from liveroom.journal.sqlite import SqliteJournal
+from liveroom.telemetry.metrics import Metrics
+
+CONFIG = JournalConfig(partitions=2, commands_waiting_max=100, snapshots_kept=2)
+
+
+async def _memory(data_dir: Path) -> Journal:
+    return MemoryJournal(CONFIG)
+
+
+async def _sqlite(data_dir: Path) -> Journal:
+    return await SqliteJournal.open(data_dir, CONFIG, Metrics())
+
+
+KINDS: dict[str, Callable[[Path], Awaitable[Journal]]] = {"memory": _memory, "sqlite": _sqlite}
+
+
+@pytest.fixture(params=list(KINDS))
+async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
+    opened = await KINDS[request.param](tmp_path)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def sqlite(tmp_path: Path) -> AsyncIterator[SqliteJournal]:
+    opened = await SqliteJournal.open(tmp_path, CONFIG, Metrics())
+    yield opened
+    await opened.close()

@@ -1,0 +1,79 @@
+"""The acceptance rule, case by case; `test_acceptance_model.py` shows what it is good for."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from liveroom.journal.acceptance import NO_EPOCH, Acceptance, Verdict
+from liveroom.messages.records import Entry
+from tests.journal.entries import claim, record
+
+
+def judge_all(entries: list[Entry], acceptance: Acceptance | None = None) -> list[str]:
+    acceptance = acceptance or Acceptance()
+    return [acceptance.judge(offset, entry).value for offset, entry in enumerate(entries, acceptance.epoch + 1)]
+
+
+def test_an_owner_in_order_is_accepted() -> None:
+    """A claim, then its steps in order, each beginning where the last ended."""
+    entries = [claim(), record(0, 0, 0, 3), record(0, 1, 3, 3), record(0, 2, 3, 4)]
+    assert judge_all(entries) == ["claimed", "accepted", "accepted", "accepted"]
+
+
+def test_nothing_counts_before_the_first_claim() -> None:
+    """A record without a claim is nobody's, even with the epoch of no claim."""
+    assert judge_all([record(0, 0, 0, 1), claim()]) == ["foreign_epoch", "claimed"]
+    assert judge_all([claim("b"), record(NO_EPOCH, 0, 0, 1)]) == ["claimed", "foreign_epoch"]
+
+
+def test_a_zombie_is_skipped() -> None:
+    """After a foreign claim the old owner's records are skipped, even if step and from would fit."""
+    entries = [claim("a"), record(0, 0, 0, 1), claim("b"), record(0, 1, 1, 2), record(2, 0, 1, 2), record(0, 1, 2, 3)]
+    assert judge_all(entries) == ["claimed", "accepted", "claimed", "foreign_epoch", "accepted", "foreign_epoch"]
+
+
+def test_a_record_that_comes_twice_counts_once() -> None:
+    """The second copy has a step that was taken already, even if its span is empty."""
+    assert judge_all([claim(), record(0, 0, 0, 0), record(0, 0, 0, 0)]) == ["claimed", "accepted", "wrong_step"]
+
+
+def test_after_a_lost_record_nothing_counts() -> None:
+    """When a step is missing, those that come behind it are skipped until a new claim."""
+    entries = [claim(), record(0, 1, 0, 1), record(0, 2, 1, 2), claim(), record(3, 0, 0, 1)]
+    assert judge_all(entries) == ["claimed", "wrong_step", "wrong_step", "claimed", "accepted"]
+
+
+def test_an_owner_that_missed_something_is_skipped() -> None:
+    """A record that does not begin at the next expected command is skipped, below or above it."""
+    entries = [claim("a"), record(0, 0, 0, 5), claim("b"), record(2, 0, 4, 6), record(2, 0, 6, 7), record(2, 0, 5, 6)]
+    assert judge_all(entries) == ["claimed", "accepted", "claimed", "wrong_from", "wrong_from", "accepted"]
+
+
+def test_what_is_skipped_changes_nothing() -> None:
+    """A skipped record leaves the rule where it was."""
+    acceptance = Acceptance(7, 3, 40)
+    for entry in (record(6, 3, 40, 41), record(7, 2, 40, 41), record(7, 3, 39, 41)):
+        acceptance.judge(8, entry)
+    assert acceptance == Acceptance(7, 3, 40)
+
+
+def test_a_claim_keeps_the_next_command() -> None:
+    """The new owner goes on where the last accepted record ended."""
+    acceptance = Acceptance(7, 3, 40)
+    assert acceptance.judge(9, claim()) is Verdict.claimed
+    assert acceptance == Acceptance(9, 0, 40)
+
+
+def test_a_record_that_runs_backwards_is_a_bug() -> None:
+    """A span whose end lies before its beginning is never accepted; it raises."""
+    with pytest.raises(AssertionError):
+        judge_all([claim(), record(0, 0, 0, 0), record(0, 1, 0, -1)])
+
+
+def test_a_copy_is_independent_and_the_rule_survives_json() -> None:
+    """Snapshots carry the rule's state: a copy or a JSON round trip is equal and lives on its own."""
+    acceptance = Acceptance(7, 3, 40)
+    copy = acceptance.copy()
+    acceptance.judge(8, claim())
+    assert copy == Acceptance(7, 3, 40) == msgspec.json.decode(msgspec.json.encode(copy), type=Acceptance)

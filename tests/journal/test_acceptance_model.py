@@ -1,0 +1,203 @@
+"""A random model of everything that goes wrong around `events[p]`, and what the acceptance rule makes of it.
+
+Engines claim at random and go on deciding after they were fenced. Their records land late, out of order,
+twice or never, and an engine may begin from a fold that misses the newest entries. Commands are repeated by
+their senders. Whatever lands: no command has two outcomes among the records that count, none is passed over,
+nothing happens twice, and what was acknowledged stays. Each check of the rule is then switched off in turn:
+the same schedules must show the damage.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+
+import pytest
+from msgspec.structs import replace
+
+from liveroom.journal.acceptance import Acceptance, Verdict
+from liveroom.messages.frames import Accepted
+from liveroom.messages.records import RECORD_VERSION, Answer, Claim, Entry, Record, RoomSpan
+
+SCHEDULES = 1_500
+ACTIONS = 80
+
+
+class WithoutEpoch(Acceptance):
+    """The rule without its epoch check."""
+
+    def judge(self, offset: int, entry: Entry) -> Verdict:
+        return super().judge(offset, entry if isinstance(entry, Claim) else replace(entry, epoch=self.epoch))
+
+
+class WithoutStep(Acceptance):
+    """The rule without its step check."""
+
+    def judge(self, offset: int, entry: Entry) -> Verdict:
+        return super().judge(offset, entry if isinstance(entry, Claim) else replace(entry, step=self.step))
+
+
+class WithoutFrom(Acceptance):
+    """The rule without its `from` check."""
+
+    def judge(self, offset: int, entry: Entry) -> Verdict:
+        if isinstance(entry, Claim):
+            return super().judge(offset, entry)
+        verdict = super().judge(offset, replace(entry, from_=self.next_command, to=self.next_command))
+        if verdict is Verdict.accepted:
+            self.next_command = entry.to
+        return verdict
+
+
+class Engine:
+    """Decides on what it believes, whether it still owns the partition or not."""
+
+    def __init__(self) -> None:
+        self.epoch = -1
+        self.step = 0
+        self.next_command = 0
+        self.outcomes: dict[str, str] = {}
+
+
+class World:
+    """One partition, its commands, its engines, and the records on their way."""
+
+    def __init__(self, seed: int, rule: type[Acceptance]) -> None:
+        self.rng = random.Random(seed)
+        self.rule = rule
+        self.log: list[Entry] = []
+        self.commands: list[str] = []
+        self.in_flight: list[Record] = []
+        self.engines = [Engine() for _ in range(3)]
+        self.acknowledged: dict[str, str] = {}
+        self.reader = rule()
+        self.fresh = map(str, itertools.count())
+
+    def run(self) -> None:
+        actions = [self.send, self.send, self.claim, *[self.decide] * 6, *[self.land] * 6, self.lose]
+        for _ in range(ACTIONS):
+            self.rng.choice(actions)()
+
+    def send(self) -> None:
+        """A sender sends a command, or one of the last again because it has no answer yet."""
+        again = self.commands and self.rng.random() < 0.5
+        self.commands.append(self.rng.choice(self.commands[-4:]) if again else next(self.fresh))
+
+    def claim(self) -> None:
+        """An engine takes over; sometimes its fold misses the newest entries."""
+        engine = self.rng.choice(self.engines)
+        engine.epoch = len(self.log)
+        engine.step = 0
+        seen = self.log[: len(self.log) - self.rng.choice([0, 0, 0, 1, 2])]
+        self.append(Claim(RECORD_VERSION, "engine", 0))
+        fold = self.rule()
+        engine.outcomes = dict(outcomes_of(list(counted(seen, fold))))
+        engine.next_command = fold.next_command
+
+    def decide(self) -> None:
+        """An engine makes a step of up to three commands, or one that a timer alone made."""
+        engine = self.rng.choice(self.engines)
+        if engine.epoch < 0:
+            return
+        from_ = engine.next_command
+        to = min(len(self.commands), from_ + self.rng.randint(0, 3))
+        answers = []
+        for id_ in self.commands[from_:to]:
+            outcome = engine.outcomes.setdefault(id_, f"outcome {next(self.fresh)}")
+            answers.append(Answer("room", "user", "", Accepted(id_, 0, {"outcome": outcome})))
+        effect = {f"effect-{next(self.fresh)}": RoomSpan(0, ())}
+        self.in_flight.append(Record(RECORD_VERSION, engine.epoch, engine.step, from_, max(from_, to), 0, effect, tuple(answers)))
+        engine.step += 1
+        engine.next_command = max(from_, to)
+
+    def land(self) -> None:
+        """A record arrives: mostly the oldest, sometimes another, sometimes to come once more."""
+        if self.in_flight:
+            index = 0 if self.rng.random() < 0.7 else self.rng.randrange(len(self.in_flight))
+            again = self.rng.random() < 0.15
+            self.append(self.in_flight[index] if again else self.in_flight.pop(index))
+
+    def lose(self) -> None:
+        """A record never arrives."""
+        if self.in_flight:
+            self.in_flight.pop(self.rng.randrange(len(self.in_flight)))
+
+    def append(self, entry: Entry) -> None:
+        """A reader that follows acknowledges what it accepts."""
+        self.log.append(entry)
+        if self.reader.judge(len(self.log) - 1, entry) is Verdict.accepted:
+            assert isinstance(entry, Record)
+            self.acknowledged |= dict(outcomes_of([entry]))
+
+    def damage(self) -> set[str]:
+        """What is wrong with the records that count."""
+        found = set()
+        fold = self.rule()
+        records = list(counted(self.log, fold))
+        outcomes: dict[str, str] = {}
+        for id_, outcome in outcomes_of(records):
+            if outcomes.setdefault(id_, outcome) != outcome:
+                found.add("two outcomes")
+        if any(outcomes.get(id_) != outcome for id_, outcome in self.acknowledged.items()):
+            found.add("lost")
+        if any(id_ not in outcomes for id_ in self.commands[: fold.next_command]):
+            found.add("passed over")
+        effects = [effect for record in records for effect in record.rooms]
+        if len(effects) != len(set(effects)):
+            found.add("happened twice")
+        return found
+
+
+def counted(log: list[Entry], fold: Acceptance, start: int = 0) -> Iterator[Record]:
+    for offset, entry in enumerate(log[start:], start):
+        if fold.judge(offset, entry) is Verdict.accepted:
+            assert isinstance(entry, Record)
+            yield entry
+
+
+def outcomes_of(records: list[Record]) -> Iterator[tuple[str, str]]:
+    for record in records:
+        for answer in record.answers:
+            assert isinstance(answer.reply, Accepted)
+            yield answer.reply.id, str(answer.reply.result["outcome"])
+
+
+def run(seed: int, rule: type[Acceptance]) -> World:
+    world = World(seed, rule)
+    world.run()
+    return world
+
+
+def test_the_rule_keeps_every_schedule_sound() -> None:
+    """No schedule does any damage, and the schedules are not empty: thousands of records count, thousands are skipped."""
+    accepted = skipped = 0
+    for seed in range(SCHEDULES):
+        world = run(seed, Acceptance)
+        assert world.damage() == set(), f"seed {seed}"
+        count = len(list(counted(world.log, Acceptance())))
+        accepted += count
+        skipped += sum(isinstance(entry, Record) for entry in world.log) - count
+    assert accepted > SCHEDULES
+    assert skipped > SCHEDULES
+
+
+def test_a_reader_that_starts_at_a_snapshot_agrees() -> None:
+    """From any offset on, with the rule's state as of there, a reader accepts the same records as one that began at 0."""
+    for seed in range(100):
+        log = run(seed, Acceptance).log
+        whole = list(counted(log, Acceptance()))
+        for start in range(0, len(log), 5):
+            fold = Acceptance()
+            before = list(counted(log[:start], fold))
+            assert before + list(counted(log, fold.copy(), start)) == whole
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [(WithoutEpoch, "two outcomes"), (WithoutFrom, "two outcomes"), (WithoutStep, "happened twice")],
+)
+def test_without_one_of_its_checks_the_rule_does_damage(rule: type[Acceptance], expected: str) -> None:
+    """The model sees what each check is for: without it the same schedules do damage in many places."""
+    damaged = sum(expected in run(seed, rule).damage() for seed in range(SCHEDULES))
+    assert damaged > SCHEDULES // 100

@@ -1,0 +1,176 @@
+"""What every journal promises; the `journal` fixture runs each test on each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+
+from liveroom.errors import JournalFull, JournalUnavailable
+from liveroom.journal.base import DeadLetter, Journal
+from tests.journal.conftest import CONFIG
+from tests.journal.entries import append_all, claim, record, request, snapshot, stored, take
+
+
+async def test_offsets_count_from_zero_in_order_of_the_calls(journal: Journal) -> None:
+    """Entries get the offsets 0, 1, 2, ... in the order in which `append` was called, without waiting between the calls."""
+    entries = [claim(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(500))]
+    assert await append_all(journal, list(entries)) == list(range(501))
+    assert [s.entry for s in await stored(journal)] == entries
+    assert await journal.events_end(0) == 501
+
+
+async def test_partitions_are_apart(journal: Journal) -> None:
+    """Each partition counts its own offsets and gives its own entries and commands."""
+    assert await append_all(journal, [claim("a")], 0) == [0]
+    assert await append_all(journal, [claim("b"), record(0, 0, 0, 1)], 1) == [0, 1]
+    await journal.send_commands(1, [request()])
+    assert [s.entry for s in await stored(journal, 0)] == [claim("a")]
+    assert len(await stored(journal, 1)) == 2
+    assert (await take(journal.read_commands(1, 1), 1))[0].offset == 1
+
+
+async def test_a_reader_starts_where_it_is_told(journal: Journal) -> None:
+    """Reading from an offset gives that entry first."""
+    await append_all(journal, [claim(), record(0, 0, 0, 1), record(0, 1, 1, 2)])
+    assert [s.offset for s in await take(journal.read_events(0, 1), 2)] == [1, 2]
+
+
+async def test_a_reader_ahead_of_the_end_waits_for_its_offset(journal: Journal) -> None:
+    """Reading from an offset that does not exist yet waits until it does."""
+    reader = journal.read_events(0, 2)
+    waiting = asyncio.ensure_future(anext(reader))
+    await append_all(journal, [claim(), record(0, 0, 0, 1)])
+    assert not waiting.done()
+    await append_all(journal, [record(0, 1, 1, 2)])
+    assert (await waiting).offset == 2
+    await reader.aclose()
+
+
+async def test_readers_see_entries_as_they_come(journal: Journal) -> None:
+    """Several readers follow at once, and each gets every entry once and in order."""
+
+    async def read() -> list[int]:
+        return [s.offset for s in await take(journal.read_events(0, 0), 300)]
+
+    readers = [asyncio.create_task(read()) for _ in range(3)]
+    await append_all(journal, [claim()])
+    for n in range(299):
+        await journal.append(0, record(0, n, n, n + 1))
+    assert await asyncio.gather(*readers) == [list(range(300))] * 3
+
+
+async def test_an_entry_is_seen_by_readers_when_its_future_is_done(journal: Journal) -> None:
+    """Whoever was told that an entry is durable finds it with a reader at once."""
+    offset = await journal.append(0, claim())
+    assert await journal.events_end(0) == offset + 1
+    assert (await take(journal.read_events(0, offset), 1))[0].entry == claim()
+
+
+async def test_entries_that_do_not_count_are_kept_too(journal: Journal) -> None:
+    """The journal stores whatever is appended; which of it counts is for the acceptance rule to say."""
+    zombie = record(7, 3, 9, 9, text="too late")
+    await append_all(journal, [claim(), zombie])
+    assert [s.entry for s in await stored(journal)] == [claim(), zombie]
+
+
+async def test_a_caller_that_goes_away_does_not_undo_its_append(journal: Journal) -> None:
+    """Cancelling the future of an append leaves the entry where it is."""
+    journal.append(0, claim()).cancel()
+    assert await journal.append(0, record(0, 0, 0, 1)) == 1
+
+
+async def test_commands_come_as_they_were_sent(journal: Journal) -> None:
+    """Requests sent together stand at one offset, in order."""
+    first, second = [request("c1"), request("c2")], [request("c3")]
+    await journal.send_commands(0, first)
+    await journal.send_commands(0, second)
+    batches = await take(journal.read_commands(0, 0), 2)
+    assert [(b.offset, list(b.requests), b.poison) for b in batches] == [(0, first, ""), (1, second, "")]
+
+
+async def test_a_reader_of_commands_waits_for_more(journal: Journal) -> None:
+    """At the end of the commands a reader waits."""
+    reader = journal.read_commands(0, 0)
+    waiting = asyncio.ensure_future(anext(reader))
+    await asyncio.sleep(0)
+    await journal.send_commands(0, [request()])
+    assert (await waiting).offset == 0
+    await reader.aclose()
+
+
+async def test_commands_stay_until_a_record_that_counts_answers_them(journal: Journal) -> None:
+    """An engine that claims anew reads again from the last accepted `to`; records that do not count free nothing."""
+    for n in range(3):
+        await journal.send_commands(0, [request(f"c{n}")])
+    await append_all(journal, [claim(), record(0, 0, 0, 1), record(9, 1, 1, 3)])
+    assert [b.offset for b in await take(journal.read_commands(0, 1), 2)] == [1, 2]
+
+
+async def test_too_many_waiting_commands_are_refused(journal: Journal) -> None:
+    """When `commands_waiting_max` commands wait, more raise `JournalFull`, until a record answers some."""
+    for n in range(CONFIG.commands_waiting_max // 10):
+        await journal.send_commands(0, [request(f"c{n}-{i}") for i in range(10)])
+    with pytest.raises(JournalFull, match="commands_waiting_max"):
+        await journal.send_commands(0, [request("one-more")])
+    await journal.send_commands(1, [request("elsewhere")])
+    await append_all(journal, [claim(), record(0, 0, 0, 1)])
+    await journal.send_commands(0, [request("one-more")])
+
+
+async def test_no_snapshot_at_first(journal: Journal) -> None:
+    """A new journal has no snapshot."""
+    assert await journal.load_snapshot(0) is None
+
+
+async def test_the_newest_snapshot_is_loaded(journal: Journal) -> None:
+    """A snapshot comes back equal, the newest of its own partition."""
+    await append_all(journal, [claim(), *(record(0, n, n, n + 1) for n in range(5))])
+    for offset in (1, 3, 5):
+        await journal.save_snapshot(0, snapshot(offset))
+    await journal.save_snapshot(1, snapshot(0, rooms=0, state=()))
+    assert await journal.load_snapshot(0) == snapshot(5)
+    assert await journal.load_snapshot(1) == snapshot(0, rooms=0, state=())
+
+
+async def test_dead_letters_are_taken(journal: Journal) -> None:
+    """A command can be set aside with any text in it."""
+    await journal.set_aside(DeadLetter(0, 4, 1_000, "decide raised ValueError: \x00 坏", '{"id": "c1"}'))
+
+
+async def test_close_writes_what_was_appended(journal: Journal) -> None:
+    """An append that was called before `close` is durable after it."""
+    futures = [journal.append(0, claim()), *(journal.append(0, record(0, n, n, n + 1)) for n in range(100))]
+    await journal.close()
+    assert [future.result() for future in futures] == list(range(101))
+
+
+async def test_close_ends_readers(journal: Journal) -> None:
+    """Readers that wait are told that the journal is closed."""
+    readers: list[AsyncGenerator[Any]] = [journal.read_events(0, 0), journal.read_commands(0, 0)]
+    waiting = [asyncio.ensure_future(anext(reader)) for reader in readers]
+    await asyncio.sleep(0)
+    await journal.close()
+    for future in waiting:
+        with pytest.raises(JournalUnavailable, match="closed"):
+            await future
+
+
+async def test_a_closed_journal_refuses_everything(journal: Journal) -> None:
+    """After `close` every call raises `JournalUnavailable`; closing again does nothing."""
+    await journal.close()
+    await journal.close()
+    for call in (
+        journal.send_commands(0, [request()]),
+        anext(journal.read_commands(0, 0)),
+        journal.append(0, claim()),
+        anext(journal.read_events(0, 0)),
+        journal.events_end(0),
+        journal.save_snapshot(0, snapshot(0)),
+        journal.load_snapshot(0),
+        journal.set_aside(DeadLetter(0, 0, 0, "", "")),
+    ):
+        with pytest.raises(JournalUnavailable, match="closed"):
+            await call
