@@ -1,0 +1,92 @@
+"""Reports how many viewers the rooms have here, and who came, so that the engine can count honestly over all gateways."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from hashlib import blake2b
+
+from liveroom.gateway.likes import OnReply, Reply
+from liveroom.gateway.room import Room
+from liveroom.messages.commands import ReportAudience
+from liveroom.messages.fields import Role
+from liveroom.messages.frames import Refused
+from liveroom.messages.records import Sender
+
+__all__ = ["Audience", "user_hash"]
+
+#: New users that one report may name.
+JOINED_MAX = 1_000
+USER_HASH_BITS = 53
+
+
+def user_hash(user: str) -> int:
+    """A user as the engine's count of unique users sees it: 53 bits, the same at every gateway."""
+    return int.from_bytes(blake2b(user.encode(), digest_size=8).digest(), "big") >> (64 - USER_HASH_BITS)
+
+
+class _Told:
+    __slots__ = ("at", "joined", "room", "viewers")
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.viewers = 0  # as last reported
+        self.joined: dict[str, None] = {}  # users to be reported
+        self.at = 0.0
+
+
+class Audience:
+    """Counts users, not connections, and viewers only: who runs the room is no audience. `report` sends a report on its way."""
+
+    def __init__(self, gateway: str, report: Callable[[str, ReportAudience, OnReply], None], *, repeat_ms: int) -> None:
+        self._gateway = gateway
+        self._report = report
+        self._repeat_s = repeat_ms / 1000
+        self._changed: dict[str, _Told] = {}
+        self._told: OrderedDict[str, _Told] = OrderedDict()  # longest ago first
+
+    def came(self, room: Room, sender: Sender) -> None:
+        """A connection joined a room."""
+        if sender.role is not Role.viewer:
+            return
+        told = self._told.get(room.id)
+        if told is None or told.room is not room:
+            told = self._told[room.id] = _Told(room)
+        told.joined[sender.user] = None
+        self._changed[room.id] = told
+
+    def left(self, room: Room) -> None:
+        """A connection left."""
+        if told := self._told.get(room.id):
+            self._changed[room.id] = told
+
+    def flush(self, now: float) -> None:
+        """Report the rooms that changed, and those that were reported long ago."""
+        changed, self._changed = self._changed, {}
+        for told in changed.values():
+            self._send(told, now)
+        for told in list(self._told.values()):
+            if told.at + self._repeat_s > now:
+                break
+            self._send(told, now)
+
+    def _send(self, told: _Told, now: float) -> None:
+        room = told.room
+        viewers = room.audience
+        told.at = now
+        self._told.move_to_end(room.id)
+        while True:
+            joined = [told.joined.popitem()[0] for _ in range(min(JOINED_MAX, len(told.joined)))]
+            command = ReportAudience(self._gateway, viewers, tuple(user_hash(user) for user in joined))
+            self._report(room.id, command, partial(self._answered, told, joined))
+            if not told.joined:
+                break
+        if not viewers:
+            self._told.pop(room.id, None)
+
+    def _answered(self, told: _Told, joined: list[str], reply: Reply) -> None:
+        """A report that did not get through is made up for by the next."""
+        if isinstance(reply, Refused) and reply.code in ("overloaded", "unavailable") and self._told.get(told.room.id) is told:
+            told.joined.update(dict.fromkeys(joined))
+            self._changed[told.room.id] = told

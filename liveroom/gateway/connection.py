@@ -1,0 +1,285 @@
+"""One viewer's connection: bytes in, bytes out, and as little held between as can be."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol, cast
+
+from liveroom.gateway.inbound import Inbound, take_text
+from liveroom.gateway.limits import Meter
+from liveroom.gateway.wire import PING, close_frame
+
+if TYPE_CHECKING:
+    from liveroom.gateway.room import Room
+    from liveroom.messages.records import Sender
+
+__all__ = ["Connection", "Host", "Stage"]
+
+#: Frames of up to this many times a command's limit are read, so that their sender gets an answer with the id; larger ones end the connection.
+READ_FACTOR = 4
+
+NO_DESCRIPTOR = -1
+
+
+class Stage(IntEnum):
+    """Where a connection is in its life."""
+
+    handshake = 0
+    open = 1
+    closing = 2  # a close frame was sent; the client's is waited for
+    closed = 3
+
+
+class Host(Protocol):
+    """Whom a connection tells what happens to it."""
+
+    command_bytes_max: int
+    replies_waiting_max: int
+
+    def arrived(self, connection: Connection) -> None:
+        """A client connected."""
+
+    def asked(self, connection: Connection, data: bytes) -> None:
+        """Bytes of the handshake came."""
+
+    def said(self, connection: Connection, payload: bytes) -> None:
+        """A whole text came."""
+
+    def ending(self, connection: Connection, code: int) -> None:
+        """A close frame was sent or came, or the connection was lost without one (1006); told once."""
+
+    def lost(self, connection: Connection) -> None:
+        """The connection is gone; told once."""
+
+    def time(self) -> float:
+        """The loop's clock."""
+
+
+class Connection(asyncio.Protocol):
+    """A viewer. `cursor` is the room seq it needs next; `fd` may be written to directly whenever it is none of `NO_DESCRIPTOR`.
+
+    The descriptor is used only while the transport holds nothing (`blocked` is false), never under TLS, and is
+    forgotten before the transport is told to close, so that it is never another connection's.
+    """
+
+    __slots__ = (
+        "_host",
+        "_inbound",
+        "_replies",
+        "_transport",
+        "address",
+        "blocked",
+        "cursor",
+        "deflate",
+        "expires_s",
+        "fd",
+        "head",
+        "heard",
+        "meter",
+        "pinged",
+        "place",
+        "room",
+        "room_id",
+        "sender",
+        "stage",
+    )
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._inbound: Inbound | None = None
+        self._replies: deque[bytes] | None = None
+        self.stage = Stage.handshake
+        self.fd = NO_DESCRIPTOR
+        self.blocked = False
+        self.cursor = 0
+        self.deflate = False
+        self.expires_s = 0
+        self.head: bytearray | None = None
+        self.heard = host.time()
+        self.meter: Meter | None = None
+        self.pinged = False
+        self.place = 0
+        self.room: Room | None = None
+        self.room_id = ""
+        self.sender: Sender | None = None
+        self.address = ""
+
+    # What the loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if isinstance(peer, tuple) else "unix"
+        if transport.get_extra_info("ssl_object") is None:
+            # The least there is: `pause_writing` comes as soon as the transport holds a byte, `resume_writing` when it holds none.
+            self._transport.set_write_buffer_limits(high=0)
+            self.fd = transport.get_extra_info("socket").fileno()
+        else:
+            self._transport.set_write_buffer_limits(high=1, low=0)
+        self._host.arrived(self)
+
+    def data_received(self, data: bytes) -> None:
+        host = self._host
+        self.heard = host.time()
+        self.pinged = False
+        if self.stage is Stage.handshake:
+            host.asked(self, data)
+            return
+        at = 0
+        if self._inbound is None and self.stage is Stage.open:
+            bytes_max = host.command_bytes_max * READ_FACTOR
+            while taken := take_text(data, at, bytes_max):
+                payload, at = taken
+                host.said(self, payload)
+                if self.stage is not Stage.open:
+                    break
+        if at < len(data) and self.stage < Stage.closed:
+            self._read_on(data[at:] if at else data)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        self.blocked = True
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        if self.room is not None:
+            self.flush()
+        if self.room is not None:
+            self.room.advance(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.fd = NO_DESCRIPTOR
+        if self.stage in (Stage.handshake, Stage.open):
+            self._host.ending(self, 1006)
+        self.stage = Stage.closed
+        self._inbound = self._replies = self.head = None
+        self._host.lost(self)
+
+    # Writing
+
+    def write(self, data: bytes) -> int:
+        """Write what the socket takes now; gives how many bytes. Under TLS the transport takes all. Not to be called while `blocked`."""
+        if self.fd < 0:
+            if self.stage < Stage.closed:
+                self._transport.write(data)
+            return len(data)
+        try:
+            return os.write(self.fd, data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.abort()
+            return len(data)
+
+    def hand_over(self, rest: bytes) -> None:
+        """Let the transport write what the socket did not take; `blocked` until it has."""
+        if self.stage < Stage.closed:
+            self._transport.write(rest)
+
+    def send(self, frame: bytes) -> None:
+        """Write a frame beside the ring, in order with others like it; waits while the socket is full or the room has not been joined.
+
+        When as many wait as may, nothing more is read from the client until they are gone.
+        """
+        if self.stage is not Stage.open:
+            return
+        if not self.blocked and self.room is not None:
+            self._write_all(frame)
+            return
+        if self._replies is None:
+            self._replies = deque()
+        self._replies.append(frame)
+        if len(self._replies) == self._host.replies_waiting_max:
+            self._transport.pause_reading()
+
+    def flush(self) -> None:
+        """Write the frames that waited."""
+        replies = self._replies
+        while replies and not self.blocked:
+            self._write_all(replies.popleft())
+        if replies is not None and not replies:
+            self._replies = None
+            self._transport.resume_reading()
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        self.pinged = True
+        if not self.blocked:
+            self._write_all(PING)
+
+    def _write_all(self, data: bytes) -> None:
+        written = self.write(data)
+        if written < len(data):
+            self.hand_over(data[written:])
+
+    # Ending
+
+    def upgrade(self, response: bytes) -> None:
+        """Answer the handshake with an upgrade."""
+        self.stage = Stage.open
+        self.head = None
+        self._write_all(response)
+
+    def refuse(self, response: bytes) -> None:
+        """Answer the handshake with a refusal and close."""
+        self.stage = Stage.closed
+        self.fd = NO_DESCRIPTOR
+        self._transport.write(response)
+        self._transport.close()
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Send a close frame and wait for the client's; whoever is told by `ending` sees to it that this ends."""
+        if self.stage is not Stage.open:
+            return
+        frame = close_frame(code, reason)
+        if self.blocked:
+            self.hand_over(frame)
+        else:
+            self._write_all(frame)
+        if self.stage is Stage.open:
+            self.stage = Stage.closing
+            self._replies = None
+            self._transport.resume_reading()
+            self._host.ending(self, code)
+
+    def abort(self) -> None:
+        """Drop the connection without another word; nothing is written to it any more."""
+        self.fd = NO_DESCRIPTOR
+        self.blocked = True
+        self._transport.abort()
+
+    def _hang_up(self) -> None:
+        """Close after the transport has written what it holds."""
+        self.fd = NO_DESCRIPTOR
+        self._transport.close()
+
+    # Reading what is not the common frame
+
+    def _read_on(self, data: bytes) -> None:
+        inbound = self._inbound
+        if inbound is None:
+            inbound = self._inbound = Inbound(self._host.command_bytes_max * READ_FACTOR, self.deflate)
+        for payload in inbound.feed(data):
+            if self.stage is Stage.open:
+                self._host.said(self, payload)
+        if inbound.to_send:
+            if not self.blocked:  # a client that does not read gets no pongs
+                self._write_all(inbound.to_send)
+            inbound.to_send = b""
+        if inbound.closed:
+            if self.stage is Stage.open:
+                self.stage = Stage.closing
+                self._host.ending(self, 1000)
+            self._hang_up()
+        elif inbound.broken:
+            if self.stage is Stage.open:
+                self.close(inbound.broken, "this is not what the protocol says" if inbound.broken != 1009 else "the frame is too large")
+            else:
+                self._hang_up()
+        elif inbound.idle:
+            self._inbound = None

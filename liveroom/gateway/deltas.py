@@ -1,0 +1,101 @@
+"""Builds deltas: which events of a span go out, in which bytes, and how many of each class stay out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from liveroom.codec import encode
+from liveroom.gateway.ring import Frame
+from liveroom.messages.events import ChatSent, Event
+from liveroom.messages.fields import Delivery, Role
+
+__all__ = ["build_deltas"]
+
+#: Bytes of a delta beside its events.
+ENVELOPE_BYTES = 160
+
+_RANKS = {Role.viewer: 0, Role.moderator: 2, Role.anchor: 3, Role.platform: 3}
+
+
+class _Candidate:
+    __slots__ = ("data", "event", "seq")
+
+    def __init__(self, seq: int, event: Event) -> None:
+        self.seq = seq
+        self.event = event
+        self.data = b'%b,"seq":%d}' % (encode(event)[:-1], seq)
+
+
+def build_deltas(from_: int, events: Sequence[Event], time_ms: int, bytes_max: int) -> list[Frame]:
+    """Frames that cover the events of the span [from_, from_ + len(events)); more than one when they would exceed `bytes_max`."""
+    kept = _fit([_Candidate(seq, event) for seq, event in _chosen(from_, events)], bytes_max - ENVELOPE_BYTES)
+    parts = _split(kept, bytes_max - ENVELOPE_BYTES)
+    frames: list[Frame] = []
+    begin = from_
+    for i, part in enumerate(parts):
+        to = parts[i + 1][0].seq if i + 1 < len(parts) else from_ + len(events)
+        left_out = Counter(e.delivery.value for e in events[begin - from_ : to - from_])
+        left_out.subtract(c.event.delivery.value for c in part)
+        frames.append(Frame(begin, to, _payload(begin, to, time_ms, part, {k: n for k, n in left_out.items() if n})))
+        begin = to
+    return frames
+
+
+def _chosen(from_: int, events: Sequence[Event]) -> list[tuple[int, Event]]:
+    """What viewers may see, in order: the last per key of `latest`, of `lossy` what is shown, all that `must`."""
+    seen: set[tuple[type[Event], str]] = set()
+    chosen: list[tuple[int, Event]] = []
+    for i in range(len(events) - 1, -1, -1):
+        event = events[i]
+        match event.delivery:
+            case Delivery.internal:
+                continue
+            case Delivery.latest:
+                key = (type(event), str(getattr(event, event.latest_key)) if event.latest_key else "")
+                if key in seen:
+                    continue
+                seen.add(key)
+            case Delivery.lossy if isinstance(event, ChatSent) and not event.shown:
+                continue
+        chosen.append((from_ + i, event))
+    chosen.reverse()
+    return chosen
+
+
+def _fit(candidates: list[_Candidate], bytes_max: int) -> list[_Candidate]:
+    """Leave lossy events out, the lowest rank and the oldest first, until the rest fits or no lossy one is left."""
+    excess = sum(len(c.data) + 1 for c in candidates) - bytes_max
+    if excess <= 0:
+        return candidates
+    out: set[int] = set()
+    for c in sorted((c for c in candidates if c.event.delivery is Delivery.lossy), key=_rank):
+        if excess <= 0:
+            break
+        out.add(c.seq)
+        excess -= len(c.data) + 1
+    return [c for c in candidates if c.seq not in out]
+
+
+def _rank(candidate: _Candidate) -> tuple[int, int]:
+    event = candidate.event
+    rank = max(_RANKS[event.role], int(event.buyer)) if isinstance(event, ChatSent) else 0
+    return rank, candidate.seq
+
+
+def _split(candidates: list[_Candidate], bytes_max: int) -> list[list[_Candidate]]:
+    """Parts of at most `bytes_max`, in order, at least one; a larger event stands alone."""
+    parts: list[list[_Candidate]] = [[]]
+    size = 0
+    for c in candidates:
+        if parts[-1] and size + len(c.data) + 1 > bytes_max:
+            parts.append([])
+            size = 0
+        parts[-1].append(c)
+        size += len(c.data) + 1
+    return parts
+
+
+def _payload(from_: int, to: int, time_ms: int, part: list[_Candidate], left_out: dict[str, int]) -> bytes:
+    tail = b',"left_out":' + encode(left_out) if left_out else b""
+    return b'{"type":"delta","from":%d,"to":%d,"time_ms":%d,"events":[%b]%b}' % (from_, to, time_ms, b",".join(c.data for c in part), tail)

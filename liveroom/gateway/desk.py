@@ -1,0 +1,80 @@
+"""Takes what viewers say: decodes it, holds it to the limits, sends it on its way and writes the reply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from liveroom.codec import decode_client_message, encode
+from liveroom.config import GatewayConfig
+from liveroom.errors import BadMessage
+from liveroom.gateway.connection import Connection, Stage
+from liveroom.gateway.likes import Likes, Reply
+from liveroom.gateway.limits import Meter
+from liveroom.gateway.wire import text_frame
+from liveroom.journal.courier import Courier
+from liveroom.messages.commands import SendLikes
+from liveroom.messages.frames import Refused
+from liveroom.messages.inbound import ClientMessage
+from liveroom.messages.records import Request
+from liveroom.telemetry.metrics import Metrics
+
+__all__ = ["Desk"]
+
+
+class Desk:
+    """Every command gets exactly one reply, from the room or, with a code, from here."""
+
+    def __init__(self, config: GatewayConfig, metrics: Metrics, courier: Courier, likes: Likes, now: Callable[[], float]) -> None:
+        self._config = config
+        self._metrics = metrics
+        self._courier = courier
+        self._likes = likes
+        self._now = now
+
+    def said(self, connection: Connection, payload: bytes) -> None:
+        """One text of a viewer."""
+        config = self._config
+        self._metrics.gateway_commands.inc()
+        now = self._now()
+        meter = connection.meter
+        if meter is None:
+            meter = connection.meter = Meter(config.commands_burst, now)
+        wait_ms = meter.take(config.commands_per_s, config.commands_burst, now)
+        try:
+            message = decode_client_message(payload)
+        except BadMessage as error:
+            self._refuse(connection, meter, Refused(error.command_id or "", error.code, error.detail, field=error.field or ""))
+            return
+        if wait_ms:
+            words = f"at most {config.commands_per_s} commands a second are taken"
+            self._refuse(connection, meter, Refused(message.id, "rate_limited", words, retry_after_ms=wait_ms))
+        elif len(payload) > config.command_bytes_max:
+            self._refuse(connection, meter, Refused(message.id, "too_large", f"a command may have {config.command_bytes_max} bytes"))
+        elif meter.waiting >= config.commands_waiting_max:
+            self._metrics.gateway_refusals.labels("overloaded").inc()
+            words = f"{meter.waiting} commands of this connection are waiting"
+            connection.send(text_frame(encode(Refused(message.id, "overloaded", words, retry_after_ms=1_000))))
+        else:
+            self._submit(connection, meter, message)
+
+    def _submit(self, connection: Connection, meter: Meter, message: ClientMessage) -> None:
+        meter.waiting += 1
+        assert connection.sender is not None
+        on_reply = partial(self._reply, connection)
+        if isinstance(message.command, SendLikes):
+            self._likes.add(connection.room_id, message.id, message.command.count, on_reply)
+        else:
+            self._courier.submit(Request(message.id, connection.room_id, connection.sender, message.command), on_reply)
+
+    def _reply(self, connection: Connection, reply: Reply) -> None:
+        if connection.meter is not None:
+            connection.meter.waiting -= 1
+        if connection.stage is Stage.open:
+            connection.send(text_frame(encode(reply)))
+
+    def _refuse(self, connection: Connection, meter: Meter, refusal: Refused) -> None:
+        self._metrics.gateway_refusals.labels(refusal.code).inc()
+        connection.send(text_frame(encode(refusal)))
+        if meter.refuse(self._now()) > self._config.flood_refusals_max:
+            connection.close(4504, "far beyond the limits for too long")

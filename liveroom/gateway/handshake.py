@@ -1,0 +1,150 @@
+"""The handshake: HTTP request in, upgrade or refusal out. websockets does it; its objects are dropped right after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from msgspec import Struct
+from websockets.exceptions import NegotiationError
+from websockets.extensions import Extension
+from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+from websockets.typing import ExtensionParameter, Subprotocol
+
+from liveroom.codec import decode_room_id
+from liveroom.config import GatewayConfig
+from liveroom.errors import BadMessage, BadToken
+from liveroom.gateway.auth import PROTOCOL, Proxies, find_token, origin_allowed
+from liveroom.gateway.inbound import quiet_logger
+from liveroom.tokens import Identity, TokenChecker
+
+__all__ = ["HEAD_BYTES_MAX", "Doorkeeper", "Refusal", "Visit"]
+
+#: The largest request head; a token of 4,096 characters and a browser's headers fit.
+HEAD_BYTES_MAX = 16 * 1024
+
+ROOMS_PATH = "/v1/rooms/"
+QUERY_FIELDS_MAX = 16
+SEQ_MAX = 2**53
+
+_CLOSE_FOR = {"bad_token": 4500, "token_expired": 4000, "wrong_room": 4501}
+
+
+class Refusal(Struct, frozen=True):
+    """A handshake that ends before the upgrade."""
+
+    reason: str
+    response: bytes
+
+
+class Visit(Struct, frozen=True):
+    """A handshake that ends in an upgrade; with a `close_code` the connection is closed at once, so that browsers can see why."""
+
+    response: bytes
+    address: str
+    deflate: bool
+    room: str = ""
+    identity: Identity | None = None
+    resume: tuple[str, int] | None = None
+    close_code: int = 0
+    close_reason: str = ""
+
+
+class _SharedDeflate(ServerPerMessageDeflateFactory):
+    """Accepts only what lets the same compressed bytes fit all: no context takeover either way, the full window."""
+
+    def __init__(self) -> None:
+        super().__init__(server_no_context_takeover=True, client_no_context_takeover=True)
+
+    def process_request_params(
+        self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
+    ) -> tuple[list[ExtensionParameter], PerMessageDeflate]:
+        answer, extension = super().process_request_params(params, accepted_extensions)
+        if extension.local_max_window_bits != 15:
+            raise NegotiationError("a smaller window than the shared one")
+        return answer, extension
+
+
+class Doorkeeper:
+    """Decides over one whole request head at a time; keeps nothing of it."""
+
+    def __init__(self, config: GatewayConfig, checker: TokenChecker, console_origins: Sequence[str]) -> None:
+        self._checker = checker
+        self._origins = config.origins or tuple(console_origins)
+        self._proxies = Proxies(config.trusted_proxies)
+        self._extensions = [_SharedDeflate()] if config.compression else None
+
+    def receive(self, head: bytes, peer: str, full: Callable[[str], tuple[int, str] | None]) -> Refusal | Visit:
+        """Answer the request `head` from `peer`; `full` says by a client's address whether there is no place (status, why)."""
+        protocol = ServerProtocol(extensions=self._extensions, select_subprotocol=_select, logger=quiet_logger, max_size=None)
+        protocol.receive_data(head)
+        events = protocol.events_received()
+        if not events or not isinstance(request := events[0], Request):
+            return Refusal("malformed", b"".join(protocol.data_to_send()) or _plain(protocol, 400, "This is no HTTP request.\n"))
+        headers = request.headers
+        address = self._proxies.client_address(peer, headers.get_all("X-Forwarded-For"))
+        path = urlsplit(request.path)
+        if not path.path.startswith(ROOMS_PATH):
+            return Refusal("path", _plain(protocol, 404, f"Rooms are at {ROOMS_PATH}{{room}}.\n"))
+        origin = headers.get_all("Origin")
+        if not origin_allowed(origin[0] if origin else None, self._origins):
+            return Refusal("origin", _plain(protocol, 403, "Pages from this origin may not connect.\n"))
+        if found := full(address):
+            return Refusal("full" if found[0] == 503 else "address", _plain(protocol, *found))
+        response = protocol.accept(request)
+        if response.status_code != 101:
+            return Refusal("no_websocket", _as_bad_request(response).serialize())
+        visit = Visit(response=response.serialize(), address=address, deflate=bool(protocol.extensions))
+        return self._admit(visit, request, unquote(path.path[len(ROOMS_PATH) :]), path.query)
+
+    def _admit(self, visit: Visit, request: Request, room: str, query_text: str) -> Visit:
+        query = _query(query_text)
+        authorization = request.headers.get_all("Authorization")
+        offered = [name.strip() for line in request.headers.get_all("Sec-WebSocket-Protocol") for name in line.split(",")]
+        token = find_token(authorization[0] if authorization else None, offered, query.get("token"))
+        try:
+            decode_room_id(room)
+            identity = self._checker.check(token)
+            if not identity.may_enter(room):
+                raise BadToken("wrong_room", "the token is for another room")
+        except BadMessage as error:
+            return _closed(visit, 4505, error.detail)
+        except BadToken as error:
+            return _closed(visit, _CLOSE_FOR[error.code], error.detail)
+        return Visit(visit.response, visit.address, visit.deflate, room, identity, _resume(query))
+
+
+def _closed(visit: Visit, code: int, reason: str) -> Visit:
+    return Visit(visit.response, visit.address, visit.deflate, close_code=code, close_reason=reason)
+
+
+def _query(text: str) -> dict[str, str]:
+    try:
+        return {name: values[0] for name, values in parse_qs(text, max_num_fields=QUERY_FIELDS_MAX).items()}
+    except ValueError:
+        return {}
+
+
+def _resume(query: dict[str, str]) -> tuple[str, int] | None:
+    epoch, seq = query.get("epoch", ""), query.get("seq", "")
+    if not epoch or not (seq.isascii() and seq.isdigit() and len(seq) <= 16) or int(seq) >= SEQ_MAX:
+        return None
+    return epoch, int(seq)
+
+
+def _select(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    return Subprotocol(PROTOCOL) if PROTOCOL in offered else None
+
+
+def _as_bad_request(response: Response) -> Response:
+    """A request without upgrade is answered 400: nothing that it could ask for over plain HTTP is here."""
+    return Response(400, "Bad Request", response.headers, response.body) if response.status_code == 426 else response
+
+
+def _plain(protocol: ServerProtocol, status: int, words: str) -> bytes:
+    response = protocol.reject(status, words)
+    if status in (429, 503):
+        response.headers["Retry-After"] = "5"
+    return response.serialize()

@@ -1,0 +1,303 @@
+"""The rooms that a gateway holds: who joins and leaves, and the ticks that write a room's news to its viewers."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+
+from liveroom.config import GatewayConfig
+from liveroom.gateway.audience import Audience
+from liveroom.gateway.connection import Connection, Stage
+from liveroom.gateway.deadlines import Deadlines
+from liveroom.gateway.room import Resume, Room
+from liveroom.messages.records import Record
+from liveroom.telemetry.metrics import Metrics
+
+__all__ = ["Hub"]
+
+#: Pause before a keyframe that was refused is asked for again.
+ASK_AGAIN_S = 0.5
+
+
+class _Sweep:
+    """Writes [start, end) to the viewers that a room had when it began; `at` is the next of them."""
+
+    __slots__ = ("at", "began", "end", "packed", "plain", "room", "start", "viewers")
+
+    def __init__(self, room: Room, began: float) -> None:
+        room.seal()
+        ring = room.ring
+        self.room = room
+        self.began = began
+        self.viewers = list(room.viewers)
+        self.at = 0
+        self.start = room.swept
+        self.end = ring.end
+        self.plain = self.packed = b""
+        if ring.start <= self.start < self.end:
+            self.plain, to = ring.chunk(self.start, False)
+            self.packed = ring.chunk(self.start, True)[0] if room.deflaters else b""
+            if to != self.end:
+                self.plain = b""  # more than a chunk: every viewer is advanced by itself
+        room.swept_up_to(self.end, began)
+
+    def step(self, count: int) -> tuple[int, int]:
+        """Write to the next `count` viewers; gives frames and bytes that were written."""
+        room, start, end, plain, packed = self.room, self.start, self.end, self.plain, self.packed
+        write = os.write
+        stop = self.at + count
+        together = plain and room.ring.start <= start
+        written = frames = 0
+        for viewer in self.viewers[self.at : stop]:
+            if together and viewer.cursor == start and not viewer.blocked and viewer.fd >= 0:
+                data = packed if viewer.deflate else plain
+                try:
+                    n = write(viewer.fd, data)
+                except BlockingIOError:
+                    n = 0
+                except OSError:
+                    viewer.abort()
+                    continue
+                frames += 1
+                written += n
+                if n == len(data):
+                    viewer.cursor = end
+                else:
+                    room.cut(viewer, start, n)
+            elif viewer.room is room and not viewer.blocked and viewer.cursor != end:
+                room.advance(viewer)
+                frames += 1
+        self.at = stop
+        return frames, written
+
+    @property
+    def done(self) -> bool:
+        return self.at >= len(self.viewers)
+
+
+class Hub:
+    """All rooms of one gateway. `connections()` is the crowd; `ask_keyframe(room)` gets a room's detail sent, or a refusal to `asked`."""
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        metrics: Metrics,
+        audience: Audience,
+        *,
+        connections: Callable[[], int],
+        ask_keyframe: Callable[[Room], None],
+    ) -> None:
+        self._config = config
+        self._metrics = metrics
+        self._audience = audience
+        self._connections = connections
+        self._ask_keyframe = ask_keyframe
+        self._ticks: list[tuple[float, int, Room]] = []  # a heap of (due, number, room)
+        self._tick_number = 0
+        self._sweeps: deque[_Sweep] = deque()
+        self._wake = asyncio.Event()
+        self._waits: Deadlines[Connection] = Deadlines(config.room_wait_ms / 1000)
+        self._empty: Deadlines[Room] = Deadlines(config.room_idle_ms / 1000)
+        self._asks: Deadlines[Room] = Deadlines(ASK_AGAIN_S)
+        self.rooms: dict[str, Room] = {}
+
+    # Viewers
+
+    def enter(self, connection: Connection, room_id: str, resume: Resume | None) -> None:
+        """Let an upgraded connection join its room, at once or when the room's keyframe has come."""
+        sender = connection.sender
+        assert sender is not None
+        room = self.rooms.get(room_id)
+        if room is None:
+            if len(self.rooms) >= self._config.rooms_max:
+                connection.close(4002, "this gateway holds as many rooms as it may; come back")
+                return
+            room = self.rooms[room_id] = Room(room_id, self._config, self._metrics)
+            self._metrics.gateway_rooms.set(len(self.rooms))
+        if self._is_banned(room, sender.user):
+            connection.close(4502, "you are banned from this room")
+            self._let_go_later(room)
+            return
+        if oldest := room.admit(connection):
+            oldest.close(4003, "the user opened more connections than allowed")
+        connection.room_id = room.id
+        if room.live:
+            self._join(room, connection, resume)
+            return
+        room.waiting[connection] = resume
+        self._waits.add(connection, _now())
+        self._ask(room)
+
+    def leave(self, connection: Connection) -> None:
+        """Forget a connection that entered."""
+        if room := self.rooms.get(connection.room_id):
+            room.leave(connection)
+            self._audience.left(room)
+            if not room.users:
+                room.empty_at = _now()
+                self._let_go_later(room)
+
+    def asked(self, room: Room, refusal: str) -> None:
+        """A keyframe that was asked for was sent, or refused with a code."""
+        room.asked = False
+        if refusal == "room_not_found":
+            for connection in list(room.waiting):
+                connection.close(4004, "the room was never opened")
+        elif not room.live:
+            self._asks.add(room, _now())
+
+    def _join(self, room: Room, connection: Connection, resume: Resume | None) -> None:
+        self._metrics.gateway_joins.labels(room.join(connection, resume)).inc()
+        assert connection.sender is not None
+        self._audience.came(room, connection.sender)
+        if room.has_news:
+            self._schedule(room)
+
+    def _let_in(self, room: Room) -> None:
+        """Those that waited for the keyframe join."""
+        waiting, room.waiting = room.waiting, {}
+        for connection, resume in waiting.items():
+            if connection.stage is not Stage.open:
+                continue
+            if connection.sender and self._is_banned(room, connection.sender.user):
+                connection.close(4502, "you are banned from this room")
+            else:
+                self._join(room, connection, resume)
+
+    def _is_banned(self, room: Room, user: str) -> bool:
+        return room.banned.get(user, 0) > time.time() * 1000
+
+    # The stream
+
+    def take(self, record: Record) -> None:
+        """Apply an accepted record to the rooms that are held."""
+        rooms = self.rooms
+        for room_id, span in record.rooms.items():
+            if room := rooms.get(room_id):
+                for user, until_ms, reason in room.extend(span.from_, span.events, record.time_ms):
+                    self._put_out(room, user, until_ms, reason)
+                self._heard(room)
+        for keyframe in record.keyframes:
+            if room := rooms.get(keyframe.room):
+                room.renew(keyframe)
+                self._heard(room)
+        for detail in record.details:
+            if room := rooms.get(detail.keyframe.room):
+                if not room.begin(detail):
+                    for connection in list(room.viewers):
+                        connection.close(4002, "the room began anew; come back")
+                self._heard(room)
+
+    def _heard(self, room: Room) -> None:
+        """After anything that may have changed the room."""
+        if room.live and room.waiting:
+            self._let_in(room)
+        if room.has_news:
+            self._schedule(room)
+        if room.lost or (room.epoch and room.ring.wants_keyframe):
+            self._ask(room)
+
+    def _put_out(self, room: Room, user: str, until_ms: int, reason: str) -> None:
+        if until_ms > time.time() * 1000:
+            for connection in room.users.get(user, ()):
+                connection.close(4502, f"you are banned from this room: {reason}" if reason else "you are banned from this room")
+
+    def _ask(self, room: Room) -> None:
+        if not room.asked:
+            room.asked = True
+            self._ask_keyframe(room)
+
+    # Ticks
+
+    @property
+    def tick_s(self) -> float:
+        """Time that events are collected: longer the fuller the process is."""
+        config = self._config
+        crowd = min(1.0, self._connections() / config.connections_max)
+        return (config.tick_ms_min + (config.tick_ms_max - config.tick_ms_min) * crowd) / 1000
+
+    def _schedule(self, room: Room) -> None:
+        if room.scheduled or not room.viewers:
+            return
+        room.scheduled = True
+        now = _now()
+        due = max(now + self._config.tick_ms_min / 1000, room.swept_at + self.tick_s)
+        self._tick_number += 1
+        if not self._ticks or due < self._ticks[0][0]:
+            self._wake.set()
+        heapq.heappush(self._ticks, (due, self._tick_number, room))
+
+    async def tick(self) -> None:
+        """Sweep rooms as they fall due, a few viewers of each in turn, without end."""
+        count = self._config.sweep_viewers
+        while True:
+            now = _now()
+            while self._ticks and self._ticks[0][0] <= now:
+                self._sweeps.append(_Sweep(heapq.heappop(self._ticks)[2], now))
+            if not self._sweeps:
+                await self._sleep_until(self._ticks[0][0] if self._ticks else None)
+                continue
+            left = count
+            while self._sweeps and left > 0:
+                sweep = self._sweeps.popleft()
+                left -= self._step(sweep, left)
+            await asyncio.sleep(0)
+
+    def _step(self, sweep: _Sweep, count: int) -> int:
+        """A part of a sweep; gives how much of the count it used, at least one."""
+        begin = sweep.at
+        frames, written = sweep.step(count)
+        self._metrics.gateway_frames_sent.inc(frames)
+        self._metrics.gateway_bytes_sent.inc(written)
+        if not sweep.done:
+            self._sweeps.append(sweep)
+            return count
+        room = sweep.room
+        self._metrics.gateway_sweep_seconds.observe(_now() - sweep.began)
+        room.scheduled = False
+        if room.has_news:
+            self._schedule(room)
+        return max(1, len(sweep.viewers) - begin)
+
+    async def _sleep_until(self, due: float | None) -> None:
+        """Until `due`, or until something is due earlier."""
+        self._wake.clear()
+        alarm = asyncio.get_running_loop().call_at(due, self._wake.set) if due is not None else None
+        await self._wake.wait()
+        if alarm:
+            alarm.cancel()
+
+    # Now and then
+
+    def tidy(self) -> None:
+        """Close viewers that waited too long for their room; let go of rooms that have been empty long enough."""
+        now = _now()
+        for connection in self._waits.due(now):
+            room = self.rooms.get(connection.room_id)
+            if room and connection in room.waiting:
+                connection.close(4002, "the room's state could not be had in time; come back")
+        for room in self._asks.due(now):
+            if room.users and not room.live:
+                self._ask(room)
+        for room in self._empty.due(now):
+            room.may_go = False
+            if not room.users and self.rooms.get(room.id) is room:
+                if now - room.empty_at < self._config.room_idle_ms / 1000:
+                    self._let_go_later(room)
+                else:
+                    del self.rooms[room.id]
+        self._metrics.gateway_rooms.set(len(self.rooms))
+        self._metrics.gateway_tick_seconds.set(self.tick_s)
+
+    def _let_go_later(self, room: Room) -> None:
+        if not room.users and not room.may_go:
+            room.may_go = True
+            self._empty.add(room, _now())
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,145 @@
+"""A client's bytes become texts. The common frame, one whole masked text, is parsed here; every other goes to websockets."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from websockets.exceptions import PayloadTooBig
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.frames import Frame, Opcode
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # a platform without its C extension
+    from websockets.utils import apply_mask
+
+__all__ = ["Inbound", "quiet_logger", "take_text"]
+
+#: websockets logs headers and frames when debugging; tokens and chat must never get there.
+quiet_logger = logging.getLogger("liveroom.gateway.websockets")
+quiet_logger.setLevel(logging.WARNING)
+
+FRAME_TOO_LARGE = 1009
+PROTOCOL_ERROR = 4503
+
+_WHOLE_TEXT = 0x81
+_MASKED = 0x80
+_HEADER_BYTES_MAX = 14
+
+
+def take_text(data: bytes, at: int, bytes_max: int) -> tuple[bytes, int] | None:
+    """The payload of the whole masked text frame at `at` and where it ends; None when anything else is there."""
+    size = len(data)
+    if size < at + 6 or data[at] != _WHOLE_TEXT:
+        return None
+    length = data[at + 1] - _MASKED
+    mask = at + 2
+    if length == 126:
+        if size < at + 8:
+            return None
+        length = data[at + 2] << 8 | data[at + 3]
+        mask = at + 4
+    elif not 0 <= length < 126:
+        return None
+    begin = mask + 4
+    end = begin + length
+    if end > size or length > bytes_max:
+        return None
+    return apply_mask(data[begin:end], data[mask:begin]), end
+
+
+class Inbound:
+    """What one client has sent of an unfinished frame or message; made when needed, dropped when `idle`.
+
+    Holds at most one frame and one message of `bytes_max` each. After `feed`: `to_send` (pongs, the echo of
+    a close), `closed` (the client closed) and `broken` (the code to close with) are to be looked at.
+    """
+
+    __slots__ = ("_buffer", "_bytes_max", "_deflate", "_in_message", "_message", "_protocol", "broken", "closed", "to_send")
+
+    def __init__(self, bytes_max: int, deflate: bool) -> None:
+        self._bytes_max = bytes_max
+        self._deflate = deflate
+        self._buffer = bytearray()
+        self._message = bytearray()
+        self._in_message = False
+        self._protocol: ServerProtocol | None = None
+        self.to_send = b""
+        self.closed = False
+        self.broken = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing unfinished is held."""
+        return not self._buffer and not self._in_message
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take bytes as they came; gives the texts that they complete. What comes after the end is not looked at."""
+        if self.closed or self.broken:
+            return
+        self._buffer += data
+        while not self.closed and not self.broken:
+            size = self._frame_size()
+            if size is None or len(self._buffer) < size:
+                return
+            frame = bytes(self._buffer[:size])
+            del self._buffer[:size]
+            taken = None if self._in_message else take_text(frame, 0, self._bytes_max)
+            if taken:
+                yield taken[0]
+            else:
+                yield from self._by_library(frame)
+
+    def _frame_size(self) -> int | None:
+        """Bytes of the frame that begins in the buffer; None when too little is there to tell. Nothing huge is waited for."""
+        buffer = self._buffer
+        if len(buffer) < 2:
+            return None
+        if not buffer[1] & _MASKED:
+            self.broken = PROTOCOL_ERROR
+            return None
+        length = buffer[1] & 0x7F
+        header = 6
+        if length >= 126:
+            header = 8 if length == 126 else _HEADER_BYTES_MAX
+            if len(buffer) < header - 4:
+                return None
+            length = int.from_bytes(buffer[2 : header - 4], "big")
+        if length > self._bytes_max:
+            self.broken = FRAME_TOO_LARGE
+            return None
+        return header + length
+
+    def _by_library(self, frame: bytes) -> Iterator[bytes]:
+        protocol = self._protocol
+        if protocol is None:
+            protocol = self._protocol = ServerProtocol(state=OPEN, max_size=self._bytes_max, logger=quiet_logger)
+            if self._deflate:
+                protocol.extensions = [PerMessageDeflate(True, True, 15, 15)]
+        protocol.receive_data(frame)
+        for event in protocol.events_received():
+            assert isinstance(event, Frame)
+            yield from self._take(event)
+        writes = protocol.data_to_send()
+        if protocol.parser_exc is not None:
+            self.broken = self.broken or (FRAME_TOO_LARGE if isinstance(protocol.parser_exc, PayloadTooBig) else PROTOCOL_ERROR)
+        else:
+            self.to_send += b"".join(writes)
+        if not self._in_message:
+            self._protocol = None
+
+    def _take(self, event: Frame) -> Iterator[bytes]:
+        if event.opcode is Opcode.BINARY:
+            self.broken = PROTOCOL_ERROR
+        elif event.opcode is Opcode.CLOSE:
+            self.closed = True
+        elif event.opcode in (Opcode.TEXT, Opcode.CONT):
+            self._message += event.data
+            self._in_message = not event.fin
+            if event.fin:
+                payload = bytes(self._message)
+                self._message.clear()
+                yield payload

@@ -1,0 +1,59 @@
+"""Sums viewers' taps: many `send_likes` become one `report_likes` per room, and its answer is theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from liveroom.messages.commands import ReportLikes
+from liveroom.messages.frames import Accepted, Refused
+
+__all__ = ["Likes", "OnReply", "Reply"]
+
+Reply = Accepted | Refused
+OnReply = Callable[[Reply], None]
+
+#: The most that one report may hold.
+LIKES_MAX = 10_000_000
+
+
+class _Sum:
+    __slots__ = ("count", "waiting")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.waiting: list[tuple[str, OnReply]] = []
+
+
+class Likes:
+    """Of all rooms; `report(room, command, on_reply)` sends a sum on its way."""
+
+    def __init__(self, report: Callable[[str, ReportLikes, OnReply], None]) -> None:
+        self._report = report
+        self._sums: dict[str, _Sum] = {}
+
+    def add(self, room: str, command_id: str, count: int, on_reply: OnReply) -> None:
+        """Count one viewer's taps; `on_reply` gets the sum's answer under the viewer's own id."""
+        found = self._sums.get(room)
+        if found is None:
+            found = self._sums[room] = _Sum()
+        found.count += count
+        found.waiting.append((command_id, on_reply))
+        if found.count > LIKES_MAX // 2:
+            self._send(room)
+
+    def flush(self) -> None:
+        """Report what has been summed."""
+        for room in list(self._sums):
+            self._send(room)
+
+    def _send(self, room: str) -> None:
+        found = self._sums.pop(room)
+        self._report(room, ReportLikes(found.count), lambda reply: _answer(found.waiting, reply))
+
+
+def _answer(waiting: list[tuple[str, OnReply]], reply: Reply) -> None:
+    for command_id, on_reply in waiting:
+        if isinstance(reply, Accepted):
+            on_reply(Accepted(id=command_id, seq=reply.seq))
+        else:
+            on_reply(Refused(command_id, reply.code, reply.detail, reply.seq, reply.field, reply.retry_after_ms))

@@ -1,0 +1,64 @@
+"""Limits of one client: how often it may speak, how often it may be refused, how many connections an address has."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+__all__ = ["Meter", "Tally"]
+
+#: Refusals are counted over this time to see a flood.
+FLOOD_WINDOW_S = 10.0
+
+
+class Meter:
+    """Of one connection that has spoken: a token bucket, unanswered commands and recent refusals."""
+
+    __slots__ = ("_at", "_refusals", "_tokens", "_window_at", "waiting")
+
+    def __init__(self, burst: int, now: float) -> None:
+        self._tokens = float(burst)
+        self._at = now
+        self._refusals = 0
+        self._window_at = now
+        self.waiting = 0
+
+    def take(self, per_s: int, burst: int, now: float) -> int:
+        """Take one token; 0 when there was one, otherwise the ms until there will be."""
+        self._tokens = min(burst, self._tokens + (now - self._at) * per_s)
+        self._at = now
+        if self._tokens < 1:
+            return int((1 - self._tokens) / per_s * 1000) + 1
+        self._tokens -= 1
+        return 0
+
+    def refuse(self, now: float) -> int:
+        """Count a refusal; gives how many there were within the window."""
+        if now - self._window_at > FLOOD_WINDOW_S:
+            self._window_at = now
+            self._refusals = 0
+        self._refusals += 1
+        return self._refusals
+
+
+class Tally:
+    """Counts by name, without entries for zero."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def __getitem__(self, name: str) -> int:
+        return self._counts[name]
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def add(self, name: str) -> None:
+        """One more."""
+        self._counts[name] += 1
+
+    def remove(self, name: str) -> None:
+        """One less."""
+        assert self._counts[name] > 0, name
+        self._counts[name] -= 1
+        if not self._counts[name]:
+            del self._counts[name]

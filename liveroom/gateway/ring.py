@@ -1,0 +1,152 @@
+"""A room's ring: the newest keyframe and the frames since, each as bytes that are built once.
+
+A viewer is a cursor into it: the room seq that it needs next. Frames are contiguous spans of seqs, so any
+seq from `start` to `end` names the frame to go on with. The keyframe lies on a frame boundary and is no
+frame of the sequence: viewers that follow never need it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from liveroom.gateway.wire import packed_frame, payload_of, text_frame
+
+__all__ = ["Frame", "Ring"]
+
+#: Bytes that are written to a viewer at once; a single frame may be larger.
+CHUNK_BYTES_MAX = 64 * 1024
+#: Frames that the only keyframe needs are kept beyond the ring's limits up to this factor, until a newer keyframe comes.
+HARD_FACTOR = 2
+#: Chunks that are kept joined: what viewers follow and what they join with, plain and compressed.
+CHUNKS_KEPT = 4
+
+
+class Frame:
+    """The span [from_, to) of room seqs as one WebSocket frame; a keyframe has `from_ == to`."""
+
+    __slots__ = ("_packed", "from_", "plain", "to")
+
+    def __init__(self, from_: int, to: int, payload: bytes) -> None:
+        self.from_ = from_
+        self.to = to
+        self.plain = text_frame(payload)
+        self._packed: bytes | None = None
+
+    def bytes(self, deflate: bool) -> bytes:
+        """The frame as it is written; compressed once, when the first viewer asks."""
+        if not deflate:
+            return self.plain
+        if self._packed is None:
+            self._packed = packed_frame(payload_of(self.plain))
+        return self._packed
+
+
+class Ring:
+    """Bounded by frames and by bytes (of the plain frames; compressed copies are never larger)."""
+
+    __slots__ = ("_bytes_max", "_chunks", "_frames", "_frames_max", "_froms", "_since_bytes", "_since_frames", "end", "keyframe", "size")
+
+    def __init__(self, frames_max: int, bytes_max: int) -> None:
+        self._frames_max = frames_max
+        self._bytes_max = bytes_max
+        self._frames: list[Frame] = []
+        self._froms: list[int] = []
+        self._chunks: dict[tuple[int, bool], tuple[bytes, int]] = {}
+        self.keyframe: Frame | None = None
+        self._since_bytes = 0  # of the frames after the keyframe
+        self._since_frames = 0
+        self.end = 0
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @property
+    def start(self) -> int:
+        """The oldest seq that a cursor may have."""
+        return self._froms[0] if self._froms else self.end
+
+    def begin(self, keyframe: Frame) -> None:
+        """Start anew at a keyframe; cursors below it have fallen off."""
+        self._frames.clear()
+        self._froms.clear()
+        self._chunks.clear()
+        self.size = self._since_bytes = self._since_frames = 0
+        self.end = keyframe.to
+        self.keyframe = keyframe
+
+    def append(self, frame: Frame) -> None:
+        """Add the frame that continues at `end`."""
+        assert frame.from_ == self.end < frame.to, "frames are contiguous spans"
+        self._frames.append(frame)
+        self._froms.append(frame.from_)
+        self._chunks.clear()
+        self.end = frame.to
+        self.size += len(frame.plain)
+        self._since_bytes += len(frame.plain)
+        self._since_frames += 1
+        self._trim()
+
+    def renew(self, keyframe: Frame) -> None:
+        """Take a newer keyframe, of the state at `end`."""
+        assert keyframe.to == self.end, "a keyframe lies on the newest frame boundary"
+        self.keyframe = keyframe
+        self._since_bytes = self._since_frames = 0
+        self._trim()
+
+    @property
+    def wants_keyframe(self) -> bool:
+        """Whether the keyframe is gone or more than half of the ring ago."""
+        return self.keyframe is None or self._since_frames > self._frames_max // 2 or self._since_bytes > self._bytes_max // 2
+
+    def boundary(self, seq: int) -> int:
+        """Where the frame that holds `seq` begins, for `start <= seq <= end`."""
+        assert self.start <= seq <= self.end
+        return seq if seq == self.end else self._froms[bisect_right(self._froms, seq) - 1]
+
+    def chunk(self, seq: int, deflate: bool) -> tuple[bytes, int]:
+        """The frames from the one that holds `seq` on, at most `CHUNK_BYTES_MAX` but at least one; and the seq after them."""
+        key = (seq, deflate)
+        if key in self._chunks:
+            return self._chunks[key]
+        parts: list[bytes] = []
+        size = 0
+        to = seq
+        for frame in self._frames[bisect_right(self._froms, seq) - 1 :]:
+            data = frame.bytes(deflate)
+            size += len(data)
+            if parts and size > CHUNK_BYTES_MAX:
+                break
+            parts.append(data)
+            to = frame.to
+        found = (parts[0] if len(parts) == 1 else b"".join(parts), to)
+        if len(self._chunks) >= CHUNKS_KEPT:
+            self._chunks.clear()
+        self._chunks[key] = found
+        return found
+
+    def cut(self, seq: int, written: int, deflate: bool) -> tuple[bytes, int]:
+        """After `written` bytes of `chunk(seq)`: what is missing of the frame that was cut (all of it on a boundary), and the seq after it."""
+        for frame in self._frames[bisect_right(self._froms, seq) - 1 :]:
+            data = frame.bytes(deflate)
+            if written < len(data):
+                return data[written:], frame.to
+            written -= len(data)
+        raise AssertionError("less was written than the chunk holds")
+
+    def _trim(self) -> None:
+        """Let the oldest frames go; those that the keyframe needs only beyond `HARD_FACTOR` times the limits, and the keyframe with them."""
+        frames_max, bytes_max = self._frames_max, self._bytes_max
+        gone = 0
+        while len(self._frames) - gone > frames_max or self.size > bytes_max:
+            oldest = self._frames[gone]
+            if self.keyframe is not None and oldest.to > self.keyframe.to:
+                if len(self._frames) - gone <= frames_max * HARD_FACTOR and self.size <= bytes_max * HARD_FACTOR:
+                    break
+                self.keyframe = None
+            self.size -= len(oldest.plain)
+            gone += 1
+        if gone:
+            del self._frames[:gone]
+            del self._froms[:gone]
+            self._chunks.clear()

@@ -1,0 +1,300 @@
+"""A room as a gateway holds it: its ring, the events of the present tick, its viewers, and who may not be here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from liveroom.codec import encode
+from liveroom.config import GatewayConfig
+from liveroom.gateway.connection import Connection, Stage
+from liveroom.gateway.deltas import build_deltas
+from liveroom.gateway.ring import Frame, Ring
+from liveroom.gateway.wire import text_frame
+from liveroom.messages.events import Event, UserBanned, UserMuted, UserUnbanned, UserUnmuted
+from liveroom.messages.fields import Delivery, Role
+from liveroom.messages.frames import Joined, Keyframe, RoomDetail, Skipped
+
+if TYPE_CHECKING:
+    from liveroom.telemetry.metrics import Metrics
+
+__all__ = ["Resume", "Room"]
+
+#: (epoch, seq): where a client wants to go on.
+Resume = tuple[str, int]
+
+#: Events of one tick; more are made into a frame before the tick ends.
+PENDING_EVENTS_MAX = 1_000
+#: Bans and mutes of a room; beyond it the expired ones are forgotten. The rules allow fewer that are in force.
+MARKS_MAX = 20_000
+
+
+class Room:
+    """Live once it has a keyframe; until then viewers wait. After a gap in its stream it is not live either, until the next keyframe."""
+
+    __slots__ = (
+        "_config",
+        "_has_news",
+        "_metrics",
+        "_pending",
+        "asked",
+        "banned",
+        "deflaters",
+        "empty_at",
+        "epoch",
+        "id",
+        "lost",
+        "may_go",
+        "muted",
+        "ring",
+        "scheduled",
+        "swept",
+        "swept_at",
+        "time_ms",
+        "users",
+        "viewers",
+        "waiting",
+    )
+
+    def __init__(self, room_id: str, config: GatewayConfig, metrics: Metrics) -> None:
+        self._config = config
+        self._metrics = metrics
+        self._pending: list[Event] = []
+        self._has_news = False
+        self.id = room_id
+        self.epoch = ""
+        self.ring = Ring(config.ring_frames_max, config.ring_bytes_max)
+        self.time_ms = 0
+        self.lost = False
+        self.asked = False  # a keyframe was asked for and has not come
+        self.scheduled = False
+        self.swept = 0  # the seq up to which the last sweep wrote
+        self.swept_at = 0.0
+        self.viewers: list[Connection] = []
+        self.users: dict[str, tuple[Connection, ...]] = {}  # oldest connection first; those that wait are here too
+        self.waiting: dict[Connection, Resume | None] = {}
+        self.deflaters = 0
+        self.empty_at = 0.0
+        self.may_go = False  # it is already looked at whether the room can be let go
+        self.banned: dict[str, int] = {}
+        self.muted: dict[str, int] = {}
+
+    @property
+    def live(self) -> bool:
+        """Whether viewers can join."""
+        return self.ring.keyframe is not None and not self.lost
+
+    @property
+    def next_seq(self) -> int:
+        """The seq of the event that comes next."""
+        return self.ring.end + len(self._pending)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is anything to write that viewers may see."""
+        return self._has_news
+
+    @property
+    def audience(self) -> int:
+        """Users who watch: not connections, and not those who run the room."""
+        return sum(1 for user in self.users.values() if user[0].sender is not None and user[0].sender.role is Role.viewer)
+
+    # The stream
+
+    def extend(self, from_: int, events: Sequence[Event], time_ms: int) -> list[tuple[str, int, str]]:
+        """Take events of an accepted record; what was taken before is ignored, a gap makes the room lost. Gives new bans: user, until, why."""
+        bans: list[tuple[str, int, str]] = []
+        if not self.epoch or self.lost:
+            return bans
+        if from_ > self.next_seq:
+            self.lost = True
+            return bans
+        self.time_ms = time_ms
+        for event in events[self.next_seq - from_ :]:
+            self._pending.append(event)
+            if event.delivery is not Delivery.internal:
+                self._has_news = True
+                self._heed(event, bans)
+            if len(self._pending) >= PENDING_EVENTS_MAX:
+                self.seal()
+        return bans
+
+    def _heed(self, event: Event, bans: list[tuple[str, int, str]]) -> None:
+        if isinstance(event, UserBanned):
+            _mark(self.banned, event.user, event.until_ms, self.time_ms)
+            bans.append((event.user, event.until_ms, event.reason))
+        elif isinstance(event, UserUnbanned):
+            self.banned.pop(event.user, None)
+        elif isinstance(event, UserMuted):
+            _mark(self.muted, event.user, event.until_ms, self.time_ms)
+        elif isinstance(event, UserUnmuted):
+            self.muted.pop(event.user, None)
+
+    def begin(self, detail: RoomDetail) -> bool:
+        """Take a room's detail; gives false when the stream was another one before, so that its viewers have to come back."""
+        keyframe = detail.keyframe
+        same = self.epoch in ("", keyframe.epoch)
+        if same and self.epoch and not self.lost and keyframe.seq < self.next_seq:
+            return True  # of the past: the partition is read again after an error
+        self.banned, self.muted = dict(detail.banned), dict(detail.muted)
+        if not same or not self.epoch or self.lost:
+            self._start(keyframe)
+        else:
+            self.renew(keyframe)
+        return same
+
+    def renew(self, keyframe: Keyframe) -> None:
+        """Take a keyframe of the room's stream: of the state after all events so far, or beyond a gap, or an old one."""
+        if not self.epoch or keyframe.epoch != self.epoch or keyframe.seq < self.next_seq:
+            return
+        if self.lost or keyframe.seq > self.next_seq:
+            self._start(keyframe)
+            return
+        self.seal()
+        self.ring.renew(_keyframe_frame(keyframe))
+        self.asked = False
+        self.time_ms = keyframe.time_ms
+
+    def _start(self, keyframe: Keyframe) -> None:
+        self._pending.clear()
+        self.epoch = keyframe.epoch
+        self.time_ms = keyframe.time_ms
+        self.lost = self.asked = False
+        self._has_news = bool(self.viewers)
+        self.ring.begin(_keyframe_frame(keyframe))
+
+    def seal(self) -> None:
+        """Make the events of this tick into frames."""
+        if self._pending:
+            frames = build_deltas(self.ring.end, self._pending, self.time_ms, self._config.frame_bytes_max)
+            self._pending.clear()
+            for frame in frames:
+                self.ring.append(frame)
+            self._metrics.gateway_frames_built.inc(len(frames))
+
+    def swept_up_to(self, seq: int, began: float) -> None:
+        """A sweep began that writes everything below `seq`."""
+        self.swept = seq
+        self.swept_at = began
+        self._has_news = False
+
+    # Viewers
+
+    def admit(self, connection: Connection) -> Connection | None:
+        """Count a connection to its user; gives the user's oldest when there are now too many."""
+        assert connection.sender is not None
+        user = connection.sender.user
+        others = self.users.get(user, ())
+        self.users[user] = (*others, connection)
+        return others[0] if len(others) >= self._config.connections_per_user_max else None
+
+    def join(self, connection: Connection, resume: Resume | None) -> str:
+        """Write what a viewer begins with, in one write; gives how it began: `resumed`, `skipped` or `keyframe`."""
+        keyframe = self.ring.keyframe
+        assert keyframe is not None
+        sender = connection.sender
+        assert sender is not None
+        start, seq = "keyframe", keyframe.to
+        known = resume[1] if resume is not None and resume[0] == self.epoch else None
+        if known is not None and known >= self.ring.start:
+            start, seq = "resumed", self.ring.boundary(min(known, self.ring.end))
+        joined = Joined(
+            room=self.id,
+            epoch=self.epoch,
+            user=sender.user,
+            name=sender.name,
+            role=sender.role,
+            seq=seq,
+            resumed=start == "resumed",
+            time_ms=self.time_ms,
+            command_bytes_max=self._config.command_bytes_max,
+            commands_per_s=self._config.commands_per_s,
+            idle_ms=self._config.idle_ms,
+            muted_until_ms=self.muted.get(sender.user, 0),
+        )
+        head = text_frame(encode(joined))
+        if start == "keyframe":
+            if known is not None:
+                start = "skipped"
+                head += text_frame(encode(Skipped(from_=known, to=seq)))
+            head += keyframe.bytes(connection.deflate)
+        connection.cursor = seq
+        connection.place = len(self.viewers)
+        connection.room = self
+        self.viewers.append(connection)
+        self.deflaters += connection.deflate
+        self.advance(connection, head)
+        connection.flush()
+        return start
+
+    def leave(self, connection: Connection) -> None:
+        """Forget a viewer or one that waits."""
+        assert connection.sender is not None
+        user = connection.sender.user
+        left = tuple(c for c in self.users.get(user, ()) if c is not connection)
+        if left:
+            self.users[user] = left
+        else:
+            self.users.pop(user, None)
+        self.waiting.pop(connection, None)
+        if connection.room is self:
+            connection.room = None
+            connection.cursor = -1  # a sweep under way passes it by
+            last = self.viewers.pop()
+            if last is not connection:
+                self.viewers[connection.place] = last
+                last.place = connection.place
+            self.deflaters -= connection.deflate
+
+    def advance(self, connection: Connection, head: bytes = b"") -> None:
+        """Write `head` and then everything from the viewer's cursor on, until there is no more or the socket is full.
+
+        When the socket is full the transport gets the rest of one frame at most, and the cursor stays after it.
+        """
+        ring = self.ring
+        deflate = connection.deflate
+        while not connection.blocked and connection.stage is Stage.open:
+            if connection.cursor < ring.start:
+                keyframe = ring.keyframe
+                if keyframe is None:
+                    break  # the next sweep tries again; a keyframe was asked for
+                head += text_frame(encode(Skipped(from_=connection.cursor, to=keyframe.to))) + keyframe.bytes(deflate)
+                connection.cursor = keyframe.to
+                self._metrics.gateway_viewers_skipped.inc()
+            begin = connection.cursor
+            body, to = ring.chunk(begin, deflate) if begin < ring.end else (b"", begin)
+            data = head + body
+            if not data:
+                return
+            connection.cursor = to  # before the write: a transport may call back from within it
+            written = connection.write(data)
+            self._metrics.gateway_bytes_sent.inc(written)
+            if written < len(data):
+                self._spill(connection, head, begin, written)
+            head = b""
+        if head and connection.stage is Stage.open:
+            connection.send(head)
+
+    def _spill(self, connection: Connection, head: bytes, begin: int, written: int) -> None:
+        """The socket took `written` bytes of `head` and of what follows `begin`: let the transport finish the frame that was cut."""
+        if written < len(head):
+            connection.cursor = begin
+            connection.hand_over(head[written:])
+        else:
+            self.cut(connection, begin, written - len(head))
+
+    def cut(self, connection: Connection, begin: int, written: int) -> None:
+        """As `_spill`, without a head."""
+        rest, connection.cursor = self.ring.cut(begin, written, connection.deflate)
+        connection.hand_over(rest)
+
+
+def _keyframe_frame(keyframe: Keyframe) -> Frame:
+    return Frame(keyframe.seq, keyframe.seq, encode(keyframe))
+
+
+def _mark(until: dict[str, int], user: str, until_ms: int, now_ms: int) -> None:
+    until[user] = until_ms
+    if len(until) > MARKS_MAX:
+        for name in [u for u, t in until.items() if t <= now_ms]:
+            del until[name]

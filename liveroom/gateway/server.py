@@ -1,0 +1,345 @@
+"""The gateway of one process: listens, admits, and shuts down so that viewers come back spread out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import secrets
+import socket
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from liveroom.codec import encode
+from liveroom.config import GatewayConfig
+from liveroom.errors import CLOSE_CODES, BadConfig
+from liveroom.gateway.audience import Audience
+from liveroom.gateway.connection import Connection, Stage
+from liveroom.gateway.deadlines import Deadlines
+from liveroom.gateway.desk import Desk
+from liveroom.gateway.feed import Feed
+from liveroom.gateway.handshake import HEAD_BYTES_MAX, Doorkeeper, Refusal
+from liveroom.gateway.hub import Hub
+from liveroom.gateway.likes import Likes, OnReply
+from liveroom.gateway.limits import Tally
+from liveroom.gateway.room import Room
+from liveroom.gateway.wire import text_frame
+from liveroom.journal.base import Journal
+from liveroom.journal.courier import Courier
+from liveroom.messages.commands import Command, RequestKeyframe
+from liveroom.messages.frames import GoingAway, Refused
+from liveroom.messages.records import Request, Sender
+from liveroom.telemetry.metrics import Metrics
+from liveroom.tokens import TokenChecker
+
+__all__ = ["Gateway"]
+
+log = logging.getLogger(__name__)
+
+#: Connections that the kernel may hold before they are accepted.
+BACKLOG = 4_096
+#: Time for the client's close frame, after which the connection is dropped.
+CLOSING_S = 2.0
+#: How often deadlines are looked at.
+TIDY_S = 0.1
+#: Idle connections are looked for this often within `idle_ms`, but not more often than `IDLE_SWEEP_S_MIN`.
+IDLE_SWEEPS = 10
+IDLE_SWEEP_S_MIN = 0.05
+#: At shutdown viewers are sent away in steps of this length.
+DRAIN_STEP_S = 0.02
+#: Pause before a background task that failed starts again.
+RESTART_S = 0.5
+
+#: As whom a gateway itself speaks to the engine.
+GATEWAY_SENDER = Sender(user="gateway", name="gateway", backend=True)
+
+MALFORMED = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class Gateway:
+    """Holds viewers: `start` binds and follows the journal, `drain` sends everybody away and stops. Raises `BadConfig` for bad settings."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        config: GatewayConfig,
+        checker: TokenChecker,
+        *,
+        name: str,
+        metrics: Metrics,
+        console_origins: Sequence[str] = (),
+    ) -> None:
+        self._journal = journal
+        self._config = config
+        self._metrics = metrics
+        # Answers name their source in the journal: one of its own for each start, so that old answers are never taken for new ones.
+        self._nonce = secrets.token_hex(6)
+        self._command_number = 0
+        self._courier = Courier(
+            journal,
+            f"{name}/{self._nonce}",
+            batch_commands_max=config.batch_commands_max,
+            batch_wait_ms=config.batch_wait_ms,
+            reply_wait_ms=config.reply_wait_ms,
+        )
+        self._audience = Audience(name, self._report, repeat_ms=config.audience_repeat_ms)
+        self._likes = Likes(self._report)
+        self._hub = Hub(config, metrics, self._audience, connections=lambda: len(self._connections), ask_keyframe=self._ask_keyframe)
+        self._feed = Feed(journal, self._hub, self._courier, metrics)
+        self._desk = Desk(config, metrics, self._courier, self._likes, self.time)
+        self._door = Doorkeeper(config, checker, console_origins)
+        self._tls = _tls_context(config)
+        self._connections: dict[Connection, None] = {}  # upgraded
+        self._handshakes = 0
+        self._addresses = Tally()
+        self._handshaking: Deadlines[Connection] = Deadlines(config.handshake_ms / 1000)
+        self._closing: Deadlines[Connection] = Deadlines(CLOSING_S)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._server: asyncio.Server | None = None
+        self._draining = False
+        self._gone = asyncio.Event()  # the last connection is; waited for at the end only
+        self.command_bytes_max = config.command_bytes_max
+        self.replies_waiting_max = config.commands_waiting_max
+
+    # Life
+
+    async def start(self) -> None:
+        """Listen and follow the journal. Raises `BadConfig` when the address cannot be had."""
+        loop = asyncio.get_running_loop()
+        self.time = loop.time  # type: ignore[method-assign]
+        listener = await _listen(self._config)
+        self.port: int = listener.getsockname()[1]
+        background: list[Callable[[], Awaitable[None]]] = [self._hub.tick, self._tidy, self._watch_idle, self._report_likes, self._report_audience]
+        background += [lambda p=p: self._feed.follow(p) for p in range(self._journal.partitions)]  # type: ignore[misc]
+        self._tasks = [loop.create_task(_forever(work)) for work in background]
+        tls_s = self._config.handshake_ms / 1000 if self._tls else None
+        self._server = await loop.create_server(lambda: Connection(self), sock=listener, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=tls_s)
+        log.info("gateway listens", extra={"host": self._config.host, "port": self.port, "tls": self._tls is not None})
+
+    @property
+    def ready(self) -> bool:
+        """Whether viewers should be sent here."""
+        return self._server is not None and not self._draining and self._feed.caught_up
+
+    async def drain(self) -> None:
+        """Take nobody new, send everybody away over `drain_ms` with a delay of their own each, then stop."""
+        if self._draining:
+            return
+        self._draining = True
+        if self._server:
+            self._server.close()
+        viewers = list(self._connections)
+        random.shuffle(viewers)
+        steps = max(1, int(self._config.drain_ms / 1000 / DRAIN_STEP_S))
+        for step in range(steps):
+            for connection in viewers[len(viewers) * step // steps : len(viewers) * (step + 1) // steps]:
+                self._send_away(connection)
+            if not self._connections:
+                break
+            await asyncio.sleep(DRAIN_STEP_S)
+        for connection in list(self._connections):  # those whose handshake ended meanwhile
+            self._send_away(connection)
+        await self._stop()
+
+    def _send_away(self, connection: Connection) -> None:
+        delay_ms = random.randint(0, self._config.reconnect_spread_ms)
+        connection.send(text_frame(encode(GoingAway(delay_ms))))
+        connection.close(1012, "this gateway is going away")
+
+    async def _stop(self) -> None:
+        self._gone.clear()
+        self._likes.flush()
+        self._audience.flush(self.time())
+        if self._connections:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._gone.wait(), CLOSING_S)
+        for connection in list(self._connections):
+            connection.abort()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._courier.close()
+        log.info("gateway stopped")
+
+    # What connections tell
+
+    def time(self) -> float:
+        """The loop's clock."""
+        return asyncio.get_running_loop().time()
+
+    def arrived(self, connection: Connection) -> None:
+        """A client connected: it has `handshake_ms` to ask for a room."""
+        if self._handshakes >= self._config.handshakes_waiting_max or self._draining:
+            self._metrics.gateway_handshakes_refused.labels("draining" if self._draining else "too_many").inc()
+            connection.stage = Stage.closed
+            connection.abort()
+            return
+        self._handshakes += 1
+        connection.head = bytearray()
+        self._handshaking.add(connection, self.time())
+
+    def asked(self, connection: Connection, data: bytes) -> None:
+        """Bytes of a handshake: collected up to the end of the head, then decided at once."""
+        head = connection.head
+        assert head is not None
+        head += data
+        end = head.find(b"\r\n\r\n", max(0, len(head) - len(data) - 3)) + 4
+        if end < 4:
+            if len(head) > HEAD_BYTES_MAX:
+                self._refuse(connection, Refusal("malformed", MALFORMED))
+            return
+        rest = bytes(head[end:])
+        answer = self._door.receive(bytes(head[:end]), connection.address, self._full)
+        if isinstance(answer, Refusal):
+            self._refuse(connection, answer)
+            return
+        self._handshakes -= 1
+        connection.address = answer.address
+        connection.deflate = answer.deflate
+        self._addresses.add(answer.address)
+        self._connections[connection] = None
+        self._metrics.gateway_connections.set(len(self._connections))
+        connection.upgrade(answer.response)
+        if answer.identity is None:
+            self._metrics.gateway_handshakes_refused.labels(CLOSE_CODES[answer.close_code][0]).inc()
+            connection.close(answer.close_code, answer.close_reason)
+            return
+        who = answer.identity
+        connection.sender = Sender(who.user, who.name, who.role, who.buyer)
+        connection.expires_s = who.expires_s
+        self._hub.enter(connection, answer.room, answer.resume)
+        if rest:
+            connection.data_received(rest)
+
+    def said(self, connection: Connection, payload: bytes) -> None:
+        """A whole text."""
+        self._desk.said(connection, payload)
+
+    def ending(self, connection: Connection, code: int) -> None:
+        """No more frames for this one."""
+        if connection in self._connections:
+            self._metrics.gateway_closes.labels(str(code)).inc()
+            self._closing.add(connection, self.time())
+            if connection.room_id:
+                self._hub.leave(connection)
+        elif connection.head is not None:
+            self._handshakes -= 1
+            self._metrics.gateway_handshakes_refused.labels("gone").inc()
+
+    def lost(self, connection: Connection) -> None:
+        """The connection is gone."""
+        if self._connections.pop(connection, connection) is None:
+            self._addresses.remove(connection.address)
+            self._metrics.gateway_connections.set(len(self._connections))
+            if not self._connections:
+                self._gone.set()
+
+    def _refuse(self, connection: Connection, refusal: Refusal) -> None:
+        self._handshakes -= 1
+        connection.head = None
+        self._metrics.gateway_handshakes_refused.labels(refusal.reason).inc()
+        connection.refuse(refusal.response)
+
+    def _full(self, address: str) -> tuple[int, str] | None:
+        if self._draining:
+            return 503, "This gateway is going away.\n"
+        if len(self._connections) >= self._config.connections_max:
+            return 503, "This gateway holds as many connections as it may.\n"
+        if self._addresses[address] >= self._config.connections_per_address_max:
+            return 429, "This address holds as many connections as it may.\n"
+        return None
+
+    # What the gateway itself sends to the engine
+
+    def _request(self, room: str, command: Command, on_reply: OnReply) -> None:
+        self._command_number += 1
+        self._courier.submit(Request(f"{self._nonce}-{self._command_number}", room, GATEWAY_SENDER, command), on_reply)
+
+    def _report(self, room: str, command: Command, on_reply: OnReply) -> None:
+        self._request(room, command, on_reply)
+
+    def _ask_keyframe(self, room: Room) -> None:
+        self._request(room.id, RequestKeyframe(), lambda reply: self._hub.asked(room, reply.code if isinstance(reply, Refused) else ""))
+
+    # Background
+
+    async def _tidy(self) -> None:
+        """Deadlines of handshakes, closes and waits."""
+        while True:
+            await asyncio.sleep(TIDY_S)
+            now = self.time()
+            for connection in self._handshaking.due(now):
+                if connection.stage is Stage.handshake:
+                    connection.abort()
+            for connection in self._closing.due(now):
+                if connection.stage is Stage.closing:
+                    connection.abort()
+            self._hub.tidy()
+
+    async def _watch_idle(self) -> None:
+        """Ping who is silent, close who stays so, and who has an expired token; a part of the crowd at a time."""
+        config = self._config
+        idle_s = config.idle_ms / 1000
+        while True:
+            await asyncio.sleep(max(IDLE_SWEEP_S_MIN, min(1.0, idle_s / IDLE_SWEEPS)))
+            behind = 0
+            connections = list(self._connections)
+            for at in range(0, len(connections), config.sweep_viewers):
+                now, now_s = self.time(), time.time()
+                for connection in connections[at : at + config.sweep_viewers]:
+                    behind += connection.blocked
+                    silent_s = now - connection.heard
+                    if silent_s >= idle_s:
+                        connection.close(4001, "nothing was heard from you")
+                    elif silent_s >= idle_s / 2 and not connection.pinged:
+                        connection.ping()
+                    if connection.expires_s and connection.expires_s <= now_s:
+                        connection.close(4000, "the token has expired")
+                await asyncio.sleep(0)
+            self._metrics.gateway_viewers_behind.set(behind)
+
+    async def _report_likes(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.likes_report_ms / 1000)
+            self._likes.flush()
+
+    async def _report_audience(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.audience_report_ms / 1000)
+            self._audience.flush(self.time())
+
+
+async def _forever(work: Callable[[], Awaitable[None]]) -> None:
+    """Background work goes on after an error that nobody foresaw."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("background work failed; it starts again")
+        await asyncio.sleep(RESTART_S)
+
+
+async def _listen(config: GatewayConfig) -> socket.socket:
+    """A listening socket whose options its connections inherit."""
+    try:
+        family, _, _, _, address = (await asyncio.get_running_loop().getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM))[0]
+        listener = socket.create_server((str(address[0]), config.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise BadConfig(f"gateway.host, gateway.port: cannot listen on {config.host}:{config.port}: {error.strerror}") from None
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if config.socket_send_bytes:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, config.socket_send_bytes)
+    return listener
+
+
+def _tls_context(config: GatewayConfig) -> ssl.SSLContext | None:
+    if not config.tls_cert_file:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(config.tls_cert_file, config.tls_key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise BadConfig(f"gateway.tls_cert_file, gateway.tls_key_file: {error}") from None
+    return context
