@@ -26,7 +26,7 @@ check: $(TEST)
 	@$(BIN)/lint-imports
 
 docs: $(TEST)
-	@$(BIN)/python -m tests.docs.generate
+	@$(BIN)/python -m docs.generate
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

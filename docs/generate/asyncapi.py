@@ -1,0 +1,168 @@
+"""The gateway's wire protocol as an AsyncAPI 3 document, from the classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import yaml
+
+from docs.generate.words import first_sentence
+from liveroom import __version__
+from liveroom.errors import CLOSE_CODES
+from liveroom.messages.commands import BACKEND, COMMANDS, CommandBase
+from liveroom.messages.events import EVENTS, EventBase
+from liveroom.messages.fields import CommandId, Delivery, RoomId
+from liveroom.messages.frames import FRAMES, Accepted, Refused
+
+__all__ = ["client_commands", "document", "public_events", "text"]
+
+CHANNEL = "#/channels/room"
+SCHEMAS = "#/components/schemas/"
+
+HEAD = """\
+# Made from the classes by `python -m docs.generate`; do not edit.
+"""
+
+INFO = """\
+The WebSocket protocol of a liveroom gateway, version 1. One connection is one viewer in one room; every message is one text frame of JSON.
+`docs/protocol.md` tells the rules that a schema cannot: order, resume, idempotency, limits.
+"""
+
+
+def client_commands() -> dict[str, type[CommandBase]]:
+    """The commands that a client may send."""
+    return {name: cls for name, cls in COMMANDS.items() if cls.roles != BACKEND}
+
+
+def public_events() -> dict[str, type[EventBase]]:
+    """The events that may stand in a delta."""
+    return {name: cls for name, cls in EVENTS.items() if cls.delivery is not Delivery.internal}
+
+
+def text() -> str:
+    """The document as YAML."""
+    return HEAD + yaml.dump(document(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=140)
+
+
+def document() -> dict[str, Any]:
+    """The document as plain values."""
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "liveroom gateway",
+            "version": __version__,
+            "description": INFO,
+            "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "local": {
+                "host": "127.0.0.1:8800",
+                "protocol": "ws",
+                "description": "The default address; `wss` when certificates are configured",
+                "security": [{"$ref": "#/components/securitySchemes/token"}],
+            }
+        },
+        "channels": {"room": _channel()},
+        "operations": {"sendCommand": _send_command(), "receiveFrame": _receive_frame()},
+        "components": {
+            "messages": {**{n: _command_message(n, c) for n, c in client_commands().items()}, **{n: _frame_message(n) for n in FRAMES}},
+            "schemas": _schemas(),
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "As `Authorization: Bearer`, as subprotocol `liveroom.token.<jwt>`, or as query `token`; looked for in this order",
+                }
+            },
+        },
+    }
+
+
+def _channel() -> dict[str, Any]:
+    query = {
+        "type": "object",
+        "properties": {
+            "token": {"type": "string", "description": "The token, when it can be sent neither as header nor as subprotocol"},
+            "epoch": {"type": "string", "description": "To resume: the epoch of the room as the last `joined` or `keyframe` said"},
+            "seq": {"type": "integer", "minimum": 0, "description": "To resume: the client's cursor"},
+        },
+    }
+    return {
+        "address": "/v1/rooms/{room}",
+        "title": "A room",
+        "parameters": {"room": {"description": "The room's id: " + _pattern_of(RoomId)}},
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in [*client_commands(), *FRAMES]},
+        "bindings": {"ws": {"method": "GET", "query": query, "bindingVersion": "0.1.0"}},
+        "x-close-codes": {str(code): f"{name}: {words}" for code, (name, words) in CLOSE_CODES.items()},
+    }
+
+
+def _pattern_of(annotation: Any) -> str:
+    schema = msgspec.json.schema(annotation)
+    return f"{schema['minLength']} to {schema['maxLength']} characters, {schema['pattern']}"
+
+
+def _send_command() -> dict[str, Any]:
+    return {
+        "action": "receive",
+        "channel": {"$ref": CHANNEL},
+        "summary": "A client sends a command; the gateway answers each with exactly one reply that carries the command's id",
+        "messages": [{"$ref": f"{CHANNEL}/messages/{name}"} for name in client_commands()],
+        "reply": {
+            "channel": {"$ref": CHANNEL},
+            "messages": [{"$ref": f"{CHANNEL}/messages/{cls.__struct_config__.tag}"} for cls in (Accepted, Refused)],
+        },
+    }
+
+
+def _receive_frame() -> dict[str, Any]:
+    return {
+        "action": "send",
+        "channel": {"$ref": CHANNEL},
+        "summary": "The gateway sends what happened in the room, and replies",
+        "messages": [{"$ref": f"{CHANNEL}/messages/{name}"} for name in FRAMES],
+    }
+
+
+def _command_message(name: str, cls: type[CommandBase]) -> dict[str, Any]:
+    payload = {
+        "type": "object",
+        "properties": {"id": msgspec.json.schema(CommandId), "command": {"$ref": SCHEMAS + cls.__name__}},
+        "required": ["id", "command"],
+        "additionalProperties": False,
+    }
+    roles = sorted(role.value for role in cls.roles)
+    return {"name": name, "summary": first_sentence(cls), "payload": payload, "x-roles": roles}
+
+
+def _frame_message(name: str) -> dict[str, Any]:
+    cls = FRAMES[name]
+    return {"name": name, "summary": first_sentence(cls), "payload": {"$ref": SCHEMAS + cls.__name__}}
+
+
+def _schemas() -> dict[str, Any]:
+    classes = [*client_commands().values(), *FRAMES.values(), *public_events().values()]
+    _, found = msgspec.json.schema_components(classes, ref_template=SCHEMAS + "{name}")
+    schemas: dict[str, Any] = {name: found[name] for name in sorted(found)}
+    for cls in public_events().values():
+        schema = schemas[cls.__name__]
+        schema["properties"]["seq"] = {"type": "integer", "minimum": 0, "description": "The event's place in the room"}
+        schema["required"] = [*schema["required"], "seq"]
+        schema["x-delivery"] = cls.delivery.value
+    schemas["Delta"]["properties"]["events"] = {
+        "type": "array",
+        "description": "In order of their seqs, which lie in [from, to)",
+        "items": {"oneOf": [{"$ref": SCHEMAS + cls.__name__} for cls in public_events().values()], "discriminator": "type"},
+    }
+    return schemas
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML without anchors: each value is written where it stands."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Never point to an equal value elsewhere."""
+        return True

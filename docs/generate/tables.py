@@ -1,0 +1,127 @@
+"""The generated parts of the pages, as Markdown, by the name that their markers carry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import NODEFAULT, Struct, inspect
+
+from docs.generate.words import description, first_sentence, table, type_words, value
+from liveroom.config import Config, GatewayConfig, settings
+from liveroom.errors import CLOSE_CODES, REFUSALS
+from liveroom.messages.commands import ANCHORS, BACKEND, COMMANDS, EVERYONE, MODERATORS, CommandBase, Product
+from liveroom.messages.events import EVENTS, EventBase, RoomRules
+from liveroom.messages.fields import Delivery
+from liveroom.messages.frames import FRAMES, ChatLine, Question
+
+__all__ = ["PARTS"]
+
+WHO = {EVERYONE: "everyone", MODERATORS: "moderator, anchor, platform", ANCHORS: "anchor, platform", BACKEND: "gateways only"}
+
+
+def commands() -> str:
+    """All commands: a table of contents, then each with its fields."""
+    rows = [[f"[`{name}`](#{name})", WHO[cls.roles], first_sentence(cls)] for name, cls in COMMANDS.items()]
+    return "\n\n".join(
+        [table(["Command", "Who may send it", "What it wishes"], rows), *(_command(n, c) for n, c in COMMANDS.items()), _shared(Product)]
+    )
+
+
+def _command(name: str, cls: type[CommandBase]) -> str:
+    return f"## {name}\n\n{first_sentence(cls)} Who: {WHO[cls.roles]}.\n\n{_fields(cls)}"
+
+
+def events() -> str:
+    """All events: a table of contents, then each with its fields."""
+    rows = [[f"[`{name}`](#{name})", _delivery(cls), first_sentence(cls)] for name, cls in EVENTS.items()]
+    each = [f"## {name}\n\n{first_sentence(cls)} Delivery: {_delivery(cls)}.\n\n{_fields(cls)}" for name, cls in EVENTS.items()]
+    return "\n\n".join([table(["Event", "Delivery", "What happened"], rows), *each, _shared(Product), _shared(RoomRules)])
+
+
+def _delivery(cls: type[EventBase]) -> str:
+    key = f" per `{cls.latest_key}`" if cls.latest_key else ""
+    return f"{cls.delivery.value}{key if cls.delivery is Delivery.latest else ''}"
+
+
+def frames() -> str:
+    """All frames with their fields."""
+    each = [f"### {name}\n\n{first_sentence(cls)}\n\n{_fields(cls)}" for name, cls in FRAMES.items()]
+    return "\n\n".join([*each, _shared(ChatLine, 3), _shared(Question, 3)])
+
+
+def _shared(cls: type[Struct], level: int = 2) -> str:
+    return f"{'#' * level} {cls.__name__}\n\n{first_sentence(cls)}\n\n{_fields(cls)}"
+
+
+def _fields(cls: type[Struct]) -> str:
+    info = inspect.type_info(cls)
+    assert isinstance(info, inspect.StructType)
+    if not info.fields:
+        return "No fields."
+    rows = [[f"`{f.encode_name}`", type_words(f.type), _default(f), description(f.type)] for f in info.fields]
+    if not any(words for *_, words in rows):
+        return table(["Field", "Type", "When absent"], [row[:3] for row in rows])
+    return table(["Field", "Type", "When absent", "Meaning"], rows)
+
+
+def _default(field: inspect.Field) -> str:
+    if field.required:
+        return "must be there"
+    return value(field.default if field.default is not NODEFAULT else field.default_factory())
+
+
+def refusals() -> str:
+    """All refusal codes."""
+    return table(["Code", "HTTP status", "Meaning"], [[f"`{code}`", str(status), words] for code, (status, words) in REFUSALS.items()])
+
+
+def close_codes() -> str:
+    """All close codes."""
+    return table(["Code", "Name", "Meaning"], [[str(code), f"`{name}`", words] for code, (name, words) in CLOSE_CODES.items()])
+
+
+def configuration() -> str:
+    """All settings, a table per section."""
+    parts: dict[str, list[list[str]]] = {}
+    for setting in settings():
+        default = "none" if setting.secret else value(setting.default)
+        rows = parts.setdefault(setting.section, [])
+        rows.append([f"`{setting.name}`", f"`{setting.env}`", f"`{setting.flag}`", setting.expected, default, setting.description])
+    heads = ["Setting", "Environment", "Flag", "Value", "Default", "Meaning"]
+    return "\n\n".join(f"## [{name}]\n\n{_section_words(name)}\n\n{table(heads, rows)}" for name, rows in parts.items())
+
+
+def _section_words(name: str) -> str:
+    return first_sentence(type(getattr(Config(), name)))
+
+
+def limits() -> str:
+    """The gateway's limits that a client meets, with their defaults."""
+    names = [
+        "command_bytes_max",
+        "commands_per_s",
+        "commands_burst",
+        "commands_waiting_max",
+        "flood_refusals_max",
+        "idle_ms",
+        "handshake_ms",
+        "reply_wait_ms",
+        "connections_per_user_max",
+        "connections_per_address_max",
+        "frame_bytes_max",
+    ]
+    words = {s.name: s.description for s in settings() if s.section == "gateway"}
+    defaults = GatewayConfig()
+    return table(["Setting", "Default", "Meaning"], [[f"`gateway.{n}`", f"{getattr(defaults, n):,}", words[n]] for n in names])
+
+
+#: Name of a part -> (page that holds it, its text).
+PARTS: dict[str, tuple[str, Callable[[], str]]] = {
+    "commands": ("commands.md", commands),
+    "events": ("events.md", events),
+    "frames": ("protocol.md", frames),
+    "limits": ("protocol.md", limits),
+    "close-codes": ("errors.md", close_codes),
+    "refusals": ("errors.md", refusals),
+    "configuration": ("configuration.md", configuration),
+}
