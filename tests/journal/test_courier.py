@@ -1,0 +1,149 @@
+"""The courier: commands go out in batches, and each is answered exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from liveroom.config import JournalConfig
+from liveroom.journal.base import Journal
+from liveroom.journal.courier import Courier
+from liveroom.journal.memory import MemoryJournal
+from liveroom.journal.partition import partition_of
+from liveroom.messages.frames import Accepted, Refused
+from liveroom.messages.records import Answer, Request
+from tests.journal.entries import answer, request, take
+
+Reply = Accepted | Refused
+
+
+def courier(journal: Journal, *, batch_commands_max: int = 64, batch_wait_ms: int = 1, reply_wait_ms: int = 10_000) -> Courier:
+    return Courier(journal, "gate-1", batch_commands_max=batch_commands_max, batch_wait_ms=batch_wait_ms, reply_wait_ms=reply_wait_ms)
+
+
+def one_partition(waiting_max: int = 1_000) -> MemoryJournal:
+    return MemoryJournal(JournalConfig(partitions=1, commands_waiting_max=waiting_max))
+
+
+def awaited(replies: asyncio.Queue[Reply]) -> Callable[[Reply], None]:
+    return replies.put_nowait
+
+
+async def sent(journal: Journal, batches: int, partition: int = 0) -> list[list[Request]]:
+    return [list(batch.requests) for batch in await take(journal.read_commands(partition, 0), batches)]
+
+
+async def test_commands_of_a_moment_make_one_batch() -> None:
+    """What is submitted within `batch_wait_ms` goes to the journal together, marked with source and ticket."""
+    journal, replies = one_partition(), asyncio.Queue[Reply]()
+    carrier = courier(journal)
+    for n in range(3):
+        carrier.submit(request(f"c{n}"), awaited(replies))
+    [batch] = await sent(journal, 1)
+    assert [r.id for r in batch] == ["c0", "c1", "c2"]
+    assert {r.source for r in batch} == {"gate-1"}
+    assert len({r.connection for r in batch}) == 3
+    await carrier.close()
+
+
+async def test_a_full_batch_goes_at_once() -> None:
+    """`batch_commands_max` commands are sent without waiting."""
+    journal, replies = one_partition(), asyncio.Queue[Reply]()
+    carrier = courier(journal, batch_commands_max=2, batch_wait_ms=600_000)
+    for n in range(4):
+        carrier.submit(request(f"c{n}"), awaited(replies))
+    assert [[r.id for r in batch] for batch in await sent(journal, 2)] == [["c0", "c1"], ["c2", "c3"]]
+    await carrier.close()
+
+
+async def test_each_room_goes_to_its_partition() -> None:
+    """A command lands in the partition of its room."""
+    journal, replies = MemoryJournal(JournalConfig(partitions=4)), asyncio.Queue[Reply]()
+    carrier = courier(journal)
+    rooms = [f"room-{n}" for n in range(20)]
+    for room in rooms:
+        carrier.submit(request(room=room), awaited(replies))
+    for partition in range(4):
+        [batch] = await sent(journal, 1, partition)
+        assert [r.room for r in batch] == [room for room in rooms if partition_of(room, 4) == partition]
+    await carrier.close()
+
+
+async def test_an_answer_finds_its_sender_once() -> None:
+    """The callback gets the reply of its own ticket; a second answer to the same ticket is ignored."""
+    journal = one_partition()
+    first, second = asyncio.Queue[Reply](), asyncio.Queue[Reply]()
+    carrier = courier(journal)
+    carrier.submit(request("c1"), awaited(first))
+    carrier.submit(request("c2"), awaited(second))
+    [[one, two]] = await sent(journal, 1)
+    for given in (answer(two, 7), answer(one, 8), answer(two, 9)):
+        carrier.deliver(given)
+    assert first.get_nowait() == Accepted("c1", 8)
+    assert second.get_nowait() == Accepted("c2", 7)
+    assert second.empty()
+    assert carrier.waiting == 0
+    await carrier.close()
+
+
+async def test_answers_for_others_are_ignored() -> None:
+    """An answer that names another source is another process's."""
+    journal, replies = one_partition(), asyncio.Queue[Reply]()
+    carrier = courier(journal)
+    carrier.submit(request(), awaited(replies))
+    [[one]] = await sent(journal, 1)
+    carrier.deliver(Answer(one.room, "vera", "", Accepted("c1", 1), source="gate-2", connection=one.connection))
+    assert replies.empty()
+    assert carrier.waiting == 1
+    await carrier.close()
+
+
+async def test_a_full_journal_answers_overloaded() -> None:
+    """Commands that the journal does not take are refused as `overloaded`, with the time to come back."""
+    journal, replies = one_partition(waiting_max=100), asyncio.Queue[Reply]()
+    await journal.send_commands(0, [request(f"old-{n}") for n in range(100)])
+    carrier = courier(journal)
+    carrier.submit(request("c1"), awaited(replies))
+    reply = await replies.get()
+    assert isinstance(reply, Refused)
+    assert (reply.id, reply.code, reply.retry_after_ms) == ("c1", "overloaded", 1_000)
+    await carrier.close()
+
+
+async def test_a_journal_that_is_away_answers_unavailable() -> None:
+    """When the journal raises, the command is refused as `unavailable`."""
+    journal, replies = one_partition(), asyncio.Queue[Reply]()
+    await journal.close()
+    carrier = courier(journal)
+    carrier.submit(request("c1"), awaited(replies))
+    reply = await replies.get()
+    assert isinstance(reply, Refused)
+    assert reply.code == "unavailable"
+    await carrier.close()
+
+
+async def test_a_command_without_an_answer_is_given_up_in_time() -> None:
+    """After `reply_wait_ms` the sender is told `unavailable`; an answer that comes later is ignored."""
+    journal, replies = one_partition(), asyncio.Queue[Reply]()
+    carrier = courier(journal, reply_wait_ms=1)
+    carrier.submit(request("c1"), awaited(replies))
+    [[one]] = await sent(journal, 1)
+    reply = await replies.get()
+    assert isinstance(reply, Refused)
+    assert (reply.id, reply.code) == ("c1", "unavailable")
+    carrier.deliver(answer(one))
+    assert replies.empty()
+    await carrier.close()
+
+
+async def test_close_answers_everything_that_waits() -> None:
+    """Whoever still waits when the process ends is told so, once."""
+    replies = asyncio.Queue[Reply]()
+    carrier = courier(one_partition(), batch_wait_ms=600_000)
+    for n in range(3):
+        carrier.submit(request(f"c{n}"), awaited(replies))
+    await carrier.close()
+    given = [replies.get_nowait() for _ in range(3)]
+    assert [reply.id for reply in given] == ["c0", "c1", "c2"]
+    assert all(isinstance(reply, Refused) and reply.code == "unavailable" for reply in given)
+    assert replies.empty()

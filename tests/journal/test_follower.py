@@ -1,0 +1,47 @@
+"""A follower begins with a snapshot's rooms and gives the records that count, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+
+from liveroom.journal.acceptance import Acceptance, Verdict
+from liveroom.journal.base import Journal, Snapshot
+from liveroom.journal.follower import AcceptedRecord, Beginning, follow
+from tests.journal.entries import append_all, claim, record, snapshot, take
+
+
+async def test_a_new_journal_begins_with_no_rooms(journal: Journal) -> None:
+    """Without a snapshot the follower starts at offset 0 with no rooms."""
+    await append_all(journal, [claim(), record(0, 0, 0, 1)])
+    assert await take(follow(journal, 0, _unexpected), 2) == [Beginning(()), AcceptedRecord(1, record(0, 0, 0, 1))]
+
+
+async def test_only_records_that_count_are_given(journal: Journal) -> None:
+    """Claims are passed over silently, skipped records are reported with the verdict."""
+    skipped: list[Verdict] = []
+    await append_all(journal, [claim("a"), record(0, 0, 0, 1), claim("b"), record(0, 1, 1, 2), record(2, 0, 1, 3)])
+    items = await take(follow(journal, 0, skipped.append), 3)
+    assert items[1:] == [AcceptedRecord(1, record(0, 0, 0, 1)), AcceptedRecord(4, record(2, 0, 1, 3))]
+    assert skipped == [Verdict.foreign_epoch]
+
+
+async def test_a_follower_starts_at_the_newest_snapshot(journal: Journal) -> None:
+    """It gives the snapshot's rooms, then judges what follows with the snapshot's state of the rule."""
+    await append_all(journal, [claim(), record(0, 0, 0, 1), record(0, 1, 1, 2), record(0, 2, 2, 3)])
+    details = snapshot(1).details
+    await journal.save_snapshot(0, Snapshot(3, 0, Acceptance(0, 2, 2), details, ()))
+    assert await take(follow(journal, 0, _unexpected), 2) == [Beginning(details), AcceptedRecord(3, record(0, 2, 2, 3))]
+
+
+async def test_a_follower_goes_on_without_end(journal: Journal) -> None:
+    """At the end it waits, and gives what comes."""
+    follower = follow(journal, 0, _unexpected)
+    await anext(follower)
+    waiting = asyncio.ensure_future(anext(follower))
+    await append_all(journal, [claim(), record(0, 0, 0, 1)])
+    assert await waiting == AcceptedRecord(1, record(0, 0, 0, 1))
+    await follower.aclose()
+
+
+def _unexpected(verdict: Verdict) -> None:
+    raise AssertionError(f"skipped as {verdict}")
