@@ -18,6 +18,7 @@ _REGISTER_BITS: Final = 12
 _REST_BITS: Final = 53 - _REGISTER_BITS
 _RANK_MAX: Final = _REST_BITS + 1
 _RANKS: Final = 64
+_USERS_MAX: Final = 2**53
 REGISTERS: Final = 1 << _REGISTER_BITS
 
 
@@ -47,7 +48,7 @@ def estimate(sketch: bytearray) -> int:
     for rank in range(_REST_BITS, 0, -1):
         total = 0.5 * (total + counts[rank])
     total += REGISTERS * _sigma(counts[0] / REGISTERS)
-    return round(REGISTERS * REGISTERS / (2 * log(2) * total))
+    return round(REGISTERS * REGISTERS / (2 * log(2) * total)) if total else _USERS_MAX
 
 
 def _sigma(x: float) -> float:

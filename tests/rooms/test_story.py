@@ -1,0 +1,209 @@
+"""Whatever happens in a room, in any order, at any time: the rules hold, and the events alone tell the state."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from liveroom.codec import encode
+from liveroom.errors import REFUSALS
+from liveroom.messages import commands as c
+from liveroom.messages.events import AudienceCounted, ChatSent, QuestionAsked
+from liveroom.messages.fields import Role
+from liveroom.messages.records import Sender
+from liveroom.rooms.audience import USERS_EXACT_MAX
+from liveroom.rooms.room import KEYFRAME_BYTES_MAX, Decided, RoomState, decode_state, due_ms, encode_state, evolve, keyframe
+from tests.messages.strategies import messages
+from tests.rooms.play import ANCHOR, BELLA, GATEWAY, MODERATOR, PLATFORM, ROOM, VERA, VICTOR, Play
+
+SENDERS = st.sampled_from([VERA, VICTOR, BELLA, MODERATOR, ANCHOR, PLATFORM, GATEWAY])
+TALKERS = st.sampled_from([VERA, VERA, VICTOR, BELLA, MODERATOR, ANCHOR])
+USERS = st.sampled_from(["vera", "victor", "bella", "mo", "anna", "stranger"])
+PRODUCTS = st.sampled_from(["shirt", "shoes", "hat"])
+TEXTS = st.sampled_from(["hi", "a sc\u200bam", "", " ", "\x00", "说得好", "x" * 300]) | st.text(max_size=20)
+DURATIONS_MS = st.sampled_from([1_000, 5_000, 60_000])
+RUNNING = st.one_of(
+    st.builds(c.OpenRoom, st.just("Sale")),
+    st.builds(c.CloseRoom),
+    st.builds(c.MuteUser, USERS, DURATIONS_MS, TEXTS),
+    st.builds(c.UnmuteUser, USERS),
+    st.builds(c.BanUser, USERS, DURATIONS_MS),
+    st.builds(c.UnbanUser, USERS),
+    st.builds(c.SetSlowMode, st.sampled_from([0, 0, 2_000])),
+    st.builds(c.SetBannedWords, st.sampled_from([(), ("scam", "假货")])),
+    st.builds(c.SetChatBudget, st.integers(1, 5)),
+    st.builds(c.AddProduct, st.builds(c.Product, PRODUCTS, TEXTS, st.integers(1, 9))),
+    st.builds(c.RemoveProduct, PRODUCTS),
+    st.builds(c.PinProduct, PRODUCTS),
+    st.builds(c.UnpinProduct),
+)
+TAKING_PART = st.one_of(st.builds(c.AskQuestion, TEXTS), st.builds(c.SendLikes, st.integers(1, 50)), st.builds(c.RequestTryOn, PRODUCTS))
+ON_SEQS: Any = st.sampled_from([c.DeleteMessage, c.PickQuestion, c.AnswerQuestion, c.DismissQuestion])
+
+#: What gateways would send for users 0, 1, 2, ...
+HASHES = tuple(int.from_bytes(blake2b(b"%d" % number, digest_size=8).digest(), "big") >> 11 for number in range(3_000))
+
+
+def fold(state: RoomState | None, story: list[Any]) -> RoomState | None:
+    for seq, time_ms, event in story:
+        state = evolve(state, event, seq, time_ms)
+    return state
+
+
+class Story(RuleBasedStateMachine):
+    """One room, told by chance, beside a plain model of what must be true of it."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.play = Play(opened=False, chat_interval_ms=500, chat_burst=2, chat_budget_lines_per_s=3, products_max=2, questions_per_user_max=2)
+        self.budget_max = 3
+        self.sanctioned: dict[tuple[str, str], int] = {}
+        self.shown_ms: list[int] = []
+        self.reported: dict[str, tuple[int, int]] = {}
+        self.users: set[int] = set()
+        self.peak = 0
+        self.does(ANCHOR, c.OpenRoom("Sale"))
+
+    def does(self, sender: Sender, command: c.Command) -> None:
+        """Send a command, and hold its outcome against the model."""
+        before = self.play.state.seq if self.play.state else 0
+        decision = self.play.tries(sender, command)
+        if not isinstance(decision, Decided):
+            assert decision.code in REFUSALS
+            assert decision.detail
+            return
+        assert self.play.room.seq == before + len(decision.events)
+        assert all(isinstance(value, (str, int, bool)) for value in decision.result.values())
+        for event in decision.events:
+            if isinstance(event, (ChatSent, QuestionAsked)) and sender.role is not Role.platform:
+                assert not self.bound("muted", sender)
+                assert not self.bound("banned", sender)
+            if isinstance(event, ChatSent) and event.shown and event.role is Role.viewer:
+                self.shown_ms.append(self.play.now_ms)
+        self.note(command)
+
+    def bound(self, by: str, sender: Sender) -> bool:
+        return self.sanctioned.get((by, sender.user), 0) > self.play.now_ms
+
+    def note(self, command: c.Command) -> None:
+        now_ms = self.play.now_ms
+        match command:
+            case c.MuteUser(user=user, duration_ms=duration_ms):
+                self.sanctioned["muted", user] = now_ms + duration_ms
+            case c.BanUser(user=user, duration_ms=duration_ms):
+                self.sanctioned["banned", user] = now_ms + duration_ms
+            case c.UnmuteUser(user=user):
+                del self.sanctioned["muted", user]
+            case c.UnbanUser(user=user):
+                del self.sanctioned["banned", user]
+            case c.SetChatBudget(lines_per_s=lines_per_s):
+                self.budget_max = max(self.budget_max, lines_per_s)
+            case c.ReportAudience(gateway=gateway, viewers=viewers, joined=joined):
+                self.reported[gateway] = (viewers, now_ms + self.play.room.rules.audience_expiry_ms)
+                self.users.update(joined)
+                self.peak = max(self.peak, self.viewers())
+
+    def viewers(self) -> int:
+        return sum(viewers for viewers, expires_ms in self.reported.values() if expires_ms > self.play.now_ms)
+
+    @rule(sender=SENDERS, command=messages(c.Command))
+    def anything(self, sender: Sender, command: c.Command) -> None:
+        self.does(sender, command)
+
+    @rule(sender=TALKERS, texts=st.lists(TEXTS, min_size=1, max_size=6))
+    def talk(self, sender: Sender, texts: list[str]) -> None:
+        for text in texts:
+            self.does(sender, c.SendChat(text))
+
+    @rule(first=st.integers(0, 100), count=st.integers(1, 8), buyers=st.booleans())
+    def crowd_talks(self, first: int, count: int, buyers: bool) -> None:
+        for number in range(first, first + count):
+            self.does(Sender(f"u{number}", "U", buyer=buyers), c.SendChat("hi"))
+
+    @rule(sender=st.sampled_from([MODERATOR, ANCHOR, PLATFORM]), command=RUNNING)
+    def run_the_room(self, sender: Sender, command: c.Command) -> None:
+        self.does(sender, command)
+
+    @rule(sender=TALKERS, command=TAKING_PART)
+    def take_part(self, sender: Sender, command: c.Command) -> None:
+        self.does(sender, command)
+
+    @rule(kind=ON_SEQS, back=st.integers(-1, 20))
+    def on_something_said(self, kind: Any, back: int) -> None:
+        self.does(ANCHOR, kind(max(0, self.play.room.seq - 1 - back)))
+
+    @rule(gateway=st.sampled_from(["g1", "g2", "g3"]), viewers=st.integers(0, 50), first=st.integers(0, 2_300), count=st.sampled_from([0, 3, 700]))
+    def gateway_reports(self, gateway: str, viewers: int, first: int, count: int) -> None:
+        hashes = HASHES[first : first + count]
+        self.does(GATEWAY, c.ReportAudience(gateway, viewers, hashes))
+
+    @rule(duration_ms=st.sampled_from([1, 100, 500, 1_000, 10_000, 40_000]))
+    def time_passes(self, duration_ms: int) -> None:
+        due = due_ms(self.play.room)
+        events = self.play.passes(duration_ms)
+        assert bool(events) == (due is not None and due <= self.play.now_ms)
+
+    @rule()
+    def recover(self) -> None:
+        """Go on with the state that was written and read again."""
+        encoded = encode_state(self.play.room)
+        self.play.state = decode_state(encoded)
+        assert encode_state(self.play.room) == encoded
+
+    def teardown(self) -> None:
+        """The events alone tell the state, to the byte, at the end and half way; their seqs have no gap."""
+        story = self.play.story
+        assert [seq for seq, _time_ms, _event in story] == list(range(self.play.room.seq))
+        half = fold(None, story[: len(story) // 2])
+        for state in (fold(None, story), fold(decode_state(encode_state(half)) if half else None, story[len(story) // 2 :])):
+            assert state == self.play.state
+            assert encode_state(state) == encode_state(self.play.state)
+
+    @invariant()
+    def keyframe_is_small_and_the_same_for_equal_states(self) -> None:
+        frame = encode(self.play.keyframe)
+        assert len(frame) <= KEYFRAME_BYTES_MAX
+        again = decode_state(encode_state(self.play.room))
+        assert encode(keyframe(ROOM, again, self.play.now_ms, self.play.rules)) == frame
+
+    @invariant()
+    def detail_lists_only_who_is_bound_now(self) -> None:
+        detail = self.play.detail
+        lasting = {key: until_ms for key, until_ms in self.sanctioned.items() if until_ms > self.play.now_ms}
+        assert {("muted", user): until_ms for user, until_ms in detail.muted.items()} | {
+            ("banned", user): until_ms for user, until_ms in detail.banned.items()
+        } == lasting
+
+    @invariant()
+    def no_second_shows_more_than_the_largest_budget(self) -> None:
+        for first_ms, past_ms in zip(self.shown_ms, self.shown_ms[self.budget_max :], strict=False):
+            assert past_ms - first_ms >= 1_000
+
+    @invariant()
+    def audience_is_what_was_reported(self) -> None:
+        frame = self.play.keyframe
+        due = due_ms(self.play.room)
+        if due is None or due > self.play.now_ms:
+            assert frame.viewers == self.viewers()
+        assert frame.peak == self.peak
+        assert frame.unique_estimated == (len(self.users) > USERS_EXACT_MAX)
+        if frame.unique_estimated:
+            assert abs(frame.unique - len(self.users)) < 0.065 * len(self.users)
+        else:
+            assert frame.unique == len(self.users)
+
+    @invariant()
+    def peak_and_unique_never_fall(self) -> None:
+        counted = [event for _seq, _time_ms, event in self.play.story if isinstance(event, AudienceCounted)]
+        for before, after in pairwise(counted):
+            assert after.peak >= before.peak
+            assert after.unique >= before.unique
+
+
+TestStory = Story.TestCase
+TestStory.settings = settings(max_examples=120, stateful_step_count=30, deadline=None)
