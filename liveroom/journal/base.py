@@ -89,8 +89,8 @@ class Journal(ABC):
         """Keep a snapshot; older ones may be dropped, all but the newest few."""
 
     @abstractmethod
-    async def load_snapshot(self, partition: int) -> Snapshot | None:
-        """The newest snapshot that is whole."""
+    async def load_snapshot(self, partition: int, *, oldest: bool = False) -> Snapshot | None:
+        """The newest snapshot that is whole, or the oldest that is kept: whoever wants to see some of the past starts there."""
 
     @abstractmethod
     async def set_aside(self, letter: DeadLetter) -> None:

@@ -29,13 +29,19 @@ class AcceptedRecord(Struct, frozen=True):
 
 
 async def follow(
-    journal: Journal, partition: int, on_skipped: Callable[[Verdict], None], on_read: Callable[[int], None] = lambda offset: None
+    journal: Journal,
+    partition: int,
+    on_skipped: Callable[[Verdict], None],
+    on_read: Callable[[int], None] = lambda offset: None,
+    *,
+    from_oldest: bool = False,
 ) -> AsyncGenerator[Beginning | AcceptedRecord]:
     """Follow a partition without end: one `Beginning`, then every accepted record in order.
 
+    It starts at the newest snapshot, or at the oldest that is kept to see some of the past too.
     `on_read` is told the offset below which everything was given out and taken: so a reader knows when it has caught up.
     """
-    snapshot = await journal.load_snapshot(partition)
+    snapshot = await journal.load_snapshot(partition, oldest=from_oldest)
     acceptance = snapshot.acceptance.copy() if snapshot else Acceptance()
     offset = snapshot.offset if snapshot else 0
     yield Beginning(snapshot.details if snapshot else ())

@@ -48,9 +48,10 @@ class MemoryJournal(Journal):
         self._must_be_open()
         self._partitions[partition].snapshots.append(snapshot)
 
-    async def load_snapshot(self, partition: int) -> Snapshot | None:
+    async def load_snapshot(self, partition: int, *, oldest: bool = False) -> Snapshot | None:
         self._must_be_open()
-        return max(self._partitions[partition].snapshots, key=lambda snapshot: snapshot.offset, default=None)
+        choose = min if oldest else max
+        return choose(self._partitions[partition].snapshots, key=lambda snapshot: snapshot.offset, default=None)
 
     async def set_aside(self, letter: DeadLetter) -> None:
         self._must_be_open()

@@ -25,7 +25,7 @@ from liveroom.journal.base import CommandBatch, DeadLetter, Journal, Snapshot, S
 from liveroom.journal.commands_log import CommandsLog
 from liveroom.journal.lock import DirectoryLock
 from liveroom.journal.sqlite_file import FILE_NAME, connect, events_end, prepare, read_entries, translated
-from liveroom.journal.sqlite_snapshots import finish, load_newest, pack, put_chunks, slices_of
+from liveroom.journal.sqlite_snapshots import finish, load, pack, put_chunks, slices_of
 from liveroom.journal.sqlite_writer import Committed, Tail, Writer
 from liveroom.messages.records import Claim, Entry, Request
 from liveroom.telemetry.metrics import Metrics
@@ -117,8 +117,8 @@ class SqliteJournal(Journal):
                 await self._write(put_chunks, number, partition, some)
             await self._write(finish, number, packed, self._snapshots_kept)
 
-    async def load_snapshot(self, partition: int) -> Snapshot | None:
-        return await self._read(load_newest, partition, self._partitions[partition].end)
+    async def load_snapshot(self, partition: int, *, oldest: bool = False) -> Snapshot | None:
+        return await self._read(load, partition, self._partitions[partition].end, oldest)
 
     async def set_aside(self, letter: DeadLetter) -> None:
         await self._write(_put_letter, letter)
@@ -233,7 +233,7 @@ def _open(path: Path, partitions: int) -> _Opened:
 
 def _tail(connection: sqlite3.Connection, path: Path, partition: int) -> Tail:
     end = events_end(connection, partition)
-    snapshot = load_newest(connection, partition, end)
+    snapshot = load(connection, partition, end, False)
     tail = Tail(snapshot.offset, snapshot.acceptance) if snapshot else Tail(0, Acceptance())
     for stored in read_entries(connection, path, partition, tail.end, end):
         tail.add(stored.entry)

@@ -15,7 +15,7 @@ from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Snapshot
 from liveroom.messages.frames import RoomDetail
 
-__all__ = ["Packed", "finish", "load_newest", "pack", "put_chunks", "slices_of"]
+__all__ = ["Packed", "finish", "load", "pack", "put_chunks", "slices_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -83,10 +83,11 @@ def finish(connection: sqlite3.Connection, number: int, packed: Packed, kept: in
     connection.execute("DELETE FROM snapshot_chunks WHERE partition = ? AND snapshot NOT IN (SELECT id FROM snapshots)", (packed.partition,))
 
 
-def load_newest(connection: sqlite3.Connection, partition: int, end: int) -> Snapshot | None:
-    """The newest snapshot that is whole and reaches no further than `end`; damaged ones are passed over with a warning."""
+def load(connection: sqlite3.Connection, partition: int, end: int, oldest: bool) -> Snapshot | None:
+    """The newest (or oldest) snapshot that is whole and reaches no further than `end`; damaged ones are passed over with a warning."""
     sql = "SELECT id, offset, time_ms, acceptance, hash FROM snapshots WHERE partition = ? AND offset <= ? ORDER BY offset DESC, id DESC"
-    for number, offset, time_ms, acceptance, hash_ in connection.execute(sql, (partition, end)).fetchall():
+    found = connection.execute(sql, (partition, end)).fetchall()
+    for number, offset, time_ms, acceptance, hash_ in reversed(found) if oldest else found:
         rows = connection.execute("SELECT chunk, kind, body FROM snapshot_chunks WHERE snapshot = ? ORDER BY chunk", (number,))
         chunks = [_Chunk(*row) for row in rows]
         if _hash(partition, offset, time_ms, acceptance, chunks) == hash_:

@@ -7,8 +7,8 @@ nobody can know (`WriteUnknown`). After every failure the connection is opened a
 partition is read again before the next write: what is there then is there for good, and what is not there
 is overwritten by that write.
 
-Order has no holes: when entries could not be written, every entry that was appended after them fails too,
-until those who wait for them have been told. Then writing is tried again.
+Order has no holes: when entries could not be written, every entry that is queued behind them fails with them,
+in the same turn of the event loop. What is appended after that is tried again.
 """
 
 from __future__ import annotations
@@ -108,17 +108,13 @@ class Writer:
         self._queue: deque[_Append | _Job] = deque()
         self._stopping = False
         self._filled = threading.Condition()  # guards the queue and _stopping
-        self._broken = False  # belongs to the loop
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
     def append(self, partition: int, entry: Entry) -> Future[int]:
         """Queue an entry; as many may wait as the engines let steps be in flight."""
         future: Future[int] = self._loop.create_future()
-        if self._broken:
-            future.set_exception(_behind())
-        else:
-            self._put(_Append(partition, entry, encode(entry), future))
+        self._put(_Append(partition, entry, encode(entry), future))
         return future
 
     def run(self, work: Callable[[sqlite3.Connection], T]) -> Future[T]:
@@ -183,7 +179,7 @@ class Writer:
             tails, committed = self._transaction(lambda connection: self._insert(connection, appends))
         except Exception as error:
             logger.warning("entries could not be written", extra={"entries": len(appends), "error": str(error)})
-            told = threading.Event()
+            told = threading.Event()  # until then nothing of what is queued may be taken
             if self._tell(self._break, appends, error, told):
                 told.wait()
             return
@@ -206,12 +202,7 @@ class Writer:
         for append in appends:
             _fail(append.future, copy.copy(error))
         for append in behind:
-            _fail(append.future, _behind())
-        self._broken = True
-        self._loop.call_soon(self._mend, told)  # after the callbacks of these futures
-
-    def _mend(self, told: threading.Event) -> None:
-        self._broken = False
+            _fail(append.future, JournalUnavailable("nothing was written: an entry that was appended before could not be"))
         told.set()
 
     def _insert(self, connection: sqlite3.Connection, appends: list[_Append]) -> tuple[dict[int, Tail], list[Committed]]:
@@ -289,10 +280,6 @@ class Writer:
 def _found(partition: int, stored: StoredEntry, tail: Tail) -> Committed:
     _, verdict = tail.add(stored.entry)
     return Committed(partition, stored, verdict is Verdict.accepted, len(encode(stored.entry)), None)
-
-
-def _behind() -> JournalUnavailable:
-    return JournalUnavailable("nothing was written: an entry that was appended before could not be")
 
 
 def _succeed(future: Future[T], result: T) -> None:

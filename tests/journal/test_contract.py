@@ -132,6 +132,8 @@ async def test_the_newest_snapshot_is_loaded(journal: Journal) -> None:
         await journal.save_snapshot(0, snapshot(offset))
     await journal.save_snapshot(1, snapshot(0, rooms=0, state=()))
     assert await journal.load_snapshot(0) == snapshot(5)
+    assert (oldest := await journal.load_snapshot(0, oldest=True)) is not None
+    assert oldest.offset < 5
     assert await journal.load_snapshot(1) == snapshot(0, rooms=0, state=())
 
 
