@@ -7,7 +7,9 @@ import logging
 from contextlib import aclosing
 from functools import partial
 
+from liveroom.config import GatewayConfig
 from liveroom.errors import LiveroomError
+from liveroom.gateway.history import History
 from liveroom.gateway.hub import Hub
 from liveroom.journal.acceptance import Verdict
 from liveroom.journal.base import Journal
@@ -28,8 +30,9 @@ RECORDS_AT_ONCE = 64
 class Feed:
     """Reads all partitions."""
 
-    def __init__(self, journal: Journal, hub: Hub, courier: Courier, metrics: Metrics) -> None:
+    def __init__(self, journal: Journal, config: GatewayConfig, hub: Hub, courier: Courier, metrics: Metrics) -> None:
         self._journal = journal
+        self._history_events_max = config.history_events_max // journal.partitions
         self._hub = hub
         self._courier = courier
         self._metrics = metrics
@@ -53,12 +56,15 @@ class Feed:
 
     async def _follow(self, partition: int) -> None:
         count = 0
+        history = History(self._history_events_max)
         self._ends[partition] = await self._journal.events_end(partition)
-        async with aclosing(follow(self._journal, partition, self._skipped, partial(self._read, partition))) as items:
+        following = follow(self._journal, partition, self._skipped, partial(self._read, partition), from_oldest=True)
+        async with aclosing(following) as items:
             async for item in items:
                 if isinstance(item, Beginning):
                     continue  # rooms are held for viewers only; the first viewer's request brings the room's detail
-                self._hub.take(item.record)
+                history.add(item.record)
+                self._hub.take(item.record, history)
                 for answer in item.record.answers:
                     self._courier.deliver(answer)
                 count += 1

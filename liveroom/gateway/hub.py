@@ -13,6 +13,7 @@ from liveroom.config import GatewayConfig
 from liveroom.gateway.audience import Audience
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deadlines import Deadlines
+from liveroom.gateway.history import History
 from liveroom.gateway.room import Resume, Room
 from liveroom.messages.records import Record
 from liveroom.telemetry.metrics import Metrics
@@ -173,8 +174,8 @@ class Hub:
 
     # The stream
 
-    def take(self, record: Record) -> None:
-        """Apply an accepted record to the rooms that are held."""
+    def take(self, record: Record, history: History) -> None:
+        """Apply an accepted record, the last of its partition's `history`, to the rooms that are held."""
         rooms = self.rooms
         for room_id, span in record.rooms.items():
             if room := rooms.get(room_id):
@@ -187,7 +188,7 @@ class Hub:
                 self._heard(room)
         for detail in record.details:
             if room := rooms.get(detail.keyframe.room):
-                if not room.begin(detail):
+                if not room.begin(detail, history.before(room.id, detail.keyframe.seq)):
                     for connection in list(room.viewers):
                         connection.close(4002, "the room began anew; come back")
                 self._heard(room)

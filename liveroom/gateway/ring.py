@@ -8,6 +8,7 @@ frame of the sequence: viewers that follow never need it.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 
 from liveroom.gateway.wire import packed_frame, payload_of, text_frame
 
@@ -66,14 +67,17 @@ class Ring:
         """The oldest seq that a cursor may have."""
         return self._froms[0] if self._froms else self.end
 
-    def begin(self, keyframe: Frame) -> None:
-        """Start anew at a keyframe; cursors below it have fallen off."""
-        self._frames.clear()
-        self._froms.clear()
+    def begin(self, keyframe: Frame, past: Sequence[Frame] = ()) -> None:
+        """Start anew at a keyframe, with the frames that led to it; cursors below them have fallen off."""
+        assert not past or past[-1].to == keyframe.to, "the past ends where the present begins"
+        self._frames[:] = past
+        self._froms[:] = [frame.from_ for frame in past]
         self._chunks.clear()
-        self.size = self._since_bytes = self._since_frames = 0
+        self.size = sum(len(frame.plain) for frame in past)
+        self._since_bytes = self._since_frames = 0
         self.end = keyframe.to
         self.keyframe = keyframe
+        self._trim()
 
     def append(self, frame: Frame) -> None:
         """Add the frame that continues at `end`."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from liveroom.codec import encode
 from liveroom.config import GatewayConfig
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deltas import build_deltas
+from liveroom.gateway.history import Past
 from liveroom.gateway.ring import Frame, Ring
 from liveroom.gateway.wire import text_frame
 from liveroom.messages.events import Event, UserBanned, UserMuted, UserUnbanned, UserUnmuted
@@ -25,6 +26,8 @@ Resume = tuple[str, int]
 
 #: Events of one tick; more are made into a frame before the tick ends.
 PENDING_EVENTS_MAX = 1_000
+#: Events of the past that become one frame when a room begins.
+PAST_EVENTS_PER_FRAME = 50
 #: Bans and mutes of a room; beyond it the expired ones are forgotten. The rules allow fewer that are in force.
 MARKS_MAX = 20_000
 
@@ -130,15 +133,15 @@ class Room:
         elif isinstance(event, UserUnmuted):
             self.muted.pop(event.user, None)
 
-    def begin(self, detail: RoomDetail) -> bool:
-        """Take a room's detail; gives false when the stream was another one before, so that its viewers have to come back."""
+    def begin(self, detail: RoomDetail, past: Sequence[Past]) -> bool:
+        """Take a room's detail and the events that led to it; gives false when the stream was another one: viewers have to come back."""
         keyframe = detail.keyframe
         same = self.epoch in ("", keyframe.epoch)
         if same and self.epoch and not self.lost and keyframe.seq < self.next_seq:
             return True  # of the past: the partition is read again after an error
         self.banned, self.muted = dict(detail.banned), dict(detail.muted)
         if not same or not self.epoch or self.lost:
-            self._start(keyframe)
+            self._start(keyframe, past)
         else:
             self.renew(keyframe)
         return same
@@ -148,20 +151,27 @@ class Room:
         if not self.epoch or keyframe.epoch != self.epoch or keyframe.seq < self.next_seq:
             return
         if self.lost or keyframe.seq > self.next_seq:
-            self._start(keyframe)
+            self._start(keyframe, ())
             return
         self.seal()
         self.ring.renew(_keyframe_frame(keyframe))
         self.asked = False
         self.time_ms = keyframe.time_ms
 
-    def _start(self, keyframe: Keyframe) -> None:
+    def _start(self, keyframe: Keyframe, past: Sequence[Past]) -> None:
         self._pending.clear()
         self.epoch = keyframe.epoch
         self.time_ms = keyframe.time_ms
         self.lost = self.asked = False
         self._has_news = bool(self.viewers)
-        self.ring.begin(_keyframe_frame(keyframe))
+        self.ring.begin(_keyframe_frame(keyframe), self._past_frames(past))
+
+    def _past_frames(self, past: Sequence[Past]) -> list[Frame]:
+        frames: list[Frame] = []
+        for some in _runs(past):
+            events = [event for span in some for event in span.events]
+            frames += build_deltas(some[0].from_, events, some[-1].time_ms, self._config.frame_bytes_max)
+        return frames
 
     def seal(self) -> None:
         """Make the events of this tick into frames."""
@@ -291,6 +301,18 @@ class Room:
 
 def _keyframe_frame(keyframe: Keyframe) -> Frame:
     return Frame(keyframe.seq, keyframe.seq, encode(keyframe))
+
+
+def _runs(past: Sequence[Past]) -> Iterator[list[Past]]:
+    """Spans joined to runs of some events, so that a past of many small records takes few frames."""
+    run: list[Past] = []
+    for span in past:
+        run.append(span)
+        if sum(len(s.events) for s in run) >= PAST_EVENTS_PER_FRAME:
+            yield run
+            run = []
+    if run:
+        yield run
 
 
 def _mark(until: dict[str, int], user: str, until_ms: int, now_ms: int) -> None:

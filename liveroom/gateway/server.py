@@ -87,7 +87,7 @@ class Gateway:
         self._audience = Audience(name, self._report, repeat_ms=config.audience_repeat_ms)
         self._likes = Likes(self._report)
         self._hub = Hub(config, metrics, self._audience, connections=lambda: len(self._connections), ask_keyframe=self._ask_keyframe)
-        self._feed = Feed(journal, self._hub, self._courier, metrics)
+        self._feed = Feed(journal, config, self._hub, self._courier, metrics)
         self._desk = Desk(config, metrics, self._courier, self._likes, self.time)
         self._door = Doorkeeper(config, checker, console_origins)
         self._tls = _tls_context(config)
