@@ -28,6 +28,11 @@ const CLOSE_GAP = 3000;
 /** Close codes below 4000 after which it is worth coming back: going away, none given, lost, server error, drain, overload, bad gateway. */
 const CLOSES_THAT_COME_BACK = new Set([1001, 1005, 1006, 1011, 1012, 1013, 1014, CLOSE_GAP]);
 const CLOSE_TOKEN_EXPIRED = 4000;
+/** Another window of the same user took this one's place: come back late, or the two would throw each other out for ever. */
+const CLOSE_REPLACED = 4003;
+const REPLACED_ATTEMPT = 5;
+/** A connection that lasted so long was a good one: the next wait is a short one again. */
+const GOOD_AFTER_MS = 10_000;
 /** What a gateway answers before the room has seen a command. On a repeated command it leaves the outcome open. */
 const UNDECIDED = new Set(["rate_limited", "overloaded"]);
 
@@ -114,6 +119,7 @@ export class Room extends EventTarget {
   #token = null;
   #tokenExpired = false;
   #attempt = 0;
+  #joinedAtMs = Infinity;
   #goingAwayMs = null;
   #timers = { reconnect: null, join: null, pump: null, likes: null };
   #commands = new Map(); // id -> command that waits for its answer
@@ -190,7 +196,11 @@ export class Room extends EventTarget {
   requestTryOn(product) {
     return this.send({ type: "request_try_on", product });
   }
-  /** Tap: taps are collected and sent together, so that the promise is that of the whole batch. Taps beyond one batch wait for nobody: they are dropped. */
+  /**
+   * Tap: taps are collected and sent together; the promise is that of the whole batch, and taps beyond `LIKES_MAX` in one are dropped.
+   * Gateways add taps up before they have an outcome, so a batch on its way when the connection is lost is never sent twice: it fails
+   * as `CommandUnanswered`.
+   */
   sendLikes(count = 1) {
     this.#likes.count = Math.min(LIKES_MAX, this.#likes.count + count);
     if (!this.#likes.reply) {
@@ -202,6 +212,10 @@ export class Room extends EventTarget {
 
   /** Send any command, for example `{type: "pin_product", product: "p1"}`. A lost connection does not lose it: it is sent again with the same id. */
   send(command, { id = newId(), timeoutMs = this.#options.commandTimeoutMs } = {}) {
+    return this.#send(command, id, timeoutMs, true);
+  }
+
+  #send(command, id, timeoutMs, repeats) {
     if (this.#closed) return Promise.reject(this.#closed);
     const refuse = (code, detail) => Promise.reject(new CommandRefused({ id, code, detail }));
     if (this.#commands.has(id)) return refuse("id_reused", `command ${id} still waits for its answer`);
@@ -211,7 +225,7 @@ export class Room extends EventTarget {
     if (new TextEncoder().encode(text).length > bytesMax) return refuse("too_large", `at most ${bytesMax} bytes are allowed`);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#answer(id)?.reject(new CommandUnanswered(id)), timeoutMs);
-      this.#commands.set(id, { id, text, resolve, reject, timer, sent: 0, retries: 0 });
+      this.#commands.set(id, { id, text, resolve, reject, timer, repeats, sent: 0, retries: 0 });
       this.#unsent.push(id);
       this.#pump();
     });
@@ -284,6 +298,9 @@ export class Room extends EventTarget {
     const comesBack = code >= 4000 ? code < 4500 && refreshable : CLOSES_THAT_COME_BACK.has(code);
     if (!comesBack) return this.#finish(code, reason);
     this.#tokenExpired = code === CLOSE_TOKEN_EXPIRED;
+    if (Date.now() - this.#joinedAtMs >= GOOD_AFTER_MS) this.#attempt = 0;
+    if (code === CLOSE_REPLACED) this.#attempt = Math.max(this.#attempt, REPLACED_ATTEMPT);
+    this.#joinedAtMs = Infinity;
     const delayMs = this.#goingAwayMs ?? this.#jitter(this.#attempt);
     this.#goingAwayMs = null;
     this.#attempt += 1;
@@ -357,6 +374,8 @@ export class Room extends EventTarget {
     this.#joined = frame;
     this.#mutedUntilMs = frame.muted_until_ms ?? 0;
     this.#status = "live";
+    this.#joinedAtMs = Date.now();
+    for (const { id, sent, repeats } of [...this.#commands.values()]) if (sent && !repeats) this.#answer(id).reject(new CommandUnanswered(id));
     this.#unsent = [...this.#commands.keys()]; // nobody knows what became of them: same ids, so at most one outcome
     this.#allowance = { count: BURST_MAX, atMs: Date.now() };
     this.#emit("joined", frame);
@@ -400,7 +419,7 @@ export class Room extends EventTarget {
   #onRefused(frame) {
     const command = this.#commands.get(frame.id);
     if (!command) return;
-    const open = frame.code === "unavailable" || (command.sent > 1 && !frame.seq && UNDECIDED.has(frame.code));
+    const open = command.repeats && (frame.code === "unavailable" || (command.sent > 1 && !frame.seq && UNDECIDED.has(frame.code)));
     if (!open || command.retries >= RETRIES_MAX) return this.#answer(frame.id).reject(new CommandRefused(frame));
     command.retries += 1;
     const delayMs = Math.max(frame.retry_after_ms ?? 0, this.#jitter(command.retries));
@@ -449,7 +468,7 @@ export class Room extends EventTarget {
     const { count, resolve, reject } = this.#likes;
     this.#likes = { count: 0, reply: null };
     this.#timers.likes = null;
-    this.send({ type: "send_likes", count }).then(resolve, reject);
+    this.#send({ type: "send_likes", count }, newId(), this.#options.commandTimeoutMs, false).then(resolve, reject);
   }
 }
 
@@ -533,7 +552,8 @@ const emptyState = () => ({
 /** What each event changes in the state; an event that is not here changes nothing that is public. */
 const FOLDS = {
   room_opened(state, { title, anchor, epoch, rules, time_ms }) {
-    Object.assign(state, { title, anchor, epoch, open: true, opened_ms: time_ms, chat_budget: rules.chat_budget });
+    const chat_budget = state.chat_budget || rules.chat_budget; // one that was set outlives a closing
+    Object.assign(state, { title, anchor, epoch, open: true, opened_ms: time_ms, chat_budget });
   },
   room_closed(state) {
     state.open = false;
@@ -557,7 +577,10 @@ const FOLDS = {
     state.questions.push({ seq, user, name, text, state: "asked", answer: "" });
   },
   question_picked(state, { question }) {
-    for (const asked of state.questions) if (asked.seq === question) asked.state = "picked";
+    for (const asked of state.questions) {
+      if (asked.seq === question) asked.state = "picked";
+      else if (asked.state === "picked") asked.state = "asked"; // one at a time
+    }
   },
   question_answered(state, { question, text = "" }) {
     for (const asked of state.questions) if (asked.seq === question) Object.assign(asked, { state: "answered", answer: text });
@@ -568,12 +591,12 @@ const FOLDS = {
   likes_added(state, { total }) {
     state.likes = total;
   },
-  product_added(state, { product }) {
-    state.showcase_version += 1;
-    if (state.pinned?.id === product.id) state.pinned = product;
+  product_added(state, { seq }) {
+    state.showcase_version = seq; // whether it is new or replaces another is known over HTTP alone: `showcase_count` stays the keyframe's
   },
-  product_removed(state) {
-    state.showcase_version += 1;
+  product_removed(state, { seq, product }) {
+    state.showcase_version = seq;
+    delete state.try_ons[product];
   },
   product_pinned(state, { product }) {
     state.pinned = product;

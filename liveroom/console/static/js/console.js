@@ -33,7 +33,7 @@ async function run() {
   const room = connect({ url, room: name, token });
   showConnection(room);
   let opened = null; // whether the room was ever opened; null = not known yet
-  const parts = [new Stats(), new ShowcaseManager(name, push, mayAnchor), new ChatPane(push), new QuestionBoard(push), new RoomSettings(name, token, push, mayAnchor)];
+  const parts = [new Stats(), new ShowcaseManager(name, push, mayAnchor), new ChatPane(push), new QuestionBoard(name, push), new RoomSettings(name, token, push, mayAnchor)];
 
   const draw = () => {
     const { state } = room;

@@ -74,8 +74,6 @@ export class ShowcaseSheet {
   /** Follow the room's state. */
   show(state) {
     this.#state = state;
-    byId("showcase-count").hidden = !state.showcase_count;
-    byId("showcase-count").textContent = state.showcase_count;
     if (byId("showcase").open) this.#refresh();
   }
 

@@ -119,7 +119,7 @@ function readOnly() {
   };
   const refresh = async () => {
     try {
-      state = { announcement: "", likes: 0, viewers: 0, try_ons: {}, questions: [], chat: [], showcase_count: 0, ...(await get(`/v1/rooms/${encodeURIComponent(name)}`)) };
+      state = { announcement: "", likes: 0, viewers: 0, try_ons: {}, questions: [], chat: [], ...(await get(`/v1/rooms/${encodeURIComponent(name)}`)) };
       byId("banner").hidden = true;
       draw();
     } catch (error) {

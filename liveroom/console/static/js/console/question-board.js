@@ -1,23 +1,49 @@
 /** The questions to the anchor: pick, answer, dismiss. */
 
-import { byId, forget, h, reconcile } from "../dom.js";
+import { byId, forget, h, reconcile, toast } from "../dom.js";
+import { get } from "../http.js";
 import { t } from "../i18n.js";
+import { reasonOf } from "../reasons.js";
 
 const ORDER = { picked: 0, asked: 1, answered: 2 };
 const stateOf = ({ state = "asked" }) => state;
+const BEHIND_MS = 300; // HTTP may be a moment behind the room's own stream
 
+/** All questions, over HTTP: the room's state holds only the newest ones. */
 export class QuestionBoard {
+  #room;
   #push;
+  #questions = [];
+  #refreshing = null;
 
-  constructor(push) {
+  constructor(room, push) {
+    this.#room = room;
     this.#push = push;
   }
 
-  show(state) {
+  show() {
     const list = byId("question-rows");
     list.dataset.empty = t("questions_empty");
-    const sorted = [...state.questions].sort((one, other) => ORDER[stateOf(one)] - ORDER[stateOf(other)] || one.seq - other.seq);
+    const sorted = [...this.#questions].sort((one, other) => ORDER[stateOf(one)] - ORDER[stateOf(other)] || one.seq - other.seq);
     reconcile(list, sorted, { key: (question) => `${question.seq} ${stateOf(question)}`, make: (question) => this.#make(question) });
+  }
+
+  onEvent({ type }) {
+    if (type.startsWith("question_")) this.onJoined();
+  }
+
+  onJoined() {
+    this.#refreshing ??= setTimeout(() => this.#refresh(), BEHIND_MS);
+  }
+
+  async #refresh() {
+    this.#refreshing = null;
+    try {
+      ({ questions: this.#questions } = await get(`/v1/rooms/${encodeURIComponent(this.#room)}/questions`));
+      this.show();
+    } catch (error) {
+      toast(reasonOf(error), "bad");
+    }
   }
 
   redraw() {

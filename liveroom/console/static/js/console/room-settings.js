@@ -82,11 +82,11 @@ export class RoomSettings {
   }
 
   #refreshSoon() {
-    clearTimeout(this.#refreshing);
-    this.#refreshing = setTimeout(() => this.#refresh(), BEHIND_MS);
+    this.#refreshing ??= setTimeout(() => this.#refresh(), BEHIND_MS);
   }
 
   async #refresh() {
+    this.#refreshing = null;
     try {
       this.#moderation = await get(`/v1/rooms/${encodeURIComponent(this.#room)}/moderation`, this.#token);
       this.#fill("words", this.#moderation.banned_words.join("\n"));

@@ -1,0 +1,343 @@
+// liveroom.js against a WebSocket that the test plays by hand. Run by test_liveroom_js.py, or: node --test tests/pages/
+
+import assert from "node:assert/strict";
+import test from "node:test";
+import { COMMANDS_WAITING_MAX, CommandRefused, CommandUnanswered, Disconnected, EVENTS_WAITING_MAX, LIKES_MAX, RETRIES_MAX, TooManyCommands, connect } from "../../liveroom/client/liveroom.js";
+
+/** A WebSocket whose server side is the test. */
+class FakeSocket {
+  static made = [];
+  sent = [];
+  closed = null;
+
+  constructor(url, protocols) {
+    Object.assign(this, { url, protocols });
+    FakeSocket.made.push(this);
+  }
+  send(text) {
+    this.sent.push(JSON.parse(text));
+  }
+  close(code) {
+    this.closed ??= code ?? 1000;
+  }
+  says(...frames) {
+    for (const frame of frames) this.onmessage({ data: typeof frame === "string" ? frame : JSON.stringify(frame) });
+  }
+  drops(code, reason = "") {
+    this.onclose({ code, reason });
+  }
+}
+
+const TIME_MS = 1_700_000_000_000;
+const joined = (more = {}) => ({ type: "joined", room: "r", epoch: "e", user: "vera", name: "Vera", role: "viewer", seq: 0, resumed: false, time_ms: TIME_MS, command_bytes_max: 4096, commands_per_s: 1000, idle_ms: 60_000, ...more });
+const keyframe = (seq = 10, more = {}) => ({ type: "keyframe", room: "r", epoch: "e", seq, time_ms: TIME_MS, title: "t", anchor: "anna", open: true, opened_ms: 1, ...more });
+const chat = (seq, text = `line ${seq}`) => ({ type: "chat_sent", seq, user: "bob", name: "Bob", text });
+const delta = (from, to, events) => ({ type: "delta", from, to, time_ms: TIME_MS, events });
+const until = async (holds) => {
+  for (let turns = 0; !holds(); turns += 1) {
+    assert.ok(turns < 2_000, `never happened: ${holds}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+};
+
+function begin(t, options = {}) {
+  FakeSocket.made = [];
+  const room = connect({ url: "ws://gateway", room: "r", token: "a.b.c", WebSocket: FakeSocket, backoffMs: 2, backoffMaxMs: 8, likesBatchMs: 5, ...options });
+  const seen = [];
+  for (const type of ["joined", "event", "state", "skipped", "disconnected", "reconnecting", "closed"]) room.addEventListener(type, ({ detail }) => seen.push([type, detail]));
+  const of = (type) => seen.filter(([name]) => name === type).map(([, detail]) => detail);
+  t.after(() => room.close());
+  return { room, of, sockets: FakeSocket.made };
+}
+
+async function live(t, options) {
+  const begun = begin(t, options);
+  await until(() => begun.sockets.length === 1);
+  begun.sockets[0].says(joined(), keyframe());
+  return begun;
+}
+
+test("the token goes by subprotocol, never in the address; the room id is escaped", async (t) => {
+  const { sockets } = begin(t, { room: "a/b" });
+  await until(() => sockets.length === 1);
+  assert.equal(sockets[0].url, "ws://gateway/v1/rooms/a%2Fb");
+  assert.deepEqual(sockets[0].protocols, ["liveroom.v1", "liveroom.token.a.b.c"]);
+});
+
+test("bad options are told at once", () => {
+  assert.throws(() => connect({ url: "http://x", room: "r", token: "t" }), /url/);
+  assert.throws(() => connect({ url: "ws://x", token: "t" }), /room/);
+  assert.throws(() => connect({ url: "ws://x", room: "r" }), /token/);
+});
+
+test("a keyframe is the state with its defaults; deltas are folded into it; ready resolves", async (t) => {
+  const { room, of } = await live(t);
+  assert.equal(await room.ready, room);
+  assert.deepEqual([room.status, room.state.title, room.state.likes, room.state.chat], ["live", "t", 0, []]);
+  FakeSocket.made[0].says(delta(10, 13, [chat(10), { type: "likes_added", seq: 12, count: 2, total: 9 }]));
+  assert.deepEqual([room.seq, room.state.seq, room.state.likes, room.state.chat[0].text], [13, 13, 9, "line 10"]);
+  assert.deepEqual(of("event").map(({ seq, time_ms }) => [seq, time_ms]), [[10, TIME_MS], [12, TIME_MS]]);
+});
+
+test("spans below the cursor are ignored, a span across it gives only what is new", async (t) => {
+  const { room, of, sockets } = await live(t);
+  sockets[0].says(delta(5, 10, [chat(7)]), delta(8, 12, [chat(8), chat(9), chat(10), chat(11)]));
+  assert.deepEqual(of("event").map(({ seq }) => seq), [10, 11]);
+  assert.equal(room.seq, 12);
+});
+
+test("a gap is not passed over: the client comes back and resumes where it stood", async (t) => {
+  const { room, of, sockets } = await live(t);
+  sockets[0].says(delta(10, 11, [chat(10)]), delta(15, 16, [chat(15)]));
+  assert.deepEqual(of("event").map(({ seq }) => seq), [10]);
+  assert.ok(sockets[0].closed);
+  await until(() => sockets.length === 2);
+  assert.match(sockets[1].url, /\?epoch=e&seq=11$/);
+  sockets[1].says(joined({ resumed: true, seq: 9 }), delta(9, 16, [chat(9), chat(10), chat(11), chat(15)]));
+  assert.deepEqual(of("event").map(({ seq }) => seq), [10, 11, 15]);
+  assert.deepEqual(room.state.chat.map(({ seq }) => seq), [10, 11, 15]);
+});
+
+test("what a lost socket still says is not heard", async (t) => {
+  const { of, sockets } = await live(t);
+  sockets[0].drops(1006);
+  sockets[0].says(delta(10, 11, [chat(10)]));
+  assert.equal(of("event").length, 0);
+});
+
+test("a keyframe in-band after skipped replaces everything", async (t) => {
+  const { room, of, sockets } = await live(t);
+  sockets[0].says(delta(10, 11, [chat(10)]), { type: "skipped", from: 11, to: 40 }, keyframe(40, { title: "new" }), delta(40, 41, [chat(40)]));
+  assert.deepEqual(of("skipped"), [{ from: 11, to: 40 }]);
+  assert.deepEqual([room.state.title, room.seq, room.state.chat.map(({ seq }) => seq)], ["new", 41, [40]]);
+});
+
+test("frames and events of a later version change nothing; a frame that is no JSON makes it come back", async (t) => {
+  const { room, sockets } = await live(t);
+  sockets[0].says({ type: "hologram" }, delta(10, 11, [{ type: "envelope_dropped", seq: 10 }]));
+  assert.deepEqual([room.seq, room.status], [11, "live"]);
+  sockets[0].says("{");
+  assert.equal(room.status, "reconnecting");
+});
+
+for (const code of [1001, 1005, 1006, 1011, 1012, 4001, 4002, 4003, 4004, 4499]) {
+  test(`after close code ${code} it comes back`, async (t) => {
+    const { sockets, of } = await live(t);
+    sockets[0].drops(code, "why");
+    assert.deepEqual(of("disconnected"), [{ code, reason: "why" }]);
+    await until(() => sockets.length === 2);
+  });
+}
+
+for (const code of [1000, 1002, 1008, 1009, 4000, 4500, 4502, 4504, 4999]) {
+  test(`after close code ${code} it stays away (4000: a fixed token cannot get fresh)`, async (t) => {
+    const { room, sockets, of } = await live(t);
+    const waits = room.sendChat("hi");
+    sockets[0].drops(code, "why");
+    assert.deepEqual([room.status, of("closed")], ["closed", [{ code, reason: "why" }]]);
+    await assert.rejects(waits, CommandUnanswered);
+    await assert.rejects(room.sendChat("more"), Disconnected);
+    assert.equal(sockets.length, 1);
+  });
+}
+
+test("a token function is asked again when the token has expired, and only then", async (t) => {
+  let asked = 0;
+  const { sockets } = await live(t, { token: async () => `t${(asked += 1)}` });
+  sockets[0].drops(1006);
+  await until(() => sockets.length === 2);
+  sockets[1].drops(4000);
+  await until(() => sockets.length === 3);
+  assert.deepEqual(sockets.map(({ protocols }) => protocols[1]), ["liveroom.token.t1", "liveroom.token.t1", "liveroom.token.t2"]);
+});
+
+test("a token function that fails is asked again later", async (t) => {
+  let asked = 0;
+  const { sockets } = begin(t, {
+    token: () => {
+      if ((asked += 1) < 3) throw new Error("no network");
+      return "t";
+    },
+  });
+  await until(() => sockets.length === 1);
+  assert.equal(asked, 3);
+});
+
+test("waits grow with full jitter up to the cap, and start over after a state", async (t) => {
+  const { sockets, of } = begin(t, { random: () => 0.5 });
+  for (let round = 1; round <= 5; round += 1) {
+    await until(() => sockets.length === round);
+    sockets.at(-1).drops(1006);
+  }
+  await until(() => sockets.length === 6);
+  sockets[5].says(joined(), keyframe());
+  sockets[5].drops(1006);
+  assert.deepEqual(of("reconnecting").map(({ delayMs }) => delayMs), [1, 2, 4, 4, 4, 1]);
+});
+
+test("a gateway that goes away says when to come back", async (t) => {
+  const { sockets, of } = await live(t);
+  sockets[0].says({ type: "going_away", reconnect_after_ms: 7 });
+  sockets[0].drops(1012);
+  assert.deepEqual(of("reconnecting"), [{ attempt: 1, delayMs: 7 }]);
+  await until(() => sockets.length === 2);
+});
+
+test("a handshake that hangs is given up", async (t) => {
+  const { sockets } = begin(t, { joinTimeoutMs: 10 });
+  await until(() => sockets.length === 2);
+  assert.ok(sockets[0].closed);
+});
+
+test("each command gets its own answer", async (t) => {
+  const { room, sockets } = await live(t);
+  const [one, other] = [room.sendChat("a"), room.requestTryOn("p1")];
+  const [first, second] = sockets[0].sent;
+  assert.deepEqual([first.command, second.command], [{ type: "send_chat", text: "a" }, { type: "request_try_on", product: "p1" }]);
+  sockets[0].says({ type: "refused", id: second.id, code: "product_not_found", detail: "no", seq: 10, retry_after_ms: 5 });
+  sockets[0].says({ type: "accepted", id: first.id, seq: 11, result: { message: 10, shown: false } }, { type: "accepted", id: first.id, seq: 99 });
+  assert.deepEqual(await one, { id: first.id, seq: 11, result: { message: 10, shown: false } });
+  await assert.rejects(other, (error) => error instanceof CommandRefused && error.code === "product_not_found" && error.retryAfterMs === 5);
+});
+
+test("commands in flight are sent again with the same id after the connection was lost, and answered once", async (t) => {
+  const { room, sockets } = await live(t);
+  const waits = room.sendChat("a");
+  const [{ id }] = sockets[0].sent;
+  sockets[0].drops(1006);
+  const later = room.askQuestion("b");
+  await until(() => sockets.length === 2);
+  assert.equal(sockets[1].sent.length, 0, "nothing before joined");
+  sockets[1].says(joined({ resumed: true, seq: 10 }));
+  assert.deepEqual(sockets[1].sent.map(({ command }) => command.text), ["a", "b"]);
+  assert.equal(sockets[1].sent[0].id, id);
+  for (const sent of sockets[1].sent) sockets[1].says({ type: "accepted", id: sent.id, seq: 12 });
+  assert.deepEqual((await Promise.all([waits, later])).map(({ seq }) => seq), [12, 12]);
+});
+
+test("an unknown outcome is asked for again with the same id, a bounded number of times", async (t) => {
+  const { room, sockets } = await live(t);
+  const waits = room.sendChat("a");
+  const [{ id }] = sockets[0].sent;
+  for (let round = 1; round <= RETRIES_MAX + 1; round += 1) {
+    await until(() => sockets[0].sent.length === round);
+    sockets[0].says({ type: "refused", id, code: "unavailable", detail: "unknown" });
+  }
+  await assert.rejects(waits, (error) => error.code === "unavailable");
+  assert.ok(sockets[0].sent.every((sent) => sent.id === id));
+});
+
+test("a repeated command that the gateway holds back is repeated again; the room's own refusal is an answer", async (t) => {
+  const { room, sockets } = await live(t);
+  const waits = room.sendChat("a");
+  sockets[0].drops(1006);
+  await until(() => sockets.length === 2);
+  sockets[1].says(joined({ resumed: true, seq: 10 }));
+  const [{ id }] = sockets[1].sent;
+  sockets[1].says({ type: "refused", id, code: "rate_limited", detail: "gateway" });
+  await until(() => sockets[1].sent.length === 2);
+  sockets[1].says({ type: "refused", id, code: "rate_limited", detail: "room", seq: 10 });
+  await assert.rejects(waits, (error) => error.detail === "room");
+});
+
+test("a first refusal as rate_limited is an answer", async (t) => {
+  const { room, sockets } = await live(t);
+  const waits = room.sendChat("a");
+  sockets[0].says({ type: "refused", id: sockets[0].sent[0].id, code: "rate_limited", detail: "slow down" });
+  await assert.rejects(waits, (error) => error.code === "rate_limited");
+});
+
+test("limits: commands that wait, ids in use, bytes of one, time for an answer", async (t) => {
+  const { room } = await live(t);
+  await assert.rejects(room.send({ type: "send_chat", text: "x".repeat(5_000) }), (error) => error.code === "too_large");
+  await assert.rejects(room.send({ type: "send_chat", text: "a" }, { id: "c1", timeoutMs: 5 }), (error) => error instanceof CommandUnanswered && error.id === "c1");
+  room.send({ type: "send_chat", text: "a" }, { id: "c2" }).catch(() => {});
+  await assert.rejects(room.send({ type: "send_chat", text: "b" }, { id: "c2" }), (error) => error.code === "id_reused");
+  for (let count = 1; count < COMMANDS_WAITING_MAX; count += 1) room.sendChat("x").catch(() => {});
+  await assert.rejects(room.sendChat("one more"), TooManyCommands);
+});
+
+test("a burst is sent no faster than the gateway allows", async (t) => {
+  const { room, sockets } = begin(t);
+  await until(() => sockets.length === 1);
+  for (let count = 0; count < 30; count += 1) room.sendChat(`${count}`).catch(() => {});
+  sockets[0].says(joined({ commands_per_s: 200 }), keyframe());
+  assert.equal(sockets[0].sent.length, 10);
+  await until(() => sockets[0].sent.length === 30);
+  assert.deepEqual(sockets[0].sent.map(({ command }) => Number(command.text)), [...Array(30).keys()]);
+});
+
+test("taps are collected, at most one full batch at a time, and never sent twice", async (t) => {
+  const { room, sockets } = await live(t);
+  const taps = Array.from({ length: 70 }, () => room.sendLikes());
+  await until(() => sockets[0].sent.length === 1);
+  assert.deepEqual(sockets[0].sent[0].command, { type: "send_likes", count: LIKES_MAX });
+  sockets[0].drops(1006);
+  await until(() => sockets.length === 2);
+  sockets[1].says(joined({ resumed: true, seq: 10 }));
+  for (const tap of taps) await assert.rejects(tap, CommandUnanswered);
+  assert.equal(sockets[1].sent.length, 0);
+  const next = room.sendLikes(3);
+  await until(() => sockets[1].sent.length === 1);
+  sockets[1].says({ type: "accepted", id: sockets[1].sent[0].id, seq: 11 });
+  assert.equal((await next).seq, 11);
+});
+
+test("a mute of mine is known until it ends", async (t) => {
+  const { room, sockets } = await live(t);
+  sockets[0].says(delta(10, 11, [{ type: "user_muted", seq: 10, user: "bob", until_ms: TIME_MS + 60_000, by: "anna" }]));
+  assert.equal(room.mutedUntilMs, 0);
+  sockets[0].says(delta(11, 12, [{ type: "user_muted", seq: 11, user: "vera", until_ms: TIME_MS + 60_000, by: "anna", reason: "spam" }]));
+  assert.equal(room.mutedUntilMs, TIME_MS + 60_000);
+  sockets[0].says(delta(12, 13, [{ type: "user_unmuted", seq: 12, user: "vera", by: "anna" }]));
+  assert.equal(room.mutedUntilMs, 0);
+});
+
+test("for await yields events in order, tells what was skipped, and ends with close()", async (t) => {
+  const { room, sockets } = await live(t);
+  const types = [];
+  const reading = (async () => {
+    for await (const event of room) types.push(event.type);
+  })();
+  sockets[0].says(delta(10, 12, [chat(10), chat(11)]), { type: "skipped", from: 12, to: 20 }, keyframe(20), delta(20, 21, [{ type: "room_closed", seq: 20 }]));
+  await until(() => types.length === 4);
+  room.close();
+  await reading;
+  assert.deepEqual(types, ["chat_sent", "chat_sent", "skipped", "room_closed"]);
+  assert.equal(sockets[0].closed, 1000);
+});
+
+test("for await throws when the server ends it for good", async (t) => {
+  const { room, sockets } = await live(t);
+  const reading = (async () => {
+    for await (const event of room) assert.fail(event.type);
+  })();
+  sockets[0].drops(4502, "banned");
+  await assert.rejects(reading, (error) => error instanceof Disconnected && error.code === 4502);
+});
+
+test("an iterator that falls behind is told what it lost, and its memory is bounded", async (t) => {
+  const { room, sockets } = await live(t);
+  const iterator = room[Symbol.asyncIterator]();
+  const count = EVENTS_WAITING_MAX + 3;
+  sockets[0].says(delta(10, 10 + count, Array.from({ length: count }, (_, index) => chat(10 + index))));
+  assert.deepEqual((await iterator.next()).value, { type: "skipped", from: 10, to: 10 + EVENTS_WAITING_MAX });
+  assert.equal((await iterator.next()).value.seq, 10 + EVENTS_WAITING_MAX);
+  assert.equal(room.state.chat.length, 200);
+});
+
+test("retryNow does not wait for the next attempt", async (t) => {
+  const { room, sockets } = await live(t, { backoffMs: 60_000, backoffMaxMs: 60_000, random: () => 1 });
+  room.retryNow();
+  assert.equal(sockets.length, 1, "nothing to retry while it is live");
+  sockets[0].drops(1006);
+  room.retryNow();
+  await until(() => sockets.length === 2);
+});
+
+test("ready fails when the room never comes", async (t) => {
+  const { room, sockets } = begin(t);
+  await until(() => sockets.length === 1);
+  sockets[0].drops(4500, "bad token");
+  await assert.rejects(room.ready, (error) => error.code === 4500);
+});

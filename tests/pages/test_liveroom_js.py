@@ -1,0 +1,128 @@
+"""liveroom.js: its own tests under node, and its state against the rooms' own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from liveroom.codec import event_object
+from liveroom.messages import commands as c
+from liveroom.messages.fields import Delivery
+from liveroom.rooms.room import Decided
+from tests.rooms.play import ANCHOR, BELLA, MODERATOR, PLATFORM, VERA, VICTOR, Play
+
+HERE = Path(__file__).parent
+NODE = shutil.which("node")
+#: What a client cannot know from events: when a keyframe was made, how many products there are (one added may replace another).
+UNKNOWN_TO_CLIENTS = {"type", "time_ms", "showcase_count"}
+
+pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed: liveroom.js is tested in Chromium only")
+
+
+def test_unit_tests_pass_under_node() -> None:
+    """Gap, skip, resume, drain, close codes, retries, limits: each has its test in liveroom.test.mjs."""
+    done = subprocess.run([str(NODE), "--test", str(HERE / "liveroom.test.mjs")], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_folded_state_is_what_a_keyframe_would_say(seed: int) -> None:
+    """A client that folds the deltas of any story has the state that a newcomer's keyframe has."""
+    play = Play(chat_interval_ms=0, chat_burst=100, questions_per_user_max=10)
+    chance = Random(seed)
+    for _ in range(20):
+        _one_command(play, chance)
+    first = play.keyframe
+    told = len(play.story)
+    deltas = []
+    for _ in range(150):
+        play.now_ms += chance.choice([0, 40, 700])
+        _one_command(play, chance)
+        deltas += _deltas(play, told)
+        told = len(play.story)
+    last = play.keyframe
+    state = _folded(msgspec.to_builtins(first), deltas)
+    _compare(state, {**_defaults(), **msgspec.to_builtins(last)})
+
+
+def _one_command(play: Play, chance: Random) -> None:
+    """A command as it may come; what the room refuses changes nothing."""
+    seqs = [seq for seq, _, _ in play.story]
+    someone = chance.choice([VERA, VICTOR, BELLA])
+    product = chance.choice(["p1", "p2", "p3"])
+    seq = chance.choice(seqs)
+    command, sender = chance.choice(
+        [
+            (c.SendChat(f"line {chance.random()}"), someone),
+            (c.SendChat("from the anchor"), ANCHOR),
+            (c.AskQuestion(f"question {chance.random()}?"), someone),
+            (c.PickQuestion(chance.choice(list(play.room.questions) or [seq])), MODERATOR),
+            (c.AnswerQuestion(chance.choice(list(play.room.questions) or [seq]), chance.choice(["", "yes"])), ANCHOR),
+            (c.DismissQuestion(chance.choice(list(play.room.questions) or [seq])), ANCHOR),
+            (c.DeleteMessage(seq), MODERATOR),
+            (c.AddProduct(c.Product(product, f"Product {chance.randint(1, 3)}", 100)), ANCHOR),
+            (c.RemoveProduct(product), ANCHOR),
+            (c.PinProduct(product), MODERATOR),
+            (c.UnpinProduct(), MODERATOR),
+            (c.RequestTryOn(product), someone),
+            (c.SendLikes(chance.randint(1, 50)), someone),
+            (c.SetAnnouncement(chance.choice(["", "hello", "again"])), ANCHOR),
+            (c.SetSlowMode(chance.choice([0, 1_000])), MODERATOR),
+            (c.SetChatBudget(chance.choice([2, 50])), ANCHOR),
+            (c.MuteUser("someone", 60_000), MODERATOR),
+            (c.SetBannedWords(("gold",)), MODERATOR),
+            (c.CloseRoom(), PLATFORM),
+            (c.OpenRoom(f"Title {chance.randint(1, 9)}"), ANCHOR),
+        ]
+    )
+    if not play.room.open and not isinstance(command, c.OpenRoom) and chance.random() < 0.5:
+        command, sender = c.OpenRoom("Open again"), ANCHOR
+    decision = play.tries(sender, command)
+    assert isinstance(decision, Decided) or decision.code
+
+
+def _deltas(play: Play, told: int) -> list[dict[str, Any]]:
+    """What was not told yet, as a gateway tells it: internal events and chat lines that were not shown are left out."""
+    news = play.story[told:]
+    if not news:
+        return []
+    events = [event_object(event, seq) for seq, _, event in news if event.delivery is not Delivery.internal and getattr(event, "shown", True)]
+    return [{"type": "delta", "from": news[0][0], "to": news[-1][0] + 1, "time_ms": news[-1][1], "events": events}]
+
+
+def _folded(keyframe: dict[str, Any], deltas: list[dict[str, Any]]) -> dict[str, Any]:
+    given = json.dumps({"keyframe": keyframe, "deltas": deltas})
+    done = subprocess.run([str(NODE), str(HERE / "fold.mjs")], input=given, capture_output=True, text=True, timeout=60, check=True)
+    state: dict[str, Any] = json.loads(done.stdout)
+    return state
+
+
+def _defaults() -> dict[str, Any]:
+    empty: dict[str, Any] = {"announcement": "", "pinned": None, "questions": [], "chat": [], "try_ons": {}, "unique_estimated": False}
+    numbers = ("showcase_version", "slow_mode_ms", "chat_budget", "likes", "viewers", "unique", "peak")
+    return empty | dict.fromkeys(numbers, 0)
+
+
+def _compare(state: dict[str, Any], keyframe: dict[str, Any]) -> None:
+    """Field by field; a keyframe holds only the last lines and questions, of which the client has at least these."""
+    for name, value in keyframe.items():
+        if name in UNKNOWN_TO_CLIENTS:
+            continue
+        mine = state[name]
+        if name in ("chat", "questions"):
+            mine = [_plain(item) for item in mine if not value or item["seq"] >= value[0]["seq"]]
+            value = [_plain(item) for item in value]
+        assert mine == value, name
+
+
+def _plain(item: dict[str, Any]) -> dict[str, Any]:
+    """Without what has its default, as `omit_defaults` leaves it out."""
+    defaults = {"role": "viewer", "buyer": False, "state": "asked", "answer": ""}
+    return {name: value for name, value in item.items() if name not in defaults or value != defaults[name]}
