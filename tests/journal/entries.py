@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import TypeVar
 
 from liveroom.journal.acceptance import Acceptance
@@ -53,7 +53,7 @@ async def stored(journal: Journal, partition: int = 0) -> list[StoredEntry]:
     return await take(journal.read_events(partition, 0), await journal.events_end(partition))
 
 
-async def append_all(journal: Journal, entries: list[Entry], partition: int = 0) -> list[int]:
+async def append_all(journal: Journal, entries: Sequence[Entry], partition: int = 0) -> list[int]:
     """Append in one go and wait for all."""
     futures: list[Future[int]] = [journal.append(partition, entry) for entry in entries]
     return [await future for future in futures]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 
@@ -10,14 +12,14 @@ from liveroom.messages.records import Entry
 from tests.journal.entries import claim, record
 
 
-def judge_all(entries: list[Entry], acceptance: Acceptance | None = None) -> list[str]:
+def judge_all(entries: Sequence[Entry], acceptance: Acceptance | None = None) -> list[str]:
     acceptance = acceptance or Acceptance()
     return [acceptance.judge(offset, entry).value for offset, entry in enumerate(entries, acceptance.epoch + 1)]
 
 
 def test_an_owner_in_order_is_accepted() -> None:
     """A claim, then its steps in order, each beginning where the last ended."""
-    entries = [claim(), record(0, 0, 0, 3), record(0, 1, 3, 3), record(0, 2, 3, 4)]
+    entries: list[Entry] = [claim(), record(0, 0, 0, 3), record(0, 1, 3, 3), record(0, 2, 3, 4)]
     assert judge_all(entries) == ["claimed", "accepted", "accepted", "accepted"]
 
 
@@ -29,7 +31,7 @@ def test_nothing_counts_before_the_first_claim() -> None:
 
 def test_a_zombie_is_skipped() -> None:
     """After a foreign claim the old owner's records are skipped, even if step and from would fit."""
-    entries = [claim("a"), record(0, 0, 0, 1), claim("b"), record(0, 1, 1, 2), record(2, 0, 1, 2), record(0, 1, 2, 3)]
+    entries: list[Entry] = [claim("a"), record(0, 0, 0, 1), claim("b"), record(0, 1, 1, 2), record(2, 0, 1, 2), record(0, 1, 2, 3)]
     assert judge_all(entries) == ["claimed", "accepted", "claimed", "foreign_epoch", "accepted", "foreign_epoch"]
 
 
@@ -40,13 +42,13 @@ def test_a_record_that_comes_twice_counts_once() -> None:
 
 def test_after_a_lost_record_nothing_counts() -> None:
     """When a step is missing, those that come behind it are skipped until a new claim."""
-    entries = [claim(), record(0, 1, 0, 1), record(0, 2, 1, 2), claim(), record(3, 0, 0, 1)]
+    entries: list[Entry] = [claim(), record(0, 1, 0, 1), record(0, 2, 1, 2), claim(), record(3, 0, 0, 1)]
     assert judge_all(entries) == ["claimed", "wrong_step", "wrong_step", "claimed", "accepted"]
 
 
 def test_an_owner_that_missed_something_is_skipped() -> None:
     """A record that does not begin at the next expected command is skipped, below or above it."""
-    entries = [claim("a"), record(0, 0, 0, 5), claim("b"), record(2, 0, 4, 6), record(2, 0, 6, 7), record(2, 0, 5, 6)]
+    entries: list[Entry] = [claim("a"), record(0, 0, 0, 5), claim("b"), record(2, 0, 4, 6), record(2, 0, 6, 7), record(2, 0, 5, 6)]
     assert judge_all(entries) == ["claimed", "accepted", "claimed", "wrong_from", "wrong_from", "accepted"]
 
 

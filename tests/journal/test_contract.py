@@ -10,14 +10,15 @@ import pytest
 
 from liveroom.errors import JournalFull, JournalUnavailable
 from liveroom.journal.base import DeadLetter, Journal
+from liveroom.messages.records import Entry
 from tests.journal.conftest import CONFIG
 from tests.journal.entries import append_all, claim, record, request, snapshot, stored, take
 
 
 async def test_offsets_count_from_zero_in_order_of_the_calls(journal: Journal) -> None:
     """Entries get the offsets 0, 1, 2, ... in the order in which `append` was called, without waiting between the calls."""
-    entries = [claim(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(500))]
-    assert await append_all(journal, list(entries)) == list(range(501))
+    entries: list[Entry] = [claim(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(500))]
+    assert await append_all(journal, entries) == list(range(501))
     assert [s.entry for s in await stored(journal)] == entries
     assert await journal.events_end(0) == 501
 

@@ -16,10 +16,12 @@ from liveroom.config import JournalConfig
 from liveroom.errors import JournalDamaged, JournalLocked, JournalMismatch, JournalUnavailable, JournalVersion
 from liveroom.journal import sqlite as sqlite_module
 from liveroom.journal import sqlite_file
+from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import DeadLetter
 from liveroom.journal.sqlite import RECENT_ENTRIES_MAX, SqliteJournal
 from liveroom.journal.sqlite_file import FILE_NAME, SCHEMA_VERSION
 from liveroom.journal.sqlite_snapshots import SLICE_BYTES
+from liveroom.messages.records import Entry
 from liveroom.telemetry.metrics import Metrics
 from tests.journal.conftest import CONFIG
 from tests.journal.entries import append_all, claim, record, request, snapshot, stored, take
@@ -46,8 +48,8 @@ def change(data_dir: Path, sql: str, *values: object) -> None:
 async def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
     """Entries, snapshots and the place where commands go on outlive the process."""
     journal = await opened(tmp_path)
-    entries = [claim(), record(0, 0, 0, 2, text="hello 你好 \x00 😀"), record(9, 9, 9, 99), record(0, 1, 2, 5)]
-    await append_all(journal, list(entries), 1)
+    entries: list[Entry] = [claim(), record(0, 0, 0, 2, text="hello 你好 \x00 😀"), record(9, 9, 9, 99), record(0, 1, 2, 5)]
+    await append_all(journal, entries, 1)
     await journal.save_snapshot(1, snapshot(2))
     await journal.close()
     journal = await opened(tmp_path)
@@ -306,8 +308,8 @@ async def test_a_damaged_snapshot_falls_back_to_the_one_before(tmp_path: Path, d
     """The newest snapshot that is whole is loaded; a torn or changed one is passed over, and the journal opens."""
     journal = await opened(tmp_path)
     await append_all(journal, [claim(), *(record(0, n, n, n + 1) for n in range(5))])
-    await journal.save_snapshot(0, replace(snapshot(2), acceptance=sqlite_module.Acceptance(0, 1, 1)))
-    await journal.save_snapshot(0, replace(snapshot(3), acceptance=sqlite_module.Acceptance(0, 2, 2)))
+    await journal.save_snapshot(0, replace(snapshot(2), acceptance=Acceptance(0, 1, 1)))
+    await journal.save_snapshot(0, replace(snapshot(3), acceptance=Acceptance(0, 2, 2)))
     await journal.close()
     change(tmp_path, damage)
     journal = await opened(tmp_path)

@@ -1,0 +1,64 @@
+"""A process that appends without end and prints what is durable, to be killed: `python -m tests.journal.appender DIR`.
+
+Each line is `partition offset`. It plays an engine: a claim, then its steps, eight in flight, snapshots now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from liveroom.journal.acceptance import Acceptance
+from liveroom.journal.base import Snapshot
+from liveroom.journal.sqlite import SqliteJournal
+from liveroom.telemetry.metrics import Metrics
+from tests.journal.conftest import CONFIG
+from tests.journal.entries import claim, record
+
+STEPS_IN_FLIGHT = 8
+STEPS_PER_SNAPSHOT = 50
+
+
+async def play(journal: SqliteJournal, partition: int) -> None:
+    epoch = await journal.append(partition, claim(str(os.getpid())))
+    report(partition, epoch)
+    acceptance = Acceptance()
+    if snapshot := await journal.load_snapshot(partition):
+        acceptance = snapshot.acceptance.copy()
+    async for stored in journal.read_events(partition, snapshot.offset if snapshot else 0):
+        acceptance.judge(stored.offset, stored.entry)
+        if stored.offset == epoch:
+            break
+    first = acceptance.next_command
+    window = asyncio.Semaphore(STEPS_IN_FLIGHT)
+    saving: set[asyncio.Task[None]] = set()
+
+    def landed(future: asyncio.Future[int]) -> None:
+        report(partition, future.result())
+        window.release()
+
+    for step in range(sys.maxsize):
+        await window.acquire()
+        entry = record(epoch, step, first + step, first + step + 1, text=f"{epoch}/{step}")
+        journal.append(partition, entry).add_done_callback(landed)
+        if step % STEPS_PER_SNAPSHOT == 0 and not saving:
+            state = (os.urandom(100_000),) * 20
+            kept = Snapshot(epoch + 1, step, Acceptance(epoch, 0, first), (), state)
+            task = asyncio.create_task(journal.save_snapshot(partition, kept))
+            saving.add(task)
+            task.add_done_callback(saving.discard)
+
+
+def report(partition: int, offset: int) -> None:
+    os.write(1, f"{partition} {offset}\n".encode())
+
+
+async def main() -> None:
+    journal = await SqliteJournal.open(Path(sys.argv[1]), CONFIG, Metrics())
+    await asyncio.gather(*(play(journal, partition) for partition in range(CONFIG.partitions)))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
