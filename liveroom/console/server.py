@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from collections.abc import Callable
 from typing import Final
 from uuid import uuid4
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from liveroom.config import Config
 from liveroom.console.api import Api
+from liveroom.console.connection import Connection, FullConnection
 from liveroom.console.directory import Directory
 from liveroom.console.guard import guard
 from liveroom.console.health import Health
@@ -30,18 +29,9 @@ __all__ = ["Console"]
 #: Commands are few here: hardly any time is spent on collecting them.
 BATCH_WAIT_MS: Final = 1
 BATCH_COMMANDS_MAX: Final = 64
-#: An idle connection, or one that does not finish its request's head, is closed after this time.
-IDLE_S: Final = 30.0
 #: A peer that takes no byte for so long is gone, whatever its kernel says.
 UNACKNOWLEDGED_MS: Final = 30_000
 BACKLOG: Final = 512
-
-_FULL_BODY: Final = b'{"type":"urn:liveroom:problem:not_ready","title":"too many connections","status":503,"detail":"try again","code":"not_ready"}'
-FULL: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
-    % len(_FULL_BODY)
-    + _FULL_BODY
-)
 
 
 class Console:
@@ -72,13 +62,12 @@ class Console:
         )
         self._reader = Reader(journal, self._directory, self._courier, metrics)
         metrics.console_rooms.set_function(lambda: len(self._directory))
-        app = web.Application(middlewares=[guard(security_headers(gateway_url), metrics)], client_max_size=config.console.body_bytes_max)
+        self._headers = security_headers(gateway_url)
+        app = web.Application(middlewares=[guard(self._headers, metrics)], client_max_size=config.console.body_bytes_max)
         Api(config.console, checker, self._courier, self._directory, gateway_url).add_routes(app.router)
         Health(metrics, self._what_is_missing).add_routes(app.router)
         Pages().add_routes(app.router)
-        self._runner = web.AppRunner(
-            app, access_log=None, logger=_http_log(), keepalive_timeout=IDLE_S, shutdown_timeout=config.console.shutdown_ms / 1000
-        )
+        self._runner = web.AppRunner(app, shutdown_timeout=config.console.shutdown_ms / 1000)
         self._listener: asyncio.Server | None = None
 
     @property
@@ -111,8 +100,8 @@ class Console:
     def _accept(self) -> asyncio.Protocol:
         server = self._runner.server
         if server is None or len(server.connections) >= self._config.connections_max:
-            return _Full()
-        return server()
+            return FullConnection()
+        return Connection(server, self._headers)
 
     def _what_is_missing(self) -> str:
         if self._stopping:
@@ -120,20 +109,3 @@ class Console:
         if behind := self._reader.behind:
             return f"partitions not read yet: {', '.join(map(str, behind))}"
         return "" if self._is_ready() else "the gateway or the engine is not ready"
-
-
-class _Full(asyncio.Protocol):
-    """Answers a connection beyond the limit and ends it."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.write(FULL)
-        transport.close()
-
-
-def _http_log() -> logging.Logger:
-    """aiohttp's log without the tracebacks of requests that were no HTTP: anybody could fill the disk with them."""
-    log = logging.getLogger("liveroom.console.http")
-    if not log.filters:
-        log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
-    return log

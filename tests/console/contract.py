@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 from jsonschema import Draft202012Validator
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from liveroom.console.openapi import document
 
 DOCUMENT = document()
-_REGISTRY: Registry[Any] = Registry().with_resource("urn:openapi", Resource(contents=DOCUMENT, specification=DRAFT202012))
+_REGISTRY: Registry[Any] = Registry().with_resource("urn:openapi", DRAFT202012.create_resource(DOCUMENT))
 
 
 def template_of(path: str) -> str | None:

@@ -119,7 +119,9 @@ def test_a_search_looks_at_a_bounded_number_of_rooms(monkeypatch: pytest.MonkeyP
     fold = Fold()
     for i in range(35):
         fold.happen(f"r{i:02}", opened("x" if i % 9 else "wanted"))
-    found, pages, after = [], 0, ""
+    found: list[str] = []
+    pages = 0
+    after: str | None = ""
     while after is not None:
         views, after = fold.directory.page("wanted", True, 100, after)
         found += [view.keyframe.room for view in views]

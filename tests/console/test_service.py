@@ -1,0 +1,203 @@
+"""The service itself: alive, ready, measured, stopping gracefully, and holding out against clients that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from liveroom.console import reader as reader_module
+from liveroom.errors import JournalUnavailable
+from liveroom.journal.base import Snapshot
+from liveroom.telemetry.metrics import Metrics
+from tests.console.live import ANCHOR, VIEWER, WAIT_S, Live, SeenJournal, config_of, engine_on, serve, serve_all, until
+
+METRICS_MD = Path(__file__).parents[2] / "docs" / "metrics.md"
+
+
+async def test_ready_is_said_when_the_whole_process_is() -> None:
+    """`/readyz` is a 503 problem that says what is missing until all is there; `/livez` does not wait."""
+    others: list[str] = []
+    async with serve(is_ready=lambda: bool(others), wait=False) as live:
+        await until(lambda: not live.console._reader.behind)
+        assert (await live.get("/livez")).status == 200
+        answer = await live.get("/readyz")
+        assert (answer.status, answer.json["code"]) == (503, "not_ready")
+        assert "gateway or the engine" in answer.json["detail"]
+        others.append("ready")
+        assert (await live.get("/readyz")).status == 200
+
+
+class SlowJournal(SeenJournal):
+    """A journal whose snapshots take their time."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.go = asyncio.Event()
+
+    async def load_snapshot(self, partition: int, *, oldest: bool = False) -> Snapshot | None:
+        await self.go.wait()
+        return await super().load_snapshot(partition, oldest=oldest)
+
+
+async def test_a_console_is_not_ready_before_it_has_read_what_there_is() -> None:
+    """Until every partition is read up to where it ended at the start, the partitions that are not are named."""
+    config = config_of()
+    journal = SlowJournal(config.journal)
+    async with serve(config, journal=journal, wait=False) as live:
+        answer = await live.get("/readyz")
+        assert (answer.status, answer.json["detail"]) == (503, "partitions not read yet: 0, 1")
+        journal.go.set()
+        await live.ready()
+        assert (await live.get("/readyz")).status == 200
+
+
+class BrokenJournal(SeenJournal):
+    """A journal that fails as often as told."""
+
+    failures = 0
+
+    async def load_snapshot(self, partition: int, *, oldest: bool = False) -> Snapshot | None:
+        if self.failures:
+            self.failures -= 1
+            raise JournalUnavailable("the disk is away") if self.failures % 2 else ValueError("a bug")
+        return await super().load_snapshot(partition, oldest=oldest)
+
+
+async def test_a_partition_that_cannot_be_read_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever reading fails with, it is tried again, and meanwhile the console answers and is not ready."""
+    monkeypatch.setattr(reader_module, "RETRY_S", 0.01)
+    config = config_of()
+    journal = BrokenJournal(config.journal)
+    async with engine_on(journal, config), serve(config, journal=journal, wait=False) as live:
+        journal.failures = 6
+        assert (await live.get("/livez")).status == 200
+        await live.ready()
+        assert journal.failures == 0
+        await live.do("open_room", {"title": "t"})
+        assert (await live.get("/v1/rooms/r1")).status == 200
+
+
+async def test_metrics_can_be_read_and_count() -> None:
+    """The exposition parses; requests are counted by method and status, and made-up methods do not make new series."""
+    async with serve_all() as live:
+        await live.do("open_room", {"title": "t"})
+        await live.send("send_likes", {}, token="nonsense")
+        for method in ("PROPFIND", "LOCK", "MKCOL", "COPY", "TRACE"):
+            async with live.session.request(method, live.url + "/v1/rooms") as response:
+                assert response.status == 405
+        answer = await live.get("/metrics")
+        assert answer.headers["Content-Type"].startswith("text/plain; version=")
+        samples = {(s.name, *sorted(s.labels.values())): s.value for f in text_string_to_metric_families(answer.body.decode()) for s in f.samples}
+        assert samples["liveroom_console_requests_total", "200", "POST"] == 1
+        assert samples["liveroom_console_requests_total", "401", "POST"] == 1
+        assert samples["liveroom_console_requests_total", "405", "other"] == 5
+        assert samples["liveroom_console_rooms",] == 1
+        assert samples["liveroom_console_request_seconds_count",] == 7
+
+
+def documented_lines() -> list[str]:
+    """A line of the table per metric, from the code."""
+    lines = []
+    for metric in vars(Metrics()).values():
+        if hasattr(metric, "_labelnames"):
+            kind = metric._type
+            name = metric._name + ("_total" if kind == "counter" else "")
+            labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+            lines.append(f"| `{name}` | {kind} | {labels} | {metric._documentation} |")
+    return lines
+
+
+def test_every_metric_is_documented_and_nothing_else() -> None:
+    """docs/metrics.md has one line per metric with its type, labels and meaning, in the order of the code."""
+    written = re.findall(r"^\| `liveroom_.*$", METRICS_MD.read_text(encoding="utf-8"), re.MULTILINE)
+    assert written == documented_lines()
+
+
+async def test_open_requests_are_finished_at_shutdown() -> None:
+    """A command that is under way when the console stops gets its answer; new connections are not taken."""
+    config = config_of(shutdown_ms=5_000)
+    journal = SeenJournal(config.journal)
+    async with serve(config, journal=journal) as live:
+        url = live.url
+        asked = asyncio.create_task(live.send("open_room", {"title": "t"}))
+        await until(lambda: bool(journal.sent))
+        stopping = asyncio.create_task(live.console.stop())
+        async with engine_on(journal, config):
+            assert (await asked).status == 200
+        await stopping
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await live.session.get(url + "/livez")
+
+
+async def test_shutdown_does_not_wait_for_ever() -> None:
+    """A command that nobody answers, and a client that never finishes its request, end with `console.shutdown_ms`."""
+    async with serve(config_of(shutdown_ms=100)) as live:
+        asked = asyncio.create_task(live.send("open_room", {"title": "t"}))
+        _, writer = await asyncio.open_connection("127.0.0.1", live.console.port)
+        writer.write(b"GET / HTT")
+        await until(lambda: bool(live.journal.sent))
+        async with asyncio.timeout(WAIT_S):
+            await live.console.stop()
+        with pytest.raises(aiohttp.ClientError):
+            await asked
+        writer.close()
+
+
+async def test_connections_have_a_limit() -> None:
+    """Beyond `connections_max` a connection is answered 503 and closed; when one ends, there is room again."""
+    async with serve(config_of(connections_max=3)) as live:
+        held = [await asyncio.open_connection("127.0.0.1", live.console.port) for _ in range(3)]
+        for _, writer in held:  # each is known to the server once it answered
+            writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        for reader, _ in held:
+            assert (await reader.readuntil(b"alive\n")).startswith(b"HTTP/1.1 200")
+        reader, writer = await asyncio.open_connection("127.0.0.1", live.console.port)
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b'"code":"not_ready"' in answer
+        writer.close()
+        for _, writer in held:
+            writer.close()
+        await until(lambda: not live.console._runner.server.connections)  # type: ignore[union-attr]
+        assert (await live.get("/livez")).status == 200
+
+
+async def test_clients_that_go_away_or_never_read_harm_nobody(live: Live) -> None:
+    """Half requests, closed sockets and unread answers leave the console answering others."""
+    await live.do("open_room", {"title": "t"})
+    for i in range(100):
+        await live.do("add_product", {"product": {"id": f"p{i}", "title": "x" * 120, "price_fen": 1, "image_url": "https://x/" + "y" * 400}})
+    writers = []
+    for i in range(30):
+        _, writer = await asyncio.open_connection("127.0.0.1", live.console.port)
+        match i % 3:
+            case 0:
+                writer.write(b"GET /v1/rooms/r1/showcase HTTP/1.1\r\nHost: x\r\n\r\n" * 50)  # and never read
+            case 1:
+                writer.write(f"POST /v1/rooms/r1/commands/send_likes HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {VIEWER}\r\n\r\n".encode())
+                writer.transport.abort()
+            case 2:
+                writer.write(b"POST /v1/rooms/r1/commands/send_likes HTTP/1.1\r\nContent-Le")
+        writers.append(writer)
+    for _ in range(20):
+        assert (await live.send("set_announcement", {"text": "still here"})).status == 200
+    for writer in writers:
+        writer.transport.abort()
+    assert (await live.get("/readyz")).status == 200
+
+
+async def test_a_token_never_stands_in_a_log_or_an_answer(live: Live, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither a good token nor a bad one is written anywhere."""
+    caplog.set_level("DEBUG")
+    await live.send("open_room", {"title": "t"})
+    bad = ANCHOR[:-5] + "xxxxx"
+    answer = await live.send("open_room", {"title": "t"}, token=bad)
+    assert answer.status == 401
+    for secret in (ANCHOR, bad):
+        assert secret not in caplog.text + answer.body.decode() + str(answer.headers)
