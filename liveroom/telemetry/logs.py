@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
@@ -29,23 +30,31 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
     return {k: v for k, v in vars(record).items() if k not in _PLAIN}
 
 
+def _one_line(text: str) -> str:
+    """Users' words cannot begin a line of their own or colour the terminal."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
         extra = "".join(f" {k}={v}" for k, v in _extra(record).items())
-        line = f"{at} {record.levelname.lower():7} {record.name}: {record.getMessage()}{extra}"
+        line = _one_line(f"{at} {record.levelname.lower():7} {record.name}: {record.getMessage()}{extra}")
         return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
 
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
+            **_extra(record),
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **_extra(record),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+        try:
+            return orjson.dumps(line, default=str).decode()
+        except TypeError:  # half a surrogate pair, an integer beyond 64 bits
+            return json.dumps(line, default=str)
