@@ -1,0 +1,68 @@
+"""Latencies as counts in buckets: any number of them in little memory, and those of several processes add up."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+__all__ = ["Latency"]
+
+#: Each power of two is cut into so many buckets: a value is off by less than 1.6 %.
+_PARTS = 64
+
+
+class Latency:
+    """A histogram of times in microseconds."""
+
+    def __init__(self, counts: dict[int, int] | None = None, max_us: int = 0) -> None:
+        self._counts: Counter[int] = Counter(counts or {})
+        self._max_us = max_us
+
+    def add(self, us: int, count: int = 1) -> None:
+        """Count a time `count` times; below 0 counts as 0."""
+        us = max(0, us)
+        self._max_us = max(self._max_us, us)
+        shift = max(0, us.bit_length() - _PARTS.bit_length())
+        self._counts[(shift << 8) | (us >> shift)] += count
+
+    def merge(self, other: Latency) -> None:
+        """Add the counts of another one."""
+        self._counts.update(other._counts)
+        self._max_us = max(self._max_us, other._max_us)
+
+    @property
+    def count(self) -> int:
+        """How many times were counted."""
+        return self._counts.total()
+
+    def percentile_ms(self, percent: float) -> float | None:
+        """The time that `percent` of all did not exceed; `None` when there are none."""
+        left = self.count * percent / 100
+        for bucket in sorted(self._counts, key=_low_us):
+            left -= self._counts[bucket]
+            if left <= 0:
+                return round(min(_high_us(bucket), self._max_us) / 1000, 2)
+        return None
+
+    def summary(self) -> dict[str, float | None]:
+        """p50, p99 and the largest, in ms."""
+        return {"p50": self.percentile_ms(50), "p99": self.percentile_ms(99), "max": round(self._max_us / 1000, 2) if self.count else None}
+
+    def to_plain(self) -> dict[str, object]:
+        """As JSON can hold it."""
+        return {"counts": {str(bucket): count for bucket, count in self._counts.items()}, "max_us": self._max_us}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, object]) -> Latency:
+        """What `to_plain` gave."""
+        counts, max_us = plain["counts"], plain["max_us"]
+        assert isinstance(counts, dict)
+        assert isinstance(max_us, int)
+        return cls({int(bucket): count for bucket, count in counts.items()}, max_us)
+
+
+def _low_us(bucket: int) -> int:
+    return (bucket & 0xFF) << (bucket >> 8)
+
+
+def _high_us(bucket: int) -> int:
+    return ((bucket & 0xFF) + 1 << (bucket >> 8)) - 1

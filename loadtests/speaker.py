@@ -1,0 +1,93 @@
+"""A connection that sends commands and takes their answers; what the room says it does not read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from liveroom.messages.frames import Accepted, Refused
+from loadtests.lean import ATTEMPTS_MAX, RETRY_S, Address, HandshakeRefused, LeanConnection, open_connection
+
+__all__ = ["Limits", "OnReply", "Speaker", "open_speaker"]
+
+JOIN_S: Final = 30.0
+
+OnReply = Callable[["Accepted | Refused | None"], None]
+
+
+class Limits(Struct):
+    """What the gateway said about commands when this speaker joined."""
+
+    command_bytes_max: int
+    commands_per_s: int
+
+
+_reply: msgspec.json.Decoder[Accepted | Refused] = msgspec.json.Decoder(Accepted | Refused)
+_limits = msgspec.json.Decoder(Limits)
+
+
+class Speaker(LeanConnection):
+    """Joined once `joined` is done. A command whose answer never comes, because the connection ended, is answered `None`."""
+
+    def __init__(self, address: Address, path: str, token: str) -> None:
+        super().__init__(address, path, token)
+        self.joined: asyncio.Future[Limits] = asyncio.get_running_loop().create_future()
+        self.end = ""
+        self._waiting: dict[str, OnReply] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Commands that are not answered yet."""
+        return len(self._waiting)
+
+    def send(self, id: str, text: bytes, on_reply: OnReply) -> None:
+        """Send a client message whose id is `id`."""
+        if self.end:
+            on_reply(None)
+            return
+        self._waiting[id] = on_reply
+        self.send_text(text)
+
+    def on_text(self, raw: bytes, text: bytes) -> None:
+        """Take replies and the welcome."""
+        if text.startswith((b'{"type":"accepted"', b'{"type":"refused"')):
+            reply = _reply.decode(text)
+            if on_reply := self._waiting.pop(reply.id, None):
+                on_reply(reply)
+        elif text.startswith(b'{"type":"joined"'):
+            self.joined.set_result(_limits.decode(text))
+
+    def on_end(self, code: int, reason: str) -> None:
+        """Nothing more will be answered."""
+        self.end = f"{code} {reason}".strip()
+        waiting, self._waiting = self._waiting, {}
+        for on_reply in waiting.values():
+            on_reply(None)
+        if not self.joined.done():
+            self.joined.set_exception(HandshakeRefused(0, f"closed with {self.end} before joining"))
+
+
+async def open_speaker(address: Address, path: str, token: str) -> Speaker:
+    """Let a speaker in; a busy server is tried again. Raises `HandshakeRefused`, `OSError`, `TimeoutError`."""
+    for attempt in range(ATTEMPTS_MAX):
+        speaker = Speaker(address, path, token)
+        try:
+            await open_connection(speaker, address)
+            async with asyncio.timeout(JOIN_S):
+                await speaker.joined
+            break
+        except (HandshakeRefused, OSError, TimeoutError) as error:
+            for future in (speaker.opened, speaker.joined):
+                if future.done() and not future.cancelled():
+                    future.exception()  # seen: nobody else will look at it
+            if speaker.transport is not None:
+                speaker.transport.abort()
+            passing = not isinstance(error, HandshakeRefused) or error.status in (0, 429, 503)
+            if attempt == ATTEMPTS_MAX - 1 or not passing:
+                raise
+            await asyncio.sleep(RETRY_S * 2**attempt)
+    return speaker
