@@ -263,7 +263,8 @@ def _security() -> Json:
 def _schemas() -> Json:
     commands = [COMMANDS[name] for name in HTTP_COMMANDS]
     _, found = msgspec.json.schema_components([*commands, *_BODIES], ref_template="#/components/schemas/{name}")
-    schemas: Json = {_TITLES.get(name, name): schema for name, schema in found.items()}
+    # Through JSON: defaults that are tuples become lists.
+    schemas: Json = {_TITLES.get(name, name): msgspec.json.decode(msgspec.json.encode(schema)) for name, schema in found.items()}
     for command in commands:
         _make_name_optional(schemas[command.__name__])
     problem = schemas["Problem"]

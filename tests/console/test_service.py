@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from liveroom.console import guard
 from liveroom.console import reader as reader_module
 from liveroom.errors import JournalUnavailable
 from liveroom.journal.base import Snapshot
@@ -190,6 +191,24 @@ async def test_clients_that_go_away_or_never_read_harm_nobody(live: Live) -> Non
     for writer in writers:
         writer.transport.abort()
     assert (await live.get("/readyz")).status == 200
+
+
+async def test_a_client_that_never_reads_is_cut_off(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks and does not take the answers loses the connection, so that it cannot be held for ever."""
+    monkeypatch.setattr(guard, "ANSWER_WRITE_S", 0.1)
+    await live.do("open_room", {"title": "t"})
+    for i in range(100):
+        await live.do("add_product", {"product": {"id": f"p{i}", "title": "x" * 120, "price_fen": 1, "image_url": "https://x/" + "y" * 400}})
+    _, writer = await asyncio.open_connection("127.0.0.1", live.console.port, limit=1_024)
+    others = len(live.console._runner.server.connections)  # type: ignore[union-attr]
+    assert isinstance(writer.transport, asyncio.Transport)
+    writer.transport.pause_reading()
+    for _ in range(300):  # more than both kernels' buffers hold
+        writer.write(b"GET /v1/rooms/r1/showcase HTTP/1.1\r\nHost: x\r\n\r\n")
+    await until(lambda: len(live.console._runner.server.connections) > others or others > 1)  # type: ignore[union-attr]
+    await until(lambda: len(live.console._runner.server.connections) <= 1)  # type: ignore[union-attr]
+    writer.transport.abort()
+    assert (await live.get("/livez")).status == 200
 
 
 async def test_a_token_never_stands_in_a_log_or_an_answer(live: Live, caplog: pytest.LogCaptureFixture) -> None:
