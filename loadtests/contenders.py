@@ -1,0 +1,217 @@
+"""The servers that `fanout` compares: each runs in a process of its own and writes the same frames to its viewers.
+
+A contender process prints nothing; it takes `(frames, interval_s)` over its pipe and answers with a `Round`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import resource
+import socket
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+import uvloop
+from msgspec import Struct
+
+from liveroom.codec import encode, event_object
+from liveroom.config import AuthConfig, GatewayConfig, JournalConfig
+from liveroom.gateway.server import Gateway
+from liveroom.journal.memory import MemoryJournal
+from liveroom.messages.commands import RequestKeyframe
+from liveroom.messages.events import ChatSent, Event
+from liveroom.messages.frames import Accepted, Delta, Keyframe, RoomDetail
+from liveroom.messages.records import RECORD_VERSION, Answer, Claim, Record, RoomSpan
+from liveroom.telemetry.metrics import Metrics
+from liveroom.tokens import TokenChecker
+
+__all__ = ["ROOM", "SECRET", "Round", "run_contender"]
+
+ROOM = "fanout"
+SECRET = "fanout-secret-fanout-secret-fanout-secret"
+EPOCH = "fanout"
+#: How often it is looked whether a frame is out; paid by the contender that needs it.
+POLL_S = 0.002
+#: One line of chat, about 200 bytes as JSON with its seq.
+LINE = "this line is as long as lines of chat are when somebody has a real question about the shoes in size 42"
+
+
+class Round(Struct, frozen=True):
+    """What one round took: CPU seconds of the server's process from its first frame to its last."""
+
+    frames: int
+    frame_bytes: int
+    cpu_s: float
+    rss_bytes: int
+
+
+class Contender:
+    """A server under test."""
+
+    port: int
+
+    async def start(self, viewers: int) -> None:
+        """Listen on a free port of 127.0.0.1."""
+        raise NotImplementedError
+
+    async def send(self, events: list[Event], from_: int) -> None:
+        """Fan one frame with these events out; returns when it has been written to every viewer."""
+        raise NotImplementedError
+
+
+class Liveroom(Contender):
+    """The gateway as it is, on the memory journal; records are appended as the engine would."""
+
+    async def start(self, viewers: int) -> None:
+        self._journal = MemoryJournal(JournalConfig(kind="memory", partitions=1))
+        await self._journal.append(0, Claim(RECORD_VERSION, "fanout", 0))
+        self._viewers = viewers
+        self._metrics = Metrics()
+        self._step = self._commands = 0
+        self._seq = 0
+        # A shorter tick than the crowd would get, so that every record is a frame of its own.
+        config = GatewayConfig(port=0, connections_max=max(20_000, viewers), tick_ms_min=1, tick_ms_max=2, idle_ms=3_600_000)
+        self._gateway = Gateway(self._journal, config, TokenChecker(AuthConfig(), SECRET), name="fanout", metrics=self._metrics)
+        await self._gateway.start()
+        self.port = self._gateway.port
+        self._task = asyncio.create_task(self._answer())
+
+    async def _answer(self) -> None:
+        """Stands in for the engine: a room's detail for each request of one, yes to everything else."""
+        async for batch in self._journal.read_commands(0, 0):
+            answers, details = [], []
+            for r in batch.requests:
+                answers.append(Answer(r.room, r.sender.user, "", Accepted(r.id, self._seq), r.source, r.connection))
+                if isinstance(r.command, RequestKeyframe):
+                    details.append(RoomDetail(Keyframe(ROOM, EPOCH, self._seq, 0, "Fan-out", "anna", True, 0)))
+            self._append({}, to=batch.offset + 1, answers=tuple(answers), details=tuple(details))
+
+    async def send(self, events: list[Event], from_: int) -> None:
+        self._seq = from_ + len(events)
+        written = self._frames_sent()
+        self._append({ROOM: RoomSpan(from_, tuple(events))}, to=self._commands)
+        while self._frames_sent() < written + self._viewers:  # noqa: ASYNC110 (the gateway has no event for it)
+            await asyncio.sleep(POLL_S)
+
+    def _frames_sent(self) -> int:
+        return int(next(iter(self._metrics.gateway_frames_sent.collect())).samples[0].value)
+
+    def _append(self, rooms: dict[str, RoomSpan], to: int, **more: Any) -> None:
+        self._journal.append(0, Record(RECORD_VERSION, 0, self._step, self._commands, to, 0, rooms, **more))
+        self._step += 1
+        self._commands = to
+
+
+class Broadcast(Contender):
+    """websockets' asyncio server and its `broadcast`, on uvloop as well."""
+
+    async def start(self, viewers: int) -> None:
+        from websockets.asyncio.server import ServerConnection, broadcast, serve
+
+        self._broadcast = broadcast
+        self._connections: set[ServerConnection] = set()
+
+        async def hold(connection: ServerConnection) -> None:
+            self._connections.add(connection)
+            await connection.wait_closed()
+
+        server = await serve(hold, "127.0.0.1", 0, compression=None, ping_interval=None, backlog=4_096)
+        self.port = server.sockets[0].getsockname()[1]
+
+    async def send(self, events: list[Event], from_: int) -> None:
+        self._broadcast(self._connections, delta_text(events, from_))
+
+
+class Bare(Contender):
+    """What cannot be beaten from Python: one `write` of ready bytes per socket, nothing else."""
+
+    async def start(self, viewers: int) -> None:
+        self._sockets: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=4_096)
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        self._task = asyncio.create_task(self._accept())
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            client, _ = await loop.sock_accept(self._listener)
+            await loop.sock_recv(client, 65_536)
+            await loop.sock_sendall(client, b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+            self._sockets.append(client)
+
+    async def send(self, events: list[Event], from_: int) -> None:
+        data = delta_text(events, from_).encode()
+        data = b"\x81\x7e" + len(data).to_bytes(2, "big") + data
+        write = os.write
+        for client in self._sockets:
+            write(client.fileno(), data)
+
+
+CONTENDERS: dict[str, type[Contender]] = {"liveroom": Liveroom, "broadcast": Broadcast, "bare": Bare}
+
+
+def delta_text(events: list[Event], from_: int) -> str:
+    """The delta that the gateway makes of these events."""
+    objects = tuple(event_object(event, from_ + i) for i, event in enumerate(events))
+    return encode(Delta(from_, from_ + len(events), 0, objects)).decode()
+
+
+def make_events(count: int, from_: int) -> list[Event]:
+    """Lines of chat."""
+    return [ChatSent(f"viewer{from_ + i:08d}", f"Viewer {from_ + i:08d}", LINE) for i in range(count)]
+
+
+def run_contender(kind: str, pipe: Connection, viewers: int, events_per_frame: int, cpu: int | None) -> None:
+    """Body of a contender's process: sends its port, then serves rounds until the pipe closes."""
+    if cpu is not None:
+        os.sched_setaffinity(0, {cpu})
+    uvloop.run(_serve(CONTENDERS[kind](), pipe, viewers, events_per_frame))
+
+
+async def _serve(contender: Contender, pipe: Connection, viewers: int, events_per_frame: int) -> None:
+    await contender.start(viewers)
+    empty = rss_bytes()
+    pipe.send((contender.port, empty))
+    loop = asyncio.get_running_loop()
+    orders: asyncio.Queue[tuple[int, float] | None] = asyncio.Queue()
+    loop.add_reader(pipe.fileno(), lambda: orders.put_nowait(_receive(pipe)))
+    from_ = 0
+    while order := await orders.get():
+        frames, interval_s = order
+        gc.collect()
+        gc.freeze()
+        rss = rss_bytes()
+        began = _cpu_s()
+        for _ in range(frames):
+            due = time.monotonic() + interval_s
+            await contender.send(make_events(events_per_frame, from_), from_)
+            from_ += events_per_frame
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+        cpu_s = _cpu_s() - began
+        frame_bytes = len(delta_text(make_events(events_per_frame, 0), 0))
+        pipe.send(Round(frames, frame_bytes, cpu_s, rss))
+    loop.remove_reader(pipe.fileno())
+    os._exit(0)  # thousands of connections are not closed one by one
+
+
+def _receive(pipe: Connection) -> tuple[int, float] | None:
+    try:
+        order: tuple[int, float] | None = pipe.recv()
+    except EOFError:
+        return None
+    return order
+
+
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def rss_bytes() -> int:
+    """Resident memory of this process."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize()
