@@ -17,7 +17,7 @@ from liveroom.messages.records import Record, RoomSpan
 __all__ = ["SCAN_ROOMS_MAX", "Directory"]
 
 #: Rooms that one search looks at; a page may so hold fewer rooms than asked for, and still name a next one.
-SCAN_ROOMS_MAX = 20_000
+SCAN_ROOMS_MAX = 10_000
 
 #: Sorts before every closed room and after every open one.
 FIRST_CLOSED: SortKey = (True, -(2**63), "")
