@@ -15,6 +15,7 @@ import pytest
 from liveroom.codec import event_object
 from liveroom.messages import commands as c
 from liveroom.messages.fields import Delivery
+from liveroom.messages.records import Sender
 from liveroom.rooms.room import Decided
 from tests.rooms.play import ANCHOR, BELLA, MODERATOR, PLATFORM, VERA, VICTOR, Play
 
@@ -58,30 +59,29 @@ def _one_command(play: Play, chance: Random) -> None:
     someone = chance.choice([VERA, VICTOR, BELLA])
     product = chance.choice(["p1", "p2", "p3"])
     seq = chance.choice(seqs)
-    command, sender = chance.choice(
-        [
-            (c.SendChat(f"line {chance.random()}"), someone),
-            (c.SendChat("from the anchor"), ANCHOR),
-            (c.AskQuestion(f"question {chance.random()}?"), someone),
-            (c.PickQuestion(chance.choice(list(play.room.questions) or [seq])), MODERATOR),
-            (c.AnswerQuestion(chance.choice(list(play.room.questions) or [seq]), chance.choice(["", "yes"])), ANCHOR),
-            (c.DismissQuestion(chance.choice(list(play.room.questions) or [seq])), ANCHOR),
-            (c.DeleteMessage(seq), MODERATOR),
-            (c.AddProduct(c.Product(product, f"Product {chance.randint(1, 3)}", 100)), ANCHOR),
-            (c.RemoveProduct(product), ANCHOR),
-            (c.PinProduct(product), MODERATOR),
-            (c.UnpinProduct(), MODERATOR),
-            (c.RequestTryOn(product), someone),
-            (c.SendLikes(chance.randint(1, 50)), someone),
-            (c.SetAnnouncement(chance.choice(["", "hello", "again"])), ANCHOR),
-            (c.SetSlowMode(chance.choice([0, 1_000])), MODERATOR),
-            (c.SetChatBudget(chance.choice([2, 50])), ANCHOR),
-            (c.MuteUser("someone", 60_000), MODERATOR),
-            (c.SetBannedWords(("gold",)), MODERATOR),
-            (c.CloseRoom(), PLATFORM),
-            (c.OpenRoom(f"Title {chance.randint(1, 9)}"), ANCHOR),
-        ]
-    )
+    choices: list[tuple[c.Command, Sender]] = [
+        (c.SendChat(f"line {chance.random()}"), someone),
+        (c.SendChat("from the anchor"), ANCHOR),
+        (c.AskQuestion(f"question {chance.random()}?"), someone),
+        (c.PickQuestion(chance.choice(list(play.room.questions) or [seq])), MODERATOR),
+        (c.AnswerQuestion(chance.choice(list(play.room.questions) or [seq]), chance.choice(["", "yes"])), ANCHOR),
+        (c.DismissQuestion(chance.choice(list(play.room.questions) or [seq])), ANCHOR),
+        (c.DeleteMessage(seq), MODERATOR),
+        (c.AddProduct(c.Product(product, f"Product {chance.randint(1, 3)}", 100)), ANCHOR),
+        (c.RemoveProduct(product), ANCHOR),
+        (c.PinProduct(product), MODERATOR),
+        (c.UnpinProduct(), MODERATOR),
+        (c.RequestTryOn(product), someone),
+        (c.SendLikes(chance.randint(1, 50)), someone),
+        (c.SetAnnouncement(chance.choice(["", "hello", "again"])), ANCHOR),
+        (c.SetSlowMode(chance.choice([0, 1_000])), MODERATOR),
+        (c.SetChatBudget(chance.choice([2, 50])), ANCHOR),
+        (c.MuteUser("someone", 60_000), MODERATOR),
+        (c.SetBannedWords(("gold",)), MODERATOR),
+        (c.CloseRoom(), PLATFORM),
+        (c.OpenRoom(f"Title {chance.randint(1, 9)}"), ANCHOR),
+    ]
+    command, sender = chance.choice(choices)
     if not play.room.open and not isinstance(command, c.OpenRoom) and chance.random() < 0.5:
         command, sender = c.OpenRoom("Open again"), ANCHOR
     decision = play.tries(sender, command)

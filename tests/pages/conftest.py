@@ -1,0 +1,85 @@
+"""A real server and a real Chromium; every page's console is watched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+
+from liveroom.messages.fields import Role
+from tests.serving import Server
+
+CHROMIUM = os.environ.get("LIVEROOM_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic"),
+    *("--no-first-run", "--disable-component-update", "--disable-sync"),
+)
+DESKTOP = (1280, 800)
+PHONE = (390, 844)
+WAIT_MS = 20_000
+#: What a browser says about a server that is away; nothing else may be in a page's console.
+AWAY = ("net::ERR_CONNECTION", "net::ERR_SOCKET_NOT_CONNECTED", "net::ERR_EMPTY_RESPONSE")
+
+
+class Stage:
+    """A server, a browser, and what the pages complained about."""
+
+    def __init__(self, server: Server, browser: Browser) -> None:
+        self.server = server
+        self._browser = browser
+        self.complaints: list[str] = []
+
+    async def open(self, path: str, user: str = "", role: Role = Role.viewer, *, size: tuple[int, int] = DESKTOP, lang: str = "en-US") -> Page:
+        """A page in a browser of its own; with a token when `user` is named. `path` ends with the room id then."""
+        context = await self._browser.new_context(viewport={"width": size[0], "height": size[1]}, locale=lang, reduced_motion="reduce")
+        context.set_default_timeout(WAIT_MS)
+        page = await context.new_page()
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.complaints.append(f"{path}: {error}"))
+        token = f"#token={self.server.token(path.rpartition('/')[2], user, role, name=user.title())}" if user else ""
+        await page.goto(self.server.console_url + path + token)
+        return page
+
+    async def viewer(self, user: str, **more: Any) -> Page:
+        """The viewer page of `demo`, connected."""
+        page = await self.open("/rooms/demo", user, **more)
+        await page.wait_for_selector("[data-connection=live]")
+        return page
+
+    async def console(self, **more: Any) -> Page:
+        """The console of `demo` as its anchor, connected."""
+        page = await self.open("/console/demo", "anna", Role.anchor, **more)
+        await page.wait_for_selector("#desk:not([hidden])")
+        return page
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """A room `demo` that is open, on a server without a rate limit for chat."""
+    if CHROMIUM is None:
+        reason = "no Chromium: install one (Debian: apt-get install chromium) to test the pages"
+        if os.environ.get("LIVEROOM_TEST_REQUIRE_BROWSER") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    server = Server(tmp_path / "data", "--rooms-chat-interval-ms", "0")
+    await server.start()
+    try:
+        opened = await server.command("demo", "open_room", {"title": "Spring sale"})
+        assert opened["http_status"] == 200, opened
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+            stage = Stage(server, browser)
+            yield stage
+            await browser.close()
+            assert [words for words in stage.complaints if not any(away in words for away in AWAY)] == []
+    finally:
+        await server.kill()

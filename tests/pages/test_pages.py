@@ -1,0 +1,247 @@
+"""Both pages in a real browser against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from playwright.async_api import Page, expect
+
+from liveroom.messages.fields import Role
+from tests.pages.conftest import AWAY, PHONE, WAIT_MS, Stage
+
+expect.set_options(timeout=WAIT_MS)
+
+SCRIPT = '<img src=x onerror="document.title=1"><script>document.title=1</script>'
+
+
+async def say(page: Page, text: str) -> None:
+    """Write a line on a viewer page and send it with Enter."""
+    await page.fill("#text", text)
+    await page.press("#text", "Enter")
+
+
+async def lines(page: Page) -> list[list[str]]:
+    """The chat as [seq, text], from top to bottom."""
+    script = "items => items.map(item => [item.dataset.seq, item.querySelector('.text').textContent])"
+    found: list[list[str]] = await page.eval_on_selector_all("#chat .line", script)
+    return found
+
+
+async def sees(page: Page, text: str) -> None:
+    """Wait until the page shows this line, exactly once."""
+    await expect(page.locator("#chat .text").get_by_text(text, exact=True)).to_have_count(1)
+
+
+async def moderate(console: Page, text: str, act: str) -> None:
+    """Press a button of the line that says `text`."""
+    line = console.locator("#chat .line", has_text=text)
+    await line.hover()
+    await line.get_by_role("button", name=act).click()
+
+
+async def add_product(console: Page, id: str, title: str, price: str) -> None:
+    """Add a product with the console's form."""
+    if not await console.locator("#add-product").is_visible():
+        await console.locator("#add-product-box summary").click()
+    for name, value in (("id", id), ("title", title), ("price", price)):
+        await console.fill(f"#add-product [name={name}]", value)
+    await console.locator("#add-product [type=submit]").click()
+    await expect(console.locator(f"#products [data-product={id}]")).to_be_visible()
+
+
+async def test_chat_and_a_pinned_product_reach_everyone(stage: Stage) -> None:
+    """What a viewer says, a second viewer and the console see; what the anchor pins, both viewers see; markup in chat is text."""
+    vera, victor, console = await stage.viewer("vera", size=PHONE), await stage.viewer("victor"), await stage.console()
+    assert "token" not in vera.url, "the token is taken off the address"
+    await say(vera, "hello from vera")
+    for page in (vera, victor, console):
+        await sees(page, "hello from vera")
+    await say(victor, SCRIPT)
+    for page in (vera, victor, console):
+        await sees(page, SCRIPT)
+        assert await page.locator("#chat img, #chat script").count() == 0
+        assert await page.title() != "1"
+    await console.fill("#say-text", "welcome")
+    await console.press("#say-text", "Enter")
+    await expect(vera.locator("#chat .line.role-anchor", has_text="welcome").locator(".badge")).to_have_text("Anchor")
+
+    await add_product(console, "shirt", "Linen shirt", "199.90")
+    await console.locator("#products [data-product=shirt] .pin").click()
+    for page in (vera, victor):
+        await expect(page.locator("#pinned .product strong")).to_have_text("Linen shirt")
+        await expect(page.locator("#pinned .price")).to_have_text("¥199.90")
+    await expect(console.locator("#products .is-pinned")).to_have_attribute("data-product", "shirt")
+    await vera.locator("#pinned .wish").click()
+    await expect(victor.locator("#pinned .wishes")).to_have_text("1")
+    await expect(console.locator("#products .wishes")).to_contain_text("1")
+    await vera.locator("#pinned .wish").click()
+    await expect(vera.locator(".toast.bad")).to_contain_text("already")
+    await victor.locator("#open-showcase").click()
+    await expect(victor.locator("#products .product")).to_have_count(1)
+    await expect(console.locator("#viewers")).to_have_text("2")
+    assert stage.complaints == []
+
+
+async def test_a_mute_stops_the_viewer_with_a_visible_reason(stage: Stage) -> None:
+    """A muted viewer cannot speak and sees until when and why; unmuted, they can; a deleted line vanishes; a banned viewer is told and gone."""
+    vera, victor, console = await stage.viewer("vera"), await stage.viewer("victor"), await stage.console()
+    await say(vera, "buy my stuff")
+    await sees(console, "buy my stuff")
+    await moderate(console, "buy my stuff", "Mute")
+    await console.fill("#sanction-reason", "spam")
+    await console.locator("#sanction-do").click()
+    await expect(vera.locator("#hint")).to_contain_text("You are muted until")
+    await expect(vera.locator("#hint")).to_contain_text("spam")
+    await say(vera, "still here")
+    await expect(vera.locator("#text")).to_have_value("still here")  # refused, and nothing written is lost
+    await expect(console.locator("#muted [data-user=vera]")).to_be_visible()
+
+    await console.locator("#muted [data-user=vera] button").click()
+    await expect(vera.locator("#hint")).to_be_hidden()
+    await vera.press("#text", "Enter")
+    await sees(victor, "still here")
+    await moderate(console, "still here", "Delete")
+    for page in (vera, victor, console):
+        await expect(page.locator("#chat .line", has_text="still here")).to_have_count(0)
+        await sees(page, "buy my stuff")
+
+    await moderate(console, "buy my stuff", "Ban")
+    await console.fill("#sanction-reason", "enough")
+    await console.locator("#sanction-do").click()
+    await expect(vera.locator("#banner")).to_contain_text("You are banned from this room")
+    await expect(vera.locator("body")).to_have_attribute("data-connection", "closed")
+    await expect(console.locator("#banned [data-user=vera]")).to_be_visible()
+    assert stage.complaints == []
+
+
+async def test_pages_come_back_after_the_server_was_killed(stage: Stage) -> None:
+    """Killed with SIGKILL and started again: pages come back by themselves, and no line is missing or doubled on any of them."""
+    vera, victor, console = await stage.viewer("vera"), await stage.viewer("victor", size=PHONE), await stage.console()
+    pages = (vera, victor, console)
+    for number in range(12):
+        await say(vera if number % 2 else victor, f"before {number}")
+    for page in pages:
+        await expect(page.locator("#chat .line")).to_have_count(12)
+    before = await lines(vera)
+
+    await stage.server.kill()
+    for page in pages:
+        await expect(page.locator("body")).to_have_attribute("data-connection", "reconnecting")
+        await expect(page.locator("#banner")).to_be_visible()
+    await say(vera, "said while it was down")
+    await stage.server.start()
+    for page in pages:
+        await expect(page.locator("body")).to_have_attribute("data-connection", "live")
+        await sees(page, "said while it was down")
+    await say(victor, "after")
+    for page in pages:
+        await sees(page, "after")
+
+    shown = await asyncio.gather(*(lines(page) for page in pages))
+    assert shown[0] == shown[1] == shown[2]
+    assert shown[0][:12] == before
+    assert [text for _, text in shown[0][12:]] == ["said while it was down", "after"]
+    assert sorted({int(seq) for seq, _ in shown[0]}) == [int(seq) for seq, _ in shown[0]]
+    fresh = await stage.viewer("nora")
+    await sees(fresh, "after")
+    assert await lines(fresh) == shown[0]
+    assert all(any(away in words for away in AWAY) for words in stage.complaints)
+
+
+async def test_questions_likes_and_the_end(stage: Stage) -> None:
+    """A question is asked, picked and answered before everyone's eyes; likes add up; a closed room says so and wakes up again."""
+    vera, victor, console = await stage.viewer("vera", size=PHONE), await stage.viewer("victor"), await stage.console()
+    await vera.locator("#ask").click()
+    await say(vera, "Does it shrink?")
+    await expect(vera.locator("#hint")).to_have_text("Your question was sent")
+    question = console.locator("#question-rows .question", has_text="Does it shrink?")
+    await question.get_by_role("button", name="Pick").click()
+    for page in (vera, victor):
+        await expect(page.locator("#answering")).to_contain_text("Does it shrink?")
+    await question.locator("input").fill("Not at 30 degrees")
+    await question.get_by_role("button", name="Answered").click()
+    await expect(victor.locator("#answering")).to_be_hidden()
+    await victor.locator("#open-questions").click()
+    await expect(victor.locator("#question-rows .answer")).to_have_text("Not at 30 degrees")
+
+    for _ in range(7):
+        await vera.locator("#like").click()
+    for page in (vera, victor, console):
+        await expect(page.locator("#likes")).to_have_text("7")
+
+    await console.fill("#announcement", "Free shipping")
+    await console.locator("#announce [type=submit]").click()
+    await expect(vera.locator("#announcement")).to_have_text("Free shipping")
+    await console.select_option("#slow-mode", "30")
+    await expect(vera.locator("#hint")).to_have_text("Slow mode: one line every 30 s")
+
+    await console.locator("#close-room").click()
+    await console.locator("#closing [value=do]").click()
+    await expect(vera.locator("#ended")).to_be_visible()
+    await expect(vera.locator("#text")).to_be_disabled()
+    await console.fill("#open-title", "Second evening")
+    await console.locator("#open-room [type=submit]").click()
+    await expect(vera.locator("#title")).to_have_text("Second evening")
+    await expect(vera.locator("#ended")).to_be_hidden()
+    assert stage.complaints == []
+
+
+async def test_languages(stage: Stage) -> None:
+    """The page speaks the browser's language, a button changes it at once, and the choice is kept."""
+    vera = await stage.viewer("vera", lang="zh-CN")
+    await say(vera, "你好")
+    await sees(vera, "你好")
+    await expect(vera.locator("#mode")).to_have_text("直播中")
+    await expect(vera.locator("html")).to_have_attribute("lang", "zh-CN")
+    await vera.locator("#language").click()
+    await expect(vera.locator("#mode")).to_have_text("Live")
+    await expect(vera.locator("#text")).to_have_attribute("placeholder", "Say hi")
+    await sees(vera, "你好")
+    await vera.reload()
+    await expect(vera.locator("#mode")).to_have_text("Live")
+    console = await stage.open("/console/demo?lang=zh")
+    await expect(console.locator("#gate-title")).to_have_text("主播台需要令牌")
+    assert await words_differ(vera) == []
+    assert stage.complaints == []
+
+
+async def words_differ(page: Page) -> Any:
+    """Keys that only one of the languages has."""
+    return await page.evaluate(
+        """async () => {
+            const [{ EN }, { ZH }] = await Promise.all([import("/static/js/words-en.js"), import("/static/js/words-zh.js")]);
+            return [...Object.keys(EN).filter((key) => !(key in ZH)), ...Object.keys(ZH).filter((key) => !(key in EN))];
+        }"""
+    )
+
+
+async def test_without_a_token_one_may_look(stage: Stage) -> None:
+    """Without a token the viewer page shows the room read-only and says how to get one; the front page leads there; a console waits for a token."""
+    vera = await stage.viewer("vera")
+    await say(vera, "anyone here?")
+    front = await stage.open("/", size=PHONE)
+    await front.fill("#search", "no such room")
+    await expect(front.locator("#empty-words")).to_contain_text("no such room")
+    await front.fill("#search", "spring")
+    await front.locator(".room-card").click()
+    await sees(front, "anyone here?")
+    await expect(front.locator("#no-token")).to_be_visible()
+    await expect(front.locator("#composer")).to_be_hidden()
+    console = await stage.open("/console/demo")
+    await expect(console.locator("#gate")).to_contain_text("liveroom token --room demo")
+    wrong = await stage.open("/console/demo", "vera")
+    await expect(wrong.locator("#gate")).to_contain_text("This token is for a viewer")
+    assert stage.complaints == []
+
+
+async def test_a_room_that_was_never_opened_is_opened_from_its_console(stage: Stage) -> None:
+    """Viewer and console of a new room wait; the anchor opens it; both come alive."""
+    vera = await stage.open("/rooms/new", "vera")
+    await expect(vera.locator("#banner")).to_contain_text("not open yet")
+    console = await stage.open("/console/new", "anna", Role.anchor)
+    await console.fill("#open-title", "First light")
+    await console.locator("#open-room [type=submit]").click()
+    await expect(console.locator("#title")).to_have_text("First light")
+    await expect(vera.locator("#title")).to_have_text("First light")
+    assert stage.complaints == []
