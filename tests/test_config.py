@@ -208,7 +208,7 @@ def _by_section(config: Config) -> dict[str, Any]:
 
 
 @given(messages(Config))
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 def test_any_settings_come_back_from_their_file(config: Config) -> None:
     """Whatever the values, the file that `to_toml` writes holds them again, but for the secret."""
     tables = tomllib.loads(to_toml(config))

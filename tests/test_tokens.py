@@ -338,7 +338,7 @@ def _pieces(text: str) -> list[str]:
 
 
 @given(st.integers(0, 400), st.integers(0, 3), st.text('abcXYZ019_-.{}"', max_size=3), st.booleans())
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=300)
 def test_no_error_shows_the_token(place: int, removed: int, inserted: str, good: bool) -> None:
     """However a token is damaged, the refusal's words hold no part of it."""
     whole = token() if good else token(role="boss")
@@ -353,7 +353,7 @@ def test_no_error_shows_the_token(place: int, removed: int, inserted: str, good:
 
 
 @given(st.text(max_size=300) | st.text("ey.JhbGciOi", max_size=60))
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=200)
 def test_random_text_raises_nothing_but_bad_token(text: str) -> None:
     """Whatever a client calls its token, the answer is `BadToken`."""
     refused(TokenChecker(AuthConfig(), SECRET), text)

@@ -90,7 +90,7 @@ def test_every_schema_is_a_schema() -> None:
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_what_the_codec_takes_the_schema_takes(data: st.DataObject) -> None:
     """Every command that decodes is valid by the document."""
     command: Any = data.draw(messages(data.draw(st.sampled_from(list(client_commands().values())))))
@@ -98,7 +98,7 @@ def test_what_the_codec_takes_the_schema_takes(data: st.DataObject) -> None:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_the_codec_refuses_the_schema_refuses(data: st.DataObject) -> None:
     """A command with one field changed is valid by the document if and only if the codec takes it."""
     command: Any = data.draw(messages(data.draw(st.sampled_from(list(client_commands().values())))))
@@ -118,7 +118,6 @@ def test_what_the_codec_refuses_the_schema_refuses(data: st.DataObject) -> None:
 
 
 @given(messages(Accepted) | messages(Refused).map(lambda r: Refused(r.id, next(iter(REFUSALS)), r.detail)))
-@settings(deadline=None)
 def test_replies_are_valid(reply: Accepted | Refused) -> None:
     """What answers a command is valid by the document."""
     check_server_frame(encode(reply))
@@ -129,7 +128,7 @@ def test_frames_are_valid(name: str) -> None:
     """Every frame that the classes can make is valid by the document."""
 
     @given(messages(FRAMES[name]))
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     def check(frame: Any) -> None:
         check_server_frame(encode(frame))
 
@@ -137,7 +136,7 @@ def test_frames_are_valid(name: str) -> None:
 
 
 @given(st.lists(st.one_of([messages(cls) for cls in public_events().values()]), max_size=5), st.integers(0, 1_000))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_deltas_are_valid(events: list[Any], from_: int) -> None:
     """Every public event is valid inside a delta."""
     objects = tuple(event_object(event, from_ + i) for i, event in enumerate(events))
