@@ -89,10 +89,11 @@ def test_a_user_counts_once() -> None:
     assert (counted.unique, counted.unique_estimated) == (4, False)
 
 
-def test_unique_users_are_exact_up_to_the_limit() -> None:
-    """Up to and with `USERS_EXACT_MAX`; from the next on they are estimated, and said to be."""
+@pytest.mark.parametrize("seed", range(8))
+def test_unique_users_are_exact_up_to_the_limit(seed: int) -> None:
+    """Up to and with `USERS_EXACT_MAX`; from the next on they are estimated, said to be, and never fewer than were counted."""
     play = Play()
-    hashes = users(USERS_EXACT_MAX + 1)
+    hashes = users(USERS_EXACT_MAX + 1, seed)
     joins(play, hashes[:-1])
     assert (play.keyframe.unique, play.keyframe.unique_estimated) == (USERS_EXACT_MAX, False)
     joins(play, hashes[-1:])
