@@ -16,7 +16,18 @@ from liveroom.errors import BadConfig
 from loadtests.lean import HandshakeRefused
 from loadtests.target import Target, TargetError, given_server, own_server
 
-__all__ = ["EXIT_FAILED", "EXIT_USAGE", "UsageError", "add_server_options", "positive_float", "positive_int", "run_main", "server_of", "write_report"]
+__all__ = [
+    "EXIT_FAILED",
+    "EXIT_USAGE",
+    "UsageError",
+    "add_server_options",
+    "positive_float",
+    "positive_int",
+    "report_file",
+    "run_main",
+    "server_of",
+    "write_report",
+]
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -80,6 +91,14 @@ def write_report(report: dict[str, Any], file: Path | None) -> None:
     print(text)
     if file is not None:
         file.write_text(text + "\n", encoding="utf-8")
+
+
+def report_file(text: str) -> Path:
+    """An argument that names a file to write: its directory has to be there before the test runs, not after."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} cannot be written: no such directory, or it is one")
+    return path
 
 
 def positive_int(text: str) -> int:

@@ -29,8 +29,9 @@ ANSWER_S: Final = 15.0
 class Pusher:
     """Opened by `open`; `push` runs to the end of the test."""
 
-    def __init__(self, speakers: list[Speaker]) -> None:
+    def __init__(self, speakers: list[Speaker], characters: int) -> None:
         self._speakers = speakers
+        self._characters = characters
         self.sent = 0
         self.seq = 0
         self.accepted: list[int] = []
@@ -39,8 +40,8 @@ class Pusher:
         self.late_ms_max = 0.0
 
     @classmethod
-    async def open(cls, target: Target, room: str, rate: float) -> Pusher:
-        """Let the anchors in."""
+    async def open(cls, target: Target, room: str, rate: float, characters: int) -> Pusher:
+        """Let the anchors in; announcements will be at least `characters` long."""
         address = Address.of(target.gateway_url)
 
         async def anchor(number: int) -> Speaker:
@@ -48,7 +49,7 @@ class Pusher:
 
         first = await anchor(0)
         needed = max(1, -int(-rate // ((await first.joined).commands_per_s * LIMIT_USED)))
-        return cls([first, *[await anchor(number) for number in range(1, needed)]])
+        return cls([first, *[await anchor(number) for number in range(1, needed)]], characters)
 
     @property
     def anchors(self) -> int:
@@ -91,7 +92,7 @@ class Pusher:
             else:
                 self.refused[reply.code] += 1
 
-        text = encode(ClientMessage(id, SetAnnouncement(mark_text(Mark(number, sender, due_ns)))))
+        text = encode(ClientMessage(id, SetAnnouncement(mark_text(Mark(number, sender, due_ns), self._characters))))
         self._speakers[sender].send(id, text, on_reply)
 
     def close(self) -> None:

@@ -33,6 +33,7 @@ class SteadyOptions(Struct, frozen=True):
     stalled: int = 0
     processes: int = 2
     deflate: bool = False
+    characters: int = 0
     room: str = ROOM
 
 
@@ -51,7 +52,7 @@ async def run_steady(target: Target, options: SteadyOptions, bar: Bar) -> dict[s
     ) as crowd:
         bar.stage("joining", options.viewers)
         await crowd.until_joined(options.viewers, bar.update)
-        pusher = await Pusher.open(target, options.room, options.rate)
+        pusher = await Pusher.open(target, options.room, options.rate, options.characters)
         try:
             meter = ProcessMeter(target.pid)
             await _push(pusher, crowd, options, meter, bar)
@@ -101,9 +102,7 @@ def _summary(options: SteadyOptions, pusher: Pusher, report: CrowdReport, meter:
         "server": {
             "cpu_us_per_delivery": round(cpu_s * 1e6 / audit.delivered, 3) if cpu_s is not None and audit.delivered else None,
             "cpu_s": round(cpu_s, 2) if cpu_s is not None else None,
-            "rss_bytes": meter.rss_bytes_max,
-            "rss_bytes_before_viewers": before.rss_bytes_start,
-            "rss_bytes_at_start": meter.rss_bytes_start,
+            "rss_bytes": {"before_viewers": before.rss_bytes_start, "start": meter.rss_bytes_start, "max": meter.rss_bytes_max},
         },
         "generator": {
             "frames_with_events": report.frames,
@@ -118,6 +117,7 @@ def _summary(options: SteadyOptions, pusher: Pusher, report: CrowdReport, meter:
             "seconds": options.seconds,
             "processes": options.processes,
             "deflate": options.deflate,
+            "characters": options.characters,
             "room": options.room,
         },
     }

@@ -10,9 +10,8 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from loadtests.cli import EXIT_FAILED, UsageError, add_server_options, positive_float, positive_int, run_main, server_of, write_report
+from loadtests.cli import EXIT_FAILED, UsageError, add_server_options, positive_float, positive_int, report_file, run_main, server_of, write_report
 from loadtests.progress import Bar
 from loadtests.steady import ROOM, SteadyOptions, run_steady, server_settings
 from loadtests.target import raise_file_limit
@@ -22,6 +21,8 @@ __all__ = ["main"]
 VIEWERS_MAX = 1_000_000
 RATE_MAX = 10_000.0
 SECONDS_MAX = 86_400.0
+#: Longest text of an announcement.
+TEXT_MAX = 1_000
 #: Files that a process needs beside its viewers' sockets.
 FILES_SPARE = 512
 
@@ -33,10 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _steady(options: argparse.Namespace) -> int:
-    if options.stalled >= options.viewers:
+    if not 0 <= options.stalled < options.viewers:
         raise UsageError("--stalled: somebody has to read, so fewer than --viewers")
     if options.viewers > VIEWERS_MAX or options.rate > RATE_MAX or options.seconds > SECONDS_MAX:
         raise UsageError(f"at most {VIEWERS_MAX} viewers, {RATE_MAX:g} events a second, {SECONDS_MAX:g} seconds")
+    if not 0 <= options.characters <= TEXT_MAX:
+        raise UsageError(f"--characters: an announcement holds at most {TEXT_MAX}")
     raise_file_limit(options.viewers + FILES_SPARE)
     asked = SteadyOptions(
         viewers=options.viewers,
@@ -45,6 +48,7 @@ async def _steady(options: argparse.Namespace) -> int:
         stalled=options.stalled,
         processes=min(options.processes, options.viewers),
         deflate=options.deflate,
+        characters=options.characters,
         room=options.room,
     )
     async with server_of(options, server_settings(options.viewers)) as target:
@@ -62,9 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     steady.add_argument("--viewers", type=positive_int, required=True, metavar="N", help="viewers in the room")
     steady.add_argument("--rate", type=positive_float, required=True, metavar="EVENTS_PER_S", help="announcements a second")
     steady.add_argument("--seconds", type=positive_float, required=True, metavar="S", help="how long")
-    steady.add_argument("--json", type=Path, metavar="FILE", help="write the report there too")
+    steady.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
     steady.add_argument("--stalled", type=int, default=0, metavar="K", help="of the viewers, so many never read (default: 0)")
     steady.add_argument("--processes", type=positive_int, default=max(2, min(8, os.cpu_count() or 2)), metavar="P", help="processes of the crowd")
+    steady.add_argument("--characters", type=int, default=0, metavar="C", help="length of an announcement, up to 1000 (default: about 30)")
     steady.add_argument("--deflate", action="store_true", help="viewers offer permessage-deflate")
     steady.add_argument("--room", default=ROOM, help=f"room id (default: {ROOM})")
     add_server_options(steady)

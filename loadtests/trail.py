@@ -35,14 +35,14 @@ class Mark(Struct, frozen=True):
     due_ns: int
 
 
-def mark_text(mark: Mark) -> str:
-    """The text of an announcement that carries `mark`."""
-    return f"mark {mark.number} {mark.sender} {mark.due_ns}"
+def mark_text(mark: Mark, characters: int = 0) -> str:
+    """The text of an announcement that carries `mark`, made at least so long."""
+    return f"mark {mark.number} {mark.sender} {mark.due_ns} ".ljust(characters, ".")
 
 
 def _mark_of(text: str) -> Mark | None:
-    words = text.split(" ")
-    return Mark(int(words[1]), int(words[2]), int(words[3])) if len(words) == 4 and words[0] == "mark" else None
+    words = text.split(" ", 4)
+    return Mark(int(words[1]), int(words[2]), int(words[3])) if len(words) == 5 and words[0] == "mark" else None
 
 
 class _Event(Struct):
