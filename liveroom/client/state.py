@@ -1,6 +1,7 @@
 """The room's public state, kept right: a keyframe and the events after it give the keyframe that the server would send.
 
-Pure: a new state comes out, the old one stays as it was.
+Pure: a new state comes out, the old one stays as it was. `showcase_count` alone is that of the last keyframe: events do
+not say whether a product was there before. Whoever shows the showcase fetches it when `showcase_version` changes.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from liveroom.client.items import RoomEvent
 from liveroom.messages import events as e
 from liveroom.messages.frames import ChatLine, Keyframe, Question
 
-__all__ = ["CHAT_LINES_KEPT", "fold", "passed"]
+__all__ = ["CHAT_LINES_KEPT", "QUESTIONS_KEPT", "fold", "passed"]
 
 #: Lines of chat that a folded state holds; a keyframe from the server may hold fewer.
 CHAT_LINES_KEPT = 200
+#: Questions that a folded state holds, the newest.
+QUESTIONS_KEPT = 300
 
 
 def fold(state: Keyframe, item: RoomEvent) -> Keyframe:
@@ -50,15 +53,28 @@ def _deleted(state: Keyframe, item: RoomEvent, event: e.MessageDeleted) -> Chang
 
 
 def _asked(state: Keyframe, item: RoomEvent, event: e.QuestionAsked) -> Changes:
-    return {"questions": (*state.questions, Question(item.seq, event.user, event.name, event.text))}
+    return {"questions": (*state.questions, Question(item.seq, event.user, event.name, event.text))[-QUESTIONS_KEPT:]}
 
 
-def _question(questions: tuple[Question, ...], seq: int, **changed: str) -> Changes:
-    return {"questions": tuple(replace(q, **changed) if q.seq == seq else q for q in questions)}
+def _picked(state: Keyframe, item: RoomEvent, event: e.QuestionPicked) -> Changes:
+    before = next((q.seq for q in state.questions if q.state == "picked"), -1)
+    return {"questions": _with(_with(state.questions, before, state="asked"), event.question, state="picked")}
+
+
+def _answered(state: Keyframe, item: RoomEvent, event: e.QuestionAnswered) -> Changes:
+    return {"questions": _with(state.questions, event.question, state="answered", answer=event.text)}
+
+
+def _with(questions: tuple[Question, ...], seq: int, **changed: str) -> tuple[Question, ...]:
+    return tuple(replace(q, **changed) if q.seq == seq else q for q in questions)
 
 
 def _dismissed(state: Keyframe, item: RoomEvent, event: e.QuestionDismissed) -> Changes:
     return {"questions": tuple(q for q in state.questions if q.seq != event.question)}
+
+
+def _removed(state: Keyframe, item: RoomEvent, event: e.ProductRemoved) -> Changes:
+    return {"showcase_version": item.seq, "try_ons": {p: count for p, count in state.try_ons.items() if p != event.product}}
 
 
 def _counted(state: Keyframe, item: RoomEvent, event: e.AudienceCounted) -> Changes:
@@ -74,10 +90,12 @@ _CHANGES: dict[type, Callable[[Keyframe, RoomEvent, Any], Changes]] = {
     e.SlowModeSet: lambda state, item, event: {"slow_mode_ms": event.interval_ms},
     e.ChatBudgetSet: lambda state, item, event: {"chat_budget": event.lines_per_s},
     e.QuestionAsked: _asked,
-    e.QuestionPicked: lambda state, item, event: _question(state.questions, event.question, state="picked"),
-    e.QuestionAnswered: lambda state, item, event: _question(state.questions, event.question, state="answered", answer=event.text),
+    e.QuestionPicked: _picked,
+    e.QuestionAnswered: _answered,
     e.QuestionDismissed: _dismissed,
     e.LikesAdded: lambda state, item, event: {"likes": event.total},
+    e.ProductAdded: lambda state, item, event: {"showcase_version": item.seq},
+    e.ProductRemoved: _removed,
     e.ProductPinned: lambda state, item, event: {"pinned": event.product},
     e.ProductUnpinned: lambda state, item, event: {"pinned": None},
     e.TryOnRequested: lambda state, item, event: {"try_ons": {**state.try_ons, event.product: event.count}},

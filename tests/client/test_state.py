@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from liveroom.client import RoomEvent, UnknownEvent
-from liveroom.client.state import CHAT_LINES_KEPT, fold, passed
+from liveroom.client.state import CHAT_LINES_KEPT, QUESTIONS_KEPT, fold, passed
 from liveroom.messages import events as e
 from liveroom.messages.commands import Product
 from liveroom.messages.frames import ChatLine, Question
@@ -32,10 +32,16 @@ PRODUCT = Product("p1", "Tea", 990)
         ({}, e.SlowModeSet(5_000), {"slow_mode_ms": 5_000}),
         ({}, e.ChatBudgetSet(7), {"chat_budget": 7}),
         ({}, e.QuestionAsked("u", "U", "why?"), {"questions": (Question(10, "u", "U", "why?"),)}),
-        ({"questions": (ASKED,)}, e.QuestionPicked(4), {"questions": (Question(4, "u", "U", "how?", "picked"),)}),
+        (
+            {"questions": (Question(2, "u", "U", "?", "picked"), ASKED)},
+            e.QuestionPicked(4),
+            {"questions": (Question(2, "u", "U", "?"), Question(4, "u", "U", "how?", "picked"))},
+        ),
         ({"questions": (ASKED,)}, e.QuestionAnswered(4, "so"), {"questions": (Question(4, "u", "U", "how?", "answered", "so"),)}),
         ({"questions": (ASKED,)}, e.QuestionDismissed(4), {"questions": ()}),
         ({}, e.LikesAdded(2, 40), {"likes": 40}),
+        ({}, e.ProductAdded(PRODUCT), {"showcase_version": 10}),
+        ({"try_ons": {"p1": 2, "p2": 1}}, e.ProductRemoved("p1"), {"showcase_version": 10, "try_ons": {"p2": 1}}),
         ({}, e.ProductPinned(PRODUCT), {"pinned": PRODUCT}),
         ({"pinned": PRODUCT}, e.ProductUnpinned("p1"), {"pinned": None}),
         ({"try_ons": {"p2": 1}}, e.TryOnRequested("p1", "u", 3), {"try_ons": {"p2": 1, "p1": 3}}),
@@ -52,12 +58,14 @@ def test_each_event_changes_what_it_says_and_nothing_else(before: dict[str, Any]
     assert msgspec.json.encode(state) == untouched
 
 
-def test_chat_is_bounded() -> None:
-    """A state holds the last lines of chat, however many are said."""
+def test_a_state_is_bounded() -> None:
+    """A state holds the last lines of chat and the last questions, however many are said and asked."""
     state = keyframe(0)
-    for seq in range(CHAT_LINES_KEPT + 5):
+    for seq in range(0, 1_000, 2):
         state = fold(state, RoomEvent(seq, 1, e.ChatSent("u", "U", str(seq))))
-    assert [line.seq for line in state.chat] == list(range(5, CHAT_LINES_KEPT + 5))
+        state = fold(state, RoomEvent(seq + 1, 1, e.QuestionAsked("u", "U", str(seq))))
+    assert [line.seq for line in state.chat] == list(range(1_000 - 2 * CHAT_LINES_KEPT, 1_000, 2))
+    assert [question.seq for question in state.questions] == list(range(1_001 - 2 * QUESTIONS_KEPT, 1_000, 2))
 
 
 def test_left_out_events_move_the_seq() -> None:

@@ -1,0 +1,181 @@
+"""The client against the real server, over real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import pytest
+
+from liveroom.app import App
+from liveroom.client import CommandRefused, Disconnected, Reconnecting, Room, RoomEvent, connect
+from liveroom.config import Config, load_config
+from liveroom.messages import commands as c
+from liveroom.messages import events as e
+from liveroom.messages.fields import Role
+from liveroom.tokens import make_token
+from loadtests.target import Target
+
+SECRET = "a secret of this test, long enough"
+
+
+class Server(NamedTuple):
+    """A running server and how to enter its room."""
+
+    app: App
+    config: Config
+    enter: Callable[..., Room]
+
+
+def config_of(directory: Path, gateway_port: int = 0) -> Config:
+    flags = {("liveroom", "data_dir"): str(directory), ("console", "port"): "0", ("gateway", "port"): str(gateway_port), ("gateway", "drain_ms"): "0"}
+    return load_config(None, {}, {**flags, ("auth", "secret"): SECRET, ("gateway", "reconnect_spread_ms"): "50"})
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    """A server with an open room."""
+    config = config_of(tmp_path)
+    app = App(config)
+    await app.start()
+    await Target(app.gateway_url, app.console_url, config.auth).open_room("demo", "Demo")
+
+    def enter(user: str, role: Role = Role.viewer, compression: bool = True) -> Room:
+        token = make_token(SECRET, config.auth, user=user, room="demo", role=role, lifetime_s=600)
+        return connect(app.gateway_url, "demo", token, compression=compression)
+
+    yield Server(app, config, enter)
+    await app.stop()
+
+
+async def until(room: Room, kind: type[e.EventBase]) -> RoomEvent:
+    """The next event of one kind."""
+    async with asyncio.timeout(20):
+        async for item in room:
+            if isinstance(item, RoomEvent) and isinstance(item.event, kind):
+                return item
+    raise AssertionError("iteration ended")
+
+
+@pytest.mark.parametrize("compression", [True, False])
+async def test_what_one_says_the_other_sees(server: Server, compression: bool) -> None:
+    """A line said by one viewer reaches another, compressed or not, and its answer names it."""
+    async with server.enter("ann", compression=compression) as ann, server.enter("bob", compression=compression) as bob:
+        said = await ann.send_chat("你好 <b>hi</b>")
+        item = await until(bob, e.ChatSent)
+        assert isinstance(item.event, e.ChatSent)
+        assert (item.seq, item.event.user, item.event.text) == (said.result["message"], "ann", "你好 <b>hi</b>")
+
+
+async def test_refusals_arrive_as_exceptions(server: Server) -> None:
+    """What a viewer may not do is raised with the code of the room or the gateway."""
+    async with server.enter("ann") as ann:
+        with pytest.raises(CommandRefused) as refused:
+            await ann.send(c.MuteUser("bob", 60_000))
+        assert refused.value.code == "forbidden"
+        with pytest.raises(CommandRefused) as refused:
+            await ann.send_chat("bell \a")
+        assert refused.value.code == "control_characters"
+
+
+async def test_a_retry_has_the_first_outcome(server: Server) -> None:
+    """The same command with the same id happens once."""
+    async with server.enter("ann") as ann:
+        first = await ann.send(c.SendChat("once"), id="my-id")
+        assert await ann.send(c.SendChat("once"), id="my-id") == first
+
+
+async def test_the_folded_state_is_the_servers(server: Server) -> None:
+    """After all that can happen in a room, the folded state is what a newcomer gets; only `showcase_count` is told by keyframes alone."""
+    product, other = c.Product("p1", "Tea", 990), c.Product("p2", "Cup", 1_990)
+    async with server.enter("anna", Role.anchor) as anchor, server.enter("vera") as viewer:
+        before: list[c.Command] = [c.SetAnnouncement("Sale"), c.AddProduct(product), c.AddProduct(other), c.PinProduct("p1"), c.SetChatBudget(50)]
+        for command in before:
+            await anchor.send(command)
+        await viewer.request_try_on("p1")
+        await viewer.request_try_on("p2")
+        questions = [int((await viewer.ask_question(text)).result["question"]) for text in ("a?", "b?", "c?")]
+        line = await viewer.send_chat("hello")
+        await viewer.send_likes(7)
+        after: list[c.Command] = [
+            c.AddProduct(c.Product("p1", "Green tea", 890)),
+            c.RemoveProduct("p2"),
+            c.PickQuestion(questions[0]),
+            c.PickQuestion(questions[1]),
+            c.AnswerQuestion(questions[1], "yes"),
+            c.DismissQuestion(questions[2]),
+            c.DeleteMessage(int(line.result["message"])),
+            c.SendChat("kept"),
+            c.SetSlowMode(2_000),
+            c.CloseRoom("break"),
+            c.OpenRoom("Again"),
+        ]
+        for command in after:
+            last = await anchor.send(command)
+        while viewer.state.seq < last.seq:
+            await anext(viewer)
+        async with server.enter("late") as late:
+            seq = late.state.seq
+            async with asyncio.timeout(20):
+                while viewer.state.seq < seq:
+                    await anext(viewer)
+                while late.state.seq < viewer.state.seq:
+                    await anext(late)
+            ignored = {"showcase_count": 0, "time_ms": 0, "viewers": 0, "unique": 0, "peak": 0}
+            assert msgspec.structs.replace(viewer.state, **ignored) == msgspec.structs.replace(late.state, **ignored)
+
+
+async def test_a_ban_puts_out_for_good(server: Server) -> None:
+    """A banned viewer is put out and does not come back."""
+    async with server.enter("anna", Role.anchor) as anchor, server.enter("bob") as bob:
+        await anchor.send(c.BanUser("bob", 60_000, "spam"))
+        with pytest.raises(Disconnected) as end:
+            await until(bob, e.RoomClosed)
+        assert end.value.code == 4502
+        with pytest.raises(Disconnected):
+            await server.enter("bob").__aenter__()
+
+
+async def test_an_unknown_room_and_a_bad_token(server: Server) -> None:
+    """A token of another secret is final; a room that was never opened is not, but entering has its time."""
+    with pytest.raises(Disconnected) as end:
+        await connect(
+            server.app.gateway_url, "demo", make_token("x" * 40, server.config.auth, user="u", room="demo", role=Role.viewer, lifetime_s=60)
+        ).__aenter__()
+    assert end.value.code == 4500
+    token = make_token(SECRET, server.config.auth, user="u", room="nowhere", role=Role.viewer, lifetime_s=60)
+    with pytest.raises(Disconnected) as end:
+        await connect(server.app.gateway_url, "nowhere", token, join_timeout_s=2).__aenter__()
+    assert end.value.code == 4004
+
+
+async def test_a_restart_loses_and_doubles_nothing(tmp_path: Path, unused_tcp_port: int) -> None:
+    """The server drains and comes back at the same address: the client resumes, and sees each line once and in order."""
+    config = config_of(tmp_path, unused_tcp_port)
+    app = App(config)
+    await app.start()
+    await Target(app.gateway_url, app.console_url, config.auth).open_room("demo", "Demo")
+    token = make_token(SECRET, config.auth, user="anna", room="demo", role=Role.anchor, lifetime_s=600)
+    async with connect(app.gateway_url, "demo", token) as room:
+        for number in range(5):
+            await room.send_chat(str(number))
+        await app.stop()
+        sending = asyncio.create_task(room.send_chat("5"))
+        app = App(config)
+        await app.start()
+        try:
+            await sending
+            texts: list[str] = []
+            comebacks = 0
+            async with asyncio.timeout(20):
+                while texts[-1:] != ["5"]:
+                    item = await anext(room)
+                    comebacks += isinstance(item, Reconnecting)
+                    if isinstance(item, RoomEvent) and isinstance(item.event, e.ChatSent):
+                        texts.append(item.event.text)
+            assert texts == ["0", "1", "2", "3", "4", "5"]
+            assert comebacks
+        finally:
+            await room.close()
+            await app.stop()
