@@ -113,7 +113,7 @@ class RoomsConfig(Section, frozen=True):
     questions_max: Annotated[int, _text("Open questions that a room may hold", ge=1, le=1_000)] = 200
     questions_per_user_max: Annotated[int, _text("Open questions that one viewer may have", ge=1, le=100)] = 3
     products_max: Annotated[int, _text("Products that a showcase may hold", ge=1, le=500)] = 500
-    try_on_users_max: Annotated[int, _text("Viewers remembered per room for their try-on wishes", ge=1, le=1_000_000)] = 20_000
+    try_on_users_max: Annotated[int, _text("Try-on wishes remembered per room, one per viewer and product", ge=1, le=1_000_000)] = 20_000
     muted_users_max: Annotated[int, _text("Muted users that a room may have", ge=1, le=10_000)] = 2_000
     banned_users_max: Annotated[int, _text("Banned users that a room may have", ge=1, le=10_000)] = 2_000
     audience_expiry_ms: Annotated[int, _text("A gateway that has not reported for so long counts no more", ge=1_000, le=600_000)] = 30_000

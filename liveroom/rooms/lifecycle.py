@@ -23,7 +23,8 @@ def open_room(state: RoomState | None, command: OpenRoom, sender: Sender, rng: R
         return refusal
     epoch = f"{rng.getrandbits(64):016x}" if state is None else state.epoch
     anchor = sender.user if state is None or sender.role is Role.anchor else state.anchor
-    numbers = RoomRules(rules.chat_interval_ms, rules.chat_burst, rules.chat_budget_lines_per_s, rules.audience_expiry_ms)
+    budget = rules.chat_budget_lines_per_s if state is None else state.budget_set or rules.chat_budget_lines_per_s
+    numbers = RoomRules(rules.chat_interval_ms, rules.chat_burst, budget, rules.audience_expiry_ms)
     return Decided((RoomOpened(command.title, anchor, epoch, numbers),), {"epoch": epoch})
 
 

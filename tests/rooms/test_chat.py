@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liveroom.messages.commands import CloseRoom, DeleteMessage, OpenRoom, SendChat, SetChatBudget, SetSlowMode
-from liveroom.messages.events import ChatSent
+from liveroom.messages.events import ChatSent, RoomOpened
 from liveroom.messages.fields import Role
 from liveroom.messages.records import Sender
 from liveroom.rooms.chat import MESSAGES_MAX
@@ -202,13 +202,23 @@ def test_no_second_shows_more_than_the_budget(budget: int, lines: list[tuple[int
 
 
 def test_the_budget_that_was_set_outlives_a_closing() -> None:
-    """It is the anchor's choice until the anchor makes another; the same number again is no event."""
+    """It is the anchor's choice until the anchor makes another, and the event of the opening says so; the same number again is no event."""
     play = Play()
     play.does(ANCHOR, SetChatBudget(7))
     assert play.events(ANCHOR, SetChatBudget(7)) == ()
     play.does(ANCHOR, CloseRoom())
+    (opened,) = play.events(ANCHOR, OpenRoom("Again"))
+    assert isinstance(opened, RoomOpened)
+    assert play.keyframe.chat_budget == opened.rules.chat_budget == 7
+
+
+def test_a_budget_that_nobody_set_follows_the_settings() -> None:
+    """From the next opening on."""
+    play = Play(chat_budget_lines_per_s=20)
+    play.does(ANCHOR, CloseRoom())
+    play.rules = Play(chat_budget_lines_per_s=30).rules
     play.does(ANCHOR, OpenRoom("Again"))
-    assert play.keyframe.chat_budget == 7
+    assert play.keyframe.chat_budget == 30
 
 
 def test_a_deleted_line_leaves_the_keyframe() -> None:
