@@ -1,0 +1,244 @@
+"""Joining, following, resuming, and who may not be there: through real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from liveroom.config import GatewayConfig
+from liveroom.messages.commands import AddProduct, BanUser, CloseRoom, MuteUser, OpenRoom, PinProduct, Product, UnbanUser
+from liveroom.messages.events import ChatSent, LikesAdded
+from tests.gateway.place import running, scripted, show
+
+
+@pytest.mark.parametrize("deflate", [True, False])
+async def test_a_viewer_begins_with_joined_and_keyframe_then_follows(deflate: bool) -> None:
+    """The first frame is `joined`, then the keyframe, then deltas without gap; a command is answered beside them."""
+    async with show() as place, place.viewer("bob", deflate=deflate) as bob, place.viewer("eve", deflate=deflate) as eve:
+        joined = await bob.next()
+        keyframe = await bob.next()
+        assert (joined["type"], joined["user"], joined["role"], joined["resumed"]) == ("joined", "bob", "viewer", False)
+        assert (keyframe["type"], keyframe["title"], keyframe["seq"]) == ("keyframe", "Evening show", joined["seq"])
+        reply = await eve.ask("send_chat", text="hello 你好 " + "x" * 200)
+        assert reply["type"] == "accepted"
+        cursor = joined["seq"]
+        while True:
+            delta = await bob.until("delta")
+            assert delta["from"] == cursor
+            assert len(delta["events"]) + sum(delta.get("left_out", {}).values()) == delta["to"] - delta["from"]
+            cursor = delta["to"]
+            if any(e["type"] == "chat_sent" and e["text"].startswith("hello 你好") for e in delta["events"]):
+                break
+
+
+async def test_events_of_one_tick_are_one_frame() -> None:
+    """What happens within a tick comes in one delta, the last `latest` of each key only."""
+    async with scripted(tick_ms_min=50) as (place, script), place.viewer("bob") as bob:
+        await bob.until("keyframe")
+        await script.emit(LikesAdded(1, 1), ChatSent("a", "A", "one"))
+        await script.emit(LikesAdded(2, 3), ChatSent("a", "A", "not shown", shown=False))
+        delta = await bob.until("delta")
+        assert [(e["type"], e["seq"]) for e in delta["events"]] == [("chat_sent", 2), ("likes_added", 3)]
+        assert delta["left_out"] == {"latest": 1, "lossy": 1}
+
+
+async def test_resume_within_the_ring_gives_the_tail_alone() -> None:
+    """Coming back with (epoch, seq) still in the ring gives deltas from there on, nothing missing, no keyframe."""
+    async with scripted() as (place, script):
+        async with place.viewer("bob") as bob:
+            epoch = (await bob.next())["epoch"]
+            await script.say(3)
+            seen = [e["seq"] for e in await bob.events(3)]
+        await script.say(4)
+        async with place.viewer("bob", epoch=epoch, seq=seen[-1] + 1) as bob:
+            joined = await bob.next()
+            assert joined["resumed"]
+            assert joined["seq"] <= seen[-1] + 1
+            events = await bob.events(4)
+            assert [e["seq"] for e in events if e["seq"] > seen[-1]] == [4, 5, 6, 7]
+
+
+async def test_resume_ahead_of_the_ring_continues_at_its_head() -> None:
+    """A client that saw more at another gateway is resumed at the head and drops what it has."""
+    async with scripted() as (place, script), place.viewer("eve") as eve:
+        await eve.until("keyframe")
+        async with place.viewer("bob", epoch=script.epoch, seq=script.seq + 50) as bob:
+            joined = await bob.next()
+            assert (joined["resumed"], joined["seq"]) == (True, script.seq)
+
+
+async def test_resume_behind_the_ring_or_of_another_epoch_gives_a_keyframe() -> None:
+    """What cannot be resumed is told: `skipped` names the span that will not come; of another epoch there is nothing to skip."""
+    async with scripted(ring_frames_max=16) as (place, script), place.viewer("eve") as eve:
+        await eve.until("keyframe")
+        for _ in range(40):
+            await script.emit(ChatSent("a", "A", "x"), with_keyframe=True)
+            await eve.events(1)
+        async with place.viewer("bob", epoch=script.epoch, seq=2) as bob:
+            joined, skipped, keyframe = await bob.next(), await bob.next(), await bob.next()
+            assert not joined["resumed"]
+            assert skipped == {"type": "skipped", "from": 2, "to": keyframe["seq"]}
+            assert keyframe["type"] == "keyframe"
+        async with place.viewer("bob", epoch="other", seq=2) as bob:
+            assert [(await bob.next())["type"], (await bob.next())["type"]] == ["joined", "keyframe"]
+
+
+async def test_a_room_that_was_never_opened_is_told_by_4004() -> None:
+    """`room_not_found` closes those who wait; after the room was opened they come in."""
+    async with show(open_room=False) as place:
+        async with place.viewer("bob") as bob:
+            assert await bob.closed() == 4004
+        await place.command(OpenRoom("Now"))
+        async with place.viewer("bob") as bob:
+            assert (await bob.until("keyframe"))["title"] == "Now"
+
+
+async def test_a_room_whose_keyframe_does_not_come_is_told_by_4002() -> None:
+    """Viewers wait for a room no longer than `room_wait_ms`; replies are kept until `joined`, which stays the first frame."""
+    async with scripted(room_wait_ms=1_500, reply_wait_ms=100) as (place, script):
+        script.answering = False
+        async with place.viewer("bob") as bob:
+            assert await bob.closed() == 4002
+        script.answering = True
+        async with place.viewer("eve") as eve:
+            await eve.socket.send("nonsense")
+            assert (await eve.next())["type"] == "joined"
+            assert (await eve.until("refused"))["code"] == "malformed"
+
+
+async def test_a_closed_room_keeps_its_viewers_and_can_be_opened_again() -> None:
+    """Closing and opening are events like others."""
+    async with show() as place, place.viewer("bob") as bob:
+        await bob.until("keyframe")
+        await place.command(CloseRoom("done"))
+        assert "room_closed" in [e["type"] for e in await bob.events(1)]
+        assert (await bob.ask("send_chat", text="too late"))["code"] == "room_closed"
+        await place.command(OpenRoom("Again"))
+        while True:
+            if any(e["type"] == "room_opened" and e["title"] == "Again" for e in await bob.events(1)):
+                break
+
+
+async def test_a_ban_closes_every_connection_of_the_user_and_keeps_it_out_until_it_is_lifted() -> None:
+    """4502 at once and at each new try; others see the event and stay."""
+    async with show() as place, place.viewer("eve") as eve, place.viewer("bob") as bob, place.viewer("bob") as bob2:
+        await bob.until("keyframe")
+        await bob2.until("keyframe")
+        await place.command(BanUser("bob", 60_000, "spam"))
+        assert await bob.closed() == 4502
+        assert await bob2.closed() == 4502
+        while not any(e["type"] == "user_banned" for e in await eve.events(1)):
+            pass
+        async with place.viewer("bob") as again:
+            assert await again.closed() == 4502
+        await place.command(UnbanUser("bob"))
+        async with place.viewer("bob") as again:
+            await again.until("keyframe")
+
+
+async def test_a_room_that_is_held_anew_knows_its_bans_and_mutes() -> None:
+    """Bans and mutes come with the room's detail, not only with its events."""
+    async with show(room_idle_ms=0) as place:
+        await place.command(BanUser("bob", 60_000))
+        await place.command(MuteUser("eve", 60_000))
+        async with place.viewer("bob") as bob:
+            assert await bob.closed() == 4502
+        async with place.viewer("eve") as eve:
+            assert (await eve.next())["muted_until_ms"] > 0
+
+
+async def test_an_expired_ban_is_no_ban() -> None:
+    """A ban ends by time without an event."""
+    async with show() as place:
+        await place.command(BanUser("bob", 1_000))
+        async with place.viewer("bob") as bob:
+            assert await bob.closed() == 4502
+        await asyncio.sleep(1.1)
+        async with place.viewer("bob") as bob:
+            await bob.until("keyframe")
+
+
+async def test_a_users_newest_connections_stay() -> None:
+    """One more than `connections_per_user_max` closes the oldest with 4003."""
+    async with show(connections_per_user_max=2) as place, place.viewer("bob") as first, place.viewer("bob") as second:
+        await first.until("keyframe")
+        await second.until("keyframe")
+        async with place.viewer("bob") as third:
+            await third.until("keyframe")
+            assert await first.closed() == 4003
+            assert (await second.ask("send_likes", count=1))["type"] == "accepted"
+
+
+async def test_a_gap_in_the_stream_is_healed_by_a_keyframe() -> None:
+    """A span that does not continue the room makes the gateway ask for its state; viewers are told what they skipped."""
+    async with scripted() as (place, script), place.viewer("bob") as bob:
+        await bob.until("keyframe")
+        await script.say(2)
+        await bob.events(2)
+        await script.emit(ChatSent("a", "A", "after the gap"), lost=5)
+        skipped = await bob.until("skipped")
+        keyframe = await bob.next()
+        assert (skipped["from"], skipped["to"]) == (3, keyframe["seq"])
+        await script.say(1)
+        assert [e["seq"] for e in await bob.events(1)] == [keyframe["seq"]]
+
+
+async def test_the_ring_asks_for_a_keyframe_before_it_would_lose_the_last() -> None:
+    """Half a ring after the newest keyframe another is asked for, so that joining never has to wait."""
+    async with scripted(ring_frames_max=16, tick_ms_min=1, tick_ms_max=1) as (place, script), place.viewer("bob") as bob:
+        await bob.until("keyframe")
+        asked = script.keyframes_asked
+        for _ in range(20):
+            await script.say(1)
+            await bob.events(1)
+        assert script.keyframes_asked > asked
+        async with place.viewer("eve") as eve:
+            assert (await eve.until("keyframe"))["seq"] > 1
+
+
+async def test_without_a_keyframe_beyond_the_hard_bound_newcomers_wait_for_one() -> None:
+    """The ring stays bounded even when no keyframe comes: who joins then waits, who follows goes on."""
+    async with scripted(ring_frames_max=16, tick_ms_min=1, tick_ms_max=1) as (place, script), place.viewer("bob") as bob:
+        await bob.until("keyframe")
+        script.answering = False
+        for _ in range(40):
+            await script.say(1)
+            await bob.events(1)
+        async with place.viewer("eve") as eve:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(eve.socket.recv(), 0.2)
+            await script.emit(with_keyframe=True)
+            assert [(await eve.next())["type"], (await eve.next())["type"]] == ["joined", "keyframe"]
+
+
+async def test_rooms_are_let_go_after_their_last_viewer() -> None:
+    """A room without viewers is held for `room_idle_ms` and then forgotten."""
+    async with show(room_idle_ms=200) as place:
+        async with place.viewer("bob") as bob:
+            await bob.until("keyframe")
+            assert place.metric("rooms") == 1
+        async with asyncio.timeout(10):
+            while place.metric("rooms"):
+                await asyncio.sleep(0.02)
+        async with place.viewer("bob") as bob:
+            await bob.until("keyframe")
+
+
+async def test_two_gateways_serve_one_room() -> None:
+    """Whoever is connected to either sees the same events, and can resume at the other."""
+    async with (
+        show() as one,
+        running(GatewayConfig(port=0, drain_ms=0), one.journal, name="gateway-2") as two,
+        one.viewer("bob") as bob,
+        two.viewer("eve") as eve,
+    ):
+        epoch = (await bob.next())["epoch"]
+        await eve.until("keyframe")
+        await one.command(AddProduct(Product("p1", "Shoes", 9_900)))
+        await one.command(PinProduct("p1"))
+        here = [e for e in await bob.events(2) if e["type"].startswith("product")]
+        there = [e for e in await eve.events(2) if e["type"].startswith("product")]
+        assert [e["seq"] for e in here] == [e["seq"] for e in there]
+        async with two.viewer("bob", epoch=epoch, seq=here[-1]["seq"] + 1) as moved:
+            assert (await moved.next())["resumed"]
