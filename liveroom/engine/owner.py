@@ -126,7 +126,8 @@ class Owner:
         self._confirmed_offset = self._epoch + 1
         self._next_command = state.acceptance.next_command
         self._records_since_snapshot = self._epoch + 1 - start
-        self._snapshot_due_ms = self._clock_ms() + self._config.engine.snapshot_interval_ms
+        # The first snapshot is taken at once: readers that want to see the past begin at the oldest, so it must be of the beginning.
+        self._snapshot_due_ms = self._clock_ms() + (self._config.engine.snapshot_interval_ms if snapshot is not None else 0)
         for room, room_state in state.rooms.items():
             self._timers.set(room, due_ms(room_state))
 
