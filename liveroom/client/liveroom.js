@@ -21,6 +21,9 @@ export const LIKES_MAX = 50;
 /** Events that wait for one async iterator; beyond it they are dropped and the iterator is told what it skipped. */
 export const EVENTS_WAITING_MAX = 5_000;
 
+/** Questions in `room.state.questions`, the newest. */
+export const QUESTIONS_KEPT = 300;
+
 /** Commands sent at once; beyond it they go at the rate that the gateway named. */
 const BURST_MAX = 10;
 /** Code that this client closes a connection with when it missed something. */
@@ -552,8 +555,7 @@ const emptyState = () => ({
 /** What each event changes in the state; an event that is not here changes nothing that is public. */
 const FOLDS = {
   room_opened(state, { title, anchor, epoch, rules, time_ms }) {
-    const chat_budget = state.chat_budget || rules.chat_budget; // one that was set outlives a closing
-    Object.assign(state, { title, anchor, epoch, open: true, opened_ms: time_ms, chat_budget });
+    Object.assign(state, { title, anchor, epoch, open: true, opened_ms: time_ms, chat_budget: rules.chat_budget });
   },
   room_closed(state) {
     state.open = false;
@@ -575,6 +577,7 @@ const FOLDS = {
   },
   question_asked(state, { seq, user, name, text }) {
     state.questions.push({ seq, user, name, text, state: "asked", answer: "" });
+    if (state.questions.length > QUESTIONS_KEPT) state.questions.shift();
   },
   question_picked(state, { question }) {
     for (const asked of state.questions) {

@@ -45,7 +45,7 @@ export class ChatList {
   #make(line, me) {
     const { seq, user, name, text, role = "viewer", buyer = false, hint = "" } = line;
     return h(
-      "li",
+      "p",
       { class: `line role-${role}${user === me ? " mine" : ""}${hint ? " unshown" : ""}`, "data-seq": seq, "data-user": user },
       role !== "viewer" && h("span", { class: "badge" }, t(`role_${role}`)),
       buyer && h("span", { class: "badge badge-buyer" }, t("buyer")),

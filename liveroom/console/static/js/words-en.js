@@ -9,7 +9,6 @@ export const EN = {
   save: "Save",
   send: "Send",
   back: "All rooms",
-  seconds: "{count} s",
 
   // The front page
   index_title: "Live now",
@@ -20,7 +19,6 @@ export const EN = {
   no_rooms_hint: "Start one with `liveroom serve --demo`, or open a room from its console.",
   directory_failed: "The list cannot be loaded. Trying again.",
   viewers_count: "{count} viewers",
-  likes_count: "{count} likes",
   explaining: "Now showing",
   more: "More rooms",
 
@@ -58,7 +56,6 @@ export const EN = {
   ask: "Ask",
   ask_hint: "Turn what you write into a question to the anchor",
   question_sent: "Your question was sent",
-  characters_left: "{count} characters left",
   like: "Like",
   showcase: "Showcase",
   showcase_empty: "There are no products yet",
@@ -117,8 +114,8 @@ export const EN = {
   ban: "Ban",
   unmute: "Unmute",
   unban: "Unban",
-  mute_user: "Mute {user}",
-  ban_user: "Ban {user}",
+  sanction_mute: "Mute {user}",
+  sanction_ban: "Ban {user}",
   duration: "For",
   duration_60000: "1 minute",
   duration_600000: "10 minutes",
@@ -154,7 +151,6 @@ export const EN = {
   chat_budget: "Lines shown per second",
   banned_words: "Banned words",
   banned_words_hint: "One a line",
-  anchor_only: "Only the anchor may change this",
   done: "Done",
   failed: "Failed",
   unreachable: "The server cannot be reached.",

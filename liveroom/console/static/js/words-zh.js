@@ -9,7 +9,6 @@ export const ZH = {
   save: "保存",
   send: "发送",
   back: "全部直播间",
-  seconds: "{count} 秒",
 
   // 首页
   index_title: "正在直播",
@@ -20,7 +19,6 @@ export const ZH = {
   no_rooms_hint: "运行 `liveroom serve --demo` 开一个演示直播间，或在主播台开播。",
   directory_failed: "列表加载失败，正在重试。",
   viewers_count: "{count} 人在看",
-  likes_count: "{count} 个赞",
   explaining: "讲解中",
   more: "更多直播间",
 
@@ -58,7 +56,6 @@ export const ZH = {
   ask: "提问",
   ask_hint: "把输入的内容作为问题发给主播",
   question_sent: "问题已发送",
-  characters_left: "还可输入 {count} 字",
   like: "点赞",
   showcase: "商品橱窗",
   showcase_empty: "还没有商品",
@@ -117,8 +114,8 @@ export const ZH = {
   ban: "移出",
   unmute: "解除禁言",
   unban: "允许回来",
-  mute_user: "禁言 {user}",
-  ban_user: "移出 {user}",
+  sanction_mute: "禁言 {user}",
+  sanction_ban: "移出 {user}",
   duration: "时长",
   duration_60000: "1 分钟",
   duration_600000: "10 分钟",
@@ -154,7 +151,6 @@ export const ZH = {
   chat_budget: "每秒展示条数",
   banned_words: "屏蔽词",
   banned_words_hint: "每行一个",
-  anchor_only: "只有主播可以修改",
   done: "已完成",
   failed: "失败",
   unreachable: "无法连接服务器。",

@@ -54,7 +54,7 @@ export class ChatPane {
 
   #ask(kind, user) {
     this.#sanction = { command: `${kind}_user`, user };
-    byId("sanction-title").textContent = t(`${kind}_user`, { user });
+    byId("sanction-title").textContent = t(`sanction_${kind}`, { user });
     byId("sanction-do").textContent = t(kind);
     byId("sanction-duration").replaceChildren(
       ...DURATIONS_MS.map((ms) => h("option", { value: ms, selected: ms === DURATION_MS_FIRST }, t(`duration_${ms}`))),

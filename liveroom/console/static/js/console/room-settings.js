@@ -21,7 +21,7 @@ export class RoomSettings {
     this.#room = room;
     this.#token = token;
     this.#push = push;
-    if (!mayAnchor) byId("budget").disabled = true;
+    byId("budget").disabled = !mayAnchor;
     this.#fillSlowModes(0);
     const submit = (form, send) =>
       byId(form).addEventListener("submit", (submitted) => {

@@ -1,0 +1,70 @@
+"""Take the README's pictures anew: `python -m tests.pages.screenshots`. Needs Chromium, and fonts for Chinese."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from playwright.async_api import Browser, async_playwright
+
+from liveroom.messages.fields import Role
+from tests.pages.conftest import CHROMIUM, FLAGS
+from tests.serving import Server
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+ROOM = "demo"
+#: The demo's chat, viewers and likes need a while to look like an evening.
+WATCH_S = 45
+LIKES = 5
+
+
+async def main() -> None:
+    """A demo room for a while, then one picture of each page."""
+    if CHROMIUM is None:
+        raise SystemExit("no Chromium: install one (Debian: apt-get install chromium fonts-noto-cjk)")
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as directory:
+        server = Server(Path(directory) / "data", "--demo")
+        await server.start()
+        try:
+            async with async_playwright() as playwright:
+                browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+                await asyncio.gather(_viewer(server, browser), _console(server, browser))
+                await browser.close()
+        finally:
+            await server.stop()
+    for picture in sorted(IMAGES.glob("*.png")):
+        print(f"{picture.name}: {picture.stat().st_size // 1000} kB")
+
+
+async def _viewer(server: Server, browser: Browser) -> None:
+    context = await browser.new_context(viewport={"width": 390, "height": 844}, locale="en-US", has_touch=True)
+    page = await context.new_page()
+    await page.goto(f"{server.console_url}/rooms/{ROOM}#token={server.token(ROOM, 'vera', name='Vera')}")
+    await page.wait_for_selector("[data-connection=live]")
+    await asyncio.sleep(WATCH_S)
+    await page.fill("#text", "下单了! Just ordered two")
+    await page.press("#text", "Enter")
+    await page.locator("#pinned .wish").click()
+    await page.wait_for_selector("#chat .mine")
+    await page.locator(".toast").wait_for(state="detached")
+    for _ in range(LIKES):
+        await page.locator("#like").click()
+        await asyncio.sleep(0.2)
+    await page.screenshot(path=IMAGES / "viewer.png")
+
+
+async def _console(server: Server, browser: Browser) -> None:
+    context = await browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US", reduced_motion="reduce")
+    page = await context.new_page()
+    await page.goto(f"{server.console_url}/console/{ROOM}#token={server.token(ROOM, 'anchor-demo', Role.anchor, name='Anna')}")
+    await page.wait_for_selector("#desk:not([hidden])")
+    for user, text in (("kai", "有没有黑色？"), ("mia", "Does it shrink when washed?")):
+        await server.command(ROOM, "ask_question", {"text": text}, user=user, role=Role.viewer)
+    await asyncio.sleep(WATCH_S)
+    await page.screenshot(path=IMAGES / "console.png")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,52 @@
+"""What can be said about the pages' files without a browser."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import liveroom
+
+STATIC = Path(liveroom.__file__).parent / "console" / "static"
+FILES = sorted(path for path in STATIC.rglob("*") if path.is_file())
+SCRIPTS = [path for path in FILES if path.suffix == ".js"]
+HTML = [path for path in FILES if path.suffix == ".html"]
+
+
+def _keys(path: Path) -> set[str]:
+    return set(re.findall(r"^  (\w+):", path.read_text(), re.MULTILINE))
+
+
+def test_both_languages_have_the_same_words() -> None:
+    """Every key is there in English and in Chinese, with the same places to fill in."""
+    english, chinese = STATIC / "js" / "words-en.js", STATIC / "js" / "words-zh.js"
+    assert _keys(english) == _keys(chinese)
+    for key in _keys(english):
+        places = [set(re.findall(r"\{\w+\}", re.search(rf"^  {key}:(.*)$", path.read_text(), re.MULTILINE)[1])) for path in (english, chinese)]  # type: ignore[index]
+        assert places[0] == places[1], key
+
+
+def test_every_word_is_used_and_every_used_one_is_there() -> None:
+    """`data-t` in the pages and `t(...)` in the scripts name words that exist; no word is left over."""
+    words = _keys(STATIC / "js" / "words-en.js")
+    code = "".join(path.read_text() for path in (*HTML, *SCRIPTS) if not path.name.startswith("words-"))
+    asked = set(re.findall(r'data-t(?:-\w+)?="(\w+)"', code)) | set(re.findall(r'\bt\("(\w+)"', code))
+    assert asked - words == set()
+    begun = tuple(re.findall(r"`(\w+_)\$\{", code))
+    assert {word for word in words if f'"{word}"' not in code and not word.startswith(begun)} == set()
+
+
+@pytest.mark.parametrize("page", HTML, ids=lambda path: path.name)
+def test_pages_hold_nothing_inline_and_call_nobody(page: Path) -> None:
+    """No inline script, style or handler, and no other host, so that the strictest policy fits."""
+    text = page.read_text()
+    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=", text)
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', text)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_write_text_never_markup(script: Path) -> None:
+    """What users wrote goes in as text."""
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", script.read_text())
