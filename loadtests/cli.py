@@ -12,8 +12,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from liveroom.errors import BadConfig
-from loadtests.lean import HandshakeRefused
+from liveroom.codec import decode_room_id
+from liveroom.errors import BadConfig, BadMessage
+from loadtests.lean import Address, HandshakeRefused
 from loadtests.target import Target, TargetError, given_server, own_server
 
 __all__ = [
@@ -53,6 +54,10 @@ async def server_of(options: argparse.Namespace, settings: Sequence[str]) -> Asy
     if bool(options.url) != bool(options.console):
         raise UsageError("--url and --console: give both or none")
     if options.url:
+        try:
+            Address.of(options.url)
+        except ValueError as error:
+            raise UsageError(f"--url: {error}") from None
         yield given_server(options.url, options.console, options.token_secret_file, options.server_pid)
     else:
         async with own_server(settings) as target:
@@ -66,7 +71,7 @@ def run_main(program: str, main: Coroutine[Any, Any, int]) -> int:
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except (UsageError, BadConfig, ValueError) as error:
+    except (UsageError, BadConfig) as error:
         print(f"{program}: {error}", file=sys.stderr)
         return EXIT_USAGE
     except (TargetError, HandshakeRefused, OSError, TimeoutError) as error:
@@ -99,6 +104,14 @@ def report_file(text: str) -> Path:
     if path.is_dir() or not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"{text} cannot be written: no such directory, or it is one")
     return path
+
+
+def room_id(text: str) -> str:
+    """An argument that names a room."""
+    try:
+        return decode_room_id(text)
+    except BadMessage as error:
+        raise argparse.ArgumentTypeError(error.detail) from None
 
 
 def positive_int(text: str) -> int:

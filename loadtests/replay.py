@@ -15,7 +15,18 @@ from typing import Final
 
 from liveroom.client import ClientError
 from loadtests.chatfile import Chat, NotAChat, read_chat
-from loadtests.cli import EXIT_FAILED, UsageError, add_server_options, positive_float, positive_int, report_file, run_main, server_of, write_report
+from loadtests.cli import (
+    EXIT_FAILED,
+    UsageError,
+    add_server_options,
+    positive_float,
+    positive_int,
+    report_file,
+    room_id,
+    run_main,
+    server_of,
+    write_report,
+)
 from loadtests.progress import Bar
 from loadtests.replayed import ROOM, replay
 from loadtests.steady import server_settings
@@ -78,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("file", type=Path, metavar="FILE", help='JSON lines {"time", "user", "text"}, or Bilibili danmaku XML')
     parser.add_argument("--speed", type=positive_float, default=1.0, metavar="X", help="times faster than in the file (default: 1)")
     parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
-    parser.add_argument("--room", default=ROOM, help=f"room id (default: {ROOM})")
+    parser.add_argument("--room", type=room_id, default=ROOM, help=f"room id (default: {ROOM})")
     parser.add_argument("--budget", type=positive_int, metavar="LINES", help="chat lines a second that the room shows (default: the server's own)")
     add_server_options(parser)
     return parser

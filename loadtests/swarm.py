@@ -11,7 +11,18 @@ import os
 import sys
 from collections.abc import Sequence
 
-from loadtests.cli import EXIT_FAILED, UsageError, add_server_options, positive_float, positive_int, report_file, run_main, server_of, write_report
+from loadtests.cli import (
+    EXIT_FAILED,
+    UsageError,
+    add_server_options,
+    positive_float,
+    positive_int,
+    report_file,
+    room_id,
+    run_main,
+    server_of,
+    write_report,
+)
 from loadtests.progress import Bar
 from loadtests.steady import ROOM, SteadyOptions, run_steady, server_settings
 from loadtests.target import raise_file_limit
@@ -71,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     steady.add_argument("--processes", type=positive_int, default=max(2, min(8, os.cpu_count() or 2)), metavar="P", help="processes of the crowd")
     steady.add_argument("--characters", type=int, default=0, metavar="C", help="length of an announcement, up to 1000 (default: about 30)")
     steady.add_argument("--deflate", action="store_true", help="viewers offer permessage-deflate")
-    steady.add_argument("--room", default=ROOM, help=f"room id (default: {ROOM})")
+    steady.add_argument("--room", type=room_id, default=ROOM, help=f"room id (default: {ROOM})")
     add_server_options(steady)
     steady.set_defaults(run=_steady)
     return parser
