@@ -21,19 +21,19 @@ FOLLOW_POLL_S = 0.2
 def tail(data_dir: Path, room: str, *, from_seq: int, follow: bool) -> Iterator[str]:
     """Lines `{"room", "seq", "time_ms", "type", ...}` of accepted events from `from_seq` on; raises `BadMessage`, `JournalError`."""
     decode_room_id(room)
-    reader = open_reader(data_dir)
-    partition = partition_of(room, reader.partitions)
-    acceptance = Acceptance()
-    offset = 0
-    while True:
-        for stored in reader.entries(partition, offset):
-            offset = stored.offset + 1
-            if acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
-                assert isinstance(stored.entry, Record)
-                yield from _lines(room, stored.entry, from_seq)
-        if not follow:
-            return
-        time.sleep(FOLLOW_POLL_S)
+    with open_reader(data_dir) as reader:
+        partition = partition_of(room, reader.partitions)
+        acceptance = Acceptance()
+        offset = 0
+        while True:
+            for stored in reader.entries(partition, offset):
+                offset = stored.offset + 1
+                if acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
+                    assert isinstance(stored.entry, Record)
+                    yield from _lines(room, stored.entry, from_seq)
+            if not follow:
+                return
+            time.sleep(FOLLOW_POLL_S)
 
 
 def _lines(room: str, record: Record, from_seq: int) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from liveroom.config import Config
 from liveroom.engine.owner import Owner, PartitionLost
-from liveroom.errors import JournalError
+from liveroom.errors import JournalDamaged, JournalError
 from liveroom.journal.base import Journal
 from liveroom.rooms.room import Rng
 from liveroom.telemetry.metrics import Metrics
@@ -46,7 +46,7 @@ class Engine:
         self._rng: Rng = rng or random.SystemRandom()
         self._owners: dict[int, Owner] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self.stopped_partitions: dict[int, str] = {}  # partition -> why; only a bug in the rules does this
+        self.stopped_partitions: dict[int, str] = {}  # partition -> why; a bug in the rules or damage does this
 
     @property
     def ready(self) -> bool:
@@ -73,14 +73,20 @@ class Engine:
             )
             try:
                 await owner.run()
+            except JournalDamaged as error:
+                self._stop_partition(partition, error)
+                return
             except (PartitionLost, JournalError) as error:
                 log.warning("partition given up, claiming it anew", extra={"partition": partition, "reason": f"{type(error).__name__}: {error}"})
                 await asyncio.sleep(self._config.engine.claim_retry_ms / 1000)
             except Exception as error:
-                # Never guess about money: a rule that cannot be applied stops its partition until a person looks.
-                self.stopped_partitions[partition] = f"{type(error).__name__}: {error}"
-                log.critical("partition stopped", exc_info=True, extra={"partition": partition})
+                self._stop_partition(partition, error)
                 return
+
+    def _stop_partition(self, partition: int, error: Exception) -> None:
+        """Never guess about money: a rule that cannot be applied or a record that cannot be read stops its partition until a person looks."""
+        self.stopped_partitions[partition] = f"{type(error).__name__}: {error}"
+        log.critical("partition stopped", exc_info=error, extra={"partition": partition})
 
     async def _count(self) -> None:
         while True:

@@ -1,0 +1,116 @@
+"""The command line: each command does what it says, and every failure is one plain line and an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+from liveroom.config import Config, load_config, settings, to_toml
+from liveroom.messages.fields import Role
+from liveroom.tokens import TokenChecker
+from tests.serving import Server
+
+TIMEOUT_S = 60
+
+
+def liveroom(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in an environment without settings of our own."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("LIVEROOM_")}
+    return subprocess.run(
+        [sys.executable, "-m", "liveroom", *arguments],
+        cwd=cwd,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+def test_default_config_is_the_default(tmp_path: Path) -> None:
+    """`default-config` prints a file that holds every setting and is read back as the defaults."""
+    done = liveroom("default-config", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout == to_toml(Config())
+    for setting in settings():
+        assert f"{setting.name} = " in done.stdout
+    (tmp_path / "liveroom.toml").write_text(done.stdout)
+    assert load_config(tmp_path / "liveroom.toml", {}, {}) == Config()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("check-config",), "auth.secret"),
+        (("check-config", "--config", "missing.toml"), "missing.toml"),
+        (("check-config", "--gateway-port", "notaport"), "--gateway-port"),
+        (("serve",), "auth.secret"),
+        (("token", "--room", "*", "--user", "u", "--role", "viewer", "--mode", "dev"), "platform"),
+        (("tail", "demo", "--mode", "dev", "--journal-kind", "memory"), "journal.kind"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    """A wrong setting or wish ends with exit code 2 and one line that names it."""
+    done = liveroom(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("liveroom: ")
+    assert words in done.stderr
+
+
+def test_a_secret_is_no_flag(tmp_path: Path) -> None:
+    """A secret on a command line could be read by everybody on the machine: there is no such flag."""
+    done = liveroom("check-config", "--auth-secret", "x" * 40, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "x" * 40 not in done.stdout
+    assert liveroom("check-config", cwd=tmp_path, LIVEROOM_AUTH_SECRET="x" * 40).returncode == 0
+
+
+def test_token_makes_tokens_that_verify(tmp_path: Path) -> None:
+    """`token` signs with the shared secret; dev mode's own when there is no other."""
+    done = liveroom("token", "--mode", "dev", "--room", "demo", "--user", "vera", "--name", "Vera", "--role", "moderator", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    identity = TokenChecker(Config().auth, (tmp_path / "data" / "dev-secret").read_text()).check(done.stdout.strip())
+    assert (identity.user, identity.name, identity.room, identity.role) == ("vera", "Vera", "demo", Role.moderator)
+
+
+def test_tail_of_nothing_says_so(tmp_path: Path) -> None:
+    """`tail` without a journal is one clear line, not a new journal."""
+    done = liveroom("tail", "demo", cwd=tmp_path)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_tail_of_a_bad_room_id_says_so(tmp_path: Path) -> None:
+    """A room id of a wrong form is named as such."""
+    done = liveroom("tail", "no way", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "bad_room_id" in done.stderr
+
+
+async def test_tail_tells_a_rooms_story_while_the_server_runs(tmp_path: Path) -> None:
+    """`tail` prints a room's events in order as JSON lines, from any seq on, while the server writes more of them."""
+    server = Server(tmp_path / "data")
+    await server.start()
+    try:
+        await server.command("demo", "open_room", {"title": "Evening show"})
+        for number in range(5):
+            await server.command("demo", "set_announcement", {"text": f"number {number}"})
+        await server.command("other", "open_room", {"title": "Another"})
+        done = await asyncio.to_thread(liveroom, "tail", "demo", "--data-dir", str(tmp_path / "data"), cwd=tmp_path)
+        lines = [orjson.loads(line) for line in done.stdout.splitlines()]
+        assert [line["seq"] for line in lines] == list(range(6))
+        assert [line["type"] for line in lines] == ["room_opened", *["announcement_set"] * 5]
+        assert {line["room"] for line in lines} == {"demo"}
+        done = await asyncio.to_thread(liveroom, "tail", "demo", "--from-seq", "4", "--data-dir", str(tmp_path / "data"), cwd=tmp_path)
+        assert [orjson.loads(line)["text"] for line in done.stdout.splitlines()] == ["number 3", "number 4"]
+    finally:
+        assert await server.stop() == 0
