@@ -152,31 +152,33 @@ def masked(payload: bytes, first: int = 0x81, mask: bytes = b"\x01\x02\x03\x04")
     return bytes([first]) + size + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
 
 
-async def read_frames(client: socket.socket, stop: str) -> list[Object]:
-    """Frames of the server up to the first of type `stop`; a close frame reads as `{"type": "close", "code": ...}`."""
-    loop = asyncio.get_running_loop()
+async def read_frame(client: socket.socket) -> Object:
+    """The server's next frame; a close frame reads as `{"type": "close", "code": ...}`, a ping as `{"type": "ping"}`."""
 
     async def exactly(n: int) -> bytes:
         data = b""
         while len(data) < n:
-            part = await asyncio.wait_for(loop.sock_recv(client, n - len(data)), WAIT_S)
+            part = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, n - len(data)), WAIT_S)
             if not part:
                 raise EOFError
             data += part
         return data
 
-    frames: list[Object] = []
-    while not frames or frames[-1]["type"] != stop:
-        first, length = await exactly(2)
-        if length == 126:
-            (length,) = struct.unpack("!H", await exactly(2))
-        elif length == 127:
-            (length,) = struct.unpack("!Q", await exactly(8))
-        payload = await exactly(length)
-        if first == 0x88:
-            frames.append({"type": "close", "code": int.from_bytes(payload[:2], "big")})
-        elif first == 0x81:
-            frames.append(orjson.loads(payload))
+    first, length = await exactly(2)
+    if length >= 126:
+        length = int.from_bytes(await exactly(2 if length == 126 else 8), "big")
+    payload = await exactly(length)
+    if first == 0x81:
+        frame: Object = orjson.loads(payload)
+        return frame
+    return {"type": "close", "code": int.from_bytes(payload[:2], "big")} if first == 0x88 else {"type": {0x89: "ping", 0x8A: "pong"}[first]}
+
+
+async def read_frames(client: socket.socket, stop: str) -> list[Object]:
+    """The server's frames up to the first of type `stop`."""
+    frames = [await read_frame(client)]
+    while frames[-1]["type"] != stop:
+        frames.append(await read_frame(client))
     return frames
 
 

@@ -1,0 +1,133 @@
+"""Starting, draining, TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ipaddress
+import ssl
+from pathlib import Path
+
+import pytest
+import websockets
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from liveroom.config import GatewayConfig
+from liveroom.errors import BadConfig
+from liveroom.messages.events import AnnouncementSet
+from tests.gateway.place import WAIT_S, Object, Viewer, raw, running, scripted, show, token
+
+
+async def test_draining_sends_everybody_away_with_a_delay_of_their_own() -> None:
+    """Not ready, nobody new, `going_away` with delays spread over the time that was set, then 1012, paced."""
+    async with show(drain_ms=300, reconnect_spread_ms=10_000) as place:
+        assert place.gateway.ready
+        clients = [await websockets.connect(place.url(token=token(f"u{i}"))) for i in range(20)]
+        viewers = [Viewer(c) for c in clients]
+        for viewer in viewers:
+            await viewer.until("keyframe")
+        draining = asyncio.create_task(place.gateway.drain())
+        await asyncio.sleep(0)
+        assert not place.gateway.ready
+        delays = []
+        for viewer in viewers:
+            delays.append((await viewer.until("going_away"))["reconnect_after_ms"])
+            assert await viewer.closed() == 1012
+        assert len(set(delays)) > 10
+        assert all(0 <= d <= 10_000 for d in delays)
+        with pytest.raises((OSError, websockets.InvalidMessage, websockets.InvalidStatus)):
+            await websockets.connect(place.url(token=token("late")))
+        await asyncio.wait_for(draining, WAIT_S)
+        assert place.metric("connections") == 0
+
+
+async def test_draining_does_not_wait_for_who_does_not_read() -> None:
+    """A stalled viewer is dropped."""
+    async with scripted(socket_send_bytes=4_096) as (place, script):
+        client = await raw(place, "stalled", recv_buffer=4_096)
+        await script.say(30, length=6_000)
+        await asyncio.sleep(0.1)
+        await asyncio.wait_for(place.gateway.drain(), WAIT_S)
+        assert place.metric("connections") == 0
+        client.close()
+
+
+async def test_an_address_in_use_is_a_bad_setting() -> None:
+    """The message names the setting."""
+    async with show() as place:
+        with pytest.raises(BadConfig, match=r"gateway\.port"):
+            async with running(GatewayConfig(port=place.gateway.port), place.journal):
+                pass
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for localhost and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = folder / "cert.pem", folder / "key.pem"
+    cert_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    return cert_file, key_file
+
+
+async def test_over_tls_everything_is_the_same(certificate: tuple[Path, Path]) -> None:
+    """Joining, commands, frames larger than a record, a viewer that pauses."""
+    cert_file, key_file = certificate
+    settings = {"tls_cert_file": str(cert_file), "tls_key_file": str(key_file), "tick_ms_min": 1, "tick_ms_max": 1, "ring_frames_max": 2_000}
+    async with scripted(**settings) as (place, script):
+        place.tls = ssl.create_default_context(cafile=str(cert_file))
+        async with place.viewer("bob") as bob, place.viewer("eve", deflate=False) as eve:
+            await bob.until("keyframe")
+            await eve.until("keyframe")
+            for _ in range(200):
+                await script.emit(AnnouncementSet("x" * 8_000))
+                await asyncio.sleep(0)
+            for viewer in (bob, eve):
+                events: list[Object] = []
+                cursor = 1
+                while cursor < script.seq:
+                    delta = await viewer.until("delta")
+                    assert delta["from"] == cursor
+                    cursor = delta["to"]
+                    events += delta["events"]
+                assert [e["seq"] for e in events] == list(range(1, script.seq))
+            await bob.socket.send("x")
+            assert (await bob.until("refused"))["code"] == "malformed"
+
+
+async def test_a_certificate_that_cannot_be_used_is_a_bad_setting(tmp_path: Path) -> None:
+    """The message names the settings."""
+    (tmp_path / "cert.pem").write_text("nonsense")
+    with pytest.raises(BadConfig, match="tls_cert_file"):
+        async with scripted(tls_cert_file=str(tmp_path / "cert.pem"), tls_key_file=str(tmp_path / "key.pem")):
+            pass
+
+
+async def test_plain_bytes_to_a_tls_port_harm_nobody(certificate: tuple[Path, Path]) -> None:
+    """A wrong scheme is the client's own problem."""
+    cert_file, key_file = certificate
+    async with show(tls_cert_file=str(cert_file), tls_key_file=str(key_file)) as place:
+        place.tls = ssl.create_default_context(cafile=str(cert_file))
+        async with place.viewer("bob") as bob:
+            reader, writer = await asyncio.open_connection("127.0.0.1", place.gateway.port)
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            await asyncio.wait_for(reader.read(), WAIT_S)
+            writer.close()
+            assert (await bob.ask("send_likes"))["type"] == "accepted"
