@@ -268,7 +268,9 @@ class Connection(asyncio.Protocol):
             if self.stage is Stage.open:
                 self._host.said(self, payload)
         if inbound.to_send:
-            if not self.blocked:  # a client that does not read gets no pongs
+            # Our close frame went first and theirs is the answer to it: a second one from us would be an error to the client.
+            echo = inbound.closed and self.stage is Stage.closing
+            if not self.blocked and not echo:  # a client that does not read gets no pongs
                 self._write_all(inbound.to_send)
             inbound.to_send = b""
         if inbound.closed:
