@@ -51,7 +51,8 @@ async def _steady(options: argparse.Namespace) -> int:
         raise UsageError(f"at most {VIEWERS_MAX} viewers, {RATE_MAX:g} events a second, {SECONDS_MAX:g} seconds")
     if not 0 <= options.characters <= TEXT_MAX:
         raise UsageError(f"--characters: an announcement holds at most {TEXT_MAX}")
-    raise_file_limit(options.viewers + FILES_SPARE)
+    # A server of our own holds them all in one process and has its limits from us; each process of the crowd holds its part.
+    raise_file_limit((-(-options.viewers // options.processes) if options.url else options.viewers) + FILES_SPARE)
     asked = SteadyOptions(
         viewers=options.viewers,
         rate=options.rate,

@@ -56,6 +56,14 @@ async def test_frames_of_every_length_come_through(deflate: bool) -> None:
         listener.close()
 
 
+async def test_a_source_address_is_used() -> None:
+    """A connection comes from the address that it is told to come from."""
+    async with served(lambda socket: socket.send(socket.remote_address[0])) as address, asyncio.timeout(20):
+        listener = await open_connection(Listener(address), address, source="127.0.3.7", receive_bytes=4_096)
+        assert await listener.texts.get() == "127.0.3.7"
+        listener.close()
+
+
 async def test_pings_are_answered_and_closes_told() -> None:
     """A ping gets its pong; a close is told with its code and reason."""
 
