@@ -339,14 +339,15 @@ class Room:
             await socket.send(await self._outbox.next_text(joined.commands_per_s))
 
     async def _keep_alive(self, socket: ClientConnection, joined: Joined) -> None:
-        """Ping; returns when the server is gone. While reading is paused a pong cannot be seen, so none is expected."""
+        """Ping, so that the gateway hears something; returns when the server is gone. While reading is paused no pong can be seen."""
         interval_s = min(PING_S, joined.idle_ms / 3_000)
         while True:
             await asyncio.sleep(interval_s)
             try:
                 async with asyncio.timeout(PONG_S):
                     pong = await socket.ping()
-                    await asyncio.shield(pong)
+                    if self._may_read.is_set():
+                        await asyncio.shield(pong)
             except TimeoutError:
                 if self._may_read.is_set():
                     return

@@ -361,6 +361,21 @@ async def test_a_command_inside_the_loop_never_hangs(gateway: Gateway, monkeypat
     await room.close()
 
 
+async def test_a_silent_server_is_left(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that answers no ping any more, without a word, is given up for a new connection."""
+    monkeypatch.setattr(room_module, "PING_S", 0.01)
+    monkeypatch.setattr(room_module, "PONG_S", 0.05)
+    monkeypatch.setattr(room_module, "CLOSE_S", 0.05)
+    room = connect(gateway.url, "demo", "t")
+    visit = await entered(gateway, room)
+    visit.socket.transport.pause_reading()
+    again = await gateway.visit()
+    assert again.query["seq"] == "0"
+    visit.socket.transport.abort()
+    await again.close(4500)
+    await room.close()
+
+
 @pytest.mark.parametrize("compression", [True, False])
 async def test_compression_is_negotiated(gateway: Gateway, compression: bool) -> None:
     """permessage-deflate is offered unless it is turned off; frames arrive either way."""

@@ -128,13 +128,13 @@ def test_replay(tmp_path: Path, name: str, expected: dict[str, Any]) -> None:
 def test_replay_beyond_the_limits(tmp_path: Path) -> None:
     """More than a room shows and a viewer may say is not shown or refused, and the numbers add up."""
     chat = tmp_path / "chat.jsonl"
-    rows = [{"time": 0, "user": f"user {number % 40}", "text": f"line {number}"} for number in range(400)]
+    rows = [{"time": 0, "user": f"user {number % 20}", "text": f"line {number}"} for number in range(600)]
     chat.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     file = tmp_path / "report.json"
-    report = report_of(run("loadtests.replay", str(chat), "--json", str(file)), file)
+    report = report_of(run("loadtests.replay", str(chat), "--budget", "5", "--json", str(file)), file)
     assert report["not_shown"]["over_budget"] > 0
     assert report["refused"]["rate_limited"] > 0
-    assert report["sent"] == 400 == report["shown"] + sum(report["not_shown"].values()) + sum(report["refused"].values())
+    assert report["sent"] == 600 == report["shown"] + sum(report["not_shown"].values()) + sum(report["refused"].values())
 
 
 @pytest.mark.parametrize("name", ["binary.png", "array.json", "page.html", "empty.jsonl", "missing.jsonl", "."])
