@@ -536,6 +536,7 @@ function newId() {
 
 /** Fields that a keyframe leaves out when they hold their default. */
 const emptyState = () => ({
+  anchor_name: "",
   announcement: "",
   pinned: null,
   showcase_version: 0,
@@ -554,8 +555,8 @@ const emptyState = () => ({
 
 /** What each event changes in the state; an event that is not here changes nothing that is public. */
 const FOLDS = {
-  room_opened(state, { title, anchor, epoch, rules, time_ms }) {
-    Object.assign(state, { title, anchor, epoch, open: true, opened_ms: time_ms, chat_budget: rules.chat_budget });
+  room_opened(state, { title, anchor, anchor_name = "", epoch, rules, time_ms }) {
+    Object.assign(state, { title, anchor, anchor_name, epoch, open: true, opened_ms: time_ms, chat_budget: rules.chat_budget });
   },
   room_closed(state) {
     state.open = false;

@@ -171,6 +171,7 @@ def _summary(view: RoomView) -> RoomSummary:
         room=keyframe.room,
         title=keyframe.title,
         anchor=keyframe.anchor,
+        anchor_name=keyframe.anchor_name,
         open=keyframe.open,
         viewers=keyframe.viewers,
         peak=keyframe.peak,

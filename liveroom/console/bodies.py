@@ -24,6 +24,7 @@ class RoomSummary(Struct, frozen=True):
     room: str
     title: str
     anchor: str
+    anchor_name: str
     open: bool
     viewers: int
     peak: int

@@ -65,6 +65,7 @@ def new_detail(room: str, opened: RoomOpened, time_ms: int) -> RoomDetail:
             time_ms=time_ms,
             title=opened.title,
             anchor=opened.anchor,
+            anchor_name=opened.anchor_name,
             open=True,
             opened_ms=time_ms,
             chat_budget=opened.rules.chat_budget,
@@ -87,7 +88,7 @@ class RoomView:
         self.muted = dict(detail.muted)
         self.banned = dict(detail.banned)
         self.banned_words = detail.banned_words
-        self._searched: tuple[str, str, str] | None = None
+        self._searched: tuple[str, ...] | None = None
         self.text = ""
         self.note_texts()
 
@@ -99,7 +100,7 @@ class RoomView:
     def note_texts(self) -> None:
         """Fold the texts that a search looks at, when they changed."""
         keyframe = self.keyframe
-        searched = (keyframe.title, keyframe.anchor, keyframe.pinned.title if keyframe.pinned else "")
+        searched = (keyframe.title, keyframe.anchor, keyframe.anchor_name, keyframe.pinned.title if keyframe.pinned else "")
         if searched != self._searched:
             self._searched = searched
             self.text = fold_text("\n".join((keyframe.room, *searched)))
@@ -132,7 +133,8 @@ class RoomView:
                 counts = {**self._now(changed, "try_ons"), event.product: event.count}
                 changed["try_ons"] = dict(nsmallest(TRY_ONS_SHOWN, counts.items(), key=lambda wish: (-wish[1], wish[0])))
             case RoomOpened():
-                changed |= {"open": True, "opened_ms": time_ms, "title": event.title, "anchor": event.anchor, "epoch": event.epoch}
+                changed |= {"open": True, "opened_ms": time_ms, "title": event.title, "epoch": event.epoch}
+                changed |= {"anchor": event.anchor, "anchor_name": event.anchor_name}
             case RoomClosed():
                 changed["open"] = False
             case AnnouncementSet():

@@ -64,6 +64,7 @@ class RoomOpened(EventBase, frozen=True, tag="room_opened"):
     anchor: str
     epoch: str
     rules: RoomRules
+    anchor_name: str = ""
 
 
 class RoomClosed(EventBase, frozen=True, tag="room_closed"):

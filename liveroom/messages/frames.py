@@ -65,6 +65,7 @@ class Keyframe(FrameBase, frozen=True, tag="keyframe"):
     anchor: str
     open: bool
     opened_ms: int
+    anchor_name: str = ""
     announcement: str = ""
     pinned: Product | None = None
     showcase_version: int = 0

@@ -22,17 +22,21 @@ def open_room(state: RoomState | None, command: OpenRoom, sender: Sender, rng: R
     if refusal is not None:
         return refusal
     epoch = f"{rng.getrandbits(64):016x}" if state is None else state.epoch
-    anchor = sender.user if state is None or sender.role is Role.anchor else state.anchor
+    if state is None or sender.role is Role.anchor:
+        anchor, anchor_name = sender.user, sender.name
+    else:
+        anchor, anchor_name = state.anchor, state.anchor_name
     budget = rules.chat_budget_lines_per_s if state is None else state.budget_set or rules.chat_budget_lines_per_s
     numbers = RoomRules(rules.chat_interval_ms, rules.chat_burst, budget, rules.audience_expiry_ms)
-    return Decided((RoomOpened(command.title, anchor, epoch, numbers),), {"epoch": epoch})
+    return Decided((RoomOpened(command.title, anchor, epoch, numbers, anchor_name),), {"epoch": epoch})
 
 
 def room_opened(state: RoomState | None, event: RoomOpened, seq: int, time_ms: int) -> RoomState:
     """Fold an opening; the first one makes the room."""
     if state is None:
-        return RoomState(epoch=event.epoch, seq=seq, title=event.title, anchor=event.anchor, open=True, opened_ms=time_ms, rules=event.rules)
-    state.title, state.anchor, state.open, state.opened_ms, state.rules = event.title, event.anchor, True, time_ms, event.rules
+        state = RoomState(epoch=event.epoch, seq=seq, title="", anchor="", open=True, opened_ms=time_ms, rules=event.rules)
+    state.title, state.anchor, state.anchor_name = event.title, event.anchor, event.anchor_name
+    state.open, state.opened_ms, state.rules = True, time_ms, event.rules
     return state
 
 

@@ -62,6 +62,7 @@ class RoomState(Struct):
     open: bool
     opened_ms: int
     rules: RoomRules
+    anchor_name: str = ""
     announcement: str = ""
 
     # Chat

@@ -67,7 +67,7 @@ async function run() {
 function drawHeader(state, opened) {
   const open = state?.open ?? false;
   byId("title").textContent = state?.title ?? t("console_title");
-  byId("subtitle").textContent = state ? `${name} · ${state.anchor}` : name;
+  byId("subtitle").textContent = state ? `${name} · ${state.anchor_name || state.anchor}` : name;
   document.title = `${state?.title ?? name} · ${t("console_title")}`;
   byId("mode").hidden = !state && opened !== false;
   byId("mode").className = `pill ${open ? "on" : "off"}`;

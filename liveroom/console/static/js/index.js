@@ -62,10 +62,10 @@ function makeCard({ room }) {
   );
 }
 
-function updateCard(card, { title, anchor, viewers, likes, pinned }) {
+function updateCard(card, { title, anchor, anchor_name: name, viewers, likes, pinned }) {
   const part = (name) => card.querySelector(`[data-show="${name}"]`);
   part("title").textContent = title;
-  part("anchor").textContent = anchor;
+  part("anchor").textContent = name || anchor;
   part("viewers").textContent = shortNumber(viewers);
   part("likes").textContent = shortNumber(likes);
   const shown = JSON.stringify(pinned);

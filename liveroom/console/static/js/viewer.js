@@ -23,8 +23,9 @@ let ownLikes = 0; // taps of ours that the total does not hold yet
 function drawState(state, composer = null, me = null) {
   document.title = `${state.title} · liveroom`;
   byId("title").textContent = state.title;
-  byId("anchor").textContent = state.anchor;
-  byId("avatar").textContent = [...state.anchor][0]?.toUpperCase() ?? "";
+  const anchor = state.anchor_name || state.anchor;
+  byId("anchor").textContent = anchor;
+  byId("avatar").textContent = [...anchor][0]?.toUpperCase() ?? "";
   byId("mode").textContent = t(state.open ? "live" : "ended");
   byId("mode").className = `pill ${state.open ? "on" : "off"}`;
   byId("viewers").textContent = shortNumber(state.viewers);
