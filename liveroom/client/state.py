@@ -40,7 +40,14 @@ Changes = dict[str, Any]
 
 def _opened(state: Keyframe, item: RoomEvent, event: e.RoomOpened) -> Changes:
     # A budget that was set outlives a closing, so the one at hand is better than that of the event's rules.
-    return {"title": event.title, "anchor": event.anchor, "epoch": event.epoch, "open": True, "opened_ms": item.time_ms}
+    return {
+        "title": event.title,
+        "anchor": event.anchor,
+        "anchor_name": event.anchor_name,
+        "epoch": event.epoch,
+        "open": True,
+        "opened_ms": item.time_ms,
+    }
 
 
 def _said(state: Keyframe, item: RoomEvent, event: e.ChatSent) -> Changes:
