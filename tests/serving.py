@@ -30,7 +30,7 @@ def free_port() -> int:
 
 
 class Server:
-    """Start, kill and start again on the same ports and data."""
+    """Start, kill and start again on the same ports and data; as a context manager it never outlives the test."""
 
     def __init__(self, data_dir: Path, *flags: str) -> None:
         self.data_dir = data_dir
@@ -45,6 +45,13 @@ class Server:
         """The process' id while it runs."""
         assert self._process is not None
         return self._process.pid
+
+    async def __aenter__(self) -> Server:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.kill()
 
     async def start(self) -> None:
         """Start and wait until it is ready; raises with its words when it ends instead."""

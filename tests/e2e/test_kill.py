@@ -37,32 +37,10 @@ async def test_sigkill_under_load_loses_nothing_that_was_acknowledged(tmp_path: 
     # Many small snapshots are kept: recovery begins at the newest, and the past that witnesses resume from at the oldest.
     limits = ("--engine-snapshot-records-max", "200", "--journal-snapshots-kept", "50", "--gateway-commands-per-s", "1000")
     server = Server(tmp_path / "data", "--journal-partitions", "2", *limits)
-    await server.start()
-    for room in ROOMS:
-        opened = await server.command(room, "open_room", {"title": room})
-        assert opened["http_status"] == 200, opened
     outcomes: Outcomes = {}
     witnessed: dict[str, list[int]] = {room: [] for room in ROOMS}
-    stopping = asyncio.Event()
-    people = [asyncio.create_task(_speak(server, room, n, outcomes, stopping)) for room in ROOMS for n in range(SPEAKERS_PER_ROOM)]
-    people += [asyncio.create_task(_witness(server, room, witnessed[room])) for room in ROOMS]
-    for _ in range(KILLS):
-        await asyncio.sleep(chance.uniform(*UP_S))
-        await server.kill()
-        await server.start()
-    await asyncio.sleep(1)
-    stopping.set()
-    await asyncio.wait_for(asyncio.gather(*people[: len(ROOMS) * SPEAKERS_PER_ROOM]), 60)
-    async with asyncio.timeout(60):
-        for room in ROOMS:
-            last = max(reply.seq for (where, user, _), reply in outcomes.items() if where == room and user == "speaker-0")
-            while not witnessed[room] or witnessed[room][-1] < last - 1:
-                await asyncio.sleep(0.05)
-    for task in people:
-        task.cancel()
-    ended = await asyncio.gather(*people, return_exceptions=True)
-    assert not [e for e in ended if isinstance(e, Exception)], ended
-    await server.kill()
+    async with server:
+        await _live_through_kills(server, chance, outcomes, witnessed)
 
     assert len(outcomes) > 100, "the load was no load"
     journaled, told = _read_story(tmp_path / "data")
@@ -76,6 +54,31 @@ async def test_sigkill_under_load_loses_nothing_that_was_acknowledged(tmp_path: 
 
 
 Outcomes = dict[tuple[str, str, str], Accepted | Refused]
+
+
+async def _live_through_kills(server: Server, chance: random.Random, outcomes: Outcomes, witnessed: dict[str, list[int]]) -> None:
+    for room in ROOMS:
+        opened = await server.command(room, "open_room", {"title": room})
+        assert opened["http_status"] == 200, opened
+    stopping = asyncio.Event()
+    speakers = [asyncio.create_task(_speak(server, room, n, outcomes, stopping)) for room in ROOMS for n in range(SPEAKERS_PER_ROOM)]
+    witnesses = [asyncio.create_task(_witness(server, room, witnessed[room])) for room in ROOMS]
+    for _ in range(KILLS):
+        await asyncio.sleep(chance.uniform(*UP_S))
+        await server.kill()
+        await server.start()
+    await asyncio.sleep(1)
+    stopping.set()
+    async with asyncio.timeout(60):
+        await asyncio.gather(*speakers)
+        for room in ROOMS:
+            last = max(reply.seq for (where, user, _), reply in outcomes.items() if where == room and user == "speaker-0")
+            while not witnessed[room] or witnessed[room][-1] < last - 1:
+                await asyncio.sleep(0.05)
+    for witness in witnesses:
+        witness.cancel()
+    ended = await asyncio.gather(*witnesses, return_exceptions=True)
+    assert not [e for e in ended if isinstance(e, Exception)], ended
 
 
 async def _speak(server: Server, room: str, number: int, outcomes: Outcomes, stopping: asyncio.Event) -> None:
