@@ -1,0 +1,75 @@
+"""Node and its `ws` package, fetched from the npm registry once and kept in the user's cache."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+__all__ = ["built_in_flags", "missing", "run_visits", "ws_module"]
+
+NPM_S = 90
+VISITS_S = 60
+SCRIPT = Path(__file__).with_name("visits.mjs")
+
+
+def missing(reason: str, variable: str) -> NoReturn:
+    """Skip, or fail where `variable` says that this test must run."""
+    if os.environ.get(variable) == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def node() -> str:
+    """Where Node is."""
+    return shutil.which("node") or missing(
+        "no Node: install it (Debian: apt-get install nodejs npm) to test its clients", "LIVEROOM_TEST_REQUIRE_NODE"
+    )
+
+
+async def ws_module() -> Path:
+    """The package `ws`, installed if it is not there."""
+    node()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "liveroom-tests" / "ws-8"
+    module = cache / "node_modules" / "ws" / "wrapper.mjs"
+    if not module.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        npm = shutil.which("npm") or missing("no npm: install it to test Node's ws", "LIVEROOM_TEST_REQUIRE_NODE")
+        code, _, words = await _run(NPM_S, "", npm, "install", "--prefix", str(cache), "ws@8", "--no-audit", "--no-fund")
+        if code:
+            missing(f"Node's ws cannot be installed: {words.strip()[-200:]!r}", "LIVEROOM_TEST_REQUIRE_NODE")
+    return module
+
+
+async def built_in_flags() -> list[str]:
+    """What makes Node's own WebSocket available: nothing from 22 on, a flag in 20; skips with an older Node, which has none."""
+    for flags in ([], ["--experimental-websocket"]):
+        code, out, _ = await _run(20, "", node(), *flags, "-p", "typeof WebSocket")
+        if not code and out.strip() == "function":
+            return flags
+    pytest.skip("this Node has no WebSocket of its own")
+
+
+async def run_visits(visits: list[dict[str, Any]], *arguments: str, flags: list[str]) -> list[dict[str, Any]]:
+    """Run `visits.mjs`; gives what each visit was told."""
+    code, out, words = await _run(VISITS_S, json.dumps(visits), node(), *flags, str(SCRIPT), *arguments)
+    assert code == 0, words
+    told: list[dict[str, Any]] = json.loads(out)
+    return told
+
+
+async def _run(limit_s: float, given: str, *command: str) -> tuple[int, str, str]:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
+    try:
+        out, words = await asyncio.wait_for(process.communicate(given.encode()), limit_s)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return 1, "", f"no end within {limit_s} s"
+    return process.returncode or 0, out.decode(), words.decode()
