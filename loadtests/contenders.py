@@ -1,6 +1,6 @@
 """The servers that `fanout` compares: each runs in a process of its own and writes the same frames to its viewers.
 
-A contender process prints nothing; it takes `(frames, interval_s)` over its pipe and answers with a `Round`.
+A contender process prints nothing; each `True` on its pipe lets it send one frame, and it answers with a `Sample` when the frame is out.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import gc
 import os
 import resource
 import socket
-import time
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -28,22 +27,20 @@ from liveroom.messages.records import RECORD_VERSION, Answer, Claim, Record, Roo
 from liveroom.telemetry.metrics import Metrics
 from liveroom.tokens import TokenChecker
 
-__all__ = ["ROOM", "SECRET", "Round", "run_contender"]
+__all__ = ["ROOM", "SECRET", "Sample", "run_contender"]
 
 ROOM = "fanout"
 SECRET = "fanout-secret-fanout-secret-fanout-secret"
 EPOCH = "fanout"
 #: How often it is looked whether a frame is out; paid by the contender that needs it.
-POLL_S = 0.002
+POLL_S = 0.01
 #: One line of chat, about 200 bytes as JSON with its seq.
 LINE = "this line is as long as lines of chat are when somebody has a real question about the shoes in size 42"
 
 
-class Round(Struct, frozen=True):
-    """What one round took: CPU seconds of the server's process from its first frame to its last."""
+class Sample(Struct, frozen=True):
+    """What the process took since the sample before: one frame and whatever else it does."""
 
-    frames: int
-    frame_bytes: int
     cpu_s: float
     rss_bytes: int
 
@@ -118,7 +115,7 @@ class Broadcast(Contender):
             self._connections.add(connection)
             await connection.wait_closed()
 
-        server = await serve(hold, "127.0.0.1", 0, compression=None, ping_interval=None, backlog=4_096)
+        server = await serve(hold, "127.0.0.1", 0, compression="deflate", ping_interval=None, backlog=4_096)
         self.port = server.sockets[0].getsockname()[1]
 
     async def send(self, events: list[Event], from_: int) -> None:
@@ -131,6 +128,7 @@ class Bare(Contender):
     async def start(self, viewers: int) -> None:
         self._sockets: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=4_096)
+        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
         self._task = asyncio.create_task(self._accept())
@@ -166,7 +164,7 @@ def make_events(count: int, from_: int) -> list[Event]:
 
 
 def run_contender(kind: str, pipe: Connection, viewers: int, events_per_frame: int, cpu: int | None) -> None:
-    """Body of a contender's process: sends its port, then serves rounds until the pipe closes."""
+    """Body of a contender's process: sends its port and its memory, then a frame for each order until the pipe closes."""
     if cpu is not None:
         os.sched_setaffinity(0, {cpu})
     uvloop.run(_serve(CONTENDERS[kind](), pipe, viewers, events_per_frame))
@@ -174,41 +172,29 @@ def run_contender(kind: str, pipe: Connection, viewers: int, events_per_frame: i
 
 async def _serve(contender: Contender, pipe: Connection, viewers: int, events_per_frame: int) -> None:
     await contender.start(viewers)
-    empty = rss_bytes()
-    pipe.send((contender.port, empty))
-    loop = asyncio.get_running_loop()
-    orders: asyncio.Queue[tuple[int, float] | None] = asyncio.Queue()
-    loop.add_reader(pipe.fileno(), lambda: orders.put_nowait(_receive(pipe)))
+    pipe.send((contender.port, rss_bytes()))
+    orders: asyncio.Queue[bool] = asyncio.Queue()
+    asyncio.get_running_loop().add_reader(pipe.fileno(), lambda: orders.put_nowait(_received(pipe)))
     from_ = 0
-    while order := await orders.get():
-        frames, interval_s = order
-        gc.collect()
-        gc.freeze()
-        rss = rss_bytes()
-        began = _cpu_s()
-        for _ in range(frames):
-            due = time.monotonic() + interval_s
-            await contender.send(make_events(events_per_frame, from_), from_)
-            from_ += events_per_frame
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-        cpu_s = _cpu_s() - began
-        frame_bytes = len(delta_text(make_events(events_per_frame, 0), 0))
-        pipe.send(Round(frames, frame_bytes, cpu_s, rss))
-    loop.remove_reader(pipe.fileno())
+    before = 0.0
+    while await orders.get():
+        if not from_:
+            gc.collect()
+            gc.freeze()
+        await contender.send(make_events(events_per_frame, from_), from_)
+        from_ += events_per_frame
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        now = used.ru_utime + used.ru_stime
+        pipe.send(Sample(now - before, rss_bytes()))
+        before = now
     os._exit(0)  # thousands of connections are not closed one by one
 
 
-def _receive(pipe: Connection) -> tuple[int, float] | None:
+def _received(pipe: Connection) -> bool:
     try:
-        order: tuple[int, float] | None = pipe.recv()
+        return bool(pipe.recv())
     except EOFError:
-        return None
-    return order
-
-
-def _cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+        return False
 
 
 def rss_bytes() -> int:
