@@ -32,8 +32,10 @@ def free_port() -> int:
 class Server:
     """Start, kill and start again on the same ports and data; as a context manager it never outlives the test."""
 
-    def __init__(self, data_dir: Path, *flags: str) -> None:
+    def __init__(self, data_dir: Path, *flags: str, within: tuple[str, ...] = ()) -> None:
+        """`within`: a command that runs the server's own, which follows it, such as one that mounts its disk first."""
         self.data_dir = data_dir
+        self._within = within
         self.gateway_url = f"ws://127.0.0.1:{free_port()}"
         self.console_url = f"http://127.0.0.1:{free_port()}"
         self._flags = flags
@@ -60,7 +62,7 @@ class Server:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("LIVEROOM_")}
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "liveroom", "serve", "--mode", "dev", "--data-dir", str(self.data_dir)),
+                *(*self._within, sys.executable, "-m", "liveroom", "serve", "--mode", "dev", "--data-dir", str(self.data_dir)),
                 *("--gateway-port", self.gateway_url.rpartition(":")[2], "--console-port", self.console_url.rpartition(":")[2]),
                 *("--ready-file", str(ready_file), *self._flags),
                 stdout=log,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 from typing import Final
@@ -19,6 +20,7 @@ from liveroom.console.health import Health
 from liveroom.console.pages import Pages
 from liveroom.console.reader import Reader
 from liveroom.console.security import security_headers
+from liveroom.errors import BadConfig
 from liveroom.journal.base import Journal
 from liveroom.journal.courier import Courier
 from liveroom.telemetry.metrics import Metrics
@@ -78,11 +80,14 @@ class Console:
         return port
 
     async def start(self) -> None:
-        """Begin to listen and to read the journal. Raises `OSError` when the address cannot be had."""
+        """Begin to listen and to read the journal. Raises `BadConfig` when the address cannot be had."""
+        host, port = self._config.host, self._config.port
         await self._runner.setup()
-        self._listener = await asyncio.get_running_loop().create_server(
-            self._accept, self._config.host, self._config.port, backlog=BACKLOG, reuse_address=True
-        )
+        try:
+            self._listener = await asyncio.get_running_loop().create_server(self._accept, host, port, backlog=BACKLOG, reuse_address=True)
+        except OSError as error:
+            words = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            raise BadConfig(f"console.host, console.port: cannot listen on {host}:{port}: {words}") from None
         for listening in self._listener.sockets:
             if hasattr(socket, "TCP_USER_TIMEOUT"):  # connections inherit it
                 listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
