@@ -79,12 +79,12 @@ class Server:
         self.frames_before = 0
         self.us: list[float] = []  # of CPU per write, one a frame
         self.rss_bytes = 0
-        self._viewers = viewers
+        self.viewers = viewers
 
     def frame(self) -> None:
         """Send one frame to all."""
         sample: Sample = _ask(self.pipe, True)
-        self.us.append(sample.cpu_s * 1e6 / self._viewers)
+        self.us.append(sample.cpu_s * 1e6 / self.viewers)
         self.rss_bytes = self.rss_bytes or sample.rss_bytes
 
 
@@ -160,7 +160,7 @@ def _figures(servers: list[Server], events: int, frames: int) -> dict[str, Any]:
             "cpu_us_per_write": round(median(us), 2),
             "cpu_us_per_delivery": round(median(us) / events, 3),
             "ratio_of_liveroom_to_it": round(median(a / b for a, b in zip(ours, us, strict=True)), 3),
-            "rss_bytes_per_viewer": round((server.rss_bytes - server.rss_empty) / viewers),
+            "rss_bytes_per_viewer": round((server.rss_bytes - server.rss_empty) / server.viewers),
         }
     ratio = contenders.get("broadcast", {}).get("ratio_of_liveroom_to_it")
     return {"ok": ratio is not None and ratio <= TARGET, "ratio": ratio, "frames": frames - WARM_UP_FRAMES, "contenders": contenders}
