@@ -62,20 +62,20 @@ class _Viewer:
 
 
 def run_readers(pipe: Connection, cpu: int | None) -> None:
-    """Body of the reader process: takes `("connect", port, paths, headers)` and `("count",)` over its pipe, answers with numbers."""
+    """Body of a reader process: takes `("connect", port, paths, headers)` and `("count",)` over its pipe, answers with numbers."""
     if cpu is not None:
         os.sched_setaffinity(0, {cpu})
     poll = select.epoll()
     poll.register(pipe.fileno(), select.EPOLLIN)
     viewers: dict[int, _Viewer] = {}
-    frames: dict[int, int] = {}
+    frames = 0
     buffer = memoryview(bytearray(READ_BYTES))
     while True:
         time.sleep(READ_INTERVAL_S)
         for fd, _ in poll.poll(0, max(1, len(viewers))):
             if fd != pipe.fileno():
                 viewer = viewers[fd]
-                frames[viewer.port] += viewer.read(buffer)
+                frames += viewer.read(buffer)
                 continue
             try:
                 order = pipe.recv()
@@ -83,11 +83,10 @@ def run_readers(pipe: Connection, cpu: int | None) -> None:
                 return
             if order[0] == "connect":
                 _, port, paths, headers = order
-                frames[port] = 0
                 for path in paths:
                     viewer = _Viewer(port, path, headers)
                     viewers[viewer.socket.fileno()] = viewer
-                    frames[port] += viewer.frames_at_once
+                    frames += viewer.frames_at_once
                     poll.register(viewer.socket.fileno(), select.EPOLLIN)
                 pipe.send(len(paths))
             else:

@@ -8,8 +8,8 @@ from collections import deque
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol, cast
 
-from liveroom.gateway.inbound import Inbound, take_text
-from liveroom.gateway.limits import Meter
+from liveroom.gateway.inbound import FLOODING, FRAME_TOO_LARGE, PROTOCOL_ERROR, Inbound, take_text
+from liveroom.gateway.limits import FLOOD_WINDOW_S, ODD_FRAME_S, Meter
 from liveroom.gateway.wire import PING, close_frame
 
 if TYPE_CHECKING:
@@ -22,6 +22,12 @@ __all__ = ["Connection", "Host", "Stage"]
 READ_FACTOR = 4
 
 NO_DESCRIPTOR = -1
+
+_WHY = {
+    FRAME_TOO_LARGE: "the frame is too large",
+    PROTOCOL_ERROR: "this is not what the protocol says",
+    FLOODING: "far more pings, pongs or fragments than anybody needs",
+}
 
 
 class Stage(IntEnum):
@@ -79,6 +85,7 @@ class Connection(asyncio.Protocol):
         "head",
         "heard",
         "meter",
+        "odd_until",
         "pinged",
         "place",
         "room",
@@ -100,6 +107,7 @@ class Connection(asyncio.Protocol):
         self.head: bytearray | None = None
         self.heard = host.time()
         self.meter: Meter | None = None
+        self.odd_until = 0.0  # each frame that completes no text puts it off; too far ahead of the clock is a flood
         self.pinged = False
         self.place = 0
         self.room: Room | None = None
@@ -264,9 +272,13 @@ class Connection(asyncio.Protocol):
         inbound = self._inbound
         if inbound is None:
             inbound = self._inbound = Inbound(self._host.command_bytes_max * READ_FACTOR, self.deflate)
+        odd_until = max(self.odd_until, self.heard)
+        frames_left = inbound.frames_left = int((self.heard + FLOOD_WINDOW_S - odd_until) / ODD_FRAME_S)
         for payload in inbound.feed(data):
             if self.stage is Stage.open:
                 self._host.said(self, payload)
+        if used := frames_left - inbound.frames_left:
+            self.odd_until = odd_until + used * ODD_FRAME_S
         if inbound.to_send:
             # Our close frame went first and theirs is the answer to it: a second one from us would be an error to the client.
             echo = inbound.closed and self.stage is Stage.closing
@@ -280,7 +292,7 @@ class Connection(asyncio.Protocol):
             self._hang_up()
         elif inbound.broken:
             if self.stage is Stage.open:
-                self.close(inbound.broken, "this is not what the protocol says" if inbound.broken != 1009 else "the frame is too large")
+                self.close(inbound.broken, _WHY[inbound.broken])
             else:
                 self._hang_up()
         elif inbound.idle:

@@ -11,6 +11,8 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
+from liveroom.gateway.limits import ODD_FRAMES_MAX
+
 try:
     from websockets.speedups import apply_mask
 except ImportError:  # a platform without its C extension
@@ -24,6 +26,7 @@ quiet_logger.setLevel(logging.WARNING)
 
 FRAME_TOO_LARGE = 1009
 PROTOCOL_ERROR = 4503
+FLOODING = 4504
 
 _WHOLE_TEXT = 0x81
 _MASKED = 0x80
@@ -55,10 +58,11 @@ class Inbound:
     """What one client has sent of an unfinished frame or message; made when needed, dropped when `idle`.
 
     Holds at most one frame and one message of `bytes_max` each. After `feed`: `to_send` (pongs, the echo of
-    a close), `closed` (the client closed) and `broken` (the code to close with) are to be looked at.
+    a close), `closed` (the client closed) and `broken` (the code to close with) are to be looked at. `frames_left`
+    is how many more frames that complete no text are taken; with none left it is broken as flooding.
     """
 
-    __slots__ = ("_buffer", "_bytes_max", "_deflate", "_in_message", "_message", "_protocol", "broken", "closed", "to_send")
+    __slots__ = ("_buffer", "_bytes_max", "_deflate", "_in_message", "_message", "_protocol", "broken", "closed", "frames_left", "to_send")
 
     def __init__(self, bytes_max: int, deflate: bool) -> None:
         self._bytes_max = bytes_max
@@ -68,6 +72,7 @@ class Inbound:
         self._in_message = False
         self._protocol: ServerProtocol | None = None
         self.to_send = b""
+        self.frames_left = ODD_FRAMES_MAX
         self.closed = False
         self.broken = 0
 
@@ -90,8 +95,12 @@ class Inbound:
             taken = None if self._in_message else take_text(frame, 0, self._bytes_max)
             if taken:
                 yield taken[0]
-            else:
-                yield from self._by_library(frame)
+                continue
+            completed = list(self._by_library(frame))
+            yield from completed
+            self.frames_left -= not completed
+            if self.frames_left < 0:
+                self.broken = self.broken or FLOODING
 
     def _frame_size(self) -> int | None:
         """Bytes of the frame that begins in the buffer; None when too little is there to tell. Nothing huge is waited for."""

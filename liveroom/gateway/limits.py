@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-__all__ = ["Meter", "Tally"]
+__all__ = ["FLOOD_WINDOW_S", "ODD_FRAMES_MAX", "ODD_FRAME_S", "Meter", "Tally"]
 
 #: Refusals are counted over this time to see a flood.
 FLOOD_WINDOW_S = 10.0
+#: Pings, pongs and fragments that one connection may send within it: each costs about what a command does.
+ODD_FRAMES_MAX = 1_000
+ODD_FRAME_S = FLOOD_WINDOW_S / ODD_FRAMES_MAX
 
 
 class Meter:

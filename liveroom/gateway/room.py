@@ -165,6 +165,7 @@ class Room:
         self.lost = self.asked = False
         self._has_news = bool(self.viewers)
         self.ring.begin(_keyframe_frame(keyframe), self._past_frames(past))
+        self.swept = self.ring.end  # who stands below it is written to on its own
 
     def _past_frames(self, past: Sequence[Past]) -> list[Frame]:
         frames: list[Frame] = []
