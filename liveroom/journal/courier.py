@@ -69,8 +69,11 @@ class Courier:
 
     async def close(self) -> None:
         """Stop; commands that still wait are answered `unavailable`."""
-        for task in [*self._senders, *([self._sweeper] if self._sweeper else [])]:
+        self._batches.clear()  # what was collected is answered below and goes nowhere
+        tasks = [*self._senders, *([self._sweeper] if self._sweeper else [])]
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for ticket in list(self._waiting):
             self._refuse(ticket, "unavailable", "this process is shutting down; retry with the same id")
 

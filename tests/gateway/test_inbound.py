@@ -13,6 +13,7 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from liveroom.gateway.inbound import Inbound, take_text
+from liveroom.gateway.limits import ODD_FRAMES_MAX
 from tests.gateway.place import masked
 
 BYTES_MAX = 1_000
@@ -50,6 +51,11 @@ def read_by_library(data: bytes) -> tuple[list[bytes], ServerProtocol]:
                 texts.append(message)
                 message = b""
     return texts, protocol
+
+
+def packed(payload: bytes) -> bytes:
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return (deflate.compress(payload) + deflate.flush(zlib.Z_SYNC_FLUSH)).removesuffix(b"\x00\x00\xff\xff")
 
 
 MASKS = st.binary(min_size=4, max_size=4)
@@ -134,16 +140,30 @@ def test_a_huge_length_ends_the_connection_before_its_bytes_come() -> None:
 
 
 def test_fragments_cannot_add_up_beyond_the_limit() -> None:
-    """The limit is a message's, however many frames it comes in; empty fragments without end cost nothing."""
+    """The limit is a message's, however many frames it comes in; empty fragments cost no memory."""
     inbound = Inbound(BYTES_MAX, False)
     assert list(inbound.feed(masked(b"x" * 600, 0x01))) == []
     assert list(inbound.feed(masked(b"x" * 600, 0x80))) == []
     assert inbound.broken == 1009
     inbound = Inbound(BYTES_MAX, False)
     list(inbound.feed(masked(b"", 0x01)))
-    for _ in range(1_000):
+    for _ in range(ODD_FRAMES_MAX - 1):
         list(inbound.feed(masked(b"", 0x00)))
     assert list(inbound.feed(masked(b"end", 0x80))) == [b"end"]
+
+
+@pytest.mark.parametrize("odd", [masked(b"", 0x89), masked(b"x" * 125, 0x8A), masked(b"", 0x00)])
+def test_frames_that_complete_nothing_are_limited(odd: bytes) -> None:
+    """Pings, pongs and fragments beyond their number are a flood; what comes after is not looked at. Compressed texts are no such frames."""
+    inbound = Inbound(BYTES_MAX, True)
+    hello = masked(packed(b"hello " * 20), 0xC1)
+    assert len(list(inbound.feed(hello * ODD_FRAMES_MAX))) == ODD_FRAMES_MAX
+    begin = masked(b"x", 0x01) if odd[0] == 0 else b""
+    assert list(inbound.feed(begin + odd * (ODD_FRAMES_MAX - bool(begin)))) == []
+    before, inbound.to_send = inbound.broken, b""
+    assert list(inbound.feed(odd * 5_000)) == []
+    assert (before, inbound.broken) == (0, 4504)
+    assert len(inbound.to_send) < 200
 
 
 def test_unmasked_and_binary_frames_break_the_protocol() -> None:
@@ -156,10 +176,6 @@ def test_unmasked_and_binary_frames_break_the_protocol() -> None:
 
 def test_compressed_texts_are_read_and_bombs_are_not() -> None:
     """A compressed message counts by its real size."""
-
-    def packed(payload: bytes) -> bytes:
-        deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
-        return (deflate.compress(payload) + deflate.flush(zlib.Z_SYNC_FLUSH)).removesuffix(b"\x00\x00\xff\xff")
 
     inbound = Inbound(BYTES_MAX, True)
     assert list(inbound.feed(masked(packed(b"hello " * 20), 0xC1))) == [b"hello " * 20]

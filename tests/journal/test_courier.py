@@ -147,3 +147,19 @@ async def test_close_answers_everything_that_waits() -> None:
     assert [reply.id for reply in given] == ["c0", "c1", "c2"]
     assert all(isinstance(reply, Refused) and reply.code == "unavailable" for reply in given)
     assert replies.empty()
+
+
+async def test_nothing_is_sent_after_the_close() -> None:
+    """Commands that were collected when the courier closed are answered `unavailable` and go nowhere; no task outlives the close."""
+    journal, replies = one_partition(), asyncio.Queue[Reply]()
+    carrier = courier(journal, batch_wait_ms=1)
+    carrier.submit(request("c0"), awaited(replies))
+    await carrier.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    reply = await replies.get()
+    assert isinstance(reply, Refused)
+    assert reply.code == "unavailable"
+    await asyncio.sleep(0.05)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    await journal.send_commands(0, [request("c1")])
+    assert [[r.id for r in batch] for batch in await sent(journal, 1)] == [["c1"]]
