@@ -111,7 +111,7 @@ def _write_ready_file(path: Path, app: App) -> None:
 def _token(config: Config, options: argparse.Namespace) -> None:
     if options.room == ANY_ROOM and options.role != Role.platform.value:
         raise BadConfig("--room '*': only a platform token may be for every room")
-    secret = load_secret(config)
+    secret = load_secret(config, make=False)  # a secret that no server has would sign tokens that nobody believes
     token = make_token(
         secret,
         config.auth,
@@ -153,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="run gateway, engine and console in one process")
     serve.add_argument("--demo", action="store_true", help="open a demo room with simulated viewers and print links to it")
-    serve.add_argument("--ready-file", type=Path, help="write addresses and pid to this file (JSON) once everything is up")
+    serve.add_argument("--ready-file", type=Path, metavar="FILE", help="write addresses and pid to this file (JSON) once everything is up")
     serve.set_defaults(run=_serve)
 
     token = commands.add_parser("token", help="make a token with the shared secret")
@@ -177,17 +177,32 @@ def _parser() -> argparse.ArgumentParser:
     default = commands.add_parser("default-config", help="print every setting with its default as a TOML file")
     default.set_defaults(run=_default_config)
 
-    for command in (serve, token, tailing, check, default):
-        _add_settings(command)
+    _add_settings(serve, shown=True)
+    for command in (token, tailing, check, default):
+        _add_settings(command, shown=False)
     return parser
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
+def _add_settings(parser: argparse.ArgumentParser, *, shown: bool) -> None:
+    """Every setting as a flag; where they are not `shown`, one line of the help says where they are."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings (or LIVEROOM_CONFIG)")
-    group = parser.add_argument_group("settings (see docs/configuration.md)")
+    if shown:
+        parser.usage = f"{parser.prog} [-h] [--demo] [--ready-file FILE] [--config FILE] [--SETTING VALUE ...]"
+    else:
+        parser.epilog = "Every setting is a flag here too: `liveroom serve --help` lists them."
+    groups: dict[str, argparse._ArgumentGroup] = {}
     for setting in settings():
-        if not setting.secret:  # a secret on a command line can be read by everybody on the machine
-            group.add_argument(setting.flag, dest=_dest(setting), metavar="VALUE", help=argparse.SUPPRESS)
+        if setting.secret:  # a secret on a command line can be read by everybody on the machine
+            continue
+        if setting.section not in groups:
+            groups[setting.section] = parser.add_argument_group(f"settings of [{setting.section}]" if shown else None)
+        words = f"{setting.description} ({setting.expected}; default: {_default_words(setting)})".replace("%", "%%")
+        groups[setting.section].add_argument(setting.flag, dest=_dest(setting), metavar="VALUE", help=words if shown else argparse.SUPPRESS)
+
+
+def _default_words(setting: Setting) -> str:
+    value = ",".join(setting.default) if isinstance(setting.default, tuple) else str(setting.default)
+    return (value.lower() if isinstance(setting.default, bool) else value) or "none"
 
 
 def _dest(setting: Setting) -> str:

@@ -61,7 +61,7 @@ def _pydantic() -> Decode:
     try:
         import pydantic
     except ImportError:
-        sys.exit("loadtests.codecs: pydantic is one side of this comparison and is not installed; pip install 'liveroom[load]'")
+        sys.exit("loadtests.codecs: pydantic is one side of this comparison and is not installed; pip install -e '.[load]'")
     from loadtests.pydantic_models import model_of
 
     adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(model_of(ClientMessage))

@@ -7,8 +7,11 @@ import time
 from types import TracebackType
 from typing import Final
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+try:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+except ImportError:
+    sys.exit("loadtests: rich is not installed; load tests need more than the server: pip install -e '.[load]'")
 
 __all__ = ["Bar"]
 

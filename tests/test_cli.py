@@ -11,9 +11,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from liveroom.config import Config, load_config, settings, to_toml
+from liveroom.config import Config, LiveroomConfig, load_config, settings, to_toml
 from liveroom.messages.fields import Role
-from liveroom.tokens import TokenChecker
+from liveroom.tokens import TokenChecker, load_secret
 from tests.serving import Server
 
 TIMEOUT_S = 60
@@ -73,8 +73,22 @@ def test_a_secret_is_no_flag(tmp_path: Path) -> None:
     assert liveroom("check-config", cwd=tmp_path, LIVEROOM_AUTH_SECRET="x" * 40).returncode == 0
 
 
+def test_serve_help_lists_every_setting(tmp_path: Path) -> None:
+    """`serve --help` has each setting's flag with its meaning, the secret excepted; the other commands say where to look."""
+    done = liveroom("serve", "--help", cwd=tmp_path, COLUMNS="2000")
+    assert done.returncode == 0, done.stderr
+    words = " ".join(done.stdout.split())
+    for setting in settings():
+        assert (f" {setting.flag} VALUE {setting.description} (" in words) is not setting.secret
+    assert "liveroom serve --help" in liveroom("token", "--help", cwd=tmp_path).stdout
+
+
 def test_token_makes_tokens_that_verify(tmp_path: Path) -> None:
-    """`token` signs with the shared secret; dev mode's own when there is no other."""
+    """`token` signs with the shared secret, in dev mode with the one that the server made, and never makes one itself."""
+    nothing = liveroom("token", "--mode", "dev", "--room", "demo", "--user", "vera", cwd=tmp_path)
+    assert nothing.returncode == 2
+    assert "there is no dev secret here" in nothing.stderr
+    load_secret(Config(liveroom=LiveroomConfig(mode="dev", data_dir=str(tmp_path / "data"))))
     done = liveroom("token", "--mode", "dev", "--room", "demo", "--user", "vera", "--name", "Vera", "--role", "moderator", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     identity = TokenChecker(Config().auth, (tmp_path / "data" / "dev-secret").read_text()).check(done.stdout.strip())
