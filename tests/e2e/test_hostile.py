@@ -18,6 +18,7 @@ from tests.e2e.raw import Raw, frame, request, upgraded
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+DEAF_S = 3
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
 TEXTS = "liveroom_gateway_commands_total"
 HELLO = b'{"id":"c1","command":{"type":"send_chat","text":"hello"}}'
@@ -260,7 +261,7 @@ async def test_clients_that_never_read(arena: Arena) -> None:
         raw = await enter(arena, f"deaf-{number}", "127.0.0.3", receive_buffer=2_048)
         sent = [frame(HELLO), frame(b"p" * 125, 9), frame(b'{"id":"' + b"x" * 60 + b'"}')][number % 3] * 200
         try:
-            async with asyncio.timeout(4):
+            async with asyncio.timeout(DEAF_S):
                 while True:
                     await asyncio.get_running_loop().sock_sendall(raw.socket, sent)
         except (TimeoutError, ConnectionError):

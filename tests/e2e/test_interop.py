@@ -44,7 +44,7 @@ async def _visit_all(server: Server, variants: dict[str, tuple[Callable[[str], A
 
 
 async def test_websockets(server: Server) -> None:
-    """The `websockets` library: any window it can offer, with and without context takeover; a smaller window of ours is declined and goes plain."""
+    """The `websockets` library, asyncio and threads: any window, with and without context takeover; asked for a smaller window we send plain."""
     offers: dict[str, tuple[Deflate, bool]] = {f"server-{bits}": (Deflate(server_max_window_bits=bits), bits == 15) for bits in BITS}
     offers |= {f"client-{bits}": (Deflate(client_max_window_bits=bits), True) for bits in BITS}
     offers |= {f"takeover-{s}-{c}": (Deflate(s, c, client_max_window_bits=True), True) for s in (False, True) for c in (False, True)}
@@ -55,15 +55,8 @@ async def test_websockets(server: Server) -> None:
     variants = {name: (dial(offer), deflate) for name, (offer, deflate) in offers.items()}
     variants["plain"] = (lambda url: WebsocketsAsync.dial(url, None, None), False)
     variants["default"] = (lambda url: WebsocketsAsync.dial(url, None, "deflate"), True)
-    await _visit_all(server, variants)
-
-
-async def test_websockets_in_threads(server: Server) -> None:
-    """The `websockets` library's client for threads, with and without compression."""
-    variants: dict[str, tuple[Callable[[str], Awaitable[Wire]], bool]] = {
-        "plain": (lambda url: WebsocketsSync.dial(url, None), False),
-        "default": (lambda url: WebsocketsSync.dial(url, "deflate"), True),
-    }
+    variants["plain-in-threads"] = (lambda url: WebsocketsSync.dial(url, None), False)
+    variants["default-in-threads"] = (lambda url: WebsocketsSync.dial(url, "deflate"), True)
     await _visit_all(server, variants)
 
 
