@@ -35,7 +35,9 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "liveroom: $(PYTHON) is missing or older than 3.11; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "liveroom: making $(VENV) with $$($(PYTHON) --version)."
-	@$(PYTHON) -m venv $(VENV) || { echo "liveroom: Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
+	@test -w . || { echo "liveroom: this folder cannot be written to; $(VENV) is made in it"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "liveroom: no virtual environment could be made, see above; on Debian its module is had by: apt-get install python3-venv"; exit 1; }
 
 $(RUN): pyproject.toml | $(BIN)/python
 	@echo "liveroom: installing its packages from PyPI into $(VENV)."

@@ -104,9 +104,12 @@ class App:
 
 
 def instance_name(config: Config) -> str:
-    """The process' name by the settings, or one made of host name and process id."""
+    """The process' name by the settings, or one made of the host's name and the gateway's port.
+
+    A process that is started again has the name that it had: its count of viewers replaces the one that it left behind.
+    """
     host = re.sub(r"[^A-Za-z0-9]+", "-", platform.node()).strip("-")[:32] or "host"
-    return config.liveroom.instance or f"{host}-{os.getpid()}"
+    return config.liveroom.instance or f"{host}-{config.gateway.port or os.getpid()}"
 
 
 async def _open_journal(config: Config, metrics: Metrics) -> Journal:

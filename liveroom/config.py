@@ -63,7 +63,7 @@ class LiveroomConfig(Section, frozen=True):
     instance: Annotated[
         str,
         _text(
-            "Name of this process among others; empty = host name and process id",
+            "Name of this process among others; empty = host name and gateway port",
             form="at most 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit",
             max_length=64,
             pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$(?!\n)",
@@ -129,7 +129,7 @@ class GatewayConfig(Section, frozen=True):
     origins: Annotated[
         tuple[str, ...],
         _text(
-            "Origins of pages that may connect; empty = the console's own; `*` = any. Clients that send no Origin are no browsers and may always connect"
+            "Origins of pages that may connect beside the console's own; `*` = any. Clients that send no Origin are no browsers and may always connect"
         ),
     ] = ()
     trusted_proxies: Annotated[tuple[str, ...], _text("Networks (CIDR) whose X-Forwarded-For is believed")] = ()

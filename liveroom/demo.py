@@ -84,8 +84,8 @@ class Demo:
 
     async def start(self) -> str:
         """Open the room and let the simulated people in; returns the links as text for people."""
-        await asyncio.to_thread(self._open_room)
-        self._spawn(self._anchor())
+        is_new = await asyncio.to_thread(self._open_room)
+        self._spawn(self._anchor(is_new))
         for number in range(VIEWERS):
             self._spawn(self._viewer(number))
         return self._links()
@@ -99,37 +99,41 @@ class Demo:
 
     # The people
 
-    def _open_room(self) -> None:
-        """Over HTTP, since a room that was never opened has no socket to open it by."""
+    def _open_room(self) -> bool:
+        """Over HTTP, since a room that was never opened has no socket to open it by; gives whether it was opened for the first time."""
         request = urllib.request.Request(
             f"{self._console_url}/v1/rooms/{ROOM}/commands/open_room",
             data=encode({"title": "秋日好物 · Autumn finds"}),
             headers={"Authorization": f"Bearer {self._token(*ANCHOR)}", "Content-Type": "application/json"},
         )
         try:
-            urllib.request.urlopen(request, timeout=OPEN_TIMEOUT_S).close()
+            with urllib.request.urlopen(request, timeout=OPEN_TIMEOUT_S) as response:
+                return bool(orjson.loads(response.read())["seq"] == 1)
         except urllib.error.HTTPError as error:
             with error:
                 if orjson.loads(error.read()).get("code") != "room_already_open":
                     raise
+                return False
 
-    async def _anchor(self) -> None:
+    async def _anchor(self, is_new: bool) -> None:
+        """Furnishes a new room only: what people have done in it since is theirs."""
         async with self._connect(*ANCHOR) as room:
-            for product in PRODUCTS:
-                await room.send(AddProduct(product))
-            await room.send(SetAnnouncement("全场满299包邮 · Free shipping over ¥299"))
-            pinning = asyncio.create_task(self._pin_in_turn(room))
-            try:
-                async for item in room:
-                    if isinstance(item, RoomEvent) and isinstance(item.event, QuestionAsked):
-                        self._spawn(self._answer(room, item.seq))
-            finally:
-                pinning.cancel()
+            if is_new:
+                for product in PRODUCTS:
+                    await room.send(AddProduct(product))
+                await room.send(SetAnnouncement("全场满299包邮 · Free shipping over ¥299"))
+                self._spawn(self._pin_in_turn(room))
+            async for item in room:
+                if isinstance(item, RoomEvent) and isinstance(item.event, QuestionAsked):
+                    self._spawn(self._answer(room, item.seq))
 
     async def _pin_in_turn(self, room: Room) -> None:
+        """Until somebody else pins, unpins or closes the room."""
         for product in itertools.cycle(PRODUCTS):
             await _try(room.send(PinProduct(product.id)))
             await asyncio.sleep(PIN_EVERY_S)
+            if room.state.pinned is None or room.state.pinned.id != product.id or not room.state.open:
+                return
 
     async def _answer(self, room: Room, question: int) -> None:
         await asyncio.sleep(random.uniform(*ANSWER_AFTER_S))

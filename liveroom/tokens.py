@@ -124,8 +124,8 @@ def make_token(secret: str, auth: AuthConfig, *, user: str, room: str, role: Rol
     return jwt.encode(claims, secret, algorithm=auth.algorithm)
 
 
-def load_secret(config: Config) -> str:
-    """The shared secret by the settings; dev mode makes one and keeps it in the data directory. Empty for public keys."""
+def load_secret(config: Config, *, make: bool = True) -> str:
+    """The shared secret by the settings; dev mode makes one (unless told not to) and keeps it in the data directory. Empty for public keys."""
     auth = config.auth
     if not auth.algorithm.startswith("HS"):
         return ""
@@ -139,11 +139,13 @@ def load_secret(config: Config) -> str:
         return secret
     if config.liveroom.mode != "dev":
         raise BadConfig("auth.secret: is not set; set LIVEROOM_AUTH_SECRET or auth.secret_file, or use --mode dev to have one made")
-    return _dev_secret(Path(config.liveroom.data_dir))
+    return _dev_secret(Path(config.liveroom.data_dir), make)
 
 
-def _dev_secret(data_dir: Path) -> str:
+def _dev_secret(data_dir: Path, make: bool) -> str:
     path = data_dir / DEV_SECRET_FILE
+    if not make and not path.exists():
+        raise BadConfig(f"{path}: there is no dev secret here; `liveroom serve --mode dev` makes it, --data-dir names where")
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         if not path.exists():

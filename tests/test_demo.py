@@ -21,7 +21,10 @@ async def test_the_demo_room_is_live_and_its_links_work_again_after_a_kill(tmp_p
     token = links[1].partition("#token=")[2]
     async with asyncio.timeout(60), connect(server.gateway_url, "demo", token) as room:
         epoch = room.joined.epoch
+        while room.state.pinned is None:  # the anchor furnishes the room: products, an announcement, a pin
+            await anext(room)
         await room.send_chat("hello from a visitor")
+        assert (await server.command("demo", "set_announcement", {"text": "ours"}, user="anchor-demo"))["http_status"] == 200
         async for item in room:
             if isinstance(item, RoomEvent) and isinstance(item.event, ChatSent) and item.event.user.startswith("demo-"):
                 break
@@ -30,6 +33,7 @@ async def test_the_demo_room_is_live_and_its_links_work_again_after_a_kill(tmp_p
     async with asyncio.timeout(60), connect(server.gateway_url, "demo", token) as room:
         assert room.joined.epoch == epoch
         assert room.state.showcase_count == 5
+        assert room.state.announcement == "ours", "the demo furnishes a new room only"
         assert any(line.text == "hello from a visitor" for line in room.state.chat)
     assert await server.stop() == 0
     assert "Traceback" not in server.log.read_text()

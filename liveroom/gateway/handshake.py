@@ -72,7 +72,7 @@ class Doorkeeper:
 
     def __init__(self, config: GatewayConfig, checker: TokenChecker, console_origins: Sequence[str]) -> None:
         self._checker = checker
-        self._origins = config.origins or tuple(console_origins)
+        self._origins = (*config.origins, *console_origins)
         self._proxies = Proxies(config.trusted_proxies)
         self._extensions = [_SharedDeflate()] if config.compression else None
 

@@ -49,6 +49,8 @@ IDLE_SWEEPS = 10
 IDLE_SWEEP_S_MIN = 0.05
 #: At shutdown viewers are sent away in steps of this length.
 DRAIN_STEP_S = 0.02
+#: Time for the last reports to be recorded.
+LAST_REPORTS_S = 2.0
 #: Pause before a background task that failed starts again.
 RESTART_S = 0.5
 
@@ -150,13 +152,15 @@ class Gateway:
 
     async def _stop(self) -> None:
         self._gone.clear()
-        self._likes.flush()
-        self._audience.flush(self.time())
         if self._connections:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._gone.wait(), CLOSING_S)
         for connection in list(self._connections):
             connection.abort()
+        self._likes.flush()
+        self._audience.flush(self.time())
+        if not await self._courier.settle(LAST_REPORTS_S):  # what is counted last is zero viewers: it must reach the journal
+            log.warning("the last reports were not answered in time; this gateway's viewers count until they expire")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import msgspec
@@ -40,6 +41,7 @@ class Courier:
         self._batches: dict[int, list[Request]] = {}
         self._senders: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()
 
     @property
     def waiting(self) -> int:
@@ -64,8 +66,16 @@ class Courier:
 
     def deliver(self, answer: Answer) -> None:
         """Hand over an answer that an accepted record holds; answers for others are ignored."""
-        if answer.source == self._source and (waiting := self._waiting.pop(answer.connection, None)):
-            waiting[2](answer.reply)
+        if answer.source == self._source:
+            self._answer(answer.connection, answer.reply)
+
+    async def settle(self, timeout_s: float) -> bool:
+        """Wait until every command is answered, for so long at most; gives whether all are."""
+        if self._waiting:
+            self._settled.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._settled.wait(), timeout_s)
+        return not self._waiting
 
     async def close(self) -> None:
         """Stop; commands that still wait are answered `unavailable`."""
@@ -97,8 +107,14 @@ class Courier:
             self._refuse(request.connection, code, detail)
 
     def _refuse(self, ticket: int, code: str, detail: str) -> None:
+        if waiting := self._waiting.get(ticket):
+            self._answer(ticket, Refused(id=waiting[1], code=code, detail=detail, retry_after_ms=1_000))
+
+    def _answer(self, ticket: int, reply: Accepted | Refused) -> None:
         if waiting := self._waiting.pop(ticket, None):
-            waiting[2](Refused(id=waiting[1], code=code, detail=detail, retry_after_ms=1_000))
+            waiting[2](reply)
+            if not self._waiting:
+                self._settled.set()
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

@@ -23,7 +23,9 @@ def send_likes(turn: Turn, command: SendLikes) -> Decision:
 
 
 def report_likes(turn: Turn, command: ReportLikes) -> Decision:
-    """A gateway's sum; it counts even when the room was closed meanwhile, since the viewers were told that it does."""
+    """A gateway's sum; its viewers are answered as it is, so a room that was closed meanwhile refuses it too."""
+    if not turn.state.open:
+        return Refusal("room_closed", "the room is closed: likes are not counted")
     return _add(turn.state, command.count)
 
 

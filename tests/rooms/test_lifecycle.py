@@ -81,12 +81,12 @@ def test_a_closed_room_can_be_tidied_and_prepared(command: Command) -> None:
 
 
 def test_a_closed_room_still_counts_its_viewers() -> None:
-    """Viewers stay connected; gateways go on reporting them, and the taps that they had already accepted."""
+    """Viewers stay connected and gateways go on reporting them; taps count no more, whoever brings them."""
     play = Play()
     play.does(ANCHOR, CloseRoom())
     play.does(GATEWAY, ReportAudience("g1", 3))
-    play.does(GATEWAY, ReportLikes(2))
-    assert (play.keyframe.viewers, play.keyframe.likes) == (3, 2)
+    assert play.refused(GATEWAY, ReportLikes(2)).code == "room_closed"
+    assert (play.keyframe.viewers, play.keyframe.likes) == (3, 0)
 
 
 def test_a_room_belongs_to_the_anchor_who_opened_it() -> None:
