@@ -41,7 +41,7 @@ def comes_back(code: int, token_refreshes: bool) -> bool:
     return code < CLOSE_FINAL_FROM
 
 
-def full_jitter_s(attempt: int, chance: float) -> float:
+def full_jitter_s(attempt: int, chance: float, max_s: float | None = None) -> float:
     """A time between 0 and a bound that doubles with each attempt (from 0), for `chance` in [0, 1): a crowd never comes back at once."""
-    bound: float = min(DELAY_MAX_S, DELAY_FIRST_S * 2 ** min(attempt, 30))
+    bound: float = min(DELAY_MAX_S if max_s is None else max_s, DELAY_FIRST_S * 2 ** min(attempt, 30))
     return chance * bound

@@ -63,17 +63,18 @@ def connect(
     join_timeout_s: float = 10.0,
     command_timeout_s: float = 60.0,
     give_up_s: float | None = None,
+    backoff_max_s: float | None = None,
 ) -> Room:
     """A room to be entered with `async with`. Raises `ValueError` (url) and `BadMessage` (room id).
 
     `token` may be a function, also an async one, that is called before each attempt to connect: so a token can be
     refreshed. Entering takes up to `join_timeout_s`; once inside, the client comes back for as long as it takes, or
-    for `give_up_s`.
+    for `give_up_s`; the pauses between attempts grow to `backoff_max_s` (default: 20).
     """
     if not url.startswith(("ws://", "wss://")):
         raise ValueError(f"url: expected ws:// or wss://, got {url!r}")
     address = f"{url.rstrip('/')}/v1/rooms/{quote(decode_room_id(room))}"
-    return Room(address, token, compression, ssl, join_timeout_s, command_timeout_s, give_up_s)
+    return Room(address, token, compression, ssl, join_timeout_s, command_timeout_s, give_up_s, backoff_max_s)
 
 
 class Room:
@@ -88,6 +89,7 @@ class Room:
         join_timeout_s: float,
         command_timeout_s: float,
         give_up_s: float | None,
+        backoff_max_s: float | None,
     ) -> None:
         self._address = address
         self._token = token
@@ -96,6 +98,7 @@ class Room:
         self._join_timeout_s = join_timeout_s
         self._command_timeout_s = command_timeout_s
         self._give_up_s = give_up_s
+        self._backoff_max_s = backoff_max_s
 
         self._stream = Stream()
         self._backlog = Backlog(ITEMS_WAITING_MAX * ITEMS_WAITING_FACTOR)
@@ -240,7 +243,7 @@ class Room:
                     attempt = 0 if lost_at_s - self._joined_at_s > STABLE_S else attempt
                 if self._give_up_s is not None and loop.time() - lost_at_s > self._give_up_s:
                     raise Disconnected(goodbye.code, f"gave up after {self._give_up_s:g} s: {goodbye.reason}")
-                delay_s = full_jitter_s(attempt, random.random()) if goodbye.delay_ms is None else goodbye.delay_ms / 1000
+                delay_s = full_jitter_s(attempt, random.random(), self._backoff_max_s) if goodbye.delay_ms is None else goodbye.delay_ms / 1000
                 attempt += 1
                 if self._first_state is not None:
                     self._put(Reconnecting(goodbye.code, goodbye.reason, int(delay_s * 1000), attempt))

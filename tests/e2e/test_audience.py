@@ -21,7 +21,7 @@ async def _counts(server: Server) -> tuple[int, int]:
 
 
 async def _watch(server: Server, number: int) -> None:
-    async with connect(server.gateway_url, "demo", server.token("demo", f"viewer-{number}"), join_timeout_s=30) as room:
+    async with connect(server.gateway_url, "demo", server.token("demo", f"viewer-{number}"), join_timeout_s=30, backoff_max_s=1) as room:
         async for _ in room:
             pass
 

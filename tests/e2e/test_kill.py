@@ -88,7 +88,7 @@ async def _speak(server: Server, room: str, number: int, outcomes: Outcomes, sto
     def token() -> str:
         return server.token(room, user, Role.moderator)
 
-    async with connect(server.gateway_url, room, token, join_timeout_s=30) as entered:
+    async with connect(server.gateway_url, room, token, join_timeout_s=30, backoff_max_s=1) as entered:
 
         async def say(text: str) -> None:
             command = SetAnnouncement(text) if number == 0 else SendChat(text)
@@ -109,7 +109,7 @@ async def _speak(server: Server, room: str, number: int, outcomes: Outcomes, sto
 
 async def _witness(server: Server, room: str, seen: list[int]) -> None:
     """Collects the seqs of announcements, which are delivered to everyone without exception."""
-    async with connect(server.gateway_url, room, lambda: server.token(room, "witness"), join_timeout_s=30) as entered:
+    async with connect(server.gateway_url, room, lambda: server.token(room, "witness"), join_timeout_s=30, backoff_max_s=1) as entered:
         async for item in entered:
             if isinstance(item, RoomEvent) and isinstance(item.event, AnnouncementSet):
                 seen.append(item.seq)
