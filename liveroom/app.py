@@ -12,6 +12,7 @@ from pathlib import Path
 from liveroom.config import Config
 from liveroom.console.server import Console
 from liveroom.engine.runner import Engine
+from liveroom.errors import JournalDamaged
 from liveroom.gateway.server import Gateway
 from liveroom.journal.base import Journal
 from liveroom.journal.memory import MemoryJournal
@@ -56,7 +57,7 @@ class App:
     @property
     def ready(self) -> bool:
         """Whether viewers can be served."""
-        return bool(self._engine and self._engine.ready and self._gateway and self._gateway.ready)
+        return bool(self._engine and self._engine.ready and self._gateway and self._gateway.ready and self._console and self._console.ready)
 
     async def start(self) -> None:
         """Start all roles; returns when the process is ready. What was started is stopped again when one fails."""
@@ -72,10 +73,6 @@ class App:
         self._journal = await _open_journal(config, self.metrics)
         self._engine = Engine(self._journal, config, name=self.name, metrics=self.metrics)
         await self._engine.start()
-        while not self._engine.ready:
-            if self._engine.stopped_partitions:
-                raise RuntimeError(f"a partition cannot be recovered: {self._engine.stopped_partitions}")
-            await asyncio.sleep(READY_POLL_S)
         origins = _console_origins(config)
         self._gateway = Gateway(self._journal, config.gateway, checker, name=f"{self.name}-gateway", metrics=self.metrics, console_origins=origins)
         await self._gateway.start()
@@ -89,6 +86,10 @@ class App:
             is_ready=lambda: self.ready,
         )
         await self._console.start()
+        while not self.ready:
+            if stopped := self._engine.stopped_partitions:
+                raise JournalDamaged("; ".join(f"partition {p} cannot be recovered: {why}" for p, why in stopped.items()))
+            await asyncio.sleep(READY_POLL_S)
 
     async def stop(self) -> None:
         """Drain viewers, then stop every role in the order of the data's flow."""

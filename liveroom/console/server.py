@@ -108,6 +108,11 @@ class Console:
             return FullConnection()
         return Connection(server, self._headers)
 
+    @property
+    def ready(self) -> bool:
+        """Whether the directory holds what the journal did at the start."""
+        return not self._stopping and not self._reader.behind
+
     def _what_is_missing(self) -> str:
         if self._stopping:
             return "this process is shutting down"

@@ -51,20 +51,24 @@ export class Composer extends EventTarget {
   draw() {
     const text = byId("text");
     const left = CHARACTERS_MAX - [...text.value].length;
-    text.placeholder = t(this.#asking ? "ask_something" : "say_something");
+    const ended = this.#room.state?.open === false;
+    const shut = ended || this.#room.status === "closed";
+    text.placeholder = t(ended ? "room_ended" : this.#asking ? "ask_something" : "say_something");
     text.setAttribute("aria-label", text.placeholder);
     byId("ask").setAttribute("aria-pressed", String(this.#asking));
+    byId("ask").disabled = shut;
+    byId("ask").title = t(ended ? "room_ended" : "ask_hint");
     byId("left").textContent = left <= CHARACTERS_SHOWN_BELOW ? left : "";
     byId("left").classList.toggle("over", left < 0);
-    byId("composer").querySelector("[type=submit]").disabled = left < 0 || !text.value.trim() || this.#room.status === "closed";
-    text.disabled = this.#room.status === "closed" || this.#room.state?.open === false;
+    byId("composer").querySelector("[type=submit]").disabled = left < 0 || !text.value.trim() || shut;
+    text.disabled = shut;
     this.#drawHint();
   }
 
   #drawHint() {
     const hint = byId("hint");
     const { mutedUntilMs, state } = this.#room;
-    const slow = state?.slow_mode_ms && this.#room.joined?.role === "viewer" ? t("slow_mode_on", { count: state.slow_mode_ms / 1000 }) : "";
+    const slow = state?.open && state.slow_mode_ms && this.#room.joined?.role === "viewer" ? t("slow_mode_on", { count: state.slow_mode_ms / 1000 }) : "";
     const words = (mutedUntilMs && muteReason(mutedUntilMs, this.#muteReason)) || this.#hint || slow;
     hint.hidden = !words;
     hint.classList.toggle("bad", Boolean(mutedUntilMs || (this.#hint && words === this.#hint)));

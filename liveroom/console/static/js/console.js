@@ -3,35 +3,27 @@
 import { connect } from "/client/liveroom.js";
 import { showConnection } from "./connection.js";
 import { ChatPane } from "./console/chat-pane.js";
+import { Commands } from "./console/commands.js";
 import { QuestionBoard } from "./console/question-board.js";
 import { RoomSettings } from "./console/room-settings.js";
 import { ShowcaseManager } from "./console/showcase-manager.js";
 import { Stats } from "./console/stats.js";
 import { byId, soon, toast, withCode } from "./dom.js";
-import { get, post } from "./http.js";
+import { get } from "./http.js";
 import { languageButton, onLanguage, t, translate } from "./i18n.js";
 import { reasonOf } from "./reasons.js";
-import { claimsOf, reloadOnNewToken, roomOfPage, takeToken } from "./token.js";
+import { claimsOf, reloadOnNewToken, roomOfPage, takeToken, tokenCommand } from "./token.js";
 
 const name = roomOfPage();
 const token = takeToken(name);
 const { role = "viewer" } = claimsOf(token);
 const mayAnchor = role === "anchor" || role === "platform";
 
-/** Send a command; a toast tells when it was refused. Returns the answer, or `null`. */
-async function push(command, fields = {}) {
-  try {
-    return await post(name, command, fields, token);
-  } catch (error) {
-    toast(`${t("failed")}: ${reasonOf(error)}`, "bad");
-    return null;
-  }
-}
-
 async function run() {
   const { gateway_url: url } = await get("/v1/settings");
   const room = connect({ url, room: name, token });
   showConnection(room);
+  const { push } = new Commands(name, token, room);
   let opened = null; // whether the room was ever opened; null = not known yet
   const parts = [new Stats(), new ShowcaseManager(name, push, mayAnchor), new ChatPane(push), new QuestionBoard(name, push), new RoomSettings(name, token, push, mayAnchor)];
 
@@ -60,7 +52,7 @@ async function run() {
     for (const part of parts) part.redraw?.(room);
     draw();
   });
-  wireOpening(room);
+  wireOpening(room, push);
   draw();
 }
 
@@ -76,10 +68,10 @@ function drawHeader(state, opened) {
   byId("open-room").hidden = open || (!state && opened !== false) || !mayAnchor;
 }
 
-function wireOpening(room) {
+function wireOpening(room, push) {
   byId("open-room").addEventListener("submit", async (submitted) => {
     submitted.preventDefault();
-    if (await push("open_room", { title: byId("open-title").value })) {
+    if (await push("open_room", { title: byId("open-title").value }, { control: submitted.submitter })) {
       byId("open-title").value = "";
       room.retryNow();
     }
@@ -87,7 +79,7 @@ function wireOpening(room) {
   byId("close-room").addEventListener("click", () => byId("closing").showModal());
   byId("closing").addEventListener("close", async () => {
     if (byId("closing").returnValue !== "do") return;
-    await push("close_room", { reason: byId("closing-reason").value });
+    await push("close_room", { reason: byId("closing-reason").value }, { control: byId("close-room") });
     byId("closing-reason").value = "";
   });
 }
@@ -120,8 +112,8 @@ function showGate() {
     byId("subtitle").textContent = name;
     byId("gate-title").textContent = t(missing ? "no_token_console" : "console_title");
     byId("gate-words").textContent = t(missing ? "no_token_console_hint" : "wrong_role");
-    byId("gate-command").hidden = byId("gate-then").hidden = !missing;
-    byId("gate-command").textContent = `liveroom token --room ${name} --user me --role anchor`;
+    byId("gate-command").hidden = byId("gate-then").hidden = byId("gate-production").hidden = !missing;
+    byId("gate-command").textContent = tokenCommand(name, "anchor");
     byId("gate-then").replaceChildren(...withCode(t("no_token_console_then")));
   };
   onLanguage(draw);

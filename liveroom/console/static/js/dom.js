@@ -77,13 +77,14 @@ export function soon(draw, delayMs = 40) {
 
 const TOASTS_MAX = 4;
 
-/** Show a short message for a while; `kind` is "good" or "bad". */
+/** Show a short message and return it; `kind` is "good" or "bad", which pass, or "wait", which stays until it is removed. */
 export function toast(text, kind = "good") {
   const toasts = byId("toasts");
   const shown = h("p", { class: `toast ${kind}`, role: kind === "bad" ? "alert" : "status" }, text);
-  while (toasts.children.length >= TOASTS_MAX) toasts.firstChild.remove();
+  while (toasts.children.length >= TOASTS_MAX) (toasts.querySelector(":not(.wait)") ?? toasts.firstChild).remove();
   toasts.append(shown);
-  setTimeout(() => shown.remove(), kind === "bad" ? 6_000 : 2_500);
+  if (kind !== "wait") setTimeout(() => shown.remove(), kind === "bad" ? 6_000 : 2_500);
+  return shown;
 }
 
 /** Text with `code` in backticks, as elements. */

@@ -2,7 +2,11 @@
 
 import { CommandRefused } from "/client/liveroom.js";
 
-const TRIES_MAX = 4;
+const SHOWCASE_TRIES_MAX = 4;
+/** A command without an outcome is tried again for so long; the same bound as in the room's own stream. */
+const COMMAND_TIMEOUT_MS = 60_000;
+const ATTEMPT_TIMEOUT_MS = 10_000;
+const BACKOFF_MAX_MS = 8_000;
 
 /** GET as JSON; fails with `CommandRefused` when the server says why, else with `TypeError`. */
 export async function get(path, token = null) {
@@ -14,26 +18,32 @@ export async function get(path, token = null) {
 export async function getShowcase(room, version) {
   for (let tries = 1; ; tries += 1) {
     const showcase = await get(`/v1/rooms/${encodeURIComponent(room)}/showcase`);
-    if (showcase.version >= version || tries >= TRIES_MAX) return showcase;
+    if (showcase.version >= version || tries >= SHOWCASE_TRIES_MAX) return showcase;
     await new Promise((resolve) => setTimeout(resolve, 200 * tries));
   }
 }
 
-/** Send one command for a room. An attempt whose outcome is unknown is made again with the same id, so it happens at most once. */
-export async function post(room, command, fields, token) {
+/**
+ * Send one command for a room. An attempt whose outcome is unknown is made again with the same id, so it happens at most once;
+ * `pause(delayMs)` is told of each such attempt and resolves when the next one may be made.
+ */
+export async function post(room, command, fields, token, pause) {
   const id = `web-${Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
   const request = {
     method: "POST",
     headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json", "Idempotency-Key": id },
     body: JSON.stringify(fields),
   };
+  const endMs = Date.now() + COMMAND_TIMEOUT_MS;
   for (let tries = 1; ; tries += 1) {
     try {
-      return await read(await fetch(`/v1/rooms/${encodeURIComponent(room)}/commands/${command}`, request));
+      const signal = AbortSignal.timeout(ATTEMPT_TIMEOUT_MS);
+      return await read(await fetch(`/v1/rooms/${encodeURIComponent(room)}/commands/${command}`, { ...request, signal }));
     } catch (error) {
-      const unknown = error instanceof TypeError || error.code === "unavailable";
-      if (!unknown || tries >= TRIES_MAX) throw error;
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * 500 * 2 ** tries));
+      const unknown = error instanceof TypeError || error.name === "TimeoutError" || error.code === "unavailable";
+      const delayMs = Math.random() * Math.min(BACKOFF_MAX_MS, 500 * 2 ** tries);
+      if (!unknown || Date.now() + delayMs >= endMs) throw error;
+      await pause(delayMs);
     }
   }
 }

@@ -10,7 +10,7 @@ export function drawPinned(state, wish) {
   reconcile(byId("pinned"), state.pinned ? [state.pinned] : [], {
     key: (product) => `${JSON.stringify(product)} ${document.documentElement.lang}`,
     make: (product) => makeProduct(product, wish, true),
-    update: (row, product) => drawWishes(row, state.try_ons[product.id] ?? 0),
+    update: (row, product) => drawWish(row, state.try_ons[product.id] ?? 0, wish, state.open),
   });
 }
 
@@ -32,7 +32,7 @@ function makeProduct(product, wish, pinned) {
       { class: "product-acts" },
       h(
         "button",
-        { type: "button", class: "wish", "aria-label": t("try_on_label", { title }), disabled: !wish, onclick: () => wish(product) },
+        { type: "button", class: "wish", "aria-label": t("try_on_label", { title }), onclick: () => wish(product) },
         icon("shirt"),
         h("span", {}, t("try_on")),
         h("b", { class: "wishes" }),
@@ -42,8 +42,11 @@ function makeProduct(product, wish, pinned) {
   );
 }
 
-function drawWishes(row, count) {
+function drawWish(row, count, wish, open) {
   row.querySelector(".wishes").textContent = count || "";
+  const button = row.querySelector(".wish");
+  button.disabled = !wish || !open;
+  button.title = button.disabled ? t(open ? "no_token_viewer" : "room_ended") : "";
 }
 
 function wireSheet(dialog, opener, onOpen = () => {}) {
@@ -74,7 +77,7 @@ export class ShowcaseSheet {
   /** Follow the room's state. */
   show(state) {
     this.#state = state;
-    if (byId("showcase").open) this.#refresh();
+    if (byId("showcase").open) this.#refresh(); // draws too
   }
 
   /** Draw anew in the language of now. */
@@ -108,7 +111,7 @@ export class ShowcaseSheet {
       make: (product) => makeProduct(product, this.#wish, false),
       update: (row, { id }) => {
         row.classList.toggle("on-air", id === this.#state?.pinned?.id);
-        drawWishes(row, Math.max(this.#state?.try_ons[id] ?? 0, try_ons[id] ?? 0));
+        drawWish(row, Math.max(this.#state?.try_ons[id] ?? 0, try_ons[id] ?? 0), this.#wish, this.#state?.open);
       },
     });
   }

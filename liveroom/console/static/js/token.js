@@ -22,6 +22,11 @@ export function reloadOnNewToken() {
   addEventListener("hashchange", () => location.hash.startsWith("#token=") && location.reload());
 }
 
+/** The command that makes a token for `room`, as it works in a checkout beside `make run`. */
+export function tokenCommand(room, role) {
+  return `.venv/bin/liveroom token --mode dev --room ${room} --user me --role ${role}`;
+}
+
 /** What a token says about its holder, unchecked: for display only. */
 export function claimsOf(token) {
   try {

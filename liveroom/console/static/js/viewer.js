@@ -10,7 +10,7 @@ import { get } from "./http.js";
 import { languageButton, onLanguage, shortNumber, t, translate } from "./i18n.js";
 import { QuestionSheet, ShowcaseSheet, drawPinned } from "./sheets.js";
 import { reasonOf } from "./reasons.js";
-import { reloadOnNewToken, roomOfPage, takeToken } from "./token.js";
+import { reloadOnNewToken, roomOfPage, takeToken, tokenCommand } from "./token.js";
 
 const READ_ONLY_REFRESH_MS = 5_000;
 const HEARTS_MAX = 6; // hearts shown for one frame of other people's likes
@@ -32,10 +32,15 @@ function drawState(state, composer = null, me = null) {
   byId("viewers-pill").setAttribute("aria-label", t("viewers_count", { count: state.viewers }));
   byId("announcement").hidden = !state.announcement;
   byId("announcement").textContent = state.announcement;
+  document.body.classList.toggle("over", !state.open);
   byId("ended").hidden = state.open;
+  byId("stage-note").hidden = !state.open;
+  const like = byId("like");
+  like.disabled = !composer || !state.open;
+  like.title = like.disabled ? t(state.open ? "no_token_viewer" : "room_ended") : "";
   byId("likes").textContent = shortNumber(state.likes + ownLikes);
   const picked = state.questions.find((question) => question.state === "picked");
-  byId("answering").hidden = !picked;
+  byId("answering").hidden = !picked || !state.open;
   if (picked) byId("answering").textContent = `${t("answering")} · ${picked.name}: ${picked.text}`;
   const chatLines = composer ? composer.withUnshown(state.chat) : state.chat;
   chat.show(chatLines, me);
@@ -52,6 +57,7 @@ async function join() {
   const questions = new QuestionSheet();
 
   async function wish(product) {
+    if (room.status !== "live") toast(t("waits"));
     try {
       await room.requestTryOn(product.id);
       toast(t("try_on_done"));
@@ -104,7 +110,7 @@ function readOnly() {
   document.body.classList.add("read-only");
   document.body.dataset.connection = "read-only";
   byId("no-token").hidden = false;
-  byId("no-token-command").textContent = `liveroom token --room ${name} --user me --role viewer`;
+  byId("no-token-command").textContent = tokenCommand(name, "viewer");
   byId("composer").hidden = true;
   byId("like").disabled = true;
   byId("banner").hidden = true;

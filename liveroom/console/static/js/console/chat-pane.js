@@ -10,14 +10,14 @@ const DURATION_MS_FIRST = 600_000;
 export class ChatPane {
   #push;
   #list;
-  #sanction = null; // {command, user} that the dialog asks about
+  #sanction = null; // {command, user, control} that the dialog asks about
 
   constructor(push) {
     this.#push = push;
     this.#list = new ChatList(byId("chat"), byId("chat-more"), (line) => this.#acts(line));
     byId("say").addEventListener("submit", (submitted) => {
       submitted.preventDefault();
-      this.#say();
+      if (!byId("say-text").readOnly) this.#say();
     });
     byId("sanction").addEventListener("close", () => this.#impose());
   }
@@ -36,8 +36,15 @@ export class ChatPane {
     const text = field.value;
     if (!text.trim()) return;
     field.value = "";
-    const answer = await this.#push("send_chat", { text });
+    const hold = () => {
+      if (field.value) return; // the next line is being written
+      field.value = text;
+      field.readOnly = true;
+    };
+    const answer = await this.#push("send_chat", { text }, { control: byId("say").querySelector("[type=submit]"), onWait: hold });
+    if (field.readOnly && answer) field.value = "";
     if (!answer && !field.value) field.value = text; // nothing written is lost
+    field.readOnly = false;
     if (answer?.result.shown === false) toast(t("not_shown"), "bad");
   }
 
@@ -46,14 +53,14 @@ export class ChatPane {
     return h(
       "span",
       { class: "line-acts" },
-      act("trash", t("delete"), () => this.#push("delete_message", { message: seq })),
-      act("mute", t("mute"), () => this.#ask("mute", user)),
-      act("ban", t("ban"), () => this.#ask("ban", user)),
+      act("trash", t("delete"), ({ currentTarget: control }) => this.#push("delete_message", { message: seq }, { control })),
+      act("mute", t("mute"), ({ currentTarget }) => this.#ask("mute", user, currentTarget)),
+      act("ban", t("ban"), ({ currentTarget }) => this.#ask("ban", user, currentTarget)),
     );
   }
 
-  #ask(kind, user) {
-    this.#sanction = { command: `${kind}_user`, user };
+  #ask(kind, user, control) {
+    this.#sanction = { command: `${kind}_user`, user, control };
     byId("sanction-title").textContent = t(`sanction_${kind}`, { user });
     byId("sanction-do").textContent = t(kind);
     byId("sanction-duration").replaceChildren(
@@ -67,7 +74,7 @@ export class ChatPane {
 
   #impose() {
     if (byId("sanction").returnValue !== "do") return;
-    const { command, user } = this.#sanction;
-    this.#push(command, { user, duration_ms: Number(byId("sanction-duration").value), reason: byId("sanction-reason").value });
+    const { command, user, control } = this.#sanction;
+    this.#push(command, { user, duration_ms: Number(byId("sanction-duration").value), reason: byId("sanction-reason").value }, { control });
   }
 }

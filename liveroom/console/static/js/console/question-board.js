@@ -66,15 +66,16 @@ export class QuestionBoard {
     const written = h("input", { maxlength: 1000, placeholder: t("answer_hint"), "aria-label": t("answer_hint") });
     const answer = (submitted) => {
       submitted.preventDefault();
-      this.#push("answer_question", { question, text: written.value });
+      this.#push("answer_question", { question, text: written.value }, { control: submitted.target.querySelector("[type=submit]") });
     };
+    const press = (command) => ({ currentTarget: control }) => this.#push(command, { question }, { control });
     return h(
       "form",
       { autocomplete: "off", onsubmit: answer },
-      state === "asked" && h("button", { type: "button", class: "primary", onclick: () => this.#push("pick_question", { question }) }, t("pick")),
+      state === "asked" && h("button", { type: "button", class: "primary", onclick: press("pick_question") }, t("pick")),
       written,
       h("button", { type: "submit" }, t("answer")),
-      h("button", { type: "button", class: "ghost", onclick: () => this.#push("dismiss_question", { question }) }, t("dismiss")),
+      h("button", { type: "button", class: "ghost", onclick: press("dismiss_question") }, t("dismiss")),
     );
   }
 }

@@ -16,6 +16,7 @@ export class RoomSettings {
   #moderation = { muted: {}, banned: {}, banned_words: [] };
   #shown = {}; // what the fields were filled with, so that typing is never overwritten by what is not news
   #refreshing = null;
+  #state = null;
 
   constructor(room, token, push, mayAnchor) {
     this.#room = room;
@@ -26,17 +27,18 @@ export class RoomSettings {
     const submit = (form, send) =>
       byId(form).addEventListener("submit", (submitted) => {
         submitted.preventDefault();
-        send();
+        send(submitted.target.querySelector("[type=submit]"));
       });
-    submit("announce", () => this.#save("set_announcement", { text: byId("announcement").value }));
-    submit("words-form", () => this.#saveWords());
-    submit("budget-form", () => this.#save("set_chat_budget", { lines_per_s: Number(byId("budget").value) }));
+    submit("announce", (control) => this.#save("set_announcement", { text: byId("announcement").value }, control));
+    submit("words-form", (control) => this.#saveWords(control));
+    submit("budget-form", () => this.#saveField("budget", "set_chat_budget", { lines_per_s: Number(byId("budget").value) }));
     byId("budget").addEventListener("change", () => byId("budget-form").requestSubmit());
-    byId("take-down").addEventListener("click", () => this.#save("set_announcement", { text: "" }));
-    byId("slow-mode").addEventListener("change", () => this.#save("set_slow_mode", { interval_ms: Number(byId("slow-mode").value) * 1000 }));
+    byId("take-down").addEventListener("click", ({ currentTarget }) => this.#save("set_announcement", { text: "" }, currentTarget));
+    byId("slow-mode").addEventListener("change", () => this.#saveField("slow-mode", "set_slow_mode", { interval_ms: Number(byId("slow-mode").value) * 1000 }));
   }
 
   show(state) {
+    this.#state = state;
     this.#fill("announcement", state.announcement);
     this.#fill("budget", String(state.chat_budget || ""));
     this.#fillSlowModes(state.slow_mode_ms / 1000);
@@ -52,19 +54,25 @@ export class RoomSettings {
   }
 
   redraw() {
-    this.#shown.slow = null;
+    this.#shown["slow-mode"] = null;
     for (const list of ["muted", "banned"]) forget(byId(list));
   }
 
-  async #save(command, fields) {
-    const answer = await this.#push(command, fields);
-    if (answer) toast(t("done"));
-    return answer;
+  #save(command, fields, control) {
+    return this.#push(command, fields, { control, confirm: t("done") });
   }
 
-  async #saveWords() {
+  /** A field that is sent as it is changed goes back to what holds when the change was not taken. */
+  async #saveField(id, command, fields) {
+    if (byId(id).ariaBusy === "true") return; // Enter in a changed field comes here twice
+    if (await this.#save(command, fields, byId(id))) return;
+    this.#shown[id] = null;
+    this.show(this.#state);
+  }
+
+  async #saveWords(control) {
     const words = byId("words").value.split("\n").map((word) => word.trim()).filter(Boolean);
-    if (await this.#save("set_banned_words", { words })) this.#refreshSoon();
+    if (await this.#save("set_banned_words", { words }, control)) this.#refreshSoon();
   }
 
   #fill(id, value) {
@@ -74,8 +82,8 @@ export class RoomSettings {
   }
 
   #fillSlowModes(now) {
-    if (this.#shown.slow === now) return;
-    this.#shown.slow = now;
+    if (this.#shown["slow-mode"] === now) return;
+    this.#shown["slow-mode"] = now;
     const choices = [...new Set([...SLOW_MODES_S, now])].sort((one, other) => one - other);
     const words = (count) => (count ? t("slow_every", { count }) : t("slow_off"));
     byId("slow-mode").replaceChildren(...choices.map((count) => h("option", { value: count, selected: count === now }, words(count))));
@@ -106,7 +114,7 @@ export class RoomSettings {
             "li",
             { "data-user": user },
             h("div", {}, h("bdi", {}, user), " ", h("small", {}, t("until", { time: clock(untilMs) }))),
-            h("button", { type: "button", onclick: () => this.#push(`${undo}_user`, { user }) }, t(undo)),
+            h("button", { type: "button", onclick: ({ currentTarget: control }) => this.#push(`${undo}_user`, { user }, { control }) }, t(undo)),
           ),
       });
     }

@@ -6,6 +6,7 @@ import { money, t } from "../i18n.js";
 import { picture } from "../product.js";
 import { reasonOf } from "../reasons.js";
 
+const QUIET = matchMedia("(prefers-reduced-motion: reduce)");
 const PRICE = /^\d{1,9}([.,]\d{1,2})?$/;
 
 export class ShowcaseManager {
@@ -17,6 +18,7 @@ export class ShowcaseManager {
   #tryOns = {};
   #fetched = null; // the version that was asked for
   #fetching = false;
+  #added = null; // the product just added, until its row is seen
 
   constructor(room, push, mayAnchor) {
     this.#room = room;
@@ -69,6 +71,7 @@ export class ShowcaseManager {
         row.querySelector(".wishes").textContent = wishes ? t("try_on_wishes", { count: wishes }) : "";
       },
     });
+    this.#reveal();
   }
 
   #make(product) {
@@ -78,19 +81,30 @@ export class ShowcaseManager {
       { class: "row", "data-product": id },
       picture(product),
       h("div", { class: "row-words" }, h("strong", { title }, title), h("span", { class: "price" }, money(price_fen)), " ", h("small", {}, id), h("small", { class: "wishes" })),
-      h("button", { type: "button", class: "pin", onclick: () => this.#togglePin(id) }),
+      h("button", { type: "button", class: "pin", onclick: ({ currentTarget }) => this.#togglePin(id, currentTarget) }),
       this.#mayAnchor &&
         h(
           "button",
-          { type: "button", class: "icon-button", "aria-label": t("remove_label", { title }), title: t("remove"), onclick: () => this.#push("remove_product", { product: id }) },
+          { type: "button", class: "icon-button", "aria-label": t("remove_label", { title }), title: t("remove"), onclick: ({ currentTarget: control }) => this.#push("remove_product", { product: id }, { control }) },
           icon("trash"),
         ),
     );
   }
 
-  #togglePin(id) {
-    if (this.#state.pinned?.id === id) this.#push("unpin_product");
-    else this.#push("pin_product", { product: id });
+  #togglePin(id, control) {
+    if (this.#state.pinned?.id === id) this.#push("unpin_product", {}, { control });
+    else this.#push("pin_product", { product: id }, { control });
+  }
+
+  /** Bring a product just added before the anchor's eyes, once its row is there. */
+  #reveal() {
+    const { id, title, price_fen } = this.#added ?? {};
+    if (!this.#products.some((product) => product.id === id && product.title === title && product.price_fen === price_fen)) return;
+    this.#added = null;
+    const row = byId("products").querySelector(`[data-product="${id}"]`);
+    row.scrollIntoView({ block: "nearest", behavior: QUIET.matches ? "instant" : "smooth" });
+    row.classList.add("is-new");
+    row.addEventListener("animationend", () => row.classList.remove("is-new"), { once: true });
   }
 
   async #add(form) {
@@ -98,9 +112,12 @@ export class ShowcaseManager {
     if (!PRICE.test(price.trim())) return toast(t("price_wrong"), "bad");
     const [yuan, fen = ""] = price.trim().split(/[.,]/);
     const product = { id, title, price_fen: Number(yuan) * 100 + Number(fen.padEnd(2, "0")), image_url, link_url };
-    if (await this.#push("add_product", { product })) {
+    const control = form.querySelector("[type=submit]");
+    if (await this.#push("add_product", { product }, { control, confirm: t("product_added", { title }) })) {
       form.reset();
-      form.elements.id.focus();
+      form.elements.id.focus({ preventScroll: true });
+      this.#added = product;
+      this.#reveal();
     }
   }
 }
