@@ -102,7 +102,7 @@ class Server:
 
     def stop(self) -> None:
         """End both processes."""
-        for process in (self.process, self.crowd.process):
+        for process in (self.crowd.process, self.process):
             process.terminate()
             process.join()
 

@@ -140,7 +140,9 @@ async def raw(place: Place, user: str = "raw", *, recv_buffer: int = 0, extra: s
     await loop.sock_sendall(client, request.encode())
     head = b""
     while not head.endswith(b"\r\n\r\n"):
-        head += await asyncio.wait_for(loop.sock_recv(client, 1), WAIT_S)
+        part = await asyncio.wait_for(loop.sock_recv(client, 1), WAIT_S)
+        assert part, f"closed after {head!r}"
+        head += part
     assert head.startswith(b"HTTP/1.1 101 "), head
     return client
 

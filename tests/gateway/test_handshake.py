@@ -162,14 +162,9 @@ async def test_no_more_handshakes_are_under_way_than_may_be() -> None:
         writer.close()
         for _, one in waiting:
             one.close()
-        async with asyncio.timeout(WAIT_S):
-            while True:
-                try:
-                    async with place.viewer("bob") as bob:
-                        assert (await bob.next())["type"] == "joined"
-                        break
-                except (OSError, websockets.InvalidMessage):
-                    await asyncio.sleep(0.02)
+        await asyncio.sleep(0.2)
+        async with place.viewer("bob") as bob:
+            assert (await bob.next())["type"] == "joined"
 
 
 @pytest.mark.parametrize(
