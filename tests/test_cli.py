@@ -124,6 +124,9 @@ async def test_tail_tells_a_rooms_story_while_the_server_runs(tmp_path: Path) ->
         assert [line["seq"] for line in lines] == list(range(6))
         assert [line["type"] for line in lines] == ["room_opened", *["announcement_set"] * 5]
         assert {line["room"] for line in lines} == {"demo"}
+        nobody = await asyncio.to_thread(liveroom, "tail", "nobody", "--data-dir", str(tmp_path / "data"), cwd=tmp_path)
+        assert (nobody.returncode, nobody.stdout) == (1, "")
+        assert "has no event" in nobody.stderr
         done = await asyncio.to_thread(liveroom, "tail", "demo", "--from-seq", "4", "--data-dir", str(tmp_path / "data"), cwd=tmp_path)
         assert [orjson.loads(line)["text"] for line in done.stdout.splitlines()] == ["number 3", "number 4"]
     finally:
