@@ -128,12 +128,13 @@ def _token(config: Config, options: argparse.Namespace) -> None:
 def _tail(config: Config, options: argparse.Namespace) -> None:
     if config.journal.kind != "sqlite":
         raise BadConfig("journal.kind: tail reads the sqlite journal; this one is " + config.journal.kind)
-    printed = 0
-    for printed, line in enumerate(tail(Path(config.liveroom.data_dir), options.room, from_seq=options.from_seq, follow=options.follow), 1):
+    found = False
+    for line in tail(Path(config.liveroom.data_dir), options.room, from_seq=options.from_seq, follow=options.follow):
+        found = True
         sys.stdout.write(line + "\n")
         if options.follow:
             sys.stdout.flush()
-    if not printed:
+    if not found:
         raise LiveroomError(f"room {options.room!r} has no event from seq {options.from_seq} on in this journal")
 
 
