@@ -229,7 +229,7 @@ async def test_without_a_token_one_may_look(stage: Stage) -> None:
     await expect(front.locator("#no-token")).to_be_visible()
     await expect(front.locator("#composer")).to_be_hidden()
     console = await stage.open("/console/demo")
-    await expect(console.locator("#gate")).to_contain_text("liveroom token --room demo")
+    await expect(console.locator("#gate")).to_contain_text("liveroom token --mode dev --room demo")
     wrong = await stage.open("/console/demo", "vera")
     await expect(wrong.locator("#gate")).to_contain_text("This token is for a viewer")
     assert stage.complaints == []

@@ -1,0 +1,97 @@
+/** The console's commands: each is sent over HTTP, and one that waits for its answer is seen to wait. */
+
+import { toast } from "../dom.js";
+import { post } from "../http.js";
+import { onLanguage, t } from "../i18n.js";
+import { reasonOf } from "../reasons.js";
+
+/** An answer that takes longer is worth a word; sooner when the connection is known to be lost. */
+const SLOW_AFTER_MS = 700;
+const SLOW_AFTER_LOST_MS = 150;
+
+export class Commands {
+  #name;
+  #token;
+  #room;
+  #waiting = 0; // commands that the toast stands for
+  #toast = null;
+
+  constructor(name, token, room) {
+    this.#name = name;
+    this.#token = token;
+    this.#room = room;
+    for (const type of ["joined", "reconnecting", "closed"]) room.addEventListener(type, () => this.#draw());
+    onLanguage(() => this.#draw());
+  }
+
+  /**
+   * Send a command. `control`, what was pressed, is busy until the answer is there and a press on it meanwhile does nothing;
+   * `onWait()` is called once when the answer takes long. Toasts tell of the wait, of a refusal, and `confirm` of success.
+   * Returns the answer, or `null`.
+   */
+  push = async (command, fields = {}, { control = null, confirm = "", onWait = () => {} } = {}) => {
+    if (control?.ariaBusy === "true") return null;
+    const free = occupy(control);
+    let waits = false;
+    const wait = () => {
+      if (waits) return;
+      waits = true;
+      this.#waiting += 1;
+      this.#draw();
+      onWait();
+    };
+    const slow = setTimeout(wait, this.#room.status === "live" ? SLOW_AFTER_MS : SLOW_AFTER_LOST_MS);
+    const pause = (delayMs) => {
+      wait();
+      return this.#nextChance(delayMs);
+    };
+    let words = "";
+    try {
+      const answer = await post(this.#name, command, fields, this.#token, pause);
+      words = confirm || (waits ? t("done") : "");
+      return answer;
+    } catch (error) {
+      toast(`${t("failed")}: ${reasonOf(error)}`, "bad");
+      return null;
+    } finally {
+      clearTimeout(slow);
+      free();
+      this.#waiting -= Number(waits);
+      this.#draw();
+      if (words) toast(words);
+    }
+  };
+
+  /** After `delayMs`, or as soon as the room's own stream is back. */
+  #nextChance(delayMs) {
+    return new Promise((resolve) => {
+      setTimeout(resolve, delayMs);
+      this.#room.addEventListener("joined", resolve, { once: true });
+    });
+  }
+
+  #draw() {
+    if (!this.#waiting) {
+      this.#toast?.remove();
+      this.#toast = null;
+      return;
+    }
+    const words = t(this.#room.status === "live" ? "waits_for_server" : "waits");
+    this.#toast ??= toast(words, "wait");
+    if (this.#toast.textContent !== words) this.#toast.textContent = words;
+  }
+}
+
+/** Mark a control as busy and return how to free it. A button keeps the focus; a field must not change under the command. */
+function occupy(control) {
+  if (!control) return () => {};
+  const isButton = control instanceof HTMLButtonElement;
+  control.ariaBusy = "true";
+  if (isButton) control.ariaDisabled = "true";
+  else control.disabled = true;
+  return () => {
+    control.ariaBusy = null;
+    if (isButton) control.ariaDisabled = null;
+    else control.disabled = false;
+  };
+}
