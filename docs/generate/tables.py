@@ -86,7 +86,8 @@ def configuration() -> str:
     for setting in settings():
         default = "none" if setting.secret else value(setting.default)
         rows = parts.setdefault(setting.section, [])
-        rows.append([f"`{setting.name}`", f"`{setting.env}`", f"`{setting.flag}`", setting.expected, default, setting.description])
+        flag = "none" if setting.secret else f"`{setting.flag}`"
+        rows.append([f"`{setting.name}`", f"`{setting.env}`", flag, setting.expected, default, setting.description])
     heads = ["Setting", "Environment", "Flag", "Value", "Default", "Meaning"]
     return "\n\n".join(f"## [{name}]\n\n{_section_words(name)}\n\n{table(heads, rows)}" for name, rows in parts.items())
 
