@@ -15,6 +15,8 @@ from liveroom.messages.fields import Role
 from tests.serving import Server
 
 CHROMIUM = os.environ.get("LIVEROOM_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+#: A name of this machine that no server of ours knows as its own; browsers know what ends like it.
+ELSEWHERE = "elsewhere.localhost"
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic"),
     *("--no-first-run", "--disable-component-update", "--disable-sync"),

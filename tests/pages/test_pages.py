@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
-from playwright.async_api import Page, expect
+import pytest
+from playwright.async_api import Page, Route, expect
 
 from liveroom.messages.fields import Role
-from tests.pages.conftest import AWAY, PHONE, WAIT_MS, Stage
+from tests.pages.conftest import AWAY, ELSEWHERE, PHONE, WAIT_MS, Stage
 
 expect.set_options(timeout=WAIT_MS)
 
 SCRIPT = '<img src=x onerror="document.title=1"><script>document.title=1</script>'
+
+#: Pairs of the viewer page's parts that lie over each other.
+OVERLAPS = """() => {
+    const parts = [".bar", "#announcement", "#stage-note div", "#ended strong", "#ended span", "#chat", "#pinned", "#composer", "#like"];
+    const boxes = parts.map((part) => [part, document.querySelector(part).getBoundingClientRect()]).filter(([, box]) => box.width && box.height);
+    const over = ([, one], [, other]) => one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom;
+    return boxes.flatMap((one, index) => boxes.slice(index + 1).filter((other) => over(one, other)).map((other) => `${one[0]} ${other[0]}`));
+}"""
 
 
 async def say(page: Page, text: str) -> None:
@@ -244,4 +254,128 @@ async def test_a_room_that_was_never_opened_is_opened_from_its_console(stage: St
     await console.locator("#open-room [type=submit]").click()
     await expect(console.locator("#title")).to_have_text("First light")
     await expect(vera.locator("#title")).to_have_text("First light")
+    assert stage.complaints == []
+
+
+async def test_a_command_that_waits_is_seen_to_wait(stage: Stage) -> None:
+    """With the server away a pressed control is busy and a toast in either language says that it waits; back, it happens and a toast says so."""
+    console = await stage.console()
+    await add_product(console, "shirt", "Linen shirt", "199.90")
+    pin, send, field = console.locator("#products [data-product=shirt] .pin"), console.locator("#say [type=submit]"), console.locator("#say-text")
+    waiting = console.locator(".toast.wait")
+    await stage.server.kill()
+    await expect(console.locator("body")).to_have_attribute("data-connection", "reconnecting")
+    await pin.click()
+    await expect(pin).to_have_attribute("aria-busy", "true")
+    await expect(pin).to_be_disabled()
+    await expect(waiting).to_have_text("Will be sent when the connection is back")
+    await field.fill("said while it was down")
+    await field.press("Enter")
+    await expect(send).to_have_attribute("aria-busy", "true")
+    await expect(field).to_have_value("said while it was down")  # still to be seen
+    await expect(waiting).to_have_count(1)
+    await console.locator("#language").click()
+    await expect(waiting).to_have_text("连接恢复后发送")
+    await console.locator("#language").click()
+
+    await stage.server.start()
+    await expect(console.locator("body")).to_have_attribute("data-connection", "live")
+    await expect(waiting).to_have_count(0)
+    await expect(console.locator(".toast.good").first).to_have_text("Done")
+    await expect(console.locator("#products .is-pinned")).to_have_attribute("data-product", "shirt")
+    await sees(console, "said while it was down")
+    await expect(console.locator("[aria-busy]")).to_have_count(0)
+    await expect(field).to_have_value("")
+    await expect(field).to_be_editable()
+
+
+async def test_a_slow_answer_is_waited_for_and_a_refusal_undoes_the_field(stage: Stage) -> None:
+    """A server that is there but slow: the toast says that it is waited for; when it refuses, the field shows again what holds."""
+    console = await stage.console()
+    hold = asyncio.Event()
+
+    async def refuse(route: Route) -> None:
+        await hold.wait()
+        await route.fulfill(status=403, json={"code": "forbidden", "detail": "no"})
+
+    await console.route("**/commands/set_slow_mode", refuse)
+    await console.select_option("#slow-mode", "30")
+    await expect(console.locator(".toast.wait")).to_have_text("Waiting for the server")
+    await expect(console.locator("#slow-mode")).to_be_disabled()
+    hold.set()
+    await expect(console.locator(".toast.bad")).to_have_text("Failed: You may not do this")
+    await expect(console.locator(".toast.wait")).to_have_count(0)
+    await expect(console.locator("#slow-mode")).to_have_value("0")
+    await expect(console.locator("#slow-mode")).to_be_enabled()
+    stage.complaints[:] = [words for words in stage.complaints if "403" not in words]
+
+
+async def test_an_added_product_is_seen_and_confirmed(stage: Stage) -> None:
+    """What was just added is scrolled into view, however long the showcase, and a toast confirms it."""
+    for number in range(20):
+        product = {"id": f"p{number}", "title": f"Product {number}", "price_fen": 100}
+        await stage.server.command("demo", "add_product", {"product": product})
+    console = await stage.console()
+    await expect(console.locator("#products .row")).to_have_count(20)
+    await expect(console.locator("#products [data-product=p19]")).not_to_be_in_viewport()
+    await add_product(console, "latest", "The latest", "5")
+    await expect(console.locator(".toast.good")).to_have_text("Added to the showcase: The latest")
+    await expect(console.locator("#products [data-product=latest]")).to_be_in_viewport(ratio=0.99)
+    assert stage.complaints == []
+
+
+async def test_a_page_that_never_gets_in_says_what_it_may_be(stage: Stage) -> None:
+    """A page of an origin that the gateway refuses hears no reason; after some attempts the banner names the setting, in both languages."""
+    stage.server.console_url = stage.server.console_url.replace("127.0.0.1", ELSEWHERE)
+    vera = await stage.open("/rooms/demo", "vera", size=PHONE)
+    await expect(vera.locator("#banner")).to_contain_text("its origin must be in gateway.origins")
+    await vera.locator("#language").click()
+    await expect(vera.locator("#banner")).to_contain_text("请把它的来源（origin）加入 gateway.origins")
+    stage.complaints[:] = [words for words in stage.complaints if "403" not in words]
+
+
+async def test_the_command_for_a_token_works(stage: Stage) -> None:
+    """The command that the pages print, run beside `make run`, makes a token that opens the page."""
+    front = await stage.open("/rooms/demo")
+    await expect(front.locator("#no-token")).to_contain_text("In production your platform makes the tokens")
+    for path, place in (("/rooms/demo", "#no-token-command"), ("/console/demo", "#gate-command")):
+        page = await stage.open(path)
+        program, *arguments = (await page.locator(place).inner_text()).split()
+        assert program == ".venv/bin/liveroom"
+        command = (sys.executable, "-m", "liveroom", *arguments, "--data-dir", str(stage.server.data_dir))
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        token = (await process.communicate())[0].decode().strip()
+        await page.goto(f"{stage.server.console_url}{path}#token={token}")
+        await page.wait_for_selector("[data-connection=live]")
+    assert stage.complaints == []
+
+
+@pytest.mark.parametrize("size", [(320, 568), PHONE, (820, 1180), (1440, 900)], ids=str)
+async def test_nothing_lies_over_anything(stage: Stage, size: tuple[int, int]) -> None:
+    """On every screen, live and ended, the viewer page's parts are apart and the composer's words fit; the console fills its height."""
+    product = {"id": "shirt", "title": "Linen shirt with a long name", "price_fen": 19_900, "link_url": "https://shop.example/"}
+    await stage.server.command("demo", "add_product", {"product": product})
+    await stage.server.command("demo", "pin_product", {"product": "shirt"})
+    await stage.server.command("demo", "set_announcement", {"text": "Free shipping"})
+    for number in range(30):
+        await stage.server.command("demo", "send_chat", {"text": f"line {number}"})
+    vera = await stage.viewer("vera", size=size)
+    console = await stage.console(size=size)
+    await expect(vera.locator("#chat .line")).to_have_count(30)
+    await expect(console.locator("#chat .line")).to_have_count(30)
+    assert await vera.evaluate(OVERLAPS) == []
+    assert await vera.evaluate("""() => document.querySelector("#text").clientWidth >= 90""")
+    assert await console.evaluate("""() => innerHeight - document.querySelector("#chat-card").getBoundingClientRect().bottom""") < 30
+    await stage.server.command("demo", "close_room", {})
+    await expect(vera.locator("#ended")).to_be_visible()
+    await expect(vera.locator("#stage-note")).to_be_hidden()
+    assert await vera.evaluate(OVERLAPS) == []
+    for control in ("#text", "#ask", "#composer [type=submit]", "#like", "#pinned .wish"):
+        await expect(vera.locator(control)).to_be_disabled()
+    for control in ("#ask", "#like", "#pinned .wish"):
+        await expect(vera.locator(control)).to_have_attribute("title", "The live has ended")
+    await expect(vera.locator("#text")).to_have_attribute("placeholder", "The live has ended")
+    await expect(vera.locator("#pinned .tag")).to_be_hidden()
+    await vera.locator("#open-showcase").click()
+    await expect(vera.locator("#products .wish")).to_be_disabled()
     assert stage.complaints == []

@@ -49,6 +49,7 @@ export class Commands {
     try {
       const answer = await post(this.#name, command, fields, this.#token, pause);
       words = confirm || (waits ? t("done") : "");
+      this.#room.retryNow(); // the server is there: nothing else has to wait
       return answer;
     } catch (error) {
       toast(`${t("failed")}: ${reasonOf(error)}`, "bad");
