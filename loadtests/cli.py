@@ -81,13 +81,23 @@ def run_main(program: str, main: Coroutine[Any, Any, int]) -> int:
 
 async def _interruptible(main: Coroutine[Any, Any, int]) -> int:
     task = asyncio.ensure_future(main)
+    interrupted = False
+
+    def interrupt() -> None:
+        nonlocal interrupted
+        interrupted = True
+        task.cancel()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, interrupt)
     try:
         return await task
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+    except (Exception, asyncio.CancelledError):
+        # What breaks on the way out, say a connection whose other end was interrupted as well, is not why it ended.
+        if interrupted:
+            raise KeyboardInterrupt from None
+        raise
 
 
 def write_report(report: dict[str, Any], file: Path | None) -> None:
