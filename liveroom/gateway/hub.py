@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 import os
 import time
 from collections import deque
@@ -19,6 +20,8 @@ from liveroom.messages.records import Record
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Hub"]
+
+log = logging.getLogger(__name__)
 
 #: Pause before a keyframe that was refused is asked for again.
 ASK_AGAIN_S = 0.5
@@ -238,7 +241,7 @@ class Hub:
         while True:
             now = _now()
             while self._ticks and self._ticks[0][0] <= now:
-                self._sweeps.append(_Sweep(heapq.heappop(self._ticks)[2], now))
+                self._begin_sweep(heapq.heappop(self._ticks)[2], now)
             if not self._sweeps:
                 await self._sleep_until(self._ticks[0][0] if self._ticks else None)
                 continue
@@ -247,6 +250,16 @@ class Hub:
                 sweep = self._sweeps.popleft()
                 left -= self._step(sweep, left)
             await asyncio.sleep(0)
+
+    def _begin_sweep(self, room: Room, now: float) -> None:
+        try:
+            self._sweeps.append(_Sweep(room, now))
+        except Exception:
+            # Frames that cannot be built cost this room a keyframe and no other room anything.
+            log.exception("a room's frames could not be built; its state is asked for", extra={"room": room.id})
+            room.scheduled = False
+            room.lost = True
+            self._ask(room)
 
     def _step(self, sweep: _Sweep, count: int) -> int:
         """A part of a sweep; gives how much of the count it used, at least one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import secrets
 import socket
@@ -155,7 +156,8 @@ class Gateway:
         if self._connections:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._gone.wait(), CLOSING_S)
-        for connection in list(self._connections):
+        half_open = [c for c in self._handshaking.due(math.inf) if c.stage is Stage.handshake]
+        for connection in [*self._connections, *half_open]:
             connection.abort()
         self._likes.flush()
         self._audience.flush(self.time())

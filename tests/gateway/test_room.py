@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from liveroom.config import GatewayConfig
+from liveroom.gateway import room as room_module
+from liveroom.gateway.deltas import build_deltas
+from liveroom.gateway.ring import Frame
 from liveroom.messages.commands import AddProduct, BanUser, CloseRoom, MuteUser, OpenRoom, PinProduct, Product, UnbanUser
-from liveroom.messages.events import ChatSent, LikesAdded
+from liveroom.messages.events import ChatSent, Event, LikesAdded
 from tests.gateway.place import running, scripted, show
 
 
@@ -182,6 +186,27 @@ async def test_a_gap_in_the_stream_is_healed_by_a_keyframe() -> None:
         assert (skipped["from"], skipped["to"]) == (3, keyframe["seq"])
         await script.say(1)
         assert [e["seq"] for e in await bob.events(1)] == [keyframe["seq"]]
+
+
+async def test_a_frame_that_cannot_be_built_costs_its_room_a_keyframe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug in building frames never stops the ticks: the room is held anew, with its past, and goes on."""
+    build = build_deltas
+    failed: list[int] = []
+
+    def fail_once(from_: int, events: Sequence[Event], time_ms: int, bytes_max: int) -> list[Frame]:
+        if not failed:
+            failed.append(from_)
+            raise ZeroDivisionError
+        return build(from_, events, time_ms, bytes_max)
+
+    async with scripted() as (place, script), place.viewer("bob") as bob:
+        await bob.until("keyframe")
+        monkeypatch.setattr(room_module, "build_deltas", fail_once)
+        await script.say(1)
+        assert [e["seq"] for e in await bob.events(1)] == [1]
+        assert failed == [1]
+        await script.say(1)
+        assert [e["seq"] for e in await bob.events(1)] == [2]
 
 
 async def test_the_ring_asks_for_a_keyframe_before_it_would_lose_the_last() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import ipaddress
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,18 @@ async def test_draining_does_not_wait_for_who_does_not_read() -> None:
         await asyncio.wait_for(place.gateway.drain(), WAIT_S)
         assert place.metric("connections") == 0
         client.close()
+
+
+async def test_draining_drops_handshakes_that_never_ended() -> None:
+    """Nothing of the gateway is left open after it."""
+    async with show() as place:
+        reader, writer = await asyncio.open_connection("127.0.0.1", place.gateway.port)
+        writer.write(b"GET /v1/rooms/demo HTTP/1.1\r\n")
+        await asyncio.sleep(0.05)
+        await asyncio.wait_for(place.gateway.drain(), WAIT_S)
+        with suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), WAIT_S) == b""
+        writer.close()
 
 
 async def test_an_address_in_use_is_a_bad_setting() -> None:
