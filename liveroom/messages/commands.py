@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Union, get_args
+from typing import Annotated, Union, get_args
 
 from msgspec import Meta, Struct
 
+from liveroom.messages.base import ANCHORS, BACKEND, EVERYONE, MODERATORS, CommandBase
+from liveroom.messages.coupon import ClaimCoupon, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
 from liveroom.messages.fields import (
     CHAT_BUDGET_MAX,
     BannedWord,
@@ -16,13 +18,14 @@ from liveroom.messages.fields import (
     Line,
     ProductId,
     Reason,
-    Role,
     Seq,
     Text,
     Title,
     Url,
     UserId,
 )
+from liveroom.messages.flash_sale import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
+from liveroom.messages.red_envelope import CancelRedEnvelope, DropRedEnvelope, GrabRedEnvelope
 
 __all__ = [
     "COMMANDS",
@@ -54,19 +57,6 @@ __all__ = [
     "UnmuteUser",
     "UnpinProduct",
 ]
-
-
-class CommandBase(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="type"):
-    """What every command has: the roles that may send it (`None`: the backend's own gateways only)."""
-
-    roles: ClassVar[frozenset[Role]]
-
-
-EVERYONE = frozenset(Role)
-MODERATORS = frozenset({Role.moderator, Role.anchor, Role.platform})
-ANCHORS = frozenset({Role.anchor, Role.platform})
-#: Sent by gateways about their viewers; no token can send these.
-BACKEND: frozenset[Role] = frozenset()
 
 
 class Product(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -303,6 +293,20 @@ Command = Union[
     RequestTryOn,
     ReportAudience,
     RequestKeyframe,
+    DropRedEnvelope,
+    GrabRedEnvelope,
+    CancelRedEnvelope,
+    IssueCoupon,
+    ClaimCoupon,
+    StopCoupon,
+    RedeemCoupon,
+    ReleaseCoupon,
+    AnnounceFlashSale,
+    ReserveStock,
+    ConfirmHold,
+    CancelHold,
+    RestockFlashSale,
+    CloseFlashSale,
 ]
 
 #: Name -> class, in the order of the vocabulary.

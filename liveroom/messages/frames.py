@@ -7,13 +7,17 @@ from typing import Any, Union, get_args
 from msgspec import Struct
 
 from liveroom.messages.commands import Product
+from liveroom.messages.coupon import CouponTerms
 from liveroom.messages.fields import Role
+from liveroom.messages.red_envelope import EnvelopeCondition
 
 __all__ = [
     "FRAMES",
     "Accepted",
     "ChatLine",
+    "CouponView",
     "Delta",
+    "EnvelopeView",
     "GoingAway",
     "Joined",
     "Keyframe",
@@ -21,6 +25,7 @@ __all__ = [
     "Refused",
     "Result",
     "RoomDetail",
+    "SaleView",
     "Skipped",
 ]
 
@@ -54,6 +59,54 @@ class Question(Struct, frozen=True, omit_defaults=True):
     answer: str = ""
 
 
+class EnvelopeView(Struct, frozen=True, omit_defaults=True):
+    """A red envelope inside a keyframe: announced or open."""
+
+    envelope: int
+    title: str
+    total_fen: int
+    parts: int
+    parts_left: int
+    left_fen: int
+    split: str
+    opens_ms: int
+    closes_ms: int
+    commitment: str
+    open: bool = False
+    condition: EnvelopeCondition = EnvelopeCondition()
+
+
+class CouponView(Struct, frozen=True, omit_defaults=True):
+    """A coupon inside a keyframe that can be claimed."""
+
+    coupon: int
+    title: str
+    terms: CouponTerms
+    stock: int
+    left: int
+    per_user_max: int
+    claimable_until_ms: int
+    valid_until_ms: int
+
+
+class SaleView(Struct, frozen=True, omit_defaults=True):
+    """A flash sale inside a keyframe: announced or open, or closed with holds that are not resolved."""
+
+    sale: int
+    product: str
+    title: str
+    price_fen: int
+    stock: int
+    available: int
+    held: int
+    sold: int
+    per_user_max: int
+    opens_ms: int
+    closes_ms: int
+    hold_ms: int
+    state: str = "announced"  # announced, open or closed
+
+
 class Keyframe(FrameBase, frozen=True, tag="keyframe"):
     """The public state of a room after all events below `seq`; at most `KEYFRAME_BYTES_MAX` as JSON."""
 
@@ -78,6 +131,9 @@ class Keyframe(FrameBase, frozen=True, tag="keyframe"):
     unique_estimated: bool = False
     peak: int = 0
     try_ons: dict[str, int] = {}
+    envelopes: tuple[EnvelopeView, ...] = ()
+    coupons: tuple[CouponView, ...] = ()
+    sales: tuple[SaleView, ...] = ()
     questions: tuple[Question, ...] = ()
     chat: tuple[ChatLine, ...] = ()
 
