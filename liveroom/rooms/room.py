@@ -105,7 +105,7 @@ def decide(state: RoomState | None, request: Request, now_ms: int, rng: Rng, rul
         return lifecycle.open_room(state, command, sender, rng, rules)
     if state is None:
         return Refusal("room_not_found", f"room {request.room!r} was never opened")
-    return _DECIDERS[type(command)](Turn(state, sender, now_ms, rules), command)
+    return _DECIDERS[type(command)](Turn(state, sender, now_ms, rules, rng), command)
 
 
 def _check_sender(state: RoomState | None, command: c.Command, sender: Sender, now_ms: int) -> Refusal | None:
