@@ -116,6 +116,7 @@ class RoomsConfig(Section, frozen=True):
     try_on_users_max: Annotated[int, _text("Try-on wishes remembered per room, one per viewer and product", ge=1, le=1_000_000)] = 20_000
     muted_users_max: Annotated[int, _text("Muted users that a room may have", ge=1, le=10_000)] = 2_000
     banned_users_max: Annotated[int, _text("Banned users that a room may have", ge=1, le=10_000)] = 2_000
+    red_envelopes_live_max: Annotated[int, _text("Red envelopes that a room may have announced or open at once", ge=1, le=8)] = 4
     audience_expiry_ms: Annotated[int, _text("A gateway that has not reported for so long counts no more", ge=1_000, le=600_000)] = 30_000
 
 

@@ -110,7 +110,7 @@ class RedEnvelopeClosed(EventBase, frozen=True, tag="red_envelope_closed"):
     """It is over: granted + refunded = total. `seed` lets anybody recompute every share; `best` are the luckiest."""
 
     envelope: int
-    reason: Literal["empty", "expired", "cancelled"]
+    reason: Literal["empty", "expired", "cancelled", "room_closed"]
     granted_fen: int
     refunded_fen: int
     seed: str

@@ -8,6 +8,7 @@ from liveroom.messages.events import AnnouncementSet, RoomClosed, RoomOpened, Ro
 from liveroom.messages.fields import Role
 from liveroom.messages.records import Sender
 from liveroom.rooms.decision import Decided, Decision, Refusal, Rng, Turn
+from liveroom.rooms.red_envelope import room_closes
 from liveroom.rooms.state import RoomState
 from liveroom.rooms.texts import check_line, check_optional, check_paragraphs
 
@@ -41,10 +42,11 @@ def room_opened(state: RoomState | None, event: RoomOpened, seq: int, time_ms: i
 
 
 def close_room(turn: Turn, command: CloseRoom) -> Decision:
-    """Close the room."""
+    """Close the room; its red envelopes end before it."""
     if not turn.state.open:
         return Refusal("room_closed", "the room is already closed")
-    return check_optional(command.reason, "reason") or Decided((RoomClosed(command.reason),))
+    refusal = check_optional(command.reason, "reason")
+    return refusal or Decided((*room_closes(turn.state, turn.now_ms), RoomClosed(command.reason)))
 
 
 def room_closed(state: RoomState, event: RoomClosed, seq: int, time_ms: int) -> None:

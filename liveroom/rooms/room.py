@@ -13,7 +13,7 @@ from liveroom.config import RoomsConfig
 from liveroom.messages import commands as c
 from liveroom.messages import events as e
 from liveroom.messages.records import Request, Sender
-from liveroom.rooms import audience, chat, lifecycle, likes, moderation, questions, showcase, words
+from liveroom.rooms import audience, chat, lifecycle, likes, moderation, questions, red_envelope, showcase, words
 from liveroom.rooms.decision import Decided, Decision, Refusal, Rng, Turn
 from liveroom.rooms.keyframe import KEYFRAME_BYTES_MAX, detail, keyframe
 from liveroom.rooms.state import RoomState, decode_state, encode_state
@@ -65,6 +65,9 @@ _DECIDERS: Final[dict[type[c.CommandBase], Callable[[Turn, Any], Decision]]] = {
     c.RequestTryOn: showcase.request_try_on,
     c.ReportAudience: audience.report_audience,
     c.RequestKeyframe: _request_keyframe,
+    c.DropRedEnvelope: red_envelope.drop_red_envelope,
+    c.GrabRedEnvelope: red_envelope.grab_red_envelope,
+    c.CancelRedEnvelope: red_envelope.cancel_red_envelope,
 }
 
 _FOLDERS: Final[dict[type[e.EventBase], Callable[[RoomState, Any, int, int], object]]] = {
@@ -92,6 +95,11 @@ _FOLDERS: Final[dict[type[e.EventBase], Callable[[RoomState, Any, int, int], obj
     e.TryOnRequested: showcase.try_on_requested,
     e.AudienceReported: audience.audience_reported,
     e.AudienceCounted: audience.audience_counted,
+    e.RedEnvelopeDropped: red_envelope.red_envelope_dropped,
+    e.RedEnvelopeSealed: red_envelope.red_envelope_sealed,
+    e.RedEnvelopeOpened: red_envelope.red_envelope_opened,
+    e.RedEnvelopeGrabbed: red_envelope.red_envelope_grabbed,
+    e.RedEnvelopeClosed: red_envelope.red_envelope_closed,
 }
 
 
@@ -131,9 +139,10 @@ def evolve(state: RoomState | None, event: e.Event, seq: int, time_ms: int) -> R
 
 def due_ms(state: RoomState) -> int | None:
     """When `decide_due` has something to say, if nothing else happens; `None` = never."""
-    return audience.audience_due_ms(state)
+    due = (audience.audience_due_ms(state), red_envelope.envelopes_due_ms(state))
+    return min((one_ms for one_ms in due if one_ms is not None), default=None)
 
 
 def decide_due(state: RoomState, now_ms: int) -> tuple[e.Event, ...]:
-    """What the passing of time makes happen: counts of silent gateways expire."""
-    return audience.audience_expired(state, now_ms)
+    """What the passing of time makes happen: counts of silent gateways expire, red envelopes open and close."""
+    return (*audience.audience_expired(state, now_ms), *red_envelope.envelopes_due(state, now_ms))

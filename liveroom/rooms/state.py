@@ -13,8 +13,9 @@ from msgspec import Struct, field
 from liveroom.messages.commands import Product
 from liveroom.messages.events import RoomRules
 from liveroom.messages.frames import ChatLine, Question
+from liveroom.messages.red_envelope import EnvelopeCondition, EnvelopeWinner
 
-__all__ = ["GatewayCount", "RoomState", "Sanction", "Spoken", "WordList", "decode_state", "encode_state"]
+__all__ = ["EnvelopeOver", "EnvelopeState", "GatewayCount", "RoomState", "Sanction", "Spoken", "WordList", "decode_state", "encode_state"]
 
 
 class Sanction(Struct, frozen=True, array_like=True):
@@ -50,6 +51,34 @@ class WordList(Struct, frozen=True, array_like=True, eq=False):
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+
+class EnvelopeState(Struct, kw_only=True):
+    """A red envelope that is announced or open; share i goes to the i-th winner."""
+
+    title: str
+    total_fen: int
+    parts: int
+    split: str
+    opens_ms: int
+    closes_ms: int
+    commitment: str
+    condition: EnvelopeCondition
+    keyword: str  # of the condition, as it is looked for
+    left_fen: int
+    seed: str = ""
+    shares: list[int] = field(default_factory=list)
+    opened: bool = False
+    winners: dict[str, int] = field(default_factory=dict)  # user -> fen, in the order of the grabs
+    best: list[EnvelopeWinner] = field(default_factory=list)
+    said: dict[str, None] = field(default_factory=dict)  # users who said the keyword
+
+
+class EnvelopeOver(Struct, array_like=True):
+    """What is still known of a red envelope that is over."""
+
+    reason: str
+    winners: dict[str, int]
 
 
 class RoomState(Struct):
@@ -96,6 +125,10 @@ class RoomState(Struct):
     showcase_version: int = 0
     try_ons: dict[str, dict[str, None]] = field(default_factory=dict)  # product -> users
     try_ons_count: int = 0
+
+    # Red envelopes, by seq
+    envelopes: dict[int, EnvelopeState] = field(default_factory=dict)  # announced or open
+    envelopes_over: dict[int, EnvelopeOver] = field(default_factory=dict)  # the last ones, oldest first
 
     # Audience
     gateways: dict[str, GatewayCount] = field(default_factory=dict)
