@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from liveroom.messages.base import ANCHORS, PLATFORM, CommandBase, EventBase
-from liveroom.messages.coupon import CouponCode, OrderId
+from liveroom.messages.coupon import OrderId
 from liveroom.messages.fields import Delivery, Fen, ProductId, Role, Seq
 
 __all__ = [
