@@ -25,7 +25,7 @@ class Sender(Struct, frozen=True, omit_defaults=True, array_like=True):
     buyer: bool = False
     backend: bool = False
     #: How long the gateway has seen the user watch without a break, in whole seconds; 0 when nobody saw it.
-    watched_s: int = 0
+    watched_s: Count = 0
 
 
 class Request(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
