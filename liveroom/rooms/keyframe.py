@@ -8,13 +8,16 @@ from typing import Final, TypeVar
 
 from liveroom.codec import encode
 from liveroom.config import RoomsConfig
-from liveroom.messages.frames import ChatLine, Keyframe, Question, RoomDetail
+from liveroom.messages.frames import ChatLine, EnvelopeView, Keyframe, Question, RoomDetail
 from liveroom.rooms.moderation import lasting
-from liveroom.rooms.state import RoomState, Sanction
+from liveroom.rooms.state import EnvelopeState, RoomState, Sanction
 
-__all__ = ["KEYFRAME_BYTES_MAX", "QUESTIONS_SHOWN", "TRY_ONS_SHOWN", "detail", "keyframe"]
+__all__ = ["KEYFRAME_BYTES_MAX", "KEYFRAME_FILLED_BYTES", "QUESTIONS_SHOWN", "TRY_ONS_SHOWN", "detail", "keyframe"]
 
-KEYFRAME_BYTES_MAX: Final = 16 * 1024
+#: No keyframe is larger; one with every text at its longest and as many red envelopes as there may be comes near.
+KEYFRAME_BYTES_MAX: Final = 32 * 1024
+#: Questions and chat fill a keyframe up to this size; only what must be there may make it larger.
+KEYFRAME_FILLED_BYTES: Final = 16 * 1024
 #: Newest questions in a keyframe, beside the one that is picked.
 QUESTIONS_SHOWN: Final = 20
 #: Most wished products in a keyframe.
@@ -24,11 +27,11 @@ Item = TypeVar("Item", ChatLine, Question)
 
 
 def keyframe(room: str, state: RoomState, time_ms: int, rules: RoomsConfig) -> Keyframe:
-    """The public state; questions, then lines of chat, the newest first, fill what is left of `KEYFRAME_BYTES_MAX`."""
+    """The public state; questions, then lines of chat, the newest first, fill it up to `KEYFRAME_FILLED_BYTES`."""
     frame = _frame(room, state, time_ms, (), ())
     bare_bytes = len(encode(frame)) + len(',"questions":[],"chat":[]')
     assert bare_bytes <= KEYFRAME_BYTES_MAX, "the fields' limits leave room in a keyframe"
-    left = KEYFRAME_BYTES_MAX - bare_bytes
+    left = max(0, KEYFRAME_FILLED_BYTES - bare_bytes)
     questions, used = _fit(_questions(state), left // 2)
     lines = state.chat[-rules.chat_lines_kept :] if rules.chat_lines_kept else []
     chat, _used = _fit(reversed(lines), left - used)
@@ -60,6 +63,7 @@ def _frame(room: str, state: RoomState, time_ms: int, questions: tuple[Question,
         unique_estimated=state.unique_estimated,
         peak=state.peak,
         try_ons=_try_ons(state),
+        envelopes=tuple(_envelope(number, envelope) for number, envelope in state.envelopes.items()),
         questions=questions,
         chat=chat,
     )
@@ -68,6 +72,23 @@ def _frame(room: str, state: RoomState, time_ms: int, questions: tuple[Question,
 def _try_ons(state: RoomState) -> dict[str, int]:
     counts = [(-len(users), product) for product, users in state.try_ons.items()]
     return {product: -count for count, product in nsmallest(TRY_ONS_SHOWN, counts)}
+
+
+def _envelope(number: int, envelope: EnvelopeState) -> EnvelopeView:
+    return EnvelopeView(
+        envelope=number,
+        title=envelope.title,
+        total_fen=envelope.total_fen,
+        parts=envelope.parts,
+        parts_left=envelope.parts - len(envelope.winners),
+        left_fen=envelope.left_fen,
+        split=envelope.split,
+        opens_ms=envelope.opens_ms,
+        closes_ms=envelope.closes_ms,
+        commitment=envelope.commitment,
+        open=envelope.opened,
+        condition=envelope.condition,
+    )
 
 
 def _questions(state: RoomState) -> list[Question]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from liveroom.codec import encode
 from liveroom.messages.commands import (
@@ -19,7 +20,8 @@ from liveroom.messages.commands import (
     SetAnnouncement,
 )
 from liveroom.messages.records import Sender
-from liveroom.rooms.keyframe import QUESTIONS_SHOWN, TRY_ONS_SHOWN
+from liveroom.messages.red_envelope import DropRedEnvelope, EnvelopeCondition
+from liveroom.rooms.keyframe import KEYFRAME_FILLED_BYTES, QUESTIONS_SHOWN, TRY_ONS_SHOWN
 from liveroom.rooms.room import KEYFRAME_BYTES_MAX, decode_state, encode_state, keyframe
 from tests.rooms.play import ANCHOR, MODERATOR, ROOM, SHIRT, VERA, Play
 
@@ -51,10 +53,23 @@ def test_a_keyframe_is_never_larger_than_its_limit(character: str) -> None:
     play = full_room(character)
     for _ in range(100):
         play.says(ANCHOR, character * 300)
-        assert len(encode(play.keyframe)) <= KEYFRAME_BYTES_MAX
+        assert len(encode(play.keyframe)) <= KEYFRAME_FILLED_BYTES
     frame = play.keyframe
     assert (len(frame.announcement), len(frame.try_ons), frame.pinned is not None) == (1_000, TRY_ONS_SHOWN, True)
     assert frame.chat[-1].seq == play.room.seq - 1
+
+
+@pytest.mark.parametrize("character", [WIDE, QUOTE])
+def test_money_stays_in_a_keyframe_whatever_else_is_there(character: str) -> None:
+    """As many red envelopes as settings allow, with the longest texts, are all there; chat and questions give way to them."""
+    play = full_room(character)
+    play.rules = replace(play.rules, red_envelopes_live_max=8)
+    condition = EnvelopeCondition(character * 50, 7_200)
+    for _ in range(8):
+        play.does(ANCHOR, DropRedEnvelope(100_000_000_000, 10_000, title=character * 120, condition=condition))
+    play.says(ANCHOR, character * 300)
+    assert len(play.keyframe.envelopes) == 8
+    assert len(encode(play.keyframe)) <= KEYFRAME_BYTES_MAX
 
 
 @pytest.mark.parametrize("length", [30, 31, 50, 100, 250])
@@ -65,7 +80,7 @@ def test_the_newest_lines_stay_as_many_as_fit(length: int) -> None:
         play.says(ANCHOR, f"{number} " + "x" * length)
     lines = play.keyframe.chat
     assert [line.text.split()[0] for line in lines] == [str(number) for number in range(200 - len(lines), 200)]
-    assert KEYFRAME_BYTES_MAX - length - 120 < len(encode(play.keyframe)) <= KEYFRAME_BYTES_MAX
+    assert KEYFRAME_FILLED_BYTES - length - 120 < len(encode(play.keyframe)) <= KEYFRAME_FILLED_BYTES
 
 
 @pytest.mark.parametrize("kept", [0, 1, 50])
