@@ -1,4 +1,4 @@
-"""The command line: `liveroom serve | token | tail | check-config | default-config`."""
+"""The command line: `liveroom serve | token | tail | verify-envelope | check-config | default-config`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from liveroom.messages.fields import Role
 from liveroom.tail import tail
 from liveroom.telemetry.logs import set_up_logs
 from liveroom.tokens import ANY_ROOM, load_secret, make_token
+from liveroom.verify import verify_envelope
 
 __all__ = ["main"]
 
@@ -105,7 +106,7 @@ def _write_ready_file(path: Path, app: App) -> None:
     part.replace(path)
 
 
-# token, tail, check-config, default-config
+# token, tail, verify-envelope, check-config, default-config
 
 
 def _token(config: Config, options: argparse.Namespace) -> None:
@@ -126,12 +127,28 @@ def _token(config: Config, options: argparse.Namespace) -> None:
 
 
 def _tail(config: Config, options: argparse.Namespace) -> None:
-    if config.journal.kind != "sqlite":
-        raise BadConfig("journal.kind: tail reads the sqlite journal; this one is " + config.journal.kind)
-    for line in tail(Path(config.liveroom.data_dir), options.room, from_seq=options.from_seq, follow=options.follow):
+    for line in _told(config, options.room, from_seq=options.from_seq, follow=options.follow):
         sys.stdout.write(line + "\n")
         if options.follow:
             sys.stdout.flush()
+
+
+def _told(config: Config, room: str, *, from_seq: int, follow: bool) -> Iterator[str]:
+    if config.journal.kind != "sqlite":
+        raise BadConfig("journal.kind: only the sqlite journal can be read; this one is " + config.journal.kind)
+    return tail(Path(config.liveroom.data_dir), room, from_seq=from_seq, follow=follow)
+
+
+def _verify_envelope(config: Config, options: argparse.Namespace) -> None:
+    if options.file is None:
+        proof = verify_envelope(_told(config, options.room, from_seq=options.envelope, follow=False), options.room, options.envelope)
+    else:
+        try:
+            with options.file.open("rb") as lines:
+                proof = verify_envelope(lines, options.room, options.envelope)
+        except OSError as error:
+            raise LiveroomError(f"{options.file}: {error.strerror}") from None
+    print(f"envelope {options.envelope} of room {options.room}: {proof.words()}")
 
 
 def _check_config(config: Config, _: argparse.Namespace) -> None:
@@ -171,13 +188,19 @@ def _parser() -> argparse.ArgumentParser:
     tailing.add_argument("--follow", "-f", action="store_true", help="go on printing as events come")
     tailing.set_defaults(run=_tail)
 
+    verifying = commands.add_parser("verify-envelope", help="draw a red envelope's shares again from its seed and check every grant")
+    verifying.add_argument("room", help="room id")
+    verifying.add_argument("envelope", type=int, help="the envelope's id: the seq of the event that dropped it")
+    verifying.add_argument("--file", type=Path, help="read events from this file, JSON lines as `tail` prints them, not from the journal")
+    verifying.set_defaults(run=_verify_envelope)
+
     check = commands.add_parser("check-config", help="check the settings and say what is wrong")
     check.set_defaults(run=_check_config)
 
     default = commands.add_parser("default-config", help="print every setting with its default as a TOML file")
     default.set_defaults(run=_default_config)
 
-    for command in (serve, token, tailing, check, default):
+    for command in (serve, token, tailing, verifying, check, default):
         _add_settings(command)
     return parser
 

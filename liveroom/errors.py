@@ -8,6 +8,7 @@ in a reply with one of `REFUSALS`. A *close code* ends one connection: 4000-4499
     ├── BadMessage          untrusted bytes that are no message (code + field)
     ├── BadToken            a token that does not verify (code)
     ├── BadConfig           a setting that cannot be used (names the setting)
+    ├── EnvelopeDiffers     a red envelope's events are not as its seed says (names the first difference)
     └── JournalError
         ├── JournalLocked       another process owns the data directory
         ├── JournalVersion      the data directory was written by a newer liveroom
@@ -28,6 +29,7 @@ __all__ = [
     "BadConfig",
     "BadMessage",
     "BadToken",
+    "EnvelopeDiffers",
     "JournalDamaged",
     "JournalError",
     "JournalFull",
@@ -162,6 +164,10 @@ class BadToken(LiveroomError):
 
 class BadConfig(LiveroomError):
     """A setting that cannot be used; the message names the setting and its source."""
+
+
+class EnvelopeDiffers(LiveroomError):
+    """A red envelope's events are not as its seed says; the message is the first difference."""
 
 
 class JournalError(LiveroomError):

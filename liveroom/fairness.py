@@ -10,9 +10,11 @@ from hashlib import sha256
 from struct import unpack
 from typing import Final
 
-__all__ = ["SEED_BYTES", "commitment_of", "split"]
+__all__ = ["BEST_MAX", "SEED_BYTES", "commitment_of", "split"]
 
 SEED_BYTES: Final = 32
+#: The luckiest that are told when an envelope is over; of equal shares the one granted earlier stands first.
+BEST_MAX: Final = 5
 _WORD_VALUES: Final = 1 << 64
 
 

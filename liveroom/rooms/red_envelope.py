@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from liveroom.fairness import SEED_BYTES, commitment_of, split
+from liveroom.fairness import BEST_MAX, SEED_BYTES, commitment_of, split
 from liveroom.messages.events import ChatSent, Event
 from liveroom.messages.red_envelope import (
     CancelRedEnvelope,
@@ -28,7 +28,6 @@ from liveroom.rooms.texts import check_line, check_optional, name_of
 from liveroom.rooms.words import normal
 
 __all__ = [
-    "BEST_MAX",
     "OVER_MAX",
     "SAID_MAX",
     "WINNERS_KEPT_MAX",
@@ -46,8 +45,6 @@ __all__ = [
     "room_closes",
 ]
 
-#: The luckiest that are told when an envelope is over.
-BEST_MAX: Final = 5
 #: Envelopes that are over and still told apart from those that never were.
 OVER_MAX: Final = 100
 #: Winners of envelopes that are over whose share is remembered, all together; the oldest envelopes' are forgotten first, the last one's never.
