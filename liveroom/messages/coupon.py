@@ -135,7 +135,7 @@ class CouponReleased(EventBase, frozen=True, tag="coupon_released"):
 
 
 class CouponStopped(EventBase, frozen=True, tag="coupon_stopped"):
-    """Nobody can claim it any more."""
+    """Nobody can claim it any more; `by` is empty when its time to be claimed was over."""
 
     coupon: int
     by: str

@@ -51,7 +51,7 @@ class ReserveStock(CommandBase, frozen=True, tag="reserve_stock"):
     sale: Seq
     quantity: Quantity = 1
     coupon_code: Annotated[
-        str, Meta(max_length=16, pattern=r"^([A-Z2-7]{16})?$(?!\n)", description="Code of a coupon of one's own to apply; empty = none")
+        str, Meta(max_length=16, pattern=r"^([A-Z2-7]{16})?$(?!\n)", description="Code of a coupon to apply; empty = none")
     ] = ""
 
 
@@ -171,7 +171,7 @@ class FlashSaleRestocked(EventBase, frozen=True, tag="flash_sale_restocked"):
 
 
 class FlashSaleClosed(EventBase, frozen=True, tag="flash_sale_closed"):
-    """Nothing more can be reserved."""
+    """Nothing more can be reserved; `by` is empty when its time was over."""
 
     sale: int
     by: str
