@@ -147,6 +147,9 @@ class GatewayConfig(Section, frozen=True):
     commands_per_s: Annotated[int, _text("Commands a second of one connection on average", ge=1, le=1_000)] = 10
     commands_burst: Annotated[int, _text("Commands of one connection at once after a pause", ge=1, le=10_000)] = 20
     commands_waiting_max: Annotated[int, _text("Unanswered commands of one connection", ge=1, le=1_000)] = 32
+    admission_margin: Annotated[
+        int, _text("Claims of one scarce thing that go on to the engine at once beyond the units that are left", ge=1, le=10_000)
+    ] = 16
     flood_refusals_max: Annotated[
         int, _text("Refusals as `rate_limited` or bad messages within 10 s after which a connection is closed as flooding", ge=1, le=100_000)
     ] = 200

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from liveroom.codec import encode
 from liveroom.config import GatewayConfig
 from liveroom.gateway.connection import Connection, Stage
-from liveroom.gateway.deltas import build_deltas
+from liveroom.gateway.deltas import build_deltas, event_bytes
+from liveroom.gateway.gates import Gates
 from liveroom.gateway.history import Past
 from liveroom.gateway.ring import Frame, Ring
 from liveroom.gateway.wire import text_frame
@@ -45,6 +46,7 @@ class Room:
         "deflaters",
         "empty_at",
         "epoch",
+        "gates",
         "id",
         "lost",
         "may_go",
@@ -81,6 +83,7 @@ class Room:
         self.may_go = False  # it is already looked at whether the room can be let go
         self.banned: dict[str, int] = {}
         self.muted: dict[str, int] = {}
+        self.gates = Gates(config.admission_margin, config.reply_wait_ms / 1000)
 
     @property
     def live(self) -> bool:
@@ -114,10 +117,13 @@ class Room:
             return bans
         self.time_ms = time_ms
         for event in events[self.next_seq - from_ :]:
-            self._pending.append(event)
-            if event.delivery is not Delivery.internal:
+            self.gates.heed(self.next_seq, event)
+            if event.delivery is Delivery.personal:
+                self._tell(self.next_seq, event)
+            elif event.delivery is not Delivery.internal:
                 self._has_news = True
                 self._heed(event, bans)
+            self._pending.append(event)
             if len(self._pending) >= PENDING_EVENTS_MAX:
                 self.seal()
         return bans
@@ -132,6 +138,14 @@ class Room:
             _mark(self.muted, event.user, event.until_ms, self.time_ms)
         elif isinstance(event, UserUnmuted):
             self.muted.pop(event.user, None)
+
+    def _tell(self, seq: int, event: Event) -> None:
+        """Send a personal event to its user's connections, beside the ring: nobody else may see it."""
+        connections = self.users.get(str(getattr(event, "user", "")))
+        if connections:
+            frame = text_frame(b'{"type":"personal","seq":%d,"time_ms":%d,"event":%b}' % (seq, self.time_ms, event_bytes(event, seq)))
+            for connection in connections:
+                connection.notify(frame)
 
     def begin(self, detail: RoomDetail, past: Sequence[Past]) -> bool:
         """Take a room's detail and the events that led to it; gives false when the stream was another one: viewers have to come back."""
@@ -164,6 +178,7 @@ class Room:
         self.time_ms = keyframe.time_ms
         self.lost = self.asked = False
         self._has_news = bool(self.viewers)
+        self.gates.begin(keyframe, past)
         self.ring.begin(_keyframe_frame(keyframe), self._past_frames(past))
 
     def _past_frames(self, past: Sequence[Past]) -> list[Frame]:
@@ -197,6 +212,11 @@ class Room:
         others = self.users.get(user, ())
         self.users[user] = (*others, connection)
         return others[0] if len(others) >= self._config.connections_per_user_max else None
+
+    def watched_s(self, user: str, now: float) -> int:
+        """Whole seconds that the oldest of a user's connections has been here; 0 when none has joined."""
+        joined = [connection.joined_at for connection in self.users.get(user, ()) if connection.room is self]
+        return int(now - min(joined)) if joined else 0
 
     def join(self, connection: Connection, resume: Resume | None) -> str:
         """Write what a viewer begins with, in one write; gives how it began: `resumed`, `skipped` or `keyframe`."""

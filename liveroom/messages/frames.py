@@ -21,6 +21,8 @@ __all__ = [
     "GoingAway",
     "Joined",
     "Keyframe",
+    "Parked",
+    "Personal",
     "Question",
     "Refused",
     "Result",
@@ -183,6 +185,21 @@ class Skipped(FrameBase, frozen=True, rename={"from_": "from"}, tag="skipped"):
     to: int
 
 
+class Personal(FrameBase, frozen=True, tag="personal"):
+    """An event that concerns you alone, as soon as it happened: no delta holds it."""
+
+    seq: int
+    time_ms: int
+    event: Any  # an event object with its `seq`
+
+
+class Parked(FrameBase, frozen=True, tag="parked"):
+    """The command `id` waits in the line for something scarce, with at most `ahead` others before it; its reply is still to come."""
+
+    id: str
+    ahead: int
+
+
 class Accepted(FrameBase, frozen=True, tag="accepted"):
     """The command `id` happened; its events have seqs below `seq`."""
 
@@ -208,5 +225,5 @@ class GoingAway(FrameBase, frozen=True, tag="going_away"):
     reconnect_after_ms: int
 
 
-Frame = Union[Joined, Keyframe, Delta, Skipped, Accepted, Refused, GoingAway]
+Frame = Union[Joined, Keyframe, Delta, Skipped, Personal, Parked, Accepted, Refused, GoingAway]
 FRAMES: dict[str, type[FrameBase]] = {str(c.__struct_config__.tag): c for c in get_args(Frame)}
