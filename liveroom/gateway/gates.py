@@ -16,7 +16,7 @@ from liveroom.messages.red_envelope import GrabRedEnvelope, RedEnvelopeClosed, R
 
 __all__ = ["GATES_MAX", "Gates", "units_of"]
 
-#: Things of one room whose gates are kept; the oldest without claims are forgotten first.
+#: Things of one room whose gates are kept; the oldest without claims are forgotten first, those that are gone before others.
 GATES_MAX: Final = 200
 
 _Key = tuple[type, int]
@@ -104,8 +104,10 @@ class Gates:
         return gate
 
     def _add(self, key: _Key) -> Gate:
-        if len(self._gates) >= GATES_MAX and (oldest := next((k for k, g in self._gates.items() if g.idle), None)):
-            del self._gates[oldest]
+        if len(self._gates) >= GATES_MAX:
+            idle = [k for k, g in self._gates.items() if g.idle]
+            for over in [k for k in idle if self._gates[k].gone][:1] or idle[:1]:
+                del self._gates[over]
         gate = self._gates[key] = _KINDS[key[0]](self._margin, self._wait_s)
         return gate
 
