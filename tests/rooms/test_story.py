@@ -16,6 +16,7 @@ from liveroom.messages import commands as c
 from liveroom.messages.events import AudienceCounted, ChatSent, QuestionAsked
 from liveroom.messages.fields import Role
 from liveroom.messages.records import Sender
+from liveroom.messages.red_envelope import EnvelopeCondition
 from liveroom.rooms.audience import USERS_EXACT_MAX
 from liveroom.rooms.room import KEYFRAME_BYTES_MAX, Decided, RoomState, decode_state, due_ms, encode_state, evolve, keyframe
 from tests.messages.strategies import messages
@@ -45,6 +46,14 @@ SELLING = st.one_of(
 )
 TAKING_PART = st.one_of(
     st.builds(c.AskQuestion, st.just("which size?")), st.builds(c.SendLikes, st.integers(1, 50)), st.builds(c.RequestTryOn, PRODUCTS)
+)
+DROPPING = st.builds(
+    c.DropRedEnvelope,
+    st.integers(5, 50),
+    st.integers(1, 5),
+    opens_in_ms=st.sampled_from([0, 500, 40_000]),
+    open_for_ms=st.sampled_from([1_000, 40_000]),
+    condition=st.sampled_from([EnvelopeCondition(), EnvelopeCondition("hi"), EnvelopeCondition(watched_s=1)]),
 )
 ON_QUESTIONS: Any = st.sampled_from([c.PickQuestion, c.AnswerQuestion, c.DismissQuestion])
 
@@ -148,6 +157,14 @@ class Story(RuleBasedStateMachine):
     @rule(sender=TALKERS, command=TAKING_PART)
     def take_part(self, sender: Sender, command: c.Command) -> None:
         self.does(sender, command)
+
+    @rule(command=DROPPING)
+    def drop_an_envelope(self, command: c.Command) -> None:
+        self.does(ANCHOR, command)
+
+    @rule(sender=TALKERS, kind=st.sampled_from([c.GrabRedEnvelope, c.GrabRedEnvelope, c.CancelRedEnvelope]), back=st.integers(1, 2))
+    def see_to_an_envelope(self, sender: Sender, kind: Any, back: int) -> None:
+        self.does(sender, kind((list(self.play.room.envelopes)[-back:] or [0])[0]))
 
     @rule(back=st.integers(1, 4))
     def delete_a_line(self, back: int) -> None:
