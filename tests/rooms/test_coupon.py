@@ -194,6 +194,7 @@ def test_a_stopped_coupon_is_claimed_no_more() -> None:
     assert play.refused(VICTOR, ClaimCoupon(seq)).code == "coupon_stopped"
     assert play.refused(ANCHOR, StopCoupon(seq)).code == "coupon_stopped"
     play.does(PLATFORM, RedeemCoupon(code, "o1", 2_000))
+    assert play.passes(10_000) == ()
 
 
 def test_a_coupon_that_never_was() -> None:

@@ -461,9 +461,13 @@ def test_a_hold_keeps_its_price_when_its_coupon_expires() -> None:
     """Also in part; an expired code does not come back."""
     play = play_with_shirt()
     sale = announced(play)
+    sale_of_more = announced(play)
     codes = [code_of(play, valid_ms=1_000) for _ in range(3)]
     holds = [reserved(play, sale, 2, sender, code) for sender, code in zip((VERA, VICTOR), codes, strict=False)]
-    play.passes(1_000)
+    last = reserved(play, sale_of_more, 2, BELLA, codes[2])
+    play.now_ms += 1_000
+    assert play.events(BELLA, CancelHold(last)) == (HoldCancelled(sale_of_more, last, "bella", "bella"), StockChanged(sale_of_more, 5, 0, 0))
+    play.passes(0)
     assert play.room.coupons == {}
     play.state = decode_state(encode_state(play.room))
     assert play.does(PLATFORM, ConfirmHold(holds[0], "p1"))["paid_fen"] == 1_000

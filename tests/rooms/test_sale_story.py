@@ -6,7 +6,9 @@ or without them, and the state may be written and read again at any moment.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 from hypothesis import settings
@@ -24,21 +26,15 @@ from liveroom.messages.records import Sender
 from liveroom.rooms.room import Decided, RoomState, decide_due, decode_state, due_ms, encode_state, evolve
 from tests.rooms.play import ANCHOR, BELLA, MODERATOR, PLATFORM, SHIRT, VERA, VICTOR, Play
 
-BUYERS = st.sampled_from([VERA, VICTOR, BELLA, MODERATOR])
-TERMS = st.sampled_from(
-    [
-        CouponTerms(amount_fen=300),
-        CouponTerms(amount_fen=300, min_spend_fen=200),
-        CouponTerms(percent_off=33),
-        CouponTerms(percent_off=50, min_spend_fen=199, discount_max_fen=70),
-    ]
+BUYERS = (VERA, VICTOR, BELLA, MODERATOR)
+TERMS = (
+    CouponTerms(amount_fen=300),
+    CouponTerms(amount_fen=300, min_spend_fen=200),
+    CouponTerms(percent_off=33),
+    CouponTerms(percent_off=50, min_spend_fen=199, discount_max_fen=70),
 )
-ORDERS = st.sampled_from(["o1", "o2", "hold-3"])
-PAYMENTS = st.sampled_from(["p1", "p2"])
-DURATIONS_MS = st.sampled_from([1, 999, 1_000, 2_500, 30_000])
-LIMITS = {"coupons_live_max": 3, "coupon_codes_max": 9, "flash_sales_live_max": 3, "holds_per_room_max": 5}
-#: Picks one of what there is, the newest likelier; now and then something that never was.
-PICKS = st.integers(0, 5)
+DURATIONS_MS = st.sampled_from([1, 1, 400, 999, 1_000, 2_500, 30_000])
+LIMITS: dict[str, Any] = {"coupons_live_max": 3, "coupon_codes_max": 9, "flash_sales_live_max": 3, "holds_per_room_max": 5}
 UNKNOWN = 999_999
 
 
@@ -105,13 +101,18 @@ class Money(RuleBasedStateMachine):
         self.holds: dict[int, HoldFacts] = {}
         self.coupons: dict[int, CouponFacts] = {}
         self.codes: dict[str, CodeFacts] = {}
+        for begins in (self.announce, self.issue):
+            begins(Random(1))
 
     @property
     def now_ms(self) -> int:
         return self.play.now_ms
 
-    def pick(self, things: dict[Any, Any], pick: int, unknown: Any = UNKNOWN) -> Any:
-        return [*things, unknown][-1 - pick % (len(things) + 1)] if pick else next(iter(reversed(things)), unknown)
+    def pick(self, chance: Random, things: dict[Any, Any], unknown: Any = UNKNOWN) -> Any:
+        """One of the last things mostly, now and then any, or one that never was."""
+        if not things or chance.random() < 0.04:
+            return unknown
+        return chance.choice(list(things)[-4:] if chance.random() < 0.8 else list(things))
 
     def answer(self, sender: Sender, command: c.Command, expected: str) -> Decided | None:
         """What the room decides, which must be what the model expects: "" or a refusal's code."""
@@ -207,24 +208,26 @@ class Money(RuleBasedStateMachine):
 
     # What happens.
 
-    @rule(
-        price_fen=st.sampled_from([0, 1, 99, 100]),
-        stock=st.integers(1, 6),
-        per_user_max=st.integers(1, 4),
-        opens_in_ms=st.sampled_from([0, 0, 1_000]),
-        open_for_ms=st.sampled_from([2_000, 60_000]),
-        hold_ms=st.sampled_from([1_000, 3_500, 100_000]),
-    )
-    def announce(self, **numbers: int) -> None:
-        command = fs.AnnounceFlashSale("shirt", **numbers)
+    def announce(self, chance: Random) -> None:
+        command = fs.AnnounceFlashSale(
+            "shirt",
+            price_fen=chance.choice([0, 1, 99, 100]),
+            stock=chance.choice([1, 3, 6, 12]),
+            per_user_max=chance.choice([1, 2, 4, 6]),
+            opens_in_ms=chance.choice([0, 0, 1_000]),
+            open_for_ms=chance.choice([2_000, 60_000, 60_000]),
+            hold_ms=chance.choice([1_000, 3_500, 100_000]),
+        )
         full = sum(map(self.is_live, self.sales)) >= LIMITS["flash_sales_live_max"]
         decided = self.answer(ANCHOR, command, "" if self.play.room.open and not full else "limit_reached" if self.play.room.open else "room_closed")
         if decided:
             self.sales[int(decided.result["sale"])] = SaleFacts(command, self.now_ms + command.opens_in_ms, command.stock)
 
-    @rule(sender=BUYERS, sale=PICKS, quantity=st.integers(1, 4), code=PICKS, with_coupon=st.booleans())
-    def reserve(self, sender: Sender, sale: int, quantity: int, code: int, with_coupon: bool) -> None:
-        command = fs.ReserveStock(self.pick(self.sales, sale), quantity, self.pick(self.codes, code, "A" * 16) if with_coupon else "")
+    def reserve(self, chance: Random) -> None:
+        sender, quantity = chance.choice(BUYERS), chance.choice([1, 1, 2, 3, 4])
+        code = self.pick(chance, self.codes, "A" * 16) if chance.random() < 0.6 else ""
+        selling = {sale: None for sale in self.sales if not self.sale_problem(sale)}
+        command = fs.ReserveStock(self.pick(chance, selling if chance.random() < 0.9 else self.sales), quantity, code)
         decided = self.answer(sender, command, self.reserve_problem(sender.user, command))
         if decided is None:
             return
@@ -238,9 +241,9 @@ class Money(RuleBasedStateMachine):
         if command.coupon_code:
             self.codes[command.coupon_code].order = f"hold-{number}"
 
-    @rule(hold=PICKS, payment=PAYMENTS, quantity=st.integers(0, 4))
-    def confirm(self, hold: int, payment: str, quantity: int) -> None:
-        command = fs.ConfirmHold(self.pick(self.holds, hold), payment, quantity)
+    def confirm(self, chance: Random) -> None:
+        payment, quantity = chance.choice(["p1", "p2"]), chance.choice([0, 0, 1, 1, 2, 4])
+        command = fs.ConfirmHold(self.pick(chance, self.holds), payment, quantity)
         facts = self.holds.get(command.hold)
         repeated = facts is not None and (facts.how, facts.payment) == ("confirmed", payment)
         expected = "" if repeated else self.resolution_problem(command.hold)
@@ -260,29 +263,26 @@ class Money(RuleBasedStateMachine):
         if facts.terms and spend_fen < facts.terms.min_spend_fen and not self.code_problem(facts.code):
             self.codes[facts.code].order = ""
 
-    @rule(sender=st.sampled_from([VERA, VICTOR, BELLA, MODERATOR, PLATFORM]), hold=PICKS)
-    def cancel(self, sender: Sender, hold: int) -> None:
-        command = fs.CancelHold(self.pick(self.holds, hold))
+    def cancel(self, chance: Random) -> None:
+        sender, command = chance.choice([*BUYERS, PLATFORM, PLATFORM]), fs.CancelHold(self.pick(chance, self.holds))
         facts = self.holds.get(command.hold)
         other = facts is not None and facts.user != sender.user and sender.role is not Role.platform
         if self.answer(sender, command, "not_owner" if other else self.resolution_problem(command.hold)) and facts:
             self.resolve(facts, "cancelled")
 
-    @rule(sale=PICKS, quantity=st.integers(1, 3))
-    def restock(self, sale: int, quantity: int) -> None:
-        command = fs.RestockFlashSale(self.pick(self.sales, sale), quantity)
+    def restock(self, chance: Random) -> None:
+        command = fs.RestockFlashSale(self.pick(chance, self.sales), chance.randint(1, 3))
         if self.answer(ANCHOR, command, self.sale_problem(command.sale)):
-            self.sales[command.sale].stock += quantity
+            self.sales[command.sale].stock += command.quantity
 
-    @rule(sale=PICKS)
-    def close_sale(self, sale: int) -> None:
-        command = fs.CloseFlashSale(self.pick(self.sales, sale))
+    def close_sale(self, chance: Random) -> None:
+        command = fs.CloseFlashSale(self.pick(chance, self.sales))
         if self.answer(ANCHOR, command, self.sale_problem(command.sale)):
             self.sales[command.sale].closed = True
 
-    @rule(terms=TERMS, stock=st.integers(1, 4), per_user_max=st.integers(1, 2), claimable_ms=st.sampled_from([1_000, 60_000]))
-    def issue(self, terms: CouponTerms, stock: int, per_user_max: int, claimable_ms: int) -> None:
-        command = cp.IssueCoupon("Less", terms, stock, per_user_max, claimable_ms, claimable_ms + 2_000)
+    def issue(self, chance: Random) -> None:
+        stock, claimable_ms = chance.randint(1, 4), chance.choice([1_000, 60_000])
+        command = cp.IssueCoupon("Less", chance.choice(TERMS), stock, chance.randint(1, 2), claimable_ms, claimable_ms + 2_000)
         live = {seq: facts for seq, facts in self.coupons.items() if not facts.expired}
         codes = sum(self.claims(seq) if facts.stopped else facts.command.stock for seq, facts in live.items())
         full = len(live) >= LIMITS["coupons_live_max"] or codes + stock > LIMITS["coupon_codes_max"]
@@ -290,9 +290,8 @@ class Money(RuleBasedStateMachine):
         if decided:
             self.coupons[int(decided.result["coupon"])] = CouponFacts(command, self.now_ms)
 
-    @rule(sender=BUYERS, coupon=PICKS)
-    def claim(self, sender: Sender, coupon: int) -> None:
-        command = cp.ClaimCoupon(self.pick(self.coupons, coupon))
+    def claim(self, chance: Random) -> None:
+        sender, command = chance.choice(BUYERS), cp.ClaimCoupon(self.pick(chance, self.coupons))
         expected = self.coupon_problem(command.coupon)
         if not expected:
             terms = self.coupons[command.coupon].command
@@ -305,15 +304,14 @@ class Money(RuleBasedStateMachine):
             left = self.coupons[command.coupon].command.stock - self.claims(command.coupon)
             assert decided.result == {"coupon": command.coupon, "code": code, "left": left}
 
-    @rule(coupon=PICKS)
-    def stop(self, coupon: int) -> None:
-        command = cp.StopCoupon(self.pick(self.coupons, coupon))
+    def stop(self, chance: Random) -> None:
+        command = cp.StopCoupon(self.pick(chance, self.coupons))
         if self.answer(ANCHOR, command, self.coupon_problem(command.coupon)):
             self.coupons[command.coupon].stopped = True
 
-    @rule(code=PICKS, order=ORDERS, spend_fen=st.sampled_from([0, 199, 200, 1_000]))
-    def redeem(self, code: int, order: str, spend_fen: int) -> None:
-        command = cp.RedeemCoupon(self.pick(self.codes, code, "A" * 16), order, spend_fen)
+    def redeem(self, chance: Random) -> None:
+        order, spend_fen = chance.choice(["o1", "o1", "o2", "hold-3"]), chance.choice([0, 199, 200, 1_000])
+        command = cp.RedeemCoupon(self.pick(chance, self.codes, "A" * 16), order, spend_fen)
         facts = self.codes.get(command.code)
         if order.startswith("hold-"):
             self.answer(PLATFORM, command, "bad_value")
@@ -330,11 +328,10 @@ class Money(RuleBasedStateMachine):
         assert decided.result == {"coupon": facts.coupon, "discount_fen": discount_fen}
         facts.order, facts.result = order, decided.result
 
-    @rule(code=PICKS, order=ORDERS, its_own=st.booleans())
-    def release(self, code: int, order: str, its_own: bool) -> None:
-        name = self.pick(self.codes, code, "A" * 16)
+    def release(self, chance: Random) -> None:
+        name = self.pick(chance, self.codes, "A" * 16)
         facts = self.codes.get(name)
-        order = facts.order if its_own and facts and facts.order else order
+        order = (facts.order if facts and chance.random() < 0.7 else "") or chance.choice(["o1", "o2", "hold-3"])
         expected = self.code_problem(name)
         if not expected and facts and facts.order != order:
             expected = "coupon_not_used"
@@ -343,16 +340,30 @@ class Money(RuleBasedStateMachine):
         if self.answer(PLATFORM, cp.ReleaseCoupon(name, order), expected) and facts:
             facts.order = ""
 
-    @rule()
-    def close_or_open(self) -> None:
+    def close_or_open(self, chance: Random) -> None:
         if not self.play.room.open:
             self.play.does(ANCHOR, c.OpenRoom("Again"))
+            return
+        if chance.random() < 0.9:
             return
         self.play.does(ANCHOR, c.CloseRoom())
         for sale in self.sales.values():
             sale.closed = True
         for coupon in self.coupons.values():
             coupon.stopped = True
+
+    @rule(chance=st.randoms(use_true_random=True), count=st.integers(1, 80))
+    def trade(self, chance: Random, count: int) -> None:
+        for _ in range(count):
+            self.check()
+            chance.choices(tuple(ACTIONS), tuple(ACTIONS.values()))[0](self, chance)
+
+    def wait(self, chance: Random) -> None:
+        duration_ms = chance.choice([1, 200, 500])
+        if chance.random() < 0.5:
+            self.time_passes(duration_ms)
+        else:
+            self.time_passes_and_timers_are_late(duration_ms)
 
     @rule(duration_ms=DURATIONS_MS)
     def time_passes(self, duration_ms: int) -> None:
@@ -373,6 +384,12 @@ class Money(RuleBasedStateMachine):
     # What is always true.
 
     @invariant()
+    def check(self) -> None:
+        self.stock_adds_up()
+        self.nobody_has_more_than_one_user_may()
+        self.coupons_left_add_up()
+        self.a_timer_is_due_exactly_when_something_happens()
+
     def stock_adds_up(self) -> None:
         told = {event.sale: event for _seq, _time_ms, event in self.play.story if isinstance(event, fs.StockChanged)}
         views = {view.sale: view for view in self.play.keyframe.sales}
@@ -391,7 +408,6 @@ class Money(RuleBasedStateMachine):
             if sale in told:
                 assert (told[sale].available, told[sale].held, told[sale].sold) == (self.available(sale), held, sold)
 
-    @invariant()
     def nobody_has_more_than_one_user_may(self) -> None:
         for sale, facts in self.sales.items():
             for user in {hold.user for hold in self.holds.values()}:
@@ -400,7 +416,6 @@ class Money(RuleBasedStateMachine):
             for user in {code.user for code in self.codes.values()}:
                 assert self.claims(coupon, user) <= claimed.command.per_user_max
 
-    @invariant()
     def coupons_left_add_up(self) -> None:
         told = {event.coupon: event.left for _seq, _time_ms, event in self.play.story if isinstance(event, cp.CouponLeft)}
         views = {view.coupon: view.left for view in self.play.keyframe.coupons}
@@ -410,7 +425,6 @@ class Money(RuleBasedStateMachine):
             assert left >= 0
             assert told.get(coupon, left) == views.get(coupon, left) == left
 
-    @invariant()
     def a_timer_is_due_exactly_when_something_happens(self) -> None:
         due = due_ms(self.play.room)
         assert bool(decide_due(self.play.room, self.now_ms)) == (due is not None and due <= self.now_ms)
@@ -437,6 +451,24 @@ class Money(RuleBasedStateMachine):
             assert encode_state(state) == encode_state(self.play.state)
 
 
+#: What is done, and how often.
+ACTIONS: dict[Callable[[Money, Random], None], int] = {
+    Money.announce: 3,
+    Money.reserve: 12,
+    Money.confirm: 6,
+    Money.cancel: 3,
+    Money.restock: 1,
+    Money.close_sale: 1,
+    Money.issue: 3,
+    Money.claim: 6,
+    Money.stop: 1,
+    Money.redeem: 4,
+    Money.release: 4,
+    Money.close_or_open: 1,
+    Money.wait: 8,
+}
+
+
 def fold(state: RoomState | None, story: list[tuple[int, int, e.Event]]) -> RoomState | None:
     for seq, time_ms, event in story:
         state = evolve(state, event, seq, time_ms)
@@ -444,4 +476,4 @@ def fold(state: RoomState | None, story: list[tuple[int, int, e.Event]]) -> Room
 
 
 TestMoney = Money.TestCase
-TestMoney.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+TestMoney.settings = settings(max_examples=120, stateful_step_count=20, deadline=None)
