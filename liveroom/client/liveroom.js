@@ -101,13 +101,15 @@ export function connect(options) {
  * Dispatches `CustomEvent`s; `detail` holds:
  *   joined        the `joined` frame
  *   event         one event of the room, with `seq` and `time_ms`
+ *   personal      one event that concerns this user alone, with `seq`, `time_ms` and `personal: true`; may come before events below its seq
+ *   parked        `{id, ahead}`: the command `id` waits in the line for something scarce, with at most `ahead` before it
  *   state         `{state}` after each frame that changed it
  *   skipped       `{from, to}`: these seqs will not come; the next `state` is whole again
  *   disconnected  `{code, reason}`
  *   reconnecting  `{attempt, delayMs}`
  *   closed        `{code, reason}`: the last one
  *
- * `for await (const event of room)` yields the room's events in order, and `{type: "skipped", from, to}` where some are
+ * `for await (const event of room)` yields the room's events in order, personal ones among them, and `{type: "skipped", from, to}` where some are
  * missing. It ends after `close()` and throws `Disconnected` when the server ended it for good.
  */
 export class Room extends EventTarget {
@@ -363,6 +365,10 @@ export class Room extends EventTarget {
         return this.#onDelta(frame);
       case "skipped":
         return this.#onSkipped(frame);
+      case "personal":
+        return this.#onPersonal(frame);
+      case "parked":
+        return this.#emit("parked", { id: frame.id, ahead: frame.ahead });
       case "accepted":
         return this.#answer(frame.id)?.resolve({ id: frame.id, seq: frame.seq, result: frame.result ?? {} });
       case "refused":
@@ -412,6 +418,12 @@ export class Room extends EventTarget {
     this.#state.seq = frame.to;
     this.#state.time_ms = frame.time_ms;
     this.#emit("state", { state: this.#state });
+  }
+
+  #onPersonal({ time_ms, event }) {
+    Object.assign(event, { time_ms, personal: true });
+    this.#emit("personal", event);
+    for (const iterator of this.#iterators) iterator.push(event);
   }
 
   #onSkipped({ from, to }) {
@@ -490,11 +502,13 @@ class EventIterator {
   push(event) {
     const waiter = this.#waiting.shift();
     if (waiter) return waiter.resolve({ value: event, done: false });
+    if (event.personal) return this.#queue.length < 2 * EVENTS_WAITING_MAX && this.#queue.push(event);
     if (this.#queue.length >= EVENTS_WAITING_MAX) {
-      this.#skipped ??= { type: "skipped", from: this.#queue[0].seq ?? this.#queue[0].from, to: 0 };
-      this.#queue = [];
+      const first = this.#queue.find(({ personal }) => !personal);
+      if (first) this.#skipped ??= { type: "skipped", from: first.seq ?? first.from, to: 0 };
+      this.#queue = this.#queue.filter(({ personal }) => personal); // no later state tells what was in them
+      if (first) this.#skipped.to = event.seq ?? event.from;
     }
-    if (this.#skipped && !this.#queue.length) this.#skipped.to = event.seq ?? event.from;
     this.#queue.push(event);
   }
 

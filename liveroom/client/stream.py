@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from liveroom.client.items import Advanced, Item, RoomEvent, StateReplaced, events_of
+from liveroom.client.items import Advanced, Item, RoomEvent, StateReplaced, events_of, personal_event
 from liveroom.messages.events import UserMuted, UserUnmuted
-from liveroom.messages.frames import Delta, Frame, Joined, Keyframe, Skipped
+from liveroom.messages.frames import Delta, Frame, Joined, Keyframe, Parked, Personal, Skipped
 
 __all__ = ["Gap", "Stream"]
 
@@ -41,7 +41,9 @@ class Stream:
             self.muted_until_ms = frame.muted_until_ms
             self._keyframe_due = not (frame.resumed and self.cursor is not None)
             return [frame]
-        return [frame] if isinstance(frame, Skipped) else []
+        if isinstance(frame, Personal):
+            return [personal_event(frame)]
+        return [frame] if isinstance(frame, Skipped | Parked) else []
 
     def _on_delta(self, delta: Delta) -> list[Item | Advanced]:
         if self.cursor is None or self._keyframe_due or delta.to <= self.cursor:

@@ -140,11 +140,12 @@ class Market:
     def claim(self, at: int, user: str, command_id: str, quantity: int = 1, *, watched_s: int = WATCHED_S) -> int:
         """A viewer claims; gives the command's number, under which it is told."""
         number, self.sent = self.sent, self.sent + 1
-        command: Command = {
+        claims: dict[str, Command] = {
             "envelope": GrabRedEnvelope(self.thing),
             "coupon": ClaimCoupon(self.thing),
             "sale": ReserveStock(self.thing, quantity),
-        }[self.kind]
+        }
+        command = claims[self.kind]
         request = Request(command_id, ROOM, Sender(user, user, watched_s=watched_s), command)
         side = self.sides[at]
         gate = side.gates.find(command, live=True)

@@ -149,6 +149,20 @@ def test_stock_that_comes_back_goes_to_the_first_in_the_line() -> None:
     assert [reply.code for reply in market.told[third]] == ["sold_out"]  # type: ignore[union-attr]
 
 
+def test_a_smaller_claim_goes_first_only_when_the_one_before_it_cannot_have_enough() -> None:
+    """Who wants two waits for the answer to who was before, not behind those who came later and want one."""
+    market = Market("sale", 3, per_user_max=2)
+    two, next_two, one = market.claim(0, "u1", "c1", 2), market.claim(0, "u2", "c1", 2), market.claim(0, "u3", "c1", 1)
+    assert [claim.request.sender.user for _, claim in market.queue] == ["u1"]
+    market.catch_up()
+    assert isinstance(market.told[two][0], Accepted)
+    assert isinstance(market.told[one][0], Accepted)
+    assert not market.told[next_two]
+    market.make(RestockFlashSale(market.thing, 2))
+    market.catch_up()
+    assert isinstance(market.told[next_two][0], Accepted)
+
+
 def test_a_sold_out_sale_answers_at_once_until_there_is_more() -> None:
     """With nothing held nobody waits; a restock opens the gate again."""
     market = Market("sale", 1)
