@@ -241,4 +241,4 @@ class Envelopes(RuleBasedStateMachine):
 
 
 TestEnvelopes = Envelopes.TestCase
-TestEnvelopes.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
+TestEnvelopes.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
