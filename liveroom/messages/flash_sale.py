@@ -171,7 +171,8 @@ class FlashSaleRestocked(EventBase, frozen=True, tag="flash_sale_restocked"):
 
 
 class FlashSaleClosed(EventBase, frozen=True, tag="flash_sale_closed"):
-    """Nothing more can be reserved; `by` is empty when its time was over."""
+    """Nothing more can be reserved; `by` is empty when its time was over. `held` units wait for their holds to be resolved."""
 
     sale: int
     by: str
+    held: int = 0

@@ -197,12 +197,12 @@ def restock_flash_sale(turn: Turn, command: RestockFlashSale) -> Decision:
 def close_flash_sale(turn: Turn, command: CloseFlashSale) -> Decision:
     """Reserve nothing more, also before the sale opened."""
     sale = _selling(turn, command.sale)
-    return sale if isinstance(sale, Refusal) else Decided((FlashSaleClosed(command.sale, turn.sender.user),))
+    return sale if isinstance(sale, Refusal) else Decided((FlashSaleClosed(command.sale, turn.sender.user, sale.held),))
 
 
 def close_all(turn: Turn) -> tuple[Event, ...]:
     """What closing the room does to its sales: they are closed."""
-    return tuple(FlashSaleClosed(seq, turn.sender.user) for seq, sale in turn.state.sales.items() if sale.phase != "closed")
+    return tuple(FlashSaleClosed(seq, turn.sender.user, sale.held) for seq, sale in turn.state.sales.items() if sale.phase != "closed")
 
 
 def _selling(turn: Turn, seq: int) -> FlashSale | Refusal:
@@ -269,12 +269,13 @@ def sales_due(state: RoomState, now_ms: int) -> tuple[Event, ...]:
         for number in expired:
             hold = sale.holds[number]
             events += [HoldExpired(seq, number, hold.user), *_release(state, now_ms, hold)]
+        back = sum(sale.holds[number].quantity for number in expired)
         if expired:
-            events.append(_stock(seq, sale, held=-sum(sale.holds[number].quantity for number in expired)))
+            events.append(_stock(seq, sale, held=-back))
         if sale.phase == "announced" and sale.opens_ms <= now_ms:
             events.append(FlashSaleOpened(seq))
         if sale.phase != "closed" and sale.closes_ms <= now_ms:
-            events.append(FlashSaleClosed(seq, ""))
+            events.append(FlashSaleClosed(seq, "", sale.held - back))
     return tuple(events)
 
 
@@ -309,6 +310,7 @@ def flash_sale_restocked(state: RoomState, event: FlashSaleRestocked, seq: int, 
 
 def flash_sale_closed(state: RoomState, event: FlashSaleClosed, seq: int, time_ms: int) -> None:
     """Fold a closing: with no open hold the sale is over."""
+    assert state.sales[event.sale].held == event.held, "holds say what is held"
     state.sales[event.sale].phase = "closed"
     _end(state, event.sale)
 

@@ -336,7 +336,7 @@ def test_a_closed_sale_lives_on_in_its_holds() -> None:
     play = play_with_shirt()
     sale = announced(play)
     holds = [reserved(play, sale, sender=sender) for sender in (VERA, VICTOR, BELLA)]
-    assert play.events(ANCHOR, CloseFlashSale(sale)) == (FlashSaleClosed(sale, "anna"),)
+    assert play.events(ANCHOR, CloseFlashSale(sale)) == (FlashSaleClosed(sale, "anna", 3),)
     assert play.refused(MODERATOR, ReserveStock(sale)).code == "sale_closed"
     assert play.refused(ANCHOR, RestockFlashSale(sale, 1)).code == "sale_closed"
     assert play.refused(ANCHOR, CloseFlashSale(sale)).code == "sale_closed"
@@ -358,7 +358,7 @@ def test_a_sale_closes_by_itself(timer: bool) -> None:
     play.passes(59_999)
     hold = reserved(play, sale)
     if timer:
-        assert play.passes(1) == (FlashSaleClosed(sale, ""),)
+        assert play.passes(1) == (FlashSaleClosed(sale, "", 1),)
     else:
         play.now_ms += 1
     assert play.refused(VICTOR, ReserveStock(sale)).code == "sale_closed"
@@ -384,7 +384,7 @@ def test_closing_the_room_closes_its_sales() -> None:
     closed, announced_only, sale = announced(play), announced(play, opens_in_ms=5_000), announced(play)
     kept, hold = reserved(play, closed), reserved(play, sale)
     play.does(ANCHOR, CloseFlashSale(closed))
-    assert play.events(ANCHOR, CloseRoom()) == (FlashSaleClosed(announced_only, "anna"), FlashSaleClosed(sale, "anna"), RoomClosed())
+    assert play.events(ANCHOR, CloseRoom()) == (FlashSaleClosed(announced_only, "anna"), FlashSaleClosed(sale, "anna", 1), RoomClosed())
     assert [view.sale for view in play.keyframe.sales] == [closed, sale]
     play.does(VERA, CancelHold(hold))
     play.does(PLATFORM, ConfirmHold(kept, "p1"))
