@@ -118,6 +118,7 @@ export class Room extends EventTarget {
   #status = "connecting";
   #state = null;
   #cursor = 0;
+  #personalSeq = -1; // of the last personal event
   #joined = null;
   #mutedUntilMs = 0;
   #clockOffsetMs = 0;
@@ -393,7 +394,8 @@ export class Room extends EventTarget {
 
   #onKeyframe({ type: _, ...state }) {
     this.#attempt = 0;
-    this.#state = { ...emptyState(), ...state };
+    if (this.#state?.epoch !== state.epoch) this.#personalSeq = -1;
+    this.#state = filled(state);
     this.#cursor = state.seq;
     this.#settleReady.resolve(this);
     this.#emit("state", { state: this.#state });
@@ -421,6 +423,8 @@ export class Room extends EventTarget {
   }
 
   #onPersonal({ time_ms, event }) {
+    if (event.seq <= this.#personalSeq) return; // had it before the connection was lost
+    this.#personalSeq = event.seq;
     Object.assign(event, { time_ms, personal: true });
     this.#emit("personal", event);
     for (const iterator of this.#iterators) iterator.push(event);
@@ -563,9 +567,31 @@ const emptyState = () => ({
   unique_estimated: false,
   peak: 0,
   try_ons: {},
+  envelopes: [],
+  coupons: [],
+  sales: [],
   questions: [],
   chat: [],
 });
+
+/** A keyframe with what it leaves out. */
+function filled(keyframe) {
+  const state = { ...emptyState(), ...keyframe };
+  state.envelopes = state.envelopes.map((envelope) => ({ open: false, condition: {}, ...envelope }));
+  state.sales = state.sales.map((sale) => ({ state: "announced", ...sale }));
+  return state;
+}
+
+/** Put something on offer; the newest of its kind are kept. */
+function offer(offers, item) {
+  offers.push(item);
+  if (offers.length > OFFERS_KEPT) offers.shift();
+}
+
+/** Change what is on offer, if it is shown. */
+function change(offers, name, id, changed) {
+  for (const item of offers) if (item[name] === id) Object.assign(item, changed);
+}
 
 /** What each event changes in the state; an event that is not here changes nothing that is public. */
 const FOLDS = {
@@ -627,6 +653,49 @@ const FOLDS = {
   },
   audience_counted(state, { viewers, unique, peak, unique_estimated = false }) {
     Object.assign(state, { viewers, unique, peak, unique_estimated });
+  },
+  red_envelope_dropped(state, { seq, title, total_fen, parts, split, opens_ms, closes_ms, commitment, condition = {} }) {
+    const left = { parts_left: parts, left_fen: total_fen };
+    offer(state.envelopes, { envelope: seq, title, total_fen, parts, ...left, split, opens_ms, closes_ms, commitment, open: false, condition });
+  },
+  red_envelope_opened(state, { envelope }) {
+    change(state.envelopes, "envelope", envelope, { open: true });
+  },
+  red_envelope_grabbed(state, { envelope, parts_left, left_fen }) {
+    change(state.envelopes, "envelope", envelope, { parts_left, left_fen });
+  },
+  red_envelope_closed(state, { envelope }) {
+    state.envelopes = state.envelopes.filter((item) => item.envelope !== envelope);
+  },
+  coupon_issued(state, { seq, title, terms, stock, per_user_max, claimable_until_ms, valid_until_ms }) {
+    offer(state.coupons, { coupon: seq, title, terms, stock, left: stock, per_user_max, claimable_until_ms, valid_until_ms });
+  },
+  coupon_left(state, { coupon, left }) {
+    change(state.coupons, "coupon", coupon, { left });
+  },
+  coupon_stopped(state, { coupon }) {
+    state.coupons = state.coupons.filter((item) => item.coupon !== coupon);
+  },
+  coupon_expired(state, { coupon }) {
+    state.coupons = state.coupons.filter((item) => item.coupon !== coupon);
+  },
+  flash_sale_announced(state, { seq, product, title, price_fen, stock, per_user_max, opens_ms, closes_ms, hold_ms }) {
+    const units = { stock, available: stock, held: 0, sold: 0 };
+    offer(state.sales, { sale: seq, product, title, price_fen, ...units, per_user_max, opens_ms, closes_ms, hold_ms, state: "announced" });
+  },
+  flash_sale_opened(state, { sale }) {
+    change(state.sales, "sale", sale, { state: "open" });
+  },
+  flash_sale_restocked(state, { sale, stock }) {
+    change(state.sales, "sale", sale, { stock });
+  },
+  stock_changed(state, { sale, available, held, sold }) {
+    change(state.sales, "sale", sale, { available, held, sold });
+    state.sales = state.sales.filter((item) => item.state !== "closed" || item.held); // a closed one goes with its last hold
+  },
+  flash_sale_closed(state, { sale, held = 0 }) {
+    change(state.sales, "sale", sale, { state: "closed", held });
+    state.sales = state.sales.filter((item) => item.state !== "closed" || item.held);
   },
 };
 

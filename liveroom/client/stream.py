@@ -27,12 +27,15 @@ class Stream:
         #: What the server left out on purpose, by delivery class.
         self.left_out: Counter[str] = Counter()
         self._keyframe_due = True
+        self._personal_seq = -1  # of the last personal event
 
     def receive(self, frame: Frame) -> list[Item | Advanced]:
         """What a frame means for the application. Raises `Gap`; replies and `going_away` are not for here."""
         if isinstance(frame, Delta):
             return self._on_delta(frame)
         if isinstance(frame, Keyframe):
+            if frame.epoch != self.epoch:
+                self._personal_seq = -1
             self.epoch, self.cursor = frame.epoch, frame.seq
             self._keyframe_due = False
             return [StateReplaced(frame)]
@@ -42,7 +45,7 @@ class Stream:
             self._keyframe_due = not (frame.resumed and self.cursor is not None)
             return [frame]
         if isinstance(frame, Personal):
-            return [personal_event(frame)]
+            return self._on_personal(frame)
         return [frame] if isinstance(frame, Skipped | Parked) else []
 
     def _on_delta(self, delta: Delta) -> list[Item | Advanced]:
@@ -56,6 +59,13 @@ class Stream:
         for item in events:
             self._note_own(item)
         return [*events, Advanced(delta.to, delta.time_ms)]
+
+    def _on_personal(self, frame: Personal) -> list[Item | Advanced]:
+        """It may have come before the connection was lost: then it comes again."""
+        if frame.seq <= self._personal_seq:
+            return []
+        self._personal_seq = frame.seq
+        return [personal_event(frame)]
 
     def _note_own(self, item: RoomEvent) -> None:
         event = item.event

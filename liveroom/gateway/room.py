@@ -11,6 +11,7 @@ from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deltas import build_deltas, event_bytes
 from liveroom.gateway.gates import Gates
 from liveroom.gateway.history import Past
+from liveroom.gateway.letters import Letters
 from liveroom.gateway.ring import Frame, Ring
 from liveroom.gateway.wire import text_frame
 from liveroom.messages.events import Event, UserBanned, UserMuted, UserUnbanned, UserUnmuted
@@ -48,6 +49,7 @@ class Room:
         "epoch",
         "gates",
         "id",
+        "letters",
         "lost",
         "may_go",
         "muted",
@@ -83,6 +85,7 @@ class Room:
         self.may_go = False  # it is already looked at whether the room can be let go
         self.banned: dict[str, int] = {}
         self.muted: dict[str, int] = {}
+        self.letters = Letters()
         self.gates = Gates(config.admission_margin, config.reply_wait_ms / 1000)
 
     @property
@@ -141,11 +144,10 @@ class Room:
 
     def _tell(self, seq: int, event: Event) -> None:
         """Send a personal event to its user's connections, beside the ring: nobody else may see it."""
-        connections = self.users.get(str(getattr(event, "user", "")))
-        if connections:
-            frame = text_frame(b'{"type":"personal","seq":%d,"time_ms":%d,"event":%b}' % (seq, self.time_ms, event_bytes(event, seq)))
-            for connection in connections:
-                connection.notify(frame)
+        user, frame = _personal_frame(seq, self.time_ms, event)
+        self.letters.add(user, seq, frame)
+        for connection in self.users.get(user, ()):
+            connection.notify(frame)
 
     def begin(self, detail: RoomDetail, past: Sequence[Past]) -> bool:
         """Take a room's detail and the events that led to it; gives false when the stream was another one: viewers have to come back."""
@@ -174,11 +176,18 @@ class Room:
 
     def _start(self, keyframe: Keyframe, past: Sequence[Past]) -> None:
         self._pending.clear()
+        if keyframe.epoch != self.epoch:
+            self.letters.clear()
         self.epoch = keyframe.epoch
         self.time_ms = keyframe.time_ms
         self.lost = self.asked = False
         self._has_news = bool(self.viewers)
         self.gates.begin(keyframe, past)
+        for span in past:
+            for i, event in enumerate(span.events):
+                if event.delivery is Delivery.personal:
+                    user, frame = _personal_frame(span.from_ + i, span.time_ms, event)
+                    self.letters.add(user, span.from_ + i, frame)
         self.ring.begin(_keyframe_frame(keyframe), self._past_frames(past))
 
     def _past_frames(self, past: Sequence[Past]) -> list[Frame]:
@@ -248,6 +257,8 @@ class Room:
                 start = "skipped"
                 head += text_frame(encode(Skipped(from_=known, to=seq)))
             head += keyframe.bytes(connection.deflate)
+        if known is not None:
+            head += self.letters.since(sender.user, known)
         connection.cursor = seq
         connection.place = len(self.viewers)
         connection.room = self
@@ -321,6 +332,12 @@ class Room:
 
 def _keyframe_frame(keyframe: Keyframe) -> Frame:
     return Frame(keyframe.seq, keyframe.seq, encode(keyframe))
+
+
+def _personal_frame(seq: int, time_ms: int, event: Event) -> tuple[str, bytes]:
+    """A personal event's user and its frame."""
+    payload = b'{"type":"personal","seq":%d,"time_ms":%d,"event":%b}' % (seq, time_ms, event_bytes(event, seq))
+    return str(getattr(event, "user", "")), text_frame(payload)
 
 
 def _runs(past: Sequence[Past]) -> Iterator[list[Past]]:
