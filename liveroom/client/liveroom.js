@@ -23,6 +23,8 @@ export const EVENTS_WAITING_MAX = 5_000;
 
 /** Questions in `room.state.questions`, the newest. */
 export const QUESTIONS_KEPT = 300;
+/** How many red envelopes, coupons and flash sales a folded state holds at most, of each the newest. */
+export const OFFERS_KEPT = 50;
 
 /** Commands sent at once; beyond it they go at the rate that the gateway named. */
 const BURST_MAX = 10;

@@ -19,9 +19,11 @@ from liveroom.messages.commands import (
     SendChat,
     SetAnnouncement,
 )
+from liveroom.messages.coupon import CouponTerms, IssueCoupon, StopCoupon
+from liveroom.messages.flash_sale import AnnounceFlashSale, CloseFlashSale, ReserveStock
 from liveroom.messages.records import Sender
 from liveroom.messages.red_envelope import DropRedEnvelope, EnvelopeCondition
-from liveroom.rooms.keyframe import KEYFRAME_FILLED_BYTES, QUESTIONS_SHOWN, TRY_ONS_SHOWN
+from liveroom.rooms.keyframe import COUPONS_SHOWN, KEYFRAME_FILLED_BYTES, QUESTIONS_SHOWN, SALES_SHOWN, TRY_ONS_SHOWN
 from liveroom.rooms.room import KEYFRAME_BYTES_MAX, decode_state, encode_state, keyframe
 from tests.rooms.play import ANCHOR, MODERATOR, ROOM, SHIRT, VERA, Play
 
@@ -70,6 +72,27 @@ def test_money_stays_in_a_keyframe_whatever_else_is_there(character: str) -> Non
     play.says(ANCHOR, character * 300)
     assert len(play.keyframe.envelopes) == 8
     assert len(encode(play.keyframe)) <= KEYFRAME_BYTES_MAX
+    for _ in range(SALES_SHOWN):
+        play.does(ANCHOR, AnnounceFlashSale(f"{0:064}", 100_000_000_000, 1_000_000))
+        play.does(ANCHOR, IssueCoupon(character * 120, CouponTerms(percent_off=1, discount_max_fen=100_000_000_000), 10_000))
+        assert len(encode(play.keyframe)) <= KEYFRAME_BYTES_MAX
+    assert play.keyframe.sales[-1].sale == play.room.seq - 2
+
+
+def test_the_newest_sales_and_coupons_are_shown() -> None:
+    """So many of each: of the sales those that are not closed before those that are, of the coupons those that can be claimed."""
+    play = Play()
+    play.adds(SHIRT)
+    sales = [int(play.does(ANCHOR, AnnounceFlashSale("shirt", 100, 5, opens_in_ms=0))["sale"]) for _ in range(SALES_SHOWN + 2)]
+    play.does(VERA, ReserveStock(sales[-1]))
+    play.does(ANCHOR, CloseFlashSale(sales[-1]))
+    assert [view.sale for view in play.keyframe.sales] == sales[1:-1]
+    for sale in sales[:2]:
+        play.does(ANCHOR, CloseFlashSale(sale))
+    assert [view.sale for view in play.keyframe.sales] == sales[2:]
+    coupons = [int(play.does(ANCHOR, IssueCoupon("Less", CouponTerms(amount_fen=1), 5))["coupon"]) for _ in range(COUPONS_SHOWN + 2)]
+    play.does(ANCHOR, StopCoupon(coupons[-1]))
+    assert [view.coupon for view in play.keyframe.coupons] == coupons[1:-1]
 
 
 @pytest.mark.parametrize("length", [30, 31, 50, 100, 250])

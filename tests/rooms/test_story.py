@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from liveroom.codec import encode
 from liveroom.errors import REFUSALS
 from liveroom.messages import commands as c
+from liveroom.messages.coupon import CouponTerms
 from liveroom.messages.events import AudienceCounted, ChatSent, QuestionAsked
 from liveroom.messages.fields import Role
 from liveroom.messages.records import Sender
@@ -54,6 +55,12 @@ DROPPING = st.builds(
     opens_in_ms=st.sampled_from([0, 500, 40_000]),
     open_for_ms=st.sampled_from([1_000, 40_000]),
     condition=st.sampled_from([EnvelopeCondition(), EnvelopeCondition("hi"), EnvelopeCondition(watched_s=1)]),
+)
+OFFERING = st.one_of(
+    st.builds(
+        c.IssueCoupon, st.just("5 off"), st.just(CouponTerms(amount_fen=500)), st.integers(1, 5), claimable_ms=st.sampled_from([1_000, 40_000])
+    ),
+    st.builds(c.AnnounceFlashSale, PRODUCTS, st.integers(0, 9), st.integers(1, 5), opens_in_ms=st.sampled_from([0, 500]), hold_ms=st.just(1_000)),
 )
 ON_QUESTIONS: Any = st.sampled_from([c.PickQuestion, c.AnswerQuestion, c.DismissQuestion])
 
@@ -165,6 +172,15 @@ class Story(RuleBasedStateMachine):
     @rule(sender=TALKERS, kind=st.sampled_from([c.GrabRedEnvelope, c.GrabRedEnvelope, c.CancelRedEnvelope]), back=st.integers(1, 2))
     def see_to_an_envelope(self, sender: Sender, kind: Any, back: int) -> None:
         self.does(sender, kind((list(self.play.room.envelopes)[-back:] or [0])[0]))
+
+    @rule(command=OFFERING)
+    def offer(self, command: c.Command) -> None:
+        self.does(ANCHOR, command)
+
+    @rule(sender=TALKERS, claims=st.booleans())
+    def take_an_offer(self, sender: Sender, claims: bool) -> None:
+        room = self.play.room
+        self.does(sender, c.ClaimCoupon(next(reversed(room.coupons), 0)) if claims else c.ReserveStock(next(reversed(room.sales), 0)))
 
     @rule(back=st.integers(1, 4))
     def delete_a_line(self, back: int) -> None:
