@@ -1,4 +1,4 @@
-"""The command line: `liveroom serve | token | tail | verify-envelope | check-config | default-config`."""
+"""The command line: `liveroom serve | token | tail | verify-envelope | audit | export-money | check-config | default-config`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import astuple
+
 from liveroom import __version__
 from liveroom.app import App
+from liveroom.audit import Books, audit
 from liveroom.config import Config, Setting, load_config, settings, to_toml
 from liveroom.demo import Demo
 from liveroom.errors import BadConfig, JournalError, LiveroomError
+from liveroom.export import export_money
+from liveroom.ledger import Totals
 from liveroom.messages.fields import Role
 from liveroom.tail import tail
 from liveroom.telemetry.logs import set_up_logs
@@ -106,7 +111,7 @@ def _write_ready_file(path: Path, app: App) -> None:
     part.replace(path)
 
 
-# token, tail, verify-envelope, check-config, default-config
+# token, tail, verify-envelope, audit, export-money, check-config, default-config
 
 
 def _token(config: Config, options: argparse.Namespace) -> None:
@@ -134,9 +139,14 @@ def _tail(config: Config, options: argparse.Namespace) -> None:
 
 
 def _told(config: Config, room: str, *, from_seq: int, follow: bool) -> Iterator[str]:
+    return tail(_readable(config), room, from_seq=from_seq, follow=follow)
+
+
+def _readable(config: Config) -> Path:
+    """The data directory, whose journal others can read."""
     if config.journal.kind != "sqlite":
         raise BadConfig("journal.kind: only the sqlite journal can be read; this one is " + config.journal.kind)
-    return tail(Path(config.liveroom.data_dir), room, from_seq=from_seq, follow=follow)
+    return Path(config.liveroom.data_dir)
 
 
 def _verify_envelope(config: Config, options: argparse.Namespace) -> None:
@@ -149,6 +159,35 @@ def _verify_envelope(config: Config, options: argparse.Namespace) -> None:
         except OSError as error:
             raise LiveroomError(f"{options.file}: {error.strerror}") from None
     print(f"envelope {options.envelope} of room {options.room}: {proof.words()}")
+
+
+def _audit(config: Config, options: argparse.Namespace) -> None:
+    books = audit(_readable(config), config.engine, options.room)
+    print(_table(_totals(books)))
+    events = sum(room.next_seq for book in books for room in book.rooms.values())
+    rooms, answers, skipped = (sum(counts) for counts in zip(*((len(b.rooms), b.answers, b.skipped) for b in books), strict=True))
+    print(f"{rooms} rooms, {events} events, {answers} answers; {skipped} entries do not count")
+    print("verdict: every account adds up, every command has one outcome")
+
+
+def _totals(books: list[Books]) -> Iterator[tuple[str, ...]]:
+    """A heading, then a line for every room in which there was money."""
+    yield ("room", *Totals.__struct_fields__)
+    for book in books:
+        for room in book.rooms.values():
+            if room.ledger.seq >= 0:
+                yield (room.room, *map(str, astuple(room.ledger.totals())))
+
+
+def _table(rows: Iterator[tuple[str, ...]]) -> str:
+    lines = list(rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines)
+
+
+def _export_money(config: Config, options: argparse.Namespace) -> None:
+    for line in export_money(_readable(config), options.room, options.format):
+        sys.stdout.write(line + "\n")
 
 
 def _check_config(config: Config, _: argparse.Namespace) -> None:
@@ -194,13 +233,22 @@ def _parser() -> argparse.ArgumentParser:
     verifying.add_argument("--file", type=Path, help="read events from this file, JSON lines as `tail` prints them, not from the journal")
     verifying.set_defaults(run=_verify_envelope)
 
+    auditing = commands.add_parser("audit", help="derive every account from the journal again; fails at the first difference")
+    auditing.add_argument("room", nargs="?", default="", help="room id; without it, all rooms")
+    auditing.set_defaults(run=_audit)
+
+    exporting = commands.add_parser("export-money", help="print a room's money events as rows, see docs/money.md")
+    exporting.add_argument("room", help="room id")
+    exporting.add_argument("--format", default="jsonl", choices=["jsonl", "csv"])
+    exporting.set_defaults(run=_export_money)
+
     check = commands.add_parser("check-config", help="check the settings and say what is wrong")
     check.set_defaults(run=_check_config)
 
     default = commands.add_parser("default-config", help="print every setting with its default as a TOML file")
     default.set_defaults(run=_default_config)
 
-    for command in (serve, token, tailing, verifying, check, default):
+    for command in (serve, token, tailing, verifying, auditing, exporting, check, default):
         _add_settings(command)
     return parser
 

@@ -9,6 +9,8 @@ in a reply with one of `REFUSALS`. A *close code* ends one connection: 4000-4499
     ├── BadToken            a token that does not verify (code)
     ├── BadConfig           a setting that cannot be used (names the setting)
     ├── EnvelopeDiffers     a red envelope's events are not as its seed says (names the first difference)
+    ├── LedgerBroken        a room's money events do not add up (seq + what)
+    ├── AuditFailed         a journal is not as it must be (room + seq + what)
     └── JournalError
         ├── JournalLocked       another process owns the data directory
         ├── JournalVersion      the data directory was written by a newer liveroom
@@ -26,6 +28,7 @@ from types import MappingProxyType
 __all__ = [
     "CLOSE_CODES",
     "REFUSALS",
+    "AuditFailed",
     "BadConfig",
     "BadMessage",
     "BadToken",
@@ -37,6 +40,7 @@ __all__ = [
     "JournalMismatch",
     "JournalUnavailable",
     "JournalVersion",
+    "LedgerBroken",
     "LiveroomError",
     "WriteUnknown",
 ]
@@ -168,6 +172,25 @@ class BadConfig(LiveroomError):
 
 class EnvelopeDiffers(LiveroomError):
     """A red envelope's events are not as its seed says; the message is the first difference."""
+
+
+class LedgerBroken(LiveroomError):
+    """A room's money events do not add up; `seq` is the first that is wrong, `what` says why."""
+
+    def __init__(self, seq: int, what: str) -> None:
+        super().__init__(f"seq {seq}: {what}")
+        self.seq = seq
+        self.what = what
+
+
+class AuditFailed(LiveroomError):
+    """A journal is not as it must be; `room`, `seq` and `what` name the first difference."""
+
+    def __init__(self, room: str, seq: int, what: str) -> None:
+        super().__init__(f"room {room}, seq {seq}: {what}")
+        self.room = room
+        self.seq = seq
+        self.what = what
 
 
 class JournalError(LiveroomError):
