@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from liveroom.gateway.admission import Gate
 from liveroom.messages.fields import Role
-from liveroom.messages.flash_sale import CancelHold, ConfirmHold, RestockFlashSale
+from liveroom.messages.flash_sale import CancelHold, ConfirmHold, ReserveStock, RestockFlashSale
 from liveroom.messages.frames import Accepted
-from liveroom.messages.records import Sender
+from liveroom.messages.records import Request, Sender
 from tests.gateway.market import ANCHOR, MARGIN, WATCHED_S, Market
 
 USERS = [f"u{i}" for i in range(12)]
@@ -208,6 +209,50 @@ def test_a_winner_does_not_wait_to_hear_of_it_again() -> None:
     market.catch_up()
     assert isinstance(market.told[waiting][0], Accepted)
     assert not market.told[more]
+
+
+def test_a_winner_that_wants_more_goes_to_the_end_of_the_line() -> None:
+    """While there are units, having some already overtakes nobody."""
+    market = Market("sale", 3, per_user_max=2)
+    market.claim(0, "u1", "c1")
+    market.catch_up()
+    for user in ("u2", "u3", "u4", "u1"):
+        market.claim(0, user, "c2")
+    assert [claim.request.sender.user for _, claim in market.queue] == ["u2", "u3"]
+
+
+def test_a_gateway_that_does_not_know_the_winners_refuses_nobody() -> None:
+    """It began in the middle: whoever asks again after the end may have won before, so the engine answers all, a few at a time."""
+    winners_before = USERS[: 2 * MARGIN]
+    market = Market("envelope", len(winners_before) + 1)
+    for user in winners_before:
+        market.claim(0, user, "c1")
+    market.catch_up()
+    market.sides.append(market.side(history=False))
+    market.claim(0, "last", "c1")
+    market.catch_up()
+    retries = [market.claim(1, user, "c1") for user in [*winners_before, "loser"]]
+    assert len(market.queue) == MARGIN
+    market.catch_up()
+    assert [isinstance(market.told[number][0], Accepted) for number in retries] == [True] * len(winners_before) + [False]
+
+
+def test_whoever_waited_too_long_while_there_may_be_units_may_try_again() -> None:
+    """The engine does not answer: that is no reason to say that there is nothing left."""
+    gate = Gate("sold_out", 1, 10.0, returns=True)
+    for user in ("u1", "u2"):
+        request = Request("c1", "room-1", Sender(user, user), ReserveStock(1))
+        gate.claim(request, 1, lambda reply: None, 0.0)
+    first = gate.next(0.0)
+    assert first is not None
+    assert not first.code
+    assert gate.next(9.9) is None
+    late = gate.next(10.0)
+    assert late is not None
+    assert late.code == "overloaded"
+    assert gate.parked == 0
+    gate.answered(first.claim)
+    assert gate.idle
 
 
 def test_taps_of_one_user_have_one_place() -> None:
