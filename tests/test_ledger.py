@@ -188,7 +188,7 @@ def test_what_is_closed_or_stopped_stays_so() -> None:
 def test_a_discount_has_its_bound() -> None:
     """What the platform's orders spend is not in the events, but a coupon never takes off more than its terms say."""
     terms = CouponTerms(percent_off=50, discount_max_fen=100)
-    start = [(0, 0, CouponIssued("c", terms, 1, 1, 1_000, 1_000, "anna")), (1, 0, CouponClaimed(0, "vera", "A" * 16))]
+    start: Story = [(0, 0, CouponIssued("c", terms, 1, 1, 1_000, 1_000, "anna")), (1, 0, CouponClaimed(0, "vera", "A" * 16))]
     assert folded([*start, (2, 0, CouponRedeemed(0, "vera", "A" * 16, "o", 100))]).coupons[0].discount_fen == 100
     with pytest.raises(LedgerBroken, match="too much"):
         folded([*start, (2, 0, CouponRedeemed(0, "vera", "A" * 16, "o", 101))])
