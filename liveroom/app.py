@@ -9,7 +9,9 @@ import platform
 import re
 from pathlib import Path
 
+from liveroom.audit import LedgerReader
 from liveroom.config import Config
+from liveroom.console.api import ReadLedger
 from liveroom.console.server import Console
 from liveroom.engine.runner import Engine
 from liveroom.errors import JournalDamaged
@@ -84,6 +86,7 @@ class App:
             metrics=self.metrics,
             gateway_url=self.gateway_url,
             is_ready=lambda: self.ready,
+            read_ledger=_ledger_reader(config),
         )
         await self._console.start()
         while not self.ready:
@@ -117,6 +120,11 @@ async def _open_journal(config: Config, metrics: Metrics) -> Journal:
     if config.journal.kind == "memory":
         return MemoryJournal(config.journal)
     return await SqliteJournal.open(Path(config.liveroom.data_dir), config.journal, metrics)
+
+
+def _ledger_reader(config: Config) -> ReadLedger | None:
+    """The embedded journal's file can be read beside the server; one in memory cannot."""
+    return LedgerReader(Path(config.liveroom.data_dir), config.engine).read if config.journal.kind == "sqlite" else None
 
 
 def _url(scheme: str, host: str, port: int) -> str:

@@ -1,4 +1,4 @@
-"""The command line: `liveroom serve | token | tail | check-config | default-config`."""
+"""The command line: `liveroom serve | token | tail | verify-envelope | audit | export-money | check-config | default-config`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,25 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import astuple
+
 from liveroom import __version__
 from liveroom.app import App
+from liveroom.audit import Books, audit
 from liveroom.config import Config, Setting, load_config, settings, to_toml
 from liveroom.demo import Demo
 from liveroom.errors import BadConfig, JournalError, LiveroomError
+from liveroom.export import export_money
+from liveroom.ledger import Totals
 from liveroom.messages.fields import Role
 from liveroom.tail import tail
 from liveroom.telemetry.logs import set_up_logs
 from liveroom.tokens import ANY_ROOM, load_secret, make_token
+from liveroom.verify import verify_envelope
 
 __all__ = ["main"]
 
@@ -105,7 +111,7 @@ def _write_ready_file(path: Path, app: App) -> None:
     part.replace(path)
 
 
-# token, tail, check-config, default-config
+# token, tail, verify-envelope, audit, export-money, check-config, default-config
 
 
 def _token(config: Config, options: argparse.Namespace) -> None:
@@ -126,16 +132,66 @@ def _token(config: Config, options: argparse.Namespace) -> None:
 
 
 def _tail(config: Config, options: argparse.Namespace) -> None:
-    if config.journal.kind != "sqlite":
-        raise BadConfig("journal.kind: tail reads the sqlite journal; this one is " + config.journal.kind)
     found = False
-    for line in tail(Path(config.liveroom.data_dir), options.room, from_seq=options.from_seq, follow=options.follow):
+    for line in _told(config, options.room, from_seq=options.from_seq, follow=options.follow):
         found = True
         sys.stdout.write(line + "\n")
         if options.follow:
             sys.stdout.flush()
     if not found:
         raise LiveroomError(f"room {options.room!r} has no event from seq {options.from_seq} on in this journal")
+
+
+def _told(config: Config, room: str, *, from_seq: int, follow: bool) -> Iterator[str]:
+    return tail(_readable(config), room, from_seq=from_seq, follow=follow)
+
+
+def _readable(config: Config) -> Path:
+    """The data directory, whose journal others can read."""
+    if config.journal.kind != "sqlite":
+        raise BadConfig("journal.kind: only the sqlite journal can be read; this one is " + config.journal.kind)
+    return Path(config.liveroom.data_dir)
+
+
+def _verify_envelope(config: Config, options: argparse.Namespace) -> None:
+    if options.file is None:
+        proof = verify_envelope(_told(config, options.room, from_seq=options.envelope, follow=False), options.room, options.envelope)
+    else:
+        try:
+            with options.file.open("rb") as lines:
+                proof = verify_envelope(lines, options.room, options.envelope)
+        except OSError as error:
+            raise LiveroomError(f"{options.file}: {error.strerror}") from None
+    print(f"envelope {options.envelope} of room {options.room}: {proof.words()}")
+
+
+def _audit(config: Config, options: argparse.Namespace) -> None:
+    books = audit(_readable(config), config.engine, options.room)
+    print(_table(_totals(books)))
+    events = sum(room.next_seq for book in books for room in book.rooms.values())
+    rooms, answers, skipped = (sum(counts) for counts in zip(*((len(b.rooms), b.answers, b.skipped) for b in books), strict=True))
+    print(f"{rooms} rooms, {events} events, {answers} answers; {skipped} entries do not count")
+    print("verdict: every account adds up, every command has one outcome")
+
+
+def _totals(books: list[Books]) -> Iterator[tuple[str, ...]]:
+    """A heading, then a line for every room in which there was money."""
+    yield ("room", *Totals.__struct_fields__)
+    for book in books:
+        for room in book.rooms.values():
+            if room.ledger.seq >= 0:
+                yield (room.room, *map(str, astuple(room.ledger.totals())))
+
+
+def _table(rows: Iterator[tuple[str, ...]]) -> str:
+    lines = list(rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines)
+
+
+def _export_money(config: Config, options: argparse.Namespace) -> None:
+    for line in export_money(_readable(config), options.room, options.format):
+        sys.stdout.write(line + "\n")
 
 
 def _check_config(config: Config, _: argparse.Namespace) -> None:
@@ -175,6 +231,21 @@ def _parser() -> argparse.ArgumentParser:
     tailing.add_argument("--follow", "-f", action="store_true", help="go on printing as events come")
     tailing.set_defaults(run=_tail)
 
+    verifying = commands.add_parser("verify-envelope", help="draw a red envelope's shares again from its seed and check every grant")
+    verifying.add_argument("room", help="room id")
+    verifying.add_argument("envelope", type=int, help="the envelope's id: the seq of the event that dropped it")
+    verifying.add_argument("--file", type=Path, help="read events from this file, JSON lines as `tail` prints them, not from the journal")
+    verifying.set_defaults(run=_verify_envelope)
+
+    auditing = commands.add_parser("audit", help="derive every account from the journal again; fails at the first difference")
+    auditing.add_argument("room", nargs="?", default="", help="room id; without it, all rooms")
+    auditing.set_defaults(run=_audit)
+
+    exporting = commands.add_parser("export-money", help="print a room's money events as rows, see docs/money.md")
+    exporting.add_argument("room", help="room id")
+    exporting.add_argument("--format", default="jsonl", choices=["jsonl", "csv"])
+    exporting.set_defaults(run=_export_money)
+
     check = commands.add_parser("check-config", help="check the settings and say what is wrong")
     check.set_defaults(run=_check_config)
 
@@ -182,7 +253,7 @@ def _parser() -> argparse.ArgumentParser:
     default.set_defaults(run=_default_config)
 
     _add_settings(serve, shown=True)
-    for command in (token, tailing, check, default):
+    for command in (token, tailing, verifying, auditing, exporting, check, default):
         _add_settings(command, shown=False)
     return parser
 

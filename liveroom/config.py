@@ -116,6 +116,11 @@ class RoomsConfig(Section, frozen=True):
     try_on_users_max: Annotated[int, _text("Try-on wishes remembered per room, one per viewer and product", ge=1, le=1_000_000)] = 20_000
     muted_users_max: Annotated[int, _text("Muted users that a room may have", ge=1, le=10_000)] = 2_000
     banned_users_max: Annotated[int, _text("Banned users that a room may have", ge=1, le=10_000)] = 2_000
+    red_envelopes_live_max: Annotated[int, _text("Red envelopes that a room may have announced or open at once", ge=1, le=8)] = 4
+    coupons_live_max: Annotated[int, _text("Coupons of a room that have not expired", ge=1, le=1_000)] = 100
+    coupon_codes_max: Annotated[int, _text("Codes that all coupons of a room together may have", ge=1, le=10_000_000)] = 1_000_000
+    flash_sales_live_max: Annotated[int, _text("Flash sales of a room that are not closed, or closed with open holds", ge=1, le=200)] = 20
+    holds_per_room_max: Annotated[int, _text("Open holds that a room may have", ge=1, le=1_000_000)] = 50_000
     audience_expiry_ms: Annotated[int, _text("A gateway that has not reported for so long counts no more", ge=1_000, le=600_000)] = 30_000
 
 
@@ -142,6 +147,9 @@ class GatewayConfig(Section, frozen=True):
     commands_per_s: Annotated[int, _text("Commands a second of one connection on average", ge=1, le=1_000)] = 10
     commands_burst: Annotated[int, _text("Commands of one connection at once after a pause", ge=1, le=10_000)] = 20
     commands_waiting_max: Annotated[int, _text("Unanswered commands of one connection", ge=1, le=1_000)] = 32
+    admission_margin: Annotated[
+        int, _text("Claims of one scarce thing that go on to the engine at once beyond the units that are left", ge=1, le=10_000)
+    ] = 16
     flood_refusals_max: Annotated[
         int, _text("Refusals as `rate_limited` or bad messages within 10 s after which a connection is closed as flooding", ge=1, le=100_000)
     ] = 200

@@ -8,6 +8,9 @@ in a reply with one of `REFUSALS`. A *close code* ends one connection: 4000-4499
     ├── BadMessage          untrusted bytes that are no message (code + field)
     ├── BadToken            a token that does not verify (code)
     ├── BadConfig           a setting that cannot be used (names the setting)
+    ├── EnvelopeDiffers     a red envelope's events are not as its seed says (names the first difference)
+    ├── LedgerBroken        a room's money events do not add up (seq + what)
+    ├── AuditFailed         a journal is not as it must be (room + seq + what)
     └── JournalError
         ├── JournalLocked       another process owns the data directory
         ├── JournalVersion      the data directory was written by a newer liveroom
@@ -25,9 +28,11 @@ from types import MappingProxyType
 __all__ = [
     "CLOSE_CODES",
     "REFUSALS",
+    "AuditFailed",
     "BadConfig",
     "BadMessage",
     "BadToken",
+    "EnvelopeDiffers",
     "JournalDamaged",
     "JournalError",
     "JournalFull",
@@ -35,6 +40,7 @@ __all__ = [
     "JournalMismatch",
     "JournalUnavailable",
     "JournalVersion",
+    "LedgerBroken",
     "LiveroomError",
     "WriteUnknown",
 ]
@@ -80,6 +86,31 @@ REFUSALS: MappingProxyType[str, tuple[int, str]] = MappingProxyType(
         "not_banned": (409, "the user is not banned"),
         "not_pinned": (409, "no product is pinned"),
         "limit_reached": (409, "the room holds as many of these as it may"),
+        # Money.
+        "envelope_not_found": (404, "no such red envelope"),
+        "envelope_not_open": (409, "the red envelope is not open yet"),
+        "envelope_closed": (409, "the red envelope is over"),
+        "envelope_empty": (409, "every share of the red envelope is gone"),
+        "already_grabbed": (409, "the user already has a share of this red envelope"),
+        "condition_not_met": (403, "the user does not meet the red envelope's condition"),
+        "already_open": (409, "what has opened cannot be cancelled"),
+        "coupon_not_found": (404, "no such coupon, or no such code"),
+        "coupon_stopped": (409, "the coupon can be claimed no more"),
+        "coupon_gone": (409, "every one of the coupon is claimed"),
+        "coupon_expired": (409, "the coupon's time is over"),
+        "coupon_used": (409, "the code is used by another order"),
+        "coupon_not_used": (409, "the code is not used by this order"),
+        "spend_too_small": (409, "the order is below the coupon's minimum spend"),
+        "per_user_limit": (409, "the user has as many of this as one user may have"),
+        "sale_not_found": (404, "no such flash sale"),
+        "sale_not_open": (409, "the flash sale is not open yet"),
+        "sale_closed": (409, "the flash sale is over"),
+        "sold_out": (409, "too little of the stock is available now"),
+        "hold_not_found": (404, "no such hold"),
+        "hold_confirmed": (409, "the hold is already paid"),
+        "hold_cancelled": (409, "the hold is already cancelled"),
+        "hold_expired": (409, "the hold has expired"),
+        "not_owner": (403, "it belongs to another user"),
         # The system.
         "id_reused": (422, "the command id was used before for another command"),
         "overloaded": (503, "too many commands are waiting; try again"),
@@ -137,6 +168,29 @@ class BadToken(LiveroomError):
 
 class BadConfig(LiveroomError):
     """A setting that cannot be used; the message names the setting and its source."""
+
+
+class EnvelopeDiffers(LiveroomError):
+    """A red envelope's events are not as its seed says; the message is the first difference."""
+
+
+class LedgerBroken(LiveroomError):
+    """A room's money events do not add up; `seq` is the first that is wrong, `what` says why."""
+
+    def __init__(self, seq: int, what: str) -> None:
+        super().__init__(f"seq {seq}: {what}")
+        self.seq = seq
+        self.what = what
+
+
+class AuditFailed(LiveroomError):
+    """A journal is not as it must be; `room`, `seq` and `what` name the first difference."""
+
+    def __init__(self, room: str, seq: int, what: str) -> None:
+        super().__init__(f"room {room}, seq {seq}: {what}")
+        self.room = room
+        self.seq = seq
+        self.what = what
 
 
 class JournalError(LiveroomError):

@@ -131,3 +131,38 @@ async def test_tail_tells_a_rooms_story_while_the_server_runs(tmp_path: Path) ->
         assert [orjson.loads(line)["text"] for line in done.stdout.splitlines()] == ["number 3", "number 4"]
     finally:
         assert await server.stop() == 0
+
+
+async def test_verify_envelope_checks_the_journal_and_saved_files(tmp_path: Path) -> None:
+    """It draws the shares again from the journal of a running server, or from what `tail` printed; exit code 1 and the first difference otherwise."""
+    server = Server(tmp_path / "data")
+    data = ("--data-dir", str(tmp_path / "data"))
+    await server.start()
+    try:
+        await server.command("demo", "open_room", {"title": "Evening show"})
+        dropped = await server.command("demo", "drop_red_envelope", {"total_fen": 1_000, "parts": 3, "opens_in_ms": 0})
+        envelope = str(dropped["result"]["envelope"])
+        for user in ("vera", "wang", "yi"):
+            grabbed = await server.command("demo", "grab_red_envelope", {"envelope": int(envelope)}, user=user, role=Role.viewer)
+            assert grabbed["http_status"] == 200, grabbed
+        done = await asyncio.to_thread(liveroom, "verify-envelope", "demo", envelope, *data, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "3 of 3 granted" in done.stdout
+        saved = tmp_path / "events.jsonl"
+        saved.write_text((await asyncio.to_thread(liveroom, "tail", "demo", *data, cwd=tmp_path)).stdout)
+        again = await asyncio.to_thread(liveroom, "verify-envelope", "demo", envelope, "--file", str(saved), cwd=tmp_path)
+        assert again.stdout == done.stdout
+        saved.write_text(saved.read_text().replace('"user":"wang"', '"user":"vera"'))
+        false = await asyncio.to_thread(liveroom, "verify-envelope", "demo", envelope, "--file", str(saved), cwd=tmp_path)
+        assert (false.returncode, false.stdout) == (1, "")
+        assert "vera got a second share" in false.stderr
+    finally:
+        assert await server.stop() == 0
+
+
+@pytest.mark.parametrize("arguments", [(), ("--file", "missing.jsonl"), ("--file", ".")])
+def test_verify_envelope_without_events_says_so(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """No journal, no file: one clear line."""
+    done = liveroom("verify-envelope", "demo", "3", *arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -36,7 +37,7 @@ def client_commands() -> dict[str, type[CommandBase]]:
 
 
 def public_events() -> dict[str, type[EventBase]]:
-    """The events that may stand in a delta."""
+    """The events that a viewer may see: in a delta, or the personal ones in a frame of their own."""
     return {name: cls for name, cls in EVENTS.items() if cls.delivery is not Delivery.internal}
 
 
@@ -155,9 +156,14 @@ def _schemas() -> dict[str, Any]:
     schemas["Delta"]["properties"]["events"] = {
         "type": "array",
         "description": "In order of their seqs, which lie in [from, to)",
-        "items": {"oneOf": [{"$ref": SCHEMAS + cls.__name__} for cls in public_events().values()], "discriminator": "type"},
+        "items": _one_of(cls for cls in public_events().values() if cls.delivery is not Delivery.personal),
     }
+    schemas["Personal"]["properties"]["event"] = _one_of(cls for cls in public_events().values() if cls.delivery is Delivery.personal)
     return schemas
+
+
+def _one_of(classes: Iterable[type[EventBase]]) -> dict[str, Any]:
+    return {"oneOf": [{"$ref": SCHEMAS + cls.__name__} for cls in classes], "discriminator": "type"}
 
 
 class _Dumper(yaml.SafeDumper):

@@ -9,33 +9,41 @@ from msgspec import NODEFAULT, Struct, inspect
 from docs.generate.words import description, first_sentence, table, type_words, value
 from liveroom.config import Config, GatewayConfig, settings
 from liveroom.errors import CLOSE_CODES, REFUSALS
-from liveroom.messages.commands import ANCHORS, BACKEND, COMMANDS, EVERYONE, MODERATORS, CommandBase, Product
+from liveroom.messages.base import EVERYONE
+from liveroom.messages.commands import COMMANDS, CommandBase, Product
+from liveroom.messages.coupon import CouponTerms
 from liveroom.messages.events import EVENTS, EventBase, RoomRules
-from liveroom.messages.fields import Delivery
-from liveroom.messages.frames import FRAMES, ChatLine, Question
+from liveroom.messages.fields import Delivery, Role
+from liveroom.messages.frames import FRAMES, ChatLine, CouponView, EnvelopeView, Question, SaleView
+from liveroom.messages.red_envelope import EnvelopeCondition, EnvelopeWinner
 
 __all__ = ["PARTS"]
 
-WHO = {EVERYONE: "everyone", MODERATORS: "moderator, anchor, platform", ANCHORS: "anchor, platform", BACKEND: "gateways only"}
+
+def _who(cls: type[CommandBase]) -> str:
+    if cls.roles == EVERYONE:
+        return "everyone"
+    return ", ".join(role.value for role in Role if role in cls.roles) or "gateways only"
 
 
 def commands() -> str:
     """All commands: a table of contents, then each with its fields."""
-    rows = [[f"[`{name}`](#{name})", WHO[cls.roles], first_sentence(cls)] for name, cls in COMMANDS.items()]
-    return "\n\n".join(
-        [table(["Command", "Who may send it", "What it wishes"], rows), *(_command(n, c) for n, c in COMMANDS.items()), _shared(Product)]
-    )
+    rows = [[f"[`{name}`](#{name})", _who(cls), first_sentence(cls)] for name, cls in COMMANDS.items()]
+    each = [_command(name, cls) for name, cls in COMMANDS.items()]
+    shared = [_shared(cls) for cls in (Product, EnvelopeCondition, CouponTerms)]
+    return "\n\n".join([table(["Command", "Who may send it", "What it wishes"], rows), *each, *shared])
 
 
 def _command(name: str, cls: type[CommandBase]) -> str:
-    return f"## {name}\n\n{first_sentence(cls)} Who: {WHO[cls.roles]}.\n\n{_fields(cls)}"
+    return f"## {name}\n\n{first_sentence(cls)} Who: {_who(cls)}.\n\n{_fields(cls)}"
 
 
 def events() -> str:
     """All events: a table of contents, then each with its fields."""
     rows = [[f"[`{name}`](#{name})", _delivery(cls), first_sentence(cls)] for name, cls in EVENTS.items()]
     each = [f"## {name}\n\n{first_sentence(cls)} Delivery: {_delivery(cls)}.\n\n{_fields(cls)}" for name, cls in EVENTS.items()]
-    return "\n\n".join([table(["Event", "Delivery", "What happened"], rows), *each, _shared(Product), _shared(RoomRules)])
+    shared = [_shared(cls) for cls in (Product, RoomRules, EnvelopeCondition, EnvelopeWinner, CouponTerms)]
+    return "\n\n".join([table(["Event", "Delivery", "What happened"], rows), *each, *shared])
 
 
 def _delivery(cls: type[EventBase]) -> str:
@@ -46,7 +54,7 @@ def _delivery(cls: type[EventBase]) -> str:
 def frames() -> str:
     """All frames with their fields."""
     each = [f"### {name}\n\n{first_sentence(cls)}\n\n{_fields(cls)}" for name, cls in FRAMES.items()]
-    return "\n\n".join([*each, _shared(ChatLine, 3), _shared(Question, 3)])
+    return "\n\n".join([*each, *(_shared(cls, 3) for cls in (ChatLine, Question, EnvelopeView, CouponView, SaleView))])
 
 
 def _shared(cls: type[Struct], level: int = 2) -> str:

@@ -27,6 +27,8 @@ def type_words(info: inspect.Type) -> str:
             return _text(info)
         case inspect.EnumType(cls=cls):
             return "one of " + ", ".join(f"`{member.value}`" for member in cls)
+        case inspect.LiteralType(values=values):
+            return "one of " + ", ".join(f"`{given}`" for given in values)
         case inspect.VarTupleType(item_type=item, max_length=most):
             return f"list of {f'at most {most:,} of ' if most else ''}{_braced(type_words(item))}"
         case inspect.DictType(value_type=inner):

@@ -10,10 +10,10 @@ Start reading at `room.py`; `docs/client-python.md` shows how to use it.
 """
 
 from liveroom.client.exceptions import ClientError, CommandRefused, CommandUnanswered, Disconnected, TooManyCommands
-from liveroom.client.items import Item, Reconnecting, RoomEvent, StateReplaced, UnknownEvent
+from liveroom.client.items import Item, PersonalEvent, Reconnecting, RoomEvent, StateReplaced, UnknownEvent
 from liveroom.client.room import Room, connect
 from liveroom.client.state import fold
-from liveroom.messages.frames import Accepted, Joined, Keyframe, Skipped
+from liveroom.messages.frames import Accepted, Joined, Keyframe, Parked, Skipped
 
 __all__ = [
     "Accepted",
@@ -24,6 +24,8 @@ __all__ = [
     "Item",
     "Joined",
     "Keyframe",
+    "Parked",
+    "PersonalEvent",
     "Reconnecting",
     "Room",
     "RoomEvent",

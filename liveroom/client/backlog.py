@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from liveroom.client.items import Advanced, Item, RoomEvent, StateReplaced
+from liveroom.client.items import Advanced, Item, PersonalEvent, RoomEvent, StateReplaced
 from liveroom.client.state import fold, passed
 from liveroom.messages.frames import Keyframe, Skipped
 
@@ -13,7 +13,7 @@ __all__ = ["Backlog"]
 
 
 class Backlog:
-    """A queue that folds. At `items_max` it falls together into one `Skipped` and the state after it."""
+    """A queue that folds. At `items_max` it falls together into one `Skipped` and the state after it, and the last personal events."""
 
     def __init__(self, items_max: int) -> None:
         self._items_max = items_max
@@ -49,10 +49,13 @@ class Backlog:
             state = _folded(state, item)
         if state is None:
             return  # nothing but connection items: there is no state to fall back to yet
+        # They are in no state, so they stay; half the room for them leaves the other half for what comes.
+        personal = [item for item in self._items if isinstance(item, PersonalEvent)][-(self._items_max // 2) :]
         self._items.clear()
         if self.state is not None and state.seq > self.state.seq:
             self._items.append(Skipped(from_=self.state.seq, to=state.seq))
         self._items.append(StateReplaced(state))
+        self._items.extend(personal)
 
 
 def _folded(state: Keyframe | None, item: Item | Advanced) -> Keyframe | None:

@@ -9,9 +9,20 @@ from msgspec import Struct
 
 from liveroom.errors import BadMessage
 from liveroom.messages.events import Event
-from liveroom.messages.frames import FRAMES, Delta, Frame, Joined, Keyframe, Skipped
+from liveroom.messages.frames import FRAMES, Delta, Frame, Joined, Keyframe, Parked, Personal, Skipped
 
-__all__ = ["Advanced", "Item", "Reconnecting", "RoomEvent", "StateReplaced", "UnknownEvent", "decode_frame", "events_of"]
+__all__ = [
+    "Advanced",
+    "Item",
+    "PersonalEvent",
+    "Reconnecting",
+    "RoomEvent",
+    "StateReplaced",
+    "UnknownEvent",
+    "decode_frame",
+    "events_of",
+    "personal_event",
+]
 
 
 class UnknownEvent(Struct, frozen=True):
@@ -23,6 +34,14 @@ class UnknownEvent(Struct, frozen=True):
 
 class RoomEvent(Struct, frozen=True):
     """One event of the room at its position."""
+
+    seq: int
+    time_ms: int
+    event: Event | UnknownEvent
+
+
+class PersonalEvent(Struct, frozen=True):
+    """An event that concerns this user alone, at its position in the room. It comes as soon as it happened, also before events below its seq."""
 
     seq: int
     time_ms: int
@@ -51,7 +70,7 @@ class Advanced(Struct, frozen=True):
     time_ms: int
 
 
-Item = Union[Joined, StateReplaced, RoomEvent, Skipped, Reconnecting]
+Item = Union[Joined, StateReplaced, RoomEvent, PersonalEvent, Parked, Skipped, Reconnecting]
 
 
 class _TypeOnly(Struct):
@@ -78,6 +97,11 @@ def decode_frame(data: str | bytes) -> Frame | None:
 def events_of(delta: Delta, cursor: int) -> list[RoomEvent]:
     """The events of a delta from `cursor` on."""
     return [RoomEvent(plain["seq"], delta.time_ms, _event(plain)) for plain in delta.events if plain["seq"] >= cursor]
+
+
+def personal_event(frame: Personal) -> PersonalEvent:
+    """What a personal frame tells."""
+    return PersonalEvent(frame.seq, frame.time_ms, _event(frame.event))
 
 
 def _event(plain: dict[str, Any]) -> Event | UnknownEvent:

@@ -23,6 +23,8 @@ export const EVENTS_WAITING_MAX = 5_000;
 
 /** Questions in `room.state.questions`, the newest. */
 export const QUESTIONS_KEPT = 300;
+/** How many red envelopes, coupons and flash sales a folded state holds at most, of each the newest. */
+export const OFFERS_KEPT = 50;
 
 /** Commands sent at once; beyond it they go at the rate that the gateway named. */
 const BURST_MAX = 10;
@@ -101,13 +103,15 @@ export function connect(options) {
  * Dispatches `CustomEvent`s; `detail` holds:
  *   joined        the `joined` frame
  *   event         one event of the room, with `seq` and `time_ms`
+ *   personal      one event that concerns this user alone, with `seq`, `time_ms` and `personal: true`; may come before events below its seq
+ *   parked        `{id, ahead}`: the command `id` waits in the line for something scarce, with at most `ahead` before it
  *   state         `{state}` after each frame that changed it
  *   skipped       `{from, to}`: these seqs will not come; the next `state` is whole again
  *   disconnected  `{code, reason}`
  *   reconnecting  `{attempt, delayMs}`
  *   closed        `{code, reason}`: the last one
  *
- * `for await (const event of room)` yields the room's events in order, and `{type: "skipped", from, to}` where some are
+ * `for await (const event of room)` yields the room's events in order, personal ones among them, and `{type: "skipped", from, to}` where some are
  * missing. It ends after `close()` and throws `Disconnected` when the server ended it for good.
  */
 export class Room extends EventTarget {
@@ -116,6 +120,7 @@ export class Room extends EventTarget {
   #status = "connecting";
   #state = null;
   #cursor = 0;
+  #personalSeq = -1; // of the last personal event
   #joined = null;
   #mutedUntilMs = 0;
   #clockOffsetMs = 0;
@@ -363,6 +368,10 @@ export class Room extends EventTarget {
         return this.#onDelta(frame);
       case "skipped":
         return this.#onSkipped(frame);
+      case "personal":
+        return this.#onPersonal(frame);
+      case "parked":
+        return this.#emit("parked", { id: frame.id, ahead: frame.ahead });
       case "accepted":
         return this.#answer(frame.id)?.resolve({ id: frame.id, seq: frame.seq, result: frame.result ?? {} });
       case "refused":
@@ -387,7 +396,8 @@ export class Room extends EventTarget {
 
   #onKeyframe({ type: _, ...state }) {
     this.#attempt = 0;
-    this.#state = { ...emptyState(), ...state };
+    if (this.#state?.epoch !== state.epoch) this.#personalSeq = -1;
+    this.#state = filled(state);
     this.#cursor = state.seq;
     this.#settleReady.resolve(this);
     this.#emit("state", { state: this.#state });
@@ -412,6 +422,14 @@ export class Room extends EventTarget {
     this.#state.seq = frame.to;
     this.#state.time_ms = frame.time_ms;
     this.#emit("state", { state: this.#state });
+  }
+
+  #onPersonal({ time_ms, event }) {
+    if (event.seq <= this.#personalSeq) return; // had it before the connection was lost
+    this.#personalSeq = event.seq;
+    Object.assign(event, { time_ms, personal: true });
+    this.#emit("personal", event);
+    for (const iterator of this.#iterators) iterator.push(event);
   }
 
   #onSkipped({ from, to }) {
@@ -490,11 +508,13 @@ class EventIterator {
   push(event) {
     const waiter = this.#waiting.shift();
     if (waiter) return waiter.resolve({ value: event, done: false });
+    if (event.personal) return this.#queue.length < 2 * EVENTS_WAITING_MAX && this.#queue.push(event);
     if (this.#queue.length >= EVENTS_WAITING_MAX) {
-      this.#skipped ??= { type: "skipped", from: this.#queue[0].seq ?? this.#queue[0].from, to: 0 };
-      this.#queue = [];
+      const first = this.#queue.find(({ personal }) => !personal);
+      if (first) this.#skipped ??= { type: "skipped", from: first.seq ?? first.from, to: 0 };
+      this.#queue = this.#queue.filter(({ personal }) => personal); // no later state tells what was in them
+      if (first) this.#skipped.to = event.seq ?? event.from;
     }
-    if (this.#skipped && !this.#queue.length) this.#skipped.to = event.seq ?? event.from;
     this.#queue.push(event);
   }
 
@@ -549,9 +569,31 @@ const emptyState = () => ({
   unique_estimated: false,
   peak: 0,
   try_ons: {},
+  envelopes: [],
+  coupons: [],
+  sales: [],
   questions: [],
   chat: [],
 });
+
+/** A keyframe with what it leaves out. */
+function filled(keyframe) {
+  const state = { ...emptyState(), ...keyframe };
+  state.envelopes = state.envelopes.map((envelope) => ({ open: false, condition: {}, ...envelope }));
+  state.sales = state.sales.map((sale) => ({ state: "announced", ...sale }));
+  return state;
+}
+
+/** Put something on offer; the newest of its kind are kept. */
+function offer(offers, item) {
+  offers.push(item);
+  if (offers.length > OFFERS_KEPT) offers.shift();
+}
+
+/** Change what is on offer, if it is shown. */
+function change(offers, name, id, changed) {
+  for (const item of offers) if (item[name] === id) Object.assign(item, changed);
+}
 
 /** What each event changes in the state; an event that is not here changes nothing that is public. */
 const FOLDS = {
@@ -613,6 +655,49 @@ const FOLDS = {
   },
   audience_counted(state, { viewers, unique, peak, unique_estimated = false }) {
     Object.assign(state, { viewers, unique, peak, unique_estimated });
+  },
+  red_envelope_dropped(state, { seq, title, total_fen, parts, split, opens_ms, closes_ms, commitment, condition = {} }) {
+    const left = { parts_left: parts, left_fen: total_fen };
+    offer(state.envelopes, { envelope: seq, title, total_fen, parts, ...left, split, opens_ms, closes_ms, commitment, open: false, condition });
+  },
+  red_envelope_opened(state, { envelope }) {
+    change(state.envelopes, "envelope", envelope, { open: true });
+  },
+  red_envelope_grabbed(state, { envelope, parts_left, left_fen }) {
+    change(state.envelopes, "envelope", envelope, { parts_left, left_fen });
+  },
+  red_envelope_closed(state, { envelope }) {
+    state.envelopes = state.envelopes.filter((item) => item.envelope !== envelope);
+  },
+  coupon_issued(state, { seq, title, terms, stock, per_user_max, claimable_until_ms, valid_until_ms }) {
+    offer(state.coupons, { coupon: seq, title, terms, stock, left: stock, per_user_max, claimable_until_ms, valid_until_ms });
+  },
+  coupon_left(state, { coupon, left }) {
+    change(state.coupons, "coupon", coupon, { left });
+  },
+  coupon_stopped(state, { coupon }) {
+    state.coupons = state.coupons.filter((item) => item.coupon !== coupon);
+  },
+  coupon_expired(state, { coupon }) {
+    state.coupons = state.coupons.filter((item) => item.coupon !== coupon);
+  },
+  flash_sale_announced(state, { seq, product, title, price_fen, stock, per_user_max, opens_ms, closes_ms, hold_ms }) {
+    const units = { stock, available: stock, held: 0, sold: 0 };
+    offer(state.sales, { sale: seq, product, title, price_fen, ...units, per_user_max, opens_ms, closes_ms, hold_ms, state: "announced" });
+  },
+  flash_sale_opened(state, { sale }) {
+    change(state.sales, "sale", sale, { state: "open" });
+  },
+  flash_sale_restocked(state, { sale, stock }) {
+    change(state.sales, "sale", sale, { stock });
+  },
+  stock_changed(state, { sale, available, held, sold }) {
+    change(state.sales, "sale", sale, { available, held, sold });
+    state.sales = state.sales.filter((item) => item.state !== "closed" || item.held); // a closed one goes with its last hold
+  },
+  flash_sale_closed(state, { sale, held = 0 }) {
+    change(state.sales, "sale", sale, { state: "closed", held });
+    state.sales = state.sales.filter((item) => item.state !== "closed" || item.held);
   },
 };
 

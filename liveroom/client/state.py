@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from liveroom.client.items import RoomEvent
 from liveroom.messages import events as e
 from liveroom.messages.frames import ChatLine, Keyframe, Question
+from liveroom.messages.offers import fold_coupons, fold_envelopes, fold_sales
 
 __all__ = ["CHAT_LINES_KEPT", "QUESTIONS_KEPT", "fold", "passed"]
 
@@ -88,6 +89,18 @@ def _counted(state: Keyframe, item: RoomEvent, event: e.AudienceCounted) -> Chan
     return {"viewers": event.viewers, "unique": event.unique, "peak": event.peak, "unique_estimated": event.unique_estimated}
 
 
+def _envelopes(state: Keyframe, item: RoomEvent, event: e.EventBase) -> Changes:
+    return {"envelopes": fold_envelopes(state.envelopes, event, item.seq)}
+
+
+def _coupons(state: Keyframe, item: RoomEvent, event: e.EventBase) -> Changes:
+    return {"coupons": fold_coupons(state.coupons, event, item.seq)}
+
+
+def _sales(state: Keyframe, item: RoomEvent, event: e.EventBase) -> Changes:
+    return {"sales": fold_sales(state.sales, event, item.seq)}
+
+
 _CHANGES: dict[type, Callable[[Keyframe, RoomEvent, Any], Changes]] = {
     e.RoomOpened: _opened,
     e.RoomClosed: lambda state, item, event: {"open": False},
@@ -107,4 +120,17 @@ _CHANGES: dict[type, Callable[[Keyframe, RoomEvent, Any], Changes]] = {
     e.ProductUnpinned: lambda state, item, event: {"pinned": None},
     e.TryOnRequested: lambda state, item, event: {"try_ons": {**state.try_ons, event.product: event.count}},
     e.AudienceCounted: _counted,
+    e.RedEnvelopeDropped: _envelopes,
+    e.RedEnvelopeOpened: _envelopes,
+    e.RedEnvelopeGrabbed: _envelopes,
+    e.RedEnvelopeClosed: _envelopes,
+    e.CouponIssued: _coupons,
+    e.CouponLeft: _coupons,
+    e.CouponStopped: _coupons,
+    e.CouponExpired: _coupons,
+    e.FlashSaleAnnounced: _sales,
+    e.FlashSaleOpened: _sales,
+    e.FlashSaleRestocked: _sales,
+    e.FlashSaleClosed: _sales,
+    e.StockChanged: _sales,
 }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from liveroom.client.items import Advanced, Item, RoomEvent, StateReplaced, events_of
+from liveroom.client.items import Advanced, Item, RoomEvent, StateReplaced, events_of, personal_event
 from liveroom.messages.events import UserMuted, UserUnmuted
-from liveroom.messages.frames import Delta, Frame, Joined, Keyframe, Skipped
+from liveroom.messages.frames import Delta, Frame, Joined, Keyframe, Parked, Personal, Skipped
 
 __all__ = ["Gap", "Stream"]
 
@@ -27,12 +27,15 @@ class Stream:
         #: What the server left out on purpose, by delivery class.
         self.left_out: Counter[str] = Counter()
         self._keyframe_due = True
+        self._personal_seq = -1  # of the last personal event
 
     def receive(self, frame: Frame) -> list[Item | Advanced]:
         """What a frame means for the application. Raises `Gap`; replies and `going_away` are not for here."""
         if isinstance(frame, Delta):
             return self._on_delta(frame)
         if isinstance(frame, Keyframe):
+            if frame.epoch != self.epoch:
+                self._personal_seq = -1
             self.epoch, self.cursor = frame.epoch, frame.seq
             self._keyframe_due = False
             return [StateReplaced(frame)]
@@ -41,7 +44,9 @@ class Stream:
             self.muted_until_ms = frame.muted_until_ms
             self._keyframe_due = not (frame.resumed and self.cursor is not None)
             return [frame]
-        return [frame] if isinstance(frame, Skipped) else []
+        if isinstance(frame, Personal):
+            return self._on_personal(frame)
+        return [frame] if isinstance(frame, Skipped | Parked) else []
 
     def _on_delta(self, delta: Delta) -> list[Item | Advanced]:
         if self.cursor is None or self._keyframe_due or delta.to <= self.cursor:
@@ -54,6 +59,13 @@ class Stream:
         for item in events:
             self._note_own(item)
         return [*events, Advanced(delta.to, delta.time_ms)]
+
+    def _on_personal(self, frame: Personal) -> list[Item | Advanced]:
+        """It may have come before the connection was lost: then it comes again."""
+        if frame.seq <= self._personal_seq:
+            return []
+        self._personal_seq = frame.seq
+        return [personal_event(frame)]
 
     def _note_own(self, item: RoomEvent) -> None:
         event = item.event

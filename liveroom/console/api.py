@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from uuid import uuid4
 
@@ -17,14 +18,18 @@ from liveroom.console.pages import etagged
 from liveroom.console.problems import Problem
 from liveroom.console.rate import RateLimiter
 from liveroom.console.view import RoomView, lasting
-from liveroom.errors import BadMessage, BadToken
+from liveroom.errors import AuditFailed, BadMessage, BadToken
 from liveroom.journal.courier import Courier
-from liveroom.messages.commands import COMMANDS, MODERATORS
+from liveroom.ledger import Statement
+from liveroom.messages.commands import ANCHORS, COMMANDS, MODERATORS
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Request, Sender
 from liveroom.tokens import Identity, TokenChecker
 
-__all__ = ["HTTP_COMMANDS", "QUERY_CHARS_MAX", "Api"]
+__all__ = ["HTTP_COMMANDS", "QUERY_CHARS_MAX", "Api", "ReadLedger"]
+
+#: Gives a room's accounts; raises `AuditFailed`.
+ReadLedger = Callable[[str], Awaitable[Statement]]
 
 #: The commands that a token can send; what only gateways send about their viewers has no route.
 HTTP_COMMANDS: Final = tuple(name for name, command in COMMANDS.items() if command.roles)
@@ -40,12 +45,21 @@ _ROOMS_PARAMETERS: Final = {"q", "open", "limit", "after"}
 class Api:
     """The handlers of `/v1`."""
 
-    def __init__(self, config: ConsoleConfig, checker: TokenChecker, courier: Courier, directory: Directory, gateway_url: str) -> None:
+    def __init__(
+        self,
+        config: ConsoleConfig,
+        checker: TokenChecker,
+        courier: Courier,
+        directory: Directory,
+        gateway_url: str,
+        read_ledger: ReadLedger | None,
+    ) -> None:
         self._config = config
         self._checker = checker
         self._courier = courier
         self._directory = directory
         self._gateway_url = gateway_url
+        self._read_ledger = read_ledger
         self._rates = RateLimiter(config.requests_per_s, config.requests_burst)
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
@@ -56,6 +70,7 @@ class Api:
         router.add_get("/v1/rooms/{room}/showcase", self._showcase)
         router.add_get("/v1/rooms/{room}/questions", self._questions)
         router.add_get("/v1/rooms/{room}/moderation", self._moderation)
+        router.add_get("/v1/rooms/{room}/ledger", self._ledger)
         router.add_get("/v1/settings", self._settings)
 
     async def _command(self, request: web.Request) -> web.Response:
@@ -112,6 +127,21 @@ class Api:
         view = self._find(request)
         now_ms = time.time() * 1000
         return _fresh(Moderation(lasting(view.muted, now_ms), lasting(view.banned, now_ms), view.banned_words))
+
+    async def _ledger(self, request: web.Request) -> web.Response:
+        room = decode_room_id(request.match_info["room"])
+        identity = self._identify(request, room)
+        if identity.role not in ANCHORS:
+            raise Problem("forbidden", f"a {identity.role.value} may not read this; the anchor or the platform may")
+        if wait_ms := self._rates.take(identity.user, asyncio.get_running_loop().time()):
+            raise Problem("rate_limited", "too many requests in a short time", retry_after_ms=wait_ms)
+        self._find(request)
+        if self._read_ledger is None:
+            raise Problem("no_ledger", "this server's journal is in memory: nobody can read it again")
+        try:
+            return _fresh(await self._read_ledger(room))
+        except AuditFailed as error:
+            raise Problem("ledger_broken", str(error)) from None
 
     async def _settings(self, request: web.Request) -> web.Response:
         return _kept(request, Settings(self._gateway_url))

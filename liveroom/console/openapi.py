@@ -15,7 +15,8 @@ from liveroom.console.api import HTTP_COMMANDS, QUERY_CHARS_MAX
 from liveroom.console.bodies import CommandDone, Moderation, Questions, Rooms, Settings, Showcase
 from liveroom.console.problems import HTTP_PROBLEMS, PROBLEM_TYPE, ProblemBody
 from liveroom.errors import REFUSALS
-from liveroom.messages.commands import COMMANDS, MODERATORS, CommandBase
+from liveroom.ledger import Statement
+from liveroom.messages.commands import ANCHORS, COMMANDS, MODERATORS, CommandBase
 from liveroom.messages.fields import CommandId, Role, RoomId
 from liveroom.messages.frames import Keyframe
 
@@ -23,7 +24,7 @@ __all__ = ["document", "document_yaml"]
 
 Json = dict[str, Any]
 
-_BODIES: Final = (CommandDone, Rooms, Keyframe, Showcase, Questions, Moderation, Settings, ProblemBody)
+_BODIES: Final = (CommandDone, Rooms, Keyframe, Showcase, Questions, Moderation, Statement, Settings, ProblemBody)
 _TITLES: Final = {"ProblemBody": "Problem"}
 
 
@@ -111,6 +112,7 @@ def _room_paths() -> Json:
         },
         "/v1/rooms/{room}/questions": {"get": _read("get_questions", "Open questions, and the last answered ones", "Questions")},
         "/v1/rooms/{room}/moderation": {"get": _moderation()},
+        "/v1/rooms/{room}/ledger": {"get": _ledger()},
     }
 
 
@@ -159,6 +161,21 @@ def _moderation() -> Json:
         "security": [{"token": []}],
         "parameters": [_ref("parameters", "room")],
         "responses": {"200": _json("The lists", "Moderation"), **_problems("bad", "unauthorized", "forbidden", "not_found")},
+    }
+
+
+def _ledger() -> Json:
+    return {
+        "tags": ["rooms"],
+        "operationId": "get_ledger",
+        "summary": "The room's accounts: red envelopes, coupons, flash sales and their totals",
+        "description": f"May be read by: {_names(ANCHORS)}. Derived from the journal and checked at every step.",
+        "security": [{"token": []}],
+        "parameters": [_ref("parameters", "room")],
+        "responses": {
+            "200": _json("The accounts", "Statement"),
+            **_problems("bad", "unauthorized", "forbidden", "not_found", "too_many", "failed", "not_implemented"),
+        },
     }
 
 
@@ -224,6 +241,7 @@ _PROBLEMS: Final = {
     "unprocessable": 422,
     "too_many": 429,
     "failed": 500,
+    "not_implemented": 501,
     "unavailable": 503,
 }
 

@@ -24,6 +24,8 @@ HTTP_PROBLEMS: MappingProxyType[str, tuple[int, str]] = MappingProxyType(
         "request_timeout": (408, "the request did not come in time"),
         "bad_request": (400, "the request is no valid HTTP request"),
         "console_error": (500, "the console failed to handle the request"),
+        "ledger_broken": (500, "the money in the journal does not add up: stop, and run `liveroom audit`"),
+        "no_ledger": (501, "this server's journal cannot be read again"),
         "not_ready": (503, "this process is starting or going away"),
     }
 )

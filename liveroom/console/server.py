@@ -12,7 +12,7 @@ from uuid import uuid4
 from aiohttp import web
 
 from liveroom.config import Config
-from liveroom.console.api import Api
+from liveroom.console.api import Api, ReadLedger
 from liveroom.console.connection import Connection, FullConnection
 from liveroom.console.directory import Directory
 from liveroom.console.guard import guard
@@ -37,7 +37,10 @@ BACKLOG: Final = 512
 
 
 class Console:
-    """The HTTP API and the pages; `is_ready` says whether the rest of the process is. Raises `BadConfig` for a bad `gateway_url`."""
+    """The HTTP API and the pages. Raises `BadConfig` for a bad `gateway_url`.
+
+    `is_ready` says whether the rest of the process is; `read_ledger` gives a room's accounts, without it nobody can ask for them.
+    """
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Console:
         metrics: Metrics,
         gateway_url: str,
         is_ready: Callable[[], bool],
+        read_ledger: ReadLedger | None = None,
     ) -> None:
         self._config = config.console
         self._is_ready = is_ready
@@ -66,7 +70,7 @@ class Console:
         metrics.console_rooms.set_function(lambda: len(self._directory))
         self._headers = security_headers(gateway_url)
         app = web.Application(middlewares=[guard(self._headers, metrics)], client_max_size=config.console.body_bytes_max)
-        Api(config.console, checker, self._courier, self._directory, gateway_url).add_routes(app.router)
+        Api(config.console, checker, self._courier, self._directory, gateway_url, read_ledger).add_routes(app.router)
         Health(metrics, self._what_is_missing).add_routes(app.router)
         Pages().add_routes(app.router)
         self._runner = web.AppRunner(app, shutdown_timeout=config.console.shutdown_ms / 1000)

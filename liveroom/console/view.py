@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from heapq import nsmallest
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ from liveroom.messages.events import (
     UserUnmuted,
 )
 from liveroom.messages.frames import ChatLine, Keyframe, Question, RoomDetail
+from liveroom.messages.offers import fold_coupons, fold_envelopes, fold_sales
 from liveroom.messages.records import RoomSpan
 
 __all__ = ["RoomView", "SortKey", "fold_text", "lasting", "new_detail"]
@@ -45,6 +47,9 @@ QUESTIONS_SHOWN: Final = 20
 ANSWERED_MAX: Final = 20
 #: Most wished products in the keyframe.
 TRY_ONS_SHOWN: Final = 30
+
+#: What is on offer, by its name in the keyframe.
+OFFERS: Final[dict[str, Callable[[Any, Event, int], Any]]] = {"envelopes": fold_envelopes, "coupons": fold_coupons, "sales": fold_sales}
 
 #: The directory's order: open rooms first, then the most viewers, then by name.
 SortKey = tuple[bool, int, str]
@@ -111,6 +116,7 @@ class RoomView:
         for seq, event in enumerate(span.events, span.from_):
             self._fold_public(event, seq, time_ms, changed)
             self._fold_kept(event, seq, time_ms, changed)
+            self._fold_offers(event, seq, changed)
         self.keyframe = replace(self.keyframe, **changed)
         self.note_texts()
 
@@ -171,6 +177,14 @@ class RoomView:
                 self.banned.pop(event.user, None)
             case BannedWordsSet():
                 self.banned_words = event.words
+
+    def _fold_offers(self, event: Event, seq: int, changed: dict[str, Any]) -> None:
+        """Fold what is on offer."""
+        for name, fold in OFFERS.items():
+            before = self._now(changed, name)
+            after = fold(before, event, seq)
+            if after is not before:
+                changed[name] = after
 
     def _fold_question(self, event: QuestionAsked | QuestionPicked | QuestionAnswered | QuestionDismissed, seq: int) -> None:
         if isinstance(event, QuestionAsked):

@@ -11,7 +11,7 @@ from liveroom.messages.fields import Delivery
 
 __all__ = ["KeyframeSchedule"]
 
-#: Keyframes that one record may carry; the others wait for the next. 16 of 16 KB fit beside a step's own bytes.
+#: Keyframes that one record may carry; the others wait for the next. 16 of 16 KB (32 at the very most) fit beside a step's own bytes.
 KEYFRAMES_PER_RECORD_MAX = 16
 
 

@@ -20,6 +20,8 @@ __all__ = ["Connection", "Host", "Stage"]
 
 #: Frames of up to this many times a command's limit are read, so that their sender gets an answer with the id; larger ones end the connection.
 READ_FACTOR = 4
+#: Frames beside the ring that may wait for a full socket before the connection is given up for one that nobody asked for.
+WAITING_MAX = 256
 
 NO_DESCRIPTOR = -1
 
@@ -84,6 +86,7 @@ class Connection(asyncio.Protocol):
         "fd",
         "head",
         "heard",
+        "joined_at",
         "meter",
         "odd_until",
         "pinged",
@@ -106,6 +109,7 @@ class Connection(asyncio.Protocol):
         self.expires_s = 0
         self.head: bytearray | None = None
         self.heard = host.time()
+        self.joined_at = 0.0
         self.meter: Meter | None = None
         self.odd_until = 0.0  # each frame that completes no text puts it off; too far ahead of the clock is a flood
         self.pinged = False
@@ -204,6 +208,13 @@ class Connection(asyncio.Protocol):
         self._replies.append(frame)
         if len(self._replies) == self._host.replies_waiting_max:
             self._transport.pause_reading()
+
+    def notify(self, frame: bytes) -> None:
+        """As `send`, for what the client did not ask for: one that lets `WAITING_MAX` frames wait has to come back for more."""
+        if self._replies is not None and len(self._replies) >= WAITING_MAX:
+            self.abort()
+        else:
+            self.send(frame)
 
     def flush(self) -> None:
         """Write the frames that waited."""

@@ -10,12 +10,17 @@ from liveroom.gateway.ring import Frame
 from liveroom.messages.events import ChatSent, Event
 from liveroom.messages.fields import Delivery, Role
 
-__all__ = ["build_deltas"]
+__all__ = ["build_deltas", "event_bytes"]
 
 #: Bytes of a delta beside its events.
 ENVELOPE_BYTES = 160
 
 _RANKS = {Role.viewer: 0, Role.moderator: 2, Role.anchor: 3, Role.platform: 3}
+
+
+def event_bytes(event: Event, seq: int) -> bytes:
+    """An event as it stands in a frame: its fields and its seq."""
+    return b'%b,"seq":%d}' % (encode(event)[:-1], seq)
 
 
 class _Candidate:
@@ -24,7 +29,7 @@ class _Candidate:
     def __init__(self, seq: int, event: Event) -> None:
         self.seq = seq
         self.event = event
-        self.data = b'%b,"seq":%d}' % (encode(event)[:-1], seq)
+        self.data = event_bytes(event, seq)
 
 
 def build_deltas(from_: int, events: Sequence[Event], time_ms: int, bytes_max: int) -> list[Frame]:
@@ -49,7 +54,7 @@ def _chosen(from_: int, events: Sequence[Event]) -> list[tuple[int, Event]]:
     for i in range(len(events) - 1, -1, -1):
         event = events[i]
         match event.delivery:
-            case Delivery.internal:
+            case Delivery.internal | Delivery.personal:
                 continue
             case Delivery.latest:
                 key = (type(event), str(getattr(event, event.latest_key)) if event.latest_key else "")

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+
+import msgspec
 
 from liveroom.codec import decode_client_message, encode
 from liveroom.config import GatewayConfig
 from liveroom.errors import BadMessage
+from liveroom.gateway.claims import Claims
 from liveroom.gateway.connection import Connection, Stage
+from liveroom.gateway.gates import units_of
 from liveroom.gateway.likes import Likes, Reply
 from liveroom.gateway.limits import Meter
+from liveroom.gateway.room import Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.courier import Courier
 from liveroom.messages.commands import SendLikes
-from liveroom.messages.frames import Refused
+from liveroom.messages.frames import Parked, Refused
 from liveroom.messages.inbound import ClientMessage
 from liveroom.messages.records import Request
+from liveroom.messages.red_envelope import GrabRedEnvelope
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Desk"]
@@ -25,11 +31,22 @@ __all__ = ["Desk"]
 class Desk:
     """Every command gets exactly one reply, from the room or, with a code, from here."""
 
-    def __init__(self, config: GatewayConfig, metrics: Metrics, courier: Courier, likes: Likes, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        config: GatewayConfig,
+        metrics: Metrics,
+        rooms: Mapping[str, Room],
+        courier: Courier,
+        likes: Likes,
+        claims: Claims,
+        now: Callable[[], float],
+    ) -> None:
         self._config = config
         self._metrics = metrics
+        self._rooms = rooms
         self._courier = courier
         self._likes = likes
+        self._claims = claims
         self._now = now
 
     def said(self, connection: Connection, payload: bytes) -> None:
@@ -60,12 +77,23 @@ class Desk:
 
     def _submit(self, connection: Connection, meter: Meter, message: ClientMessage) -> None:
         meter.waiting += 1
-        assert connection.sender is not None
-        on_reply = partial(self._reply, connection)
-        if isinstance(message.command, SendLikes):
-            self._likes.add(connection.room_id, message.id, message.command.count, on_reply)
-        else:
-            self._courier.submit(Request(message.id, connection.room_id, connection.sender, message.command), on_reply)
+        sender, command = connection.sender, message.command
+        assert sender is not None
+        teller = partial(self._reply, connection)
+        if isinstance(command, SendLikes):
+            self._likes.add(connection.room_id, message.id, command.count, teller)
+            return
+        room = self._rooms.get(connection.room_id)
+        if room is not None and isinstance(command, GrabRedEnvelope):
+            sender = msgspec.structs.replace(sender, watched_s=room.watched_s(sender.user, self._now()))
+        request = Request(message.id, connection.room_id, sender, command)
+        gate = room.gates.find(command, live=room.live) if room is not None and sender.role in command.roles else None
+        if gate is None:
+            self._courier.submit(request, teller)
+            return
+        ahead = self._claims.claim(gate, request, units_of(command), teller)
+        if ahead is not None:
+            connection.send(text_frame(encode(Parked(message.id, ahead))))
 
     def _reply(self, connection: Connection, reply: Reply) -> None:
         if connection.meter is not None:

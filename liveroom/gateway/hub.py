@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from liveroom.config import GatewayConfig
+from liveroom.gateway.admission import Gate
 from liveroom.gateway.audience import Audience
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deadlines import Deadlines
@@ -84,7 +85,10 @@ class _Sweep:
 
 
 class Hub:
-    """All rooms of one gateway. `connections()` is the crowd; `ask_keyframe(room)` gets a room's detail sent, or a refusal to `asked`."""
+    """All rooms of one gateway. `connections()` is the crowd; `ask_keyframe(room)` gets a room's detail sent, or a refusal to `asked`.
+
+    `settle(gate)` is told of every gate of which the stream said something.
+    """
 
     def __init__(
         self,
@@ -94,12 +98,14 @@ class Hub:
         *,
         connections: Callable[[], int],
         ask_keyframe: Callable[[Room], None],
+        settle: Callable[[Gate], None],
     ) -> None:
         self._config = config
         self._metrics = metrics
         self._audience = audience
         self._connections = connections
         self._ask_keyframe = ask_keyframe
+        self._settle = settle
         self._ticks: list[tuple[float, int, Room]] = []  # a heap of (due, number, room)
         self._tick_number = 0
         self._sweeps: deque[_Sweep] = deque()
@@ -155,6 +161,7 @@ class Hub:
             self._asks.add(room, _now())
 
     def _join(self, room: Room, connection: Connection, resume: Resume | None) -> None:
+        connection.joined_at = _now()
         self._metrics.gateway_joins.labels(room.join(connection, resume)).inc()
         assert connection.sender is not None
         self._audience.came(room, connection.sender)
@@ -198,6 +205,8 @@ class Hub:
 
     def _heard(self, room: Room) -> None:
         """After anything that may have changed the room."""
+        for gate in room.gates.take_heard():
+            self._settle(gate)
         if room.live and room.waiting:
             self._let_in(room)
         if room.has_news:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from liveroom.codec import encode
 from liveroom.config import GatewayConfig
 from liveroom.gateway.connection import Connection, Stage
-from liveroom.gateway.deltas import build_deltas
+from liveroom.gateway.deltas import build_deltas, event_bytes
+from liveroom.gateway.gates import Gates
 from liveroom.gateway.history import Past
+from liveroom.gateway.letters import Letters
 from liveroom.gateway.ring import Frame, Ring
 from liveroom.gateway.wire import text_frame
 from liveroom.messages.events import Event, UserBanned, UserMuted, UserUnbanned, UserUnmuted
@@ -45,7 +47,9 @@ class Room:
         "deflaters",
         "empty_at",
         "epoch",
+        "gates",
         "id",
+        "letters",
         "lost",
         "may_go",
         "muted",
@@ -81,6 +85,8 @@ class Room:
         self.may_go = False  # it is already looked at whether the room can be let go
         self.banned: dict[str, int] = {}
         self.muted: dict[str, int] = {}
+        self.letters = Letters()
+        self.gates = Gates(config.admission_margin, config.reply_wait_ms / 1000)
 
     @property
     def live(self) -> bool:
@@ -114,10 +120,13 @@ class Room:
             return bans
         self.time_ms = time_ms
         for event in events[self.next_seq - from_ :]:
-            self._pending.append(event)
-            if event.delivery is not Delivery.internal:
+            self.gates.heed(self.next_seq, event)
+            if event.delivery is Delivery.personal:
+                self._tell(self.next_seq, event)
+            elif event.delivery is not Delivery.internal:
                 self._has_news = True
                 self._heed(event, bans)
+            self._pending.append(event)
             if len(self._pending) >= PENDING_EVENTS_MAX:
                 self.seal()
         return bans
@@ -132,6 +141,13 @@ class Room:
             _mark(self.muted, event.user, event.until_ms, self.time_ms)
         elif isinstance(event, UserUnmuted):
             self.muted.pop(event.user, None)
+
+    def _tell(self, seq: int, event: Event) -> None:
+        """Send a personal event to its user's connections, beside the ring: nobody else may see it."""
+        user, frame = _personal_frame(seq, self.time_ms, event)
+        self.letters.add(user, seq, frame)
+        for connection in self.users.get(user, ()):
+            connection.notify(frame)
 
     def begin(self, detail: RoomDetail, past: Sequence[Past]) -> bool:
         """Take a room's detail and the events that led to it; gives false when the stream was another one: viewers have to come back."""
@@ -160,10 +176,18 @@ class Room:
 
     def _start(self, keyframe: Keyframe, past: Sequence[Past]) -> None:
         self._pending.clear()
+        if keyframe.epoch != self.epoch:
+            self.letters.clear()
         self.epoch = keyframe.epoch
         self.time_ms = keyframe.time_ms
         self.lost = self.asked = False
         self._has_news = bool(self.viewers)
+        self.gates.begin(keyframe, past)
+        for span in past:
+            for i, event in enumerate(span.events):
+                if event.delivery is Delivery.personal:
+                    user, frame = _personal_frame(span.from_ + i, span.time_ms, event)
+                    self.letters.add(user, span.from_ + i, frame)
         self.ring.begin(_keyframe_frame(keyframe), self._past_frames(past))
         self.swept = self.ring.end  # who stands below it is written to on its own
 
@@ -199,6 +223,11 @@ class Room:
         self.users[user] = (*others, connection)
         return others[0] if len(others) >= self._config.connections_per_user_max else None
 
+    def watched_s(self, user: str, now: float) -> int:
+        """Whole seconds that the oldest of a user's connections has been here; 0 when none has joined."""
+        joined = [connection.joined_at for connection in self.users.get(user, ()) if connection.room is self]
+        return int(now - min(joined)) if joined else 0
+
     def join(self, connection: Connection, resume: Resume | None) -> str:
         """Write what a viewer begins with, in one write; gives how it began: `resumed`, `skipped` or `keyframe`."""
         keyframe = self.ring.keyframe
@@ -229,6 +258,8 @@ class Room:
                 start = "skipped"
                 head += text_frame(encode(Skipped(from_=known, to=seq)))
             head += keyframe.bytes(connection.deflate)
+        if known is not None:
+            head += self.letters.since(sender.user, known)
         connection.cursor = seq
         connection.place = len(self.viewers)
         connection.room = self
@@ -302,6 +333,12 @@ class Room:
 
 def _keyframe_frame(keyframe: Keyframe) -> Frame:
     return Frame(keyframe.seq, keyframe.seq, encode(keyframe))
+
+
+def _personal_frame(seq: int, time_ms: int, event: Event) -> tuple[str, bytes]:
+    """A personal event's user and its frame."""
+    payload = b'{"type":"personal","seq":%d,"time_ms":%d,"event":%b}' % (seq, time_ms, event_bytes(event, seq))
+    return str(getattr(event, "user", "")), text_frame(payload)
 
 
 def _runs(past: Sequence[Past]) -> Iterator[list[Past]]:

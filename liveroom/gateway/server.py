@@ -17,6 +17,7 @@ from liveroom.codec import encode
 from liveroom.config import GatewayConfig
 from liveroom.errors import CLOSE_CODES, BadConfig
 from liveroom.gateway.audience import Audience
+from liveroom.gateway.claims import Claims
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deadlines import Deadlines
 from liveroom.gateway.desk import Desk
@@ -89,9 +90,17 @@ class Gateway:
         )
         self._audience = Audience(name, self._report, repeat_ms=config.audience_repeat_ms)
         self._likes = Likes(self._report)
-        self._hub = Hub(config, metrics, self._audience, connections=lambda: len(self._connections), ask_keyframe=self._ask_keyframe)
+        self._claims = Claims(self._courier, metrics, self.time, count=config.sweep_viewers)
+        self._hub = Hub(
+            config,
+            metrics,
+            self._audience,
+            connections=lambda: len(self._connections),
+            ask_keyframe=self._ask_keyframe,
+            settle=self._claims.settle,
+        )
         self._feed = Feed(journal, config, self._hub, self._courier, metrics)
-        self._desk = Desk(config, metrics, self._courier, self._likes, self.time)
+        self._desk = Desk(config, metrics, self._hub.rooms, self._courier, self._likes, self._claims, self.time)
         self._door = Doorkeeper(config, checker, console_origins)
         self._tls = _tls_context(config)
         self._connections: dict[Connection, None] = {}  # upgraded
@@ -114,7 +123,14 @@ class Gateway:
         self.time = loop.time  # type: ignore[method-assign]
         listener = await _listen(self._config)
         self.port: int = listener.getsockname()[1]
-        background: list[Callable[[], Awaitable[None]]] = [self._hub.tick, self._tidy, self._watch_idle, self._report_likes, self._report_audience]
+        background: list[Callable[[], Awaitable[None]]] = [
+            self._hub.tick,
+            self._tidy,
+            self._watch_idle,
+            self._report_likes,
+            self._report_audience,
+            self._claims.sweep,
+        ]
         background += [lambda p=p: self._feed.follow(p) for p in range(self._journal.partitions)]  # type: ignore[misc]
         self._tasks = [loop.create_task(_forever(work)) for work in background]
         tls_s = self._config.handshake_ms / 1000 if self._tls else None
@@ -283,6 +299,7 @@ class Gateway:
                 if connection.stage is Stage.closing:
                     connection.abort()
             self._hub.tidy()
+            self._claims.tidy()
 
     async def _watch_idle(self) -> None:
         """Ping who is silent, close who stays so, and who has an expired token; a part of the crowd at a time."""

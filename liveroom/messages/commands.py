@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Union, get_args
+from typing import Annotated, Union, get_args
 
 from msgspec import Meta, Struct
 
+from liveroom.messages.base import ANCHORS, BACKEND, EVERYONE, MODERATORS, CommandBase
+from liveroom.messages.coupon import ClaimCoupon, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
 from liveroom.messages.fields import (
     CHAT_BUDGET_MAX,
     BannedWord,
@@ -16,57 +18,64 @@ from liveroom.messages.fields import (
     Line,
     ProductId,
     Reason,
-    Role,
     Seq,
     Text,
     Title,
     Url,
     UserId,
 )
+from liveroom.messages.flash_sale import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
+from liveroom.messages.red_envelope import CancelRedEnvelope, DropRedEnvelope, GrabRedEnvelope
 
 __all__ = [
+    "ANCHORS",
+    "BACKEND",
     "COMMANDS",
+    "EVERYONE",
+    "MODERATORS",
     "AddProduct",
+    "AnnounceFlashSale",
     "AnswerQuestion",
     "AskQuestion",
     "BanUser",
+    "CancelHold",
+    "CancelRedEnvelope",
+    "ClaimCoupon",
+    "CloseFlashSale",
     "CloseRoom",
     "Command",
+    "CommandBase",
+    "ConfirmHold",
     "DeleteMessage",
     "DismissQuestion",
+    "DropRedEnvelope",
+    "GrabRedEnvelope",
+    "IssueCoupon",
     "MuteUser",
     "OpenRoom",
     "PickQuestion",
     "PinProduct",
     "Product",
+    "RedeemCoupon",
+    "ReleaseCoupon",
     "RemoveProduct",
     "ReportAudience",
     "ReportLikes",
     "RequestKeyframe",
     "RequestTryOn",
+    "ReserveStock",
+    "RestockFlashSale",
     "SendChat",
     "SendLikes",
     "SetAnnouncement",
     "SetBannedWords",
     "SetChatBudget",
     "SetSlowMode",
+    "StopCoupon",
     "UnbanUser",
     "UnmuteUser",
     "UnpinProduct",
 ]
-
-
-class CommandBase(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="type"):
-    """What every command has: the roles that may send it (`None`: the backend's own gateways only)."""
-
-    roles: ClassVar[frozenset[Role]]
-
-
-EVERYONE = frozenset(Role)
-MODERATORS = frozenset({Role.moderator, Role.anchor, Role.platform})
-ANCHORS = frozenset({Role.anchor, Role.platform})
-#: Sent by gateways about their viewers; no token can send these.
-BACKEND: frozenset[Role] = frozenset()
 
 
 class Product(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -303,6 +312,20 @@ Command = Union[
     RequestTryOn,
     ReportAudience,
     RequestKeyframe,
+    DropRedEnvelope,
+    GrabRedEnvelope,
+    CancelRedEnvelope,
+    IssueCoupon,
+    ClaimCoupon,
+    StopCoupon,
+    RedeemCoupon,
+    ReleaseCoupon,
+    AnnounceFlashSale,
+    ReserveStock,
+    ConfirmHold,
+    CancelHold,
+    RestockFlashSale,
+    CloseFlashSale,
 ]
 
 #: Name -> class, in the order of the vocabulary.

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Union, get_args
+from typing import Union, get_args
 
 from msgspec import Struct
 
+from liveroom.messages.base import EventBase
 from liveroom.messages.commands import Product
+from liveroom.messages.coupon import CouponClaimed, CouponExpired, CouponIssued, CouponLeft, CouponRedeemed, CouponReleased, CouponStopped
 from liveroom.messages.fields import Delivery, Role
+from liveroom.messages.flash_sale import (
+    FlashSaleAnnounced,
+    FlashSaleClosed,
+    FlashSaleOpened,
+    FlashSaleRestocked,
+    HoldCancelled,
+    HoldConfirmed,
+    HoldExpired,
+    StockChanged,
+    StockReserved,
+)
+from liveroom.messages.red_envelope import RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed, RedEnvelopeOpened, RedEnvelopeSealed
 
 __all__ = [
     "EVENTS",
@@ -17,8 +31,22 @@ __all__ = [
     "BannedWordsSet",
     "ChatBudgetSet",
     "ChatSent",
+    "CouponClaimed",
+    "CouponExpired",
+    "CouponIssued",
+    "CouponLeft",
+    "CouponRedeemed",
+    "CouponReleased",
+    "CouponStopped",
     "Event",
     "EventBase",
+    "FlashSaleAnnounced",
+    "FlashSaleClosed",
+    "FlashSaleOpened",
+    "FlashSaleRestocked",
+    "HoldCancelled",
+    "HoldConfirmed",
+    "HoldExpired",
     "LikesAdded",
     "MessageDeleted",
     "ProductAdded",
@@ -29,23 +57,23 @@ __all__ = [
     "QuestionAsked",
     "QuestionDismissed",
     "QuestionPicked",
+    "RedEnvelopeClosed",
+    "RedEnvelopeDropped",
+    "RedEnvelopeGrabbed",
+    "RedEnvelopeOpened",
+    "RedEnvelopeSealed",
     "RoomClosed",
     "RoomOpened",
     "RoomRules",
     "SlowModeSet",
+    "StockChanged",
+    "StockReserved",
     "TryOnRequested",
     "UserBanned",
     "UserMuted",
     "UserUnbanned",
     "UserUnmuted",
 ]
-
-
-class EventBase(Struct, frozen=True, omit_defaults=True, tag_field="type"):
-    """What every event class has: its delivery class and, for `latest`, the field that is the key ("" = one key)."""
-
-    delivery: ClassVar[Delivery] = Delivery.must
-    latest_key: ClassVar[str] = ""
 
 
 class RoomRules(Struct, frozen=True, omit_defaults=True):
@@ -263,6 +291,27 @@ Event = Union[
     TryOnRequested,
     AudienceReported,
     AudienceCounted,
+    RedEnvelopeDropped,
+    RedEnvelopeSealed,
+    RedEnvelopeOpened,
+    RedEnvelopeGrabbed,
+    RedEnvelopeClosed,
+    CouponIssued,
+    CouponClaimed,
+    CouponLeft,
+    CouponRedeemed,
+    CouponReleased,
+    CouponStopped,
+    CouponExpired,
+    FlashSaleAnnounced,
+    FlashSaleOpened,
+    StockChanged,
+    StockReserved,
+    HoldConfirmed,
+    HoldCancelled,
+    HoldExpired,
+    FlashSaleRestocked,
+    FlashSaleClosed,
 ]
 
 #: Name -> class, in the order of the vocabulary.

@@ -84,4 +84,5 @@ class Delivery(str, Enum):
     must = "must"  # reaches every viewer in order: moderation, lifecycle
     latest = "latest"  # only the last per key within a tick: stock, likes, viewer count
     lossy = "lossy"  # may be left out under load: chat beyond the room's budget
+    personal = "personal"  # reaches the connections of its `user` alone
     internal = "internal"  # never leaves the backend

@@ -7,20 +7,27 @@ from typing import Any, Union, get_args
 from msgspec import Struct
 
 from liveroom.messages.commands import Product
+from liveroom.messages.coupon import CouponTerms
 from liveroom.messages.fields import Role
+from liveroom.messages.red_envelope import EnvelopeCondition
 
 __all__ = [
     "FRAMES",
     "Accepted",
     "ChatLine",
+    "CouponView",
     "Delta",
+    "EnvelopeView",
     "GoingAway",
     "Joined",
     "Keyframe",
+    "Parked",
+    "Personal",
     "Question",
     "Refused",
     "Result",
     "RoomDetail",
+    "SaleView",
     "Skipped",
 ]
 
@@ -54,6 +61,54 @@ class Question(Struct, frozen=True, omit_defaults=True):
     answer: str = ""
 
 
+class EnvelopeView(Struct, frozen=True, omit_defaults=True):
+    """A red envelope inside a keyframe: announced or open."""
+
+    envelope: int
+    title: str
+    total_fen: int
+    parts: int
+    parts_left: int
+    left_fen: int
+    split: str
+    opens_ms: int
+    closes_ms: int
+    commitment: str
+    open: bool = False
+    condition: EnvelopeCondition = EnvelopeCondition()
+
+
+class CouponView(Struct, frozen=True, omit_defaults=True):
+    """A coupon inside a keyframe that can be claimed."""
+
+    coupon: int
+    title: str
+    terms: CouponTerms
+    stock: int
+    left: int
+    per_user_max: int
+    claimable_until_ms: int
+    valid_until_ms: int
+
+
+class SaleView(Struct, frozen=True, omit_defaults=True):
+    """A flash sale inside a keyframe: announced or open, or closed with holds that are not resolved."""
+
+    sale: int
+    product: str
+    title: str
+    price_fen: int
+    stock: int
+    available: int
+    held: int
+    sold: int
+    per_user_max: int
+    opens_ms: int
+    closes_ms: int
+    hold_ms: int
+    state: str = "announced"  # announced, open or closed
+
+
 class Keyframe(FrameBase, frozen=True, tag="keyframe"):
     """The public state of a room after all events below `seq`; at most `KEYFRAME_BYTES_MAX` as JSON."""
 
@@ -78,6 +133,9 @@ class Keyframe(FrameBase, frozen=True, tag="keyframe"):
     unique_estimated: bool = False
     peak: int = 0
     try_ons: dict[str, int] = {}
+    envelopes: tuple[EnvelopeView, ...] = ()
+    coupons: tuple[CouponView, ...] = ()
+    sales: tuple[SaleView, ...] = ()
     questions: tuple[Question, ...] = ()
     chat: tuple[ChatLine, ...] = ()
 
@@ -127,6 +185,21 @@ class Skipped(FrameBase, frozen=True, rename={"from_": "from"}, tag="skipped"):
     to: int
 
 
+class Personal(FrameBase, frozen=True, tag="personal"):
+    """An event that concerns you alone, as soon as it happened: no delta holds it."""
+
+    seq: int
+    time_ms: int
+    event: Any  # an event object with its `seq`
+
+
+class Parked(FrameBase, frozen=True, tag="parked"):
+    """The command `id` waits in the line for something scarce, with at most `ahead` others before it; its reply is still to come."""
+
+    id: str
+    ahead: int
+
+
 class Accepted(FrameBase, frozen=True, tag="accepted"):
     """The command `id` happened; its events have seqs below `seq`."""
 
@@ -152,5 +225,5 @@ class GoingAway(FrameBase, frozen=True, tag="going_away"):
     reconnect_after_ms: int
 
 
-Frame = Union[Joined, Keyframe, Delta, Skipped, Accepted, Refused, GoingAway]
+Frame = Union[Joined, Keyframe, Delta, Skipped, Personal, Parked, Accepted, Refused, GoingAway]
 FRAMES: dict[str, type[FrameBase]] = {str(c.__struct_config__.tag): c for c in get_args(Frame)}

@@ -24,6 +24,8 @@ class Sender(Struct, frozen=True, omit_defaults=True, array_like=True):
     role: Role = Role.viewer
     buyer: bool = False
     backend: bool = False
+    #: How long the gateway has seen the user watch without a break, in whole seconds; 0 when nobody saw it.
+    watched_s: Count = 0
 
 
 class Request(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

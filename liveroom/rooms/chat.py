@@ -10,6 +10,7 @@ from liveroom.messages.events import ChatBudgetSet, ChatSent, MessageDeleted, Sl
 from liveroom.messages.fields import CHAT_BUDGET_MAX
 from liveroom.messages.frames import ChatLine
 from liveroom.rooms.decision import Decided, Decision, Refusal, Turn
+from liveroom.rooms.red_envelope import note_keyword
 from liveroom.rooms.state import RoomState
 from liveroom.rooms.texts import name_of
 from liveroom.rooms.voice import VIEWER, check_voice, note_spoken
@@ -66,6 +67,8 @@ def chat_sent(state: RoomState, event: ChatSent, seq: int, time_ms: int) -> None
     """Fold a line: it counts against its sender's limits, and against the budget if it was shown."""
     if event.role is VIEWER:
         note_spoken(state, event.user, time_ms, chat=True)
+    if state.envelopes:
+        note_keyword(state, event)
     if not event.shown:
         return
     if event.role is VIEWER:

@@ -52,3 +52,4 @@ class Turn(Struct, frozen=True, gc=False):
     sender: Sender
     now_ms: int
     rules: RoomsConfig
+    rng: Rng

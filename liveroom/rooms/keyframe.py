@@ -6,38 +6,64 @@ from collections.abc import Iterable
 from heapq import nsmallest
 from typing import Final, TypeVar
 
+from msgspec.structs import replace
+
 from liveroom.codec import encode
 from liveroom.config import RoomsConfig
-from liveroom.messages.frames import ChatLine, Keyframe, Question, RoomDetail
+from liveroom.messages.frames import ChatLine, CouponView, EnvelopeView, Keyframe, Question, RoomDetail, SaleView
 from liveroom.rooms.moderation import lasting
-from liveroom.rooms.state import RoomState, Sanction
+from liveroom.rooms.state import Coupon, EnvelopeState, FlashSale, RoomState, Sanction
 
-__all__ = ["KEYFRAME_BYTES_MAX", "QUESTIONS_SHOWN", "TRY_ONS_SHOWN", "detail", "keyframe"]
+__all__ = [
+    "COUPONS_SHOWN",
+    "KEYFRAME_BYTES_MAX",
+    "KEYFRAME_FILLED_BYTES",
+    "QUESTIONS_SHOWN",
+    "SALES_SHOWN",
+    "TRY_ONS_SHOWN",
+    "detail",
+    "keyframe",
+]
 
-KEYFRAME_BYTES_MAX: Final = 16 * 1024
+#: No keyframe is larger; one with every text at its longest and as many red envelopes as there may be comes near.
+KEYFRAME_BYTES_MAX: Final = 32 * 1024
+#: Questions and chat fill a keyframe up to this size; only what must be there may make it larger.
+KEYFRAME_FILLED_BYTES: Final = 16 * 1024
 #: Newest questions in a keyframe, beside the one that is picked.
 QUESTIONS_SHOWN: Final = 20
 #: Most wished products in a keyframe.
 TRY_ONS_SHOWN: Final = 30
 
-Item = TypeVar("Item", ChatLine, Question)
+#: Flash sales in a keyframe: the newest ones that are not closed, then the newest closed ones.
+SALES_SHOWN: Final = 10
+#: Newest coupons in a keyframe.
+COUPONS_SHOWN: Final = 10
+
+Item = TypeVar("Item", ChatLine, CouponView, Question, SaleView)
 
 
 def keyframe(room: str, state: RoomState, time_ms: int, rules: RoomsConfig) -> Keyframe:
-    """The public state; questions, then lines of chat, the newest first, fill what is left of `KEYFRAME_BYTES_MAX`."""
-    frame = _frame(room, state, time_ms, (), ())
-    bare_bytes = len(encode(frame)) + len(',"questions":[],"chat":[]')
+    """The public state; questions, then lines of chat, the newest first, fill it up to `KEYFRAME_FILLED_BYTES`."""
+    frame = _frame(room, state, time_ms)
+    bare_bytes = len(encode(frame)) + len(',"coupons":[],"sales":[],"questions":[],"chat":[]')
     assert bare_bytes <= KEYFRAME_BYTES_MAX, "the fields' limits leave room in a keyframe"
-    left = KEYFRAME_BYTES_MAX - bare_bytes
+    sales, sales_bytes = _fit(_sales(state), KEYFRAME_BYTES_MAX - bare_bytes)
+    coupons, coupons_bytes = _fit(_coupons(state), KEYFRAME_BYTES_MAX - bare_bytes - sales_bytes)
+    left = max(0, KEYFRAME_FILLED_BYTES - bare_bytes - sales_bytes - coupons_bytes)
     questions, used = _fit(_questions(state), left // 2)
     lines = state.chat[-rules.chat_lines_kept :] if rules.chat_lines_kept else []
     chat, _used = _fit(reversed(lines), left - used)
-    if not questions and not chat:
-        return frame
-    return _frame(room, state, time_ms, tuple(sorted(questions, key=lambda question: question.seq)), tuple(reversed(chat)))
+    return replace(
+        frame,
+        coupons=tuple(sorted(coupons, key=lambda coupon: coupon.coupon)),
+        sales=tuple(sorted(sales, key=lambda sale: sale.sale)),
+        questions=tuple(sorted(questions, key=lambda question: question.seq)),
+        chat=tuple(reversed(chat)),
+    )
 
 
-def _frame(room: str, state: RoomState, time_ms: int, questions: tuple[Question, ...], chat: tuple[ChatLine, ...]) -> Keyframe:
+def _frame(room: str, state: RoomState, time_ms: int) -> Keyframe:
+    """All that is always there."""
     return Keyframe(
         room=room,
         epoch=state.epoch,
@@ -60,14 +86,74 @@ def _frame(room: str, state: RoomState, time_ms: int, questions: tuple[Question,
         unique_estimated=state.unique_estimated,
         peak=state.peak,
         try_ons=_try_ons(state),
-        questions=questions,
-        chat=chat,
+        envelopes=tuple(_envelope(number, envelope) for number, envelope in state.envelopes.items()),
     )
 
 
 def _try_ons(state: RoomState) -> dict[str, int]:
     counts = [(-len(users), product) for product, users in state.try_ons.items()]
     return {product: -count for count, product in nsmallest(TRY_ONS_SHOWN, counts)}
+
+
+def _envelope(number: int, envelope: EnvelopeState) -> EnvelopeView:
+    return EnvelopeView(
+        envelope=number,
+        title=envelope.title,
+        total_fen=envelope.total_fen,
+        parts=envelope.parts,
+        parts_left=envelope.parts - len(envelope.winners),
+        left_fen=envelope.left_fen,
+        split=envelope.split,
+        opens_ms=envelope.opens_ms,
+        closes_ms=envelope.closes_ms,
+        commitment=envelope.commitment,
+        open=envelope.opened,
+        condition=envelope.condition,
+    )
+
+
+def _sales(state: RoomState) -> list[SaleView]:
+    """In order of importance: those that are not closed, newest first, then the closed ones, newest first."""
+    newest = [(seq, state.sales[seq]) for seq in reversed(state.sales)]
+    newest.sort(key=lambda numbered: numbered[1].phase == "closed")
+    return [_sale(seq, sale) for seq, sale in newest[:SALES_SHOWN]]
+
+
+def _sale(seq: int, sale: FlashSale) -> SaleView:
+    return SaleView(
+        sale=seq,
+        product=sale.product,
+        title=sale.title,
+        price_fen=sale.price_fen,
+        stock=sale.stock,
+        available=sale.available,
+        held=sale.held,
+        sold=sale.sold,
+        per_user_max=sale.per_user_max,
+        opens_ms=sale.opens_ms,
+        closes_ms=sale.closes_ms,
+        hold_ms=sale.hold_ms,
+        state=sale.phase,
+    )
+
+
+def _coupons(state: RoomState) -> list[CouponView]:
+    """Those that are not stopped, newest first."""
+    claimable = [seq for seq in reversed(state.coupons) if not state.coupons[seq].stopped]
+    return [_coupon(seq, state.coupons[seq]) for seq in claimable[:COUPONS_SHOWN]]
+
+
+def _coupon(seq: int, coupon: Coupon) -> CouponView:
+    return CouponView(
+        coupon=seq,
+        title=coupon.title,
+        terms=coupon.terms,
+        stock=coupon.stock,
+        left=coupon.left,
+        per_user_max=coupon.per_user_max,
+        claimable_until_ms=coupon.claimable_until_ms,
+        valid_until_ms=coupon.valid_until_ms,
+    )
 
 
 def _questions(state: RoomState) -> list[Question]:

@@ -7,7 +7,10 @@ from liveroom.messages.commands import CloseRoom, OpenRoom, SetAnnouncement
 from liveroom.messages.events import AnnouncementSet, RoomClosed, RoomOpened, RoomRules
 from liveroom.messages.fields import Role
 from liveroom.messages.records import Sender
+from liveroom.rooms.coupon import stop_all
 from liveroom.rooms.decision import Decided, Decision, Refusal, Rng, Turn
+from liveroom.rooms.flash_sale import close_all
+from liveroom.rooms.red_envelope import room_closes
 from liveroom.rooms.state import RoomState
 from liveroom.rooms.texts import check_line, check_optional, check_paragraphs
 
@@ -41,10 +44,12 @@ def room_opened(state: RoomState | None, event: RoomOpened, seq: int, time_ms: i
 
 
 def close_room(turn: Turn, command: CloseRoom) -> Decision:
-    """Close the room."""
+    """Close the room; before it its red envelopes end, its coupons are stopped, its flash sales close."""
     if not turn.state.open:
         return Refusal("room_closed", "the room is already closed")
-    return check_optional(command.reason, "reason") or Decided((RoomClosed(command.reason),))
+    refusal = check_optional(command.reason, "reason")
+    money = (*room_closes(turn.state, turn.now_ms), *stop_all(turn), *close_all(turn))
+    return refusal or Decided((*money, RoomClosed(command.reason)))
 
 
 def room_closed(state: RoomState, event: RoomClosed, seq: int, time_ms: int) -> None:

@@ -13,7 +13,7 @@ from liveroom.config import RoomsConfig
 from liveroom.messages import commands as c
 from liveroom.messages import events as e
 from liveroom.messages.records import Request, Sender
-from liveroom.rooms import audience, chat, lifecycle, likes, moderation, questions, showcase, words
+from liveroom.rooms import audience, chat, coupon, flash_sale, lifecycle, likes, moderation, questions, red_envelope, showcase, words
 from liveroom.rooms.decision import Decided, Decision, Refusal, Rng, Turn
 from liveroom.rooms.keyframe import KEYFRAME_BYTES_MAX, detail, keyframe
 from liveroom.rooms.state import RoomState, decode_state, encode_state
@@ -65,6 +65,20 @@ _DECIDERS: Final[dict[type[c.CommandBase], Callable[[Turn, Any], Decision]]] = {
     c.RequestTryOn: showcase.request_try_on,
     c.ReportAudience: audience.report_audience,
     c.RequestKeyframe: _request_keyframe,
+    c.DropRedEnvelope: red_envelope.drop_red_envelope,
+    c.GrabRedEnvelope: red_envelope.grab_red_envelope,
+    c.CancelRedEnvelope: red_envelope.cancel_red_envelope,
+    c.IssueCoupon: coupon.issue_coupon,
+    c.ClaimCoupon: coupon.claim_coupon,
+    c.StopCoupon: coupon.stop_coupon,
+    c.RedeemCoupon: coupon.redeem_coupon,
+    c.ReleaseCoupon: coupon.release_coupon,
+    c.AnnounceFlashSale: flash_sale.announce_flash_sale,
+    c.ReserveStock: flash_sale.reserve_stock,
+    c.ConfirmHold: flash_sale.confirm_hold,
+    c.CancelHold: flash_sale.cancel_hold,
+    c.RestockFlashSale: flash_sale.restock_flash_sale,
+    c.CloseFlashSale: flash_sale.close_flash_sale,
 }
 
 _FOLDERS: Final[dict[type[e.EventBase], Callable[[RoomState, Any, int, int], object]]] = {
@@ -92,6 +106,27 @@ _FOLDERS: Final[dict[type[e.EventBase], Callable[[RoomState, Any, int, int], obj
     e.TryOnRequested: showcase.try_on_requested,
     e.AudienceReported: audience.audience_reported,
     e.AudienceCounted: audience.audience_counted,
+    e.RedEnvelopeDropped: red_envelope.red_envelope_dropped,
+    e.RedEnvelopeSealed: red_envelope.red_envelope_sealed,
+    e.RedEnvelopeOpened: red_envelope.red_envelope_opened,
+    e.RedEnvelopeGrabbed: red_envelope.red_envelope_grabbed,
+    e.RedEnvelopeClosed: red_envelope.red_envelope_closed,
+    e.CouponIssued: coupon.coupon_issued,
+    e.CouponClaimed: coupon.coupon_claimed,
+    e.CouponLeft: coupon.coupon_left,
+    e.CouponRedeemed: coupon.coupon_redeemed,
+    e.CouponReleased: coupon.coupon_released,
+    e.CouponStopped: coupon.coupon_stopped,
+    e.CouponExpired: coupon.coupon_expired,
+    e.FlashSaleAnnounced: flash_sale.flash_sale_announced,
+    e.FlashSaleOpened: flash_sale.flash_sale_opened,
+    e.StockChanged: flash_sale.stock_changed,
+    e.StockReserved: flash_sale.stock_reserved,
+    e.HoldConfirmed: flash_sale.hold_confirmed,
+    e.HoldCancelled: flash_sale.hold_cancelled,
+    e.HoldExpired: flash_sale.hold_expired,
+    e.FlashSaleRestocked: flash_sale.flash_sale_restocked,
+    e.FlashSaleClosed: flash_sale.flash_sale_closed,
 }
 
 
@@ -105,7 +140,7 @@ def decide(state: RoomState | None, request: Request, now_ms: int, rng: Rng, rul
         return lifecycle.open_room(state, command, sender, rng, rules)
     if state is None:
         return Refusal("room_not_found", f"room {request.room!r} was never opened")
-    return _DECIDERS[type(command)](Turn(state, sender, now_ms, rules), command)
+    return _DECIDERS[type(command)](Turn(state, sender, now_ms, rules, rng), command)
 
 
 def _check_sender(state: RoomState | None, command: c.Command, sender: Sender, now_ms: int) -> Refusal | None:
@@ -131,9 +166,20 @@ def evolve(state: RoomState | None, event: e.Event, seq: int, time_ms: int) -> R
 
 def due_ms(state: RoomState) -> int | None:
     """When `decide_due` has something to say, if nothing else happens; `None` = never."""
-    return audience.audience_due_ms(state)
+    due = (
+        audience.audience_due_ms(state),
+        red_envelope.envelopes_due_ms(state),
+        coupon.coupons_due_ms(state),
+        flash_sale.sales_due_ms(state),
+    )
+    return min((one_ms for one_ms in due if one_ms is not None), default=None)
 
 
 def decide_due(state: RoomState, now_ms: int) -> tuple[e.Event, ...]:
-    """What the passing of time makes happen: counts of silent gateways expire."""
-    return audience.audience_expired(state, now_ms)
+    """What the passing of time makes happen: counts of silent gateways and coupons and holds expire, envelopes and sales open and close."""
+    return (
+        *audience.audience_expired(state, now_ms),
+        *red_envelope.envelopes_due(state, now_ms),
+        *coupon.coupons_due(state, now_ms),
+        *flash_sale.sales_due(state, now_ms),
+    )

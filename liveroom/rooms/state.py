@@ -11,10 +11,12 @@ import msgspec
 from msgspec import Struct, field
 
 from liveroom.messages.commands import Product
+from liveroom.messages.coupon import CouponTerms
 from liveroom.messages.events import RoomRules
 from liveroom.messages.frames import ChatLine, Question
+from liveroom.messages.red_envelope import EnvelopeCondition, EnvelopeWinner
 
-__all__ = ["GatewayCount", "RoomState", "Sanction", "Spoken", "WordList", "decode_state", "encode_state"]
+__all__ = ["EnvelopeOver", "EnvelopeState", "GatewayCount", "RoomState", "Sanction", "Spoken", "WordList", "decode_state", "encode_state"]
 
 
 class Sanction(Struct, frozen=True, array_like=True):
@@ -50,6 +52,108 @@ class WordList(Struct, frozen=True, array_like=True, eq=False):
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+
+class EnvelopeState(Struct, kw_only=True):
+    """A red envelope that is announced or open; share i goes to the i-th winner."""
+
+    title: str
+    total_fen: int
+    parts: int
+    split: str
+    opens_ms: int
+    closes_ms: int
+    commitment: str
+    condition: EnvelopeCondition
+    keyword: str  # of the condition, as it is looked for
+    left_fen: int
+    seed: str = ""
+    shares: list[int] = field(default_factory=list)
+    opened: bool = False
+    winners: dict[str, int] = field(default_factory=dict)  # user -> fen, in the order of the grabs
+    best: list[EnvelopeWinner] = field(default_factory=list)
+    said: dict[str, None] = field(default_factory=dict)  # users who said the keyword
+
+
+class EnvelopeOver(Struct, array_like=True):
+    """What is still known of a red envelope that is over."""
+
+    reason: str
+    winners: dict[str, int]
+
+
+class ClaimedCode(Struct, frozen=True, array_like=True, gc=False):
+    """One claim of a coupon: whose it is, and the order that uses it ("" = none)."""
+
+    user: str
+    order: str = ""
+    discount_fen: int = 0
+
+
+class Coupon(Struct):
+    """A coupon that has not expired."""
+
+    title: str
+    terms: CouponTerms
+    stock: int
+    per_user_max: int
+    claimable_until_ms: int
+    valid_until_ms: int
+    stopped: bool = False
+    codes: dict[str, ClaimedCode] = field(default_factory=dict)
+    claimed: dict[str, int] = field(default_factory=dict)  # user -> codes
+
+    @property
+    def left(self) -> int:
+        """How many can still be claimed."""
+        return self.stock - len(self.codes)
+
+
+class Hold(Struct, frozen=True, array_like=True):
+    """Stock that waits for its payment until `until_ms`; `terms` are those of its coupon, which may expire before it."""
+
+    user: str
+    quantity: int
+    until_ms: int
+    due_fen: int
+    coupon_code: str = ""
+    terms: CouponTerms | None = None
+
+
+class ResolvedHold(Struct, frozen=True, array_like=True, gc=False):
+    """What became of a hold: `how` is confirmed, cancelled or expired."""
+
+    user: str
+    how: str
+    payment: str = ""
+    quantity: int = 0
+    returned: int = 0
+    paid_fen: int = 0
+
+
+class FlashSale(Struct):
+    """A sale that is announced or open, or closed with open holds; available + held + sold = stock."""
+
+    product: str
+    title: str
+    price_fen: int
+    stock: int
+    per_user_max: int
+    opens_ms: int
+    closes_ms: int
+    hold_ms: int
+    phase: str = "announced"  # announced, open or closed
+    held: int = 0
+    sold: int = 0
+    taken: dict[str, int] = field(default_factory=dict)  # user -> units held and sold
+    holds: dict[int, Hold] = field(default_factory=dict)  # open ones, by seq
+    queue: list[int] = field(default_factory=list)  # seqs of holds as they expire; from `queue_head` on
+    queue_head: int = 0  # the first open hold's place in the queue, or its end
+
+    @property
+    def available(self) -> int:
+        """Units that can be reserved."""
+        return self.stock - self.held - self.sold
 
 
 class RoomState(Struct):
@@ -96,6 +200,21 @@ class RoomState(Struct):
     showcase_version: int = 0
     try_ons: dict[str, dict[str, None]] = field(default_factory=dict)  # product -> users
     try_ons_count: int = 0
+
+    # Red envelopes, by seq
+    envelopes: dict[int, EnvelopeState] = field(default_factory=dict)  # announced or open
+    envelopes_over: dict[int, EnvelopeOver] = field(default_factory=dict)  # the last ones, oldest first
+
+    # Coupons, by seq
+    coupons: dict[int, Coupon] = field(default_factory=dict)
+    coupons_over: list[int] = field(default_factory=list)  # seqs of expired ones
+    expired_codes: dict[str, None] = field(default_factory=dict)
+
+    # Flash sales, by seq; resolved holds in two generations: the older one is dropped whole when the newer one is full
+    sales: dict[int, FlashSale] = field(default_factory=dict)
+    sales_over: list[int] = field(default_factory=list)  # seqs of closed ones without open holds
+    resolved_holds: dict[int, ResolvedHold] = field(default_factory=dict)
+    resolved_holds_before: dict[int, ResolvedHold] = field(default_factory=dict)
 
     # Audience
     gateways: dict[str, GatewayCount] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """Items that wait for the application."""
 
-from liveroom.client import Reconnecting, RoomEvent, StateReplaced
+from liveroom.client import PersonalEvent, Reconnecting, RoomEvent, StateReplaced
 from liveroom.client.backlog import Backlog
 from liveroom.client.items import Advanced, Item
 from liveroom.messages.events import AnnouncementSet
@@ -45,3 +45,15 @@ def test_falling_together_before_anything_was_taken_skips_nothing() -> None:
     backlog = Backlog(5)
     backlog.add([joined(), StateReplaced(keyframe(0)), *(event(seq) for seq in range(9))])
     assert drained(backlog) == [StateReplaced(keyframe(9, announcement="8", time_ms=2))]
+
+
+def test_personal_events_outlive_the_falling_together() -> None:
+    """No state tells what was in them, so the last of them stay, and they change no state."""
+    backlog = Backlog(10)
+    backlog.add([StateReplaced(keyframe(0))])
+    drained(backlog)
+    mine = [PersonalEvent(seq, 2, AnnouncementSet("mine")) for seq in range(7)]
+    backlog.add([*mine, *(event(seq) for seq in range(5))])
+    after = keyframe(5, announcement="4", time_ms=2)
+    assert drained(backlog) == [Skipped(from_=0, to=5), StateReplaced(after), *mine[-5:]]
+    assert backlog.state == after

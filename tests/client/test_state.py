@@ -4,17 +4,22 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from liveroom.client import RoomEvent, UnknownEvent
 from liveroom.client.state import CHAT_LINES_KEPT, QUESTIONS_KEPT, fold, passed
 from liveroom.messages import events as e
 from liveroom.messages.commands import Product
-from liveroom.messages.frames import ChatLine, Question
+from liveroom.messages.coupon import CouponTerms
+from liveroom.messages.frames import ChatLine, CouponView, EnvelopeView, Question, SaleView
 from tests.client.conftest import keyframe
 
 LINE = ChatLine(3, "u", "U", "hi")
 ASKED = Question(4, "u", "U", "how?")
 PRODUCT = Product("p1", "Tea", 990)
+ENVELOPE = EnvelopeView(6, "Luck", 100, 2, 2, 100, "lucky", 1, 9, "c0")
+COUPON = CouponView(5, "Less", CouponTerms(amount_fen=5), 3, 3, 1, 8, 9)
+SALE = SaleView(4, "p1", "Tea", 990, 10, 10, 0, 0, 2, 1, 9, 5, "open")
 
 
 @pytest.mark.parametrize(
@@ -46,6 +51,9 @@ PRODUCT = Product("p1", "Tea", 990)
         ({"pinned": PRODUCT}, e.ProductUnpinned("p1"), {"pinned": None}),
         ({"try_ons": {"p2": 1}}, e.TryOnRequested("p1", "u", 3), {"try_ons": {"p2": 1, "p1": 3}}),
         ({}, e.AudienceCounted(5, 9, 7, True), {"viewers": 5, "unique": 9, "peak": 7, "unique_estimated": True}),
+        ({"envelopes": (ENVELOPE,)}, e.RedEnvelopeGrabbed(6, "u", "U", 40, 1, 60), {"envelopes": (replace(ENVELOPE, parts_left=1, left_fen=60),)}),
+        ({"coupons": (COUPON,)}, e.CouponLeft(5, 2), {"coupons": (replace(COUPON, left=2),)}),
+        ({"sales": (SALE,)}, e.StockChanged(4, 6, 3, 1), {"sales": (replace(SALE, available=6, held=3, sold=1),)}),
         ({}, e.UserMuted("u", 1, "a"), {}),
         ({}, UnknownEvent("red_envelope_opened", {"sum": 1}), {}),
     ],

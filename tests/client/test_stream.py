@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveroom.client.items import RoomEvent
+from liveroom.client.items import PersonalEvent, RoomEvent
 from liveroom.client.stream import Gap, Stream
 from liveroom.messages.events import AnnouncementSet, UserMuted, UserUnmuted
-from liveroom.messages.frames import Frame
+from liveroom.messages.frames import Frame, Personal
 from tests.client.conftest import delta, joined, keyframe
 
 
@@ -82,3 +82,11 @@ def test_the_own_mute_is_known() -> None:
     assert stream.muted_until_ms == 0
     stream.receive(delta(2, UserMuted("u1", 90, "a")))
     assert stream.muted_until_ms == 90
+
+
+def test_personal_events_come_once() -> None:
+    """Whoever resumes gets some again: those that were seen are dropped, until another stream begins. They move no cursor."""
+    stream = started()
+    frames = [Personal(seq, 5, {"type": "hold_expired", "sale": 1, "hold": 2, "user": "vera", "seq": seq}) for seq in (3, 5, 3, 5, 6)]
+    assert [[item.seq for item in stream.receive(frame) if isinstance(item, PersonalEvent)] for frame in frames] == [[3], [5], [], [], [6]]
+    assert stream.cursor == 0

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from yarl import URL
 
 from liveroom.config import AuthConfig, Config, ConsoleConfig, JournalConfig
+from liveroom.console.api import ReadLedger
 from liveroom.console.server import Console
 from liveroom.engine.runner import Engine
 from liveroom.journal.memory import MemoryJournal
@@ -135,13 +136,27 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def serve(
-    config: Config | None = None, *, journal: SeenJournal | None = None, is_ready: Callable[[], bool] = lambda: True, wait: bool = True
+    config: Config | None = None,
+    *,
+    journal: SeenJournal | None = None,
+    is_ready: Callable[[], bool] = lambda: True,
+    wait: bool = True,
+    read_ledger: ReadLedger | None = None,
 ) -> AsyncIterator[Live]:
     """A running console, on a journal of its own or a given one; no engine."""
     config = config or config_of()
     journal = journal or SeenJournal(config.journal)
     metrics = Metrics()
-    console = Console(journal, config, TokenChecker(AuthConfig(), SECRET), name="c1", metrics=metrics, gateway_url=GATEWAY_URL, is_ready=is_ready)
+    console = Console(
+        journal,
+        config,
+        TokenChecker(AuthConfig(), SECRET),
+        name="c1",
+        metrics=metrics,
+        gateway_url=GATEWAY_URL,
+        is_ready=is_ready,
+        read_ledger=read_ledger,
+    )
     await console.start()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WAIT_S), auto_decompress=False) as session:
         live = Live(journal, console, session, metrics)
@@ -166,11 +181,11 @@ async def engine_on(journal: MemoryJournal, config: Config | None = None) -> Asy
 
 
 @asynccontextmanager
-async def serve_all(config: Config | None = None) -> AsyncIterator[Live]:
+async def serve_all(config: Config | None = None, *, read_ledger: ReadLedger | None = None) -> AsyncIterator[Live]:
     """A running console and engine."""
     config = config or config_of()
     journal = SeenJournal(config.journal)
-    async with engine_on(journal, config), serve(config, journal=journal) as live:
+    async with engine_on(journal, config), serve(config, journal=journal, read_ledger=read_ledger) as live:
         yield live
     await journal.close()
 

@@ -48,8 +48,25 @@ async def test_every_command_has_a_route_and_reaches_the_engine_as_its_sender(li
     await do("add_product", {"product": MUG})
     await do("pin_product", {"product": "mug"}, MODERATOR)
     await do("request_try_on", {"product": "mug"}, VIEWER)
+    coupon = (await do("issue_coupon", {"title": "5 off", "terms": {"amount_fen": 500}, "stock": 3}))["coupon"]
+    code = (await do("claim_coupon", {"coupon": coupon}, VIEWER))["code"]
+    await do("stop_coupon", {"coupon": coupon})
+    await do("redeem_coupon", {"code": code, "order": "o1", "spend_fen": 990}, PLATFORM)
+    await do("release_coupon", {"code": code, "order": "o1"}, PLATFORM)
+    sale = (await do("announce_flash_sale", {"product": "mug", "price_fen": 990, "stock": 5, "per_user_max": 2, "opens_in_ms": 0}))["sale"]
+    await do("restock_flash_sale", {"sale": sale, "quantity": 1})
+    paid = await do("reserve_stock", {"sale": sale, "coupon_code": code}, VIEWER)
+    assert paid["due_fen"] == 490
+    await do("confirm_hold", {"hold": paid["hold"], "payment": "p1"}, PLATFORM)
+    unpaid = await do("reserve_stock", {"sale": sale}, VIEWER)
+    await do("cancel_hold", {"hold": unpaid["hold"]}, VIEWER)
+    await do("close_flash_sale", {"sale": sale})
     await do("unpin_product")
     await do("remove_product", {"product": "mug"})
+    early = await do("drop_red_envelope", {"total_fen": 100, "parts": 5})
+    await do("cancel_red_envelope", {"envelope": early["envelope"]})
+    open_now = await do("drop_red_envelope", {"total_fen": 100, "parts": 5, "opens_in_ms": 0})
+    await do("grab_red_envelope", {"envelope": open_now["envelope"]}, VIEWER)
     await do("close_room", {}, PLATFORM)
 
     assert set(sent) == set(HTTP_COMMANDS)

@@ -12,10 +12,11 @@ from liveroom.config import RoomsConfig
 from liveroom.console.view import RoomView
 from liveroom.journal.partition import partition_of
 from liveroom.messages import commands as c
+from liveroom.messages.coupon import CouponTerms
 from liveroom.messages.fields import Role
 from liveroom.messages.frames import RoomDetail
 from liveroom.messages.records import Request, RoomSpan, Sender
-from liveroom.rooms.room import Refusal, decide, detail, evolve
+from liveroom.rooms.room import Refusal, RoomState, decide, decide_due, detail, evolve
 from tests.console.live import SeenJournal, config_of, engine_on, serve, until, with_engine
 
 USERS = [Sender(f"u{i}", f"User {i}", role) for i, role in enumerate([Role.anchor, Role.moderator, Role.platform, *[Role.viewer] * 6])]
@@ -55,6 +56,29 @@ def any_command(rng: random.Random, seq: int) -> c.Command:
     return command
 
 
+def any_deal(rng: random.Random, state: RoomState) -> c.Command:
+    """Some command about money; many will be refused."""
+    envelope, coupon, sale = (rng.choice([0, *things]) for things in (state.envelopes, state.coupons, state.sales))
+    hold = rng.choice([0, *(hold for one in state.sales.values() for hold in one.holds)])
+    makers: list[Any] = [
+        lambda: c.DropRedEnvelope(rng.randrange(5, 99), rng.randrange(1, 5), opens_in_ms=rng.choice([0, 3_000]), open_for_ms=20_000),
+        lambda: c.GrabRedEnvelope(envelope),
+        lambda: c.CancelRedEnvelope(envelope),
+        lambda: c.IssueCoupon("Less", CouponTerms(amount_fen=5), rng.randrange(1, 4), 2, 5_000, rng.choice([5_000, 20_000])),
+        lambda: c.ClaimCoupon(coupon),
+        lambda: c.StopCoupon(coupon),
+        lambda: c.AnnounceFlashSale(f"p{rng.randrange(5)}", 100, rng.randrange(1, 5), 3, rng.choice([0, 3_000]), 20_000, rng.choice([1_000, 60_000])),
+        lambda: c.ReserveStock(sale, rng.randrange(1, 3)),
+        lambda: c.ReserveStock(sale),
+        lambda: c.ConfirmHold(hold, "p1", rng.randrange(2)),
+        lambda: c.CancelHold(hold),
+        lambda: c.RestockFlashSale(sale, 1),
+        lambda: c.CloseFlashSale(sale) if rng.random() < 0.3 else c.ReserveStock(sale),
+    ]
+    command: c.Command = rng.choice(makers)()
+    return command
+
+
 def comparable(view: RoomView, time_ms: int) -> dict[str, Any]:
     """Everything that can be read of a room."""
     return {
@@ -71,16 +95,19 @@ def comparable(view: RoomView, time_ms: int) -> dict[str, Any]:
 def test_folding_events_gives_what_the_engine_shows(seed: int) -> None:
     """After any story, told in records of any size, the view equals one made from the engine's own detail."""
     rng = random.Random(seed)
-    state = None
+    state: RoomState | None = None
     view: RoomView | None = None
     now_ms = 1_000
     kept = RULES.chat_lines_kept
     for step in range(400):
         now_ms += rng.randrange(2_000)
         before, events = state.seq if state else 0, []
+        for event in decide_due(state, now_ms) if state else ():
+            state = evolve(state, event, state.seq if state else 0, now_ms)
+            events.append(event)
         for _ in range(rng.randrange(1, 4)):
             sender = rng.choice(USERS)
-            command = any_command(rng, state.seq if state else 0)
+            command = any_deal(rng, state) if state and rng.random() < 0.4 else any_command(rng, state.seq if state else 0)
             if isinstance(command, c.ReportAudience):
                 sender = Sender("gateway", "gateway", backend=True)
             decision = decide(state, Request(f"{step}", "r1", sender, command), now_ms, rng, RULES)

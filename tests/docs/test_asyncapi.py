@@ -17,7 +17,7 @@ from liveroom.errors import CLOSE_CODES, REFUSALS, BadMessage
 from liveroom.messages.commands import BACKEND, COMMANDS
 from liveroom.messages.events import EVENTS
 from liveroom.messages.fields import CommandId, Delivery
-from liveroom.messages.frames import FRAMES, Accepted, Delta, Refused
+from liveroom.messages.frames import FRAMES, Accepted, Delta, Personal, Refused
 from liveroom.messages.inbound import ClientMessage
 from tests.docs.traffic import check_client_frame, check_server_frame, document
 from tests.messages.strategies import json_values, messages
@@ -68,14 +68,19 @@ def test_every_command_that_a_client_may_send_is_a_message() -> None:
     assert set(document()["channels"]["room"]["messages"]) == set(found)
 
 
-def test_every_event_that_a_viewer_may_see_is_in_a_delta() -> None:
-    """Internal events are not there; all others are, with their seq and delivery class."""
+def test_every_event_that_a_viewer_may_see_is_in_a_frame() -> None:
+    """Internal events are nowhere, personal ones in frames of their own, all others in deltas; each with its seq and delivery class."""
     schemas = document()["components"]["schemas"]
-    listed = {item["$ref"].rpartition("/")[2] for item in schemas["Delta"]["properties"]["events"]["items"]["oneOf"]}
-    assert listed == {cls.__name__ for cls in EVENTS.values() if cls.delivery is not Delivery.internal}
-    for name in listed:
+    places = {
+        Delivery.personal: schemas["Personal"]["properties"]["event"],
+        Delivery.must: schemas["Delta"]["properties"]["events"]["items"],
+    }
+    listed = {delivery: {item["$ref"].rpartition("/")[2] for item in place["oneOf"]} for delivery, place in places.items()}
+    assert listed[Delivery.personal] == {cls.__name__ for cls in EVENTS.values() if cls.delivery is Delivery.personal}
+    assert listed[Delivery.must] == {cls.__name__ for cls in EVENTS.values() if cls.delivery not in (Delivery.internal, Delivery.personal)}
+    for name in listed[Delivery.personal] | listed[Delivery.must]:
         assert "seq" in schemas[name]["required"]
-    assert {schemas[cls.__name__]["x-delivery"] for cls in public_events().values()} == {"must", "latest", "lossy"}
+    assert {schemas[cls.__name__]["x-delivery"] for cls in public_events().values()} == {"must", "latest", "lossy", "personal"}
 
 
 def test_every_close_code_is_told() -> None:
@@ -123,7 +128,7 @@ def test_replies_are_valid(reply: Accepted | Refused) -> None:
     check_server_frame(encode(reply))
 
 
-@pytest.mark.parametrize("name", [n for n in FRAMES if n not in ("delta", "accepted", "refused")])
+@pytest.mark.parametrize("name", [n for n in FRAMES if n not in ("delta", "personal", "accepted", "refused")])
 def test_frames_are_valid(name: str) -> None:
     """Every frame that the classes can make is valid by the document."""
 
@@ -135,12 +140,22 @@ def test_frames_are_valid(name: str) -> None:
     check()
 
 
-@given(st.lists(st.one_of([messages(cls) for cls in public_events().values()]), max_size=5), st.integers(0, 1_000))
+@given(
+    st.lists(st.one_of([messages(cls) for cls in public_events().values() if cls.delivery is not Delivery.personal]), max_size=5),
+    st.integers(0, 1_000),
+)
 @settings(max_examples=200)
 def test_deltas_are_valid(events: list[Any], from_: int) -> None:
     """Every public event is valid inside a delta."""
     objects = tuple(event_object(event, from_ + i) for i, event in enumerate(events))
     check_server_frame(encode(Delta(from_, from_ + len(events), 0, objects)))
+
+
+@given(st.one_of([messages(cls) for cls in public_events().values() if cls.delivery is Delivery.personal]), st.integers(0, 1_000))
+@settings(max_examples=100)
+def test_personal_frames_are_valid(event: Any, seq: int) -> None:
+    """Every personal event is valid inside its frame."""
+    check_server_frame(encode(Personal(seq, 0, event_object(event, seq))))
 
 
 @pytest.mark.parametrize(

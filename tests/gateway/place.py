@@ -200,6 +200,12 @@ class Show(Place):
     """A gateway with a real engine."""
 
     engine: Engine
+    engine_metrics: Metrics
+
+    def decided(self) -> float:
+        """Commands that the engine has answered so far."""
+        outcomes = ("accepted", "refused", "repeated", "poison")
+        return sum(self.engine_metrics.registry.get_sample_value("liveroom_engine_commands_total", {"outcome": o}) or 0.0 for o in outcomes)
 
     async def command(self, command: Command, *, sender: Sender = ANCHOR, room: str = ROOM, command_id: str = "") -> Accepted | Refused:
         """Send a command past the gateway, as the console does."""
@@ -218,7 +224,8 @@ async def show(*, open_room: bool = True, origins: tuple[str, ...] = (), **setti
     settings = {"port": 0, "drain_ms": 0, **settings}
     config = Config(gateway=GatewayConfig(**settings), journal=JournalConfig(kind="memory", partitions=2))
     journal = MemoryJournal(config.journal)
-    engine = Engine(journal, config, name="engine-1", metrics=Metrics())
+    engine_metrics = Metrics()
+    engine = Engine(journal, config, name="engine-1", metrics=engine_metrics)
     await engine.start()
     try:
         async with asyncio.timeout(WAIT_S):
@@ -226,7 +233,7 @@ async def show(*, open_room: bool = True, origins: tuple[str, ...] = (), **setti
                 await asyncio.sleep(0.005)
         async with running(config.gateway, journal, origins=origins) as place:
             made = Show(place.gateway, journal, place.metrics)
-            made.engine = engine
+            made.engine, made.engine_metrics = engine, engine_metrics
             readers = [asyncio.create_task(_deliver(made, p)) for p in range(journal.partitions)]
             if open_room:
                 assert isinstance(await made.command(OpenRoom("Evening show")), Accepted)

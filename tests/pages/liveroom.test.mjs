@@ -44,7 +44,7 @@ function begin(t, options = {}) {
   FakeSocket.made = [];
   const room = connect({ url: "ws://gateway", room: "r", token: "a.b.c", WebSocket: FakeSocket, backoffMs: 2, backoffMaxMs: 8, likesBatchMs: 5, ...options });
   const seen = [];
-  for (const type of ["joined", "event", "state", "skipped", "disconnected", "reconnecting", "closed"]) room.addEventListener(type, ({ detail }) => seen.push([type, detail]));
+  for (const type of ["joined", "event", "personal", "parked", "state", "skipped", "disconnected", "reconnecting", "closed"]) room.addEventListener(type, ({ detail }) => seen.push([type, detail]));
   const of = (type) => seen.filter(([name]) => name === type).map(([, detail]) => detail);
   t.after(() => room.close());
   return { room, of, sockets: FakeSocket.made };
@@ -324,6 +324,30 @@ test("an iterator that falls behind is told what it lost, and its memory is boun
   assert.deepEqual((await iterator.next()).value, { type: "skipped", from: 10, to: 10 + EVENTS_WAITING_MAX });
   assert.equal((await iterator.next()).value.seq, 10 + EVENTS_WAITING_MAX);
   assert.equal(room.state.chat.length, 200);
+});
+
+test("what concerns this user alone comes beside the room's events and changes no state", async (t) => {
+  const { room, of, sockets } = await live(t);
+  const iterator = room[Symbol.asyncIterator]();
+  const claimed = { type: "coupon_claimed", coupon: 3, user: "vera", code: "K7Q2MZ4XW3NB5RTA", seq: 12 };
+  sockets[0].says({ type: "parked", id: "c1", ahead: 4 }, { type: "personal", seq: 12, time_ms: TIME_MS, event: claimed }, delta(10, 11, [chat(10)]));
+  const mine = { ...claimed, time_ms: TIME_MS, personal: true };
+  assert.deepEqual(of("personal"), [mine]);
+  assert.deepEqual(of("parked"), [{ id: "c1", ahead: 4 }]);
+  assert.deepEqual((await iterator.next()).value, mine);
+  assert.equal((await iterator.next()).value.seq, 10);
+  assert.equal(room.seq, 11);
+});
+
+test("an iterator that falls behind keeps what concerns this user alone", async (t) => {
+  const { room, sockets } = await live(t);
+  const iterator = room[Symbol.asyncIterator]();
+  const count = EVENTS_WAITING_MAX + 3;
+  sockets[0].says({ type: "personal", seq: 9, time_ms: TIME_MS, event: { type: "hold_expired", sale: 1, hold: 2, user: "vera", seq: 9 } });
+  sockets[0].says(delta(10, 10 + count, Array.from({ length: count }, (_, index) => chat(10 + index))));
+  assert.deepEqual((await iterator.next()).value, { type: "skipped", from: 10, to: 9 + EVENTS_WAITING_MAX });
+  assert.equal((await iterator.next()).value.type, "hold_expired");
+  assert.equal((await iterator.next()).value.seq, 9 + EVENTS_WAITING_MAX);
 });
 
 test("retryNow does not wait for the next attempt", async (t) => {

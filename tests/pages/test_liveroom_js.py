@@ -14,6 +14,7 @@ import pytest
 
 from liveroom.codec import event_object
 from liveroom.messages import commands as c
+from liveroom.messages.coupon import CouponTerms
 from liveroom.messages.fields import Delivery
 from liveroom.messages.records import Sender
 from liveroom.rooms.room import Decided
@@ -43,8 +44,8 @@ def test_folded_state_is_what_a_keyframe_would_say(seed: int) -> None:
     first = play.keyframe
     told = len(play.story)
     deltas = []
-    for _ in range(150):
-        play.now_ms += chance.choice([0, 40, 700])
+    for _ in range(250):
+        play.passes(chance.choice([0, 40, 700]))
         _one_command(play, chance)
         deltas += _deltas(play, told)
         told = len(play.story)
@@ -78,6 +79,7 @@ def _one_command(play: Play, chance: Random) -> None:
         (c.SetChatBudget(chance.choice([2, 50])), ANCHOR),
         (c.MuteUser("someone", 60_000), MODERATOR),
         (c.SetBannedWords(("gold",)), MODERATOR),
+        *_deals(play, chance, someone),
         (c.CloseRoom(), PLATFORM),
         (c.OpenRoom(f"Title {chance.randint(1, 9)}"), ANCHOR),
     ]
@@ -88,12 +90,35 @@ def _one_command(play: Play, chance: Random) -> None:
     assert isinstance(decision, Decided) or decision.code
 
 
+def _deals(play: Play, chance: Random, someone: Sender) -> list[tuple[c.Command, Sender]]:
+    """What may be done about money."""
+    room = play.room
+    envelope, coupon, sale = (chance.choice([0, *things]) for things in (room.envelopes, room.coupons, room.sales))
+    hold = chance.choice([0, *(hold for one in room.sales.values() for hold in one.holds)])
+    opens_in_ms = chance.choice([0, 0, 500])
+    ends: list[c.Command] = [c.CloseFlashSale(sale), c.StopCoupon(coupon), c.CancelRedEnvelope(envelope)]
+    return [
+        (c.DropRedEnvelope(100, chance.randint(1, 4), opens_in_ms=opens_in_ms, open_for_ms=5_000), ANCHOR),
+        (c.GrabRedEnvelope(envelope), someone),
+        (c.IssueCoupon("Less", CouponTerms(amount_fen=5), chance.randint(1, 3), 2, 5_000, chance.choice([5_000, 9_000])), ANCHOR),
+        (c.ClaimCoupon(coupon), someone),
+        (c.AnnounceFlashSale(chance.choice(["p1", "p2", "p3"]), 100, 4, 4, opens_in_ms, 9_000, chance.choice([1_000, 20_000])), ANCHOR),
+        (c.ReserveStock(sale, chance.randint(1, 2)), someone),
+        (c.ReserveStock(sale), someone),
+        (c.ConfirmHold(hold, "p1", chance.randint(0, 1)), PLATFORM),
+        (c.CancelHold(hold), PLATFORM),
+        (c.RestockFlashSale(sale, 1), ANCHOR),
+        (chance.choice(ends), ANCHOR),
+    ]
+
+
 def _deltas(play: Play, told: int) -> list[dict[str, Any]]:
-    """What was not told yet, as a gateway tells it: internal events and chat lines that were not shown are left out."""
+    """What was not told yet, as a gateway tells everybody: internal and personal events and chat lines that were not shown are left out."""
     news = play.story[told:]
     if not news:
         return []
-    events = [event_object(event, seq) for seq, _, event in news if event.delivery is not Delivery.internal and getattr(event, "shown", True)]
+    told_to_all = [(seq, event) for seq, _, event in news if event.delivery not in (Delivery.internal, Delivery.personal)]
+    events = [event_object(event, seq) for seq, event in told_to_all if getattr(event, "shown", True)]
     return [{"type": "delta", "from": news[0][0], "to": news[-1][0] + 1, "time_ms": news[-1][1], "events": events}]
 
 
@@ -105,9 +130,10 @@ def _folded(keyframe: dict[str, Any], deltas: list[dict[str, Any]]) -> dict[str,
 
 
 def _defaults() -> dict[str, Any]:
-    empty: dict[str, Any] = {"announcement": "", "pinned": None, "questions": [], "chat": [], "try_ons": {}, "unique_estimated": False}
+    empty: dict[str, Any] = {"announcement": "", "pinned": None, "try_ons": {}, "unique_estimated": False}
+    lists = ("envelopes", "coupons", "sales", "questions", "chat")
     numbers = ("showcase_version", "slow_mode_ms", "chat_budget", "likes", "viewers", "unique", "peak")
-    return empty | dict.fromkeys(numbers, 0)
+    return empty | dict.fromkeys(numbers, 0) | {name: [] for name in lists}
 
 
 def _compare(state: dict[str, Any], keyframe: dict[str, Any]) -> None:
@@ -119,6 +145,12 @@ def _compare(state: dict[str, Any], keyframe: dict[str, Any]) -> None:
         if name in ("chat", "questions"):
             mine = [_plain(item) for item in mine if not value or item["seq"] >= value[0]["seq"]]
             value = [_plain(item) for item in value]
+        if name == "coupons":
+            value = list(value)
+        if name == "envelopes":
+            value = [{"open": False, "condition": {}, **item} for item in value]
+        if name == "sales":
+            value = [{"state": "announced", **item} for item in value]
         assert mine == value, name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from liveroom.codec import encode
 from liveroom.messages.commands import (
@@ -18,8 +19,11 @@ from liveroom.messages.commands import (
     SendChat,
     SetAnnouncement,
 )
+from liveroom.messages.coupon import CouponTerms, IssueCoupon, StopCoupon
+from liveroom.messages.flash_sale import AnnounceFlashSale, CloseFlashSale, ReserveStock
 from liveroom.messages.records import Sender
-from liveroom.rooms.keyframe import QUESTIONS_SHOWN, TRY_ONS_SHOWN
+from liveroom.messages.red_envelope import DropRedEnvelope, EnvelopeCondition
+from liveroom.rooms.keyframe import COUPONS_SHOWN, KEYFRAME_FILLED_BYTES, QUESTIONS_SHOWN, SALES_SHOWN, TRY_ONS_SHOWN
 from liveroom.rooms.room import KEYFRAME_BYTES_MAX, decode_state, encode_state, keyframe
 from tests.rooms.play import ANCHOR, MODERATOR, ROOM, SHIRT, VERA, Play
 
@@ -51,10 +55,44 @@ def test_a_keyframe_is_never_larger_than_its_limit(character: str) -> None:
     play = full_room(character)
     for _ in range(100):
         play.says(ANCHOR, character * 300)
-        assert len(encode(play.keyframe)) <= KEYFRAME_BYTES_MAX
+        assert len(encode(play.keyframe)) <= KEYFRAME_FILLED_BYTES
     frame = play.keyframe
     assert (len(frame.announcement), len(frame.try_ons), frame.pinned is not None) == (1_000, TRY_ONS_SHOWN, True)
     assert frame.chat[-1].seq == play.room.seq - 1
+
+
+@pytest.mark.parametrize("character", [WIDE, QUOTE])
+def test_money_stays_in_a_keyframe_whatever_else_is_there(character: str) -> None:
+    """As many red envelopes as settings allow, with the longest texts, are all there; chat and questions give way to them."""
+    play = full_room(character)
+    play.rules = replace(play.rules, red_envelopes_live_max=8)
+    condition = EnvelopeCondition(character * 50, 7_200)
+    for _ in range(8):
+        play.does(ANCHOR, DropRedEnvelope(100_000_000_000, 10_000, title=character * 120, condition=condition))
+    play.says(ANCHOR, character * 300)
+    assert len(play.keyframe.envelopes) == 8
+    assert len(encode(play.keyframe)) <= KEYFRAME_BYTES_MAX
+    for _ in range(SALES_SHOWN):
+        play.does(ANCHOR, AnnounceFlashSale(f"{0:064}", 100_000_000_000, 1_000_000))
+        play.does(ANCHOR, IssueCoupon(character * 120, CouponTerms(percent_off=1, discount_max_fen=100_000_000_000), 10_000))
+        assert len(encode(play.keyframe)) <= KEYFRAME_BYTES_MAX
+    assert play.keyframe.sales[-1].sale == play.room.seq - 2
+
+
+def test_the_newest_sales_and_coupons_are_shown() -> None:
+    """So many of each: of the sales those that are not closed before those that are, of the coupons those that can be claimed."""
+    play = Play()
+    play.adds(SHIRT)
+    sales = [int(play.does(ANCHOR, AnnounceFlashSale("shirt", 100, 5, opens_in_ms=0))["sale"]) for _ in range(SALES_SHOWN + 2)]
+    play.does(VERA, ReserveStock(sales[-1]))
+    play.does(ANCHOR, CloseFlashSale(sales[-1]))
+    assert [view.sale for view in play.keyframe.sales] == sales[1:-1]
+    for sale in sales[:2]:
+        play.does(ANCHOR, CloseFlashSale(sale))
+    assert [view.sale for view in play.keyframe.sales] == sales[2:]
+    coupons = [int(play.does(ANCHOR, IssueCoupon("Less", CouponTerms(amount_fen=1), 5))["coupon"]) for _ in range(COUPONS_SHOWN + 2)]
+    play.does(ANCHOR, StopCoupon(coupons[-1]))
+    assert [view.coupon for view in play.keyframe.coupons] == coupons[1:-1]
 
 
 @pytest.mark.parametrize("length", [30, 31, 50, 100, 250])
@@ -65,7 +103,7 @@ def test_the_newest_lines_stay_as_many_as_fit(length: int) -> None:
         play.says(ANCHOR, f"{number} " + "x" * length)
     lines = play.keyframe.chat
     assert [line.text.split()[0] for line in lines] == [str(number) for number in range(200 - len(lines), 200)]
-    assert KEYFRAME_BYTES_MAX - length - 120 < len(encode(play.keyframe)) <= KEYFRAME_BYTES_MAX
+    assert KEYFRAME_FILLED_BYTES - length - 120 < len(encode(play.keyframe)) <= KEYFRAME_FILLED_BYTES
 
 
 @pytest.mark.parametrize("kept", [0, 1, 50])

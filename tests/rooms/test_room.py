@@ -8,6 +8,7 @@ from liveroom.messages.commands import (
     COMMANDS,
     AddProduct,
     CloseRoom,
+    DropRedEnvelope,
     MuteUser,
     OpenRoom,
     PinProduct,
@@ -79,11 +80,15 @@ def test_events_must_come_in_order() -> None:
 
 
 def test_an_empty_room_waits_for_nothing() -> None:
-    """Only reports of gateways have a due time."""
+    """Reports of gateways and red envelopes have due times; the earliest counts."""
     play = Play()
     assert due_ms(play.room) is None
     play.does(GATEWAY, ReportAudience("g1", 5))
     assert due_ms(play.room) == play.now_ms + play.rules.audience_expiry_ms
+    play.does(ANCHOR, DropRedEnvelope(100, 5, opens_in_ms=1_000))
+    assert due_ms(play.room) == play.now_ms + 1_000
+    play.does(ANCHOR, DropRedEnvelope(100, 5, opens_in_ms=900))
+    assert due_ms(play.room) == play.now_ms + 900
 
 
 def test_the_platform_may_do_what_an_anchor_may() -> None:

@@ -13,9 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from liveroom.codec import encode
 from liveroom.errors import REFUSALS
 from liveroom.messages import commands as c
+from liveroom.messages.coupon import CouponTerms
 from liveroom.messages.events import AudienceCounted, ChatSent, QuestionAsked
 from liveroom.messages.fields import Role
 from liveroom.messages.records import Sender
+from liveroom.messages.red_envelope import EnvelopeCondition
 from liveroom.rooms.audience import USERS_EXACT_MAX
 from liveroom.rooms.room import KEYFRAME_BYTES_MAX, Decided, RoomState, decode_state, due_ms, encode_state, evolve, keyframe
 from tests.messages.strategies import messages
@@ -45,6 +47,20 @@ SELLING = st.one_of(
 )
 TAKING_PART = st.one_of(
     st.builds(c.AskQuestion, st.just("which size?")), st.builds(c.SendLikes, st.integers(1, 50)), st.builds(c.RequestTryOn, PRODUCTS)
+)
+DROPPING = st.builds(
+    c.DropRedEnvelope,
+    st.integers(5, 50),
+    st.integers(1, 5),
+    opens_in_ms=st.sampled_from([0, 500, 40_000]),
+    open_for_ms=st.sampled_from([1_000, 40_000]),
+    condition=st.sampled_from([EnvelopeCondition(), EnvelopeCondition("hi"), EnvelopeCondition(watched_s=1)]),
+)
+OFFERING = st.one_of(
+    st.builds(
+        c.IssueCoupon, st.just("5 off"), st.just(CouponTerms(amount_fen=500)), st.integers(1, 5), claimable_ms=st.sampled_from([1_000, 40_000])
+    ),
+    st.builds(c.AnnounceFlashSale, PRODUCTS, st.integers(0, 9), st.integers(1, 5), opens_in_ms=st.sampled_from([0, 500]), hold_ms=st.just(1_000)),
 )
 ON_QUESTIONS: Any = st.sampled_from([c.PickQuestion, c.AnswerQuestion, c.DismissQuestion])
 
@@ -148,6 +164,23 @@ class Story(RuleBasedStateMachine):
     @rule(sender=TALKERS, command=TAKING_PART)
     def take_part(self, sender: Sender, command: c.Command) -> None:
         self.does(sender, command)
+
+    @rule(command=DROPPING)
+    def drop_an_envelope(self, command: c.Command) -> None:
+        self.does(ANCHOR, command)
+
+    @rule(sender=TALKERS, kind=st.sampled_from([c.GrabRedEnvelope, c.GrabRedEnvelope, c.CancelRedEnvelope]), back=st.integers(1, 2))
+    def see_to_an_envelope(self, sender: Sender, kind: Any, back: int) -> None:
+        self.does(sender, kind((list(self.play.room.envelopes)[-back:] or [0])[0]))
+
+    @rule(command=OFFERING)
+    def offer(self, command: c.Command) -> None:
+        self.does(ANCHOR, command)
+
+    @rule(sender=TALKERS, claims=st.booleans())
+    def take_an_offer(self, sender: Sender, claims: bool) -> None:
+        room = self.play.room
+        self.does(sender, c.ClaimCoupon(next(reversed(room.coupons), 0)) if claims else c.ReserveStock(next(reversed(room.sales), 0)))
 
     @rule(back=st.integers(1, 4))
     def delete_a_line(self, back: int) -> None:

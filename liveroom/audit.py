@@ -1,0 +1,140 @@
+"""Re-derives every account from the journal's file alone and stops at the first difference, also while a server writes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+from msgspec import Struct
+
+from liveroom.codec import decode_room_id
+from liveroom.config import EngineConfig
+from liveroom.engine.outcomes import Outcome, Outcomes
+from liveroom.errors import AuditFailed, LedgerBroken
+from liveroom.journal.acceptance import Acceptance, Verdict
+from liveroom.journal.base import StoredEntry
+from liveroom.journal.partition import partition_of
+from liveroom.journal.sqlite_reader import SqliteReader, open_reader
+from liveroom.ledger import Ledger, Statement
+from liveroom.messages.frames import Refused
+from liveroom.messages.records import Answer, Record
+
+__all__ = ["Books", "LedgerReader", "RoomBook", "audit"]
+
+
+class RoomBook(Struct):
+    """A room as far as it was read: its next seq, its accounts."""
+
+    room: str
+    next_seq: int
+    ledger: Ledger
+
+
+class Books:
+    """The rooms of one partition and what was answered there, folded and checked; `room` leaves all others out."""
+
+    def __init__(self, partition: int, config: EngineConfig, room: str = "") -> None:
+        self.partition = partition
+        self.rooms: dict[str, RoomBook] = {}
+        self.answers = 0
+        self.skipped = 0
+        self._room = room
+        self._acceptance = Acceptance()
+        self._next_offset = 0
+        self._outcomes = Outcomes(config.dedupe_window_ms, config.dedupe_count_max)
+        self._failed: AuditFailed | None = None
+
+    def read(self, reader: SqliteReader) -> None:
+        """Go on to the present end. Raises `AuditFailed`, also whenever it is asked again afterwards; `JournalError`."""
+        if self._failed is not None:
+            raise self._failed
+        try:
+            for stored in reader.entries(self.partition, self._next_offset):
+                self._follow(stored)
+        except AuditFailed as error:
+            self._failed = error
+            raise
+
+    def _follow(self, stored: StoredEntry) -> None:
+        self._next_offset = stored.offset + 1
+        verdict = self._acceptance.judge(stored.offset, stored.entry)
+        if verdict is Verdict.accepted:
+            assert isinstance(stored.entry, Record)
+            self._follow_record(stored.entry)
+        elif verdict is not Verdict.claimed:
+            self.skipped += 1
+
+    def _follow_record(self, record: Record) -> None:
+        for room, span in record.rooms.items():
+            if self._room not in ("", room):
+                continue
+            book = self.rooms.get(room) or self.rooms.setdefault(room, RoomBook(room, 0, Ledger()))
+            if span.from_ != book.next_seq:
+                raise AuditFailed(room, book.next_seq, f"the events after it are missing or told twice: the next span begins at {span.from_}")
+            for event in span.events:
+                try:
+                    book.ledger.apply(event, book.next_seq, record.time_ms)
+                except LedgerBroken as error:
+                    raise AuditFailed(room, error.seq, error.what) from None
+                book.next_seq += 1
+        for answer in record.answers:
+            if answer.digest:  # what gateways send themselves is never retried
+                self._follow_answer(answer, record.time_ms)
+
+    def _follow_answer(self, answer: Answer, time_ms: int) -> None:
+        """Every answer counts, whatever the room: they are forgotten in one order."""
+        reply, told = answer.reply, self._room in ("", answer.room)
+        known = self._outcomes.find(answer.room, answer.user, reply.id)
+        self.answers += told
+        if not answer.repeated:
+            if told and known is not None:
+                raise AuditFailed(answer.room, reply.seq, f"command {reply.id!r} of {answer.user} has two outcomes within the engine's dedupe window")
+            self._outcomes.remember(Outcome(answer.room, answer.user, time_ms, answer.digest, reply))
+        elif told and known is not None and not _repeats(answer, known):
+            raise AuditFailed(answer.room, reply.seq, f"the retry of command {reply.id!r} of {answer.user} got another answer than the command")
+
+
+def _repeats(answer: Answer, known: Outcome) -> bool:
+    if answer.digest == known.digest:
+        return answer.reply == known.reply
+    return isinstance(answer.reply, Refused) and answer.reply.code == "id_reused"
+
+
+def audit(data_dir: Path, config: EngineConfig, room: str = "") -> list[Books]:
+    """Read a journal from its beginning, one room or all (`room` empty); the books of the partitions that were read.
+
+    Raises: `AuditFailed` at the first difference, `BadMessage` for a room id of a wrong form, `JournalError`.
+    """
+    if room:
+        decode_room_id(room)
+    with open_reader(data_dir) as reader:
+        partitions = [partition_of(room, reader.partitions)] if room else range(reader.partitions)
+        books = [Books(partition, config, room) for partition in partitions]
+        for book in books:
+            book.read(reader)
+    if room and not any(book.rooms for book in books):
+        raise AuditFailed(room, 0, "there is no such room in this journal")
+    return books
+
+
+class LedgerReader:
+    """Statements for a server, each as fresh as the journal's file; the first one reads a partition's past, the others what came since."""
+
+    def __init__(self, data_dir: Path, config: EngineConfig) -> None:
+        self._data_dir = data_dir
+        self._config = config
+        self._books: dict[int, Books] = {}
+        self._lock = threading.Lock()
+
+    async def read(self, room: str) -> Statement:
+        """The room's accounts; nobody waits for the disk but the caller. Raises `AuditFailed`, `JournalError`."""
+        return await asyncio.to_thread(self._read, room)
+
+    def _read(self, room: str) -> Statement:
+        with self._lock, open_reader(self._data_dir) as reader:
+            partition = partition_of(room, reader.partitions)
+            books = self._books.get(partition) or self._books.setdefault(partition, Books(partition, self._config))
+            books.read(reader)
+            book = books.rooms.get(room)
+            return (book.ledger if book is not None else Ledger()).statement(room)

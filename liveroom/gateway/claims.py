@@ -1,0 +1,100 @@
+"""Brings claims through the gates: to the engine when there are units, to a line of their own when not, and tells their outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from liveroom.errors import REFUSALS
+from liveroom.gateway.admission import Claim, Gate, Reply, Step, Teller
+from liveroom.journal.courier import Courier
+from liveroom.messages.frames import Refused
+from liveroom.messages.records import Request
+from liveroom.telemetry.metrics import Metrics
+
+__all__ = ["Claims"]
+
+#: When a claim that waited in vain although there were units is worth another try.
+RETRY_AFTER_MS = 1_000
+
+
+class Claims:
+    """Of all rooms. Settling a gate takes up to `count` claims out of its line at once; `sweep` does the rest and lets the loop breathe."""
+
+    def __init__(self, courier: Courier, metrics: Metrics, now: Callable[[], float], *, count: int) -> None:
+        self._courier = courier
+        self._metrics = metrics
+        self._now = now
+        self._count = count
+        self._lines: dict[Gate, None] = {}  # those where claims are parked
+        self._unsettled: dict[Gate, None] = {}
+        self._wake = asyncio.Event()
+
+    def claim(self, gate: Gate, request: Request, units: int, teller: Teller) -> int | None:
+        """Take a claim; gives how many are ahead of it when it has to wait, else `None`. `teller` gets its outcome once, later."""
+        claim = gate.claim(request, units, teller, self._now())
+        self.settle(gate)
+        return gate.ahead(claim) if claim.parked and not gate.gone else None
+
+    def settle(self, gate: Gate) -> None:
+        """Take out of a line what need not wait any longer."""
+        if gate in self._unsettled:
+            return  # in order: those before are not done
+        self._settle(gate)
+
+    async def sweep(self) -> None:
+        """Settle what was too much at once, without end."""
+        while True:
+            self._wake.clear()
+            if not self._unsettled:
+                await self._wake.wait()
+            for gate in list(self._unsettled):
+                del self._unsettled[gate]
+                self._settle(gate)
+                await asyncio.sleep(0)
+
+    def tidy(self) -> None:
+        """Answer those that waited too long."""
+        for gate in list(self._lines):
+            self.settle(gate)
+        self._metrics.gateway_claims_parked.set(sum(gate.parked for gate in self._lines))
+
+    def _settle(self, gate: Gate) -> None:
+        now = self._now()
+        for _ in range(self._count):
+            step = gate.next(now)
+            if step is None:
+                break
+            self._take(gate, step)
+        else:
+            self._unsettled[gate] = None
+            self._wake.set()
+        if gate.parked:
+            self._lines[gate] = None
+        else:
+            self._lines.pop(gate, None)
+
+    def _take(self, gate: Gate, step: Step) -> None:
+        claim, code = step.claim, step.code
+        if not code:
+            self._courier.submit(claim.request, partial(self._answered, gate, claim))
+            return
+        self._metrics.gateway_claims_answered_here.labels(code).inc(len(claim.tellers))
+        if code == "overloaded":
+            reply = Refused("", code, "others are ahead in the line; try again", retry_after_ms=RETRY_AFTER_MS)
+        else:
+            reply = Refused("", code, REFUSALS[code][1], seq=gate.seq)
+        _tell(claim, reply)
+
+    def _answered(self, gate: Gate, claim: Claim, reply: Reply) -> None:
+        gate.answered(claim)
+        _tell(claim, reply)
+        self.settle(gate)
+
+
+def _tell(claim: Claim, reply: Reply) -> None:
+    for command_id, teller in claim.tellers:
+        teller(reply if reply.id == command_id else msgspec.structs.replace(reply, id=command_id))

@@ -1,0 +1,35 @@
+"""What all commands and all events have in common."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from msgspec import Struct
+
+from liveroom.messages.fields import Delivery, Role
+
+__all__ = ["ANCHORS", "BACKEND", "EVERYONE", "MODERATORS", "PLATFORM", "VIEWERS", "CommandBase", "EventBase"]
+
+
+class CommandBase(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="type"):
+    """What every command has: the roles that may send it (`None`: the backend's own gateways only)."""
+
+    roles: ClassVar[frozenset[Role]]
+
+
+EVERYONE = frozenset(Role)
+MODERATORS = frozenset({Role.moderator, Role.anchor, Role.platform})
+ANCHORS = frozenset({Role.anchor, Role.platform})
+#: Sent by gateways about their viewers; no token can send these.
+BACKEND: frozenset[Role] = frozenset()
+#: Those who watch: who runs the room takes nothing out of it.
+VIEWERS = frozenset({Role.viewer, Role.moderator})
+#: Sent by the platform's own services: orders, payments.
+PLATFORM = frozenset({Role.platform})
+
+
+class EventBase(Struct, frozen=True, omit_defaults=True, tag_field="type"):
+    """What every event class has: its delivery class and, for `latest`, the field that is the key ("" = one key)."""
+
+    delivery: ClassVar[Delivery] = Delivery.must
+    latest_key: ClassVar[str] = ""

@@ -1,0 +1,147 @@
+"""Coupons: a limited number of reductions, each claim with a code of its own that the platform redeems."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from liveroom.messages.base import ANCHORS, PLATFORM, VIEWERS, CommandBase, EventBase
+from liveroom.messages.fields import Delivery, DurationMs, Fen, Seq, Title
+
+__all__ = [
+    "ClaimCoupon",
+    "CouponClaimed",
+    "CouponCode",
+    "CouponExpired",
+    "CouponIssued",
+    "CouponLeft",
+    "CouponRedeemed",
+    "CouponReleased",
+    "CouponStopped",
+    "CouponTerms",
+    "IssueCoupon",
+    "OrderId",
+    "RedeemCoupon",
+    "ReleaseCoupon",
+    "StopCoupon",
+]
+
+CouponCode = Annotated[str, Meta(min_length=16, max_length=16, pattern=r"^[A-Z2-7]{16}$(?!\n)", description="Code of one claim")]
+OrderId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$(?!\n)", description="The platform's order or payment id")]
+
+
+class CouponTerms(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a coupon is worth: either a fixed amount or a percentage off, from a minimum spend on."""
+
+    amount_fen: Fen = 0
+    percent_off: Annotated[int, Meta(ge=0, le=100)] = 0
+    min_spend_fen: Fen = 0
+    discount_max_fen: Annotated[int, Meta(ge=0, le=100_000_000_000, description="Most that a percentage may take off; 0 = no bound")] = 0
+
+
+class IssueCoupon(CommandBase, frozen=True, tag="issue_coupon"):
+    """Issue a coupon; it is named by its seq."""
+
+    roles = ANCHORS
+    title: Title
+    terms: CouponTerms
+    stock: Annotated[int, Meta(ge=1, le=1_000_000)]
+    per_user_max: Annotated[int, Meta(ge=1, le=100)] = 1
+    claimable_ms: DurationMs = 600_000
+    valid_ms: DurationMs = 86_400_000
+
+
+class ClaimCoupon(CommandBase, frozen=True, tag="claim_coupon"):
+    """Claim one; the answer holds its code."""
+
+    roles = VIEWERS
+    coupon: Seq
+
+
+class StopCoupon(CommandBase, frozen=True, tag="stop_coupon"):
+    """Let nobody claim any more; what was claimed stays valid."""
+
+    roles = ANCHORS
+    coupon: Seq
+
+
+class RedeemCoupon(CommandBase, frozen=True, tag="redeem_coupon"):
+    """Use a code for an order of `spend_fen`; the answer holds the discount."""
+
+    roles = PLATFORM
+    code: CouponCode
+    order: OrderId
+    spend_fen: Fen
+
+
+class ReleaseCoupon(CommandBase, frozen=True, tag="release_coupon"):
+    """Give a redeemed code back, since its order fell through."""
+
+    roles = PLATFORM
+    code: CouponCode
+    order: OrderId
+
+
+class CouponIssued(EventBase, frozen=True, tag="coupon_issued"):
+    """A coupon can be claimed until `claimable_until_ms` and used until `valid_until_ms`."""
+
+    title: str
+    terms: CouponTerms
+    stock: int
+    per_user_max: int
+    claimable_until_ms: int
+    valid_until_ms: int
+    by: str
+
+
+class CouponClaimed(EventBase, frozen=True, tag="coupon_claimed"):
+    """A user has a code; only that user is told."""
+
+    delivery = Delivery.personal
+    coupon: int
+    user: str
+    code: str
+
+
+class CouponLeft(EventBase, frozen=True, tag="coupon_left"):
+    """How many of a coupon are left."""
+
+    delivery = Delivery.latest
+    latest_key = "coupon"
+    coupon: int
+    left: int
+
+
+class CouponRedeemed(EventBase, frozen=True, tag="coupon_redeemed"):
+    """A code was used; only its owner is told."""
+
+    delivery = Delivery.personal
+    coupon: int
+    user: str
+    code: str
+    order: str
+    discount_fen: int
+
+
+class CouponReleased(EventBase, frozen=True, tag="coupon_released"):
+    """A used code can be used again; only its owner is told."""
+
+    delivery = Delivery.personal
+    coupon: int
+    user: str
+    code: str
+    order: str
+
+
+class CouponStopped(EventBase, frozen=True, tag="coupon_stopped"):
+    """Nobody can claim it any more; `by` is empty when its time to be claimed was over."""
+
+    coupon: int
+    by: str
+
+
+class CouponExpired(EventBase, frozen=True, tag="coupon_expired"):
+    """Its codes cannot be used any more."""
+
+    coupon: int

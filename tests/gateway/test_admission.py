@@ -1,0 +1,265 @@
+"""The line before scarce things, against the rules themselves: what a gate says is what the engine would have said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from liveroom.gateway.admission import Gate
+from liveroom.messages.fields import Role
+from liveroom.messages.flash_sale import CancelHold, ConfirmHold, ReserveStock, RestockFlashSale
+from liveroom.messages.frames import Accepted
+from liveroom.messages.records import Request, Sender
+from tests.gateway.market import ANCHOR, MARGIN, WATCHED_S, Market
+
+USERS = [f"u{i}" for i in range(12)]
+PLATFORM = Sender("platform", "Platform", Role.platform)
+
+users = st.integers(0, len(USERS) - 1)
+arrivals = st.tuples(st.just("claim"), users, st.integers(0, 2), st.integers(1, 3))
+delays = st.one_of(st.tuples(st.just("decide"), st.integers(1, 4)), st.tuples(st.just("read"), st.integers(0, 1)))
+losses = st.tuples(st.just("lose"), st.integers(0, 1))
+waits = st.just(("wait",))
+returns = st.one_of(
+    st.tuples(st.just("restock"), st.integers(1, 3)), st.tuples(st.just("cancel"), st.integers(0, 20)), st.tuples(st.just("due"), st.booleans())
+)
+
+
+def steps(*kinds: st.SearchStrategy[tuple[object, ...]]) -> st.SearchStrategy[list[tuple[object, ...]]]:
+    """Mostly arrivals, so that there is a crowd."""
+    return st.lists(st.one_of(arrivals, arrivals, arrivals, *kinds), min_size=12, max_size=80)
+
+
+def play(market: Market, story: Iterable[tuple[object, ...]]) -> None:
+    """Let a story happen, and then everything that is still to come."""
+    for kind, *args in story:
+        numbers = [int(str(a)) if not isinstance(a, bool) else int(a) for a in args]
+        at = numbers[0] % len(market.sides) if numbers else 0
+        match kind:
+            case "claim":
+                user, attempt, quantity = numbers
+                quantity = min(quantity, market.per_user_max)
+                market.claim(user % len(market.sides), USERS[user], f"c{attempt}-{quantity}", quantity, watched_s=WATCHED_S if user % 3 else 0)
+            case "decide":
+                market.decide(numbers[0])
+            case "read":
+                market.read(at)
+            case "lose":
+                market.lose(at)
+            case "wait":
+                market.wait()
+            case "restock":
+                market.make(RestockFlashSale(market.thing, numbers[0]))
+            case "cancel":
+                cancel(market, numbers[0])
+            case "due":
+                market.pass_due(3_600_000 if numbers[0] else 1)
+    market.wait()
+    assert all(len(replies) == 1 for replies in market.told.values())
+    assert len(market.told) == market.sent, "everybody has one answer"
+
+
+def cancel(market: Market, which: int) -> None:
+    """One of the open holds is given back."""
+    assert market.state is not None
+    sale = market.state.sales.get(market.thing)
+    if sale is not None and sale.holds:
+        market.make(CancelHold(list(sale.holds)[which % len(sale.holds)]), PLATFORM)
+
+
+def winners(market: Market) -> list[str]:
+    """Users in the order in which the engine granted them something."""
+    won: dict[str, None] = {}
+    for claim, reply in market.decided:
+        if isinstance(reply, Accepted):
+            won[claim.request.sender.user] = None
+    return list(won)
+
+
+@given(st.integers(1, 6), steps(delays, losses, waits))
+@settings(max_examples=300, deadline=None)
+def test_an_envelope_goes_to_the_first_who_may_have_it(parts: int, story: list[tuple[object, ...]]) -> None:
+    """The winners are those whom the rules alone would have chosen, in the same order; the engine hears of few others."""
+    market = Market("envelope", parts, conditional=True)
+    play(market, story)
+    arrived = dict.fromkeys(int(str(args[0])) for kind, *args in story if kind == "claim")
+    assert winners(market) == [USERS[user] for user in arrived if user % 3][:parts]
+    in_vain = sum(getattr(reply, "code", "") in ("condition_not_met", "already_grabbed") for _, reply in market.decided)
+    retries = len(market.decided) - len(market.sides[0].counted)
+    assert len(market.decided) <= parts + MARGIN + in_vain + market.lost + retries
+    assert sum(getattr(reply, "code", "") == "envelope_empty" for _, reply in market.decided) <= MARGIN + market.lost
+
+
+@given(st.integers(1, 6), steps(delays, losses, waits), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_two_gateways_refuse_nobody_while_shares_are_left(parts: int, story: list[tuple[object, ...]], history: bool) -> None:
+    """Each knows of the other's winners by the stream alone; one that begins without a past knows less, and asks the engine more."""
+    market = Market("envelope", parts, conditional=True)
+    for user in USERS[:2]:
+        market.claim(0, user, "c0-1")
+    market.catch_up()
+    market.sides.append(market.side(history=history))
+    play(market, story)
+    eligible = {USERS[int(str(args[0]))] for kind, *args in story if kind == "claim" and int(str(args[0])) % 3} | set(USERS[:2])
+    assert len(winners(market)) == min(parts, len(eligible))
+
+
+@given(st.integers(1, 8), st.integers(1, 3), steps(delays, losses, waits), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_coupons_go_out_to_the_last(stock: int, per_user_max: int, story: list[tuple[object, ...]], second: bool) -> None:
+    """No coupon stays while somebody who may have it was refused."""
+    market = Market("coupon", stock, per_user_max=per_user_max)
+    if second:
+        market.sides.append(market.side())
+    play(market, story)
+    assert market.state is not None
+    left = market.state.coupons[market.thing].left
+    assert not left or not market.refused_here
+
+
+@given(st.integers(1, 8), st.integers(1, 3), steps(delays, losses, waits, returns), st.booleans(), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_a_sale_is_refused_only_when_there_is_none_and_first_come_first_served(
+    stock: int, per_user_max: int, story: list[tuple[object, ...]], second: bool, history: bool
+) -> None:
+    """Stock that comes back lets those in the line through in their order; `Market` checks every refusal as it is made."""
+    market = Market("sale", stock, per_user_max=per_user_max)
+    if second:
+        market.sides.append(market.side(history=history))
+    play(market, story)
+    if not second and not market.lost:
+        through = set(map(id, market.sides[0].counted))
+        assert not any(id(claim) in through and getattr(reply, "code", "") == "sold_out" for claim, reply in market.decided)
+
+
+def test_stock_that_comes_back_goes_to_the_first_in_the_line() -> None:
+    """Held stock may come back: who waits is let through then, and is refused when it did not come back in time."""
+    market = Market("sale", 1)
+    first, second, third = (market.claim(0, user, "c1") for user in USERS[:3])
+    market.catch_up()
+    assert isinstance(market.told[first][0], Accepted)
+    assert not market.told[second]
+    assert len(market.decided) == 1, "the others wait here"
+    cancel(market, 0)
+    market.catch_up()
+    assert isinstance(market.told[second][0], Accepted)
+    assert not market.told[third]
+    market.wait()
+    assert [reply.code for reply in market.told[third]] == ["sold_out"]  # type: ignore[union-attr]
+
+
+def test_a_smaller_claim_goes_first_only_when_the_one_before_it_cannot_have_enough() -> None:
+    """Who wants two waits for the answer to who was before, not behind those who came later and want one."""
+    market = Market("sale", 3, per_user_max=2)
+    two, next_two, one = market.claim(0, "u1", "c1", 2), market.claim(0, "u2", "c1", 2), market.claim(0, "u3", "c1", 1)
+    assert [claim.request.sender.user for _, claim in market.queue] == ["u1"]
+    market.catch_up()
+    assert isinstance(market.told[two][0], Accepted)
+    assert isinstance(market.told[one][0], Accepted)
+    assert not market.told[next_two]
+    market.make(RestockFlashSale(market.thing, 2))
+    market.catch_up()
+    assert isinstance(market.told[next_two][0], Accepted)
+
+
+def test_a_sold_out_sale_answers_at_once_until_there_is_more() -> None:
+    """With nothing held nobody waits; a restock opens the gate again."""
+    market = Market("sale", 1)
+    market.claim(0, "u1", "c1")
+    market.catch_up()
+    assert market.state is not None
+    market.make(ConfirmHold(next(iter(market.state.sales[market.thing].holds)), "order-1"), PLATFORM)
+    market.catch_up()
+    late = market.claim(0, "u2", "c1")
+    assert [reply.code for reply in market.told[late]] == ["sold_out"]  # type: ignore[union-attr]
+    market.make(RestockFlashSale(market.thing, 1), ANCHOR)
+    market.catch_up()
+    again = market.claim(0, "u2", "c2")
+    market.catch_up()
+    assert isinstance(market.told[again][0], Accepted)
+
+
+def test_a_winner_that_asks_again_gets_the_first_outcome() -> None:
+    """Also when everything is gone, at another gateway and at one that knows nothing of the past."""
+    market = Market("envelope", 1)
+    market.claim(0, "u1", "c1")
+    market.catch_up()
+    market.sides += [market.side(), market.side(history=False)]
+    for at in range(3):
+        again = market.claim(at, "u1", "c1")
+        market.catch_up()
+        assert isinstance(market.told[again][0], Accepted)
+    loser = market.claim(1, "u2", "c1")
+    assert [reply.code for reply in market.told[loser]] == ["envelope_empty"]  # type: ignore[union-attr]
+
+
+def test_a_winner_does_not_wait_to_hear_of_it_again() -> None:
+    """While there is none the engine is asked once on a winner's behalf, past the line; asking on does not overtake those in it."""
+    market = Market("sale", 1, per_user_max=2)
+    market.claim(0, "u1", "c1")
+    market.catch_up()
+    waiting = market.claim(0, "u2", "c1")
+    retry = market.claim(0, "u1", "c1")
+    market.catch_up()
+    assert isinstance(market.told[retry][0], Accepted)
+    more = market.claim(0, "u1", "c2")
+    cancel(market, 0)
+    market.catch_up()
+    assert isinstance(market.told[waiting][0], Accepted)
+    assert not market.told[more]
+
+
+def test_a_winner_that_wants_more_goes_to_the_end_of_the_line() -> None:
+    """While there are units, having some already overtakes nobody."""
+    market = Market("sale", 3, per_user_max=2)
+    market.claim(0, "u1", "c1")
+    market.catch_up()
+    for user in ("u2", "u3", "u4", "u1"):
+        market.claim(0, user, "c2")
+    assert [claim.request.sender.user for _, claim in market.queue] == ["u2", "u3"]
+
+
+def test_a_gateway_that_does_not_know_the_winners_refuses_nobody() -> None:
+    """It began in the middle: whoever asks again after the end may have won before, so the engine answers all, a few at a time."""
+    winners_before = USERS[: 2 * MARGIN]
+    market = Market("envelope", len(winners_before) + 1)
+    for user in winners_before:
+        market.claim(0, user, "c1")
+    market.catch_up()
+    market.sides.append(market.side(history=False))
+    market.claim(0, "last", "c1")
+    market.catch_up()
+    retries = [market.claim(1, user, "c1") for user in [*winners_before, "loser"]]
+    assert len(market.queue) == MARGIN
+    market.catch_up()
+    assert [isinstance(market.told[number][0], Accepted) for number in retries] == [True] * len(winners_before) + [False]
+
+
+def test_whoever_waited_too_long_while_there_may_be_units_may_try_again() -> None:
+    """The engine does not answer: that is no reason to say that there is nothing left."""
+    gate = Gate("sold_out", 1, 10.0, returns=True)
+    for user in ("u1", "u2"):
+        request = Request("c1", "room-1", Sender(user, user), ReserveStock(1))
+        gate.claim(request, 1, lambda reply: None, 0.0)
+    first = gate.next(0.0)
+    assert first is not None
+    assert not first.code
+    assert gate.next(9.9) is None
+    late = gate.next(10.0)
+    assert late is not None
+    assert late.code == "overloaded"
+    assert gate.parked == 0
+    gate.answered(first.claim)
+    assert gate.idle
+
+
+def test_taps_of_one_user_have_one_place() -> None:
+    """Whatever their ids and however many connections: they take one share and all get its outcome."""
+    market = Market("envelope", 2)
+    taps = [market.claim(0, "u1", f"c{i}") for i in range(5)]
+    other = market.claim(0, "u2", "c1")
+    assert len(market.queue) == 2
+    market.catch_up()
+    assert [type(market.told[tap][0]) for tap in [*taps, other]] == [Accepted] * 6

@@ -1,0 +1,172 @@
+"""Scarce things before real viewers: sockets, gateway, journal and engine."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from liveroom.config import GatewayConfig
+from liveroom.messages.commands import AddProduct, Command, Product
+from liveroom.messages.coupon import ClaimCoupon, CouponTerms, IssueCoupon
+from liveroom.messages.fields import Role
+from liveroom.messages.flash_sale import AnnounceFlashSale, CancelHold
+from liveroom.messages.frames import Accepted
+from liveroom.messages.records import Sender
+from liveroom.messages.red_envelope import DropRedEnvelope, EnvelopeCondition
+from tests.gateway.place import Object, Show, Viewer, running, show
+
+PLATFORM = Sender("platform", "Platform", Role.platform)
+LONG_MS = 3_600_000
+
+
+async def made(place: Show, command: Command, name: str) -> int:
+    """What a command of the anchor's made: its number."""
+    reply = await place.command(command)
+    assert isinstance(reply, Accepted), reply
+    return int(reply.result[name])
+
+
+async def drop(place: Show, parts: int, total_fen: int = 10_000, **condition: int) -> int:
+    """An envelope that is open at once."""
+    command = DropRedEnvelope(total_fen, parts, opens_in_ms=0, open_for_ms=LONG_MS, condition=EnvelopeCondition(**condition))  # type: ignore[arg-type]
+    return await made(place, command, "envelope")
+
+
+async def announce(place: Show, stock: int) -> int:
+    """A sale that is open at once."""
+    assert isinstance(await place.command(AddProduct(Product("shirt", "Shirt", 100))), Accepted)
+    return await made(place, AnnounceFlashSale("shirt", 100, stock, 1, 0, LONG_MS, LONG_MS), "sale")
+
+
+async def answered(viewer: Viewer) -> Object:
+    """The next reply."""
+    while True:
+        frame = await viewer.next()
+        if frame["type"] in ("accepted", "refused"):
+            return frame
+
+
+async def test_three_hundred_viewers_grab_twenty_shares() -> None:
+    """Exactly twenty win, what they win adds up, everybody has one answer, and the engine hears of few more than twenty."""
+    parts, crowd = 20, 300
+    async with show() as place, AsyncExitStack() as stack:
+        envelope = await drop(place, parts)
+        viewers = [await stack.enter_async_context(place.viewer(f"u{i}")) for i in range(crowd)]
+        for viewer in viewers:
+            await viewer.until("keyframe")
+        before = place.decided()
+        await asyncio.gather(*(viewer.send("grab_red_envelope", "grab", envelope=envelope) for viewer in viewers))
+        replies = await asyncio.gather(*map(answered, viewers))
+        won = [reply for reply in replies if reply["type"] == "accepted"]
+        assert len(won) == parts
+        assert sum(reply["result"]["amount_fen"] for reply in won) == 10_000
+        assert {reply["code"] for reply in replies if reply["type"] == "refused"} == {"envelope_empty"}
+        assert place.decided() - before <= parts + 16 + 50, "the audience is reported too"
+        here = place.metric("claims_answered_here_total", code="envelope_empty")
+        assert here >= crowd - parts - 16
+        for viewer in viewers:  # one answer each: the next reply is that of the next command
+            await viewer.send("send_likes", "after")
+        assert {reply["id"] for reply in await asyncio.gather(*map(answered, viewers))} == {"after"}
+
+
+async def test_personal_events_reach_all_connections_of_their_user_alone() -> None:
+    """At once in a frame of their own; deltas hold nothing of them but their number."""
+    async with show() as place, place.viewer("bob") as bob, place.viewer("bob") as phone, place.viewer("eve") as eve:
+        for viewer in (bob, phone, eve):
+            await viewer.until("keyframe")
+        coupon = await made(place, IssueCoupon("Off", CouponTerms(10), 5), "coupon")
+        reply = await bob.ask("claim_coupon", coupon=coupon)
+        assert reply["type"] == "accepted"
+        frame = await phone.until("personal")
+        code = reply["result"]["code"]
+        assert frame["event"] == {"type": "coupon_claimed", "coupon": coupon, "user": "bob", "code": code, "seq": frame["seq"]}
+        assert frame["time_ms"] > 0
+        await eve.send("send_likes", "last")
+        frames = [await eve.next()]
+        while frames[-1].get("id") != "last":
+            frames.append(await eve.next())
+        assert not any(frame["type"] == "personal" for frame in frames)
+        assert not any(code in str(frame) for frame in frames)
+        assert sum(frame.get("left_out", {}).get("personal", 0) for frame in frames if frame["type"] == "delta") == 1
+
+
+async def test_who_comes_back_gets_the_personal_events_that_it_missed() -> None:
+    """At the same gateway and at one that just began; only its own, and only from where it left."""
+    async with show() as place:
+        coupon = await made(place, IssueCoupon("Off", CouponTerms(10), 5, 2), "coupon")
+        async with place.viewer("bob") as bob:
+            joined = await bob.until("keyframe")
+            assert (await bob.ask("claim_coupon", coupon=coupon))["type"] in ("personal", "accepted")
+        for user in ("eve", "bob"):
+            reply = await place.command(ClaimCoupon(coupon), sender=Sender(user, user))
+            assert isinstance(reply, Accepted)
+        gateway = running(GatewayConfig(port=0, drain_ms=0), place.journal, name="gateway-2")
+        async with gateway as other:
+            for there in (place, other):
+                async with there.viewer("bob", epoch=joined["epoch"], seq=joined["seq"]) as bob:
+                    events = [(await bob.until("personal"))["event"] for _ in range(2)]
+                    assert [event["user"] for event in events] == ["bob", "bob"]
+                async with there.viewer("bob", epoch=joined["epoch"], seq=events[0]["seq"] + 1) as bob:
+                    assert (await bob.until("personal"))["event"] == events[1]
+
+
+async def test_who_waits_is_told_and_let_through_when_stock_comes_back() -> None:
+    """A claim before a sale whose stock is held is parked; a repeated one, over a new connection, joins its place."""
+    async with show() as place, place.viewer("bob") as bob:
+        sale = await announce(place, 1)
+        async with place.viewer("eve") as eve, place.viewer("zoe") as zoe:
+            hold = (await bob.ask("reserve_stock", sale=sale))["result"]["hold"]
+            await eve.send("reserve_stock", "mine", sale=sale)
+            assert await eve.until("parked") == {"type": "parked", "id": "mine", "ahead": 0}
+            await zoe.send("reserve_stock", "later", sale=sale)
+            assert await zoe.until("parked") == {"type": "parked", "id": "later", "ahead": 1}
+        async with place.viewer("eve") as eve:
+            await eve.send("reserve_stock", "mine", sale=sale)
+            assert await eve.until("parked") == {"type": "parked", "id": "mine", "ahead": 0}
+            assert isinstance(await place.command(CancelHold(hold), sender=PLATFORM), Accepted)
+            assert (await eve.until("personal"))["event"]["type"] == "stock_reserved"
+            reply = await answered(eve)
+            assert (reply["type"], reply["id"]) == ("accepted", "mine")
+
+
+async def test_who_waits_in_vain_is_told_so() -> None:
+    """What is held did not come back in time."""
+    async with show(reply_wait_ms=300) as place, place.viewer("bob") as bob, place.viewer("eve") as eve:
+        sale = await announce(place, 1)
+        assert (await bob.ask("reserve_stock", sale=sale))["type"] == "accepted"
+        reply = await eve.ask("reserve_stock", sale=sale)
+        while reply["type"] == "parked":
+            reply = await answered(eve)
+        assert reply["code"] == "sold_out"
+        assert reply["seq"] > 0
+
+
+async def test_a_winner_gets_the_original_outcome_from_a_gateway_that_just_began() -> None:
+    """Its answer was lost and everything is gone: the line is not the place to ask."""
+    async with show() as place:
+        envelope = await drop(place, 1)
+        async with place.viewer("bob") as bob:
+            await bob.send("grab_red_envelope", "grab", envelope=envelope)
+            first = await answered(bob)
+        gateway = running(GatewayConfig(port=0, drain_ms=0), place.journal, name="gateway-2")
+        async with gateway as other, other.viewer("bob") as bob, other.viewer("eve") as eve:
+            await bob.send("grab_red_envelope", "grab", envelope=envelope)
+            assert await answered(bob) == first
+            assert (await eve.ask("grab_red_envelope", envelope=envelope))["code"] == "envelope_empty"
+
+
+async def test_watching_is_counted_from_the_oldest_connection_that_is_present() -> None:
+    """Who has just come has watched for nothing; a second connection does not begin it anew, a lost one does."""
+    async with show() as place:
+        envelope = await drop(place, 5, watched_s=1)
+        async with place.viewer("bob") as bob:
+            await bob.until("keyframe")
+            refused = await bob.ask("grab_red_envelope", envelope=envelope)
+            assert refused["code"] == "condition_not_met"
+            await asyncio.sleep(1.1)
+        async with place.viewer("bob") as bob:
+            assert (await bob.ask("grab_red_envelope", envelope=envelope))["code"] == "condition_not_met"
+            await asyncio.sleep(1.1)
+            async with place.viewer("bob") as phone:
+                await phone.send("grab_red_envelope", "now", envelope=envelope)
+                assert (await answered(phone))["type"] == "accepted"
