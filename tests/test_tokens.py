@@ -103,7 +103,7 @@ BAD_CLAIMS: list[tuple[str, dict[str, Any], str, str]] = [
     ("exp is infinite", {"exp": float("inf")}, "bad_token", "exp"),
     ("exp has 400 digits", {"exp": 10**400}, "bad_token", "lives longer"),
     ("lives too long", {"exp": int(time.time()) + 700_000}, "bad_token", "lives longer than 604800 s"),
-    ("not valid yet", {"nbf": int(time.time()) + 600}, "bad_token", "not yet valid"),
+    ("not valid yet", {"nbf": int(time.time()) + 86_400}, "bad_token", "not yet valid"),
     ("no sub", {"sub": None}, "bad_token", "sub"),
     ("sub is a number", {"sub": 1}, "bad_token", "ub"),
     ("empty sub", {"sub": ""}, "bad_token", "$.sub"),

@@ -166,10 +166,12 @@ async def test_questions_likes_and_the_end(stage: Stage) -> None:
     await say(vera, "Does it shrink?")
     await expect(vera.locator("#hint")).to_have_text("Your question was sent")
     question = console.locator("#question-rows .question", has_text="Does it shrink?")
+    await question.locator("input").fill("Not at 30 degrees")
     await question.get_by_role("button", name="Pick").click()
     for page in (vera, victor):
         await expect(page.locator("#answering")).to_contain_text("Does it shrink?")
-    await question.locator("input").fill("Not at 30 degrees")
+    await expect(question).to_have_class("question picked")  # the row was drawn anew; what was being written is still there
+    await expect(question.locator("input")).to_have_value("Not at 30 degrees")
     await question.get_by_role("button", name="Answered").click()
     await expect(victor.locator("#answering")).to_be_hidden()
     await victor.locator("#open-questions").click()

@@ -15,6 +15,7 @@ export class QuestionBoard {
   #push;
   #questions = [];
   #refreshing = null;
+  #drafts = new Map(); // question -> answer being written: a row that is drawn anew keeps it
 
   constructor(room, push) {
     this.#room = room;
@@ -24,8 +25,13 @@ export class QuestionBoard {
   show() {
     const list = byId("question-rows");
     list.dataset.empty = t("questions_empty");
+    for (const question of this.#drafts.keys()) {
+      if (!this.#questions.some(({ seq }) => seq === question)) this.#drafts.delete(question);
+    }
+    const writing = document.activeElement?.closest?.("#question-rows input") && Number(document.activeElement.closest("[data-question]").dataset.question);
     const sorted = [...this.#questions].sort((one, other) => ORDER[stateOf(one)] - ORDER[stateOf(other)] || one.seq - other.seq);
     reconcile(list, sorted, { key: (question) => `${question.seq} ${stateOf(question)}`, make: (question) => this.#make(question) });
+    if (writing && !list.contains(document.activeElement)) list.querySelector(`[data-question="${writing}"] input`)?.focus();
   }
 
   onEvent({ type }) {
@@ -63,7 +69,9 @@ export class QuestionBoard {
   }
 
   #acts(question, state) {
-    const written = h("input", { maxlength: 1000, placeholder: t("answer_hint"), "aria-label": t("answer_hint") });
+    const keep = ({ currentTarget }) => this.#drafts.set(question, currentTarget.value);
+    const written = h("input", { maxlength: 1000, placeholder: t("answer_hint"), "aria-label": t("answer_hint"), oninput: keep });
+    written.value = this.#drafts.get(question) ?? "";
     const answer = (submitted) => {
       submitted.preventDefault();
       this.#push("answer_question", { question, text: written.value }, { control: submitted.target.querySelector("[type=submit]") });
