@@ -441,6 +441,7 @@ class Ledger:
     def _sale_closed(self, event: FlashSaleClosed, at: _At) -> None:
         account = self._sale(event.sale, at)
         at.require(account.state != "closed", f"flash sale {event.sale} was closed twice")
+        at.same("held", event.held, account.held)
         account.state = "closed"
         del self._live_sales[event.sale]
 

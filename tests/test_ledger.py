@@ -172,6 +172,16 @@ def test_a_hold_does_not_expire_early() -> None:
         folded(story)
 
 
+def test_a_closing_says_what_is_held() -> None:
+    """Units of open holds are not lost when a sale closes."""
+    story = an_evening().story
+    reserved = story[of(story, StockReserved)][2]
+    assert isinstance(reserved, StockReserved)
+    assert folded([*story, (9_999, story[-1][1], FlashSaleClosed(reserved.sale, "", 1))]).sales[reserved.sale].state == "closed"
+    with pytest.raises(LedgerBroken, match="held is 0, but 1 follows"):
+        folded([*story, (9_999, story[-1][1], FlashSaleClosed(reserved.sale, "", 0))])
+
+
 def test_what_is_closed_or_stopped_stays_so() -> None:
     """No reservation and no claim afterwards."""
     story = an_evening().story
@@ -179,7 +189,7 @@ def test_what_is_closed_or_stopped_stays_so() -> None:
     reserved, claimed = story[sale][2], story[coupon][2]
     assert isinstance(reserved, StockReserved)
     assert isinstance(claimed, CouponClaimed)
-    for event, place in ((FlashSaleClosed(reserved.sale, ""), sale), (CouponStopped(claimed.coupon, ""), coupon)):
+    for event, place in ((FlashSaleClosed(reserved.sale, "", 0), sale), (CouponStopped(claimed.coupon, ""), coupon)):
         seq, time_ms, _ = story[place]
         with pytest.raises(LedgerBroken):
             folded([*story[:place], (seq, time_ms, event), *story[place:]])

@@ -84,9 +84,9 @@ class Claims:
             return
         self._metrics.gateway_claims_answered_here.labels(code).inc(len(claim.tellers))
         if code == "overloaded":
-            reply = Refused("", code, "others are ahead in the line; try again", retry_after_ms=RETRY_AFTER_MS)
+            reply = Refused(id="", code=code, detail="others are ahead in the line; try again", retry_after_ms=RETRY_AFTER_MS)
         else:
-            reply = Refused("", code, REFUSALS[code][1], seq=gate.seq)
+            reply = Refused(id="", code=code, detail=REFUSALS[code][1], seq=gate.seq)
         _tell(claim, reply)
 
     def _answered(self, gate: Gate, claim: Claim, reply: Reply) -> None:

@@ -137,6 +137,13 @@ class Market:
         side.gates.begin(keyframe(ROOM, self.state, self.now_ms, RULES), past)
         return side
 
+    def leap(self, at: int) -> None:
+        """A side misses what is in the stream now and goes on at a keyframe."""
+        assert self.state is not None
+        side = self.sides[at]
+        side.read, side.state = len(self.stream), copy.deepcopy(self.state)
+        side.gates.begin(keyframe(ROOM, self.state, self.now_ms, RULES), ())
+
     def claim(self, at: int, user: str, command_id: str, quantity: int = 1, *, watched_s: int = WATCHED_S) -> int:
         """A viewer claims; gives the command's number, under which it is told."""
         number, self.sent = self.sent, self.sent + 1

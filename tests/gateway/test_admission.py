@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liveroom.gateway.admission import Gate
+from liveroom.messages.commands import CloseRoom, Command
+from liveroom.messages.coupon import StopCoupon
 from liveroom.messages.fields import Role
-from liveroom.messages.flash_sale import CancelHold, ConfirmHold, ReserveStock, RestockFlashSale
+from liveroom.messages.flash_sale import CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
 from liveroom.messages.frames import Accepted
 from liveroom.messages.records import Request, Sender
 from tests.gateway.market import ANCHOR, MARGIN, WATCHED_S, Market
@@ -164,6 +167,26 @@ def test_a_smaller_claim_goes_first_only_when_the_one_before_it_cannot_have_enou
     assert isinstance(market.told[next_two][0], Accepted)
 
 
+@pytest.mark.parametrize(
+    ("kind", "ends", "code"),
+    [
+        ("sale", lambda thing: CloseFlashSale(thing), "sale_closed"),
+        ("coupon", lambda thing: StopCoupon(thing), "coupon_stopped"),
+        ("envelope", lambda thing: CloseRoom(), "envelope_closed"),
+    ],
+)
+def test_what_ends_with_units_left_is_refused_as_the_rules_do(kind: str, ends: Callable[[int], Command], code: str) -> None:
+    """Those in the line and those who come later, without the engine."""
+    market = Market(kind, 2)
+    market.make(ends(market.thing))
+    taps = [market.claim(0, user, "c1") for user in USERS[: 2 + MARGIN + 2]]
+    market.catch_up()
+    late = market.claim(0, "late", "c1")
+    assert not market.queue
+    assert len(market.refused_here) >= 3
+    assert {reply.code for number in [*taps, late] for reply in market.told[number]} == {code}  # type: ignore[union-attr]
+
+
 def test_a_sold_out_sale_answers_at_once_until_there_is_more() -> None:
     """With nothing held nobody waits; a restock opens the gate again."""
     market = Market("sale", 1)
@@ -235,6 +258,31 @@ def test_a_gateway_that_does_not_know_the_winners_refuses_nobody() -> None:
     assert len(market.queue) == MARGIN
     market.catch_up()
     assert [isinstance(market.told[number][0], Accepted) for number in retries] == [True] * len(winners_before) + [False]
+
+
+def test_after_a_gap_nobody_is_refused_who_may_have_won_in_it() -> None:
+    """What happened in between is not known; that it is over now is."""
+    winners_before = USERS[: 2 * MARGIN]
+    market = Market("envelope", len(winners_before) + 1)
+    market.sides.append(market.side())
+    for user in winners_before:
+        market.claim(1, user, "c1")
+    market.decide(len(winners_before))
+    market.leap(0)
+    market.claim(1, "last", "c1")
+    market.catch_up()
+    retries = [market.claim(0, user, "c1") for user in winners_before]
+    market.catch_up()
+    assert all(isinstance(market.told[number][0], Accepted) for number in retries)
+
+
+def test_as_many_go_on_as_there_are_units_and_a_margin() -> None:
+    """Of a crowd that comes at once; a sale has no margin."""
+    for kind, count in (("envelope", 2 + MARGIN), ("coupon", 2 + MARGIN), ("sale", 2)):
+        market = Market(kind, 2)
+        for user in USERS:
+            market.claim(0, user, "c1")
+        assert len(market.queue) == count
 
 
 def test_whoever_waited_too_long_while_there_may_be_units_may_try_again() -> None:
