@@ -50,9 +50,7 @@ class ReserveStock(CommandBase, frozen=True, tag="reserve_stock"):
     roles = frozenset({Role.viewer, Role.moderator})
     sale: Seq
     quantity: Quantity = 1
-    coupon_code: Annotated[
-        str, Meta(max_length=16, pattern=r"^([A-Z2-7]{16})?$(?!\n)", description="Code of a coupon to apply; empty = none")
-    ] = ""
+    coupon_code: Annotated[str, Meta(max_length=16, pattern=r"^([A-Z2-7]{16})?$(?!\n)", description="Code of a coupon to apply; empty = none")] = ""
 
 
 class ConfirmHold(CommandBase, frozen=True, tag="confirm_hold"):
