@@ -26,6 +26,7 @@ from liveroom.messages.flash_sale import (
     StockChanged,
     StockReserved,
 )
+from liveroom.messages.frames import SaleView
 from liveroom.messages.records import Sender
 from liveroom.rooms import flash_sale as rules
 from liveroom.rooms.flash_sale import HOLDS_EXPIRED_MAX, SALES_OVER_MAX, STOCK_MAX
@@ -261,8 +262,7 @@ def test_many_holds_expire_a_few_hundred_at_once() -> None:
     play = play_with_shirt()
     sale = announced(play, stock=STOCK_MAX)
     holds = [reserved(play, sale, sender=Sender(f"u{number}", "U")) for number in range(HOLDS_EXPIRED_MAX + 10)]
-    expired = [event.hold for event in play.passes(10_000) if isinstance(event, HoldExpired)]
-    assert expired == holds[:HOLDS_EXPIRED_MAX]
+    assert [event.hold for event in play.passes(10_000) if isinstance(event, HoldExpired)] == holds[:HOLDS_EXPIRED_MAX]
     assert due_ms(play.room) == play.now_ms
     assert [event.hold for event in play.passes(0) if isinstance(event, HoldExpired)] == holds[HOLDS_EXPIRED_MAX:]
     assert stock(play, sale) == (STOCK_MAX, 0, 0)
@@ -495,6 +495,5 @@ def test_the_keyframe_shows_sales() -> None:
         (first, "shirt", "open", 3),
         (second, "shoes", "announced", 5),
     ]
-    view = views[1]
-    assert (view.title, view.price_fen, view.stock, view.held, view.sold, view.per_user_max) == ("Running shoes", 1_000, 5, 0, 0, 3)
-    assert (view.opens_ms, view.closes_ms, view.hold_ms) == (play.now_ms + 1_000, play.now_ms + 61_000, 10_000)
+    view = SaleView(second, "shoes", "Running shoes", 1_000, 5, 5, 0, 0, 3, play.now_ms + 1_000, play.now_ms + 61_000, 10_000)
+    assert views[1] == view
