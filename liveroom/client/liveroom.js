@@ -580,7 +580,7 @@ const emptyState = () => ({
 function filled(keyframe) {
   const state = { ...emptyState(), ...keyframe };
   state.envelopes = state.envelopes.map((envelope) => ({ open: false, condition: {}, ...envelope }));
-  state.sales = state.sales.map((sale) => ({ state: "announced", ...sale }));
+  state.sales = state.sales.map((sale) => ({ ...sale }));
   return state;
 }
 

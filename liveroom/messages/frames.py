@@ -106,7 +106,7 @@ class SaleView(Struct, frozen=True, omit_defaults=True):
     opens_ms: int
     closes_ms: int
     hold_ms: int
-    state: str = "announced"  # announced, open or closed
+    state: str  # announced, open or closed
 
 
 class Keyframe(FrameBase, frozen=True, tag="keyframe"):

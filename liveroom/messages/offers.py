@@ -87,6 +87,7 @@ def fold_sales(sales: tuple[SaleView, ...], event: object, seq: int) -> tuple[Sa
                 opens_ms=event.opens_ms,
                 closes_ms=event.closes_ms,
                 hold_ms=event.hold_ms,
+                state="announced",
             )
             return (*sales, view)[-OFFERS_KEPT:]
         case FlashSaleOpened():

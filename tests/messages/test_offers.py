@@ -16,7 +16,7 @@ ENVELOPE = EnvelopeView(6, "Luck", 100, 2, 2, 100, "lucky", 1, 9, "c0")
 ISSUED = e.CouponIssued("Less", TERMS, 3, 1, 8, 9, "anna")
 COUPON = CouponView(6, "Less", TERMS, 3, 3, 1, 8, 9)
 ANNOUNCED = e.FlashSaleAnnounced("tea", "Tea", 990, 10, 2, 1, 9, 5, "anna")
-SALE = SaleView(6, "tea", "Tea", 990, 10, 10, 0, 0, 2, 1, 9, 5)
+SALE = SaleView(6, "tea", "Tea", 990, 10, 10, 0, 0, 2, 1, 9, 5, "announced")
 OTHERS = (replace(ENVELOPE, envelope=1), replace(COUPON, coupon=1), replace(SALE, sale=1))
 
 

@@ -495,5 +495,5 @@ def test_the_keyframe_shows_sales() -> None:
         (first, "shirt", "open", 3),
         (second, "shoes", "announced", 5),
     ]
-    view = SaleView(second, "shoes", "Running shoes", 1_000, 5, 5, 0, 0, 3, play.now_ms + 1_000, play.now_ms + 61_000, 10_000)
+    view = SaleView(second, "shoes", "Running shoes", 1_000, 5, 5, 0, 0, 3, play.now_ms + 1_000, play.now_ms + 61_000, 10_000, "announced")
     assert views[1] == view
