@@ -81,7 +81,7 @@ class Role(str, Enum):
 class Delivery(str, Enum):
     """What a gateway may do with an event when it builds a frame."""
 
-    must = "must"  # reaches every viewer in order: moderation, lifecycle
+    must = "must"  # reaches every viewer in order: red envelopes, coupons, sales, moderation, lifecycle
     latest = "latest"  # only the last per key within a tick: stock, likes, viewer count
     lossy = "lossy"  # may be left out under load: chat beyond the room's budget
     personal = "personal"  # reaches the connections of its `user` alone
