@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import socket
@@ -21,12 +22,24 @@ START_S = 30
 STOP_S = 30
 
 
+#: Below the ports that Linux gives to clients and to whoever binds port 0: nobody takes one of these by chance.
+PORTS = range(16_000, 32_000)
+_ports = itertools.cycle(PORTS)
+for _ in range(os.getpid() * 7 % len(PORTS)):  # runs side by side begin apart
+    next(_ports)
+
+
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on now, and that this process does not hand out again soon."""
+    for port in itertools.islice(_ports, len(PORTS)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: what an ended connection left is no hindrance
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError(f"no port in {PORTS} is free")
 
 
 class Server:

@@ -36,6 +36,9 @@ class Clock:
         return self.now_ms
 
 
+_VOICES = itertools.count(1)
+
+
 class Voice:
     """Sends commands to the journal and collects what readers accept."""
 
@@ -46,6 +49,7 @@ class Voice:
         self.skipped = 0
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._tickets = itertools.count(1)
+        self._source = f"voice-{next(_VOICES)}"  # the journal may hold answers to an earlier voice's tickets
         self._changed = asyncio.Condition()
         self._tasks = [asyncio.create_task(self._follow(p)) for p in range(journal.partitions)]
 
@@ -54,7 +58,7 @@ class Voice:
             if isinstance(item, AcceptedRecord):
                 self.records[partition].append(item.record)
                 for answer in item.record.answers:
-                    if answer.source == "voice" and answer.connection in self._waiting:
+                    if answer.source == self._source and answer.connection in self._waiting:
                         self._waiting.pop(answer.connection).set_result(answer)
                 async with self._changed:
                     self._changed.notify_all()
@@ -71,7 +75,7 @@ class Voice:
         """Send one command and wait for its answer."""
         ticket = next(self._tickets)
         future = self._waiting[ticket] = asyncio.get_running_loop().create_future()
-        request = Request(command_id or f"c{ticket}", room, sender, command, "voice", ticket)  # type: ignore[arg-type]
+        request = Request(command_id or f"c{ticket}", room, sender, command, self._source, ticket)  # type: ignore[arg-type]
         await self.journal.send_commands(partition_of(room, self.journal.partitions), [request])
         return await asyncio.wait_for(future, WAIT_S)
 
