@@ -26,6 +26,11 @@ export const QUESTIONS_KEPT = 300;
 /** How many red envelopes, coupons and flash sales a folded state holds at most, of each the newest. */
 export const OFFERS_KEPT = 50;
 
+/**
+ * Frames from which the server's clock is judged. Each is old by its way here, and by much more when nothing happened in the room for a
+ * while before it: the one that makes the clock latest tells best.
+ */
+const CLOCK_FRAMES = 16;
 /** Commands sent at once; beyond it they go at the rate that the gateway named. */
 const BURST_MAX = 10;
 /** Code that this client closes a connection with when it missed something. */
@@ -123,7 +128,7 @@ export class Room extends EventTarget {
   #personalSeq = -1; // of the last personal event
   #joined = null;
   #mutedUntilMs = 0;
-  #clockOffsetMs = 0;
+  #clockOffsetsMs = []; // of the last frames
   #token = null;
   #tokenExpired = false;
   #attempt = 0;
@@ -184,9 +189,9 @@ export class Room extends EventTarget {
   get mutedUntilMs() {
     return this.#mutedUntilMs > this.nowMs() ? this.#mutedUntilMs : 0;
   }
-  /** The server's clock, Unix ms, as far as the last frame tells. */
+  /** The server's clock, Unix ms, as far as the last frames tell. */
   nowMs() {
-    return Date.now() + this.#clockOffsetMs;
+    return Date.now() + Math.max(...(this.#clockOffsetsMs.length ? this.#clockOffsetsMs : [0]));
   }
 
   // Commands. Each returns a promise of the `accepted` frame `{id, seq, result}` or fails with `CommandRefused`,
@@ -358,7 +363,7 @@ export class Room extends EventTarget {
     } catch {
       return this.#drop(CLOSE_GAP, "a frame was not JSON");
     }
-    if (frame.time_ms) this.#clockOffsetMs = frame.time_ms - Date.now();
+    if (frame.time_ms) this.#clockOffsetsMs = [...this.#clockOffsetsMs, frame.time_ms - Date.now()].slice(-CLOCK_FRAMES);
     switch (frame.type) {
       case "joined":
         return this.#onJoined(frame);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -246,7 +247,7 @@ class Room:
             role=sender.role,
             seq=seq,
             resumed=start == "resumed",
-            time_ms=self.time_ms,
+            time_ms=max(self.time_ms, time.time_ns() // 1_000_000),  # now: nothing may have happened for long
             command_bytes_max=self._config.command_bytes_max,
             commands_per_s=self._config.commands_per_s,
             idle_ms=self._config.idle_ms,

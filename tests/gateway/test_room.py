@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -34,6 +35,18 @@ async def test_a_viewer_begins_with_joined_and_keyframe_then_follows(deflate: bo
             cursor = delta["to"]
             if any(e["type"] == "chat_sent" and e["text"].startswith("hello 你好") for e in delta["events"]):
                 break
+
+
+async def test_joined_tells_the_time_of_now() -> None:
+    """A room where nothing has happened for long still tells whoever joins what time it is; its keyframe is as old as its last event."""
+    async with scripted() as (place, script):
+        before_ms = time.time_ns() // 1_000_000
+        async with place.viewer("bob") as bob:
+            joined, keyframe = await bob.next(), await bob.next()
+            assert before_ms <= joined["time_ms"] <= time.time_ns() // 1_000_000
+            assert keyframe["time_ms"] == 1
+            await script.say(1)
+            assert (await bob.until("delta"))["time_ms"] == 1
 
 
 async def test_events_of_one_tick_are_one_frame() -> None:

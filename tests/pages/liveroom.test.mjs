@@ -64,6 +64,18 @@ test("the token goes by subprotocol, never in the address; the room id is escape
   assert.deepEqual(sockets[0].protocols, ["liveroom.v1", "liveroom.token.a.b.c"]);
 });
 
+test("the server's clock is that of the frame that makes it latest: a room where nothing happened for an hour has an old keyframe", async (t) => {
+  const { room, sockets } = begin(t);
+  await until(() => sockets.length === 1);
+  const near = (timeMs) => Math.abs(room.nowMs() - timeMs) < 1_000;
+  sockets[0].says(joined(), keyframe(10, { time_ms: TIME_MS - 3_600_000 }));
+  assert.ok(near(TIME_MS));
+  sockets[0].says({ ...delta(10, 11, []), time_ms: TIME_MS + 5_000 }, { ...delta(11, 12, []), time_ms: TIME_MS + 4_000 });
+  assert.ok(near(TIME_MS + 5_000));
+  for (let seq = 12; seq < 40; seq += 1) sockets[0].says({ ...delta(seq, seq + 1, []), time_ms: TIME_MS + 1_000 }); // the device's clock was put on
+  assert.ok(near(TIME_MS + 1_000));
+});
+
 test("bad options are told at once", () => {
   assert.throws(() => connect({ url: "http://x", room: "r", token: "t" }), /url/);
   assert.throws(() => connect({ url: "ws://x", token: "t" }), /room/);

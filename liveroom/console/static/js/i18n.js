@@ -1,4 +1,4 @@
-/** Every word of the pages in English and Chinese, and how numbers, money and times are written. */
+/** Every word of the pages in English and Chinese, and how numbers and times are written. */
 
 import { EN } from "./words-en.js";
 import { ZH } from "./words-zh.js";
@@ -14,6 +14,9 @@ function firstLanguage() {
   const wished = [new URLSearchParams(location.search).get("lang"), localStorage.getItem(KEPT_AS), ...navigator.languages];
   return wished.map((name) => name?.slice(0, 2).toLowerCase()).find((name) => name in WORDS) ?? "en";
 }
+
+/** The language as browsers name it, "en" or "zh-CN". */
+export const locale = () => LOCALES[lang];
 
 /** The words for `key` with `{name}` filled in from `values`; the key itself when there are none. */
 export function t(key, values = {}) {
@@ -34,7 +37,7 @@ export function onLanguage(draw) {
 
 /** Write the words into every element that asks for them: `data-t` its text, `data-t-label` / `-placeholder` / `-title` an attribute. */
 export function translate(root = document) {
-  document.documentElement.lang = LOCALES[lang];
+  document.documentElement.lang = locale();
   for (const element of root.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
   for (const [name, attribute] of [["tLabel", "aria-label"], ["tPlaceholder", "placeholder"], ["tTitle", "title"]]) {
     const selector = `[data-${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}]`;
@@ -60,16 +63,11 @@ export function languageButton(button) {
 
 /** 12345 as "12.3K" or "1.2万". */
 export function shortNumber(count) {
-  return new Intl.NumberFormat(LOCALES[lang], { notation: count < 10_000 ? "standard" : "compact", maximumFractionDigits: 1 }).format(count);
-}
-
-/** Fen as yuan: 1290 is ¥12.90. */
-export function money(fen) {
-  return new Intl.NumberFormat(LOCALES[lang], { style: "currency", currency: "CNY", currencyDisplay: "narrowSymbol" }).format(fen / 100);
+  return new Intl.NumberFormat(locale(), { notation: count < 10_000 ? "standard" : "compact", maximumFractionDigits: 1 }).format(count);
 }
 
 /** A Unix time in ms as a clock time, with the date when it is not today. */
 export function clock(timeMs) {
   const day = new Date(timeMs).toDateString() === new Date().toDateString() ? {} : { month: "short", day: "numeric" };
-  return new Intl.DateTimeFormat(LOCALES[lang], { ...day, hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(timeMs);
+  return new Intl.DateTimeFormat(locale(), { ...day, hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(timeMs);
 }

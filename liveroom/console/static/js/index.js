@@ -2,7 +2,8 @@
 
 import { byId, forget, h, icon, reconcile, withCode } from "./dom.js";
 import { get } from "./http.js";
-import { languageButton, money, onLanguage, shortNumber, t, translate } from "./i18n.js";
+import { languageButton, onLanguage, shortNumber, t, translate } from "./i18n.js";
+import { money } from "./money.js";
 import { picture } from "./product.js";
 
 const REFRESH_MS = 3_000;

@@ -2,7 +2,8 @@
 
 import { byId, forget, h, icon, reconcile } from "./dom.js";
 import { getShowcase } from "./http.js";
-import { money, t } from "./i18n.js";
+import { t } from "./i18n.js";
+import { money } from "./money.js";
 import { picture } from "./product.js";
 
 /** Show the product being explained; `wish(product)` asks to see it tried on, `null` when one may not. */

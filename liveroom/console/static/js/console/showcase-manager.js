@@ -2,12 +2,12 @@
 
 import { byId, forget, h, icon, reconcile, toast } from "../dom.js";
 import { getShowcase } from "../http.js";
-import { money, t } from "../i18n.js";
+import { t } from "../i18n.js";
+import { fenOf, money } from "../money.js";
 import { picture } from "../product.js";
 import { reasonOf } from "../reasons.js";
 
 const QUIET = matchMedia("(prefers-reduced-motion: reduce)");
-const PRICE = /^\d{1,9}([.,]\d{1,2})?$/;
 
 export class ShowcaseManager {
   #room;
@@ -109,9 +109,9 @@ export class ShowcaseManager {
 
   async #add(form) {
     const { id, title, price, image_url, link_url } = Object.fromEntries(new FormData(form));
-    if (!PRICE.test(price.trim())) return toast(t("price_wrong"), "bad");
-    const [yuan, fen = ""] = price.trim().split(/[.,]/);
-    const product = { id, title, price_fen: Number(yuan) * 100 + Number(fen.padEnd(2, "0")), image_url, link_url };
+    const price_fen = fenOf(price);
+    if (price_fen === null) return toast(t("price_wrong"), "bad");
+    const product = { id, title, price_fen, image_url, link_url };
     const control = form.querySelector("[type=submit]");
     if (await this.#push("add_product", { product }, { control, confirm: t("product_added", { title }) })) {
       form.reset();

@@ -1,0 +1,37 @@
+/** Money is whole fen everywhere; only here does it become text, and text become fen, digit by digit. */
+
+import { locale } from "./i18n.js";
+
+/** The most fen that the server takes in one amount: 1,000,000,000 yuan. */
+export const FEN_MAX = 100_000_000_000;
+
+const AMOUNT = /^[¥￥]?\s*(\d{1,10})(?:[.,](\d{1,2}))?\s*元?$/;
+
+/** Fen as yuan: 1290 is ¥12.90. */
+export function money(fen) {
+  return yuan(fen, "auto");
+}
+
+/** The same without idle zeros: 2000 is ¥20, 1290 is ¥12.90. */
+export function shortMoney(fen) {
+  return yuan(fen, "stripIfInteger");
+}
+
+function yuan(fen, trailingZeroDisplay) {
+  const style = { style: "currency", currency: "CNY", currencyDisplay: "narrowSymbol", trailingZeroDisplay };
+  return new Intl.NumberFormat(locale(), style).format(yuanOf(fen));
+}
+
+/** Fen as plain decimal text, as a field holds it: 1290 is "12.90". */
+export function yuanOf(fen) {
+  const digits = String(Math.abs(fen)).padStart(3, "0");
+  return `${fen < 0 ? "-" : ""}${digits.slice(0, -2)}.${digits.slice(-2)}`;
+}
+
+/** What somebody wrote, in yuan with at most two decimals, as fen; `null` when it is no such amount or more than `FEN_MAX`. */
+export function fenOf(text) {
+  const found = AMOUNT.exec(text.normalize("NFKC").trim());
+  if (!found) return null;
+  const fen = Number(found[1]) * 100 + Number((found[2] ?? "").padEnd(2, "0"));
+  return fen <= FEN_MAX ? fen : null;
+}
