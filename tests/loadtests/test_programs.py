@@ -49,7 +49,7 @@ def test_steady(tmp_path: Path, more: tuple[str, ...]) -> None:
         assert report["server"]["cpu_us_per_delivery"] > 0
 
 
-@pytest.mark.parametrize(("program", "missing"), [("swarm", "rich"), ("replay", "rich"), ("codecs", "pydantic")])
+@pytest.mark.parametrize(("program", "missing"), [("swarm", "rich"), ("replay", "rich"), ("codecs", "pydantic"), ("decisions", "redis")])
 def test_a_package_that_is_missing_is_one_line(program: str, missing: str) -> None:
     """Without the `load` extra a load test says in one line how to have it."""
     words = f"import runpy, sys; sys.modules[{missing!r}] = None; runpy.run_module('loadtests.{program}', run_name='__main__')"

@@ -1,0 +1,75 @@
+"""What `decisions` asks of each side: claims of things that run out, by whom and under which id, and the answers that are right."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final, Literal
+
+from msgspec import Struct
+
+__all__ = ["GRANTED", "Claim", "JobKind", "Mix", "Round", "make_rounds"]
+
+JobKind = Literal["grab", "reserve"]
+#: `winners`: everybody gets something. `crowd`: as many come too late, some want more than they may have, some ask twice.
+Mix = Literal["winners", "crowd"]
+
+#: The answer to a claim that got something; every other answer is the code of a refusal.
+GRANTED: Final = "granted"
+
+#: Units that one user may have of a sale; everybody in a round wants so many, one at a time.
+PER_USER_MAX: Final = 2
+#: Of a crowd's claims that got something, every so manieth user claims again under another id.
+GREEDY_EVERY: Final = 20
+#: Of a crowd's claims, every so manieth is sent again under the same id.
+RETRIED_EVERY: Final = 50
+
+_TOO_MANY: Final = {"grab": "already_grabbed", "reserve": "per_user_limit"}
+_GONE: Final = {"grab": "envelope_empty", "reserve": "sold_out"}
+
+
+class Claim(Struct, frozen=True):
+    """One claim by a user; the id is the claim's own, and a retry has it again."""
+
+    user: str
+    id: str
+
+
+class Round(Struct, frozen=True):
+    """One thing of `units` shares or pieces, and everybody who claims it, in order; `answers` is how many there must be of each."""
+
+    units: int
+    claims: tuple[Claim, ...]
+    answers: Counter[str]
+    retries: int
+
+
+def make_rounds(kind: JobKind, mix: Mix, units: int, units_max: int) -> list[Round]:
+    """Rounds for `units` altogether, at most `units_max` in each."""
+    return [_round(kind, mix, number, min(units_max, units - at)) for number, at in enumerate(range(0, units, units_max))]
+
+
+def _round(kind: JobKind, mix: Mix, number: int, units: int) -> Round:
+    each = 1 if kind == "grab" else PER_USER_MAX
+    claims: list[Claim] = []
+    answers: Counter[str] = Counter()
+    retries = 0
+    for at in range(units):
+        user = f"user-{number}-{at // each}"
+        claim = Claim(user, f"c{number}-{at}")
+        claims.append(claim)
+        answers[GRANTED] += 1
+        if mix == "crowd" and at % GREEDY_EVERY == each - 1:
+            claims.append(Claim(user, f"g{number}-{at}"))
+            answers[_TOO_MANY[kind]] += 1
+        if mix == "crowd" and at % RETRIED_EVERY == 0:
+            claims.append(claim)
+            answers[GRANTED] += 1
+            retries += 1
+    for at in range(units if mix == "crowd" else 0):
+        claims.append(Claim(f"late-{number}-{at}", f"l{number}-{at}"))
+        answers[_GONE[kind]] += 1
+        if at % RETRIED_EVERY == 0:
+            claims.append(claims[-1])
+            answers[_GONE[kind]] += 1
+            retries += 1
+    return Round(units, tuple(claims), answers, retries)
