@@ -10,6 +10,7 @@ from docs.generate.words import description, first_sentence, table, type_words, 
 from liveroom.config import Config, GatewayConfig, settings
 from liveroom.errors import CLOSE_CODES, REFUSALS
 from liveroom.messages.base import EVERYONE
+from liveroom.messages.belongings import Grant, OwnedCoupon, OwnedHold
 from liveroom.messages.commands import COMMANDS, CommandBase, Product
 from liveroom.messages.coupon import CouponTerms
 from liveroom.messages.events import EVENTS, EventBase, RoomRules
@@ -54,7 +55,7 @@ def _delivery(cls: type[EventBase]) -> str:
 def frames() -> str:
     """All frames with their fields."""
     each = [f"### {name}\n\n{first_sentence(cls)}\n\n{_fields(cls)}" for name, cls in FRAMES.items()]
-    return "\n\n".join([*each, *(_shared(cls, 3) for cls in (ChatLine, Question, EnvelopeView, CouponView, SaleView))])
+    return "\n\n".join([*each, *(_shared(cls, 3) for cls in (ChatLine, Question, EnvelopeView, CouponView, SaleView, Grant, OwnedCoupon, OwnedHold))])
 
 
 def _shared(cls: type[Struct], level: int = 2) -> str:

@@ -10,20 +10,27 @@ Start reading at `room.py`; `docs/client-python.md` shows how to use it.
 """
 
 from liveroom.client.exceptions import ClientError, CommandRefused, CommandUnanswered, Disconnected, TooManyCommands
-from liveroom.client.items import Item, PersonalEvent, Reconnecting, RoomEvent, StateReplaced, UnknownEvent
+from liveroom.client.items import BelongingsReplaced, Item, PersonalEvent, Reconnecting, RoomEvent, StateReplaced, UnknownEvent
+from liveroom.client.mine import fold_mine
 from liveroom.client.room import Room, connect
 from liveroom.client.state import fold
-from liveroom.messages.frames import Accepted, Joined, Keyframe, Parked, Skipped
+from liveroom.messages.belongings import Grant, OwnedCoupon, OwnedHold
+from liveroom.messages.frames import Accepted, Belongings, Joined, Keyframe, Parked, Skipped
 
 __all__ = [
     "Accepted",
+    "Belongings",
+    "BelongingsReplaced",
     "ClientError",
     "CommandRefused",
     "CommandUnanswered",
     "Disconnected",
+    "Grant",
     "Item",
     "Joined",
     "Keyframe",
+    "OwnedCoupon",
+    "OwnedHold",
     "Parked",
     "PersonalEvent",
     "Reconnecting",
@@ -35,4 +42,5 @@ __all__ = [
     "UnknownEvent",
     "connect",
     "fold",
+    "fold_mine",
 ]

@@ -1,68 +1,101 @@
-"""Items that the application has not taken yet, and the state as of those it has. No I/O, no clock."""
+"""Items that the application has not taken yet, and what is known as of those it has. No I/O, no clock."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
 
-from liveroom.client.items import Advanced, Item, PersonalEvent, RoomEvent, StateReplaced
+from msgspec import Struct
+from msgspec.structs import replace
+
+from liveroom.client.items import Advanced, BelongingsReplaced, Item, PersonalEvent, Repeated, RoomEvent, StateReplaced
+from liveroom.client.mine import fold_mine, sales_over
 from liveroom.client.state import fold, passed
-from liveroom.messages.frames import Keyframe, Skipped
+from liveroom.messages.frames import Belongings, Joined, Keyframe, Skipped
 
 __all__ = ["Backlog"]
 
 
+class _Known(Struct, frozen=True):
+    """The room's state, and what `user` owns in it."""
+
+    user: str = ""
+    state: Keyframe | None = None
+    mine: Belongings | None = None
+
+
 class Backlog:
-    """A queue that folds. At `items_max` it falls together into one `Skipped` and the state after it, and the last personal events."""
+    """A queue that folds. At `items_max` it falls together into one `Skipped` and the state after it, and what the user owns then."""
 
     def __init__(self, items_max: int) -> None:
         self._items_max = items_max
-        self._items: deque[Item | Advanced] = deque()
-        #: The room's state as after the last item that was taken.
-        self.state: Keyframe | None = None
+        self._items: deque[Item | Advanced | Repeated] = deque()
+        self._known = _Known()
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def add(self, items: Iterable[Item | Advanced]) -> None:
+    @property
+    def state(self) -> Keyframe | None:
+        """The room's state as after the last item that was taken."""
+        return self._known.state
+
+    @property
+    def mine(self) -> Belongings | None:
+        """What the user owns as after the last item that was taken."""
+        return self._known.mine
+
+    def add(self, items: Iterable[Item | Advanced | Repeated]) -> None:
         """Append items, oldest first."""
         self._items.extend(items)
         if len(self._items) > self._items_max:
             self._collapse()
 
     def take(self) -> Item | None:
-        """The next item, already folded into `state`; `None` when there is none."""
+        """The next item, already folded into what is known; `None` when there is none."""
         while self._items:
             item = self._items.popleft()
-            self.state = _folded(self.state, item)
+            self._known = _folded(self._known, item)
             # The end of a delta goes with its last event, so that the state is whole when that is seen.
             while self._items and isinstance(end := self._items[0], Advanced):
                 self._items.popleft()
-                self.state = _folded(self.state, end)
-            if not isinstance(item, Advanced):
+                self._known = _folded(self._known, end)
+            if not isinstance(item, Advanced | Repeated):
                 return item
         return None
 
     def _collapse(self) -> None:
-        state = self.state
+        known = self._known
         for item in self._items:
-            state = _folded(state, item)
-        if state is None:
+            known = _folded(known, item)
+        if known.state is None:
             return  # nothing but connection items: there is no state to fall back to yet
-        # They are in no state, so they stay; half the room for them leaves the other half for what comes.
-        personal = [item for item in self._items if isinstance(item, PersonalEvent)][-(self._items_max // 2) :]
+        before = self._known.state
+        self._known = replace(self._known, user=known.user)
         self._items.clear()
-        if self.state is not None and state.seq > self.state.seq:
-            self._items.append(Skipped(from_=self.state.seq, to=state.seq))
-        self._items.append(StateReplaced(state))
-        self._items.extend(personal)
+        if before is not None and known.state.seq > before.seq:
+            self._items.append(Skipped(from_=before.seq, to=known.state.seq))
+        self._items.append(StateReplaced(known.state))
+        if known.mine is not None:
+            self._items.append(BelongingsReplaced(known.mine))
 
 
-def _folded(state: Keyframe | None, item: Item | Advanced) -> Keyframe | None:
-    if isinstance(item, StateReplaced):
-        return item.state
-    if state is None:
-        return None
-    if isinstance(item, RoomEvent):
-        return fold(state, item)
-    return passed(state, item.seq, item.time_ms) if isinstance(item, Advanced) else state
+def _folded(known: _Known, item: Item | Advanced | Repeated) -> _Known:
+    match item:
+        case Joined():
+            return replace(known, user=item.user)
+        case StateReplaced():
+            return replace(known, state=item.state)
+        case BelongingsReplaced():
+            return replace(known, mine=item.mine)
+        case RoomEvent() if known.state is not None:
+            state = fold(known.state, item)
+            over = sales_over(known.state.sales, state.sales)
+            return replace(known, state=state, mine=known.mine and fold_mine(known.mine, item, known.user, over))
+        case Advanced() if known.state is not None:
+            return replace(known, state=passed(known.state, item.seq, item.time_ms))
+        case PersonalEvent() if known.mine is not None:
+            return replace(known, mine=fold_mine(known.mine, item, known.user))
+        case Repeated() if known.mine is not None:
+            return replace(known, mine=fold_mine(known.mine, item.item, known.user))
+    return known

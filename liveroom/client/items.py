@@ -8,14 +8,17 @@ import msgspec
 from msgspec import Struct
 
 from liveroom.errors import BadMessage
+from liveroom.messages.belongings import OwnedCoupon
 from liveroom.messages.events import Event
-from liveroom.messages.frames import FRAMES, Delta, Frame, Joined, Keyframe, Parked, Personal, Skipped
+from liveroom.messages.frames import FRAMES, Belongings, Delta, Frame, Joined, Keyframe, Parked, Personal, Skipped
 
 __all__ = [
     "Advanced",
+    "BelongingsReplaced",
     "Item",
     "PersonalEvent",
     "Reconnecting",
+    "Repeated",
     "RoomEvent",
     "StateReplaced",
     "UnknownEvent",
@@ -41,17 +44,27 @@ class RoomEvent(Struct, frozen=True):
 
 
 class PersonalEvent(Struct, frozen=True):
-    """An event that concerns this user alone, at its position in the room. It comes as soon as it happened, also before events below its seq."""
+    """An event that concerns this user alone, at its position in the room. It comes as soon as it happened, also before events below its seq.
+
+    `coupon` is the code that a claim brought, with what it is worth.
+    """
 
     seq: int
     time_ms: int
     event: Event | UnknownEvent
+    coupon: OwnedCoupon | None = None
 
 
 class StateReplaced(Struct, frozen=True):
     """The room's state came whole: at the start, or after a span was skipped. Draw it anew."""
 
     state: Keyframe
+
+
+class BelongingsReplaced(Struct, frozen=True):
+    """What this user owns came whole: whenever a connection was made, and after a span was skipped. What happened meanwhile is in it."""
+
+    mine: Belongings
 
 
 class Reconnecting(Struct, frozen=True):
@@ -70,7 +83,13 @@ class Advanced(Struct, frozen=True):
     time_ms: int
 
 
-Item = Union[Joined, StateReplaced, RoomEvent, PersonalEvent, Parked, Skipped, Reconnecting]
+class Repeated(Struct, frozen=True):
+    """A personal event that was yielded before. Folded into what this user owns, never yielded again."""
+
+    item: PersonalEvent
+
+
+Item = Union[Joined, StateReplaced, BelongingsReplaced, RoomEvent, PersonalEvent, Parked, Skipped, Reconnecting]
 
 
 class _TypeOnly(Struct):
@@ -101,7 +120,7 @@ def events_of(delta: Delta, cursor: int) -> list[RoomEvent]:
 
 def personal_event(frame: Personal) -> PersonalEvent:
     """What a personal frame tells."""
-    return PersonalEvent(frame.seq, frame.time_ms, _event(frame.event))
+    return PersonalEvent(frame.seq, frame.time_ms, _event(frame.event), frame.coupon)
 
 
 def _event(plain: dict[str, Any]) -> Event | UnknownEvent:

@@ -25,6 +25,8 @@ export const EVENTS_WAITING_MAX = 5_000;
 export const QUESTIONS_KEPT = 300;
 /** How many red envelopes, coupons and flash sales a folded state holds at most, of each the newest. */
 export const OFFERS_KEPT = 50;
+/** Shares of red envelopes in `room.mine.grants`, the newest. */
+export const GRANTS_KEPT = 100;
 
 /**
  * Frames from which the server's clock is judged. Each is old by its way here, and by much more when nothing happened in the room for a
@@ -108,9 +110,11 @@ export function connect(options) {
  * Dispatches `CustomEvent`s; `detail` holds:
  *   joined        the `joined` frame
  *   event         one event of the room, with `seq` and `time_ms`
- *   personal      one event that concerns this user alone, with `seq`, `time_ms` and `personal: true`; may come before events below its seq
+ *   personal      one event that concerns this user alone, with `seq`, `time_ms` and `personal: true`; may come before events below its seq;
+ *                 a `coupon_claimed` has the new entry of `mine.coupons` as `owned`
  *   parked        `{id, ahead}`: the command `id` waits in the line for something scarce, with at most `ahead` before it
  *   state         `{state}` after each frame that changed it
+ *   mine          `{mine}` after each frame that changed what this user owns
  *   skipped       `{from, to}`: these seqs will not come; the next `state` is whole again
  *   disconnected  `{code, reason}`
  *   reconnecting  `{attempt, delayMs}`
@@ -124,6 +128,7 @@ export class Room extends EventTarget {
   #socket = null;
   #status = "connecting";
   #state = null;
+  #mine = emptyMine();
   #cursor = 0;
   #personalSeq = -1; // of the last personal event
   #joined = null;
@@ -172,6 +177,10 @@ export class Room extends EventTarget {
   /** The room's public state: the keyframe's fields, kept up to date; `null` before the first. Read it, do not change it. */
   get state() {
     return this.#state;
+  }
+  /** What you own in the room: `{seq, grants, coupons, holds, bought, left_out}`, kept up to date. Read it, do not change it. */
+  get mine() {
+    return this.#mine;
   }
   /** "connecting", "live", "reconnecting" or "closed". */
   get status() {
@@ -369,6 +378,8 @@ export class Room extends EventTarget {
         return this.#onJoined(frame);
       case "keyframe":
         return this.#onKeyframe(frame);
+      case "belongings":
+        return this.#onBelongings(frame);
       case "delta":
         return this.#onDelta(frame);
       case "skipped":
@@ -408,14 +419,24 @@ export class Room extends EventTarget {
     this.#emit("state", { state: this.#state });
   }
 
+  #onBelongings({ type: _, ...mine }) {
+    this.#mine = { ...emptyMine(), ...mine };
+    this.#mine.coupons = this.#mine.coupons.map(filledCoupon);
+    this.#mine.holds = this.#mine.holds.map((hold) => ({ discount_fen: 0, coupon_code: "", ...hold }));
+    this.#emit("mine", { mine: this.#mine });
+  }
+
   #onDelta(frame) {
     if (frame.to <= this.#cursor) return;
     if (frame.from > this.#cursor || !this.#state) return this.#drop(CLOSE_GAP, `missed ${this.#cursor} to ${frame.from}`);
     this.#attempt = 0;
+    let owned = false;
     for (const event of frame.events) {
       if (event.seq < this.#cursor) continue; // had it before the connection was lost
       event.time_ms = frame.time_ms;
+      const { sales } = this.#state;
       fold(this.#state, event, this.#options.chatLinesKept);
+      owned = foldMine(this.#mine, event, this.#joined?.user, sales, this.#state.sales) || owned;
       if (event.user === this.#joined?.user) {
         if (event.type === "user_muted") this.#mutedUntilMs = event.until_ms;
         if (event.type === "user_unmuted") this.#mutedUntilMs = 0;
@@ -427,12 +448,14 @@ export class Room extends EventTarget {
     this.#state.seq = frame.to;
     this.#state.time_ms = frame.time_ms;
     this.#emit("state", { state: this.#state });
+    if (owned) this.#emit("mine", { mine: this.#mine });
   }
 
-  #onPersonal({ time_ms, event }) {
+  #onPersonal({ time_ms, event, coupon }) {
+    Object.assign(event, { time_ms, personal: true }, coupon && { owned: filledCoupon(coupon) });
+    if (foldMine(this.#mine, event, this.#joined?.user)) this.#emit("mine", { mine: this.#mine });
     if (event.seq <= this.#personalSeq) return; // had it before the connection was lost
     this.#personalSeq = event.seq;
-    Object.assign(event, { time_ms, personal: true });
     this.#emit("personal", event);
     for (const iterator of this.#iterators) iterator.push(event);
   }
@@ -517,7 +540,7 @@ class EventIterator {
     if (this.#queue.length >= EVENTS_WAITING_MAX) {
       const first = this.#queue.find(({ personal }) => !personal);
       if (first) this.#skipped ??= { type: "skipped", from: first.seq ?? first.from, to: 0 };
-      this.#queue = this.#queue.filter(({ personal }) => personal); // no later state tells what was in them
+      this.#queue = this.#queue.filter(({ personal }) => personal); // `mine` tells what came of them, not how
       if (first) this.#skipped.to = event.seq ?? event.from;
     }
     this.#queue.push(event);
@@ -705,6 +728,63 @@ const FOLDS = {
     state.sales = state.sales.filter((item) => item.state !== "closed" || item.held);
   },
 };
+
+// What this user owns: a `belongings` frame, then events folded into it.
+
+/** Fields that the frame leaves out when there is nothing. */
+const emptyMine = () => ({ seq: 0, grants: [], coupons: [], holds: [], bought: {}, left_out: 0 });
+
+const filledCoupon = (coupon) => ({ order: "", ...coupon });
+
+/** What each event changes in what its `user`, or everybody, owns. Values are replaced, never changed, so that a page may compare them. */
+const MINE_FOLDS = {
+  red_envelope_grabbed(mine, { envelope, amount_fen }) {
+    mine.grants = [...mine.grants, { envelope, amount_fen }].slice(-GRANTS_KEPT);
+  },
+  coupon_claimed(mine, { owned }) {
+    if (owned) mine.coupons = [...mine.coupons, owned];
+  },
+  coupon_redeemed(mine, { code, order }) {
+    mine.coupons = mine.coupons.map((coupon) => (coupon.code === code ? { ...coupon, order } : coupon));
+  },
+  coupon_released(mine, { code }) {
+    mine.coupons = mine.coupons.map((coupon) => (coupon.code === code ? { ...coupon, order: "" } : coupon));
+  },
+  coupon_expired(mine, { coupon }) {
+    mine.coupons = mine.coupons.filter((item) => item.coupon !== coupon);
+  },
+  stock_reserved(mine, { seq, sale, quantity, until_ms, due_fen, discount_fen = 0, coupon_code = "" }) {
+    mine.holds = [...mine.holds, { hold: seq, sale, quantity, until_ms, due_fen, discount_fen, coupon_code }];
+  },
+  hold_confirmed(mine, { hold, sale, quantity }) {
+    mine.holds = mine.holds.filter((item) => item.hold !== hold);
+    mine.bought = { ...mine.bought, [sale]: (mine.bought[sale] ?? 0) + quantity };
+  },
+  hold_cancelled(mine, { hold }) {
+    mine.holds = mine.holds.filter((item) => item.hold !== hold);
+  },
+  hold_expired(mine, { hold }) {
+    mine.holds = mine.holds.filter((item) => item.hold !== hold);
+  },
+};
+
+/**
+ * Fold one event into what `user` owns, in place; gives whether it changed anything. What is below `mine.seq` is in it already.
+ * `before` and `after` are the room's sales around the event: units of a sale that is over are owned no more here.
+ */
+export function foldMine(mine, event, user, before = [], after = before) {
+  if (event.seq < mine.seq) return false;
+  const { grants, coupons, holds, bought } = mine;
+  if ((event.user ?? user) === user) MINE_FOLDS[event.type]?.(mine, event);
+  if (before.length > after.length) {
+    for (const { sale } of before) {
+      if (!(sale in mine.bought) || after.some((shown) => shown.sale === sale)) continue;
+      mine.bought = { ...mine.bought };
+      delete mine.bought[sale];
+    }
+  }
+  return grants !== mine.grants || coupons !== mine.coupons || holds !== mine.holds || bought !== mine.bought;
+}
 
 /** Fold one event (with `seq` and `time_ms`) into a state in place; `chatLinesKept` bounds `state.chat`. */
 export function fold(state, event, chatLinesKept = 200) {

@@ -31,7 +31,7 @@ from liveroom.client.stream import Gap, Stream
 from liveroom.codec import decode_command_id, decode_room_id
 from liveroom.errors import BadMessage
 from liveroom.messages.commands import AskQuestion, Command, RequestTryOn, SendChat, SendLikes
-from liveroom.messages.frames import Accepted, GoingAway, Joined, Keyframe, Refused
+from liveroom.messages.frames import Accepted, Belongings, GoingAway, Joined, Keyframe, Refused
 
 __all__ = ["ITEMS_WAITING_MAX", "Room", "TokenSource", "connect"]
 
@@ -78,7 +78,7 @@ def connect(
 
 
 class Room:
-    """Made by `connect`. Iterate over it (one loop at a time) for what happens; `state` is the room as after the last item that was yielded."""
+    """Made by `connect`. Iterate over it (one loop at a time) for what happens; `state` and `mine` are as after the last item that was yielded."""
 
     def __init__(
         self,
@@ -104,6 +104,7 @@ class Room:
         self._backlog = Backlog(ITEMS_WAITING_MAX * ITEMS_WAITING_FACTOR)
         self._outbox = Outbox(self._update)
         self._first_state: Keyframe | None = None
+        self._first_mine = Belongings(0)
         self._has_items = asyncio.Event()
         self._may_read = asyncio.Event()
         self._ready = asyncio.Event()
@@ -121,6 +122,11 @@ class Room:
         state = self._backlog.state or self._first_state
         assert state is not None, "a room is entered with `async with` before its state is there"
         return state
+
+    @property
+    def mine(self) -> Belongings:
+        """What you own in the room as after the last item that was yielded: shares, coupon codes, holds, units bought."""
+        return self._backlog.mine or self._first_mine
 
     @property
     def joined(self) -> Joined:
@@ -328,6 +334,8 @@ class Room:
                 if self._first_state is None and isinstance(frame, Keyframe):
                     self._first_state = frame
                     self._ready.set()
+                elif isinstance(frame, Belongings) and not self._first_mine.seq:
+                    self._first_mine = frame
             if not self._may_read.is_set():
                 await self._may_read.wait()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from liveroom.client.items import Advanced, Item, RoomEvent, StateReplaced, events_of, personal_event
+from liveroom.client.items import Advanced, BelongingsReplaced, Item, Repeated, RoomEvent, StateReplaced, events_of, personal_event
 from liveroom.messages.events import UserMuted, UserUnmuted
-from liveroom.messages.frames import Delta, Frame, Joined, Keyframe, Parked, Personal, Skipped
+from liveroom.messages.frames import Belongings, Delta, Frame, Joined, Keyframe, Parked, Personal, Skipped
 
 __all__ = ["Gap", "Stream"]
 
@@ -29,7 +29,7 @@ class Stream:
         self._keyframe_due = True
         self._personal_seq = -1  # of the last personal event
 
-    def receive(self, frame: Frame) -> list[Item | Advanced]:
+    def receive(self, frame: Frame) -> list[Item | Advanced | Repeated]:
         """What a frame means for the application. Raises `Gap`; replies and `going_away` are not for here."""
         if isinstance(frame, Delta):
             return self._on_delta(frame)
@@ -46,9 +46,11 @@ class Stream:
             return [frame]
         if isinstance(frame, Personal):
             return self._on_personal(frame)
+        if isinstance(frame, Belongings):
+            return [BelongingsReplaced(frame)]
         return [frame] if isinstance(frame, Skipped | Parked) else []
 
-    def _on_delta(self, delta: Delta) -> list[Item | Advanced]:
+    def _on_delta(self, delta: Delta) -> list[Item | Advanced | Repeated]:
         if self.cursor is None or self._keyframe_due or delta.to <= self.cursor:
             return []
         if delta.from_ > self.cursor:
@@ -60,12 +62,13 @@ class Stream:
             self._note_own(item)
         return [*events, Advanced(delta.to, delta.time_ms)]
 
-    def _on_personal(self, frame: Personal) -> list[Item | Advanced]:
-        """It may have come before the connection was lost: then it comes again."""
+    def _on_personal(self, frame: Personal) -> list[Item | Advanced | Repeated]:
+        """A gateway that is behind the one before tells again what came from there."""
+        item = personal_event(frame)
         if frame.seq <= self._personal_seq:
-            return []
+            return [Repeated(item)]
         self._personal_seq = frame.seq
-        return [personal_event(frame)]
+        return [item]
 
     def _note_own(self, item: RoomEvent) -> None:
         event = item.event

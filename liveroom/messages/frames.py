@@ -6,6 +6,7 @@ from typing import Any, Union, get_args
 
 from msgspec import Struct
 
+from liveroom.messages.belongings import Grant, OwnedCoupon, OwnedHold
 from liveroom.messages.commands import Product
 from liveroom.messages.coupon import CouponTerms
 from liveroom.messages.fields import Role
@@ -14,6 +15,7 @@ from liveroom.messages.red_envelope import EnvelopeCondition
 __all__ = [
     "FRAMES",
     "Accepted",
+    "Belongings",
     "ChatLine",
     "CouponView",
     "Delta",
@@ -186,11 +188,23 @@ class Skipped(FrameBase, frozen=True, rename={"from_": "from"}, tag="skipped"):
 
 
 class Personal(FrameBase, frozen=True, tag="personal"):
-    """An event that concerns you alone, as soon as it happened: no delta holds it."""
+    """An event that concerns you alone, as soon as it happened: no delta holds it. `coupon` is what a claim added to your belongings."""
 
     seq: int
     time_ms: int
     event: Any  # an event object with its `seq`
+    coupon: OwnedCoupon | None = None
+
+
+class Belongings(FrameBase, frozen=True, tag="belongings"):
+    """What you own in the room after all events below `seq`; `left_out` things more than the newest of each kind are not named."""
+
+    seq: int
+    grants: tuple[Grant, ...] = ()  # of envelopes that are announced or open, or closed lately
+    coupons: tuple[OwnedCoupon, ...] = ()
+    holds: tuple[OwnedHold, ...] = ()  # not resolved
+    bought: dict[int, int] = {}  # sale -> units that were paid, of sales that are not over
+    left_out: int = 0
 
 
 class Parked(FrameBase, frozen=True, tag="parked"):
@@ -225,5 +239,5 @@ class GoingAway(FrameBase, frozen=True, tag="going_away"):
     reconnect_after_ms: int
 
 
-Frame = Union[Joined, Keyframe, Delta, Skipped, Personal, Parked, Accepted, Refused, GoingAway]
+Frame = Union[Joined, Keyframe, Belongings, Delta, Skipped, Personal, Parked, Accepted, Refused, GoingAway]
 FRAMES: dict[str, type[FrameBase]] = {str(c.__struct_config__.tag): c for c in get_args(Frame)}

@@ -1,10 +1,10 @@
 """Items that wait for the application."""
 
-from liveroom.client import PersonalEvent, Reconnecting, RoomEvent, StateReplaced
+from liveroom.client import BelongingsReplaced, PersonalEvent, Reconnecting, RoomEvent, StateReplaced
 from liveroom.client.backlog import Backlog
 from liveroom.client.items import Advanced, Item
-from liveroom.messages.events import AnnouncementSet
-from liveroom.messages.frames import Skipped
+from liveroom.messages.events import AnnouncementSet, HoldConfirmed
+from liveroom.messages.frames import Belongings, Skipped
 from tests.client.conftest import joined, keyframe
 
 
@@ -47,13 +47,13 @@ def test_falling_together_before_anything_was_taken_skips_nothing() -> None:
     assert drained(backlog) == [StateReplaced(keyframe(9, announcement="8", time_ms=2))]
 
 
-def test_personal_events_outlive_the_falling_together() -> None:
-    """No state tells what was in them, so the last of them stay, and they change no state."""
+def test_what_is_owned_outlives_the_falling_together() -> None:
+    """What personal events told is in what the user owns: it comes whole, and is folded once."""
     backlog = Backlog(10)
-    backlog.add([StateReplaced(keyframe(0))])
+    backlog.add([joined(), StateReplaced(keyframe(0)), BelongingsReplaced(Belongings(0))])
     drained(backlog)
-    mine = [PersonalEvent(seq, 2, AnnouncementSet("mine")) for seq in range(7)]
+    mine = [PersonalEvent(seq, 2, HoldConfirmed(4, seq, "u1", 1, 0, 100, "p")) for seq in range(7)]
     backlog.add([*mine, *(event(seq) for seq in range(5))])
     after = keyframe(5, announcement="4", time_ms=2)
-    assert drained(backlog) == [Skipped(from_=0, to=5), StateReplaced(after), *mine[-5:]]
-    assert backlog.state == after
+    assert drained(backlog) == [Skipped(from_=0, to=5), StateReplaced(after), BelongingsReplaced(Belongings(0, bought={4: 7}))]
+    assert (backlog.state, backlog.mine) == (after, Belongings(0, bought={4: 7}))

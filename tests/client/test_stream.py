@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveroom.client.items import PersonalEvent, RoomEvent
+from liveroom.client.items import BelongingsReplaced, PersonalEvent, RoomEvent
 from liveroom.client.stream import Gap, Stream
 from liveroom.messages.events import AnnouncementSet, UserMuted, UserUnmuted
-from liveroom.messages.frames import Frame, Personal
+from liveroom.messages.frames import Belongings, Frame, Personal
 from tests.client.conftest import delta, joined, keyframe
 
 
@@ -85,8 +85,15 @@ def test_the_own_mute_is_known() -> None:
 
 
 def test_personal_events_come_once() -> None:
-    """Whoever resumes gets some again: those that were seen are dropped, until another stream begins. They move no cursor."""
+    """What a gateway tells again is yielded once, until another stream begins. They move no cursor."""
     stream = started()
     frames = [Personal(seq, 5, {"type": "hold_expired", "sale": 1, "hold": 2, "user": "vera", "seq": seq}) for seq in (3, 5, 3, 5, 6)]
     assert [[item.seq for item in stream.receive(frame) if isinstance(item, PersonalEvent)] for frame in frames] == [[3], [5], [], [], [6]]
     assert stream.cursor == 0
+
+
+def test_belongings_come_as_they_are() -> None:
+    """They move no cursor."""
+    stream = started(4)
+    assert stream.receive(Belongings(9, bought={1: 2})) == [BelongingsReplaced(Belongings(9, bought={1: 2}))]
+    assert stream.cursor == 4

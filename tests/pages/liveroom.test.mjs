@@ -44,7 +44,7 @@ function begin(t, options = {}) {
   FakeSocket.made = [];
   const room = connect({ url: "ws://gateway", room: "r", token: "a.b.c", WebSocket: FakeSocket, backoffMs: 2, backoffMaxMs: 8, likesBatchMs: 5, ...options });
   const seen = [];
-  for (const type of ["joined", "event", "personal", "parked", "state", "skipped", "disconnected", "reconnecting", "closed"]) room.addEventListener(type, ({ detail }) => seen.push([type, detail]));
+  for (const type of ["joined", "event", "personal", "parked", "state", "mine", "skipped", "disconnected", "reconnecting", "closed"]) room.addEventListener(type, ({ detail }) => seen.push([type, detail]));
   const of = (type) => seen.filter(([name]) => name === type).map(([, detail]) => detail);
   t.after(() => room.close());
   return { room, of, sockets: FakeSocket.made };
@@ -349,6 +349,42 @@ test("what concerns this user alone comes beside the room's events and changes n
   assert.deepEqual((await iterator.next()).value, mine);
   assert.equal((await iterator.next()).value.seq, 10);
   assert.equal(room.seq, 11);
+});
+
+test("what this user owns is its frame and what was told since, once, wherever it is told", async (t) => {
+  const { room, of, sockets } = await live(t);
+  assert.deepEqual(room.mine, { seq: 0, grants: [], coupons: [], holds: [], bought: {}, left_out: 0 });
+  const coupon = { coupon: 3, title: "Less", terms: { amount_fen: 5 }, code: "K7Q2MZ4XW3NB5RTA", valid_until_ms: 9 };
+  const personal = (seq, event, more = {}) => ({ type: "personal", seq, time_ms: TIME_MS, event: { ...event, user: "vera", seq }, ...more });
+  const grab = (seq, envelope, user) => ({ type: "red_envelope_grabbed", seq, envelope, user, name: "N", amount_fen: 7, parts_left: 1, left_fen: 1 });
+  sockets[0].says({ type: "belongings", seq: 12, grants: [{ envelope: 2, amount_fen: 5 }], holds: [{ hold: 8, sale: 4, quantity: 2, until_ms: 9, due_fen: 200 }] });
+  assert.deepEqual(room.mine.holds, [{ hold: 8, sale: 4, quantity: 2, until_ms: 9, due_fen: 200, discount_fen: 0, coupon_code: "" }]);
+  assert.deepEqual(of("mine"), [{ mine: room.mine }]);
+  sockets[0].says(delta(10, 15, [grab(11, 2, "vera"), grab(13, 6, "bob"), grab(14, 6, "vera")]));
+  assert.deepEqual(room.mine.grants, [{ envelope: 2, amount_fen: 5 }, { envelope: 6, amount_fen: 7 }], "below the frame it is in it; others' are not mine");
+  sockets[0].says(personal(20, { type: "coupon_claimed", coupon: 3, code: coupon.code }, { coupon }), personal(21, { type: "hold_confirmed", sale: 4, hold: 8, quantity: 1, returned: 1, paid_fen: 100 }));
+  assert.deepEqual([room.mine.coupons, room.mine.holds, room.mine.bought], [[{ ...coupon, order: "" }], [], { 4: 1 }]);
+  assert.deepEqual(of("personal")[0].owned, { ...coupon, order: "" });
+  sockets[0].says(personal(22, { type: "coupon_redeemed", coupon: 3, code: coupon.code, order: "o1", discount_fen: 5 }));
+  assert.equal(room.mine.coupons[0].order, "o1");
+  const before = of("mine").length;
+  sockets[0].says(delta(15, 16, [chat(15)]));
+  assert.equal(of("mine").length, before, "nothing of mine changed");
+  sockets[0].says(delta(16, 17, [{ type: "coupon_expired", seq: 16, coupon: 3 }]));
+  assert.deepEqual([room.mine.coupons, of("mine").length], [[], before + 1]);
+});
+
+test("a gateway that is behind the last one tells again: it counts from its frame on, and is dispatched once", async (t) => {
+  const { room, of, sockets } = await live(t);
+  const paid = () => ({ type: "personal", seq: 20, time_ms: TIME_MS, event: { type: "hold_confirmed", sale: 4, hold: 8, user: "vera", quantity: 1, returned: 0, paid_fen: 1, payment: "p", seq: 20 } });
+  sockets[0].says({ type: "belongings", seq: 20 }, paid());
+  assert.deepEqual(room.mine.bought, { 4: 1 });
+  sockets[0].drops(1006);
+  await until(() => sockets.length === 2);
+  sockets[1].says(joined({ resumed: true }), { type: "belongings", seq: 15 });
+  assert.deepEqual(room.mine.bought, {});
+  sockets[1].says(paid());
+  assert.deepEqual([room.mine.bought, of("personal").length], [{ 4: 1 }, 1]);
 });
 
 test("an iterator that falls behind keeps what concerns this user alone", async (t) => {

@@ -12,13 +12,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from liveroom.codec import event_object
+from liveroom.codec import encode, event_object
 from liveroom.messages import commands as c
 from liveroom.messages.coupon import CouponTerms
 from liveroom.messages.fields import Delivery
+from liveroom.messages.frames import Belongings, Personal
 from liveroom.messages.records import Sender
 from liveroom.rooms.room import Decided
 from tests.rooms.play import ANCHOR, BELLA, MODERATOR, PLATFORM, VERA, VICTOR, Play
+from tests.trades import claimed, in_order, owned
 
 HERE = Path(__file__).parent
 NODE = shutil.which("node")
@@ -36,22 +38,24 @@ def test_unit_tests_pass_under_node() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_folded_state_is_what_a_keyframe_would_say(seed: int) -> None:
-    """A client that folds the deltas of any story has the state that a newcomer's keyframe has."""
+    """A client that folds the deltas of any story has the state that a newcomer's keyframe has, and knows what its user owns."""
     play = Play(chat_interval_ms=0, chat_burst=100, questions_per_user_max=10)
     chance = Random(seed)
     for _ in range(20):
         _one_command(play, chance)
-    first = play.keyframe
+    first = [play.keyframe, owned(play.room, "vera")]
     told = len(play.story)
-    deltas = []
+    frames = []
     for _ in range(250):
         play.passes(chance.choice([0, 40, 700]))
         _one_command(play, chance)
-        deltas += _deltas(play, told)
+        frames += _personals(play, told) + _deltas(play, told)
         told = len(play.story)
     last = play.keyframe
-    state = _folded(msgspec.to_builtins(first), deltas)
-    _compare(state, {**_defaults(), **msgspec.to_builtins(last)})
+    folded = _folded([*map(_as_sent, first), *frames])
+    _compare(folded["state"], {**_defaults(), **msgspec.to_builtins(last)})
+    mine = msgspec.convert({"type": "belongings", **folded["mine"]}, Belongings, strict=False)
+    assert in_order(mine) == in_order(owned(play.room, "vera"))
 
 
 def _one_command(play: Play, chance: Random) -> None:
@@ -122,11 +126,22 @@ def _deltas(play: Play, told: int) -> list[dict[str, Any]]:
     return [{"type": "delta", "from": news[0][0], "to": news[-1][0] + 1, "time_ms": news[-1][1], "events": events}]
 
 
-def _folded(keyframe: dict[str, Any], deltas: list[dict[str, Any]]) -> dict[str, Any]:
-    given = json.dumps({"keyframe": keyframe, "deltas": deltas})
-    done = subprocess.run([str(NODE), str(HERE / "fold.mjs")], input=given, capture_output=True, text=True, timeout=60, check=True)
-    state: dict[str, Any] = json.loads(done.stdout)
-    return state
+def _personals(play: Play, told: int) -> list[dict[str, Any]]:
+    """What was not told yet and concerns `vera` alone."""
+    news = [(seq, time_ms, event) for seq, time_ms, event in play.story[told:] if event.delivery is Delivery.personal]
+    mine = [one for one in news if getattr(one[2], "user", "") == "vera"]
+    return [_as_sent(Personal(seq, time_ms, event_object(event, seq), claimed(play, event))) for seq, time_ms, event in mine]
+
+
+def _as_sent(frame: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(encode(frame))
+    return plain
+
+
+def _folded(frames: list[dict[str, Any]]) -> dict[str, Any]:
+    done = subprocess.run([str(NODE), str(HERE / "fold.mjs")], input=json.dumps(frames), capture_output=True, text=True, timeout=60, check=True)
+    folded: dict[str, Any] = json.loads(done.stdout)
+    return folded
 
 
 def _defaults() -> dict[str, Any]:

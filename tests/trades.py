@@ -1,0 +1,160 @@
+"""Money stories for tests: steps that Hypothesis draws, played through the real rules, and what the rules' state says somebody owns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from msgspec import Struct
+from msgspec.structs import replace
+
+from liveroom.messages import commands as c
+from liveroom.messages.belongings import Grant, OwnedCoupon, OwnedHold
+from liveroom.messages.coupon import CouponClaimed, CouponIssued, CouponTerms
+from liveroom.messages.events import Event
+from liveroom.messages.frames import Belongings
+from liveroom.messages.records import Sender
+from liveroom.rooms.state import RoomState
+from tests.rooms.play import ANCHOR, BELLA, PLATFORM, VERA, VICTOR, Play
+
+__all__ = ["BUYERS", "TRADES", "Trade", "claimed", "in_order", "market", "owned", "play_trade"]
+
+BUYERS = (VERA, VICTOR, BELLA)
+
+_KINDS = (
+    *("drop", "issue", "announce", "claim", "claim", "grab", "grab", "reserve", "reserve", "reserve with a code", "confirm", "confirm"),
+    *("cancel", "restock", "close the sale", "stop the coupon", "redeem", "release", "wait", "wait long", "close the room"),
+)
+
+
+class Trade(Struct, frozen=True):
+    """One step: what, by whom, and two numbers that choose among what there is."""
+
+    kind: str
+    who: int
+    which: int
+    much: int
+
+
+TRADES = st.lists(st.builds(Trade, st.sampled_from(_KINDS), st.integers(0, 2), st.integers(0, 30), st.integers(0, 3)), min_size=1, max_size=60)
+
+
+def market(**rules: Any) -> Play:
+    """A room with two products and something of each kind on offer."""
+    play = Play(**rules)
+    play.adds(c.Product("p1", "Lamp", 100), c.Product("p2", "Scarf", 30))
+    for kind in ("drop", "issue", "announce"):
+        play_trade(play, Trade(kind, 0, 0, 3))
+    return play
+
+
+def play_trade(play: Play, trade: Trade) -> None:
+    """Play one step; what the room refuses changes nothing."""
+    if trade.kind.startswith("wait"):
+        play.passes((30_000 if trade.kind == "wait long" else 700) * (trade.much + 1))
+        return
+    if not play.room.open:
+        play.does(ANCHOR, c.OpenRoom("Again"))
+    sender, command = _command(play.room, trade)
+    play.tries(sender, command)
+
+
+def _command(room: RoomState, trade: Trade) -> tuple[Sender, c.Command]:
+    buyer, much, which = BUYERS[trade.who], trade.much, trade.which
+    envelope, coupon, sale = (_pick([*things], which) for things in (room.envelopes, room.coupons, room.sales))
+    codes = [code for one in room.coupons.values() for code in one.codes]
+    code = codes[which % len(codes)] if codes else ""
+    order = f"order-{which % 3}"
+    hold = _pick([number for one in room.sales.values() for number in one.holds], which)
+    match trade.kind:
+        case "drop":
+            drop = c.DropRedEnvelope(100, much + 1, opens_in_ms=700 * (which % 2), open_for_ms=60_000)
+            return ANCHOR, drop
+        case "issue":
+            terms = CouponTerms(amount_fen=5) if which % 2 else CouponTerms(percent_off=50, min_spend_fen=150)
+            return ANCHOR, c.IssueCoupon(f"Less {which}", terms, 2 * much + 1, 2, 20_000, 60_000)
+        case "announce":
+            return ANCHOR, c.AnnounceFlashSale(f"p{which % 2 + 1}", 100, 2 * much + 1, 4, 700 * (which % 2), 90_000, 20_000)
+        case "claim":
+            return buyer, c.ClaimCoupon(coupon)
+        case "grab":
+            return buyer, c.GrabRedEnvelope(envelope)
+        case "reserve":
+            return buyer, c.ReserveStock(sale, much % 2 + 1)
+        case "reserve with a code":
+            return buyer, c.ReserveStock(sale, much % 2 + 1, code)
+        case "confirm":
+            return PLATFORM, c.ConfirmHold(hold, f"pay-{hold}", much % 2)
+        case "cancel":
+            return (PLATFORM if much % 2 else buyer), c.CancelHold(hold)
+        case "restock":
+            return ANCHOR, c.RestockFlashSale(sale, much + 1)
+        case "close the sale":
+            return ANCHOR, c.CloseFlashSale(sale)
+        case "stop the coupon":
+            return ANCHOR, c.StopCoupon(coupon)
+        case "redeem":
+            return PLATFORM, c.RedeemCoupon(code or "A" * 16, order, 200)
+        case "release":
+            return PLATFORM, c.ReleaseCoupon(code or "A" * 16, order)
+    assert trade.kind == "close the room"
+    return ANCHOR, c.CloseRoom()
+
+
+def _pick(numbers: list[int], which: int) -> int:
+    return numbers[which % len(numbers)] if numbers else 0
+
+
+def owned(state: RoomState, user: str, envelopes_over: int = 1_000) -> Belongings:
+    """What a room's state says that a user owns, with the shares of its last envelopes that are over; each kind in order of its numbers."""
+    over = {number: one.winners for number, one in [*state.envelopes_over.items()][-envelopes_over:]}
+    winners = over | {number: envelope.winners for number, envelope in state.envelopes.items()}
+    holds = [
+        OwnedHold(
+            number,
+            sale,
+            hold.quantity,
+            hold.until_ms,
+            hold.due_fen,
+            one.price_fen * hold.quantity - hold.due_fen,
+            hold.coupon_code,
+        )
+        for sale, one in state.sales.items()
+        for number, hold in one.holds.items()
+        if hold.user == user
+    ]
+    bought = {sale: one.taken.get(user, 0) - sum(hold.quantity for hold in holds if hold.sale == sale) for sale, one in state.sales.items()}
+    return Belongings(
+        seq=state.seq,
+        grants=tuple(Grant(number, won[user]) for number, won in sorted(winners.items()) if user in won),
+        coupons=tuple(
+            OwnedCoupon(number, one.title, one.terms, code, one.valid_until_ms, claim.order)
+            for number, one in state.coupons.items()
+            for code, claim in one.codes.items()
+            if claim.user == user
+        ),
+        holds=tuple(sorted(holds, key=lambda hold: hold.hold)),
+        bought={sale: units for sale, units in bought.items() if units},
+    )
+
+
+def claimed(play: Play, event: Event) -> OwnedCoupon | None:
+    """The entry that a claim adds to its user's coupons; of another event, nothing."""
+    if not isinstance(event, CouponClaimed):
+        return None
+    issued = play.story[event.coupon][2]
+    assert isinstance(issued, CouponIssued)
+    return OwnedCoupon(event.coupon, issued.title, issued.terms, event.code, issued.valid_until_ms)
+
+
+def in_order(mine: Belongings | None) -> Belongings:
+    """Each kind in the order of its numbers, without the seq."""
+    assert mine is not None
+    coupons = sorted(mine.coupons, key=lambda coupon: coupon.code)
+    return replace(
+        mine,
+        seq=0,
+        grants=tuple(sorted(mine.grants, key=lambda grant: grant.envelope)),
+        coupons=tuple(coupons),
+        holds=tuple(sorted(mine.holds, key=lambda hold: hold.hold)),
+    )
