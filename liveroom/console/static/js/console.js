@@ -4,10 +4,15 @@ import { connect } from "/client/liveroom.js";
 import { showConnection } from "./connection.js";
 import { ChatPane } from "./console/chat-pane.js";
 import { Commands } from "./console/commands.js";
+import { EnvelopeResults } from "./console/envelope-results.js";
+import { Launches } from "./console/launches.js";
+import { LedgerView } from "./console/ledger-view.js";
+import { OffersPanel } from "./console/offers-panel.js";
 import { QuestionBoard } from "./console/question-board.js";
 import { RoomSettings } from "./console/room-settings.js";
 import { ShowcaseManager } from "./console/showcase-manager.js";
 import { Stats } from "./console/stats.js";
+import { runCountdowns } from "./countdown.js";
 import { byId, soon, toast, withCode } from "./dom.js";
 import { get } from "./http.js";
 import { languageButton, onLanguage, t, translate } from "./i18n.js";
@@ -25,13 +30,25 @@ async function run() {
   showConnection(room);
   const { push } = new Commands(name, token, room);
   let opened = null; // whether the room was ever opened; null = not known yet
-  const parts = [new Stats(), new ShowcaseManager(name, push, mayAnchor), new ChatPane(push), new QuestionBoard(name, push), new RoomSettings(name, token, push, mayAnchor)];
+  const drawCountdowns = runCountdowns(() => room.nowMs());
+  const parts = [
+    new Stats(),
+    new ShowcaseManager(name, push, mayAnchor),
+    new ChatPane(push),
+    new QuestionBoard(name, push),
+    new RoomSettings(name, token, push, mayAnchor),
+    new Launches(name, push, mayAnchor),
+    new OffersPanel(push, mayAnchor),
+    new EnvelopeResults(),
+    new LedgerView(name, token, mayAnchor),
+  ];
 
   const draw = () => {
     const { state } = room;
     drawHeader(state, opened);
     byId("desk").hidden = !state;
-    if (state) for (const part of parts) part.show(state, room);
+    if (state) for (const part of parts) part.show?.(state, room);
+    drawCountdowns();
   };
   const drawSoon = soon(draw);
   room.addEventListener("state", () => {

@@ -23,12 +23,16 @@ export async function getShowcase(room, version) {
   }
 }
 
+/** An id for one command; whoever sends it again with the same id gets the outcome of the first time. */
+export function newCommandId() {
+  return `web-${Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}
+
 /**
  * Send one command for a room. An attempt whose outcome is unknown is made again with the same id, so it happens at most once;
  * `pause(delayMs)` is told of each such attempt and resolves when the next one may be made.
  */
-export async function post(room, command, fields, token, pause) {
-  const id = `web-${Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+export async function post(room, command, fields, token, pause, id = newCommandId()) {
   const request = {
     method: "POST",
     headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json", "Idempotency-Key": id },
@@ -40,12 +44,16 @@ export async function post(room, command, fields, token, pause) {
       const signal = AbortSignal.timeout(ATTEMPT_TIMEOUT_MS);
       return await read(await fetch(`/v1/rooms/${encodeURIComponent(room)}/commands/${command}`, { ...request, signal }));
     } catch (error) {
-      const unknown = error instanceof TypeError || error.name === "TimeoutError" || error.code === "unavailable";
       const delayMs = Math.random() * Math.min(BACKOFF_MAX_MS, 500 * 2 ** tries);
-      if (!unknown || Date.now() + delayMs >= endMs) throw error;
+      if (!isUnknown(error) || Date.now() + delayMs >= endMs) throw error;
       await pause(delayMs);
     }
   }
+}
+
+/** Whether a command that failed with `error` may have happened all the same. */
+export function isUnknown(error) {
+  return error instanceof TypeError || error.name === "TimeoutError" || error.code === "unavailable";
 }
 
 async function read(response) {

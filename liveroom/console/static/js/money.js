@@ -22,9 +22,9 @@ function yuan(fen, trailingZeroDisplay) {
   return new Intl.NumberFormat(locale(), style).format(yuanOf(fen));
 }
 
-/** Fen as plain decimal text, as a field holds it: 1290 is "12.90". */
+/** Fen (a number, or a BigInt where they may be many) as plain decimal text, as a field holds it: 1290 is "12.90". */
 export function yuanOf(fen) {
-  const digits = String(Math.abs(fen)).padStart(3, "0");
+  const digits = String(fen).replace("-", "").padStart(3, "0");
   return `${fen < 0 ? "-" : ""}${digits.slice(0, -2)}.${digits.slice(-2)}`;
 }
 

@@ -14,6 +14,12 @@ export function reasonOf(error) {
   return t(key, { count: Math.max(1, Math.ceil(error.retryAfterMs / 1000)) });
 }
 
+/** Words for what is wrong with one field of a command; there may be some for just this code and field. */
+export function fieldReason(error) {
+  const key = `refused_${error.code}_${(error.field ?? "").replaceAll(".", "_")}`;
+  return hasWords(key) ? t(key) : reasonOf(error);
+}
+
 /** Words for "muted until ..., because ...". */
 export function muteReason(untilMs, reason) {
   return t(reason ? "muted_until_reason" : "muted_until", { time: clock(untilMs), reason });

@@ -26,10 +26,10 @@ export class Commands {
 
   /**
    * Send a command. `control`, what was pressed, is busy until the answer is there and a press on it meanwhile does nothing;
-   * `onWait()` is called once when the answer takes long. Toasts tell of the wait, of a refusal, and `confirm` of success.
-   * Returns the answer, or `null`.
+   * `onWait()` is called once when the answer takes long. Toasts tell of the wait, of a failure unless `onFailed(error)` has told it and
+   * returns true, and `confirm` of success. With an `id` of its own a command can be sent again later. Returns the answer, or `null`.
    */
-  push = async (command, fields = {}, { control = null, confirm = "", onWait = () => {} } = {}) => {
+  push = async (command, fields = {}, { control = null, confirm = "", onWait = () => {}, onFailed = () => false, id } = {}) => {
     if (control?.ariaBusy === "true") return null;
     const free = occupy(control);
     let waits = false;
@@ -47,12 +47,12 @@ export class Commands {
     };
     let words = "";
     try {
-      const answer = await post(this.#name, command, fields, this.#token, pause);
+      const answer = await post(this.#name, command, fields, this.#token, pause, id);
       words = confirm || (waits ? t("done") : "");
       this.#room.retryNow(); // the server is there: nothing else has to wait
       return answer;
     } catch (error) {
-      toast(`${t("failed")}: ${reasonOf(error)}`, "bad");
+      if (!onFailed(error)) toast(`${t("failed")}: ${reasonOf(error)}`, "bad");
       return null;
     } finally {
       clearTimeout(slow);

@@ -1,0 +1,55 @@
+/** Says what is wrong with a form's fields, each at its place. */
+
+import { h } from "../dom.js";
+
+let made = 0;
+
+/** Errors of the controls of `form`; each stands at the end of its `.field` and is gone when the field is changed. */
+export class FieldErrors {
+  #form;
+  #shown = new Map(); // name -> its element
+
+  constructor(form) {
+    this.#form = form;
+    form.addEventListener("input", ({ target }) => this.clear(target.name.replace(/_unit$/, "")));
+  }
+
+  /** Show these (name -> words) and no others, and go to the first. */
+  show(wrong) {
+    for (const name of [...this.#shown.keys()]) this.clear(name);
+    for (const [name, words] of wrong) this.#mark(name, words);
+    const first = [...this.#form.elements].find((control) => wrong.has(control.name));
+    first?.focus();
+  }
+
+  /** Forget the error of one field. */
+  clear(name) {
+    this.#shown.get(name)?.remove();
+    this.#shown.delete(name);
+    for (const control of this.#controls(name)) {
+      control.removeAttribute("aria-invalid");
+      control.removeAttribute("aria-describedby");
+    }
+  }
+
+  /** Whether there is a field of this name that can be seen. */
+  has(name) {
+    return this.#controls(name).some((control) => control.checkVisibility());
+  }
+
+  #mark(name, words) {
+    const id = `field-error-${(made += 1)}`;
+    const controls = this.#controls(name);
+    const error = h("small", { class: "field-error", id, role: "alert", "data-error": name }, words);
+    for (const control of controls) {
+      control.setAttribute("aria-invalid", "true");
+      control.setAttribute("aria-describedby", id);
+    }
+    controls[0].closest(".field").append(error);
+    this.#shown.set(name, error);
+  }
+
+  #controls(name) {
+    return [...this.#form.elements].filter((control) => control.name === name);
+  }
+}

@@ -1,0 +1,155 @@
+/** A form that launches something of money: filled in, reviewed with its sum, then sent, and refusals stand at the field that is wrong. */
+
+import { byId, h, toast } from "../dom.js";
+import { isUnknown, newCommandId } from "../http.js";
+import { t, translate } from "../i18n.js";
+import { fieldReason, reasonOf } from "../reasons.js";
+import { FieldErrors } from "./field-errors.js";
+import { Reading } from "./reading.js";
+
+/**
+ * The dialog `#launch-<kind>`. `plan` is what differs from kind to kind:
+ *
+ *     command            what is sent
+ *     inputs             {field of the command: name of the control}
+ *     read(reading)      the command's fields
+ *     preview(fields)    words below the form while it is filled in; fields that cannot be read yet are null
+ *     review(fields)     {sum, lines: [[label, words], ...], note}: what the anchor is about to do
+ *     prepare(form)      called when the dialog opens, may be async; returns words when there is nothing to launch
+ */
+export class LaunchForm {
+  #kind;
+  #plan;
+  #push;
+  #dialog;
+  #form;
+  #errors;
+  #fields = null; // what is under review
+  #unanswered = null; // {body, id} of what was sent and may have happened
+
+  constructor(kind, plan, push) {
+    this.#kind = kind;
+    this.#plan = plan;
+    this.#push = push;
+    this.#dialog = byId(`launch-${kind}`);
+    this.#form = this.#dialog.querySelector("form");
+    this.#form.append(byId("launch-end").content.cloneNode(true));
+    this.#act("launch").dataset.t = `launch_${kind}`;
+    this.#errors = new FieldErrors(this.#form);
+    translate(this.#form);
+    this.#form.addEventListener("submit", (submitted) => {
+      submitted.preventDefault();
+      if (this.#fields) this.#launch();
+      else this.#review();
+    });
+    this.#form.addEventListener("input", () => this.#follow());
+    this.#act("dismiss").addEventListener("click", () => this.#dialog.close());
+    this.#act("back").addEventListener("click", () => this.#edit());
+    this.#follow();
+  }
+
+  /** Show the form, as it was left. */
+  async open() {
+    this.#edit();
+    this.#dialog.showModal();
+    const words = (await this.#plan.prepare?.(this.#form)) ?? "";
+    this.#say(words);
+    this.#act("review").disabled = Boolean(words);
+    this.#follow();
+  }
+
+  /** Draw anew in the language of now. */
+  redraw() {
+    this.#errors.show(new Map());
+    this.#follow();
+    if (this.#fields) this.#drawReview();
+  }
+
+  #act(name) {
+    return this.#form.querySelector(`[data-act=${name}]`);
+  }
+
+  #part(name) {
+    return this.#form.querySelector(`.${name}`);
+  }
+
+  #say(words) {
+    this.#part("form-error").textContent = words;
+    this.#part("form-error").hidden = !words;
+  }
+
+  /** Show the fields that count, and what comes out of them. */
+  #follow() {
+    for (const field of this.#form.querySelectorAll("[data-when]")) {
+      const [name, value] = field.dataset.when.split("=");
+      field.hidden = this.#form.elements[name].value !== value;
+    }
+    const words = this.#plan.preview(this.#plan.read(new Reading(this.#form)));
+    this.#part("preview").textContent = words;
+    this.#part("preview").hidden = !words || this.#fields !== null;
+  }
+
+  #edit() {
+    this.#fields = null;
+    this.#show();
+  }
+
+  #review() {
+    const reading = new Reading(this.#form);
+    const fields = this.#plan.read(reading);
+    this.#errors.show(reading.wrong);
+    if (reading.wrong.size) return;
+    this.#fields = fields;
+    this.#show();
+    this.#drawReview();
+    this.#part("review").focus(); // not the button: Enter pressed twice must not launch
+  }
+
+  #show() {
+    const reviewing = this.#fields !== null;
+    this.#say("");
+    this.#part("launch-fields").hidden = this.#act("dismiss").hidden = this.#act("review").hidden = reviewing;
+    this.#part("review").hidden = this.#act("back").hidden = this.#act("launch").hidden = !reviewing;
+    this.#part("preview").hidden ||= reviewing;
+  }
+
+  #drawReview() {
+    const { sum, lines, note } = this.#plan.review(this.#fields);
+    this.#part("sum").textContent = sum;
+    this.#part("figures").replaceChildren(...lines.map(([label, words]) => h("div", {}, h("dt", {}, label), h("dd", {}, words))));
+    this.#part("note").textContent = note;
+    this.#part("note").hidden = !note;
+  }
+
+  async #launch() {
+    const fields = this.#fields;
+    const body = JSON.stringify(fields);
+    const id = this.#unanswered?.body === body ? this.#unanswered.id : newCommandId(); // the same again must not launch it twice
+    this.#unanswered = { body, id };
+    const control = this.#act("launch");
+    this.#act("back").disabled = true;
+    const answer = await this.#push(this.#plan.command, fields, { control, id, onFailed: (error) => this.#onFailed(error) });
+    this.#act("back").disabled = false;
+    if (!answer) return;
+    this.#unanswered = null;
+    this.#form.reset();
+    this.#edit();
+    this.#follow();
+    this.#dialog.close();
+    toast(t(`launched_${this.#kind}`));
+  }
+
+  #onFailed(error) {
+    if (!isUnknown(error)) this.#unanswered = null;
+    if (!this.#dialog.open) return false;
+    const name = this.#plan.inputs[error.field];
+    if (!name) {
+      this.#say(reasonOf(error));
+      return true;
+    }
+    this.#edit();
+    if (this.#errors.has(name)) this.#errors.show(new Map([[name, fieldReason(error)]]));
+    else this.#say(fieldReason(error));
+    return true;
+  }
+}
