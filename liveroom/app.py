@@ -9,6 +9,7 @@ import platform
 import re
 from pathlib import Path
 
+from liveroom.addresses import load_address_key
 from liveroom.audit import LedgerReader
 from liveroom.config import Config
 from liveroom.console.api import ReadLedger
@@ -72,11 +73,20 @@ class App:
     async def _start(self) -> None:
         config = self.config
         checker = TokenChecker(config.auth, load_secret(config))
+        address_key = load_address_key(config)
         self._journal = await _open_journal(config, self.metrics)
         self._engine = Engine(self._journal, config, name=self.name, metrics=self.metrics)
         await self._engine.start()
         origins = _console_origins(config)
-        self._gateway = Gateway(self._journal, config.gateway, checker, name=f"{self.name}-gateway", metrics=self.metrics, console_origins=origins)
+        self._gateway = Gateway(
+            self._journal,
+            config.gateway,
+            checker,
+            name=f"{self.name}-gateway",
+            metrics=self.metrics,
+            address_key=address_key,
+            console_origins=origins,
+        )
         await self._gateway.start()
         self._console = Console(
             self._journal,
@@ -84,6 +94,7 @@ class App:
             checker,
             name=f"{self.name}-console",
             metrics=self.metrics,
+            address_key=address_key,
             gateway_url=self.gateway_url,
             is_ready=lambda: self.ready,
             read_ledger=_ledger_reader(config),

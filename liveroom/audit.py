@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from liveroom.accounts import Statement
 from liveroom.codec import decode_room_id
 from liveroom.config import EngineConfig
 from liveroom.engine.outcomes import Outcome, Outcomes
@@ -16,7 +17,7 @@ from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import StoredEntry
 from liveroom.journal.partition import partition_of
 from liveroom.journal.sqlite_reader import SqliteReader, open_reader
-from liveroom.ledger import Ledger, Statement
+from liveroom.ledger import Ledger
 from liveroom.messages.frames import Refused
 from liveroom.messages.records import Answer, Record
 

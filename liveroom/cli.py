@@ -15,13 +15,13 @@ from typing import Any
 from msgspec.structs import astuple
 
 from liveroom import __version__
+from liveroom.accounts import Totals
 from liveroom.app import App
 from liveroom.audit import Books, audit
 from liveroom.config import Config, Setting, load_config, settings, to_toml
 from liveroom.demo import Demo
 from liveroom.errors import BadConfig, JournalError, LiveroomError
 from liveroom.export import export_money
-from liveroom.ledger import Totals
 from liveroom.messages.fields import Role
 from liveroom.tail import tail
 from liveroom.telemetry.logs import set_up_logs

@@ -137,7 +137,7 @@ class GatewayConfig(Section, frozen=True):
             "Origins of pages that may connect beside the console's own; `*` = any. Clients that send no Origin are no browsers and may always connect"
         ),
     ] = ()
-    trusted_proxies: Annotated[tuple[str, ...], _text("Networks (CIDR) whose X-Forwarded-For is believed")] = ()
+    trusted_proxies: Annotated[tuple[str, ...], _text("Networks (CIDR) whose X-Forwarded-For is believed, by gateway and console")] = ()
     connections_max: Annotated[int, _text("Connections that the process may hold", ge=1, le=1_000_000)] = 18_000
     connections_per_address_max: Annotated[int, _text("Connections from one client address", ge=1, le=1_000_000)] = 20_000
     connections_per_user_max: Annotated[int, _text("Connections of one user in one room; a new one replaces the oldest", ge=1, le=1_000)] = 5

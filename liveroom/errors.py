@@ -102,6 +102,7 @@ REFUSALS: MappingProxyType[str, tuple[int, str]] = MappingProxyType(
         "coupon_not_used": (409, "the code is not used by this order"),
         "spend_too_small": (409, "the order is below the coupon's minimum spend"),
         "per_user_limit": (409, "the user has as many of this as one user may have"),
+        "address_limit": (409, "as many users of this network address have some of it as may"),
         "sale_not_found": (404, "no such flash sale"),
         "sale_not_open": (409, "the flash sale is not open yet"),
         "sale_closed": (409, "the flash sale is over"),

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from liveroom.accounts import CouponAccount, EnvelopeAccount, SaleAccount, Statement, Totals
+from liveroom.address_book import AddressBook
 from liveroom.errors import LedgerBroken
 from liveroom.fairness import SEED_BYTES, commitment_of, split
 from liveroom.messages.coupon import (
@@ -23,7 +25,7 @@ from liveroom.messages.coupon import (
     CouponStopped,
     CouponTerms,
 )
-from liveroom.messages.events import Event
+from liveroom.messages.events import AddressCounted, Event
 from liveroom.messages.flash_sale import (
     FlashSaleAnnounced,
     FlashSaleClosed,
@@ -37,87 +39,12 @@ from liveroom.messages.flash_sale import (
 )
 from liveroom.messages.red_envelope import RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed, RedEnvelopeOpened, RedEnvelopeSealed
 
-__all__ = ["ITEMS_MAX", "CouponAccount", "EnvelopeAccount", "Ledger", "SaleAccount", "Statement", "Totals"]
+__all__ = ["ITEMS_MAX", "Ledger"]
 
 #: Accounts of each kind in a statement, the newest; the totals count all.
 ITEMS_MAX: Final = 200
 
 _HOLD_ORDER: Final = "hold-"
-
-
-class EnvelopeAccount(Struct):
-    """A red envelope: granted + remaining + refunded = total. `state`: announced, open, or why it is over."""
-
-    envelope: int
-    title: str
-    state: str
-    parts: int
-    parts_granted: int
-    total_fen: int
-    granted_fen: int
-    remaining_fen: int
-    refunded_fen: int
-
-
-class CouponAccount(Struct):
-    """A coupon; `redeemed` codes are used by an order now, which takes `discount_fen` off. `state`: claimable, stopped or expired."""
-
-    coupon: int
-    title: str
-    state: str
-    stock: int
-    claimed: int
-    redeemed: int
-    discount_fen: int
-
-
-class SaleAccount(Struct):
-    """A flash sale: available + held + sold = stock; `gross_fen` was paid, after `discount_fen`. `state`: announced, open or closed."""
-
-    sale: int
-    product: str
-    title: str
-    state: str
-    price_fen: int
-    stock: int
-    available: int
-    held: int
-    sold: int
-    gross_fen: int
-    discount_fen: int
-
-
-class Totals(Struct, frozen=True):
-    """Sums over everything that a room ever had."""
-
-    envelopes: int
-    total_fen: int
-    granted_fen: int
-    remaining_fen: int
-    refunded_fen: int
-    coupons: int
-    claimed: int
-    redeemed: int
-    discount_fen: int
-    sales: int
-    stock: int
-    available: int
-    held: int
-    sold: int
-    gross_fen: int
-
-
-class Statement(Struct, frozen=True):
-    """A room's accounts after its money events up to `seq` (-1: there were none); `left_out` older accounts are in the totals only."""
-
-    room: str
-    seq: int
-    time_ms: int
-    totals: Totals
-    envelopes: tuple[EnvelopeAccount, ...]
-    coupons: tuple[CouponAccount, ...]
-    sales: tuple[SaleAccount, ...]
-    left_out: int
 
 
 class _Envelope(Struct):
@@ -181,6 +108,8 @@ class Ledger:
         self._terms: dict[int, CouponTerms] = {}
         self._codes: dict[str, _Code] = {}
         self._holds: dict[int, _Hold] = {}
+        self._addresses = AddressBook()
+        self._granted = (-1, -1, "", -1)  # the last share, code or hold: its seq, item and user; the hold again
 
     def apply(self, event: Event, seq: int, time_ms: int) -> None:
         """Fold an event; others than money's change nothing. Raises `LedgerBroken` at the first difference; the ledger is of no use then."""
@@ -228,6 +157,7 @@ class Ledger:
         at.require(1 <= event.parts <= event.total_fen, f"{event.total_fen} fen cannot be split into {event.parts} shares of at least 1 fen")
         self.envelopes[at.seq] = EnvelopeAccount(at.seq, event.title, "announced", event.parts, 0, event.total_fen, 0, event.total_fen, 0)
         self._live_envelopes[at.seq] = _Envelope(event)
+        self._addresses.begin(at.seq, event.users_per_address_max)
 
     def _envelope(self, envelope: int, at: _At) -> tuple[EnvelopeAccount, _Envelope]:
         at.require(envelope in self._live_envelopes, f"red envelope {envelope} is over or was never dropped")
@@ -257,6 +187,7 @@ class Ledger:
         if live.shares:
             at.same(f"the share of {event.user}", event.amount_fen, live.shares[account.parts_granted])
         live.winners.add(event.user)
+        self._granted = (at.seq, event.envelope, event.user, -1)
         account.parts_granted += 1
         account.granted_fen += event.amount_fen
         account.remaining_fen -= event.amount_fen
@@ -271,6 +202,7 @@ class Ledger:
         at.require(_is_the_seed(event.seed, live.dropped.commitment), "the seed is not the one that was committed to")
         account.refunded_fen, account.remaining_fen, account.state = account.remaining_fen, 0, event.reason
         del self._live_envelopes[event.envelope]
+        self._addresses.end(event.envelope)
 
     # Coupons
 
@@ -278,6 +210,7 @@ class Ledger:
         self.coupons[at.seq] = CouponAccount(at.seq, event.title, "claimable", event.stock, 0, 0, 0)
         self._live_coupons[at.seq] = (event, {})
         self._terms[at.seq] = event.terms
+        self._addresses.begin(at.seq, event.users_per_address_max)
 
     def _coupon(self, coupon: int, at: _At) -> tuple[CouponAccount, CouponIssued, dict[str, int]]:
         at.require(coupon in self._live_coupons, f"coupon {coupon} has expired or was never issued")
@@ -291,6 +224,7 @@ class Ledger:
         at.require(event.code not in self._codes, "the code was given out twice")
         self._codes[event.code] = _Code(event.coupon, event.user)
         claims[event.user] = claims.get(event.user, 0) + 1
+        self._granted = (at.seq, event.coupon, event.user, -1)
         account.claimed += 1
 
     def _left(self, event: CouponLeft, at: _At) -> None:
@@ -337,12 +271,14 @@ class Ledger:
         account, _, _ = self._coupon(event.coupon, at)
         at.require(account.state == "claimable", f"coupon {event.coupon} was stopped twice")
         account.state = "stopped"
+        self._addresses.end(event.coupon)
 
     def _coupon_expired(self, event: CouponExpired, at: _At) -> None:
         account, issued, _ = self._coupon(event.coupon, at)
         at.require(at.time_ms >= issued.valid_until_ms, f"coupon {event.coupon} expired before its time")
         account.state = "expired"
         del self._live_coupons[event.coupon]
+        self._addresses.end(event.coupon)
         self._codes = {text: code for text, code in self._codes.items() if code.coupon != event.coupon}
 
     # Flash sales
@@ -351,6 +287,7 @@ class Ledger:
         account = SaleAccount(at.seq, event.product, event.title, "announced", event.price_fen, event.stock, event.stock, 0, 0, 0, 0)
         self.sales[at.seq] = account
         self._live_sales[at.seq] = (event, {})
+        self._addresses.begin(at.seq, event.users_per_address_max)
 
     def _sale(self, sale: int, at: _At) -> SaleAccount:
         at.require(sale in self.sales, f"flash sale {sale} was never announced")
@@ -382,11 +319,13 @@ class Ledger:
         self._holds[at.seq] = _Hold(event.sale, event.user, event.quantity, event.until_ms, event.discount_fen, event.coupon_code, coupon)
         account.available -= event.quantity
         account.held += event.quantity
+        self._granted = (at.seq, event.sale, event.user, at.seq)
 
     def _resolve(self, event: HoldConfirmed | HoldCancelled | HoldExpired, at: _At, sold: int, discount_fen: int) -> None:
         """Take a hold off the books: `sold` of it are sold, its coupon takes `discount_fen` off in the end."""
         hold, account = self._holds.pop(event.hold), self.sales[event.sale]
         returned = hold.quantity - sold
+        self._addresses.resolve(event.hold, paid=sold > 0)
         account.held -= hold.quantity
         account.sold += sold
         account.available += returned
@@ -444,6 +383,16 @@ class Ledger:
         at.same("held", event.held, account.held)
         account.state = "closed"
         del self._live_sales[event.sale]
+        self._addresses.end(event.sale)
+
+    # Limits per network address
+
+    def _address_counted(self, event: AddressCounted, at: _At) -> None:
+        at.same("what counts for an address", (at.seq - 1, event.item, event.user, event.hold), self._granted)
+        wrong = self._addresses.count(event.item, event.user, event.mark, at.seq - 1, event.hold)
+        at.require(not wrong, wrong)
+
+    # Coupons on holds
 
     def _discount_fen(self, coupon: int, spend_fen: int) -> int:
         """What a coupon takes off so much: rounded down, 0 below its minimum, never more than is spent."""
@@ -485,4 +434,5 @@ _FOLDS: Final[dict[type, Callable[[Ledger, Any, _At], None]]] = {
     StockChanged: Ledger._stock,
     FlashSaleRestocked: Ledger._restocked,
     FlashSaleClosed: Ledger._sale_closed,
+    AddressCounted: Ledger._address_counted,
 }

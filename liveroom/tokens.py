@@ -18,7 +18,7 @@ from liveroom.config import SECRET_BYTES_MIN, AuthConfig, Config
 from liveroom.errors import BadConfig, BadToken
 from liveroom.messages.fields import FORMS, USER_ID_PATTERN, Role, UserId, UserName
 
-__all__ = ["ANY_ROOM", "Identity", "TokenChecker", "load_secret", "make_token"]
+__all__ = ["ANY_ROOM", "Identity", "TokenChecker", "kept_secret", "load_secret", "make_token"]
 
 #: A platform token with this room is good for every room.
 ANY_ROOM = "*"
@@ -146,13 +146,18 @@ def _dev_secret(data_dir: Path, make: bool) -> str:
     path = data_dir / DEV_SECRET_FILE
     if not make and not path.exists():
         raise BadConfig(f"{path}: there is no dev secret here; `liveroom serve --mode dev` makes it, --data-dir names where")
+    return kept_secret(path)
+
+
+def kept_secret(path: Path) -> str:
+    """The secret in a file of our own, which is made when there is none. Raises `BadConfig`."""
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             _create_once(path, secrets.token_urlsafe(48))
         secret = path.read_text(encoding="ascii")
     except OSError as error:
-        raise BadConfig(f"{path}: {error.strerror}; dev mode keeps its secret there") from None
+        raise BadConfig(f"{path}: {error.strerror}; a secret is kept there") from None
     except UnicodeDecodeError:
         raise BadConfig(f"{path}: is not text; delete it to have a new one made") from None
     if len(secret) < max(SECRET_BYTES_MIN.values()):

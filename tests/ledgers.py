@@ -17,7 +17,7 @@ from tests.rooms.play import ANCHOR, PLATFORM, SHIRT, Play
 
 Story = list[tuple[int, int, Event]]
 
-USERS = [Sender(f"u{number}", f"User {number}") for number in range(6)]
+USERS = [Sender(f"u{number}", f"User {number}", address_mark=f"{number % 3:016x}" if number else "") for number in range(6)]
 
 
 def folded(story: Iterable[tuple[int, int, Event]]) -> Ledger:
@@ -88,16 +88,31 @@ def _wish(chance: Random, things: dict[str, list[int]], codes: list[str], number
     terms = chance.choice(
         [CouponTerms(amount_fen=500), CouponTerms(percent_off=33, discount_max_fen=900), CouponTerms(percent_off=50, min_spend_fen=15_000)]
     )
+    per_address = chance.choice([0, 1, 1, 2])
     wishes: list[tuple[Sender, Command]] = [
-        (ANCHOR, DropRedEnvelope(chance.randint(5, 900), chance.randint(1, 5), opens_in_ms=chance.choice([0, 1_000]))),
+        (
+            ANCHOR,
+            DropRedEnvelope(chance.randint(5, 900), chance.randint(1, 5), opens_in_ms=chance.choice([0, 1_000]), users_per_address_max=per_address),
+        ),
         (ANCHOR, CancelRedEnvelope(some("envelope"))),
         *[(user, GrabRedEnvelope(some("envelope")))] * 4,
-        (ANCHOR, IssueCoupon("c", terms, chance.randint(1, 6), chance.randint(1, 2), 5_000, chance.choice([5_000, 500_000]))),
+        (ANCHOR, IssueCoupon("c", terms, chance.randint(1, 6), chance.randint(1, 2), 5_000, chance.choice([5_000, 500_000]), per_address)),
         (ANCHOR, StopCoupon(some("coupon"))),
         *[(user, ClaimCoupon(some("coupon")))] * 4,
         (PLATFORM, RedeemCoupon(code, order, chance.randint(100, 30_000))),
         (PLATFORM, ReleaseCoupon(code, chance.choice([order, f"hold-{some('hold')}"]))),
-        (ANCHOR, AnnounceFlashSale("shirt", 9_999, chance.randint(1, 9), 4, chance.choice([0, 1_000]), hold_ms=chance.choice([2_000, 60_000]))),
+        (
+            ANCHOR,
+            AnnounceFlashSale(
+                "shirt",
+                9_999,
+                chance.randint(1, 9),
+                4,
+                chance.choice([0, 1_000]),
+                hold_ms=chance.choice([2_000, 60_000]),
+                users_per_address_max=per_address,
+            ),
+        ),
         *[(user, ReserveStock(some("sale"), chance.randint(1, 3), chance.choice(["", code])))] * 5,
         *[(PLATFORM, ConfirmHold(some("hold"), f"p{number}", chance.randint(0, 2)))] * 2,
         (chance.choice([user, PLATFORM]), CancelHold(some("hold"))),

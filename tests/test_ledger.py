@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from liveroom.errors import LedgerBroken
 from liveroom.ledger import ITEMS_MAX, Ledger
 from liveroom.messages.coupon import CouponClaimed, CouponIssued, CouponLeft, CouponRedeemed, CouponReleased, CouponStopped, CouponTerms
-from liveroom.messages.events import EventBase
+from liveroom.messages.events import AddressCounted, EventBase
 from liveroom.messages.flash_sale import (
+    FlashSaleAnnounced,
     FlashSaleClosed,
     FlashSaleOpened,
     FlashSaleRestocked,
@@ -202,6 +203,39 @@ def test_a_discount_has_its_bound() -> None:
     assert folded([*start, (2, 0, CouponRedeemed(0, "vera", "A" * 16, "o", 100))]).coupons[0].discount_fen == 100
     with pytest.raises(LedgerBroken, match="too much"):
         folded([*start, (2, 0, CouponRedeemed(0, "vera", "A" * 16, "o", 101))])
+
+
+def test_a_limit_per_address_holds() -> None:
+    """So many users of one address and no more; an unpaid hold makes room again, a paid one does not."""
+    sale = FlashSaleAnnounced("shirt", "Shirt", 100, 9, 9, 0, 1_000, 100, "anna", users_per_address_max=1)
+    start: Story = [
+        (0, 0, sale),
+        (1, 0, FlashSaleOpened(0)),
+        (2, 1, StockReserved(0, "vera", 1, 101, 100)),
+        (3, 1, AddressCounted(0, "vera", "a", 2)),
+    ]
+    second: Story = [(5, 2, StockReserved(0, "victor", 1, 102, 100)), (6, 2, AddressCounted(0, "victor", "a", 5))]
+    for event in (HoldCancelled(0, 2, "vera", "vera"), HoldExpired(0, 2, "vera")):
+        folded([*start, (4, 101 if isinstance(event, HoldExpired) else 2, event), *[(seq, 102, event) for seq, _, event in second]])
+    for between in (HoldConfirmed(0, 2, "vera", 1, 0, 100, "p"), FlashSaleRestocked(0, 1, 10)):
+        with pytest.raises(LedgerBroken, match="2 users of one address") as broken:
+            folded([*start, (4, 2, between), *second])
+        assert broken.value.seq == 6
+    folded([*start, (4, 2, FlashSaleRestocked(0, 1, 10)), second[0], (6, 2, AddressCounted(0, "victor", "b", 5))])
+
+
+def test_what_counts_for_an_address_was_granted_just_before() -> None:
+    """To that user, of that item, once, and only where there is a limit."""
+    coupon = CouponIssued("c", CouponTerms(amount_fen=1), 9, 9, 1_000, 1_000, "anna", users_per_address_max=2)
+    claimed = CouponClaimed(0, "vera", "A" * 16)
+    folded([(0, 0, coupon), (1, 0, claimed), (2, 0, AddressCounted(0, "vera", "a"))])
+    for wrong in (AddressCounted(0, "victor", "a"), AddressCounted(1, "vera", "a"), AddressCounted(0, "vera", "a", 1)):
+        with pytest.raises(LedgerBroken, match="what counts for an address"):
+            folded([(0, 0, coupon), (1, 0, claimed), (2, 0, wrong)])
+    with pytest.raises(LedgerBroken, match="what counts for an address"):
+        folded([(0, 0, coupon), (1, 0, claimed), (2, 0, AddressCounted(0, "vera", "a")), (3, 0, AddressCounted(0, "vera", "a"))])
+    with pytest.raises(LedgerBroken, match="has no limit per address"):
+        folded([(0, 0, replace(coupon, users_per_address_max=0)), (1, 0, claimed), (2, 0, AddressCounted(0, "vera", "a"))])
 
 
 def test_a_statement_is_a_copy_and_bounded() -> None:

@@ -300,7 +300,7 @@ def test_a_damaged_dev_secret_is_told_and_kept(content: bytes, tmp_path: Path) -
 def test_a_data_directory_that_is_a_file_is_told(tmp_path: Path) -> None:
     """When the secret cannot be kept the reason is given."""
     (tmp_path / "data").write_text("")
-    with pytest.raises(BadConfig, match="dev mode keeps its secret there"):
+    with pytest.raises(BadConfig, match="a secret is kept there"):
         load_secret(dev(tmp_path / "data"))
 
 

@@ -607,8 +607,9 @@ const emptyState = () => ({
 /** A keyframe with what it leaves out. */
 function filled(keyframe) {
   const state = { ...emptyState(), ...keyframe };
-  state.envelopes = state.envelopes.map((envelope) => ({ open: false, condition: {}, ...envelope }));
-  state.sales = state.sales.map((sale) => ({ ...sale }));
+  state.envelopes = state.envelopes.map((envelope) => ({ open: false, condition: {}, users_per_address_max: 0, ...envelope }));
+  state.coupons = state.coupons.map((coupon) => ({ users_per_address_max: 0, ...coupon }));
+  state.sales = state.sales.map((sale) => ({ users_per_address_max: 0, ...sale }));
   return state;
 }
 
@@ -684,9 +685,10 @@ const FOLDS = {
   audience_counted(state, { viewers, unique, peak, unique_estimated = false }) {
     Object.assign(state, { viewers, unique, peak, unique_estimated });
   },
-  red_envelope_dropped(state, { seq, title, total_fen, parts, split, opens_ms, closes_ms, commitment, condition = {} }) {
+  red_envelope_dropped(state, { seq, title, total_fen, parts, split, opens_ms, closes_ms, commitment, condition = {}, users_per_address_max = 0 }) {
     const left = { parts_left: parts, left_fen: total_fen };
-    offer(state.envelopes, { envelope: seq, title, total_fen, parts, ...left, split, opens_ms, closes_ms, commitment, open: false, condition });
+    const rules = { commitment, condition, users_per_address_max };
+    offer(state.envelopes, { envelope: seq, title, total_fen, parts, ...left, split, opens_ms, closes_ms, open: false, ...rules });
   },
   red_envelope_opened(state, { envelope }) {
     change(state.envelopes, "envelope", envelope, { open: true });
@@ -697,8 +699,9 @@ const FOLDS = {
   red_envelope_closed(state, { envelope }) {
     state.envelopes = state.envelopes.filter((item) => item.envelope !== envelope);
   },
-  coupon_issued(state, { seq, title, terms, stock, per_user_max, claimable_until_ms, valid_until_ms }) {
-    offer(state.coupons, { coupon: seq, title, terms, stock, left: stock, per_user_max, claimable_until_ms, valid_until_ms });
+  coupon_issued(state, { seq, title, terms, stock, per_user_max, claimable_until_ms, valid_until_ms, users_per_address_max = 0 }) {
+    const until = { claimable_until_ms, valid_until_ms };
+    offer(state.coupons, { coupon: seq, title, terms, stock, left: stock, per_user_max, ...until, users_per_address_max });
   },
   coupon_left(state, { coupon, left }) {
     change(state.coupons, "coupon", coupon, { left });
@@ -709,9 +712,10 @@ const FOLDS = {
   coupon_expired(state, { coupon }) {
     state.coupons = state.coupons.filter((item) => item.coupon !== coupon);
   },
-  flash_sale_announced(state, { seq, product, title, price_fen, stock, per_user_max, opens_ms, closes_ms, hold_ms }) {
+  flash_sale_announced(state, { seq, product, title, price_fen, stock, per_user_max, opens_ms, closes_ms, hold_ms, users_per_address_max = 0 }) {
     const units = { stock, available: stock, held: 0, sold: 0 };
-    offer(state.sales, { sale: seq, product, title, price_fen, ...units, per_user_max, opens_ms, closes_ms, hold_ms, state: "announced" });
+    const rules = { per_user_max, opens_ms, closes_ms, hold_ms, users_per_address_max };
+    offer(state.sales, { sale: seq, product, title, price_fen, ...units, ...rules, state: "announced" });
   },
   flash_sale_opened(state, { sale }) {
     change(state.sales, "sale", sale, { state: "open" });

@@ -10,6 +10,8 @@ from uuid import uuid4
 
 from aiohttp import web
 
+from liveroom.accounts import Statement
+from liveroom.addresses import AddressMarks
 from liveroom.codec import decode_command_body, decode_command_id, decode_room_id, encode
 from liveroom.config import ConsoleConfig
 from liveroom.console.bodies import CommandDone, Moderation, Questions, Rooms, RoomSummary, Settings, Showcase
@@ -20,7 +22,6 @@ from liveroom.console.rate import RateLimiter
 from liveroom.console.view import RoomView, lasting
 from liveroom.errors import AuditFailed, BadMessage, BadToken
 from liveroom.journal.courier import Courier
-from liveroom.ledger import Statement
 from liveroom.messages.commands import ANCHORS, COMMANDS, MODERATORS
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Request, Sender
@@ -51,6 +52,7 @@ class Api:
         checker: TokenChecker,
         courier: Courier,
         directory: Directory,
+        marks: AddressMarks,
         gateway_url: str,
         read_ledger: ReadLedger | None,
     ) -> None:
@@ -58,6 +60,7 @@ class Api:
         self._checker = checker
         self._courier = courier
         self._directory = directory
+        self._marks = marks
         self._gateway_url = gateway_url
         self._read_ledger = read_ledger
         self._rates = RateLimiter(config.requests_per_s, config.requests_burst)
@@ -86,7 +89,8 @@ class Api:
             command = decode_command_body(name, await _body(request))
         except BadMessage as error:
             raise Problem(error.code, error.detail, field=error.field or "", id=command_id) from None
-        sender = Sender(user=identity.user, name=identity.name, role=identity.role, buyer=identity.buyer)
+        mark = self._marks.mark_forwarded(request.remote or "", request.headers.getall("X-Forwarded-For", ()), room, command)
+        sender = Sender(user=identity.user, name=identity.name, role=identity.role, buyer=identity.buyer, address_mark=mark)
         answered: asyncio.Future[Accepted | Refused] = asyncio.get_running_loop().create_future()
         self._courier.submit(Request(id=command_id, room=room, sender=sender, command=command), answered.set_result)
         # Shielded: a client that goes away must not make the courier answer a future that is cancelled.

@@ -10,12 +10,12 @@ from typing import Any, Final
 import msgspec
 
 from liveroom import __version__
+from liveroom.accounts import Statement
 from liveroom.config import ConsoleConfig
 from liveroom.console.api import HTTP_COMMANDS, QUERY_CHARS_MAX
 from liveroom.console.bodies import CommandDone, Moderation, Questions, Rooms, Settings, Showcase
 from liveroom.console.problems import HTTP_PROBLEMS, PROBLEM_TYPE, ProblemBody
 from liveroom.errors import REFUSALS
-from liveroom.ledger import Statement
 from liveroom.messages.commands import ANCHORS, COMMANDS, MODERATORS, CommandBase
 from liveroom.messages.fields import CommandId, Role, RoomId
 from liveroom.messages.frames import Keyframe

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
+from liveroom.addresses import AddressMarks
 from liveroom.config import Config
 from liveroom.console.api import Api, ReadLedger
 from liveroom.console.connection import Connection, FullConnection
@@ -50,6 +51,7 @@ class Console:
         *,
         name: str,
         metrics: Metrics,
+        address_key: bytes,
         gateway_url: str,
         is_ready: Callable[[], bool],
         read_ledger: ReadLedger | None = None,
@@ -70,7 +72,8 @@ class Console:
         metrics.console_rooms.set_function(lambda: len(self._directory))
         self._headers = security_headers(gateway_url)
         app = web.Application(middlewares=[guard(self._headers, metrics)], client_max_size=config.console.body_bytes_max)
-        Api(config.console, checker, self._courier, self._directory, gateway_url, read_ledger).add_routes(app.router)
+        marks = AddressMarks(address_key, config.gateway.trusted_proxies)
+        Api(config.console, checker, self._courier, self._directory, marks, gateway_url, read_ledger).add_routes(app.router)
         Health(metrics, self._what_is_missing).add_routes(app.router)
         Pages().add_routes(app.router)
         self._runner = web.AppRunner(app, shutdown_timeout=config.console.shutdown_ms / 1000)

@@ -77,6 +77,7 @@ class Gate:
         self._number = 0
         self.parked = 0
         self.units_max = UNITS_MAX
+        self.counts_addresses = True  # whether claims must name theirs; of what is not known they do
         self.seq = 0  # the room's seq up to which the stream was heard
 
     # What the stream says

@@ -7,6 +7,7 @@ from functools import partial
 
 import msgspec
 
+from liveroom.addresses import AddressMarks
 from liveroom.codec import decode_client_message, encode
 from liveroom.config import GatewayConfig
 from liveroom.errors import BadMessage
@@ -18,10 +19,10 @@ from liveroom.gateway.limits import Meter
 from liveroom.gateway.room import Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.courier import Courier
-from liveroom.messages.commands import SendLikes
+from liveroom.messages.commands import Command, SendLikes
 from liveroom.messages.frames import Parked, Refused
 from liveroom.messages.inbound import ClientMessage
-from liveroom.messages.records import Request
+from liveroom.messages.records import Request, Sender
 from liveroom.messages.red_envelope import GrabRedEnvelope
 from liveroom.telemetry.metrics import Metrics
 
@@ -39,6 +40,7 @@ class Desk:
         courier: Courier,
         likes: Likes,
         claims: Claims,
+        marks: AddressMarks,
         now: Callable[[], float],
     ) -> None:
         self._config = config
@@ -47,6 +49,7 @@ class Desk:
         self._courier = courier
         self._likes = likes
         self._claims = claims
+        self._marks = marks
         self._now = now
 
     def said(self, connection: Connection, payload: bytes) -> None:
@@ -84,16 +87,23 @@ class Desk:
             self._likes.add(connection.room_id, message.id, command.count, teller)
             return
         room = self._rooms.get(connection.room_id)
+        gate = room.gates.find(command, live=room.live) if room is not None and sender.role in command.roles else None
         if room is not None and isinstance(command, GrabRedEnvelope):
             sender = msgspec.structs.replace(sender, watched_s=room.watched_s(sender.user, self._now()))
+        if gate is None or gate.counts_addresses:
+            sender = self._marked(connection, sender, command)
         request = Request(message.id, connection.room_id, sender, command)
-        gate = room.gates.find(command, live=room.live) if room is not None and sender.role in command.roles else None
         if gate is None:
             self._courier.submit(request, teller)
             return
         ahead = self._claims.claim(gate, request, units_of(command), teller)
         if ahead is not None:
             connection.send(text_frame(encode(Parked(message.id, ahead))))
+
+    def _marked(self, connection: Connection, sender: Sender, command: Command) -> Sender:
+        """The sender of a claim that may count for its address."""
+        mark = self._marks.mark(connection.address, connection.room_id, command)
+        return msgspec.structs.replace(sender, address_mark=mark) if mark else sender
 
     def _reply(self, connection: Connection, reply: Reply) -> None:
         if connection.meter is not None:

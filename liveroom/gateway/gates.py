@@ -67,6 +67,7 @@ class Gates:
             if not isinstance(event, _BEGINNINGS):
                 return  # of a thing from before the stream was followed
             gate = gate or self._add(key)
+            gate.counts_addresses = event.users_per_address_max > 0
             gate.vouch()
         change(gate)
         gate.seq = seq + 1
@@ -81,12 +82,15 @@ class Gates:
             for i, event in enumerate(span.events):
                 self.heed(span.from_ + i, event)
         for envelope in keyframe.envelopes:
-            self._view(keyframe.seq, (GrabRedEnvelope, envelope.envelope), envelope.parts, envelope.parts_left)
+            gate = self._view(keyframe.seq, (GrabRedEnvelope, envelope.envelope), envelope.parts, envelope.parts_left)
+            gate.counts_addresses = envelope.users_per_address_max > 0
         for coupon in keyframe.coupons:
-            self._view(keyframe.seq, (ClaimCoupon, coupon.coupon), coupon.stock, coupon.left)
+            gate = self._view(keyframe.seq, (ClaimCoupon, coupon.coupon), coupon.stock, coupon.left)
+            gate.counts_addresses = coupon.users_per_address_max > 0
         for sale in keyframe.sales:
             gate = self._view(keyframe.seq, (ReserveStock, sale.sale), sale.stock, sale.available, sale.held)
             gate.units_max = sale.per_user_max
+            gate.counts_addresses = sale.users_per_address_max > 0
             if sale.state == "closed":
                 gate.end("sale_closed")
         self._heard.update(dict.fromkeys(before))

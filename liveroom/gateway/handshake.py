@@ -13,10 +13,11 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.typing import ExtensionParameter, Subprotocol
 
+from liveroom.addresses import Proxies
 from liveroom.codec import decode_room_id
 from liveroom.config import GatewayConfig
 from liveroom.errors import BadMessage, BadToken
-from liveroom.gateway.auth import PROTOCOL, Proxies, find_token, origin_allowed
+from liveroom.gateway.auth import PROTOCOL, find_token, origin_allowed
 from liveroom.gateway.inbound import quiet_logger
 from liveroom.tokens import Identity, TokenChecker
 

@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from liveroom.addresses import AddressMarks
 from liveroom.codec import encode
 from liveroom.config import GatewayConfig
 from liveroom.errors import CLOSE_CODES, BadConfig
@@ -73,6 +74,7 @@ class Gateway:
         *,
         name: str,
         metrics: Metrics,
+        address_key: bytes,
         console_origins: Sequence[str] = (),
     ) -> None:
         self._journal = journal
@@ -100,7 +102,8 @@ class Gateway:
             settle=self._claims.settle,
         )
         self._feed = Feed(journal, config, self._hub, self._courier, metrics)
-        self._desk = Desk(config, metrics, self._hub.rooms, self._courier, self._likes, self._claims, self.time)
+        marks = AddressMarks(address_key, config.trusted_proxies)
+        self._desk = Desk(config, metrics, self._hub.rooms, self._courier, self._likes, self._claims, marks, self.time)
         self._door = Doorkeeper(config, checker, console_origins)
         self._tls = _tls_context(config)
         self._connections: dict[Connection, None] = {}  # upgraded

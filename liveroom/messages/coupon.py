@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from liveroom.messages.base import ANCHORS, PLATFORM, VIEWERS, CommandBase, EventBase
-from liveroom.messages.fields import Delivery, DurationMs, Fen, Seq, Title
+from liveroom.messages.fields import Delivery, DurationMs, Fen, Seq, Title, UsersPerAddress
 
 __all__ = [
     "ClaimCoupon",
@@ -50,6 +50,7 @@ class IssueCoupon(CommandBase, frozen=True, tag="issue_coupon"):
     per_user_max: Annotated[int, Meta(ge=1, le=100)] = 1
     claimable_ms: DurationMs = 600_000
     valid_ms: DurationMs = 86_400_000
+    users_per_address_max: UsersPerAddress = 0
 
 
 class ClaimCoupon(CommandBase, frozen=True, tag="claim_coupon"):
@@ -93,6 +94,7 @@ class CouponIssued(EventBase, frozen=True, tag="coupon_issued"):
     claimable_until_ms: int
     valid_until_ms: int
     by: str
+    users_per_address_max: int = 0
 
 
 class CouponClaimed(EventBase, frozen=True, tag="coupon_claimed"):

@@ -25,6 +25,7 @@ from liveroom.messages.red_envelope import RedEnvelopeClosed, RedEnvelopeDropped
 
 __all__ = [
     "EVENTS",
+    "AddressCounted",
     "AnnouncementSet",
     "AudienceCounted",
     "AudienceReported",
@@ -247,6 +248,16 @@ class TryOnRequested(EventBase, frozen=True, tag="try_on_requested"):
     count: int
 
 
+class AddressCounted(EventBase, frozen=True, tag="address_counted"):
+    """What a user just got of an item counts for a network address, which `mark` stands for; `hold` is -1 unless it is a hold."""
+
+    delivery = Delivery.internal
+    item: int
+    user: str
+    mark: str
+    hold: int = -1
+
+
 class AudienceReported(EventBase, frozen=True, tag="audience_reported"):
     """A gateway's own count; `seen` holds what its new users changed in the room's sketch of unique users."""
 
@@ -312,6 +323,7 @@ Event = Union[
     HoldExpired,
     FlashSaleRestocked,
     FlashSaleClosed,
+    AddressCounted,
 ]
 
 #: Name -> class, in the order of the vocabulary.

@@ -31,6 +31,7 @@ __all__ = [
     "Url",
     "UserId",
     "UserName",
+    "UsersPerAddress",
 ]
 
 #: A year: the longest duration a mute or a ban may have.
@@ -66,6 +67,7 @@ Fen = Annotated[int, Meta(ge=0, le=100_000_000_000, description="Money in fen (1
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1, description="A count")]
 Seq = Annotated[int, Meta(ge=0, le=2**53 - 1, description="Position of an event in its room")]
 TimeMs = Annotated[int, Meta(ge=0, le=2**53 - 1, description="Unix time in ms, by the engine's clock")]
+UsersPerAddress = Annotated[int, Meta(ge=0, le=10_000, description="Users of one network address that may have some of it; 0 = any number")]
 DurationMs = Annotated[int, Meta(ge=1_000, le=DURATION_MS_MAX, description="A duration in ms, 1 s to 366 days")]
 
 

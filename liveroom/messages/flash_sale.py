@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from liveroom.messages.base import ANCHORS, PLATFORM, CommandBase, EventBase
 from liveroom.messages.coupon import OrderId
-from liveroom.messages.fields import Delivery, Fen, ProductId, Role, Seq
+from liveroom.messages.fields import Delivery, Fen, ProductId, Role, Seq, UsersPerAddress
 
 __all__ = [
     "AnnounceFlashSale",
@@ -42,6 +42,7 @@ class AnnounceFlashSale(CommandBase, frozen=True, tag="announce_flash_sale"):
     opens_in_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 5_000
     open_for_ms: Annotated[int, Meta(ge=1_000, le=86_400_000)] = 3_600_000
     hold_ms: Annotated[int, Meta(ge=1_000, le=3_600_000)] = 300_000
+    users_per_address_max: UsersPerAddress = 0
 
 
 class ReserveStock(CommandBase, frozen=True, tag="reserve_stock"):
@@ -96,6 +97,7 @@ class FlashSaleAnnounced(EventBase, frozen=True, tag="flash_sale_announced"):
     closes_ms: int
     hold_ms: int
     by: str
+    users_per_address_max: int = 0
 
 
 class FlashSaleOpened(EventBase, frozen=True, tag="flash_sale_opened"):

@@ -78,6 +78,7 @@ class EnvelopeView(Struct, frozen=True, omit_defaults=True):
     commitment: str
     open: bool = False
     condition: EnvelopeCondition = EnvelopeCondition()
+    users_per_address_max: int = 0
 
 
 class CouponView(Struct, frozen=True, omit_defaults=True):
@@ -91,6 +92,7 @@ class CouponView(Struct, frozen=True, omit_defaults=True):
     per_user_max: int
     claimable_until_ms: int
     valid_until_ms: int
+    users_per_address_max: int = 0
 
 
 class SaleView(Struct, frozen=True, omit_defaults=True):
@@ -109,6 +111,7 @@ class SaleView(Struct, frozen=True, omit_defaults=True):
     closes_ms: int
     hold_ms: int
     state: str  # announced, open or closed
+    users_per_address_max: int = 0
 
 
 class Keyframe(FrameBase, frozen=True, tag="keyframe"):

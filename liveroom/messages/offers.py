@@ -36,6 +36,7 @@ def fold_envelopes(envelopes: tuple[EnvelopeView, ...], event: object, seq: int)
                 closes_ms=event.closes_ms,
                 commitment=event.commitment,
                 condition=event.condition,
+                users_per_address_max=event.users_per_address_max,
             )
             return (*envelopes, view)[-OFFERS_KEPT:]
         case RedEnvelopeOpened():
@@ -61,6 +62,7 @@ def fold_coupons(coupons: tuple[CouponView, ...], event: object, seq: int) -> tu
                 per_user_max=event.per_user_max,
                 claimable_until_ms=event.claimable_until_ms,
                 valid_until_ms=event.valid_until_ms,
+                users_per_address_max=event.users_per_address_max,
             )
             return (*coupons, view)[-OFFERS_KEPT:]
         case CouponLeft():
@@ -88,6 +90,7 @@ def fold_sales(sales: tuple[SaleView, ...], event: object, seq: int) -> tuple[Sa
                 closes_ms=event.closes_ms,
                 hold_ms=event.hold_ms,
                 state="announced",
+                users_per_address_max=event.users_per_address_max,
             )
             return (*sales, view)[-OFFERS_KEPT:]
         case FlashSaleOpened():

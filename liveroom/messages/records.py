@@ -26,6 +26,8 @@ class Sender(Struct, frozen=True, omit_defaults=True, array_like=True):
     backend: bool = False
     #: How long the gateway has seen the user watch without a break, in whole seconds; 0 when nobody saw it.
     watched_s: Count = 0
+    #: Stands for the network address that a claim comes from, for the claimed item alone; empty when nobody knows it or it does not matter.
+    address_mark: Annotated[str, Meta(max_length=16)] = ""
 
 
 class Request(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from liveroom.messages.base import ANCHORS, VIEWERS, CommandBase, EventBase
-from liveroom.messages.fields import Delivery, Fen, Seq, Title
+from liveroom.messages.fields import Delivery, Fen, Seq, Title, UsersPerAddress
 
 __all__ = [
     "CancelRedEnvelope",
@@ -43,6 +43,7 @@ class DropRedEnvelope(CommandBase, frozen=True, tag="drop_red_envelope"):
     opens_in_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 5_000
     open_for_ms: Annotated[int, Meta(ge=1_000, le=86_400_000)] = 60_000
     condition: EnvelopeCondition = EnvelopeCondition()
+    users_per_address_max: UsersPerAddress = 0
 
 
 class GrabRedEnvelope(CommandBase, frozen=True, tag="grab_red_envelope"):
@@ -79,6 +80,7 @@ class RedEnvelopeDropped(EventBase, frozen=True, tag="red_envelope_dropped"):
     commitment: str
     by: str
     condition: EnvelopeCondition = EnvelopeCondition()
+    users_per_address_max: int = 0
 
 
 class RedEnvelopeSealed(EventBase, frozen=True, tag="red_envelope_sealed"):

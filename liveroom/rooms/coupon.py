@@ -28,6 +28,7 @@ from liveroom.messages.coupon import (
     StopCoupon,
 )
 from liveroom.messages.events import Event
+from liveroom.rooms.addresses import check_address, count_address, forget_addresses
 from liveroom.rooms.decision import Decided, Decision, Refusal, Rng, Turn
 from liveroom.rooms.price import discount_fen, meets_minimum
 from liveroom.rooms.state import ClaimedCode, Coupon, RoomState
@@ -96,6 +97,7 @@ def issue_coupon(turn: Turn, command: IssueCoupon) -> Decision:
         claimable_until_ms=now_ms + command.claimable_ms,
         valid_until_ms=now_ms + command.valid_ms,
         by=turn.sender.user,
+        users_per_address_max=command.users_per_address_max,
     )
     return Decided((issued,), {"coupon": state.seq})
 
@@ -123,8 +125,14 @@ def claim_coupon(turn: Turn, command: ClaimCoupon) -> Decision:
         return Refusal("per_user_limit", f"you have {coupon.per_user_max} of this coupon already")
     if not coupon.left:
         return Refusal("coupon_gone", f"all {coupon.stock} are claimed")
+    counted: tuple[Event, ...] = ()
+    if coupon.users_per_address_max:
+        refusal = check_address(coupon, turn.sender)
+        if refusal is not None:
+            return refusal
+        counted = count_address(command.coupon, turn.sender)
     code, left = _draw(state, turn.rng), coupon.left - 1
-    events = (CouponClaimed(command.coupon, user, code), CouponLeft(command.coupon, left))
+    events = (CouponClaimed(command.coupon, user, code), *counted, CouponLeft(command.coupon, left))
     return Decided(events, {"coupon": command.coupon, "code": code, "left": left})
 
 
@@ -240,7 +248,15 @@ def coupons_due(state: RoomState, now_ms: int) -> tuple[Event, ...]:
 
 def coupon_issued(state: RoomState, event: CouponIssued, seq: int, time_ms: int) -> None:
     """Fold a coupon."""
-    state.coupons[seq] = Coupon(event.title, event.terms, event.stock, event.per_user_max, event.claimable_until_ms, event.valid_until_ms)
+    state.coupons[seq] = Coupon(
+        event.title,
+        event.terms,
+        event.stock,
+        event.per_user_max,
+        event.claimable_until_ms,
+        event.valid_until_ms,
+        users_per_address_max=event.users_per_address_max,
+    )
 
 
 def coupon_claimed(state: RoomState, event: CouponClaimed, seq: int, time_ms: int) -> None:
@@ -267,7 +283,9 @@ def coupon_released(state: RoomState, event: CouponReleased, seq: int, time_ms: 
 
 def coupon_stopped(state: RoomState, event: CouponStopped, seq: int, time_ms: int) -> None:
     """Fold a stop."""
-    state.coupons[event.coupon].stopped = True
+    coupon = state.coupons[event.coupon]
+    coupon.stopped = True
+    forget_addresses(coupon)
 
 
 def coupon_expired(state: RoomState, event: CouponExpired, seq: int, time_ms: int) -> None:

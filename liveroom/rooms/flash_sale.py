@@ -30,6 +30,7 @@ from liveroom.messages.flash_sale import (
     StockReserved,
 )
 from liveroom.messages.frames import Result
+from liveroom.rooms.addresses import check_address, count_address, forget_addresses, uncount_hold
 from liveroom.rooms.coupon import HOLD_ORDER, release_code, use_code
 from liveroom.rooms.decision import Decided, Decision, Refusal, Turn
 from liveroom.rooms.price import discount_fen, meets_minimum
@@ -94,6 +95,7 @@ def announce_flash_sale(turn: Turn, command: AnnounceFlashSale) -> Decision:
         closes_ms=opens_ms + command.open_for_ms,
         hold_ms=command.hold_ms,
         by=turn.sender.user,
+        users_per_address_max=command.users_per_address_max,
     )
     events: tuple[Event, ...] = (announced,) if command.opens_in_ms else (announced, FlashSaleOpened(state.seq))
     return Decided(events, {"sale": state.seq})
@@ -111,6 +113,12 @@ def reserve_stock(turn: Turn, command: ReserveStock) -> Decision:
         return Refusal("per_user_limit", f"one user may have {sale.per_user_max}, you have {sale.taken.get(user, 0)}", "quantity")
     if quantity > sale.available:
         return Refusal("sold_out", f"{sale.available} are available now", "quantity")
+    counted: tuple[Event, ...] = ()
+    if sale.users_per_address_max:
+        refusal = check_address(sale, turn.sender)
+        if refusal is not None:
+            return refusal
+        counted = count_address(command.sale, turn.sender, hold=state.seq)
     if sum(len(other.holds) for other in state.sales.values()) >= turn.rules.holds_per_room_max:
         return Refusal("limit_reached", f"{turn.rules.holds_per_room_max} holds are open already")
     spend_fen, discount = sale.price_fen * quantity, 0
@@ -123,6 +131,7 @@ def reserve_stock(turn: Turn, command: ReserveStock) -> Decision:
     until_ms, due_fen = turn.now_ms + sale.hold_ms, spend_fen - discount
     events = (
         StockReserved(command.sale, user, quantity, until_ms, due_fen, discount, command.coupon_code),
+        *counted,
         *redeemed,
         _stock(command.sale, sale, held=quantity),
     )
@@ -294,7 +303,15 @@ def _expired(sale: FlashSale, now_ms: int, at_most: int) -> list[int]:
 def flash_sale_announced(state: RoomState, event: FlashSaleAnnounced, seq: int, time_ms: int) -> None:
     """Fold a sale."""
     state.sales[seq] = FlashSale(
-        event.product, event.title, event.price_fen, event.stock, event.per_user_max, event.opens_ms, event.closes_ms, event.hold_ms
+        event.product,
+        event.title,
+        event.price_fen,
+        event.stock,
+        event.per_user_max,
+        event.opens_ms,
+        event.closes_ms,
+        event.hold_ms,
+        users_per_address_max=event.users_per_address_max,
     )
 
 
@@ -312,6 +329,7 @@ def flash_sale_closed(state: RoomState, event: FlashSaleClosed, seq: int, time_m
     """Fold a closing: with no open hold the sale is over."""
     assert state.sales[event.sale].held == event.held, "holds say what is held"
     state.sales[event.sale].phase = "closed"
+    forget_addresses(state.sales[event.sale])
     _end(state, event.sale)
 
 
@@ -364,6 +382,8 @@ def _resolve(state: RoomState, seq: int, number: int, resolved: ResolvedHold) ->
     sale.taken[hold.user] -= hold.quantity - resolved.quantity
     if not sale.taken[hold.user]:
         del sale.taken[hold.user]
+    if sale.hold_marks:
+        uncount_hold(sale, number, hold.user, paid=resolved.quantity > 0)
     _advance(sale)
     if len(state.resolved_holds) >= RESOLVED_HOLDS_MAX:
         state.resolved_holds_before, state.resolved_holds = state.resolved_holds, {}

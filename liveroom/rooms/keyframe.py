@@ -109,6 +109,7 @@ def _envelope(number: int, envelope: EnvelopeState) -> EnvelopeView:
         commitment=envelope.commitment,
         open=envelope.opened,
         condition=envelope.condition,
+        users_per_address_max=envelope.users_per_address_max,
     )
 
 
@@ -134,6 +135,7 @@ def _sale(seq: int, sale: FlashSale) -> SaleView:
         closes_ms=sale.closes_ms,
         hold_ms=sale.hold_ms,
         state=sale.phase,
+        users_per_address_max=sale.users_per_address_max,
     )
 
 
@@ -153,6 +155,7 @@ def _coupon(seq: int, coupon: Coupon) -> CouponView:
         per_user_max=coupon.per_user_max,
         claimable_until_ms=coupon.claimable_until_ms,
         valid_until_ms=coupon.valid_until_ms,
+        users_per_address_max=coupon.users_per_address_max,
     )
 
 

@@ -22,6 +22,7 @@ from liveroom.messages.red_envelope import (
     RedEnvelopeOpened,
     RedEnvelopeSealed,
 )
+from liveroom.rooms.addresses import check_address, count_address
 from liveroom.rooms.decision import Decided, Decision, Refusal, Turn
 from liveroom.rooms.state import EnvelopeOver, EnvelopeState, RoomState
 from liveroom.rooms.texts import check_line, check_optional, name_of
@@ -82,6 +83,7 @@ def drop_red_envelope(turn: Turn, command: DropRedEnvelope) -> Decision:
         commitment_of(seed),
         turn.sender.user,
         condition,
+        command.users_per_address_max,
     )
     events: tuple[Event, ...] = (dropped, RedEnvelopeSealed(state.seq, seed))
     if not command.opens_in_ms:
@@ -102,6 +104,8 @@ def grab_red_envelope(turn: Turn, command: GrabRedEnvelope) -> Decision:
     parts_left = envelope.parts - len(envelope.winners) - 1
     left_fen = envelope.left_fen - amount_fen
     events: tuple[Event, ...] = (RedEnvelopeGrabbed(number, sender.user, name_of(sender), amount_fen, parts_left, left_fen),)
+    if envelope.users_per_address_max:
+        events += count_address(number, sender)
     if not envelope.opened:
         events = (RedEnvelopeOpened(number), *events)
     if not parts_left:
@@ -126,7 +130,7 @@ def _check_grab(turn: Turn, envelope: EnvelopeState) -> Refusal | None:
         return Refusal(
             "condition_not_met", f"watch for {condition.watched_s} s without leaving; {missing_s} s are missing", "envelope", missing_s * 1000
         )
-    return None
+    return check_address(envelope, sender) if envelope.users_per_address_max else None
 
 
 def _already_grabbed(amount_fen: int) -> Refusal:
@@ -224,6 +228,7 @@ def red_envelope_dropped(state: RoomState, event: RedEnvelopeDropped, seq: int, 
         condition=event.condition,
         keyword=_plain(event.condition.keyword),
         left_fen=event.total_fen,
+        users_per_address_max=event.users_per_address_max,
     )
 
 

@@ -13,7 +13,7 @@ from liveroom.config import RoomsConfig
 from liveroom.messages import commands as c
 from liveroom.messages import events as e
 from liveroom.messages.records import Request, Sender
-from liveroom.rooms import audience, chat, coupon, flash_sale, lifecycle, likes, moderation, questions, red_envelope, showcase, words
+from liveroom.rooms import addresses, audience, chat, coupon, flash_sale, lifecycle, likes, moderation, questions, red_envelope, showcase, words
 from liveroom.rooms.decision import Decided, Decision, Refusal, Rng, Turn
 from liveroom.rooms.keyframe import KEYFRAME_BYTES_MAX, detail, keyframe
 from liveroom.rooms.state import RoomState, decode_state, encode_state
@@ -127,6 +127,7 @@ _FOLDERS: Final[dict[type[e.EventBase], Callable[[RoomState, Any, int, int], obj
     e.HoldExpired: flash_sale.hold_expired,
     e.FlashSaleRestocked: flash_sale.flash_sale_restocked,
     e.FlashSaleClosed: flash_sale.flash_sale_closed,
+    e.AddressCounted: addresses.address_counted,
 }
 
 

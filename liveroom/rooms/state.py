@@ -73,6 +73,8 @@ class EnvelopeState(Struct, kw_only=True):
     winners: dict[str, int] = field(default_factory=dict)  # user -> fen, in the order of the grabs
     best: list[EnvelopeWinner] = field(default_factory=list)
     said: dict[str, None] = field(default_factory=dict)  # users who said the keyword
+    users_per_address_max: int = 0
+    addresses: dict[str, dict[str, int]] = field(default_factory=dict)  # mark -> user -> shares
 
 
 class EnvelopeOver(Struct, array_like=True):
@@ -102,6 +104,8 @@ class Coupon(Struct):
     stopped: bool = False
     codes: dict[str, ClaimedCode] = field(default_factory=dict)
     claimed: dict[str, int] = field(default_factory=dict)  # user -> codes
+    users_per_address_max: int = 0
+    addresses: dict[str, dict[str, int]] = field(default_factory=dict)  # mark -> user -> codes; while it can be claimed
 
     @property
     def left(self) -> int:
@@ -149,6 +153,9 @@ class FlashSale(Struct):
     holds: dict[int, Hold] = field(default_factory=dict)  # open ones, by seq
     queue: list[int] = field(default_factory=list)  # seqs of holds as they expire; from `queue_head` on
     queue_head: int = 0  # the first open hold's place in the queue, or its end
+    users_per_address_max: int = 0
+    addresses: dict[str, dict[str, int]] = field(default_factory=dict)  # mark -> user -> holds, open or paid; while stock can be reserved
+    hold_marks: dict[int, str] = field(default_factory=dict)  # of open holds that count for an address; as long
 
     @property
     def available(self) -> int:

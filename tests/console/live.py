@@ -153,6 +153,7 @@ async def serve(
         TokenChecker(AuthConfig(), SECRET),
         name="c1",
         metrics=metrics,
+        address_key=b"k" * 32,
         gateway_url=GATEWAY_URL,
         is_ready=is_ready,
         read_ledger=read_ledger,

@@ -8,7 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from liveroom.config import GatewayConfig
 from liveroom.console import api
 from liveroom.console.api import HTTP_COMMANDS
 from liveroom.errors import REFUSALS
@@ -76,7 +78,7 @@ async def test_every_command_has_a_route_and_reaches_the_engine_as_its_sender(li
         VIEWER: Sender("vera", "vera", Role.viewer),
         PLATFORM: Sender("shop", "shop", Role.platform),
     }
-    assert {request.sender for request in live.journal.sent} == set(senders.values())
+    assert {replace(request.sender, address_mark="") for request in live.journal.sent} == set(senders.values())
     assert [type(request.command).__struct_config__.tag for request in live.journal.sent] == sent
     assert {request.room for request in live.journal.sent} == {"r1"}
 
@@ -305,3 +307,25 @@ async def test_who_gets_an_answer_reads_its_own_write(live: Live) -> None:
     assert (await live.get("/v1/rooms")).json["rooms"][0]["pinned"]["title"] == "Product 7"
     await live.do("close_room")
     assert (await live.get("/v1/rooms")).json["rooms"] == []
+
+
+async def test_a_claim_counts_for_the_address_that_it_comes_from() -> None:
+    """A trusted proxy, or the platform's own service, names the viewer's; what it claims for nobody's address is not counted."""
+    config = replace(config_of(), gateway=GatewayConfig(trusted_proxies=("127.0.0.0/8",)))
+    journal = SeenJournal(config.journal)
+    async with engine_on(journal, config), serve(config, journal=journal) as live:
+        await live.do("open_room", {"title": "Tea at ten"})
+        fields = {"title": "5 off", "terms": {"amount_fen": 500}, "stock": 9, "users_per_address_max": 1}
+        coupon = (await live.do("issue_coupon", fields))["coupon"]
+
+        async def claim(user: str, forwarded_for: str) -> str:
+            headers = {"X-Forwarded-For": forwarded_for} if forwarded_for else {}
+            path, body = "/v1/rooms/r1/commands/claim_coupon", msgspec.json.encode({"coupon": coupon})
+            answer = await live.ask("POST", path, token=token(user, Role.viewer), headers=headers, body=body)
+            return str(answer.json.get("code", ""))
+
+        assert await claim("vera", "203.0.113.7") == ""
+        assert await claim("victor", "198.51.100.1, 203.0.113.7") == "address_limit"
+        assert await claim("victor", "203.0.113.8") == ""
+        assert [await claim(user, "") for user in ("wim", "wanda")] == ["", ""]
+        assert "203.0.113" not in str(journal.sent)

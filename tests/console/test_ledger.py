@@ -8,10 +8,10 @@ import aiohttp
 import msgspec
 import pytest
 
+from liveroom.accounts import Statement
 from liveroom.audit import audit
 from liveroom.config import Config
 from liveroom.errors import AuditFailed
-from liveroom.ledger import Statement
 from liveroom.messages.fields import Role
 from tests.console.contract import check_answer
 from tests.console.live import ANCHOR, MODERATOR, PLATFORM, VIEWER, Live, serve_all, token

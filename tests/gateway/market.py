@@ -55,7 +55,7 @@ class Side:
 class Market:
     """A room with one thing to claim. Every check that holds at all times is made here, as things happen."""
 
-    def __init__(self, kind: str, units: int, *, per_user_max: int = 1, conditional: bool = False) -> None:
+    def __init__(self, kind: str, units: int, *, per_user_max: int = 1, conditional: bool = False, per_address: int = 0) -> None:
         self.rng = Random(7)
         self.now_ms = START_MS
         self.state: RoomState | None = None
@@ -72,9 +72,9 @@ class Market:
         self.make(AddProduct(Product("shirt", "Shirt", 100)))
         condition = EnvelopeCondition(watched_s=WATCHED_S) if conditional else EnvelopeCondition()
         commands: dict[str, Command] = {
-            "envelope": DropRedEnvelope(1_000, units, opens_in_ms=0, open_for_ms=86_400_000, condition=condition),
-            "coupon": IssueCoupon("Off", CouponTerms(10), units, per_user_max, 86_400_000, 86_400_000),
-            "sale": AnnounceFlashSale("shirt", 100, units, per_user_max, 0, 86_400_000, 3_600_000),
+            "envelope": DropRedEnvelope(1_000, units, "lucky", "Luck", 0, 86_400_000, condition, per_address),
+            "coupon": IssueCoupon("Off", CouponTerms(10), units, per_user_max, 86_400_000, 86_400_000, per_address),
+            "sale": AnnounceFlashSale("shirt", 100, units, per_user_max, 0, 86_400_000, 3_600_000, per_address),
         }
         self.sides = [self.side()]
         self.thing = int(self.make(commands[kind]).result[kind])
@@ -144,7 +144,7 @@ class Market:
         side.read, side.state = len(self.stream), copy.deepcopy(self.state)
         side.gates.begin(keyframe(ROOM, self.state, self.now_ms, RULES), ())
 
-    def claim(self, at: int, user: str, command_id: str, quantity: int = 1, *, watched_s: int = WATCHED_S) -> int:
+    def claim(self, at: int, user: str, command_id: str, quantity: int = 1, *, watched_s: int = WATCHED_S, mark: str = "") -> int:
         """A viewer claims; gives the command's number, under which it is told."""
         number, self.sent = self.sent, self.sent + 1
         claims: dict[str, Command] = {
@@ -153,7 +153,7 @@ class Market:
             "sale": ReserveStock(self.thing, quantity),
         }
         command = claims[self.kind]
-        request = Request(command_id, ROOM, Sender(user, user, watched_s=watched_s), command)
+        request = Request(command_id, ROOM, Sender(user, user, watched_s=watched_s, address_mark=mark), command)
         side = self.sides[at]
         gate = side.gates.find(command, live=True)
         if gate is None:  # of what is over and forgotten here: the engine knows

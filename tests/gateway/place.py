@@ -111,9 +111,13 @@ class Place:
         return f"{scheme}://{host}:{self.gateway.port}/v1/rooms/{room}" + (f"?{words}" if words else "")
 
     @asynccontextmanager
-    async def viewer(self, user: str, *, role: Role = Role.viewer, room: str = ROOM, deflate: bool = True, **query: Any) -> AsyncIterator[Viewer]:
-        """A connected viewer."""
+    async def viewer(
+        self, user: str, *, role: Role = Role.viewer, room: str = ROOM, deflate: bool = True, forwarded_for: str = "", **query: Any
+    ) -> AsyncIterator[Viewer]:
+        """A connected viewer; `forwarded_for` as a proxy would say it."""
         headers = {"Authorization": f"Bearer {token(user, role=role, room=room)}"}
+        if forwarded_for:
+            headers["X-Forwarded-For"] = forwarded_for
         async with websockets.connect(
             self.url(room, **query), additional_headers=headers, compression="deflate" if deflate else None, max_size=None, ssl=self.tls
         ) as connection:
@@ -188,7 +192,7 @@ async def read_frames(client: socket.socket, stop: str) -> list[Object]:
 async def running(config: GatewayConfig, journal: MemoryJournal, *, name: str = "gateway-1", origins: tuple[str, ...] = ()) -> AsyncIterator[Place]:
     """A gateway on a journal that someone else writes."""
     metrics = Metrics()
-    gateway = Gateway(journal, config, TokenChecker(AuthConfig(), SECRET), name=name, metrics=metrics, console_origins=origins)
+    gateway = Gateway(journal, config, TokenChecker(AuthConfig(), SECRET), name=name, metrics=metrics, address_key=b"k" * 32, console_origins=origins)
     await gateway.start()
     try:
         yield Place(gateway, journal, metrics)

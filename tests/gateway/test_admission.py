@@ -9,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liveroom.gateway.admission import Gate
+from liveroom.gateway.gates import Gates
 from liveroom.messages.commands import CloseRoom, Command
 from liveroom.messages.coupon import StopCoupon
 from liveroom.messages.fields import Role
 from liveroom.messages.flash_sale import CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
 from liveroom.messages.frames import Accepted
 from liveroom.messages.records import Request, Sender
+from liveroom.messages.red_envelope import GrabRedEnvelope
 from tests.gateway.market import ANCHOR, MARGIN, WATCHED_S, Market
 
 USERS = [f"u{i}" for i in range(12)]
@@ -35,6 +37,11 @@ def steps(*kinds: st.SearchStrategy[tuple[object, ...]]) -> st.SearchStrategy[li
     return st.lists(st.one_of(arrivals, arrivals, arrivals, *kinds), min_size=12, max_size=80)
 
 
+def mark_of(user: int) -> str:
+    """Users live at three addresses, one of which nobody knows."""
+    return ("", "a", "b")[user // 3 % 3]
+
+
 def play(market: Market, story: Iterable[tuple[object, ...]]) -> None:
     """Let a story happen, and then everything that is still to come."""
     for kind, *args in story:
@@ -44,7 +51,8 @@ def play(market: Market, story: Iterable[tuple[object, ...]]) -> None:
             case "claim":
                 user, attempt, quantity = numbers
                 quantity = min(quantity, market.per_user_max)
-                market.claim(user % len(market.sides), USERS[user], f"c{attempt}-{quantity}", quantity, watched_s=WATCHED_S if user % 3 else 0)
+                watched_s = WATCHED_S if user % 3 else 0
+                market.claim(user % len(market.sides), USERS[user], f"c{attempt}-{quantity}", quantity, watched_s=watched_s, mark=mark_of(user))
             case "decide":
                 market.decide(numbers[0])
             case "read":
@@ -81,39 +89,49 @@ def winners(market: Market) -> list[str]:
     return list(won)
 
 
-@given(st.integers(1, 6), steps(delays, losses, waits))
+def first_who_may(arrived: Iterable[int], parts: int, per_address: int) -> list[int]:
+    """Whom the rules alone choose: who has watched, up to the limit at their address."""
+    chosen: list[int] = []
+    for user in arrived:
+        full = per_address and mark_of(user) and sum(mark_of(other) == mark_of(user) for other in chosen) >= per_address
+        if user % 3 and not full:
+            chosen.append(user)
+    return chosen[:parts]
+
+
+@given(st.integers(1, 6), steps(delays, losses, waits), st.integers(0, 2))
 @settings(max_examples=300, deadline=None)
-def test_an_envelope_goes_to_the_first_who_may_have_it(parts: int, story: list[tuple[object, ...]]) -> None:
+def test_an_envelope_goes_to_the_first_who_may_have_it(parts: int, story: list[tuple[object, ...]], per_address: int) -> None:
     """The winners are those whom the rules alone would have chosen, in the same order; the engine hears of few others."""
-    market = Market("envelope", parts, conditional=True)
+    market = Market("envelope", parts, conditional=True, per_address=per_address)
     play(market, story)
     arrived = dict.fromkeys(int(str(args[0])) for kind, *args in story if kind == "claim")
-    assert winners(market) == [USERS[user] for user in arrived if user % 3][:parts]
-    in_vain = sum(getattr(reply, "code", "") in ("condition_not_met", "already_grabbed") for _, reply in market.decided)
+    assert winners(market) == [USERS[user] for user in first_who_may(arrived, parts, per_address)]
+    in_vain = sum(getattr(reply, "code", "") in ("condition_not_met", "already_grabbed", "address_limit") for _, reply in market.decided)
     retries = len(market.decided) - len(market.sides[0].counted)
     assert len(market.decided) <= parts + MARGIN + in_vain + market.lost + retries
     assert sum(getattr(reply, "code", "") == "envelope_empty" for _, reply in market.decided) <= MARGIN + market.lost
 
 
-@given(st.integers(1, 6), steps(delays, losses, waits), st.booleans())
+@given(st.integers(1, 6), steps(delays, losses, waits), st.booleans(), st.integers(0, 2))
 @settings(max_examples=200, deadline=None)
-def test_two_gateways_refuse_nobody_while_shares_are_left(parts: int, story: list[tuple[object, ...]], history: bool) -> None:
+def test_two_gateways_refuse_nobody_while_shares_are_left(parts: int, story: list[tuple[object, ...]], history: bool, per_address: int) -> None:
     """Each knows of the other's winners by the stream alone; one that begins without a past knows less, and asks the engine more."""
-    market = Market("envelope", parts, conditional=True)
+    market = Market("envelope", parts, conditional=True, per_address=per_address)
     for user in USERS[:2]:
         market.claim(0, user, "c0-1")
     market.catch_up()
     market.sides.append(market.side(history=history))
     play(market, story)
-    eligible = {USERS[int(str(args[0]))] for kind, *args in story if kind == "claim" and int(str(args[0])) % 3} | set(USERS[:2])
-    assert len(winners(market)) == min(parts, len(eligible))
+    others = {int(str(args[0])) for kind, *args in story if kind == "claim"} - {0, 1}
+    assert len(winners(market)) == min(parts, 2 + len(first_who_may(others, len(USERS), per_address)))
 
 
-@given(st.integers(1, 8), st.integers(1, 3), steps(delays, losses, waits), st.booleans())
+@given(st.integers(1, 8), st.integers(1, 3), steps(delays, losses, waits), st.booleans(), st.integers(0, 2))
 @settings(max_examples=200, deadline=None)
-def test_coupons_go_out_to_the_last(stock: int, per_user_max: int, story: list[tuple[object, ...]], second: bool) -> None:
+def test_coupons_go_out_to_the_last(stock: int, per_user_max: int, story: list[tuple[object, ...]], second: bool, per_address: int) -> None:
     """No coupon stays while somebody who may have it was refused."""
-    market = Market("coupon", stock, per_user_max=per_user_max)
+    market = Market("coupon", stock, per_user_max=per_user_max, per_address=per_address)
     if second:
         market.sides.append(market.side())
     play(market, story)
@@ -122,13 +140,13 @@ def test_coupons_go_out_to_the_last(stock: int, per_user_max: int, story: list[t
     assert not left or not market.refused_here
 
 
-@given(st.integers(1, 8), st.integers(1, 3), steps(delays, losses, waits, returns), st.booleans(), st.booleans())
+@given(st.integers(1, 8), st.integers(1, 3), steps(delays, losses, waits, returns), st.booleans(), st.booleans(), st.integers(0, 2))
 @settings(max_examples=300, deadline=None)
 def test_a_sale_is_refused_only_when_there_is_none_and_first_come_first_served(
-    stock: int, per_user_max: int, story: list[tuple[object, ...]], second: bool, history: bool
+    stock: int, per_user_max: int, story: list[tuple[object, ...]], second: bool, history: bool, per_address: int
 ) -> None:
     """Stock that comes back lets those in the line through in their order; `Market` checks every refusal as it is made."""
-    market = Market("sale", stock, per_user_max=per_user_max)
+    market = Market("sale", stock, per_user_max=per_user_max, per_address=per_address)
     if second:
         market.sides.append(market.side(history=history))
     play(market, story)
@@ -311,3 +329,30 @@ def test_taps_of_one_user_have_one_place() -> None:
     assert len(market.queue) == 2
     market.catch_up()
     assert [type(market.told[tap][0]) for tap in [*taps, other]] == [Accepted] * 6
+
+
+@pytest.mark.parametrize("kind", ["envelope", "coupon", "sale"])
+def test_who_is_refused_for_the_address_lets_the_next_one_through(kind: str) -> None:
+    """A crowd of one address before everybody else: no unit stays, and none of the others is turned away."""
+    market = Market(kind, 3, per_address=1)
+    crowd = [market.claim(0, user, "c1", mark="a") for user in USERS[:8]]
+    others = [market.claim(0, user, "c1", mark=user) for user in USERS[8:10]]
+    market.wait()
+    assert [type(market.told[number][0]) for number in (crowd[0], *others)] == [Accepted] * 3
+    codes = [getattr(market.told[number][0], "code", "") for number in crowd[1:]]
+    assert set(codes) <= {"address_limit", "envelope_empty"}
+    assert codes[0] == "address_limit"
+
+
+def test_claims_name_their_address_where_it_counts_or_may() -> None:
+    """Of a thing without a limit nothing is said about anybody's address; of one that is not known here it is."""
+    for kind in ("envelope", "coupon", "sale"):
+        for per_address, counts in ((0, False), (2, True)):
+            market = Market(kind, 2, per_address=per_address)
+            market.claim(0, "u1", "c1")
+            assert [gate.counts_addresses for gate in market.sides[0].gates_met] == [counts]
+            side = market.side(history=False)
+            assert [gate.counts_addresses for gate in side.gates.take_heard()] == [counts]
+    gate = Gates(MARGIN, 10.0).find(GrabRedEnvelope(7), live=False)
+    assert gate is not None
+    assert gate.counts_addresses

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from liveroom.config import GatewayConfig
 from liveroom.messages.commands import AddProduct, Command, Product
 from liveroom.messages.coupon import ClaimCoupon, CouponTerms, IssueCoupon
+from liveroom.messages.events import AddressCounted
 from liveroom.messages.fields import Role
 from liveroom.messages.flash_sale import AnnounceFlashSale, CancelHold
 from liveroom.messages.frames import Accepted
-from liveroom.messages.records import Sender
+from liveroom.messages.records import Record, Request, Sender
 from liveroom.messages.red_envelope import DropRedEnvelope, EnvelopeCondition
-from tests.gateway.place import Object, Show, Viewer, running, show
+from tests.gateway.place import Object, Place, Show, Viewer, running, show
 
 PLATFORM = Sender("platform", "Platform", Role.platform)
 LONG_MS = 3_600_000
@@ -170,3 +172,58 @@ async def test_watching_is_counted_from_the_oldest_connection_that_is_present() 
             async with place.viewer("bob") as phone:
                 await phone.send("grab_red_envelope", "now", envelope=envelope)
                 assert (await answered(phone))["type"] == "accepted"
+
+
+async def test_users_of_one_address_are_counted_over_gateways_and_nobody_learns_the_address() -> None:
+    """Neither viewers nor whoever reads the journal; a retry, also from elsewhere, gets the original outcome."""
+    async with show(trusted_proxies=("127.0.0.0/8",)) as place:
+        command = DropRedEnvelope(10_000, 5, opens_in_ms=0, open_for_ms=LONG_MS, users_per_address_max=1)
+        envelope = await made(place, command, "envelope")
+        gateway = running(GatewayConfig(port=0, drain_ms=0, trusted_proxies=("127.0.0.0/8",)), place.journal, name="gateway-2")
+        frames: list[Object] = []
+
+        async def grab(there: Place, user: str, address: str) -> str:
+            async with there.viewer(user, forwarded_for=address) as viewer:
+                await viewer.send("grab_red_envelope", "grab", envelope=envelope)
+                while not frames or frames[-1]["type"] not in ("accepted", "refused"):
+                    frames.append(await viewer.next())
+                reply = frames.pop()
+                return str(reply.get("code", reply["type"]))
+
+        async with gateway as other, place.viewer("eve", forwarded_for="203.0.113.200") as eve:
+            assert await grab(place, "ann", "2001:db8:1:2::7") == "accepted"
+            assert await grab(other, "ben", "2001:db8:1:2::8") == "address_limit"
+            assert await grab(other, "ben", "2001:db8:1:3::8") == "address_limit", "the outcome of this id"
+            assert await grab(other, "cat", "2001:db8:1:3::8") == "accepted"
+            assert await grab(other, "ann", "2001:db8:1:4::8") == "accepted", "the outcome of this id"
+            await eve.send("send_likes", "last")
+            while not frames or frames[-1].get("id") != "last":
+                frames.append(await eve.next())
+        counted: list[AddressCounted] = []
+        for partition in range(place.journal.partitions):
+            end = await place.journal.events_end(partition)
+            async for stored in place.journal.read_events(partition, 0):
+                assert "2001:" not in str(stored.entry)
+                if isinstance(stored.entry, Record):
+                    counted += [event for span in stored.entry.rooms.values() for event in span.events if isinstance(event, AddressCounted)]
+                if stored.offset == end - 1:
+                    break
+        assert [event.user for event in counted] == ["ann", "cat"]
+        assert not any(event.mark in str(frames) or "address_counted" in str(frames) for event in counted)
+
+
+async def test_nothing_is_said_about_addresses_without_a_limit() -> None:
+    """What nobody counts is not written down, not even as a hash."""
+    async with show() as place, place.viewer("bob") as bob:
+        envelope = await drop(place, 2)
+        await bob.until("delta")
+        sent: list[Request] = []
+        send = place.journal.send_commands
+
+        async def seen(partition: int, requests: Sequence[Request]) -> None:
+            sent.extend(requests)
+            await send(partition, requests)
+
+        place.journal.send_commands = seen  # type: ignore[method-assign]
+        assert (await bob.ask("grab_red_envelope", envelope=envelope))["type"] == "accepted"
+        assert [request.sender.address_mark for request in sent if request.sender.user == "bob"] == [""]

@@ -29,6 +29,7 @@ LIVE_MAX = 3
 WORD = "luck"
 CONDITIONS = [EnvelopeCondition(), EnvelopeCondition(WORD), EnvelopeCondition(watched_s=60), EnvelopeCondition(WORD, 60)]
 USERS = [f"u{number}" for number in range(8)]
+MARKS = ["", "a", "a", "b"]
 
 
 class Envelope:
@@ -39,6 +40,7 @@ class Envelope:
         self.shares: list[int] = []
         self.granted: dict[str, int] = {}
         self.said: set[str] = set()
+        self.came_from: list[str] = []  # the marks of those who have a share
         self.opened = False
         self.over = ""
 
@@ -59,6 +61,8 @@ class Envelope:
             return "envelope_not_open"
         if (condition.keyword and sender.user not in self.said) or sender.watched_s < condition.watched_s:
             return "condition_not_met"
+        if sender.address_mark and dropped.users_per_address_max and self.came_from.count(sender.address_mark) >= dropped.users_per_address_max:
+            return "address_limit"
         return self.shares[len(self.granted)]
 
 
@@ -70,7 +74,7 @@ class Envelopes(RuleBasedStateMachine):
         self.play = Play(red_envelopes_live_max=LIVE_MAX, chat_interval_ms=0)
         self.envelopes: dict[int, Envelope] = {}
         self.seen = 0
-        self.drop(6, 94, "lucky", 0, 60_000, EnvelopeCondition())
+        self.drop(6, 94, "lucky", 0, 60_000, EnvelopeCondition(), 0)
 
     def tries(self, sender: Sender, command: c.Command) -> Decided | Refusal:
         decision = self.play.tries(sender, command)
@@ -125,11 +129,12 @@ class Envelopes(RuleBasedStateMachine):
         opens_in_ms=st.sampled_from([0, 0, 1_000, 5_000]),
         open_for_ms=st.sampled_from([1_000, 60_000, 60_000]),
         condition=st.sampled_from(CONDITIONS),
+        per_address=st.sampled_from([0, 0, 1, 2]),
     )
-    def drop(self, parts: int, more: int, how: Any, opens_in_ms: int, open_for_ms: int, condition: EnvelopeCondition) -> None:
+    def drop(self, parts: int, more: int, how: Any, opens_in_ms: int, open_for_ms: int, condition: EnvelopeCondition, per_address: int) -> None:
         now_ms, total_fen = self.play.now_ms, parts + more
         live = sum(not one.over and one.dropped.closes_ms > now_ms for one in self.envelopes.values())
-        decision = self.tries(ANCHOR, c.DropRedEnvelope(total_fen, parts, how, "Luck", opens_in_ms, open_for_ms, condition))
+        decision = self.tries(ANCHOR, c.DropRedEnvelope(total_fen, parts, how, "Luck", opens_in_ms, open_for_ms, condition, per_address))
         if not self.play.room.open:
             assert isinstance(decision, Refusal)
             assert decision.code == "room_closed"
@@ -139,11 +144,17 @@ class Envelopes(RuleBasedStateMachine):
         else:
             assert isinstance(decision, Decided) == (live < LIVE_MAX)
 
-    @rule(name=st.sampled_from(USERS), back=st.integers(1, 5), watched_s=st.sampled_from([60, 600, 59, 0]), times=st.integers(1, 2))
-    def grab(self, name: str, back: int, watched_s: int, times: int) -> None:
+    @rule(
+        name=st.sampled_from(USERS),
+        back=st.integers(1, 5),
+        watched_s=st.sampled_from([60, 600, 59, 0]),
+        mark=st.sampled_from(MARKS),
+        times=st.integers(1, 2),
+    )
+    def grab(self, name: str, back: int, watched_s: int, mark: str, times: int) -> None:
         number = self.pick(back)
         for _ in range(times):
-            sender = Sender(name, name.upper(), watched_s=watched_s)
+            sender = Sender(name, name.upper(), watched_s=watched_s, address_mark=mark)
             right = self.envelopes[number].outcome(sender, self.play.now_ms) if self.envelopes else "envelope_not_found"
             decision = self.tries(sender, c.GrabRedEnvelope(number))
             if isinstance(decision, Refusal):
@@ -152,11 +163,12 @@ class Envelopes(RuleBasedStateMachine):
                     assert f": {self.envelopes[number].granted[name]} fen" in decision.detail
             else:
                 assert decision.result["amount_fen"] == right == self.envelopes[number].granted[name]
+                self.envelopes[number].came_from.append(mark)
 
-    @rule(names=st.lists(st.sampled_from(USERS), min_size=1, max_size=12), back=st.integers(1, 2))
-    def crowd_grabs(self, names: list[str], back: int) -> None:
+    @rule(names=st.lists(st.sampled_from(USERS), min_size=1, max_size=12), back=st.integers(1, 2), mark=st.sampled_from(MARKS))
+    def crowd_grabs(self, names: list[str], back: int, mark: str) -> None:
         for name in names:
-            self.grab(name, back, 60, 1)
+            self.grab(name, back, 60, mark, 1)
 
     @rule(sender=st.sampled_from([ANCHOR, PLATFORM, Sender("u0", "U0")]), number=st.integers(0, 1_000))
     def grab_what_is_not_theirs(self, sender: Sender, number: int) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec.structs import replace
 
 from liveroom.messages import commands as c
 from liveroom.messages import coupon as cp
@@ -58,6 +59,7 @@ class HoldFacts:
     until_ms: int
     code: str
     terms: CouponTerms | None
+    mark: str = ""
     how: str = ""  # "" = open
     sold: int = 0
     payment: str = ""
@@ -76,6 +78,7 @@ class CouponFacts:
 class CodeFacts:
     coupon: int
     user: str
+    mark: str
     order: str = ""
     result: Result = field(default_factory=dict)
 
@@ -169,7 +172,12 @@ class Money(RuleBasedStateMachine):
             return "coupon_used"
         return "spend_too_small" if spend_fen < self.coupons[self.codes[code].coupon].command.terms.min_spend_fen else ""
 
-    def reserve_problem(self, user: str, command: fs.ReserveStock) -> str:
+    def full(self, users_max: int, users: set[str], sender: Sender) -> bool:
+        """Whether an address is full; `users` are those who count for it."""
+        return bool(users_max and sender.address_mark and sender.user not in users and len(users) >= users_max)
+
+    def reserve_problem(self, sender: Sender, command: fs.ReserveStock) -> str:
+        user = sender.user
         if problem := self.sale_problem(command.sale):
             return problem
         sale = self.sales[command.sale]
@@ -179,6 +187,9 @@ class Money(RuleBasedStateMachine):
             return "per_user_limit"
         if command.quantity > self.available(command.sale):
             return "sold_out"
+        here = [hold for hold in self.holds.values() if hold.sale == command.sale and hold.mark == sender.address_mark]
+        if self.full(sale.command.users_per_address_max, {hold.user for hold in here if not hold.how or hold.sold}, sender):
+            return "address_limit"
         if len(self.open_holds()) >= LIMITS["holds_per_room_max"]:
             return "limit_reached"
         return self.use_problem(command.coupon_code, sale.command.price_fen * command.quantity) if command.coupon_code else ""
@@ -217,18 +228,23 @@ class Money(RuleBasedStateMachine):
             opens_in_ms=chance.choice([0, 0, 1_000]),
             open_for_ms=chance.choice([2_000, 60_000, 60_000]),
             hold_ms=chance.choice([1_000, 3_500, 100_000]),
+            users_per_address_max=chance.choice([0, 0, 1, 2]),
         )
         full = sum(map(self.is_live, self.sales)) >= LIMITS["flash_sales_live_max"]
         decided = self.answer(ANCHOR, command, "" if self.play.room.open and not full else "limit_reached" if self.play.room.open else "room_closed")
         if decided:
             self.sales[int(decided.result["sale"])] = SaleFacts(command, self.now_ms + command.opens_in_ms, command.stock)
 
+    def buyer(self, chance: Random) -> Sender:
+        """Somebody at one of two addresses, or at one that nobody knows."""
+        return replace(chance.choice(BUYERS), address_mark=chance.choice(["", "a", "a", "b"]))
+
     def reserve(self, chance: Random) -> None:
-        sender, quantity = chance.choice(BUYERS), chance.choice([1, 1, 2, 3, 4])
+        sender, quantity = self.buyer(chance), chance.choice([1, 1, 2, 3, 4])
         code = self.pick(chance, self.codes, "A" * 16) if chance.random() < 0.6 else ""
         selling = {sale: None for sale in self.sales if not self.sale_problem(sale)}
         command = fs.ReserveStock(self.pick(chance, selling if chance.random() < 0.9 else self.sales), quantity, code)
-        decided = self.answer(sender, command, self.reserve_problem(sender.user, command))
+        decided = self.answer(sender, command, self.reserve_problem(sender, command))
         if decided is None:
             return
         facts, number = self.sales[command.sale], int(decided.result["hold"])
@@ -237,7 +253,7 @@ class Money(RuleBasedStateMachine):
         discount_fen = cents_off(terms, spend_fen) if terms else 0
         until_ms = self.now_ms + facts.command.hold_ms
         assert decided.result == {"hold": number, "until_ms": until_ms, "due_fen": spend_fen - discount_fen, "discount_fen": discount_fen}
-        self.holds[number] = HoldFacts(command.sale, sender.user, quantity, until_ms, command.coupon_code, terms)
+        self.holds[number] = HoldFacts(command.sale, sender.user, quantity, until_ms, command.coupon_code, terms, sender.address_mark)
         if command.coupon_code:
             self.codes[command.coupon_code].order = f"hold-{number}"
 
@@ -282,7 +298,8 @@ class Money(RuleBasedStateMachine):
 
     def issue(self, chance: Random) -> None:
         stock, claimable_ms = chance.randint(1, 4), chance.choice([1_000, 60_000])
-        command = cp.IssueCoupon("Less", chance.choice(TERMS), stock, chance.randint(1, 2), claimable_ms, claimable_ms + 2_000)
+        per_address = chance.choice([0, 0, 1, 2])
+        command = cp.IssueCoupon("Less", chance.choice(TERMS), stock, chance.randint(1, 2), claimable_ms, claimable_ms + 2_000, per_address)
         live = {seq: facts for seq, facts in self.coupons.items() if not facts.expired}
         codes = sum(self.claims(seq) if facts.stopped else facts.command.stock for seq, facts in live.items())
         full = len(live) >= LIMITS["coupons_live_max"] or codes + stock > LIMITS["coupon_codes_max"]
@@ -291,16 +308,19 @@ class Money(RuleBasedStateMachine):
             self.coupons[int(decided.result["coupon"])] = CouponFacts(command, self.now_ms)
 
     def claim(self, chance: Random) -> None:
-        sender, command = chance.choice(BUYERS), cp.ClaimCoupon(self.pick(chance, self.coupons))
+        sender, command = self.buyer(chance), cp.ClaimCoupon(self.pick(chance, self.coupons))
         expected = self.coupon_problem(command.coupon)
         if not expected:
             terms = self.coupons[command.coupon].command
             mine, all_of_it = self.claims(command.coupon, sender.user), self.claims(command.coupon)
             expected = "per_user_limit" if mine >= terms.per_user_max else "coupon_gone" if all_of_it >= terms.stock else ""
+            here = {code.user for code in self.codes.values() if (code.coupon, code.mark) == (command.coupon, sender.address_mark)}
+            if not expected and self.full(terms.users_per_address_max, here, sender):
+                expected = "address_limit"
         if decided := self.answer(sender, command, expected):
             code = str(decided.result["code"])
             assert code not in self.codes
-            self.codes[code] = CodeFacts(command.coupon, sender.user)
+            self.codes[code] = CodeFacts(command.coupon, sender.user, sender.address_mark)
             left = self.coupons[command.coupon].command.stock - self.claims(command.coupon)
             assert decided.result == {"coupon": command.coupon, "code": code, "left": left}
 

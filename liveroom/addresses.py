@@ -1,0 +1,110 @@
+"""Clients' network addresses: whose word on them is believed, and the marks that stand for them in the journal.
+
+A mark is a keyed hash, another one for each claimed item: the engine counts users of one network by it without knowing the
+network, and two items' marks cannot be laid beside each other. docs/decisions/0009-address-marks.md says why it is made so.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from hashlib import blake2b
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Final
+
+from liveroom.config import Config
+from liveroom.errors import BadConfig
+from liveroom.messages.commands import Command
+from liveroom.messages.coupon import ClaimCoupon
+from liveroom.messages.flash_sale import ReserveStock
+from liveroom.messages.red_envelope import GrabRedEnvelope
+from liveroom.tokens import kept_secret, load_secret
+
+__all__ = ["IPV6_NETWORK_BITS", "AddressMarks", "Proxies", "load_address_key"]
+
+#: An IPv6 user has at least a network of this size to choose addresses from: it counts as one address.
+IPV6_NETWORK_BITS: Final = 64
+
+_MARK_BYTES: Final = 8
+_KEY_FILE: Final = "address-secret"
+
+Address = IPv4Address | IPv6Address
+
+
+class Proxies:
+    """The proxies whose word on the client's address is believed. Raises `BadConfig` for what is no network."""
+
+    def __init__(self, networks: Sequence[str]) -> None:
+        self._networks: list[IPv4Network | IPv6Network] = []
+        for text in networks:
+            try:
+                self._networks.append(ip_network(text))
+            except ValueError as error:
+                raise BadConfig(f"gateway.trusted_proxies: {error}") from None
+
+    def client_address(self, peer: str, forwarded_for: Sequence[str]) -> str:
+        """The right-most address of the chain that is no trusted proxy; what an untrusted peer claims is ignored."""
+        address = _parse(peer)
+        if address is None:
+            return peer
+        chain = [hop.strip() for line in forwarded_for for hop in line.split(",")]
+        while chain and self.trusts(address):
+            hop = _parse(chain.pop())
+            if hop is None:
+                break
+            address = hop
+        return str(address)
+
+    def trusts(self, address: Address) -> bool:
+        """Whether an address is a trusted proxy's own."""
+        return any(address in network for network in self._networks)
+
+
+def _parse(text: str) -> Address | None:
+    try:
+        address = ip_address(text.strip("[]").partition("%")[0])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+class AddressMarks:
+    """Makes marks; all gateways and consoles of one journal need the same key. Raises `BadConfig` for proxies that are no networks."""
+
+    def __init__(self, key: bytes, trusted_proxies: Sequence[str]) -> None:
+        self._key = key
+        self._proxies = Proxies(trusted_proxies)
+
+    def mark_forwarded(self, peer: str, forwarded_for: Sequence[str], room: str, command: Command) -> str:
+        """As `mark`, for a request from `peer`."""
+        return self.mark(self._proxies.client_address(peer, forwarded_for), room, command)
+
+    def mark(self, address: str, room: str, command: Command) -> str:
+        """16 hex digits for the address that a claim comes from; empty for other commands, and when the client's address is not known."""
+        item = _claimed(command)
+        parsed = _parse(address)
+        if item is None or parsed is None or self._proxies.trusts(parsed):
+            return ""
+        network = parsed.packed[: IPV6_NETWORK_BITS // 8] if isinstance(parsed, IPv6Address) else parsed.packed
+        return blake2b(network + f"{room} {item}".encode(), key=self._key, digest_size=_MARK_BYTES).hexdigest()
+
+
+def _claimed(command: Command) -> int | None:
+    """The envelope, coupon or sale that a command claims some of."""
+    match command:
+        case GrabRedEnvelope():
+            return command.envelope
+        case ClaimCoupon():
+            return command.coupon
+        case ReserveStock():
+            return command.sale
+    return None
+
+
+def load_address_key(config: Config) -> bytes:
+    """The key of marks: made of the tokens' shared secret; without one, of a secret that is kept in the data directory. Raises `BadConfig`."""
+    secret = load_secret(config)
+    if not secret and config.journal.kind == "memory":
+        return secrets.token_bytes(32)  # what it counted goes with the process
+    return blake2b((secret or kept_secret(Path(config.liveroom.data_dir) / _KEY_FILE)).encode(), person=b"liveroom address", digest_size=32).digest()
