@@ -21,6 +21,8 @@ OnAnswer = Callable[[Accepted | Refused], None]
 #: How often waiting commands are looked through for those that waited too long.
 SWEEP_S = 0.25
 
+CLOSED = "this process is shutting down; retry with the same id"
+
 
 class Courier:
     """One per gateway or console process part; `source` names it in requests and answers.
@@ -42,6 +44,7 @@ class Courier:
         self._senders: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
+        self._closed = False
 
     @property
     def waiting(self) -> int:
@@ -51,6 +54,9 @@ class Courier:
     def submit(self, request: Request, on_answer: OnAnswer) -> None:
         """Send a request; `on_answer` is called once, later, in the event loop. `source` and `connection` are set here."""
         loop = asyncio.get_running_loop()
+        if self._closed:  # whoever is told that the process ends may let the next one in the line through: nothing is begun any more
+            loop.call_soon(on_answer, Refused(id=request.id, code="unavailable", detail=CLOSED, retry_after_ms=1_000))
+            return
         self._ticket += 1
         self._waiting[self._ticket] = (loop.time() + self._reply_wait_s, request.id, on_answer)
         partition = partition_of(request.room, self._journal.partitions)
@@ -78,14 +84,15 @@ class Courier:
         return not self._waiting
 
     async def close(self) -> None:
-        """Stop; commands that still wait are answered `unavailable`."""
+        """Stop; commands that still wait are answered `unavailable`, and so are those that come later."""
+        self._closed = True
         self._batches.clear()  # what was collected is answered below and goes nowhere
         tasks = [*self._senders, *([self._sweeper] if self._sweeper else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for ticket in list(self._waiting):
-            self._refuse(ticket, "unavailable", "this process is shutting down; retry with the same id")
+            self._refuse(ticket, "unavailable", CLOSED)
 
     def _send(self, partition: int) -> None:
         batch = self._batches.pop(partition, None)

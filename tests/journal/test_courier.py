@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from liveroom.config import JournalConfig
 from liveroom.journal.base import Journal
@@ -163,3 +164,23 @@ async def test_nothing_is_sent_after_the_close() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
     await journal.send_commands(0, [request("c1")])
     assert [[r.id for r in batch] for batch in await sent(journal, 1)] == [["c1"]]
+
+
+async def test_what_is_submitted_while_it_closes_is_answered_too() -> None:
+    """Who is told that the process ends lets the next one in the line through: that one is told as well, and nothing is begun any more."""
+    journal, replies = one_partition(), asyncio.Queue[Reply]()
+    carrier = courier(journal, batch_commands_max=1)
+
+    def next_one(number: int, reply: Reply) -> None:
+        replies.put_nowait(reply)
+        if number < 3:
+            carrier.submit(request(f"c{number}"), partial(next_one, number + 1))
+
+    carrier.submit(request("c0"), partial(next_one, 1))
+    await carrier.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    given = [await asyncio.wait_for(replies.get(), 1) for _ in range(3)]
+    assert [reply.id for reply in given] == ["c0", "c1", "c2"]
+    assert {getattr(reply, "code", "") for reply in given} == {"unavailable"}
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert carrier.waiting == 0
