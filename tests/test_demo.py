@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from pathlib import Path
 
 from liveroom.client import RoomEvent, connect
+from liveroom.messages.coupon import CouponLeft
 from liveroom.messages.events import ChatSent
+from liveroom.messages.fields import Role
+from liveroom.messages.flash_sale import StockChanged
+from liveroom.messages.red_envelope import RedEnvelopeDropped, RedEnvelopeGrabbed
 from tests.serving import Server
 
 
@@ -37,3 +42,33 @@ async def test_the_demo_room_is_live_and_its_links_work_again_after_a_kill(tmp_p
         assert await server.stop() == 0
         assert "Traceback" not in server.log.read_text()
         assert "left" not in server.log.read_text(), "a simulated person stumbled"
+
+
+async def test_the_demo_offers_money_and_its_viewers_take_it(tmp_path: Path) -> None:
+    """Viewers grab what an anchor drops at the console, and the demo drops none beside it; coupons are claimed, holds paid, and all adds up."""
+    wanted = {"grabbed", "claimed", "sold"}
+    async with Server(tmp_path / "data", "--demo") as server:
+        ours = await server.command("demo", "drop_red_envelope", {"total_fen": 50_000, "parts": 500, "opens_in_ms": 4_000, "open_for_ms": 600_000})
+        token = server.token("demo", "watcher", Role.viewer)
+        async with asyncio.timeout(120), connect(server.gateway_url, "demo", token) as room:
+            async for item in room:
+                match item:
+                    case RoomEvent(event=RedEnvelopeGrabbed(user=user)):
+                        assert user.startswith("demo-")
+                        wanted.discard("grabbed")
+                    case RoomEvent(event=CouponLeft(left=left)) if left < 30:
+                        wanted.discard("claimed")
+                    case RoomEvent(event=StockChanged(sold=sold)) if sold:
+                        wanted.discard("sold")
+                    case RoomEvent(seq=seq, event=RedEnvelopeDropped()):
+                        assert seq == ours["result"]["envelope"], "one envelope is live already"
+                if not wanted:
+                    break
+        assert await server.stop() == 0
+        assert "Traceback" not in server.log.read_text()
+        assert "left" not in server.log.read_text(), "a simulated person stumbled"
+    command = (sys.executable, "-m", "liveroom", "audit", "demo", "--data-dir", str(server.data_dir))
+    audit = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    words = (await audit.communicate())[0].decode()
+    assert audit.returncode == 0, words
+    assert "demo" in words

@@ -1,4 +1,4 @@
-"""The demo: a room with products, an anchor who pins and answers, and simulated viewers, all through real sockets."""
+"""A room with products, an anchor who pins, answers and offers, viewers who talk and shop, a platform that takes payments: through real sockets."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import logging
 import random
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 import orjson
 
-from liveroom.client import CommandRefused, CommandUnanswered, Room, RoomEvent, connect
+from liveroom.client import Room, RoomEvent, connect
 from liveroom.codec import encode
 from liveroom.config import Config
+from liveroom.demo.attempt import attempt
+from liveroom.demo.offers import KEYWORD, make_offers
+from liveroom.demo.shopping import shop
 from liveroom.messages.commands import (
     AddProduct,
     AnswerQuestion,
@@ -28,6 +31,7 @@ from liveroom.messages.commands import (
 )
 from liveroom.messages.events import QuestionAsked
 from liveroom.messages.fields import Role
+from liveroom.messages.frames import Accepted
 from liveroom.tokens import load_secret, make_token
 
 __all__ = ["Demo"]
@@ -37,11 +41,12 @@ log = logging.getLogger("liveroom.demo")
 ROOM = "demo"
 VIEWERS = 24
 TOKEN_LIFETIME_S = 86_400
-OPEN_TIMEOUT_S = 10
+ANSWER_TIMEOUT_S = 10
 ARRIVE_WITHIN_S = 3.0
 PIN_EVERY_S = 30
 ANSWER_AFTER_S = (4.0, 12.0)
 ANCHOR = ("anchor-demo", "主播 Anna", Role.anchor)
+PLATFORM = ("platform-demo", "Shop", Role.platform)
 PAUSE_BETWEEN_ACTIONS_S = (3.0, 25.0)
 
 PRODUCTS = (
@@ -53,7 +58,7 @@ PRODUCTS = (
 )
 NAMES = ("小雨", "Mia", "阿杰", "Leo", "晓彤", "Nora", "大熊", "Ivy", "可可", "Sam", "糖糖", "Finn")
 LINES = (
-    "主播好！",
+    f"{KEYWORD}！",
     "Hello from Lisbon 👋",
     "这个颜色好看",
     "Is it machine washable?",
@@ -101,28 +106,20 @@ class Demo:
 
     def _open_room(self) -> bool:
         """Over HTTP, since a room that was never opened has no socket to open it by; gives whether it was opened for the first time."""
-        request = urllib.request.Request(
-            f"{self._console_url}/v1/rooms/{ROOM}/commands/open_room",
-            data=encode({"title": "秋日好物 · Autumn finds"}),
-            headers={"Authorization": f"Bearer {self._token(*ANCHOR)}", "Content-Type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=OPEN_TIMEOUT_S) as response:
-                return bool(orjson.loads(response.read())["seq"] == 1)
-        except urllib.error.HTTPError as error:
-            with error:
-                if orjson.loads(error.read()).get("code") != "room_already_open":
-                    raise
-                return False
+        answer = self._post(ANCHOR, "open_room", {"title": "秋日好物 · Autumn finds"})
+        if "code" in answer and answer["code"] != "room_already_open":
+            raise RuntimeError(f"the demo's room cannot be opened: {answer['detail']}")
+        return bool(answer.get("seq") == 1)
 
     async def _anchor(self, is_new: bool) -> None:
-        """Furnishes a new room only: what people have done in it since is theirs."""
+        """Furnishes a new room only: what people have done in it since is theirs. Offers go on."""
         async with self._connect(*ANCHOR) as room:
             if is_new:
                 for product in PRODUCTS:
                     await room.send(AddProduct(product))
                 await room.send(SetAnnouncement("全场满299包邮 · Free shipping over ¥299"))
                 self._spawn(self._pin_in_turn(room))
+            self._spawn(make_offers(room, PRODUCTS))
             async for item in room:
                 if isinstance(item, RoomEvent) and isinstance(item.event, QuestionAsked):
                     self._spawn(self._answer(room, item.seq))
@@ -130,38 +127,38 @@ class Demo:
     async def _pin_in_turn(self, room: Room) -> None:
         """Until somebody else pins, unpins or closes the room."""
         for product in itertools.cycle(PRODUCTS):
-            await _try(room.send(PinProduct(product.id)))
+            await attempt(room.send(PinProduct(product.id)))
             await asyncio.sleep(PIN_EVERY_S)
             if room.state.pinned is None or room.state.pinned.id != product.id or not room.state.open:
                 return
 
     async def _answer(self, room: Room, question: int) -> None:
         await asyncio.sleep(random.uniform(*ANSWER_AFTER_S))
-        await _try(room.send(PickQuestion(question)))
+        await attempt(room.send(PickQuestion(question)))
         await asyncio.sleep(random.uniform(*ANSWER_AFTER_S))
-        await _try(room.send(AnswerQuestion(question, random.choice(ANSWERS))))
+        await attempt(room.send(AnswerQuestion(question, random.choice(ANSWERS))))
 
     async def _viewer(self, number: int) -> None:
         await asyncio.sleep(random.uniform(0, ARRIVE_WITHIN_S))
-        async with self._connect(f"demo-{number}", NAMES[number % len(NAMES)], Role.viewer) as room:
-            reading = asyncio.create_task(_read(room))
-            try:
-                while True:
-                    await asyncio.sleep(random.uniform(*PAUSE_BETWEEN_ACTIONS_S))
-                    await _try(self._act(room))
-            finally:
-                reading.cancel()
+        async with self._connect(f"demo-{number}", NAMES[number % len(NAMES)], Role.viewer) as room, asyncio.TaskGroup() as doings:
+            doings.create_task(shop(room, self._pay))
+            while True:
+                await asyncio.sleep(random.uniform(*PAUSE_BETWEEN_ACTIONS_S))
+                await attempt(self._act(room))
 
-    async def _act(self, room: Room) -> None:
+    def _act(self, room: Room) -> Coroutine[Any, Any, Accepted]:
         chance = random.random()
         if chance < 0.55:
-            await room.send_chat(random.choice(LINES))
-        elif chance < 0.9:
-            await room.send_likes(random.randint(1, 12))
-        elif chance < 0.97:
-            await room.send(RequestTryOn(random.choice(PRODUCTS).id))
-        else:
-            await room.send(AskQuestion(random.choice(QUESTIONS)))
+            return room.send_chat(random.choice(LINES))
+        if chance < 0.9:
+            return room.send_likes(random.randint(1, 12))
+        if chance < 0.97:
+            return room.send(RequestTryOn(random.choice(PRODUCTS).id))
+        return room.send(AskQuestion(random.choice(QUESTIONS)))
+
+    async def _pay(self, hold: int) -> None:
+        """As the platform's checkout does. One that comes too late is refused: there is nothing more to do about it here."""
+        await asyncio.to_thread(self._post, PLATFORM, "confirm_hold", {"hold": hold, "payment": f"demo-{hold}"})
 
     # What they need
 
@@ -175,6 +172,22 @@ class Demo:
             token = self._token(f"visitor-{number}", f"Visitor {number}", Role.viewer)
             lines.append(f"    viewer {number}  {self._console_url}/rooms/{ROOM}#token={token}")
         return "\n".join([*lines, f"    all rooms {self._console_url}/", "", "  Stop with Ctrl-C.", ""])
+
+    def _post(self, who: tuple[str, str, Role], command: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """One command over HTTP, as backends send them; gives the answer or the problem."""
+        request = urllib.request.Request(
+            f"{self._console_url}/v1/rooms/{ROOM}/commands/{command}",
+            data=encode(fields),
+            headers={"Authorization": f"Bearer {self._token(*who)}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=ANSWER_TIMEOUT_S) as response:
+                body = response.read()
+        except urllib.error.HTTPError as problem:
+            with problem:
+                body = problem.read()
+        answer: dict[str, Any] = orjson.loads(body)
+        return answer
 
     def _token(self, user: str, name: str, role: Role) -> str:
         return make_token(self._secret, self._config.auth, user=user, room=ROOM, role=role, lifetime_s=TOKEN_LIFETIME_S, name=name)
@@ -190,17 +203,6 @@ class Demo:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
             log.warning("a simulated person left", extra={"reason": f"{type(error).__name__}: {error}"})
-
-
-async def _read(room: Room) -> None:
-    async for _ in room:
-        pass
-
-
-async def _try(command: Awaitable[object]) -> None:
-    """A refusal (slow mode, a mute, a limit) is part of life in a room."""
-    try:
-        await command
-    except (CommandRefused, CommandUnanswered) as error:
-        log.debug("a simulated person was refused", extra={"reason": str(error)})

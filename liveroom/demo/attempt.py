@@ -1,0 +1,22 @@
+"""How simulated people take a no."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable
+
+from liveroom.client import CommandRefused, CommandUnanswered, TooManyCommands
+from liveroom.messages.frames import Accepted
+
+__all__ = ["attempt"]
+
+log = logging.getLogger("liveroom.demo")
+
+
+async def attempt(command: Awaitable[Accepted]) -> Accepted | None:
+    """The answer, or `None`: a refusal (slow mode, a mute, sold out, a limit) is part of life in a room."""
+    try:
+        return await command
+    except (CommandRefused, CommandUnanswered, TooManyCommands) as error:
+        log.debug("a simulated person was refused", extra={"reason": str(error)})
+        return None

@@ -1,0 +1,99 @@
+"""What a simulated viewer does when there is something to get: grabs, claims, reserves and mostly pays, at a person's pace."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+from liveroom.client import Room, RoomEvent
+from liveroom.demo.attempt import attempt
+from liveroom.messages.coupon import ClaimCoupon, CouponIssued
+from liveroom.messages.flash_sale import CancelHold, FlashSaleOpened, FlashSaleRestocked, ReserveStock
+from liveroom.messages.frames import Accepted, SaleView
+from liveroom.messages.red_envelope import GrabRedEnvelope, RedEnvelopeOpened
+
+__all__ = ["Pay", "shop"]
+
+#: Pays a hold, as the platform does when its checkout says so.
+Pay = Callable[[int], Awaitable[object]]
+
+#: Things that one viewer is after at once; beyond it offers pass by.
+AFTER_MAX: Final = 6
+GRABS: Final = 0.45  # of the viewers, so that something is left for visitors
+CLAIMS: Final = 0.4
+BUYS: Final = 0.45
+PAYS: Final = 0.65  # of the holds
+GIVES_BACK: Final = 0.1
+GRAB_AFTER_S: Final = (0.6, 9.0)
+CLAIM_AFTER_S: Final = (1.0, 25.0)
+BUY_AFTER_S: Final = (0.8, 30.0)
+#: Deciding takes this part of the hold's time, but no longer than `DECIDE_S_MAX`.
+DECIDE_PART: Final = (0.15, 0.6)
+DECIDE_S_MAX: Final = 15.0
+
+
+async def shop(room: Room, pay: Pay) -> None:
+    """Read the room's items for as long as it lives, and go after what they offer."""
+    async with asyncio.TaskGroup() as errands:
+        under_way: set[asyncio.Task[None]] = set()
+        async for item in room:
+            if not isinstance(item, RoomEvent) or len(under_way) >= AFTER_MAX:
+                continue
+            errand = _errand(room, item, pay)
+            if errand is not None:
+                task = errands.create_task(errand)
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+
+
+def _errand(room: Room, item: RoomEvent, pay: Pay) -> Coroutine[Any, Any, None] | None:
+    """What this viewer wants of what has just happened; often nothing."""
+    match item.event:
+        case RedEnvelopeOpened(envelope=envelope) if random.random() < GRABS:
+            return _grab(room, envelope)
+        case CouponIssued() if random.random() < CLAIMS:
+            return _claim(room, item.seq)
+        case FlashSaleOpened(sale=sale) | FlashSaleRestocked(sale=sale) if random.random() < BUYS:
+            return _buy(room, sale, pay)
+    return None
+
+
+async def _grab(room: Room, envelope: int) -> None:
+    await asyncio.sleep(random.uniform(*GRAB_AFTER_S))
+    view = next((view for view in room.state.envelopes if view.envelope == envelope), None)
+    if view is None:
+        return
+    if view.condition.keyword:
+        await attempt(room.send_chat(view.condition.keyword))
+    await attempt(room.send(GrabRedEnvelope(envelope)))
+
+
+async def _claim(room: Room, coupon: int) -> None:
+    await asyncio.sleep(random.uniform(*CLAIM_AFTER_S))
+    await attempt(room.send(ClaimCoupon(coupon)))
+
+
+async def _buy(room: Room, sale: int, pay: Pay) -> None:
+    await asyncio.sleep(random.uniform(*BUY_AFTER_S))
+    view = next((view for view in room.state.sales if view.sale == sale), None)
+    if view is None or view.state != "open":
+        return
+    reserved = await _reserve(room, view)
+    if reserved is None:
+        return
+    hold = int(reserved.result["hold"])
+    await asyncio.sleep(min(random.uniform(*DECIDE_PART) * view.hold_ms / 1000, DECIDE_S_MAX))
+    mood = random.random()
+    if mood < PAYS:
+        await pay(hold)
+    elif mood < PAYS + GIVES_BACK:
+        await attempt(room.send(CancelHold(hold)))  # the others let it run out
+
+
+async def _reserve(room: Room, view: SaleView) -> Accepted | None:
+    """With a coupon where one fits."""
+    quantity = random.randint(1, min(2, view.per_user_max))
+    fitting = (own.code for own in room.mine.coupons if not own.order and own.terms.min_spend_fen <= view.price_fen * quantity)
+    return await attempt(room.send(ReserveStock(view.sale, quantity, next(fitting, ""))))
