@@ -16,11 +16,13 @@ HTML = [path for path in FILES if path.suffix == ".html"]
 
 
 def _keys(path: Path) -> set[str]:
-    return set(re.findall(r"^  (\w+):", path.read_text(), re.MULTILINE))
+    found = re.findall(r"^  (\w+):", path.read_text(), re.MULTILINE)
+    assert len(found) == len(set(found)), [key for key in found if found.count(key) > 1]
+    return set(found)
 
 
 def test_both_languages_have_the_same_words() -> None:
-    """Every key is there in English and in Chinese, with the same places to fill in."""
+    """Every key is there once in English and once in Chinese, with the same places to fill in."""
     english, chinese = STATIC / "js" / "words-en.js", STATIC / "js" / "words-zh.js"
     assert _keys(english) == _keys(chinese)
     for key in _keys(english):

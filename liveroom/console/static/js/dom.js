@@ -64,6 +64,24 @@ export function forget(parent) {
   parent.replaceChildren();
 }
 
+/** Give `element` the children that `make` returns, unless it has those of the same `key` already. */
+export function fill(element, key, make) {
+  if (element.dataset.key === key) return;
+  element.dataset.key = key;
+  element.replaceChildren(...make());
+}
+
+/** Let a button be pressed or not without taking the focus from it; see `whenReady`. `busy`: what it was pressed for is under way. */
+export function ready(button, is, busy = false) {
+  button.setAttribute("aria-disabled", String(!is));
+  button.setAttribute("aria-busy", String(busy));
+}
+
+/** What a button does when it is pressed, as long as it may be. */
+export function whenReady(act) {
+  return ({ currentTarget }) => currentTarget.getAttribute("aria-disabled") !== "true" && act();
+}
+
 /** Call `draw` soon, once for many calls in between. */
 export function soon(draw, delayMs = 40) {
   let timer = null;

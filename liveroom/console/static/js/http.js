@@ -8,6 +8,13 @@ const COMMAND_TIMEOUT_MS = 60_000;
 const ATTEMPT_TIMEOUT_MS = 10_000;
 const BACKOFF_MAX_MS = 8_000;
 
+let clockOffsetMs = 0;
+
+/** The server's clock, Unix ms, to about a second, as its last answer told. */
+export function serverNowMs() {
+  return Date.now() + clockOffsetMs;
+}
+
 /** GET as JSON; fails with `CommandRefused` when the server says why, else with `TypeError`. */
 export async function get(path, token = null) {
   const response = await fetch(path, { headers: token ? { Authorization: `Bearer ${token}` } : {}, cache: "no-cache" });
@@ -57,6 +64,8 @@ export function isUnknown(error) {
 }
 
 async function read(response) {
+  const toldMs = Date.parse(response.headers.get("Date"));
+  if (toldMs) clockOffsetMs = toldMs + 500 - Date.now(); // it tells whole seconds
   const body = await response.json().catch(() => ({}));
   if (response.ok) return body;
   throw new CommandRefused({ code: "unavailable", detail: response.statusText, ...body });

@@ -23,6 +23,12 @@ export function t(key, values = {}) {
   return (WORDS[lang][key] ?? WORDS.en[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
 
+/** The words for `key` as nodes, with `element` in the place of `{it}`. */
+export function tAround(key, element, values = {}) {
+  const [before, after] = t(key, { ...values, it: "\0" }).split("\0");
+  return [before, element, after];
+}
+
 /** Whether there are words for `key`. */
 export function hasWords(key) {
   return key in WORDS[lang];

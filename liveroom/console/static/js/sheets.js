@@ -50,7 +50,8 @@ function drawWish(row, count, wish, open) {
   button.title = button.disabled ? t(open ? "no_token_viewer" : "room_ended") : "";
 }
 
-function wireSheet(dialog, opener, onOpen = () => {}) {
+/** Let `opener` open a sheet; it closes by its button, by Escape or by a tap beside it. */
+export function wireSheet(dialog, opener, onOpen = () => {}) {
   opener.addEventListener("click", () => {
     dialog.showModal();
     onOpen();

@@ -6,14 +6,17 @@ import { Composer } from "./composer.js";
 import { showConnection } from "./connection.js";
 import { byId, soon, toast } from "./dom.js";
 import { floatHearts } from "./hearts.js";
-import { get } from "./http.js";
+import { get, serverNowMs } from "./http.js";
 import { languageButton, onLanguage, shortNumber, t, translate } from "./i18n.js";
 import { QuestionSheet, ShowcaseSheet, drawPinned } from "./sheets.js";
 import { reasonOf } from "./reasons.js";
 import { reloadOnNewToken, roomOfPage, takeToken, tokenCommand } from "./token.js";
+import { Deals } from "./viewer/deals.js";
 
 const READ_ONLY_REFRESH_MS = 5_000;
 const HEARTS_MAX = 6; // hearts shown for one frame of other people's likes
+
+const NO_OFFERS = { envelopes: [], coupons: [], sales: [] };
 
 const name = roomOfPage();
 const token = takeToken(name);
@@ -73,8 +76,10 @@ async function join() {
     showcase.show(state);
     questions.show(state, room.joined?.user);
     composer.draw();
+    deals.show(state);
   };
   const drawSoon = soon(draw);
+  const deals = new Deals({ room, name, nowMs: () => room.nowMs() });
   room.addEventListener("state", drawSoon);
   room.addEventListener("joined", drawSoon);
   room.addEventListener("skipped", () => toast(t("skipped")));
@@ -123,10 +128,12 @@ function readOnly() {
     drawPinned(state, null);
     showcase.show(state);
     questions.show(state, null);
+    deals.show(state);
   };
+  const deals = new Deals({ room: null, name, nowMs: serverNowMs });
   const refresh = async () => {
     try {
-      state = { announcement: "", likes: 0, viewers: 0, try_ons: {}, questions: [], chat: [], ...(await get(`/v1/rooms/${encodeURIComponent(name)}`)) };
+      state = { announcement: "", likes: 0, viewers: 0, try_ons: {}, ...NO_OFFERS, questions: [], chat: [], ...(await get(`/v1/rooms/${encodeURIComponent(name)}`)) };
       byId("banner").hidden = true;
       draw();
     } catch (error) {

@@ -1,0 +1,171 @@
+/** The coupon tray of the viewer page: coupons to claim, one's own with their codes, and the red envelopes that one won. */
+
+import { countdown } from "../countdown.js";
+import { byId, h, icon, ready, reconcile, whenReady } from "../dom.js";
+import { clock, lang, t, tAround } from "../i18n.js";
+import { money } from "../money.js";
+import { discountWords, minimumWords } from "../offers.js";
+import { reasonOf } from "../reasons.js";
+import { wireSheet } from "../sheets.js";
+import { drawStock, stockBar } from "../stock-bar.js";
+import { lineWords } from "./envelope-outcome.js";
+
+/** The end of something is counted down from so long before. */
+const NEAR_MS = 3_600_000;
+const COPIED_MS = 2_000;
+const HOLD_ORDER = "hold-";
+
+const keyOf = (coupon) => `claim ${coupon}`;
+
+export class Coupons {
+  #room;
+  #taps;
+  #tell;
+
+  constructor({ room, taps, tell }) {
+    this.#room = room;
+    this.#taps = taps;
+    this.#tell = tell;
+    wireSheet(byId("coupons"), byId("open-coupons"));
+    taps?.addEventListener("settled", ({ detail }) => detail.key.startsWith("claim ") && this.#settled(detail.tap));
+  }
+
+  /** Follow the room; gives when it would look different without any news. */
+  show({ state, mine, nowMs, whyNot }) {
+    const offers = state.coupons.filter(({ claimable_until_ms }) => claimable_until_ms > nowMs);
+    const owned = (coupon) => mine.coupons.filter((own) => own.coupon === coupon).length;
+    const rows = offers.map((offer) => ({ ...offer, owned: owned(offer.coupon), tap: this.#taps?.of(keyOf(offer.coupon)) }));
+    const toClaim = rows.filter((row) => row.left && row.owned < row.per_user_max).length;
+    this.#drawChip(toClaim, offers.length + mine.coupons.length + mine.grants.length);
+    this.#drawOffers(rows.reverse(), whyNot);
+    this.#drawOwn(mine, nowMs);
+    this.#drawShares(mine.grants);
+    const dues = [...offers.map(({ claimable_until_ms }) => claimable_until_ms), ...mine.coupons.flatMap(({ valid_until_ms: end }) => [end - NEAR_MS, end])];
+    return Math.min(Infinity, ...dues.filter((due) => due > nowMs));
+  }
+
+  #drawChip(toClaim, all) {
+    const chip = byId("open-coupons");
+    chip.hidden = !all && !byId("coupons").open;
+    chip.lastElementChild.textContent = toClaim ? t("coupons_to_claim", { count: toClaim }) : t("coupons");
+    chip.classList.toggle("is-new", toClaim > 0);
+  }
+
+  #drawOffers(rows, whyNot) {
+    byId("claimable-title").hidden = !rows.length;
+    reconcile(byId("claimable"), rows, {
+      key: ({ coupon }) => `${coupon} ${lang}`,
+      make: (row) => this.#makeOffer(row),
+      update: (element, row) => this.#drawOffer(element, row, whyNot),
+    });
+  }
+
+  #makeOffer({ coupon, title, terms, claimable_until_ms }) {
+    const claim = () => this.#taps?.tap(keyOf(coupon), { type: "claim_coupon", coupon });
+    return h(
+      "li",
+      { class: "ticket", "data-coupon": coupon },
+      worth(terms),
+      h(
+        "div",
+        { class: "ticket-words" },
+        h("strong", {}, title),
+        h("small", {}, minimumWords(terms)),
+        stockBar(["taken", "left"]),
+        h("small", { class: "ticket-left" }),
+        h("small", {}, ...tAround("claim_ends_in", countdown(claimable_until_ms))),
+        h("small", { class: "ticket-says", role: "status" }),
+      ),
+      h("button", { type: "button", class: "primary claim", "aria-label": t("claim_label", { title }), onclick: whenReady(claim) }),
+    );
+  }
+
+  #drawOffer(element, { left, stock, per_user_max, owned, tap }, whyNot) {
+    const words = t("coupons_of_stock", { left, stock });
+    drawStock(element.querySelector(".stock-bar"), { taken: stock - left, left }, words);
+    element.querySelector(".ticket-left").textContent = words;
+    const waits = tap?.phase === "sent" || tap?.phase === "parked";
+    const full = owned >= per_user_max;
+    const button = element.querySelector(".claim");
+    ready(button, !waits && !full && left > 0 && !whyNot, waits);
+    button.textContent = t(full ? "claimed" : !left ? "gone" : waits ? "claiming" : owned ? "claim_more" : "claim");
+    button.title = whyNot;
+    element.dataset.state = full ? "claimed" : left ? (waits ? tap.phase : "open") : "gone";
+    const says = element.querySelector(".ticket-says");
+    const words_now = this.#wordsOf(tap, full);
+    if (says.textContent !== words_now) says.textContent = words_now;
+  }
+
+  #wordsOf(tap, full) {
+    if (tap?.phase === "parked") return lineWords(tap.ahead);
+    if (tap?.phase === "sent") return this.#room.status === "live" ? "" : t("waits");
+    if (tap?.phase === "done") return t("coupon_claimed", { code: tap.result.code });
+    if (tap?.phase === "refused" && !full) return reasonOf(tap.error);
+    return "";
+  }
+
+  #drawOwn({ coupons, holds }, nowMs) {
+    byId("own-coupons-title").hidden = !coupons.length;
+    const held = new Set(holds.map(({ hold }) => `${HOLD_ORDER}${hold}`));
+    const rows = coupons.map((own) => ({ ...own, ...stateOf(own, held, nowMs) })).reverse();
+    rows.sort((one, other) => ORDER[one.state] - ORDER[other.state]);
+    reconcile(byId("own-coupons"), rows, { key: ({ code, state, near }) => `${code} ${state} ${near} ${lang}`, make: (row) => this.#makeOwn(row) });
+  }
+
+  #makeOwn({ code, title, terms, valid_until_ms, state, near }) {
+    const until = near ? tAround("code_valid_for", countdown(valid_until_ms)) : [t("code_valid_until", { time: clock(valid_until_ms) })];
+    const copy = h("button", { type: "button", class: "copy", "aria-label": t("copy_label", { code }) }, icon("copy"), h("span", {}, t("copy")));
+    const shown = h("code", { class: "code" }, code);
+    copy.addEventListener("click", () => this.#copy(code, copy.lastChild, shown));
+    return h(
+      "li",
+      { class: "ticket own", "data-code": code, "data-state": state },
+      worth(terms),
+      h(
+        "div",
+        { class: "ticket-words" },
+        h("strong", {}, title),
+        h("small", {}, minimumWords(terms)),
+        h("div", { class: "code-row" }, shown, state === "usable" && copy),
+        h("small", { class: "ticket-state" }, ...(state === "usable" ? until : [t(`code_${state}`)])),
+      ),
+    );
+  }
+
+  async #copy(code, label, shown) {
+    try {
+      await navigator.clipboard.writeText(code);
+    } catch {
+      getSelection().selectAllChildren(shown); // a page without TLS may not write to the clipboard: marked, it can be copied by hand
+      return;
+    }
+    label.textContent = t("copied");
+    this.#tell(t("copied"));
+    setTimeout(() => (label.textContent = t("copy")), COPIED_MS);
+  }
+
+  #drawShares(grants) {
+    byId("shares-title").hidden = !grants.length;
+    reconcile(byId("shares"), [...grants].reverse(), {
+      key: ({ envelope }) => `${envelope} ${lang}`,
+      make: ({ envelope, amount_fen }) =>
+        h("li", { class: "share", "data-envelope": envelope }, icon("envelope"), h("span", {}, t("red_envelope_number", { number: envelope })), h("b", {}, money(amount_fen))),
+    });
+  }
+
+  #settled({ phase, result, error }) {
+    this.#tell(phase === "done" ? t("coupon_claimed", { code: result.code }) : reasonOf(error));
+  }
+}
+
+const ORDER = { usable: 0, reserved: 1, used: 2, expired: 3 };
+
+function stateOf({ order = "", valid_until_ms }, held, nowMs) {
+  if (order) return { state: held.has(order) ? "reserved" : "used", near: false };
+  return nowMs < valid_until_ms ? { state: "usable", near: valid_until_ms - nowMs <= NEAR_MS } : { state: "expired", near: false };
+}
+
+/** What a coupon takes off, large, on its stub. */
+function worth(terms) {
+  return h("span", { class: "ticket-worth" }, discountWords(terms));
+}

@@ -1,0 +1,127 @@
+/** One red envelope, open before the viewer: it waits, is grabbed, and tells what came of it. */
+
+import { countdown } from "../countdown.js";
+import { byId, fill, h, ready, whenReady } from "../dom.js";
+import { lang, t, tAround } from "../i18n.js";
+import { money } from "../money.js";
+import { conditionWords } from "../offers.js";
+import { fits } from "./fairness.js";
+
+const COINS = 16; // that fly when a share is won
+const QUIET = matchMedia("(prefers-reduced-motion: reduce)");
+
+/** The card in the page; `acts` are `grab(item)`, `say(item)` and `putAside()`. */
+export class EnvelopeCard {
+  #item = null;
+  #element = byId("envelope");
+  #grab = byId("grab");
+
+  constructor(acts) {
+    this.#grab.addEventListener("click", whenReady(() => acts.grab(this.#item)));
+    byId("say-keyword").addEventListener("click", () => acts.say(this.#item));
+    byId("put-aside").addEventListener("click", () => acts.putAside());
+  }
+
+  /** Whether somebody reads it now. */
+  get held() {
+    return !this.#element.hidden && this.#element.matches(":hover, :focus-within");
+  }
+
+  focus() {
+    this.#element.focus();
+  }
+
+  /** Show an item of the queue with its outcome, or nothing when it is `null`; `me` is the viewer's id, `said`: the keyword was said. */
+  draw(item, outcome, { nowMs, me, said, whyNot }) {
+    this.#item = item;
+    this.#element.hidden = !item;
+    if (!item) return;
+    const { view, phase } = item;
+    Object.assign(this.#element.dataset, { envelope: item.envelope, phase, outcome: outcome.kind });
+    byId("envelope-title").textContent = view.title;
+    byId("envelope-sum").textContent = t(`envelope_sum_${view.split}`, { amount: money(view.total_fen), count: view.parts });
+    this.#drawTerms(item, outcome, said);
+    this.#drawOutcome(outcome, whyNot);
+    this.#drawGrab(item, outcome, nowMs, whyNot);
+    byId("envelope-left").hidden = phase !== "open";
+    byId("envelope-left").textContent = t("parts_left", { count: view.parts_left, all: view.parts });
+    this.#drawEnd(item, me);
+  }
+
+  /** Let coins fly: a share was won just now. */
+  celebrate() {
+    if (QUIET.matches) return;
+    const coins = Array.from({ length: COINS }, (_, place) => {
+      const coin = h("i", {}, "¥");
+      const angle = (place / COINS + Math.random() / COINS) * 2 * Math.PI;
+      const far = 70 + Math.random() * 80;
+      coin.style.setProperty("--x", `${Math.round(Math.cos(angle) * far)}px`);
+      coin.style.setProperty("--y", `${Math.round(Math.sin(angle) * far)}px`);
+      return coin;
+    });
+    byId("envelope-coins").replaceChildren(...coins);
+    this.#element.classList.remove("is-fresh");
+    void this.#element.offsetWidth; // begins the animation anew
+    this.#element.classList.add("is-fresh");
+  }
+
+  #drawTerms({ view, phase }, { kind }, said) {
+    const words = conditionWords(view.condition);
+    byId("envelope-terms").hidden = !words || phase === "over" || ["won", "lost"].includes(kind);
+    byId("envelope-terms-words").textContent = t("terms", { terms: words });
+    const { keyword = "" } = view.condition ?? {};
+    const say = byId("say-keyword");
+    say.hidden = !keyword;
+    say.disabled = said;
+    say.textContent = t(said ? "said" : "say_it", { keyword });
+  }
+
+  #drawOutcome({ kind, words, fen, untilMs }, whyNot) {
+    byId("envelope-share").hidden = !(kind === "won" && fen);
+    byId("envelope-share").textContent = fen ? money(fen) : "";
+    const text = kind === "won" && !fen ? t("refused_already_grabbed") : words || (kind === "none" ? whyNot : "");
+    byId("envelope-words").hidden = !text;
+    fill(byId("envelope-words"), `${text} ${untilMs}`, () => (untilMs ? [text, " ", countdown(untilMs)] : [text]));
+  }
+
+  #drawGrab({ view, phase }, { kind, untilMs }, nowMs, whyNot) {
+    const shown = phase !== "over" && kind !== "won" && kind !== "lost";
+    if (!shown && document.activeElement === this.#grab) this.focus();
+    this.#grab.hidden = !shown;
+    ready(this.#grab, !whyNot && phase === "open" && kind !== "waiting" && nowMs >= untilMs, kind === "waiting");
+    this.#grab.title = whyNot;
+    fill(this.#grab, `${phase} ${view.opens_ms} ${lang}`, () => (phase === "announced" ? [countdown(view.opens_ms)] : [t("grab")]));
+    byId("envelope-when").hidden = !shown;
+    const key = phase === "announced" ? "opening_in" : "ending_in";
+    const dueMs = phase === "announced" ? view.opens_ms : view.closes_ms;
+    fill(byId("envelope-when"), `${key} ${dueMs} ${lang}`, () => tAround(key, countdown(dueMs)));
+  }
+
+  #drawEnd({ view, close }, me) {
+    const best = byId("envelope-best");
+    best.hidden = !close?.best?.length;
+    byId("envelope-best-title").hidden = best.hidden;
+    const rows = (close?.best ?? []).map((one) => ({ ...one, mine: one.user === me }));
+    fill(best, JSON.stringify(rows), () =>
+      rows.map(({ name, amount_fen, mine }) => h("li", { class: mine ? "mine" : null }, h("bdi", {}, name), h("b", {}, money(amount_fen)))),
+    );
+    const back = close?.refunded_fen ?? 0;
+    byId("envelope-back").hidden = !back;
+    byId("envelope-back").textContent = t("went_back", { amount: money(back) });
+    byId("envelope-fair").hidden = !close;
+    byId("envelope-commitment").textContent = view.commitment;
+    byId("envelope-seed").textContent = close?.seed ?? "";
+    if (close) this.#drawFair(close.seed, view.commitment);
+  }
+
+  async #drawFair(seed, commitment) {
+    const words = byId("envelope-fair-words");
+    const key = `${seed} ${lang}`;
+    if (words.dataset.key === key) return;
+    words.dataset.key = key;
+    const right = await fits(seed, commitment);
+    if (words.dataset.key !== key) return; // another envelope by now
+    words.textContent = t(right === null ? "fair" : right ? "fair_checked" : "fair_broken");
+    byId("envelope-fair").dataset.fits = String(right);
+  }
+}

@@ -1,0 +1,96 @@
+/** Which red envelopes there are, how far each is, and which one lies on top. No page, no clock of its own. */
+
+/** An envelope comes up by itself so long before it opens. */
+const READY_MS = 10_000;
+/** What became of an envelope that is over stays on top for so long, ... */
+const SHOWN_OVER_MS = 15_000;
+/** ... and at hand for so long. */
+const KEPT_OVER_MS = 180_000;
+/** Envelopes at hand that are over, the newest. */
+const OVER_MAX = 3;
+
+/**
+ * Items are `{envelope, view, phase, close, overMs}`: phase "announced", "open" or "over"; `close` is its last event, `null` when
+ * that was not seen.
+ */
+export class EnvelopeQueue {
+  #items = new Map(); // envelope -> item
+  #aside = new Set();
+  #chosen = null;
+  #top = null;
+
+  /** Follow the room: `views` are its live envelopes. `busy(envelope)`: a grab is under way, so it stays on top; `held(envelope)`: it is being read. */
+  show(views, nowMs, { busy = () => false, held = () => false } = {}) {
+    const live = new Set();
+    for (const view of views) {
+      live.add(view.envelope);
+      const item = this.#items.get(view.envelope) ?? { envelope: view.envelope, phase: "", close: null, overMs: 0 };
+      const phase = nowMs >= view.closes_ms ? "over" : view.open || nowMs >= view.opens_ms ? "open" : "announced";
+      if (phase === "open" && item.phase !== "open" && !busy(this.#chosen)) this.#chosen = null; // the newest open one comes up
+      if (phase === "over" && item.phase !== "over") item.overMs = nowMs;
+      this.#items.set(view.envelope, Object.assign(item, { view, phase }));
+    }
+    for (const item of this.#items.values()) {
+      if (!live.has(item.envelope) && item.phase !== "over") Object.assign(item, { phase: "over", overMs: nowMs });
+    }
+    this.#pickTop(nowMs, busy, held);
+    this.#drop(nowMs);
+  }
+
+  /** Take a `red_envelope_closed`, before the state that no longer holds the envelope is shown. */
+  close(event) {
+    const item = this.#items.get(event.envelope);
+    if (item) item.close = event;
+  }
+
+  /** All at hand, the newest first. */
+  get items() {
+    return [...this.#items.values()].sort((one, other) => other.envelope - one.envelope);
+  }
+
+  /** The one that lies open before the viewer, or `null`. */
+  get top() {
+    return this.#items.get(this.#top) ?? null;
+  }
+
+  /** Put this one on top. */
+  choose(envelope) {
+    this.#aside.delete(envelope);
+    this.#chosen = this.#top = envelope;
+  }
+
+  /** Put the top one aside: it stays at hand. */
+  putAside() {
+    this.#aside.add(this.#top);
+    this.#chosen = this.#top = null;
+  }
+
+  /** When `show` would say something else without any news; `Infinity` if never. */
+  dueMs(nowMs) {
+    const dues = this.items.flatMap(({ view, phase, overMs }) =>
+      phase === "over" ? [overMs + SHOWN_OVER_MS, overMs + KEPT_OVER_MS] : [view.opens_ms - READY_MS, view.opens_ms, view.closes_ms],
+    );
+    return Math.min(Infinity, ...dues.filter((due) => due > nowMs));
+  }
+
+  #pickTop(nowMs, busy, held) {
+    if (this.#top !== null && busy(this.#top)) return;
+    const rest = this.items.filter(({ envelope }) => !this.#aside.has(envelope));
+    const stays = ({ envelope, overMs }) => envelope === this.#top && (nowMs < overMs + SHOWN_OVER_MS || held(envelope));
+    const found =
+      rest.find(({ envelope }) => envelope === this.#chosen) ??
+      rest.find(({ phase }) => phase === "open") ??
+      rest.find(({ phase, view }) => phase === "announced" && view.opens_ms - nowMs <= READY_MS) ??
+      rest.find((item) => item.phase === "over" && stays(item));
+    this.#top = found?.envelope ?? null;
+  }
+
+  #drop(nowMs) {
+    const over = this.items.filter(({ phase, envelope }) => phase === "over" && envelope !== this.#top);
+    for (const [place, { envelope, overMs }] of over.entries()) {
+      if (place < OVER_MAX && nowMs < overMs + KEPT_OVER_MS) continue;
+      this.#items.delete(envelope);
+      this.#aside.delete(envelope);
+    }
+  }
+}

@@ -1,0 +1,139 @@
+/** Flash sales on the viewer page: a card for each, with what this viewer has of it. */
+
+import { byId, reconcile } from "../dom.js";
+import { t } from "../i18n.js";
+import { money } from "../money.js";
+import { reasonOf } from "../reasons.js";
+import { REFUSAL_SHOWN_MS, SaleCard, noticeWords } from "./sale-card.js";
+
+/** Sales and products that are remembered, of each the newest. */
+const KEPT_MAX = 100;
+
+const reserveKey = (sale) => `reserve ${sale}`;
+const cancelKey = (hold) => `cancel ${hold}`;
+
+export class Sales {
+  #room;
+  #taps;
+  #tell;
+  #changed;
+  #cards = new Map(); // sale -> SaleCard
+  #products = new Map(); // product -> it, as it was pinned
+  #holds = new Map(); // hold -> it, as last seen
+  #notices = new Map(); // sale -> {kind, units, fen}: what became of holds
+
+  /** `room` and `taps` are `null` for who only looks on; `tell(words)` says something to those who do not see the page; `changed()`: draw anew. */
+  constructor({ room, taps, tell, changed }) {
+    this.#room = room;
+    this.#taps = taps;
+    this.#tell = tell;
+    this.#changed = changed;
+    room?.addEventListener("personal", ({ detail }) => this.#heed(detail));
+    taps?.addEventListener("settled", ({ detail }) => this.#settled(detail));
+  }
+
+  /** Follow the room; gives when it would look different without any news. */
+  show({ state, mine, nowMs, whyNot }) {
+    if (state.pinned) keep(this.#products, state.pinned.id, state.pinned);
+    this.#seeLost(mine, nowMs);
+    const sales = withHeld(state.sales, mine.holds);
+    reconcile(byId("sales"), sales, {
+      key: ({ sale }) => sale,
+      make: ({ sale }) => this.#make(sale),
+      update: (_, sale) => {
+        const own = { holds: mine.holds.filter((hold) => hold.sale === sale.sale), bought: mine.bought[sale.sale] ?? 0, coupons: mine.coupons };
+        this.#cards.get(sale.sale).draw({
+          sale,
+          product: this.#products.get(sale.product),
+          own,
+          tap: this.#taps?.of(reserveKey(sale.sale)),
+          cancels: (hold) => this.#taps?.of(cancelKey(hold)),
+          notice: this.#notices.get(sale.sale),
+          nowMs,
+          whyNot,
+          live: this.#room?.status === "live",
+        });
+      },
+    });
+    return this.#dueMs(sales, mine.holds, nowMs);
+  }
+
+  #make(sale) {
+    const card = new SaleCard(sale, {
+      reserve: (quantity, code) => {
+        this.#notices.delete(sale);
+        this.#taps?.tap(reserveKey(sale), { type: "reserve_stock", sale, quantity, ...(code && { coupon_code: code }) });
+      },
+      cancel: (hold) => this.#taps?.tap(cancelKey(hold), { type: "cancel_hold", hold }),
+      read: () => {
+        this.#notices.delete(sale);
+        this.#changed();
+      },
+      changed: this.#changed,
+    });
+    keep(this.#cards, sale, card);
+    return card.element;
+  }
+
+  #dueMs(sales, holds, nowMs) {
+    const times = sales.flatMap(({ sale, opens_ms, closes_ms }) => {
+      const { againMs = 0, settledMs = 0 } = this.#taps?.of(reserveKey(sale)) ?? {};
+      return [opens_ms, closes_ms, againMs, settledMs + REFUSAL_SHOWN_MS];
+    });
+    return Math.min(Infinity, ...[...times, ...holds.map(({ until_ms }) => until_ms)].filter((due) => due > nowMs));
+  }
+
+  /** A hold of ours has an end: say which. */
+  #heed({ type, hold, sale, quantity, paid_fen }) {
+    const units = this.#holds.get(hold)?.quantity ?? 0;
+    if (type === "hold_confirmed") this.#notice(sale, hold, "paid", quantity, paid_fen);
+    if (type === "hold_cancelled") this.#notice(sale, hold, "given_back", units);
+    if (type === "hold_expired") this.#notice(sale, hold, "ran_out", units);
+  }
+
+  /** One notice a sale: what is not read yet of the same kind is added to. */
+  #notice(sale, hold, kind, units, fen = 0) {
+    this.#holds.delete(hold);
+    const last = this.#notices.get(sale);
+    const unread = last?.kind === kind ? last : { units: 0, fen: 0 };
+    const notice = { kind, units: unread.units + units, fen: unread.fen + fen };
+    keep(this.#notices, sale, notice);
+    this.#tell(noticeWords(notice));
+    this.#changed();
+  }
+
+  /** A hold may have had its end while this page was away, and nobody told it how. */
+  #seeLost({ holds, bought }, nowMs) {
+    const open = new Set(holds.map(({ hold }) => hold));
+    for (const { hold, sale, quantity, until_ms, boughtBefore } of [...this.#holds.values()]) {
+      if (open.has(hold)) continue;
+      this.#holds.delete(hold);
+      if ((bought[sale] ?? 0) > boughtBefore) continue; // paid: what was bought is shown
+      this.#notice(sale, hold, until_ms <= nowMs ? "ran_out" : "given_back", quantity);
+    }
+    for (const hold of holds) this.#holds.set(hold.hold, { ...hold, boughtBefore: bought[hold.sale] ?? 0 });
+  }
+
+  #settled({ key, tap }) {
+    if (!key.startsWith("reserve ") && !key.startsWith("cancel ")) return;
+    if (tap.phase === "refused") this.#tell(reasonOf(tap.error));
+    else if (key.startsWith("reserve ")) this.#tell(t("held_told", { count: tap.command.quantity, amount: money(tap.result.due_fen) }));
+  }
+}
+
+/** What one can buy or holds first, then the newest; a hold of a sale that is no longer shown still has its place. */
+function withHeld(sales, holds) {
+  const known = new Set(sales.map(({ sale }) => sale));
+  const others = [...new Set(holds.map(({ sale }) => sale))].filter((sale) => !known.has(sale));
+  const stub = { product: "", price_fen: 0, available: 0, held: 0, sold: 0, per_user_max: 0, opens_ms: 0, closes_ms: 0, state: "closed", unknown: true };
+  const stubs = others.map((sale) => ({ ...stub, sale, title: t("sale_number", { number: sale }) }));
+  const held = new Set(holds.map(({ sale }) => sale));
+  const rank = ({ sale, state }) => (state === "open" || held.has(sale) ? 0 : state === "announced" ? 1 : 2);
+  return [...sales, ...stubs].sort((one, other) => rank(one) - rank(other) || other.sale - one.sale);
+}
+
+function keep(map, key, value) {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size > KEPT_MAX) map.delete(map.keys().next().value);
+}

@@ -1,0 +1,44 @@
+"""The viewer page's money without a browser: what lies on top, what a tap asks for, what an order will cost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from liveroom.messages.coupon import CouponTerms
+from liveroom.rooms.price import discount_fen
+
+HERE = Path(__file__).parent
+NODE = shutil.which("node")
+FEN_MAX = 100_000_000_000
+UNITS_MAX = 1_000
+
+pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed: the viewer page's money is tested in Chromium only")
+
+fen = st.integers(0, FEN_MAX) | st.integers(0, 100_000)
+amounts = st.builds(CouponTerms, amount_fen=fen.filter(bool), min_spend_fen=fen)
+percentages = st.builds(CouponTerms, percent_off=st.integers(1, 100), min_spend_fen=fen, discount_max_fen=fen)
+#: As many as one user may order at the highest price.
+spends = st.integers(0, FEN_MAX * UNITS_MAX) | st.integers(0, 100_000)
+
+
+def test_unit_tests_pass_under_node() -> None:
+    """Which envelope lies on top, one command a tap whatever happens to the connection: each rule has its test in deals.test.mjs."""
+    done = subprocess.run([str(NODE), "--test", str(HERE / "deals.test.mjs")], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(amounts | percentages, spends), min_size=50, max_size=200))
+def test_a_discount_shown_beforehand_is_the_one_that_the_room_gives(cases: list[tuple[CouponTerms, int]]) -> None:
+    """For any terms and any order the page works out the room's own number, to the fen."""
+    given = json.dumps([(msgspec.to_builtins(terms), spend) for terms, spend in cases])
+    done = subprocess.run([str(NODE), str(HERE / "price.mjs")], input=given, capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(done.stdout) == [discount_fen(terms, spend) for terms, spend in cases]

@@ -1,0 +1,263 @@
+"""Red envelopes, coupons and flash sales on the viewer page, in a real browser against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from liveroom.messages.fields import Role
+from tests.pages.conftest import PHONE, WAIT_MS, Stage
+
+expect.set_options(timeout=WAIT_MS)
+
+SHIRT = {"id": "shirt", "title": "Linen shirt", "price_fen": 25_900}
+
+#: What the page shows of a sale's stock, as the bar draws it and as the words say it.
+STOCK = """card => {
+    const bar = card.querySelector(".stock-bar");
+    const shares = [...bar.children].map((part) => [part.dataset.kind, part.hidden ? 0 : Number(part.style.flexGrow)]);
+    const words = [...card.querySelectorAll(".stock-legend span")].map((part) => [part.dataset.kind, Number(part.querySelector("b").textContent)]);
+    return { bar: Object.fromEntries(shares), words: Object.fromEntries(words) };
+}"""
+
+#: Pairs of the page's parts that lie over each other, and parts that are not wholly on the screen.
+MISPLACED = """() => {
+    const stage = [".bar", "#announcement", "#open-coupons", "#envelope-chips", "#stage-note div", "#envelope"];
+    const panel = [".panel .chat", "#sales", "#pinned", "#composer", "#like"];
+    const box = (name) => [name, document.querySelector(name).getBoundingClientRect()];
+    const boxes = [...stage, ...panel].map(box).filter(([, at]) => at.width && at.height);
+    const across = (one, other) => one.left < other.right && other.left < one.right;
+    const over = ([, one], [, other]) => across(one, other) && one.top < other.bottom - 0.5 && other.top < one.bottom - 0.5;
+    const pairs = boxes.flatMap((one, index) => boxes.slice(index + 1).filter((other) => over(one, other)).map((other) => `${one[0]} ${other[0]}`));
+    const outside = boxes.filter(([, at]) => at.top < 0 || at.left < 0 || at.bottom > innerHeight + 0.5 || at.right > innerWidth + 0.5);
+    return [...pairs, ...outside.map(([name]) => `${name} is off the screen`)];
+}"""
+
+
+async def do(stage: Stage, command: str, body: dict[str, Any], user: str = "anna", role: Role = Role.anchor) -> dict[str, Any]:
+    """A command over HTTP that is accepted; gives its result."""
+    answer = await stage.server.command("demo", command, body, user=user, role=role)
+    assert answer["http_status"] == 200, answer
+    result: dict[str, Any] = answer["result"]
+    return result
+
+
+async def drop(stage: Stage, **more: Any) -> int:
+    """Drop a red envelope of ¥10.00 that is open at once."""
+    terms = {"total_fen": 1_000, "parts": 2, "opens_in_ms": 0, "open_for_ms": 60_000, **more}
+    return int((await do(stage, "drop_red_envelope", terms))["envelope"])
+
+
+async def drop_from(console: Page, *, total: str, parts: str, opens_in_s: str) -> None:
+    """Drop a red envelope with the console's form."""
+    await console.locator("[data-launch=envelope]").click()
+    form = console.locator("#launch-envelope")
+    for name, value in (("total", total), ("parts", parts), ("opens_in", opens_in_s)):
+        await form.locator(f"[name={name}]").fill(value)
+    await form.locator("[data-act=review]").click()
+    await form.locator("[data-act=launch]").click()
+    await expect(form).to_be_hidden()
+
+
+async def announce(stage: Stage, **more: Any) -> int:
+    """Put a shirt on sale for ¥100.00, open at once."""
+    await do(stage, "add_product", {"product": SHIRT})
+    terms = {"product": "shirt", "price_fen": 10_000, "stock": 10, "per_user_max": 3, "opens_in_ms": 0, "hold_ms": 60_000, **more}
+    return int((await do(stage, "announce_flash_sale", terms))["sale"])
+
+
+async def issue(stage: Stage, **more: Any) -> int:
+    """Issue a coupon of ¥20.00."""
+    return int((await do(stage, "issue_coupon", {"title": "Welcome", "terms": {"amount_fen": 2_000}, "stock": 5, **more}))["coupon"])
+
+
+def card(page: Page, sale: int) -> Locator:
+    """A sale's card."""
+    return page.locator(f".sale[data-sale='{sale}']")
+
+
+async def has_stock(page: Page, sale: int, **units: int) -> None:
+    """Wait until bar and words of a sale both show these units."""
+    wanted = {"sold": 0, "held": 0, "available": 0, **units}
+    deadline = time.monotonic() + WAIT_MS / 1000
+    while (shown := await card(page, sale).evaluate(STOCK)) != {"bar": wanted, "words": wanted}:
+        assert time.monotonic() < deadline, shown
+        await asyncio.sleep(0.05)
+
+
+async def fen_of(page: Page) -> int:
+    """The share that a page shows."""
+    await expect(page.locator("#envelope-share")).to_be_visible()
+    return round(float((await page.locator("#envelope-share").inner_text()).removeprefix("¥")) * 100)
+
+
+async def test_the_last_share_goes_to_one_and_the_other_sees_that_it_is_gone(stage: Stage) -> None:
+    """An anchor's envelope opens for all at its time and not before; of two who grab the last share one wins and the other is told."""
+    vera, victor, console = await stage.viewer("vera", size=PHONE), await stage.viewer("victor"), await stage.console()
+    await drop_from(console, total="10", parts="2", opens_in_s="5")
+    for page in (vera, victor):
+        await expect(page.locator("#envelope")).to_have_attribute("data-phase", "announced")
+        await expect(page.locator("#envelope-sum")).to_have_text("¥10.00 in 2 lucky shares")
+        await page.locator("#grab").click(force=True)  # too early: nothing happens
+        await expect(page.locator("#envelope")).to_have_attribute("data-outcome", "none")
+    assert await vera.locator("#grab").inner_text() in ("0:05", "0:04", "0:03", "0:02", "0:01")
+    envelope = int(await vera.locator("#envelope").get_attribute("data-envelope") or "")
+    for page in (vera, victor):
+        await expect(page.locator("#grab")).to_have_text("Grab")
+        await expect(page.locator("#envelope")).to_have_attribute("data-phase", "open")
+    first = (await do(stage, "grab_red_envelope", {"envelope": envelope}, "bella", Role.viewer))["amount_fen"]
+    await expect(vera.locator("#envelope-left")).to_have_text("1 of 2 left")
+    await asyncio.gather(*(page.locator("#grab").dispatch_event("click") for page in (vera, victor)))  # at once, without looking first
+
+    for page in (vera, victor):
+        await expect(page.locator("#envelope")).to_have_attribute("data-phase", "over")
+        await expect(page.locator("#envelope")).to_have_attribute(
+            "data-outcome", "won" if await page.locator("#envelope-share").is_visible() else "lost"
+        )
+    outcomes = {page: await page.locator("#envelope").get_attribute("data-outcome") for page in (vera, victor)}
+    assert sorted(str(outcome) for outcome in outcomes.values()) == ["lost", "won"]
+    winner, loser = (vera, victor) if outcomes[vera] == "won" else (victor, vera)
+    assert await fen_of(winner) == 1_000 - first
+    await expect(loser.locator("#envelope-words")).to_have_text("All shares are gone")
+    await expect(loser.locator("#told")).to_contain_text("All shares are gone")
+    await expect(winner.locator("#told")).to_contain_text("You got ¥")
+    for page in (vera, victor):
+        await expect(page.locator("#envelope-best li")).to_have_count(2)
+        await expect(page.locator("#envelope-fair")).to_have_attribute("data-fits", "true")
+    await expect(winner.locator("#envelope-best li.mine")).to_have_count(1)
+    await loser.locator("#put-aside").click()
+    await expect(loser.locator("#envelope")).to_be_hidden()
+    await expect(loser.locator(".envelope-chip")).to_be_focused()
+    assert stage.complaints == []
+
+
+async def test_a_hold_runs_out_on_screen_and_the_stock_comes_back(stage: Stage) -> None:
+    """A buyer sees what is due and the time to pay, also in another window; unpaid it runs out, both are told, the stock bar is whole again."""
+    buyer, again, other = await stage.viewer("bea", size=PHONE), await stage.viewer("bea"), await stage.viewer("victor")
+    sale = await announce(stage, hold_ms=6_000, opens_in_ms=1_500)
+    await expect(card(buyer, sale)).to_have_attribute("data-state", "announced")
+    await expect(card(buyer, sale)).to_have_attribute("data-state", "open")
+    await has_stock(buyer, sale, available=10)
+    await card(buyer, sale).locator(".more").click()
+    await expect(card(buyer, sale).locator(".reserve")).to_have_text("Buy for ¥200.00")
+    await card(buyer, sale).locator(".reserve").click()
+    for page in (buyer, again):
+        hold = card(page, sale).locator(".hold")
+        await expect(hold).to_contain_text("¥200.00 to pay")
+        await expect(hold).to_contain_text("Waiting for payment")
+        assert await hold.locator(".hold-left").inner_text() in ("0:06", "0:05", "0:04", "0:03", "0:02")
+    for page in (buyer, again, other):
+        await has_stock(page, sale, held=2, available=8)
+    await expect(card(other, sale).locator(".hold")).to_have_count(0)
+
+    for page in (buyer, again):
+        await expect(card(page, sale).locator(".sale-notice")).to_contain_text("Not paid in time: the 2 reserved for you went back on sale")
+        await expect(card(page, sale).locator(".hold")).to_have_count(0)
+    for page in (buyer, again, other):
+        await has_stock(page, sale, available=10)
+    await card(buyer, sale).locator(".read").click()
+    await expect(card(buyer, sale).locator(".sale-notice")).to_be_hidden()
+    assert stage.complaints == []
+
+
+async def test_who_waits_in_line_sees_it_and_gets_what_comes_back(stage: Stage) -> None:
+    """While all units are held, further buyers wait and see their place; a hold that is given back goes to the first of them."""
+    sale = await announce(stage, stock=1)
+    first, second, third = await stage.viewer("first"), await stage.viewer("second", size=PHONE), await stage.viewer("third")
+    await card(first, sale).locator(".reserve").click()
+    await expect(card(first, sale).locator(".hold")).to_have_count(1)
+    for page, words in ((second, "You are next in line"), (third, "You are in line: at most 1 ahead of you")):
+        await expect(card(page, sale).locator(".reserve")).to_have_text("Wait in line for ¥100.00")
+        await card(page, sale).locator(".reserve").click()
+        await expect(card(page, sale).locator(".sale-says")).to_have_text(words)
+    await card(first, sale).locator(".cancel").click()
+    await expect(card(second, sale).locator(".hold")).to_have_count(1)
+    await expect(card(third, sale).locator(".sale-says")).to_have_text("You are in line: at most 1 ahead of you")
+    await expect(card(third, sale).locator(".sale-says")).to_have_text("Sold out for now")  # after the longest wait
+    assert stage.complaints == []
+
+
+async def test_conditions_are_said_and_can_be_met(stage: Stage) -> None:
+    """A keyword can be said with one tap, and then the grab counts; who has not watched long enough sees how long it takes."""
+    vera = await stage.viewer("vera", size=PHONE)
+    await drop(stage, condition={"keyword": "spring sale"})
+    await expect(vera.locator("#envelope-terms")).to_contain_text("say “spring sale” in chat")
+    await vera.locator("#grab").click()
+    await expect(vera.locator("#envelope-words")).to_have_text("First say “spring sale” in chat, then grab")
+    await vera.locator("#say-keyword").click()
+    await expect(vera.locator("#chat .mine")).to_contain_text("spring sale")
+    await vera.locator("#grab").click()
+    assert await fen_of(vera) > 0
+    await drop(stage, condition={"watched_s": 600}, title="For the patient")
+    await expect(vera.locator("#envelope-title")).to_have_text("For the patient")
+    await vera.locator("#grab").click()
+    await expect(vera.locator("#envelope-words")).to_contain_text("Keep watching. You can grab in 9:")
+    await expect(vera.locator("#grab")).to_have_attribute("aria-disabled", "true")
+    assert stage.complaints == []
+
+
+async def test_several_envelopes_and_the_chat_beside_them(stage: Stage) -> None:
+    """The newest open envelope lies on top, the others are at hand; whoever writes goes on writing."""
+    vera = await stage.viewer("vera", size=PHONE)
+    await vera.locator("#text").focus()
+    first = await drop(stage, title="The first")
+    await expect(vera.locator("#envelope-title")).to_have_text("The first")
+    second = await drop(stage, title="The second")
+    await expect(vera.locator("#envelope-title")).to_have_text("The second")
+    await expect(vera.locator("#text")).to_be_focused()
+    await vera.keyboard.type("still writing")
+    await vera.keyboard.press("Enter")
+    await expect(vera.locator("#chat .mine")).to_contain_text("still writing")
+    await vera.locator("#grab").click()
+    assert await fen_of(vera) > 0
+    await vera.locator(f".envelope-chip[data-envelope='{first}']").click()
+    await expect(vera.locator("#envelope-title")).to_have_text("The first")
+    await expect(vera.locator("#envelope")).to_be_focused()
+    await expect(vera.locator(f".envelope-chip[data-envelope='{second}']")).to_contain_text("¥")
+    assert stage.complaints == []
+
+
+async def test_who_runs_the_room_or_has_no_token_looks_on(stage: Stage) -> None:
+    """An anchor and a page without a token see what is on offer; nothing can be grabbed, claimed or bought there, and it says why."""
+    await drop(stage)
+    coupon, sale = await issue(stage), await announce(stage)
+    for user, role, words in (("anna", Role.anchor, "Only viewers can do this"), ("", Role.viewer, "You are watching without a token")):
+        page = await stage.open("/rooms/demo", user, role=role)
+        await expect(page.locator("#grab")).to_have_attribute("aria-disabled", "true")
+        await expect(page.locator("#envelope-words")).to_contain_text(words)
+        await expect(card(page, sale).locator(".reserve")).to_have_attribute("aria-disabled", "true")
+        await page.locator("#open-coupons").click()
+        await expect(page.locator(f"#claimable [data-coupon='{coupon}'] .claim")).to_have_attribute("aria-disabled", "true")
+    assert stage.complaints == []
+
+
+@pytest.mark.parametrize("size", [(320, 568), PHONE, (820, 1180), (1440, 900)], ids=str)
+async def test_money_leaves_room_for_the_chat(stage: Stage, size: tuple[int, int]) -> None:
+    """With an envelope, its result, a coupon, two sales and a hold at once nothing lies over anything, and one can still write."""
+    await do(stage, "set_announcement", {"text": "Free shipping"})
+    for number in range(20):
+        await do(stage, "send_chat", {"text": f"line {number}"})
+    envelope, sale = await drop(stage), await announce(stage)
+    await announce(stage, opens_in_ms=600_000)
+    await issue(stage)
+    await do(stage, "pin_product", {"product": "shirt"})
+    vera = await stage.viewer("vera", size=size)
+    await expect(vera.locator("#grab")).to_be_visible()
+    assert await vera.evaluate(MISPLACED) == []
+    await card(vera, sale).locator(".reserve").click()
+    await expect(card(vera, sale).locator(".hold")).to_be_visible()
+    await vera.locator("#grab").click()
+    await do(stage, "grab_red_envelope", {"envelope": envelope}, "bella", Role.viewer)
+    await expect(vera.locator("#envelope")).to_have_attribute("data-phase", "over")
+    assert await vera.evaluate(MISPLACED) == []
+    await vera.fill("#text", "I can write")
+    await vera.press("#text", "Enter")
+    await expect(vera.locator("#chat .mine")).to_have_count(1)
+    await vera.locator("#put-aside").click()
+    await expect(vera.locator("#chat .mine")).to_be_in_viewport()
+    assert await vera.evaluate(MISPLACED) == []
+    assert stage.complaints == []
