@@ -13,7 +13,7 @@ __all__ = ["Outcome", "Outcomes"]
 Key = tuple[str, str, str]  # room, user, command id
 
 
-class Outcome(Struct, frozen=True, array_like=True):
+class Outcome(Struct, frozen=True, array_like=True, gc=False):
     """What one command came to, and when."""
 
     room: str

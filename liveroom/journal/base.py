@@ -20,7 +20,7 @@ from liveroom.messages.records import Entry, Request
 __all__ = ["CommandBatch", "DeadLetter", "Journal", "Snapshot", "StoredEntry"]
 
 
-class CommandBatch(Struct, frozen=True):
+class CommandBatch(Struct, frozen=True, gc=False):
     """Commands that were sent together and stand at one offset of `commands[p]`; `poison` replaces what could not be decoded."""
 
     offset: int
@@ -28,7 +28,7 @@ class CommandBatch(Struct, frozen=True):
     poison: str = ""
 
 
-class StoredEntry(Struct, frozen=True):
+class StoredEntry(Struct, frozen=True, gc=False):
     """A claim or a record at its offset of `events[p]`."""
 
     offset: int

@@ -31,7 +31,7 @@ CouponCode = Annotated[str, Meta(min_length=16, max_length=16, pattern=r"^[A-Z2-
 OrderId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$(?!\n)", description="The platform's order or payment id")]
 
 
-class CouponTerms(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class CouponTerms(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """What a coupon is worth: either a fixed amount or a percentage off, from a minimum spend on."""
 
     amount_fen: Fen = 0

@@ -37,11 +37,11 @@ __all__ = [
 Result = dict[str, str | int | bool]
 
 
-class FrameBase(Struct, frozen=True, omit_defaults=True, tag_field="type"):
+class FrameBase(Struct, frozen=True, omit_defaults=True, tag_field="type", gc=False):
     """What every frame has: its type."""
 
 
-class ChatLine(Struct, frozen=True, omit_defaults=True):
+class ChatLine(Struct, frozen=True, omit_defaults=True, gc=False):
     """A chat line inside a keyframe."""
 
     seq: int
@@ -52,7 +52,7 @@ class ChatLine(Struct, frozen=True, omit_defaults=True):
     buyer: bool = False
 
 
-class Question(Struct, frozen=True, omit_defaults=True):
+class Question(Struct, frozen=True, omit_defaults=True, gc=False):
     """A question inside a keyframe; `state` is asked, picked or answered."""
 
     seq: int

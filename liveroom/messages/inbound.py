@@ -10,7 +10,7 @@ from liveroom.messages.fields import CommandId
 __all__ = ["ClientMessage"]
 
 
-class ClientMessage(Struct, frozen=True, forbid_unknown_fields=True):
+class ClientMessage(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One text frame from a client: `{"id": "c1", "command": {"type": "send_chat", "text": "hi"}}`."""
 
     id: CommandId

@@ -16,7 +16,7 @@ __all__ = ["RECORD_VERSION", "Answer", "Claim", "Entry", "Record", "Request", "R
 RECORD_VERSION = 1
 
 
-class Sender(Struct, frozen=True, omit_defaults=True, array_like=True):
+class Sender(Struct, frozen=True, omit_defaults=True, array_like=True, gc=False):
     """Who sends a command, as its token says; gateways themselves send with `backend`."""
 
     user: UserId
@@ -30,7 +30,7 @@ class Sender(Struct, frozen=True, omit_defaults=True, array_like=True):
     address_mark: Annotated[str, Meta(max_length=16)] = ""
 
 
-class Request(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Request(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """One command on its way to the engine; (`source`, `connection`) says where the answer goes."""
 
     id: CommandId
@@ -41,7 +41,7 @@ class Request(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tru
     connection: Count = 0
 
 
-class Answer(Struct, frozen=True, omit_defaults=True):
+class Answer(Struct, frozen=True, omit_defaults=True, gc=False):
     """The reply to one request, on its way back; also what recovery rebuilds idempotency from."""
 
     room: str
@@ -53,14 +53,14 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     repeated: bool = False  # a retry was given the original outcome
 
 
-class RoomSpan(Struct, frozen=True, rename={"from_": "from"}):
+class RoomSpan(Struct, frozen=True, rename={"from_": "from"}, gc=False):
     """Events of one room; event i has seq `from` + i."""
 
     from_: int
     events: tuple[Event, ...]
 
 
-class Claim(Struct, frozen=True, tag="claim"):
+class Claim(Struct, frozen=True, tag="claim", gc=False):
     """An engine takes over the partition; the offset of this entry is its epoch."""
 
     v: int
@@ -68,7 +68,7 @@ class Claim(Struct, frozen=True, tag="claim"):
     time_ms: int
 
 
-class Record(Struct, frozen=True, omit_defaults=True, rename={"from_": "from"}, tag="record"):
+class Record(Struct, frozen=True, omit_defaults=True, rename={"from_": "from"}, tag="record", gc=False):
     """One step: the span [from, to) of command offsets, all its effects and all its replies, written whole or not at all."""
 
     v: int

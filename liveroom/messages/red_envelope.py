@@ -60,7 +60,7 @@ class CancelRedEnvelope(CommandBase, frozen=True, tag="cancel_red_envelope"):
     envelope: Seq
 
 
-class EnvelopeWinner(Struct, frozen=True):
+class EnvelopeWinner(Struct, frozen=True, gc=False):
     """One of the luckiest."""
 
     user: str

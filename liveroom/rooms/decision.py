@@ -23,14 +23,14 @@ class Rng(Protocol):
         """An integer of `k` random bits."""
 
 
-class Decided(Struct, frozen=True):
+class Decided(Struct, frozen=True, gc=False):
     """Yes: these events happen, at consecutive seqs from the state's own on, and the sender is told `result`."""
 
     events: tuple[Event, ...]
     result: Result = {}
 
 
-class Refusal(Struct, frozen=True):
+class Refusal(Struct, frozen=True, gc=False):
     """No: `code` is one of `REFUSALS`, `detail` is for people, `retry_after_ms` is 0 when waiting does not help."""
 
     code: str

@@ -19,7 +19,7 @@ from liveroom.messages.red_envelope import EnvelopeCondition, EnvelopeWinner
 __all__ = ["EnvelopeOver", "EnvelopeState", "GatewayCount", "RoomState", "Sanction", "Spoken", "WordList", "decode_state", "encode_state"]
 
 
-class Sanction(Struct, frozen=True, array_like=True):
+class Sanction(Struct, frozen=True, array_like=True, gc=False):
     """A mute or a ban: who gave it, why, and when it ends."""
 
     until_ms: int
@@ -113,7 +113,7 @@ class Coupon(Struct):
         return self.stock - len(self.codes)
 
 
-class Hold(Struct, frozen=True, array_like=True):
+class Hold(Struct, frozen=True, array_like=True, gc=False):
     """Stock that waits for its payment until `until_ms`; `terms` are those of its coupon, which may expire before it."""
 
     user: str
