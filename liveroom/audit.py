@@ -11,7 +11,7 @@ from msgspec import Struct
 from liveroom.accounts import Statement
 from liveroom.codec import decode_room_id
 from liveroom.config import EngineConfig
-from liveroom.engine.outcomes import Outcome, Outcomes
+from liveroom.engine.outcomes import Outcomes
 from liveroom.errors import AuditFailed, LedgerBroken
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import StoredEntry
@@ -81,22 +81,24 @@ class Books:
                 book.next_seq += 1
         for answer in record.answers:
             if answer.digest:  # what gateways send themselves is never retried
-                self._follow_answer(answer, record.time_ms)
+                self._follow_answer(answer)
+        self._outcomes.end_record(record.time_ms)
 
-    def _follow_answer(self, answer: Answer, time_ms: int) -> None:
+    def _follow_answer(self, answer: Answer) -> None:
         """Every answer counts, whatever the room: they are forgotten in one order."""
         reply, told = answer.reply, self._room in ("", answer.room)
-        known = self._outcomes.find(answer.room, answer.user, reply.id)
+        key = (answer.room, answer.user, reply.id)
+        known = self._outcomes.find(key)
         self.answers += told
         if not answer.repeated:
             if told and known is not None:
                 raise AuditFailed(answer.room, reply.seq, f"command {reply.id!r} of {answer.user} has two outcomes within the engine's dedupe window")
-            self._outcomes.remember(Outcome(answer.room, answer.user, time_ms, answer.digest, reply))
+            self._outcomes.remember(key, answer)
         elif told and known is not None and not _repeats(answer, known):
             raise AuditFailed(answer.room, reply.seq, f"the retry of command {reply.id!r} of {answer.user} got another answer than the command")
 
 
-def _repeats(answer: Answer, known: Outcome) -> bool:
+def _repeats(answer: Answer, known: Answer) -> bool:
     if answer.digest == known.digest:
         return answer.reply == known.reply
     return isinstance(answer.reply, Refused) and answer.reply.code == "id_reused"

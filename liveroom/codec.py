@@ -8,13 +8,13 @@ frame, a record and a row can all be read by eye.
 from __future__ import annotations
 
 import re
-from hashlib import blake2b
 from typing import Any, Final, TypeVar
+from zlib import crc32
 
 import msgspec
 
 from liveroom.errors import REFUSALS, BadMessage
-from liveroom.messages.commands import COMMANDS, Command, CommandBase
+from liveroom.messages.commands import COMMANDS, Command
 from liveroom.messages.events import Event
 from liveroom.messages.fields import FORMS, CommandId, RoomId
 from liveroom.messages.inbound import ClientMessage
@@ -97,9 +97,12 @@ def decode_command_id(text: str) -> str:
         raise BadMessage("bad_value", "a command id is 1-64 printable ASCII characters without spaces", "id") from None
 
 
-def command_digest(command: CommandBase) -> str:
-    """A short fingerprint of a command, to see an id that is used again for another command."""
-    return blake2b(encode(command), digest_size=8).hexdigest()
+def command_digest(command: bytes) -> int:
+    """A fingerprint of an encoded command, to see an id that is used again for another command; never 0.
+
+    32 bits are enough: who finds two commands of one fingerprint and sends both under one id is told of the first what became of it.
+    """
+    return 1 + crc32(command)
 
 
 def event_object(event: Event, seq: int) -> dict[str, Any]:

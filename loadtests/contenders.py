@@ -83,7 +83,7 @@ class Liveroom(Contender):
         async for batch in self._journal.read_commands(0, 0):
             answers, details = [], []
             for r in batch.requests:
-                answers.append(Answer(r.room, r.sender.user, "", Accepted(r.id, self._seq), r.source, r.connection))
+                answers.append(Answer(r.room, r.sender.user, 0, Accepted(r.id, self._seq), r.source, r.connection))
                 if isinstance(r.command, RequestKeyframe):
                     details.append(RoomDetail(Keyframe(ROOM, EPOCH, self._seq, 0, "Fan-out", "anna", True, 0)))
             self._append({}, to=batch.offset + 1, answers=tuple(answers), details=tuple(details))

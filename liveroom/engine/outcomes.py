@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 from msgspec import Struct
 
 from liveroom.messages.frames import Accepted, Refused
+from liveroom.messages.records import Answer
 
-__all__ = ["Outcome", "Outcomes"]
+__all__ = ["CommandKey", "Outcome", "Outcomes"]
 
-Key = tuple[str, str, str]  # room, user, command id
+CommandKey = tuple[str, str, str]
+"""Room, user, command id."""
 
 
 class Outcome(Struct, frozen=True, array_like=True, gc=False):
@@ -19,35 +23,69 @@ class Outcome(Struct, frozen=True, array_like=True, gc=False):
     room: str
     user: str
     time_ms: int
-    digest: str
+    digest: int
     reply: Accepted | Refused
 
 
+class _Group(Struct):
+    """What was remembered with one record, in order."""
+
+    time_ms: int
+    keys: list[CommandKey]
+
+
 class Outcomes:
-    """The outcomes of one partition, oldest first; forgotten after `window_ms` of partition time or beyond `count_max`."""
+    """The outcomes of one partition, oldest first; forgotten after `window_ms` of partition time or beyond `count_max`.
+
+    Nothing is forgotten but in `end_record`: what is remembered depends on the records alone, not on how they came to be.
+    """
 
     def __init__(self, window_ms: int, count_max: int, outcomes: Iterable[Outcome] = ()) -> None:
         self._window_ms = window_ms
         self._count_max = count_max
-        self._by_key: dict[Key, Outcome] = {(o.room, o.user, o.reply.id): o for o in outcomes}
+        self._answers: dict[CommandKey, Answer] = {}
+        self._groups: deque[_Group] = deque()
+        self._new: list[CommandKey] = []
+        for time_ms, of_one_time in groupby(outcomes, lambda outcome: outcome.time_ms):
+            for outcome in of_one_time:
+                self.remember((outcome.room, outcome.user, outcome.reply.id), Answer(outcome.room, outcome.user, outcome.digest, outcome.reply))
+            self._close_group(time_ms)
 
     def __len__(self) -> int:
-        return len(self._by_key)
+        return len(self._answers)
 
     def __iter__(self) -> Iterator[Outcome]:
-        return iter(self._by_key.values())
+        for group in self._groups:
+            for key in group.keys:
+                answer = self._answers[key]
+                yield Outcome(answer.room, answer.user, group.time_ms, answer.digest, answer.reply)
 
-    def find(self, room: str, user: str, command_id: str) -> Outcome | None:
-        """The outcome that is remembered for this id."""
-        return self._by_key.get((room, user, command_id))
+    def find(self, key: CommandKey) -> Answer | None:
+        """The answer that is remembered for this id."""
+        return self._answers.get(key)
 
-    def remember(self, outcome: Outcome) -> None:
-        """Keep an outcome; the first one of an id stays."""
-        by_key = self._by_key
-        by_key.setdefault((outcome.room, outcome.user, outcome.reply.id), outcome)
-        horizon = outcome.time_ms - self._window_ms
-        while by_key:
-            oldest = next(iter(by_key))
-            if by_key[oldest].time_ms > horizon and len(by_key) <= self._count_max:
-                break
-            del by_key[oldest]
+    def remember(self, key: CommandKey, answer: Answer) -> None:
+        """Keep an answer; the first one of an id stays."""
+        if self._answers.setdefault(key, answer) is answer:
+            self._new.append(key)
+
+    def end_record(self, time_ms: int) -> None:
+        """What was remembered since the last call belongs to a record of `time_ms`; what is too old or too much by then is forgotten."""
+        self._close_group(time_ms)
+        groups = self._groups
+        while groups and (groups[0].time_ms <= time_ms - self._window_ms or len(self._answers) > self._count_max):
+            self._forget_some(groups[0], time_ms - self._window_ms)
+
+    def _close_group(self, time_ms: int) -> None:
+        if self._new:
+            self._groups.append(_Group(time_ms, self._new))
+            self._new = []
+
+    def _forget_some(self, group: _Group, horizon_ms: int) -> None:
+        """All of a group that is too old, otherwise as much of it as is too much."""
+        count = len(group.keys) if group.time_ms <= horizon_ms else len(self._answers) - self._count_max
+        for key in group.keys[:count]:
+            del self._answers[key]
+        del group.keys[:count]
+        if not group.keys:
+            self._groups.popleft()

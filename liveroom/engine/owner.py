@@ -13,11 +13,11 @@ from liveroom.config import Config
 from liveroom.engine.keyframes import KeyframeSchedule
 from liveroom.engine.partition import PartitionState
 from liveroom.engine.snapshots import restore, take
-from liveroom.engine.step import Step, command_bytes
+from liveroom.engine.step import Step, WaitingBatch, weigh
 from liveroom.engine.timers import Timers
 from liveroom.errors import JournalError
 from liveroom.journal.acceptance import Acceptance, Verdict
-from liveroom.journal.base import CommandBatch, Journal
+from liveroom.journal.base import Journal
 from liveroom.messages.records import RECORD_VERSION, Claim, Record
 from liveroom.rooms.room import Rng, decide_due, detail, due_ms, keyframe
 from liveroom.telemetry.metrics import Metrics
@@ -61,7 +61,7 @@ class Owner:
         self._state = PartitionState(config.engine)
         self._keyframes = KeyframeSchedule(config.engine)
         self._timers = Timers()
-        self._inbox: deque[CommandBatch] = deque()
+        self._inbox: deque[WaitingBatch] = deque()
         self._inbox_space = asyncio.Event()
         self._wake = asyncio.Event()
         self._in_flight: deque[asyncio.Future[int]] = deque()
@@ -139,7 +139,7 @@ class Owner:
                 while len(self._inbox) >= BATCHES_WAITING_MAX:
                     self._inbox_space.clear()
                     await self._inbox_space.wait()
-                self._inbox.append(batch)
+                self._inbox.append(weigh(batch))
                 self._wake.set()
 
     async def _watch(self) -> None:
@@ -222,15 +222,16 @@ class Owner:
         bytes_left = self._config.journal.record_bytes_max
         first = True
         while self._inbox:
-            batch = self._inbox[0]
+            waiting = self._inbox[0]
+            batch = waiting.batch
             commands_left -= len(batch.requests)
-            bytes_left -= sum(map(command_bytes, batch.requests))
+            bytes_left -= waiting.bytes_max
             if (commands_left < 0 or bytes_left < 0) and not first:
                 break
             self._inbox.popleft()
             self._inbox_space.set()
             assert batch.offset == to, f"commands skip from {to} to {batch.offset}"
-            step.answer_batch(batch)
+            step.answer_batch(waiting)
             to = batch.offset + 1
             first = False
         return to

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from liveroom.config import EngineConfig
-from liveroom.engine.outcomes import Outcome, Outcomes
+from liveroom.engine.outcomes import Outcomes
 from liveroom.journal.acceptance import Acceptance
 from liveroom.messages.records import Record
 from liveroom.rooms.room import RoomState, evolve
@@ -33,5 +33,6 @@ class PartitionState:
             rooms[room] = state
         for answer in record.answers:
             if answer.digest and not answer.repeated:
-                self.outcomes.remember(Outcome(answer.room, answer.user, record.time_ms, answer.digest, answer.reply))
+                self.outcomes.remember((answer.room, answer.user, answer.reply.id), answer)
+        self.outcomes.end_record(record.time_ms)
         self.time_ms = record.time_ms

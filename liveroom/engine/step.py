@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from msgspec import Struct
+
 from liveroom.codec import command_digest, encode
 from liveroom.config import Config
-from liveroom.engine.outcomes import Outcome
 from liveroom.engine.partition import PartitionState
 from liveroom.journal.base import CommandBatch, DeadLetter
 from liveroom.messages.commands import RequestKeyframe
@@ -16,7 +17,7 @@ from liveroom.messages.frames import Accepted, Keyframe, Refused, RoomDetail
 from liveroom.messages.records import RECORD_VERSION, Answer, Record, Request, RoomSpan
 from liveroom.rooms.room import Refusal, Rng, RoomState, decide, evolve
 
-__all__ = ["Step", "command_bytes"]
+__all__ = ["Step", "WaitingBatch", "weigh"]
 
 log = logging.getLogger("liveroom.engine")
 
@@ -24,9 +25,18 @@ log = logging.getLogger("liveroom.engine")
 COMMAND_OVERHEAD_BYTES = 1_200
 
 
-def command_bytes(request: Request) -> int:
-    """An upper bound of what a command adds to its record: its text may stand in an event and in a showcase."""
-    return 2 * len(encode(request.command)) + COMMAND_OVERHEAD_BYTES
+class WaitingBatch(Struct, frozen=True, gc=False):
+    """A batch that waits to be answered: its commands as JSON, and an upper bound of what it adds to its record."""
+
+    batch: CommandBatch
+    commands: list[bytes]
+    bytes_max: int
+
+
+def weigh(batch: CommandBatch) -> WaitingBatch:
+    """A batch as it waits; a command's text may stand in an event and in a showcase."""
+    commands = [encode(request.command) for request in batch.requests]
+    return WaitingBatch(batch, commands, 2 * sum(map(len, commands)) + COMMAND_OVERHEAD_BYTES * len(commands))
 
 
 class Step:
@@ -35,46 +45,71 @@ class Step:
     def __init__(self, partition: int, state: PartitionState, config: Config, rng: Rng, now_ms: int) -> None:
         self._partition = partition
         self._state = state
+        self._rooms = state.rooms
+        self._outcomes = state.outcomes
         self._config = config
         self._rng = rng
         self.time_ms = max(state.time_ms, now_ms)
         self._spans: dict[str, tuple[int, list[Event]]] = {}
         self._answers: list[Answer] = []
-        self.outcomes_count = {"accepted": 0, "refused": 0, "repeated": 0, "poison": 0}
+        self._refused = 0
+        self._repeated = 0
         self.dead_letters: list[DeadLetter] = []
         self.wanted_details: list[str] = []
-        self.events_count = 0
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing happened and nobody is answered."""
         return not self._spans and not self._answers
 
-    def answer_batch(self, batch: CommandBatch) -> None:
+    @property
+    def events_count(self) -> int:
+        """Events that happened."""
+        return sum(len(events) for _, events in self._spans.values())
+
+    @property
+    def outcomes_count(self) -> dict[str, int]:
+        """Commands by what became of them; one that is poison may have been answered too."""
+        accepted = len(self._answers) - self._refused - self._repeated
+        return {"accepted": accepted, "refused": self._refused, "repeated": self._repeated, "poison": len(self.dead_letters)}
+
+    def answer_batch(self, waiting: WaitingBatch) -> None:
         """Decide every command of a batch in order."""
+        batch = waiting.batch
         if batch.poison:
             self._set_aside(batch.offset, batch.poison, "")
-        for request in batch.requests:
-            self._answer(request, batch.offset)
+        for request, command in zip(batch.requests, waiting.commands, strict=True):
+            if request.sender.backend:
+                # A gateway's own commands are never retried under the same id: they are answered but not remembered.
+                self._answers.append(_answer(request, 0, self._decide(request, batch.offset)))
+            else:
+                self._answer_once(request, command_digest(command), batch.offset)
 
     def happen(self, room: str, events: Sequence[Event]) -> None:
         """Apply events of a room, by a command or by a timer alone."""
-        state: RoomState | None = self._state.rooms.get(room)
+        if not events:
+            return
+        state: RoomState | None = self._rooms.get(room)
+        seq = state.seq if state is not None else 0
+        span = self._spans.get(room)
+        if span is None:
+            span = self._spans[room] = (seq, [])
+        time_ms = self.time_ms
         for event in events:
-            seq = state.seq if state is not None else 0
-            state = evolve(state, event, seq, self.time_ms)
-            self._spans.setdefault(room, (seq, []))[1].append(event)
-        if state is not None:
-            self._state.rooms[room] = state
-        self.events_count += len(events)
+            state = evolve(state, event, seq, time_ms)
+            seq += 1
+        span[1].extend(events)
+        assert state is not None, "something happened"
+        self._rooms[room] = state
 
-    def changed_rooms(self) -> dict[str, tuple[Event, ...]]:
+    def changed_rooms(self) -> dict[str, list[Event]]:
         """The rooms in which something happened, with their events."""
-        return {room: tuple(events) for room, (_, events) in self._spans.items()}
+        return {room: events for room, (_, events) in self._spans.items()}
 
     def record(self, epoch: int, step: int, from_: int, to: int, keyframes: Sequence[Keyframe], details: Sequence[RoomDetail]) -> Record:
-        """The step as a record that answers the command offsets [from_, to)."""
+        """The step as a record that answers the command offsets [from_, to); nothing more may be added to it."""
         self._state.time_ms = self.time_ms
+        self._outcomes.end_record(self.time_ms)
         return Record(
             v=RECORD_VERSION,
             epoch=epoch,
@@ -88,52 +123,47 @@ class Step:
             details=tuple(details),
         )
 
-    def _answer(self, request: Request, offset: int) -> None:
-        sender = request.sender
-        # A gateway's own commands are never retried under the same id: they are answered but not remembered.
-        digest = "" if sender.backend else command_digest(request.command)
-        known = self._state.outcomes.find(request.room, sender.user, request.id) if digest else None
-        if known is not None:
-            self._repeat(request, digest, known)
-            return
-        reply = self._decide(request, offset)
-        self.outcomes_count["accepted" if isinstance(reply, Accepted) else "refused"] += 1
-        self._answers.append(Answer(request.room, sender.user, digest, reply, request.source, request.connection))
-        if digest:
-            self._state.outcomes.remember(Outcome(request.room, sender.user, self.time_ms, digest, reply))
-
-    def _repeat(self, request: Request, digest: str, known: Outcome) -> None:
-        self.outcomes_count["repeated"] += 1
-        reply = known.reply
-        if known.digest != digest:
-            reply = Refused(id=request.id, code="id_reused", detail="this id was used before for another command")
-        self._answers.append(Answer(request.room, request.sender.user, digest, reply, request.source, request.connection, repeated=True))
+    def _answer_once(self, request: Request, digest: int, offset: int) -> None:
+        """Decide a command, or repeat the answer that its id got before."""
+        key = (request.room, request.sender.user, request.id)
+        known = self._outcomes.find(key)
+        if known is None:
+            answer = _answer(request, digest, self._decide(request, offset))
+            self._outcomes.remember(key, answer)
+        else:
+            self._repeated += 1
+            reply = known.reply
+            if known.digest != digest:
+                reply = Refused(id=request.id, code="id_reused", detail="this id was used before for another command")
+            answer = _answer(request, digest, reply, repeated=True)
+        self._answers.append(answer)
 
     def _decide(self, request: Request, offset: int) -> Accepted | Refused:
-        state = self._state.rooms.get(request.room)
+        room = request.room
+        state = self._rooms.get(room)
         seq = state.seq if state is not None else 0
-        if state is None and len(self._state.rooms) >= self._config.engine.rooms_max:
-            return Refused(id=request.id, code="limit_reached", detail="this partition holds as many rooms as it may")
+        if state is None and len(self._rooms) >= self._config.engine.rooms_max:
+            return self._refuse(request, 0, Refusal("limit_reached", "this partition holds as many rooms as it may"))
         try:
             decision = decide(state, request, self.time_ms, self._rng, self._config.rooms)
         except Exception as error:
-            log.exception("a command could not be decided", extra={"room": request.room, "command_id": request.id})
+            log.exception("a command could not be decided", extra={"room": room, "command_id": request.id})
             self._set_aside(offset, f"{type(error).__name__}: {error}", encode(request).decode())
-            return Refused(id=request.id, code="internal_error", detail="the command could not be decided", seq=seq)
+            return self._refuse(request, seq, Refusal("internal_error", "the command could not be decided"))
         if isinstance(decision, Refusal):
-            return Refused(
-                id=request.id,
-                code=decision.code,
-                detail=decision.detail,
-                seq=seq,
-                field=decision.field,
-                retry_after_ms=decision.retry_after_ms,
-            )
-        self.happen(request.room, decision.events)
-        if isinstance(request.command, RequestKeyframe) and request.room not in self.wanted_details:
-            self.wanted_details.append(request.room)
-        return Accepted(id=request.id, seq=self._state.rooms[request.room].seq, result=decision.result)
+            return self._refuse(request, seq, decision)
+        self.happen(room, decision.events)
+        if isinstance(request.command, RequestKeyframe) and room not in self.wanted_details:
+            self.wanted_details.append(room)
+        return Accepted(request.id, seq + len(decision.events), decision.result)
+
+    def _refuse(self, request: Request, seq: int, refusal: Refusal) -> Refused:
+        self._refused += 1
+        return Refused(request.id, refusal.code, refusal.detail, seq, refusal.field, refusal.retry_after_ms)
 
     def _set_aside(self, offset: int, reason: str, payload: str) -> None:
-        self.outcomes_count["poison"] += 1
         self.dead_letters.append(DeadLetter(self._partition, offset, self.time_ms, reason, payload))
+
+
+def _answer(request: Request, digest: int, reply: Accepted | Refused, *, repeated: bool = False) -> Answer:
+    return Answer(request.room, request.sender.user, digest, reply, request.source, request.connection, repeated)

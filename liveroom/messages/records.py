@@ -46,7 +46,7 @@ class Answer(Struct, frozen=True, omit_defaults=True, gc=False):
 
     room: str
     user: str
-    digest: str  # of the command, so that an id used twice for different commands is seen
+    digest: int  # of the command, so that an id used twice for different commands is seen; 0 = never retried, not remembered
     reply: Accepted | Refused
     source: str = ""
     connection: int = 0

@@ -308,7 +308,7 @@ class Script:
                 self.keyframes_asked += asked
                 if asked and not self.answering:
                     continue
-                answers.append(Answer(r.room, r.sender.user, "", Accepted(r.id, self.seq), r.source, r.connection))
+                answers.append(Answer(r.room, r.sender.user, 0, Accepted(r.id, self.seq), r.source, r.connection))
                 if asked:
                     details.append(RoomDetail(self.keyframe()))
             if partition == self.partition:

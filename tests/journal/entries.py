@@ -28,7 +28,7 @@ def record(epoch: int, step: int, from_: int, to: int, *, text: str = "", time_m
 
 def answer(request: Request, seq: int = 1) -> Answer:
     reply = Accepted(request.id, seq)
-    return Answer(request.room, request.sender.user, "digest", reply, source=request.source, connection=request.connection)
+    return Answer(request.room, request.sender.user, 7, reply, source=request.source, connection=request.connection)
 
 
 def request(id_: str = "c1", room: str = "lamp-sale", text: str = "hi") -> Request:

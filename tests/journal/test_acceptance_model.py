@@ -105,7 +105,7 @@ class World:
         answers = []
         for id_ in self.commands[from_:to]:
             outcome = engine.outcomes.setdefault(id_, f"outcome {next(self.fresh)}")
-            answers.append(Answer("room", "user", "", Accepted(id_, 0, {"outcome": outcome})))
+            answers.append(Answer("room", "user", 0, Accepted(id_, 0, {"outcome": outcome})))
         effect = {f"effect-{next(self.fresh)}": RoomSpan(0, ())}
         self.in_flight.append(Record(RECORD_VERSION, engine.epoch, engine.step, from_, max(from_, to), 0, effect, tuple(answers)))
         engine.step += 1

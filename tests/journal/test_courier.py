@@ -93,7 +93,7 @@ async def test_answers_for_others_are_ignored() -> None:
     carrier = courier(journal)
     carrier.submit(request(), awaited(replies))
     [[one]] = await sent(journal, 1)
-    carrier.deliver(Answer(one.room, "vera", "", Accepted("c1", 1), source="gate-2", connection=one.connection))
+    carrier.deliver(Answer(one.room, "vera", 0, Accepted("c1", 1), source="gate-2", connection=one.connection))
     assert replies.empty()
     assert carrier.waiting == 1
     await carrier.close()

@@ -29,7 +29,7 @@ async def rows(sqlite: SqliteJournal, tmp_path: Path) -> list[list[dict[str, Any
         "lamp-sale": RoomSpan(1, (ChatSent("vera", "Vera", "二 \"quoted\" 'lines'"), AnnouncementSet("hello"))),
         "other-room": RoomSpan(0, (ChatSent("bob", "Bob", "elsewhere"),)),
     }
-    answers = (answer(request("c1")), Answer("lamp-sale", "vera", "", Refused("c2", "muted", "muted until later")))
+    answers = (answer(request("c1")), Answer("lamp-sale", "vera", 0, Refused("c2", "muted", "muted until later")))
     second = Record(RECORD_VERSION, 0, 1, 1, 3, TIME_MS, spans, answers)
     zombie = record(7, 2, 3, 4, text="never happened")
     await append_all(sqlite, [claim("engine-a"), record(0, 0, 0, 1, text="one", time_ms=TIME_MS - 1_000), second, zombie])
