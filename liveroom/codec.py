@@ -29,6 +29,7 @@ __all__ = [
     "decode_command_id",
     "decode_entry",
     "decode_request",
+    "decode_requests",
     "decode_room_id",
     "encode",
     "event_object",
@@ -45,6 +46,7 @@ T = TypeVar("T")
 
 _client_message = msgspec.json.Decoder(ClientMessage)
 _request = msgspec.json.Decoder(Request)
+_requests: msgspec.json.Decoder[tuple[Request, ...]] = msgspec.json.Decoder(tuple[Request, ...])
 _entry: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 _bodies: dict[str, msgspec.json.Decoder[Any]] = {name: msgspec.json.Decoder(cls) for name, cls in COMMANDS.items()}
 _room_id = msgspec.json.Decoder(RoomId)
@@ -74,6 +76,13 @@ def decode_command_body(name: str, data: bytes) -> Command:
 def decode_request(data: bytes) -> Request:
     """Decode a request from the journal; other producers write there too. Raises `BadMessage`."""
     return _strict(_request, data)
+
+
+def decode_requests(data: bytes) -> tuple[Request, ...]:
+    """Decode what stands at one offset of the commands: one request, or a list of them. Raises `BadMessage`."""
+    if data.lstrip()[:1] == b"[":
+        return _translated(_requests, data)
+    return (decode_request(data),)
 
 
 def decode_entry(data: bytes) -> Entry:

@@ -28,6 +28,7 @@ __all__ = [
     "EngineConfig",
     "GatewayConfig",
     "JournalConfig",
+    "KafkaConfig",
     "LogsConfig",
     "RoomsConfig",
     "Setting",
@@ -74,7 +75,10 @@ class LiveroomConfig(Section, frozen=True):
 class JournalConfig(Section, frozen=True):
     """The log that everything goes through."""
 
-    kind: Annotated[Literal["sqlite", "memory"], _text("`sqlite` is durable; `memory` forgets everything at exit (tests, trials)")] = "sqlite"
+    kind: Annotated[
+        Literal["sqlite", "kafka", "memory"],
+        _text("`sqlite` is durable, for one process; `kafka` is for many, see [kafka]; `memory` forgets everything at exit (tests, trials)"),
+    ] = "sqlite"
     partitions: Annotated[int, _text("Number of partitions; fixed when the journal is made", ge=1, le=256)] = 4
     commands_waiting_max: Annotated[
         int, _text("Unanswered commands that may wait in a partition before more are refused as `overloaded`", ge=100, le=1_000_000)
@@ -84,6 +88,38 @@ class JournalConfig(Section, frozen=True):
     )
     group_commit_records_max: Annotated[int, _text("Records that one commit may hold", ge=1, le=100_000)] = 1_000
     snapshots_kept: Annotated[int, _text("Snapshots kept per partition", ge=2, le=100)] = 3
+
+
+class KafkaConfig(Section, frozen=True):
+    """The cluster that the journal is kept in, for `journal.kind = "kafka"`."""
+
+    bootstrap_servers: Annotated[tuple[str, ...], _text("Brokers to begin with, as host:port")] = ("127.0.0.1:9092",)
+    topic_prefix: Annotated[
+        str,
+        _text(
+            "First part of the topics' names and of the engines' group",
+            form="1-100 of A-Z a-z 0-9 . _ -",
+            max_length=100,
+            pattern=r"^[A-Za-z0-9._-]+$(?!\n)",
+        ),
+    ] = "liveroom"
+    create_topics: Annotated[bool, _text("Create the topics that are missing; otherwise a missing one is an error")] = True
+    replication_factor: Annotated[int, _text("Copies of each partition, for topics that are created", ge=1, le=16)] = 3
+    min_insync_replicas: Annotated[int, _text("Copies that must have a write before it counts, for topics that are created", ge=1, le=16)] = 2
+    events_retention_h: Annotated[int, _text("How long events are kept, for topics that are created; -1 = for ever", ge=-1, le=1_000_000)] = -1
+    commands_retention_h: Annotated[int, _text("How long commands are kept, for topics that are created; -1 = for ever", ge=-1, le=1_000_000)] = 168
+    compression: Annotated[Literal["none", "gzip", "lz4"], _text("How records are compressed on their way and in the log")] = "lz4"
+    write_wait_ms: Annotated[int, _text("Time in which a write must be acknowledged; after it its outcome is unknown", ge=500, le=120_000)] = 5_000
+    session_ms: Annotated[
+        int, _text("An engine that the brokers have not heard of for so long loses its partitions; the brokers bound it", ge=500, le=300_000)
+    ] = 6_000
+    security_protocol: Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], _text("How brokers are spoken to")] = "PLAINTEXT"
+    sasl_mechanism: Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], _text("How this process proves who it is")] = "PLAIN"
+    sasl_username: Annotated[str, _text("Name for SASL", max_length=256)] = ""
+    sasl_password: Annotated[str, _text("Password for SASL", max_length=4_096)] = ""
+    tls_ca_file: Annotated[str, _text("PEM certificates that brokers are checked against; empty = the system's")] = ""
+    tls_cert_file: Annotated[str, _text("PEM certificate chain that this process shows, if brokers want one")] = ""
+    tls_key_file: Annotated[str, _text("PEM private key of that certificate")] = ""
 
 
 class EngineConfig(Section, frozen=True):
@@ -234,6 +270,7 @@ class Config(Section, frozen=True):
 
     liveroom: LiveroomConfig = field(default_factory=LiveroomConfig)
     journal: JournalConfig = field(default_factory=JournalConfig)
+    kafka: KafkaConfig = field(default_factory=KafkaConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     rooms: RoomsConfig = field(default_factory=RoomsConfig)
     gateway: GatewayConfig = field(default_factory=GatewayConfig)
@@ -277,7 +314,7 @@ def settings() -> Iterator[Setting]:
         defaults = section_type()
         for name, hint in hints.items():
             words = next(m.description for m in reversed(hint.__metadata__) if isinstance(m, Meta) and m.description)
-            secret = (section, name) == ("auth", "secret")
+            secret = (section, name) in (("auth", "secret"), ("kafka", "sasl_password"))
             yield Setting(section, name, words, _expected(hint), getattr(defaults, name), secret, hint)
 
 
@@ -389,6 +426,18 @@ def _check_together(config: Config) -> None:
         raise BadConfig("gateway.tick_ms_min: is above gateway.tick_ms_max")
     if gateway.audience_repeat_ms * 2 > config.rooms.audience_expiry_ms:
         raise BadConfig("gateway.audience_repeat_ms: must be at most half of rooms.audience_expiry_ms")
+    kafka = config.kafka
+    if bool(kafka.tls_cert_file) != bool(kafka.tls_key_file):
+        raise BadConfig("kafka.tls_cert_file and kafka.tls_key_file: set both or none")
+    if kafka.security_protocol.startswith("SASL") and not (kafka.sasl_username and kafka.sasl_password):
+        raise BadConfig(f"kafka.sasl_username and kafka.sasl_password: {kafka.security_protocol} needs both")
+    if kafka.min_insync_replicas > kafka.replication_factor:
+        raise BadConfig("kafka.min_insync_replicas: is above kafka.replication_factor")
+    for server in kafka.bootstrap_servers:
+        if not re.fullmatch(r"\S+:[0-9]{1,5}", server):
+            raise BadConfig(f"kafka.bootstrap_servers: {server!r} is not host:port")
+    if config.journal.kind == "kafka" and not kafka.bootstrap_servers:
+        raise BadConfig("kafka.bootstrap_servers: name at least one broker")
     if config.auth.secret and config.auth.secret_file:
         raise BadConfig("auth.secret and auth.secret_file: set one of them")
     least = SECRET_BYTES_MIN.get(config.auth.algorithm, 0)

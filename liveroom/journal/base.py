@@ -1,12 +1,13 @@
 """The journal's interface: commands in, one ordered log of entries out, snapshots beside it.
 
 Every partition has two logs, `commands[p]` and `events[p]`, and a few snapshots. Offsets count entries
-from 0. What is read comes in order, without gaps, and never before it is durable. All implementations
+from 0. What is read comes in order, events without gaps, and never before it is durable. All implementations
 pass one contract suite (`tests/journal/test_contract.py`).
 """
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from asyncio import Future
 from collections.abc import AsyncGenerator, Sequence
@@ -21,11 +22,15 @@ __all__ = ["CommandBatch", "DeadLetter", "Journal", "Snapshot", "StoredEntry"]
 
 
 class CommandBatch(Struct, frozen=True, gc=False):
-    """Commands that were sent together and stand at one offset of `commands[p]`; `poison` replaces what could not be decoded."""
+    """Commands that were sent together and stand at one offset of `commands[p]`.
+
+    When they could not be decoded `poison` says why, and `payload` is the beginning of what was there.
+    """
 
     offset: int
     requests: tuple[Request, ...]
     poison: str = ""
+    payload: str = ""
 
 
 class StoredEntry(Struct, frozen=True, gc=False):
@@ -70,7 +75,7 @@ class Journal(ABC):
 
     @abstractmethod
     def read_commands(self, partition: int, offset: int) -> AsyncGenerator[CommandBatch]:
-        """Follow `commands[p]` from `offset` on, without end; close the iterator to stop."""
+        """Follow `commands[p]` from `offset` on, without end; close the iterator to stop. Some offsets may hold nothing."""
 
     @abstractmethod
     def append(self, partition: int, entry: Entry) -> Future[int]:
@@ -95,6 +100,14 @@ class Journal(ABC):
     @abstractmethod
     async def set_aside(self, letter: DeadLetter) -> None:
         """Write a line to the dead-letter log."""
+
+    async def assignments(self) -> AsyncGenerator[frozenset[int]]:
+        """The partitions that this process' engine should own, and again each time that they change; close the iterator to own none.
+
+        Who does own a partition is decided by claims alone. A journal of one process gives all of them, once.
+        """
+        yield frozenset(range(self.partitions))
+        await asyncio.get_running_loop().create_future()
 
     @abstractmethod
     async def close(self) -> None:

@@ -9,9 +9,11 @@ import pytest
 
 from liveroom.config import JournalConfig
 from liveroom.journal.base import Journal
+from liveroom.journal.kafka import KafkaJournal
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.sqlite import SqliteJournal
 from liveroom.telemetry.metrics import Metrics
+from tests.broker import kafka_config
 
 CONFIG = JournalConfig(partitions=2, commands_waiting_max=100, snapshots_kept=2)
 
@@ -24,7 +26,11 @@ async def _sqlite(data_dir: Path) -> Journal:
     return await SqliteJournal.open(data_dir, CONFIG, Metrics())
 
 
-KINDS: dict[str, Callable[[Path], Awaitable[Journal]]] = {"memory": _memory, "sqlite": _sqlite}
+async def _kafka(data_dir: Path) -> Journal:
+    return await KafkaJournal.open(kafka_config(CONFIG), Metrics(), "test")
+
+
+KINDS: dict[str, Callable[[Path], Awaitable[Journal]]] = {"memory": _memory, "sqlite": _sqlite, "kafka": _kafka}
 
 
 @pytest.fixture(params=list(KINDS))

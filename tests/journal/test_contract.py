@@ -15,6 +15,12 @@ from tests.journal.conftest import CONFIG
 from tests.journal.entries import append_all, claim, record, request, snapshot, stored, take
 
 
+#: Time for a record to be seen by the journal that wrote it.
+SEEN_S = 20
+#: A room of partition 1 of 2; the other tests' room is of partition 0.
+ELSEWHERE = "toy-sale"
+
+
 async def test_offsets_count_from_zero_in_order_of_the_calls(journal: Journal) -> None:
     """Entries get the offsets 0, 1, 2, ... in the order in which `append` was called, without waiting between the calls."""
     entries: list[Entry] = [claim(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(500))]
@@ -26,11 +32,13 @@ async def test_offsets_count_from_zero_in_order_of_the_calls(journal: Journal) -
 async def test_partitions_are_apart(journal: Journal) -> None:
     """Each partition counts its own offsets and gives its own entries and commands."""
     assert await append_all(journal, [claim("a")], 0) == [0]
+    await journal.send_commands(1, [request("c0", ELSEWHERE)])
     assert await append_all(journal, [claim("b"), record(0, 0, 0, 1)], 1) == [0, 1]
-    await journal.send_commands(1, [request()])
+    await journal.send_commands(1, [request(room=ELSEWHERE)])
     assert [s.entry for s in await stored(journal, 0)] == [claim("a")]
     assert len(await stored(journal, 1)) == 2
-    assert (await take(journal.read_commands(1, 1), 1))[0].offset == 1
+    batch = (await take(journal.read_commands(1, 1), 1))[0]
+    assert (batch.offset, batch.requests) == (1, (request(room=ELSEWHERE),))
 
 
 async def test_a_reader_starts_where_it_is_told(journal: Journal) -> None:
@@ -111,14 +119,20 @@ async def test_commands_stay_until_a_record_that_counts_answers_them(journal: Jo
 
 
 async def test_too_many_waiting_commands_are_refused(journal: Journal) -> None:
-    """When `commands_waiting_max` commands wait, more raise `JournalFull`, until a record answers some."""
+    """When `commands_waiting_max` commands wait, more raise `JournalFull`, until a record is seen to answer some."""
     for n in range(CONFIG.commands_waiting_max // 10):
         await journal.send_commands(0, [request(f"c{n}-{i}") for i in range(10)])
     with pytest.raises(JournalFull, match="commands_waiting_max"):
         await journal.send_commands(0, [request("one-more")])
-    await journal.send_commands(1, [request("elsewhere")])
+    await journal.send_commands(1, [request("elsewhere", ELSEWHERE)])
     await append_all(journal, [claim(), record(0, 0, 0, 1)])
-    await journal.send_commands(0, [request("one-more")])
+    async with asyncio.timeout(SEEN_S):
+        while True:
+            try:
+                await journal.send_commands(0, [request("one-more")])
+                break
+            except JournalFull:
+                await asyncio.sleep(0.01)
 
 
 async def test_no_snapshot_at_first(journal: Journal) -> None:

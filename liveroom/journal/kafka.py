@@ -1,0 +1,212 @@
+"""The journal in Kafka: many processes, many machines.
+
+`commands`, `events` and `snapshots` are topics with the same number of partitions, read without a group from the
+offset that the reader names. A process' commands that are not answered yet are counted, so that a partition whose
+engine is away refuses more instead of piling them up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from asyncio import Future
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from aiokafka import ConsumerRecord
+
+from liveroom.codec import decode_entry, decode_requests, encode
+from liveroom.config import Config
+from liveroom.errors import BadMessage, JournalDamaged, JournalFull, JournalUnavailable
+from liveroom.journal.base import CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry
+from liveroom.journal.kafka_client import Cluster
+from liveroom.journal.kafka_group import assignments
+from liveroom.journal.kafka_reader import Reader
+from liveroom.journal.kafka_snapshots import Snapshots
+from liveroom.journal.kafka_topics import Topics, prepare
+from liveroom.journal.kafka_writer import Writer
+from liveroom.journal.partition import partition_of
+from liveroom.messages.records import Claim, Entry, Request
+from liveroom.telemetry.metrics import Metrics
+
+__all__ = ["KafkaJournal"]
+
+logger = logging.getLogger(__name__)
+
+#: Characters of a command that could not be read that go into its dead letter.
+PAYLOAD_CHARS_MAX = 10_000
+
+
+class KafkaJournal(Journal):
+    """Made by `open`; any number of processes may have one on the same topics."""
+
+    def __init__(self, config: Config, cluster: Cluster, topics: Topics) -> None:
+        self.partitions = config.journal.partitions
+        self._cluster = cluster
+        self._topics = topics
+        self._group = f"{config.kafka.topic_prefix}.engines"
+        self._reader = Reader(cluster)
+        self._writer = Writer(cluster, config.kafka.write_wait_ms)
+        self._snapshots = Snapshots(self._reader, self._writer, topics.snapshots, config.journal.snapshots_kept)
+        self._sent = [_Sent(config.journal.commands_waiting_max) for _ in range(self.partitions)]
+        self._watchers: dict[int, asyncio.Task[None]] = {}
+        self._closed = False
+
+    @classmethod
+    async def open(cls, config: Config, metrics: Metrics, name: str) -> KafkaJournal:
+        """Make or check the topics.
+
+        Raises: `JournalUnavailable`, `JournalMismatch`, `BadConfig`.
+        """
+        cluster = Cluster(config.kafka, name)
+        topics = Topics.of(config.kafka.topic_prefix)
+        await prepare(cluster, topics, config.journal, config.kafka)
+        return cls(config, cluster, topics)
+
+    async def send_commands(self, partition: int, requests: Sequence[Request]) -> None:
+        self._must_be_open()
+        if not requests:
+            return
+        sent = self._sent[partition]
+        if sent.is_full:
+            self._watch(partition)
+            raise JournalFull(f"{sent.waiting} commands wait for an answer; at most {sent.waiting_max} may (journal.commands_waiting_max)")
+        sent.waiting += len(requests)
+        key = requests[0].room.encode()
+        value = encode(requests[0] if len(requests) == 1 else requests)
+        try:
+            offset = await self._writer.append(self._topics.commands, partition, value, key=key)
+        except BaseException:
+            sent.waiting -= len(requests)
+            raise
+        sent.add(offset, len(requests))
+
+    async def read_commands(self, partition: int, offset: int) -> AsyncGenerator[CommandBatch]:
+        self._must_be_open()
+        first, end = await self._reader.bounds(self._topics.commands, partition)
+        if offset > end:
+            raise JournalDamaged(f"{self._topics.commands}[{partition}] ends at {end}, but commands below {offset} were answered: the topic was cut")
+        if offset < first:
+            logger.error("commands were deleted before they were answered", extra={"partition": partition, "from": offset, "to": first})
+        async with aclosing(self._reader.read(self._topics.commands, partition, max(offset, first))) as runs:
+            async for records in runs:
+                for record in records:
+                    yield self._batch(partition, record)
+
+    def append(self, partition: int, entry: Entry) -> Future[int]:
+        return self._writer.append(self._topics.events, partition, encode(entry))
+
+    async def read_events(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
+        self._must_be_open()
+        async with aclosing(self._reader.read(self._topics.events, partition, offset)) as runs:
+            async for records in runs:
+                for record in records:
+                    if record.offset != offset:
+                        raise JournalDamaged(f"{self._topics.events}[{partition}] has no entry {offset}; it goes on at {record.offset}")
+                    entry = self._entry(partition, record)
+                    if not isinstance(entry, Claim):
+                        self._sent[partition].answered(entry.to)
+                    yield StoredEntry(offset, entry)
+                    offset += 1
+
+    async def events_end(self, partition: int) -> int:
+        self._must_be_open()
+        return (await self._reader.bounds(self._topics.events, partition))[1]
+
+    async def save_snapshot(self, partition: int, snapshot: Snapshot) -> None:
+        self._must_be_open()
+        await self._snapshots.save(partition, snapshot)
+
+    async def load_snapshot(self, partition: int, *, oldest: bool = False) -> Snapshot | None:
+        self._must_be_open()
+        return await self._snapshots.load(partition, await self.events_end(partition), oldest=oldest)
+
+    async def set_aside(self, letter: DeadLetter) -> None:
+        self._must_be_open()
+        await self._writer.append(self._topics.dead_letters, letter.partition, encode(letter))
+
+    async def assignments(self) -> AsyncGenerator[frozenset[int]]:
+        self._must_be_open()
+        async with aclosing(assignments(self._cluster, self._group, self._topics.commands)) as changes:
+            async for owned in changes:
+                yield owned
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        for task in self._watchers.values():
+            task.cancel()
+        await asyncio.gather(*self._watchers.values(), return_exceptions=True)
+        await self._writer.close()
+        await self._reader.close()
+
+    def _batch(self, partition: int, record: ConsumerRecord[bytes, bytes]) -> CommandBatch:
+        value = record.value or b""
+        try:
+            requests = decode_requests(value)
+            for request in requests:
+                if (right := partition_of(request.room, self.partitions)) != partition:
+                    raise BadMessage("bad_value", f"room {request.room!r} belongs to partition {right}: key the record by the room's id", "room")
+        except BadMessage as error:
+            payload = value[:PAYLOAD_CHARS_MAX].decode("utf-8", "backslashreplace")
+            return CommandBatch(record.offset, (), f"{error.code}: {error.detail}", payload)
+        return CommandBatch(record.offset, requests)
+
+    def _entry(self, partition: int, record: ConsumerRecord[bytes, bytes]) -> Entry:
+        try:
+            return decode_entry(record.value or b"")
+        except BadMessage as error:
+            where = f"{self._topics.events}[{partition}]"
+            raise JournalDamaged(f"{where}: entry {record.offset} cannot be read: {error.detail}; only engines may write there") from None
+
+    def _watch(self, partition: int) -> None:
+        """See which commands are answered, when nobody in this process reads the partition's events."""
+        if partition not in self._watchers:
+            task = self._watchers[partition] = asyncio.create_task(self._read_answers(partition), name=f"kafka-answers-{partition}")
+            task.add_done_callback(lambda _: self._watchers.pop(partition, None))
+
+    async def _read_answers(self, partition: int) -> None:
+        sent = self._sent[partition]
+        try:
+            end = await self.events_end(partition)
+            async with aclosing(self.read_events(partition, max(0, end - 1))) as entries:
+                async for _ in entries:
+                    if not sent.is_full:
+                        return
+        except (JournalUnavailable, JournalDamaged) as error:
+            logger.warning("a partition's answers cannot be read", extra={"partition": partition, "error": str(error)})
+
+    def _must_be_open(self) -> None:
+        if self._closed:
+            raise JournalUnavailable("the journal is closed")
+
+
+class _Sent:
+    """This process' commands of one partition that no record has answered yet, as far as this process has read."""
+
+    def __init__(self, waiting_max: int) -> None:
+        self.waiting_max = waiting_max
+        self.waiting = 0
+        self._batches: deque[tuple[int, int]] = deque()  # offset, commands
+        self._answered = 0  # records of an epoch that lost the partition may count too much: the limit is a guard, not an account
+
+    @property
+    def is_full(self) -> bool:
+        return self.waiting >= self.waiting_max
+
+    def add(self, offset: int, count: int) -> None:
+        """Sent and acknowledged."""
+        self._batches.append((offset, count))
+        self._forget()
+
+    def answered(self, to: int) -> None:
+        """A record answers the offsets below `to`."""
+        if to > self._answered:
+            self._answered = to
+            self._forget()
+
+    def _forget(self) -> None:
+        while self._batches and self._batches[0][0] < self._answered:
+            self.waiting -= self._batches.popleft()[1]

@@ -1,0 +1,116 @@
+"""How every client of the Kafka cluster is set up, and what the cluster's errors mean."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from liveroom.config import KafkaConfig
+from liveroom.errors import BadConfig, JournalUnavailable
+
+__all__ = ["RECORD_BYTES_MAX", "Cluster", "answered"]
+
+#: Largest record that a topic takes: above the journal's own limit, so that a record that passes it always fits.
+RECORD_BYTES_MAX = 20 * 1024 * 1024
+#: Bytes that one fetch of one partition may bring.
+FETCH_BYTES = 2 * 1024 * 1024
+#: Longest that a broker keeps a fetch open when there is nothing new.
+FETCH_WAIT_MS = 500
+#: Records of a partition that go to a broker in one batch, in bytes.
+BATCH_BYTES = 1024 * 1024
+RETRY_BACKOFF_MS = 50
+
+T = TypeVar("T")
+
+
+class Cluster:
+    """Makes clients. Raises `BadConfig` for TLS files that cannot be used."""
+
+    def __init__(self, config: KafkaConfig, name: str) -> None:
+        self.servers = ", ".join(config.bootstrap_servers)
+        self._compression = None if config.compression == "none" else config.compression
+        self._write_wait_ms = config.write_wait_ms
+        self._session_ms = config.session_ms
+        self._options: dict[str, Any] = {
+            "bootstrap_servers": list(config.bootstrap_servers),
+            "client_id": name,
+            "security_protocol": config.security_protocol,
+            "retry_backoff_ms": RETRY_BACKOFF_MS,
+        }
+        if config.security_protocol.endswith("SSL"):
+            self._options["ssl_context"] = _tls(config)
+        if config.security_protocol.startswith("SASL"):
+            self._options |= {
+                "sasl_mechanism": config.sasl_mechanism,
+                "sasl_plain_username": config.sasl_username,
+                "sasl_plain_password": config.sasl_password,
+            }
+
+    def admin(self) -> AIOKafkaAdminClient:
+        """A client that makes topics and looks at them."""
+        return AIOKafkaAdminClient(**self._options, request_timeout_ms=max(self._write_wait_ms, 10_000))
+
+    def producer(self) -> AIOKafkaProducer:
+        """A client whose writes count when all in-sync copies have them, each once and in order."""
+        return AIOKafkaProducer(
+            **self._options,
+            acks="all",
+            enable_idempotence=True,
+            compression_type=self._compression,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=RECORD_BYTES_MAX,
+            request_timeout_ms=self._write_wait_ms,
+        )
+
+    def reader(self) -> AIOKafkaConsumer:
+        """A client without a group that reads where it is told; what a producer took back is left out."""
+        return AIOKafkaConsumer(
+            **self._options,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=FETCH_BYTES,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            request_timeout_ms=max(self._write_wait_ms, 10 * FETCH_WAIT_MS),
+        )
+
+    def member(self, group: str) -> AIOKafkaConsumer:
+        """A client that is one of a group, and is told which partitions are its own."""
+        return AIOKafkaConsumer(
+            **self._options,
+            group_id=group,
+            enable_auto_commit=False,
+            session_timeout_ms=self._session_ms,
+            heartbeat_interval_ms=max(100, self._session_ms // 6),
+            rebalance_timeout_ms=self._session_ms,
+            metadata_max_age_ms=60_000,
+        )
+
+
+async def answered(call: Awaitable[T], cluster: Cluster) -> T:
+    """The answer of a broker; raises `JournalUnavailable` when none comes or it is an error."""
+    try:
+        return await call
+    except KafkaConnectionError as error:
+        raise JournalUnavailable(f"no Kafka broker answers at {cluster.servers} (kafka.bootstrap_servers): {error}") from error
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise JournalUnavailable(f"Kafka at {cluster.servers}: {type(error).__name__}: {error}") from error
+
+
+def _tls(config: KafkaConfig) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=config.tls_ca_file or None)
+    except (OSError, ssl.SSLError) as error:
+        raise BadConfig(f"kafka.tls_ca_file: {config.tls_ca_file}: {error}") from None
+    if config.tls_cert_file:
+        try:
+            context.load_cert_chain(config.tls_cert_file, config.tls_key_file)
+        except (OSError, ssl.SSLError) as error:
+            raise BadConfig(f"kafka.tls_cert_file, kafka.tls_key_file: {error}") from None
+    return context

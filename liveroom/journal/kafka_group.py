@@ -1,0 +1,81 @@
+"""Who should own which partition: the engines are a consumer group, and the brokers spread the partitions over them.
+
+The group says who *should* own a partition (liveness); claims in the log decide who *does* (safety). So nobody waits
+for anybody here: who loses a partition may go on until a claim of another ends its epoch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import KafkaError
+
+from liveroom.journal.kafka_client import Cluster
+
+__all__ = ["assignments"]
+
+logger = logging.getLogger(__name__)
+
+#: Pause before a membership that failed is taken up again.
+AGAIN_S = 0.5
+#: How often the client is asked for records that never come: a member that never asks would be taken for hung.
+POLL_MS = 1_000
+
+
+async def assignments(cluster: Cluster, group: str, topic: str) -> AsyncGenerator[frozenset[int]]:
+    """The partitions of `topic` that this process should own, each time that they change; leaves the group when closed."""
+    changes = _Changes()
+    task = asyncio.create_task(_keep_membership(cluster, group, topic, changes), name="kafka-member")
+    try:
+        while True:
+            yield await changes.next()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Told by the client; a partition that is taken away only to be given back at once did not change."""
+
+    def __init__(self) -> None:
+        self.consumer: AIOKafkaConsumer | None = None
+        self._assigned: frozenset[int] | None = None
+        self._news = asyncio.Event()
+
+    async def next(self) -> frozenset[int]:
+        """Wait for the next change; only the newest counts."""
+        await self._news.wait()
+        self._news.clear()
+        assert self._assigned is not None
+        return self._assigned
+
+    async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
+        """Nothing to do: what is really lost is not in the next assignment."""
+
+    async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
+        """The brokers have spoken."""
+        assert self.consumer is not None
+        self.consumer.pause(*assigned)  # membership alone is wanted, no records
+        self._assigned = frozenset(source.partition for source in assigned)
+        self._news.set()
+
+
+async def _keep_membership(cluster: Cluster, group: str, topic: str, changes: _Changes) -> None:
+    while True:
+        changes.consumer = consumer = cluster.member(group)
+        try:
+            consumer.subscribe([topic], listener=changes)
+            await consumer.start()
+            while True:
+                await consumer.getmany(timeout_ms=POLL_MS)
+        except (KafkaError, OSError) as error:
+            logger.warning("membership in the engines' group failed and is taken up again", extra={"error": repr(error)})
+            await asyncio.sleep(AGAIN_S)
+        finally:
+            with contextlib.suppress(KafkaError, OSError):
+                await consumer.stop()

@@ -1,0 +1,251 @@
+"""Reads partitions of Kafka without a group: each reader where it wants, as many as possible over one client."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
+
+from liveroom.errors import JournalError, JournalUnavailable
+from liveroom.journal.kafka_client import Cluster, answered
+
+__all__ = ["Reader"]
+
+logger = logging.getLogger(__name__)
+
+#: Fetched records that may wait for one reader before no more are fetched for it.
+WAITING_RECORDS_MAX = 2_000
+#: Records that one look at the client may bring.
+POLL_RECORDS = 1_000
+POLL_MS = 1_000
+#: Pause before a client that failed is made anew, and between looks at a log that has not grown enough.
+AGAIN_S = 0.1
+
+
+class _Position:
+    """Where one reader of one partition stands, and what was fetched for it."""
+
+    def __init__(self, source: TopicPartition, offset: int) -> None:
+        self.source = source
+        self.next_offset = offset  # of the next fetch
+        self.fetched: deque[ConsumerRecord[bytes, bytes]] = deque()
+        self.news = asyncio.Event()
+        self.failure: JournalError | None = None
+
+    @property
+    def has_space(self) -> bool:
+        return len(self.fetched) < WAITING_RECORDS_MAX and self.failure is None
+
+    def take(self, records: list[ConsumerRecord[bytes, bytes]]) -> None:
+        self.fetched.extend(records)
+        self.next_offset = records[-1].offset + 1
+        self.news.set()
+
+    def fail(self, failure: JournalError) -> None:
+        self.failure = failure
+        self.news.set()
+
+
+class Reader:
+    """Readers of one partition each get a client of their own; readers of different ones share."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._clients: list[_Client] = []
+        self._asking: AIOKafkaConsumer | None = None
+        self._asking_starts = asyncio.Lock()
+        self._closed = False
+
+    async def read(self, topic: str, partition: int, offset: int) -> AsyncGenerator[list[ConsumerRecord[bytes, bytes]]]:
+        """Follow from `offset` on without end, some records at a time.
+
+        Raises: `JournalUnavailable` when closed, or when what was read up to now is not there any more.
+        """
+        source = TopicPartition(topic, partition)
+        await self._until_there(topic, partition, offset)
+        position = _Position(source, offset)
+        client = next((client for client in self._clients if client.is_free(source)), None)
+        if client is None:
+            client = _Client(self._cluster)
+            self._clients.append(client)
+        client.add(position)
+        try:
+            while True:
+                self._must_be_open()
+                if position.fetched:
+                    records = list(position.fetched)
+                    position.fetched.clear()
+                    client.wake()
+                    yield records
+                elif position.failure is not None:
+                    raise position.failure
+                else:
+                    position.news.clear()
+                    await position.news.wait()
+        finally:
+            client.remove(position)
+
+    async def read_until(self, topic: str, partition: int, start: int, end: int) -> AsyncGenerator[list[ConsumerRecord[bytes, bytes]]]:
+        """What is left of the records in [start, end); offsets at its end may hold nothing any more, which is noticed.
+
+        Raises: as `read`.
+        """
+        source = TopicPartition(topic, partition)
+        consumer = self._cluster.reader()
+        try:
+            await answered(consumer.start(), self._cluster)
+            consumer.assign([source])
+            consumer.seek(source, start)
+            while await answered(consumer.position(source), self._cluster) < end:
+                found = await answered(consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS), self._cluster)
+                if records := [record for record in found.get(source, ()) if record.offset < end]:
+                    yield records
+        finally:
+            await consumer.stop()
+
+    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """The first offset that is kept, and the offset after the last record."""
+        source = TopicPartition(topic, partition)
+        try:
+            consumer = await self._asked()
+            first = await answered(consumer.beginning_offsets([source]), self._cluster)
+            end = await answered(consumer.end_offsets([source]), self._cluster)
+        except (JournalUnavailable, ConsumerStoppedError):
+            self._must_be_open()
+            raise
+        return int(first[source]), int(end[source])
+
+    async def close(self) -> None:
+        """Release everything; readers that wait are told."""
+        self._closed = True
+        clients, self._clients = self._clients, []
+        await asyncio.gather(*(client.close() for client in clients))
+        async with self._asking_starts:
+            if self._asking is not None:
+                await self._asking.stop()
+
+    async def _until_there(self, topic: str, partition: int, offset: int) -> None:
+        """A fetch beyond the end would be an error, so who begins ahead of it waits here."""
+        while True:
+            _, end = await self.bounds(topic, partition)
+            if end >= offset:
+                return
+            await asyncio.sleep(AGAIN_S)
+
+    async def _asked(self) -> AIOKafkaConsumer:
+        async with self._asking_starts:
+            self._must_be_open()
+            if self._asking is None:
+                consumer = self._cluster.reader()
+                try:
+                    await answered(consumer.start(), self._cluster)
+                except BaseException:
+                    await consumer.stop()
+                    raise
+                self._asking = consumer
+            return self._asking
+
+    def _must_be_open(self) -> None:
+        if self._closed:
+            raise JournalUnavailable("the journal is closed")
+
+
+class _Client:
+    """One consumer and the positions that it serves, at most one a partition."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._positions: dict[TopicPartition, _Position] = {}
+        self._assigned_anew = False
+        self._wake = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="kafka-reader")
+
+    def is_free(self, source: TopicPartition) -> bool:
+        """Whether nobody reads this partition over this client."""
+        return source not in self._positions
+
+    def add(self, position: _Position) -> None:
+        """Serve a reader."""
+        self._positions[position.source] = position
+        self._assigned_anew = True
+        self.wake()
+
+    def remove(self, position: _Position) -> None:
+        """Serve it no more."""
+        del self._positions[position.source]
+        self._assigned_anew = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Look again at what is wanted."""
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Stop; tells the readers."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        for position in self._positions.values():
+            position.fail(JournalUnavailable("the journal is closed"))
+
+    async def _run(self) -> None:
+        while True:
+            consumer = self._cluster.reader()
+            try:
+                await consumer.start()
+                self._assigned_anew = True
+                await self._serve(consumer)
+            except (KafkaError, OSError) as error:
+                logger.warning("a reader of Kafka failed and begins anew", extra={"error": repr(error)})
+                await asyncio.sleep(AGAIN_S)
+            finally:
+                await consumer.stop()
+
+    async def _serve(self, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            if self._assigned_anew:
+                self._assign(consumer)
+            wanted = [source for source, position in self._positions.items() if position.has_space]
+            self._wake.clear()
+            if not wanted:
+                await self._wake.wait()
+                continue
+            try:
+                found = await self._poll(consumer, wanted)
+            except OffsetOutOfRangeError as error:
+                self._out_of_range(error)
+                continue
+            for source, records in found.items():
+                if records and (position := self._positions.get(source)):
+                    position.take(records)
+
+    def _assign(self, consumer: AIOKafkaConsumer) -> None:
+        """Tell the client what is wanted: it forgets what it had fetched, so each reader goes on where it stands."""
+        self._assigned_anew = False
+        consumer.assign([source for source, position in self._positions.items() if position.failure is None])
+        for source, position in self._positions.items():
+            if position.failure is None:
+                consumer.seek(source, position.next_offset)
+
+    async def _poll(self, consumer: AIOKafkaConsumer, wanted: list[TopicPartition]) -> dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]:
+        """What was fetched, as soon as there is something; nothing when the wishes change meanwhile."""
+        poll = asyncio.ensure_future(consumer.getmany(*wanted, timeout_ms=POLL_MS, max_records=POLL_RECORDS))
+        wake = asyncio.ensure_future(self._wake.wait())
+        try:
+            await asyncio.wait((poll, wake), return_when=asyncio.FIRST_COMPLETED)
+            return poll.result() if poll.done() else {}
+        finally:
+            for task in (poll, wake):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, KafkaError):
+                    await task
+
+    def _out_of_range(self, error: OffsetOutOfRangeError) -> None:
+        for source, offset in dict(error.args[0]).items():
+            if position := self._positions.get(source):
+                position.fail(JournalUnavailable(f"{source.topic}[{source.partition}] does not hold offset {offset}: it was deleted or cut"))
+        self._assigned_anew = True

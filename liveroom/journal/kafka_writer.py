@@ -1,0 +1,149 @@
+"""Writes to Kafka in order of the calls; what a failed write means.
+
+A write that is not acknowledged in time may have happened or not (`WriteUnknown`); it is never sent again. Whatever
+waits behind it for the same partition fails with it, unsent (`JournalUnavailable`). After a failure nothing more goes
+through the client that failed: its sequence may have a hole. The next write makes a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from asyncio import Future
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from msgspec import Struct
+
+from liveroom.errors import JournalUnavailable, WriteUnknown
+from liveroom.journal.kafka_client import Cluster, answered
+
+__all__ = ["Writer"]
+
+logger = logging.getLogger(__name__)
+
+#: Time for a client that failed, or for the last writes at the end, to finish what it had begun.
+RETIRE_S = 10.0
+
+Lane = tuple[str, int]  # topic, partition
+Headers = Sequence[tuple[str, bytes]]
+
+
+class _Write(Struct, frozen=True, eq=False):
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    future: Future[int]
+
+
+class Writer:
+    """One client for all topics and partitions."""
+
+    def __init__(self, cluster: Cluster, write_wait_ms: int) -> None:
+        self._cluster = cluster
+        self._write_wait_s = write_wait_ms / 1000
+        self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
+        self._lanes: dict[Lane, deque[_Write]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def append(self, topic: str, partition: int, value: bytes | None, *, key: bytes | None = None, headers: Headers = ()) -> Future[int]:
+        """Write one record; the future gives its offset. As many may wait as the caller lets."""
+        future: Future[int] = asyncio.get_running_loop().create_future()
+        if self._closed:
+            future.set_exception(JournalUnavailable("the journal is closed"))
+            return future
+        lane = (topic, partition)
+        waiting = self._lanes.get(lane)
+        if waiting is None:
+            waiting = self._lanes[lane] = deque()
+            self._spawn(self._send_all(lane, waiting))
+        waiting.append(_Write(key, value, headers, future))
+        return future
+
+    async def close(self) -> None:
+        """Write what was appended, for so long at most, then release everything."""
+        if self._closed:
+            return
+        self._closed = True
+        async with asyncio.timeout(RETIRE_S):
+            while self._tasks:
+                await asyncio.wait(self._tasks)
+        if self._producer is not None:
+            await self._retire(self._producer)
+
+    async def _send_all(self, lane: Lane, waiting: deque[_Write]) -> None:
+        """Hand over what waits, until nothing does."""
+        try:
+            while waiting:
+                producer = await self._client()
+                write = waiting[0]
+                # Waits while a batch for this partition is full; a batch is never cut, so nothing is lost when it gives up.
+                handed = await asyncio.wait_for(self._hand_over(producer, lane, write), self._write_wait_s)
+                waiting.popleft()
+                handed.add_done_callback(partial(self._acknowledged, producer, write.future))
+        except (KafkaError, JournalUnavailable, TimeoutError) as error:
+            _fail_all(waiting, error)
+        finally:
+            del self._lanes[lane]
+
+    async def _hand_over(self, producer: AIOKafkaProducer, lane: Lane, write: _Write) -> Future[Any]:
+        handed: Future[Any] = await producer.send(lane[0], write.value, key=write.key, partition=lane[1], headers=list(write.headers))
+        return handed
+
+    async def _client(self) -> AIOKafkaProducer:
+        async with self._starting:
+            if self._producer is None:
+                producer = self._cluster.producer()
+                try:
+                    await answered(asyncio.wait_for(producer.start(), self._write_wait_s), self._cluster)
+                except BaseException:
+                    self._spawn(self._retire(producer))
+                    raise
+                self._producer = producer
+            return self._producer
+
+    def _acknowledged(self, producer: AIOKafkaProducer, future: Future[int], handed: Future[Any]) -> None:
+        error = None if handed.cancelled() else handed.exception()
+        if error is None and not handed.cancelled():
+            if not future.done():  # its caller may have gone
+                future.set_result(handed.result().offset)
+            return
+        if not future.done():
+            future.set_exception(_meaning(error))
+        if self._producer is producer:
+            logger.warning("a write to Kafka failed", extra={"error": repr(error)})
+            self._producer = None
+            self._spawn(self._retire(producer))
+
+    async def _retire(self, producer: AIOKafkaProducer) -> None:
+        """Let a client finish; it may still deliver what it was given, which readers judge as they judge everything."""
+        try:
+            await asyncio.wait_for(producer.stop(), RETIRE_S)
+        except (KafkaError, TimeoutError, OSError) as error:
+            logger.warning("a client of Kafka did not stop cleanly", extra={"error": repr(error)})
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _meaning(error: BaseException | None) -> Exception:
+    if isinstance(error, MessageSizeTooLargeError):
+        return JournalUnavailable(f"nothing was written: {error}")
+    return WriteUnknown(f"a write to Kafka was not acknowledged, its outcome is unknown: {error!r}")
+
+
+def _fail_all(waiting: deque[_Write], error: Exception) -> None:
+    while waiting:
+        write = waiting.popleft()
+        if not write.future.done():
+            write.future.set_exception(
+                JournalUnavailable(f"nothing was written: {error!r}" if not isinstance(error, JournalUnavailable) else str(error))
+            )

@@ -1,0 +1,66 @@
+"""The Kafka broker of the tests: `LIVEROOM_TEST_KAFKA`, or one of the tests' own when Java and Maven are there."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from pathlib import Path
+
+import pytest
+
+from liveroom.config import Config, JournalConfig, KafkaConfig
+
+BROKER = Path(__file__).parent.parent / "deploy" / "kafka-local" / "broker.py"
+START_S = 700
+STOP_S = 60
+
+_prefixes = itertools.count(1)
+
+
+def broker() -> str:
+    """The broker's address; skips the test when there can be none, or fails it when the tests must have one."""
+    address, why = _broker()
+    if address:
+        return address
+    words = f"{why} (or set LIVEROOM_TEST_KAFKA=host:port)"
+    if os.environ.get("LIVEROOM_TEST_REQUIRE_KAFKA"):
+        pytest.fail(f"no Kafka for the tests: {words}")
+    pytest.skip(words)
+
+
+@functools.cache
+def _broker() -> tuple[str, str]:
+    if address := os.environ.get("LIVEROOM_TEST_KAFKA"):
+        return address, ""
+    missing = [command for command in ("java", "mvn") if shutil.which(command) is None]
+    if missing:
+        return "", f"{' and '.join(missing)} not found: to have the tests on Kafka install Java 17 and Maven"
+    data_dir = Path(tempfile.mkdtemp(prefix="liveroom-kafka-"))
+    done = subprocess.run(
+        [sys.executable, str(BROKER), "start", "--data-dir", str(data_dir)], capture_output=True, text=True, timeout=START_S
+    )
+    if done.returncode:
+        shutil.rmtree(data_dir, ignore_errors=True)
+        return "", done.stderr.strip()
+    atexit.register(_stop, data_dir)
+    return done.stdout.strip(), ""
+
+
+def _stop(data_dir: Path) -> None:
+    subprocess.run([sys.executable, str(BROKER), "stop", "--data-dir", str(data_dir)], capture_output=True, timeout=STOP_S)
+    shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def kafka_config(journal: JournalConfig, **settings: object) -> Config:
+    """Settings of a journal in topics that nobody else uses."""
+    prefix = f"test-{uuid.uuid4().hex[:8]}-{next(_prefixes)}"
+    defaults: dict[str, object] = {"topic_prefix": prefix, "replication_factor": 1, "min_insync_replicas": 1}
+    kafka = KafkaConfig(bootstrap_servers=(broker(),), **(defaults | settings))  # type: ignore[arg-type]
+    return Config(journal=journal, kafka=kafka)
