@@ -18,6 +18,7 @@ from liveroom.engine.runner import Engine
 from liveroom.errors import JournalDamaged
 from liveroom.gateway.server import Gateway
 from liveroom.journal.base import Journal
+from liveroom.journal.kafka import KafkaJournal
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.sqlite import SqliteJournal
 from liveroom.telemetry.metrics import Metrics
@@ -74,7 +75,7 @@ class App:
         config = self.config
         checker = TokenChecker(config.auth, load_secret(config))
         address_key = load_address_key(config)
-        self._journal = await _open_journal(config, self.metrics)
+        self._journal = await _open_journal(config, self.metrics, self.name)
         self._engine = Engine(self._journal, config, name=self.name, metrics=self.metrics)
         await self._engine.start()
         origins = _console_origins(config)
@@ -127,9 +128,11 @@ def instance_name(config: Config) -> str:
     return config.liveroom.instance or f"{host}-{config.gateway.port or os.getpid()}"
 
 
-async def _open_journal(config: Config, metrics: Metrics) -> Journal:
+async def _open_journal(config: Config, metrics: Metrics, name: str) -> Journal:
     if config.journal.kind == "memory":
         return MemoryJournal(config.journal)
+    if config.journal.kind == "kafka":
+        return await KafkaJournal.open(config, metrics, name)
     return await SqliteJournal.open(Path(config.liveroom.data_dir), config.journal, metrics)
 
 

@@ -43,9 +43,7 @@ def _broker() -> tuple[str, str]:
     if missing:
         return "", f"{' and '.join(missing)} not found: to have the tests on Kafka install Java 17 and Maven"
     data_dir = Path(tempfile.mkdtemp(prefix="liveroom-kafka-"))
-    done = subprocess.run(
-        [sys.executable, str(BROKER), "start", "--data-dir", str(data_dir)], capture_output=True, text=True, timeout=START_S
-    )
+    done = subprocess.run([sys.executable, str(BROKER), "start", "--data-dir", str(data_dir)], capture_output=True, text=True, timeout=START_S)
     if done.returncode:
         shutil.rmtree(data_dir, ignore_errors=True)
         return "", done.stderr.strip()

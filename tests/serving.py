@@ -14,9 +14,10 @@ from typing import Any
 import aiohttp
 import orjson
 
-from liveroom.config import AuthConfig
+from liveroom.config import AuthConfig, JournalConfig
 from liveroom.messages.fields import Role
 from liveroom.tokens import make_token
+from tests.broker import kafka_config
 
 START_S = 30
 STOP_S = 30
@@ -42,6 +43,17 @@ def free_port() -> int:
     raise RuntimeError(f"no port in {PORTS} is free")
 
 
+def journal_flags() -> tuple[str, ...]:
+    """The journal that servers of this run are to have: the embedded one, or with LIVEROOM_TEST_JOURNAL=kafka topics of their own in the tests' broker."""
+    if os.environ.get("LIVEROOM_TEST_JOURNAL") != "kafka":
+        return ()
+    kafka = kafka_config(JournalConfig()).kafka
+    return (
+        *("--journal-kind", "kafka", "--kafka-bootstrap-servers", ",".join(kafka.bootstrap_servers), "--kafka-topic-prefix", kafka.topic_prefix),
+        *("--kafka-replication-factor", "1", "--kafka-min-insync-replicas", "1", "--kafka-session-ms", "1000"),
+    )
+
+
 class Server:
     """Start, kill and start again on the same ports and data; as a context manager it never outlives the test."""
 
@@ -51,7 +63,7 @@ class Server:
         self._within = within
         self.gateway_url = f"ws://127.0.0.1:{free_port()}"
         self.console_url = f"http://127.0.0.1:{free_port()}"
-        self._flags = flags
+        self._flags = (*journal_flags(), *flags)
         self._process: asyncio.subprocess.Process | None = None
         self.log = data_dir.parent / f"{data_dir.name}.log"
 

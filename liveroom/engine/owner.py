@@ -230,7 +230,7 @@ class Owner:
                 break
             self._inbox.popleft()
             self._inbox_space.set()
-            assert batch.offset == to, f"commands skip from {to} to {batch.offset}"
+            assert batch.offset >= to, f"commands go back from {to} to {batch.offset}"  # offsets between may hold nothing
             step.answer_batch(waiting)
             to = batch.offset + 1
             first = False

@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 
 from liveroom.config import Config
 from liveroom.engine.owner import Owner, PartitionLost
@@ -26,7 +27,7 @@ def wall_clock_ms() -> int:
 
 
 class Engine:
-    """Owns every partition of the journal, one `Owner` at a time each."""
+    """Owns the partitions that the journal assigns to it, one `Owner` at a time each."""
 
     def __init__(
         self,
@@ -45,26 +46,49 @@ class Engine:
         self._clock_ms = clock_ms
         self._rng: Rng = rng or random.SystemRandom()
         self._owners: dict[int, Owner] = {}
+        self._keepers: dict[int, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._assigned = False
         self.stopped_partitions: dict[int, str] = {}  # partition -> why; a bug in the rules or damage does this
 
     @property
     def ready(self) -> bool:
-        """Whether every partition is owned and being served."""
-        return len(self._owners) == self._journal.partitions and all(o.ready for o in self._owners.values())
+        """Whether partitions were assigned and every one of them is owned and being served; there may be none, with more engines than partitions."""
+        return self._assigned and all(p in self._owners and self._owners[p].ready for p in self._keepers)
 
     async def start(self) -> None:
-        """Begin to own all partitions; returns at once, see `ready`."""
-        self._tasks = [asyncio.create_task(self._keep(p), name=f"engine-{p}") for p in range(self._journal.partitions)]
-        self._tasks.append(asyncio.create_task(self._count(), name="engine-metrics"))
+        """Begin to own what is assigned; returns at once, see `ready`."""
+        self._tasks = [
+            asyncio.create_task(self._follow_assignments(), name="engine-assignments"),
+            asyncio.create_task(self._count(), name="engine-metrics"),
+        ]
 
     async def stop(self) -> None:
         """Stop deciding; what was appended is the journal's."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._keepers.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
+        self._keepers.clear()
         self._owners.clear()
+
+    async def _follow_assignments(self) -> None:
+        async with aclosing(self._journal.assignments()) as changes:
+            async for assigned in changes:
+                for partition in self._keepers.keys() - assigned:
+                    await self._give_up(partition)
+                for partition in sorted(assigned - self._keepers.keys()):
+                    self._keepers[partition] = asyncio.create_task(self._keep(partition), name=f"engine-{partition}")
+                self._assigned = True
+
+    async def _give_up(self, partition: int) -> None:
+        log.info("partition is another engine's now", extra={"partition": partition})
+        task = self._keepers.pop(partition)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        self._owners.pop(partition, None)
+        self.stopped_partitions.pop(partition, None)
 
     async def _keep(self, partition: int) -> None:
         while True:

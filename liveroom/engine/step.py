@@ -77,7 +77,7 @@ class Step:
         """Decide every command of a batch in order."""
         batch = waiting.batch
         if batch.poison:
-            self._set_aside(batch.offset, batch.poison, "")
+            self._set_aside(batch.offset, batch.poison, batch.payload)
         for request, command in zip(batch.requests, waiting.commands, strict=True):
             if request.sender.backend:
                 # A gateway's own commands are never retried under the same id: they are answered but not remembered.

@@ -14,6 +14,9 @@ from liveroom.config import LogsConfig
 
 __all__ = ["set_up_logs"]
 
+#: Libraries that tell each of their steps as news.
+TALKATIVE = ("aiokafka",)
+
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -24,6 +27,8 @@ def set_up_logs(config: LogsConfig) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(config.level.upper())
+    for talkative in TALKATIVE:
+        logging.getLogger(talkative).setLevel(max(root.level, logging.WARNING))
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
