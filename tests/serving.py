@@ -44,7 +44,7 @@ def free_port() -> int:
 
 
 def journal_flags() -> tuple[str, ...]:
-    """The journal that servers of this run are to have: the embedded one, or with LIVEROOM_TEST_JOURNAL=kafka topics of their own in the tests' broker."""
+    """The journal of this run's servers: the embedded one, or with LIVEROOM_TEST_JOURNAL=kafka topics of their own in the tests' broker."""
     if os.environ.get("LIVEROOM_TEST_JOURNAL") != "kafka":
         return ()
     kafka = kafka_config(JournalConfig()).kafka

@@ -14,7 +14,6 @@ from liveroom.messages.records import Entry
 from tests.journal.conftest import CONFIG
 from tests.journal.entries import append_all, claim, record, request, snapshot, stored, take
 
-
 #: Time for a record to be seen by the journal that wrote it.
 SEEN_S = 20
 #: A room of partition 1 of 2; the other tests' room is of partition 0.

@@ -1,0 +1,265 @@
+"""What only the journal in Kafka promises, on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.records_to_delete import RecordsToDelete
+from msgspec.structs import replace
+
+from liveroom.codec import encode
+from liveroom.config import Config, JournalConfig
+from liveroom.errors import JournalDamaged, JournalMismatch, JournalUnavailable
+from liveroom.journal.kafka import KafkaJournal
+from liveroom.messages.records import Entry
+from liveroom.telemetry.metrics import Metrics
+from tests.broker import kafka_config
+from tests.journal.entries import append_all, claim, record, request, snapshot, stored, take
+
+WAIT_S = 30
+JOURNAL = JournalConfig(partitions=2, snapshots_kept=2)
+
+Open = Callable[..., Awaitable[KafkaJournal]]
+
+
+@pytest.fixture
+def config() -> Config:
+    return kafka_config(JOURNAL)
+
+
+@pytest.fixture
+async def open_journal(config: Config) -> AsyncIterator[Open]:
+    """Opens journals on the same topics and closes them at the end."""
+    opened: list[KafkaJournal] = []
+
+    async def open_one(with_config: Config = config) -> KafkaJournal:
+        opened.append(await KafkaJournal.open(with_config, Metrics(), f"test-{len(opened)}"))
+        return opened[-1]
+
+    yield open_one
+    for journal in opened:
+        await journal.close()
+
+
+async def produce(config: Config, topic: str, *values: bytes | None, headers: list[tuple[str, bytes]] | None = None) -> None:
+    """As a program that knows nothing of liveroom does it, into partition 0."""
+    producer = AIOKafkaProducer(bootstrap_servers=list(config.kafka.bootstrap_servers))
+    await producer.start()
+    try:
+        for value in values:
+            await producer.send_and_wait(f"{config.kafka.topic_prefix}.{topic}", value, key=b"key", partition=0, headers=headers or [])
+    finally:
+        await producer.stop()
+
+
+async def make_topics(config: Config, **partitions: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=list(config.kafka.bootstrap_servers))
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(f"{config.kafka.topic_prefix}.{name}", count, 1) for name, count in partitions.items()])
+    finally:
+        await admin.close()
+
+
+async def test_processes_share_the_log(open_journal: Open) -> None:
+    """What one process appends or sends, every other one reads at the same offset."""
+    one, other = await open_journal(), await open_journal()
+    assert await append_all(one, [claim("a")]) == [0]
+    assert await append_all(other, [claim("b"), record(1, 0, 0, 0)]) == [1, 2]
+    await one.send_commands(0, [request("c1")])
+    await other.send_commands(0, [request("c2")])
+    assert await stored(one) == await stored(other)
+    assert [b.requests for b in await take(other.read_commands(0, 0), 2)] == [(request("c1"),), (request("c2"),)]
+
+
+async def test_another_number_of_partitions_is_refused(open_journal: Open, config: Config) -> None:
+    """Rooms are spread by it, so topics that were made with another number say so."""
+    await open_journal()
+    with pytest.raises(JournalMismatch, match=r"has 2 partitions, the settings say 3 \(journal.partitions\)"):
+        await open_journal(replace(config, journal=replace(JOURNAL, partitions=3)))
+
+
+async def test_topics_may_be_somebody_elses_to_make(open_journal: Open, config: Config) -> None:
+    """Without `create_topics` a missing one is an error that names it."""
+    with pytest.raises(JournalMismatch, match=rf"topics are missing: .*{config.kafka.topic_prefix}\.commands"):
+        await open_journal(replace(config, kafka=replace(config.kafka, create_topics=False)))
+
+
+async def test_topics_that_would_lose_entries_are_refused(open_journal: Open, config: Config) -> None:
+    """Snapshots must be compacted, everything else must not."""
+    await make_topics(config, snapshots=2)
+    with pytest.raises(JournalMismatch, match=r"snapshots has cleanup.policy=delete; it must be compact"):
+        await open_journal()
+
+
+async def test_topics_must_take_the_largest_record(open_journal: Open, config: Config) -> None:
+    """A topic whose records may be smaller than the journal's is refused at start, not at the first large step."""
+    await make_topics(config, events=2)
+    with pytest.raises(JournalMismatch, match=r"events takes records up to max.message.bytes=\d+; \d+ are needed"):
+        await open_journal(replace(config, journal=replace(JOURNAL, record_bytes_max=8_000_000)))
+
+
+async def test_no_broker(config: Config) -> None:
+    """A wrong address is said with its setting."""
+    nowhere = replace(config, kafka=replace(config.kafka, bootstrap_servers=("127.0.0.1:1",)))
+    with pytest.raises(JournalUnavailable, match=r"no Kafka broker answers at 127.0.0.1:1 \(kafka.bootstrap_servers\)"):
+        await KafkaJournal.open(nowhere, Metrics(), "test")
+
+
+async def test_any_producer_may_send_commands(open_journal: Open, config: Config) -> None:
+    """One request as an object, or several as a list; what is none becomes poison with a reason and the rest goes on."""
+    journal = await open_journal()
+    values = [
+        encode(request("c1")),
+        b"\xff\x00 rubbish",
+        encode([request("c2"), request("c3")]),
+        orjson.dumps({"id": "c4", "room": "lamp-sale", "sender": ["vera", "Vera"], "command": {"type": "fly"}}),
+        encode(request("c5", room="toy-sale")),
+        None,
+        encode(request("c6")),
+    ]
+    await produce(config, "commands", *values)
+    batches = await take(journal.read_commands(0, 0), 7)
+    assert [batch.offset for batch in batches] == list(range(7))
+    assert [[r.id for r in batch.requests] for batch in batches] == [["c1"], [], ["c2", "c3"], [], [], [], ["c6"]]
+    reasons = [batch.poison for batch in batches]
+    assert reasons[1].startswith("malformed: ")
+    assert reasons[3] == "unknown_command: no command is called 'fly' (command.type)"
+    assert reasons[4] == "bad_value: room 'toy-sale' belongs to partition 1: key the record by the room's id"
+    assert reasons[5].startswith("malformed: ")
+    assert batches[1].payload == "\\xff\x00 rubbish"
+    assert [reason for at, reason in enumerate(reasons) if at in (0, 2, 6)] == ["", "", ""]
+
+
+async def test_commands_that_were_taken_back_are_not_read(open_journal: Open, config: Config) -> None:
+    """Of a producer with transactions only what it committed counts; offsets that hold nothing are passed over."""
+    journal = await open_journal()
+    producer = AIOKafkaProducer(bootstrap_servers=list(config.kafka.bootstrap_servers), transactional_id=config.kafka.topic_prefix)
+    await producer.start()
+    topic = f"{config.kafka.topic_prefix}.commands"
+    for id_, kept in (("c1", True), ("c2", False), ("c3", True)):
+        await producer.begin_transaction()
+        await producer.send_and_wait(topic, encode(request(id_)), partition=0)
+        await (producer.commit_transaction() if kept else producer.abort_transaction())
+    await producer.stop()
+    assert [(b.offset, b.requests[0].id) for b in await take(journal.read_commands(0, 0), 2)] == [(0, "c1"), (4, "c3")]
+
+
+async def test_commands_that_are_gone_are_passed_over(open_journal: Open, config: Config) -> None:
+    """What the topic's retention deleted unanswered is lost to its senders' retries, and the partition goes on."""
+    journal = await open_journal()
+    for n in range(3):
+        await journal.send_commands(0, [request(f"c{n}")])
+    admin = AIOKafkaAdminClient(bootstrap_servers=list(config.kafka.bootstrap_servers))
+    await admin.start()
+    await delete_records(admin, f"{config.kafka.topic_prefix}.commands", 2)
+    await admin.close()
+    assert [b.offset for b in await take(journal.read_commands(0, 0), 1)] == [2]
+    with pytest.raises(JournalDamaged, match=r"commands\[0\] ends at 3, but commands below 4 were answered: the topic was cut"):
+        await anext(journal.read_commands(0, 4))
+
+
+async def delete_records(admin: AIOKafkaAdminClient, topic: str, before: int) -> None:
+    await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=before)})
+
+
+async def test_what_is_no_entry_stops_its_reader(open_journal: Open, config: Config) -> None:
+    """Only engines write events; anything else there is damage, and nothing is guessed."""
+    journal = await open_journal()
+    await append_all(journal, [claim()])
+    await produce(config, "events", b"{}")
+    reader = journal.read_events(0, 0)
+    assert (await anext(reader)).offset == 0
+    with pytest.raises(JournalDamaged, match=r"events\[0\]: entry 1 cannot be read"):
+        await anext(reader)
+
+
+async def test_a_snapshot_that_was_not_finished_does_not_count(open_journal: Open, config: Config) -> None:
+    """Chunks without their last record, of an engine that died, hide nothing of the snapshot before."""
+    journal = await open_journal()
+    await append_all(journal, [claim()])
+    await journal.save_snapshot(0, snapshot(1))
+    await produce(config, "snapshots", *[b"chunk"] * 30)
+    assert await (await open_journal()).load_snapshot(0) == snapshot(1)
+
+
+async def test_a_snapshot_with_a_lost_chunk_does_not_count(open_journal: Open, config: Config) -> None:
+    """The one before it is taken."""
+    journal = await open_journal()
+    await append_all(journal, [claim(), record(0, 0, 0, 0)])
+    await journal.save_snapshot(0, snapshot(1))
+    at, newest = await last_record(config, "snapshots")
+    broken = orjson.loads(newest) | {"id": "other", "offset": 2, "before": [at]}
+    await produce(config, "snapshots", orjson.dumps(broken), headers=[("kind", b"manifest")])
+    assert await journal.load_snapshot(0) == snapshot(1)
+
+
+async def last_record(config: Config, topic: str) -> tuple[int, bytes]:
+    source = TopicPartition(f"{config.kafka.topic_prefix}.{topic}", 0)
+    consumer = AIOKafkaConsumer(bootstrap_servers=list(config.kafka.bootstrap_servers))
+    await consumer.start()
+    try:
+        consumer.assign([source])
+        end = (await consumer.end_offsets([source]))[source]
+        consumer.seek(source, end - 1)
+        found = await consumer.getone()
+        return found.offset, found.value or b""
+    finally:
+        await consumer.stop()
+
+
+async def test_a_snapshot_beyond_the_log_does_not_count(open_journal: Open) -> None:
+    """After a disaster that lost the log's end, a fold of what was lost is no place to start from."""
+    journal = await open_journal()
+    await append_all(journal, [claim(), record(0, 0, 0, 0)])
+    await journal.save_snapshot(0, snapshot(1))
+    await journal.save_snapshot(0, snapshot(5))
+    assert await journal.load_snapshot(0) == snapshot(1)
+
+
+async def test_snapshots_of_any_size(open_journal: Open) -> None:
+    """Large after small after large, in the same slots."""
+    journal = await open_journal()
+    await append_all(journal, [claim(), *(record(0, n, 0, 0) for n in range(8))])
+    for offset, count in enumerate((40, 0, 3, 50, 1), 1):
+        kept = snapshot(offset, rooms=count, state=tuple(b"x" * 50_000 for _ in range(count)))
+        await journal.save_snapshot(0, kept)
+        assert await (await open_journal()).load_snapshot(0) == kept
+        oldest = await journal.load_snapshot(0, oldest=True)
+        assert oldest is not None
+        assert oldest.offset == max(1, offset - 1)
+
+
+async def test_engines_share_the_partitions(open_journal: Open, config: Config) -> None:
+    """Every partition is assigned to one of them, and to the one that is left when the other goes."""
+    quick = replace(config, kafka=replace(config.kafka, session_ms=1_000))
+    one, other = await open_journal(quick), await open_journal(quick)
+    async with asyncio.timeout(WAIT_S), aclosing(one.assignments()) as mine:
+        assert await anext(mine) == {0, 1}
+        async with aclosing(other.assignments()) as theirs:
+            split = await anext(theirs)
+            assert len(split) == 1
+            while (left := await anext(mine)) == {0, 1}:
+                pass
+            assert left | split == {0, 1}
+            assert not left & split
+        while await anext(mine) != {0, 1}:
+            pass
+
+
+async def test_records_of_the_largest_size_pass(open_journal: Open, config: Config) -> None:
+    """A record of `record_bytes_max` that does not compress is written and read."""
+    journal = await open_journal()
+    rng = random.Random(1)
+    text = "".join(chr(rng.randrange(0x4E00, 0x9FFF)) for _ in range(JOURNAL.record_bytes_max // 3 - 1_000))
+    entries: list[Entry] = [claim(), record(0, 0, 0, 0, text=text)]
+    await append_all(journal, entries)
+    assert [s.entry for s in await stored(journal)] == entries
+    assert len(encode(entries[1])) > JOURNAL.record_bytes_max * 0.95
