@@ -21,6 +21,7 @@ from liveroom.config import Config
 from liveroom.errors import BadMessage, JournalDamaged, JournalFull, JournalUnavailable
 from liveroom.journal.base import CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry
 from liveroom.journal.kafka_client import Cluster
+from liveroom.journal.kafka_feed import Publisher
 from liveroom.journal.kafka_group import assignments
 from liveroom.journal.kafka_reader import Reader
 from liveroom.journal.kafka_snapshots import Snapshots
@@ -41,11 +42,12 @@ PAYLOAD_CHARS_MAX = 10_000
 class KafkaJournal(Journal):
     """Made by `open`; any number of processes may have one on the same topics."""
 
-    def __init__(self, config: Config, cluster: Cluster, topics: Topics) -> None:
+    def __init__(self, config: Config, cluster: Cluster, topics: Topics, metrics: Metrics) -> None:
         self.partitions = config.journal.partitions
         self._cluster = cluster
         self._topics = topics
-        self._group = f"{config.kafka.topic_prefix}.engines"
+        self._metrics = metrics
+        self._prefix = config.kafka.topic_prefix
         self._reader = Reader(cluster)
         self._writer = Writer(cluster, config.kafka.write_wait_ms)
         self._snapshots = Snapshots(self._reader, self._writer, topics.snapshots, config.journal.snapshots_kept)
@@ -62,7 +64,7 @@ class KafkaJournal(Journal):
         cluster = Cluster(config.kafka, name)
         topics = Topics.of(config.kafka.topic_prefix)
         await prepare(cluster, topics, config.journal, config.kafka)
-        return cls(config, cluster, topics)
+        return cls(config, cluster, topics, metrics)
 
     async def send_commands(self, partition: int, requests: Sequence[Request]) -> None:
         self._must_be_open()
@@ -128,9 +130,24 @@ class KafkaJournal(Journal):
 
     async def assignments(self) -> AsyncGenerator[frozenset[int]]:
         self._must_be_open()
-        async with aclosing(assignments(self._cluster, self._group, self._topics.commands)) as changes:
+        async with aclosing(assignments(self._cluster, f"{self._prefix}.engines", self._topics.commands)) as changes:
             async for owned in changes:
                 yield owned
+
+    async def publishing_assignments(self) -> AsyncGenerator[frozenset[int]]:
+        """The partitions whose events this process should publish in the feed, as `assignments`."""
+        self._must_be_open()
+        async with aclosing(assignments(self._cluster, f"{self._prefix}.publishers", self._topics.events)) as changes:
+            async for owned in changes:
+                yield owned
+
+    async def events_start(self, partition: int) -> int:
+        """The first offset of `events[p]` that is kept."""
+        return (await self._reader.bounds(self._topics.events, partition))[0]
+
+    def publisher(self) -> Publisher:
+        """What writes the public feed; one per engine process."""
+        return Publisher(self, self._reader, self._writer, self._topics.feed, self._metrics)
 
     async def close(self) -> None:
         if self._closed:

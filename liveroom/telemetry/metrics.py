@@ -58,6 +58,7 @@ class Metrics:
         self.journal_commit_seconds = self._histogram("journal_commit_seconds", "Time of one commit", _FAST_S)
         self.journal_commit_records = self._histogram("journal_commit_records", "Entries in one commit", _SIZES)
         self.journal_skipped = self._counter("journal_skipped", "Entries that a reader skipped, by the acceptance rule's verdict", "verdict")
+        self.journal_feed_events = self._counter("journal_feed_events", "Events that were written to the public feed in Kafka")
         self.journal_dead_letters = self._counter("journal_dead_letters", "Commands that were set aside")
 
         # Console
