@@ -1,5 +1,6 @@
 # make run    a live demo room in the browser          make test    everything that CI tests
 # make check  style, types and import rules            make docs    the generated pages of docs/
+# make kafka  a real Kafka broker on this machine      make kafka-stop
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -8,7 +9,7 @@ BIN    := $(VENV)/bin
 RUN    := $(VENV)/.run
 TEST   := $(VENV)/.test
 
-.PHONY: run test check docs clean
+.PHONY: run test check docs clean kafka kafka-stop
 
 run: $(RUN)
 	@echo "liveroom: starting a demo room; stop it with Ctrl-C. Its data is kept in ./data."
@@ -24,6 +25,12 @@ check: $(TEST)
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+kafka:
+	@$(PYTHON) deploy/kafka-local/broker.py start
+
+kafka-stop:
+	@$(PYTHON) deploy/kafka-local/broker.py stop
 
 docs: $(TEST)
 	@$(BIN)/python -m docs.generate
