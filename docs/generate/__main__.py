@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from docs.generate import asyncapi
+from docs.generate import asyncapi, asyncapi_kafka
 from docs.generate.tables import PARTS
 
 DOCS = Path(__file__).resolve().parent.parent
@@ -13,7 +13,7 @@ DOCS = Path(__file__).resolve().parent.parent
 
 def generated() -> dict[Path, str]:
     """Every generated file with the text that it should have."""
-    files = {DOCS / "asyncapi.yaml": asyncapi.text()}
+    files = {DOCS / "asyncapi.yaml": asyncapi.text(), DOCS / "asyncapi-kafka.yaml": asyncapi_kafka.text()}
     for part, (page, make) in PARTS.items():
         path = DOCS / page
         files[path] = _replaced(files.get(path) or path.read_text(encoding="utf-8"), part, make())

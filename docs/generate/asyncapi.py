@@ -16,7 +16,7 @@ from liveroom.messages.events import EVENTS, EventBase
 from liveroom.messages.fields import CommandId, Delivery, RoomId
 from liveroom.messages.frames import FRAMES, Accepted, Refused
 
-__all__ = ["client_commands", "document", "public_events", "text"]
+__all__ = ["HEAD", "client_commands", "document", "dump", "public_events", "text"]
 
 CHANNEL = "#/channels/room"
 SCHEMAS = "#/components/schemas/"
@@ -43,7 +43,13 @@ def public_events() -> dict[str, type[EventBase]]:
 
 def text() -> str:
     """The document as YAML."""
-    return HEAD + yaml.dump(document(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=140)
+    return HEAD + dump(document())
+
+
+def dump(plain: dict[str, Any]) -> str:
+    """Plain values as YAML."""
+    written: str = yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=140)
+    return written
 
 
 def document() -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
@@ -17,6 +19,10 @@ HOUR_MS = 3_600_000
 SEGMENT_BYTES = 128 * 1024 * 1024
 #: What a batch of one record adds to it.
 BATCH_OVERHEAD_BYTES = 1_024
+
+#: How often, and after which pause, the settings of a new topic are asked for until they are known.
+KNOWN_TRIES_MAX = 50
+KNOWN_AGAIN_S = 0.1
 
 _TOPIC_ALREADY_EXISTS = 36
 
@@ -98,10 +104,20 @@ async def _partitions(admin: AIOKafkaAdminClient, cluster: Cluster, names: list[
 
 async def _check(admin: AIOKafkaAdminClient, cluster: Cluster, topics: Topics, journal: JournalConfig) -> None:
     names = [topics.commands, topics.events, topics.snapshots]
-    asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-    for response in await answered(admin.describe_configs(asked), cluster):
-        for _, _, _, name, entries in response.resources:
-            _check_topic(name, {entry[0]: entry[1] for entry in entries}, topics, journal)
+    for name in names:
+        _check_topic(name, await _configs(admin, cluster, name), topics, journal)
+
+
+async def _configs(admin: AIOKafkaAdminClient, cluster: Cluster, name: str) -> dict[str, str]:
+    """A topic's settings; brokers know of a new one a moment later than they said that it was made."""
+    code = 0
+    for _ in range(KNOWN_TRIES_MAX):
+        (response,) = await answered(admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)]), cluster)
+        ((code, _, _, _, entries),) = response.resources
+        if code == 0:
+            return {entry[0]: entry[1] for entry in entries}
+        await asyncio.sleep(KNOWN_AGAIN_S)
+    raise JournalUnavailable(f"the settings of topic {name} cannot be read: {for_code(code).__name__}")
 
 
 def _check_topic(name: str, configs: dict[str, str], topics: Topics, journal: JournalConfig) -> None:

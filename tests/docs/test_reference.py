@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from docs.generate.__main__ import DOCS, generated, main
+from liveroom.codec import decode_request
 from liveroom.config import settings
 from liveroom.errors import CLOSE_CODES, REFUSALS
 from liveroom.messages.commands import COMMANDS, CommandBase
@@ -93,7 +94,9 @@ def test_examples_are_real(path: Path) -> None:
     """Every JSON example is a frame that is valid by the AsyncAPI document, or at least JSON when it shows something else."""
     for block in re.findall(r"^```json\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
         plain = json.loads(block)
-        if "command" in plain:
+        if "sender" in plain:
+            decode_request(block.encode())
+        elif "command" in plain:
             check_client_frame(block)
         elif plain.get("type") in FRAMES:
             check_server_frame(block)

@@ -1,0 +1,150 @@
+"""What other programs write to and read from Kafka as an AsyncAPI 3 document, from the classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from docs.generate.asyncapi import HEAD, dump
+from docs.generate.words import first_sentence
+from liveroom import __version__
+from liveroom.messages.events import EVENTS
+from liveroom.messages.fields import Delivery, RoomId
+from liveroom.messages.records import Request
+
+__all__ = ["EXAMPLES", "document", "text"]
+
+SCHEMAS = "#/components/schemas/"
+
+INFO = """\
+The topics of the journal that are open to other programs, with the default prefix.
+`docs/kafka.md` tells the rest: keys, order, what becomes of bad commands.
+"""
+
+#: Requests as a platform's services write them.
+EXAMPLES = {
+    "A payment was made": {
+        "id": "order-4711-paid",
+        "room": "lamp-sale",
+        "sender": ["shop", "Shop", "platform"],
+        "command": {"type": "confirm_hold", "hold": 42, "payment": "pay-4711"},
+    },
+    "A coupon's code is used for an order": {
+        "id": "order-4712-coupon",
+        "room": "lamp-sale",
+        "sender": ["shop", "Shop", "platform"],
+        "command": {"type": "redeem_coupon", "code": "ABCDEFGHIJKLMNOP", "order": "order-4712", "spend_fen": 19900},
+    },
+}
+
+
+def text() -> str:
+    """The document as YAML."""
+    return HEAD + dump(document())
+
+
+def document() -> dict[str, Any]:
+    """The document as plain values."""
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "liveroom in Kafka",
+            "version": __version__,
+            "description": INFO,
+            "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {"local": {"host": "127.0.0.1:9092", "protocol": "kafka", "description": "The first of `kafka.bootstrap_servers`"}},
+        "channels": {
+            "commands": _channel("liveroom.commands", "Wishes, by rooms", ("request", "requests")),
+            "feed": _channel("liveroom.feed", "Every event of every room, one a record", ("event", "withheld")),
+        },
+        "operations": {
+            "sendCommands": _operation("receive", "commands", "A program sends commands; each happens once, by its id"),
+            "receiveEvents": _operation("send", "feed", "liveroom tells what happened, in order for each room"),
+        },
+        "components": {"messages": _messages(), "schemas": _schemas()},
+    }
+
+
+def _channel(topic: str, title: str, messages: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "address": topic,
+        "title": title,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+        "bindings": {"kafka": {"topic": topic, "bindingVersion": "0.5.0"}},
+    }
+
+
+def _operation(action: str, channel: str, summary: str) -> dict[str, Any]:
+    return {"action": action, "channel": {"$ref": f"#/channels/{channel}"}, "summary": summary}
+
+
+def _messages() -> dict[str, Any]:
+    key = {"kafka": {"key": {**msgspec.json.schema(RoomId), "description": "The room's id"}, "bindingVersion": "0.5.0"}}
+    return {
+        "request": {
+            "name": "request",
+            "summary": first_sentence(Request),
+            "payload": {"$ref": SCHEMAS + "Request"},
+            "bindings": key,
+            "examples": [{"name": name, "payload": example} for name, example in EXAMPLES.items()],
+        },
+        "requests": {
+            "name": "requests",
+            "summary": "Several requests of one partition's rooms, decided in order",
+            "payload": {"type": "array", "items": {"$ref": SCHEMAS + "Request"}},
+            "bindings": key,
+        },
+        "event": {
+            "name": "event",
+            "summary": "An event for everybody",
+            "payload": {"oneOf": [{"$ref": f"{SCHEMAS}{cls.__name__}"} for cls in _told()], "discriminator": "type"},
+            "bindings": key,
+        },
+        "withheld": {
+            "name": "withheld",
+            "summary": "An event that is not for everybody: only its type is told",
+            "payload": {"$ref": SCHEMAS + "Withheld"},
+            "bindings": key,
+        },
+    }
+
+
+def _told() -> list[type[Any]]:
+    return [cls for cls in EVENTS.values() if cls.delivery not in (Delivery.personal, Delivery.internal)]
+
+
+def _schemas() -> dict[str, Any]:
+    _, found = msgspec.json.schema_components([Request, *_told()], ref_template=SCHEMAS + "{name}")
+    schemas: dict[str, Any] = {name: found[name] for name in sorted(found)}
+    head = {
+        "room": msgspec.json.schema(RoomId),
+        "seq": {"type": "integer", "minimum": 0, "description": "The event's place in the room"},
+        "time_ms": {"type": "integer", "minimum": 0, "description": "When it happened, Unix time"},
+    }
+    for cls in _told():
+        schema = schemas[cls.__name__]
+        schema["properties"] |= head
+        schema["required"] = [*schema["required"], *head]
+    withheld = sorted(name for name, cls in EVENTS.items() if cls.delivery in (Delivery.personal, Delivery.internal))
+    schemas["Withheld"] = {
+        "type": "object",
+        "properties": {**head, "type": {"enum": withheld}, "withheld": {"enum": [Delivery.personal.value, Delivery.internal.value]}},
+        "required": [*head, "type", "withheld"],
+    }
+    plain: dict[str, Any] = _named_discriminators(schemas)
+    return plain
+
+
+def _named_discriminators(node: Any) -> Any:
+    """AsyncAPI wants the field's name alone, where OpenAPI has a mapping beside it."""
+    if isinstance(node, list):
+        return [_named_discriminators(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    plain = {key: _named_discriminators(value) for key, value in node.items()}
+    if isinstance(found := node.get("discriminator"), dict):
+        plain["discriminator"] = found["propertyName"]
+    return plain
