@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -22,11 +23,13 @@ from tests.docs.test_asyncapi import FIXTURES
 from tests.messages.strategies import messages
 
 
+@cache
 def document() -> dict[str, Any]:
     plain: dict[str, Any] = yaml.safe_load((DOCS / "asyncapi-kafka.yaml").read_text(encoding="utf-8"))
     return plain
 
 
+@cache
 def validator(message: str) -> Draft202012Validator:
     return Draft202012Validator({**document(), "$ref": f"#/components/messages/{message}/payload"})
 
