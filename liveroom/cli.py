@@ -23,6 +23,7 @@ from liveroom.demo import Demo
 from liveroom.errors import BadConfig, JournalError, LiveroomError
 from liveroom.export import export_money
 from liveroom.messages.fields import Role
+from liveroom.open_files import raise_open_files_limit
 from liveroom.tail import tail
 from liveroom.telemetry.logs import set_up_logs
 from liveroom.tokens import ANY_ROOM, load_secret, make_token
@@ -85,6 +86,7 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
         loop.add_signal_handler(number, stopping.set)
     app = App(config)
     await app.start()
+    raise_open_files_limit(config)
     demo: Demo | None = None
     try:
         print(f"liveroom {__version__}: gateway {app.gateway_url}, console {app.console_url}", flush=True)

@@ -12,6 +12,7 @@ import pytest
 from liveroom.config import Config, load_config, settings
 from liveroom.errors import BadToken
 from liveroom.messages.fields import Role
+from liveroom.open_files import files_needed
 from liveroom.telemetry.metrics import Metrics
 from liveroom.tokens import TokenChecker
 
@@ -56,7 +57,7 @@ def test_the_unit_leaves_room_for_the_defaults() -> None:
     """systemd grants more open files than there are viewers, and more time to stop than the server takes."""
     unit = tomllib.loads(re.sub(r"^(LimitNOFILE|TimeoutStopSec)=(\d+)$|^.*$", lambda m: f"{m[1]}={m[2]}" if m[1] else "", example("ini"), flags=re.M))
     defaults = Config()
-    assert unit["LimitNOFILE"] >= defaults.gateway.connections_max + defaults.console.connections_max
+    assert unit["LimitNOFILE"] >= files_needed(defaults)
     assert unit["TimeoutStopSec"] * 1000 > 2 * (defaults.gateway.drain_ms + defaults.console.shutdown_ms)
 
 

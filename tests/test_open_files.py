@@ -1,0 +1,61 @@
+"""The limit of open files at the start, with real limits in processes of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from liveroom.config import Config, ConsoleConfig, GatewayConfig
+from liveroom.open_files import OTHER_FILES_MAX, files_needed
+from tests.serving import Server
+
+SCRIPT = """
+import logging, resource
+from liveroom.config import Config, GatewayConfig
+from liveroom.open_files import raise_open_files_limit
+logging.basicConfig(format="%(levelname)s %(message)s %(open_files_max)s of %(open_files_needed)s")
+raise_open_files_limit(Config(gateway=GatewayConfig(connections_max=CONNECTIONS, handshakes_waiting_max=1)))
+print(*resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+def limited(soft: int, hard: int, connections_max: int) -> tuple[str, str]:
+    """What a process under these limits has in the end, and what it says."""
+    script = SCRIPT.replace("CONNECTIONS", str(connections_max))
+    done = subprocess.run(
+        ["prlimit", f"--nofile={soft}:{hard}", sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout.strip(), done.stderr.strip()
+
+
+def test_what_is_needed_is_everything_that_may_be_open_at_once() -> None:
+    """Viewers, those who are still knocking, the console's connections, and some files."""
+    config = Config(gateway=GatewayConfig(connections_max=1_000, handshakes_waiting_max=10), console=ConsoleConfig(connections_max=100))
+    assert files_needed(config) == 1_110 + OTHER_FILES_MAX
+
+
+@pytest.mark.parametrize(("soft", "hard"), [(256, 4_096), (4_096, 4_096)])
+def test_the_soft_limit_is_raised_to_the_hard_one(soft: int, hard: int) -> None:
+    """Nothing is said when everything fits."""
+    assert limited(soft, hard, 1_000) == ("4096 4096", "")
+
+
+def test_what_does_not_fit_is_told() -> None:
+    """With the numbers, and what to do about it; the limit is raised all the same."""
+    limits, words = limited(256, 1_024, 5_000)
+    assert limits == "1024 1024"
+    assert words.startswith("WARNING gateway.connections_max does not fit into the limit of open files")
+    assert words.endswith(f"1024 of {5_000 + 1 + 2_000 + OTHER_FILES_MAX}")
+    assert "LimitNOFILE" in words
+
+
+async def test_serve_does_so_at_its_start(tmp_path: Path) -> None:
+    """And it serves, as far as the limit goes."""
+    async with Server(tmp_path / "data", within=("prlimit", "--nofile=256:1024")) as server:
+        limits = Path(f"/proc/{server.pid}/limits").read_text().splitlines()
+        (files,) = (line.split()[3:5] for line in limits if line.startswith("Max open files"))
+        assert files == ["1024", "1024"]
+        assert "does not fit into the limit of open files" in server.log.read_text()
