@@ -11,10 +11,9 @@ from playwright.async_api import Locator, Page, expect
 
 from liveroom.messages.fields import Role
 from tests.pages.conftest import PHONE, WAIT_MS, Stage
+from tests.pages.desk import SHIRT, launch
 
 expect.set_options(timeout=WAIT_MS)
-
-SHIRT = {"id": "shirt", "title": "Linen shirt", "price_fen": 25_900}
 
 #: What the page shows of a sale's stock, as the bar draws it and as the words say it.
 STOCK = """card => {
@@ -52,17 +51,6 @@ async def drop(stage: Stage, **more: Any) -> int:
     return int((await do(stage, "drop_red_envelope", terms))["envelope"])
 
 
-async def drop_from(console: Page, *, total: str, parts: str, opens_in_s: str) -> None:
-    """Drop a red envelope with the console's form."""
-    await console.locator("[data-launch=envelope]").click()
-    form = console.locator("#launch-envelope")
-    for name, value in (("total", total), ("parts", parts), ("opens_in", opens_in_s)):
-        await form.locator(f"[name={name}]").fill(value)
-    await form.locator("[data-act=review]").click()
-    await form.locator("[data-act=launch]").click()
-    await expect(form).to_be_hidden()
-
-
 async def announce(stage: Stage, **more: Any) -> int:
     """Put a shirt on sale for ¥100.00, open at once."""
     await do(stage, "add_product", {"product": SHIRT})
@@ -98,7 +86,7 @@ async def fen_of(page: Page) -> int:
 async def test_the_last_share_goes_to_one_and_the_other_sees_that_it_is_gone(stage: Stage) -> None:
     """An anchor's envelope opens for all at its time and not before; of two who grab the last share one wins and the other is told."""
     vera, victor, console = await stage.viewer("vera", size=PHONE), await stage.viewer("victor"), await stage.console()
-    await drop_from(console, total="10", parts="2", opens_in_s="5")
+    await launch(console, "envelope", {"total": "10", "parts": "2", "opens_in": "5"})
     for page in (vera, victor):
         await expect(page.locator("#envelope")).to_have_attribute("data-phase", "announced")
         await expect(page.locator("#envelope-sum")).to_have_text("¥10.00 in 2 lucky shares")
@@ -260,4 +248,22 @@ async def test_money_leaves_room_for_the_chat(stage: Stage, size: tuple[int, int
     await vera.locator("#put-aside").click()
     await expect(vera.locator("#chat .mine")).to_be_in_viewport()
     assert await vera.evaluate(MISPLACED) == []
+    assert stage.complaints == []
+
+
+async def test_what_became_of_a_hold_is_read_also_when_the_sale_is_over(stage: Stage) -> None:
+    """A sale that closes leaves its open holds on screen; when one runs out after that, its buyer can still read so."""
+    vera, victor = await stage.viewer("vera", size=PHONE), await stage.viewer("victor")
+    sale = await announce(stage, hold_ms=5_000)
+    await card(vera, sale).locator(".reserve").click()
+    await expect(card(vera, sale).locator(".hold")).to_have_count(1)
+    await do(stage, "close_flash_sale", {"sale": sale})
+    for page in (vera, victor):
+        await expect(card(page, sale)).to_have_attribute("data-state", "closed")
+        await expect(card(page, sale).locator(".reserve")).to_be_hidden()
+    await expect(card(vera, sale).locator(".sale-notice")).to_contain_text("Not paid in time")
+    await expect(card(vera, sale).locator(".stock-bar")).to_be_hidden()
+    await expect(card(victor, sale)).to_have_count(0)
+    await card(vera, sale).locator(".read").click()
+    await expect(card(vera, sale)).to_have_count(0)
     assert stage.complaints == []

@@ -20,14 +20,12 @@ const keyOf = (coupon) => `claim ${coupon}`;
 export class Coupons {
   #room;
   #taps;
-  #tell;
 
-  constructor({ room, taps, tell }) {
+  /** `room` and `taps` are `null` for who only looks on. */
+  constructor({ room, taps }) {
     this.#room = room;
     this.#taps = taps;
-    this.#tell = tell;
     wireSheet(byId("coupons"), byId("open-coupons"));
-    taps?.addEventListener("settled", ({ detail }) => detail.key.startsWith("claim ") && this.#settled(detail.tap));
   }
 
   /** Follow the room; gives when it would look different without any news. */
@@ -116,7 +114,7 @@ export class Coupons {
     const until = near ? tAround("code_valid_for", countdown(valid_until_ms)) : [t("code_valid_until", { time: clock(valid_until_ms) })];
     const copy = h("button", { type: "button", class: "copy", "aria-label": t("copy_label", { code }) }, icon("copy"), h("span", {}, t("copy")));
     const shown = h("code", { class: "code" }, code);
-    copy.addEventListener("click", () => this.#copy(code, copy.lastChild, shown));
+    copy.addEventListener("click", () => copyFrom(shown, copy));
     return h(
       "li",
       { class: "ticket own", "data-code": code, "data-state": state },
@@ -132,18 +130,6 @@ export class Coupons {
     );
   }
 
-  async #copy(code, label, shown) {
-    try {
-      await navigator.clipboard.writeText(code);
-    } catch {
-      getSelection().selectAllChildren(shown); // a page without TLS may not write to the clipboard: marked, it can be copied by hand
-      return;
-    }
-    label.textContent = t("copied");
-    this.#tell(t("copied"));
-    setTimeout(() => (label.textContent = t("copy")), COPIED_MS);
-  }
-
   #drawShares(grants) {
     byId("shares-title").hidden = !grants.length;
     reconcile(byId("shares"), [...grants].reverse(), {
@@ -152,10 +138,6 @@ export class Coupons {
         h("li", { class: "share", "data-envelope": envelope }, icon("envelope"), h("span", {}, t("red_envelope_number", { number: envelope })), h("b", {}, money(amount_fen))),
     });
   }
-
-  #settled({ phase, result, error }) {
-    this.#tell(phase === "done" ? t("coupon_claimed", { code: result.code }) : reasonOf(error));
-  }
 }
 
 const ORDER = { usable: 0, reserved: 1, used: 2, expired: 3 };
@@ -163,6 +145,22 @@ const ORDER = { usable: 0, reserved: 1, used: 2, expired: 3 };
 function stateOf({ order = "", valid_until_ms }, held, nowMs) {
   if (order) return { state: held.has(order) ? "reserved" : "used", near: false };
   return nowMs < valid_until_ms ? { state: "usable", near: valid_until_ms - nowMs <= NEAR_MS } : { state: "expired", near: false };
+}
+
+async function copyFrom(shown, button) {
+  const code = shown.textContent;
+  try {
+    await navigator.clipboard.writeText(code);
+  } catch {
+    getSelection().selectAllChildren(shown); // a page without TLS may not write to the clipboard: marked, it can be copied by hand
+    return;
+  }
+  const label = (key) => {
+    button.lastChild.textContent = t(key);
+    button.setAttribute("aria-label", t(key === "copy" ? "copy_label" : key, { code }));
+  };
+  label("copied");
+  setTimeout(() => label("copy"), COPIED_MS);
 }
 
 /** What a coupon takes off, large, on its stub. */

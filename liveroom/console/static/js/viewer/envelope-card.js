@@ -24,15 +24,20 @@ export class EnvelopeCard {
 
   /** Whether somebody reads it now. */
   get held() {
-    return !this.#element.hidden && this.#element.matches(":hover, :focus-within");
+    return !this.#element.hidden && (byId("envelope-fair").open || this.#element.matches(":hover, :focus-within:not(:focus)"));
   }
 
   focus() {
     this.#element.focus();
   }
 
+  get focused() {
+    return this.#element.contains(document.activeElement);
+  }
+
   /** Show an item of the queue with its outcome, or nothing when it is `null`; `me` is the viewer's id, `said`: the keyword was said. */
   draw(item, outcome, { nowMs, me, said, whyNot }) {
+    if (item !== this.#item) byId("envelope-fair").open = false;
     this.#item = item;
     this.#element.hidden = !item;
     if (!item) return;

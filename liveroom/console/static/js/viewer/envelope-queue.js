@@ -4,6 +4,8 @@
 const READY_MS = 10_000;
 /** What became of an envelope that is over stays on top for so long, ... */
 const SHOWN_OVER_MS = 15_000;
+/** ... longer while somebody reads it, ... */
+const HELD_OVER_MS = 60_000;
 /** ... and at hand for so long. */
 const KEPT_OVER_MS = 180_000;
 /** Envelopes at hand that are over, the newest. */
@@ -19,7 +21,7 @@ export class EnvelopeQueue {
   #chosen = null;
   #top = null;
 
-  /** Follow the room: `views` are its live envelopes. `busy(envelope)`: a grab is under way, so it stays on top; `held(envelope)`: it is being read. */
+  /** Follow the room: `views` are its live envelopes. `busy(envelope)`: a grab is under way, so it stays on top; `held()`: the top one is being read. */
   show(views, nowMs, { busy = () => false, held = () => false } = {}) {
     const live = new Set();
     for (const view of views) {
@@ -68,7 +70,7 @@ export class EnvelopeQueue {
   /** When `show` would say something else without any news; `Infinity` if never. */
   dueMs(nowMs) {
     const dues = this.items.flatMap(({ view, phase, overMs }) =>
-      phase === "over" ? [overMs + SHOWN_OVER_MS, overMs + KEPT_OVER_MS] : [view.opens_ms - READY_MS, view.opens_ms, view.closes_ms],
+      phase === "over" ? [SHOWN_OVER_MS, HELD_OVER_MS, KEPT_OVER_MS].map((ms) => overMs + ms) : [view.opens_ms - READY_MS, view.opens_ms, view.closes_ms],
     );
     return Math.min(Infinity, ...dues.filter((due) => due > nowMs));
   }
@@ -76,7 +78,7 @@ export class EnvelopeQueue {
   #pickTop(nowMs, busy, held) {
     if (this.#top !== null && busy(this.#top)) return;
     const rest = this.items.filter(({ envelope }) => !this.#aside.has(envelope));
-    const stays = ({ envelope, overMs }) => envelope === this.#top && (nowMs < overMs + SHOWN_OVER_MS || held(envelope));
+    const stays = ({ envelope, overMs }) => envelope === this.#top && nowMs < overMs + (held() ? HELD_OVER_MS : SHOWN_OVER_MS);
     const found =
       rest.find(({ envelope }) => envelope === this.#chosen) ??
       rest.find(({ phase }) => phase === "open") ??

@@ -38,6 +38,8 @@ export class Envelopes {
   /** Follow the room; gives when it would look different without any news. */
   show({ state, mine, nowMs, me, whyNot }) {
     const busy = (envelope) => this.#taps?.waits(keyOf(envelope));
+    const before = this.#queue.top;
+    const focused = this.#card.focused;
     this.#queue.show(state.envelopes, nowMs, { busy, held: () => this.#card.held });
     const shares = new Map(mine.grants.map(({ envelope, amount_fen }) => [envelope, amount_fen]));
     const live = this.#room?.status === "live";
@@ -48,6 +50,7 @@ export class Envelopes {
     for (const [item, outcome] of outcomes) this.#announce(item, outcome, item === top);
     this.#card.draw(top, outcomes.get(top), { nowMs, me, said: this.#said.has(top?.envelope), whyNot });
     this.#drawChips(outcomes, top);
+    if (focused && !top) chipOf(before?.envelope)?.focus();
     this.#forgetOld();
     const waits = [...outcomes.values()].map(({ untilMs }) => untilMs).filter((untilMs) => untilMs > nowMs);
     return Math.min(this.#queue.dueMs(nowMs), ...waits);
@@ -77,7 +80,7 @@ export class Envelopes {
     const { envelope } = this.#queue.top;
     this.#queue.putAside();
     this.#changed();
-    document.querySelector(`.envelope-chip[data-envelope="${envelope}"]`)?.focus();
+    chipOf(envelope)?.focus();
   }
 
   async #say({ envelope, view }) {
@@ -113,6 +116,8 @@ export class Envelopes {
     else if (outcome.words) this.#tell(outcome.words);
   }
 }
+
+const chipOf = (envelope) => document.querySelector(`.envelope-chip[data-envelope="${envelope}"]`);
 
 function chipWords(phase, { kind, fen }) {
   if (kind === "won") return fen ? shortMoney(fen) : t("yours");

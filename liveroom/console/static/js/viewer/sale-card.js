@@ -38,7 +38,7 @@ export class SaleCard {
       coupon: h("select", { class: "use-coupon", onchange: ({ target }) => this.#choose(target.value) }),
       buy: h("button", { type: "button", class: "primary reserve", onclick: whenReady(() => acts.reserve(this.#order.quantity, this.#order.code)) }),
       says: h("p", { class: "sale-says", role: "status" }),
-      notice: h("p", { class: "sale-notice", role: "status" }),
+      notice: h("p", { class: "sale-notice" }),
       holds: h("ul", { class: "holds" }),
       bought: h("p", { class: "bought" }),
     };
@@ -73,9 +73,9 @@ export class SaleCard {
 
   #drawHead(sale, product, phase) {
     const { picture: place, tag, title, price, when, bar, stock } = this.#parts;
-    fill(place, `${sale.title} ${product?.image_url ?? ""}`, () => [picture({ title: sale.title, image_url: product?.image_url })]);
+    fill(place, `${sale.title} ${product?.image_url ?? ""}`, () => [picture({ title: sale.title || "?", image_url: product?.image_url })]);
     tag.textContent = t("flash_sale");
-    title.textContent = sale.title;
+    title.textContent = sale.title || t("sale_number", { number: sale.sale });
     const usual = product && product.price_fen > sale.price_fen ? product.price_fen : 0;
     fill(price, `${sale.price_fen} ${usual} ${lang}`, () => [
       h("b", { class: "price" }, money(sale.price_fen)),
@@ -86,7 +86,8 @@ export class SaleCard {
       if (phase === "closed") return [t("sale_over")];
       return tAround(phase === "announced" ? "opening_in" : "ending_in", countdown(dueMs));
     });
-    for (const element of [price, bar, stock]) element.hidden = sale.unknown ?? false;
+    price.hidden = sale.unknown ?? false;
+    bar.hidden = stock.hidden = sale.gone ?? false; // the room tells its stock no more
     when.hidden = phase === "announced"; // the button says so
   }
 

@@ -1,6 +1,6 @@
 /** Flash sales on the viewer page: a card for each, with what this viewer has of it. */
 
-import { byId, reconcile } from "../dom.js";
+import { byId, reconcile, toast } from "../dom.js";
 import { t } from "../i18n.js";
 import { money } from "../money.js";
 import { reasonOf } from "../reasons.js";
@@ -8,6 +8,9 @@ import { REFUSAL_SHOWN_MS, SaleCard, noticeWords } from "./sale-card.js";
 
 /** Sales and products that are remembered, of each the newest. */
 const KEPT_MAX = 100;
+
+/** A sale that this page never saw. */
+const UNKNOWN = { product: "", title: "", price_fen: 0, available: 0, held: 0, sold: 0, per_user_max: 0, opens_ms: 0, closes_ms: 0, unknown: true };
 
 const reserveKey = (sale) => `reserve ${sale}`;
 const cancelKey = (hold) => `cancel ${hold}`;
@@ -18,6 +21,7 @@ export class Sales {
   #tell;
   #changed;
   #cards = new Map(); // sale -> SaleCard
+  #views = new Map(); // sale -> it, as last seen
   #products = new Map(); // product -> it, as it was pinned
   #holds = new Map(); // hold -> it, as last seen
   #notices = new Map(); // sale -> {kind, units, fen}: what became of holds
@@ -36,7 +40,8 @@ export class Sales {
   show({ state, mine, nowMs, whyNot }) {
     if (state.pinned) keep(this.#products, state.pinned.id, state.pinned);
     this.#seeLost(mine, nowMs);
-    const sales = withHeld(state.sales, mine.holds);
+    for (const sale of state.sales) keep(this.#views, sale.sale, sale);
+    const sales = this.#withOwn(state.sales, mine.holds);
     reconcile(byId("sales"), sales, {
       key: ({ sale }) => sale,
       make: ({ sale }) => this.#make(sale),
@@ -56,6 +61,16 @@ export class Sales {
       },
     });
     return this.#dueMs(sales, mine.holds, nowMs);
+  }
+
+  /** What one can buy or holds first, then the newest; what one holds or has not read yet has its place also when the sale is over. */
+  #withOwn(sales, holds) {
+    const shown = new Set(sales.map(({ sale }) => sale));
+    const held = new Set(holds.map(({ sale }) => sale));
+    const others = [...new Set([...held, ...this.#notices.keys()])].filter((sale) => !shown.has(sale));
+    const over = others.map((sale) => ({ ...(this.#views.get(sale) ?? UNKNOWN), sale, state: "closed", gone: true }));
+    const rank = ({ sale, state }) => (state === "open" || held.has(sale) ? 0 : state === "announced" ? 1 : 2);
+    return [...sales, ...over].sort((one, other) => rank(one) - rank(other) || other.sale - one.sale);
   }
 
   #make(sale) {
@@ -115,21 +130,9 @@ export class Sales {
   }
 
   #settled({ key, tap }) {
-    if (!key.startsWith("reserve ") && !key.startsWith("cancel ")) return;
-    if (tap.phase === "refused") this.#tell(reasonOf(tap.error));
-    else if (key.startsWith("reserve ")) this.#tell(t("held_told", { count: tap.command.quantity, amount: money(tap.result.due_fen) }));
+    if (key.startsWith("cancel ") && tap.phase === "refused") toast(reasonOf(tap.error), "bad");
+    if (key.startsWith("reserve ") && tap.phase === "done") this.#tell(t("held_told", { count: tap.command.quantity, amount: money(tap.result.due_fen) }));
   }
-}
-
-/** What one can buy or holds first, then the newest; a hold of a sale that is no longer shown still has its place. */
-function withHeld(sales, holds) {
-  const known = new Set(sales.map(({ sale }) => sale));
-  const others = [...new Set(holds.map(({ sale }) => sale))].filter((sale) => !known.has(sale));
-  const stub = { product: "", price_fen: 0, available: 0, held: 0, sold: 0, per_user_max: 0, opens_ms: 0, closes_ms: 0, state: "closed", unknown: true };
-  const stubs = others.map((sale) => ({ ...stub, sale, title: t("sale_number", { number: sale }) }));
-  const held = new Set(holds.map(({ sale }) => sale));
-  const rank = ({ sale, state }) => (state === "open" || held.has(sale) ? 0 : state === "announced" ? 1 : 2);
-  return [...sales, ...stubs].sort((one, other) => rank(one) - rank(other) || other.sale - one.sale);
 }
 
 function keep(map, key, value) {
