@@ -17,6 +17,9 @@ ROOM = "demo"
 #: The demo's chat, viewers and likes need a while to look like an evening.
 WATCH_S = 45
 LIKES = 5
+#: The demo's own envelope may be over by then: another, announced, so long before the picture.
+ENVELOPE_S = 8
+ENVELOPE = {"total_fen": 8_800, "parts": 20, "title": "口令红包 · Say hello", "opens_in_ms": 30_000, "condition": {"keyword": "主播好"}}
 
 
 async def main() -> None:
@@ -62,7 +65,9 @@ async def _console(server: Server, browser: Browser) -> None:
     await page.wait_for_selector("#desk:not([hidden])")
     for user, text in (("kai", "有没有黑色？"), ("mia", "Does it shrink when washed?")):
         await server.command(ROOM, "ask_question", {"text": text}, user=user, role=Role.viewer)
-    await asyncio.sleep(WATCH_S)
+    await asyncio.sleep(WATCH_S - ENVELOPE_S)
+    await server.command(ROOM, "drop_red_envelope", ENVELOPE)
+    await asyncio.sleep(ENVELOPE_S)
     await page.screenshot(path=IMAGES / "console.png")
 
 

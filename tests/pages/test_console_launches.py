@@ -23,7 +23,11 @@ async def test_an_envelope_is_reviewed_then_dropped_as_it_was_filled_in(stage: S
     console = await stage.console()
     dialog = await fill(console, "envelope", {"total": "100.29", "parts": "20", "split": "equal", "opens_in": "5", "opens_in_unit": "60000"})
     await expect(dialog.locator(".preview")).to_have_text("About ¥5.01 a share")
-    await fill(console, "envelope", {"open_for": "90", "open_for_unit": "1000", "condition": "keyword", "keyword": "hello", "title": "Spring luck"})
+    await fill(
+        console,
+        "envelope",
+        {"open_for": "90", "open_for_unit": "1000", "condition": "keyword", "keyword": "hello", "title": "Spring luck", "users_per_address": "3"},
+    )
     await dialog.locator("[name=keyword]").press("Enter")
     await expect(dialog.locator(".sum")).to_have_text("You give away ¥100.29")
     for words in ("20 · Equal", "5 min", "90 s", "say “hello” in chat", "Spring luck"):
@@ -39,8 +43,9 @@ async def test_an_envelope_is_reviewed_then_dropped_as_it_was_filled_in(stage: S
     [envelope] = (await state_of(console))["envelopes"]
     assert (envelope["total_fen"], envelope["parts"], envelope["split"], envelope["title"]) == (10_029, 20, "equal", "Spring luck")
     assert (envelope["closes_ms"] - envelope["opens_ms"], envelope["condition"]) == (90_000, {"keyword": "hello"})
+    assert envelope["users_per_address_max"] == 3
     card = console.locator(f"#offers [data-envelope='{envelope['envelope']}']")
-    await expect(card).to_contain_text("¥100.29 in 20 shares · Equal · say “hello” in chat")
+    await expect(card).to_contain_text("¥100.29 in 20 shares · Equal · say “hello” in chat · 3 users per address")
     await expect(console.locator("[data-launch=envelope]")).to_be_focused()  # where the anchor was before
     assert stage.complaints == []
 

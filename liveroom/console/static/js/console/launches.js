@@ -12,6 +12,7 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 const YEAR_MS = 366 * DAY_MS;
 const STOCK_MAX = 1_000_000;
+const PER_ADDRESS = { min: 1, max: 10_000, empty: 0 };
 
 const ENVELOPE = {
   command: "drop_red_envelope",
@@ -22,6 +23,7 @@ const ENVELOPE = {
     title: "title",
     opens_in_ms: "opens_in",
     open_for_ms: "open_for",
+    users_per_address_max: "users_per_address",
     "condition.keyword": "keyword",
     "condition.watched_s": "watched_s",
   },
@@ -37,18 +39,20 @@ const ENVELOPE = {
       title: reading.text("title"),
       opens_in_ms: reading.ms("opens_in", { min: 0, max: HOUR_MS }),
       open_for_ms: reading.ms("open_for", { min: 1_000, max: DAY_MS }),
+      users_per_address_max: reading.count("users_per_address", PER_ADDRESS),
       condition,
     };
   },
   preview({ total_fen, parts }) {
     return total_fen && parts ? t("share_about", { amount: money(Math.floor(total_fen / parts)) }) : "";
   },
-  review({ total_fen, parts, split, title, opens_in_ms, open_for_ms, condition }) {
+  review({ total_fen, parts, split, title, opens_in_ms, open_for_ms, users_per_address_max, condition }) {
     const lines = [
       [t("envelope_parts"), `${parts} · ${t(`split_${split}`)}`],
       [t("opens_in"), opensWords(opens_in_ms)],
       [t("open_for"), durationWords(open_for_ms)],
       [t("envelope_condition"), conditionWords(condition) || t("who_anyone")],
+      [t("users_per_address"), users_per_address_max || t("any_number")],
       [t("offer_title"), title],
     ];
     return { sum: t("envelope_sum", { amount: money(total_fen) }), lines, note: "" };
@@ -66,6 +70,7 @@ const COUPON = {
     "terms.min_spend_fen": "min_spend",
     stock: "stock",
     per_user_max: "per_user",
+    users_per_address_max: "users_per_address",
     claimable_ms: "claimable_for",
     valid_ms: "valid_for",
   },
@@ -80,6 +85,7 @@ const COUPON = {
       terms,
       stock: reading.count("stock", { min: 1, max: STOCK_MAX }),
       per_user_max: reading.count("per_user", { min: 1, max: 100 }),
+      users_per_address_max: reading.count("users_per_address", PER_ADDRESS),
       claimable_ms: reading.ms("claimable_for", { min: 1_000, max: YEAR_MS }),
       valid_ms: reading.ms("valid_for", { min: 1_000, max: YEAR_MS }),
     };
@@ -87,12 +93,13 @@ const COUPON = {
   preview({ terms }) {
     return isWhole(terms) ? `${discountWords(terms)} · ${minimumWords(terms)}` : "";
   },
-  review({ title, terms, stock, per_user_max, claimable_ms, valid_ms }) {
+  review({ title, terms, stock, per_user_max, users_per_address_max, claimable_ms, valid_ms }) {
     const each = terms.amount_fen || terms.discount_max_fen;
     const lines = [
       [t("coupon_kind"), `${discountWords(terms)} · ${minimumWords(terms)}`],
       [t("coupon_stock"), stock],
       [t("per_user"), per_user_max],
+      [t("users_per_address"), users_per_address_max || t("any_number")],
       [t("claimable_for"), durationWords(claimable_ms)],
       [t("valid_for"), durationWords(valid_ms)],
       [t("offer_title"), title],
@@ -113,6 +120,7 @@ class SalePlan {
     price_fen: "price",
     stock: "stock",
     per_user_max: "per_user",
+    users_per_address_max: "users_per_address",
     opens_in_ms: "opens_in",
     open_for_ms: "open_for",
     hold_ms: "hold_for",
@@ -149,6 +157,7 @@ class SalePlan {
       price_fen: reading.fen("price"),
       stock: reading.count("stock", { min: 1, max: STOCK_MAX }),
       per_user_max: reading.count("per_user", { min: 1, max: 1_000 }),
+      users_per_address_max: reading.count("users_per_address", PER_ADDRESS),
       opens_in_ms: reading.ms("opens_in", { min: 0, max: HOUR_MS }),
       open_for_ms: reading.ms("open_for", { min: 1_000, max: DAY_MS }),
       hold_ms: reading.ms("hold_for", { min: 1_000, max: HOUR_MS }),
@@ -161,13 +170,14 @@ class SalePlan {
     return stock ? t("sale_sum", { amount: times(price_fen, stock) }) : "";
   }
 
-  review({ product, price_fen, stock, per_user_max, opens_in_ms, open_for_ms, hold_ms }) {
+  review({ product, price_fen, stock, per_user_max, users_per_address_max, opens_in_ms, open_for_ms, hold_ms }) {
     const { title = product, price_fen: usual = Infinity } = this.#products.get(product) ?? {};
     const lines = [
       [t("sale_product"), title],
       [t("sale_price"), usual === Infinity ? money(price_fen) : `${money(price_fen)} (${t("usual_price", { amount: money(usual) })})`],
       [t("sale_stock"), stock],
       [t("per_user"), per_user_max],
+      [t("users_per_address"), users_per_address_max || t("any_number")],
       [t("opens_in"), opensWords(opens_in_ms)],
       [t("open_for"), durationWords(open_for_ms)],
       [t("hold_for"), durationWords(hold_ms)],

@@ -13,17 +13,16 @@ const RESTOCK_MAX = 1_000_000;
 
 /** The card of an envelope; `cancel(view, control)` is called when it shall be taken back, `null` for who may not. */
 export function makeEnvelope(view, cancel) {
-  const { envelope, title, total_fen, parts, split, condition, open, opens_ms, closes_ms } = view;
+  const { envelope, title, total_fen, parts, split, condition, users_per_address_max = 0, open, opens_ms, closes_ms } = view;
   const who = conditionWords(condition);
   return card(
     { class: "envelope", "data-envelope": envelope, "data-state": open ? "open" : "announced" },
     "envelope",
     title,
     open ? ["closes_in", closes_ms] : ["opens_in_now", opens_ms],
-    [t("envelope_meta", { amount: shortMoney(total_fen), parts }), t(`split_${split}`), who],
+    [t("envelope_meta", { amount: shortMoney(total_fen), parts }), t(`split_${split}`), who, addressWords(users_per_address_max)],
     stockBar(["taken", "left"]),
-    legend(["left", "parts_left", t("shares_left")], ["left", "left_fen", t("money_left")]),
-    cancel && !open && acts(h("button", { type: "button", class: "danger", "data-act": "cancel", onclick: ({ currentTarget }) => cancel(view, currentTarget) }, t("cancel_envelope"))),
+    foot(legend(["left", "parts_left", t("shares_left")], ["left", "left_fen", t("money_left")]), cancel && !open && h("button", { type: "button", class: "danger", "data-act": "cancel", onclick: ({ currentTarget }) => cancel(view, currentTarget) }, t("cancel_envelope"))),
   );
 }
 
@@ -36,17 +35,16 @@ export function updateEnvelope(row, { parts, parts_left, left_fen }) {
 
 /** The card of a coupon; `stop(view, control)` as `cancel` above. */
 export function makeCoupon(view, stop) {
-  const { coupon, title, terms, per_user_max, claimable_until_ms } = view;
+  const { coupon, title, terms, per_user_max, users_per_address_max = 0, claimable_until_ms } = view;
   const what = discountWords(terms);
   return card(
     { class: "coupon", "data-coupon": coupon, "data-state": "claimable" },
     "coupon",
     title,
     ["claimable_in", claimable_until_ms],
-    [title === what ? "" : what, minimumWords(terms), t("per_user_meta", { count: per_user_max })],
+    [title === what ? "" : what, minimumWords(terms), t("per_user_meta", { count: per_user_max }), addressWords(users_per_address_max)],
     stockBar(["taken", "left"]),
-    legend(["left", "left", t("coupons_left")]),
-    stop && acts(h("button", { type: "button", class: "danger", "data-act": "stop", onclick: ({ currentTarget }) => stop(view, currentTarget) }, t("stop_coupon"))),
+    foot(legend(["left", "left", t("coupons_left")]), stop && h("button", { type: "button", class: "danger", "data-act": "stop", onclick: ({ currentTarget }) => stop(view, currentTarget) }, t("stop_coupon"))),
   );
 }
 
@@ -58,20 +56,20 @@ export function updateCoupon(row, { stock, left }) {
 
 /** The card of a flash sale; `close(view, control)` as `cancel` above, `restock(view, quantity, control)` resolves to whether it was done. */
 export function makeSale(view, close, restock) {
-  const { sale, title, price_fen, per_user_max, hold_ms, state, opens_ms, closes_ms } = view;
+  const { sale, title, price_fen, per_user_max, users_per_address_max = 0, hold_ms, state, opens_ms, closes_ms } = view;
   const times = { announced: ["opens_in_now", opens_ms], open: ["closes_in", closes_ms], closed: [] };
   return card(
     { class: "sale", "data-sale": sale, "data-state": state },
     "bolt",
     title,
     times[state],
-    [h("b", { class: "price" }, money(price_fen)), t("per_user_meta", { count: per_user_max }), t("hold_meta", { time: durationWords(hold_ms) })],
+    [h("b", { class: "price" }, money(price_fen)), t("per_user_meta", { count: per_user_max }), addressWords(users_per_address_max), t("hold_meta", { time: durationWords(hold_ms) })],
     stockBar(["sold", "held", "available"]),
     legend(["sold", "sold", t("sold")], ["held", "held", t("held")], ["available", "available", t("available")]),
     state === "closed" && h("p", { class: "meta" }, t("sale_waits")),
     close &&
       state !== "closed" &&
-      acts(restockForm(view, restock), h("button", { type: "button", class: "danger", "data-act": "close", onclick: ({ currentTarget }) => close(view, currentTarget) }, t("close_sale"))),
+      foot(restockForm(view, restock), h("button", { type: "button", class: "danger", "data-act": "close", onclick: ({ currentTarget }) => close(view, currentTarget) }, t("close_sale"))),
   );
 }
 
@@ -97,6 +95,10 @@ function card(attributes, picture, title, [when, untilMs], meta, ...rest) {
   );
 }
 
+function addressWords(count) {
+  return count ? t("per_address_meta", { count }) : "";
+}
+
 function between(parts) {
   return parts.flatMap((part, index) => (index ? [" · ", part] : [part]));
 }
@@ -105,8 +107,8 @@ function legend(...entries) {
   return h("p", { class: "stock-legend" }, entries.map(([kind, show, words]) => h("span", { class: kind }, `${words} `, h("b", { "data-show": show }))));
 }
 
-function acts(...children) {
-  return h("div", { class: "offer-acts" }, children);
+function foot(...children) {
+  return h("div", { class: "foot" }, children);
 }
 
 function fill(row, numbers) {

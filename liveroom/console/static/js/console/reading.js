@@ -36,10 +36,10 @@ export class Reading {
     return fen < min ? this.#refuse(name, t("amount_too_small", { min: shortMoney(min) })) : fen;
   }
 
-  /** A whole number. */
-  count(name, { min, max }) {
-    const text = this.text(name, { required: true }).normalize("NFKC");
-    if (!text) return null;
+  /** A whole number; `empty` as above. */
+  count(name, { min, max, empty = null }) {
+    const text = this.text(name, { required: empty === null }).normalize("NFKC");
+    if (!text) return empty;
     const count = WHOLE.test(text) ? Number(text) : NaN;
     return count >= min && count <= max ? count : this.#refuse(name, t("count_wrong", { min, max }));
   }
