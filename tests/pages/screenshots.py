@@ -46,15 +46,21 @@ async def _viewer(server: Server, browser: Browser) -> None:
     page = await context.new_page()
     await page.goto(f"{server.console_url}/rooms/{ROOM}#token={server.token(ROOM, 'vera', name='Vera')}")
     await page.wait_for_selector("[data-connection=live]")
-    await asyncio.sleep(WATCH_S)
-    await page.fill("#text", "下单了! Just ordered two")
+    await page.wait_for_selector(".sale[data-state=open]", timeout=WATCH_S * 1000)
+    await page.locator(".sale .reserve").click()
+    await page.wait_for_selector(".hold")
+    envelope = {"total_fen": 18_888, "parts": 18, "title": "感谢陪伴 · Thank you", "opens_in_ms": 3_000}
+    await server.command(ROOM, "drop_red_envelope", envelope, user="anchor-demo")
+    await page.wait_for_selector("#envelope[data-phase=announced]")
+    await page.wait_for_selector("#grab[aria-disabled=false]")
+    await page.locator("#grab").dispatch_event("click")  # it beats: a click that waits until it stands still comes too late
+    await page.wait_for_selector("#envelope-share:not([hidden])")
+    await page.fill("#text", "下单了! Just ordered one")
     await page.press("#text", "Enter")
-    await page.locator("#pinned .wish").click()
     await page.wait_for_selector("#chat .mine")
-    await page.locator(".toast").wait_for(state="detached")
     for _ in range(LIKES):
         await page.locator("#like").click()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.3)
     await page.screenshot(path=IMAGES / "viewer.png")
 
 
