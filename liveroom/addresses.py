@@ -103,8 +103,8 @@ def _claimed(command: Command) -> int | None:
 
 
 def load_address_key(config: Config) -> bytes:
-    """The key of marks: made of the tokens' shared secret; without one, of a secret that is kept in the data directory. Raises `BadConfig`."""
-    secret = load_secret(config)
+    """The key of marks, by the settings: of their own secret, of the tokens', or of one kept in the data directory. Raises `BadConfig`."""
+    secret = config.auth.address_secret or load_secret(config)
     if not secret and config.journal.kind == "memory":
         return secrets.token_bytes(32)  # what it counted goes with the process
     return blake2b((secret or kept_secret(Path(config.liveroom.data_dir) / _KEY_FILE)).encode(), person=b"liveroom address", digest_size=32).digest()

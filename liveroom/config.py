@@ -42,6 +42,10 @@ __all__ = [
 SECRET_BYTES_MIN: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
 
 
+#: The shortest secret for counting users of one address.
+ADDRESS_SECRET_BYTES_MIN: Final = 32
+
+
 class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of the TOML file."""
 
@@ -252,6 +256,14 @@ class AuthConfig(Section, frozen=True):
     secret: Annotated[str, _text("Shared secret for HS*, at least as long as its hash: 32, 48 or 64 bytes", max_length=4_096)] = ""
     secret_file: Annotated[str, _text("File that holds the secret instead")] = ""
     public_key_file: Annotated[str, _text("PEM public key for RS256, PS256, ES256, EdDSA")] = ""
+    address_secret: Annotated[
+        str,
+        _text(
+            "Secret by which users of one network address are counted, of at least 32 bytes and the same for all processes; "
+            "empty = made of `secret`, or, with public keys, of one that is kept in the data directory",
+            max_length=4_096,
+        ),
+    ] = ""
     issuer: Annotated[str, _text("Required `iss`; empty = not checked")] = ""
     audience: Annotated[str, _text("Required `aud`; empty = not checked")] = ""
     leeway_s: Annotated[int, _text("Tolerated difference of clocks", ge=0, le=600)] = 10
@@ -314,7 +326,7 @@ def settings() -> Iterator[Setting]:
         defaults = section_type()
         for name, hint in hints.items():
             words = next(m.description for m in reversed(hint.__metadata__) if isinstance(m, Meta) and m.description)
-            secret = (section, name) in (("auth", "secret"), ("kafka", "sasl_password"))
+            secret = (section, name) in (("auth", "secret"), ("auth", "address_secret"), ("kafka", "sasl_password"))
             yield Setting(section, name, words, _expected(hint), getattr(defaults, name), secret, hint)
 
 
@@ -438,6 +450,10 @@ def _check_together(config: Config) -> None:
             raise BadConfig(f"kafka.bootstrap_servers: {server!r} is not host:port")
     if config.journal.kind == "kafka" and not kafka.bootstrap_servers:
         raise BadConfig("kafka.bootstrap_servers: name at least one broker")
+    if config.auth.address_secret and len(config.auth.address_secret.encode()) < ADDRESS_SECRET_BYTES_MIN:
+        raise BadConfig(f"auth.address_secret: needs at least {ADDRESS_SECRET_BYTES_MIN} bytes")
+    if config.journal.kind == "kafka" and not config.auth.address_secret and config.auth.algorithm not in SECRET_BYTES_MIN:
+        raise BadConfig("auth.address_secret: is not set; with a journal of many processes and public keys all of them need the same one")
     if config.auth.secret and config.auth.secret_file:
         raise BadConfig("auth.secret and auth.secret_file: set one of them")
     least = SECRET_BYTES_MIN.get(config.auth.algorithm, 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from liveroom.addresses import AddressMarks, Proxies, load_address_key
-from liveroom.config import AuthConfig, Config, JournalConfig, LiveroomConfig
+from liveroom.config import AuthConfig, Config, JournalConfig, LiveroomConfig, load_config
 from liveroom.errors import BadConfig
 from liveroom.messages.commands import Command, SendChat
 from liveroom.messages.coupon import ClaimCoupon
@@ -95,6 +95,18 @@ def test_the_key_follows_from_the_shared_secret() -> None:
     first, second = (Config(auth=AuthConfig(secret=letter * 48)) for letter in "st")
     assert load_address_key(first) == load_address_key(first) != load_address_key(second)
     assert b"s" * 8 not in load_address_key(first)
+
+
+def test_the_key_may_have_a_secret_of_its_own() -> None:
+    """The tokens' secret can then be changed without counting anew; many processes with public keys need it."""
+    own, other = (Config(auth=AuthConfig(secret=letter * 48, address_secret="a" * 32)) for letter in "st")
+    assert load_address_key(own) == load_address_key(other) != load_address_key(Config(auth=AuthConfig(secret="s" * 48)))
+    many = {"LIVEROOM_JOURNAL_KIND": "kafka", "LIVEROOM_AUTH_ALGORITHM": "EdDSA"}
+    with pytest.raises(BadConfig, match=r"auth\.address_secret: is not set"):
+        load_config(None, many, {})
+    assert load_config(None, {**many, "LIVEROOM_AUTH_ADDRESS_SECRET": "a" * 32}, {}).auth.address_secret
+    with pytest.raises(BadConfig, match=r"auth\.address_secret: needs at least 32 bytes"):
+        load_config(None, {"LIVEROOM_AUTH_ADDRESS_SECRET": "short"}, {})
 
 
 def test_without_a_shared_secret_the_key_is_kept_beside_the_journal(tmp_path: Path) -> None:

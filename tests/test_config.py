@@ -203,7 +203,7 @@ def test_the_settings_written_out_are_a_file_that_gives_them_again(tmp_path: Pat
 
 def _by_section(config: Config) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(config)
-    plain["auth"]["secret"] = plain["kafka"]["sasl_password"] = ""
+    plain["auth"]["secret"] = plain["auth"]["address_secret"] = plain["kafka"]["sasl_password"] = ""
     return plain
 
 
