@@ -29,7 +29,7 @@ Teller = Callable[[Reply], None]
 
 
 class Claim:
-    """One place in the line; `tellers` are all who get its outcome, each under the id of its own command."""
+    """One place in the line; `tellers` are all who wait at it, each with its own request."""
 
     __slots__ = ("at", "counted", "key", "number", "parked", "request", "tellers", "units")
 
@@ -41,7 +41,7 @@ class Claim:
         self.number = number
         self.parked = True
         self.counted = False  # among those under way that may take units
-        self.tellers: list[tuple[str, Teller]] = []
+        self.tellers: list[tuple[Request, Teller]] = []
 
 
 class Step(Struct, frozen=True):
@@ -136,7 +136,7 @@ class Gate:
                 self._number += 1
                 self.parked += 1
                 self._lines.setdefault(units, deque()).append(claim)
-        claim.tellers.append((request.id, teller))
+        claim.tellers.append((request, teller))
         return claim
 
     def ahead(self, claim: Claim) -> int:
@@ -165,11 +165,18 @@ class Gate:
             del self._claims[claim.key]
             return Step(claim, code)
 
-    def answered(self, claim: Claim) -> None:
-        """The engine answered a claim that went on to it, or nobody knows whether it did."""
+    def answered(self, claim: Claim, now: float) -> list[Teller]:
+        """The engine answered a claim that went on to it, or nobody knows whether it did. Gives those who asked under its id.
+
+        Its user's other ids may have outcomes of their own, which only the engine knows: they take their turn now.
+        """
         del self._claims[claim.key]
         if claim.counted:
             self._under_way -= claim.units
+        for request, teller in claim.tellers:
+            if request.id != claim.request.id:
+                self.claim(request, claim.units, teller, now)
+        return [teller for request, teller in claim.tellers if request.id == claim.request.id]
 
     def _passes(self, user: str) -> bool:
         """Whether a user's claim goes past the line: a winner's that takes no units, since the engine answers it as it did before, or no."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-import msgspec
+from msgspec.structs import replace
 
 from liveroom.errors import REFUSALS
 from liveroom.gateway.admission import Claim, Gate, Reply, Step, Teller
@@ -87,14 +87,10 @@ class Claims:
             reply = Refused(id="", code=code, detail="others are ahead in the line; try again", retry_after_ms=RETRY_AFTER_MS)
         else:
             reply = Refused(id="", code=code, detail=REFUSALS[code][1], seq=gate.seq)
-        _tell(claim, reply)
+        for request, teller in claim.tellers:
+            teller(replace(reply, id=request.id))
 
     def _answered(self, gate: Gate, claim: Claim, reply: Reply) -> None:
-        gate.answered(claim)
-        _tell(claim, reply)
+        for teller in gate.answered(claim, self._now()):
+            teller(reply)
         self.settle(gate)
-
-
-def _tell(claim: Claim, reply: Reply) -> None:
-    for command_id, teller in claim.tellers:
-        teller(reply if reply.id == command_id else msgspec.structs.replace(reply, id=command_id))

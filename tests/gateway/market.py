@@ -158,7 +158,7 @@ class Market:
         gate = side.gates.find(command, live=True)
         if gate is None:  # of what is over and forgotten here: the engine knows
             claim = Claim(None, request, units_of(command), 0, 0)
-            claim.tellers.append((command_id, partial(self._tell, number)))
+            claim.tellers.append((request, partial(self._tell, number)))
             self.queue.append((at, claim))
             return number
         side.gates_met[gate] = None
@@ -180,7 +180,8 @@ class Market:
             self._settle(at, gate)
         for index, claim, reply in record.answers:
             if index == at and claim.key is None:
-                self._tell_all(claim, reply)
+                for _, teller in claim.tellers:
+                    teller(reply)
             elif index == at and (found := side.under_way.pop(claim, None)):
                 self._answer(at, found, claim, reply)
 
@@ -238,16 +239,13 @@ class Market:
         for later in side.counted:
             assert later.number < step.claim.number or later.units < step.claim.units, "others went first"
         self.refused_here.append((step.claim, step.code))
-        self._tell_all(step.claim, Refused("", step.code, ""))
+        for _, teller in step.claim.tellers:
+            teller(Refused("", step.code, ""))
 
     def _answer(self, at: int, gate: Gate, claim: Claim, reply: Reply) -> None:
-        gate.answered(claim)
-        self._tell_all(claim, reply)
-        self._settle(at, gate)
-
-    def _tell_all(self, claim: Claim, reply: Reply) -> None:
-        for _, teller in claim.tellers:
+        for teller in gate.answered(claim, self.now_ms / 1000):
             teller(reply)
+        self._settle(at, gate)
 
     def _tell(self, number: int, reply: Reply) -> None:
         self.told[number].append(reply)

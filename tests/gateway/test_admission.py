@@ -14,7 +14,7 @@ from liveroom.messages.commands import CloseRoom, Command
 from liveroom.messages.coupon import StopCoupon
 from liveroom.messages.fields import Role
 from liveroom.messages.flash_sale import CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
-from liveroom.messages.frames import Accepted
+from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Request, Sender
 from liveroom.messages.red_envelope import GrabRedEnvelope
 from tests.gateway.market import ANCHOR, MARGIN, WATCHED_S, Market
@@ -317,18 +317,41 @@ def test_whoever_waited_too_long_while_there_may_be_units_may_try_again() -> Non
     assert late is not None
     assert late.code == "overloaded"
     assert gate.parked == 0
-    gate.answered(first.claim)
+    gate.answered(first.claim, 10.0)
     assert gate.idle
 
 
 def test_taps_of_one_user_have_one_place() -> None:
-    """Whatever their ids and however many connections: they take one share and all get its outcome."""
+    """Whatever their ids and however many connections: they take one share, under one id, and repeating any of them says the same again."""
     market = Market("envelope", 2)
     taps = [market.claim(0, "u1", f"c{i}") for i in range(5)]
     other = market.claim(0, "u2", "c1")
     assert len(market.queue) == 2
     market.catch_up()
-    assert [type(market.told[tap][0]) for tap in [*taps, other]] == [Accepted] * 6
+    assert [outcome(market, tap) for tap in taps] == ["accepted"] + ["already_grabbed"] * 4
+    assert outcome(market, other) == "accepted"
+    for order in ((0, 1, 2, 3, 4), (4, 3, 2, 1, 0)):
+        again = {i: market.claim(0, "u1", f"c{i}") for i in order}
+        market.catch_up()
+        assert [outcome(market, again[i]) for i in range(5)] == [outcome(market, tap) for tap in taps]
+
+
+def test_retries_of_several_ids_at_once_get_the_outcome_of_each() -> None:
+    """Also at a gateway that just began: whichever comes first, no id is told another's outcome."""
+    for history in (True, False):
+        market = Market("envelope", 2)
+        first = [market.claim(0, "u1", f"c{i}") for i in range(3)]
+        market.catch_up()
+        market.sides.append(market.side(history=history))
+        again = [market.claim(1, "u1", f"c{i}") for i in (2, 0, 1)]
+        market.catch_up()
+        assert [outcome(market, again[i]) for i in (1, 2, 0)] == [outcome(market, tap) for tap in first]
+
+
+def outcome(market: Market, number: int) -> str:
+    """The one outcome of a command."""
+    [reply] = market.told[number]
+    return reply.code if isinstance(reply, Refused) else "accepted"
 
 
 @pytest.mark.parametrize("kind", ["envelope", "coupon", "sale"])
