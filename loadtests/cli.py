@@ -22,6 +22,7 @@ __all__ = [
     "EXIT_USAGE",
     "UsageError",
     "add_server_options",
+    "percent",
     "positive_float",
     "positive_int",
     "report_file",
@@ -129,6 +130,14 @@ def positive_int(text: str) -> int:
     number = int(text)
     if number <= 0:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
+def percent(text: str) -> float:
+    """An argument from 0 to 100."""
+    number = float(text)
+    if not 0 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 100")
     return number
 
 

@@ -21,10 +21,7 @@ __all__ = ["Address", "HandshakeRefused", "LeanConnection", "open_connection"]
 #: Largest frame that is taken from a server.
 FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
 HANDSHAKE_BYTES_MAX: Final = 16 * 1024
-#: Attempts to open one connection when the server is busy or the network is.
-ATTEMPTS_MAX: Final = 8
 ATTEMPT_S: Final = 30.0
-RETRY_S: Final = 0.25
 
 _TEXT, _CLOSE, _PING, _PONG = 0x1, 0x8, 0x9, 0xA
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

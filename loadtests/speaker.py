@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from liveroom.messages.frames import Accepted, Refused
-from loadtests.lean import ATTEMPTS_MAX, RETRY_S, Address, HandshakeRefused, LeanConnection, open_connection
+from loadtests.guest import Guest, let_in
+from loadtests.lean import Address
 
 __all__ = ["Limits", "OnReply", "Speaker", "open_speaker"]
-
-JOIN_S: Final = 30.0
 
 OnReply = Callable[["Accepted | Refused | None"], None]
 
@@ -30,13 +27,11 @@ _reply: msgspec.json.Decoder[Accepted | Refused] = msgspec.json.Decoder(Accepted
 _limits = msgspec.json.Decoder(Limits)
 
 
-class Speaker(LeanConnection):
-    """Joined once `joined` is done. A command whose answer never comes, because the connection ended, is answered `None`."""
+class Speaker(Guest):
+    """Joined, with its `Limits`, once `joined` is done. A command whose answer never comes, because the connection ended, is answered `None`."""
 
     def __init__(self, address: Address, path: str, token: str) -> None:
         super().__init__(address, path, token)
-        self.joined: asyncio.Future[Limits] = asyncio.get_running_loop().create_future()
-        self.end = ""
         self._waiting: dict[str, OnReply] = {}
 
     @property
@@ -63,31 +58,12 @@ class Speaker(LeanConnection):
 
     def on_end(self, code: int, reason: str) -> None:
         """Nothing more will be answered."""
-        self.end = f"{code} {reason}".strip()
+        super().on_end(code, reason)
         waiting, self._waiting = self._waiting, {}
         for on_reply in waiting.values():
             on_reply(None)
-        if not self.joined.done():
-            self.joined.set_exception(HandshakeRefused(0, f"closed with {self.end} before joining"))
 
 
 async def open_speaker(address: Address, path: str, token: str) -> Speaker:
     """Let a speaker in; a busy server is tried again. Raises `HandshakeRefused`, `OSError`, `TimeoutError`."""
-    for attempt in range(ATTEMPTS_MAX):
-        speaker = Speaker(address, path, token)
-        try:
-            await open_connection(speaker, address)
-            async with asyncio.timeout(JOIN_S):
-                await speaker.joined
-            break
-        except (HandshakeRefused, OSError, TimeoutError) as error:
-            for future in (speaker.opened, speaker.joined):
-                if future.done() and not future.cancelled():
-                    future.exception()  # seen: nobody else will look at it
-            if speaker.transport is not None:
-                speaker.transport.abort()
-            passing = not isinstance(error, HandshakeRefused) or error.status in (0, 429, 503)
-            if attempt == ATTEMPTS_MAX - 1 or not passing:
-                raise
-            await asyncio.sleep(RETRY_S * 2**attempt)
-    return speaker
+    return await let_in(lambda: Speaker(address, path, token), address)

@@ -12,9 +12,10 @@ from msgspec import Struct
 
 from loadtests.crowd import Crowd, CrowdReport, crowd_of
 from loadtests.crowd_worker import Finish
+from loadtests.meters import ProcessMeter
 from loadtests.progress import Bar
 from loadtests.pusher import Pusher
-from loadtests.target import ProcessMeter, Target
+from loadtests.target import Target
 
 __all__ = ["ROOM", "SteadyOptions", "run_steady", "server_settings"]
 
@@ -81,7 +82,7 @@ def _summary(options: SteadyOptions, pusher: Pusher, report: CrowdReport, meter:
     audit, cpu_s = report.audit, meter.cpu_s()
     reading = options.viewers - options.stalled
     ok = audit.clean and audit.viewers == reading and bool(pusher.accepted)
-    ok = ok and not (report.gaps or report.disorders or report.skipped or report.disconnected or pusher.undecided)
+    ok = ok and not (report.gaps or report.disorders or report.rewritten or report.skipped or report.disconnected or pusher.undecided)
     return {
         "ok": ok,
         "scenario": "steady",
@@ -95,6 +96,7 @@ def _summary(options: SteadyOptions, pusher: Pusher, report: CrowdReport, meter:
         "doubled": audit.doubled,
         "out_of_order": audit.out_of_order + report.disorders,
         "unexpected": audit.unexpected,
+        "rewritten": report.rewritten,
         "gaps": report.gaps,
         "skipped": report.skipped,
         "disconnected": report.disconnected,

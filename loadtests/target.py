@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
+import socket
 import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from prometheus_client.parser import text_string_to_metric_families
 
+from liveroom.accounts import Statement
 from liveroom.config import AuthConfig, load_config
 from liveroom.messages.fields import Role
 from liveroom.tokens import ANY_ROOM, make_token
 
-__all__ = ["ProcessMeter", "Target", "TargetError", "given_server", "own_server", "raise_file_limit"]
+__all__ = ["OwnServer", "Target", "TargetError", "given_server", "own_server", "raise_file_limit"]
 
 START_S: Final = 60.0
 STOP_S: Final = 30.0
@@ -30,19 +35,22 @@ HTTP_S: Final = 30.0
 TOKEN_LIFETIME_S: Final = 86_400
 #: Lines of the server's own words that are shown when it does not start.
 LOG_LINES_SHOWN: Final = 5
+#: Below the range that Linux gives to clients.
+PORTS: Final = range(16_000, 32_000)
 
 
 class TargetError(Exception):
     """The server cannot be had or refused a command; the text says why."""
 
 
-class Target(Struct, frozen=True):
-    """A server: its addresses, what tokens are signed with, and its process when it runs on this machine."""
+class Target(Struct):
+    """A server: its addresses, what tokens are signed with, and its process when it runs on this machine; `own` when it is ours."""
 
     gateway_url: str
     console_url: str
     auth: AuthConfig
     pid: int | None = None
+    own: OwnServer | None = None
 
     def token(self, user: str, room: str, role: Role = Role.viewer, name: str = "") -> str:
         """A token for one room."""
@@ -50,7 +58,7 @@ class Target(Struct, frozen=True):
 
     async def command(self, room: str, command: str, **fields: Any) -> dict[str, Any]:
         """Send a command over HTTP as the platform. Raises `TargetError` with the refusal's code."""
-        return await asyncio.to_thread(self._post, f"/v1/rooms/{room}/commands/{command}", fields)
+        return await self._json(f"/v1/rooms/{room}/commands/{command}", fields)
 
     async def open_room(self, room: str, title: str) -> None:
         """Open a room; one that is open already will do."""
@@ -60,14 +68,33 @@ class Target(Struct, frozen=True):
             if not str(error).startswith("room_already_open"):
                 raise
 
-    def _post(self, path: str, fields: dict[str, Any]) -> dict[str, Any]:
+    async def room(self, room: str) -> dict[str, Any]:
+        """The room's public state. Raises `TargetError`."""
+        return await self._json(f"/v1/rooms/{room}")
+
+    async def ledger(self, room: str) -> Statement:
+        """The room's accounts. Raises `TargetError`."""
+        return msgspec.convert(await self._json(f"/v1/rooms/{room}/ledger"), Statement)
+
+    async def metric(self, name: str) -> dict[str, float]:
+        """A metric of this server's process, by the value of its label (empty without one). Raises `TargetError`."""
+        text = (await asyncio.to_thread(self._http, "/metrics")).decode()
+        samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+        return {next(iter(sample.labels.values()), ""): sample.value for sample in samples if sample.name == name}
+
+    async def _json(self, path: str, fields: dict[str, Any] | None = None) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(await asyncio.to_thread(self._http, path, fields))
+        return answer
+
+    def _http(self, path: str, fields: dict[str, Any] | None = None) -> bytes:
+        """POST of `fields`, GET without."""
         token = self.token("load-test", ANY_ROOM, Role.platform)
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        request = urllib.request.Request(self.console_url + path, msgspec.json.encode(fields), headers)
+        request = urllib.request.Request(self.console_url + path, None if fields is None else msgspec.json.encode(fields), headers)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=HTTP_S) as response:
-                answer: dict[str, Any] = json.load(response)
+                answer: bytes = response.read()
                 return answer
         except urllib.error.HTTPError as error:
             raise TargetError(_problem(error)) from None
@@ -97,18 +124,25 @@ def given_server(gateway_url: str, console_url: str, secret_file: Path | None, p
     return Target(gateway_url.rstrip("/"), console_url.rstrip("/"), auth, pid)
 
 
-@asynccontextmanager
-async def own_server(settings: Sequence[str] = ()) -> AsyncIterator[Target]:
-    """A server of our own with a temporary data directory and free ports; `settings` are further flags. Raises `TargetError`."""
-    with tempfile.TemporaryDirectory(prefix="liveroom-load-") as directory:
-        ready_file = Path(directory) / "ready.json"
-        log_file = Path(directory) / "log.txt"
-        flags = ["--mode", "dev", "--data-dir", str(Path(directory) / "data"), "--gateway-port", "0", "--console-port", "0"]
-        quick = ["--gateway-drain-ms", "0", "--logs-level", "warning"]
+class OwnServer:
+    """A server of ours; it keeps its ports and its data when it is killed and started again."""
+
+    def __init__(self, directory: Path, settings: Sequence[str]) -> None:
+        self.data_dir = directory / "data"
+        self._ready_file = directory / "ready.json"
+        self._log_file = directory / "log.txt"
+        gateway_port, console_port = islice(_free_ports(), 2)
+        ports = ("--gateway-port", str(gateway_port), "--console-port", str(console_port))
+        self._flags = (*("--mode", "dev", "--data-dir", str(self.data_dir), "--gateway-drain-ms", "0", "--logs-level", "warning"), *ports, *settings)
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> Target:
+        """Start and wait until it is ready. Raises `TargetError`."""
+        self._ready_file.unlink(missing_ok=True)
         environ = {name: text for name, text in os.environ.items() if not name.startswith("LIVEROOM_")}
-        with log_file.open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "liveroom", "serve", *flags, *quick, "--ready-file", str(ready_file), *settings),
+        with self._log_file.open("ab") as log:
+            process = self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "liveroom", "serve", *self._flags, "--ready-file", str(self._ready_file)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -117,71 +151,62 @@ async def own_server(settings: Sequence[str] = ()) -> AsyncIterator[Target]:
             )
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + START_S
+        while not self._ready_file.exists():
+            if process.returncode is not None or loop.time() > deadline_s:
+                raise TargetError(f"the server did not start: {self._last_words()}")
+            await asyncio.sleep(0.05)
+        return self._ready()
+
+    def _ready(self) -> Target:
+        ready = json.loads(self._ready_file.read_text(encoding="utf-8"))
+        secret = Path(ready["secret_file"]).read_text(encoding="ascii")
+        return Target(ready["gateway"], ready["console"], AuthConfig(secret=secret), ready["pid"], self)
+
+    async def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        assert self._process is not None
+        self._process.kill()
+        await self._process.wait()
+
+    async def stop(self) -> None:
+        """SIGTERM, and wait until it is gone."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        process.send_signal(signal.SIGTERM)
         try:
-            while (target := _ready(ready_file)) is None:
-                if process.returncode is not None or loop.time() > deadline_s:
-                    raise TargetError(f"the server did not start: {_last_words(log_file)}")
-                await asyncio.sleep(0.05)
-            yield target
-        finally:
-            await _stop(process)
-
-
-def _ready(ready_file: Path) -> Target | None:
-    if not ready_file.exists():
-        return None
-    ready = json.loads(ready_file.read_text(encoding="utf-8"))
-    secret = Path(ready["secret_file"]).read_text(encoding="ascii")
-    return Target(ready["gateway"], ready["console"], AuthConfig(secret=secret), ready["pid"])
-
-
-def _last_words(log_file: Path) -> str:
-    return " | ".join(log_file.read_text(errors="replace").strip().splitlines()[-LOG_LINES_SHOWN:]) or "it said nothing"
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    process.send_signal(signal.SIGTERM)
-    try:
-        async with asyncio.timeout(STOP_S):
+            async with asyncio.timeout(STOP_S):
+                await process.wait()
+        except (TimeoutError, asyncio.CancelledError):
+            process.kill()
             await process.wait()
-    except (TimeoutError, asyncio.CancelledError):
-        process.kill()
-        await process.wait()
-        raise
+            raise
+
+    def _last_words(self) -> str:
+        return " | ".join(self._log_file.read_text(errors="replace").strip().splitlines()[-LOG_LINES_SHOWN:]) or "it said nothing"
 
 
-class ProcessMeter:
-    """Reads a process' CPU time and memory from /proc; where there is none, or no process is given, everything is `None`."""
-
-    def __init__(self, pid: int | None) -> None:
-        self._stat = Path(f"/proc/{pid}/stat") if pid is not None else None
-        self._tick_s = 1 / os.sysconf("SC_CLK_TCK")
-        self._page_bytes = os.sysconf("SC_PAGE_SIZE")
-        self.rss_bytes_start = self._fields()[1]
-        self.rss_bytes_max = self.rss_bytes_start
-        self._cpu_s_start = self._fields()[0]
-
-    def cpu_s(self) -> float | None:
-        """CPU time, user and system, since this meter was made."""
-        now_s = self._fields()[0]
-        return None if now_s is None or self._cpu_s_start is None else now_s - self._cpu_s_start
-
-    def sample(self) -> None:
-        """Look at the memory."""
-        rss_bytes = self._fields()[1]
-        if rss_bytes is not None:
-            self.rss_bytes_max = max(rss_bytes, self.rss_bytes_max or 0)
-
-    def _fields(self) -> tuple[float | None, int | None]:
-        if self._stat is None:
-            return None, None
+@asynccontextmanager
+async def own_server(settings: Sequence[str] = ()) -> AsyncIterator[Target]:
+    """A server of our own with a temporary data directory and free ports; `settings` are further flags. Raises `TargetError`."""
+    with tempfile.TemporaryDirectory(prefix="liveroom-load-") as directory:
+        server = OwnServer(Path(directory), settings)
         try:
-            fields = self._stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            return None, None
-        return (int(fields[11]) + int(fields[12])) * self._tick_s, int(fields[21]) * self._page_bytes
+            yield await server.start()
+        finally:
+            await server.stop()
+
+
+def _free_ports() -> Iterator[int]:
+    """Ports that nobody listens on, of those that no client is given: while a server is away its port must not be taken."""
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: what an ended connection left is no hindrance
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        yield port
 
 
 def raise_file_limit(needed: int) -> None:

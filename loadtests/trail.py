@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from time import monotonic_ns
 from typing import Final
@@ -19,10 +19,12 @@ from msgspec import Struct
 
 from loadtests.latency import Latency
 
-__all__ = ["Audit", "Mark", "Step", "Trail", "mark_text"]
+__all__ = ["Audit", "Event", "Heed", "Mark", "Step", "Trail", "mark_text"]
 
 #: Steps that a viewer who joins may still be led to.
 STEPS_KNOWN_MAX: Final = 4_096
+#: Events of which it is remembered what was told.
+EVENTS_KNOWN_MAX: Final = 50_000
 #: Arrivals are counted together when they lie this close.
 ARRIVAL_GRAIN_US: Final = 250
 
@@ -45,19 +47,31 @@ def _mark_of(text: str) -> Mark | None:
     return Mark(int(words[1]), int(words[2]), int(words[3])) if len(words) == 5 and words[0] == "mark" else None
 
 
-class _Event(Struct):
+class Event(Struct):
+    """What is looked at in an event of any type."""
+
     type: str
     seq: int
     text: str = ""
 
 
+#: Takes every event that is decoded, also as bytes; gives its mark when viewers are audited for it.
+Heed = Callable[[Event, msgspec.Raw], Mark | None]
+
+
+def announced(event: Event, _: msgspec.Raw) -> Mark | None:
+    """The mark of an announcement."""
+    return _mark_of(event.text) if event.type == "announcement_set" else None
+
+
 class _Delta(Struct, rename={"from_": "from"}):
     from_: int
     to: int
-    events: list[_Event]
+    events: list[msgspec.Raw]
 
 
 _delta = msgspec.json.Decoder(_Delta)
+_event = msgspec.json.Decoder(Event)
 
 
 class _Log:
@@ -109,12 +123,15 @@ class Audit(Struct):
 class Trail:
     """The trails of all viewers of one room in this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, heed: Heed = announced) -> None:
+        self._heed = heed
         self.latency = Latency()
         self.delivered = 0
         self.frames = 0
         self.gaps = 0
         self.disorders = 0
+        self.rewritten = 0
+        self._told: dict[int, int] = {}
         self._by_seq: dict[int, Step] = {}
         self._unread: deque[Step] = deque()
 
@@ -125,13 +142,14 @@ class Trail:
     def advance(self, at: Step, raw: bytes, text: bytes) -> Step:
         """A viewer at `at` got a delta that is not the bytes of `at.next`."""
         delta = _delta.decode(text)
+        events = [_event.decode(raw) for raw in delta.events]
+        heeded = [self._look_at(event, raw) for event, raw in zip(events, delta.events, strict=True)]
         if delta.to <= at.to:
             return at
         if delta.from_ > at.to:
             self.gaps += 1
-        events = [event for event in delta.events if event.seq >= at.to]
-        marks = [mark for event in events if event.type == "announcement_set" and (mark := _mark_of(event.text))]
-        self._check_seqs(delta)
+        marks = [mark for event, mark in zip(events, heeded, strict=True) if mark is not None and event.seq >= at.to]
+        self._check_seqs(delta, [event.seq for event in events])
         following = at.next
         if following is not None and following.to == delta.to and self._same(at, following, marks):
             step = following
@@ -201,8 +219,16 @@ class Trail:
     def _same(at: Step, following: Step, marks: list[Mark]) -> bool:
         return following.log.numbers[at.length : following.length] == array("q", (mark.number for mark in marks))
 
-    def _check_seqs(self, delta: _Delta) -> None:
-        seqs = [event.seq for event in delta.events]
+    def _look_at(self, event: Event, raw: msgspec.Raw) -> Mark | None:
+        """Whoever is told of an event has to be told the same, also after a restart of the server."""
+        known = self._told.setdefault(event.seq, hash(bytes(raw)))
+        if known != hash(bytes(raw)):
+            self.rewritten += 1
+        if len(self._told) > EVENTS_KNOWN_MAX:
+            del self._told[next(iter(self._told))]
+        return self._heed(event, raw)
+
+    def _check_seqs(self, delta: _Delta, seqs: list[int]) -> None:
         if any(a >= b for a, b in pairwise(seqs)) or (seqs and not delta.from_ <= seqs[0] <= seqs[-1] < delta.to):
             self.disorders += 1
 

@@ -113,3 +113,13 @@ def test_arrivals_are_counted_for_each_viewer() -> None:
     trail.harvest(viewers=3)
     trail.harvest(viewers=3)
     assert (trail.delivered, trail.latency.count) == (9, 9)
+
+
+def test_history_stays_as_it_was_told() -> None:
+    """A seq that is told again, in another frame or after a restart, has to be the same event."""
+    trail = Trail()
+    again = TWO[1].replace(b'{"type": "delta", "from": 1', b'{"type": "delta", "from": 0')
+    place = walked(trail, trail.begin(0), ONE, TWO, (again, again))
+    assert trail.rewritten == 0
+    walked(trail, place, frame(1, 4, (1, 7), (2, 2), (3, 3)))
+    assert trail.rewritten == 2  # another number, and another time on the same number

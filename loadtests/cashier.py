@@ -1,0 +1,79 @@
+"""The platform's side of a sale: payments, told to the server over HTTP and told again when the answer was lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+
+from liveroom.messages.fields import Role
+from liveroom.messages.frames import Accepted, Refused
+from loadtests.story import PASSING, Asked, Reply, Told
+from loadtests.venue import Venue
+
+__all__ = ["Cashier"]
+
+#: HTTP connections of one process.
+CONNECTIONS_MAX: Final = 32
+REQUEST_S: Final = 15.0
+#: Bound of the pause before a request that got no answer is made again.
+RETRY_S: Final = 0.5
+
+
+class Cashier:
+    """Of one process; `close` it."""
+
+    def __init__(self, venue: Venue) -> None:
+        self._venue = venue
+        self._user = f"platform-{venue.options.run}-{venue.part.first}"
+        self._asked: dict[str, Asked] = {}
+        self._rng = random.Random(self._user)
+        self._url = f"{venue.part.console_url}/v1/rooms/{venue.options.room}/commands/confirm_hold"
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
+            headers={"Authorization": f"Bearer {venue.token(self._user, Role.platform)}", "Content-Type": "application/json"},
+            timeout=aiohttp.ClientTimeout(total=REQUEST_S),
+        )
+
+    async def close(self) -> None:
+        """End its connections."""
+        await self._session.close()
+
+    async def confirm(self, hold: int, quantity: int, units: int) -> Reply:
+        """Confirm a hold of `units`, or `quantity` of it (0 = all), with its payment."""
+        return await self._ask(f"hold-{hold}", hold, quantity, units)
+
+    async def repeat(self, hold: int, quantity: int, units: int) -> None:
+        """Confirm a hold again with the same payment: under the same key, and under a new one, as a platform's own retries may."""
+        await self._ask(f"hold-{hold}", hold, quantity, units)
+        await self._ask(f"hold-{hold}-again", hold, quantity, units)
+
+    async def _ask(self, key: str, hold: int, quantity: int, units: int) -> Reply:
+        venue = self._venue
+        asked = self._asked.get(key)
+        if asked is None:
+            asked = self._asked[key] = venue.ask(self._user, key, "confirm_hold", hold, quantity or units)
+        body = {"hold": hold, "payment": f"payment-{hold}", "quantity": quantity}
+        while True:
+            asked.sent += 1
+            life = venue.life
+            try:
+                async with self._session.post(self._url, data=msgspec.json.encode(body), headers={"Idempotency-Key": key}) as response:
+                    reply = _reply(key, response.status, msgspec.json.decode(await response.read()))
+            except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError):
+                asked.cut += 1
+                await asyncio.sleep(self._rng.random() * RETRY_S)
+                continue
+            asked.told.append(Told(life, reply))
+            if isinstance(reply, Accepted) or reply.code not in PASSING:
+                return reply
+            await asyncio.sleep(max(self._rng.random() * RETRY_S, reply.retry_after_ms / 1000))
+
+
+def _reply(key: str, status: int, body: dict[str, Any]) -> Reply:
+    if status == 200:
+        return Accepted(key, body["seq"], body["result"])
+    return Refused(key, body["code"], body["detail"], retry_after_ms=body.get("retry_after_ms", 0))

@@ -1,0 +1,73 @@
+"""Scenario `coupon`: everybody claims one coupon at once."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any, Final
+
+from liveroom.messages.coupon import ClaimCoupon
+from loadtests.answers import audit_told, audit_units
+from loadtests.customer import Customer
+from loadtests.findings import Findings
+from loadtests.scenario import Case, Scenario, Start, StormOptions
+from loadtests.target import Target
+
+__all__ = ["COUPON", "audit"]
+
+#: A coupon can be claimed as soon as it is there; customers have seen it so much later.
+SEEN_MS: Final = 1_000
+CLAIMABLE_MS: Final = 3_600_000
+
+
+async def begin(target: Target, options: StormOptions) -> Start:
+    """Issue the coupon."""
+    terms = {"title": "Load test", "terms": {"amount_fen": 500, "min_spend_fen": 1_000}, "stock": options.units, "per_user_max": options.per_user}
+    result = (await target.command(options.room, "issue_coupon", **terms, claimable_ms=CLAIMABLE_MS, valid_ms=CLAIMABLE_MS))["result"]
+    return Start(result["coupon"], int(time.time() * 1000) + SEEN_MS)
+
+
+async def play(customer: Customer, start: Start) -> None:
+    """Claim as many as one user may have, one after the other."""
+    await customer.until_opening(start)
+    answers = await customer.claim(ClaimCoupon(start.thing), start.thing)
+    while len(answers) < customer.venue.options.per_user:
+        answers.append(await customer.ask(ClaimCoupon(start.thing), start.thing))
+
+
+def audit(case: Case, findings: Findings) -> dict[str, Any]:
+    """As many codes as there are or users want, each once and to one user, and everywhere the same."""
+    options, coupon = case.options, case.start.thing
+    codes: dict[str, str] = {}
+    claimed: Counter[str] = Counter()
+    wished: Counter[str] = Counter()
+    for one in case.story.asked:
+        wished[one.user] += 1
+        if (granted := one.granted) is None:
+            continue
+        code = str(granted.result["code"])
+        if code in codes:
+            findings.add("double_code", f"{one.user} by {one.id} and {codes[code]}")
+        codes[code] = one.user
+        claimed[one.user] += 1
+    for user, count in claimed.items():
+        if count > options.per_user:
+            findings.add("over_limit", f"{user} has {count}")
+    audit_units(claimed.total(), min(options.units, sum(min(count, options.per_user) for count in wished.values())), findings)
+
+    account = next(one for one in case.ledger.coupons if one.coupon == coupon)
+    findings.same("sum", "claims that users were told, and the ledger's", claimed.total(), account.claimed)
+    told = {(user, code) for code, user in codes.items()}
+    letters = {(one.user, one.event["code"]) for one in case.story.letters if _is_claim(one.event, coupon)}
+    audit_told("shown_otherwise", "code", told & letters, letters, findings)
+    if case.journal is not None:
+        written = {(event["user"], event["code"]) for event in case.journal if _is_claim(event, coupon)}
+        audit_told("journal_otherwise", "code", told, written, findings)
+    return {"codes": len(codes), "winners": len(claimed), "stock": account.stock}
+
+
+def _is_claim(event: dict[str, Any], coupon: int) -> bool:
+    return bool(event["type"] == "coupon_claimed" and event["coupon"] == coupon)
+
+
+COUPON: Final = Scenario(begin, play, audit, refusals=frozenset({"coupon_gone", "per_user_limit"}), stages=1, engine_load=3)

@@ -1,0 +1,60 @@
+"""What the journal of a server of our own says after a storm."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from liveroom.journal.acceptance import Acceptance, Verdict
+from liveroom.journal.partition import partition_of
+from liveroom.journal.sqlite_reader import open_reader
+from liveroom.messages.frames import Accepted
+from liveroom.messages.records import Answer, Record
+from liveroom.tail import tail
+
+__all__ = ["Journal", "read_journal"]
+
+
+class Journal(Struct):
+    """The room's `events`; how often the engine answered whom; what `liveroom audit` said, and whether it was content."""
+
+    events: list[dict[str, Any]]
+    answers: dict[str, int]
+    audit: str
+    audit_ok: bool
+
+
+async def read_journal(data_dir: Path, room: str) -> Journal:
+    """Read it, also while the server runs."""
+    events, answers = await asyncio.to_thread(_read, data_dir, room)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "liveroom", "audit", room, "--data-dir", str(data_dir)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    words = (await process.communicate())[0].decode().strip().splitlines()
+    return Journal(events, answers, words[-1] if words else "", process.returncode == 0)
+
+
+def _read(data_dir: Path, room: str) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    events = [json.loads(line) for line in tail(data_dir, room, from_seq=0, follow=False)]
+    answers: Counter[str] = Counter()
+    acceptance = Acceptance()
+    with open_reader(data_dir) as reader:
+        for stored in reader.entries(partition_of(room, reader.partitions), 0):
+            if acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
+                assert isinstance(stored.entry, Record)
+                answers.update(_outcome(answer) for answer in stored.entry.answers if answer.room == room)
+    return events, dict(answers)
+
+
+def _outcome(answer: Answer) -> str:
+    if not answer.digest:
+        return "of_gateways"
+    return "repeated" if answer.repeated else "accepted" if isinstance(answer.reply, Accepted) else "refused"

@@ -1,0 +1,68 @@
+"""What a storm is about: how it begins, what each customer does, and how its story is audited."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Struct
+
+from liveroom.accounts import Statement
+from loadtests.findings import Findings
+from loadtests.story import Story
+from loadtests.target import Target
+
+if TYPE_CHECKING:
+    from loadtests.customer import Customer
+
+__all__ = ["Case", "Scenario", "Start", "StormOptions"]
+
+
+class StormOptions(Struct, frozen=True):
+    """What is asked for. `run` tells the users of this storm from those of others in the same room."""
+
+    scenario: str
+    viewers: int
+    units: int
+    per_user: int
+    within_s: float
+    unruly: float
+    unpaid: float
+    hold_ms: int
+    kills: int
+    processes: int
+    timeout_s: float
+    room: str
+    run: str
+
+
+class Start(Struct, tag="start"):
+    """Something scarce is there: `thing` is its seq, `opens_ms` when it can be claimed (Unix ms)."""
+
+    thing: int
+    opens_ms: int
+
+
+class Case(NamedTuple):
+    """What is held against each other: the story, the server's ledger and, of a server of our own, the journal's events."""
+
+    options: StormOptions
+    start: Start
+    story: Story
+    ledger: Statement
+    journal: list[dict[str, Any]] | None
+
+
+class Scenario(NamedTuple):
+    """`begin` drops the thing, over HTTP; `play` is one customer's part; `audit` gives figures for the report.
+
+    `refusals` are the codes that may come. `stages`: how often each unit is granted until all is over, for kills to fall in between.
+    `engine_load`: commands a unit that the engine should see at most.
+    """
+
+    begin: Callable[[Target, StormOptions], Awaitable[Start]]
+    play: Callable[[Customer, Start], Awaitable[None]]
+    audit: Callable[[Case, Findings], dict[str, Any]]
+    refusals: frozenset[str]
+    stages: int
+    engine_load: int

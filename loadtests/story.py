@@ -1,0 +1,104 @@
+"""What the customers of a storm asked, and what they were told, as their connections saw it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from msgspec import Struct
+
+from liveroom.messages.frames import Accepted, Refused
+
+__all__ = ["PASSING", "Asked", "End", "Letter", "Reply", "Story", "Told"]
+
+Reply = Accepted | Refused
+
+#: Refusals that say nothing about the command: it is asked again with the same id.
+PASSING: Final = frozenset({"unavailable", "overloaded", "rate_limited"})
+
+
+class Told(Struct, array_like=True):
+    """A reply; `life` counts the server's lives: 0 until it is killed for the first time."""
+
+    life: int
+    reply: Reply
+
+
+class Asked(Struct, omit_defaults=True):
+    """One command id of one user: `sent` so many times, `cut` times of these the connection ended before a reply came.
+
+    `about` is the thing that it is about (an envelope, coupon, sale or hold), by its seq; `quantity` the units that it asks for.
+    """
+
+    user: str
+    id: str
+    command: str
+    about: int
+    quantity: int = 0
+    sent: int = 0
+    cut: int = 0
+    told: list[Told] = []
+
+    @property
+    def answer(self) -> Reply | None:
+        """Its answer: the first reply that is one; stock may come back, so a later one counts more than `sold_out`."""
+        found: Reply | None = None
+        for told in self.told:
+            if not _passes(told.reply) and (found is None or _changes(found)):
+                found = told.reply
+        return found
+
+    @property
+    def granted(self) -> Accepted | None:
+        """Its answer when that is yes."""
+        answer = self.answer
+        return answer if isinstance(answer, Accepted) else None
+
+    def answers(self) -> list[Told]:
+        """Its replies without those that say nothing about the command."""
+        return [told for told in self.told if not _passes(told.reply)]
+
+
+class Letter(Struct):
+    """A personal event that a user got."""
+
+    user: str
+    seq: int
+    event: dict[str, Any]
+
+
+class End(Struct):
+    """A connection that the server ended, or lost, in one of its lives."""
+
+    user: str
+    life: int
+    words: str
+
+
+class Story(Struct):
+    """Of all customers. `shown` are the room's public events about money, by seq, as anybody saw them."""
+
+    asked: list[Asked] = []
+    letters: list[Letter] = []
+    ends: list[End] = []
+    shown: dict[int, dict[str, Any]] = {}
+    gaps: int = 0
+    disorders: int = 0
+    rewritten: int = 0
+    skipped: int = 0
+
+    def add(self, other: Story) -> None:
+        """Add what the customers of another process tell; a seq at which they were shown something else counts as rewritten."""
+        for name in ("asked", "letters", "ends"):
+            getattr(self, name).extend(getattr(other, name))
+        for name in ("gaps", "disorders", "rewritten", "skipped"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for seq, event in other.shown.items():
+            self.rewritten += self.shown.setdefault(seq, event) != event
+
+
+def _passes(reply: Reply) -> bool:
+    return isinstance(reply, Refused) and reply.code in PASSING
+
+
+def _changes(reply: Reply) -> bool:
+    return isinstance(reply, Refused) and reply.code == "sold_out"
