@@ -1,4 +1,4 @@
-"""The viewer page's money without a browser: what lies on top, what a tap asks for, what an order will cost."""
+"""The viewer page's money without a browser: what lies on top, what a tap asks for, what an order will cost, what was fair."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from liveroom.fairness import split
 from liveroom.messages.coupon import CouponTerms
 from liveroom.rooms.price import discount_fen
 
@@ -25,6 +27,8 @@ pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed: the
 fen = st.integers(0, FEN_MAX) | st.integers(0, 100_000)
 amounts = st.builds(CouponTerms, amount_fen=fen.filter(bool), min_spend_fen=fen)
 percentages = st.builds(CouponTerms, percent_off=st.integers(1, 100), min_spend_fen=fen, discount_max_fen=fen)
+seeds = st.binary(min_size=32, max_size=32).map(bytes.hex)
+parts = st.integers(1, 300)
 #: As many as one user may order at the highest price.
 spends = st.integers(0, FEN_MAX * UNITS_MAX) | st.integers(0, 100_000)
 
@@ -39,6 +43,22 @@ def test_unit_tests_pass_under_node() -> None:
 @given(st.lists(st.tuples(amounts | percentages, spends), min_size=50, max_size=200))
 def test_a_discount_shown_beforehand_is_the_one_that_the_room_gives(cases: list[tuple[CouponTerms, int]]) -> None:
     """For any terms and any order the page works out the room's own number, to the fen."""
-    given = json.dumps([(msgspec.to_builtins(terms), spend) for terms, spend in cases])
-    done = subprocess.run([str(NODE), str(HERE / "price.mjs")], input=given, capture_output=True, text=True, timeout=60, check=True)
-    assert json.loads(done.stdout) == [discount_fen(terms, spend) for terms, spend in cases]
+    worked_out = _run("price.mjs", [(msgspec.to_builtins(terms), spend) for terms, spend in cases])
+    assert worked_out == [discount_fen(terms, spend) for terms, spend in cases]
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(
+        st.tuples(seeds, parts.flatmap(lambda n: st.tuples(st.integers(n, FEN_MAX), st.just(n))), st.sampled_from(["lucky", "equal"])), max_size=20
+    )
+)
+def test_the_browser_draws_the_shares_that_the_room_drew(cases: list[tuple[str, tuple[int, int], Any]]) -> None:
+    """From a seed that was told when an envelope was over, the page works out every share in its turn."""
+    worked_out = _run("shares.mjs", [(seed, {"total_fen": total, "parts": n, "split": how}) for seed, (total, n), how in cases])
+    assert worked_out == [list(split(seed, total, n, how)) for seed, (total, n), how in cases]
+
+
+def _run(program: str, given: object) -> Any:
+    done = subprocess.run([str(NODE), str(HERE / program)], input=json.dumps(given), capture_output=True, text=True, timeout=60, check=True)
+    return json.loads(done.stdout)

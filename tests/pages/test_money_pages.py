@@ -115,7 +115,8 @@ async def test_the_last_share_goes_to_one_and_the_other_sees_that_it_is_gone(sta
     await expect(winner.locator("#told")).to_contain_text("You got ¥")
     for page in (vera, victor):
         await expect(page.locator("#envelope-best li")).to_have_count(2)
-        await expect(page.locator("#envelope-fair")).to_have_attribute("data-fits", "true")
+        await expect(page.locator("#envelope-fair")).to_have_attribute("data-fits", "true")  # the browser worked it out
+    await expect(winner.locator("#envelope-fair")).to_have_attribute("data-turn", "2")
     await expect(winner.locator("#envelope-best li.mine")).to_have_count(1)
     await loser.locator("#put-aside").click()
     await expect(loser.locator("#envelope")).to_be_hidden()

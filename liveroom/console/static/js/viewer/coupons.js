@@ -81,12 +81,12 @@ export class Coupons {
   #drawOffer(element, { left, stock, per_user_max, owned, tap }, whyNot) {
     const words = t("coupons_of_stock", { left, stock });
     drawStock(element.querySelector(".stock-bar"), { taken: stock - left, left }, words);
-    element.querySelector(".ticket-left").textContent = words;
+    element.querySelector(".ticket-left").textContent = per_user_max > 1 ? `${words} · ${t("coupons_had", { owned, most: per_user_max })}` : words;
     const waits = tap?.phase === "sent" || tap?.phase === "parked";
     const full = owned >= per_user_max;
     const button = element.querySelector(".claim");
     ready(button, !waits && !full && left > 0 && !whyNot, waits);
-    button.textContent = t(full ? "claimed" : !left ? "gone" : waits ? "claiming" : owned ? "claim_more" : "claim");
+    button.textContent = t(full ? "claimed" : !left ? "gone" : waits ? "claiming" : "claim");
     button.title = whyNot;
     element.dataset.state = full ? "claimed" : left ? (waits ? tap.phase : "open") : "gone";
     const says = element.querySelector(".ticket-says");

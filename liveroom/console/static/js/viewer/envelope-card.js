@@ -5,7 +5,7 @@ import { byId, fill, h, ready, whenReady } from "../dom.js";
 import { lang, t, tAround } from "../i18n.js";
 import { money } from "../money.js";
 import { conditionWords } from "../offers.js";
-import { fits } from "./fairness.js";
+import { CAN_CHECK, fits, sharesOf } from "./fairness.js";
 
 const COINS = 16; // that fly when a share is won
 const QUIET = matchMedia("(prefers-reduced-motion: reduce)");
@@ -50,7 +50,7 @@ export class EnvelopeCard {
     this.#drawGrab(item, outcome, nowMs, whyNot);
     byId("envelope-left").hidden = phase !== "open";
     byId("envelope-left").textContent = t("parts_left", { count: view.parts_left, all: view.parts });
-    this.#drawEnd(item, me);
+    this.#drawEnd(item, outcome, me);
   }
 
   /** Let coins fly: a share was won just now. */
@@ -102,7 +102,7 @@ export class EnvelopeCard {
     fill(byId("envelope-when"), `${key} ${dueMs} ${lang}`, () => tAround(key, countdown(dueMs)));
   }
 
-  #drawEnd({ view, close }, me) {
+  #drawEnd({ view, close }, outcome, me) {
     const best = byId("envelope-best");
     best.hidden = !close?.best?.length;
     byId("envelope-best-title").hidden = best.hidden;
@@ -116,17 +116,18 @@ export class EnvelopeCard {
     byId("envelope-fair").hidden = !close;
     byId("envelope-commitment").textContent = view.commitment;
     byId("envelope-seed").textContent = close?.seed ?? "";
-    if (close) this.#drawFair(close.seed, view.commitment);
+    if (close) this.#drawFair(view, close.seed, outcome);
   }
 
-  async #drawFair(seed, commitment) {
+  /** Say what this browser finds when it checks the seed and, of the turn that was the viewer's, the share. */
+  async #drawFair(view, seed, { fen, turn }) {
     const words = byId("envelope-fair-words");
-    const key = `${seed} ${lang}`;
+    const key = `${seed} ${turn} ${lang}`;
     if (words.dataset.key === key) return;
     words.dataset.key = key;
-    const right = await fits(seed, commitment);
+    const right = CAN_CHECK ? (await fits(seed, view.commitment)) && (!turn || (await sharesOf(seed, view))[turn - 1] === fen) : null;
     if (words.dataset.key !== key) return; // another envelope by now
-    words.textContent = t(right === null ? "fair" : right ? "fair_checked" : "fair_broken");
-    byId("envelope-fair").dataset.fits = String(right);
+    words.textContent = t(right === null ? "fair" : !right ? "fair_broken" : turn ? "fair_checked_share" : "fair_checked", { turn });
+    Object.assign(byId("envelope-fair").dataset, { fits: String(right), turn });
   }
 }

@@ -7,14 +7,15 @@ const GONE = { envelope_empty: "envelope_all_gone", envelope_closed: "envelope_i
 const ENDED = { empty: "envelope_all_gone", expired: "envelope_is_over", cancelled: "envelope_taken_back", room_closed: "envelope_is_over" };
 
 /**
- * `{kind, words, fen, untilMs}`; kind is "none" (not tried), "waiting", "won" (`fen` is the share, 0 when it is not known here), "again" (not
+ * `{kind, words, fen, turn, untilMs}`; kind is "none" (not tried), "waiting", "won" (`fen` is the share and `turn` whose it was, 0 when not known here), "again" (not
  * yet: not before `untilMs` if that is not 0) or "lost". `fen`: the share that is known, 0 for none; `live`: the connection stands.
  */
 export function outcomeOf({ view, phase, close }, tap, fen, live) {
-  const outcome = (kind, words, more = {}) => ({ kind, words, fen: 0, untilMs: 0, ...more });
+  const outcome = (kind, words, more = {}) => ({ kind, words, fen: 0, turn: 0, untilMs: 0, ...more });
   const won = fen || tap?.result?.amount_fen;
   const code = tap?.phase === "refused" ? tap.error.code : "";
-  if (won || code === "already_grabbed") return outcome("won", t("your_share"), { fen: won ?? 0 });
+  const turn = tap?.result ? view.parts - tap.result.parts_left : 0;
+  if (won || code === "already_grabbed") return outcome("won", t("your_share"), { fen: won ?? 0, turn });
   if (tap?.phase === "parked") return outcome("waiting", lineWords(tap.ahead));
   if (tap?.phase === "sent") return outcome("waiting", t(live ? "grabbing" : "waits"));
   if (GONE[code]) return outcome("lost", t(GONE[code]));

@@ -67,7 +67,7 @@ export class SaleCard {
     this.#drawHolds(own.holds, cancels, nowMs);
     this.#drawOrder(sale, phase, own, { tap, nowMs, whyNot, live });
     this.#drawNotice(notice);
-    this.#parts.bought.hidden = !own.bought;
+    this.#parts.bought.hidden = !own.bought || notice?.kind === "paid"; // the notice says so
     this.#parts.bought.textContent = t("bought_units", { count: own.bought });
   }
 
@@ -175,8 +175,9 @@ export class SaleCard {
       h(
         "div",
         { class: "hold-words" },
-        h("p", {}, ...tAround("to_pay", h("b", { class: "hold-due" }, money(due_fen))), " · ", t("held_for_you", { count: quantity })),
-        h("small", {}, h("span", { class: "hold-state" }), discount_fen ? ` · ${t("discounted", { amount: money(discount_fen) })}` : ""),
+        h("p", {}, ...tAround("to_pay", h("b", { class: "hold-due" }, money(due_fen)))),
+        h("small", {}, t("held_for_you", { count: quantity }), " · ", h("span", { class: "hold-state" })),
+        discount_fen > 0 && h("small", {}, t("discounted", { amount: money(discount_fen) })),
       ),
       countdown(until_ms, { class: "hold-left", "aria-label": t("hold_time_left") }),
       h("button", { type: "button", class: "ghost cancel", onclick: whenReady(() => this.#acts.cancel(hold)) }, t("cancel_hold")),
