@@ -73,6 +73,8 @@ async def _console(server: Server, browser: Browser) -> None:
     await asyncio.sleep(WATCH_S - ENVELOPE_S)
     await server.command(ROOM, "drop_red_envelope", ENVELOPE)
     await asyncio.sleep(ENVELOPE_S)
+    await page.locator("#ledger .ledger-refresh").click()
+    await page.locator("#ledger .ledger-refresh:not([aria-busy])").wait_for()
     await page.screenshot(path=IMAGES / "console.png")
 
 

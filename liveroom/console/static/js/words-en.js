@@ -247,7 +247,7 @@ export const EN = {
   pinned: "Pinned",
   remove: "Remove",
   remove_label: "Remove {title}",
-  try_on_wishes: "{count} want to see it tried on",
+  try_on_wishes: "Try-on wishes: {count}",
   pick: "Pick",
   answer: "Answered",
   answer_hint: "Answer in writing (optional)",

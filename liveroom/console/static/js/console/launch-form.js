@@ -128,20 +128,21 @@ export class LaunchForm {
     this.#unanswered = { body, id };
     const control = this.#act("launch");
     this.#act("back").disabled = true;
-    const answer = await this.#push(this.#plan.command, fields, { control, id, onFailed: (error) => this.#onFailed(error) });
+    const answer = await this.#push(this.#plan.command, fields, { control, id, onFailed: (error) => this.#onFailed(error, fields) });
     this.#act("back").disabled = false;
     if (!answer) return;
     this.#unanswered = null;
+    toast(t(`launched_${this.#kind}`));
+    if (this.#fields !== fields) return; // the form was left and opened again: what is in it now is something else
     this.#form.reset();
     this.#edit();
     this.#follow();
     this.#dialog.close();
-    toast(t(`launched_${this.#kind}`));
   }
 
-  #onFailed(error) {
+  #onFailed(error, fields) {
     if (!isUnknown(error)) this.#unanswered = null;
-    if (!this.#dialog.open) return false;
+    if (!this.#dialog.open || this.#fields !== fields) return false;
     const name = this.#plan.inputs[error.field];
     if (!name) {
       this.#say(reasonOf(error));
