@@ -269,7 +269,7 @@ export const EN = {
   coupon: "Coupon",
   money: "Money",
   live_now: "Live now",
-  nothing_live: "Nothing is live. Launch something above.",
+  nothing_live: "Nothing is live",
   envelope_results: "Red envelopes that are over",
   ledger: "Ledger",
   ledger_items: "All items",
