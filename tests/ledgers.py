@@ -10,6 +10,7 @@ from liveroom.messages.commands import Command, GrabRedEnvelope
 from liveroom.messages.coupon import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
 from liveroom.messages.events import Event
 from liveroom.messages.flash_sale import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
+from liveroom.messages.frames import Result
 from liveroom.messages.records import Sender
 from liveroom.messages.red_envelope import CancelRedEnvelope, DropRedEnvelope
 from liveroom.rooms.room import Decided
@@ -61,29 +62,40 @@ def an_evening() -> Play:
 
 def a_random_evening(seed: int, steps: int = 250) -> Play:
     """Whatever users and the platform try, refusals included, with leaps of time."""
-    chance, play = Random(seed), Play()
+    chance, play, things = Random(seed), Play(), Things()
     play.adds(SHIRT)
-    things: dict[str, list[int]] = {"envelope": [], "coupon": [], "sale": [], "hold": []}
-    codes: list[str] = []
     for number in range(steps):
         if chance.random() < 0.15:
             play.passes(chance.choice([10, 1_000, 20_000, 200_000]))
-        sender, command = _wish(chance, things, codes, number)
-        decision = play.tries(sender, command)
+        decision = play.tries(*a_wish(chance, things, number))
         if isinstance(decision, Decided):
-            for kind, known in things.items():
-                if kind in decision.result and int(decision.result[kind]) not in known:
-                    known.append(int(decision.result[kind]))
-            if "code" in decision.result:
-                codes.append(str(decision.result["code"]))
+            things.note(decision.result)
     return play
 
 
-def _wish(chance: Random, things: dict[str, list[int]], codes: list[str], number: int) -> tuple[Sender, Command]:
-    def some(kind: str) -> int:
-        return chance.choice(things[kind][-3:] or [0])
+class Things:
+    """What there is to wish for, as far as answers told."""
 
-    code = chance.choice(codes[-6:] or ["A" * 16])
+    def __init__(self) -> None:
+        self.known: dict[str, list[int]] = {"envelope": [], "coupon": [], "sale": [], "hold": []}
+        self.codes: list[str] = []
+
+    def note(self, result: Result) -> None:
+        """Take note of an answer."""
+        for kind, known in self.known.items():
+            if kind in result and int(result[kind]) not in known:
+                known.append(int(result[kind]))
+        if "code" in result and result["code"] not in self.codes:
+            self.codes.append(str(result["code"]))
+
+
+def a_wish(chance: Random, things: Things, number: int) -> tuple[Sender, Command]:
+    """Anything that somebody may try; `number` names it."""
+
+    def some(kind: str) -> int:
+        return chance.choice(things.known[kind][-3:] or [0])
+
+    code = chance.choice(things.codes[-6:] or ["A" * 16])
     user, order = chance.choice(USERS), f"order-{chance.randrange(8)}"
     terms = chance.choice(
         [CouponTerms(amount_fen=500), CouponTerms(percent_off=33, discount_max_fen=900), CouponTerms(percent_off=50, min_spend_fen=15_000)]

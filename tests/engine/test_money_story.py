@@ -1,0 +1,190 @@
+"""Whatever users and the platform try, and whenever the engine dies: each command has one outcome, and the journal alone tells the state.
+
+A real engine on a journal that gives back what it was given as bytes. It is stopped in the middle, also with commands under
+way, and another one recovers from the newest snapshot and what came after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from asyncio import Future
+from contextlib import aclosing
+from itertools import pairwise
+from random import Random
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from liveroom.codec import decode_entry, encode
+from liveroom.config import Config, EngineConfig, JournalConfig
+from liveroom.engine.partition import PartitionState
+from liveroom.engine.runner import Engine
+from liveroom.engine.snapshots import restore
+from liveroom.journal.acceptance import Acceptance, Verdict
+from liveroom.journal.memory import MemoryJournal
+from liveroom.ledger import Ledger
+from liveroom.messages.commands import AddProduct, Command
+from liveroom.messages.frames import Accepted, Refused
+from liveroom.messages.records import Answer, Entry, Record, Sender
+from liveroom.rooms.room import encode_state
+from liveroom.telemetry.metrics import Metrics
+from tests.engine.conftest import WAIT_S, Clock, Voice, open_demo
+from tests.ledgers import Things, a_wish
+from tests.rooms.play import SHIRT
+
+CONFIG = Config(
+    journal=JournalConfig(kind="memory", partitions=1),
+    engine=EngineConfig(claim_retry_ms=10, snapshot_records_max=10, snapshot_interval_ms=3_600_000, dedupe_window_ms=86_400_000),
+)
+ROOM = "demo"
+
+
+class BytesJournal(MemoryJournal):
+    """Gives back what it was given after a way through bytes, as a file does."""
+
+    def append(self, partition: int, entry: Entry) -> Future[int]:
+        return super().append(partition, decode_entry(encode(entry)))
+
+
+class Money(RuleBasedStateMachine):
+    """Traders, an engine, and the end of it again and again."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.loop = asyncio.Runner()
+        self.loop.run(self._begin())
+
+    async def _begin(self) -> None:
+        self.clock = Clock()
+        self.journal = BytesJournal(CONFIG.journal)
+        self.voice = Voice(self.journal)
+        self.things = Things()
+        self.said: dict[str, tuple[Sender, Command]] = {}
+        self.told: dict[str, Accepted | Refused] = {}
+        await self._start()
+        await open_demo(self.voice, ROOM)
+        await self.voice.accepted(ROOM, AddProduct(SHIRT))
+
+    async def _start(self) -> None:
+        self.engine = Engine(self.journal, CONFIG, name="engine", metrics=Metrics(), clock_ms=self.clock, rng=random.Random(1))
+        await self.engine.start()
+        async with asyncio.timeout(WAIT_S):
+            while not self.engine.ready:
+                await asyncio.sleep(0)
+
+    @rule(chance=st.randoms(use_true_random=True), count=st.integers(5, 60))
+    def trade(self, chance: Random, count: int) -> None:
+        """Many at once, some of which repeat what was said before."""
+        self.loop.run(self._trade(self._wishes(chance, count)))
+
+    @rule(chance=st.randoms(use_true_random=True), count=st.integers(5, 30), turns=st.integers(0, 12))
+    def die_while_they_trade(self, chance: Random, count: int, turns: int) -> None:
+        """Some of their commands are decided, some written, some neither."""
+        self.loop.run(self._die(self._wishes(chance, count), turns))
+
+    @rule(duration_ms=st.sampled_from([1, 900, 1_000, 20_000, 200_000, -5_000, -5_000]))
+    def time_passes(self, duration_ms: int) -> None:
+        """Also backwards: the machine's clock was set."""
+        self.clock.now_ms += duration_ms
+
+    @rule()
+    def restart(self) -> None:
+        """What was decided is what the journal tells, from its beginning as from the newest snapshot."""
+        self.loop.run(self._restart())
+
+    def teardown(self) -> None:
+        if hasattr(self, "loop"):
+            try:
+                self.restart()
+            finally:
+                self.loop.run(self._end())
+                self.loop.close()
+
+    def _wishes(self, chance: Random, count: int) -> list[str]:
+        wishes = []
+        for _ in range(count):
+            if self.said and chance.random() < 0.2:
+                wishes.append(chance.choice(list(self.said)))
+            else:
+                command_id = f"c{len(self.said)}"
+                self.said[command_id] = a_wish(chance, self.things, len(self.said))
+                wishes.append(command_id)
+        return wishes
+
+    async def _trade(self, wishes: list[str]) -> None:
+        answers = await asyncio.gather(*(self.voice.send(ROOM, self.said[wish][1], self.said[wish][0], wish) for wish in wishes))
+        for wish, answer in zip(wishes, answers, strict=True):
+            self._note(wish, answer)
+
+    def _note(self, wish: str, answer: Answer) -> None:
+        """One outcome a command, however often it is asked for."""
+        assert self.told.setdefault(wish, answer.reply) == answer.reply
+        if isinstance(answer.reply, Accepted):
+            self.things.note(answer.reply.result)
+
+    async def _die(self, wishes: list[str], turns: int) -> None:
+        trading = asyncio.create_task(self._trade(wishes))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await self._restart()
+        await trading
+
+    async def _restart(self) -> None:
+        live = self.engine._owners[0]._state
+        await self.engine.stop()
+        await asyncio.sleep(0)  # what was on its way to the journal is there
+        await self._check(live)
+        await self._start()
+
+    async def _check(self, live: PartitionState) -> None:
+        snapshot = await self.journal.load_snapshot(0)
+        assert snapshot is not None, "the first one is taken at once"
+        whole = await self._fold(PartitionState(CONFIG.engine), 0)
+        tail = await self._fold(restore(snapshot, CONFIG.engine), snapshot.offset)
+        assert _encoded(live) == _encoded(whole) == _encoded(tail)
+        totals = (await self._accounts()).totals()
+        assert totals.granted_fen + totals.remaining_fen + totals.refunded_fen == totals.total_fen
+        assert totals.available + totals.held + totals.sold == totals.stock
+
+    async def _fold(self, state: PartitionState, offset: int) -> PartitionState:
+        """The state after all that is in the journal from `offset` on."""
+        for record in await self._accepted(state.acceptance, offset):
+            state.fold(record)
+        return state
+
+    async def _accounts(self) -> Ledger:
+        ledger = Ledger()
+        accepted = await self._accepted(Acceptance(), 0)
+        assert all(before.time_ms <= after.time_ms for before, after in pairwise(accepted)), "time never goes back"
+        for record in accepted:
+            for span in record.rooms.values():
+                for seq, event in enumerate(span.events, span.from_):
+                    ledger.apply(event, seq, record.time_ms)
+        return ledger
+
+    async def _accepted(self, acceptance: Acceptance, offset: int) -> list[Record]:
+        records = []
+        end = await self.journal.events_end(0)
+        async with aclosing(self.journal.read_events(0, offset)) as entries:
+            while offset < end:
+                stored = await anext(entries)
+                offset = stored.offset + 1
+                if acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
+                    assert isinstance(stored.entry, Record)
+                    records.append(stored.entry)
+        return records
+
+    async def _end(self) -> None:
+        await self.voice.close()
+        await self.engine.stop()
+        await self.journal.close()
+
+
+def _encoded(state: PartitionState) -> tuple[int, dict[str, bytes], list[bytes]]:
+    return state.time_ms, {room: encode_state(kept) for room, kept in state.rooms.items()}, [encode(outcome) for outcome in state.outcomes]
+
+
+TestMoney = Money.TestCase
+TestMoney.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
