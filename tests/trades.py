@@ -17,11 +17,11 @@ from liveroom.messages.records import Sender
 from liveroom.rooms.state import RoomState
 from tests.rooms.play import ANCHOR, BELLA, PLATFORM, VERA, VICTOR, Play
 
-__all__ = ["BUYERS", "TRADES", "Trade", "claimed", "in_order", "market", "owned", "play_trade"]
+__all__ = ["BUYERS", "KINDS", "TRADES", "Trade", "claimed", "in_order", "market", "owned", "play_trade", "trade_command"]
 
 BUYERS = (VERA, VICTOR, BELLA)
 
-_KINDS = (
+KINDS = (
     *("drop", "issue", "announce", "claim", "claim", "grab", "grab", "reserve", "reserve", "reserve with a code", "confirm", "confirm"),
     *("cancel", "restock", "close the sale", "stop the coupon", "redeem", "release", "wait", "wait long", "close the room"),
 )
@@ -36,15 +36,17 @@ class Trade(Struct, frozen=True):
     much: int
 
 
-TRADES = st.lists(st.builds(Trade, st.sampled_from(_KINDS), st.integers(0, 2), st.integers(0, 30), st.integers(0, 3)), min_size=1, max_size=60)
+TRADES = st.lists(st.builds(Trade, st.sampled_from(KINDS), st.integers(0, 2), st.integers(0, 30), st.integers(0, 3)), min_size=1, max_size=60)
 
 
 def market(**rules: Any) -> Play:
-    """A room with two products and something of each kind on offer."""
+    """A room with two products and something of each kind on offer; everybody has a code."""
     play = Play(**rules)
     play.adds(c.Product("p1", "Lamp", 100), c.Product("p2", "Scarf", 30))
     for kind in ("drop", "issue", "announce"):
         play_trade(play, Trade(kind, 0, 0, 3))
+    for who in range(len(BUYERS)):
+        play_trade(play, Trade("claim", who, 0, 0))
     return play
 
 
@@ -55,11 +57,12 @@ def play_trade(play: Play, trade: Trade) -> None:
         return
     if not play.room.open:
         play.does(ANCHOR, c.OpenRoom("Again"))
-    sender, command = _command(play.room, trade)
+    sender, command = trade_command(play.room, trade)
     play.tries(sender, command)
 
 
-def _command(room: RoomState, trade: Trade) -> tuple[Sender, c.Command]:
+def trade_command(room: RoomState, trade: Trade) -> tuple[Sender, c.Command]:
+    """The command of one step, about what there is in the room now."""
     buyer, much, which = BUYERS[trade.who], trade.much, trade.which
     envelope, coupon, sale = (_pick([*things], which) for things in (room.envelopes, room.coupons, room.sales))
     codes = [code for one in room.coupons.values() for code in one.codes]

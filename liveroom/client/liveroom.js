@@ -166,7 +166,7 @@ export class Room extends EventTarget {
       random: Math.random,
       ...options,
     };
-    /** Resolves with the room once its first state is there; rejects with `Disconnected` if it never comes. */
+    /** Resolves with the room once its first state is there and what this user owns; rejects with `Disconnected` if it never comes. */
     this.ready = new Promise((resolve, reject) => (this.#settleReady = { resolve, reject }));
     this.ready.catch(() => {}); // whoever awaits it sees the rejection; nobody has to
     globalThis.addEventListener?.("online", this.#wake);
@@ -415,7 +415,6 @@ export class Room extends EventTarget {
     if (this.#state?.epoch !== state.epoch) this.#personalSeq = -1;
     this.#state = filled(state);
     this.#cursor = state.seq;
-    this.#settleReady.resolve(this);
     this.#emit("state", { state: this.#state });
   }
 
@@ -423,6 +422,7 @@ export class Room extends EventTarget {
     this.#mine = { ...emptyMine(), ...mine };
     this.#mine.coupons = this.#mine.coupons.map(filledCoupon);
     this.#mine.holds = this.#mine.holds.map((hold) => ({ discount_fen: 0, coupon_code: "", ...hold }));
+    this.#settleReady.resolve(this);
     this.#emit("mine", { mine: this.#mine });
   }
 

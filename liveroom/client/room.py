@@ -104,7 +104,7 @@ class Room:
         self._backlog = Backlog(ITEMS_WAITING_MAX * ITEMS_WAITING_FACTOR)
         self._outbox = Outbox(self._update)
         self._first_state: Keyframe | None = None
-        self._first_mine = Belongings(0)
+        self._first_mine: Belongings | None = None
         self._has_items = asyncio.Event()
         self._may_read = asyncio.Event()
         self._ready = asyncio.Event()
@@ -126,7 +126,9 @@ class Room:
     @property
     def mine(self) -> Belongings:
         """What you own in the room as after the last item that was yielded: shares, coupon codes, holds, units bought."""
-        return self._backlog.mine or self._first_mine
+        mine = self._backlog.mine or self._first_mine
+        assert mine is not None, "a room is entered with `async with` before what you own is there"
+        return mine
 
     @property
     def joined(self) -> Joined:
@@ -191,7 +193,7 @@ class Room:
         except BaseException:
             await self.close()
             raise
-        if self._first_state is None and self._ended is not None:
+        if self._first_mine is None and self._ended is not None:
             await self.close()
             raise self._ended
         return self
@@ -251,7 +253,7 @@ class Room:
                     raise Disconnected(goodbye.code, f"gave up after {self._give_up_s:g} s: {goodbye.reason}")
                 delay_s = full_jitter_s(attempt, random.random(), self._backoff_max_s) if goodbye.delay_ms is None else goodbye.delay_ms / 1000
                 attempt += 1
-                if self._first_state is not None:
+                if self._first_mine is not None:
                     self._put(Reconnecting(goodbye.code, goodbye.reason, int(delay_s * 1000), attempt))
                 await asyncio.sleep(delay_s)
         except Disconnected as error:
@@ -333,9 +335,9 @@ class Room:
                 self._put(*self._stream.receive(frame))
                 if self._first_state is None and isinstance(frame, Keyframe):
                     self._first_state = frame
-                    self._ready.set()
-                elif isinstance(frame, Belongings) and not self._first_mine.seq:
+                elif self._first_mine is None and isinstance(frame, Belongings):
                     self._first_mine = frame
+                    self._ready.set()
             if not self._may_read.is_set():
                 await self._may_read.wait()
 

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
 
+from msgspec.structs import replace
+
 from liveroom.config import Config
 from liveroom.engine.keyframes import KeyframeSchedule
 from liveroom.engine.partition import PartitionState
@@ -19,7 +21,7 @@ from liveroom.errors import JournalError
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import Journal
 from liveroom.messages.records import RECORD_VERSION, Claim, Record
-from liveroom.rooms.room import Rng, decide_due, detail, due_ms, keyframe
+from liveroom.rooms.room import Rng, decide_due, detail, due_ms, holdings, keyframe
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Owner", "PartitionLost"]
@@ -205,15 +207,25 @@ class Owner:
         if step.is_empty and not rooms and to == self._next_command:
             return False
         keyframes = [keyframe(room, self._state.rooms[room], step.time_ms, self._config.rooms) for room in rooms]
-        self._append(step.record(self._epoch, self._step, self._next_command, to, keyframes, ()), step)
-        for room in step.wanted_details:  # one record each: a detail may be as large as a record
-            found = detail(room, self._state.rooms[room], step.time_ms, self._config.rooms)
-            alone = Step(self.partition, self._state, self._config, self._rng, step.time_ms)
-            self._append(alone.record(self._epoch, self._step, to, to, (), (found,)), alone)
+        self._append(step.record(self._epoch, self._step, self._next_command, to, keyframes), step)
+        for room, with_holdings in step.wanted_details.items():
+            self._hand_over(room, with_holdings, step.time_ms)
         for letter in step.dead_letters:
             self._metrics.journal_dead_letters.inc()
             await self._journal.set_aside(letter)
         return True
+
+    def _hand_over(self, room: str, with_holdings: bool, time_ms: int) -> None:
+        """A room's detail, in a record of its own as it may be as large as one; before it, in as many, what the room's users own."""
+        state = self._state.rooms[room]
+        parts = holdings(room, state) if with_holdings else ()
+        to = self._next_command
+        for part in parts:
+            alone = Step(self.partition, self._state, self._config, self._rng, time_ms)
+            self._append(alone.record(self._epoch, self._step, to, to, holdings=(part,)), alone)
+        found = replace(detail(room, state, time_ms, self._config.rooms), holdings=len(parts) if with_holdings else None)
+        alone = Step(self.partition, self._state, self._config, self._rng, time_ms)
+        self._append(alone.record(self._epoch, self._step, to, to, details=(found,)), alone)
 
     def _answer_waiting(self, step: Step) -> int:
         """Give waiting batches to the step, within its limits; returns the command offset that the step ends at."""

@@ -14,6 +14,7 @@ from liveroom.journal.base import CommandBatch, DeadLetter
 from liveroom.messages.commands import RequestKeyframe
 from liveroom.messages.events import Event
 from liveroom.messages.frames import Accepted, Keyframe, Refused, RoomDetail
+from liveroom.messages.holdings import HoldingsPart
 from liveroom.messages.records import RECORD_VERSION, Answer, Record, Request, RoomSpan
 from liveroom.rooms.room import Refusal, Rng, RoomState, decide, evolve
 
@@ -55,7 +56,7 @@ class Step:
         self._refused = 0
         self._repeated = 0
         self.dead_letters: list[DeadLetter] = []
-        self.wanted_details: list[str] = []
+        self.wanted_details: dict[str, bool] = {}  # room -> with what its users own
 
     @property
     def is_empty(self) -> bool:
@@ -106,7 +107,16 @@ class Step:
         """The rooms in which something happened, with their events."""
         return {room: events for room, (_, events) in self._spans.items()}
 
-    def record(self, epoch: int, step: int, from_: int, to: int, keyframes: Sequence[Keyframe], details: Sequence[RoomDetail]) -> Record:
+    def record(
+        self,
+        epoch: int,
+        step: int,
+        from_: int,
+        to: int,
+        keyframes: Sequence[Keyframe] = (),
+        details: Sequence[RoomDetail] = (),
+        holdings: Sequence[HoldingsPart] = (),
+    ) -> Record:
         """The step as a record that answers the command offsets [from_, to); nothing more may be added to it."""
         self._state.time_ms = self.time_ms
         self._outcomes.end_record(self.time_ms)
@@ -121,6 +131,7 @@ class Step:
             answers=tuple(self._answers),
             keyframes=tuple(keyframes),
             details=tuple(details),
+            holdings=tuple(holdings),
         )
 
     def _answer_once(self, request: Request, digest: int, offset: int) -> None:
@@ -153,8 +164,8 @@ class Step:
         if isinstance(decision, Refusal):
             return self._refuse(request, seq, decision)
         self.happen(room, decision.events)
-        if isinstance(request.command, RequestKeyframe) and room not in self.wanted_details:
-            self.wanted_details.append(room)
+        if isinstance(request.command, RequestKeyframe):
+            self.wanted_details[room] = request.command.holdings or self.wanted_details.get(room, False)
         return Accepted(request.id, seq + len(decision.events), decision.result)
 
     def _refuse(self, request: Request, seq: int, refusal: Refusal) -> Refused:

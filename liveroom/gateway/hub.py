@@ -24,7 +24,7 @@ __all__ = ["Hub"]
 
 log = logging.getLogger(__name__)
 
-#: Pause before a keyframe that was refused is asked for again.
+#: Pause before a detail that was refused, or did not come, is asked for again.
 ASK_AGAIN_S = 0.5
 
 
@@ -152,12 +152,12 @@ class Hub:
                 self._let_go_later(room)
 
     def asked(self, room: Room, refusal: str) -> None:
-        """A keyframe that was asked for was sent, or refused with a code."""
-        room.asked = False
+        """A detail that was asked for is on its way, or was refused with a code."""
         if refusal == "room_not_found":
+            room.asked = False
             for connection in list(room.waiting):
                 connection.close(4004, "the room was never opened")
-        elif not room.live:
+        else:
             self._asks.add(room, _now())
 
     def _join(self, room: Room, connection: Connection, resume: Resume | None) -> None:
@@ -196,6 +196,9 @@ class Hub:
             if room := rooms.get(keyframe.room):
                 room.renew(keyframe)
                 self._heard(room)
+        for part in record.holdings:
+            if room := rooms.get(part.room):
+                room.receive(part)
         for detail in record.details:
             if room := rooms.get(detail.keyframe.room):
                 if not room.begin(detail, history.before(room.id, detail.keyframe.seq)):
@@ -211,7 +214,7 @@ class Hub:
             self._let_in(room)
         if room.has_news:
             self._schedule(room)
-        if room.lost or (room.epoch and room.ring.wants_keyframe):
+        if (room.users and not room.live) or (room.epoch and room.ring.wants_keyframe):
             self._ask(room)
 
     def _put_out(self, room: Room, user: str, until_ms: int, reason: str) -> None:
@@ -304,8 +307,12 @@ class Hub:
             if room and connection in room.waiting:
                 connection.close(4002, "the room's state could not be had in time; come back")
         for room in self._asks.due(now):
-            if room.users and not room.live:
-                self._ask(room)
+            if room.asked and room.receives():
+                self._asks.add(room, now)  # what users own takes a while to come
+            elif room.asked:
+                room.asked = False
+                if room.users:
+                    self._heard(room)
         for room in self._empty.due(now):
             room.may_go = False
             if not room.users and self.rooms.get(room.id) is room:

@@ -12,12 +12,13 @@ from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deltas import build_deltas, event_bytes
 from liveroom.gateway.gates import Gates
 from liveroom.gateway.history import Past
-from liveroom.gateway.letters import Letters
+from liveroom.gateway.holdings import Holdings
 from liveroom.gateway.ring import Frame, Ring
 from liveroom.gateway.wire import text_frame
 from liveroom.messages.events import Event, UserBanned, UserMuted, UserUnbanned, UserUnmuted
 from liveroom.messages.fields import Delivery, Role
 from liveroom.messages.frames import Joined, Keyframe, RoomDetail, Skipped
+from liveroom.messages.holdings import HoldingsPart
 
 if TYPE_CHECKING:
     from liveroom.telemetry.metrics import Metrics
@@ -49,11 +50,13 @@ class Room:
         "empty_at",
         "epoch",
         "gates",
+        "holdings",
         "id",
-        "letters",
         "lost",
         "may_go",
         "muted",
+        "parts",
+        "parts_before",
         "ring",
         "scheduled",
         "swept",
@@ -74,7 +77,7 @@ class Room:
         self.ring = Ring(config.ring_frames_max, config.ring_bytes_max)
         self.time_ms = 0
         self.lost = False
-        self.asked = False  # a keyframe was asked for and has not come
+        self.asked = False  # a detail was asked for and has not come
         self.scheduled = False
         self.swept = 0  # the seq up to which the last sweep wrote
         self.swept_at = 0.0
@@ -86,13 +89,20 @@ class Room:
         self.may_go = False  # it is already looked at whether the room can be let go
         self.banned: dict[str, int] = {}
         self.muted: dict[str, int] = {}
-        self.letters = Letters()
+        self.holdings = Holdings()
+        self.parts: list[HoldingsPart] = []  # of the detail that will follow
+        self.parts_before = 0  # when it was last looked whether more have come
         self.gates = Gates(config.admission_margin, config.reply_wait_ms / 1000)
 
     @property
     def live(self) -> bool:
         """Whether viewers can join."""
         return self.ring.keyframe is not None and not self.lost
+
+    @property
+    def knows_holdings(self) -> bool:
+        """Whether `holdings` is right: the room has begun, and nothing of its stream was missed since."""
+        return bool(self.epoch) and not self.lost
 
     @property
     def next_seq(self) -> int:
@@ -122,6 +132,7 @@ class Room:
         self.time_ms = time_ms
         for event in events[self.next_seq - from_ :]:
             self.gates.heed(self.next_seq, event)
+            self.holdings.heed(self.next_seq, event)
             if event.delivery is Delivery.personal:
                 self._tell(self.next_seq, event)
             elif event.delivery is not Delivery.internal:
@@ -145,52 +156,73 @@ class Room:
 
     def _tell(self, seq: int, event: Event) -> None:
         """Send a personal event to its user's connections, beside the ring: nobody else may see it."""
-        user, frame = _personal_frame(seq, self.time_ms, event)
-        self.letters.add(user, seq, frame)
-        for connection in self.users.get(user, ()):
+        connections = self.users.get(getattr(event, "user", ""), ())
+        if not connections:
+            return
+        coupon = self.holdings.claimed(event)
+        more = b',"coupon":%b' % encode(coupon) if coupon else b""
+        frame = text_frame(b'{"type":"personal","seq":%d,"time_ms":%d,"event":%b%b}' % (seq, self.time_ms, event_bytes(event, seq), more))
+        for connection in connections:
             connection.notify(frame)
 
     def begin(self, detail: RoomDetail, past: Sequence[Past]) -> bool:
         """Take a room's detail and the events that led to it; gives false when the stream was another one: viewers have to come back."""
-        keyframe = detail.keyframe
+        keyframe, parts = detail.keyframe, self.parts
+        self.parts = []
         same = self.epoch in ("", keyframe.epoch)
-        if same and self.epoch and not self.lost and keyframe.seq < self.next_seq:
-            return True  # of the past: the partition is read again after an error
+        if same and self.knows_holdings and keyframe.seq <= self.next_seq:
+            if keyframe.seq == self.next_seq:  # or it is of the past: the partition is read again after an error
+                self.banned, self.muted = dict(detail.banned), dict(detail.muted)
+                self.renew(keyframe)
+            return True
+        if detail.holdings != len(parts) or any(
+            (part.epoch, part.seq, part.part) != (keyframe.epoch, keyframe.seq, i) for i, part in enumerate(parts)
+        ):
+            self.lost = bool(self.epoch)  # it does not say all that users own: another one is to be asked for
+            self.asked = False
+            return True
         self.banned, self.muted = dict(detail.banned), dict(detail.muted)
-        if not same or not self.epoch or self.lost:
-            self._start(keyframe, past)
-        else:
-            self.renew(keyframe)
+        self._start(keyframe, parts, past)
         return same
 
-    def renew(self, keyframe: Keyframe) -> None:
-        """Take a keyframe of the room's stream: of the state after all events so far, or beyond a gap, or an old one."""
-        if not self.epoch or keyframe.epoch != self.epoch or keyframe.seq < self.next_seq:
+    def receive(self, part: HoldingsPart) -> None:
+        """Take a part of what users own; the detail that follows the last of them says how many there are."""
+        if self.knows_holdings and part.epoch == self.epoch:
             return
-        if self.lost or keyframe.seq > self.next_seq:
-            self._start(keyframe, ())
+        if not part.part:
+            self.parts.clear()
+        self.parts.append(part)
+
+    def receives(self) -> bool:
+        """Whether parts have come since this was last asked."""
+        before, self.parts_before = self.parts_before, len(self.parts)
+        return self.parts_before > before
+
+    def renew(self, keyframe: Keyframe) -> None:
+        """Take a keyframe of the state after all events so far. One beyond a gap does not end it: it does not say what users own."""
+        if not self.epoch or self.lost or keyframe.epoch != self.epoch or keyframe.seq < self.next_seq:
+            return
+        if keyframe.seq > self.next_seq:
+            self.lost = True
             return
         self.seal()
         self.ring.renew(_keyframe_frame(keyframe))
         self.asked = False
         self.time_ms = keyframe.time_ms
 
-    def _start(self, keyframe: Keyframe, past: Sequence[Past]) -> None:
+    def _start(self, keyframe: Keyframe, parts: Sequence[HoldingsPart], past: Sequence[Past]) -> None:
         self._pending.clear()
-        if keyframe.epoch != self.epoch:
-            self.letters.clear()
         self.epoch = keyframe.epoch
         self.time_ms = keyframe.time_ms
         self.lost = self.asked = False
         self._has_news = bool(self.viewers)
         self.gates.begin(keyframe, past)
-        for span in past:
-            for i, event in enumerate(span.events):
-                if event.delivery is Delivery.personal:
-                    user, frame = _personal_frame(span.from_ + i, span.time_ms, event)
-                    self.letters.add(user, span.from_ + i, frame)
+        self.holdings = Holdings(parts)
         self.ring.begin(_keyframe_frame(keyframe), self._past_frames(past))
         self.swept = self.ring.end  # who stands below it is written to on its own
+        for connection in list(self.viewers):  # who goes on from the past has missed what was told meanwhile
+            if connection.cursor >= self.ring.start:
+                connection.notify(self._belongings(connection))
 
     def _past_frames(self, past: Sequence[Past]) -> list[Frame]:
         frames: list[Frame] = []
@@ -259,8 +291,7 @@ class Room:
                 start = "skipped"
                 head += text_frame(encode(Skipped(from_=known, to=seq)))
             head += keyframe.bytes(connection.deflate)
-        if known is not None:
-            head += self.letters.since(sender.user, known)
+        head += self._belongings(connection)
         connection.cursor = seq
         connection.place = len(self.viewers)
         connection.room = self
@@ -269,6 +300,11 @@ class Room:
         self.advance(connection, head)
         connection.flush()
         return start
+
+    def _belongings(self, connection: Connection) -> bytes:
+        """What a viewer owns now. Personal events are told from then on, so that each is either in it or told after it."""
+        assert connection.sender is not None
+        return self.holdings.frame(connection.sender.user, self.next_seq)
 
     def leave(self, connection: Connection) -> None:
         """Forget a viewer or one that waits."""
@@ -301,7 +337,7 @@ class Room:
                 keyframe = ring.keyframe
                 if keyframe is None:
                     break  # the next sweep tries again; a keyframe was asked for
-                head += text_frame(encode(Skipped(from_=connection.cursor, to=keyframe.to))) + keyframe.bytes(deflate)
+                head += text_frame(encode(Skipped(from_=connection.cursor, to=keyframe.to))) + keyframe.bytes(deflate) + self._belongings(connection)
                 connection.cursor = keyframe.to
                 self._metrics.gateway_viewers_skipped.inc()
             begin = connection.cursor
@@ -334,12 +370,6 @@ class Room:
 
 def _keyframe_frame(keyframe: Keyframe) -> Frame:
     return Frame(keyframe.seq, keyframe.seq, encode(keyframe))
-
-
-def _personal_frame(seq: int, time_ms: int, event: Event) -> tuple[str, bytes]:
-    """A personal event's user and its frame."""
-    payload = b'{"type":"personal","seq":%d,"time_ms":%d,"event":%b}' % (seq, time_ms, event_bytes(event, seq))
-    return str(getattr(event, "user", "")), text_frame(payload)
 
 
 def _runs(past: Sequence[Past]) -> Iterator[list[Past]]:

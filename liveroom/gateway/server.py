@@ -286,7 +286,8 @@ class Gateway:
         self._request(room, command, on_reply)
 
     def _ask_keyframe(self, room: Room) -> None:
-        self._request(room.id, RequestKeyframe(), lambda reply: self._hub.asked(room, reply.code if isinstance(reply, Refused) else ""))
+        command = RequestKeyframe(holdings=not room.knows_holdings)
+        self._request(room.id, command, lambda reply: self._hub.asked(room, reply.code if isinstance(reply, Refused) else ""))
 
     # Background
 

@@ -8,10 +8,14 @@ from msgspec import Struct
 
 from liveroom.messages.coupon import CouponTerms
 
-__all__ = ["BELONGINGS_MAX", "Grant", "OwnedCoupon", "OwnedHold"]
+__all__ = ["BELONGINGS_MAX", "ENVELOPES_OVER_OWNED", "SHARES_OVER_OWNED", "Grant", "OwnedCoupon", "OwnedHold"]
 
 #: Things of each kind that one frame names: the newest; the others are counted.
 BELONGINGS_MAX: Final = 100
+#: Last red envelopes of a room that are over and whose shares still count as owned here.
+ENVELOPES_OVER_OWNED: Final = 20
+#: Shares of those, all together: those of the oldest envelopes count no more beyond it. As many as the rules remember.
+SHARES_OVER_OWNED: Final = 20_000
 
 
 class Grant(Struct, frozen=True):

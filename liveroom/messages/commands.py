@@ -281,9 +281,10 @@ class ReportAudience(CommandBase, frozen=True, tag="report_audience"):
 
 
 class RequestKeyframe(CommandBase, frozen=True, tag="request_keyframe"):
-    """A gateway that begins to hold a room asks for its detail."""
+    """Somebody who begins to hold a room asks for its detail; a gateway that begins to follow it, with what its users own."""
 
     roles = BACKEND
+    holdings: bool = False
 
 
 Command = Union[

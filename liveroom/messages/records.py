@@ -10,6 +10,7 @@ from liveroom.messages.commands import Command
 from liveroom.messages.events import Event
 from liveroom.messages.fields import CommandId, Count, Role, RoomId, UserId, UserName
 from liveroom.messages.frames import Accepted, Keyframe, Refused, RoomDetail
+from liveroom.messages.holdings import HoldingsPart
 
 __all__ = ["RECORD_VERSION", "Answer", "Claim", "Entry", "Record", "Request", "RoomSpan", "Sender"]
 
@@ -81,6 +82,7 @@ class Record(Struct, frozen=True, omit_defaults=True, rename={"from_": "from"}, 
     answers: tuple[Answer, ...] = ()
     keyframes: tuple[Keyframe, ...] = ()  # as after this record
     details: tuple[RoomDetail, ...] = ()  # as after this record; asked for by a gateway
+    holdings: tuple[HoldingsPart, ...] = ()  # of the detail that follows
 
 
 Entry = Union[Claim, Record]

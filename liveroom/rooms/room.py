@@ -15,6 +15,7 @@ from liveroom.messages import events as e
 from liveroom.messages.records import Request, Sender
 from liveroom.rooms import addresses, audience, chat, coupon, flash_sale, lifecycle, likes, moderation, questions, red_envelope, showcase, words
 from liveroom.rooms.decision import Decided, Decision, Refusal, Rng, Turn
+from liveroom.rooms.holdings import holdings
 from liveroom.rooms.keyframe import KEYFRAME_BYTES_MAX, detail, keyframe
 from liveroom.rooms.state import RoomState, decode_state, encode_state
 
@@ -31,6 +32,7 @@ __all__ = [
     "due_ms",
     "encode_state",
     "evolve",
+    "holdings",
     "keyframe",
 ]
 

@@ -17,7 +17,7 @@ from liveroom.client import comeback
 from liveroom.codec import decode_client_message, encode, event_object
 from liveroom.messages.events import Event
 from liveroom.messages.fields import Role
-from liveroom.messages.frames import Delta, Joined, Keyframe
+from liveroom.messages.frames import Belongings, Delta, Joined, Keyframe
 from liveroom.messages.inbound import ClientMessage
 
 EPOCH = "e1"
@@ -90,9 +90,9 @@ class Gateway:
             return await self.visits.get()
 
     async def welcome(self, seq: int = 0, **state: Any) -> Visit:
-        """The next connection, joined and with its keyframe."""
+        """The next connection, joined, with its keyframe and with what its user owns: nothing."""
         visit = await self.visit()
-        await visit.send(joined(seq), keyframe(seq, **state))
+        await visit.send(joined(seq), keyframe(seq, **state), Belongings(seq))
         return visit
 
     def _check(self, connection: ServerConnection, request: Request) -> Response | None:

@@ -7,11 +7,14 @@ from typing import TypeVar
 import pytest
 
 from liveroom.client import (
+    Belongings,
+    BelongingsReplaced,
     CommandRefused,
     CommandUnanswered,
     Disconnected,
     Item,
     Joined,
+    PersonalEvent,
     Reconnecting,
     Room,
     RoomEvent,
@@ -22,10 +25,11 @@ from liveroom.client import (
 )
 from liveroom.client import room as room_module
 from liveroom.client.outbox import COMMANDS_WAITING_MAX, RETRIES_MAX
+from liveroom.codec import event_object
 from liveroom.errors import BadMessage
 from liveroom.messages.commands import MuteUser, SendChat
-from liveroom.messages.events import AnnouncementSet
-from liveroom.messages.frames import Accepted, GoingAway, Refused
+from liveroom.messages.events import AnnouncementSet, HoldConfirmed
+from liveroom.messages.frames import Accepted, GoingAway, Personal, Refused
 from tests.client.conftest import Gateway, Visit, delta, joined, keyframe
 
 T = TypeVar("T")
@@ -60,18 +64,21 @@ async def next_of(room: Room, kind: type[T]) -> T:
 
 
 async def test_entering_gives_the_state_and_then_events(gateway: Gateway) -> None:
-    """A room is entered once its state is there; then events come, typed, and the state follows them."""
+    """A room is entered once its state is there and what the user owns; then events come, typed, and both follow them."""
     room = connect(gateway.url, "demo", "secret-token")
     visit = await entered(gateway, room, seq=7)
     assert visit.path == "/v1/rooms/demo"
     assert visit.headers["Authorization"] == "Bearer secret-token"
-    assert room.state == keyframe(7)
-    await visit.send(delta(7, AnnouncementSet("sale"), {"type": "gift_sent"}))
-    items: list[Item] = [await anext(room) for _ in range(4)]
+    assert (room.state, room.mine) == (keyframe(7), Belongings(7))
+    paid = HoldConfirmed(4, 5, "u1", 2, 0, 100, "p")
+    await visit.send(delta(7, AnnouncementSet("sale"), {"type": "gift_sent"}), Personal(9, 3, event_object(paid, 9)))
+    items: list[Item] = [await anext(room) for _ in range(6)]
     assert isinstance(items[0], Joined)
-    assert items[1] == StateReplaced(keyframe(7))
-    assert items[2] == RoomEvent(7, 2, AnnouncementSet("sale"))
+    assert items[1:3] == [StateReplaced(keyframe(7)), BelongingsReplaced(Belongings(7))]
+    assert items[3] == RoomEvent(7, 2, AnnouncementSet("sale"))
+    assert items[5] == PersonalEvent(9, 3, paid)
     assert room.state == keyframe(9, time_ms=2, announcement="sale")
+    assert room.mine == Belongings(7, bought={4: 2})
     await room.close()
 
 
@@ -305,7 +312,7 @@ async def test_leaving_fails_what_waits_and_ends_iteration(gateway: Gateway) -> 
     await room.close()
     with pytest.raises(CommandUnanswered):
         await sending
-    assert [type(item) async for item in room] == [Joined, StateReplaced]
+    assert [type(item) async for item in room] == [Joined, StateReplaced, BelongingsReplaced]
     with pytest.raises(Disconnected):
         await room.send_chat("hi")
 

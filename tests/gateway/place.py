@@ -27,6 +27,7 @@ from liveroom.messages.commands import Command, OpenRoom, RequestKeyframe
 from liveroom.messages.events import ChatSent, Event
 from liveroom.messages.fields import Role
 from liveroom.messages.frames import Accepted, Keyframe, Refused, RoomDetail
+from liveroom.messages.holdings import HoldingsPart
 from liveroom.messages.records import RECORD_VERSION, Answer, Claim, Record, Request, RoomSpan, Sender
 from liveroom.telemetry.metrics import Metrics
 from liveroom.tokens import TokenChecker, make_token
@@ -270,6 +271,9 @@ class Script:
         self.seq = 1
         self.keyframes_asked = 0
         self.answering = True
+        self.parts: tuple[HoldingsPart, ...] = ()  # of what users own, with the seq to be filled in
+        self.parts_lost = 0  # how many of them do not arrive the next time
+        self.asked_with: list[bool] = []  # whether each request for the room's detail was for what users own too
         self._step = self._command = self._claim = 0
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -302,17 +306,27 @@ class Script:
 
     async def _answer(self, partition: int) -> None:
         async for batch in self.journal.read_commands(partition, 0):
-            answers, details = [], []
+            answers, asked = [], None
             for r in batch.requests:
-                asked = isinstance(r.command, RequestKeyframe)
-                self.keyframes_asked += asked
-                if asked and not self.answering:
-                    continue
+                if isinstance(r.command, RequestKeyframe):
+                    self.keyframes_asked += 1
+                    self.asked_with.append(r.command.holdings)
+                    if not self.answering:
+                        continue
+                    asked = r.command
                 answers.append(Answer(r.room, r.sender.user, 0, Accepted(r.id, self.seq), r.source, r.connection))
-                if asked:
-                    details.append(RoomDetail(self.keyframe()))
             if partition == self.partition:
-                await self._append(to=batch.offset + 1, answers=tuple(answers), details=tuple(details))
+                await self._append(to=batch.offset + 1, answers=tuple(answers))
+                if asked:
+                    await self.hand_over(asked.holdings)
+
+    async def hand_over(self, with_holdings: bool) -> None:
+        """The room's detail, and before it what users own."""
+        if with_holdings:
+            for part in self.parts[: len(self.parts) - self.parts_lost]:
+                await self._append(holdings=(msgspec.structs.replace(part, room=ROOM, epoch=self.epoch, seq=self.seq),))
+            self.parts_lost = 0
+        await self._append(details=(RoomDetail(self.keyframe(), holdings=len(self.parts) if with_holdings else None),))
 
     async def _append(self, *, to: int | None = None, **content: Any) -> None:
         record = Record(RECORD_VERSION, self._claim, self._step, self._command, self._command if to is None else to, 1, **content)

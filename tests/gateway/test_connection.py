@@ -164,7 +164,7 @@ async def test_a_text_in_fragments_with_a_ping_between_is_one_command() -> None:
     async with show() as place:
         client = await raw(place)
         loop = asyncio.get_running_loop()
-        await read_frames(client, "keyframe")
+        await read_frames(client, "belongings")
         for part in (masked(LIKE[:7], 0x01), masked(b"are you there", 0x89), masked(LIKE[7:20], 0x00), masked(LIKE[20:], 0x80)):
             await loop.sock_sendall(client, part)
         pong = await asyncio.wait_for(loop.sock_recv(client, 15), WAIT_S)

@@ -19,12 +19,15 @@ from tests.gateway.place import running, scripted, show
 
 @pytest.mark.parametrize("deflate", [True, False])
 async def test_a_viewer_begins_with_joined_and_keyframe_then_follows(deflate: bool) -> None:
-    """The first frame is `joined`, then the keyframe, then deltas without gap; a command is answered beside them."""
+    """The first frame is `joined`, then the keyframe, what the viewer owns, then deltas without gap; a command is answered beside them."""
     async with show() as place, place.viewer("bob", deflate=deflate) as bob, place.viewer("eve", deflate=deflate) as eve:
         joined = await bob.next()
         keyframe = await bob.next()
         assert (joined["type"], joined["user"], joined["role"], joined["resumed"]) == ("joined", "bob", "viewer", False)
         assert (keyframe["type"], keyframe["title"], keyframe["seq"]) == ("keyframe", "Evening show", joined["seq"])
+        owned = await bob.next()
+        assert owned["type"] == "belongings"
+        assert owned["seq"] >= keyframe["seq"]
         reply = await eve.ask("send_chat", text="hello 你好 " + "x" * 200)
         assert reply["type"] == "accepted"
         cursor = joined["seq"]

@@ -31,6 +31,7 @@ class FakeSocket {
 const TIME_MS = 1_700_000_000_000;
 const joined = (more = {}) => ({ type: "joined", room: "r", epoch: "e", user: "vera", name: "Vera", role: "viewer", seq: 0, resumed: false, time_ms: TIME_MS, command_bytes_max: 4096, commands_per_s: 1000, idle_ms: 60_000, ...more });
 const keyframe = (seq = 10, more = {}) => ({ type: "keyframe", room: "r", epoch: "e", seq, time_ms: TIME_MS, title: "t", anchor: "anna", open: true, opened_ms: 1, ...more });
+const belongings = (more = {}) => ({ type: "belongings", seq: 10, ...more });
 const chat = (seq, text = `line ${seq}`) => ({ type: "chat_sent", seq, user: "bob", name: "Bob", text });
 const delta = (from, to, events) => ({ type: "delta", from, to, time_ms: TIME_MS, events });
 const until = async (holds) => {
@@ -53,7 +54,7 @@ function begin(t, options = {}) {
 async function live(t, options) {
   const begun = begin(t, options);
   await until(() => begun.sockets.length === 1);
-  begun.sockets[0].says(joined(), keyframe());
+  begun.sockets[0].says(joined(), keyframe(), belongings());
   return begun;
 }
 
@@ -353,13 +354,13 @@ test("what concerns this user alone comes beside the room's events and changes n
 
 test("what this user owns is its frame and what was told since, once, wherever it is told", async (t) => {
   const { room, of, sockets } = await live(t);
-  assert.deepEqual(room.mine, { seq: 0, grants: [], coupons: [], holds: [], bought: {}, left_out: 0 });
+  assert.deepEqual(room.mine, { seq: 10, grants: [], coupons: [], holds: [], bought: {}, left_out: 0 });
   const coupon = { coupon: 3, title: "Less", terms: { amount_fen: 5 }, code: "K7Q2MZ4XW3NB5RTA", valid_until_ms: 9 };
   const personal = (seq, event, more = {}) => ({ type: "personal", seq, time_ms: TIME_MS, event: { ...event, user: "vera", seq }, ...more });
   const grab = (seq, envelope, user) => ({ type: "red_envelope_grabbed", seq, envelope, user, name: "N", amount_fen: 7, parts_left: 1, left_fen: 1 });
   sockets[0].says({ type: "belongings", seq: 12, grants: [{ envelope: 2, amount_fen: 5 }], holds: [{ hold: 8, sale: 4, quantity: 2, until_ms: 9, due_fen: 200 }] });
   assert.deepEqual(room.mine.holds, [{ hold: 8, sale: 4, quantity: 2, until_ms: 9, due_fen: 200, discount_fen: 0, coupon_code: "" }]);
-  assert.deepEqual(of("mine"), [{ mine: room.mine }]);
+  assert.deepEqual(of("mine").at(-1), { mine: room.mine });
   sockets[0].says(delta(10, 15, [grab(11, 2, "vera"), grab(13, 6, "bob"), grab(14, 6, "vera")]));
   assert.deepEqual(room.mine.grants, [{ envelope: 2, amount_fen: 5 }, { envelope: 6, amount_fen: 7 }], "below the frame it is in it; others' are not mine");
   sockets[0].says(personal(20, { type: "coupon_claimed", coupon: 3, code: coupon.code }, { coupon }), personal(21, { type: "hold_confirmed", sale: 4, hold: 8, quantity: 1, returned: 1, paid_fen: 100 }));

@@ -1,0 +1,198 @@
+"""What the users of a room own, folded from the room's events, and what one of them is told of it.
+
+Kept by thing, and of each thing by user: whoever joins is looked up in the few things that live, never searched for in all that is
+owned. What lives is bounded by the rules: what is expired, resolved or long over goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+from liveroom.codec import encode
+from liveroom.gateway.wire import text_frame
+from liveroom.messages.belongings import BELONGINGS_MAX, ENVELOPES_OVER_OWNED, SHARES_OVER_OWNED, Grant, OwnedCoupon, OwnedHold
+from liveroom.messages.coupon import CouponClaimed, CouponExpired, CouponIssued, CouponRedeemed, CouponReleased, CouponTerms
+from liveroom.messages.events import Event
+from liveroom.messages.flash_sale import FlashSaleClosed, HoldCancelled, HoldConfirmed, HoldExpired, StockChanged, StockReserved
+from liveroom.messages.frames import Belongings
+from liveroom.messages.holdings import HoldingsPart
+from liveroom.messages.red_envelope import RedEnvelopeClosed, RedEnvelopeGrabbed
+
+__all__ = ["Holdings"]
+
+Item = TypeVar("Item")
+
+
+class _Coupon:
+    """What its codes are worth, and whose they are: (code, the order that uses it)."""
+
+    __slots__ = ("codes", "terms", "title", "valid_until_ms")
+
+    def __init__(self, title: str, terms: CouponTerms, valid_until_ms: int) -> None:
+        self.title = title
+        self.terms = terms
+        self.valid_until_ms = valid_until_ms
+        self.codes: dict[str, tuple[tuple[str, str], ...]] = {}
+
+    def owned(self, number: int, code: str, order: str) -> OwnedCoupon:
+        return OwnedCoupon(number, self.title, self.terms, code, self.valid_until_ms, order)
+
+
+class _Sale:
+    """Holds and units by user; `closed`: it goes with its last hold."""
+
+    __slots__ = ("bought", "closed", "holds")
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.holds: dict[str, tuple[OwnedHold, ...]] = {}
+        self.bought: dict[str, int] = {}
+
+
+class Holdings:
+    """Of one room, as after all events that it was given; it begins with what an engine handed over."""
+
+    def __init__(self, parts: Sequence[HoldingsPart] = ()) -> None:
+        self._envelopes: dict[int, dict[str, int]] = {}  # user -> fen
+        self._envelopes_over: dict[int, dict[str, int]] = {number: {} for part in parts for number in part.envelopes_over}  # oldest first
+        self._coupons = {one.coupon: _Coupon(one.title, one.terms, one.valid_until_ms) for part in parts for one in part.coupons}
+        self._sales: dict[int, _Sale] = {}
+        for part in parts:
+            self._take(part)
+
+    def _take(self, part: HoldingsPart) -> None:
+        for share in part.shares:
+            over = self._envelopes_over.get(share.envelope)
+            winners = self._envelopes.setdefault(share.envelope, {}) if over is None else over
+            winners[share.user] = share.amount_fen
+        for claim in part.codes:
+            _append(self._coupons[claim.coupon].codes, claim.user, (claim.code, claim.order))
+        for number in part.sales_closed:
+            self._sale(number).closed = True
+        for held in part.holds:
+            hold = OwnedHold(held.hold, held.sale, held.quantity, held.until_ms, held.due_fen, held.discount_fen, held.coupon_code)
+            _append(self._sale(held.sale).holds, held.user, hold)
+        for one in part.bought:
+            self._sale(one.sale).bought[one.user] = one.units
+
+    def _sale(self, number: int) -> _Sale:
+        return self._sales.setdefault(number, _Sale())
+
+    # What one user is told
+
+    def frame(self, user: str, seq: int) -> bytes:
+        """The frame that tells `user` what they own after all events below `seq`; who owns nothing is told that."""
+        owned = self._owned_by(user, seq)
+        return text_frame(b'{"type":"belongings","seq":%d}' % seq if owned is None else encode(owned))
+
+    def _owned_by(self, user: str, seq: int) -> Belongings | None:
+        grants = [Grant(n, won[user]) for things in (self._envelopes_over, self._envelopes) for n, won in things.items() if user in won]
+        coupons = [coupon.owned(n, *code) for n, coupon in self._coupons.items() if user in coupon.codes for code in coupon.codes[user]]
+        holds = [hold for sale in self._sales.values() if user in sale.holds for hold in sale.holds[user]]
+        bought = [(n, sale.bought[user]) for n, sale in self._sales.items() if user in sale.bought]
+        if not (grants or coupons or holds or bought):
+            return None
+        grants.sort(key=lambda grant: grant.envelope)
+        holds.sort(key=lambda hold: hold.hold)
+        left_out = sum(max(0, len(some) - BELONGINGS_MAX) for some in (grants, coupons, holds, bought))
+        newest = tuple(grants[-BELONGINGS_MAX:]), tuple(coupons[-BELONGINGS_MAX:]), tuple(holds[-BELONGINGS_MAX:])
+        return Belongings(seq, *newest, dict(bought[-BELONGINGS_MAX:]), left_out)
+
+    def claimed(self, event: Event) -> OwnedCoupon | None:
+        """What a claim added to its user's coupons; of another event, nothing."""
+        return self._coupons[event.coupon].owned(event.coupon, event.code, "") if isinstance(event, CouponClaimed) else None
+
+    # Events
+
+    def heed(self, seq: int, event: Event) -> None:
+        """Take the next event of the room's stream."""
+        heed = _HEEDS.get(type(event))
+        if heed is not None:
+            heed(self, seq, event)
+
+    def _grabbed(self, seq: int, event: RedEnvelopeGrabbed) -> None:
+        self._envelopes.setdefault(event.envelope, {})[event.user] = event.amount_fen
+
+    def _envelope_closed(self, seq: int, event: RedEnvelopeClosed) -> None:
+        """The last ones stay for a while, with as many shares as the rules remember: an older one's go whole."""
+        over = self._envelopes_over
+        over[event.envelope] = self._envelopes.pop(event.envelope, {})
+        while len(over) > ENVELOPES_OVER_OWNED:
+            del over[next(iter(over))]
+        shares = sum(map(len, over.values()))
+        for winners in over.values():
+            if shares <= SHARES_OVER_OWNED:
+                break
+            shares -= len(winners)
+            winners.clear()
+
+    def _issued(self, seq: int, event: CouponIssued) -> None:
+        self._coupons[seq] = _Coupon(event.title, event.terms, event.valid_until_ms)
+
+    def _code_claimed(self, seq: int, event: CouponClaimed) -> None:
+        _append(self._coupons[event.coupon].codes, event.user, (event.code, ""))
+
+    def _code_used(self, seq: int, event: CouponRedeemed) -> None:
+        self._use(event.coupon, event.user, event.code, event.order)
+
+    def _code_released(self, seq: int, event: CouponReleased) -> None:
+        self._use(event.coupon, event.user, event.code, "")
+
+    def _use(self, coupon: int, user: str, code: str, order: str) -> None:
+        codes = self._coupons[coupon].codes
+        codes[user] = tuple((one, order if one == code else used) for one, used in codes[user])
+
+    def _expired(self, seq: int, event: CouponExpired) -> None:
+        del self._coupons[event.coupon]
+
+    def _reserved(self, seq: int, event: StockReserved) -> None:
+        hold = OwnedHold(seq, event.sale, event.quantity, event.until_ms, event.due_fen, event.discount_fen, event.coupon_code)
+        _append(self._sale(event.sale).holds, event.user, hold)
+
+    def _confirmed(self, seq: int, event: HoldConfirmed) -> None:
+        bought = self._sale(event.sale).bought
+        bought[event.user] = bought.get(event.user, 0) + event.quantity
+        self._resolved(seq, event)
+
+    def _resolved(self, seq: int, event: HoldConfirmed | HoldCancelled | HoldExpired) -> None:
+        holds = self._sales[event.sale].holds
+        left = tuple(hold for hold in holds[event.user] if hold.hold != event.hold)
+        if left:
+            holds[event.user] = left
+        else:
+            del holds[event.user]
+
+    def _sale_closed(self, seq: int, event: FlashSaleClosed) -> None:
+        self._sale(event.sale).closed = True
+        self._end(event.sale)
+
+    def _stock_changed(self, seq: int, event: StockChanged) -> None:
+        self._end(event.sale)
+
+    def _end(self, number: int) -> None:
+        """A closed sale is over with its last hold."""
+        sale = self._sales.get(number)
+        if sale is not None and sale.closed and not sale.holds:
+            del self._sales[number]
+
+
+_HEEDS: Final[dict[type, Callable[[Holdings, int, Any], None]]] = {
+    RedEnvelopeGrabbed: Holdings._grabbed,
+    RedEnvelopeClosed: Holdings._envelope_closed,
+    CouponIssued: Holdings._issued,
+    CouponClaimed: Holdings._code_claimed,
+    CouponRedeemed: Holdings._code_used,
+    CouponReleased: Holdings._code_released,
+    CouponExpired: Holdings._expired,
+    StockReserved: Holdings._reserved,
+    HoldConfirmed: Holdings._confirmed,
+    HoldCancelled: Holdings._resolved,
+    HoldExpired: Holdings._resolved,
+    FlashSaleClosed: Holdings._sale_closed,
+    StockChanged: Holdings._stock_changed,
+}
+
+
+def _append(by_user: dict[str, tuple[Item, ...]], user: str, item: Item) -> None:
+    by_user[user] = (*by_user.get(user, ()), item)

@@ -1,0 +1,73 @@
+"""What the users of a room own, in parts that a gateway begins from: shares, coupon codes, holds, and units that were bought."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any, Final
+
+from liveroom.messages.belongings import ENVELOPES_OVER_OWNED
+from liveroom.messages.holdings import BoughtUnits, ClaimedCoupon, CouponWorth, HeldUnits, HoldingsPart, Share
+from liveroom.rooms.state import FlashSale, RoomState
+
+__all__ = ["PART_BYTES_MAX", "holdings"]
+
+#: A part is no larger as JSON: it fits into the smallest record that a journal may be set to.
+PART_BYTES_MAX: Final = 48 * 1024
+
+#: Bytes of a row beside its texts, at most: numbers of up to 16 digits, quotes and commas.
+_ROW_BYTES: Final = 160
+#: Bytes of a part beside its rows: names of fields, the room, its epoch.
+_HEAD_BYTES: Final = 512
+
+_Row = tuple[str, Any, int]  # field of the part, row, its bytes at most
+
+
+def holdings(room: str, state: RoomState) -> tuple[HoldingsPart, ...]:
+    """All of it as after the last event; no part at all when there is nothing that anybody owns or could claim."""
+    fields: list[dict[str, list[Any]]] = []
+    left = 0
+    for name, row, size in _rows(state):
+        if size > left:
+            fields.append(defaultdict(list))
+            left = PART_BYTES_MAX - _HEAD_BYTES
+        left -= size
+        fields[-1][name].append(row)
+    return tuple(
+        HoldingsPart(room, state.epoch, state.seq, part, **{name: tuple(rows) for name, rows in some.items()}) for part, some in enumerate(fields)
+    )
+
+
+def _rows(state: RoomState) -> Iterator[_Row]:
+    yield from _shares(state)
+    for number, coupon in state.coupons.items():
+        # A character takes 4 bytes, or 6 when JSON has to write it as a number.
+        yield "coupons", CouponWorth(number, coupon.title, coupon.terms, coupon.valid_until_ms), _ROW_BYTES + 6 * len(coupon.title)
+        for code, claim in coupon.codes.items():
+            row = ClaimedCoupon(number, claim.user, code, claim.order)
+            yield "codes", row, _ROW_BYTES + len(claim.user) + 2 * len(claim.order)
+    for number, sale in state.sales.items():
+        yield from _of_sale(number, sale)
+
+
+def _shares(state: RoomState) -> Iterator[_Row]:
+    over = [*state.envelopes_over.items()][-ENVELOPES_OVER_OWNED:]
+    for number, _ in over:
+        yield "envelopes_over", number, 20
+    for number, winners in [*((n, one.winners) for n, one in over), *((n, one.winners) for n, one in state.envelopes.items())]:
+        for user, amount_fen in winners.items():
+            yield "shares", Share(number, user, amount_fen), _ROW_BYTES + len(user)
+
+
+def _of_sale(number: int, sale: FlashSale) -> Iterator[_Row]:
+    if sale.phase == "closed":
+        yield "sales_closed", number, 20
+    held: Counter[str] = Counter()
+    for hold_number, hold in sale.holds.items():
+        held[hold.user] += hold.quantity
+        discount_fen = sale.price_fen * hold.quantity - hold.due_fen
+        row = HeldUnits(number, hold.user, hold_number, hold.quantity, hold.until_ms, hold.due_fen, discount_fen, hold.coupon_code)
+        yield "holds", row, _ROW_BYTES + len(hold.user)
+    for user, taken in sale.taken.items():
+        if taken > held[user]:
+            yield "bought", BoughtUnits(number, user, taken - held[user]), _ROW_BYTES + len(user)

@@ -1,0 +1,268 @@
+"""What a user owns, told with every join: through real sockets, read by the client's own rules."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+
+from liveroom.client.backlog import Backlog
+from liveroom.client.items import PersonalEvent, decode_frame
+from liveroom.client.stream import Stream
+from liveroom.config import GatewayConfig
+from liveroom.journal.partition import partition_of
+from liveroom.messages import commands as c
+from liveroom.messages.belongings import Grant, OwnedCoupon
+from liveroom.messages.coupon import CouponClaimed, CouponIssued, CouponTerms
+from liveroom.messages.events import ChatSent
+from liveroom.messages.flash_sale import HoldConfirmed, StockReserved
+from liveroom.messages.frames import Belongings
+from liveroom.messages.holdings import BoughtUnits, CouponWorth, HoldingsPart, Share
+from liveroom.messages.red_envelope import RedEnvelopeGrabbed
+from liveroom.rooms.state import RoomState
+from tests.gateway.place import ROOM, WAIT_S, Place, Show, raw, read_frame, running, scripted, show
+from tests.trades import BUYERS, KINDS, Trade, in_order, owned, trade_command
+
+CODE = "K7Q2MZ4XW3NB5RTA"
+
+
+class Follower:
+    """What a client knows that gets these frames, by the rules of the protocol."""
+
+    def __init__(self) -> None:
+        self.stream = Stream()
+        self.known = Backlog(100_000)
+        self.types: list[str] = []
+        self.personal: list[int] = []
+
+    def hear(self, text: bytes | str) -> None:
+        frame = decode_frame(text)
+        assert frame is not None
+        self.types.append(str(frame.__struct_config__.tag))
+        self.known.add(self.stream.receive(frame))
+        while (item := self.known.take()) is not None:
+            if isinstance(item, PersonalEvent):
+                self.personal.append(item.seq)
+
+    @property
+    def mine(self) -> Belongings:
+        assert self.known.mine is not None
+        return self.known.mine
+
+    async def until(self, announcement: str) -> None:
+        """Wait until the room says so."""
+        async with asyncio.timeout(WAIT_S):
+            while self.known.state is None or self.known.state.announcement != announcement:
+                await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def following(place: Place, user: str, follower: Follower | None = None) -> AsyncIterator[Follower]:
+    """A connection of `user`; with `follower`, one that resumes."""
+    follower = follower or Follower()
+    where: dict[str, Any] = {} if follower.stream.cursor is None else {"epoch": follower.stream.epoch, "seq": follower.stream.cursor}
+    async with place.viewer(user, **where) as viewer:
+
+        async def read() -> None:
+            async for text in viewer.socket:
+                follower.hear(text)
+
+        reading = asyncio.create_task(read())
+        try:
+            yield follower
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            if not reading.cancelled():
+                reading.result()
+
+
+async def market(place: Show) -> None:
+    """Two products, and something of each kind."""
+    for number in (1, 2):
+        await place.command(c.AddProduct(c.Product(f"p{number}", "Thing", 100)))
+    for kind in ("drop", "issue", "announce"):
+        await trade(place, Trade(kind, 0, 0, 3))
+
+
+async def trade(place: Show, one: Trade) -> None:
+    sender, command = trade_command(state_of(place), one)
+    await place.command(command, sender=sender)
+
+
+def state_of(place: Show) -> RoomState:
+    """The engine's own."""
+    return place.engine._owners[partition_of(ROOM, place.journal.partitions)]._state.rooms[ROOM]
+
+
+async def test_whatever_happens_every_connection_knows_what_its_user_owns() -> None:
+    """Random trades while users come, go and resume, at two gateways, with up to three connections each: all know what the rules say, exactly."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    small = GatewayConfig(port=0, drain_ms=0, ring_frames_max=16, history_events_max=40)
+    async with show() as place, running(small, place.journal, name="gateway-2") as other:
+        await market(place)
+        for round_ in range(6):
+            await _round(place, other, chance, f"round {round_}")
+
+
+async def _round(place: Show, other: Place, chance: random.Random, words: str) -> None:
+    here: list[tuple[str, Any, Follower]] = []
+    gone: list[tuple[str, Follower]] = []
+    for _ in range(60):
+        turn = chance.random()
+        if turn < 0.7:
+            kinds = [kind for kind in KINDS if not kind.startswith("wait") and kind != "close the room"]
+            await trade(place, Trade(chance.choice(kinds), chance.randrange(3), chance.randrange(30), chance.randrange(4)))
+        elif turn < 0.88 and len(here) < 9:
+            user = chance.choice(BUYERS).user
+            come_back = [one for one in gone if one[0] == user]
+            follower = gone.pop(gone.index(come_back[0]))[1] if come_back and chance.random() < 0.7 else None
+            manager = following(chance.choice([place, other]), user, follower)
+            here.append((user, manager, await manager.__aenter__()))
+        elif here:
+            user, manager, follower = here.pop(chance.randrange(len(here)))
+            await manager.__aexit__(None, None, None)
+            if follower.stream.cursor is not None:
+                gone.append((user, follower))
+    await place.command(c.SetAnnouncement(words))
+    for user, manager, follower in here:
+        await follower.until(words)
+        assert in_order(follower.mine) == in_order(owned(state_of(place), user)), user
+        assert follower.personal == sorted(set(follower.personal)), "none is told twice"
+        await manager.__aexit__(None, None, None)
+
+
+async def test_every_way_in_tells_what_is_owned() -> None:
+    """A first join, a resumed one, one at a gateway that has just begun, and one after the room was let go: each is followed by it once."""
+    async with show(room_idle_ms=0) as place:
+        await market(place)
+        for kind in ("claim", "grab", "reserve", "confirm", "reserve"):
+            await trade(place, Trade(kind, 0, 0, 0))
+        user = BUYERS[0].user
+        mine = in_order(owned(state_of(place), user))
+        assert mine.grants
+        assert mine.coupons
+        assert mine.holds
+        assert mine.bought
+        async with following(place, user) as first:
+            await _until_belongings(first, 1)
+            assert first.types[:3] == ["joined", "keyframe", "belongings"]
+        async with following(place, "eve") as eve, following(place, user, first) as again:
+            await _until_belongings(again, 2)
+            await _until_belongings(eve, 1)
+            assert again.types[3:5] == ["joined", "belongings"]
+            async with running(GatewayConfig(port=0, drain_ms=0), place.journal, name="gateway-2") as other, following(other, user) as there:
+                await _until_belongings(there, 1)
+        for follower in (first, again, there):
+            assert in_order(follower.mine) == mine
+        assert in_order(eve.mine) == Belongings(0)
+
+
+async def _until_belongings(follower: Follower, count: int) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while follower.types.count("belongings") < count:
+            await asyncio.sleep(0.005)
+
+
+async def test_a_viewer_that_fell_off_the_ring_loses_nothing_that_it_owns() -> None:
+    """While it does not read, things are won and paid; it jumps to a keyframe, is told what it owns, and what was told on the way counts once."""
+    settings = {"socket_send_bytes": 4_096, "ring_frames_max": 32, "tick_ms_min": 1, "tick_ms_max": 1}
+    async with scripted(**settings) as (place, script), place.viewer("eve") as eve:
+        await eve.until("belongings")
+        client = await raw(place, "vera", recv_buffer=4_096)
+        issued = script.seq
+        await script.emit(CouponIssued("Less", CouponTerms(5), 50, 50, 1, 9, "anna"))
+        for number in range(60):
+            hold = script.seq
+            await script.emit(StockReserved(0, "vera", 1, 99, 100), HoldConfirmed(0, hold, "vera", 1, 0, 100, "p"))
+            await script.emit(*[ChatSent("bob", "Bob", "x" * 300) for _ in range(3)], with_keyframe=number % 10 == 9)
+            await eve.events(3)
+        await script.emit(CouponClaimed(issued, "vera", CODE), RedEnvelopeGrabbed(7, "vera", "V", 5, 1, 1))
+        await eve.events(1)
+        await script.emit(with_keyframe=True)
+        follower = Follower()
+        await _read_up_to(client, follower, script.seq)
+        client.close()
+        assert follower.types.count("skipped") >= 1
+        assert follower.mine.bought == {0: 60}
+        assert [coupon.code for coupon in follower.mine.coupons] == [CODE]
+        assert (follower.mine.grants, follower.mine.holds) == ((Grant(7, 5),), ())
+
+
+async def _read_up_to(client: socket.socket, follower: Follower, seq: int) -> None:
+    while follower.stream.cursor is None or follower.stream.cursor < seq or follower.types[-1] == "keyframe":
+        follower.hear(orjson.dumps(await read_frame(client)))
+
+
+SHARES = HoldingsPart("", "", 0, 0, shares=(Share(3, "vera", 11),))
+REST = HoldingsPart("", "", 0, 1, coupons=(CouponWorth(4, "Less", CouponTerms(5), 9),), bought=(BoughtUnits(5, "vera", 2),))
+
+
+async def test_a_gap_is_healed_by_what_the_engine_hands_over() -> None:
+    """What happened in the gap is known afterwards, to who skips to the keyframe; before that nobody is let in."""
+    async with scripted() as (place, script), following(place, "vera") as vera:
+        await _until_belongings(vera, 1)
+        assert vera.mine == Belongings(script.seq)
+        script.parts = (SHARES, REST)
+        await script.emit(ChatSent("a", "A", "after the gap"), lost=5)
+        await _until_belongings(vera, 2)
+        assert vera.types[-2:] == ["keyframe", "belongings"]
+        assert vera.mine == Belongings(script.seq, grants=(Grant(3, 11),), bought={5: 2})
+        await script.emit(CouponClaimed(4, "vera", CODE))
+        async with asyncio.timeout(WAIT_S):
+            while not vera.personal:
+                await asyncio.sleep(0.005)
+        assert vera.mine.coupons == (OwnedCoupon(4, "Less", CouponTerms(5), CODE, 9),)
+
+
+async def test_who_goes_on_from_the_past_is_told_too() -> None:
+    """When a room begins anew and its past reaches back to where a viewer stands, the viewer goes on without a keyframe, and knows what it owns."""
+    async with scripted() as (place, script), following(place, "vera") as vera:
+        await _until_belongings(vera, 1)
+        script.parts = (SHARES,)
+        place.gateway._hub.rooms[ROOM].lost = True
+        await script.say(1)
+        await _until_belongings(vera, 2)
+        assert vera.types.count("keyframe") == 1
+        assert vera.mine == Belongings(script.seq, grants=(Grant(3, 11),))
+
+
+async def test_a_room_begins_when_all_is_there() -> None:
+    """A hand-over of which a part is missing, or one that was asked for by somebody else, lets nobody in; the gateway asks until it has it all."""
+    async with scripted() as (place, script):
+        script.answering = False
+        async with following(place, "vera") as vera:
+            async with asyncio.timeout(WAIT_S):
+                while not script.keyframes_asked:
+                    await asyncio.sleep(0.005)
+            script.answering, script.parts, script.parts_lost = True, (SHARES, REST), 1
+            await script.hand_over(False)
+            await _until_belongings(vera, 1)
+            assert vera.types == ["joined", "keyframe", "belongings"]
+            assert vera.mine.bought == {5: 2}
+        assert script.asked_with == [True, True, True], "the second one lost a part, the third did not"
+
+
+async def test_a_live_room_is_not_handed_over_again() -> None:
+    """What others ask for, or a keyframe that the ring needs, does not carry what users own, and changes nothing of it."""
+    async with scripted(ring_frames_max=16, tick_ms_min=1, tick_ms_max=1) as (place, script), following(place, "vera") as vera:
+        await _until_belongings(vera, 1)
+        script.parts = (SHARES,)
+        await script.emit(RedEnvelopeGrabbed(9, "vera", "V", 5, 1, 1))
+        await script.hand_over(True)
+        for _ in range(30):
+            await script.say(1)
+            await asyncio.sleep(0.005)
+        async with following(place, "vera") as phone:
+            await _until_belongings(phone, 1)
+            assert phone.mine.grants == (Grant(9, 5),)
+        assert script.asked_with[0]
+        assert len(script.asked_with) > 1
+        assert not any(script.asked_with[1:])

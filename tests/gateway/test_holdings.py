@@ -1,0 +1,132 @@
+"""What the users of a room own, as a gateway folds it."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from liveroom.codec import encode
+from liveroom.gateway import holdings as module
+from liveroom.gateway.holdings import Holdings
+from liveroom.gateway.wire import payload_of
+from liveroom.messages.belongings import BELONGINGS_MAX, ENVELOPES_OVER_OWNED, SHARES_OVER_OWNED, Grant
+from liveroom.messages.coupon import CouponClaimed, CouponExpired, CouponIssued, CouponTerms
+from liveroom.messages.frames import Belongings
+from liveroom.messages.holdings import HoldingsPart, Share
+from liveroom.messages.red_envelope import RedEnvelopeClosed, RedEnvelopeGrabbed
+from liveroom.rooms import holdings as rooms_module
+from liveroom.rooms.red_envelope import WINNERS_KEPT_MAX
+from liveroom.rooms.room import holdings
+from tests.rooms.play import ROOM, Play
+from tests.trades import BUYERS, TRADES, Trade, claimed, market, owned, play_trade
+
+PART = msgspec.json.Decoder(HoldingsPart)
+
+
+def told(kept: Holdings, user: str, seq: int = 0) -> Belongings:
+    """The frame as its user reads it."""
+    return msgspec.json.decode(payload_of(kept.frame(user, seq)), type=Belongings)
+
+
+def begun(play: Play) -> Holdings:
+    """As a gateway begins in the middle: with the parts as they come out of a journal."""
+    return Holdings([PART.decode(encode(part)) for part in holdings(ROOM, play.room)])
+
+
+@settings(max_examples=200, deadline=None)
+@given(TRADES, TRADES, st.sampled_from([600, 2_000, rooms_module.PART_BYTES_MAX]))
+def test_what_is_folded_is_what_the_rules_say(before: list[Trade], after: list[Trade], part_bytes: int) -> None:
+    """From any point of any story: what was handed over then and the events since give each user what the rules' state says, at every step."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rooms_module, "PART_BYTES_MAX", part_bytes)
+        play = market()
+        for trade in before:
+            play_trade(play, trade)
+        from_beginning, since = Holdings(), 0
+        for seq, _, event in play.story:
+            from_beginning.heed(seq, event)
+        kept, since = begun(play), len(play.story)
+    for step in [None, *after]:
+        if step is not None:
+            play_trade(play, step)
+        for seq, _, event in play.story[since:]:
+            kept.heed(seq, event)
+            from_beginning.heed(seq, event)
+            assert kept.claimed(event) == claimed(play, event)
+        since = len(play.story)
+        for user in BUYERS:
+            mine = owned(play.room, user.user, ENVELOPES_OVER_OWNED)
+            assert told(kept, user.user, play.room.seq) == mine
+            assert told(from_beginning, user.user, play.room.seq) == mine
+
+
+def test_who_owns_nothing_is_told_so_in_few_bytes() -> None:
+    """The frame has no lists; it is the same for everybody."""
+    assert payload_of(begun(market()).frame("nobody", 7)) == b'{"type":"belongings","seq":7}'
+
+
+def test_shares_of_the_last_envelopes_stay_for_a_while() -> None:
+    """Of as many envelopes as are named, and of all together no more shares than the rules remember; those that are open always."""
+    assert SHARES_OVER_OWNED == WINNERS_KEPT_MAX
+    kept = Holdings()
+    for number in range(ENVELOPES_OVER_OWNED + 3):
+        kept.heed(number, RedEnvelopeGrabbed(number, "vera", "V", 5, 0, 0))
+        if number:
+            kept.heed(number, RedEnvelopeClosed(number, "empty", 5, 0, "s"))
+    assert told(kept, "vera").grants == (Grant(0, 5), *(Grant(number, 5) for number in range(3, ENVELOPES_OVER_OWNED + 3)))
+
+
+def test_what_was_over_before_the_beginning_goes_first() -> None:
+    """The order in which envelopes ended is handed over."""
+    over = HoldingsPart("r", "e", 0, 0, envelopes_over=(8, 5), shares=(Share(5, "vera", 1), Share(8, "vera", 2)))
+    kept = Holdings([over])
+    for number in range(10, 10 + ENVELOPES_OVER_OWNED - 1):
+        kept.heed(number, RedEnvelopeClosed(number, "expired", 0, 5, "s"))
+    assert told(kept, "vera").grants == (Grant(5, 1),)
+    kept.heed(99, RedEnvelopeClosed(99, "expired", 0, 5, "s"))
+    assert told(kept, "vera").grants == ()
+
+
+def test_shares_of_the_oldest_envelopes_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound of all shares an envelope's go whole."""
+    monkeypatch.setattr(module, "SHARES_OVER_OWNED", 5)
+    kept = Holdings()
+    for number, users in ((1, 3), (2, 2), (3, 1)):
+        for i in range(users):
+            kept.heed(0, RedEnvelopeGrabbed(number, f"u{i}", "U", 5, 0, 0))
+        kept.heed(0, RedEnvelopeClosed(number, "empty", 5, 0, "s"))
+    assert told(kept, "u0").grants == (Grant(2, 5), Grant(3, 5))
+    assert told(kept, "u2").grants == ()
+
+
+def test_a_frame_is_bounded_and_counts_what_it_leaves_out() -> None:
+    """The newest of each kind are named."""
+    kept = Holdings()
+    kept.heed(0, CouponIssued("Less", CouponTerms(5), 1_000, 1_000, 1, 9, "a"))
+    for number in range(BELONGINGS_MAX + 3):
+        kept.heed(number, CouponClaimed(0, "vera", f"code-{number}"))
+    for number in range(BELONGINGS_MAX + 2):
+        kept.heed(number, RedEnvelopeGrabbed(number, "vera", "V", 5, 0, 0))
+    mine = told(kept, "vera")
+    assert [coupon.code for coupon in mine.coupons] == [f"code-{number}" for number in range(3, BELONGINGS_MAX + 3)]
+    assert (len(mine.grants), mine.grants[0].envelope, mine.left_out) == (BELONGINGS_MAX, 2, 5)
+
+
+def test_what_has_ended_is_forgotten() -> None:
+    """Nothing is kept of coupons that expired and of sales that are over, however much there was."""
+    play = market()
+    for kind in ("claim", "reserve", "confirm", "reserve"):
+        play_trade(play, Trade(kind, 0, 0, 0))
+    play.passes(200_000)
+    play.passes(200_000)
+    kept = Holdings()
+    for seq, _, event in play.story:
+        kept.heed(seq, event)
+    assert not play.room.sales
+    assert (kept._coupons, kept._sales, kept._envelopes) == ({}, {}, {})
+    assert json.loads(payload_of(kept.frame("vera", 1))) == {"type": "belongings", "seq": 1}
+    assert CouponExpired in {type(event) for _, _, event in play.story}

@@ -1,0 +1,92 @@
+"""What the users of a room own, handed over in parts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+
+from liveroom.codec import encode
+from liveroom.messages.belongings import ENVELOPES_OVER_OWNED
+from liveroom.messages.coupon import CouponTerms
+from liveroom.messages.holdings import HoldingsPart
+from liveroom.rooms import holdings as module
+from liveroom.rooms.holdings import PART_BYTES_MAX, holdings
+from liveroom.rooms.state import ClaimedCode, Coupon, EnvelopeOver, FlashSale, Hold, RoomState
+from tests.rooms.play import ROOM, Play
+from tests.trades import BUYERS, TRADES, Trade, market, owned, play_trade
+
+FIELDS = ("envelopes_over", "shares", "coupons", "codes", "sales_closed", "holds", "bought")
+
+
+def rows(state: RoomState) -> dict[str, list[Any]]:
+    """All rows of all parts."""
+    return {name: [row for part in holdings(ROOM, state) for row in getattr(part, name)] for name in FIELDS}
+
+
+@settings(max_examples=150, deadline=None)
+@given(TRADES)
+def test_all_that_anybody_owns_is_in_it_once(trades: list[Trade]) -> None:
+    """After any story the rows are what the rules' state says of each user, and nothing else."""
+    play = market()
+    for trade in trades:
+        play_trade(play, trade)
+    found = rows(play.room)
+    users = [user.user for user in BUYERS]
+    mine = {user: owned(play.room, user, ENVELOPES_OVER_OWNED) for user in users}
+    assert Counter((s.user, s.envelope, s.amount_fen) for s in found["shares"]) == Counter(
+        (user, grant.envelope, grant.amount_fen) for user in users for grant in mine[user].grants
+    )
+    assert Counter((c.user, c.coupon, c.code, c.order) for c in found["codes"]) == Counter(
+        (user, coupon.coupon, coupon.code, coupon.order) for user in users for coupon in mine[user].coupons
+    )
+    assert Counter((h.user, h.hold, h.sale, h.quantity, h.until_ms, h.due_fen, h.discount_fen, h.coupon_code) for h in found["holds"]) == Counter(
+        (user, *msgspec.structs.astuple(hold)) for user in users for hold in mine[user].holds
+    )
+    assert {(b.user, b.sale): b.units for b in found["bought"]} == {
+        (user, sale): units for user in users for sale, units in mine[user].bought.items()
+    }
+    assert [worth.coupon for worth in found["coupons"]] == list(play.room.coupons)
+    assert set(found["sales_closed"]) == {number for number, sale in play.room.sales.items() if sale.phase == "closed"}
+    assert found["envelopes_over"] == [*play.room.envelopes_over][-ENVELOPES_OVER_OWNED:]
+
+
+def test_a_room_where_nothing_is_owned_takes_no_part() -> None:
+    """It costs nothing to hand over."""
+    assert holdings(ROOM, Play().room) == ()
+
+
+def test_parts_are_numbered_and_of_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever gets them knows whether all are there, and of which state; a part closes when the next row might not fit."""
+    play = market()
+    for i in range(4):
+        play_trade(play, Trade("claim", i % 3, 0, 0))
+    whole = rows(play.room)
+    monkeypatch.setattr(module, "PART_BYTES_MAX", 1_000)
+    parts = holdings(ROOM, play.room)
+    assert len(parts) > 2
+    assert [(part.room, part.epoch, part.seq, part.part) for part in parts] == [(ROOM, play.room.epoch, play.room.seq, i) for i in range(len(parts))]
+    assert rows(play.room) == whole
+
+
+def test_a_part_is_never_larger_than_the_smallest_record() -> None:
+    """With every text at its longest and worst, and every number large, the estimate of a row is no less than its bytes."""
+    state = Play().room
+    user, order, code, large = "u" * 64, '"' * 64, "A" * 16, 10**15
+    state.epoch = "e" * 64
+    terms = CouponTerms(10**11, 100, 10**11, 10**11)
+    for number in range(large, large + 300):
+        state.coupons[number] = Coupon(
+            "\x7f\x01灯😀" * 30, terms, 1, 1, large, large, codes={f"{code}{number}"[-16:]: ClaimedCode(user, order, large)}
+        )
+        hold = Hold(user, large, large, large, code, terms)
+        sale = FlashSale("p", "t", 2, large, large, large, large, large, "closed", holds={number: hold}, taken={user: 2 * large, "v" * 64: large})
+        state.sales[number] = sale
+        state.envelopes_over[number] = EnvelopeOver("empty", {f"{user[:50]}{number}": large})
+    parts = holdings("r" * 64, state)
+    assert max(len(encode(part)) for part in parts) <= PART_BYTES_MAX < 65_536, "journal.record_bytes_max is no less"
+    assert sum(len(part.codes) for part in parts) == 300
+    assert msgspec.json.decode(encode(parts[-1]), type=HoldingsPart) == parts[-1]
