@@ -84,9 +84,9 @@ class Advanced(Struct, frozen=True):
 
 
 class Repeated(Struct, frozen=True):
-    """A personal event that was yielded before. Folded into what this user owns, never yielded again."""
+    """An event that was yielded before, told again by a gateway that is behind the last one. Folded into what this user owns, never yielded again."""
 
-    item: PersonalEvent
+    item: PersonalEvent | RoomEvent
 
 
 Item = Union[Joined, StateReplaced, BelongingsReplaced, RoomEvent, PersonalEvent, Parked, Skipped, Reconnecting]
@@ -113,9 +113,9 @@ def decode_frame(data: str | bytes) -> Frame | None:
         raise BadMessage("malformed", f"the server sent no frame: {error}") from None
 
 
-def events_of(delta: Delta, cursor: int) -> list[RoomEvent]:
-    """The events of a delta from `cursor` on."""
-    return [RoomEvent(plain["seq"], delta.time_ms, _event(plain)) for plain in delta.events if plain["seq"] >= cursor]
+def events_of(delta: Delta, from_: int) -> list[RoomEvent]:
+    """The events of a delta from the seq `from_` on."""
+    return [RoomEvent(plain["seq"], delta.time_ms, _event(plain)) for plain in delta.events if plain["seq"] >= from_]
 
 
 def personal_event(frame: Personal) -> PersonalEvent:

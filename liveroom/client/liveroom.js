@@ -427,16 +427,16 @@ export class Room extends EventTarget {
   }
 
   #onDelta(frame) {
-    if (frame.to <= this.#cursor) return;
     if (frame.from > this.#cursor || !this.#state) return this.#drop(CLOSE_GAP, `missed ${this.#cursor} to ${frame.from}`);
     this.#attempt = 0;
     let owned = false;
     for (const event of frame.events) {
-      if (event.seq < this.#cursor) continue; // had it before the connection was lost
+      const known = event.seq < this.#cursor; // had it before the connection was lost; `mine` may be of before that, from a gateway that is behind
       event.time_ms = frame.time_ms;
       const { sales } = this.#state;
-      fold(this.#state, event, this.#options.chatLinesKept);
+      if (!known) fold(this.#state, event, this.#options.chatLinesKept);
       owned = foldMine(this.#mine, event, this.#joined?.user, sales, this.#state.sales) || owned;
+      if (known) continue;
       if (event.user === this.#joined?.user) {
         if (event.type === "user_muted") this.#mutedUntilMs = event.until_ms;
         if (event.type === "user_unmuted") this.#mutedUntilMs = 0;
@@ -444,10 +444,12 @@ export class Room extends EventTarget {
       this.#emit("event", event);
       for (const iterator of this.#iterators) iterator.push(event);
     }
-    this.#cursor = frame.to;
-    this.#state.seq = frame.to;
-    this.#state.time_ms = frame.time_ms;
-    this.#emit("state", { state: this.#state });
+    if (frame.to > this.#cursor) {
+      this.#cursor = frame.to;
+      this.#state.seq = frame.to;
+      this.#state.time_ms = frame.time_ms;
+      this.#emit("state", { state: this.#state });
+    }
     if (owned) this.#emit("mine", { mine: this.#mine });
   }
 

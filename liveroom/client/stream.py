@@ -28,6 +28,7 @@ class Stream:
         self.left_out: Counter[str] = Counter()
         self._keyframe_due = True
         self._personal_seq = -1  # of the last personal event
+        self._mine_seq = 0  # of the last `belongings`: it may be behind the cursor
 
     def receive(self, frame: Frame) -> list[Item | Advanced | Repeated]:
         """What a frame means for the application. Raises `Gap`; replies and `going_away` are not for here."""
@@ -47,20 +48,26 @@ class Stream:
         if isinstance(frame, Personal):
             return self._on_personal(frame)
         if isinstance(frame, Belongings):
+            self._mine_seq = frame.seq
             return [BelongingsReplaced(frame)]
         return [frame] if isinstance(frame, Skipped | Parked) else []
 
     def _on_delta(self, delta: Delta) -> list[Item | Advanced | Repeated]:
-        if self.cursor is None or self._keyframe_due or delta.to <= self.cursor:
+        cursor = self.cursor
+        if cursor is None or self._keyframe_due:
             return []
-        if delta.from_ > self.cursor:
-            raise Gap(f"missed {self.cursor} to {delta.from_}")
-        events = events_of(delta, self.cursor)
+        if delta.from_ > cursor:
+            raise Gap(f"missed {cursor} to {delta.from_}")
+        told = events_of(delta, min(cursor, self._mine_seq))
+        repeated = [Repeated(item) for item in told if item.seq < cursor]
+        if delta.to <= cursor:
+            return [*repeated]
+        events = [item for item in told if item.seq >= cursor]
         self.cursor = delta.to
         self.left_out.update(delta.left_out)
         for item in events:
             self._note_own(item)
-        return [*events, Advanced(delta.to, delta.time_ms)]
+        return [*repeated, *events, Advanced(delta.to, delta.time_ms)]
 
     def _on_personal(self, frame: Personal) -> list[Item | Advanced | Repeated]:
         """A gateway that is behind the one before tells again what came from there."""

@@ -64,7 +64,7 @@ class Feed:
                 if isinstance(item, Beginning):
                     continue  # rooms are held for viewers only; the first viewer's request brings the room's detail
                 history.add(item.record)
-                self._hub.take(item.record, history)
+                self._hub.take(item.record, history, current=item.offset >= self._ends[partition])
                 for answer in item.record.answers:
                     self._courier.deliver(answer)
                 count += 1

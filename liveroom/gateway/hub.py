@@ -184,8 +184,11 @@ class Hub:
 
     # The stream
 
-    def take(self, record: Record, history: History) -> None:
-        """Apply an accepted record, the last of its partition's `history`, to the rooms that are held."""
+    def take(self, record: Record, history: History, *, current: bool) -> None:
+        """Apply an accepted record, the last of its partition's `history`, to the rooms that are held.
+
+        A room begins with what is `current`: while a partition is read up to where it ended, what others once asked for is of the past.
+        """
         rooms = self.rooms
         for room_id, span in record.rooms.items():
             if room := rooms.get(room_id):
@@ -196,10 +199,10 @@ class Hub:
             if room := rooms.get(keyframe.room):
                 room.renew(keyframe)
                 self._heard(room)
-        for part in record.holdings:
+        for part in record.holdings if current else ():
             if room := rooms.get(part.room):
                 room.receive(part)
-        for detail in record.details:
+        for detail in record.details if current else ():
             if room := rooms.get(detail.keyframe.room):
                 if not room.begin(detail, history.before(room.id, detail.keyframe.seq)):
                     for connection in list(room.viewers):

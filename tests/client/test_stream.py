@@ -92,6 +92,15 @@ def test_personal_events_come_once() -> None:
     assert stream.cursor == 0
 
 
+def test_what_a_gateway_that_is_behind_tells_again_counts_from_its_belongings_on() -> None:
+    """Events below the cursor are yielded no more; those that its frame does not hold yet are folded into what the user owns."""
+    stream = started(8)
+    stream.receive(joined(4, resumed=True))
+    stream.receive(Belongings(6))
+    told = [(type(item).__name__, getattr(item, "item", item).seq) for frame in (numbered(4, 7), numbered(7, 10)) for item in stream.receive(frame)]  # type: ignore[union-attr]
+    assert told == [("Repeated", 6), ("Repeated", 7), ("RoomEvent", 8), ("RoomEvent", 9), ("Advanced", 10)]
+
+
 def test_belongings_come_as_they_are() -> None:
     """They move no cursor."""
     stream = started(4)

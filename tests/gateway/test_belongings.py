@@ -10,19 +10,22 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from liveroom.client.backlog import Backlog
 from liveroom.client.items import PersonalEvent, decode_frame
 from liveroom.client.stream import Stream
 from liveroom.config import GatewayConfig
+from liveroom.gateway.history import History
 from liveroom.journal.partition import partition_of
 from liveroom.messages import commands as c
 from liveroom.messages.belongings import Grant, OwnedCoupon
 from liveroom.messages.coupon import CouponClaimed, CouponIssued, CouponTerms
 from liveroom.messages.events import ChatSent
 from liveroom.messages.flash_sale import HoldConfirmed, StockReserved
-from liveroom.messages.frames import Belongings
+from liveroom.messages.frames import Belongings, RoomDetail
 from liveroom.messages.holdings import BoughtUnits, CouponWorth, HoldingsPart, Share
+from liveroom.messages.records import RECORD_VERSION, Record
 from liveroom.messages.red_envelope import RedEnvelopeGrabbed
 from liveroom.rooms.state import RoomState
 from tests.gateway.place import ROOM, WAIT_S, Place, Show, raw, read_frame, running, scripted, show
@@ -248,6 +251,23 @@ async def test_a_room_begins_when_all_is_there() -> None:
             assert vera.types == ["joined", "keyframe", "belongings"]
             assert vera.mine.bought == {5: 2}
         assert script.asked_with == [True, True, True], "the second one lost a part, the third did not"
+
+
+async def test_a_room_does_not_begin_with_the_past() -> None:
+    """While a gateway reads what happened before it started, details that others asked for then begin nothing: viewers would see the past."""
+    async with scripted() as (place, script):
+        script.answering = False
+        async with following(place, "vera") as vera:
+            async with asyncio.timeout(WAIT_S):
+                while not script.keyframes_asked:
+                    await asyncio.sleep(0.005)
+            part = replace(REST, room=ROOM, epoch=script.epoch, seq=script.seq, part=0)
+            for current in (False, True):
+                for content in ({"holdings": (part,)}, {"details": (RoomDetail(script.keyframe(), holdings=1),)}):
+                    place.gateway._hub.take(Record(RECORD_VERSION, 0, 0, 0, 0, 1, **content), History(0), current=current)  # type: ignore[arg-type]
+                assert bool(place.gateway._hub.rooms[ROOM].live) is current
+            await _until_belongings(vera, 1)
+            assert vera.mine.bought == {5: 2}
 
 
 async def test_a_live_room_is_not_handed_over_again() -> None:

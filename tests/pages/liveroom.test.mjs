@@ -386,6 +386,13 @@ test("a gateway that is behind the last one tells again: it counts from its fram
   assert.deepEqual(room.mine.bought, {});
   sockets[1].says(paid());
   assert.deepEqual([room.mine.bought, of("personal").length], [{ 4: 1 }, 1]);
+  const grab = (seq) => ({ type: "red_envelope_grabbed", seq, envelope: seq, user: "vera", name: "V", amount_fen: 7, parts_left: 1, left_fen: 1 });
+  sockets[1].says(delta(10, 17, [grab(14), grab(16)]));
+  assert.deepEqual([room.mine.grants.map(({ envelope }) => envelope), of("event").length, room.seq], [[16], 2, 17]);
+  sockets[1].drops(1006);
+  await until(() => sockets.length === 3);
+  sockets[2].says(joined({ resumed: true }), { type: "belongings", seq: 15 }, delta(12, 17, [grab(14), grab(16)]));
+  assert.deepEqual([room.mine.grants.map(({ envelope }) => envelope), of("event").length, room.seq], [[16], 2, 17], "known to the room, told again to me");
 });
 
 test("an iterator that falls behind keeps what concerns this user alone", async (t) => {
