@@ -264,7 +264,7 @@ async def test_a_room_does_not_begin_with_the_past() -> None:
             part = replace(REST, room=ROOM, epoch=script.epoch, seq=script.seq, part=0)
             for current in (False, True):
                 for content in ({"holdings": (part,)}, {"details": (RoomDetail(script.keyframe(), holdings=1),)}):
-                    place.gateway._hub.take(Record(RECORD_VERSION, 0, 0, 0, 0, 1, **content), History(0), current=current)  # type: ignore[arg-type]
+                    place.gateway._hub.take(Record(RECORD_VERSION, 0, 0, 0, 0, 1, **content), History(0), current=current)
                 assert bool(place.gateway._hub.rooms[ROOM].live) is current
             await _until_belongings(vera, 1)
             assert vera.mine.bought == {5: 2}
