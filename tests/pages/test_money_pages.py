@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, WebSocketRoute, expect
 
 from liveroom.messages.fields import Role
 from tests.pages.conftest import PHONE, WAIT_MS, Stage
@@ -153,6 +153,52 @@ async def test_a_hold_runs_out_on_screen_and_the_stock_comes_back(stage: Stage) 
     assert stage.complaints == []
 
 
+async def test_a_coupon_is_claimed_and_lowers_what_a_hold_costs(stage: Stage) -> None:
+    """A claimed coupon shows its code, also after a reload; applied to a hold it lowers what is due; cancelled it comes back; paid it is used."""
+    coupon, sale = await issue(stage, stock=1), await announce(stage)
+    vera, victor = await stage.viewer("vera"), await stage.viewer("victor", size=PHONE)
+    offer = f"#claimable [data-coupon='{coupon}']"
+    for page in (vera, victor):
+        await page.locator("#open-coupons").click()
+        await expect(page.locator(f"{offer} .ticket-left")).to_have_text("1 of 1 left")
+    await vera.locator(f"{offer} .claim").click()
+    await expect(vera.locator(offer)).to_have_attribute("data-state", "claimed")
+    await expect(victor.locator(offer)).to_have_attribute("data-state", "gone")
+    code = await vera.locator("#own-coupons .code").inner_text()
+    assert len(code) == 16
+    await vera.reload()
+    await vera.locator("#open-coupons").click()
+    own = vera.locator(f"#own-coupons [data-code='{code}']")
+    await expect(own).to_have_attribute("data-state", "usable")
+    await vera.locator("#coupons [data-close]").click()
+
+    await expect(card(vera, sale).locator(".reserve")).to_have_text("Buy for ¥80.00")  # the best coupon is chosen already
+    await card(vera, sale).locator(".use-coupon").select_option("")
+    await expect(card(vera, sale).locator(".reserve")).to_have_text("Buy for ¥100.00")
+    await card(vera, sale).locator(".use-coupon").select_option(code)
+    await card(vera, sale).locator(".reserve").click()
+    await expect(card(vera, sale).locator(".hold")).to_contain_text("¥80.00 to pay")
+    await expect(card(vera, sale).locator(".hold")).to_contain_text("coupon: ¥20.00 off")
+    await expect(own).to_have_attribute("data-state", "reserved")
+    await expect(card(vera, sale).locator(".use-coupon")).to_be_hidden()
+    await card(vera, sale).locator(".cancel").click()
+    await expect(card(vera, sale).locator(".sale-notice")).to_contain_text("Cancelled")
+    await expect(own).to_have_attribute("data-state", "usable")
+    await has_stock(vera, sale, available=10)
+
+    await card(vera, sale).locator(".reserve").click()
+    hold = int(await card(vera, sale).locator(".hold").get_attribute("data-hold") or "")
+    await do(stage, "confirm_hold", {"hold": hold, "payment": "pay-1"}, "shop", Role.platform)
+    await expect(card(vera, sale).locator(".sale-notice")).to_contain_text("Paid ¥80.00: 1 bought")
+    await card(vera, sale).locator(".read").click()
+    await expect(card(vera, sale).locator(".bought")).to_have_text("You bought 1")
+    await expect(own).to_have_attribute("data-state", "used")
+    await has_stock(victor, sale, available=9, sold=1)
+    await vera.reload()
+    await expect(card(vera, sale).locator(".bought")).to_have_text("You bought 1")
+    assert stage.complaints == []
+
+
 async def test_who_waits_in_line_sees_it_and_gets_what_comes_back(stage: Stage) -> None:
     """While all units are held, further buyers wait and see their place; a hold that is given back goes to the first of them."""
     sale = await announce(stage, stock=1)
@@ -168,6 +214,37 @@ async def test_who_waits_in_line_sees_it_and_gets_what_comes_back(stage: Stage) 
     await expect(card(third, sale).locator(".sale-says")).to_have_text("You are in line: at most 1 ahead of you")
     await expect(card(third, sale).locator(".sale-says")).to_have_text("Sold out for now")  # after the longest wait
     assert stage.complaints == []
+
+
+async def test_money_survives_a_killed_server(stage: Stage) -> None:
+    """Killed and started again: share, coupon and hold are still shown, and a tap made meanwhile has one outcome."""
+    envelope, coupon, sale = await drop(stage), await issue(stage), await announce(stage)
+    vera = await stage.viewer("vera", size=PHONE)
+    await vera.locator("#grab").click()
+    share = await fen_of(vera)
+    await vera.locator("#open-coupons").click()
+    await vera.locator(f"#claimable [data-coupon='{coupon}'] .claim").click()
+    await expect(vera.locator("#own-coupons [data-state=usable]")).to_have_count(1)
+    await vera.locator("#coupons [data-close]").click()
+    await card(vera, sale).locator(".reserve").click()
+    await expect(card(vera, sale).locator(".hold")).to_have_count(1)
+
+    await stage.server.kill()
+    await expect(vera.locator("body")).to_have_attribute("data-connection", "reconnecting")
+    for _ in range(3):
+        await card(vera, sale).locator(".reserve").click(force=True)
+    await expect(card(vera, sale).locator(".sale-says")).to_have_text("Will be sent when the connection is back")
+    await expect(card(vera, sale).locator(".hold")).to_have_count(1)
+    await stage.server.start()
+    await expect(vera.locator("body")).to_have_attribute("data-connection", "live")
+    await expect(card(vera, sale).locator(".hold")).to_have_count(2)
+    await has_stock(vera, sale, held=2, available=8)
+    fresh = await stage.viewer("vera")
+    for page in (vera, fresh):
+        await expect(card(page, sale).locator(".hold")).to_have_count(2)
+        assert await fen_of(page) == share
+        await expect(page.locator("#own-coupons .ticket")).to_have_count(1)
+        await expect(page.locator(f"#shares [data-envelope='{envelope}']")).to_have_count(1)
 
 
 async def test_conditions_are_said_and_can_be_met(stage: Stage) -> None:
@@ -190,7 +267,7 @@ async def test_conditions_are_said_and_can_be_met(stage: Stage) -> None:
 
 
 async def test_several_envelopes_and_the_chat_beside_them(stage: Stage) -> None:
-    """The newest open envelope lies on top, the others are at hand; whoever writes goes on writing."""
+    """The newest open envelope lies on top, the others are at hand; whoever writes goes on writing; a share is still seen after a reload."""
     vera = await stage.viewer("vera", size=PHONE)
     await vera.locator("#text").focus()
     first = await drop(stage, title="The first")
@@ -202,11 +279,42 @@ async def test_several_envelopes_and_the_chat_beside_them(stage: Stage) -> None:
     await vera.keyboard.press("Enter")
     await expect(vera.locator("#chat .mine")).to_contain_text("still writing")
     await vera.locator("#grab").click()
-    assert await fen_of(vera) > 0
+    share = await fen_of(vera)
     await vera.locator(f".envelope-chip[data-envelope='{first}']").click()
     await expect(vera.locator("#envelope-title")).to_have_text("The first")
     await expect(vera.locator("#envelope")).to_be_focused()
     await expect(vera.locator(f".envelope-chip[data-envelope='{second}']")).to_contain_text("¥")
+    await vera.reload()
+    await expect(vera.locator("#envelope-title")).to_have_text("The second")
+    assert await fen_of(vera) == share
+    assert stage.complaints == []
+
+
+async def test_money_in_chinese(stage: Stage) -> None:
+    """All of it in Chinese; a change of language changes what is shown and loses nothing."""
+    coupon, sale = await issue(stage, terms={"percent_off": 15}), await announce(stage)
+    envelope = await drop(stage, split="equal")
+    vera = await stage.viewer("vera", size=PHONE, lang="zh-CN")
+    await expect(vera.locator("#grab")).to_have_text("抢")
+    await expect(vera.locator("#envelope-sum")).to_have_text("¥10.00，2 个等额红包")
+    await vera.locator("#grab").click()
+    await expect(vera.locator("#envelope-words")).to_have_text("你抢到了")
+    await do(stage, "grab_red_envelope", {"envelope": envelope}, "bella", Role.viewer)
+    await expect(vera.locator("#envelope-best-title")).to_have_text("手气最佳")
+    await vera.locator("#open-coupons").click()
+    await expect(vera.locator(f"#claimable [data-coupon='{coupon}'] .ticket-worth")).to_have_text("8.5 折")
+    await vera.locator(f"#claimable [data-coupon='{coupon}'] .claim").click()
+    await expect(vera.locator(f"#claimable [data-coupon='{coupon}'] .claim")).to_have_text("已领取")
+    await vera.locator("#coupons [data-close]").click()
+    await card(vera, sale).locator(".more").click()
+    await expect(card(vera, sale).locator(".reserve")).to_have_text("立即抢购 ¥170.00")
+    await card(vera, sale).locator(".reserve").click()
+    await expect(card(vera, sale).locator(".hold")).to_contain_text("应付 ¥170.00")
+    await expect(card(vera, sale).locator(".hold")).to_contain_text("等待付款")
+    await vera.locator("#language").click()
+    await expect(card(vera, sale).locator(".hold")).to_contain_text("¥170.00 to pay")
+    await expect(vera.locator("#envelope-words")).to_have_text("Your share")
+    await expect(card(vera, sale).locator(".stock-legend .held")).to_have_text("2 reserved")
     assert stage.complaints == []
 
 
@@ -267,4 +375,38 @@ async def test_what_became_of_a_hold_is_read_also_when_the_sale_is_over(stage: S
     await expect(card(victor, sale)).to_have_count(0)
     await card(vera, sale).locator(".read").click()
     await expect(card(vera, sale)).to_have_count(0)
+    assert stage.complaints == []
+
+
+async def test_a_page_loaded_anew_gets_the_outcome_that_it_missed(stage: Stage) -> None:
+    """The answer to a tap is lost and the page is loaded anew: it asks again under the same id, and there is one hold, not two."""
+    sale = await announce(stage)
+    vera, victor = await stage.viewer("vera", size=PHONE), await stage.viewer("victor")
+    asked: list[str] = []
+    deaf = True
+
+    def pass_on(page_side: WebSocketRoute) -> None:
+        server_side = page_side.connect_to_server()
+
+        def from_page(text: str | bytes) -> None:
+            if "reserve_stock" in str(text):
+                asked.append(str(text))
+            server_side.send(text)
+
+        page_side.on_message(from_page)
+        server_side.on_message(lambda text: None if deaf and ('"accepted"' in str(text) or '"personal"' in str(text)) else page_side.send(text))
+
+    await vera.route_web_socket("**", pass_on)
+    await vera.reload()
+    await card(vera, sale).locator(".reserve").click()
+    await has_stock(victor, sale, held=1, available=9)
+    await expect(card(vera, sale).locator(".reserve")).to_have_attribute("aria-busy", "true")
+    deaf = False
+    await vera.reload()
+    await expect(card(vera, sale).locator(".hold")).to_have_count(1)
+    await expect(vera.locator("#told")).to_contain_text("1 reserved for you")
+    await expect(card(vera, sale).locator(".reserve")).to_have_attribute("aria-busy", "false")
+    assert len(asked) == 2
+    assert asked[0] == asked[1]
+    await has_stock(victor, sale, held=1, available=9)
     assert stage.complaints == []
