@@ -11,7 +11,7 @@ from msgspec import Struct
 from liveroom.accounts import Statement
 from liveroom.codec import decode_room_id
 from liveroom.config import EngineConfig
-from liveroom.engine.outcomes import Outcomes
+from liveroom.engine.outcomes import Outcomes, key_of
 from liveroom.errors import AuditFailed, LedgerBroken
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import StoredEntry
@@ -87,13 +87,14 @@ class Books:
     def _follow_answer(self, answer: Answer) -> None:
         """Every answer counts, whatever the room: they are forgotten in one order."""
         reply, told = answer.reply, self._room in ("", answer.room)
-        key = (answer.room, answer.user, reply.id)
+        key = key_of(answer)
         known = self._outcomes.find(key)
         self.answers += told
         if not answer.repeated:
             if told and known is not None:
                 raise AuditFailed(answer.room, reply.seq, f"command {reply.id!r} of {answer.user} has two outcomes within the engine's dedupe window")
-            self._outcomes.remember(key, answer)
+            if known is None:
+                self._outcomes.remember(key, answer)
         elif told and known is not None and not _repeats(answer, known):
             raise AuditFailed(answer.room, reply.seq, f"the retry of command {reply.id!r} of {answer.user} got another answer than the command")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from liveroom.config import EngineConfig
@@ -27,11 +28,12 @@ class KeyframeSchedule:
 
     def note(self, room: str, events: Sequence[Event], now_ms: int) -> None:
         """Take note of what happened in a room."""
-        public = sum(event.delivery is not Delivery.internal for event in events)
+        kinds: Counter[type[Event]] = Counter(map(type, events))
+        public = sum(count for kind, count in kinds.items() if kind.delivery is not Delivery.internal)
         if not public:
             return
         count = self._changed[room] = self._changed.get(room, 0) + public
-        if count >= self._events_max or any(isinstance(event, RoomOpened | RoomClosed) for event in events):
+        if count >= self._events_max or RoomOpened in kinds or RoomClosed in kinds:
             self._timers.set(room, now_ms)
         elif count == public:
             self._timers.set(room, max(now_ms, self._last_ms.get(room, now_ms) + self._interval_ms))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
 from msgspec import Struct
@@ -11,7 +11,7 @@ from msgspec import Struct
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Answer
 
-__all__ = ["CommandKey", "Outcome", "Outcomes"]
+__all__ = ["CommandKey", "Outcome", "Outcomes", "key_of"]
 
 CommandKey = tuple[str, str, str]
 """Room, user, command id."""
@@ -34,6 +34,11 @@ class _Group(Struct):
     keys: list[CommandKey]
 
 
+def key_of(answered: Answer | Outcome) -> CommandKey:
+    """Whose command it was."""
+    return (answered.room, answered.user, answered.reply.id)
+
+
 class Outcomes:
     """The outcomes of one partition, oldest first; forgotten after `window_ms` of partition time or beyond `count_max`.
 
@@ -44,11 +49,13 @@ class Outcomes:
         self._window_ms = window_ms
         self._count_max = count_max
         self._answers: dict[CommandKey, Answer] = {}
+        #: The answer that is remembered for an id, or `None`.
+        self.find: Callable[[CommandKey], Answer | None] = self._answers.get
         self._groups: deque[_Group] = deque()
         self._new: list[CommandKey] = []
         for time_ms, of_one_time in groupby(outcomes, lambda outcome: outcome.time_ms):
             for outcome in of_one_time:
-                self.remember((outcome.room, outcome.user, outcome.reply.id), Answer(outcome.room, outcome.user, outcome.digest, outcome.reply))
+                self.remember(key_of(outcome), Answer(outcome.room, outcome.user, outcome.digest, outcome.reply))
             self._close_group(time_ms)
 
     def __len__(self) -> int:
@@ -60,14 +67,10 @@ class Outcomes:
                 answer = self._answers[key]
                 yield Outcome(answer.room, answer.user, group.time_ms, answer.digest, answer.reply)
 
-    def find(self, key: CommandKey) -> Answer | None:
-        """The answer that is remembered for this id."""
-        return self._answers.get(key)
-
     def remember(self, key: CommandKey, answer: Answer) -> None:
-        """Keep an answer; the first one of an id stays."""
-        if self._answers.setdefault(key, answer) is answer:
-            self._new.append(key)
+        """Keep the answer to a command that is not known."""
+        self._answers[key] = answer
+        self._new.append(key)
 
     def end_record(self, time_ms: int) -> None:
         """What was remembered since the last call belongs to a record of `time_ms`; what is too old or too much by then is forgotten."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from liveroom.config import EngineConfig
-from liveroom.engine.outcomes import Outcomes
+from liveroom.engine.outcomes import Outcomes, key_of
 from liveroom.journal.acceptance import Acceptance
 from liveroom.messages.records import Record
-from liveroom.rooms.room import RoomState, evolve
+from liveroom.rooms.room import RoomState, evolve_all
 
 __all__ = ["PartitionState"]
 
@@ -24,15 +24,9 @@ class PartitionState:
         """Apply an accepted record; whatever raises here must stop the partition."""
         rooms = self.rooms
         for room, span in record.rooms.items():
-            state = rooms.get(room)
-            seq = span.from_
-            for event in span.events:
-                state = evolve(state, event, seq, record.time_ms)
-                seq += 1
-            assert state is not None, "a span holds at least one event"
-            rooms[room] = state
+            rooms[room] = evolve_all(rooms.get(room), span.events, span.from_, record.time_ms)
         for answer in record.answers:
-            if answer.digest and not answer.repeated:
-                self.outcomes.remember((answer.room, answer.user, answer.reply.id), answer)
+            if answer.digest and not answer.repeated and self.outcomes.find(key := key_of(answer)) is None:
+                self.outcomes.remember(key, answer)
         self.outcomes.end_record(record.time_ms)
         self.time_ms = record.time_ms

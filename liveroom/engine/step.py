@@ -16,7 +16,7 @@ from liveroom.messages.events import Event
 from liveroom.messages.frames import Accepted, Keyframe, Refused, RoomDetail
 from liveroom.messages.holdings import HoldingsPart
 from liveroom.messages.records import RECORD_VERSION, Answer, Record, Request, RoomSpan
-from liveroom.rooms.room import Refusal, Rng, RoomState, decide, evolve
+from liveroom.rooms.room import Refusal, Rng, RoomState, decide, evolve_all
 
 __all__ = ["Step", "WaitingBatch", "weigh"]
 
@@ -48,7 +48,8 @@ class Step:
         self._state = state
         self._rooms = state.rooms
         self._outcomes = state.outcomes
-        self._config = config
+        self._rooms_max = config.engine.rooms_max
+        self._rules = config.rooms
         self._rng = rng
         self.time_ms = max(state.time_ms, now_ms)
         self._spans: dict[str, tuple[int, list[Event]]] = {}
@@ -87,21 +88,10 @@ class Step:
                 self._answer_once(request, command_digest(command), batch.offset)
 
     def happen(self, room: str, events: Sequence[Event]) -> None:
-        """Apply events of a room, by a command or by a timer alone."""
-        if not events:
-            return
-        state: RoomState | None = self._rooms.get(room)
-        seq = state.seq if state is not None else 0
-        span = self._spans.get(room)
-        if span is None:
-            span = self._spans[room] = (seq, [])
-        time_ms = self.time_ms
-        for event in events:
-            state = evolve(state, event, seq, time_ms)
-            seq += 1
-        span[1].extend(events)
-        assert state is not None, "something happened"
-        self._rooms[room] = state
+        """Apply events of a room that a timer made."""
+        state = self._rooms[room]
+        if events:
+            self._apply(room, state, state.seq, events)
 
     def changed_rooms(self) -> dict[str, list[Event]]:
         """The rooms in which something happened, with their events."""
@@ -152,21 +142,33 @@ class Step:
     def _decide(self, request: Request, offset: int) -> Accepted | Refused:
         room = request.room
         state = self._rooms.get(room)
-        seq = state.seq if state is not None else 0
-        if state is None and len(self._rooms) >= self._config.engine.rooms_max:
+        if state is not None:
+            seq = state.seq
+        elif len(self._rooms) < self._rooms_max:
+            seq = 0
+        else:
             return self._refuse(request, 0, Refusal("limit_reached", "this partition holds as many rooms as it may"))
         try:
-            decision = decide(state, request, self.time_ms, self._rng, self._config.rooms)
+            decision = decide(state, request, self.time_ms, self._rng, self._rules)
         except Exception as error:
             log.exception("a command could not be decided", extra={"room": room, "command_id": request.id})
             self._set_aside(offset, f"{type(error).__name__}: {error}", encode(request).decode())
             return self._refuse(request, seq, Refusal("internal_error", "the command could not be decided"))
         if isinstance(decision, Refusal):
             return self._refuse(request, seq, decision)
-        self.happen(room, decision.events)
-        if isinstance(request.command, RequestKeyframe):
+        events = decision.events
+        if events:
+            self._apply(room, state, seq, events)
+        elif isinstance(request.command, RequestKeyframe):
             self.wanted_details[room] = request.command.holdings or self.wanted_details.get(room, False)
-        return Accepted(request.id, seq + len(decision.events), decision.result)
+        return Accepted(request.id, seq + len(events), decision.result)
+
+    def _apply(self, room: str, state: RoomState | None, seq: int, events: Sequence[Event]) -> None:
+        span = self._spans.get(room)
+        if span is None:
+            span = self._spans[room] = (seq, [])
+        span[1].extend(events)
+        self._rooms[room] = evolve_all(state, events, seq, self.time_ms)
 
     def _refuse(self, request: Request, seq: int, refusal: Refusal) -> Refused:
         self._refused += 1

@@ -14,7 +14,7 @@ from liveroom.rooms.red_envelope import room_closes
 from liveroom.rooms.state import RoomState
 from liveroom.rooms.texts import check_line, check_optional, check_paragraphs
 
-__all__ = ["announcement_set", "close_room", "open_room", "room_closed", "room_opened", "set_announcement"]
+__all__ = ["announcement_set", "close_room", "new_room", "open_room", "room_closed", "room_opened", "set_announcement"]
 
 
 def open_room(state: RoomState | None, command: OpenRoom, sender: Sender, rng: Rng, rules: RoomsConfig) -> Decision:
@@ -34,13 +34,15 @@ def open_room(state: RoomState | None, command: OpenRoom, sender: Sender, rng: R
     return Decided((RoomOpened(command.title, anchor, epoch, numbers, anchor_name),), {"epoch": epoch})
 
 
-def room_opened(state: RoomState | None, event: RoomOpened, seq: int, time_ms: int) -> RoomState:
-    """Fold an opening; the first one makes the room."""
-    if state is None:
-        state = RoomState(epoch=event.epoch, seq=seq, title="", anchor="", open=True, opened_ms=time_ms, rules=event.rules)
+def new_room(event: RoomOpened, time_ms: int) -> RoomState:
+    """A room before its first event, which opens it."""
+    return RoomState(epoch=event.epoch, seq=0, title="", anchor="", open=False, opened_ms=time_ms, rules=event.rules)
+
+
+def room_opened(state: RoomState, event: RoomOpened, seq: int, time_ms: int) -> None:
+    """Fold an opening."""
     state.title, state.anchor, state.anchor_name = event.title, event.anchor, event.anchor_name
     state.open, state.opened_ms, state.rules = True, time_ms, event.rules
-    return state
 
 
 def close_room(turn: Turn, command: CloseRoom) -> Decision:

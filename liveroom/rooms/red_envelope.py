@@ -100,8 +100,9 @@ def grab_red_envelope(turn: Turn, command: GrabRedEnvelope) -> Decision:
     refusal = _check_grab(turn, envelope)
     if refusal is not None:
         return refusal
-    amount_fen = envelope.shares[len(envelope.winners)]
-    parts_left = envelope.parts - len(envelope.winners) - 1
+    granted = len(envelope.winners)
+    amount_fen = envelope.shares[granted]
+    parts_left = envelope.parts - granted - 1
     left_fen = envelope.left_fen - amount_fen
     events: tuple[Event, ...] = (RedEnvelopeGrabbed(number, sender.user, name_of(sender), amount_fen, parts_left, left_fen),)
     if envelope.users_per_address_max:
@@ -248,12 +249,14 @@ def red_envelope_opened(state: RoomState, event: RedEnvelopeOpened, seq: int, ti
 def red_envelope_grabbed(state: RoomState, event: RedEnvelopeGrabbed, seq: int, time_ms: int) -> None:
     """Fold a grant; what does not add up stops the room."""
     envelope = state.envelopes[event.envelope]
-    assert event.user not in envelope.winners, "a user has one share"
-    assert event.amount_fen == envelope.shares[len(envelope.winners)], "shares are granted as they were drawn"
-    envelope.winners[event.user] = event.amount_fen
-    envelope.left_fen -= event.amount_fen
-    assert (event.left_fen, event.parts_left) == (envelope.left_fen, envelope.parts - len(envelope.winners)), "granted + left = total"
-    envelope.best = _better(envelope.best, event.user, event.name, event.amount_fen)
+    winners, amount_fen = envelope.winners, event.amount_fen
+    assert event.user not in winners, "a user has one share"
+    assert amount_fen == envelope.shares[len(winners)], "shares are granted as they were drawn"
+    winners[event.user] = amount_fen
+    envelope.left_fen -= amount_fen
+    assert event.left_fen == envelope.left_fen, "granted + left = total"
+    assert event.parts_left == envelope.parts - len(winners), "every share is granted once"
+    envelope.best = _better(envelope.best, event.user, event.name, amount_fen)
 
 
 def red_envelope_closed(state: RoomState, event: RedEnvelopeClosed, seq: int, time_ms: int) -> None:

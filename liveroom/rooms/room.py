@@ -6,7 +6,7 @@ this module knows which is whose, who may send what, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from liveroom.config import RoomsConfig
@@ -32,6 +32,7 @@ __all__ = [
     "due_ms",
     "encode_state",
     "evolve",
+    "evolve_all",
     "holdings",
     "keyframe",
 ]
@@ -136,34 +137,44 @@ _FOLDERS: Final[dict[type[e.EventBase], Callable[[RoomState, Any, int, int], obj
 def decide(state: RoomState | None, request: Request, now_ms: int, rng: Rng, rules: RoomsConfig) -> Decision:
     """What `request` makes happen in a room (`None`: never opened). Never changes the state; event i gets seq `state.seq` + i."""
     command, sender = request.command, request.sender
-    refusal = _check_sender(state, command, sender, now_ms)
+    if sender.role in command.roles:
+        refusal = moderation.check_banned(state, sender, now_ms) if state is not None and sender.user in state.banned else None
+    else:
+        refusal = _check_backend(command, sender)
     if refusal is not None:
         return refusal
+    decider = _DECIDERS.get(type(command))
+    if state is not None and decider is not None:
+        return decider(Turn(state, sender, now_ms, rules, rng), command)
     if isinstance(command, c.OpenRoom):
         return lifecycle.open_room(state, command, sender, rng, rules)
-    if state is None:
-        return Refusal("room_not_found", f"room {request.room!r} was never opened")
-    return _DECIDERS[type(command)](Turn(state, sender, now_ms, rules, rng), command)
+    return Refusal("room_not_found", f"room {request.room!r} was never opened")
 
 
-def _check_sender(state: RoomState | None, command: c.Command, sender: Sender, now_ms: int) -> Refusal | None:
-    if not command.roles:
-        return None if sender.backend else Refusal("forbidden", "only the backend's own gateways may send this")
-    if sender.role not in command.roles:
+def _check_backend(command: c.Command, sender: Sender) -> Refusal | None:
+    """Commands without roles are for the backend's own gateways."""
+    if command.roles:
         return Refusal("forbidden", f"a {sender.role.value} may not send this")
-    return None if state is None else moderation.check_banned(state, sender, now_ms)
+    return None if sender.backend else Refusal("forbidden", "only the backend's own gateways may send this")
 
 
 def evolve(state: RoomState | None, event: e.Event, seq: int, time_ms: int) -> RoomState:
     """Fold the event at `seq` into the state, which may be changed in place and returned."""
+    return evolve_all(state, (event,), seq, time_ms)
+
+
+def evolve_all(state: RoomState | None, events: Sequence[e.Event], seq: int, time_ms: int) -> RoomState:
+    """Fold events from `seq` on into the state, which may be changed in place and returned; a room's first event opens it."""
     if state is None:
-        assert isinstance(event, e.RoomOpened), "a room begins by being opened"
+        opened = events[0]
+        assert isinstance(opened, e.RoomOpened), "a room begins by being opened"
         assert seq == 0, "a room's events are counted from 0"
-        state = lifecycle.room_opened(None, event, seq, time_ms)
-    else:
-        assert seq == state.seq, f"event {seq} is not the next one, {state.seq}"
+        state = lifecycle.new_room(opened, time_ms)
+    assert seq == state.seq, f"event {seq} is not the next one, {state.seq}"
+    for event in events:
         _FOLDERS[type(event)](state, event, seq, time_ms)
-    state.seq = seq + 1
+        seq += 1
+    state.seq = seq
     return state
 
 

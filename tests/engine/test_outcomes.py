@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liveroom.codec import encode
+from liveroom.config import EngineConfig
 from liveroom.engine.outcomes import CommandKey, Outcome, Outcomes
+from liveroom.engine.partition import PartitionState
 from liveroom.messages.frames import Accepted
-from liveroom.messages.records import Answer
+from liveroom.messages.records import Answer, Record
 
 WINDOW_MS, COUNT_MAX = 100, 6
 
@@ -60,11 +62,9 @@ def test_an_id_is_known_for_so_long_and_among_so_many(records: list[tuple[int, l
 
 
 def test_the_first_outcome_of_an_id_stays() -> None:
-    """A record that tells of an id once more, say after a longer memory was set, changes nothing and is forgotten with the first."""
-    outcomes = Outcomes(WINDOW_MS, 2)
-    for now_ms, digest in ((1, 1), (2, 2)):
-        outcomes.remember(key("again"), Answer("demo", "vera", digest, Accepted("again", 0)))
-        outcomes.end_record(now_ms)
-    assert [(o.time_ms, o.digest) for o in outcomes] == [(1, 1)]
-    outcomes.end_record(1 + WINDOW_MS)
-    assert outcomes.find(key("again")) is None
+    """A record that tells of an id once more, say after a longer memory was set, changes nothing."""
+    state = PartitionState(EngineConfig())
+    for step, result in enumerate(("first", "second")):
+        answer = Answer("demo", "vera", 7, Accepted("again", 0, {"outcome": result}))
+        state.fold(Record(v=1, epoch=0, step=step, from_=step, to=step + 1, time_ms=step, answers=(answer,)))
+    assert [(o.time_ms, o.reply) for o in state.outcomes] == [(0, Accepted("again", 0, {"outcome": "first"}))]

@@ -233,14 +233,14 @@ async def test_a_rule_that_cannot_be_applied_stops_its_partition_and_no_other(mo
     """`evolve` raising is never guessed around: the partition stops and says why; the others go on."""
     journal = MemoryJournal(CONFIG.journal)
     voice = Voice(journal)
-    real = liveroom.rooms.room.evolve
+    real = liveroom.rooms.room.evolve_all
 
-    def broken(state, event, seq, time_ms):  # type: ignore[no-untyped-def]
-        if getattr(event, "text", "") == "broken":
+    def broken(state, events, seq, time_ms):  # type: ignore[no-untyped-def]
+        if any(getattr(event, "text", "") == "broken" for event in events):
             raise ZeroDivisionError("cannot be applied")
-        return real(state, event, seq, time_ms)
+        return real(state, events, seq, time_ms)
 
-    monkeypatch.setattr(liveroom.engine.step, "evolve", broken)
+    monkeypatch.setattr(liveroom.engine.step, "evolve_all", broken)
     rooms = {}
     async with running_engine(journal, CONFIG, Clock()) as engine:
         for i in range(20):
