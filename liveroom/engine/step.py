@@ -83,7 +83,7 @@ class Step:
         for request, command in zip(batch.requests, waiting.commands, strict=True):
             if request.sender.backend:
                 # A gateway's own commands are never retried under the same id: they are answered but not remembered.
-                self._answers.append(_answer(request, 0, self._decide(request, batch.offset)))
+                self._answer(request, 0, self._decide(request, batch.offset))
             else:
                 self._answer_once(request, command_digest(command), batch.offset)
 
@@ -129,15 +129,18 @@ class Step:
         key = (request.room, request.sender.user, request.id)
         known = self._outcomes.find(key)
         if known is None:
-            answer = _answer(request, digest, self._decide(request, offset))
-            self._outcomes.remember(key, answer)
+            self._outcomes.remember(key, self._answer(request, digest, self._decide(request, offset)))
+        elif known.digest == digest:
+            self._answer(request, digest, known.reply, repeated=True)
         else:
-            self._repeated += 1
-            reply = known.reply
-            if known.digest != digest:
-                reply = Refused(id=request.id, code="id_reused", detail="this id was used before for another command")
-            answer = _answer(request, digest, reply, repeated=True)
+            reused = Refused(request.id, "id_reused", "this id was used before for another command")
+            self._answer(request, digest, reused, repeated=True)
+
+    def _answer(self, request: Request, digest: int, reply: Accepted | Refused, *, repeated: bool = False) -> Answer:
+        self._repeated += repeated
+        answer = Answer(request.room, request.sender.user, digest, reply, request.source, request.connection, repeated)
         self._answers.append(answer)
+        return answer
 
     def _decide(self, request: Request, offset: int) -> Accepted | Refused:
         room = request.room
@@ -176,7 +179,3 @@ class Step:
 
     def _set_aside(self, offset: int, reason: str, payload: str) -> None:
         self.dead_letters.append(DeadLetter(self._partition, offset, self.time_ms, reason, payload))
-
-
-def _answer(request: Request, digest: int, reply: Accepted | Refused, *, repeated: bool = False) -> Answer:
-    return Answer(request.room, request.sender.user, digest, reply, request.source, request.connection, repeated)

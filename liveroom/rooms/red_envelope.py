@@ -93,10 +93,10 @@ def drop_red_envelope(turn: Turn, command: DropRedEnvelope) -> Decision:
 
 def grab_red_envelope(turn: Turn, command: GrabRedEnvelope) -> Decision:
     """Grant the next share; the last one closes the envelope."""
-    state, sender, number = turn.state, turn.sender, command.envelope
-    envelope = state.envelopes.get(number)
+    sender, number = turn.sender, command.envelope
+    envelope = turn.state.envelopes.get(number)
     if envelope is None:
-        return _not_live(state, number, sender.user)
+        return _not_live(turn.state, number, sender.user)
     refusal = _check_grab(turn, envelope)
     if refusal is not None:
         return refusal
@@ -117,17 +117,16 @@ def grab_red_envelope(turn: Turn, command: GrabRedEnvelope) -> Decision:
 
 def _check_grab(turn: Turn, envelope: EnvelopeState) -> Refusal | None:
     sender, now_ms, condition = turn.sender, turn.now_ms, envelope.condition
-    amount_fen = envelope.winners.get(sender.user)
-    if amount_fen is not None:
-        return _already_grabbed(amount_fen)
+    if sender.user in envelope.winners:
+        return _already_grabbed(envelope.winners[sender.user])
     if now_ms >= envelope.closes_ms:
         return Refusal("envelope_closed", "the red envelope's time is over", "envelope")
     if now_ms < envelope.opens_ms:
         return Refusal("envelope_not_open", "the red envelope is not open yet", "envelope", envelope.opens_ms - now_ms)
     if condition.keyword and sender.user not in envelope.said and len(envelope.said) < SAID_MAX:
         return Refusal("condition_not_met", f"first say “{condition.keyword}” in chat", "envelope")
-    missing_s = condition.watched_s - sender.watched_s
-    if missing_s > 0:
+    if sender.watched_s < condition.watched_s:
+        missing_s = condition.watched_s - sender.watched_s
         return Refusal(
             "condition_not_met", f"watch for {condition.watched_s} s without leaving; {missing_s} s are missing", "envelope", missing_s * 1000
         )

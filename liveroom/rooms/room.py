@@ -43,7 +43,13 @@ def _request_keyframe(turn: Turn, command: c.RequestKeyframe) -> Decision:
     return Decided(())
 
 
+def _open_again(turn: Turn, command: c.OpenRoom) -> Decision:
+    """A room that was open before."""
+    return lifecycle.open_room(turn.state, command, turn.sender, turn.rng, turn.rules)
+
+
 _DECIDERS: Final[dict[type[c.CommandBase], Callable[[Turn, Any], Decision]]] = {
+    c.OpenRoom: _open_again,
     c.CloseRoom: lifecycle.close_room,
     c.SetAnnouncement: lifecycle.set_announcement,
     c.SendChat: chat.send_chat,
@@ -137,17 +143,17 @@ _FOLDERS: Final[dict[type[e.EventBase], Callable[[RoomState, Any, int, int], obj
 def decide(state: RoomState | None, request: Request, now_ms: int, rng: Rng, rules: RoomsConfig) -> Decision:
     """What `request` makes happen in a room (`None`: never opened). Never changes the state; event i gets seq `state.seq` + i."""
     command, sender = request.command, request.sender
-    if sender.role in command.roles:
-        refusal = moderation.check_banned(state, sender, now_ms) if state is not None and sender.user in state.banned else None
-    else:
+    refusal: Refusal | None = None
+    if sender.role not in command.roles:
         refusal = _check_backend(command, sender)
+    elif state is not None and sender.user in state.banned:
+        refusal = moderation.check_banned(state, sender, now_ms)
     if refusal is not None:
         return refusal
-    decider = _DECIDERS.get(type(command))
-    if state is not None and decider is not None:
-        return decider(Turn(state, sender, now_ms, rules, rng), command)
+    if state is not None:
+        return _DECIDERS[type(command)](Turn(state, sender, now_ms, rules, rng), command)
     if isinstance(command, c.OpenRoom):
-        return lifecycle.open_room(state, command, sender, rng, rules)
+        return lifecycle.open_room(None, command, sender, rng, rules)
     return Refusal("room_not_found", f"room {request.room!r} was never opened")
 
 
