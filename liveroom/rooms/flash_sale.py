@@ -109,33 +109,40 @@ def reserve_stock(turn: Turn, command: ReserveStock) -> Decision:
         return sale
     if turn.now_ms < sale.opens_ms:
         return Refusal("sale_not_open", "the flash sale is not open yet", retry_after_ms=sale.opens_ms - turn.now_ms)
-    if sale.taken.get(user, 0) + quantity > sale.per_user_max:
-        return Refusal("per_user_limit", f"one user may have {sale.per_user_max}, you have {sale.taken.get(user, 0)}", "quantity")
-    if quantity > sale.available:
-        return Refusal("sold_out", f"{sale.available} are available now", "quantity")
-    counted: tuple[Event, ...] = ()
+    taken = sale.taken.get(user, 0)
+    if taken + quantity > sale.per_user_max:
+        return Refusal("per_user_limit", f"one user may have {sale.per_user_max}, you have {taken}", "quantity")
+    available = sale.available
+    if quantity > available:
+        return Refusal("sold_out", f"{available} are available now", "quantity")
+    beside: tuple[Event, ...] = ()
     if sale.users_per_address_max:
         refusal = check_address(sale, turn.sender)
         if refusal is not None:
             return refusal
-        counted = count_address(command.sale, turn.sender, hold=state.seq)
-    if sum(len(other.holds) for other in state.sales.values()) >= turn.rules.holds_per_room_max:
+        beside = count_address(command.sale, turn.sender, hold=state.seq)
+    if _open_holds(state) >= turn.rules.holds_per_room_max:
         return Refusal("limit_reached", f"{turn.rules.holds_per_room_max} holds are open already")
     spend_fen, discount = sale.price_fen * quantity, 0
-    redeemed: tuple[Event, ...] = ()
     if command.coupon_code:
         used = use_code(turn, command.coupon_code, f"{HOLD_ORDER}{state.seq}", spend_fen, "coupon_code")
         if isinstance(used, Refusal):
             return used
-        discount, redeemed = used.discount_fen, (used,)
+        discount, beside = used.discount_fen, (*beside, used)
     until_ms, due_fen = turn.now_ms + sale.hold_ms, spend_fen - discount
     events = (
         StockReserved(command.sale, user, quantity, until_ms, due_fen, discount, command.coupon_code),
-        *counted,
-        *redeemed,
-        _stock(command.sale, sale, held=quantity),
+        *beside,
+        StockChanged(command.sale, available - quantity, sale.held + quantity, sale.sold),
     )
     return Decided(events, {"hold": state.seq, "until_ms": until_ms, "due_fen": due_fen, "discount_fen": discount})
+
+
+def _open_holds(state: RoomState) -> int:
+    count = 0
+    for sale in state.sales.values():
+        count += len(sale.holds)
+    return count
 
 
 def confirm_hold(turn: Turn, command: ConfirmHold) -> Decision:
@@ -336,24 +343,24 @@ def flash_sale_closed(state: RoomState, event: FlashSaleClosed, seq: int, time_m
 def stock_reserved(state: RoomState, event: StockReserved, seq: int, time_ms: int) -> None:
     """Fold a hold."""
     sale = state.sales[event.sale]
-    assert 0 < event.quantity <= sale.available, "no unit is held twice"
-    terms = _terms(state, event.coupon_code)
-    sale.holds[seq] = Hold(event.user, event.quantity, event.until_ms, event.due_fen, event.coupon_code, terms)
+    user, quantity, code = event.user, event.quantity, event.coupon_code
+    assert 0 < quantity <= sale.available, "no unit is held twice"
+    sale.holds[seq] = Hold(user, quantity, event.until_ms, event.due_fen, code, _terms(state, code) if code else None)
     sale.queue.append(seq)
-    sale.held += event.quantity
-    sale.taken[event.user] = sale.taken.get(event.user, 0) + event.quantity
+    sale.held += quantity
+    sale.taken[user] = sale.taken.get(user, 0) + quantity
 
 
-def _terms(state: RoomState, code: str) -> CouponTerms | None:
-    if not code:
-        return None
+def _terms(state: RoomState, code: str) -> CouponTerms:
     return next(coupon.terms for coupon in state.coupons.values() if code in coupon.codes)
 
 
 def stock_changed(state: RoomState, event: StockChanged, seq: int, time_ms: int) -> None:
     """Fold what the events before it made true already; a closed sale ends with its last hold."""
     sale = state.sales[event.sale]
-    assert (sale.available, sale.held, sale.sold) == (event.available, event.held, event.sold), "holds say what is held and sold"
+    assert sale.held == event.held, "holds say what is held"
+    assert sale.sold == event.sold, "holds say what is sold"
+    assert sale.available == event.available, "available + held + sold = stock"
     if sale.phase == "closed":
         _end(state, event.sale)
 
