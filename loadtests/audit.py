@@ -46,7 +46,9 @@ def audit_storm(case: Case, course: Course) -> tuple[Findings, dict[str, Any]]:
         findings.add("kill_missing", f"{len(course.kills)} of {options.kills}: {course.kills}")
     if course.kills and not repeated_after_kill(case.story.asked):
         findings.add("kill_missing", "nobody asked again after it for what had been answered before")
-    limit, commands = options.units * scenario.engine_load + ENGINE_COMMANDS_SPARE, sum(course.commands.values())
+    limit = options.units * scenario.engine_load + ENGINE_COMMANDS_SPARE
+    limit += sum(len(one.told) - len(one.answers()) for one in case.story.asked)  # what was too slow is asked again
+    commands = sum(course.commands.values())
     if commands > limit and course.journal is not None and not course.kills:  # else there may be others' commands, or many retries
         findings.add("engine_load", f"{commands} commands for {options.units} units, and at most {limit} were expected")
     return findings, figures

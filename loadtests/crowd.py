@@ -17,8 +17,8 @@ from loadtests.workers import Workers, share_of, workers_of
 
 __all__ = ["Crowd", "CrowdReport", "crowd_of", "sources_for"]
 
-#: Viewers from one source address: below a kernel's usual range of free ports and the gateway's limit per address.
-VIEWERS_PER_SOURCE: Final = 10_000
+#: Connections from one source address: below a kernel's usual range of free ports and the gateway's limit per address.
+CONNECTIONS_PER_SOURCE: Final = 10_000
 #: Time to report, beside that in which the slowest reader may get the last frame.
 REPORT_S: Final = 10.0
 
@@ -95,8 +95,8 @@ async def crowd_of(target: Target, room: str, *, viewers: int, stalled: int, pro
         yield Crowd(workers)
 
 
-def sources_for(viewers: int, gateway_url: str) -> list[str]:
+def sources_for(connections: int, gateway_url: str) -> list[str]:
     """Local addresses to come from, when one has not enough ports: only for a gateway on this machine."""
-    if viewers <= VIEWERS_PER_SOURCE * 2 or not gateway_url.startswith("ws://127."):
+    if connections <= CONNECTIONS_PER_SOURCE * 2 or not gateway_url.startswith("ws://127."):
         return []
-    return [f"127.0.{1 + number // 250}.{1 + number % 250}" for number in range(-(-viewers // VIEWERS_PER_SOURCE))]
+    return [f"127.0.{1 + number // 250}.{1 + number % 250}" for number in range(-(-connections // CONNECTIONS_PER_SOURCE))]

@@ -9,171 +9,25 @@ or with the secret that dev mode keeps in LIVEROOM_DATA_DIR (default: data). LIV
 from __future__ import annotations
 
 import itertools
-import json
-import os
+import random
 import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 from typing import Any, Final
 
 import gevent
-from locust import User, between, events, task
-from locust.env import Environment
-from locust.exception import StopUser
-from locust.runners import MasterRunner
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
-from websockets.sync.client import ClientConnection, connect
+from locust import between, task
 
-from liveroom.config import AuthConfig
 from liveroom.messages.fields import Role
-from liveroom.tokens import ANY_ROOM, DEV_SECRET_FILE, make_token
+from loadtests.locust_room import RoomUser, run_id
 
-ROOM: Final = os.environ.get("LIVEROOM_LOAD_ROOM", "demo")
-HOST: Final = "http://127.0.0.1:8801"
-TOKEN_LIFETIME_S: Final = 86_400
-HTTP_S: Final = 10.0
-REPLY_S: Final = 15.0
-#: Answers of the room, not of the server: a chatter who is told so waits and goes on.
-ROOM_REFUSALS: Final = frozenset({"slow_mode", "muted"})
-
-_numbers = itertools.count()
-_run_id = f"{os.getpid()}-{int(time.time())}"
-
-
-def _auth() -> AuthConfig:
-    secret = os.environ.get("LIVEROOM_AUTH_SECRET", "")
-    if not secret:
-        file = Path(os.environ.get("LIVEROOM_DATA_DIR", "data")) / DEV_SECRET_FILE
-        try:
-            secret = file.read_text(encoding="ascii")
-        except OSError as error:
-            raise SystemExit(f"no secret for tokens: set LIVEROOM_AUTH_SECRET or LIVEROOM_DATA_DIR ({file}: {error.strerror})") from None
-    return AuthConfig(secret=secret)
-
-
-def _token(auth: AuthConfig, user: str, role: Role, room: str = ROOM) -> str:
-    return make_token(auth.secret, auth, user=user, room=room, role=role, lifetime_s=TOKEN_LIFETIME_S)
-
-
-def _http(url: str, body: dict[str, Any] | None = None, token: str = "") -> dict[str, Any]:
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"} if token else {}
-    request = urllib.request.Request(url, None if body is None else json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request, timeout=HTTP_S) as response:
-        answer: dict[str, Any] = json.load(response)
-        return answer
-
-
-_target: dict[str, Any] = {}
-
-
-def find_server(environment: Environment, **_: Any) -> None:
-    """Ask the console where the gateway is, and see that the room is open."""
-    if isinstance(environment.runner, MasterRunner):
-        return
-    host = (environment.host or HOST).rstrip("/")
-    auth = _auth()
-    try:
-        _target.update(auth=auth, gateway_url=_http(f"{host}/v1/settings")["gateway_url"])
-        _http(f"{host}/v1/rooms/{ROOM}/commands/open_room", {"title": "Load test"}, _token(auth, "locust", Role.platform, ANY_ROOM))
-    except urllib.error.HTTPError as error:
-        problem = json.load(error)
-        if problem.get("code") != "room_already_open":
-            raise SystemExit(f"{host}: {problem.get('code')}: {problem.get('detail')}") from None
-    except OSError as error:
-        raise SystemExit(f"{host}: no server answers there: {error}") from None
-
-
-_test_start: Any = events.test_start
-_test_start.add_listener(find_server)
-
-
-class RoomUser(User):
-    """Somebody in the room: a connection, and a greenlet that reads it."""
-
-    abstract = True
-    host = HOST
-    role = Role.viewer
-
-    def on_start(self) -> None:
-        """Join; the time until the room's state is there is the request `connect`."""
-        self.user = f"locust-{_run_id}-{next(_numbers)}"
-        self._commands = itertools.count()
-        self._waiting: dict[str, gevent.event.AsyncResult[dict[str, Any]]] = {}
-        self._leaving = False
-        started = time.perf_counter()
-        try:
-            self._socket: ClientConnection = connect(
-                f"{_target['gateway_url']}/v1/rooms/{ROOM}",
-                additional_headers={"Authorization": f"Bearer {_token(_target['auth'], self.user, self.role)}"},
-                compression=None,
-                max_size=4 * 1024 * 1024,
-                close_timeout=2,
-            )
-            while json.loads(self._socket.recv(timeout=REPLY_S))["type"] != "keyframe":
-                pass
-        except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as error:
-            self._report("connect", started, error)
-            raise StopUser from None
-        self._report("connect", started)
-        self._joined_at = time.perf_counter()
-        self._reader = gevent.spawn(self._read)
-
-    def on_stop(self) -> None:
-        """Leave."""
-        self._leaving = True
-        if hasattr(self, "_reader"):
-            self._socket.close()
-            self._reader.join(timeout=5)
-            self._reader.kill()
-
-    def send(self, name: str, command: dict[str, Any]) -> None:
-        """Send a command; the time until its answer is the request `name`."""
-        id = f"c{next(self._commands)}"
-        answer = self._waiting[id] = gevent.event.AsyncResult()
-        started = time.perf_counter()
-        try:
-            self._socket.send(json.dumps({"id": id, "command": command}))
-            reply = answer.get(timeout=REPLY_S)
-        except (ConnectionClosed, gevent.Timeout) as error:
-            if not self._leaving:
-                self._report(name, started, error if isinstance(error, Exception) else TimeoutError("no answer in time"))
-            raise StopUser from None
-        finally:
-            del self._waiting[id]
-        refused = reply["type"] == "refused" and reply["code"] not in ROOM_REFUSALS
-        self._report(name, started, RuntimeError(f"{reply['code']}: {reply['detail']}") if refused else None)
-
-    def _read(self) -> None:
-        started = time.perf_counter()
-        try:
-            for text in self._socket:
-                frame = json.loads(text)
-                if frame["type"] == "delta":
-                    self._on_events(frame["events"])
-                elif answer := self._waiting.get(frame.get("id", "")):
-                    answer.set(frame)
-        except ConnectionClosed as closed:
-            if not self._leaving:
-                self._report("connection", started, closed)
-
-    def _on_events(self, happened: list[dict[str, Any]]) -> None:
-        """How long it took from the sender, when the sender was one of us on this machine."""
-        for event in happened:
-            words = event.get("text", "").split(" ")
-            if event["type"] not in ("chat_sent", "announcement_set") or len(words) != 3 or words[:2] != ["locust", _run_id]:
-                continue
-            sent_at = int(words[2]) / 1e9
-            if sent_at >= self._joined_at:  # what came before is the past that every joiner is given
-                self._report(f"delivery {event['type']}", sent_at, now=time.perf_counter())
-
-    def _report(self, name: str, started: float, error: BaseException | None = None, now: float | None = None) -> None:
-        took_ms = ((time.perf_counter() if now is None else now) - started) * 1000
-        self.environment.events.request.fire(request_type="WS", name=name, response_time=took_ms, response_length=0, exception=error, context={})
+# The anchor's things: small, short, and soon gone.
+ENVELOPE: Final = {"total_fen": 1_000, "parts": 5, "opens_in_ms": 500, "open_for_ms": 4_000}
+SALE: Final = {"product": "locust", "price_fen": 9_900, "stock": 5, "per_user_max": 1_000, "opens_in_ms": 500, "open_for_ms": 4_000, "hold_ms": 1_000}
+#: Of their holds buyers pay this part; the others expire.
+PAID: Final = 0.7
 
 
 def _stamped() -> str:
-    return f"locust {_run_id} {time.perf_counter_ns()}"
+    return f"locust {run_id} {time.perf_counter_ns()}"
 
 
 class QuietViewer(RoomUser):
@@ -189,7 +43,7 @@ class QuietViewer(RoomUser):
 
 
 class Chatter(RoomUser):
-    """Says something every few seconds, slowly enough for the room's limits; asks now and then."""
+    """Says something every few seconds, slowly enough for the room's limits."""
 
     weight = 3
     wait_time = between(2, 5)
@@ -200,14 +54,87 @@ class Chatter(RoomUser):
         self.send("send_chat", {"type": "send_chat", "text": _stamped()})
 
 
+class _Opportunist(RoomUser):
+    """Takes what is offered, once it is open; each thing once."""
+
+    abstract = True
+    offer = ""
+    wait_time = between(0.2, 0.5)
+
+    def on_start(self) -> None:
+        """Nothing is offered yet."""
+        self._offers: list[tuple[int, int]] = []
+        super().on_start()
+
+    def on_event(self, event: dict[str, Any]) -> None:
+        """Take note of an offer: what opens when."""
+        if event["type"] == self.offer:
+            self._offers.append((event["seq"], event["opens_ms"]))
+
+    @task
+    def take(self) -> None:
+        """Wait for the opening of the oldest offer, as everybody does."""
+        if self._offers:
+            thing, opens_ms = self._offers.pop(0)
+            gevent.sleep(max(0.0, opens_ms / 1000 - time.time() + random.random() * 0.5))
+            self.claim(thing)
+
+    def claim(self, thing: int) -> None:
+        """Claim it."""
+        raise NotImplementedError
+
+
+class Grabber(_Opportunist):
+    """Grabs every red envelope that the anchor drops."""
+
+    weight = 3
+    offer = "red_envelope_dropped"
+
+    def claim(self, thing: int) -> None:
+        """Grab."""
+        self.send("grab_red_envelope", {"type": "grab_red_envelope", "envelope": thing})
+
+
+class Buyer(_Opportunist):
+    """Reserves from every sale; the platform confirms most of the payments, the rest expires."""
+
+    weight = 3
+    offer = "flash_sale_announced"
+
+    def claim(self, thing: int) -> None:
+        """Reserve, and mostly pay."""
+        reply = self.send("reserve_stock", {"type": "reserve_stock", "sale": thing, "quantity": 1})
+        if reply["type"] == "accepted" and random.random() < PAID:
+            hold = reply["result"]["hold"]
+            self.post("confirm_hold", {"hold": hold, "payment": f"locust-{run_id}-{hold}"})
+
+
 class Anchor(RoomUser):
-    """Changes the announcement."""
+    """Changes the announcement, drops red envelopes and sells; while there are as many as a room may have, no more."""
 
     fixed_count = 1
     role = Role.anchor
     wait_time = between(0.5, 1.5)
 
+    def on_start(self) -> None:
+        """Put what is sold into the showcase."""
+        super().on_start()
+        self.send("add_product", {"type": "add_product", "product": {"id": "locust", "title": "Locust", "price_fen": 9_900}})
+        self._acts = itertools.cycle((self.drop, self.announce, self.sell, self.announce))
+
     @task
+    def act(self) -> None:
+        """One after the other."""
+        next(self._acts)()
+
+    def drop(self) -> None:
+        """A red envelope."""
+        self.send("drop_red_envelope", {"type": "drop_red_envelope", **ENVELOPE})
+
+    def sell(self) -> None:
+        """A flash sale."""
+        self.send("announce_flash_sale", {"type": "announce_flash_sale", **SALE})
+
     def announce(self) -> None:
         """An announcement with the time on it."""
         self.send("set_announcement", {"type": "set_announcement", "text": _stamped()})

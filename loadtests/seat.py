@@ -21,9 +21,9 @@ from loadtests.viewer import Viewer
 
 __all__ = ["Seat"]
 
-#: Bound of the random pause before a seat tries to come back again; it doubles up to the second.
-PAUSE_S: Final = 0.25
-PAUSE_S_MAX: Final = 4.0
+#: Bound of the random pause before each attempt to come back; it doubles up to the second, as the protocol asks clients to do.
+PAUSE_S: Final = 0.5
+PAUSE_S_MAX: Final = 20.0
 
 _reply: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Accepted | Refused)
 
@@ -107,6 +107,7 @@ class Seat:
             except (HandshakeRefused, OSError, TimeoutError) as error:
                 if not is_passing(error):
                     raise
+                venue.failed_attempts[str(error) if isinstance(error, HandshakeRefused) else type(error).__name__] += 1
             else:
                 if not connection.end:  # else lost again before we could look at it
                     self._connection = connection
@@ -170,6 +171,7 @@ class Seat:
     async def _come_back(self) -> None:
         venue = self.venue
         try:
+            await asyncio.sleep(random.random() * PAUSE_S)
             await self.open()
         except (HandshakeRefused, OSError, TimeoutError) as error:
             venue.end(self.user, venue.life, f"cannot come back: {type(error).__name__}: {error}")

@@ -144,7 +144,8 @@ async def run_storm(target: Target, options: StormOptions, bar: Bar) -> dict[str
             auth=target.auth,
             first=sum(before.viewers for before in parts),
             viewers=share_of(options.viewers, options.processes, number),
-            sources=sources_for(options.viewers * 2, target.gateway_url),
+            # Whoever comes back takes another port; that of a connection which was lost may not be free yet.
+            sources=sources_for(options.viewers * 2 * (options.kills + 1), target.gateway_url),
         )
         parts.append(part)
     async with workers_of("loadtests.storm_worker", parts, Progress(), Report) as workers:

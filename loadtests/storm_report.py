@@ -50,6 +50,7 @@ def report_of(case: Case, course: Course, reports: list[Report], measured: Measu
         "connections": sum(report.connections for report in reports),
         "habits": _added(reports, "habits"),
         "back": _added(reports, "back"),
+        "failed_attempts": _added(reports, "failed_attempts"),
         "kills": [msgspec.to_builtins(kill) for kill in course.kills],
         "journal": {"events": len(journal.events), "answers": journal.answers, "audit": journal.audit} if journal is not None else None,
         "ledger": msgspec.to_builtins(case.ledger.totals),

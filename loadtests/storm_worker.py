@@ -61,6 +61,7 @@ class Report(Struct, tag="report"):
     latency: dict[str, object]
     latency_granted: dict[str, object]
     back: dict[str, int]
+    failed_attempts: dict[str, int]
     habits: dict[str, int]
     connections: int
     sent: int
@@ -143,6 +144,7 @@ class Worker:
             latency=venue.latency.to_plain(),
             latency_granted=venue.latency_granted.to_plain(),
             back=dict(venue.back),
+            failed_attempts=dict(venue.failed_attempts),
             habits=dict(venue.habits),
             connections=len(seats),
             sent=venue.sent,

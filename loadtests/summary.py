@@ -23,7 +23,7 @@ def _lines(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "latency", f"{_ms(report['latency_ms'])}; of those who got something {_ms(report['latency_granted_ms'])}"
     yield "engine", f"{engine['commands']} commands, {engine['per_unit']} a unit ({_pairs(engine['outcomes'])})"
     yield "habits", f"{report['connections']} connections of {report['viewers']} users; {_pairs(report['habits'])}"
-    yield "streams", f"{_pairs(streams)}; came back: {_pairs(report['back'])}"
+    yield "streams", f"{_pairs(streams)}; came back: {_pairs(report['back'])}, after failed attempts: {_pairs(report['failed_attempts'])}"
     for kill in report["kills"]:
         yield "killed", f"when {_pairs(kill)}"
     if report["kills"]:

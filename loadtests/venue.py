@@ -68,6 +68,7 @@ class Venue:
         self.parked = 0
         self.skipped = 0
         self.back: Counter[str] = Counter()
+        self.failed_attempts: Counter[str] = Counter()
         self.habits: Counter[str] = Counter()
         self.latency = Latency()
         self.latency_granted = Latency()

@@ -163,7 +163,7 @@ async def test_locust_users() -> None:
     async with own_server() as target:
         environ = {**os.environ, "LIVEROOM_AUTH_SECRET": target.auth.secret, "LIVEROOM_LOAD_ROOM": "locust-room"}
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless", "-u", "8", "-r", "8", "-t", "4s"),
+            *(sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless", "-u", "14", "-r", "14", "-t", "8s"),
             *("--host", target.console_url, "--json", "--exit-code-on-error", "3"),
             cwd=ROOT,
             env=environ,
@@ -174,8 +174,9 @@ async def test_locust_users() -> None:
             out, words = await process.communicate()
     assert process.returncode == 0, words.decode()
     requests = {row["name"]: row for row in json.loads(out)}
-    assert {"connect", "set_announcement", "delivery announcement_set"} <= requests.keys()
-    assert requests["connect"]["num_requests"] == 8
+    money = {"drop_red_envelope", "grab_red_envelope", "announce_flash_sale", "reserve_stock"}
+    assert {"connect", "set_announcement", "delivery announcement_set"} | money <= requests.keys()
+    assert requests["connect"]["num_requests"] == 14
     assert not any(row["num_failures"] for row in requests.values())
 
 
