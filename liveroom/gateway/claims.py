@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -15,10 +16,15 @@ from liveroom.messages.frames import Refused
 from liveroom.messages.records import Request
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["Claims"]
+__all__ = ["PARKED_TOLD_S", "Claims"]
 
 #: When a claim that waited in vain although there were units is worth another try.
 RETRY_AFTER_MS = 1_000
+#: Who waits for longer is told so: of a crowd at an opening most have their answer before.
+PARKED_TOLD_S = 0.1
+
+#: Takes how many are ahead at most.
+OnParked = Callable[[int], None]
 
 
 class Claims:
@@ -31,13 +37,16 @@ class Claims:
         self._count = count
         self._lines: dict[Gate, None] = {}  # those where claims are parked
         self._unsettled: dict[Gate, None] = {}
+        self._untold: deque[tuple[float, Gate, Claim, OnParked]] = deque()  # parked when they came, and since when
         self._wake = asyncio.Event()
 
-    def claim(self, gate: Gate, request: Request, units: int, teller: Teller) -> int | None:
-        """Take a claim; gives how many are ahead of it when it has to wait, else `None`. `teller` gets its outcome once, later."""
-        claim = gate.claim(request, units, teller, self._now())
+    def claim(self, gate: Gate, request: Request, units: int, teller: Teller, on_parked: OnParked) -> None:
+        """Take a claim; `teller` gets its outcome once, later. If that takes long, `on_parked` is called once before."""
+        now = self._now()
+        claim = gate.claim(request, units, teller, now)
         self.settle(gate)
-        return gate.ahead(claim) if claim.parked and not gate.gone else None
+        if claim.parked:
+            self._untold.append((now, gate, claim, on_parked))
 
     def settle(self, gate: Gate) -> None:
         """Take out of a line what need not wait any longer."""
@@ -57,10 +66,16 @@ class Claims:
                 await asyncio.sleep(0)
 
     def tidy(self) -> None:
-        """Answer those that waited too long."""
+        """Answer those that waited too long, and tell others that they wait, up to `count` at once."""
         for gate in list(self._lines):
             self.settle(gate)
         self._metrics.gateway_claims_parked.set(sum(gate.parked for gate in self._lines))
+        told, since = 0, self._now() - PARKED_TOLD_S
+        while self._untold and self._untold[0][0] <= since and told < self._count:
+            _, gate, claim, on_parked = self._untold.popleft()
+            if claim.parked and not gate.gone:
+                on_parked(gate.ahead(claim))
+                told += 1
 
     def _settle(self, gate: Gate) -> None:
         now = self._now()

@@ -96,9 +96,7 @@ class Desk:
         if gate is None:
             self._courier.submit(request, teller)
             return
-        ahead = self._claims.claim(gate, request, units_of(command), teller)
-        if ahead is not None:
-            connection.send(text_frame(encode(Parked(message.id, ahead))))
+        self._claims.claim(gate, request, units_of(command), teller, partial(_say_parked, connection, message.id))
 
     def _marked(self, connection: Connection, sender: Sender, command: Command) -> Sender:
         """The sender of a claim that may count for its address."""
@@ -116,3 +114,8 @@ class Desk:
         connection.send(text_frame(encode(refusal)))
         if meter.refuse(self._now()) > self._config.flood_refusals_max:
             connection.close(4504, "far beyond the limits for too long")
+
+
+def _say_parked(connection: Connection, command_id: str, ahead: int) -> None:
+    if connection.stage is Stage.open:
+        connection.send(text_frame(encode(Parked(command_id, ahead))))

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from unittest.mock import ANY
 
 from liveroom.config import GatewayConfig
+from liveroom.gateway.admission import Gate
+from liveroom.gateway.claims import PARKED_TOLD_S, Claims
+from liveroom.journal.courier import OnAnswer
 from liveroom.messages.commands import AddProduct, Command, Product
 from liveroom.messages.coupon import CouponTerms, IssueCoupon
 from liveroom.messages.events import AddressCounted
 from liveroom.messages.fields import Role
 from liveroom.messages.flash_sale import AnnounceFlashSale, CancelHold
-from liveroom.messages.frames import Accepted
+from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Record, Request, Sender
-from liveroom.messages.red_envelope import DropRedEnvelope, EnvelopeCondition
+from liveroom.messages.red_envelope import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
+from liveroom.telemetry.metrics import Metrics
 from tests.gateway.place import Object, Place, Show, Viewer, running, show
 
 PLATFORM = Sender("platform", "Platform", Role.platform)
@@ -209,3 +214,40 @@ async def test_nothing_is_said_about_addresses_without_a_limit() -> None:
         place.journal.send_commands = seen  # type: ignore[method-assign]
         assert (await bob.ask("grab_red_envelope", envelope=envelope))["type"] == "accepted"
         assert [request.sender.address_mark for request in sent if request.sender.user == "bob"] == [""]
+
+
+class Engine:
+    """A courier whose answers are in the test's hand."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Request, OnAnswer]] = []
+
+    def submit(self, request: Request, on_answer: OnAnswer) -> None:
+        self.asked.append((request, on_answer))
+
+
+def test_only_who_waits_for_long_is_told_so() -> None:
+    """Whoever has its answer by then hears of nothing else; the others are told once, and no more than so many at a time."""
+    now, engine = [0.0], Engine()
+    told: list[tuple[str, int]] = []
+
+    def tell(user: str, ahead: int) -> None:
+        told.append((user, ahead))
+
+    claims = Claims(engine, Metrics(), lambda: now[0], count=2)  # type: ignore[arg-type]
+    gate = Gate("envelope_empty", 1, 10.0, once=True)
+    gate.vouch()
+    gate.stand(1)
+    for user in ("u1", "u2", "u3", "u4", "u5", "u6"):
+        request = Request("c1", "room-1", Sender(user, user), GrabRedEnvelope(1))
+        claims.claim(gate, request, 1, lambda reply: None, partial(tell, user))
+    assert [request.sender.user for request, _ in engine.asked] == ["u1", "u2"]
+    claims.tidy()
+    assert told == [], "nobody has waited yet"
+    engine.asked[0][1](Refused("c1", "condition_not_met", "later"))
+    now[0] = PARKED_TOLD_S
+    claims.tidy()
+    assert told == [("u4", 0), ("u5", 1)], "u3 went on meanwhile"
+    claims.tidy()
+    claims.tidy()
+    assert told == [("u4", 0), ("u5", 1), ("u6", 2)]
