@@ -16,6 +16,8 @@ __all__ = ["Course", "Kill", "audit_storm"]
 
 #: Commands that reach the engine whatever the storm: of the anchor, and of gateways about themselves.
 ENGINE_COMMANDS_SPARE: Final = 100
+#: Commands that reach the engine for each that is granted: its retries, its user's other taps, and others sent along by the margin.
+ENGINE_COMMANDS_GRANTED: Final = 3
 
 
 class Kill(Struct):
@@ -46,9 +48,17 @@ def audit_storm(case: Case, course: Course) -> tuple[Findings, dict[str, Any]]:
         findings.add("kill_missing", f"{len(course.kills)} of {options.kills}: {course.kills}")
     if course.kills and not repeated_after_kill(case.story.asked):
         findings.add("kill_missing", "nobody asked again after it for what had been answered before")
-    limit = options.units * scenario.engine_load + ENGINE_COMMANDS_SPARE
-    limit += sum(len(one.told) - len(one.answers()) for one in case.story.asked)  # what was too slow is asked again
-    commands = sum(course.commands.values())
+    commands, limit = sum(course.commands.values()), _engine_commands_max(case)
     if commands > limit and course.journal is not None and not course.kills:  # else there may be others' commands, or many retries
-        findings.add("engine_load", f"{commands} commands for {options.units} units, and at most {limit} were expected")
+        findings.add("engine_load", f"{commands} commands, and at most {limit} were expected")
     return findings, figures
+
+
+def _engine_commands_max(case: Case) -> int:
+    """Some for each command that was granted, and those that were asked again because the server was too busy."""
+    asked = case.story.asked
+    return (
+        ENGINE_COMMANDS_SPARE
+        + ENGINE_COMMANDS_GRANTED * sum(one.granted is not None for one in asked)
+        + sum(len(one.told) - len(one.answers()) for one in asked)
+    )

@@ -70,4 +70,4 @@ def _is_claim(event: dict[str, Any], coupon: int) -> bool:
     return bool(event["type"] == "coupon_claimed" and event["coupon"] == coupon)
 
 
-COUPON: Final = Scenario(begin, play, audit, refusals=frozenset({"coupon_gone", "per_user_limit"}), stages=1, engine_load=3)
+COUPON: Final = Scenario(begin, play, audit, refusals=frozenset({"coupon_gone", "per_user_limit"}), stages=1)

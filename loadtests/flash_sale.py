@@ -153,5 +153,4 @@ FLASH_SALE: Final = Scenario(
     audit,
     refusals=frozenset({"sold_out", "per_user_limit", "sale_not_open", "sale_closed", "hold_expired"}),
     stages=2,
-    engine_load=6,
 )

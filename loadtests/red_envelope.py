@@ -68,6 +68,4 @@ def _is_grant(event: dict[str, Any], envelope: int) -> bool:
     return bool(event["type"] == "red_envelope_grabbed" and event["envelope"] == envelope)
 
 
-RED_ENVELOPE: Final = Scenario(
-    begin, play, audit, refusals=frozenset({"envelope_empty", "already_grabbed", "envelope_not_open"}), stages=1, engine_load=3
-)
+RED_ENVELOPE: Final = Scenario(begin, play, audit, refusals=frozenset({"envelope_empty", "already_grabbed", "envelope_not_open"}), stages=1)

@@ -57,7 +57,6 @@ class Scenario(NamedTuple):
     """`begin` drops the thing, over HTTP; `play` is one customer's part; `audit` gives figures for the report.
 
     `refusals` are the codes that may come. `stages`: how often each unit is granted until all is over, for kills to fall in between.
-    `engine_load`: commands a unit that the engine should see at most.
     """
 
     begin: Callable[[Target, StormOptions], Awaitable[Start]]
@@ -65,4 +64,3 @@ class Scenario(NamedTuple):
     audit: Callable[[Case, Findings], dict[str, Any]]
     refusals: frozenset[str]
     stages: int
-    engine_load: int
