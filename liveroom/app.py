@@ -7,24 +7,28 @@ import logging
 import os
 import platform
 import re
+from collections.abc import Collection, Mapping
+from enum import Enum
 from pathlib import Path
 
 from liveroom.addresses import load_address_key
 from liveroom.audit import LedgerReader
 from liveroom.config import Config
 from liveroom.console.api import ReadLedger
+from liveroom.console.ops import OpsServer
 from liveroom.console.server import Console
 from liveroom.engine.runner import Engine
-from liveroom.errors import JournalDamaged
+from liveroom.errors import BadConfig, JournalDamaged
 from liveroom.gateway.server import Gateway
 from liveroom.journal.base import Journal
 from liveroom.journal.kafka import KafkaJournal
+from liveroom.journal.kafka_feed import Publisher
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.sqlite import SqliteJournal
 from liveroom.telemetry.metrics import Metrics
 from liveroom.tokens import TokenChecker, load_secret
 
-__all__ = ["App", "instance_name"]
+__all__ = ["App", "Part", "instance_name"]
 
 log = logging.getLogger("liveroom")
 
@@ -32,39 +36,60 @@ log = logging.getLogger("liveroom")
 READY_POLL_S = 0.02
 
 
-class App:
-    """All roles in one process. Raises what the parts raise at start: `BadConfig`, `JournalError`, `OSError` for a port in use."""
+class Part(str, Enum):
+    """A role that a process may have."""
 
-    def __init__(self, config: Config) -> None:
+    engine = "engine"
+    gateway = "gateway"
+    console = "console"
+
+
+class App:
+    """The parts of one process, by default all. Raises what they raise at start: `BadConfig`, `JournalError`, `OSError` for a port in use."""
+
+    def __init__(self, config: Config, parts: Collection[Part] = frozenset(Part)) -> None:
+        if config.journal.kind != "kafka" and set(parts) != set(Part):
+            raise BadConfig(f"journal.kind: {config.journal.kind} is for one process with all parts (`liveroom serve`); several processes need kafka")
         self.config = config
         self.metrics = Metrics()
-        self.name = instance_name(config)
+        self.name = instance_name(config, parts)
+        self._parts = frozenset(parts)
         self._journal: Journal | None = None
         self._engine: Engine | None = None
+        self._publisher: Publisher | None = None
         self._gateway: Gateway | None = None
         self._console: Console | None = None
+        self._ops: OpsServer | None = None
 
     @property
     def gateway_url(self) -> str:
         """The gateway's address as browsers reach it."""
-        assert self._gateway is not None
-        return self.config.console.gateway_url or _url(
-            "wss" if self.config.gateway.tls_cert_file else "ws", self.config.gateway.host, self._gateway.port
-        )
+        config = self.config
+        port = self._gateway.port if self._gateway else config.gateway.port
+        return config.console.gateway_url or _url("wss" if config.gateway.tls_cert_file else "ws", config.gateway.host, port)
 
     @property
     def console_url(self) -> str:
-        """The console's address."""
-        assert self._console is not None
-        return _url("http", self.config.console.host, self._console.port)
+        """The address of the console, or in a process without one of what machines ask."""
+        if self._console is not None:
+            return _url("http", self.config.console.host, self._console.port)
+        assert self._ops is not None
+        return _url("http", self.config.ops.host, self._ops.port)
 
     @property
     def ready(self) -> bool:
-        """Whether viewers can be served."""
-        return bool(self._engine and self._engine.ready and self._gateway and self._gateway.ready and self._console and self._console.ready)
+        """Whether every part can do its work."""
+        return not self._what_is_missing() and (self._console is None or self._console.ready)
+
+    def _what_is_missing(self) -> str:
+        """What is not ready, besides the console itself."""
+        if self._engine is not None and (stopped := self._engine.stopped_partitions):
+            return "stopped, a person must look: " + _words(stopped)
+        waiting = [part for part, it in ((Part.engine, self._engine), (Part.gateway, self._gateway)) if part in self._parts and not (it and it.ready)]
+        return f"not ready: {', '.join(part.value for part in waiting)}" if waiting else ""
 
     async def start(self) -> None:
-        """Start all roles; returns when the process is ready. What was started is stopped again when one fails."""
+        """Start the parts; returns when the process is ready. What was started is stopped again when one fails."""
         try:
             await self._start()
         except BaseException:
@@ -72,60 +97,80 @@ class App:
             raise
 
     async def _start(self) -> None:
-        config = self.config
-        checker = TokenChecker(config.auth, load_secret(config))
-        address_key = load_address_key(config)
-        self._journal = await _open_journal(config, self.metrics, self.name)
-        self._engine = Engine(self._journal, config, name=self.name, metrics=self.metrics)
+        checker = TokenChecker(self.config.auth, load_secret(self.config))
+        address_key = load_address_key(self.config)
+        self._journal = await _open_journal(self.config, self.metrics, self.name)
+        if Part.engine in self._parts:
+            await self._start_engine(self._journal)
+        if Part.gateway in self._parts:
+            await self._start_gateway(self._journal, checker, address_key)
+        if Part.console in self._parts:
+            await self._start_console(self._journal, checker, address_key)
+        else:
+            self._ops = OpsServer(self.config.ops, self.metrics, self._what_is_missing)
+            await self._ops.start()
+        while not self.ready:
+            if self._engine is not None and (stopped := self._engine.stopped_partitions):
+                raise JournalDamaged(_words(stopped))
+            await asyncio.sleep(READY_POLL_S)
+
+    async def _start_engine(self, journal: Journal) -> None:
+        self._engine = Engine(journal, self.config, name=self.name, metrics=self.metrics)
         await self._engine.start()
-        origins = _console_origins(config)
+        if isinstance(journal, KafkaJournal):
+            self._publisher = journal.publisher()
+            self._publisher.start()
+
+    async def _start_gateway(self, journal: Journal, checker: TokenChecker, address_key: bytes) -> None:
         self._gateway = Gateway(
-            self._journal,
-            config.gateway,
+            journal,
+            self.config.gateway,
             checker,
             name=f"{self.name}-gateway",
             metrics=self.metrics,
             address_key=address_key,
-            console_origins=origins,
+            console_origins=_console_origins(self.config),
         )
         await self._gateway.start()
+
+    async def _start_console(self, journal: Journal, checker: TokenChecker, address_key: bytes) -> None:
         self._console = Console(
-            self._journal,
-            config,
+            journal,
+            self.config,
             checker,
             name=f"{self.name}-console",
             metrics=self.metrics,
             address_key=address_key,
             gateway_url=self.gateway_url,
-            is_ready=lambda: self.ready,
-            read_ledger=_ledger_reader(config),
+            what_is_missing=self._what_is_missing,
+            read_ledger=_ledger_reader(self.config),
         )
         await self._console.start()
-        while not self.ready:
-            if stopped := self._engine.stopped_partitions:
-                raise JournalDamaged("; ".join(f"partition {p} cannot be recovered: {why}" for p, why in stopped.items()))
-            await asyncio.sleep(READY_POLL_S)
 
     async def stop(self) -> None:
-        """Drain viewers, then stop every role in the order of the data's flow."""
+        """Drain viewers, then stop every part in the order of the data's flow."""
         if self._gateway is not None:
             await self._gateway.drain()
-        if self._console is not None:
-            await self._console.stop()
-        if self._engine is not None:
-            await self._engine.stop()
+        for part in (self._console, self._ops, self._publisher, self._engine):
+            if part is not None:
+                await part.stop()
         if self._journal is not None:
             await self._journal.close()
-        self._gateway = self._console = self._engine = self._journal = None
+        self._gateway = self._console = self._ops = self._publisher = self._engine = self._journal = None
 
 
-def instance_name(config: Config) -> str:
-    """The process' name by the settings, or one made of the host's name and the gateway's port.
+def _words(stopped: Mapping[int, str]) -> str:
+    return "; ".join(f"partition {p} cannot be recovered: {why}" for p, why in stopped.items())
+
+
+def instance_name(config: Config, parts: Collection[Part] = frozenset(Part)) -> str:
+    """The process' name by the settings, or one made of the host's name and the port that is its own.
 
     A process that is started again has the name that it had: its count of viewers replaces the one that it left behind.
     """
     host = re.sub(r"[^A-Za-z0-9]+", "-", platform.node()).strip("-")[:32] or "host"
-    return config.liveroom.instance or f"{host}-{config.gateway.port or os.getpid()}"
+    own_port = Part.gateway in parts and not config.gateway.share_port
+    return config.liveroom.instance or f"{host}-{(config.gateway.port if own_port else 0) or os.getpid()}"
 
 
 async def _open_journal(config: Config, metrics: Metrics, name: str) -> Journal:

@@ -30,6 +30,7 @@ __all__ = [
     "JournalConfig",
     "KafkaConfig",
     "LogsConfig",
+    "OpsConfig",
     "RoomsConfig",
     "Setting",
     "load_config",
@@ -169,6 +170,9 @@ class GatewayConfig(Section, frozen=True):
 
     host: Annotated[str, _text("Address to listen on")] = "127.0.0.1"
     port: Annotated[Port, _text("Port to listen on; 0 = any free one")] = 8800
+    share_port: Annotated[bool, _text("Let several gateways of one machine listen on the same port; the kernel spreads connections over them")] = (
+        False
+    )
     tls_cert_file: Annotated[str, _text("PEM certificate chain; with `tls_key_file` turns TLS on")] = ""
     tls_key_file: Annotated[str, _text("PEM private key")] = ""
     origins: Annotated[
@@ -247,6 +251,13 @@ class ConsoleConfig(Section, frozen=True):
     shutdown_ms: Annotated[int, _text("Time for open requests at shutdown", ge=0, le=600_000)] = 5_000
 
 
+class OpsConfig(Section, frozen=True):
+    """Where `/livez`, `/readyz` and `/metrics` of a process without a console are."""
+
+    host: Annotated[str, _text("Address to listen on")] = "127.0.0.1"
+    port: Annotated[Port, _text("Port to listen on; 0 = any free one")] = 8802
+
+
 class AuthConfig(Section, frozen=True):
     """Whom to believe. Tokens are JWTs with `sub`, `room`, `role`, `exp`."""
 
@@ -287,6 +298,7 @@ class Config(Section, frozen=True):
     rooms: RoomsConfig = field(default_factory=RoomsConfig)
     gateway: GatewayConfig = field(default_factory=GatewayConfig)
     console: ConsoleConfig = field(default_factory=ConsoleConfig)
+    ops: OpsConfig = field(default_factory=OpsConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     logs: LogsConfig = field(default_factory=LogsConfig)
 

@@ -1,4 +1,4 @@
-"""What machines ask: is it alive, is it ready, how is it doing, what does it speak."""
+"""What machines ask: is it alive, is it ready, how is it doing."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Callable
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from liveroom.console.openapi import document_yaml
-from liveroom.console.pages import etagged
 from liveroom.console.problems import Problem
 from liveroom.telemetry.metrics import Metrics
 
@@ -16,19 +14,17 @@ __all__ = ["Health"]
 
 
 class Health:
-    """The handlers of `/livez`, `/readyz`, `/metrics` and of the API's description; `what_is_missing` is empty when ready."""
+    """The handlers of `/livez`, `/readyz` and `/metrics`; `what_is_missing` is empty when ready."""
 
     def __init__(self, metrics: Metrics, what_is_missing: Callable[[], str]) -> None:
         self._metrics = metrics
         self._what_is_missing = what_is_missing
-        self._openapi = document_yaml().encode()
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Add the routes."""
         router.add_get("/livez", self._livez)
         router.add_get("/readyz", self._readyz)
         router.add_get("/metrics", self._metrics_text)
-        router.add_get("/v1/openapi.yaml", self._openapi_yaml)
 
     async def _livez(self, request: web.Request) -> web.Response:
         return web.Response(text="alive\n", headers={"Cache-Control": "no-store"})
@@ -40,6 +36,3 @@ class Health:
 
     async def _metrics_text(self, request: web.Request) -> web.Response:
         return web.Response(body=self._metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
-
-    async def _openapi_yaml(self, request: web.Request) -> web.Response:
-        return etagged(request, self._openapi, "application/yaml")

@@ -40,7 +40,7 @@ BACKLOG: Final = 512
 class Console:
     """The HTTP API and the pages. Raises `BadConfig` for a bad `gateway_url`.
 
-    `is_ready` says whether the rest of the process is; `read_ledger` gives a room's accounts, without it nobody can ask for them.
+    `what_is_missing` says what of the rest of the process is not ready; `read_ledger` gives a room's accounts, without it nobody can ask for them.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class Console:
         metrics: Metrics,
         address_key: bytes,
         gateway_url: str,
-        is_ready: Callable[[], bool],
+        what_is_missing: Callable[[], str],
         read_ledger: ReadLedger | None = None,
     ) -> None:
         self._config = config.console
-        self._is_ready = is_ready
+        self._missing_elsewhere = what_is_missing
         self._stopping = False
         self._directory = Directory(config.console.rooms_max, config.rooms.chat_lines_kept)
         # The source is new at every start: answers to an earlier life of this process, read again from the journal, are nobody's here.
@@ -125,4 +125,4 @@ class Console:
             return "this process is shutting down"
         if behind := self._reader.behind:
             return f"partitions not read yet: {', '.join(map(str, behind))}"
-        return "" if self._is_ready() else "the gateway or the engine is not ready"
+        return self._missing_elsewhere()

@@ -352,7 +352,7 @@ async def _listen(config: GatewayConfig) -> socket.socket:
     """A listening socket whose options its connections inherit."""
     try:
         family, _, _, _, address = (await asyncio.get_running_loop().getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM))[0]
-        listener = socket.create_server((str(address[0]), config.port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((str(address[0]), config.port), family=family, backlog=BACKLOG, reuse_port=config.share_port)
     except OSError as error:
         raise BadConfig(f"gateway.host, gateway.port: cannot listen on {config.host}:{config.port}: {error.strerror}") from None
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -139,7 +139,7 @@ async def serve(
     config: Config | None = None,
     *,
     journal: SeenJournal | None = None,
-    is_ready: Callable[[], bool] = lambda: True,
+    what_is_missing: Callable[[], str] = lambda: "",
     wait: bool = True,
     read_ledger: ReadLedger | None = None,
 ) -> AsyncIterator[Live]:
@@ -155,7 +155,7 @@ async def serve(
         metrics=metrics,
         address_key=b"k" * 32,
         gateway_url=GATEWAY_URL,
-        is_ready=is_ready,
+        what_is_missing=what_is_missing,
         read_ledger=read_ledger,
     )
     await console.start()
