@@ -1,4 +1,4 @@
-"""The command line: `liveroom serve | token | tail | verify-envelope | audit | export-money | check-config | default-config`."""
+"""The command line: what serves, what makes tokens, what reads a journal, what looks at settings; `liveroom --help` lists the commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from msgspec.structs import astuple
 
 from liveroom import __version__
 from liveroom.accounts import Totals
-from liveroom.app import App
+from liveroom.app import App, Part
 from liveroom.audit import Books, audit
 from liveroom.config import Config, Setting, load_config, settings, to_toml
 from liveroom.demo import Demo
@@ -36,6 +36,13 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 DAY_S = 86_400
+
+#: The parts that may be processes of their own, in words.
+PARTS = {
+    Part.engine: "an engine alone: it decides the rooms of the partitions that it is given",
+    Part.gateway: "a gateway alone: it holds viewers",
+    Part.console: "a console alone: HTTP API and pages",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -84,12 +91,12 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    app = App(config)
+    app = App(config, options.parts)
     await app.start()
     raise_open_files_limit(config)
     demo: Demo | None = None
     try:
-        print(f"liveroom {__version__}: gateway {app.gateway_url}, console {app.console_url}", flush=True)
+        print(f"liveroom {__version__}: {_addresses(app, options.parts)}", flush=True)
         if options.demo:
             demo = Demo(config, gateway_url=app.gateway_url, console_url=app.console_url)
             print(await demo.start(), flush=True)
@@ -105,12 +112,37 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
         await app.stop()
 
 
+def _addresses(app: App, parts: frozenset[Part]) -> str:
+    """Where the process can be reached, in words."""
+    places = [f"gateway {app.gateway_url}"] if Part.gateway in parts else []
+    places.append(f"{'console' if Part.console in parts else 'health and metrics'} {app.console_url}")
+    return ", ".join(places)
+
+
 def _write_ready_file(path: Path, app: App) -> None:
     secret = Path(app.config.liveroom.data_dir) / "dev-secret"
     ready = {"pid": os.getpid(), "gateway": app.gateway_url, "console": app.console_url, "secret_file": str(secret) if secret.exists() else ""}
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(ready), encoding="utf-8")
     part.replace(path)
+
+
+def _demo(config: Config, options: argparse.Namespace) -> None:
+    set_up_logs(config.logs)
+    try:
+        _run(_demo_until_stopped(config, options))
+    except OSError as error:
+        raise LiveroomError(f"{options.console_url}: {error}") from None
+
+
+async def _demo_until_stopped(config: Config, options: argparse.Namespace) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    demo = Demo(config, gateway_url=options.gateway_url, console_url=options.console_url)
+    print(await demo.start(), flush=True)
+    await stopping.wait()
+    await demo.stop()
 
 
 # token, tail, verify-envelope, audit, export-money, check-config, default-config
@@ -216,7 +248,19 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="run gateway, engine and console in one process")
     serve.add_argument("--demo", action="store_true", help="open a demo room with simulated viewers and print links to it")
     serve.add_argument("--ready-file", type=Path, metavar="FILE", help="write addresses and pid to this file (JSON) once everything is up")
-    serve.set_defaults(run=_serve)
+    serve.set_defaults(run=_serve, parts=frozenset(Part))
+
+    roles = []
+    for part, words in PARTS.items():
+        role = commands.add_parser(part.value, help=f'run {words} (journal.kind = "kafka")')
+        role.add_argument("--ready-file", type=Path, metavar="FILE", help="write addresses and pid to this file (JSON) once it can do its work")
+        role.set_defaults(run=_serve, parts=frozenset({part}), demo=False)
+        roles.append(role)
+
+    demo = commands.add_parser("demo", help="open the demo room in a server that runs and let simulated people in")
+    demo.add_argument("--gateway-url", default="ws://127.0.0.1:8800", help="default: %(default)s")
+    demo.add_argument("--console-url", default="http://127.0.0.1:8801", help="default: %(default)s")
+    demo.set_defaults(run=_demo)
 
     token = commands.add_parser("token", help="make a token with the shared secret")
     token.add_argument("--room", required=True, help="room id; '*' for a platform token that is good for every room")
@@ -255,7 +299,7 @@ def _parser() -> argparse.ArgumentParser:
     default.set_defaults(run=_default_config)
 
     _add_settings(serve, shown=True)
-    for command in (token, tailing, verifying, auditing, exporting, check, default):
+    for command in (*roles, demo, token, tailing, verifying, auditing, exporting, check, default):
         _add_settings(command, shown=False)
     return parser
 

@@ -16,7 +16,6 @@ from liveroom.codec import decode_command_body, decode_command_id, decode_room_i
 from liveroom.config import ConsoleConfig
 from liveroom.console.bodies import CommandDone, Moderation, Questions, Rooms, RoomSummary, Settings, Showcase
 from liveroom.console.directory import Directory
-from liveroom.console.openapi import document_yaml
 from liveroom.console.pages import etagged
 from liveroom.console.problems import Problem
 from liveroom.console.rate import RateLimiter
@@ -65,7 +64,6 @@ class Api:
         self._gateway_url = gateway_url
         self._read_ledger = read_ledger
         self._rates = RateLimiter(config.requests_per_s, config.requests_burst)
-        self._openapi = document_yaml().encode()
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Add the API's routes."""
@@ -77,7 +75,6 @@ class Api:
         router.add_get("/v1/rooms/{room}/moderation", self._moderation)
         router.add_get("/v1/rooms/{room}/ledger", self._ledger)
         router.add_get("/v1/settings", self._settings)
-        router.add_get("/v1/openapi.yaml", self._description)
 
     async def _command(self, request: web.Request) -> web.Response:
         room = decode_room_id(request.match_info["room"])
@@ -101,9 +98,6 @@ class Api:
         if isinstance(reply, Refused):
             raise Problem(reply.code, reply.detail, field=reply.field, retry_after_ms=reply.retry_after_ms, id=reply.id)
         return _fresh(CommandDone(id=reply.id, seq=reply.seq, result=reply.result))
-
-    async def _description(self, request: web.Request) -> web.Response:
-        return etagged(request, self._openapi, "application/yaml")
 
     async def _rooms(self, request: web.Request) -> web.Response:
         query = request.query

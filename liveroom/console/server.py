@@ -15,6 +15,7 @@ from liveroom.addresses import AddressMarks
 from liveroom.config import Config
 from liveroom.console.api import Api, ReadLedger
 from liveroom.console.connection import Connection, FullConnection
+from liveroom.console.description import Description
 from liveroom.console.directory import Directory
 from liveroom.console.guard import guard
 from liveroom.console.health import Health
@@ -75,6 +76,7 @@ class Console:
         marks = AddressMarks(address_key, config.gateway.trusted_proxies)
         Api(config.console, checker, self._courier, self._directory, marks, gateway_url, read_ledger).add_routes(app.router)
         Health(metrics, self._what_is_missing).add_routes(app.router)
+        Description().add_routes(app.router)
         Pages().add_routes(app.router)
         self._runner = web.AppRunner(app, shutdown_timeout=config.console.shutdown_ms / 1000)
         self._listener: asyncio.Server | None = None
