@@ -332,7 +332,7 @@ async def test_who_runs_the_room_or_has_no_token_looks_on(stage: Stage) -> None:
     assert stage.complaints == []
 
 
-@pytest.mark.parametrize("size", [(320, 568), PHONE, (820, 1180), (1440, 900)], ids=str)
+@pytest.mark.parametrize("size", [(320, 568), PHONE, (844, 390), (820, 1180), (1440, 900)], ids=str)
 async def test_money_leaves_room_for_the_chat(stage: Stage, size: tuple[int, int]) -> None:
     """With an envelope, its result, a coupon, two sales and a hold at once nothing lies over anything, and one can still write."""
     await do(stage, "set_announcement", {"text": "Free shipping"})
@@ -340,7 +340,7 @@ async def test_money_leaves_room_for_the_chat(stage: Stage, size: tuple[int, int
         await do(stage, "send_chat", {"text": f"line {number}"})
     envelope, sale = await drop(stage), await announce(stage)
     await announce(stage, opens_in_ms=600_000)
-    await issue(stage)
+    await do(stage, "claim_coupon", {"coupon": await issue(stage, per_user_max=2)}, "vera", Role.viewer)
     await do(stage, "pin_product", {"product": "shirt"})
     vera = await stage.viewer("vera", size=size)
     await expect(vera.locator("#grab")).to_be_visible()
