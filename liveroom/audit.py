@@ -43,7 +43,7 @@ class Books:
         self._room = room
         self._acceptance = Acceptance()
         self._next_offset = 0
-        self._outcomes = Outcomes(config.dedupe_window_ms, config.dedupe_count_max)
+        self._outcomes = Outcomes(config)
         self._failed: AuditFailed | None = None
 
     def read(self, reader: SqliteReader) -> None:

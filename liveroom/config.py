@@ -137,7 +137,17 @@ class EngineConfig(Section, frozen=True):
     )
     snapshot_records_max: Annotated[int, _text("A snapshot is taken after this many records at the latest", ge=10, le=1_000_000)] = 5_000
     dedupe_window_ms: Annotated[int, _text("How long the outcome of a command id is remembered", ge=1_000, le=86_400_000)] = 600_000
-    dedupe_count_max: Annotated[int, _text("How many outcomes a partition remembers at most", ge=100, le=10_000_000)] = 100_000
+    dedupe_count_max: Annotated[
+        int, _text("How many outcomes of chat and the like, and of commands that were refused, a partition remembers at most", ge=100, le=10_000_000)
+    ] = 100_000
+    dedupe_money_max: Annotated[
+        int,
+        _text(
+            "How many outcomes of commands that moved money a partition remembers; none is forgotten before its time, so more are refused as `overloaded`",
+            ge=100,
+            le=10_000_000,
+        ),
+    ] = 500_000
     keyframe_interval_ms: Annotated[int, _text("A room that changes gets a keyframe this often", ge=100, le=600_000)] = 5_000
     keyframe_events_max: Annotated[int, _text("A room gets a keyframe after this many events at the latest", ge=10, le=100_000)] = 500
     rooms_max: Annotated[int, _text("Rooms that a partition may hold", ge=1, le=10_000_000)] = 50_000

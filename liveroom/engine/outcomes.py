@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
 from msgspec import Struct
 
+from liveroom.config import EngineConfig
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Answer
 
@@ -16,15 +18,19 @@ __all__ = ["CommandKey", "Outcome", "Outcomes", "key_of"]
 CommandKey = tuple[str, str, str]
 """Room, user, command id."""
 
+#: Outcomes that moved money are bounded before they are made, never by forgetting.
+UNBOUNDED = sys.maxsize
+
 
 class Outcome(Struct, frozen=True, array_like=True, gc=False):
-    """What one command came to, and when."""
+    """What one command came to, and when; `kept` when it moved money."""
 
     room: str
     user: str
     time_ms: int
     digest: int
     reply: Accepted | Refused
+    kept: bool = False
 
 
 class _Group(Struct):
@@ -39,56 +45,86 @@ def key_of(answered: Answer | Outcome) -> CommandKey:
     return (answered.room, answered.user, answered.reply.id)
 
 
-class Outcomes:
-    """The outcomes of one partition, oldest first; forgotten after `window_ms` of partition time or beyond `count_max`.
+class _Line:
+    """Keys in the order in which they were remembered, to be forgotten in the same order."""
 
-    Nothing is forgotten but in `end_record`: what is remembered depends on the records alone, not on how they came to be.
+    def __init__(self) -> None:
+        self.groups: deque[_Group] = deque()
+        self.new: list[CommandKey] = []
+        self.count = 0
+
+    def close_group(self, time_ms: int) -> None:
+        """What was added since the last call is of `time_ms`."""
+        if self.new:
+            self.groups.append(_Group(time_ms, self.new))
+            self.count += len(self.new)
+            self.new = []
+
+    def forget(self, horizon_ms: int, count_max: int) -> Iterator[list[CommandKey]]:
+        """Take out what is not younger than `horizon_ms`, and the oldest of what is more than `count_max`."""
+        groups = self.groups
+        while groups and (groups[0].time_ms <= horizon_ms or self.count > count_max):
+            oldest = groups[0]
+            count = len(oldest.keys) if oldest.time_ms <= horizon_ms else min(len(oldest.keys), self.count - count_max)
+            yield oldest.keys[:count]
+            del oldest.keys[:count]
+            self.count -= count
+            if not oldest.keys:
+                groups.popleft()
+
+
+class Outcomes:
+    """The outcomes of one partition, oldest first; forgotten after `window_ms` of partition time.
+
+    Outcomes that moved money are forgotten for no other reason: when there are `money_max` of them, `is_full` says that no more may be made.
+    Of the others the newest `count_max` are kept. Nothing is forgotten but in `end_record`: what is remembered depends on the records
+    alone, not on how they came to be.
     """
 
-    def __init__(self, window_ms: int, count_max: int, outcomes: Iterable[Outcome] = ()) -> None:
-        self._window_ms = window_ms
-        self._count_max = count_max
+    def __init__(self, config: EngineConfig, outcomes: Iterable[Outcome] = ()) -> None:
+        self._window_ms = config.dedupe_window_ms
+        self._count_max = config.dedupe_count_max
+        self._money_max = config.dedupe_money_max
         self._answers: dict[CommandKey, Answer] = {}
         #: The answer that is remembered for an id, or `None`.
         self.find: Callable[[CommandKey], Answer | None] = self._answers.get
-        self._groups: deque[_Group] = deque()
-        self._new: list[CommandKey] = []
+        self._money = _Line()
+        self._others = _Line()
         for time_ms, of_one_time in groupby(outcomes, lambda outcome: outcome.time_ms):
             for outcome in of_one_time:
-                self.remember(key_of(outcome), Answer(outcome.room, outcome.user, outcome.digest, outcome.reply))
-            self._close_group(time_ms)
+                answer = Answer(outcome.room, outcome.user, outcome.digest, outcome.reply, kept=outcome.kept)
+                self.remember(key_of(outcome), answer)
+            self._close_groups(time_ms)
 
     def __len__(self) -> int:
         return len(self._answers)
 
     def __iter__(self) -> Iterator[Outcome]:
-        for group in self._groups:
-            for key in group.keys:
-                answer = self._answers[key]
-                yield Outcome(answer.room, answer.user, group.time_ms, answer.digest, answer.reply)
+        for line in (self._others, self._money):
+            for group in line.groups:
+                for key in group.keys:
+                    answer = self._answers[key]
+                    yield Outcome(answer.room, answer.user, group.time_ms, answer.digest, answer.reply, answer.kept)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more commands that move money can be remembered."""
+        return self._money.count + len(self._money.new) >= self._money_max
 
     def remember(self, key: CommandKey, answer: Answer) -> None:
         """Keep the answer to a command that is not known."""
         self._answers[key] = answer
-        self._new.append(key)
+        (self._money if answer.kept else self._others).new.append(key)
 
     def end_record(self, time_ms: int) -> None:
         """What was remembered since the last call belongs to a record of `time_ms`; what is too old or too much by then is forgotten."""
-        self._close_group(time_ms)
-        groups = self._groups
-        while groups and (groups[0].time_ms <= time_ms - self._window_ms or len(self._answers) > self._count_max):
-            self._forget_some(groups[0], time_ms - self._window_ms)
+        self._close_groups(time_ms)
+        horizon_ms = time_ms - self._window_ms
+        for line, count_max in ((self._others, self._count_max), (self._money, UNBOUNDED)):
+            for keys in line.forget(horizon_ms, count_max):
+                for key in keys:
+                    del self._answers[key]
 
-    def _close_group(self, time_ms: int) -> None:
-        if self._new:
-            self._groups.append(_Group(time_ms, self._new))
-            self._new = []
-
-    def _forget_some(self, group: _Group, horizon_ms: int) -> None:
-        """All of a group that is too old, otherwise as much of it as is too much."""
-        count = len(group.keys) if group.time_ms <= horizon_ms else len(self._answers) - self._count_max
-        for key in group.keys[:count]:
-            del self._answers[key]
-        del group.keys[:count]
-        if not group.keys:
-            self._groups.popleft()
+    def _close_groups(self, time_ms: int) -> None:
+        self._others.close_group(time_ms)
+        self._money.close_group(time_ms)

@@ -16,7 +16,7 @@ class PartitionState:
 
     def __init__(self, config: EngineConfig) -> None:
         self.rooms: dict[str, RoomState] = {}
-        self.outcomes = Outcomes(config.dedupe_window_ms, config.dedupe_count_max)
+        self.outcomes = Outcomes(config)
         self.acceptance = Acceptance()
         self.time_ms = 0
 

@@ -79,7 +79,7 @@ def restore(snapshot: Snapshot, config: EngineConfig) -> PartitionState:
                 raise SnapshotDamaged(f"room {kept.room}: its state does not match its hash")
             state.rooms[kept.room] = decode_state(encoded)
         outcomes += decoded.outcomes
-    state.outcomes = Outcomes(config.dedupe_window_ms, config.dedupe_count_max, outcomes)
+    state.outcomes = Outcomes(config, outcomes)
     state.acceptance = snapshot.acceptance.copy()
     state.time_ms = snapshot.time_ms
     return state

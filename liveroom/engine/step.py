@@ -26,6 +26,11 @@ log = logging.getLogger("liveroom.engine")
 COMMAND_OVERHEAD_BYTES = 1_200
 
 
+TOO_MUCH_MONEY = Refusal(
+    "overloaded", "more money moved in the last minutes than can be told apart from its repetitions; try again later", retry_after_ms=5_000
+)
+
+
 class WaitingBatch(Struct, frozen=True, gc=False):
     """A batch that waits to be answered: its commands as JSON, and an upper bound of what it adds to its record."""
 
@@ -129,16 +134,21 @@ class Step:
         key = (request.room, request.sender.user, request.id)
         known = self._outcomes.find(key)
         if known is None:
-            self._outcomes.remember(key, self._answer(request, digest, self._decide(request, offset)))
+            money = request.command.moves_money
+            if money and self._outcomes.is_full:  # what could not be remembered must not happen; nor is this remembered
+                self._answer(request, 0, self._refuse(request, 0, TOO_MUCH_MONEY))
+                return
+            reply = self._decide(request, offset)
+            self._outcomes.remember(key, self._answer(request, digest, reply, kept=money and isinstance(reply, Accepted)))
         elif known.digest == digest:
             self._answer(request, digest, known.reply, repeated=True)
         else:
             reused = Refused(request.id, "id_reused", "this id was used before for another command")
             self._answer(request, digest, reused, repeated=True)
 
-    def _answer(self, request: Request, digest: int, reply: Accepted | Refused, *, repeated: bool = False) -> Answer:
+    def _answer(self, request: Request, digest: int, reply: Accepted | Refused, *, repeated: bool = False, kept: bool = False) -> Answer:
         self._repeated += repeated
-        answer = Answer(request.room, request.sender.user, digest, reply, request.source, request.connection, repeated)
+        answer = Answer(request.room, request.sender.user, digest, reply, request.source, request.connection, repeated, kept)
         self._answers.append(answer)
         return answer
 

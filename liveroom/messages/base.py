@@ -16,9 +16,13 @@ __all__ = ["ANCHORS", "BACKEND", "EVERYONE", "MODERATORS", "PLATFORM", "VIEWERS"
 
 
 class CommandBase(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="type", gc=False):
-    """What every command has: the roles that may send it (`None`: the backend's own gateways only)."""
+    """What every command has: the roles that may send it (`None`: the backend's own gateways only).
+
+    `moves_money`: once it happened, its outcome is remembered for the whole of the time in which it may be repeated.
+    """
 
     roles: ClassVar[frozenset[Role]]
+    moves_money: ClassVar[bool] = False
 
 
 EVERYONE = frozenset(Role)

@@ -43,6 +43,7 @@ class CouponTerms(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 class IssueCoupon(CommandBase, frozen=True, tag="issue_coupon"):
     """Issue a coupon; it is named by its seq."""
 
+    moves_money = True
     roles = ANCHORS
     title: Title
     terms: CouponTerms
@@ -56,6 +57,7 @@ class IssueCoupon(CommandBase, frozen=True, tag="issue_coupon"):
 class ClaimCoupon(CommandBase, frozen=True, tag="claim_coupon"):
     """Claim one; the answer holds its code."""
 
+    moves_money = True
     roles = VIEWERS
     coupon: Seq
 
@@ -63,6 +65,7 @@ class ClaimCoupon(CommandBase, frozen=True, tag="claim_coupon"):
 class StopCoupon(CommandBase, frozen=True, tag="stop_coupon"):
     """Let nobody claim any more; what was claimed stays valid."""
 
+    moves_money = True
     roles = ANCHORS
     coupon: Seq
 
@@ -70,6 +73,7 @@ class StopCoupon(CommandBase, frozen=True, tag="stop_coupon"):
 class RedeemCoupon(CommandBase, frozen=True, tag="redeem_coupon"):
     """Use a code for an order of `spend_fen`; the answer holds the discount."""
 
+    moves_money = True
     roles = PLATFORM
     code: CouponCode
     order: OrderId
@@ -79,6 +83,7 @@ class RedeemCoupon(CommandBase, frozen=True, tag="redeem_coupon"):
 class ReleaseCoupon(CommandBase, frozen=True, tag="release_coupon"):
     """Give a redeemed code back, since its order fell through."""
 
+    moves_money = True
     roles = PLATFORM
     code: CouponCode
     order: OrderId

@@ -34,6 +34,7 @@ Quantity = Annotated[int, Meta(ge=1, le=10_000)]
 class AnnounceFlashSale(CommandBase, frozen=True, tag="announce_flash_sale"):
     """Announce a sale of a showcase product; it opens `opens_in_ms` later for everybody at once and is named by its seq."""
 
+    moves_money = True
     roles = ANCHORS
     product: ProductId
     price_fen: Fen
@@ -48,6 +49,7 @@ class AnnounceFlashSale(CommandBase, frozen=True, tag="announce_flash_sale"):
 class ReserveStock(CommandBase, frozen=True, tag="reserve_stock"):
     """Reserve some of a sale's stock; the hold is named by its seq and must be paid before it expires."""
 
+    moves_money = True
     roles = frozenset({Role.viewer, Role.moderator})
     sale: Seq
     quantity: Quantity = 1
@@ -57,6 +59,7 @@ class ReserveStock(CommandBase, frozen=True, tag="reserve_stock"):
 class ConfirmHold(CommandBase, frozen=True, tag="confirm_hold"):
     """It was paid: `quantity` of the hold are sold (0 = all of it), the rest returns."""
 
+    moves_money = True
     roles = PLATFORM
     hold: Seq
     payment: OrderId
@@ -66,6 +69,7 @@ class ConfirmHold(CommandBase, frozen=True, tag="confirm_hold"):
 class CancelHold(CommandBase, frozen=True, tag="cancel_hold"):
     """Give a hold back: its own user, or the platform."""
 
+    moves_money = True
     roles = frozenset({Role.viewer, Role.moderator, Role.platform})
     hold: Seq
 
@@ -73,6 +77,7 @@ class CancelHold(CommandBase, frozen=True, tag="cancel_hold"):
 class RestockFlashSale(CommandBase, frozen=True, tag="restock_flash_sale"):
     """Put more stock into a sale."""
 
+    moves_money = True
     roles = ANCHORS
     sale: Seq
     quantity: Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -81,6 +86,7 @@ class RestockFlashSale(CommandBase, frozen=True, tag="restock_flash_sale"):
 class CloseFlashSale(CommandBase, frozen=True, tag="close_flash_sale"):
     """Reserve nothing more; open holds live on until they are resolved."""
 
+    moves_money = True
     roles = ANCHORS
     sale: Seq
 

@@ -35,6 +35,7 @@ class EnvelopeCondition(Struct, frozen=True, forbid_unknown_fields=True, omit_de
 class DropRedEnvelope(CommandBase, frozen=True, tag="drop_red_envelope"):
     """Drop a red envelope: shown at once, opened `opens_in_ms` later for everybody at the same moment; named by its seq."""
 
+    moves_money = True
     roles = ANCHORS
     total_fen: Fen
     parts: Annotated[int, Meta(ge=1, le=10_000)]
@@ -49,6 +50,7 @@ class DropRedEnvelope(CommandBase, frozen=True, tag="drop_red_envelope"):
 class GrabRedEnvelope(CommandBase, frozen=True, tag="grab_red_envelope"):
     """Grab a share, once per user; a retry gets the same share."""
 
+    moves_money = True
     roles = VIEWERS
     envelope: Seq
 
@@ -56,6 +58,7 @@ class GrabRedEnvelope(CommandBase, frozen=True, tag="grab_red_envelope"):
 class CancelRedEnvelope(CommandBase, frozen=True, tag="cancel_red_envelope"):
     """Take an envelope back before it opens; all of it is refunded."""
 
+    moves_money = True
     roles = ANCHORS
     envelope: Seq
 

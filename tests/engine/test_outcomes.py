@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from liveroom.codec import encode
-from liveroom.config import EngineConfig
+from liveroom.config import Config, EngineConfig, JournalConfig
 from liveroom.engine.outcomes import CommandKey, Outcome, Outcomes
 from liveroom.engine.partition import PartitionState
+from liveroom.journal.memory import MemoryJournal
+from liveroom.messages.commands import SendChat
+from liveroom.messages.flash_sale import CancelHold
 from liveroom.messages.frames import Accepted
-from liveroom.messages.records import Answer, Record
+from liveroom.messages.records import Answer, Record, Sender
+from liveroom.messages.red_envelope import DropRedEnvelope, GrabRedEnvelope
+from tests.engine.conftest import Clock, Voice, open_demo, running_engine
 
-WINDOW_MS, COUNT_MAX = 100, 6
+WINDOW_MS, COUNT_MAX, MONEY_MAX = 1_000, 100, 100
+CONFIG = EngineConfig(dedupe_window_ms=WINDOW_MS, dedupe_count_max=COUNT_MAX, dedupe_money_max=MONEY_MAX)
 
-#: The time since the record before, and the ids of the commands that the record answers.
-RECORDS = st.lists(st.tuples(st.sampled_from([0, 1, 50, 99, 100, 101]), st.lists(st.integers(0, 12), max_size=9)))
+#: The time since the record before, and the ids of the commands that the record answers: the first to the last of a run, and whether they move money.
+RUNS = st.tuples(st.integers(0, 200), st.integers(0, 90), st.booleans()).map(lambda run: [(id_, run[2]) for id_ in range(run[0], run[0] + run[1])])
+RECORDS = st.lists(st.tuples(st.sampled_from([0, 1, 500, 999, 1_000, 1_001]), RUNS), max_size=8)
 
 
 class Plain:
     """The same by looking through all of it."""
 
     def __init__(self) -> None:
-        self.kept: list[tuple[int, str, int]] = []
+        self.money: list[tuple[int, str, int]] = []
+        self.others: list[tuple[int, str, int]] = []
+
+    @property
+    def all(self) -> list[tuple[int, str, int]]:
+        return self.others + self.money
 
     def find(self, command_id: str) -> int | None:
-        return next((digest for _, kept_id, digest in self.kept if kept_id == command_id), None)
+        return next((digest for _, kept_id, digest in self.all if kept_id == command_id), None)
 
     def forget(self, now_ms: int) -> None:
-        self.kept = [one for one in self.kept if one[0] > now_ms - WINDOW_MS][-COUNT_MAX:]
+        self.money = [one for one in self.money if one[0] > now_ms - WINDOW_MS]
+        self.others = [one for one in self.others if one[0] > now_ms - WINDOW_MS][-COUNT_MAX:]
 
 
 def key(command_id: str) -> CommandKey:
@@ -41,24 +56,25 @@ def digest_of(answer: Answer | None) -> int | None:
 
 
 @given(RECORDS, st.booleans())
-def test_an_id_is_known_for_so_long_and_among_so_many(records: list[tuple[int, list[int]]], through_a_snapshot: bool) -> None:
-    """After each record the newest `count_max` that are younger than `window_ms` are known, also when they went through a snapshot."""
-    outcomes, plain, now_ms = Outcomes(WINDOW_MS, COUNT_MAX), Plain(), 1_000
+def test_an_id_is_known_for_so_long_and_among_so_many(records: list[tuple[int, list[tuple[int, bool]]]], through_a_snapshot: bool) -> None:
+    """After each record all that moved money and is younger than the window is known, and the newest `count_max` of the rest, also through a snapshot."""
+    outcomes, plain, now_ms = Outcomes(CONFIG), Plain(), 1_000
     for number, (passed_ms, ids) in enumerate(records):
         now_ms += passed_ms
-        for command_id in map(str, ids):
+        for command_id, money in ((str(id_), money) for id_, money in ids):
             known = outcomes.find(key(command_id))
             assert digest_of(known) == plain.find(command_id)
             if known is None:
-                outcomes.remember(key(command_id), Answer("demo", "vera", number + 1, Accepted(command_id, 0)))
-                plain.kept.append((now_ms, command_id, number + 1))
+                assert outcomes.is_full == (len(plain.money) >= MONEY_MAX)
+                outcomes.remember(key(command_id), Answer("demo", "vera", number + 1, Accepted(command_id, 0), kept=money))
+                (plain.money if money else plain.others).append((now_ms, command_id, number + 1))
         outcomes.end_record(now_ms)
         plain.forget(now_ms)
         if through_a_snapshot:
             written = msgspec.json.decode(encode(list(outcomes)), type=list[Outcome])
-            outcomes = Outcomes(WINDOW_MS, COUNT_MAX, written)
-        assert len(outcomes) == len(plain.kept)
-        assert [(o.time_ms, o.reply.id, o.digest) for o in outcomes] == plain.kept
+            outcomes = Outcomes(CONFIG, written)
+        assert len(outcomes) == len(plain.all)
+        assert [(o.time_ms, o.reply.id, o.digest) for o in outcomes] == plain.all
 
 
 def test_the_first_outcome_of_an_id_stays() -> None:
@@ -68,3 +84,40 @@ def test_the_first_outcome_of_an_id_stays() -> None:
         answer = Answer("demo", "vera", 7, Accepted("again", 0, {"outcome": result}))
         state.fold(Record(v=1, epoch=0, step=step, from_=step, to=step + 1, time_ms=step, answers=(answer,)))
     assert [(o.time_ms, o.reply) for o in state.outcomes] == [(0, Accepted("again", 0, {"outcome": "first"}))]
+
+
+async def test_others_never_make_money_forgotten() -> None:
+    """However much is refused or said meanwhile, a repeated command that moved money gets its outcome; the money moves once."""
+    config = Config(journal=JournalConfig(kind="memory", partitions=1), engine=EngineConfig(dedupe_count_max=100))
+    journal = MemoryJournal(config.journal)
+    async with running_engine(journal, config, Clock()):
+        voice = Voice(journal)
+        await open_demo(voice)
+        drop = DropRedEnvelope(1_000, 10, opens_in_ms=0)
+        first = await voice.accepted("demo", drop, command_id="drop-1")
+        await asyncio.gather(*(voice.refused("demo", CancelHold(9_999), Sender("mallory", "Mallory")) for _ in range(300)))
+        again = await voice.send("demo", drop, command_id="drop-1")
+        assert (again.repeated, again.reply) == (True, first)
+        await voice.close()
+    await journal.close()
+
+
+async def test_money_that_could_not_be_remembered_does_not_move() -> None:
+    """At `dedupe_money_max` further commands about money are refused as `overloaded`, until the oldest are too old to be repeated."""
+    config = Config(journal=JournalConfig(kind="memory", partitions=1), engine=EngineConfig(dedupe_money_max=100, dedupe_window_ms=60_000))
+    journal, clock = MemoryJournal(config.journal), Clock()
+    async with running_engine(journal, config, clock):
+        voice = Voice(journal)
+        await open_demo(voice)
+        envelope = int((await voice.accepted("demo", DropRedEnvelope(10_000, 200, opens_in_ms=0, open_for_ms=600_000))).result["envelope"])
+        for number in range(99):
+            await voice.accepted("demo", GrabRedEnvelope(envelope), Sender(f"user-{number}", "U"), "grab")
+        refused = await voice.refused("demo", GrabRedEnvelope(envelope), Sender("late", "Late"), "grab")
+        assert refused.code == "overloaded"
+        await voice.accepted("demo", SendChat("chat goes on"), Sender("late", "Late"))
+        assert (await voice.send("demo", GrabRedEnvelope(envelope), Sender("user-7", "U"), "grab")).repeated
+        clock.now_ms += 60_001
+        await voice.accepted("demo", SendChat("a minute later"), Sender("late", "Late"))
+        await voice.accepted("demo", GrabRedEnvelope(envelope), Sender("late", "Late"), "grab")
+        await voice.close()
+    await journal.close()
