@@ -16,8 +16,8 @@ run: $(RUN)
 	@$(BIN)/liveroom serve --mode dev --demo
 
 test: $(TEST)
-	@echo "liveroom: running the tests (no network beyond this machine; about five minutes)."
-	@$(BIN)/python -m pytest
+	@echo "liveroom: running the tests (no network beyond this machine; about ten minutes on two cores)."
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(TEST)
 	@echo "liveroom: style, types and import rules."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import itertools
 import os
@@ -22,6 +21,7 @@ START_S = 700
 STOP_S = 60
 
 _prefixes = itertools.count(1)
+_started: list[Path] = []
 
 
 def broker() -> str:
@@ -47,13 +47,16 @@ def _broker() -> tuple[str, str]:
     if done.returncode:
         shutil.rmtree(data_dir, ignore_errors=True)
         return "", done.stderr.strip()
-    atexit.register(_stop, data_dir)
+    _started.append(data_dir)
     return done.stdout.strip(), ""
 
 
-def _stop(data_dir: Path) -> None:
-    subprocess.run([sys.executable, str(BROKER), "stop", "--data-dir", str(data_dir)], capture_output=True, timeout=STOP_S)
-    shutil.rmtree(data_dir, ignore_errors=True)
+def stop_broker() -> None:
+    """End the broker of the tests' own, if they have started one."""
+    while _started:
+        data_dir = _started.pop()
+        subprocess.run([sys.executable, str(BROKER), "stop", "--data-dir", str(data_dir)], capture_output=True, timeout=STOP_S)
+        shutil.rmtree(data_dir, ignore_errors=True)
 
 
 def kafka_config(journal: JournalConfig, **settings: object) -> Config:

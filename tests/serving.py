@@ -24,7 +24,9 @@ STOP_S = 30
 
 
 #: Below the ports that Linux gives to clients and to whoever binds port 0: nobody takes one of these by chance.
-PORTS = range(16_000, 32_000)
+#: Tests that run side by side, as workers of one run, have a part of them each.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = range(16_000 + _WORKER % 4 * 4_000, 20_000 + _WORKER % 4 * 4_000)
 _ports = itertools.cycle(PORTS)
 for _ in range(os.getpid() * 7 % len(PORTS)):  # runs side by side begin apart
     next(_ports)
