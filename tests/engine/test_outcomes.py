@@ -57,7 +57,7 @@ def digest_of(answer: Answer | None) -> int | None:
 
 @given(RECORDS, st.booleans())
 def test_an_id_is_known_for_so_long_and_among_so_many(records: list[tuple[int, list[tuple[int, bool]]]], through_a_snapshot: bool) -> None:
-    """After each record all that moved money and is younger than the window is known, and the newest `count_max` of the rest, also through a snapshot."""
+    """After each record all money of the window is known, and the newest `count_max` of the rest, also through a snapshot."""
     outcomes, plain, now_ms = Outcomes(CONFIG), Plain(), 1_000
     for number, (passed_ms, ids) in enumerate(records):
         now_ms += passed_ms
