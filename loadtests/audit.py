@@ -29,10 +29,11 @@ class Kill(Struct):
 
 
 class Course(Struct):
-    """How it went: the kills, the engine's commands by outcome, and the journal when the server is ours."""
+    """How it went: the kills, the engine's commands by outcome, why there is no ledger, and the journal when the server is ours."""
 
     kills: list[Kill] = []
     commands: dict[str, int] = {}
+    ledger_broken: str = ""
     journal: Journal | None = None
 
 
@@ -42,6 +43,8 @@ def audit_storm(case: Case, course: Course) -> tuple[Findings, dict[str, Any]]:
     audit_answers(case.story.asked, scenario.refusals, findings)
     audit_streams(case.story, len(course.kills), findings)
     figures = scenario.audit(case, findings)
+    if course.ledger_broken:
+        findings.add("audit_failed", course.ledger_broken)
     if course.journal is not None and not course.journal.audit_ok:
         findings.add("audit_failed", course.journal.audit)
     if len(course.kills) < options.kills or not all(kill.unfinished for kill in course.kills):

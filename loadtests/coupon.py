@@ -55,15 +55,29 @@ def audit(case: Case, findings: Findings) -> dict[str, Any]:
             findings.add("over_limit", f"{user} has {count}")
     audit_units(claimed.total(), min(options.units, sum(min(count, options.per_user) for count in wished.values())), findings)
 
-    account = next(one for one in case.ledger.coupons if one.coupon == coupon)
-    findings.same("sum", "claims that users were told, and the ledger's", claimed.total(), account.claimed)
     told = {(user, code) for code, user in codes.items()}
     letters = {(one.user, one.event["code"]) for one in case.story.letters if _is_claim(one.event, coupon)}
     audit_told("shown_otherwise", "code", told & letters, letters, findings)
     if case.journal is not None:
         written = {(event["user"], event["code"]) for event in case.journal if _is_claim(event, coupon)}
         audit_told("journal_otherwise", "code", told, written, findings)
-    return {"codes": len(codes), "winners": len(claimed), "stock": account.stock}
+    _audit_owned(case, told, findings)
+    if case.ledger is not None:
+        account = next(one for one in case.ledger.coupons if one.coupon == coupon)
+        findings.same("sum", "claims that users were told, and the ledger's", claimed.total(), account.claimed)
+    return {"codes": len(codes), "winners": len(claimed), "stock": options.units}
+
+
+def _audit_owned(case: Case, told: set[tuple[str, str]], findings: Findings) -> None:
+    """Whoever came back owns the codes that it was told by then, and nobody another."""
+    since = [(one.user, str(granted.result["code"]), granted.seq) for one in case.story.asked if (granted := one.granted) is not None]
+    due: dict[str, list[tuple[str, int]]] = {}
+    for user, code, seq in since:
+        due.setdefault(user, []).append((code, seq))
+    for owned in case.story.owned:
+        codes = {(owned.user, one.code) for one in owned.belongings.coupons if one.coupon == case.start.thing}
+        missing = {(owned.user, code) for code, seq in due.get(owned.user, ()) if seq <= owned.belongings.seq} - codes
+        audit_told("owned_otherwise", "code", (told & codes) | missing, codes, findings)
 
 
 def _is_claim(event: dict[str, Any], coupon: int) -> bool:

@@ -28,8 +28,9 @@ FINDINGS: Final = {
     "two_receipts": "a payment got two different receipts",
     "not_resold": "nothing expired, or what expired was not sold again",
     "shown_otherwise": "the room, or a personal event, showed something else than the answer said",
+    "owned_otherwise": "a user who came back was told to own something else than the answers said",
     "journal_otherwise": "the journal says something else than the customers were told",
-    "audit_failed": "`liveroom audit` of the journal failed",
+    "audit_failed": "the ledger or `liveroom audit` of the journal failed",
     "engine_load": "more commands reached the engine than the gates should let through",
     "kill_missing": "a kill that was asked for did not come in the middle of the storm",
 }

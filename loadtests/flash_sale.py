@@ -82,7 +82,7 @@ async def _settle(customer: Customer, hold: int, units: int) -> int:
 
 def audit(case: Case, findings: Findings) -> dict[str, Any]:
     """All is sold and paid for exactly, nobody has more than one may have, and what expired was sold again."""
-    options, story, sale = case.options, case.story, case.start.thing
+    options, story = case.options, case.story
     holds: dict[int, tuple[str, int]] = {}
     receipts: dict[int, Accepted] = {}
     for one in story.asked:
@@ -108,19 +108,14 @@ def audit(case: Case, findings: Findings) -> dict[str, Any]:
             findings.add("over_limit", f"{user} bought {units}")
     audit_units(sold.total(), options.units, findings)
 
-    account = next(one for one in case.ledger.sales if one.sale == sale)
-    paid_fen = sum(int(receipt.result["paid_fen"]) for receipt in receipts.values())
-    findings.same("sum", "units sold by the ledger", account.sold, sold.total())
-    findings.same("sum", "units by the ledger", account.available + account.held + account.sold, options.units)
-    findings.same("sum", "gross by the ledger, and the payments", account.gross_fen, paid_fen)
-    findings.same("sum", "payments, and price × units sold", paid_fen, PRICE_FEN * sold.total())
-
     held_units = sum(units for _, units in holds.values())
     returned = sum(int(receipt.result["returned"]) for receipt in receipts.values())
     expired = sum(units for hold, (_, units) in holds.items() if hold not in receipts)
     if (options.unpaid and not expired) or held_units != sold.total() + returned + expired:
         findings.add("not_resold", f"{held_units} units were held: {sold.total()} sold, {returned} given back, {expired} expired")
     _audit_journal(case, holds, receipts, findings)
+    _audit_owned(case, holds, receipts, findings)
+    _audit_ledger(case, receipts, findings)
     return {
         "sold": sold.total(),
         "buyers": len(sold),
@@ -128,7 +123,7 @@ def audit(case: Case, findings: Findings) -> dict[str, Any]:
         "holds_expired": len(holds) - len(receipts),
         "units_held": held_units,
         "units_resold": held_units - sold.total(),
-        "gross_fen": account.gross_fen,
+        "gross_fen": sum(int(receipt.result["paid_fen"]) for receipt in receipts.values()),
     }
 
 
@@ -145,6 +140,35 @@ def _audit_journal(case: Case, holds: dict[int, tuple[str, int]], receipts: dict
     paid = {(event["hold"], event["quantity"], event["paid_fen"]) for event in mine if event["type"] == "hold_confirmed"}
     receipted = {(hold, int(one.result["quantity"]), int(one.result["paid_fen"])) for hold, one in receipts.items()}
     audit_told("journal_otherwise", "payment", receipted, paid, findings)
+
+
+def _audit_owned(case: Case, holds: dict[int, tuple[str, int]], receipts: dict[int, Accepted], findings: Findings) -> None:
+    """Whoever came back has no hold that it was not told of, and has bought what had been paid by then."""
+    paid: dict[str, list[tuple[int, int]]] = {}
+    for hold, receipt in receipts.items():
+        if hold in holds:
+            paid.setdefault(holds[hold][0], []).append((receipt.seq, int(receipt.result["quantity"])))
+    for owned in case.story.owned:
+        for one in owned.belongings.holds:
+            if one.sale == case.start.thing:
+                findings.same("owned_otherwise", f"hold {one.hold} of {owned.user}", (owned.user, one.quantity), holds.get(one.hold))
+        units = paid.get(owned.user, [])
+        by_then = sum(quantity for seq, quantity in units if seq <= owned.belongings.seq)
+        bought = owned.belongings.bought.get(case.start.thing, 0)
+        if not by_then <= bought <= sum(quantity for _, quantity in units):
+            findings.add("owned_otherwise", f"{owned.user} bought {bought} at seq {owned.belongings.seq}, and was told {units}")
+
+
+def _audit_ledger(case: Case, receipts: dict[int, Accepted], findings: Findings) -> None:
+    if case.ledger is None:
+        return
+    account = next(one for one in case.ledger.sales if one.sale == case.start.thing)
+    sold = sum(int(receipt.result["quantity"]) for receipt in receipts.values())
+    paid_fen = sum(int(receipt.result["paid_fen"]) for receipt in receipts.values())
+    findings.same("sum", "units sold by the ledger", account.sold, sold)
+    findings.same("sum", "units by the ledger", account.available + account.held + account.sold, case.options.units)
+    findings.same("sum", "gross by the ledger, and the payments", account.gross_fen, paid_fen)
+    findings.same("sum", "payments, and price × units sold", paid_fen, PRICE_FEN * sold)
 
 
 FLASH_SALE: Final = Scenario(

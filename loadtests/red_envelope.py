@@ -49,19 +49,34 @@ def audit(case: Case, findings: Findings) -> dict[str, Any]:
             findings.add("sum", f"{one.user} got {shares[one.user]} fen")
     audit_units(len(shares), min(options.units, options.viewers), findings)
 
-    account = next(one for one in case.ledger.envelopes if one.envelope == envelope)
-    findings.same("sum", "fen that winners were told, and the ledger's", sum(shares.values()), account.granted_fen)
-    findings.same("sum", "granted + refunded fen", account.granted_fen + account.refunded_fen, account.total_fen)
-    findings.same("sum", "fen of the envelope", account.total_fen, options.units * SHARE_FEN)
-    findings.same("sum", "fen that remain after the end", account.remaining_fen, 0)
-
     told = set(shares.items())
     shown = {(event["user"], event["amount_fen"]) for event in case.story.shown.values() if _is_grant(event, envelope)}
     audit_told("shown_otherwise", "share", told if not case.story.skipped else told & shown, shown, findings)
     if case.journal is not None:
         written = {(event["user"], event["amount_fen"]) for event in case.journal if _is_grant(event, envelope)}
         audit_told("journal_otherwise", "share", told, written, findings)
-    return {"winners": len(shares), "granted_fen": account.granted_fen, "refunded_fen": account.refunded_fen, "total_fen": account.total_fen}
+    _audit_owned(case, shares, findings)
+    return {"winners": len(shares), **_audit_ledger(case, shares, findings)}
+
+
+def _audit_owned(case: Case, shares: dict[str, int], findings: Findings) -> None:
+    """Whoever came back owns the share that it was told, if it had been by then, and nobody another."""
+    since = {one.user: granted.seq for one in case.story.asked if (granted := one.granted) is not None}
+    for owned in case.story.owned:
+        grants = [grant.amount_fen for grant in owned.belongings.grants if grant.envelope == case.start.thing]
+        if grants or since.get(owned.user, owned.belongings.seq + 1) <= owned.belongings.seq:
+            findings.same("owned_otherwise", f"shares of {owned.user}", grants, [shares.get(owned.user)])
+
+
+def _audit_ledger(case: Case, shares: dict[str, int], findings: Findings) -> dict[str, Any]:
+    if case.ledger is None:
+        return {}
+    account = next(one for one in case.ledger.envelopes if one.envelope == case.start.thing)
+    findings.same("sum", "fen that winners were told, and the ledger's", sum(shares.values()), account.granted_fen)
+    findings.same("sum", "granted + refunded fen", account.granted_fen + account.refunded_fen, account.total_fen)
+    findings.same("sum", "fen of the envelope", account.total_fen, case.options.units * SHARE_FEN)
+    findings.same("sum", "fen that remain after the end", account.remaining_fen, 0)
+    return {"granted_fen": account.granted_fen, "refunded_fen": account.refunded_fen, "total_fen": account.total_fen}
 
 
 def _is_grant(event: dict[str, Any], envelope: int) -> bool:

@@ -44,12 +44,12 @@ class Start(Struct, tag="start"):
 
 
 class Case(NamedTuple):
-    """What is held against each other: the story, the server's ledger and, of a server of our own, the journal's events."""
+    """What is held against each other: the story, the server's ledger unless it is broken and, of a server of our own, the journal's events."""
 
     options: StormOptions
     start: Start
     story: Story
-    ledger: Statement
+    ledger: Statement | None
     journal: list[dict[str, Any]] | None
 
 

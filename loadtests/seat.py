@@ -11,10 +11,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from liveroom.messages.frames import Accepted, Refused
+from liveroom.messages.frames import Accepted, Belongings, Refused
 from loadtests.guest import is_passing, step_in
 from loadtests.lean import HandshakeRefused
-from loadtests.story import Asked, Reply
+from loadtests.story import Asked, Owned, Reply
 from loadtests.trail import Step
 from loadtests.venue import Venue
 from loadtests.viewer import Viewer
@@ -25,6 +25,7 @@ __all__ = ["Seat"]
 PAUSE_S: Final = 0.5
 PAUSE_S_MAX: Final = 20.0
 
+_belongings = msgspec.json.Decoder(Belongings)
 _reply: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Accepted | Refused)
 
 
@@ -58,6 +59,8 @@ class _Connection(Viewer):
         elif type == "personal":
             personal = _personal.decode(text)
             seat.on_personal(personal.seq, personal.event)
+        elif type == "belongings":
+            seat.belongings = text
         elif type == "keyframe":
             seat.venue.shelf.view(text)
         elif type == "parked":
@@ -88,6 +91,7 @@ class Seat:
         self.user = user
         self.on_reply = on_reply
         self.on_personal = on_personal
+        self.belongings = b""
         self.asked: dict[str, tuple[Asked, bytes]] = {}
         self._on_back = on_back
         self._token = token
@@ -114,6 +118,11 @@ class Seat:
                     return
             await asyncio.sleep(random.random() * pause_s)
             pause_s = min(pause_s * 2, PAUSE_S_MAX)
+
+    @property
+    def owned(self) -> Owned | None:
+        """What its user was told to own when its connection joined last."""
+        return Owned(self.user, _belongings.decode(self.belongings)) if self.belongings else None
 
     @property
     def to(self) -> int:

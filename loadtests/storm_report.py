@@ -53,7 +53,7 @@ def report_of(case: Case, course: Course, reports: list[Report], measured: Measu
         "failed_attempts": _added(reports, "failed_attempts"),
         "kills": [msgspec.to_builtins(kill) for kill in course.kills],
         "journal": {"events": len(journal.events), "answers": journal.answers, "audit": journal.audit} if journal is not None else None,
-        "ledger": msgspec.to_builtins(case.ledger.totals),
+        "ledger": msgspec.to_builtins(case.ledger.totals) if case.ledger is not None else None,
         "took_s": round(measured.took_s, 2),
         "server": {"cpu_s": _rounded(measured.cpu_s), "rss_bytes": {"start": measured.rss_bytes_start, "max": measured.rss_bytes_max}},
         "generator": {"cpu_s": round(sum(report.cpu_s for report in reports), 2), "processes": len(reports)},

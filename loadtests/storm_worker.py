@@ -140,7 +140,7 @@ class Worker:
             seat.close()
         await venue.cashier.close()
         return Report(
-            story=venue.story(),
+            story=venue.story([owned for seat in seats if (owned := seat.owned) is not None]),
             latency=venue.latency.to_plain(),
             latency_granted=venue.latency_granted.to_plain(),
             back=dict(venue.back),

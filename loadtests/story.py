@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from liveroom.messages.frames import Accepted, Refused
+from liveroom.messages.frames import Accepted, Belongings, Refused
 
-__all__ = ["PASSING", "Asked", "End", "Letter", "Reply", "Story", "Told"]
+__all__ = ["PASSING", "Asked", "End", "Letter", "Owned", "Reply", "Story", "Told"]
 
 Reply = Accepted | Refused
 
@@ -66,6 +66,13 @@ class Letter(Struct):
     event: dict[str, Any]
 
 
+class Owned(Struct):
+    """What a user was told to own when one of its connections joined last."""
+
+    user: str
+    belongings: Belongings
+
+
 class End(Struct):
     """A connection that the server ended, or lost, in one of its lives."""
 
@@ -79,6 +86,7 @@ class Story(Struct):
 
     asked: list[Asked] = []
     letters: list[Letter] = []
+    owned: list[Owned] = []
     ends: list[End] = []
     shown: dict[int, dict[str, Any]] = {}
     gaps: int = 0
@@ -88,7 +96,7 @@ class Story(Struct):
 
     def add(self, other: Story) -> None:
         """Add what the customers of another process tell; a seq at which they were shown something else counts as rewritten."""
-        for name in ("asked", "letters", "ends"):
+        for name in ("asked", "letters", "owned", "ends"):
             getattr(self, name).extend(getattr(other, name))
         for name in ("gaps", "disorders", "rewritten", "skipped"):
             setattr(self, name, getattr(self, name) + getattr(other, name))

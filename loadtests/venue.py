@@ -17,7 +17,7 @@ from loadtests.latency import Latency
 from loadtests.lean import Address
 from loadtests.scenario import StormOptions
 from loadtests.shelf import Shelf
-from loadtests.story import Asked, End, Letter, Story
+from loadtests.story import Asked, End, Letter, Owned, Story
 from loadtests.trail import Event, Mark, Trail
 
 if TYPE_CHECKING:
@@ -111,11 +111,11 @@ class Venue:
         """A connection ended that its customer did not end."""
         self._ends.append(End(user, life, words))
 
-    def story(self) -> Story:
-        """All of it."""
+    def story(self, owned: list[Owned]) -> Story:
+        """All of it, with what the seats' users own."""
         trail = self.trail
         letters = list(self._letters.values())
-        return Story(self.asked, letters, self._ends, self._shown, trail.gaps, trail.disorders, trail.rewritten, self.skipped)
+        return Story(self.asked, letters, owned, self._ends, self._shown, trail.gaps, trail.disorders, trail.rewritten, self.skipped)
 
     def _heed(self, event: Event, raw: msgspec.Raw) -> Mark | None:
         if event.type in SHOWN:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from liveroom.accounts import CouponAccount, EnvelopeAccount, SaleAccount, Statement, Totals
-from liveroom.messages.frames import Accepted, Refused
+from liveroom.messages.belongings import Grant, OwnedCoupon, OwnedHold
+from liveroom.messages.coupon import CouponTerms
+from liveroom.messages.frames import Accepted, Belongings, Refused
 from loadtests.audit import Course
 from loadtests.journal import Journal
 from loadtests.scenario import Case, Start, StormOptions
-from loadtests.story import Asked, Letter, Story, Told
+from loadtests.story import Asked, Letter, Owned, Story, Told
 
 THING = 7
 PRICE_FEN = 9_900
@@ -52,6 +54,11 @@ def envelope() -> tuple[Case, Course]:
             asked("u3", "grab_red_envelope", refused("c1", "envelope_empty")),
         ],
         shown=dict(enumerate(grants, 10)),
+        owned=[
+            Owned("u1", Belongings(40, grants=(Grant(THING, 80), Grant(3, 5)))),
+            Owned("u2", Belongings(11)),  # before it won
+            Owned("u3", Belongings(40)),
+        ],
     )
     account = EnvelopeAccount(THING, "Luck", "empty", 3, 3, 300, 300, 0, 0)
     return case_of("red-envelope", story, account, [{**grant, "seq": seq} for seq, grant in enumerate(grants, 10)])
@@ -68,6 +75,7 @@ def coupon() -> tuple[Case, Course]:
             asked("u0", "claim_coupon", refused("c2", "per_user_limit")),
         ],
         letters=[Letter(claim["user"], claim["seq"], claim) for claim in claims],  # type: ignore[arg-type]
+        owned=[Owned("u0", Belongings(40, coupons=(OwnedCoupon(THING, "Off", CouponTerms(5), "AAAA", 0),))), Owned("u3", Belongings(40))],
     )
     return case_of("coupon", story, CouponAccount(THING, "Off", "stopped", 3, 3, 0, 0), claims)
 
@@ -93,6 +101,7 @@ def sale() -> tuple[Case, Course]:
             asked("platform", "confirm_hold", accepted("hold-30", 81, **receipts[30]), about=30, quantity=1),
         ],
         letters=[Letter(event["user"], event["seq"], event) for event in reserved],  # type: ignore[arg-type]
+        owned=[Owned("u0", Belongings(90, bought={THING: 2})), Owned("u1", Belongings(40, holds=(OwnedHold(30, THING, 2, 0, 2 * PRICE_FEN),)))],
     )
     account = SaleAccount(THING, "p", "Load test", "closed", PRICE_FEN, 3, 0, 0, 3, 3 * PRICE_FEN, 0)
     return case_of("flash-sale", story, account, [*reserved, *paid], per_user=2, unpaid=0.3)

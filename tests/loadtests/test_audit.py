@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from liveroom.messages.belongings import Grant
 from liveroom.messages.frames import Accepted
 from loadtests.audit import Course, Kill, audit_storm
 from loadtests.findings import FINDINGS, Findings
@@ -49,6 +50,18 @@ def test_a_right_story_is_found_right(make: Make) -> None:
     assert found(*make()) == set()
 
 
+def account(case: Case) -> Any:
+    """The thing's account in the ledger."""
+    assert case.ledger is not None
+    return (*case.ledger.envelopes, *case.ledger.coupons, *case.ledger.sales)[0]
+
+
+def own(case: Case, which: int, **otherwise: Any) -> None:
+    """A user is told to own something else."""
+    owned = case.story.owned[which]
+    owned.belongings = msgspec.structs.replace(owned.belongings, **otherwise)
+
+
 def unwritten(case: Case, which: int) -> None:
     """The journal lacks an event."""
     assert case.journal is not None
@@ -80,6 +93,7 @@ WRONG_FOR_ALL: dict[str, tuple[Change, str]] = {
     "another past": (lambda case, _: setattr(case.story, "rewritten", 1), "rewritten"),
     "a lost connection": (lambda case, _: case.story.ends.append(End("u0", 0, "1006 lost")), "disconnected"),
     "somebody else's letter": (lambda case, _: case.story.letters.append(Letter("u3", 9, {"type": "muted", "user": "u0"})), "shown_otherwise"),
+    "a broken ledger": (lambda _, course: setattr(course, "ledger_broken", "seq 3: no"), "audit_failed"),
     "the journal's audit": (lambda _, course: setattr(course.journal, "audit_ok", False), "audit_failed"),
     "a crowd in the engine": (lambda _, course: course.commands.update(accepted=3, refused=120), "engine_load"),
 }
@@ -118,13 +132,20 @@ WRONG: dict[str, tuple[Make, Change, set[str]]] = {
     ),
     "money that is neither granted nor refunded": (
         stories.envelope,
-        lambda case, _: setattr(case.ledger.envelopes[0], "total_fen", 301),
+        lambda case, _: setattr(account(case), "total_fen", 301),
         {"sum"},
     ),
-    "money that stays": (stories.envelope, lambda case, _: setattr(case.ledger.envelopes[0], "remaining_fen", 1), {"sum"}),
+    "money that stays": (stories.envelope, lambda case, _: setattr(account(case), "remaining_fen", 1), {"sum"}),
     "another share is shown": (stories.envelope, lambda case, _: case.story.shown[10].update(amount_fen=121), {"shown_otherwise"}),
     "a grant is not shown": (stories.envelope, lambda case, _: case.story.shown.pop(10), {"shown_otherwise"}),
     "a grant is not written": (stories.envelope, lambda case, _: unwritten(case, -1), {"journal_otherwise"}),
+    "a winner owns nothing": (stories.envelope, lambda case, _: own(case, 0, grants=()), {"owned_otherwise"}),
+    "a loser owns a share": (stories.envelope, lambda case, _: own(case, 2, grants=(Grant(THING, 1),)), {"owned_otherwise"}),
+    "a code is not owned": (stories.coupon, lambda case, _: own(case, 0, coupons=()), {"owned_otherwise"}),
+    "another's code is owned": (stories.coupon, lambda case, _: setattr(case.story.owned[0], "user", "u1"), {"owned_otherwise"}),
+    "what was paid is not owned": (stories.sale, lambda case, _: own(case, 0, bought={}), {"owned_otherwise"}),
+    "more is owned than was paid": (stories.sale, lambda case, _: own(case, 1, bought={THING: 2}), {"owned_otherwise"}),
+    "another's hold is owned": (stories.sale, lambda case, _: setattr(case.story.owned[1], "user", "u2"), {"owned_otherwise"}),
     "a code twice": (
         stories.coupon,
         lambda case, _: result_of(case, "u1").update(code="AAAA"),
@@ -158,13 +179,13 @@ WRONG: dict[str, tuple[Make, Change, set[str]]] = {
     ),
     "more than a user may buy": (stories.sale, lambda case, _: setattr(of(case, "u1", "c2"), "user", "u0"), {"over_limit", "journal_otherwise"}),
     "two receipts": (stories.sale, lambda case, _: result_of(case, "platform", "hold-20-again").update(paid_fen=1), {"two_receipts"}),
-    "the ledger's gross": (stories.sale, lambda case, _: setattr(case.ledger.sales[0], "gross_fen", 1), {"sum"}),
+    "the ledger's gross": (stories.sale, lambda case, _: setattr(account(case), "gross_fen", 1), {"sum"}),
     "a wrong price": (
         stories.sale,
         lambda case, _: [result_of(case, "platform", key).update(paid_fen=1) for key in ("hold-20", "hold-20-again")],
         {"sum", "journal_otherwise"},
     ),
-    "stock that vanished": (stories.sale, lambda case, _: setattr(case.ledger.sales[0], "sold", 2), {"sum"}),
+    "stock that vanished": (stories.sale, lambda case, _: setattr(account(case), "sold", 2), {"sum"}),
     "nothing expired": (
         stories.sale,
         lambda case, _: unexpired(case),
