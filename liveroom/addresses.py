@@ -6,6 +6,8 @@ network, and two items' marks cannot be laid beside each other. docs/decisions/0
 
 from __future__ import annotations
 
+import logging
+import re
 import secrets
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -28,6 +30,13 @@ IPV6_NETWORK_BITS: Final = 64
 
 _MARK_BYTES: Final = 8
 _KEY_FILE: Final = "address-secret"
+#: What a log shows of a hop that is no address.
+_NAMED_CHARS: Final = 64
+
+#: A hop with what proxies put around an address: `[IPv6]`, `[IPv6]:port`, `IPv4:port`. An IPv6 address without brackets has no port.
+_HOP: Final = re.compile(r"\[([^\[\]]+)\](?::[0-9]{1,5})?|([^:\[\]]+):[0-9]{1,5}")
+
+log = logging.getLogger(__name__)
 
 Address = IPv4Address | IPv6Address
 
@@ -37,6 +46,7 @@ class Proxies:
 
     def __init__(self, networks: Sequence[str]) -> None:
         self._networks: list[IPv4Network | IPv6Network] = []
+        self._warned = False
         for text in networks:
             try:
                 self._networks.append(ip_network(text))
@@ -50,20 +60,34 @@ class Proxies:
             return peer
         chain = [hop.strip() for line in forwarded_for for hop in line.split(",")]
         while chain and self.trusts(address):
-            hop = _parse(chain.pop())
+            named = chain.pop()
+            hop = _parse_hop(named)
             if hop is None:
+                self._warn(address, named)
                 break
             address = hop
         return str(address)
+
+    def _warn(self, proxy: Address, named: str) -> None:
+        """Once, since every request through this proxy may be like it."""
+        if not self._warned:
+            self._warned = True
+            words = "a trusted proxy's X-Forwarded-For names no address: limits per address do not see its clients; this is told once"
+            log.warning(words, extra={"proxy": str(proxy), "named": named[:_NAMED_CHARS]})
 
     def trusts(self, address: Address) -> bool:
         """Whether an address is a trusted proxy's own."""
         return any(address in network for network in self._networks)
 
 
+def _parse_hop(text: str) -> Address | None:
+    around = _HOP.fullmatch(text)
+    return _parse((around[1] or around[2]) if around else text)
+
+
 def _parse(text: str) -> Address | None:
     try:
-        address = ip_address(text.strip("[]").partition("%")[0])
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

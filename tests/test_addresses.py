@@ -31,12 +31,36 @@ GRAB = GrabRedEnvelope(5)
         ("10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
         ("::ffff:10.0.0.1", ["2001:db8::7"], "2001:db8::7"),
         ("fd00::1", ["[2001:db8::7]"], "2001:db8::7"),
+        ("10.0.0.1", ["6.6.6.6:1, 5.5.5.5:1230"], "5.5.5.5"),
+        ("10.0.0.1", ["5.5.5.5:1230, 10.0.0.2:65535"], "5.5.5.5"),
+        ("10.0.0.1", ["[2001:db8::1]:440"], "2001:db8::1"),
+        ("10.0.0.1", ["[fe80::1%eth0]:440"], "fe80::1"),
+        ("10.0.0.1", ["[::ffff:5.5.5.5]:440"], "5.5.5.5"),
+        ("10.0.0.1", ["2001:db8::1:440"], "2001:db8::1:440"),  # without brackets it is an address
+        ("10.0.0.1", ["5.5.5.5:"], "10.0.0.1"),
+        ("10.0.0.1", ["5.5.5.5:80:80"], "10.0.0.1"),
+        ("10.0.0.1", ["[2001:db8::1]440"], "10.0.0.1"),
+        ("10.0.0.1", ["unknown"], "10.0.0.1"),
         ("unix", ["1.1.1.1"], "unix"),
     ],
 )
 def test_the_clients_address_is_the_right_most_that_is_no_trusted_proxy(peer: str, forwarded_for: list[str], address: str) -> None:
     """What stands left of it was written by the client and is not believed."""
     assert Proxies(("10.0.0.0/8", "fd00::/8")).client_address(peer, forwarded_for) == address
+
+
+def test_a_proxy_whose_word_is_no_address_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Limits per address count nobody behind it, which the operator could not see otherwise; what a client may write says nothing."""
+    proxies = Proxies(("10.0.0.0/8",))
+    for peer, forwarded_for in (("10.0.0.1", []), ("10.0.0.1", ["unknown, 1.1.1.1:80"]), ("9.9.9.9", ["unknown"])):
+        proxies.client_address(peer, forwarded_for)
+    assert caplog.records == []
+    for _ in range(3):
+        proxies.client_address("10.0.0.1", ["1.1.1.1, " + "x" * 1_000])
+    (record,) = caplog.records
+    assert (record.levelname, record.name) == ("WARNING", "liveroom.addresses")
+    assert vars(record)["proxy"] == "10.0.0.1"
+    assert vars(record)["named"] == "x" * 64
 
 
 def test_a_network_that_is_none_is_told_by_its_setting() -> None:
@@ -86,8 +110,10 @@ def test_a_forwarded_request_is_marked_by_its_client() -> None:
     """As a trusted proxy names it; what others claim is not believed."""
     marks = AddressMarks(KEY, ["10.0.0.0/8"])
     assert marks.mark_forwarded("10.0.0.1", ["192.0.2.7"], "demo", GRAB) == mark("192.0.2.7")
+    assert marks.mark_forwarded("10.0.0.1", ["192.0.2.7:4711"], "demo", GRAB) == mark("192.0.2.7"), "a port is not of the address"
     assert marks.mark_forwarded("192.0.2.8", ["192.0.2.7"], "demo", GRAB) == mark("192.0.2.8")
     assert marks.mark_forwarded("10.0.0.1", [], "demo", GRAB) == ""
+    assert marks.mark_forwarded("10.0.0.1", ["unknown"], "demo", GRAB) == ""
 
 
 def test_the_key_follows_from_the_shared_secret() -> None:

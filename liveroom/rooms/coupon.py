@@ -31,7 +31,7 @@ from liveroom.messages.events import Event
 from liveroom.rooms.addresses import check_address, count_address, forget_addresses
 from liveroom.rooms.decision import Decided, Decision, Refusal, Rng, Turn
 from liveroom.rooms.price import discount_fen, meets_minimum
-from liveroom.rooms.state import ClaimedCode, Coupon, RoomState
+from liveroom.rooms.state import ClaimedCode, CodeUse, Coupon, RoomState
 from liveroom.rooms.texts import check_line
 
 __all__ = [
@@ -59,7 +59,7 @@ __all__ = [
 
 #: Last expired coupons that are told apart from those that never were.
 COUPONS_OVER_MAX: Final = 200
-#: Last expired codes that are told apart from those that never were.
+#: Last expired codes that are told apart from those that never were, each with the order that used it.
 EXPIRED_CODES_MAX: Final = 2_000
 #: What the orders of holds begin with; no order of the platform's may.
 HOLD_ORDER: Final = "hold-"
@@ -166,16 +166,25 @@ def stop_all(turn: Turn) -> tuple[Event, ...]:
 
 
 def redeem_coupon(turn: Turn, command: RedeemCoupon) -> Decision:
-    """Use a code for an order; the same order again, whatever it spends now, has the outcome of the first time."""
+    """Use a code for an order; the same order again, whatever it spends and however late, has the outcome of the first time."""
     if command.order.startswith(HOLD_ORDER):
         return Refusal("bad_value", f"orders that begin with {HOLD_ORDER!r} are those of holds", "order")
-    found = _find(turn, command.code, "code")
-    if isinstance(found, Refusal):
-        return found
-    if found.claim.order == command.order:
-        return Decided((), {"coupon": found.seq, "discount_fen": found.claim.discount_fen})
-    used = _use(found, command.code, command.order, command.spend_fen, "code")
+    first = _last_use(turn.state, command.code)
+    if first is not None and first.order == command.order:
+        return Decided((), {"coupon": first.coupon, "discount_fen": first.discount_fen})
+    used = use_code(turn, command.code, command.order, command.spend_fen, "code")
     return used if isinstance(used, Refusal) else Decided((used,), {"coupon": used.coupon, "discount_fen": used.discount_fen})
+
+
+def _last_use(state: RoomState, code: str) -> CodeUse | None:
+    for seq, coupon in state.coupons.items():
+        if code in coupon.codes:
+            return _code_use(seq, coupon.codes[code])
+    return state.expired_codes.get(code)
+
+
+def _code_use(seq: int, claim: ClaimedCode) -> CodeUse | None:
+    return CodeUse(seq, claim.order, claim.discount_fen) if claim.order else None
 
 
 def release_coupon(turn: Turn, command: ReleaseCoupon) -> Decision:
@@ -289,10 +298,11 @@ def coupon_stopped(state: RoomState, event: CouponStopped, seq: int, time_ms: in
 
 
 def coupon_expired(state: RoomState, event: CouponExpired, seq: int, time_ms: int) -> None:
-    """Fold an expiry: the codes go, the last of them are remembered as expired."""
+    """Fold an expiry: the codes go, the last of them are remembered as expired, with the order that used them."""
     coupon = state.coupons.pop(event.coupon)
     state.coupons_over.append(event.coupon)
     del state.coupons_over[:-COUPONS_OVER_MAX]
     newest = list(islice(reversed(coupon.codes), EXPIRED_CODES_MAX))
-    kept = [*state.expired_codes, *reversed(newest)][-EXPIRED_CODES_MAX:]
-    state.expired_codes = dict.fromkeys(kept)
+    state.expired_codes.update((code, _code_use(event.coupon, coupon.codes[code])) for code in reversed(newest))
+    for code in list(islice(state.expired_codes, max(0, len(state.expired_codes) - EXPIRED_CODES_MAX))):
+        del state.expired_codes[code]

@@ -92,6 +92,14 @@ class ClaimedCode(Struct, frozen=True, array_like=True, gc=False):
     discount_fen: int = 0
 
 
+class CodeUse(Struct, frozen=True, array_like=True, gc=False):
+    """How an order uses a code, or did when the code expired."""
+
+    coupon: int
+    order: str
+    discount_fen: int
+
+
 class Coupon(Struct):
     """A coupon that has not expired."""
 
@@ -215,7 +223,7 @@ class RoomState(Struct):
     # Coupons, by seq
     coupons: dict[int, Coupon] = field(default_factory=dict)
     coupons_over: list[int] = field(default_factory=list)  # seqs of expired ones
-    expired_codes: dict[str, None] = field(default_factory=dict)
+    expired_codes: dict[str, CodeUse | None] = field(default_factory=dict)  # the last ones, oldest first
 
     # Flash sales, by seq; resolved holds in two generations: the older one is dropped whole when the newer one is full
     sales: dict[int, FlashSale] = field(default_factory=dict)

@@ -64,7 +64,7 @@ async def test_more_connections_than_an_address_may_have_are_refused_with_429() 
     async with show(connections_per_address_max=1, trusted_proxies=("127.0.0.0/8",)) as place:
         auth = {"Authorization": f"Bearer {token('bob')}"}
         async with websockets.connect(place.url(), additional_headers={**auth, "X-Forwarded-For": "1.1.1.1"}):
-            status, headers = await status_of(place, additional_headers={**auth, "X-Forwarded-For": "6.6.6.6, 1.1.1.1"})
+            status, headers = await status_of(place, additional_headers={**auth, "X-Forwarded-For": "6.6.6.6, 1.1.1.1:4711"})
             assert status == 429
             assert headers["Retry-After"]
             async with websockets.connect(place.url(), additional_headers={**auth, "X-Forwarded-For": "2.2.2.2"}):

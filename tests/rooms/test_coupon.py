@@ -27,7 +27,8 @@ from liveroom.messages.coupon import (
 from liveroom.messages.events import RoomClosed
 from liveroom.rooms import coupon as rules
 from liveroom.rooms.coupon import COUPONS_OVER_MAX
-from liveroom.rooms.room import due_ms
+from liveroom.rooms.decision import Decided
+from liveroom.rooms.room import decode_state, due_ms, encode_state
 from tests.rooms.play import ANCHOR, BELLA, MODERATOR, PLATFORM, VERA, VICTOR, Play
 
 FIVE_YUAN = CouponTerms(amount_fen=500, min_spend_fen=1_000)
@@ -258,7 +259,7 @@ def test_only_the_platform_redeems_and_releases(sender: Any, command: Command) -
 
 @pytest.mark.parametrize("timer", [True, False])
 def test_a_coupon_expires(timer: bool) -> None:
-    """To the millisecond; then nothing can be done with it or its codes, whether the timer was there first or not."""
+    """To the millisecond; then nothing new can be done with it or its codes, whether the timer was there first or not."""
     play = Play()
     seq = issued(play)
     code, used = claimed(play, seq), claimed(play, seq)
@@ -272,10 +273,33 @@ def test_a_coupon_expires(timer: bool) -> None:
         assert (play.room.coupons, due_ms(play.room)) == ({}, None)
     else:
         play.now_ms += 1
-    commands: list[Command] = [RedeemCoupon(code, "o2", 1_000), RedeemCoupon(used, "o1", 1_000), ReleaseCoupon(used, "o1")]
+    commands: list[Command] = [RedeemCoupon(code, "o2", 1_000), RedeemCoupon(used, "o2", 1_000), ReleaseCoupon(used, "o1")]
     assert {play.refused(PLATFORM, command).code for command in commands} == {"coupon_expired"}
     assert play.refused(VICTOR, ClaimCoupon(seq)).code == "coupon_expired"
     assert play.refused(ANCHOR, StopCoupon(seq)).code == "coupon_expired"
+
+
+@pytest.mark.parametrize("timer", [True, False])
+def test_an_order_that_used_a_code_hears_so_after_it_expired(timer: bool) -> None:
+    """The first outcome, whatever it spends now, also from a snapshot: a platform that repeats must not take it for unused."""
+    play = Play()
+    seq = issued(play, terms=CouponTerms(percent_off=15))
+    used, returned = claimed(play, seq), claimed(play, seq)
+    first = play.does(PLATFORM, RedeemCoupon(used, "o1", 1_000))
+    play.does(PLATFORM, RedeemCoupon(returned, "o1", 1_000))
+    play.does(PLATFORM, ReleaseCoupon(returned, "o1"))
+    if timer:
+        play.passes(60_000)
+    else:
+        play.now_ms += 60_000
+    for spend_fen in (1_000, 0, 5_000):
+        again = play.tries(PLATFORM, RedeemCoupon(used, "o1", spend_fen))
+        assert isinstance(again, Decided), again
+        assert (again.events, again.result) == ((), first) == ((), {"coupon": seq, "discount_fen": 150})
+    assert play.refused(PLATFORM, RedeemCoupon(returned, "o1", 1_000)).code == "coupon_expired"
+    assert play.refused(PLATFORM, RedeemCoupon(used, "o2", 1_000)).code == "coupon_expired"
+    restored = decode_state(encode_state(play.room))
+    assert (restored, encode_state(restored)) == (play.room, encode_state(play.room))
 
 
 def test_what_expired_is_remembered_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -337,7 +337,7 @@ class Money(RuleBasedStateMachine):
             self.answer(PLATFORM, command, "bad_value")
             return
         repeated = facts is not None and facts.order == order
-        expected = self.code_problem(command.code) if repeated else self.use_problem(command.code, spend_fen)
+        expected = "" if repeated else self.use_problem(command.code, spend_fen)
         decided = self.answer(PLATFORM, command, expected)
         if decided is None or facts is None:
             return
