@@ -52,7 +52,7 @@ async def _viewer(server: Server, browser: Browser) -> None:
     envelope = {"total_fen": 18_888, "parts": 18, "title": "感谢陪伴 · Thank you", "opens_in_ms": 3_000}
     number = (await server.command(ROOM, "drop_red_envelope", envelope, user="anchor-demo"))["result"]["envelope"]
     await page.wait_for_selector(f"#envelope[data-envelope='{number}'][data-phase=open]")
-    await page.locator("#grab").dispatch_event("click")  # it beats: a click that waits until it stands still comes too late
+    await page.locator("#grab").click()
     await page.wait_for_selector("#envelope-share:not([hidden])")
     await page.fill("#text", "下单了! Just ordered one")
     await page.press("#text", "Enter")

@@ -23,6 +23,15 @@ STOCK = """card => {
     return { bar: Object.fromEntries(shares), words: Object.fromEntries(words) };
 }"""
 
+#: Of the parts that are named, those that a finger does not reach: off the screen, under something else, or cut off.
+OUT_OF_REACH = """names => names.flatMap((name) => {
+    const part = document.querySelector(name);
+    const at = part.getBoundingClientRect();
+    if (!at.height) return [`${name} is not shown`];
+    const reached = (hit) => hit && (part.contains(hit) || (hit.contains(part) && hit.matches("p, span, li")));
+    const points = [at.top + 3, at.top + at.height / 2, at.bottom - 3].map((y) => document.elementFromPoint(at.left + at.width / 2, y));
+    return points.filter((hit) => !reached(hit)).map((hit) => `${name} lies under ${hit?.id} ${hit?.className} at ${at.top} to ${at.bottom}`);
+})"""
 #: Pairs of the page's parts that lie over each other, and parts that are not wholly on the screen.
 MISPLACED = """() => {
     const stage = [".bar", "#announcement", "#open-coupons", "#envelope-chips", "#stage-note div", "#envelope"];
@@ -166,6 +175,7 @@ async def test_a_coupon_is_claimed_and_lowers_what_a_hold_costs(stage: Stage) ->
     await expect(victor.locator(offer)).to_have_attribute("data-state", "gone")
     code = await vera.locator("#own-coupons .code").inner_text()
     assert len(code) == 16
+    await expect(vera.locator("#coupons").get_by_text(code)).to_have_count(1)
     await vera.reload()
     await vera.locator("#open-coupons").click()
     own = vera.locator(f"#own-coupons [data-code='{code}']")
@@ -179,6 +189,8 @@ async def test_a_coupon_is_claimed_and_lowers_what_a_hold_costs(stage: Stage) ->
     await card(vera, sale).locator(".reserve").click()
     await expect(card(vera, sale).locator(".hold")).to_contain_text("¥80.00 to pay")
     await expect(card(vera, sale).locator(".hold")).to_contain_text("coupon: ¥20.00 off")
+    await expect(card(vera, sale).locator(".hold")).to_contain_text("the shop takes it")
+    await expect(card(vera, sale).locator(".reserve.primary")).to_have_count(0)  # not to be taken for "pay"
     await expect(own).to_have_attribute("data-state", "reserved")
     await expect(card(vera, sale).locator(".use-coupon")).to_be_hidden()
     await card(vera, sale).locator(".cancel").click()
@@ -357,6 +369,67 @@ async def test_money_leaves_room_for_the_chat(stage: Stage, size: tuple[int, int
     await vera.locator("#put-aside").click()
     await expect(vera.locator("#chat .mine")).to_be_in_viewport()
     assert await vera.evaluate(MISPLACED) == []
+    assert stage.complaints == []
+
+
+@pytest.mark.parametrize("size", [(360, 640), (390, 800), PHONE], ids=str)
+async def test_an_envelope_with_a_condition_is_in_reach_whatever_else_there_is(stage: Stage, size: tuple[int, int]) -> None:
+    """With banners, a sale and a hold on a phone: words, button and countdown of the envelope, the reason for a refusal and the line to write in."""
+    await do(
+        stage, "set_announcement", {"text": "Free shipping on everything tonight, also to the islands, until the last order is in. Ask us anything!"}
+    )
+    question = (await do(stage, "ask_question", {"text": "Does it shrink when it is washed at sixty degrees?"}, "kai", Role.viewer))["question"]
+    await do(stage, "pick_question", {"question": question})
+    sale = await announce(stage)
+    await do(stage, "pin_product", {"product": "shirt"})
+    await issue(stage)
+    vera = await stage.viewer("vera", size=size)
+    await card(vera, sale).locator(".reserve").click()
+    await expect(card(vera, sale).locator(".hold")).to_be_visible()
+    await drop(stage, condition={"keyword": "spring shirts"})
+    await drop(stage, opens_in_ms=600_000)
+    await expect(vera.locator("#say-keyword")).to_be_visible()
+    needed = ["#grab", "#say-keyword", "#envelope-terms-words", "#envelope-when", ".hold-left", ".hold .cancel", "#composer", "#text", "#like"]
+    assert await vera.evaluate(OUT_OF_REACH, needed) == []
+    assert await vera.evaluate(MISPLACED) == []
+    await vera.emulate_media(reduced_motion="no-preference")
+    await vera.locator("#grab").click(timeout=WAIT_MS)  # it stands still, whatever moves around it
+    await expect(vera.locator("#envelope-words")).to_contain_text("spring shirts")
+    await vera.emulate_media(reduced_motion="reduce")
+    assert await vera.evaluate(OUT_OF_REACH, [*needed, "#envelope-words"]) == []
+    assert await vera.evaluate(MISPLACED) == []
+    await vera.locator("#say-keyword").click()
+    await expect(vera.locator("#say-keyword")).to_be_disabled()
+    await vera.locator("#grab").click()
+    assert await fen_of(vera)
+    assert await vera.evaluate(OUT_OF_REACH, ["#envelope-share", "#composer", "#text", "#like"]) == []
+    assert stage.complaints == []
+
+
+async def test_a_new_sale_comes_into_sight(stage: Stage) -> None:
+    """A phone shows the newest sale that can be bought, before one that is sold out; who holds a unit of another is left with it until it is settled."""
+    first = await announce(stage, stock=1)
+    vera, victor = await stage.viewer("vera", size=(390, 800)), await stage.viewer("victor", size=(390, 800))
+    await card(vera, first).locator(".reserve").click()
+    hold = int(await card(vera, first).locator(".hold").get_attribute("data-hold") or "")
+    second = await announce(stage)
+    await expect(card(victor, second).locator(".reserve")).to_be_in_viewport(ratio=1)
+    await expect(card(vera, second)).to_be_visible()
+    await expect(card(vera, first).locator(".hold-left")).to_be_in_viewport(ratio=1)
+    await do(stage, "confirm_hold", {"hold": hold, "payment": "pay-1"}, "shop", Role.platform)
+    await card(vera, first).locator(".read").click()
+    await expect(card(vera, second).locator(".reserve")).to_be_in_viewport(ratio=1)
+    for page in (vera, victor):
+        await expect(card(page, first).locator(".sale-when")).to_have_text("Sold out")
+        assert await page.locator(".sale").evaluate_all("cards => cards.map((card) => Number(card.dataset.sale))") == [second, first]
+        small, large = [await card(page, sale).bounding_box() for sale in (first, second)]
+        assert small
+        assert large
+        assert small["height"] < large["height"]
+        assert small["width"] < large["width"]
+    third = await announce(stage)
+    for page in (vera, victor):
+        await expect(card(page, third).locator(".reserve")).to_be_in_viewport(ratio=1)
     assert stage.complaints == []
 
 

@@ -20,10 +20,12 @@ export class OffersPanel {
   show(state) {
     this.#state = state;
     byId("offers").dataset.empty = t("nothing_live");
+    const isOver = ({ state: phase, available, held }) => phase === "closed" || (phase === "open" && !available && !held);
+    const sales = state.sales.toReversed(); // the newest first
     const offers = [
-      ...state.envelopes.map((view) => ({ kind: "envelope", id: view.envelope, phase: view.open, view })),
-      ...state.sales.map((view) => ({ kind: "sale", id: view.sale, phase: view.state, view })),
-      ...state.coupons.map((view) => ({ kind: "coupon", id: view.coupon, phase: "", view })),
+      ...state.envelopes.toReversed().map((view) => ({ kind: "envelope", id: view.envelope, phase: view.open, view })),
+      ...[...sales.filter((view) => !isOver(view)), ...sales.filter(isOver)].map((view) => ({ kind: "sale", id: view.sale, phase: view.state, view })),
+      ...state.coupons.toReversed().map((view) => ({ kind: "coupon", id: view.coupon, phase: "", view })),
     ];
     reconcile(byId("offers"), offers, {
       key: ({ kind, id, phase }) => `${kind} ${id} ${phase}`,

@@ -97,7 +97,7 @@ export class Coupons {
   #wordsOf(tap, full) {
     if (tap?.phase === "parked") return lineWords(tap.ahead);
     if (tap?.phase === "sent") return this.#room.status === "live" ? "" : t("waits");
-    if (tap?.phase === "done") return t("coupon_claimed", { code: tap.result.code });
+    if (tap?.phase === "done") return t("coupon_claimed");
     if (tap?.phase === "refused" && !full) return reasonOf(tap.error);
     return "";
   }

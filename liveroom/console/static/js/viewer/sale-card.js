@@ -62,6 +62,9 @@ export class SaleCard {
   draw({ sale, product, own, tap, cancels, notice, nowMs, whyNot, live }) {
     const phase = sale.state === "closed" || nowMs >= sale.closes_ms ? "closed" : sale.state === "open" || nowMs >= sale.opens_ms ? "open" : "announced";
     this.element.dataset.state = phase;
+    this.element.classList.toggle("is-over", isOver(sale) || phase === "closed");
+    this.element.classList.toggle("is-held", own.holds.length > 0);
+    this.#parts.buy.classList.toggle("primary", !own.holds.length); // who holds a unit shall not take this for "pay"
     this.#drawHead(sale, product, phase);
     this.#drawStock(sale);
     this.#drawHolds(own.holds, cancels, nowMs);
@@ -82,8 +85,10 @@ export class SaleCard {
       ...(usual ? [" ", h("s", { "aria-label": t("usual_price", { amount: money(usual) }) }, money(usual))] : []),
     ]);
     const dueMs = phase === "announced" ? sale.opens_ms : sale.closes_ms;
-    fill(when, `${phase} ${dueMs} ${lang}`, () => {
+    const soldOut = isOver(sale);
+    fill(when, `${phase} ${soldOut} ${dueMs} ${lang}`, () => {
       if (phase === "closed") return [t("sale_over")];
+      if (soldOut) return [t("sold_out")];
       return tAround(phase === "announced" ? "opening_in" : "ending_in", countdown(dueMs));
     });
     price.hidden = sale.unknown ?? false;
@@ -208,6 +213,11 @@ export class SaleCard {
 /** What became of holds, in words: kind "paid", "given_back" or "ran_out". */
 export function noticeWords({ kind, units, fen }) {
   return t(`hold_${kind}`, { count: units, amount: money(fen) });
+}
+
+/** Whether nobody can buy of it any more: closed, or everything is sold. */
+export function isOver({ state, available, held }) {
+  return state === "closed" || (state === "open" && !available && !held);
 }
 
 /** For how long a refusal is shown. */

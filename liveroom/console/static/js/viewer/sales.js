@@ -4,7 +4,11 @@ import { byId, reconcile, toast } from "../dom.js";
 import { t } from "../i18n.js";
 import { money } from "../money.js";
 import { reasonOf } from "../reasons.js";
-import { REFUSAL_SHOWN_MS, SaleCard, noticeWords } from "./sale-card.js";
+import { REFUSAL_SHOWN_MS, SaleCard, isOver, noticeWords } from "./sale-card.js";
+
+/** Who touched a card a moment ago is not taken away from it. */
+const TOUCHED_MS = 4_000;
+const QUIET = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** Sales and products that are remembered, of each the newest. */
 const KEPT_MAX = 100;
@@ -25,6 +29,10 @@ export class Sales {
   #products = new Map(); // product -> it, as it was pinned
   #holds = new Map(); // hold -> it, as last seen
   #notices = new Map(); // sale -> {kind, units, fen}: what became of holds
+  #buyable = null; // sales that could be bought at the last look, `null` before the first
+  #first = null; // the sale that came first at the last look
+  #wanted = null; // the sale to bring into sight
+  #touchedMs = -Infinity; // when a card was touched last, of `performance.now()`
 
   /** `room` and `taps` are `null` for who only looks on; `tell(words)` says something to those who do not see the page; `changed()`: draw anew. */
   constructor({ room, taps, tell, changed }) {
@@ -34,6 +42,9 @@ export class Sales {
     this.#changed = changed;
     room?.addEventListener("personal", ({ detail }) => this.#heed(detail));
     taps?.addEventListener("settled", ({ detail }) => this.#settled(detail));
+    for (const type of ["pointerdown", "pointermove", "touchmove", "wheel", "keydown"]) {
+      byId("sales").addEventListener(type, () => (this.#touchedMs = performance.now()), { passive: true });
+    }
   }
 
   /** Follow the room; gives when it would look different without any news. */
@@ -60,16 +71,36 @@ export class Sales {
         });
       },
     });
-    return this.#dueMs(sales, mine.holds, nowMs);
+    return Math.min(this.#dueMs(sales, mine.holds, nowMs), nowMs + this.#bringIntoSight(sales));
   }
 
-  /** What one can buy or holds first, then the newest; what one holds or has not read yet has its place also when the sale is over. */
+  /** Scroll to the newest sale that can be bought when it comes, unless the viewer has to do with another card; gives in how many ms to look again. */
+  #bringIntoSight(sales) {
+    const buyable = sales.filter((sale) => sale.state === "open" && !isOver(sale)).map(({ sale }) => sale);
+    const first = sales[0]?.sale ?? null;
+    const come = this.#buyable && buyable.filter((sale) => !this.#buyable.has(sale));
+    if (come?.length) this.#wanted = Math.max(...come);
+    else if (this.#buyable && first !== this.#first) this.#wanted = first;
+    this.#buyable = new Set(buyable);
+    this.#first = first;
+    const element = sales.some(({ sale }) => sale === this.#wanted) ? this.#cards.get(this.#wanted).element : null;
+    if (!element) return Infinity;
+    const row = byId("sales");
+    if ([...row.children].some((other) => other !== element && other.querySelector(".hold, .sale-notice:not([hidden]), select:focus"))) return Infinity;
+    const stillMs = this.#touchedMs + TOUCHED_MS - performance.now();
+    if (stillMs > 0 && !element.matches(":focus-within")) return stillMs;
+    this.#wanted = null;
+    row.scrollTo({ left: element.offsetLeft - row.offsetLeft, behavior: QUIET.matches ? "instant" : "smooth" });
+    return Infinity;
+  }
+
+  /** What one holds or has not read yet first, also when the sale is over, then what can be bought, then what will be, of each the newest; what is over last. */
   #withOwn(sales, holds) {
     const shown = new Set(sales.map(({ sale }) => sale));
     const held = new Set(holds.map(({ sale }) => sale));
     const others = [...new Set([...held, ...this.#notices.keys()])].filter((sale) => !shown.has(sale));
     const over = others.map((sale) => ({ ...(this.#views.get(sale) ?? UNKNOWN), sale, state: "closed", gone: true }));
-    const rank = ({ sale, state }) => (state === "open" || held.has(sale) ? 0 : state === "announced" ? 1 : 2);
+    const rank = (sale) => (held.has(sale.sale) || this.#notices.has(sale.sale) ? 0 : isOver(sale) ? 3 : sale.state === "open" ? 1 : 2);
     return [...sales, ...over].sort((one, other) => rank(one) - rank(other) || other.sale - one.sale);
   }
 
