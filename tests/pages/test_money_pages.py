@@ -32,6 +32,7 @@ OUT_OF_REACH = """names => names.flatMap((name) => {
     const points = [at.top + 3, at.top + at.height / 2, at.bottom - 3].map((y) => document.elementFromPoint(at.left + at.width / 2, y));
     return points.filter((hit) => !reached(hit)).map((hit) => `${name} lies under ${hit?.id} ${hit?.className} at ${at.top} to ${at.bottom}`);
 })"""
+
 #: Pairs of the page's parts that lie over each other, and parts that are not wholly on the screen.
 MISPLACED = """() => {
     const stage = [".bar", "#announcement", "#open-coupons", "#envelope-chips", "#stage-note div", "#envelope"];
@@ -407,7 +408,7 @@ async def test_an_envelope_with_a_condition_is_in_reach_whatever_else_there_is(s
 
 
 async def test_a_new_sale_comes_into_sight(stage: Stage) -> None:
-    """A phone shows the newest sale that can be bought, before one that is sold out; who holds a unit of another is left with it until it is settled."""
+    """A phone shows the newest sale that can be bought, before one that is sold out; who holds a unit of another is left with it."""
     first = await announce(stage, stock=1)
     vera, victor = await stage.viewer("vera", size=(390, 800)), await stage.viewer("victor", size=(390, 800))
     await card(vera, first).locator(".reserve").click()
