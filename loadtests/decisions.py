@@ -25,6 +25,7 @@ try:
 except ImportError:
     sys.exit("loadtests.decisions: redis is not installed; load tests need more than the server: pip install -e '.[load]'")
 
+from liveroom.config import EngineConfig
 from loadtests.claims import JobKind, Mix, make_rounds
 from loadtests.cli import EXIT_FAILED, positive_int, report_file, run_main
 from loadtests.engine_alone import Sample, Wrong, decide_all
@@ -43,7 +44,7 @@ T = TypeVar("T")
 Runs = dict[str, list[Any]]
 
 
-async def measure(units: int, repetitions: int) -> dict[str, Any]:
+async def measure(units: int, repetitions: int, warm_up: int) -> dict[str, Any]:
     """All jobs, all sides, in turns; the report. Raises `Wrong`."""
     with ExitStack() as stack:
         ports = {side: stack.enter_context(running_redis(append_only=append_only)) for side, append_only in SIDES.items()}
@@ -51,7 +52,7 @@ async def measure(units: int, repetitions: int) -> dict[str, Any]:
         jobs: dict[str, Any] = {}
         for kind, mix in JOBS:
             bar.stage(f"{kind} {mix}", repetitions)
-            runs = await _take_turns(kind, mix, units, repetitions, ports, bar)
+            runs = await _take_turns(kind, mix, units, repetitions, warm_up, ports, bar)
             jobs.setdefault(kind, {})[mix] = _figures(runs)
         version = None
         if (port := ports["redis"]) is not None:
@@ -60,7 +61,7 @@ async def measure(units: int, repetitions: int) -> dict[str, Any]:
     ratios = [mixes[mix]["ratio"]["redis"] for mixes in jobs.values() for mix in mixes if version]
     return {
         "ok": True,
-        "parameters": {"units": units, "repetitions": repetitions, "pipeline": PIPELINE},
+        "parameters": {"units": units, "repetitions": repetitions, "warm_up": warm_up, "pipeline": PIPELINE},
         "redis_server": version or "absent",
         "redis_py": redis.__version__,
         "target": TARGET,
@@ -69,11 +70,11 @@ async def measure(units: int, repetitions: int) -> dict[str, Any]:
     }
 
 
-async def _take_turns(kind: JobKind, mix: Mix, units: int, repetitions: int, ports: dict[str, int | None], bar: Bar) -> Runs:
+async def _take_turns(kind: JobKind, mix: Mix, units: int, repetitions: int, warm_up: int, ports: dict[str, int | None], bar: Bar) -> Runs:
     rounds = make_rounds(kind, mix, units, UNITS_PER_ROUND_MAX)
     runs: Runs = {}
     for number in range(repetitions):
-        ours = await _alone(decide_all, kind, rounds)
+        ours = await _alone(decide_all, kind, rounds, warm_up)
         runs.setdefault("liveroom", []).append(ours)
         for side, port in ports.items():
             if port is not None:
@@ -143,7 +144,7 @@ def _table(report: dict[str, Any]) -> str:
 
 async def _main(options: argparse.Namespace) -> int:
     try:
-        report = await measure(options.units, options.repetitions)
+        report = await measure(options.units, options.repetitions, options.warm_up)
     except Wrong as error:
         print(f"loadtests.decisions: {error}", file=sys.stderr)
         return EXIT_FAILED
@@ -158,6 +159,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m loadtests.decisions", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--units", type=positive_int, default=40_000, help="shares or pieces that are given away in one run (default: 40000)")
     parser.add_argument("--repetitions", type=positive_int, default=5, help="turns of each side (default: 5)")
+    parser.add_argument(
+        "--warm-up",
+        type=int,
+        default=EngineConfig().dedupe_count_max,
+        metavar="N",
+        help="commands that the engine decides before any is counted (default: as many as it remembers the outcomes of)",
+    )
     parser.add_argument("--json", type=report_file, metavar="FILE", help="write the figures to this file")
     sys.exit(run_main("loadtests.decisions", _main(parser.parse_args())))
 

@@ -8,8 +8,9 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,7 @@ from liveroom.journal.follower import AcceptedRecord, follow
 from liveroom.journal.partition import partition_of
 from liveroom.journal.sqlite import SqliteJournal
 from liveroom.journal.sqlite_reader import open_reader
-from liveroom.messages.commands import AddProduct, Command, OpenRoom, Product
+from liveroom.messages.commands import AddProduct, Command, OpenRoom, Product, SendLikes
 from liveroom.messages.fields import Role
 from liveroom.messages.flash_sale import AnnounceFlashSale, ReserveStock
 from liveroom.messages.frames import Accepted
@@ -62,17 +63,17 @@ class Sample(Struct, frozen=True):
     journal_bytes: int
 
 
-def decide_all(kind: JobKind, rounds: Sequence[Round]) -> Sample:
-    """Decide everything, then check the file: counts, sums, `liveroom audit`. Raises `Wrong`."""
+def decide_all(kind: JobKind, rounds: Sequence[Round], warm_up: int) -> Sample:
+    """Decide everything, after `warm_up` other commands, then check the file: counts, sums, `liveroom audit`. Raises `Wrong`."""
     with tempfile.TemporaryDirectory(prefix="liveroom-decisions-") as directory:
         data_dir = Path(directory)
-        meter = uvloop.run(_decide_all(kind, rounds, data_dir))  # the event loop that `liveroom serve` runs on
+        meter = uvloop.run(_decide_all(kind, rounds, warm_up, data_dir))  # the event loop that `liveroom serve` runs on
         _check(kind, rounds, data_dir)
         journal_bytes = sum(file.stat().st_size for file in data_dir.glob("journal.sqlite*"))
         return meter.sample(sum(len(each.claims) for each in rounds), journal_bytes)
 
 
-async def _decide_all(kind: JobKind, rounds: Sequence[Round], data_dir: Path) -> _Meter:
+async def _decide_all(kind: JobKind, rounds: Sequence[Round], warm_up: int, data_dir: Path) -> _Meter:
     config, metrics = Config(), Metrics()
     journal = await SqliteJournal.open(data_dir, config.journal, metrics)
     engine = Engine(journal, config, name="engine", metrics=metrics)
@@ -84,6 +85,7 @@ async def _decide_all(kind: JobKind, rounds: Sequence[Round], data_dir: Path) ->
         async with _crowd(journal, config) as crowd:
             await crowd.send(ANCHOR, OpenRoom("Demo"))
             await crowd.send(ANCHOR, AddProduct(PRODUCT))
+            await crowd.hand_in(crowd.batches(SendLikes, [Claim(f"fan-{n}", f"like-{n}") for n in range(warm_up)]))
             meter = _Meter(metrics)
             for each in rounds:
                 batches = crowd.batches(await _offer(crowd, kind, each), each.claims)
@@ -96,14 +98,14 @@ async def _decide_all(kind: JobKind, rounds: Sequence[Round], data_dir: Path) ->
     return meter
 
 
-async def _offer(crowd: _Crowd, kind: JobKind, each: Round) -> Command:
-    """Drop the envelope or announce the sale; the command that claims of it."""
+async def _offer(crowd: _Crowd, kind: JobKind, each: Round) -> Callable[[], Command]:
+    """Drop the envelope or announce the sale; what makes a command that claims of it."""
     if kind == "grab":
         reply = await crowd.send(ANCHOR, DropRedEnvelope(each.units * TOTAL_FEN_PER_PART, each.units, opens_in_ms=0))
-        return GrabRedEnvelope(int(reply.result["envelope"]))
+        return partial(GrabRedEnvelope, int(reply.result["envelope"]))
     announce = AnnounceFlashSale(PRODUCT.id, PRODUCT.price_fen, each.units, PER_USER_MAX, opens_in_ms=0, hold_ms=3_600_000)
     reply = await crowd.send(ANCHOR, announce)
-    return ReserveStock(int(reply.result["sale"]))
+    return partial(ReserveStock, int(reply.result["sale"]))
 
 
 class _Crowd:
@@ -136,10 +138,10 @@ class _Crowd:
             raise Wrong(f"{reply.code}: {reply.detail}")
         return reply
 
-    def batches(self, command: Command, claims: Sequence[Claim]) -> list[list[Request]]:
-        """The claims as a gateway's courier hands them in."""
+    def batches(self, make_command: Callable[[], Command], claims: Sequence[Claim]) -> list[list[Request]]:
+        """The claims as a gateway's courier hands them in, each with a command of its own."""
         senders = {claim.user: Sender(claim.user, f"Name of {claim.user}") for claim in claims}
-        requests = [Request(claim.id, ROOM, senders[claim.user], command, SOURCE, ticket) for ticket, claim in enumerate(claims, self._sent)]
+        requests = [Request(claim.id, ROOM, senders[claim.user], make_command(), SOURCE, ticket) for ticket, claim in enumerate(claims, self._sent)]
         return [requests[at : at + self._batch_commands_max] for at in range(0, len(requests), self._batch_commands_max)]
 
     async def hand_in(self, batches: list[list[Request]]) -> None:
@@ -213,7 +215,7 @@ def _check(kind: JobKind, rounds: Sequence[Round], data_dir: Path) -> None:
     with open_reader(data_dir) as reader:
         for stored in reader.entries(partition_of(ROOM, reader.partitions)):
             for answer in stored.entry.answers if isinstance(stored.entry, Record) else ():
-                if answer.user != ANCHOR.user:
+                if answer.user != ANCHOR.user and not answer.user.startswith("fan-"):
                     answers[GRANTED if isinstance(answer.reply, Accepted) else answer.reply.code] += 1
                     repeated += answer.repeated
     retries = sum(each.retries for each in rounds)

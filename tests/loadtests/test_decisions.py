@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "loadtests.decisions", "--units", "120", "--repetitions", "1", *arguments]
+    command = [sys.executable, "-m", "loadtests.decisions", "--units", "120", "--repetitions", "1", "--warm-up", "300", *arguments]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -70,7 +70,7 @@ def test_a_wrong_answer_is_no_figure(kind: Any) -> None:
     (right,) = make_rounds(kind, "crowd", 20, 100)
     wrong = Round(right.units, (*right.claims, Claim("one-more", "one-more")), right.answers, right.retries)
     with pytest.raises(Wrong, match="the journal holds"):
-        decide_all(kind, [wrong])
+        decide_all(kind, [wrong], 0)
     need_redis()
     with running_redis(append_only=False) as port:
         assert port is not None
