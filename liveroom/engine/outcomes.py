@@ -76,15 +76,16 @@ class _Line:
 class Outcomes:
     """The outcomes of one partition, oldest first; forgotten after `window_ms` of partition time.
 
-    Outcomes that moved money are forgotten for no other reason: when there are `money_max` of them, `is_full` says that no more may be made.
-    Of the others the newest `count_max` are kept. Nothing is forgotten but in `end_record`: what is remembered depends on the records
+    Outcomes that moved money are forgotten for no other reason: when there are `dedupe_money_max` of them, no more may be made.
+    Of the others the newest `dedupe_count_max` are kept. Nothing is forgotten but in `end_record`: what is remembered depends on the records
     alone, not on how they came to be.
     """
 
     def __init__(self, config: EngineConfig, outcomes: Iterable[Outcome] = ()) -> None:
         self._window_ms = config.dedupe_window_ms
         self._count_max = config.dedupe_count_max
-        self._money_max = config.dedupe_money_max
+        #: How many more outcomes that moved money can be remembered; none when below 1.
+        self.money_left = config.dedupe_money_max
         self._answers: dict[CommandKey, Answer] = {}
         #: The answer that is remembered for an id, or `None`.
         self.find: Callable[[CommandKey], Answer | None] = self._answers.get
@@ -106,24 +107,30 @@ class Outcomes:
                     answer = self._answers[key]
                     yield Outcome(answer.room, answer.user, group.time_ms, answer.digest, answer.reply, answer.kept)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether no more commands that move money can be remembered."""
-        return self._money.count + len(self._money.new) >= self._money_max
-
     def remember(self, key: CommandKey, answer: Answer) -> None:
         """Keep the answer to a command that is not known."""
         self._answers[key] = answer
-        (self._money if answer.kept else self._others).new.append(key)
+        if answer.kept:
+            self._money.new.append(key)
+            self.money_left -= 1
+        else:
+            self._others.new.append(key)
 
     def end_record(self, time_ms: int) -> None:
         """What was remembered since the last call belongs to a record of `time_ms`; what is too old or too much by then is forgotten."""
         self._close_groups(time_ms)
         horizon_ms = time_ms - self._window_ms
-        for line, count_max in ((self._others, self._count_max), (self._money, UNBOUNDED)):
-            for keys in line.forget(horizon_ms, count_max):
-                for key in keys:
-                    del self._answers[key]
+        self._forget(self._others.forget(horizon_ms, self._count_max))
+        self.money_left += self._forget(self._money.forget(horizon_ms, UNBOUNDED))
+
+    def _forget(self, some: Iterator[list[CommandKey]]) -> int:
+        """How many were forgotten."""
+        count = 0
+        for keys in some:
+            for key in keys:
+                del self._answers[key]
+            count += len(keys)
+        return count
 
     def _close_groups(self, time_ms: int) -> None:
         self._others.close_group(time_ms)

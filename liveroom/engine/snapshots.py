@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from hashlib import blake2b
+from itertools import islice
 
 import msgspec
 from msgspec import Struct
@@ -60,9 +61,9 @@ async def take(state: PartitionState, offset: int, rules: RoomsConfig) -> Snapsh
         if count % ROOMS_PER_BREATH == 0:
             await asyncio.sleep(0)
     chunks.append(encode(_Chunk(rooms=tuple(rooms))))
-    outcomes = list(state.outcomes)
-    for i in range(0, len(outcomes), OUTCOMES_PER_CHUNK):
-        chunks.append(encode(_Chunk(outcomes=tuple(outcomes[i : i + OUTCOMES_PER_CHUNK]))))
+    outcomes = iter(state.outcomes)
+    while some := tuple(islice(outcomes, OUTCOMES_PER_CHUNK)):
+        chunks.append(encode(_Chunk(outcomes=some)))
         await asyncio.sleep(0)
     return Snapshot(offset, state.time_ms, state.acceptance.copy(), tuple(details), tuple(chunks))
 

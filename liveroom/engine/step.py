@@ -86,11 +86,7 @@ class Step:
         if batch.poison:
             self._set_aside(batch.offset, batch.poison, batch.payload)
         for request, command in zip(batch.requests, waiting.commands, strict=True):
-            if request.sender.backend:
-                # A gateway's own commands are never retried under the same id: they are answered but not remembered.
-                self._answer(request, 0, self._decide(request, batch.offset))
-            else:
-                self._answer_once(request, command_digest(command), batch.offset)
+            self._answers.append(self._answer(request, command, batch.offset))
 
     def happen(self, room: str, events: Sequence[Event]) -> None:
         """Apply events of a room that a timer made."""
@@ -129,28 +125,33 @@ class Step:
             holdings=tuple(holdings),
         )
 
-    def _answer_once(self, request: Request, digest: int, offset: int) -> None:
+    def _answer(self, request: Request, command: bytes, offset: int) -> Answer:
         """Decide a command, or repeat the answer that its id got before."""
-        key = (request.room, request.sender.user, request.id)
-        known = self._outcomes.find(key)
-        if known is None:
-            money = request.command.moves_money
-            if money and self._outcomes.is_full:  # what could not be remembered must not happen; nor is this remembered
-                self._answer(request, 0, self._refuse(request, 0, TOO_MUCH_MONEY))
-                return
-            reply = self._decide(request, offset)
-            self._outcomes.remember(key, self._answer(request, digest, reply, kept=money and isinstance(reply, Accepted)))
-        elif known.digest == digest:
-            self._answer(request, digest, known.reply, repeated=True)
-        else:
-            reused = Refused(request.id, "id_reused", "this id was used before for another command")
-            self._answer(request, digest, reused, repeated=True)
-
-    def _answer(self, request: Request, digest: int, reply: Accepted | Refused, *, repeated: bool = False, kept: bool = False) -> Answer:
-        self._repeated += repeated
-        answer = Answer(request.room, request.sender.user, digest, reply, request.source, request.connection, repeated, kept)
-        self._answers.append(answer)
+        sender, outcomes = request.sender, self._outcomes
+        if sender.backend:  # a gateway's own commands are never retried under the same id: they are answered but not remembered
+            return Answer(request.room, sender.user, 0, self._decide(request, offset), request.source, request.connection)
+        digest = command_digest(command)
+        key = (request.room, sender.user, request.id)
+        known = outcomes.find(key)
+        if known is not None:
+            return self._repeat(request, digest, known)
+        money = request.command.moves_money
+        if money and outcomes.money_left <= 0:  # what could not be remembered must not happen; nor is this remembered
+            refused = self._refuse(request, 0, TOO_MUCH_MONEY)
+            return Answer(request.room, sender.user, 0, refused, request.source, request.connection)
+        reply = self._decide(request, offset)
+        kept = money and type(reply) is Accepted
+        answer = Answer(request.room, sender.user, digest, reply, request.source, request.connection, kept=kept)
+        outcomes.remember(key, answer)
         return answer
+
+    def _repeat(self, request: Request, digest: int, known: Answer) -> Answer:
+        """The answer that an id got before, for the same command and for no other."""
+        self._repeated += 1
+        reply = known.reply
+        if known.digest != digest:
+            reply = Refused(request.id, "id_reused", "this id was used before for another command")
+        return Answer(request.room, request.sender.user, digest, reply, request.source, request.connection, repeated=True)
 
     def _decide(self, request: Request, offset: int) -> Accepted | Refused:
         room = request.room
@@ -167,7 +168,7 @@ class Step:
             log.exception("a command could not be decided", extra={"room": room, "command_id": request.id})
             self._set_aside(offset, f"{type(error).__name__}: {error}", encode(request).decode())
             return self._refuse(request, seq, Refusal("internal_error", "the command could not be decided"))
-        if isinstance(decision, Refusal):
+        if type(decision) is Refusal:  # a Struct's isinstance() takes six times as long to say no
             return self._refuse(request, seq, decision)
         events = decision.events
         if events:

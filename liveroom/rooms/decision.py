@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, final
 
 from msgspec import Struct
 
@@ -30,6 +30,7 @@ class Decided(Struct, frozen=True, gc=False):
     result: Result = {}
 
 
+@final
 class Refusal(Struct, frozen=True, gc=False):
     """No: `code` is one of `REFUSALS`, `detail` is for people, `retry_after_ms` is 0 when waiting does not help."""
 

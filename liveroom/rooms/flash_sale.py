@@ -105,7 +105,7 @@ def reserve_stock(turn: Turn, command: ReserveStock) -> Decision:
     """Reserve units for as long as the sale's holds last; a coupon's code is used by the hold."""
     state, user, quantity = turn.state, turn.sender.user, command.quantity
     sale = _selling(turn, command.sale)
-    if isinstance(sale, Refusal):
+    if type(sale) is Refusal:
         return sale
     if turn.now_ms < sale.opens_ms:
         return Refusal("sale_not_open", "the flash sale is not open yet", retry_after_ms=sale.opens_ms - turn.now_ms)

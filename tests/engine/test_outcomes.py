@@ -65,7 +65,7 @@ def test_an_id_is_known_for_so_long_and_among_so_many(records: list[tuple[int, l
             known = outcomes.find(key(command_id))
             assert digest_of(known) == plain.find(command_id)
             if known is None:
-                assert outcomes.is_full == (len(plain.money) >= MONEY_MAX)
+                assert outcomes.money_left == MONEY_MAX - len(plain.money)
                 outcomes.remember(key(command_id), Answer("demo", "vera", number + 1, Accepted(command_id, 0), kept=money))
                 (plain.money if money else plain.others).append((now_ms, command_id, number + 1))
         outcomes.end_record(now_ms)
