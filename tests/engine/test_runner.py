@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 import liveroom.engine.step
+import liveroom.rooms.holdings
 import liveroom.rooms.room
 from liveroom.codec import encode
 from liveroom.config import Config, EngineConfig, JournalConfig
@@ -19,6 +20,7 @@ from liveroom.journal.base import Journal, Snapshot
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.sqlite import SqliteJournal
 from liveroom.messages.commands import AddProduct, PinProduct, Product, ReportAudience, RequestKeyframe, SendChat, SetAnnouncement
+from liveroom.messages.coupon import CouponTerms, IssueCoupon
 from liveroom.messages.events import AudienceCounted, ChatSent
 from liveroom.messages.fields import Role
 from liveroom.messages.records import RECORD_VERSION, Claim, Record, Sender
@@ -177,6 +179,31 @@ async def test_timers_are_events_like_any_other() -> None:
     await journal.close()
 
 
+async def test_what_users_own_is_handed_over_before_the_detail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that asks for it too gets it in parts, each in a record of its own, then the detail that says how many: all of one moment."""
+    monkeypatch.setattr(liveroom.rooms.holdings, "PART_BYTES_MAX", 900)
+    clock = Clock()
+    journal = MemoryJournal(CONFIG.journal)
+    voice = Voice(journal)
+    async with running_engine(journal, CONFIG, clock):
+        await open_demo(voice)
+        partition = next(p for p, records in voice.records.items() if records)
+        for title in ("Less", "Much less", "Nothing at all"):
+            await voice.accepted("demo", IssueCoupon(title, CouponTerms(5), 3))
+        await asyncio.gather(*(voice.accepted("demo", RequestKeyframe(holdings), GATEWAY) for holdings in (True, False)))
+        await voice.until(lambda: any(d.holdings is not None for r in voice.records[partition] for d in r.details))
+        records = voice.records[partition]
+        last = next(i for i, r in enumerate(records) if any(d.holdings is not None for d in r.details))
+        (found,) = records[last].details
+        assert found.holdings == 3
+        parts = [part for record in records[last - 3 : last] for part in record.holdings]
+        assert [(p.room, p.epoch, p.seq, p.part) for p in parts] == [("demo", found.keyframe.epoch, found.keyframe.seq, i) for i in range(3)]
+        assert [one.title for p in parts for one in p.coupons] == ["Less", "Much less", "Nothing at all"]
+        assert all(not r.rooms and not r.answers and r.from_ == r.to for r in records[last - 3 : last + 1])
+    await voice.close()
+    await journal.close()
+
+
 async def test_keyframes_come_after_change_and_details_when_asked() -> None:
     """A room that opens gets a keyframe at once; a gateway that asks gets a detail as of its record's end."""
     clock = Clock()
@@ -192,6 +219,7 @@ async def test_keyframes_come_after_change_and_details_when_asked() -> None:
         found = next(r.details[0] for r in voice.records[partition] if r.details)
         assert found.keyframe.seq == 2
         assert [p.id for p in found.products] == ["p1"]
+        assert found.holdings is None
         unknown = await voice.refused("nowhere", RequestKeyframe(), GATEWAY)
         assert unknown.code == "room_not_found"
     await voice.close()
