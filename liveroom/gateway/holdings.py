@@ -1,7 +1,7 @@
 """What the users of a room own, folded from the room's events, and what one of them is told of it.
 
-Kept by thing, and of each thing by user: whoever joins is looked up in the few things that live, never searched for in all that is
-owned. What lives is bounded by the rules: what is expired, resolved or long over goes.
+Kept by thing, and of each thing by user, so that a thing goes whole when it expires or is long over: what is kept is bounded by the
+rules. Whoever joins is looked up among the owners and, as one of them, in each thing that lives; nothing is ever searched.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from liveroom.messages.holdings import HoldingsPart
 from liveroom.messages.red_envelope import RedEnvelopeClosed, RedEnvelopeGrabbed
 
 __all__ = ["Holdings"]
+
+#: Ends of somebody's ownership after which it is looked anew who still owns anything; with more owners, as many as there are.
+ENDS_MAX: Final = 1_000
 
 Item = TypeVar("Item")
 
@@ -58,6 +61,8 @@ class Holdings:
         self._envelopes_over: dict[int, dict[str, int]] = {number: {} for part in parts for number in part.envelopes_over}  # oldest first
         self._coupons = {one.coupon: _Coupon(one.title, one.terms, one.valid_until_ms) for part in parts for one in part.coupons}
         self._sales: dict[int, _Sale] = {}
+        self._owners: set[str] = set()  # of anything, and some who no longer are
+        self._ends = 0  # of ownership, since they were all
         for part in parts:
             self._take(part)
 
@@ -66,24 +71,30 @@ class Holdings:
             over = self._envelopes_over.get(share.envelope)
             winners = self._envelopes.setdefault(share.envelope, {}) if over is None else over
             winners[share.user] = share.amount_fen
+            self._owners.add(share.user)
         for claim in part.codes:
-            _append(self._coupons[claim.coupon].codes, claim.user, (claim.code, claim.order))
+            self._append(self._coupons[claim.coupon].codes, claim.user, (claim.code, claim.order))
         for number in part.sales_closed:
             self._sale(number).closed = True
         for held in part.holds:
             hold = OwnedHold(held.hold, held.sale, held.quantity, held.until_ms, held.due_fen, held.discount_fen, held.coupon_code)
-            _append(self._sale(held.sale).holds, held.user, hold)
+            self._append(self._sale(held.sale).holds, held.user, hold)
         for one in part.bought:
             self._sale(one.sale).bought[one.user] = one.units
+            self._owners.add(one.user)
 
     def _sale(self, number: int) -> _Sale:
         return self._sales.setdefault(number, _Sale())
+
+    def _append(self, by_user: dict[str, tuple[Item, ...]], user: str, item: Item) -> None:
+        by_user[user] = (*by_user.get(user, ()), item)
+        self._owners.add(user)
 
     # What one user is told
 
     def frame(self, user: str, seq: int) -> bytes:
         """The frame that tells `user` what they own after all events below `seq`; who owns nothing is told that."""
-        owned = self._owned_by(user, seq)
+        owned = self._owned_by(user, seq) if user in self._owners else None
         return text_frame(b'{"type":"belongings","seq":%d}' % seq if owned is None else encode(owned))
 
     def _owned_by(self, user: str, seq: int) -> Belongings | None:
@@ -113,25 +124,27 @@ class Holdings:
 
     def _grabbed(self, seq: int, event: RedEnvelopeGrabbed) -> None:
         self._envelopes.setdefault(event.envelope, {})[event.user] = event.amount_fen
+        self._owners.add(event.user)
 
     def _envelope_closed(self, seq: int, event: RedEnvelopeClosed) -> None:
         """The last ones stay for a while, with as many shares as the rules remember: an older one's go whole."""
         over = self._envelopes_over
         over[event.envelope] = self._envelopes.pop(event.envelope, {})
         while len(over) > ENVELOPES_OVER_OWNED:
-            del over[next(iter(over))]
+            self._ended(len(over.pop(next(iter(over)))))
         shares = sum(map(len, over.values()))
         for winners in over.values():
             if shares <= SHARES_OVER_OWNED:
                 break
             shares -= len(winners)
+            self._ended(len(winners))
             winners.clear()
 
     def _issued(self, seq: int, event: CouponIssued) -> None:
         self._coupons[seq] = _Coupon(event.title, event.terms, event.valid_until_ms)
 
     def _code_claimed(self, seq: int, event: CouponClaimed) -> None:
-        _append(self._coupons[event.coupon].codes, event.user, (event.code, ""))
+        self._append(self._coupons[event.coupon].codes, event.user, (event.code, ""))
 
     def _code_used(self, seq: int, event: CouponRedeemed) -> None:
         self._use(event.coupon, event.user, event.code, event.order)
@@ -144,11 +157,11 @@ class Holdings:
         codes[user] = tuple((one, order if one == code else used) for one, used in codes[user])
 
     def _expired(self, seq: int, event: CouponExpired) -> None:
-        del self._coupons[event.coupon]
+        self._ended(len(self._coupons.pop(event.coupon).codes))
 
     def _reserved(self, seq: int, event: StockReserved) -> None:
         hold = OwnedHold(seq, event.sale, event.quantity, event.until_ms, event.due_fen, event.discount_fen, event.coupon_code)
-        _append(self._sale(event.sale).holds, event.user, hold)
+        self._append(self._sale(event.sale).holds, event.user, hold)
 
     def _confirmed(self, seq: int, event: HoldConfirmed) -> None:
         bought = self._sale(event.sale).bought
@@ -162,6 +175,7 @@ class Holdings:
             holds[event.user] = left
         else:
             del holds[event.user]
+            self._ended(1)
 
     def _sale_closed(self, seq: int, event: FlashSaleClosed) -> None:
         self._sale(event.sale).closed = True
@@ -175,6 +189,16 @@ class Holdings:
         sale = self._sales.get(number)
         if sale is not None and sale.closed and not sale.holds:
             del self._sales[number]
+            self._ended(len(sale.bought))
+
+    def _ended(self, count: int) -> None:
+        """So many users own something less: when they are many, it is looked anew who owns anything."""
+        self._ends += count
+        if self._ends > max(ENDS_MAX, len(self._owners)):
+            sales = [users for sale in self._sales.values() for users in (sale.holds, sale.bought)]
+            coupons = [coupon.codes for coupon in self._coupons.values()]
+            self._owners = set().union(*self._envelopes.values(), *self._envelopes_over.values(), *coupons, *sales)
+            self._ends = 0
 
 
 _HEEDS: Final[dict[type, Callable[[Holdings, int, Any], None]]] = {
@@ -192,7 +216,3 @@ _HEEDS: Final[dict[type, Callable[[Holdings, int, Any], None]]] = {
     FlashSaleClosed: Holdings._sale_closed,
     StockChanged: Holdings._stock_changed,
 }
-
-
-def _append(by_user: dict[str, tuple[Item, ...]], user: str, item: Item) -> None:
-    by_user[user] = (*by_user.get(user, ()), item)

@@ -324,9 +324,13 @@ class Script:
         """The room's detail, and before it what users own."""
         if with_holdings:
             for part in self.parts[: len(self.parts) - self.parts_lost]:
-                await self._append(holdings=(msgspec.structs.replace(part, room=ROOM, epoch=self.epoch, seq=self.seq),))
+                await self.part(part)
             self.parts_lost = 0
         await self._append(details=(RoomDetail(self.keyframe(), holdings=len(self.parts) if with_holdings else None),))
+
+    async def part(self, part: HoldingsPart) -> None:
+        """One part of what users own, as of now."""
+        await self._append(holdings=(msgspec.structs.replace(part, room=ROOM, epoch=self.epoch, seq=self.seq),))
 
     async def _append(self, *, to: int | None = None, **content: Any) -> None:
         record = Record(RECORD_VERSION, self._claim, self._step, self._command, self._command if to is None else to, 1, **content)

@@ -225,6 +225,39 @@ async def test_a_gap_is_healed_by_what_the_engine_hands_over() -> None:
         assert vera.mine.coupons == (OwnedCoupon(4, "Less", CouponTerms(5), CODE, 9),)
 
 
+async def test_a_keyframe_beyond_a_gap_is_not_enough() -> None:
+    """It does not say what users own: the gateway asks for what does, and only then lets viewers go on."""
+    async with scripted() as (place, script), following(place, "vera") as vera:
+        await _until_belongings(vera, 1)
+        script.parts = (SHARES,)
+        script.answering = False
+        script.seq += 5
+        await script.emit(with_keyframe=True)
+        async with asyncio.timeout(WAIT_S):
+            while script.asked_with != [True, True]:
+                await asyncio.sleep(0.005)
+        assert vera.types.count("keyframe") == 1
+        await script.hand_over(True)
+        await _until_belongings(vera, 2)
+        assert vera.types[-3:] == ["skipped", "keyframe", "belongings"]
+        assert vera.mine == Belongings(script.seq, grants=(Grant(3, 11),))
+
+
+async def test_a_hand_over_that_was_cut_off_is_forgotten() -> None:
+    """An engine that lost its partition in the middle leaves parts without a detail; the next one begins anew."""
+    async with scripted() as (place, script):
+        script.answering = False
+        async with following(place, "vera") as vera:
+            async with asyncio.timeout(WAIT_S):
+                while not script.keyframes_asked:
+                    await asyncio.sleep(0.005)
+            await script.part(SHARES)
+            script.parts = (SHARES, REST)
+            await script.hand_over(True)
+            await _until_belongings(vera, 1)
+            assert (vera.mine.grants, vera.mine.bought) == ((Grant(3, 11),), {5: 2})
+
+
 async def test_who_goes_on_from_the_past_is_told_too() -> None:
     """When a room begins anew and its past reaches back to where a viewer stands, the viewer goes on without a keyframe, and knows what it owns."""
     async with scripted() as (place, script), following(place, "vera") as vera:
@@ -262,8 +295,10 @@ async def test_a_room_does_not_begin_with_the_past() -> None:
                 while not script.keyframes_asked:
                     await asyncio.sleep(0.005)
             part = replace(REST, room=ROOM, epoch=script.epoch, seq=script.seq, part=0)
-            for current in (False, True):
-                for content in ({"holdings": (part,)}, {"details": (RoomDetail(script.keyframe(), holdings=1),)}):
+            alone = {"details": (RoomDetail(script.keyframe(), holdings=0),)}
+            handed_over = {"holdings": (part,)}, {"details": (RoomDetail(script.keyframe(), holdings=1),)}
+            for current, contents in ((False, (alone, *handed_over)), (True, handed_over)):
+                for content in contents:
                     place.gateway._hub.take(Record(RECORD_VERSION, 0, 0, 0, 0, 1, **content), History(0), current=current)
                 assert bool(place.gateway._hub.rooms[ROOM].live) is current
             await _until_belongings(vera, 1)

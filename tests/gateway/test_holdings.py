@@ -38,11 +38,12 @@ def begun(play: Play) -> Holdings:
 
 
 @settings(max_examples=200, deadline=None)
-@given(TRADES, TRADES, st.sampled_from([600, 2_000, rooms_module.PART_BYTES_MAX]))
-def test_what_is_folded_is_what_the_rules_say(before: list[Trade], after: list[Trade], part_bytes: int) -> None:
+@given(TRADES, TRADES, st.sampled_from([600, 2_000, rooms_module.PART_BYTES_MAX]), st.sampled_from([0, module.ENDS_MAX]))
+def test_what_is_folded_is_what_the_rules_say(before: list[Trade], after: list[Trade], part_bytes: int, ends_max: int) -> None:
     """From any point of any story: what was handed over then and the events since give each user what the rules' state says, at every step."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rooms_module, "PART_BYTES_MAX", part_bytes)
+        patch.setattr(module, "ENDS_MAX", ends_max)
         play = market()
         for trade in before:
             play_trade(play, trade)
@@ -50,18 +51,18 @@ def test_what_is_folded_is_what_the_rules_say(before: list[Trade], after: list[T
         for seq, _, event in play.story:
             from_beginning.heed(seq, event)
         kept, since = begun(play), len(play.story)
-    for step in [None, *after]:
-        if step is not None:
-            play_trade(play, step)
-        for seq, _, event in play.story[since:]:
-            kept.heed(seq, event)
-            from_beginning.heed(seq, event)
-            assert kept.claimed(event) == claimed(play, event)
-        since = len(play.story)
-        for user in BUYERS:
-            mine = owned(play.room, user.user, ENVELOPES_OVER_OWNED)
-            assert told(kept, user.user, play.room.seq) == mine
-            assert told(from_beginning, user.user, play.room.seq) == mine
+        for step in [None, *after]:
+            if step is not None:
+                play_trade(play, step)
+            for seq, _, event in play.story[since:]:
+                kept.heed(seq, event)
+                from_beginning.heed(seq, event)
+                assert kept.claimed(event) == claimed(play, event)
+            since = len(play.story)
+            for user in BUYERS:
+                mine = owned(play.room, user.user, ENVELOPES_OVER_OWNED)
+                assert told(kept, user.user, play.room.seq) == mine
+                assert told(from_beginning, user.user, play.room.seq) == mine
 
 
 def test_who_owns_nothing_is_told_so_in_few_bytes() -> None:
@@ -128,5 +129,10 @@ def test_what_has_ended_is_forgotten() -> None:
         kept.heed(seq, event)
     assert not play.room.sales
     assert (kept._coupons, kept._sales, kept._envelopes) == ({}, {}, {})
+    assert kept._owners == {user.user for user in BUYERS}, "few ends: it is not looked yet"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "ENDS_MAX", 0)
+        kept._ended(3)
+    assert kept._owners == set()
     assert json.loads(payload_of(kept.frame("vera", 1))) == {"type": "belongings", "seq": 1}
     assert CouponExpired in {type(event) for _, _, event in play.story}
