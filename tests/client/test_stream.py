@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveroom.client.items import BelongingsReplaced, PersonalEvent, RoomEvent
+from liveroom.client.items import BelongingsReplaced, PersonalEvent, Repeated, RoomEvent
 from liveroom.client.stream import Gap, Stream
-from liveroom.messages.events import AnnouncementSet, UserMuted, UserUnmuted
+from liveroom.messages.events import AnnouncementSet, HoldExpired, UserMuted, UserUnmuted
 from liveroom.messages.frames import Belongings, Frame, Personal
 from tests.client.conftest import delta, joined, keyframe
 
@@ -90,6 +90,8 @@ def test_personal_events_come_once() -> None:
     frames = [Personal(seq, 5, {"type": "hold_expired", "sale": 1, "hold": 2, "user": "vera", "seq": seq}) for seq in (3, 5, 3, 5, 6)]
     assert [[item.seq for item in stream.receive(frame) if isinstance(item, PersonalEvent)] for frame in frames] == [[3], [5], [], [], [6]]
     assert stream.cursor == 0
+    again = stream.receive(frames[0])
+    assert again == [Repeated(PersonalEvent(3, 5, HoldExpired(1, 2, "vera")))], "it still counts for what is owned"
 
 
 def test_what_a_gateway_that_is_behind_tells_again_counts_from_its_belongings_on() -> None:

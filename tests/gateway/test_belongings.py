@@ -10,13 +10,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
+import pytest
 from msgspec.structs import replace
 
 from liveroom.client.backlog import Backlog
 from liveroom.client.items import PersonalEvent, decode_frame
 from liveroom.client.stream import Stream
-from liveroom.config import GatewayConfig
+from liveroom.config import AuthConfig, GatewayConfig
 from liveroom.gateway.history import History
+from liveroom.gateway.room import Room
+from liveroom.gateway.server import Gateway
 from liveroom.journal.partition import partition_of
 from liveroom.messages import commands as c
 from liveroom.messages.belongings import Grant, OwnedCoupon
@@ -28,7 +31,9 @@ from liveroom.messages.holdings import BoughtUnits, CouponWorth, HoldingsPart, S
 from liveroom.messages.records import RECORD_VERSION, Record
 from liveroom.messages.red_envelope import RedEnvelopeGrabbed
 from liveroom.rooms.state import RoomState
-from tests.gateway.place import ROOM, WAIT_S, Place, Show, raw, read_frame, running, scripted, show
+from liveroom.telemetry.metrics import Metrics
+from liveroom.tokens import TokenChecker
+from tests.gateway.place import ROOM, SECRET, WAIT_S, Place, Show, raw, read_frame, running, scripted, show
 from tests.trades import BUYERS, KINDS, Trade, in_order, owned, trade_command
 
 CODE = "K7Q2MZ4XW3NB5RTA"
@@ -243,6 +248,24 @@ async def test_a_keyframe_beyond_a_gap_is_not_enough() -> None:
         assert vera.mine == Belongings(script.seq, grants=(Grant(3, 11),))
 
 
+async def test_what_takes_long_to_come_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While parts arrive, the gateway waits; a second hand-over would only make it longer."""
+    async with scripted() as (place, script):
+        script.parts = tuple(replace(SHARES, part=number, shares=(Share(number, "vera", 1),)) for number in range(8))
+
+        async def slowly(with_holdings: bool) -> None:
+            for part in script.parts:
+                await script.part(part)
+                await asyncio.sleep(0.3)
+            await script._append(details=(RoomDetail(script.keyframe(), holdings=len(script.parts)),))
+
+        monkeypatch.setattr(script, "hand_over", slowly)
+        async with following(place, "vera") as vera:
+            await _until_belongings(vera, 1)
+            assert len(vera.mine.grants) == 8
+        assert script.keyframes_asked == 1
+
+
 async def test_a_hand_over_that_was_cut_off_is_forgotten() -> None:
     """An engine that lost its partition in the middle leaves parts without a detail; the next one begins anew."""
     async with scripted() as (place, script):
@@ -303,6 +326,27 @@ async def test_a_room_does_not_begin_with_the_past() -> None:
                 assert bool(place.gateway._hub.rooms[ROOM].live) is current
             await _until_belongings(vera, 1)
             assert vera.mine.bought == {5: 2}
+
+
+async def test_what_others_asked_for_before_a_gateway_started_is_the_past() -> None:
+    """A room that is held while the journal's past is read does not begin with a detail of then."""
+    async with scripted() as (place, script):
+        async with following(place, "vera") as vera:
+            await _until_belongings(vera, 1)
+        await script.say(2)
+        config, checker = GatewayConfig(port=0, drain_ms=0), TokenChecker(AuthConfig(), SECRET)
+        gateway = Gateway(script.journal, config, checker, name="gateway-2", metrics=Metrics(), address_key=b"k" * 32)
+        room = gateway._hub.rooms[ROOM] = Room(ROOM, GatewayConfig(), Metrics())
+        await gateway.start()
+        async with asyncio.timeout(WAIT_S):
+            while not gateway._feed.caught_up:
+                await asyncio.sleep(0.005)
+        assert not room.live
+        await script.hand_over(True)
+        async with asyncio.timeout(WAIT_S):
+            while not room.live:
+                await asyncio.sleep(0.005)
+        await gateway.drain()
 
 
 async def test_a_live_room_is_not_handed_over_again() -> None:
