@@ -15,19 +15,20 @@ __all__ = ["PART_BYTES_MAX", "holdings"]
 #: A part is no larger as JSON: it fits into the smallest record that a journal may be set to.
 PART_BYTES_MAX: Final = 48 * 1024
 
-#: Bytes of a row beside its texts, at most: numbers of up to 16 digits, quotes and commas.
-_ROW_BYTES: Final = 160
+#: Bytes of a row beside its texts, at most: numbers of up to 16 digits, quotes and commas, names of terms.
+_BARE_BYTES: Final = {"envelopes_over": 17, "shares": 64, "coupons": 192, "codes": 64, "sales_closed": 17, "holds": 160, "bought": 64}
 #: Bytes of a part beside its rows: names of fields, the room, its epoch.
 _HEAD_BYTES: Final = 512
 
-_Row = tuple[str, Any, int]  # field of the part, row, its bytes at most
+_Row = tuple[str, Any, int]  # field of the part, row, bytes of its texts at most
 
 
 def holdings(room: str, state: RoomState) -> tuple[HoldingsPart, ...]:
     """All of it as after the last event; no part at all when there is nothing that anybody owns or could claim."""
     fields: list[dict[str, list[Any]]] = []
     left = 0
-    for name, row, size in _rows(state):
+    for name, row, text_bytes in _rows(state):
+        size = _BARE_BYTES[name] + text_bytes
         if size > left:
             fields.append(defaultdict(list))
             left = PART_BYTES_MAX - _HEAD_BYTES
@@ -42,10 +43,10 @@ def _rows(state: RoomState) -> Iterator[_Row]:
     yield from _shares(state)
     for number, coupon in state.coupons.items():
         # A character takes 4 bytes, or 6 when JSON has to write it as a number.
-        yield "coupons", CouponWorth(number, coupon.title, coupon.terms, coupon.valid_until_ms), _ROW_BYTES + 6 * len(coupon.title)
+        yield "coupons", CouponWorth(number, coupon.title, coupon.terms, coupon.valid_until_ms), 6 * len(coupon.title)
         for code, claim in coupon.codes.items():
             row = ClaimedCoupon(number, claim.user, code, claim.order)
-            yield "codes", row, _ROW_BYTES + len(claim.user) + 2 * len(claim.order)
+            yield "codes", row, len(claim.user) + 2 * len(claim.order)
     for number, sale in state.sales.items():
         yield from _of_sale(number, sale)
 
@@ -53,21 +54,21 @@ def _rows(state: RoomState) -> Iterator[_Row]:
 def _shares(state: RoomState) -> Iterator[_Row]:
     over = [*state.envelopes_over.items()][-ENVELOPES_OVER_OWNED:]
     for number, _ in over:
-        yield "envelopes_over", number, 20
+        yield "envelopes_over", number, 0
     for number, winners in [*((n, one.winners) for n, one in over), *((n, one.winners) for n, one in state.envelopes.items())]:
         for user, amount_fen in winners.items():
-            yield "shares", Share(number, user, amount_fen), _ROW_BYTES + len(user)
+            yield "shares", Share(number, user, amount_fen), len(user)
 
 
 def _of_sale(number: int, sale: FlashSale) -> Iterator[_Row]:
     if sale.phase == "closed":
-        yield "sales_closed", number, 20
+        yield "sales_closed", number, 0
     held: Counter[str] = Counter()
     for hold_number, hold in sale.holds.items():
         held[hold.user] += hold.quantity
         discount_fen = sale.price_fen * hold.quantity - hold.due_fen
         row = HeldUnits(number, hold.user, hold_number, hold.quantity, hold.until_ms, hold.due_fen, discount_fen, hold.coupon_code)
-        yield "holds", row, _ROW_BYTES + len(hold.user)
+        yield "holds", row, len(hold.user)
     for user, taken in sale.taken.items():
         if taken > held[user]:
-            yield "bought", BoughtUnits(number, user, taken - held[user]), _ROW_BYTES + len(user)
+            yield "bought", BoughtUnits(number, user, taken - held[user]), len(user)

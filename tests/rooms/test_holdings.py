@@ -65,7 +65,7 @@ def test_parts_are_numbered_and_of_one_moment(monkeypatch: pytest.MonkeyPatch) -
     for i in range(4):
         play_trade(play, Trade("claim", i % 3, 0, 0))
     whole = rows(play.room)
-    monkeypatch.setattr(module, "PART_BYTES_MAX", 1_000)
+    monkeypatch.setattr(module, "PART_BYTES_MAX", 800)
     parts = holdings(ROOM, play.room)
     assert len(parts) > 2
     assert [(part.room, part.epoch, part.seq, part.part) for part in parts] == [(ROOM, play.room.epoch, play.room.seq, i) for i in range(len(parts))]
