@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, get_type_hints
 
 import msgspec
-from msgspec import Meta, Struct, field, inspect
+from msgspec import Meta, Struct, field
 
+from liveroom.config_values import expected, from_text, toml_value
 from liveroom.errors import BadConfig
 
 __all__ = [
@@ -88,9 +89,9 @@ class JournalConfig(Section, frozen=True):
     commands_waiting_max: Annotated[
         int, _text("Unanswered commands that may wait in a partition before more are refused as `overloaded`", ge=100, le=1_000_000)
     ] = 20_000
-    record_bytes_max: Annotated[int, _text("Largest record in bytes; a step that would be larger takes fewer commands", ge=65_536, le=16_000_000)] = (
-        900_000
-    )
+    record_bytes_max: Annotated[
+        int, _text("Largest record in bytes; a step that would be larger takes fewer commands", ge=600_000, le=16_000_000)
+    ] = 900_000
     group_commit_records_max: Annotated[int, _text("Records that one commit may hold", ge=1, le=100_000)] = 1_000
     snapshots_kept: Annotated[int, _text("Snapshots kept per partition", ge=2, le=100)] = 3
 
@@ -349,7 +350,7 @@ def settings() -> Iterator[Setting]:
         for name, hint in hints.items():
             words = next(m.description for m in reversed(hint.__metadata__) if isinstance(m, Meta) and m.description)
             secret = (section, name) in (("auth", "secret"), ("auth", "address_secret"), ("kafka", "sasl_password"))
-            yield Setting(section, name, words, _expected(hint), getattr(defaults, name), secret, hint)
+            yield Setting(section, name, words, expected(hint), getattr(defaults, name), secret, hint)
 
 
 def load_config(file: Path | None, environ: Mapping[str, str], flags: Mapping[tuple[str, str], str]) -> Config:
@@ -399,24 +400,12 @@ def _like(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else "; see docs/configuration.md"
 
 
-def _from_text(setting: Setting, text: str) -> Any:
-    """The value that a text from the environment or the command line stands for; the text itself when it stands for none."""
-    kind = _kind(setting.annotation)[0]
-    if isinstance(kind, inspect.IntType):
-        return int(text) if re.fullmatch(r"[+-]?[0-9]{1,30}", text) else text
-    if isinstance(kind, inspect.BoolType):
-        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
-    if isinstance(kind, inspect.VarTupleType):
-        return [part.strip() for part in text.split(",") if part.strip()]
-    return text
-
-
 def _checked_text(setting: Setting, text: str, source: str) -> Any:
     try:
         text.encode()  # bytes of the environment that are no UTF-8 come in as lone surrogates
     except UnicodeEncodeError:
         raise BadConfig(f"{source}: is not UTF-8 text") from None
-    return _checked(setting, _from_text(setting, text), source)
+    return _checked(setting, from_text(setting.annotation, text), source)
 
 
 def _checked(setting: Setting, value: Any, source: str) -> Any:
@@ -425,31 +414,6 @@ def _checked(setting: Setting, value: Any, source: str) -> Any:
     except msgspec.ValidationError:
         got = "" if setting.secret else f", not {repr(value)[:80]}"
         raise BadConfig(f"{source}: must be {setting.expected}{got}") from None
-
-
-def _kind(annotation: Any) -> tuple[inspect.Type, str]:
-    """The type under an annotation and the words for its form, if it has any."""
-    kind, form = inspect.type_info(annotation), ""
-    while isinstance(kind, inspect.Metadata):
-        form = (kind.extra or {}).get("form", form)
-        kind = kind.type
-    return kind, form
-
-
-def _expected(annotation: Any) -> str:
-    kind, form = _kind(annotation)
-    match kind:
-        case inspect.IntType(ge=least, le=most):
-            return f"a whole number from {least} to {most}"
-        case inspect.BoolType():
-            return "true or false"
-        case inspect.LiteralType(values=values):
-            return f"one of {', '.join(sorted(map(str, values)))}"
-        case inspect.VarTupleType():
-            return "a list of texts"
-        case inspect.StrType(max_length=most, min_length=least):
-            return form or "text" + (f" of at most {most} characters" if most else ", not empty" if least else "")
-    raise AssertionError(annotation)
 
 
 def _check_together(config: Config) -> None:
@@ -501,11 +465,5 @@ def to_toml(config: Config) -> str:
             last = setting.section
         value = getattr(getattr(config, setting.section), setting.name)
         lines.append(f"# {setting.description}")
-        lines.append(f"# {setting.name} = ..." if setting.secret else f"{setting.name} = {_toml_value(value)}")
+        lines.append(f"# {setting.name} = ..." if setting.secret else f"{setting.name} = {toml_value(value)}")
     return "\n".join(lines).lstrip() + "\n"
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_toml_value(v) for v in value) + "]"
-    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")  # the one character that JSON allows and TOML does not

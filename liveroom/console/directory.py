@@ -68,7 +68,10 @@ class Directory:
                 view.note_texts()
                 self._place(view, before)
         for detail in record.details:
-            self._put(RoomView(partition, detail, self._chat_lines))
+            if not detail.continues:
+                self._put(RoomView(partition, detail, self._chat_lines))
+            elif view := self._rooms.get(detail.keyframe.room):
+                view.go_on(detail)
         return [room for room in missing if room not in self._rooms]
 
     def page(self, query: str, is_open: bool | None, limit: int, after: str) -> tuple[list[RoomView], str | None]:

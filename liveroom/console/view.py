@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from liveroom.messages.commands import Product
 from liveroom.messages.events import (
     AnnouncementSet,
     AudienceCounted,
@@ -87,15 +88,29 @@ class RoomView:
         self.partition = partition
         self.chat_lines = chat_lines
         self.keyframe = detail.keyframe
-        self.products = {p.id: p for p in detail.products}
-        self.questions = {q.seq: q for q in detail.questions if q.state != "answered"}
-        self.answered = {q.seq: q for q in detail.questions if q.state == "answered"}  # the last answered one last
-        self.muted = dict(detail.muted)
-        self.banned = dict(detail.banned)
-        self.banned_words = detail.banned_words
+        self.products: dict[str, Product] = {}
+        self.questions: dict[int, Question] = {}
+        self.answered: dict[int, Question] = {}  # the last answered one last
+        self.muted: dict[str, int] = {}
+        self.banned: dict[str, int] = {}
+        self.banned_words: tuple[str, ...] = ()
+        self._add(detail)
         self._searched: tuple[str, ...] | None = None
         self.text = ""
         self.note_texts()
+
+    def go_on(self, detail: RoomDetail) -> None:
+        """Take what did not fit into the detail that it began with; one of another time says nothing new."""
+        if detail.keyframe.seq == self.keyframe.seq:
+            self._add(detail)
+
+    def _add(self, detail: RoomDetail) -> None:
+        self.products |= {p.id: p for p in detail.products}
+        self.questions |= {q.seq: q for q in detail.questions if q.state != "answered"}
+        self.answered |= {q.seq: q for q in detail.questions if q.state == "answered"}
+        self.muted |= detail.muted
+        self.banned |= detail.banned
+        self.banned_words += tuple(word for word in detail.banned_words if word not in self.banned_words)
 
     @property
     def sort_key(self) -> SortKey:

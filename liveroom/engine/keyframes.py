@@ -12,7 +12,7 @@ from liveroom.messages.fields import Delivery
 
 __all__ = ["KeyframeSchedule"]
 
-#: Keyframes that one record may carry; the others wait for the next. 16 of 16 KB (32 at the very most) fit beside a step's own bytes.
+#: Keyframes that one record may carry; the others wait for the next. Those that do not fit beside a step's own bytes come in a record of their own.
 KEYFRAMES_PER_RECORD_MAX = 16
 
 

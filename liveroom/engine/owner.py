@@ -9,19 +9,21 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
 
-from msgspec.structs import replace
-
+from liveroom.codec import encode
 from liveroom.config import Config
+from liveroom.engine.handover import HandOver
 from liveroom.engine.keyframes import KeyframeSchedule
 from liveroom.engine.partition import PartitionState
+from liveroom.engine.sizes import ROOM_DUE_BYTES_MAX, SPAN_HEAD_BYTES
 from liveroom.engine.snapshots import restore, take
 from liveroom.engine.step import Step, WaitingBatch, weigh
 from liveroom.engine.timers import Timers
 from liveroom.errors import JournalError
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import Journal
+from liveroom.messages.frames import Keyframe
 from liveroom.messages.records import RECORD_VERSION, Claim, Record
-from liveroom.rooms.room import Rng, decide_due, detail, due_ms, holdings, keyframe
+from liveroom.rooms.room import Rng, decide_due, due_ms, keyframe
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Owner", "PartitionLost"]
@@ -62,6 +64,8 @@ class Owner:
         self._rng = rng
         self._state = PartitionState(config.engine)
         self._keyframes = KeyframeSchedule(config.engine)
+        self._hand_over = HandOver(config.rooms, config.journal.record_bytes_max)
+        self._steps_turn_over = False
         self._timers = Timers()
         self._inbox: deque[WaitingBatch] = deque()
         self._inbox_space = asyncio.Event()
@@ -173,7 +177,7 @@ class Owner:
             now_ms = self._clock_ms()
             if self._snapshot_is_due(now_ms):
                 await self._snapshot()
-            elif len(self._in_flight) >= self._config.engine.steps_in_flight_max or not await self._make_step(now_ms):
+            elif len(self._in_flight) >= self._config.engine.steps_in_flight_max or not await self._make_record(now_ms):
                 await self._sleep(now_ms)
 
     async def _sleep(self, now_ms: int) -> None:
@@ -193,12 +197,24 @@ class Owner:
         except TimeoutError:
             pass
 
+    async def _make_record(self, now_ms: int) -> bool:
+        """Send one record to the journal: in turns a step and what is to be handed over; false when there was nothing to do."""
+        handed = self._hand_over.go_on()
+        if handed is None and self._hand_over.waiting and self._steps_turn_over:
+            handed = self._hand_over.begin(self._state.rooms, max(self._state.time_ms, now_ms))
+        if handed is not None:
+            self._steps_turn_over = False
+            alone = Step(self.partition, self._state, self._config, self._rng, now_ms)
+            to = self._next_command
+            self._append(alone.record(self._epoch, self._step, to, to, handed.keyframes, handed.details, handed.holdings), alone)
+            return True
+        self._steps_turn_over = True
+        return await self._make_step(now_ms) or self._hand_over.waiting
+
     async def _make_step(self, now_ms: int) -> bool:
-        """Decide what waits and send it to the journal; false when there was nothing to do."""
+        """Decide what waits; false when there was nothing to do."""
         step = Step(self.partition, self._state, self._config, self._rng, now_ms)
-        for room in self._timers.take(step.time_ms, DUE_ROOMS_PER_STEP_MAX):
-            step.happen(room, decide_due(self._state.rooms[room], step.time_ms))
-            self._timers.set(room, due_ms(self._state.rooms[room]))
+        self._let_time_pass(step)
         to = self._answer_waiting(step)
         for room, events in step.changed_rooms().items():
             self._timers.set(room, due_ms(self._state.rooms[room]))
@@ -206,39 +222,48 @@ class Owner:
         rooms = self._keyframes.take(step.time_ms)
         if step.is_empty and not rooms and to == self._next_command:
             return False
-        keyframes = [keyframe(room, self._state.rooms[room], step.time_ms, self._config.rooms) for room in rooms]
-        self._append(step.record(self._epoch, self._step, self._next_command, to, keyframes), step)
+        self._append(step.record(self._epoch, self._step, self._next_command, to, self._keyframes_that_fit(step, rooms)), step)
         for room, with_holdings in step.wanted_details.items():
-            self._hand_over(room, with_holdings, step.time_ms)
+            self._hand_over.want(room, with_holdings)
         for letter in step.dead_letters:
             self._metrics.journal_dead_letters.inc()
             await self._journal.set_aside(letter)
         return True
 
-    def _hand_over(self, room: str, with_holdings: bool, time_ms: int) -> None:
-        """A room's detail, in a record of its own as it may be as large as one; before it, in as many, what the room's users own."""
-        state = self._state.rooms[room]
-        parts = holdings(room, state) if with_holdings else ()
-        to = self._next_command
-        for part in parts:
-            alone = Step(self.partition, self._state, self._config, self._rng, time_ms)
-            self._append(alone.record(self._epoch, self._step, to, to, holdings=(part,)), alone)
-        found = replace(detail(room, state, time_ms, self._config.rooms), holdings=len(parts) if with_holdings else None)
-        alone = Step(self.partition, self._state, self._config, self._rng, time_ms)
-        self._append(alone.record(self._epoch, self._step, to, to, details=(found,)), alone)
+    def _let_time_pass(self, step: Step) -> None:
+        """Timers come before commands, as many rooms as fit."""
+        for _ in range(DUE_ROOMS_PER_STEP_MAX):
+            if not step.has_room(ROOM_DUE_BYTES_MAX):
+                break
+            for room in self._timers.take(step.time_ms, 1):
+                events = decide_due(self._state.rooms[room], step.time_ms)
+                step.take_room(len(encode(events)) + SPAN_HEAD_BYTES)
+                step.happen(room, events)
+                self._timers.set(room, due_ms(self._state.rooms[room]))
+
+    def _keyframes_that_fit(self, step: Step, rooms: list[str]) -> list[Keyframe]:
+        """Into the step's record; the others come in one of their own."""
+        keyframes: list[Keyframe] = []
+        for room in rooms:
+            made = keyframe(room, self._state.rooms[room], step.time_ms, self._config.rooms)
+            size = len(encode(made)) + 1
+            if not step.has_room(size):
+                break
+            step.take_room(size)
+            keyframes.append(made)
+        self._hand_over.put_off(rooms[len(keyframes) :])
+        return keyframes
 
     def _answer_waiting(self, step: Step) -> int:
         """Give waiting batches to the step, within its limits; returns the command offset that the step ends at."""
         to = self._next_command
         commands_left = self._config.engine.step_commands_max
-        bytes_left = self._config.journal.record_bytes_max
         first = True
         while self._inbox:
             waiting = self._inbox[0]
             batch = waiting.batch
             commands_left -= len(batch.requests)
-            bytes_left -= waiting.bytes_max
-            if (commands_left < 0 or bytes_left < 0) and not first:
+            if (commands_left < 0 and not first) or not (step.is_empty or step.has_room(waiting.bytes_max)):
                 break
             self._inbox.popleft()
             self._inbox_space.set()

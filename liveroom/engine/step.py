@@ -10,6 +10,7 @@ from msgspec import Struct
 from liveroom.codec import command_digest, encode
 from liveroom.config import Config
 from liveroom.engine.partition import PartitionState
+from liveroom.engine.sizes import RECORD_HEAD_BYTES, SPAN_HEAD_BYTES, commands_bytes_max, refusal_bytes_max
 from liveroom.journal.base import CommandBatch, DeadLetter
 from liveroom.messages.commands import RequestKeyframe
 from liveroom.messages.events import Event
@@ -22,17 +23,14 @@ __all__ = ["Step", "WaitingBatch", "weigh"]
 
 log = logging.getLogger("liveroom.engine")
 
-#: What an answer and an event add to a command's own bytes, at most: names, ids, numbers, a refusal's words.
-COMMAND_OVERHEAD_BYTES = 1_200
-
-
+OVERLOADED = Refusal("overloaded", "this came together with more than one record can hold; try again", retry_after_ms=1_000)
 TOO_MUCH_MONEY = Refusal(
     "overloaded", "more money moved in the last minutes than can be told apart from its repetitions; try again later", retry_after_ms=5_000
 )
 
 
 class WaitingBatch(Struct, frozen=True, gc=False):
-    """A batch that waits to be answered: its commands as JSON, and an upper bound of what it adds to its record."""
+    """A batch that waits to be answered: its commands as JSON, and the most that it adds to its record."""
 
     batch: CommandBatch
     commands: list[bytes]
@@ -40,9 +38,9 @@ class WaitingBatch(Struct, frozen=True, gc=False):
 
 
 def weigh(batch: CommandBatch) -> WaitingBatch:
-    """A batch as it waits; a command's text may stand in an event and in a showcase."""
+    """A batch as it waits."""
     commands = [encode(request.command) for request in batch.requests]
-    return WaitingBatch(batch, commands, 2 * sum(map(len, commands)) + COMMAND_OVERHEAD_BYTES * len(commands))
+    return WaitingBatch(batch, commands, commands_bytes_max(batch.requests, commands))
 
 
 class Step:
@@ -63,6 +61,8 @@ class Step:
         self._repeated = 0
         self.dead_letters: list[DeadLetter] = []
         self.wanted_details: dict[str, bool] = {}  # room -> with what its users own
+        self._bytes_max = config.journal.record_bytes_max - RECORD_HEAD_BYTES
+        self._bytes_left = self._bytes_max  # at least: what is in the record counts with the most that it may be
 
     @property
     def is_empty(self) -> bool:
@@ -80,13 +80,50 @@ class Step:
         accepted = len(self._answers) - self._refused - self._repeated
         return {"accepted": accepted, "refused": self._refused, "repeated": self._repeated, "poison": len(self.dead_letters)}
 
+    def has_room(self, bytes_max: int) -> bool:
+        """Whether the record may surely grow by so much."""
+        return bytes_max <= self._bytes_left
+
+    def take_room(self, bytes_max: int) -> None:
+        """Reckon with something that grows it by at most so much."""
+        self._bytes_left -= bytes_max
+
     def answer_batch(self, waiting: WaitingBatch) -> None:
-        """Decide every command of a batch in order."""
+        """Decide every command of a batch in order; of one that may be larger than a record, the only one in it, those that there is room for."""
         batch = waiting.batch
         if batch.poison:
             self._set_aside(batch.offset, batch.poison, batch.payload)
+        if not self.has_room(waiting.bytes_max):
+            self._answer_some(waiting)
+            return
+        self.take_room(waiting.bytes_max)
         for request, command in zip(batch.requests, waiting.commands, strict=True):
             self._answers.append(self._answer(request, command, batch.offset))
+
+    def _answer_some(self, waiting: WaitingBatch) -> None:
+        batch = waiting.batch
+        refusals = [refusal_bytes_max(request) for request in batch.requests]
+        kept = sum(refusals)
+        if not self.has_room(kept):
+            self._set_aside(batch.offset, "the batch is larger than a record that answers it may be", encode(batch.requests[:1]).decode())
+            return
+        full = False
+        for request, command, refusal in zip(batch.requests, waiting.commands, refusals, strict=True):
+            kept -= refusal
+            full = full or not self._has_room_after_all(commands_bytes_max((request,), (command,)) + kept)
+            if full:  # not remembered: the same id may try again
+                self._answers.append(_unremembered(request, self._refuse(request, 0, OVERLOADED)))
+            else:
+                self._answers.append(self._answer(request, command, batch.offset))
+                self.take_room(commands_bytes_max((request,), (command,)))
+        self._bytes_left = 0
+
+    def _has_room_after_all(self, bytes_max: int) -> bool:
+        """As `has_room`, by what is in the record: it took less than was reckoned with."""
+        if bytes_max > self._bytes_left:
+            spans = sum(len(encode(events)) + SPAN_HEAD_BYTES for _, events in self._spans.values())
+            self._bytes_left = self._bytes_max - spans - len(encode(self._answers))
+        return bytes_max <= self._bytes_left
 
     def happen(self, room: str, events: Sequence[Event]) -> None:
         """Apply events of a room that a timer made."""
@@ -129,7 +166,7 @@ class Step:
         """Decide a command, or repeat the answer that its id got before."""
         sender, outcomes = request.sender, self._outcomes
         if sender.backend:  # a gateway's own commands are never retried under the same id: they are answered but not remembered
-            return Answer(request.room, sender.user, 0, self._decide(request, offset), request.source, request.connection)
+            return _unremembered(request, self._decide(request, offset))
         digest = command_digest(command)
         key = (request.room, sender.user, request.id)
         known = outcomes.find(key)
@@ -137,8 +174,7 @@ class Step:
             return self._repeat(request, digest, known)
         money = request.command.moves_money
         if money and outcomes.money_left <= 0:  # what could not be remembered must not happen; nor is this remembered
-            refused = self._refuse(request, 0, TOO_MUCH_MONEY)
-            return Answer(request.room, sender.user, 0, refused, request.source, request.connection)
+            return _unremembered(request, self._refuse(request, 0, TOO_MUCH_MONEY))
         reply = self._decide(request, offset)
         kept = money and type(reply) is Accepted
         answer = Answer(request.room, sender.user, digest, reply, request.source, request.connection, kept=kept)
@@ -190,3 +226,8 @@ class Step:
 
     def _set_aside(self, offset: int, reason: str, payload: str) -> None:
         self.dead_letters.append(DeadLetter(self._partition, offset, self.time_ms, reason, payload))
+
+
+def _unremembered(request: Request, reply: Accepted | Refused) -> Answer:
+    """An answer after which the same id may be sent again for anything."""
+    return Answer(request.room, request.sender.user, 0, reply, request.source, request.connection)

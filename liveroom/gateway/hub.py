@@ -204,7 +204,10 @@ class Hub:
                 room.receive(part)
         for detail in record.details if current else ():
             if room := rooms.get(detail.keyframe.room):
-                if not room.begin(detail, history.before(room.id, detail.keyframe.seq)):
+                if detail.continues:
+                    for user, until_ms in room.go_on(detail):
+                        self._put_out(room, user, until_ms, "")
+                elif not room.begin(detail, history.before(room.id, detail.keyframe.seq)):
                     for connection in list(room.viewers):
                         connection.close(4002, "the room began anew; come back")
                 self._heard(room)

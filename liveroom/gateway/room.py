@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from liveroom.codec import encode
@@ -184,6 +184,14 @@ class Room:
         self.banned, self.muted = dict(detail.banned), dict(detail.muted)
         self._start(keyframe, parts, past)
         return same
+
+    def go_on(self, detail: RoomDetail) -> Iterable[tuple[str, int]]:
+        """Take what did not fit into the detail that the room began with; gives more of who is banned, and until when."""
+        if not self.knows_holdings or (detail.keyframe.epoch, detail.keyframe.seq) != (self.epoch, self.next_seq):
+            return ()
+        self.banned.update(detail.banned)
+        self.muted.update(detail.muted)
+        return detail.banned.items()
 
     def receive(self, part: HoldingsPart) -> None:
         """Take a part of what users own; the detail that follows the last of them says how many there are."""

@@ -154,6 +154,7 @@ class RoomDetail(Struct, frozen=True, omit_defaults=True):
     products: tuple[Product, ...] = ()
     questions: tuple[Question, ...] = ()
     banned_words: tuple[str, ...] = ()
+    continues: bool = False  # the lists of the one before it, which was too large for one record
     holdings: int | None = None  # parts that came before it, of what users own; `None` = that was not asked for
 
 

@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from liveroom.console import directory as directory_module
 from liveroom.console.directory import Directory
@@ -168,6 +169,32 @@ def test_a_partition_can_begin_anew() -> None:
     other.begin(2, [RoomDetail(keyframe) for keyframe in (fold_keyframe(name) for name in "xyw")])
     assert len(other) == 3
     assert other.find("z") is None
+
+
+def test_a_detail_may_continue_the_one_before_it() -> None:
+    """One that was too large for a record: the parts together are the room; of a room that is not known or has moved on they say nothing."""
+    fold = Fold()
+    fold.happen("a", opened())
+    keyframe = fold.directory.find("a").keyframe  # type: ignore[union-attr]
+    first, second = Product("p1", "One", 1), Product("p2", "Two", 2)
+
+    def tell(detail: RoomDetail) -> None:
+        fold.directory.apply(0, Record(1, 0, 0, 0, 0, 1, details=(detail,)))
+
+    def known() -> tuple[list[str], dict[str, int], tuple[str, ...]]:
+        view = fold.directory.find("a")
+        assert view is not None
+        return list(view.products), view.banned, view.banned_words
+
+    tell(RoomDetail(keyframe, banned={"u1": 5}, products=(first,)))
+    tell(RoomDetail(keyframe, banned={"u2": 6}, products=(second,), banned_words=("w1",), continues=True))
+    tell(RoomDetail(keyframe, banned_words=("w2",), continues=True))
+    assert known() == (["p1", "p2"], {"u1": 5, "u2": 6}, ("w1", "w2"))
+    fold.happen("a", watched(1))
+    tell(RoomDetail(keyframe, banned={"u3": 7}, continues=True))
+    tell(RoomDetail(replace(keyframe, room="b"), continues=True))
+    assert known() == (["p1", "p2"], {"u1": 5, "u2": 6}, ("w1", "w2"))
+    assert fold.directory.find("b") is None
 
 
 def fold_keyframe(room: str) -> Any:

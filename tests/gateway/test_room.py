@@ -14,6 +14,7 @@ from liveroom.gateway.deltas import build_deltas
 from liveroom.gateway.ring import Frame
 from liveroom.messages.commands import AddProduct, BanUser, CloseRoom, MuteUser, OpenRoom, PinProduct, Product, UnbanUser
 from liveroom.messages.events import ChatSent, Event, LikesAdded
+from liveroom.messages.frames import RoomDetail
 from tests.gateway.place import running, scripted, show
 
 
@@ -283,3 +284,20 @@ async def test_two_gateways_serve_one_room() -> None:
         assert [e["seq"] for e in here] == [e["seq"] for e in there]
         async with two.viewer("bob", epoch=epoch, seq=here[-1]["seq"] + 1) as moved:
             assert (await moved.next())["resumed"]
+
+
+async def test_more_of_who_is_banned_comes_in_details_that_continue_the_first() -> None:
+    """Who is among them goes; one of another time says nothing."""
+    until_ms = int(time.time() * 1000) + 600_000
+    async with scripted() as (place, script), place.viewer("bob") as bob, place.viewer("eve") as eve:
+        for viewer in (bob, eve):
+            await viewer.until("keyframe")
+        old = script.keyframe()
+        await script.say(1)
+        await script._append(details=(RoomDetail(old, banned={"eve": until_ms}, continues=True),))
+        await script._append(details=(RoomDetail(script.keyframe(), banned={"bob": until_ms}, continues=True),))
+        assert await bob.closed() == 4502
+        async with place.viewer("bob") as again:
+            assert await again.closed() == 4502
+        await script.say(1)
+        assert [event["type"] for event in await eve.events(2)] == ["chat_sent"] * 2

@@ -1,0 +1,56 @@
+"""Values of settings: read from a text, told in words, written as TOML; what they may be is said by their types."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+__all__ = ["expected", "from_text", "toml_value"]
+
+
+def expected(annotation: Any) -> str:
+    """What values a setting takes, in words."""
+    kind, form = _kind(annotation)
+    match kind:
+        case inspect.IntType(ge=least, le=most):
+            return f"a whole number from {least} to {most}"
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.LiteralType(values=values):
+            return f"one of {', '.join(sorted(map(str, values)))}"
+        case inspect.VarTupleType():
+            return "a list of texts"
+        case inspect.StrType(max_length=most, min_length=least):
+            return form or "text" + (f" of at most {most} characters" if most else ", not empty" if least else "")
+    raise AssertionError(annotation)
+
+
+def from_text(annotation: Any, text: str) -> Any:
+    """The value that a text from the environment or the command line stands for; the text itself when it stands for none."""
+    kind = _kind(annotation)[0]
+    if isinstance(kind, inspect.IntType):
+        return int(text) if re.fullmatch(r"[+-]?[0-9]{1,30}", text) else text
+    if isinstance(kind, inspect.BoolType):
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+    if isinstance(kind, inspect.VarTupleType):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+def toml_value(value: Any) -> str:
+    """A value as a TOML file holds it."""
+    if isinstance(value, tuple):
+        return "[" + ", ".join(toml_value(v) for v in value) + "]"
+    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")  # the one character that JSON allows and TOML does not
+
+
+def _kind(annotation: Any) -> tuple[inspect.Type, str]:
+    """The type under an annotation and the words for its form, if it has any."""
+    kind, form = inspect.type_info(annotation), ""
+    while isinstance(kind, inspect.Metadata):
+        form = (kind.extra or {}).get("form", form)
+        kind = kind.type
+    return kind, form

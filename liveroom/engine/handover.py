@@ -1,0 +1,128 @@
+"""What readers begin with beside the steps: rooms' details with what their users own, and keyframes; a record each, in turns with steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from liveroom.codec import encode
+from liveroom.config import RoomsConfig
+from liveroom.engine.sizes import RECORD_HEAD_BYTES
+from liveroom.messages.frames import Keyframe, RoomDetail
+from liveroom.messages.holdings import HoldingsPart
+from liveroom.rooms.room import RoomState, detail, holdings, keyframe
+
+__all__ = ["HandOver", "Handed", "detail_parts"]
+
+#: What stands around the lists of a detail: their names.
+_LISTS_BYTES: Final = 100
+#: What stands around an entry of a list: quotes, colon, comma.
+_ENTRY_BYTES: Final = 8
+
+
+class Handed(Struct, frozen=True):
+    """What one record hands over."""
+
+    keyframes: tuple[Keyframe, ...] = ()
+    details: tuple[RoomDetail, ...] = ()
+    holdings: tuple[HoldingsPart, ...] = ()
+
+
+class HandOver:
+    """What is still to be handed over; each room once, whoever asked how often."""
+
+    def __init__(self, rules: RoomsConfig, record_bytes_max: int) -> None:
+        self._rules = rules
+        self._bytes_max = record_bytes_max - RECORD_HEAD_BYTES
+        self._late: dict[str, None] = {}  # rooms whose keyframe did not fit into a step's record
+        self._wanted: dict[str, bool] = {}  # room -> with what its users own
+        self._parts: Iterator[Handed] = iter(())
+
+    def want(self, room: str, with_holdings: bool) -> None:
+        """Somebody asked for a room's detail."""
+        self._wanted[room] = with_holdings or self._wanted.get(room, False)
+
+    def put_off(self, rooms: Iterable[str]) -> None:
+        """Keyframes did not fit; at most as many as one record may carry."""
+        self._late.update(dict.fromkeys(rooms))
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything waits to be begun."""
+        return bool(self._wanted or self._late)
+
+    def go_on(self) -> Handed | None:
+        """The next part of what was begun: nothing may happen in between."""
+        return next(self._parts, None)
+
+    def begin(self, rooms: Mapping[str, RoomState], time_ms: int) -> Handed:
+        """The first part of what waits next, as the rooms are now."""
+        if self._late:
+            late, self._late = self._late, {}
+            return Handed(keyframes=tuple(keyframe(room, rooms[room], time_ms, self._rules) for room in late))
+        room = next(iter(self._wanted))
+        self._parts = self._room(room, rooms[room], time_ms, with_holdings=self._wanted.pop(room))
+        return next(self._parts)
+
+    def _room(self, room: str, state: RoomState, time_ms: int, *, with_holdings: bool) -> Iterator[Handed]:
+        parts = holdings(room, state) if with_holdings else ()
+        for part in parts:
+            yield Handed(holdings=(part,))
+        whole = detail(room, state, time_ms, self._rules)
+        for found in detail_parts(replace(whole, holdings=len(parts) if with_holdings else None), self._bytes_max):
+            yield Handed(details=(found,))
+
+
+def detail_parts(whole: RoomDetail, bytes_max: int) -> Iterator[RoomDetail]:
+    """A detail as one or, when it is larger than `bytes_max`, as several that continue each other; who may not speak or be here stands first."""
+    if len(encode(whole)) <= bytes_max:
+        yield whole
+        return
+    bare = RoomDetail(whole.keyframe, holdings=whole.holdings)
+    room_bytes = bytes_max - len(encode(bare)) - _LISTS_BYTES
+    left, entries = room_bytes, _Entries()
+    for name, entry in _entries(whole):
+        size = len(encode(entry)) + _ENTRY_BYTES
+        if size > left:
+            yield entries.added_to(bare)
+            bare = replace(bare, continues=True)
+            left, entries = room_bytes, _Entries()
+        left -= size
+        getattr(entries, name).append(entry)
+    yield entries.added_to(bare)
+
+
+class _Entries(Struct):
+    """Entries of a detail's lists."""
+
+    banned: list[tuple[str, int]] = []
+    muted: list[tuple[str, int]] = []
+    questions: list[Any] = []
+    products: list[Any] = []
+    banned_words: list[str] = []
+
+    def added_to(self, bare: RoomDetail) -> RoomDetail:
+        return replace(
+            bare,
+            banned=dict(self.banned),
+            muted=dict(self.muted),
+            questions=tuple(self.questions),
+            products=tuple(self.products),
+            banned_words=tuple(self.banned_words),
+        )
+
+
+def _entries(whole: RoomDetail) -> Iterator[tuple[str, Any]]:
+    lists: dict[str, Iterable[Any]] = {
+        "banned": whole.banned.items(),
+        "muted": whole.muted.items(),
+        "questions": whole.questions,
+        "products": whole.products,
+        "banned_words": whole.banned_words,
+    }
+    for name, entries in lists.items():
+        for entry in entries:
+            yield name, entry
