@@ -73,8 +73,9 @@ def check_muted(state: RoomState, sender: Sender, now_ms: int) -> Refusal | None
 
 
 def check_banned(state: RoomState, sender: Sender, now_ms: int) -> Refusal | None:
-    """Why a sender who was banned may do nothing here now; the platform itself always may."""
-    return _refusal("banned", state.banned[sender.user], now_ms) if sender.role is not Role.platform else None
+    """Why the sender may do nothing here; the platform itself always may."""
+    banned = state.banned.get(sender.user)
+    return _refusal("banned", banned, now_ms) if banned is not None and sender.role is not Role.platform else None
 
 
 def _refusal(code: str, sanction: Sanction, now_ms: int) -> Refusal | None:

@@ -143,13 +143,10 @@ _FOLDERS: Final[dict[type[e.EventBase], Callable[[RoomState, Any, int, int], obj
 def decide(state: RoomState | None, request: Request, now_ms: int, rng: Rng, rules: RoomsConfig) -> Decision:
     """What `request` makes happen in a room (`None`: never opened). Never changes the state; event i gets seq `state.seq` + i."""
     command, sender = request.command, request.sender
-    refusal: Refusal | None = None
-    if sender.role not in command.roles:
-        refusal = _check_backend(command, sender)
-    elif state is not None and sender.user in state.banned:
-        refusal = moderation.check_banned(state, sender, now_ms)
-    if refusal is not None:
-        return refusal
+    if sender.role not in command.roles or (state is not None and sender.user in state.banned):
+        refusal = _check_sender(state, command, sender, now_ms)
+        if refusal is not None:
+            return refusal
     if state is not None:
         return _DECIDERS[type(command)](Turn(state, sender, now_ms, rules, rng), command)
     if isinstance(command, c.OpenRoom):
@@ -157,11 +154,12 @@ def decide(state: RoomState | None, request: Request, now_ms: int, rng: Rng, rul
     return Refusal("room_not_found", f"room {request.room!r} was never opened")
 
 
-def _check_backend(command: c.Command, sender: Sender) -> Refusal | None:
-    """Commands without roles are for the backend's own gateways."""
-    if command.roles:
+def _check_sender(state: RoomState | None, command: c.Command, sender: Sender, now_ms: int) -> Refusal | None:
+    if not command.roles:
+        return None if sender.backend else Refusal("forbidden", "only the backend's own gateways may send this")
+    if sender.role not in command.roles:
         return Refusal("forbidden", f"a {sender.role.value} may not send this")
-    return None if sender.backend else Refusal("forbidden", "only the backend's own gateways may send this")
+    return None if state is None else moderation.check_banned(state, sender, now_ms)
 
 
 def evolve(state: RoomState | None, event: e.Event, seq: int, time_ms: int) -> RoomState:

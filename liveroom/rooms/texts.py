@@ -26,6 +26,9 @@ _forbidden_but_newline = re.compile(f"(?!\n)[{_FORBIDDEN}]")
 #: The Braille blank is no space to Unicode, yet it looks like one.
 _visible = re.compile(f"[^\\s\u2800{IGNORABLE}]")
 
+#: The letters that are drawn as nothing; every other letter or digit can be seen.
+_BLANK_LETTERS: Final = "\u115f\u1160\u3164\uffa0"
+
 _UTC_MAX_MS: Final = 253_402_300_799_000  # the last second of the year 9999
 
 
@@ -54,7 +57,14 @@ def _check_characters(text: str, field: str, forbidden: re.Pattern[str]) -> Refu
 
 
 def _check_visible(text: str, field: str) -> Refusal | None:
-    return None if _visible.search(text) else Refusal("empty_text", "the text holds nothing that can be seen", field)
+    return None if _is_visible(text) else Refusal("empty_text", "the text holds nothing that can be seen", field)
+
+
+def _is_visible(text: str) -> bool:
+    first = text[:1]
+    if first.isalnum() and first not in _BLANK_LETTERS:  # so begin most names and lines
+        return True
+    return _visible.search(text) is not None
 
 
 def name_of(sender: Sender) -> str:
@@ -62,7 +72,7 @@ def name_of(sender: Sender) -> str:
     name = sender.name
     if not name.isprintable():
         name = _forbidden.sub("", name)
-    return name if _visible.search(name) else sender.user
+    return name if _is_visible(name) else sender.user
 
 
 def utc(time_ms: int) -> str:
