@@ -104,6 +104,7 @@ def _figures(runs: Runs) -> dict[str, Any]:
         },
         "ratio": {},
         "cpu_ratio": {},
+        "own_cpu_ratio": {},
     }
     for side in (side for side in SIDES if side in runs):
         theirs: list[RedisSample] = runs[side]
@@ -113,7 +114,8 @@ def _figures(runs: Runs) -> dict[str, Any]:
             "client_us": _median(s.client_s / s.claims * 1e6 for s in theirs),
         }
         figures["ratio"][side] = _median(their.wall_s / our.wall_s for our, their in zip(ours, theirs, strict=True))
-        figures["cpu_ratio"][side] = _median(their.server_s / our.cpu_s for our, their in zip(ours, theirs, strict=True))
+        figures["cpu_ratio"][side] = _median((their.server_s + their.client_s) / our.cpu_s for our, their in zip(ours, theirs, strict=True))
+        figures["own_cpu_ratio"][side] = _median(their.server_s / our.cpu_s for our, their in zip(ours, theirs, strict=True))
     return figures
 
 
@@ -122,18 +124,19 @@ def _median(values: Iterator[float]) -> float:
 
 
 def _table(report: dict[str, Any]) -> str:
-    lines = [f"{'':18}{'claims':>9}  {'':16}{'claims/s':>10}{'x redis':>9}{'CPU us':>9}  of which"]
+    lines = [f"{'':18}{'claims':>9}  {'':16}{'claims/s':>10}{'ratio':>8}{'CPU us':>9}{'ratio':>8}  of which"]
     for kind, mixes in report["jobs"].items():
         for mix, of in mixes.items():
             ours = of["liveroom"]
             parts = f"{ours['engine_us']:.2f} deciding, {ours['writer_us']:.2f} writing; {ours['claims_per_commit']:.0f} claims a commit"
-            ratio = f"{of['ratio']['redis']:9.2f}" if of["ratio"] else f"{'':9}"
-            lines.append(f"{kind + ', ' + mix:18}{of['claims']:9,}  {'liveroom':16}{ours['per_s']:10,.0f}{ratio}{ours['cpu_us']:9.2f}  {parts}")
+            lines.append(f"{kind + ', ' + mix:18}{of['claims']:9,}  {'liveroom':16}{ours['per_s']:10,.0f}{'':8}{ours['cpu_us']:9.2f}{'':8}  {parts}")
             for side in (side for side in SIDES if side in of):
                 theirs = of[side]
                 cpu_us = theirs["server_us"] + theirs["client_us"]
                 parts = f"{theirs['server_us']:.2f} Redis itself, {theirs['client_us']:.2f} redis-py"
-                lines.append(f"{'':29}{side:16}{theirs['per_s']:10,.0f}{'':9}{cpu_us:9.2f}  {parts}")
+                ratio, cpu_ratio, own = (of[name][side] for name in ("ratio", "cpu_ratio", "own_cpu_ratio"))
+                lines.append(f"{'':29}{side:16}{theirs['per_s']:10,.0f}{ratio:8.2f}{cpu_us:9.2f}{cpu_ratio:8.2f}  {parts}; {own:.2f} without it")
+    lines.append("ratio: claims a second of liveroom to theirs; CPU time a claim of theirs to liveroom's whole process")
     if report["redis_server"] == "absent":
         lines.append("redis: skipped, no redis-server is installed")
     else:

@@ -49,7 +49,7 @@ def test_beside_redis(tmp_path: Path) -> None:
     for mixes in report["jobs"].values():
         assert [mixes["winners"]["claims"], mixes["crowd"]["claims"]] == [120, 120 + 6 + 3 + 120 + 3]
         for figures in mixes.values():
-            assert figures["ratio"].keys() == figures["cpu_ratio"].keys() == {"redis", "redis_everysec"}
+            assert figures["ratio"].keys() == figures["cpu_ratio"].keys() == figures["own_cpu_ratio"].keys() == {"redis", "redis_everysec"}
             assert min(figures["liveroom"].values()) > 0
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
