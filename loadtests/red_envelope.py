@@ -56,7 +56,7 @@ def audit(case: Case, findings: Findings) -> dict[str, Any]:
         written = {(event["user"], event["amount_fen"]) for event in case.journal if _is_grant(event, envelope)}
         audit_told("journal_otherwise", "share", told, written, findings)
     _audit_owned(case, shares, findings)
-    return {"winners": len(shares), **_audit_ledger(case, shares, findings)}
+    return {"winners": len(shares), "gone_after_ms": _gone_after_ms(case), **_audit_ledger(case, shares, findings)}
 
 
 def _audit_owned(case: Case, shares: dict[str, int], findings: Findings) -> None:
@@ -66,6 +66,12 @@ def _audit_owned(case: Case, shares: dict[str, int], findings: Findings) -> None
         grants = [grant.amount_fen for grant in owned.belongings.grants if grant.envelope == case.start.thing]
         if grants or since.get(owned.user, owned.belongings.seq + 1) <= owned.belongings.seq:
             findings.same("owned_otherwise", f"shares of {owned.user}", grants, [shares.get(owned.user)])
+
+
+def _gone_after_ms(case: Case) -> int | None:
+    """From the opening to the last grant, by the room's clock."""
+    times_ms = [event["time_ms"] for event in case.journal or () if _is_grant(event, case.start.thing)]
+    return max(times_ms) - case.start.opens_ms if times_ms else None
 
 
 def _audit_ledger(case: Case, shares: dict[str, int], findings: Findings) -> dict[str, Any]:

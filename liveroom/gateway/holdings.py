@@ -21,7 +21,7 @@ from liveroom.messages.red_envelope import RedEnvelopeClosed, RedEnvelopeGrabbed
 
 __all__ = ["Holdings"]
 
-#: Ends of somebody's ownership after which it is looked anew who still owns anything; with more owners, as many as there are.
+#: Ends of somebody's ownership after which it is looked anew who still owns anything; with more than twice as many owners, half of their number.
 ENDS_MAX: Final = 1_000
 
 Item = TypeVar("Item")
@@ -194,7 +194,7 @@ class Holdings:
     def _ended(self, count: int) -> None:
         """So many users own something less: when they are many, it is looked anew who owns anything."""
         self._ends += count
-        if self._ends > max(ENDS_MAX, len(self._owners)):
+        if self._ends > max(ENDS_MAX, len(self._owners) // 2):
             sales = [users for sale in self._sales.values() for users in (sale.holds, sale.bought)]
             coupons = [coupon.codes for coupon in self._coupons.values()]
             self._owners = set().union(*self._envelopes.values(), *self._envelopes_over.values(), *coupons, *sales)

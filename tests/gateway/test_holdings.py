@@ -15,6 +15,7 @@ from liveroom.gateway.holdings import Holdings
 from liveroom.gateway.wire import payload_of
 from liveroom.messages.belongings import BELONGINGS_MAX, ENVELOPES_OVER_OWNED, SHARES_OVER_OWNED, Grant
 from liveroom.messages.coupon import CouponClaimed, CouponExpired, CouponIssued, CouponTerms
+from liveroom.messages.flash_sale import HoldCancelled, HoldConfirmed, StockReserved
 from liveroom.messages.frames import Belongings
 from liveroom.messages.holdings import HoldingsPart, Share
 from liveroom.messages.red_envelope import RedEnvelopeClosed, RedEnvelopeGrabbed
@@ -63,6 +64,25 @@ def test_what_is_folded_is_what_the_rules_say(before: list[Trade], after: list[T
                 mine = owned(play.room, user.user, ENVELOPES_OVER_OWNED)
                 assert told(kept, user.user, play.room.seq) == mine
                 assert told(from_beginning, user.user, play.room.seq) == mine
+
+
+def test_whoever_still_owns_something_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it is looked anew who owns anything, one thing of any kind is enough; who owned something once is forgotten."""
+    monkeypatch.setattr(module, "ENDS_MAX", 0)
+    kept = Holdings()
+    kept.heed(0, CouponIssued("Less", CouponTerms(5), 9, 9, 1, 9, "a"))
+    kept.heed(1, CouponClaimed(0, "claimer", "code"))
+    kept.heed(2, RedEnvelopeGrabbed(3, "winner", "W", 5, 0, 0))
+    kept.heed(3, RedEnvelopeGrabbed(4, "earlier", "E", 5, 0, 0))
+    kept.heed(4, RedEnvelopeClosed(4, "empty", 5, 0, "s"))
+    kept.heed(5, StockReserved(6, "holder", 1, 9, 9))
+    kept.heed(6, StockReserved(6, "buyer", 1, 9, 9))
+    kept.heed(7, HoldConfirmed(6, 6, "buyer", 1, 0, 9, "p"))
+    for number in range(10, 20):
+        kept.heed(number, StockReserved(6, f"gone-{number}", 1, 9, 9))
+        kept.heed(number, HoldCancelled(6, number, f"gone-{number}", "x"))
+    assert "gone-10" not in kept._owners
+    assert all(told(kept, user) != Belongings(0) for user in ("claimer", "winner", "earlier", "holder", "buyer"))
 
 
 def test_who_owns_nothing_is_told_so_in_few_bytes() -> None:

@@ -61,7 +61,7 @@ def envelope() -> tuple[Case, Course]:
         ],
     )
     account = EnvelopeAccount(THING, "Luck", "empty", 3, 3, 300, 300, 0, 0)
-    return case_of("red-envelope", story, account, [{**grant, "seq": seq} for seq, grant in enumerate(grants, 10)])
+    return case_of("red-envelope", story, account, [{**grant, "seq": seq, "time_ms": seq} for seq, grant in enumerate(grants, 10)])
 
 
 def coupon() -> tuple[Case, Course]:
