@@ -1,6 +1,7 @@
 # make run    a live demo room in the browser          make test    everything that CI tests
 # make check  style, types and import rules            make docs    the generated pages of docs/
 # make kafka  a real Kafka broker on this machine      make kafka-stop
+# make run-cluster  the demo on Kafka: broker, engines, gateways, console
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -9,11 +10,14 @@ BIN    := $(VENV)/bin
 RUN    := $(VENV)/.run
 TEST   := $(VENV)/.test
 
-.PHONY: run test check docs clean kafka kafka-stop
+.PHONY: run run-cluster test check docs clean kafka kafka-stop
 
 run: $(RUN)
 	@echo "liveroom: starting a demo room; stop it with Ctrl-C. Its data is kept in ./data."
 	@$(BIN)/liveroom serve --mode dev --demo
+
+run-cluster: $(RUN)
+	@$(BIN)/python deploy/run_cluster.py $(FLAGS)
 
 test: $(TEST)
 	@echo "liveroom: running the tests (no network beyond this machine; about ten minutes on two cores)."

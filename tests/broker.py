@@ -11,6 +11,7 @@ import sys
 import tempfile
 import uuid
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -27,21 +28,34 @@ _started: list[Path] = []
 def broker() -> str:
     """The broker's address; skips the test when there can be none, or fails it when the tests must have one."""
     address, why = _broker()
-    if address:
-        return address
-    words = f"{why} (or set LIVEROOM_TEST_KAFKA=host:port)"
+    if not address:
+        _go_without(f"{why} (or set LIVEROOM_TEST_KAFKA=host:port)")
+    return address
+
+
+def can_start_broker() -> None:
+    """For tests of what starts a broker itself: skips the test when none can be started here, or fails it when the tests must have one."""
+    if missing := _missing():
+        _go_without(missing)
+
+
+def _go_without(why: str) -> NoReturn:
     if os.environ.get("LIVEROOM_TEST_REQUIRE_KAFKA"):
-        pytest.fail(f"no Kafka for the tests: {words}")
-    pytest.skip(words)
+        pytest.fail(f"no Kafka for the tests: {why}")
+    pytest.skip(why)
+
+
+def _missing() -> str:
+    missing = [command for command in ("java", "mvn") if shutil.which(command) is None]
+    return f"{' and '.join(missing)} not found: to have the tests on Kafka install Java 17 and Maven" if missing else ""
 
 
 @functools.cache
 def _broker() -> tuple[str, str]:
     if address := os.environ.get("LIVEROOM_TEST_KAFKA"):
         return address, ""
-    missing = [command for command in ("java", "mvn") if shutil.which(command) is None]
-    if missing:
-        return "", f"{' and '.join(missing)} not found: to have the tests on Kafka install Java 17 and Maven"
+    if missing := _missing():
+        return "", missing
     data_dir = Path(tempfile.mkdtemp(prefix="liveroom-kafka-"))
     done = subprocess.run([sys.executable, str(BROKER), "start", "--data-dir", str(data_dir)], capture_output=True, text=True, timeout=START_S)
     if done.returncode:

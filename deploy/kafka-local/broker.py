@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import os
 import shutil
 import signal
@@ -86,7 +87,7 @@ def start(data_dir: Path, port: int, lib_dir: Path) -> str:
     """Start the broker of `data_dir`; returns its address. Port 0 takes the port that the directory had before, else a free one."""
     if shutil.which("java") is None:
         raise CannotRun("Java is not installed; Apache Kafka needs Java 17 or newer. Debian: apt-get install default-jre-headless")
-    if (pid := _running(data_dir)) is not None:
+    if (pid := running(data_dir)) is not None:
         raise CannotRun(f"a broker runs already on this directory (pid {pid}); stop it first")
     fetch(lib_dir)
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -116,15 +117,17 @@ def start(data_dir: Path, port: int, lib_dir: Path) -> str:
 
 def stop(data_dir: Path) -> None:
     """End the broker of `data_dir`; its data stays."""
-    pid = _running(data_dir)
+    pid = running(data_dir)
     if pid is None:
         raise CannotRun(f"no broker runs on {data_dir}")
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_S
-    while _running(data_dir) is not None:
+    while running(data_dir) is not None:
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
+    with contextlib.suppress(ChildProcessError):  # started by another process
+        os.waitpid(pid, 0)
     (data_dir / "broker.pid").unlink(missing_ok=True)
 
 
@@ -142,7 +145,7 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Pat
     raise CannotRun(f"the broker did not answer within {START_S} s; see {log}")
 
 
-def _running(data_dir: Path) -> int | None:
+def running(data_dir: Path) -> int | None:
     """The pid of the broker of this directory, when it runs: it names the directory on its command line."""
     try:
         pid = int((data_dir / "broker.pid").read_text(encoding="utf-8"))
