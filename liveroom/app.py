@@ -182,8 +182,8 @@ async def _open_journal(config: Config, metrics: Metrics, name: str) -> Journal:
 
 
 def _ledger_reader(config: Config) -> ReadLedger | None:
-    """The embedded journal's file can be read beside the server; one in memory cannot."""
-    return LedgerReader(Path(config.liveroom.data_dir), config.engine).read if config.journal.kind == "sqlite" else None
+    """A journal can be read beside the server, but for one in memory."""
+    return LedgerReader(config).read if config.journal.kind != "memory" else None
 
 
 def _url(scheme: str, host: str, port: int) -> str:

@@ -1,22 +1,21 @@
-"""Re-derives every account from the journal's file alone and stops at the first difference, also while a server writes."""
+"""Re-derives every account from the journal alone and stops at the first difference, also while servers write."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 from msgspec import Struct
 
 from liveroom.accounts import Statement
 from liveroom.codec import decode_room_id
-from liveroom.config import EngineConfig
+from liveroom.config import Config, EngineConfig
 from liveroom.engine.outcomes import Outcomes, key_of
 from liveroom.errors import AuditFailed, LedgerBroken
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import StoredEntry
 from liveroom.journal.partition import partition_of
-from liveroom.journal.sqlite_reader import SqliteReader, open_reader
+from liveroom.journal.past import Past, open_past
 from liveroom.ledger import Ledger
 from liveroom.messages.frames import Refused
 from liveroom.messages.records import Answer, Record
@@ -46,12 +45,12 @@ class Books:
         self._outcomes = Outcomes(config)
         self._failed: AuditFailed | None = None
 
-    def read(self, reader: SqliteReader) -> None:
+    def read(self, past: Past) -> None:
         """Go on to the present end. Raises `AuditFailed`, also whenever it is asked again afterwards; `JournalError`."""
         if self._failed is not None:
             raise self._failed
         try:
-            for stored in reader.entries(self.partition, self._next_offset):
+            for stored in past.entries(self.partition, self._next_offset):
                 self._follow(stored)
         except AuditFailed as error:
             self._failed = error
@@ -105,40 +104,42 @@ def _repeats(answer: Answer, known: Answer) -> bool:
     return isinstance(answer.reply, Refused) and answer.reply.code == "id_reused"
 
 
-def audit(data_dir: Path, config: EngineConfig, room: str = "") -> list[Books]:
+def audit(config: Config, room: str = "") -> list[Books]:
     """Read a journal from its beginning, one room or all (`room` empty); the books of the partitions that were read.
 
-    Raises: `AuditFailed` at the first difference, `BadMessage` for a room id of a wrong form, `JournalError`.
+    Raises: `AuditFailed` at the first difference, `BadMessage` for a room id of a wrong form, `BadConfig`, `JournalError`.
     """
     if room:
         decode_room_id(room)
-    with open_reader(data_dir) as reader:
-        partitions = [partition_of(room, reader.partitions)] if room else range(reader.partitions)
-        books = [Books(partition, config, room) for partition in partitions]
+    with open_past(config) as past:
+        partitions = [partition_of(room, past.partitions)] if room else range(past.partitions)
+        books = [Books(partition, config.engine, room) for partition in partitions]
         for book in books:
-            book.read(reader)
+            book.read(past)
     if room and not any(book.rooms for book in books):
         raise AuditFailed(room, 0, "there is no such room in this journal")
     return books
 
 
 class LedgerReader:
-    """Statements for a server, each as fresh as the journal's file; the first one reads a partition's past, the others what came since."""
+    """Statements for a server, each as fresh as the journal; the first one reads a partition's past, the others what came since.
 
-    def __init__(self, data_dir: Path, config: EngineConfig) -> None:
-        self._data_dir = data_dir
+    One is read at a time, in a thread of its own; whoever asks meanwhile waits.
+    """
+
+    def __init__(self, config: Config) -> None:
         self._config = config
         self._books: dict[int, Books] = {}
-        self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, "ledger")
 
     async def read(self, room: str) -> Statement:
-        """The room's accounts; nobody waits for the disk but the caller. Raises `AuditFailed`, `JournalError`."""
-        return await asyncio.to_thread(self._read, room)
+        """The room's accounts; nobody waits for the journal but the caller. Raises `AuditFailed`, `JournalError`."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, room)
 
     def _read(self, room: str) -> Statement:
-        with self._lock, open_reader(self._data_dir) as reader:
-            partition = partition_of(room, reader.partitions)
-            books = self._books.get(partition) or self._books.setdefault(partition, Books(partition, self._config))
-            books.read(reader)
+        with open_past(self._config) as past:
+            partition = partition_of(room, past.partitions)
+            books = self._books.get(partition) or self._books.setdefault(partition, Books(partition, self._config.engine))
+            books.read(past)
             book = books.rooms.get(room)
             return (book.ledger if book is not None else Ledger()).statement(room)

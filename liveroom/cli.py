@@ -167,7 +167,7 @@ def _token(config: Config, options: argparse.Namespace) -> None:
 
 def _tail(config: Config, options: argparse.Namespace) -> None:
     found = False
-    for line in _told(config, options.room, from_seq=options.from_seq, follow=options.follow):
+    for line in tail(config, options.room, from_seq=options.from_seq, follow=options.follow):
         found = True
         sys.stdout.write(line + "\n")
         if options.follow:
@@ -176,20 +176,9 @@ def _tail(config: Config, options: argparse.Namespace) -> None:
         raise LiveroomError(f"room {options.room!r} has no event from seq {options.from_seq} on in this journal")
 
 
-def _told(config: Config, room: str, *, from_seq: int, follow: bool) -> Iterator[str]:
-    return tail(_readable(config), room, from_seq=from_seq, follow=follow)
-
-
-def _readable(config: Config) -> Path:
-    """The data directory, whose journal others can read."""
-    if config.journal.kind != "sqlite":
-        raise BadConfig("journal.kind: only the sqlite journal can be read; this one is " + config.journal.kind)
-    return Path(config.liveroom.data_dir)
-
-
 def _verify_envelope(config: Config, options: argparse.Namespace) -> None:
     if options.file is None:
-        proof = verify_envelope(_told(config, options.room, from_seq=options.envelope, follow=False), options.room, options.envelope)
+        proof = verify_envelope(tail(config, options.room, from_seq=options.envelope, follow=False), options.room, options.envelope)
     else:
         try:
             with options.file.open("rb") as lines:
@@ -200,7 +189,7 @@ def _verify_envelope(config: Config, options: argparse.Namespace) -> None:
 
 
 def _audit(config: Config, options: argparse.Namespace) -> None:
-    books = audit(_readable(config), config.engine, options.room)
+    books = audit(config, options.room)
     print(_table(_totals(books)))
     events = sum(room.next_seq for book in books for room in book.rooms.values())
     rooms, answers, skipped = (sum(counts) for counts in zip(*((len(b.rooms), b.answers, b.skipped) for b in books), strict=True))
@@ -224,7 +213,7 @@ def _table(rows: Iterator[tuple[str, ...]]) -> str:
 
 
 def _export_money(config: Config, options: argparse.Namespace) -> None:
-    for line in export_money(_readable(config), options.room, options.format):
+    for line in export_money(config, options.room, options.format):
         sys.stdout.write(line + "\n")
 
 

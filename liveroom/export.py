@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 from liveroom.codec import encode
+from liveroom.config import Config
 from liveroom.errors import LiveroomError
 from liveroom.ledger import Ledger
 from liveroom.messages.coupon import CouponClaimed, CouponExpired, CouponIssued, CouponRedeemed, CouponReleased, CouponStopped
@@ -62,12 +62,12 @@ _head = msgspec.json.Decoder(_Told)
 _event: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
-def export_money(data_dir: Path, room: str, form: Literal["jsonl", "csv"]) -> Iterator[str]:
+def export_money(config: Config, room: str, form: Literal["jsonl", "csv"]) -> Iterator[str]:
     """Lines in order of their seqs, for CSV with a heading; the ledger is kept along, so that nothing is exported beyond a difference.
 
-    Raises: `LedgerBroken`, `BadMessage`, `JournalError`; `LiveroomError` for a room without events.
+    Raises: `LedgerBroken`, `BadConfig`, `BadMessage`, `JournalError`; `LiveroomError` for a room without events.
     """
-    story = tail(data_dir, room, from_seq=0, follow=False)
+    story = tail(config, room, from_seq=0, follow=False)
     first = next(story, None)
     if first is None:
         raise LiveroomError(f"there is no room {room} in this journal")

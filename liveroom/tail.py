@@ -1,32 +1,32 @@
-"""A room's story as JSON lines, read from the journal's file alone, also while a server writes it."""
+"""A room's story as JSON lines, read from the journal alone, also while servers write it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from liveroom.codec import decode_room_id, encode, event_object
+from liveroom.config import Config
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.partition import partition_of
-from liveroom.journal.sqlite_reader import open_reader
+from liveroom.journal.past import open_past
 from liveroom.messages.records import Record
 
 __all__ = ["tail"]
 
-#: How often a followed file is looked at for more.
+#: How often a followed journal is looked at for more.
 FOLLOW_POLL_S = 0.2
 
 
-def tail(data_dir: Path, room: str, *, from_seq: int, follow: bool) -> Iterator[str]:
-    """Lines `{"room", "seq", "time_ms", "type", ...}` of accepted events from `from_seq` on; raises `BadMessage`, `JournalError`."""
+def tail(config: Config, room: str, *, from_seq: int, follow: bool) -> Iterator[str]:
+    """Lines `{"room", "seq", "time_ms", "type", ...}` of accepted events from `from_seq` on; raises `BadConfig`, `BadMessage`, `JournalError`."""
     decode_room_id(room)
-    with open_reader(data_dir) as reader:
-        partition = partition_of(room, reader.partitions)
+    with open_past(config) as past:
+        partition = partition_of(room, past.partitions)
         acceptance = Acceptance()
         offset = 0
         while True:
-            for stored in reader.entries(partition, offset):
+            for stored in past.entries(partition, offset):
                 offset = stored.offset + 1
                 if acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
                     assert isinstance(stored.entry, Record)

@@ -18,7 +18,7 @@ import uvloop
 from msgspec import Struct
 
 from liveroom.audit import audit
-from liveroom.config import Config
+from liveroom.config import Config, LiveroomConfig
 from liveroom.engine.runner import Engine
 from liveroom.journal.follower import AcceptedRecord, follow
 from liveroom.journal.partition import partition_of
@@ -221,7 +221,9 @@ def _check(kind: JobKind, rounds: Sequence[Round], data_dir: Path) -> None:
     retries = sum(each.retries for each in rounds)
     if answers != expected or repeated != retries:
         raise Wrong(f"the journal holds {dict(answers)} with {repeated} repeated, not {dict(expected)} with {retries}")
-    totals = next(books.rooms[ROOM] for books in audit(data_dir, Config().engine) if ROOM in books.rooms).ledger.totals()
+    totals = next(
+        books.rooms[ROOM] for books in audit(Config(liveroom=LiveroomConfig(data_dir=str(data_dir)))) if ROOM in books.rooms
+    ).ledger.totals()
     units = sum(each.units for each in rounds)
     found, wanted = (totals.granted_fen, units * TOTAL_FEN_PER_PART) if kind == "grab" else (totals.held, units)
     if found != wanted:

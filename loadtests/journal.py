@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from liveroom.config import Config, LiveroomConfig
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.partition import partition_of
 from liveroom.journal.sqlite_reader import open_reader
@@ -43,7 +44,7 @@ async def read_journal(data_dir: Path, room: str) -> Journal:
 
 
 def _read(data_dir: Path, room: str) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    events = [json.loads(line) for line in tail(data_dir, room, from_seq=0, follow=False)]
+    events = [json.loads(line) for line in tail(Config(liveroom=LiveroomConfig(data_dir=str(data_dir))), room, from_seq=0, follow=False)]
     answers: Counter[str] = Counter()
     acceptance = Acceptance()
     with open_reader(data_dir) as reader:

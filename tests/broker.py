@@ -73,6 +73,15 @@ def stop_broker() -> None:
         shutil.rmtree(data_dir, ignore_errors=True)
 
 
+def kafka_flags(kafka: KafkaConfig) -> tuple[str, ...]:
+    """What a command needs to find the journal in these topics."""
+    return (
+        *("--journal-kind", "kafka", "--kafka-bootstrap-servers", ",".join(kafka.bootstrap_servers), "--kafka-topic-prefix", kafka.topic_prefix),
+        *("--kafka-replication-factor", str(kafka.replication_factor), "--kafka-min-insync-replicas", str(kafka.min_insync_replicas)),
+        *("--kafka-session-ms", str(kafka.session_ms)),
+    )
+
+
 def kafka_config(journal: JournalConfig, **settings: object) -> Config:
     """Settings of a journal in topics that nobody else uses."""
     prefix = f"test-{uuid.uuid4().hex[:8]}-{next(_prefixes)}"

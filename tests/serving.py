@@ -13,11 +13,12 @@ from typing import Any
 
 import aiohttp
 import orjson
+from msgspec import structs
 
-from liveroom.config import AuthConfig, JournalConfig
+from liveroom.config import AuthConfig, Config, JournalConfig, LiveroomConfig
 from liveroom.messages.fields import Role
 from liveroom.tokens import make_token
-from tests.broker import kafka_config
+from tests.broker import kafka_config, kafka_flags
 
 START_S = 30
 STOP_S = 30
@@ -45,15 +46,18 @@ def free_port() -> int:
     raise RuntimeError(f"no port in {PORTS} is free")
 
 
-def journal_flags() -> tuple[str, ...]:
-    """The journal of this run's servers: the embedded one, or with LIVEROOM_TEST_JOURNAL=kafka topics of their own in the tests' broker."""
+def journal_config(data_dir: Path) -> Config:
+    """Where a server keeps its journal: in the directory, or with LIVEROOM_TEST_JOURNAL=kafka in topics of its own in the tests' broker."""
+    here = LiveroomConfig(data_dir=str(data_dir))
     if os.environ.get("LIVEROOM_TEST_JOURNAL") != "kafka":
-        return ()
-    kafka = kafka_config(JournalConfig()).kafka
-    return (
-        *("--journal-kind", "kafka", "--kafka-bootstrap-servers", ",".join(kafka.bootstrap_servers), "--kafka-topic-prefix", kafka.topic_prefix),
-        *("--kafka-replication-factor", "1", "--kafka-min-insync-replicas", "1", "--kafka-session-ms", "1000"),
-    )
+        return Config(liveroom=here)
+    return structs.replace(kafka_config(JournalConfig(kind="kafka"), session_ms=1_000), liveroom=here)
+
+
+def journal_flags(config: Config) -> tuple[str, ...]:
+    """The same for a command of its own."""
+    where = ("--data-dir", config.liveroom.data_dir)
+    return (*where, *kafka_flags(config.kafka)) if config.journal.kind == "kafka" else where
 
 
 class Server:
@@ -65,7 +69,9 @@ class Server:
         self._within = within
         self.gateway_url = f"ws://127.0.0.1:{free_port()}"
         self.console_url = f"http://127.0.0.1:{free_port()}"
-        self._flags = (*journal_flags(), *flags)
+        #: Settings by which its journal is found.
+        self.config = journal_config(data_dir)
+        self._flags = (*journal_flags(self.config), *flags)
         self._process: asyncio.subprocess.Process | None = None
         self.log = data_dir.parent / f"{data_dir.name}.log"
 
@@ -89,7 +95,7 @@ class Server:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("LIVEROOM_")}
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(*self._within, sys.executable, "-m", "liveroom", "serve", "--mode", "dev", "--data-dir", str(self.data_dir)),
+                *(*self._within, sys.executable, "-m", "liveroom", "serve", "--mode", "dev"),
                 *("--gateway-port", self.gateway_url.rpartition(":")[2], "--console-port", self.console_url.rpartition(":")[2]),
                 *("--ready-file", str(ready_file), *self._flags),
                 stdout=log,

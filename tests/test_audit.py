@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import shutil
@@ -14,12 +15,14 @@ from typing import Any
 import orjson
 import pytest
 import pytest_asyncio
+from msgspec import structs
 
 from liveroom.audit import LedgerReader, audit
 from liveroom.cli import main
-from liveroom.config import Config, JournalConfig
+from liveroom.config import Config, JournalConfig, LiveroomConfig
 from liveroom.errors import AuditFailed, BadMessage, JournalUnavailable, LedgerBroken, LiveroomError
 from liveroom.export import COLUMNS, export_money
+from liveroom.journal.kafka import KafkaJournal
 from liveroom.journal.sqlite import SqliteJournal
 from liveroom.journal.sqlite_file import FILE_NAME
 from liveroom.messages.commands import AddProduct, GrabRedEnvelope
@@ -28,6 +31,7 @@ from liveroom.messages.flash_sale import AnnounceFlashSale, ConfirmHold, Reserve
 from liveroom.messages.records import Sender
 from liveroom.messages.red_envelope import DropRedEnvelope
 from liveroom.telemetry.metrics import Metrics
+from tests.broker import kafka_config, kafka_flags
 from tests.engine.conftest import Clock, Voice, open_demo, running_engine
 from tests.rooms.play import PLATFORM, SHIRT
 
@@ -70,6 +74,11 @@ async def data_dir(tmp_path: Path) -> AsyncIterator[Path]:
     yield path
 
 
+def on(data_dir: Path) -> Config:
+    """Settings that name the journal in a directory."""
+    return structs.replace(CONFIG, liveroom=LiveroomConfig(data_dir=str(data_dir)))
+
+
 def tampered(data_dir: Path, change: Callable[[Entry], bool]) -> Path:
     """A copy in which the first record that `change` changes, and says so by true, is another."""
     copy = data_dir.with_name("copy")
@@ -107,7 +116,7 @@ def seq_of(data_dir: Path, kind: str) -> int:
 def test_a_journal_as_it_was_written_passes(data_dir: Path) -> None:
     """All rooms or one; the accounts are those of the evening."""
     for room, names in (("", {"demo", "other"}), ("demo", {"demo"})):
-        rooms = {name: book for books in audit(data_dir, CONFIG.engine, room) for name, book in books.rooms.items()}
+        rooms = {name: book for books in audit(on(data_dir), room) for name, book in books.rooms.items()}
         assert set(rooms) == names
         totals = rooms["demo"].ledger.totals()
         assert (totals.total_fen, totals.granted_fen + totals.remaining_fen) == (1_000, 1_000)
@@ -131,9 +140,9 @@ def test_a_changed_event_is_found(data_dir: Path, kind: str, changes: dict[str, 
     """The room and the event's seq are named, and the rooms beside it still pass."""
     copy = tampered(data_dir, on_event(kind, **changes))
     with pytest.raises(AuditFailed) as failed:
-        audit(copy, CONFIG.engine)
+        audit(on(copy))
     assert (failed.value.room, failed.value.seq) == ("demo", seq_of(data_dir, kind))
-    audit(copy, CONFIG.engine, "other")
+    audit(on(copy), "other")
 
 
 def test_a_missing_event_is_found(data_dir: Path) -> None:
@@ -145,7 +154,7 @@ def test_a_missing_event_is_found(data_dir: Path) -> None:
         )
 
     with pytest.raises(AuditFailed, match="missing or told twice") as failed:
-        audit(tampered(data_dir, drop), CONFIG.engine)
+        audit(on(tampered(data_dir, drop)))
     assert failed.value.seq == seq_of(data_dir, "product_added")
 
 
@@ -164,7 +173,7 @@ def test_a_second_outcome_is_found(data_dir: Path) -> None:
     for change, words in ((again, "two outcomes"), (another, "another answer")):
         copy = tampered(data_dir, change)
         with pytest.raises(AuditFailed, match=f"room demo.*'claim-1' of vera.*{words}|'claim-1' of vera got {words}"):
-            audit(copy, CONFIG.engine)
+            audit(on(copy))
         shutil.rmtree(copy)
 
 
@@ -188,16 +197,16 @@ def test_the_command_line_prints_a_table_or_the_first_difference(data_dir: Path,
 def test_what_cannot_be_audited_says_so(data_dir: Path, tmp_path: Path) -> None:
     """An unknown room, a room id of a wrong form, no journal."""
     with pytest.raises(AuditFailed, match="no such room"):
-        audit(data_dir, CONFIG.engine, "nowhere")
+        audit(on(data_dir), "nowhere")
     with pytest.raises(BadMessage):
-        audit(data_dir, CONFIG.engine, "no way")
+        audit(on(data_dir), "no way")
     with pytest.raises(JournalUnavailable):
-        audit(tmp_path / "none", CONFIG.engine)
+        audit(on(tmp_path / "none"))
 
 
 async def test_a_servers_ledger_goes_on_where_it_was(data_dir: Path) -> None:
     """A statement holds all that is durable at that moment; a room without events has an empty one."""
-    reader = LedgerReader(data_dir, CONFIG.engine)
+    reader = LedgerReader(on(data_dir))
     before = await reader.read("demo")
     assert (before.totals.sold, len(before.sales), before.left_out) == (2, 1, 0)
     journal = await SqliteJournal.open(data_dir, CONFIG.journal, Metrics())
@@ -214,17 +223,40 @@ async def test_a_servers_ledger_goes_on_where_it_was(data_dir: Path) -> None:
 
 async def test_a_servers_ledger_stays_broken(data_dir: Path) -> None:
     """After a difference nobody is shown numbers any more."""
-    reader = LedgerReader(tampered(data_dir, on_event("red_envelope_grabbed", amount_fen=1)), CONFIG.engine)
+    reader = LedgerReader(on(tampered(data_dir, on_event("red_envelope_grabbed", amount_fen=1))))
     for _ in range(2):
         with pytest.raises(AuditFailed, match="room demo"):
             await reader.read("demo")
 
 
+async def test_a_journal_in_kafka_is_read_by_the_same_commands(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same evening there: audit, export, tail, the envelope's proof and the server's ledger say the same, while the journal is open."""
+    config = kafka_config(structs.replace(CONFIG.journal, kind="kafka"))
+    journal = await KafkaJournal.open(config, Metrics(), "test")
+    clock = Clock()
+    async with running_engine(journal, config, clock, name="engine-1"):
+        voice = Voice(journal)
+        await an_evening(voice, "demo")
+        await voice.close()
+        statement = await LedgerReader(config).read("demo")
+
+        async def said(command: str, *more: str, flags: tuple[str, ...]) -> str:
+            await asyncio.to_thread(main, [command, "demo", *more, *flags])
+            return capsys.readouterr().out
+
+        envelope = str(statement.envelopes[0].envelope)
+        for command, *more in (("audit",), ("export-money",), ("export-money", "--format", "csv"), ("tail",), ("verify-envelope", envelope)):
+            there = await said(command, *more, flags=(*kafka_flags(config.kafka), "--journal-partitions", "7"))
+            assert there == await said(command, *more, flags=("--data-dir", str(data_dir))), command
+    await journal.close()
+    assert statement == await LedgerReader(on(data_dir)).read("demo")
+
+
 def test_export_has_a_row_for_every_money_event(data_dir: Path) -> None:
     """As JSON lines and as CSV, with the same values; amounts sum up to the ledger's."""
-    rows = [orjson.loads(line) for line in export_money(data_dir, "demo", "jsonl")]
+    rows = [orjson.loads(line) for line in export_money(on(data_dir), "demo", "jsonl")]
     assert all(tuple(row) == COLUMNS for row in rows)
-    table = list(csv.DictReader(io.StringIO("\n".join(export_money(data_dir, "demo", "csv")))))
+    table = list(csv.DictReader(io.StringIO("\n".join(export_money(on(data_dir), "demo", "csv")))))
     assert table == [{name: str(value) for name, value in row.items()} for row in rows]
     assert [row["type"] for row in rows] == [
         "red_envelope_dropped",
@@ -245,8 +277,8 @@ def test_export_has_a_row_for_every_money_event(data_dir: Path) -> None:
 def test_export_stops_at_what_does_not_add_up(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing beyond a difference is exported; an unknown room is said so; the command line prints the rows."""
     with pytest.raises(LedgerBroken):
-        list(export_money(tampered(data_dir, on_event("hold_confirmed", paid_fen=1)), "demo", "csv"))
+        list(export_money(on(tampered(data_dir, on_event("hold_confirmed", paid_fen=1))), "demo", "csv"))
     with pytest.raises(LiveroomError, match="no room nowhere"):
-        export_money(data_dir, "nowhere", "jsonl")
+        export_money(on(data_dir), "nowhere", "jsonl")
     main(["export-money", "demo", "--format", "csv", "--data-dir", str(data_dir)])
     assert capsys.readouterr().out.splitlines()[0] == ",".join(COLUMNS)

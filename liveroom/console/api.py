@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -20,7 +21,7 @@ from liveroom.console.pages import etagged
 from liveroom.console.problems import Problem
 from liveroom.console.rate import RateLimiter
 from liveroom.console.view import RoomView, lasting
-from liveroom.errors import AuditFailed, BadMessage, BadToken
+from liveroom.errors import AuditFailed, BadMessage, BadToken, JournalError, JournalUnavailable
 from liveroom.journal.courier import Courier
 from liveroom.messages.commands import ANCHORS, COMMANDS, MODERATORS
 from liveroom.messages.frames import Accepted, Refused
@@ -29,7 +30,9 @@ from liveroom.tokens import Identity, TokenChecker
 
 __all__ = ["HTTP_COMMANDS", "QUERY_CHARS_MAX", "Api", "ReadLedger"]
 
-#: Gives a room's accounts; raises `AuditFailed`.
+logger = logging.getLogger(__name__)
+
+#: Gives a room's accounts; raises `AuditFailed`, `JournalError`.
 ReadLedger = Callable[[str], Awaitable[Statement]]
 
 #: The commands that a token can send; what only gateways send about their viewers has no route.
@@ -146,6 +149,11 @@ class Api:
             return _fresh(await self._read_ledger(room))
         except AuditFailed as error:
             raise Problem("ledger_broken", str(error)) from None
+        except JournalError as error:
+            logger.warning("a room's ledger could not be read", extra={"room": room, "error": str(error)})
+            if isinstance(error, JournalUnavailable):
+                raise Problem("ledger_unavailable", "the journal does not answer") from None
+            raise Problem("no_ledger", "this server's journal is not whole: it cannot be read from its beginning") from None
 
     async def _settings(self, request: web.Request) -> web.Response:
         return _kept(request, Settings(self._gateway_url))

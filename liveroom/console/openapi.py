@@ -174,7 +174,7 @@ def _ledger() -> Json:
         "parameters": [_ref("parameters", "room")],
         "responses": {
             "200": _json("The accounts", "Statement"),
-            **_problems("bad", "unauthorized", "forbidden", "not_found", "too_many", "failed", "not_implemented"),
+            **_problems("bad", "unauthorized", "forbidden", "not_found", "too_many", "failed", "not_implemented", "unavailable"),
         },
     }
 

@@ -16,11 +16,12 @@ from contextlib import aclosing
 
 from aiokafka import ConsumerRecord
 
-from liveroom.codec import decode_entry, decode_requests, encode
+from liveroom.codec import decode_requests, encode
 from liveroom.config import Config
 from liveroom.errors import BadMessage, JournalDamaged, JournalFull, JournalUnavailable
 from liveroom.journal.base import CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry
 from liveroom.journal.kafka_client import Cluster
+from liveroom.journal.kafka_entries import stored_entry
 from liveroom.journal.kafka_feed import Publisher
 from liveroom.journal.kafka_group import assignments
 from liveroom.journal.kafka_reader import Reader
@@ -104,12 +105,10 @@ class KafkaJournal(Journal):
         async with aclosing(self._reader.read(self._topics.events, partition, offset)) as runs:
             async for records in runs:
                 for record in records:
-                    if record.offset != offset:
-                        raise JournalDamaged(f"{self._topics.events}[{partition}] has no entry {offset}; it goes on at {record.offset}")
-                    entry = self._entry(partition, record)
-                    if not isinstance(entry, Claim):
-                        self._sent[partition].answered(entry.to)
-                    yield StoredEntry(offset, entry)
+                    stored = stored_entry(record, offset)
+                    if not isinstance(stored.entry, Claim):
+                        self._sent[partition].answered(stored.entry.to)
+                    yield stored
                     offset += 1
 
     async def events_end(self, partition: int) -> int:
@@ -170,13 +169,6 @@ class KafkaJournal(Journal):
             payload = value[:PAYLOAD_CHARS_MAX].decode("utf-8", "backslashreplace")
             return CommandBatch(record.offset, (), f"{error.code}: {error.detail}", payload)
         return CommandBatch(record.offset, requests)
-
-    def _entry(self, partition: int, record: ConsumerRecord[bytes, bytes]) -> Entry:
-        try:
-            return decode_entry(record.value or b"")
-        except BadMessage as error:
-            where = f"{self._topics.events}[{partition}]"
-            raise JournalDamaged(f"{where}: entry {record.offset} cannot be read: {error.detail}; only engines may write there") from None
 
     def _watch(self, partition: int) -> None:
         """See which commands are answered, when nobody in this process reads the partition's events."""

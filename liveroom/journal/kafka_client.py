@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Awaitable
 from typing import Any, TypeVar
@@ -26,6 +27,9 @@ BATCH_BYTES = 1024 * 1024
 RETRY_BACKOFF_MS = 50
 
 T = TypeVar("T")
+
+#: Where no logs are set up, as in commands that end with one line, the library's are not printed either.
+logging.getLogger("aiokafka").addHandler(logging.NullHandler())
 
 
 class Cluster:
@@ -67,7 +71,7 @@ class Cluster:
             request_timeout_ms=self._write_wait_ms,
         )
 
-    def reader(self) -> AIOKafkaConsumer:
+    def reader(self, fetch_wait_ms: int = FETCH_WAIT_MS) -> AIOKafkaConsumer:
         """A client without a group that reads where it is told; what a producer took back is left out."""
         return AIOKafkaConsumer(
             **self._options,
@@ -76,7 +80,7 @@ class Cluster:
             auto_offset_reset="none",
             isolation_level="read_committed",
             max_partition_fetch_bytes=FETCH_BYTES,
-            fetch_max_wait_ms=FETCH_WAIT_MS,
+            fetch_max_wait_ms=fetch_wait_ms,
             request_timeout_ms=max(self._write_wait_ms, 10 * FETCH_WAIT_MS),
         )
 

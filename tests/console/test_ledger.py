@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import aiohttp
@@ -10,8 +11,7 @@ import pytest
 
 from liveroom.accounts import Statement
 from liveroom.audit import audit
-from liveroom.config import Config
-from liveroom.errors import AuditFailed
+from liveroom.errors import AuditFailed, JournalDamaged, JournalError, JournalUnavailable
 from liveroom.messages.fields import Role
 from tests.console.contract import check_answer
 from tests.console.live import ANCHOR, MODERATOR, PLATFORM, VIEWER, Live, serve_all, token
@@ -76,8 +76,25 @@ async def test_what_does_not_add_up_is_a_problem_that_names_it() -> None:
         assert "room r1, seq 7" in answer.json["detail"]
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [(JournalUnavailable("no broker at b:9"), 503, "ledger_unavailable"), (JournalDamaged("begins at 7"), 501, "no_ledger")],
+)
+async def test_a_journal_that_cannot_be_read_is_a_problem(error: JournalError, status: int, code: str) -> None:
+    """503 while it does not answer, 501 when it is not whole; how the servers keep it is not told."""
+
+    async def failing(room: str) -> Statement:
+        raise error
+
+    async with serve_all(read_ledger=failing) as live:
+        await live.do("open_room", {"title": "t"})
+        answer = await live.get(LEDGER, token=ANCHOR)
+        assert (answer.status, answer.json["code"]) == (status, code)
+        assert str(error) not in answer.json["detail"]
+
+
 async def test_a_real_server_shows_what_the_audit_finds(tmp_path: Path) -> None:
-    """Whoever has a command's answer finds it in the ledger; the audit of the same file agrees, also while the server runs."""
+    """Whoever has a command's answer finds it in the ledger; the audit of the same journal agrees, also while the server runs."""
     async with Server(tmp_path / "data") as server:
         await server.command("demo", "open_room", {"title": "Evening show"})
         dropped = await server.command("demo", "drop_red_envelope", {"total_fen": 1_000, "parts": 3, "opens_in_ms": 0})
@@ -89,7 +106,7 @@ async def test_a_real_server_shows_what_the_audit_finds(tmp_path: Path) -> None:
             statement = await _ledger_of(server)
             assert statement.totals.granted_fen == sums[-1]
             assert statement.totals.remaining_fen == 1_000 - sums[-1]
-        (books,) = audit(tmp_path / "data", Config().engine, "demo")
+        (books,) = await asyncio.to_thread(audit, server.config, "demo")
         assert books.rooms["demo"].ledger.totals() == statement.totals
 
 

@@ -1,0 +1,45 @@
+"""A journal's past: what stands in it now, for whoever reads it from outside, also while servers write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from liveroom.config import Config
+from liveroom.errors import BadConfig
+from liveroom.journal.base import StoredEntry
+from liveroom.journal.kafka_past import open_kafka_past
+from liveroom.journal.sqlite_reader import open_reader
+
+__all__ = ["Past", "open_past"]
+
+
+class Past(Protocol):
+    """What it does blocks, so in an event loop it belongs into a thread; one thread at a time. Memory is bounded, however long the past."""
+
+    #: Number of partitions, as the journal was made.
+    partitions: int
+
+    def entries(self, partition: int, offset: int = 0) -> Iterator[StoredEntry]:
+        """Entries from `offset` up to the present end at least; to follow, ask again from the next offset every 200 ms or so.
+
+        Raises: `JournalUnavailable`; `JournalDamaged` when something from `offset` on is missing or no entry.
+        """
+
+    def close(self) -> None:
+        """Release everything."""
+
+
+def open_past(config: Config) -> AbstractContextManager[Past]:
+    """The past of the journal that the settings name, for reading only; needs none of the processes to run.
+
+    Raises: `BadConfig` for a journal in memory, `JournalUnavailable` when there is none, `JournalVersion`, `JournalDamaged`.
+    """
+    match config.journal.kind:
+        case "sqlite":
+            return open_reader(Path(config.liveroom.data_dir))
+        case "kafka":
+            return open_kafka_past(config.kafka)
+    raise BadConfig(f"journal.kind: a journal of kind {config.journal.kind} has no past that can be read; sqlite and kafka have")
