@@ -229,7 +229,7 @@ class GatewayConfig(Section, frozen=True):
     room_wait_ms: Annotated[int, _text("Time to get a room's keyframe for its first viewer", ge=100, le=60_000)] = 5_000
     reply_wait_ms: Annotated[int, _text("Time after which an unanswered command is answered `unavailable`", ge=100, le=60_000)] = 10_000
     batch_commands_max: Annotated[int, _text("Commands that one batch to the journal may hold", ge=1, le=500)] = 64
-    batch_wait_ms: Annotated[int, _text("Time that commands are collected into a batch", ge=0, le=1_000)] = 2
+    batch_wait_ms: Annotated[int, _text("Time from one batch of commands to the next; what comes later goes on at once", ge=0, le=1_000)] = 2
     likes_report_ms: Annotated[int, _text("Viewers' taps are summed for so long", ge=10, le=60_000)] = 250
     audience_report_ms: Annotated[int, _text("A room's viewers are reported this often when they changed", ge=100, le=60_000)] = 1_000
     audience_repeat_ms: Annotated[

@@ -27,7 +27,7 @@ from liveroom.config import AuthConfig, load_config
 from liveroom.messages.fields import Role
 from liveroom.tokens import ANY_ROOM, make_token
 
-__all__ = ["OwnServer", "Target", "TargetError", "given_server", "own_server", "raise_file_limit"]
+__all__ = ["OwnServer", "Target", "TargetError", "free_ports", "given_server", "own_server", "raise_file_limit"]
 
 START_S: Final = 60.0
 STOP_S: Final = 30.0
@@ -131,7 +131,7 @@ class OwnServer:
         self.data_dir = directory / "data"
         self._ready_file = directory / "ready.json"
         self._log_file = directory / "log.txt"
-        gateway_port, console_port = islice(_free_ports(), 2)
+        gateway_port, console_port = islice(free_ports(), 2)
         ports = ("--gateway-port", str(gateway_port), "--console-port", str(console_port))
         self._flags = (*("--mode", "dev", "--data-dir", str(self.data_dir), "--gateway-drain-ms", "0", "--logs-level", "warning"), *ports, *settings)
         self._process: asyncio.subprocess.Process | None = None
@@ -197,7 +197,7 @@ async def own_server(settings: Sequence[str] = ()) -> AsyncIterator[Target]:
             await server.stop()
 
 
-def _free_ports() -> Iterator[int]:
+def free_ports() -> Iterator[int]:
     """Ports that nobody listens on, of those that no client is given: while a server is away its port must not be taken."""
     for port in random.sample(PORTS, len(PORTS)):
         with socket.socket() as probe:

@@ -41,6 +41,7 @@ class Courier:
         self._ticket = 0
         self._waiting: dict[int, tuple[float, str, OnAnswer]] = {}  # ticket -> (deadline, command id, callback), oldest first
         self._batches: dict[int, list[Request]] = {}
+        self._sent_s: dict[int, float] = {}  # partition -> when its last batch was sent
         self._senders: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
@@ -63,7 +64,8 @@ class Courier:
         batch = self._batches.get(partition)
         if batch is None:
             batch = self._batches[partition] = []
-            loop.call_later(self._batch_wait_s, self._send, partition)
+            # What comes after a pause goes on at once; only in a crowd is it worth its while to collect.
+            loop.call_at(self._sent_s.get(partition, 0.0) + self._batch_wait_s, self._send, partition)
         batch.append(msgspec.structs.replace(request, source=self._source, connection=self._ticket))
         if len(batch) >= self._batch_commands_max:
             self._send(partition)
@@ -97,7 +99,9 @@ class Courier:
     def _send(self, partition: int) -> None:
         batch = self._batches.pop(partition, None)
         if batch:
-            task = asyncio.get_running_loop().create_task(self._append(partition, batch))
+            loop = asyncio.get_running_loop()
+            self._sent_s[partition] = loop.time()
+            task = loop.create_task(self._append(partition, batch))
             self._senders.add(task)
             task.add_done_callback(self._senders.discard)
 

@@ -51,7 +51,10 @@ class KafkaJournal(Journal):
         self._prefix = config.kafka.topic_prefix
         self._reader = Reader(cluster)
         self._writer = Writer(cluster, config.kafka.write_wait_ms)
-        self._snapshots = Snapshots(self._reader, self._writer, topics.snapshots, config.journal.snapshots_kept)
+        # A client has one request a broker under way: what no viewer waits for has clients of its own.
+        self._reader_aside = Reader(cluster, leisurely=True)
+        self._writer_aside = Writer(cluster, config.kafka.write_wait_ms)
+        self._snapshots = Snapshots(self._reader, self._writer_aside, topics.snapshots, config.journal.snapshots_kept)
         self._sent = [_Sent(config.journal.commands_waiting_max) for _ in range(self.partitions)]
         self._watchers: dict[int, asyncio.Task[None]] = {}
         self._closed = False
@@ -100,9 +103,16 @@ class KafkaJournal(Journal):
     def append(self, partition: int, entry: Entry) -> Future[int]:
         return self._writer.append(self._topics.events, partition, encode(entry))
 
-    async def read_events(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
+    def read_events(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
+        return self._read_events(self._reader, partition, offset)
+
+    def read_events_leisurely(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
+        """As `read_events`, some ms late, for those whom nobody waits for."""
+        return self._read_events(self._reader_aside, partition, offset)
+
+    async def _read_events(self, reader: Reader, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
         self._must_be_open()
-        async with aclosing(self._reader.read(self._topics.events, partition, offset)) as runs:
+        async with aclosing(reader.read(self._topics.events, partition, offset)) as runs:
             async for records in runs:
                 for record in records:
                     stored = stored_entry(record, offset)
@@ -125,7 +135,7 @@ class KafkaJournal(Journal):
 
     async def set_aside(self, letter: DeadLetter) -> None:
         self._must_be_open()
-        await self._writer.append(self._topics.dead_letters, letter.partition, encode(letter))
+        await self._writer_aside.append(self._topics.dead_letters, letter.partition, encode(letter))
 
     async def assignments(self) -> AsyncGenerator[frozenset[int]]:
         self._must_be_open()
@@ -146,7 +156,7 @@ class KafkaJournal(Journal):
 
     def publisher(self) -> Publisher:
         """What writes the public feed; one per engine process."""
-        return Publisher(self, self._reader, self._writer, self._topics.feed, self._metrics)
+        return Publisher(self, self._reader_aside, self._writer_aside, self._topics.feed, self._metrics)
 
     async def close(self) -> None:
         if self._closed:
@@ -155,8 +165,8 @@ class KafkaJournal(Journal):
         for task in self._watchers.values():
             task.cancel()
         await asyncio.gather(*self._watchers.values(), return_exceptions=True)
-        await self._writer.close()
-        await self._reader.close()
+        await asyncio.gather(self._writer.close(), self._writer_aside.close())
+        await asyncio.gather(self._reader.close(), self._reader_aside.close())
 
     def _batch(self, partition: int, record: ConsumerRecord[bytes, bytes]) -> CommandBatch:
         value = record.value or b""

@@ -71,8 +71,11 @@ class Cluster:
             request_timeout_ms=self._write_wait_ms,
         )
 
-    def reader(self, fetch_wait_ms: int = FETCH_WAIT_MS) -> AIOKafkaConsumer:
-        """A client without a group that reads where it is told; what a producer took back is left out."""
+    def reader(self, fetch_wait_ms: int = FETCH_WAIT_MS, fetch_bytes_min: int = 1) -> AIOKafkaConsumer:
+        """A client without a group that reads where it is told; what a producer took back is left out.
+
+        The broker answers a fetch once there are `fetch_bytes_min`, or after `fetch_wait_ms`.
+        """
         return AIOKafkaConsumer(
             **self._options,
             group_id=None,
@@ -80,6 +83,7 @@ class Cluster:
             auto_offset_reset="none",
             isolation_level="read_committed",
             max_partition_fetch_bytes=FETCH_BYTES,
+            fetch_min_bytes=fetch_bytes_min,
             fetch_max_wait_ms=fetch_wait_ms,
             request_timeout_ms=max(self._write_wait_ms, 10 * FETCH_WAIT_MS),
         )

@@ -22,6 +22,9 @@ WAITING_RECORDS_MAX = 2_000
 #: Records that one look at the client may bring.
 POLL_RECORDS = 1_000
 POLL_MS = 1_000
+#: A reader that is in no hurry is told of so many bytes at once, or of what there is after so long.
+LEISURE_BYTES = 64 * 1024
+LEISURE_WAIT_MS = 100
 #: Pause before a client that failed is made anew, and between looks at a log that has not grown enough.
 AGAIN_S = 0.1
 
@@ -51,10 +54,14 @@ class _Position:
 
 
 class Reader:
-    """Readers of one partition each get a client of their own; readers of different ones share."""
+    """Readers of one partition each get a client of their own; those of different partitions of a topic share.
 
-    def __init__(self, cluster: Cluster) -> None:
+    A client has one fetch a broker under way: were topics to share, what comes in one would wait for what came in another.
+    """
+
+    def __init__(self, cluster: Cluster, *, leisurely: bool = False) -> None:
         self._cluster = cluster
+        self._leisurely = leisurely
         self._clients: list[_Client] = []
         self._asking: AIOKafkaConsumer | None = None
         self._asking_starts = asyncio.Lock()
@@ -70,7 +77,7 @@ class Reader:
         position = _Position(source, offset)
         client = next((client for client in self._clients if client.is_free(source)), None)
         if client is None:
-            client = _Client(self._cluster)
+            client = _Client(self._cluster, leisurely=self._leisurely)
             self._clients.append(client)
         client.add(position)
         try:
@@ -157,16 +164,17 @@ class Reader:
 class _Client:
     """One consumer and the positions that it serves, at most one a partition."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, *, leisurely: bool) -> None:
         self._cluster = cluster
+        self._leisurely = leisurely
         self._positions: dict[TopicPartition, _Position] = {}
         self._assigned_anew = False
         self._wake = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run(), name="kafka-reader")
 
     def is_free(self, source: TopicPartition) -> bool:
-        """Whether nobody reads this partition over this client."""
-        return source not in self._positions
+        """Whether it reads this topic, or nothing, and nobody reads this partition over it."""
+        return source not in self._positions and all(other.topic == source.topic for other in self._positions)
 
     def add(self, position: _Position) -> None:
         """Serve a reader."""
@@ -193,7 +201,7 @@ class _Client:
 
     async def _run(self) -> None:
         while True:
-            consumer = self._cluster.reader()
+            consumer = self._cluster.reader(LEISURE_WAIT_MS, LEISURE_BYTES) if self._leisurely else self._cluster.reader()
             try:
                 await consumer.start()
                 self._assigned_anew = True

@@ -84,17 +84,14 @@ class Writer:
                 producer = await self._client()
                 write = waiting[0]
                 # Waits while a batch for this partition is full; a batch is never cut, so nothing is lost when it gives up.
-                handed = await asyncio.wait_for(self._hand_over(producer, lane, write), self._write_wait_s)
+                async with asyncio.timeout(self._write_wait_s):
+                    handed = await producer.send(lane[0], write.value, key=write.key, partition=lane[1], headers=list(write.headers))
                 waiting.popleft()
                 handed.add_done_callback(partial(self._acknowledged, producer, write.future))
         except (KafkaError, JournalUnavailable, TimeoutError) as error:
             _fail_all(waiting, error)
         finally:
             del self._lanes[lane]
-
-    async def _hand_over(self, producer: AIOKafkaProducer, lane: Lane, write: _Write) -> Future[Any]:
-        handed: Future[Any] = await producer.send(lane[0], write.value, key=write.key, partition=lane[1], headers=list(write.headers))
-        return handed
 
     async def _client(self) -> AIOKafkaProducer:
         async with self._starting:

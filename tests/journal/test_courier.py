@@ -35,7 +35,7 @@ async def sent(journal: Journal, batches: int, partition: int = 0) -> list[list[
 
 
 async def test_commands_of_a_moment_make_one_batch() -> None:
-    """What is submitted within `batch_wait_ms` goes to the journal together, marked with source and ticket."""
+    """What is submitted in one breath goes to the journal together, marked with source and ticket."""
     journal, replies = one_partition(), asyncio.Queue[Reply]()
     carrier = courier(journal)
     for n in range(3):
@@ -44,6 +44,19 @@ async def test_commands_of_a_moment_make_one_batch() -> None:
     assert [r.id for r in batch] == ["c0", "c1", "c2"]
     assert {r.source for r in batch} == {"gate-1"}
     assert len({r.connection for r in batch}) == 3
+    await carrier.close()
+
+
+async def test_what_comes_after_a_pause_goes_at_once() -> None:
+    """The first command waits for nobody; those that come within `batch_wait_ms` of it go together after that."""
+    journal, replies = one_partition(), asyncio.Queue[Reply]()
+    carrier = courier(journal, batch_wait_ms=300)
+    carrier.submit(request("c0"), awaited(replies))
+    assert [[r.id for r in batch] for batch in await asyncio.wait_for(sent(journal, 1), 0.25)] == [["c0"]]
+    for n in (1, 2):
+        carrier.submit(request(f"c{n}"), awaited(replies))
+        await asyncio.sleep(0.01)
+    assert [[r.id for r in batch] for batch in await sent(journal, 2)] == [["c0"], ["c1", "c2"]]
     await carrier.close()
 
 
