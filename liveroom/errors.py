@@ -13,7 +13,7 @@ in a reply with one of `REFUSALS`. A *close code* ends one connection: 4000-4499
     ├── AuditFailed         a journal is not as it must be (room + seq + what)
     └── JournalError
         ├── JournalLocked       another process owns the data directory
-        ├── JournalVersion      the data directory was written by a newer liveroom
+        ├── JournalVersion      the data directory was written by another version of liveroom
         ├── JournalMismatch     the journal exists with other settings (partitions)
         ├── JournalDamaged      what is stored cannot be read or has a hole
         ├── JournalUnavailable  nothing was written (read-only, disk full, broker away, closed)
@@ -203,7 +203,7 @@ class JournalLocked(JournalError):
 
 
 class JournalVersion(JournalError):
-    """The data directory was written by a newer liveroom."""
+    """The data directory was written by a liveroom whose journals this one does not read."""
 
 
 class JournalMismatch(JournalError):

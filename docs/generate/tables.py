@@ -36,7 +36,13 @@ def commands() -> str:
 
 
 def _command(name: str, cls: type[CommandBase]) -> str:
-    return f"## {name}\n\n{first_sentence(cls)} Who: {_who(cls)}.\n\n{_fields(cls)}"
+    return f"## {name}\n\n{first_sentence(cls)} Who: {_who(cls)}.\n\n{_fields(cls)}{_results(cls)}"
+
+
+def _results(cls: type[CommandBase]) -> str:
+    if not cls.results:
+        return ""
+    return "\n\nThe answer's `result`: " + "; ".join(f"`{name}`, {words}" for name, words in cls.results.items()) + "."
 
 
 def events() -> str:

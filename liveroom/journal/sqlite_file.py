@@ -17,7 +17,8 @@ from liveroom.messages.records import Entry
 __all__ = ["FILE_NAME", "SCHEMA_VERSION", "connect", "events_end", "partitions_of", "prepare", "read_entries", "translate", "translated"]
 
 FILE_NAME = "journal.sqlite"
-SCHEMA_VERSION = 1
+#: 2: digests of what readers fold are numbers. A journal of another version is left as it is.
+SCHEMA_VERSION = 2
 
 #: How long a transaction waits for another program that writes to the file (nobody should).
 BUSY_S = 5.0
@@ -118,6 +119,10 @@ def partitions_of(connection: sqlite3.Connection, path: Path) -> int:
     if version > SCHEMA_VERSION:
         raise JournalVersion(
             f"{path}: has schema version {version}, this liveroom knows up to {SCHEMA_VERSION}; use the newer liveroom that wrote it"
+        )
+    if version < SCHEMA_VERSION:
+        raise JournalVersion(
+            f"{path}: has schema version {version}, this liveroom reads {SCHEMA_VERSION} alone; use the older liveroom that wrote it, or another data directory"
         )
     return partitions
 

@@ -6,6 +6,7 @@ collector need not look at them (`gc=False`). There are hundreds of thousands of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from msgspec import Struct
@@ -16,12 +17,14 @@ __all__ = ["ANCHORS", "BACKEND", "EVERYONE", "MODERATORS", "PLATFORM", "VIEWERS"
 
 
 class CommandBase(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="type", gc=False):
-    """What every command has: the roles that may send it (`None`: the backend's own gateways only).
+    """What every command has: the roles that may send it (none: the backend's own gateways only).
 
+    `results`: what its answer holds when it is accepted, in words by name.
     `moves_money`: once it happened, its outcome is remembered for the whole of the time in which it may be repeated.
     """
 
     roles: ClassVar[frozenset[Role]]
+    results: ClassVar[Mapping[str, str]] = {}
     moves_money: ClassVar[bool] = False
 
 

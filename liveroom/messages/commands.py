@@ -95,6 +95,7 @@ class OpenRoom(CommandBase, frozen=True, tag="open_room"):
     """Open the room, or open it again after it was closed."""
 
     roles = ANCHORS
+    results = {"epoch": "names the numbering of the room's seqs"}
     title: Title
 
 
@@ -119,6 +120,7 @@ class SendChat(CommandBase, frozen=True, tag="send_chat"):
     """Say one line to the room."""
 
     roles = EVERYONE
+    results = {"message": "the line's name, for `delete_message`", "shown": "whether the room is shown it (false: over its budget)"}
     text: Line
 
 
@@ -133,6 +135,7 @@ class MuteUser(CommandBase, frozen=True, tag="mute_user"):
     """Forbid a user to speak for a while; the user sees the reason."""
 
     roles = MODERATORS
+    results = {"until_ms": "when the mute ends"}
     user: UserId
     duration_ms: DurationMs
     reason: Reason = ""
@@ -149,6 +152,7 @@ class BanUser(CommandBase, frozen=True, tag="ban_user"):
     """Put a user out of the room for a while; open connections are closed."""
 
     roles = MODERATORS
+    results = {"until_ms": "when the ban ends"}
     user: UserId
     duration_ms: DurationMs
     reason: Reason = ""
@@ -172,6 +176,7 @@ class SetBannedWords(CommandBase, frozen=True, tag="set_banned_words"):
     """Replace the room's list of banned words; matched after NFKC and case folding."""
 
     roles = MODERATORS
+    results = {"words": "how many there are now"}
     words: Annotated[tuple[BannedWord, ...], Meta(max_length=500)]
 
 
@@ -189,6 +194,7 @@ class AskQuestion(CommandBase, frozen=True, tag="ask_question"):
     """Ask the anchor a question; a question is named by its seq."""
 
     roles = EVERYONE
+    results = {"question": "the question's name"}
     text: Line
 
 
@@ -221,6 +227,7 @@ class SendLikes(CommandBase, frozen=True, tag="send_likes"):
     """Tap: `count` likes since the last time; a gateway adds up its viewers' taps before it passes them on."""
 
     roles = EVERYONE
+    results = {"total": "likes of the room; not told by gateways, which add up taps first"}
     count: Annotated[int, Meta(ge=1, le=50)] = 1
 
 
@@ -228,6 +235,7 @@ class ReportLikes(CommandBase, frozen=True, tag="report_likes"):
     """A gateway's sum of its viewers' taps."""
 
     roles = BACKEND
+    results = {"total": "likes of the room"}
     count: Annotated[int, Meta(ge=1, le=10_000_000)]
 
 
@@ -238,6 +246,7 @@ class AddProduct(CommandBase, frozen=True, tag="add_product"):
     """Put a product into the showcase, or replace the one with the same id."""
 
     roles = ANCHORS
+    results = {"version": "the showcase's version with it"}
     product: Product
 
 
@@ -245,6 +254,7 @@ class RemoveProduct(CommandBase, frozen=True, tag="remove_product"):
     """Take a product out of the showcase; a pinned one is unpinned first."""
 
     roles = ANCHORS
+    results = {"version": "the showcase's version without it"}
     product: ProductId
 
 
@@ -265,6 +275,7 @@ class RequestTryOn(CommandBase, frozen=True, tag="request_try_on"):
     """Wish to see a product tried on; counted once per viewer and product."""
 
     roles = EVERYONE
+    results = {"count": "how many wish it now"}
     product: ProductId
 
 
@@ -275,6 +286,7 @@ class ReportAudience(CommandBase, frozen=True, tag="report_audience"):
     """A gateway's count of viewers in the room, and 53-bit hashes of users who came since its last report."""
 
     roles = BACKEND
+    results = {"viewers": "in the room now, over all gateways", "unique": "estimated over the room's life"}
     gateway: GatewayId
     viewers: Annotated[int, Meta(ge=0, le=10_000_000)]
     joined: Annotated[tuple[Count, ...], Meta(max_length=1_000)] = ()

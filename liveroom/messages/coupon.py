@@ -45,6 +45,7 @@ class IssueCoupon(CommandBase, frozen=True, tag="issue_coupon"):
 
     moves_money = True
     roles = ANCHORS
+    results = {"coupon": "its name"}
     title: Title
     terms: CouponTerms
     stock: Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -59,6 +60,7 @@ class ClaimCoupon(CommandBase, frozen=True, tag="claim_coupon"):
 
     moves_money = True
     roles = VIEWERS
+    results = {"coupon": "which one", "code": "the claim's code", "left": "codes left after it"}
     coupon: Seq
 
 
@@ -75,6 +77,7 @@ class RedeemCoupon(CommandBase, frozen=True, tag="redeem_coupon"):
 
     moves_money = True
     roles = PLATFORM
+    results = {"coupon": "which one the code is of", "discount_fen": "what the order gets off"}
     code: CouponCode
     order: OrderId
     spend_fen: Fen

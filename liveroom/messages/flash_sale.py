@@ -36,6 +36,7 @@ class AnnounceFlashSale(CommandBase, frozen=True, tag="announce_flash_sale"):
 
     moves_money = True
     roles = ANCHORS
+    results = {"sale": "its name"}
     product: ProductId
     price_fen: Fen
     stock: Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -51,6 +52,12 @@ class ReserveStock(CommandBase, frozen=True, tag="reserve_stock"):
 
     moves_money = True
     roles = frozenset({Role.viewer, Role.moderator})
+    results = {
+        "hold": "the hold's name",
+        "until_ms": "when it expires unless it is paid",
+        "due_fen": "what is to be paid",
+        "discount_fen": "what the coupon takes off, 0 without one",
+    }
     sale: Seq
     quantity: Quantity = 1
     coupon_code: Annotated[str, Meta(max_length=16, pattern=r"^([A-Z2-7]{16})?$(?!\n)", description="Code of a coupon to apply; empty = none")] = ""
@@ -61,6 +68,7 @@ class ConfirmHold(CommandBase, frozen=True, tag="confirm_hold"):
 
     moves_money = True
     roles = PLATFORM
+    results = {"quantity": "units sold", "returned": "units that came back", "paid_fen": "what they cost after the discount"}
     hold: Seq
     payment: OrderId
     quantity: Annotated[int, Meta(ge=0, le=10_000)] = 0
@@ -71,6 +79,7 @@ class CancelHold(CommandBase, frozen=True, tag="cancel_hold"):
 
     moves_money = True
     roles = frozenset({Role.viewer, Role.moderator, Role.platform})
+    results = {"hold": "which one"}
     hold: Seq
 
 
@@ -79,6 +88,7 @@ class RestockFlashSale(CommandBase, frozen=True, tag="restock_flash_sale"):
 
     moves_money = True
     roles = ANCHORS
+    results = {"stock": "all stock ever put in"}
     sale: Seq
     quantity: Annotated[int, Meta(ge=1, le=1_000_000)]
 

@@ -37,6 +37,12 @@ class DropRedEnvelope(CommandBase, frozen=True, tag="drop_red_envelope"):
 
     moves_money = True
     roles = ANCHORS
+    results = {
+        "envelope": "its name",
+        "opens_ms": "when it opens",
+        "closes_ms": "when it closes at the latest",
+        "commitment": "SHA-256 of the seed that its shares are drawn from",
+    }
     total_fen: Fen
     parts: Annotated[int, Meta(ge=1, le=10_000)]
     split: Split = "lucky"
@@ -52,6 +58,7 @@ class GrabRedEnvelope(CommandBase, frozen=True, tag="grab_red_envelope"):
 
     moves_money = True
     roles = VIEWERS
+    results = {"envelope": "which one", "amount_fen": "the share", "parts_left": "shares left after it"}
     envelope: Seq
 
 
@@ -60,6 +67,7 @@ class CancelRedEnvelope(CommandBase, frozen=True, tag="cancel_red_envelope"):
 
     moves_money = True
     roles = ANCHORS
+    results = {"refunded_fen": "all of it"}
     envelope: Seq
 
 

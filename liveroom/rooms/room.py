@@ -158,7 +158,7 @@ def _check_sender(state: RoomState | None, command: c.Command, sender: Sender, n
     if not command.roles:
         return None if sender.backend else Refusal("forbidden", "only the backend's own gateways may send this")
     if sender.role not in command.roles:
-        return Refusal("forbidden", f"a {sender.role.value} may not send this")
+        return Refusal("forbidden", f"the role {sender.role.value} may not send this")
     return None if state is None else moderation.check_banned(state, sender, now_ms)
 
 

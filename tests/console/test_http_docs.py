@@ -16,7 +16,11 @@ from tests.console.contract import check_answer
 from tests.console.live import Live, token
 
 HTTP_MD = (Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-8")
-TOKENS = {"$ANCHOR": token("anna", Role.anchor, "tea"), "$VIEWER": token("vera", Role.viewer, "tea")}
+TOKENS = {
+    "$ANCHOR": token("anna", Role.anchor, "tea"),
+    "$VIEWER": token("vera", Role.viewer, "tea"),
+    "$PLATFORM": token("shop", Role.platform, "tea"),
+}
 
 
 def requests_of(text: str) -> list[tuple[str, str, dict[str, str], bytes]]:
@@ -44,12 +48,19 @@ async def test_every_example_works(live: Live) -> None:
     """Each `curl` of the page is answered 200, as the API's description says."""
     requests = requests_of(HTTP_MD)
     assert len(requests) > 10
+    named: dict[bytes, bytes] = {}
     for method, path, headers, body in requests:
+        for name, value in named.items():
+            body = body.replace(name, value)
         plain, _, query = path.partition("?")
         answer = await live.ask(method, plain, headers=headers, body=body, query=dict(pair.split("=") for pair in query.split("&") if pair))
         assert answer.status == 200, (method, path, answer.body)
+        result = answer.json.get("result", {}) if "/commands/" in path else {}
+        named |= {f"${name.upper()}".encode(): str(value).encode() for name, value in result.items() if name in ("sale", "hold")}
     questions = (await live.get("/v1/rooms/tea/questions")).json["questions"]
     assert [question["text"] for question in questions] == ["Is it from this spring?"]
+    (sale,) = (await live.get("/v1/rooms/tea")).json["sales"]
+    assert (sale["available"], sale["sold"]) == (18, 2)
 
 
 async def test_the_shown_answers_have_the_right_form(live: Live) -> None:

@@ -123,6 +123,14 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         await opened(tmp_path)
 
 
+async def test_an_older_schema_is_refused(tmp_path: Path) -> None:
+    """A file whose entries this liveroom reads otherwise is left alone, and is not called damaged."""
+    await made(tmp_path)
+    change(tmp_path, "UPDATE meta SET value = ? WHERE name = 'schema_version'", str(SCHEMA_VERSION - 1))
+    with pytest.raises(JournalVersion, match=f"schema version {SCHEMA_VERSION - 1}, this liveroom reads {SCHEMA_VERSION} alone"):
+        await opened(tmp_path)
+
+
 async def test_a_foreign_database_is_refused(tmp_path: Path) -> None:
     """A database of something else is not written to."""
     change(tmp_path, "CREATE TABLE people (name)")

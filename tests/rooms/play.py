@@ -53,6 +53,7 @@ class Play:
         decision = decide(self.state, Request("c1", ROOM, sender, command), self.now_ms, self.rng, self.rules)
         assert encode_state(self.state) == before, "deciding never changes the state"
         if isinstance(decision, Decided):
+            assert decision.result.keys() == command.results.keys(), "an answer holds what its command says of it"
             self._fold(decision.events)
         return decision
 
