@@ -122,7 +122,8 @@ def partitions_of(connection: sqlite3.Connection, path: Path) -> int:
         )
     if version < SCHEMA_VERSION:
         raise JournalVersion(
-            f"{path}: has schema version {version}, this liveroom reads {SCHEMA_VERSION} alone; use the older liveroom that wrote it, or another data directory"
+            f"{path}: has schema version {version}, this liveroom reads {SCHEMA_VERSION} alone; "
+            "use the older liveroom that wrote it, or another data directory"
         )
     return partitions
 
