@@ -93,7 +93,7 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
         loop.add_signal_handler(number, stopping.set)
     app = App(config, options.parts)
     await app.start()
-    raise_open_files_limit(config)
+    raise_open_files_limit(config, gateway=Part.gateway in options.parts)
     demo: Demo | None = None
     try:
         print(f"liveroom {__version__}: {_addresses(app, options.parts)}", flush=True)

@@ -15,20 +15,20 @@ log = logging.getLogger("liveroom")
 OTHER_FILES_MAX: Final = 200
 
 
-def files_needed(config: Config) -> int:
-    """How many files are open when everything is as full as the settings allow."""
-    gateway = config.gateway
-    return gateway.connections_max + gateway.handshakes_waiting_max + config.console.connections_max + OTHER_FILES_MAX
+def files_needed(config: Config, *, gateway: bool = True) -> int:
+    """How many files are open when everything is as full as the settings allow; `gateway`: whether the process holds viewers."""
+    viewers = config.gateway.connections_max + config.gateway.handshakes_waiting_max if gateway else 0
+    return viewers + config.console.connections_max + OTHER_FILES_MAX
 
 
-def raise_open_files_limit(config: Config) -> None:
+def raise_open_files_limit(config: Config, *, gateway: bool = True) -> None:
     """Raise the soft limit to the hard one, if the system lets us; warn when the settings do not fit into it."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = files_needed(config)
+    needed = files_needed(config, gateway=gateway)
     for wanted in (hard, needed):  # not every system takes a hard limit that is none as a soft one
         if _is_more(wanted, soft):
             try:
@@ -39,9 +39,9 @@ def raise_open_files_limit(config: Config) -> None:
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if _is_more(needed, allowed):
         log.warning(
-            "gateway.connections_max does not fit into the limit of open files: connections beyond it will fail; "
-            "raise the limit (LimitNOFILE, ulimit -n) or lower the setting",
-            extra={"open_files_max": allowed, "open_files_needed": needed, "connections_max": config.gateway.connections_max},
+            "connections_max of gateway and console does not fit into the limit of open files: connections beyond it will fail; "
+            "raise the limit (LimitNOFILE, ulimit -n) or lower the settings",
+            extra={"open_files_max": allowed, "open_files_needed": needed, "connections_max": config.gateway.connections_max if gateway else 0},
         )
 
 

@@ -35,6 +35,7 @@ def test_what_is_needed_is_everything_that_may_be_open_at_once() -> None:
     """Viewers, those who are still knocking, the console's connections, and some files."""
     config = Config(gateway=GatewayConfig(connections_max=1_000, handshakes_waiting_max=10), console=ConsoleConfig(connections_max=100))
     assert files_needed(config) == 1_110 + OTHER_FILES_MAX
+    assert files_needed(config, gateway=False) == 100 + OTHER_FILES_MAX
 
 
 @pytest.mark.parametrize(("soft", "hard"), [(256, 4_096), (4_096, 4_096)])
@@ -47,7 +48,7 @@ def test_what_does_not_fit_is_told() -> None:
     """With the numbers, and what to do about it; the limit is raised all the same."""
     limits, words = limited(256, 1_024, 5_000)
     assert limits == "1024 1024"
-    assert words.startswith("WARNING gateway.connections_max does not fit into the limit of open files")
+    assert words.startswith("WARNING connections_max of gateway and console does not fit into the limit of open files")
     assert words.endswith(f"1024 of {5_000 + 1 + 2_000 + OTHER_FILES_MAX}")
     assert "LimitNOFILE" in words
 
