@@ -8,15 +8,21 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import orjson
 from msgspec import structs
 
 from liveroom.config import AuthConfig, Config, JournalConfig, LiveroomConfig
+from liveroom.journal.base import Journal
+from liveroom.journal.kafka import KafkaJournal
+from liveroom.journal.sqlite import SqliteJournal
 from liveroom.messages.fields import Role
+from liveroom.telemetry.metrics import Metrics
 from liveroom.tokens import make_token
 from tests.broker import kafka_config, kafka_flags
 
@@ -46,10 +52,25 @@ def free_port() -> int:
     raise RuntimeError(f"no port in {PORTS} is free")
 
 
+#: What the journal of servers that are made now is kept in.
+_kept_in: Literal["embedded", "kafka"] = "embedded"
+
+
+@contextmanager
+def journal_kept_in(kind: Literal["embedded", "kafka"]) -> Iterator[None]:
+    """Servers that are made meanwhile have their journal there."""
+    global _kept_in
+    before, _kept_in = _kept_in, kind
+    try:
+        yield
+    finally:
+        _kept_in = before
+
+
 def journal_config(data_dir: Path) -> Config:
-    """Where a server keeps its journal: in the directory, or with LIVEROOM_TEST_JOURNAL=kafka in topics of its own in the tests' broker."""
+    """Where a server keeps its journal: in the directory, or in topics of its own in the tests' broker."""
     here = LiveroomConfig(data_dir=str(data_dir))
-    if os.environ.get("LIVEROOM_TEST_JOURNAL") != "kafka":
+    if _kept_in == "embedded":
         return Config(liveroom=here)
     return structs.replace(kafka_config(JournalConfig(kind="kafka"), session_ms=1_000), liveroom=here)
 
@@ -58,6 +79,13 @@ def journal_flags(config: Config) -> tuple[str, ...]:
     """The same for a command of its own."""
     where = ("--data-dir", config.liveroom.data_dir)
     return (*where, *kafka_flags(config.kafka)) if config.journal.kind == "kafka" else where
+
+
+async def open_journal(config: Config) -> Journal:
+    """The journal that these settings name; of the embedded one, its server must have ended."""
+    if config.journal.kind == "kafka":
+        return await KafkaJournal.open(config, Metrics(), "test")
+    return await SqliteJournal.open(Path(config.liveroom.data_dir), config.journal, Metrics())
 
 
 class Server:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from liveroom.client import CommandRefused, CommandUnanswered, Grant, OwnedCoupon, OwnedHold, Room, connect
-from liveroom.config import EngineConfig
+from liveroom.config import Config, EngineConfig
 from liveroom.engine.partition import PartitionState
 from liveroom.journal.acceptance import Verdict
-from liveroom.journal.sqlite_reader import open_reader
+from liveroom.journal.past import open_past
 from liveroom.messages.commands import CancelHold, Command
 from liveroom.messages.coupon import ClaimCoupon, CouponTerms
 from liveroom.messages.fields import Role
@@ -151,7 +151,7 @@ async def test_kills_at_random_moments_leave_nobody_with_a_wrong_idea(tmp_path: 
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    state = _state(tmp_path / "data")
+    state = await asyncio.to_thread(_state, server.config)
     for user, mine in known:
         assert in_order(mine) == in_order(owned(state, user)), f"seed {seed}: {user}"
 
@@ -176,14 +176,14 @@ async def _buy(room: Room, things: tuple[int, int, int], chance: random.Random, 
     return accepted
 
 
-def _state(data_dir: Path) -> RoomState:
+def _state(config: Config) -> RoomState:
     """The room as the journal tells it."""
-    reader = open_reader(data_dir)
-    for partition in range(reader.partitions):
-        state = PartitionState(EngineConfig())
-        for stored in reader.entries(partition, 0):
-            if state.acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
-                state.fold(stored.entry)  # type: ignore[arg-type]
-        if ROOM in state.rooms:
-            return state.rooms[ROOM]
+    with open_past(config) as past:
+        for partition in range(past.partitions):
+            state = PartitionState(EngineConfig())
+            for stored in past.entries(partition):
+                if state.acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
+                    state.fold(stored.entry)  # type: ignore[arg-type]
+            if ROOM in state.rooms:
+                return state.rooms[ROOM]
     raise AssertionError("the room is in no partition")

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+import pytest
 import pytest_asyncio
 
 from liveroom.client import Room, RoomEvent, connect
@@ -24,6 +25,8 @@ from liveroom.messages.frames import Accepted
 from liveroom.tokens import make_token
 from tests.broker import kafka_config
 from tests.serving import free_port
+
+pytestmark = pytest.mark.journal("kafka", "the embedded journal is for one process")
 
 START_S = 60
 ANSWER_S = 30

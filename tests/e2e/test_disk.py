@@ -77,6 +77,7 @@ async def can_mount() -> bool:
     return await process.wait() == 0
 
 
+@pytest.mark.journal("embedded", "it is about the disk under the embedded journal's file")
 @pytest.mark.parametrize("disk", ["full", "limited"])
 async def test_a_disk_without_room(tmp_path: Path, disk: str) -> None:
     """Viewers stay and may join, commands are refused `unavailable`; with room again the same ids are accepted, each once and nothing is missing."""

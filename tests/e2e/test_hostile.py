@@ -25,8 +25,8 @@ HELLO = b'{"id":"c1","command":{"type":"send_chat","text":"hello"}}'
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def arena(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Arena]:
-    """One server for all attacks: what one leaves behind, the next finds."""
+async def arena(journal: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Arena]:
+    """One server for all attacks on a kind of journal: what one leaves behind, the next finds."""
     async with open_arena(tmp_path_factory.mktemp("arena") / "data") as arena:
         yield arena
 

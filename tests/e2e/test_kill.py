@@ -7,21 +7,22 @@ import random
 from collections import Counter
 from pathlib import Path
 
+from msgspec import structs
+
 from liveroom.client import CommandRefused, RoomEvent, connect
-from liveroom.config import EngineConfig, JournalConfig, RoomsConfig
+from liveroom.config import Config, EngineConfig, RoomsConfig
 from liveroom.engine.partition import PartitionState
 from liveroom.engine.snapshots import restore
 from liveroom.journal.acceptance import Acceptance, Verdict
-from liveroom.journal.sqlite import SqliteJournal
-from liveroom.journal.sqlite_reader import open_reader
+from liveroom.journal.base import Snapshot
+from liveroom.journal.past import open_past
 from liveroom.messages.commands import SendChat, SetAnnouncement
 from liveroom.messages.events import AnnouncementSet
 from liveroom.messages.fields import Role
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Record
 from liveroom.rooms.room import encode_state, keyframe
-from liveroom.telemetry.metrics import Metrics
-from tests.serving import Server
+from tests.serving import Server, open_journal
 
 ROOMS = ("red", "green", "blue")
 SPEAKERS_PER_ROOM = 4
@@ -43,14 +44,17 @@ async def test_sigkill_under_load_loses_nothing_that_was_acknowledged(tmp_path: 
         await _live_through_kills(server, chance, outcomes, witnessed)
 
     assert len(outcomes) > 100, "the load was no load"
-    journaled, told = _read_story(tmp_path / "data")
+    journaled, told = await asyncio.to_thread(_read_story, server.config)
     for key, reply in outcomes.items():
         assert journaled.get(key) == [reply], f"seed {seed}: {key} was acknowledged as {reply}, the journal says {journaled.get(key)}"
     for room in ROOMS:
         assert witnessed[room] == sorted(set(witnessed[room])), f"seed {seed}: a witness saw an event twice or out of order"
         missed = set(told[room]) - set(witnessed[room])
         assert not missed, f"seed {seed}: a witness that came back missed events {sorted(missed)[:10]}"
-    await _assert_replay_is_the_same(tmp_path / "data")
+    journal = await open_journal(structs.replace(server.config, journal=structs.replace(server.config.journal, partitions=2)))
+    snapshots = [await journal.load_snapshot(partition) for partition in range(2)]
+    await journal.close()
+    await asyncio.to_thread(_assert_replay_is_the_same, server.config, snapshots)
 
 
 Outcomes = dict[tuple[str, str, str], Accepted | Refused]
@@ -115,12 +119,12 @@ async def _witness(server: Server, room: str, seen: list[int]) -> None:
                 seen.append(item.seq)
 
 
-def _read_story(data_dir: Path) -> tuple[dict[tuple[str, str, str], list[Accepted | Refused]], dict[str, list[int]]]:
-    """From the file alone: the outcomes of every command id, and the seqs of announcements; checks that seqs have no gap."""
+def _read_story(config: Config) -> tuple[dict[tuple[str, str, str], list[Accepted | Refused]], dict[str, list[int]]]:
+    """From the journal alone: the outcomes of every command id, and the seqs of announcements; checks that seqs have no gap."""
     outcomes: dict[tuple[str, str, str], list[Accepted | Refused]] = {}
     announced: dict[str, list[int]] = {room: [] for room in ROOMS}
     next_seq: Counter[str] = Counter()
-    for record in _accepted_records(data_dir):
+    for record in _accepted_records(config):
         for room, span in record.rooms.items():
             assert span.from_ == next_seq[room], f"{room}: a gap at {next_seq[room]}"
             next_seq[room] += len(span.events)
@@ -131,37 +135,32 @@ def _read_story(data_dir: Path) -> tuple[dict[tuple[str, str, str], list[Accepte
     return outcomes, announced
 
 
-def _accepted_records(data_dir: Path) -> list[Record]:
-    reader = open_reader(data_dir)
+def _accepted_records(config: Config) -> list[Record]:
     records = []
-    for partition in range(reader.partitions):
-        acceptance = Acceptance()
-        for stored in reader.entries(partition, 0):
-            if acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
-                assert isinstance(stored.entry, Record)
-                records.append(stored.entry)
+    with open_past(config) as past:
+        for partition in range(past.partitions):
+            acceptance = Acceptance()
+            for stored in past.entries(partition):
+                if acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
+                    assert isinstance(stored.entry, Record)
+                    records.append(stored.entry)
     return records
 
 
-async def _assert_replay_is_the_same(data_dir: Path) -> None:
+def _assert_replay_is_the_same(config: Config, snapshots: list[Snapshot | None]) -> None:
     """The fold of the whole log equals a snapshot with its tail, and every keyframe that was ever published is found again on the way."""
-    journal = await SqliteJournal.open(data_dir, JournalConfig(partitions=2), Metrics())
-    reader = open_reader(data_dir)
-    snapshots = 0
-    for partition in range(2):
-        whole = PartitionState(EngineConfig())
-        snapshot = await journal.load_snapshot(partition)
-        resumed = restore(snapshot, EngineConfig()) if snapshot else PartitionState(EngineConfig())
-        start = snapshot.offset if snapshot else 0
-        snapshots += snapshot is not None
-        for stored in reader.entries(partition, 0):
-            for state, begins in ((whole, 0), (resumed, start)):
-                if stored.offset >= begins and state.acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
-                    assert isinstance(stored.entry, Record)
-                    state.fold(stored.entry)
-                    for published in stored.entry.keyframes:
-                        assert keyframe(published.room, state.rooms[published.room], published.time_ms, RoomsConfig()) == published
-        assert {r: encode_state(s) for r, s in whole.rooms.items()} == {r: encode_state(s) for r, s in resumed.rooms.items()}
-        assert list(whole.outcomes) == list(resumed.outcomes)
-    assert snapshots, "no snapshot was taken: the load was no load"
-    await journal.close()
+    assert any(snapshots), "no snapshot was taken: the load was no load"
+    with open_past(config) as past:
+        for partition, snapshot in enumerate(snapshots):
+            whole = PartitionState(EngineConfig())
+            resumed = restore(snapshot, EngineConfig()) if snapshot else PartitionState(EngineConfig())
+            start = snapshot.offset if snapshot else 0
+            for stored in past.entries(partition):
+                for state, begins in ((whole, 0), (resumed, start)):
+                    if stored.offset >= begins and state.acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
+                        assert isinstance(stored.entry, Record)
+                        state.fold(stored.entry)
+                        for published in stored.entry.keyframes:
+                            assert keyframe(published.room, state.rooms[published.room], published.time_ms, RoomsConfig()) == published
+            assert {r: encode_state(s) for r, s in whole.rooms.items()} == {r: encode_state(s) for r, s in resumed.rooms.items()}
+            assert list(whole.outcomes) == list(resumed.outcomes)

@@ -70,6 +70,7 @@ async def test_sigterm_drains(tmp_path: Path) -> None:
         assert again["code"] == "room_already_open"
 
 
+@pytest.mark.journal("embedded", "with Kafka any number of processes may run")
 async def test_a_second_process(tmp_path: Path) -> None:
     """A second process on the same data ends with 1 and one line that says why; the first goes on."""
     async with Server(tmp_path / "data") as server:

@@ -16,7 +16,7 @@ from liveroom.journal.sqlite_file import FILE_NAME
 from liveroom.messages.events import EVENTS
 from liveroom.messages.fields import Delivery, Role
 from tests.e2e.viewer import Viewer, enter
-from tests.serving import Server
+from tests.serving import Server, journal_flags
 
 ROOM = "demo"
 END_S = 30
@@ -74,7 +74,7 @@ def tell(events: list[Object]) -> Object:
 @asynccontextmanager
 async def tail(server: Server, *more: str) -> AsyncIterator[asyncio.StreamReader]:
     """`liveroom tail` as a process of its own."""
-    command = (sys.executable, "-m", "liveroom", "tail", ROOM, "--data-dir", str(server.data_dir), *more)
+    command = (sys.executable, "-m", "liveroom", "tail", ROOM, *journal_flags(server.config), *more)
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert process.stdout
     try:
@@ -93,8 +93,13 @@ async def read_to(lines: asyncio.StreamReader, end: int) -> list[Object]:
     return events
 
 
-async def test_a_room_is_told_from_the_journal_alone(tmp_path: Path) -> None:
-    """`tail --follow`, `tail` and plain SQL, all while the server runs, tell the same events and the same story that the witness saw."""
+def query(server: Server) -> list[Object]:
+    with contextlib.closing(sqlite3.connect(f"{(server.data_dir / FILE_NAME).as_uri()}?mode=ro", uri=True)) as reader:
+        return [{**json.loads(event), "seq": seq} for seq, event in reader.execute(SQL, (ROOM,))]
+
+
+async def test_a_room_is_told_from_the_journal_alone(journal: str, tmp_path: Path) -> None:
+    """`tail --follow`, `tail` and plain SQL (where there is a file), while the server runs, tell the same events and story that the witness saw."""
     async with Server(
         tmp_path / "data", "--rooms-chat-interval-ms", "0", "--rooms-chat-budget-lines-per-s", "5", "--gateway-commands-per-s", "1000"
     ) as server:
@@ -112,11 +117,11 @@ async def test_a_room_is_told_from_the_journal_alone(tmp_path: Path) -> None:
             followed = await read_to(following, end)
             async with tail(server) as once:
                 told = await read_to(once, end)
-            with contextlib.closing(sqlite3.connect(f"{(server.data_dir / FILE_NAME).as_uri()}?mode=ro", uri=True)) as reader:
-                rows = [(seq, json.loads(event)) for seq, event in reader.execute(SQL, (ROOM,))]
+            rows = query(server) if journal == "embedded" else None
     assert [event["seq"] for event in told] == list(range(len(told)))
     assert followed == told[: len(followed)]
-    assert [{**event, "seq": seq} for seq, event in rows[: len(told)]] == [without(event, "room", "time_ms") for event in told]
+    if rows is not None:
+        assert rows[: len(told)] == [without(event, "room", "time_ms") for event in told]
     began = witness.keyframe["seq"]
     seen = [event for event in witness.events if event["seq"] < end]
     assert seen == [without(event, "room", "time_ms") for event in told if event["seq"] in {event["seq"] for event in seen}]

@@ -1,0 +1,23 @@
+"""Every end-to-end test runs twice: on the embedded journal and on Kafka. Those that are about one of them alone say so, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.serving import journal_kept_in
+
+KINDS = ("embedded", "kafka")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    alone = metafunc.definition.get_closest_marker("journal")
+    metafunc.parametrize("journal", alone.args[:1] if alone else KINDS, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def journal(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What the journal of this test's servers is kept in."""
+    with journal_kept_in(request.param):
+        yield request.param
