@@ -33,10 +33,19 @@ async def _until(server: Server, viewers: int) -> tuple[int, int]:
         return counts
 
 
+async def _until_connected(server: Server, viewers: int) -> None:
+    async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(f"{server.console_url}/metrics") as response:
+                if f"\nliveroom_gateway_connections {viewers}.0\n" in await response.text():
+                    return
+            await asyncio.sleep(0.1)
+
+
 @pytest.mark.parametrize("ending", ["kill", "stop"])
 async def test_a_restart_counts_nobody_twice(tmp_path: Path, ending: str) -> None:
     """After a restart the same viewers are as many as before, and the peak is what it was; after a clean stop alone there are none."""
-    server = Server(tmp_path / "data", "--gateway-drain-ms", "200", "--gateway-reconnect-spread-ms", "500")
+    server = Server(tmp_path / "data", "--gateway-drain-ms", "200", "--gateway-reconnect-spread-ms", "500", "--gateway-audience-report-ms", "200")
     async with server:
         await server.command("demo", "open_room", {"title": "Evening show"})
         watching = [asyncio.create_task(_watch(server, number)) for number in range(VIEWERS)]
@@ -46,7 +55,10 @@ async def test_a_restart_counts_nobody_twice(tmp_path: Path, ending: str) -> Non
             await server.start()
             if ending == "kill":
                 assert (await _counts(server))[0] <= VIEWERS
-            await asyncio.sleep(3)
+            await _until_connected(server, VIEWERS)
+            for _ in range(10):  # some of them may not be reported yet, but nobody may be twice
+                await asyncio.sleep(0.1)
+                assert max(await _counts(server)) <= VIEWERS
             assert await _until(server, VIEWERS) == (VIEWERS, VIEWERS)
         for task in watching:
             task.cancel()

@@ -26,7 +26,7 @@ from liveroom.tokens import make_token
 from tests.broker import kafka_config
 from tests.serving import free_port
 
-pytestmark = pytest.mark.journal("kafka", "the embedded journal is for one process")
+pytestmark = [pytest.mark.journal("kafka", "the embedded journal is for one process"), pytest.mark.asyncio(loop_scope="module")]
 
 START_S = 60
 ANSWER_S = 30
@@ -86,9 +86,9 @@ class Cluster:
             return answer
 
 
-@pytest_asyncio.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
-    cluster = Cluster(tmp_path / "data")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("cluster") / "data")
     await cluster.start("engine-1")  # the first one makes the secret and the topics
     await asyncio.gather(*(cluster.start(name) for name in ("engine-2", "gateway-1", "gateway-2", "console")))
     yield cluster

@@ -228,13 +228,14 @@ async def test_half_open_handshakes(arena: Arena) -> None:
         await crowd
 
 
-async def test_a_hundred_thousand_fuzzed_frames(arena: Arena) -> None:
-    """Valid frames, mutated in their bytes, their JSON and their order, over more than a thousand connections."""
+async def test_a_hundred_thousand_fuzzed_frames(journal: str, arena: Arena) -> None:
+    """Valid frames, mutated in their bytes, their JSON and their order, over more than a thousand connections (on Kafka a fifth of it)."""
+    frames = 100_000 if journal == "embedded" else 20_000  # what reads frames is the same
     async with arena.attacked():
         before = await arena.metric(TEXTS)
-        sent = await fuzz(arena, frames=100_000, seconds_max=40)
-        assert sent >= 100_000, "this machine is too slow for the test's bound"
-        assert await arena.metric(TEXTS) - before > 60_000, "most frames should have reached the codec"
+        sent = await fuzz(arena, frames=frames, seconds_max=40)
+        assert sent >= frames, "this machine is too slow for the test's bound"
+        assert await arena.metric(TEXTS) - before > frames * 0.6, "most frames should have reached the codec"
 
 
 async def test_a_flood_of_commands(arena: Arena) -> None:

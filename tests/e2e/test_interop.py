@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import async_playwright
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory as Deflate
 
@@ -18,13 +19,16 @@ from tests.e2e.visit import IDLE_MS, ROOM, Plan, Told, Wire, check_visit, visit
 from tests.pages.conftest import CHROMIUM, FLAGS
 from tests.serving import Server
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 BITS = range(9, 16)
 SCRIPT = Path(__file__).with_name("visit.mjs")
 
 
-@pytest.fixture
-async def server(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Server]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(journal: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> AsyncIterator[Server]:
     """An open room in which no chat is left out; the server pings soon. A parameter is one more flag with its value."""
+    tmp_path = tmp_path_factory.mktemp("interop")
     limits = ("--rooms-chat-interval-ms", "0", "--rooms-chat-budget-lines-per-s", "1000", "--gateway-frame-bytes-max", "1000000")
     server = Server(tmp_path / "data", *limits, "--gateway-idle-ms", str(IDLE_MS), *getattr(request, "param", ()))
     async with server:
@@ -35,9 +39,9 @@ async def server(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterato
         assert "Traceback" not in server.log.read_text()
 
 
-async def _visit_all(server: Server, variants: dict[str, tuple[Callable[[str], Awaitable[Wire]], bool]]) -> None:
+async def _visit_all(server: Server, client: str, variants: dict[str, tuple[Callable[[str], Awaitable[Wire]], bool]]) -> None:
     """Variants of a client by name, at once: how it dials, and whether it then has compression."""
-    plans = {name: Plan.of(server, name) for name in variants}
+    plans = {name: Plan.of(server, f"{client}-{name}") for name in variants}
     told = await asyncio.gather(*(visit(plans[name], dial) for name, (dial, _) in variants.items()))
     for (name, (_, deflate)), heard in zip(variants.items(), told, strict=True):
         check_visit(plans[name], heard, deflate=deflate)
@@ -57,7 +61,7 @@ async def test_websockets(server: Server) -> None:
     variants["default"] = (lambda url: WebsocketsAsync.dial(url, None, "deflate"), True)
     variants["plain-in-threads"] = (lambda url: WebsocketsSync.dial(url, None), False)
     variants["default-in-threads"] = (lambda url: WebsocketsSync.dial(url, "deflate"), True)
-    await _visit_all(server, variants)
+    await _visit_all(server, "websockets", variants)
 
 
 async def test_aiohttp(server: Server) -> None:
@@ -66,7 +70,7 @@ async def test_aiohttp(server: Server) -> None:
     def dial(bits: int) -> Callable[[str], Awaitable[Wire]]:
         return lambda url: Aiohttp.dial(url, bits)
 
-    await _visit_all(server, {f"bits-{bits}": (dial(bits), bits == 15) for bits in (0, *BITS)})
+    await _visit_all(server, "aiohttp", {f"bits-{bits}": (dial(bits), bits == 15) for bits in (0, *BITS)})
 
 
 async def test_node_ws(server: Server) -> None:
@@ -78,7 +82,7 @@ async def test_node_ws(server: Server) -> None:
     options["no-server-takeover"] = ({"serverNoContextTakeover": True}, True)
     options["no-client-takeover"] = ({"clientNoContextTakeover": True}, True)
     options["no-takeover"] = ({"serverNoContextTakeover": True, "clientNoContextTakeover": True, "threshold": 0}, True)
-    plans = {name: Plan.of(server, name) for name in options}
+    plans = {name: Plan.of(server, f"node-ws-{name}") for name in options}
     visits = [{"plan": asdict(plans[name]), "options": {"perMessageDeflate": deflate}} for name, (deflate, _) in options.items()]
     told = await run_visits(visits, "ws", str(module), flags=[])
     for (name, (_, deflate)), heard in zip(options.items(), told, strict=True):
@@ -93,7 +97,7 @@ async def test_node_built_in(server: Server, request: pytest.FixtureRequest) -> 
     """Node's own WebSocket, on a server that compresses and on one that does not."""
     plan = Plan.of(server, "node")
     told = await run_visits([{"plan": asdict(plan)}], "built-in", flags=await built_in_flags())
-    check_visit(plan, Told(**told[0]), deflate=request.node.callspec.id == "compressed")
+    check_visit(plan, Told(**told[0]), deflate="compressed" in request.node.callspec.id)
 
 
 @BOTH
@@ -103,7 +107,7 @@ async def test_chromium(server: Server, request: pytest.FixtureRequest) -> None:
         missing("no Chromium: install one (Debian: apt-get install chromium) to test it", "LIVEROOM_TEST_REQUIRE_BROWSER")
     plan = Plan.of(server, "chromium")
     told = await _visit_in_a_page(CHROMIUM, server.console_url, plan)
-    check_visit(plan, Told(**told), deflate=request.node.callspec.id == "compressed")
+    check_visit(plan, Told(**told), deflate="compressed" in request.node.callspec.id)
 
 
 async def _visit_in_a_page(chromium: str, origin: str, plan: Plan) -> dict[str, Any]:
