@@ -132,9 +132,12 @@ def test_a_frame_is_bounded_and_counts_what_it_leaves_out() -> None:
         kept.heed(number, CouponClaimed(0, "vera", f"code-{number}"))
     for number in range(BELONGINGS_MAX + 2):
         kept.heed(number, RedEnvelopeGrabbed(number, "vera", "V", 5, 0, 0))
+    for number in range(1, BELONGINGS_MAX + 2):
+        kept.heed(number, StockReserved(0, "vera", 1, 9, 5))
     mine = told(kept, "vera")
     assert [coupon.code for coupon in mine.coupons] == [f"code-{number}" for number in range(3, BELONGINGS_MAX + 3)]
-    assert (len(mine.grants), mine.grants[0].envelope, mine.left_out) == (BELONGINGS_MAX, 2, 5)
+    assert [hold.hold for hold in mine.holds] == list(range(2, BELONGINGS_MAX + 2))
+    assert (len(mine.grants), mine.grants[0].envelope, mine.left_out) == (BELONGINGS_MAX, 2, 6)
 
 
 def test_what_has_ended_is_forgotten() -> None:

@@ -54,6 +54,16 @@ def test_all_that_anybody_owns_is_in_it_once(trades: list[Trade]) -> None:
     assert found["envelopes_over"] == [*play.room.envelopes_over][-ENVELOPES_OVER_OWNED:]
 
 
+def test_of_envelopes_that_are_over_the_last_ones_are_handed_over() -> None:
+    """The rules remember more of them than anybody is told."""
+    state = Play().room
+    for number in range(ENVELOPES_OVER_OWNED + 2):
+        state.envelopes_over[number] = EnvelopeOver("empty", {"vera": 5})
+    found = rows(state)
+    assert found["envelopes_over"] == list(range(2, ENVELOPES_OVER_OWNED + 2))
+    assert [share.envelope for share in found["shares"]] == found["envelopes_over"]
+
+
 def test_a_room_where_nothing_is_owned_takes_no_part() -> None:
     """It costs nothing to hand over."""
     assert holdings(ROOM, Play().room) == ()
