@@ -85,6 +85,8 @@ class App:
         """What is not ready, besides the console itself."""
         if self._engine is not None and (stopped := self._engine.stopped_partitions):
             return "stopped, a person must look: " + _words(stopped)
+        if self._journal is not None and (away := self._journal.unreachable):
+            return f"the journal does not answer: partitions {', '.join(map(str, sorted(away)))}"
         waiting = [part for part, it in ((Part.engine, self._engine), (Part.gateway, self._gateway)) if part in self._parts and not (it and it.ready)]
         return f"not ready: {', '.join(part.value for part in waiting)}" if waiting else ""
 

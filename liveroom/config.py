@@ -228,6 +228,10 @@ class GatewayConfig(Section, frozen=True):
     room_idle_ms: Annotated[int, _text("A room is kept so long after its last viewer left", ge=0, le=3_600_000)] = 30_000
     room_wait_ms: Annotated[int, _text("Time to get a room's keyframe for its first viewer", ge=100, le=60_000)] = 5_000
     reply_wait_ms: Annotated[int, _text("Time after which an unanswered command is answered `unavailable`", ge=100, le=60_000)] = 10_000
+    interruption_ms: Annotated[
+        int,
+        _text("Viewers are told of an interruption when no command of their room's partition was answered for so long", ge=500, le=30_000),
+    ] = 3_000
     batch_commands_max: Annotated[int, _text("Commands that one batch to the journal may hold", ge=1, le=500)] = 64
     batch_wait_ms: Annotated[int, _text("Time from one batch of commands to the next; what comes later goes on at once", ge=0, le=1_000)] = 2
     likes_report_ms: Annotated[int, _text("Viewers' taps are summed for so long", ge=10, le=60_000)] = 250

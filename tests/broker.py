@@ -65,6 +65,11 @@ def _broker() -> tuple[str, str]:
     return done.stdout.strip(), ""
 
 
+def _what_is_missing() -> str:
+    missing = [command for command in ("java", "mvn") if shutil.which(command) is None]
+    return f"{' and '.join(missing)} not found: to have the tests on Kafka install Java 17 and Maven" if missing else ""
+
+
 def stop_broker() -> None:
     """End the broker of the tests' own, if they have started one."""
     while _started:

@@ -15,7 +15,7 @@ from liveroom.client.mine import fold_mine
 from liveroom.client.room import Room, connect
 from liveroom.client.state import fold
 from liveroom.messages.belongings import Grant, OwnedCoupon, OwnedHold
-from liveroom.messages.frames import Accepted, Belongings, Joined, Keyframe, Parked, Skipped
+from liveroom.messages.frames import Accepted, Belongings, Interruption, Joined, Keyframe, Parked, Skipped
 
 __all__ = [
     "Accepted",
@@ -26,6 +26,7 @@ __all__ = [
     "CommandUnanswered",
     "Disconnected",
     "Grant",
+    "Interruption",
     "Item",
     "Joined",
     "Keyframe",

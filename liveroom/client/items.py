@@ -10,7 +10,7 @@ from msgspec import Struct
 from liveroom.errors import BadMessage
 from liveroom.messages.belongings import OwnedCoupon
 from liveroom.messages.events import Event
-from liveroom.messages.frames import FRAMES, Belongings, Delta, Frame, Joined, Keyframe, Parked, Personal, Skipped
+from liveroom.messages.frames import FRAMES, Belongings, Delta, Frame, Interruption, Joined, Keyframe, Parked, Personal, Skipped
 
 __all__ = [
     "Advanced",
@@ -89,7 +89,7 @@ class Repeated(Struct, frozen=True):
     item: PersonalEvent | RoomEvent
 
 
-Item = Union[Joined, StateReplaced, BelongingsReplaced, RoomEvent, PersonalEvent, Parked, Skipped, Reconnecting]
+Item = Union[Joined, StateReplaced, BelongingsReplaced, RoomEvent, PersonalEvent, Parked, Skipped, Interruption, Reconnecting]
 
 
 class _TypeOnly(Struct):

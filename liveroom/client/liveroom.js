@@ -115,6 +115,7 @@ export function connect(options) {
  *   parked        `{id, ahead}`: the command `id` waits in the line for something scarce, with at most `ahead` before it
  *   state         `{state}` after each frame that changed it
  *   mine          `{mine}` after each frame that changed what this user owns
+ *   interruption  `{sinceMs, over}`: nothing new comes and commands wait, or again all is well; the connection holds
  *   skipped       `{from, to}`: these seqs will not come; the next `state` is whole again
  *   disconnected  `{code, reason}`
  *   reconnecting  `{attempt, delayMs}`
@@ -133,6 +134,7 @@ export class Room extends EventTarget {
   #personalSeq = -1; // of the last personal event
   #joined = null;
   #mutedUntilMs = 0;
+  #interruption = null;
   #clockOffsetsMs = []; // of the last frames
   #token = null;
   #tokenExpired = false;
@@ -197,6 +199,10 @@ export class Room extends EventTarget {
   /** Until when you may not speak, Unix ms by the server's clock; 0 when you may. */
   get mutedUntilMs() {
     return this.#mutedUntilMs > this.nowMs() ? this.#mutedUntilMs : 0;
+  }
+  /** `{sinceMs}` while the room is not heard from, over a connection that holds; else `null`. */
+  get interruption() {
+    return this.#interruption;
   }
   /** The server's clock, Unix ms, as far as the last frames tell. */
   nowMs() {
@@ -388,6 +394,8 @@ export class Room extends EventTarget {
         return this.#onPersonal(frame);
       case "parked":
         return this.#emit("parked", { id: frame.id, ahead: frame.ahead });
+      case "interruption":
+        return this.#onInterruption(frame);
       case "accepted":
         return this.#answer(frame.id)?.resolve({ id: frame.id, seq: frame.seq, result: frame.result ?? {} });
       case "refused":
@@ -402,6 +410,7 @@ export class Room extends EventTarget {
     this.#joined = frame;
     this.#mutedUntilMs = frame.muted_until_ms ?? 0;
     this.#status = "live";
+    this.#interruption = null;
     this.#joinedAtMs = Date.now();
     for (const { id, sent, repeats } of [...this.#commands.values()]) if (sent && !repeats) this.#answer(id).reject(new CommandUnanswered(id));
     this.#unsent = [...this.#commands.keys()]; // nobody knows what became of them: same ids, so at most one outcome
@@ -460,6 +469,11 @@ export class Room extends EventTarget {
     this.#personalSeq = event.seq;
     this.#emit("personal", event);
     for (const iterator of this.#iterators) iterator.push(event);
+  }
+
+  #onInterruption({ since_ms: sinceMs, over = false }) {
+    this.#interruption = over ? null : { sinceMs };
+    this.#emit("interruption", { sinceMs, over });
   }
 
   #onSkipped({ from, to }) {

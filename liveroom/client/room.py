@@ -31,7 +31,7 @@ from liveroom.client.stream import Gap, Stream
 from liveroom.codec import decode_command_id, decode_room_id
 from liveroom.errors import BadMessage
 from liveroom.messages.commands import AskQuestion, Command, RequestTryOn, SendChat, SendLikes
-from liveroom.messages.frames import Accepted, Belongings, GoingAway, Joined, Keyframe, Refused
+from liveroom.messages.frames import Accepted, Belongings, GoingAway, Interruption, Joined, Keyframe, Refused
 
 __all__ = ["ITEMS_WAITING_MAX", "Room", "TokenSource", "connect"]
 
@@ -140,6 +140,11 @@ class Room:
     def muted_until_ms(self) -> int:
         """Until when you may not speak, by the server's clock; 0 = not muted."""
         return self._stream.muted_until_ms
+
+    @property
+    def interruption(self) -> Interruption | None:
+        """The interruption that lasts now: nothing new comes and commands wait, and it goes on by itself; `None` while all is well."""
+        return self._stream.interruption
 
     @property
     def left_out(self) -> Counter[str]:

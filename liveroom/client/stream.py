@@ -6,7 +6,7 @@ from collections import Counter
 
 from liveroom.client.items import Advanced, BelongingsReplaced, Item, Repeated, RoomEvent, StateReplaced, events_of, personal_event
 from liveroom.messages.events import UserMuted, UserUnmuted
-from liveroom.messages.frames import Belongings, Delta, Frame, Joined, Keyframe, Parked, Personal, Skipped
+from liveroom.messages.frames import Belongings, Delta, Frame, Interruption, Joined, Keyframe, Parked, Personal, Skipped
 
 __all__ = ["Gap", "Stream"]
 
@@ -24,6 +24,8 @@ class Stream:
         #: Seq of the next event expected; `None` before the first keyframe.
         self.cursor: int | None = None
         self.muted_until_ms = 0
+        #: What lasts now, or `None` while the room is heard from.
+        self.interruption: Interruption | None = None
         #: What the server left out on purpose, by delivery class.
         self.left_out: Counter[str] = Counter()
         self._keyframe_due = True
@@ -43,6 +45,7 @@ class Stream:
         if isinstance(frame, Joined):
             self.joined = frame
             self.muted_until_ms = frame.muted_until_ms
+            self.interruption = None
             self._keyframe_due = not (frame.resumed and self.cursor is not None)
             return [frame]
         if isinstance(frame, Personal):
@@ -50,6 +53,9 @@ class Stream:
         if isinstance(frame, Belongings):
             self._mine_seq = frame.seq
             return [BelongingsReplaced(frame)]
+        if isinstance(frame, Interruption):
+            self.interruption = None if frame.over else frame
+            return [frame]
         return [frame] if isinstance(frame, Skipped | Parked) else []
 
     def _on_delta(self, delta: Delta) -> list[Item | Advanced | Repeated]:

@@ -105,6 +105,7 @@ class Owner:
             await self._serve()
         finally:
             self.ready = False
+            self._metrics.engine_epoch.remove(str(self.partition))
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from liveroom.codec import encode
 from liveroom.config import GatewayConfig
 from liveroom.gateway.admission import Gate
 from liveroom.gateway.audience import Audience
@@ -17,6 +18,9 @@ from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deadlines import Deadlines
 from liveroom.gateway.history import History
 from liveroom.gateway.room import Resume, Room
+from liveroom.gateway.wire import text_frame
+from liveroom.journal.partition import partition_of
+from liveroom.messages.frames import Interruption
 from liveroom.messages.records import Record
 from liveroom.telemetry.metrics import Metrics
 
@@ -96,6 +100,7 @@ class Hub:
         metrics: Metrics,
         audience: Audience,
         *,
+        partitions: int,
         connections: Callable[[], int],
         ask_keyframe: Callable[[Room], None],
         settle: Callable[[Gate], None],
@@ -113,7 +118,33 @@ class Hub:
         self._waits: Deadlines[Connection] = Deadlines(config.room_wait_ms / 1000)
         self._empty: Deadlines[Room] = Deadlines(config.room_idle_ms / 1000)
         self._asks: Deadlines[Room] = Deadlines(ASK_AGAIN_S)
+        self._partitions = partitions
+        self._held: dict[int, dict[str, Room]] = {}  # partition -> its rooms
         self.rooms: dict[str, Room] = {}
+        self.interrupted: dict[int, int] = {}  # partition -> since when it is not heard from, in Unix ms
+
+    # Partitions
+
+    def partitions(self) -> list[int]:
+        """Those of which a room is held."""
+        return list(self._held)
+
+    def rooms_of(self, partition: int) -> list[Room]:
+        """The rooms of a partition that are held."""
+        return list(self._held.get(partition, {}).values())
+
+    def _hold(self, room_id: str) -> Room:
+        room = self.rooms[room_id] = Room(room_id, self._config, self._metrics)
+        self._held.setdefault(partition_of(room_id, self._partitions), {})[room_id] = room
+        self._metrics.gateway_rooms.set(len(self.rooms))
+        return room
+
+    def _let_go(self, room: Room) -> None:
+        partition = partition_of(room.id, self._partitions)
+        del self.rooms[room.id], self._held[partition][room.id]
+        if not self._held[partition]:
+            del self._held[partition]
+            self.interrupted.pop(partition, None)
 
     # Viewers
 
@@ -126,8 +157,7 @@ class Hub:
             if len(self.rooms) >= self._config.rooms_max:
                 connection.close(4002, "this gateway holds as many rooms as it may; come back")
                 return
-            room = self.rooms[room_id] = Room(room_id, self._config, self._metrics)
-            self._metrics.gateway_rooms.set(len(self.rooms))
+            room = self._hold(room_id)
         if self._is_banned(room, sender.user):
             connection.close(4502, "you are banned from this room")
             self._let_go_later(room)
@@ -163,6 +193,8 @@ class Hub:
     def _join(self, room: Room, connection: Connection, resume: Resume | None) -> None:
         connection.joined_at = _now()
         self._metrics.gateway_joins.labels(room.join(connection, resume)).inc()
+        if self.interrupted and (since_ms := self.interrupted.get(partition_of(room.id, self._partitions))):
+            connection.notify(text_frame(encode(Interruption(since_ms))))
         assert connection.sender is not None
         self._audience.came(room, connection.sender)
         if room.has_news:
@@ -325,7 +357,7 @@ class Hub:
                 if now - room.empty_at < self._config.room_idle_ms / 1000:
                     self._let_go_later(room)
                 else:
-                    del self.rooms[room.id]
+                    self._let_go(room)
         self._metrics.gateway_rooms.set(len(self.rooms))
         self._metrics.gateway_tick_seconds.set(self.tick_s)
 

@@ -27,6 +27,7 @@ from liveroom.gateway.handshake import HEAD_BYTES_MAX, Doorkeeper, Refusal
 from liveroom.gateway.hub import Hub
 from liveroom.gateway.likes import Likes, OnReply
 from liveroom.gateway.limits import Tally
+from liveroom.gateway.pulse import Pulse
 from liveroom.gateway.room import Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
@@ -97,10 +98,12 @@ class Gateway:
             config,
             metrics,
             self._audience,
+            partitions=journal.partitions,
             connections=lambda: len(self._connections),
             ask_keyframe=self._ask_keyframe,
             settle=self._claims.settle,
         )
+        self._pulse = Pulse(journal, self._courier, self._hub, config, metrics, ask=self._ask_keyframe)
         self._feed = Feed(journal, config, self._hub, self._courier, metrics)
         marks = AddressMarks(address_key, config.trusted_proxies)
         self._desk = Desk(config, metrics, self._hub.rooms, self._courier, self._likes, self._claims, marks, self.time)
@@ -133,6 +136,7 @@ class Gateway:
             self._report_likes,
             self._report_audience,
             self._claims.sweep,
+            self._pulse.watch,
         ]
         background += [lambda p=p: self._feed.follow(p) for p in range(self._journal.partitions)]  # type: ignore[misc]
         self._tasks = [loop.create_task(_forever(work)) for work in background]

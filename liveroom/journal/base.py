@@ -69,6 +69,11 @@ class Journal(ABC):
     #: Number of partitions; fixed when the journal is made.
     partitions: int
 
+    @property
+    def unreachable(self) -> frozenset[int]:
+        """Partitions that this process reads and whose log has not answered for a while; an embedded journal is always there."""
+        return frozenset()
+
     @abstractmethod
     async def send_commands(self, partition: int, requests: Sequence[Request]) -> None:
         """Append requests to `commands[p]` as one batch; returns when they were taken. Raises `JournalFull`."""

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable
 
 import msgspec
+from msgspec import Struct
 
 from liveroom.errors import JournalError, JournalFull
 from liveroom.journal.base import Journal
@@ -21,7 +22,27 @@ OnAnswer = Callable[[Accepted | Refused], None]
 #: How often waiting commands are looked through for those that waited too long.
 SWEEP_S = 0.25
 
+#: A command that failed without an answer counts for the silence of its partition for so long.
+FAILURE_COUNTS_S = 30.0
+
+NEVER = float("-inf")
+
 CLOSED = "this process is shutting down; retry with the same id"
+
+
+class _Waiting(Struct, frozen=True, eq=False):
+    deadline: float
+    id: str
+    partition: int
+    on_answer: OnAnswer
+
+
+class _Silence(Struct, eq=False):
+    """Of one partition: since when nothing was answered although something should be."""
+
+    since: float
+    waiting: int = 0
+    failed_at: float = NEVER
 
 
 class Courier:
@@ -39,7 +60,8 @@ class Courier:
         self._batch_wait_s = batch_wait_ms / 1000
         self._reply_wait_s = reply_wait_ms / 1000
         self._ticket = 0
-        self._waiting: dict[int, tuple[float, str, OnAnswer]] = {}  # ticket -> (deadline, command id, callback), oldest first
+        self._waiting: dict[int, _Waiting] = {}  # by ticket, oldest first
+        self._silences: dict[int, _Silence] = {}  # by partition, where something waits or failed
         self._batches: dict[int, list[Request]] = {}
         self._sent_s: dict[int, float] = {}  # partition -> when its last batch was sent
         self._senders: set[asyncio.Task[None]] = set()
@@ -52,6 +74,17 @@ class Courier:
         """Commands that are not answered yet."""
         return len(self._waiting)
 
+    def silence_s(self, partition: int) -> float:
+        """For how long no command of the partition was answered although at least one should have been; 0 = all is well."""
+        silence = self._silences.get(partition)
+        if silence is None:
+            return 0.0
+        now = asyncio.get_running_loop().time()
+        if not silence.waiting and now - silence.failed_at > FAILURE_COUNTS_S:
+            del self._silences[partition]
+            return 0.0
+        return now - silence.since
+
     def submit(self, request: Request, on_answer: OnAnswer) -> None:
         """Send a request; `on_answer` is called once, later, in the event loop. `source` and `connection` are set here."""
         loop = asyncio.get_running_loop()
@@ -59,8 +92,10 @@ class Courier:
             loop.call_soon(on_answer, Refused(id=request.id, code="unavailable", detail=CLOSED, retry_after_ms=1_000))
             return
         self._ticket += 1
-        self._waiting[self._ticket] = (loop.time() + self._reply_wait_s, request.id, on_answer)
+        now = loop.time()
         partition = partition_of(request.room, self._journal.partitions)
+        self._waiting[self._ticket] = _Waiting(now + self._reply_wait_s, request.id, partition, on_answer)
+        self._silences.setdefault(partition, _Silence(now)).waiting += 1
         batch = self._batches.get(partition)
         if batch is None:
             batch = self._batches[partition] = []
@@ -75,7 +110,7 @@ class Courier:
     def deliver(self, answer: Answer) -> None:
         """Hand over an answer that an accepted record holds; answers for others are ignored."""
         if answer.source == self._source:
-            self._answer(answer.connection, answer.reply)
+            self._answer(answer.connection, answer.reply, heard=True)
 
     async def settle(self, timeout_s: float) -> bool:
         """Wait until every command is answered, for so long at most; gives whether all are."""
@@ -119,13 +154,25 @@ class Courier:
 
     def _refuse(self, ticket: int, code: str, detail: str) -> None:
         if waiting := self._waiting.get(ticket):
-            self._answer(ticket, Refused(id=waiting[1], code=code, detail=detail, retry_after_ms=1_000))
+            self._answer(ticket, Refused(id=waiting.id, code=code, detail=detail, retry_after_ms=1_000), heard=False)
 
-    def _answer(self, ticket: int, reply: Accepted | Refused) -> None:
+    def _answer(self, ticket: int, reply: Accepted | Refused, *, heard: bool) -> None:
         if waiting := self._waiting.pop(ticket, None):
-            waiting[2](reply)
+            self._note(waiting.partition, heard)
+            waiting.on_answer(reply)
             if not self._waiting:
                 self._settled.set()
+
+    def _note(self, partition: int, heard: bool) -> None:
+        """One command of the partition waits no more: it was answered by the journal, or failed here."""
+        silence, now = self._silences[partition], asyncio.get_running_loop().time()
+        silence.waiting -= 1
+        if not heard:
+            silence.failed_at = now
+        elif silence.waiting:
+            silence.since, silence.failed_at = now, NEVER
+        else:
+            del self._silences[partition]
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -133,8 +180,8 @@ class Courier:
             await asyncio.sleep(SWEEP_S)
             now = loop.time()
             late = []
-            for ticket, (deadline, _, _) in self._waiting.items():
-                if deadline > now:
+            for ticket, waiting in self._waiting.items():
+                if waiting.deadline > now:
                     break
                 late.append(ticket)
             for ticket in late:

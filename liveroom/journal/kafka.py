@@ -27,6 +27,7 @@ from liveroom.journal.kafka_group import assignments
 from liveroom.journal.kafka_reader import Reader
 from liveroom.journal.kafka_snapshots import Snapshots
 from liveroom.journal.kafka_topics import Topics, prepare
+from liveroom.journal.kafka_watch import Watch
 from liveroom.journal.kafka_writer import Writer
 from liveroom.journal.partition import partition_of
 from liveroom.messages.records import Claim, Entry, Request
@@ -49,13 +50,21 @@ class KafkaJournal(Journal):
         self._topics = topics
         self._metrics = metrics
         self._prefix = config.kafka.topic_prefix
-        self._reader = Reader(cluster)
-        self._writer = Writer(cluster, config.kafka.write_wait_ms)
+        self._reader = Reader(cluster, metrics)
+        self._writer = Writer(cluster, config.kafka.write_wait_ms, metrics)
         # A client has one request a broker under way: what no viewer waits for has clients of its own.
-        self._reader_aside = Reader(cluster, leisurely=True)
-        self._writer_aside = Writer(cluster, config.kafka.write_wait_ms)
+        self._reader_aside = Reader(cluster, metrics, leisurely=True)
+        self._writer_aside = Writer(cluster, config.kafka.write_wait_ms, metrics)
         self._snapshots = Snapshots(self._reader, self._writer_aside, topics.snapshots, config.journal.snapshots_kept)
         self._sent = [_Sent(config.journal.commands_waiting_max) for _ in range(self.partitions)]
+        self._watch = Watch(
+            self._reader,
+            topics,
+            metrics,
+            answered=lambda partition: self._sent[partition].answered_to,
+            waiting=lambda: sum(sent.waiting for sent in self._sent),
+        )
+        self._watching = asyncio.create_task(self._watch.run(), name="kafka-watch")
         self._watchers: dict[int, asyncio.Task[None]] = {}
         self._closed = False
 
@@ -70,13 +79,17 @@ class KafkaJournal(Journal):
         await prepare(cluster, topics, config.journal, config.kafka)
         return cls(config, cluster, topics, metrics)
 
+    @property
+    def unreachable(self) -> frozenset[int]:
+        return self._watch.unreachable
+
     async def send_commands(self, partition: int, requests: Sequence[Request]) -> None:
         self._must_be_open()
         if not requests:
             return
         sent = self._sent[partition]
         if sent.is_full:
-            self._watch(partition)
+            self._look_for_answers(partition)
             raise JournalFull(f"{sent.waiting} commands wait for an answer; at most {sent.waiting_max} may (journal.commands_waiting_max)")
         sent.waiting += len(requests)
         key = requests[0].room.encode()
@@ -95,10 +108,11 @@ class KafkaJournal(Journal):
             raise JournalDamaged(f"{self._topics.commands}[{partition}] ends at {end}, but commands below {offset} were answered: the topic was cut")
         if offset < first:
             logger.error("commands were deleted before they were answered", extra={"partition": partition, "from": offset, "to": first})
-        async with aclosing(self._reader.read(self._topics.commands, partition, max(offset, first))) as runs:
-            async for records in runs:
-                for record in records:
-                    yield self._batch(partition, record)
+        with self._watch.commands(partition):
+            async with aclosing(self._reader.read(self._topics.commands, partition, max(offset, first))) as runs:
+                async for records in runs:
+                    for record in records:
+                        yield self._batch(partition, record)
 
     def append(self, partition: int, entry: Entry) -> Future[int]:
         return self._writer.append(self._topics.events, partition, encode(entry))
@@ -112,18 +126,20 @@ class KafkaJournal(Journal):
 
     async def _read_events(self, reader: Reader, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
         self._must_be_open()
-        async with aclosing(reader.read(self._topics.events, partition, offset)) as runs:
-            async for records in runs:
-                for record in records:
-                    stored = stored_entry(record, offset)
-                    if not isinstance(stored.entry, Claim):
-                        self._sent[partition].answered(stored.entry.to)
-                    yield stored
-                    offset += 1
+        with self._watch.events(partition, offset) as mark:
+            async with aclosing(reader.read(self._topics.events, partition, offset)) as runs:
+                async for records in runs:
+                    for record in records:
+                        stored = stored_entry(record, offset)
+                        if not isinstance(stored.entry, Claim):
+                            self._sent[partition].answered(stored.entry.to)
+                        yield stored
+                        offset += 1
+                        mark.offset = offset
 
     async def events_end(self, partition: int) -> int:
         self._must_be_open()
-        return (await self._reader.bounds(self._topics.events, partition))[1]
+        return await self._reader.end(self._topics.events, partition)
 
     async def save_snapshot(self, partition: int, snapshot: Snapshot) -> None:
         self._must_be_open()
@@ -139,20 +155,20 @@ class KafkaJournal(Journal):
 
     async def assignments(self) -> AsyncGenerator[frozenset[int]]:
         self._must_be_open()
-        async with aclosing(assignments(self._cluster, f"{self._prefix}.engines", self._topics.commands)) as changes:
+        async with aclosing(assignments(self._cluster, f"{self._prefix}.engines", self._topics.commands, self._metrics)) as changes:
             async for owned in changes:
                 yield owned
 
     async def publishing_assignments(self) -> AsyncGenerator[frozenset[int]]:
         """The partitions whose events this process should publish in the feed, as `assignments`."""
         self._must_be_open()
-        async with aclosing(assignments(self._cluster, f"{self._prefix}.publishers", self._topics.events)) as changes:
+        async with aclosing(assignments(self._cluster, f"{self._prefix}.publishers", self._topics.events, self._metrics)) as changes:
             async for owned in changes:
                 yield owned
 
     async def events_start(self, partition: int) -> int:
         """The first offset of `events[p]` that is kept."""
-        return (await self._reader.bounds(self._topics.events, partition))[0]
+        return await self._reader.start(self._topics.events, partition)
 
     def publisher(self) -> Publisher:
         """What writes the public feed; one per engine process."""
@@ -162,11 +178,13 @@ class KafkaJournal(Journal):
         if self._closed:
             return
         self._closed = True
-        for task in self._watchers.values():
+        tasks = [*self._watchers.values(), self._watching]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._watchers.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(self._writer.close(), self._writer_aside.close())
         await asyncio.gather(self._reader.close(), self._reader_aside.close())
+        await self._cluster.close()
 
     def _batch(self, partition: int, record: ConsumerRecord[bytes, bytes]) -> CommandBatch:
         value = record.value or b""
@@ -180,7 +198,7 @@ class KafkaJournal(Journal):
             return CommandBatch(record.offset, (), f"{error.code}: {error.detail}", payload)
         return CommandBatch(record.offset, requests)
 
-    def _watch(self, partition: int) -> None:
+    def _look_for_answers(self, partition: int) -> None:
         """See which commands are answered, when nobody in this process reads the partition's events."""
         if partition not in self._watchers:
             task = self._watchers[partition] = asyncio.create_task(self._read_answers(partition), name=f"kafka-answers-{partition}")
@@ -209,7 +227,7 @@ class _Sent:
         self.waiting_max = waiting_max
         self.waiting = 0
         self._batches: deque[tuple[int, int]] = deque()  # offset, commands
-        self._answered = 0  # records of an epoch that lost the partition may count too much: the limit is a guard, not an account
+        self.answered_to = 0  # records of an epoch that lost the partition may count too much: the limit is a guard, not an account
 
     @property
     def is_full(self) -> bool:
@@ -222,10 +240,10 @@ class _Sent:
 
     def answered(self, to: int) -> None:
         """A record answers the offsets below `to`."""
-        if to > self._answered:
-            self._answered = to
+        if to > self.answered_to:
+            self.answered_to = to
             self._forget()
 
     def _forget(self) -> None:
-        while self._batches and self._batches[0][0] < self._answered:
+        while self._batches and self._batches[0][0] < self.answered_to:
             self.waiting -= self._batches.popleft()[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable
@@ -14,7 +15,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from liveroom.config import KafkaConfig
 from liveroom.errors import BadConfig, JournalUnavailable
 
-__all__ = ["RECORD_BYTES_MAX", "Cluster", "answered"]
+__all__ = ["RECORD_BYTES_MAX", "Cluster", "answered", "drop"]
 
 #: Largest record that a topic takes: above the journal's own limit, so that a record that passes it always fits.
 RECORD_BYTES_MAX = 20 * 1024 * 1024
@@ -25,6 +26,8 @@ FETCH_WAIT_MS = 500
 #: Records of a partition that go to a broker in one batch, in bytes.
 BATCH_BYTES = 1024 * 1024
 RETRY_BACKOFF_MS = 50
+#: A client whose start was given up has so long to finish it: cut off in the middle it would leave a connection open.
+GIVEN_UP_S = 5.0
 
 T = TypeVar("T")
 
@@ -54,6 +57,22 @@ class Cluster:
                 "sasl_plain_username": config.sasl_username,
                 "sasl_plain_password": config.sasl_password,
             }
+        self._given_up: set[asyncio.Task[None]] = set()
+
+    async def start(self, client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+        """Connect a client; one whose start fails or is given up is released. Raises `JournalUnavailable`."""
+        starting = asyncio.ensure_future(client.start())
+        try:
+            await answered(asyncio.shield(starting), self)
+        except BaseException:
+            releasing = asyncio.create_task(_release(client, starting))
+            self._given_up.add(releasing)
+            releasing.add_done_callback(self._given_up.discard)
+            raise
+
+    async def close(self) -> None:
+        """Wait until what was given up is released."""
+        await asyncio.gather(*self._given_up, return_exceptions=True)
 
     def admin(self) -> AIOKafkaAdminClient:
         """A client that makes topics and looks at them."""
@@ -99,6 +118,20 @@ class Cluster:
             rebalance_timeout_ms=self._session_ms,
             metadata_max_age_ms=60_000,
         )
+
+
+async def _release(client: AIOKafkaConsumer | AIOKafkaProducer, starting: asyncio.Future[None]) -> None:
+    await asyncio.wait([starting], timeout=GIVEN_UP_S)
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    await client.stop()
+
+
+async def drop(producer: AIOKafkaProducer) -> None:
+    """Close a producer with what it has not delivered: by itself it would go on trying for ever."""
+    if (sending := producer._sender.sender_task) is not None:
+        sending.cancel()
+    await producer.client.close()
 
 
 async def answered(call: Awaitable[T], cluster: Cluster) -> T:

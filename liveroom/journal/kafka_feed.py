@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import Future
+from collections import deque
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -99,16 +100,18 @@ class Publisher:
     async def _publish(self, partition: int) -> None:
         position = await self._where_to_go_on(partition)
         acceptance = position.acceptance.copy()
-        waiting: list[Future[int]] = []
+        waiting: deque[Future[int]] = deque()
         async with aclosing(self._journal.read_events_leisurely(partition, position.offset)) as entries:
             async for stored in entries:
                 before = encode(_Position(stored.offset, acceptance))
                 if acceptance.judge(stored.offset, stored.entry) is not Verdict.accepted:
                     continue
                 assert isinstance(stored.entry, Record)
-                waiting += self._write(partition, stored.entry, before, encode(_Position(stored.offset + 1, acceptance)))
                 while len(waiting) > EVENTS_IN_FLIGHT_MAX or (waiting and waiting[0].done()):
-                    await waiting.pop(0)
+                    await waiting.popleft()
+                if waiting and waiting[-1].done():
+                    await waiting[-1]  # a failure fails the first or the last of what waits: nothing may be written beyond it
+                waiting += self._write(partition, stored.entry, before, encode(_Position(stored.offset + 1, acceptance)))
 
     def _write(self, partition: int, record: Record, before: bytes, after: bytes) -> list[Future[int]]:
         """Write a record's events; only with the last of them all of the record is published."""

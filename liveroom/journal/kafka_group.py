@@ -16,6 +16,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 
 from liveroom.journal.kafka_client import Cluster
+from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["assignments"]
 
@@ -27,10 +28,10 @@ AGAIN_S = 0.5
 POLL_MS = 1_000
 
 
-async def assignments(cluster: Cluster, group: str, topic: str) -> AsyncGenerator[frozenset[int]]:
+async def assignments(cluster: Cluster, group: str, topic: str, metrics: Metrics) -> AsyncGenerator[frozenset[int]]:
     """The partitions of `topic` that this process should own, each time that they change; leaves the group when closed."""
     changes = _Changes()
-    task = asyncio.create_task(_keep_membership(cluster, group, topic, changes), name="kafka-member")
+    task = asyncio.create_task(_keep_membership(cluster, group, topic, changes, metrics), name="kafka-member")
     try:
         while True:
             yield await changes.next()
@@ -65,7 +66,7 @@ class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
         self._news.set()
 
 
-async def _keep_membership(cluster: Cluster, group: str, topic: str, changes: _Changes) -> None:
+async def _keep_membership(cluster: Cluster, group: str, topic: str, changes: _Changes, metrics: Metrics) -> None:
     while True:
         changes.consumer = consumer = cluster.member(group)
         try:
@@ -74,6 +75,7 @@ async def _keep_membership(cluster: Cluster, group: str, topic: str, changes: _C
             while True:
                 await consumer.getmany(timeout_ms=POLL_MS)
         except (KafkaError, OSError) as error:
+            metrics.journal_broker_errors.labels("group").inc()
             logger.warning("membership in the engines' group failed and is taken up again", extra={"error": repr(error)})
             await asyncio.sleep(AGAIN_S)
         finally:

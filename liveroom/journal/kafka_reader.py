@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 
 from liveroom.errors import JournalError, JournalUnavailable
 from liveroom.journal.kafka_client import Cluster, answered
+from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Reader"]
 
@@ -59,12 +61,14 @@ class Reader:
     A client has one fetch a broker under way: were topics to share, what comes in one would wait for what came in another.
     """
 
-    def __init__(self, cluster: Cluster, *, leisurely: bool = False) -> None:
+    def __init__(self, cluster: Cluster, metrics: Metrics, *, leisurely: bool = False) -> None:
         self._cluster = cluster
+        self._metrics = metrics
         self._leisurely = leisurely
         self._clients: list[_Client] = []
         self._asking: AIOKafkaConsumer | None = None
         self._asking_starts = asyncio.Lock()
+        self._questions: set[asyncio.Future[dict[TopicPartition, int]]] = set()
         self._closed = False
 
     async def read(self, topic: str, partition: int, offset: int) -> AsyncGenerator[list[ConsumerRecord[bytes, bytes]]]:
@@ -73,11 +77,11 @@ class Reader:
         Raises: `JournalUnavailable` when closed, or when what was read up to now is not there any more.
         """
         source = TopicPartition(topic, partition)
-        await self._until_there(topic, partition, offset)
+        end = await self._until_there(topic, partition, offset)
         position = _Position(source, offset)
         client = next((client for client in self._clients if client.is_free(source)), None)
         if client is None:
-            client = _Client(self._cluster, leisurely=self._leisurely)
+            client = _Client(self._cluster, self._metrics, leisurely=self._leisurely)
             self._clients.append(client)
         client.add(position)
         try:
@@ -87,6 +91,8 @@ class Reader:
                     records = list(position.fetched)
                     position.fetched.clear()
                     client.wake()
+                    if records[-1].offset >= end and not self._leisurely:  # what is older tells how long ago it happened, not how long it took
+                        self._metrics.journal_fetch_seconds.observe(max(0.0, time.time() - records[-1].timestamp / 1000))
                     yield records
                 elif position.failure is not None:
                     raise position.failure
@@ -103,8 +109,8 @@ class Reader:
         """
         source = TopicPartition(topic, partition)
         consumer = self._cluster.reader()
+        await self._cluster.start(consumer)
         try:
-            await answered(consumer.start(), self._cluster)
             consumer.assign([source])
             consumer.seek(source, start)
             while await answered(consumer.position(source), self._cluster) < end:
@@ -114,45 +120,59 @@ class Reader:
         finally:
             await consumer.stop()
 
+    async def start(self, topic: str, partition: int) -> int:
+        """The first offset that is kept."""
+        source = TopicPartition(topic, partition)
+        return int((await self._ask(lambda consumer: consumer.beginning_offsets([source])))[source])
+
+    async def end(self, topic: str, partition: int) -> int:
+        """The offset after the last record."""
+        source = TopicPartition(topic, partition)
+        return int((await self._ask(lambda consumer: consumer.end_offsets([source])))[source])
+
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """The first offset that is kept, and the offset after the last record."""
-        source = TopicPartition(topic, partition)
-        try:
-            consumer = await self._asked()
-            first = await answered(consumer.beginning_offsets([source]), self._cluster)
-            end = await answered(consumer.end_offsets([source]), self._cluster)
-        except (JournalUnavailable, ConsumerStoppedError):
-            self._must_be_open()
-            raise
-        return int(first[source]), int(end[source])
+        return await self.start(topic, partition), await self.end(topic, partition)
 
     async def close(self) -> None:
         """Release everything; readers that wait are told."""
         self._closed = True
+        for question in self._questions:
+            question.cancel()
         clients, self._clients = self._clients, []
         await asyncio.gather(*(client.close() for client in clients))
         async with self._asking_starts:
             if self._asking is not None:
                 await self._asking.stop()
 
-    async def _until_there(self, topic: str, partition: int, offset: int) -> None:
-        """A fetch beyond the end would be an error, so who begins ahead of it waits here."""
+    async def _until_there(self, topic: str, partition: int, offset: int) -> int:
+        """A fetch beyond the end would be an error, so who begins ahead of it waits here; gives the end."""
         while True:
-            _, end = await self.bounds(topic, partition)
+            end = await self.end(topic, partition)
             if end >= offset:
-                return
+                return end
             await asyncio.sleep(AGAIN_S)
+
+    async def _ask(self, question: Callable[[AIOKafkaConsumer], Awaitable[dict[TopicPartition, int]]]) -> dict[TopicPartition, int]:
+        consumer = await self._asked()
+        asked = asyncio.ensure_future(question(consumer))
+        self._questions.add(asked)
+        try:
+            return await answered(asked, self._cluster)
+        except (JournalUnavailable, ConsumerStoppedError, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():  # the question alone was, by `close`
+                self._must_be_open()
+            raise
+        finally:
+            self._questions.discard(asked)
 
     async def _asked(self) -> AIOKafkaConsumer:
         async with self._asking_starts:
             self._must_be_open()
             if self._asking is None:
                 consumer = self._cluster.reader()
-                try:
-                    await answered(consumer.start(), self._cluster)
-                except BaseException:
-                    await consumer.stop()
-                    raise
+                await self._cluster.start(consumer)
                 self._asking = consumer
             return self._asking
 
@@ -164,8 +184,9 @@ class Reader:
 class _Client:
     """One consumer and the positions that it serves, at most one a partition."""
 
-    def __init__(self, cluster: Cluster, *, leisurely: bool) -> None:
+    def __init__(self, cluster: Cluster, metrics: Metrics, *, leisurely: bool) -> None:
         self._cluster = cluster
+        self._metrics = metrics
         self._leisurely = leisurely
         self._positions: dict[TopicPartition, _Position] = {}
         self._assigned_anew = False
@@ -203,14 +224,16 @@ class _Client:
         while True:
             consumer = self._cluster.reader(LEISURE_WAIT_MS, LEISURE_BYTES) if self._leisurely else self._cluster.reader()
             try:
-                await consumer.start()
-                self._assigned_anew = True
-                await self._serve(consumer)
-            except (KafkaError, OSError) as error:
+                await self._cluster.start(consumer)
+                try:
+                    self._assigned_anew = True
+                    await self._serve(consumer)
+                finally:
+                    await consumer.stop()
+            except (KafkaError, JournalUnavailable, OSError) as error:
+                self._metrics.journal_broker_errors.labels("fetch").inc()
                 logger.warning("a reader of Kafka failed and begins anew", extra={"error": repr(error)})
                 await asyncio.sleep(AGAIN_S)
-            finally:
-                await consumer.stop()
 
     async def _serve(self, consumer: AIOKafkaConsumer) -> None:
         while True:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from asyncio import Future
 from collections import deque
 from collections.abc import Sequence
@@ -20,7 +21,8 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from msgspec import Struct
 
 from liveroom.errors import JournalUnavailable, WriteUnknown
-from liveroom.journal.kafka_client import Cluster, answered
+from liveroom.journal.kafka_client import Cluster, drop
+from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Writer"]
 
@@ -28,12 +30,15 @@ logger = logging.getLogger(__name__)
 
 #: Time for a client that failed, or for the last writes at the end, to finish what it had begun.
 RETIRE_S = 10.0
+#: How often it is looked which writes are late.
+LOOK_S = 0.25
 
 Lane = tuple[str, int]  # topic, partition
 Headers = Sequence[tuple[str, bytes]]
 
 
 class _Write(Struct, frozen=True, eq=False):
+    began: float
     key: bytes | None
     value: bytes | None
     headers: Headers
@@ -43,12 +48,14 @@ class _Write(Struct, frozen=True, eq=False):
 class Writer:
     """One client for all topics and partitions."""
 
-    def __init__(self, cluster: Cluster, write_wait_ms: int) -> None:
+    def __init__(self, cluster: Cluster, write_wait_ms: int, metrics: Metrics) -> None:
         self._cluster = cluster
+        self._metrics = metrics
         self._write_wait_s = write_wait_ms / 1000
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._lanes: dict[Lane, deque[_Write]] = {}
+        self._handed: deque[tuple[float, AIOKafkaProducer, Future[int]]] = deque()  # to be acknowledged by then
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -63,7 +70,7 @@ class Writer:
         if waiting is None:
             waiting = self._lanes[lane] = deque()
             self._spawn(self._send_all(lane, waiting))
-        waiting.append(_Write(key, value, headers, future))
+        waiting.append(_Write(time.monotonic(), key, value, headers, future))
         return future
 
     async def close(self) -> None:
@@ -71,11 +78,17 @@ class Writer:
         if self._closed:
             return
         self._closed = True
-        async with asyncio.timeout(RETIRE_S):
-            while self._tasks:
-                await asyncio.wait(self._tasks)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=RETIRE_S)
+        left = list(self._tasks)
         if self._producer is not None:
             await self._retire(self._producer)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        for _, _, future in self._handed:
+            if not future.done():
+                future.set_exception(WriteUnknown("the journal was closed before a write was acknowledged"))
 
     async def _send_all(self, lane: Lane, waiting: deque[_Write]) -> None:
         """Hand over what waits, until nothing does."""
@@ -87,9 +100,14 @@ class Writer:
                 async with asyncio.timeout(self._write_wait_s):
                     handed = await producer.send(lane[0], write.value, key=write.key, partition=lane[1], headers=list(write.headers))
                 waiting.popleft()
-                handed.add_done_callback(partial(self._acknowledged, producer, write.future))
+                self._watch(producer, write.future)
+                handed.add_done_callback(partial(self._acknowledged, producer, write))
         except (KafkaError, JournalUnavailable, TimeoutError) as error:
+            self._metrics.journal_broker_errors.labels("produce").inc()
             _fail_all(waiting, error)
+        except asyncio.CancelledError:
+            _fail_all(waiting, JournalUnavailable("the journal is closed"))
+            raise
         finally:
             del self._lanes[lane]
 
@@ -97,26 +115,44 @@ class Writer:
         async with self._starting:
             if self._producer is None:
                 producer = self._cluster.producer()
-                try:
-                    await answered(asyncio.wait_for(producer.start(), self._write_wait_s), self._cluster)
-                except BaseException:
-                    self._spawn(self._retire(producer))
-                    raise
+                await asyncio.wait_for(self._cluster.start(producer), self._write_wait_s)
                 self._producer = producer
             return self._producer
 
-    def _acknowledged(self, producer: AIOKafkaProducer, future: Future[int], handed: Future[Any]) -> None:
+    def _acknowledged(self, producer: AIOKafkaProducer, write: _Write, handed: Future[Any]) -> None:
+        future = write.future
         error = None if handed.cancelled() else handed.exception()
         if error is None and not handed.cancelled():
+            self._metrics.journal_produce_seconds.observe(time.monotonic() - write.began)
             if not future.done():  # its caller may have gone
                 future.set_result(handed.result().offset)
             return
+        self._fail(producer, future, _meaning(error))
+
+    def _fail(self, producer: AIOKafkaProducer, future: Future[int], error: Exception) -> None:
+        self._metrics.journal_broker_errors.labels("produce").inc()
         if not future.done():
-            future.set_exception(_meaning(error))
+            future.set_exception(error)
         if self._producer is producer:
-            logger.warning("a write to Kafka failed", extra={"error": repr(error)})
+            logger.warning("a write to Kafka failed", extra={"error": str(error)})
             self._producer = None
             self._spawn(self._retire(producer))
+
+    def _watch(self, producer: AIOKafkaProducer, future: Future[int]) -> None:
+        self._handed.append((time.monotonic() + self._write_wait_s, producer, future))
+        if len(self._handed) == 1:
+            self._spawn(self._fail_late())
+
+    async def _fail_late(self) -> None:
+        """A client of its own accord tries without end: a write that was not acknowledged in time is called unknown here."""
+        while self._handed:
+            due, producer, future = self._handed[0]
+            if not future.done() and due > time.monotonic():
+                await asyncio.sleep(min(LOOK_S, due - time.monotonic()))
+                continue
+            if not future.done():
+                self._fail(producer, future, WriteUnknown(f"a write to Kafka was not acknowledged within {self._write_wait_s:g} s"))
+            self._handed.popleft()
 
     async def _retire(self, producer: AIOKafkaProducer) -> None:
         """Let a client finish; it may still deliver what it was given, which readers judge as they judge everything."""
@@ -124,6 +160,7 @@ class Writer:
             await asyncio.wait_for(producer.stop(), RETIRE_S)
         except (KafkaError, TimeoutError, OSError) as error:
             logger.warning("a client of Kafka did not stop cleanly", extra={"error": repr(error)})
+            await drop(producer)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

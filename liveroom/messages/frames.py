@@ -21,6 +21,7 @@ __all__ = [
     "Delta",
     "EnvelopeView",
     "GoingAway",
+    "Interruption",
     "Joined",
     "Keyframe",
     "Parked",
@@ -238,11 +239,18 @@ class Refused(FrameBase, frozen=True, tag="refused"):
     retry_after_ms: int = 0
 
 
+class Interruption(FrameBase, frozen=True, tag="interruption"):
+    """The room is not heard from since `since_ms`: nothing new comes, and commands wait; `over`: it is again. The connection stays as it is."""
+
+    since_ms: int
+    over: bool = False
+
+
 class GoingAway(FrameBase, frozen=True, tag="going_away"):
     """This gateway drains: come back after `reconnect_after_ms`, chosen for you alone."""
 
     reconnect_after_ms: int
 
 
-Frame = Union[Joined, Keyframe, Belongings, Delta, Skipped, Personal, Parked, Accepted, Refused, GoingAway]
+Frame = Union[Joined, Keyframe, Belongings, Delta, Skipped, Personal, Parked, Accepted, Refused, Interruption, GoingAway]
 FRAMES: dict[str, type[FrameBase]] = {str(c.__struct_config__.tag): c for c in get_args(Frame)}

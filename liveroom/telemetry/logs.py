@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,8 +15,10 @@ from liveroom.config import LogsConfig
 
 __all__ = ["set_up_logs"]
 
-#: Libraries that tell each of their steps as news.
+#: Libraries that tell each of their steps as news, and the same trouble many times a second.
 TALKATIVE = ("aiokafka",)
+#: A line of such a library is written this often at most.
+REPEATED_S = 10.0
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -24,6 +27,7 @@ def set_up_logs(config: LogsConfig) -> None:
     """Send all logs of the process to standard error; extra fields of a log call are shown as name=value."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if config.format == "json" else _Text())
+    handler.addFilter(_NowAndThen())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(config.level.upper())
@@ -38,6 +42,28 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
 def _one_line(text: str) -> str:
     """Users' words cannot begin a line of their own or colour the terminal."""
     return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class _NowAndThen(logging.Filter):
+    """Of the same words of a talkative library only the first in a while; the next says how many were left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[tuple[str, str], list[float]] = {}  # (logger, words without values) -> when it was written, how many were not
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(TALKATIVE):
+            return True
+        key = (record.name, str(record.msg))
+        seen = self._seen.setdefault(key, [-REPEATED_S, 0])
+        now = time.monotonic()
+        if now - seen[0] < REPEATED_S:
+            seen[1] += 1
+            return False
+        if seen[1]:
+            record.left_out = int(seen[1])
+        seen[:] = [now, 0]
+        return True
 
 
 class _Text(logging.Formatter):

@@ -41,6 +41,10 @@ class Metrics:
         )
         self.gateway_sweep_seconds = self._histogram("gateway_sweep_seconds", "Time to write one frame to a room's viewers", _FAST_S)
 
+        self.gateway_partitions_interrupted = self._gauge(
+            "gateway_partitions_interrupted", "Partitions that are not heard from and whose viewers were told so"
+        )
+
         # Engine
         self.engine_partitions = self._gauge("engine_partitions", "Partitions that this engine owns")
         self.engine_rooms = self._gauge("engine_rooms", "Rooms in the partitions that this engine owns")
@@ -59,6 +63,23 @@ class Metrics:
         self.journal_commit_records = self._histogram("journal_commit_records", "Entries in one commit", _SIZES)
         self.journal_skipped = self._counter("journal_skipped", "Entries that a reader skipped, by the acceptance rule's verdict", "verdict")
         self.journal_feed_events = self._counter("journal_feed_events", "Events that were written to the public feed in Kafka")
+        self.journal_lag_events = self._gauge(
+            "journal_lag_events", "Entries of a partition that this process has not read yet, in Kafka", "partition"
+        )
+        self.journal_lag_commands = self._gauge(
+            "journal_lag_commands", "Batches of commands in Kafka that no record answers yet, of a partition that this engine owns", "partition"
+        )
+        self.journal_commands_waiting = self._gauge("journal_commands_waiting", "Commands that this process sent to Kafka and has not seen answered")
+        self.journal_partitions_unreachable = self._gauge(
+            "journal_partitions_unreachable", "Partitions that this process reads and whose broker does not answer"
+        )
+        self.journal_produce_seconds = self._histogram("journal_produce_seconds", "Time until Kafka acknowledged a write", _FAST_S)
+        self.journal_fetch_seconds = self._histogram(
+            "journal_fetch_seconds", "Time from a record's writing to its being read from Kafka, by the clocks of both processes", _FAST_S
+        )
+        self.journal_broker_errors = self._counter(
+            "journal_broker_errors", "Requests to Kafka that failed, by what was wanted: produce, fetch, ask, group", "operation"
+        )
         self.journal_dead_letters = self._counter("journal_dead_letters", "Commands that were set aside")
 
         # Console

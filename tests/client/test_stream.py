@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from liveroom.client.items import BelongingsReplaced, PersonalEvent, Repeated, RoomEvent
 from liveroom.client.stream import Gap, Stream
 from liveroom.messages.events import AnnouncementSet, HoldExpired, UserMuted, UserUnmuted
-from liveroom.messages.frames import Belongings, Frame, Personal
+from liveroom.messages.frames import Belongings, Frame, Interruption, Personal
 from tests.client.conftest import delta, joined, keyframe
 
 
@@ -53,6 +53,18 @@ def test_a_resumed_connection_goes_on() -> None:
     seqs(stream, numbered(5, 8))
     stream.receive(joined(6, resumed=True))
     assert seqs(stream, numbered(6, 10)) == [8, 9]
+
+
+def test_an_interruption_lasts_until_it_is_over_or_the_connection_is_another() -> None:
+    """The application is told both ends; a new connection begins without one."""
+    stream = started()
+    assert stream.receive(Interruption(7)) == [Interruption(7)]
+    assert stream.interruption == Interruption(7)
+    assert stream.receive(Interruption(7, over=True)) == [Interruption(7, over=True)]
+    assert stream.interruption is None
+    stream.receive(Interruption(9))
+    stream.receive(joined(0, resumed=True))
+    assert stream.interruption is None
 
 
 def test_without_resume_nothing_is_taken_before_the_keyframe() -> None:

@@ -45,7 +45,7 @@ function begin(t, options = {}) {
   FakeSocket.made = [];
   const room = connect({ url: "ws://gateway", room: "r", token: "a.b.c", WebSocket: FakeSocket, backoffMs: 2, backoffMaxMs: 8, likesBatchMs: 5, ...options });
   const seen = [];
-  for (const type of ["joined", "event", "personal", "parked", "state", "mine", "skipped", "disconnected", "reconnecting", "closed"]) room.addEventListener(type, ({ detail }) => seen.push([type, detail]));
+  for (const type of ["joined", "event", "personal", "parked", "interruption", "state", "mine", "skipped", "disconnected", "reconnecting", "closed"]) room.addEventListener(type, ({ detail }) => seen.push([type, detail]));
   const of = (type) => seen.filter(([name]) => name === type).map(([, detail]) => detail);
   t.after(() => room.close());
   return { room, of, sockets: FakeSocket.made };
@@ -123,6 +123,20 @@ test("a keyframe in-band after skipped replaces everything", async (t) => {
   sockets[0].says(delta(10, 11, [chat(10)]), { type: "skipped", from: 11, to: 40 }, keyframe(40, { title: "new" }), delta(40, 41, [chat(40)]));
   assert.deepEqual(of("skipped"), [{ from: 11, to: 40 }]);
   assert.deepEqual([room.state.title, room.seq, room.state.chat.map(({ seq }) => seq)], ["new", 41, [40]]);
+});
+
+test("an interruption is told and known while it lasts; the connection stays, and a new one begins without it", async (t) => {
+  const { room, of, sockets } = await live(t);
+  sockets[0].says({ type: "interruption", since_ms: 7 });
+  assert.deepEqual([room.status, room.interruption], ["live", { sinceMs: 7 }]);
+  sockets[0].says({ type: "interruption", since_ms: 7, over: true });
+  assert.equal(room.interruption, null);
+  assert.deepEqual(of("interruption"), [{ sinceMs: 7, over: false }, { sinceMs: 7, over: true }]);
+  sockets[0].says({ type: "interruption", since_ms: 9 });
+  sockets[0].drops(1006);
+  await until(() => sockets.length === 2);
+  sockets[1].says(joined({ resumed: true }));
+  assert.equal(room.interruption, null);
 });
 
 test("frames and events of a later version change nothing; a frame that is no JSON makes it come back", async (t) => {

@@ -57,6 +57,21 @@ def test_what_is_below_the_level_is_not_written(format_: Literal["text", "json"]
     assert lines(capsys) == []
 
 
+def test_a_talkative_library_says_the_same_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """While brokers are away their client complains many times a second: one line of each kind is enough. Our own are all written."""
+    set_up_logs(LogsConfig())
+    for n in range(50):
+        logging.getLogger("aiokafka.conn").error("Unable to connect to node %s", n)
+    logging.getLogger("aiokafka.conn").error("another trouble")
+    for _ in range(2):
+        log.info("ours")
+    assert [line[12:] for line in lines(capsys)] == [
+        " error   aiokafka.conn: Unable to connect to node 0",
+        " error   aiokafka.conn: another trouble",
+        *[" info    liveroom.test: ours"] * 2,
+    ]
+
+
 @pytest.mark.parametrize("format_", ["text", "json"])
 def test_setting_up_twice_does_not_write_twice(format_: Literal["text", "json"], capsys: pytest.CaptureFixture[str]) -> None:
     """The handlers are replaced, not added to."""

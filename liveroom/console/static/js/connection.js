@@ -19,7 +19,8 @@ export function showConnection(room) {
 
   const draw = () => {
     document.body.dataset.connection = room.status;
-    banner.hidden = room.status === "live";
+    banner.hidden = room.status === "live" && !room.interruption;
+    if (room.status === "live" && room.interruption) banner.replaceChildren(h("span", {}, t("interrupted")));
     if (room.status === "connecting") banner.replaceChildren(h("span", {}, t("connecting")));
     if (room.status === "closed") banner.replaceChildren(h("span", {}, closeReason(lost.code, lost.reason, ban)));
     if (room.status === "reconnecting") {
@@ -36,6 +37,7 @@ export function showConnection(room) {
   };
 
   room.addEventListener("joined", () => (stop(), draw()));
+  room.addEventListener("interruption", draw);
   room.addEventListener("event", ({ detail }) => {
     if (detail.type === "user_banned" && detail.user === room.joined?.user) ban = detail;
   });

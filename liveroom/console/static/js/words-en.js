@@ -25,6 +25,7 @@ export const EN = {
   // Connection
   connecting: "Connecting",
   reconnecting: "Connection lost. Coming back in {count} s",
+  interrupted: "The room does not answer right now. You stay connected, and it goes on by itself.",
   reconnecting_now: "Connection lost. Coming back",
   retry_now: "Retry now",
   origin_hint: "If this page is served from another site, its origin must be in `gateway.origins`.",

@@ -25,6 +25,7 @@ export const ZH = {
   // 连接
   connecting: "正在连接",
   reconnecting: "连接已断开，{count} 秒后重连",
+  interrupted: "直播间暂时没有响应。连接仍在，恢复后会自动继续。",
   reconnecting_now: "连接已断开，正在重连",
   retry_now: "立即重试",
   origin_hint: "如果本页由其他站点提供，请把它的来源（origin）加入 `gateway.origins`。",

@@ -1,0 +1,81 @@
+"""Knows when a partition's rooms are not heard from, and tells their viewers: they keep their connections and go on when it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from liveroom.codec import encode
+from liveroom.config import GatewayConfig
+from liveroom.gateway.hub import Hub
+from liveroom.gateway.room import Room
+from liveroom.gateway.wire import text_frame
+from liveroom.journal.base import Journal
+from liveroom.journal.courier import Courier
+from liveroom.messages.frames import Interruption
+from liveroom.telemetry.metrics import Metrics
+
+__all__ = ["Pulse"]
+
+log = logging.getLogger(__name__)
+
+#: How often it is looked whether the partitions are heard from.
+LOOK_S = 0.25
+#: How often a room of a partition that is not heard from is asked for a sign of life.
+ASK_S = 1.0
+
+
+class Pulse:
+    """`ask(room)` sends a command of the gateway's own: its answer ends an interruption also when no viewer says anything."""
+
+    def __init__(self, journal: Journal, courier: Courier, hub: Hub, config: GatewayConfig, metrics: Metrics, *, ask: Callable[[Room], None]) -> None:
+        self._journal = journal
+        self._courier = courier
+        self._hub = hub
+        self._silence_s_max = config.interruption_ms / 1000
+        self._viewers_at_once = config.sweep_viewers
+        self._metrics = metrics
+        self._ask = ask
+        self._asked_at: dict[int, float] = {}
+
+    async def watch(self) -> None:
+        """Without end."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            for partition in self._hub.partitions():
+                await self._look(partition)
+            self._metrics.gateway_partitions_interrupted.set(len(self._hub.interrupted))
+
+    async def _look(self, partition: int) -> None:
+        silence_s = self._courier.silence_s(partition)
+        interrupted = silence_s > self._silence_s_max or partition in self._journal.unreachable
+        since_ms = self._hub.interrupted.get(partition)
+        if interrupted and since_ms is None:
+            since_ms = self._hub.interrupted[partition] = time.time_ns() // 1_000_000 - int(silence_s * 1000)
+            log.warning("a partition is not heard from; its viewers are told", extra={"partition": partition})
+            await self._tell(partition, Interruption(since_ms))
+        elif not interrupted and since_ms is not None:
+            del self._hub.interrupted[partition]
+            log.info("a partition is heard from again", extra={"partition": partition})
+            await self._tell(partition, Interruption(since_ms, over=True))
+        if interrupted:
+            self._ask_now_and_then(partition)
+
+    def _ask_now_and_then(self, partition: int) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._asked_at.get(partition, 0.0) >= ASK_S:
+            self._asked_at[partition] = now
+            self._ask(next(iter(self._hub.rooms_of(partition))))
+
+    async def _tell(self, partition: int, interruption: Interruption) -> None:
+        """All that are in the partition's rooms; who joins later is told at once."""
+        frame = text_frame(encode(interruption))
+        for room in self._hub.rooms_of(partition):
+            viewers = list(room.viewers)
+            for at in range(0, len(viewers), self._viewers_at_once):
+                for viewer in viewers[at : at + self._viewers_at_once]:
+                    if viewer.room is room:
+                        viewer.notify(frame)
+                await asyncio.sleep(0)

@@ -1,0 +1,192 @@
+"""A Kafka broker that stalls, dies and comes back under a server with viewers: they are told, and everything goes on by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest_asyncio
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from liveroom.journal.partition import partition_of
+from liveroom.messages.fields import Role
+from tests.broker import BROKER, can_start_broker
+from tests.e2e.viewer import WAIT_S, Viewer, enter
+from tests.serving import Server
+
+ROOM = "demo"
+REPLY_WAIT_S = 2
+#: Pause between two lines of who talks all the time.
+TALK_S = 0.15
+#: How much later than its bound a refusal may come on a busy machine.
+LATE_S = 5
+
+
+class Broker:
+    """One of the test's own, on a port and data that outlive it."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self.address = ""
+
+    async def do(self, command: str) -> str:
+        """Start it or stop it."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(BROKER), command, "--data-dir", str(self._data_dir)), stdout=asyncio.subprocess.PIPE
+        )
+        out, _ = await process.communicate()
+        assert process.returncode == 0
+        return out.decode().strip()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Stall it, let it go on, or kill it."""
+        os.kill(int((self._data_dir / "broker.pid").read_text()), number)
+
+
+@pytest_asyncio.fixture
+async def own_broker(tmp_path: Path) -> AsyncIterator[Broker]:
+    can_start_broker()
+    own = Broker(tmp_path / "kafka")
+    own.address = await own.do("start")
+    yield own
+    own.signal(signal.SIGKILL)
+
+
+async def status(server: Server, path: str) -> int:
+    """What `/readyz` and the like say."""
+    async with aiohttp.ClientSession() as session, session.get(server.console_url + path) as response:
+        return response.status
+
+
+async def until_status(server: Server, path: str, wanted: int) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while await status(server, path) != wanted:
+            await asyncio.sleep(0.05)
+
+
+async def until_told(viewer: Viewer, *, interrupted: bool) -> None:
+    """Until the viewer knows whether its room is interrupted."""
+
+    def knows() -> bool:
+        told = [frame for frame in viewer.others if frame["type"] == "interruption"]
+        return bool(told and "over" not in told[-1]) == interrupted
+
+    await viewer.until(knows)
+
+
+async def until_said(viewer: Viewer, words: str) -> None:
+    await viewer.until(lambda: any(event.get("text") == words for event in viewer.events))
+
+
+async def outage(server: Server, viewers: list[Viewer]) -> None:
+    """While the broker is away: viewers are told, commands are refused by name in time, readiness says no."""
+    await asyncio.gather(*(until_told(viewer, interrupted=True) for viewer in viewers))
+    began = time.monotonic()
+    answers: list[dict[str, Any]] = await asyncio.gather(
+        *(viewer.ask("send_chat", text="lost?") for viewer in viewers), server.command(ROOM, "set_announcement", {"text": "lost?"})
+    )
+    assert time.monotonic() - began < REPLY_WAIT_S + LATE_S
+    assert {answer["code"] for answer in answers} == {"unavailable"}, answers
+    assert answers[-1]["http_status"] == 503
+    await until_status(server, "/readyz", 503)
+
+
+async def back(server: Server, viewers: list[Viewer], words: str) -> None:
+    """After it: viewers are told, the server is ready again, and a line reaches everybody."""
+    await asyncio.gather(*(until_told(viewer, interrupted=False) for viewer in viewers))
+    await viewers[0].do("send_chat", text=words)
+    for viewer in viewers:
+        await until_said(viewer, words)
+    await until_status(server, "/readyz", 200)
+
+
+class Talker:
+    """Says a line every now and then, whatever becomes of it."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self._asked: list[asyncio.Task[dict[str, Any]]] = []
+        self._talking = asyncio.create_task(self._talk())
+
+    async def _talk(self) -> None:
+        while True:
+            self._asked.append(asyncio.create_task(self._viewer.ask("send_chat", text=f"talk {len(self._asked)}")))
+            await asyncio.sleep(TALK_S)
+
+    async def outcomes(self) -> dict[str, dict[str, Any]]:
+        """End; the reply to each line."""
+        self._talking.cancel()
+        return {f"talk {n}": await asked for n, asked in enumerate(self._asked)}
+
+
+def check_talk(outcomes: dict[str, dict[str, Any]], viewer: Viewer) -> None:
+    """What was accepted was seen once, what was refused at most once, and for no other reason than that the server was away."""
+    seen = Counter(event["text"] for event in viewer.events if event["type"] == "chat_sent")
+    assert {reply.get("code", "") for reply in outcomes.values()} <= {"", "unavailable", "overloaded"}
+    assert all(seen[text] == 1 for text, reply in outcomes.items() if reply["type"] == "accepted")
+    assert max(seen.values()) == 1
+
+
+async def published(broker: Broker, prefix: str, last: str) -> list[int]:
+    """The room's seqs in the public feed, each the first time that it stands there, up to the line `last`."""
+    source = TopicPartition(f"{prefix}.feed", partition_of(ROOM, 4))
+    consumer = AIOKafkaConsumer(bootstrap_servers=broker.address)
+    await consumer.start()
+    try:
+        consumer.assign([source])
+        await consumer.seek_to_beginning(source)
+        seqs: dict[int, None] = {}
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                event = orjson.loads((await consumer.getone()).value or b"")
+                seqs[event["seq"]] = None
+                if event.get("text") == last:
+                    return list(seqs)
+    finally:
+        await consumer.stop()
+
+
+async def test_viewers_outlive_the_broker(own_broker: Broker, tmp_path: Path) -> None:
+    """A broker that stalls, and one that is killed and started again, cost no viewer the connection, an event, or an answer by name."""
+    flags = (
+        *("--journal-kind", "kafka", "--kafka-bootstrap-servers", own_broker.address, "--kafka-topic-prefix", "outage"),
+        *("--kafka-replication-factor", "1", "--kafka-min-insync-replicas", "1", "--kafka-session-ms", "1000", "--kafka-write-wait-ms", "1000"),
+        *("--gateway-reply-wait-ms", str(REPLY_WAIT_S * 1000), "--console-reply-wait-ms", str(REPLY_WAIT_S * 1000)),
+        *("--gateway-interruption-ms", "1000"),
+    )
+    async with Server(tmp_path / "data", *flags) as server, AsyncExitStack() as stack:
+        async with asyncio.timeout(WAIT_S):  # a broker that has just begun may take longer than is waited for here
+            while (await server.command(ROOM, "open_room", {"title": "Lamps"}))["http_status"] not in (200, 409):
+                pass
+        viewers = [await stack.enter_async_context(enter(server, ROOM, f"user-{n}")) for n in range(5)]
+        await back(server, viewers, "before")
+
+        talker = Talker(await stack.enter_async_context(enter(server, ROOM, "talker", Role.moderator)))
+
+        own_broker.signal(signal.SIGSTOP)
+        await outage(server, viewers)
+        own_broker.signal(signal.SIGCONT)
+        await back(server, viewers, "after it stalled")
+
+        own_broker.signal(signal.SIGKILL)
+        await outage(server, viewers)
+        await own_broker.do("start")
+        await back(server, viewers, "after it died")
+
+        outcomes = await talker.outcomes()
+        await viewers[0].do("send_chat", text="the end")
+        await until_said(viewers[0], "the end")
+        check_talk(outcomes, viewers[0])
+        assert all(frame["type"] != "skipped" for viewer in viewers for frame in viewer.others)
+        seqs = await published(own_broker, "outage", "the end")
+        assert seqs == list(range(len(seqs))), seqs
