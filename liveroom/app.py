@@ -28,7 +28,7 @@ from liveroom.journal.sqlite import SqliteJournal
 from liveroom.telemetry.metrics import Metrics
 from liveroom.tokens import TokenChecker, load_secret
 
-__all__ = ["App", "Part", "instance_name"]
+__all__ = ["App", "Part", "instance_name", "local_url"]
 
 log = logging.getLogger("liveroom")
 
@@ -66,15 +66,15 @@ class App:
         """The gateway's address as browsers reach it."""
         config = self.config
         port = self._gateway.port if self._gateway else config.gateway.port
-        return config.console.gateway_url or _url("wss" if config.gateway.tls_cert_file else "ws", config.gateway.host, port)
+        return config.console.gateway_url or local_url("wss" if config.gateway.tls_cert_file else "ws", config.gateway.host, port)
 
     @property
     def console_url(self) -> str:
         """The address of the console, or in a process without one of what machines ask."""
         if self._console is not None:
-            return _url("http", self.config.console.host, self._console.port)
+            return local_url("http", self.config.console.host, self._console.port)
         assert self._ops is not None
-        return _url("http", self.config.ops.host, self._ops.port)
+        return local_url("http", self.config.ops.host, self._ops.port)
 
     @property
     def ready(self) -> bool:
@@ -102,6 +102,7 @@ class App:
         checker = TokenChecker(self.config.auth, load_secret(self.config))
         address_key = load_address_key(self.config)
         self._journal = await _open_journal(self.config, self.metrics, self.name)
+        self.metrics.journal_partitions.set(self._journal.partitions)
         if Part.engine in self._parts:
             await self._start_engine(self._journal)
         if Part.gateway in self._parts:
@@ -188,11 +189,12 @@ def _ledger_reader(config: Config) -> ReadLedger | None:
     return LedgerReader(config).read if config.journal.kind != "memory" else None
 
 
-def _url(scheme: str, host: str, port: int) -> str:
+def local_url(scheme: str, host: str, port: int) -> str:
+    """The address of a server on this machine, also of one that listens on all its addresses."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"{scheme}://{reachable}:{port}"
 
 
 def _console_origins(config: Config) -> tuple[str, ...]:
     hosts = {config.console.host, "127.0.0.1", "localhost"}
-    return tuple(_url("http", host, config.console.port) for host in sorted(hosts))
+    return tuple(local_url("http", host, config.console.port) for host in sorted(hosts))

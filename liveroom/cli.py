@@ -8,6 +8,8 @@ import json
 import os
 import signal
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from msgspec.structs import astuple
 
 from liveroom import __version__
 from liveroom.accounts import Totals
-from liveroom.app import App, Part
+from liveroom.app import App, Part, local_url
 from liveroom.audit import Books, audit
 from liveroom.config import Config, Setting, load_config, settings, to_toml
 from liveroom.demo import Demo
@@ -29,13 +31,14 @@ from liveroom.telemetry.logs import set_up_logs
 from liveroom.tokens import ANY_ROOM, load_secret, make_token
 from liveroom.verify import verify_envelope
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 #: Exit codes: 1 = it ran and failed, 2 = it was asked for something that cannot be.
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 DAY_S = 86_400
+HEALTH_TIMEOUT_S = 5
 
 #: The parts that may be processes of their own, in words.
 PARTS = {
@@ -47,7 +50,7 @@ PARTS = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; every failure is one line on standard error and an exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         config = load_config(_config_file(options), os.environ, _flags(options))
         options.run(config, options)
@@ -145,7 +148,7 @@ async def _demo_until_stopped(config: Config, options: argparse.Namespace) -> No
     await demo.stop()
 
 
-# token, tail, verify-envelope, audit, export-money, check-config, default-config
+# token, tail, verify-envelope, audit, export-money, check-config, check-health, default-config
 
 
 def _token(config: Config, options: argparse.Namespace) -> None:
@@ -222,6 +225,24 @@ def _check_config(config: Config, _: argparse.Namespace) -> None:
     print("the settings are fine")
 
 
+def _check_health(config: Config, options: argparse.Namespace) -> None:
+    """For health checks of containers, in which one process runs: whoever answers at the console's address or at that of `[ops]` is it."""
+    path = "/readyz" if options.ready else "/livez"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy of the environment is none of this
+    failures = []
+    for where in (config.console, config.ops):
+        url = local_url("http", where.host, where.port) + path
+        try:
+            with opener.open(url, timeout=HEALTH_TIMEOUT_S) as answer:
+                return print(f"{url}: {answer.read().decode().strip()}")
+        except urllib.error.HTTPError as error:
+            with error:
+                raise LiveroomError(f"{url}: {error.code} {error.read().decode(errors='replace').strip()}") from None
+        except OSError as error:
+            failures.append(f"{url}: {getattr(error, 'reason', error)}")
+    raise LiveroomError("; ".join(failures))
+
+
 def _default_config(_: Config, __: argparse.Namespace) -> None:
     print(to_toml(Config()), end="")
 
@@ -229,10 +250,11 @@ def _default_config(_: Config, __: argparse.Namespace) -> None:
 # Arguments
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="liveroom", description="The real-time backend of live-commerce rooms.")
-    parser.add_argument("--version", action="version", version=f"liveroom {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """Every command and its flags."""
+    top = argparse.ArgumentParser(prog="liveroom", description="The real-time backend of live-commerce rooms.")
+    top.add_argument("--version", action="version", version=f"liveroom {__version__}")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="run gateway, engine and console in one process")
     serve.add_argument("--demo", action="store_true", help="open a demo room with simulated viewers and print links to it")
@@ -284,13 +306,17 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check-config", help="check the settings and say what is wrong")
     check.set_defaults(run=_check_config)
 
+    health = commands.add_parser("check-health", help="ask the process of these settings whether it lives; fails when it does not")
+    health.add_argument("--ready", action="store_true", help="whether it can do its work, not only whether it lives")
+    health.set_defaults(run=_check_health)
+
     default = commands.add_parser("default-config", help="print every setting with its default as a TOML file")
     default.set_defaults(run=_default_config)
 
     _add_settings(serve, shown=True)
-    for command in (*roles, demo, token, tailing, verifying, auditing, exporting, check, default):
+    for command in (*roles, demo, token, tailing, verifying, auditing, exporting, check, health, default):
         _add_settings(command, shown=False)
-    return parser
+    return top
 
 
 def _add_settings(parser: argparse.ArgumentParser, *, shown: bool) -> None:

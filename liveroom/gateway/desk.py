@@ -28,6 +28,9 @@ from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Desk"]
 
+#: Refusals that say that nobody decided; they count as the gateway's, whoever in this process or behind it gave them.
+NOT_DECIDED = frozenset({"unavailable", "overloaded"})
+
 
 class Desk:
     """Every command gets exactly one reply, from the room or, with a code, from here."""
@@ -106,6 +109,8 @@ class Desk:
     def _reply(self, connection: Connection, reply: Reply) -> None:
         if connection.meter is not None:
             connection.meter.waiting -= 1
+        if isinstance(reply, Refused) and reply.code in NOT_DECIDED:
+            self._metrics.gateway_refusals.labels(reply.code).inc()
         if connection.stage is Stage.open:
             connection.send(text_frame(encode(reply)))
 

@@ -81,6 +81,7 @@ class Gateway:
         self._journal = journal
         self._config = config
         self._metrics = metrics
+        metrics.gateway_connections_max.set(config.connections_max)
         # Answers name their source in the journal: one of its own for each start, so that old answers are never taken for new ones.
         self._nonce = secrets.token_hex(6)
         self._command_number = 0

@@ -23,6 +23,7 @@ class Metrics:
 
         # Gateway
         self.gateway_connections = self._gauge("gateway_connections", "Connections that are open")
+        self.gateway_connections_max = self._gauge("gateway_connections_max", "Connections that may be open, by `gateway.connections_max`")
         self.gateway_rooms = self._gauge("gateway_rooms", "Rooms that are held")
         self.gateway_viewers_behind = self._gauge("gateway_viewers_behind", "Viewers whose socket is full and whose cursor waits")
         self.gateway_tick_seconds = self._gauge("gateway_tick_seconds", "Time that events are collected at the present crowd")
@@ -34,7 +35,9 @@ class Metrics:
         self.gateway_bytes_sent = self._counter("gateway_bytes_sent", "Bytes that were written to viewers")
         self.gateway_viewers_skipped = self._counter("gateway_viewers_skipped", "Times a viewer fell off the ring and jumped to a keyframe")
         self.gateway_commands = self._counter("gateway_commands", "Commands that came in")
-        self.gateway_refusals = self._counter("gateway_refusals", "Refusals by the gateway itself, by code", "code")
+        self.gateway_refusals = self._counter(
+            "gateway_refusals", "Refusals by the gateway itself, and of commands that nobody decided, by code", "code"
+        )
         self.gateway_claims_parked = self._gauge("gateway_claims_parked", "Claims of scarce things that wait in a line")
         self.gateway_claims_answered_here = self._counter(
             "gateway_claims_answered_here", "Claims that were answered without the engine, by code", "code"
@@ -59,6 +62,7 @@ class Metrics:
         self.engine_snapshots = self._counter("engine_snapshots", "Snapshots that were written")
 
         # Journal
+        self.journal_partitions = self._gauge("journal_partitions", "Partitions that there are")
         self.journal_commit_seconds = self._histogram("journal_commit_seconds", "Time of one commit", _FAST_S)
         self.journal_commit_records = self._histogram("journal_commit_records", "Entries in one commit", _SIZES)
         self.journal_skipped = self._counter("journal_skipped", "Entries that a reader skipped, by the acceptance rule's verdict", "verdict")

@@ -63,6 +63,15 @@ async def test_too_many_unanswered_commands_are_refused_as_overloaded() -> None:
         assert (refused["id"], refused["code"]) == (last, "overloaded")
 
 
+async def test_commands_without_an_answer_are_counted_as_refusals() -> None:
+    """Whoever watches the refusals sees that the engine is away: those as `unavailable` count like the gateway's own."""
+    async with scripted(reply_wait_ms=500, drain_ms=0) as (place, script), place.viewer("bob") as bob:
+        await bob.until("keyframe")
+        await script.stop()
+        assert (await bob.ask("send_chat", text="hello"))["code"] == "unavailable"
+        assert place.metric("refusals_total", code="unavailable") == 1
+
+
 async def test_flooding_ends_the_connection() -> None:
     """Far beyond the limits is 4504; a few mistakes are not."""
     async with show(flood_refusals_max=50) as place, place.viewer("bob") as bob, place.viewer("eve") as eve:
