@@ -12,7 +12,7 @@ import pytest
 import liveroom
 
 ROOT = Path(liveroom.__file__).parents[1]
-MODULES = sorted(p for name in ("liveroom", "loadtests", "tests", "docs") for p in (ROOT / name).rglob("*.py"))
+MODULES = sorted(p for name in ("liveroom", "loadtests", "tests", "docs", "deploy") for p in (ROOT / name).rglob("*.py"))
 SOURCES = [p for p in MODULES if "tests" not in p.relative_to(ROOT).parts]
 
 LINES_MAX = 500
