@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -100,11 +100,11 @@ async def prometheus(home: Path, ports: Mapping[str, list[int]]) -> AsyncIterato
             await process.wait()
 
 
-async def until(true: Callable[[], object], words: Callable[[], object]) -> None:
+async def until(true: Callable[[], Awaitable[bool]], words: Callable[[], object]) -> None:
     """Wait until a condition holds; raises `AssertionError` with the words when it does not for too long."""
     try:
         async with asyncio.timeout(SEE_S):
-            while not await true():  # type: ignore[misc]
+            while not await true():
                 await asyncio.sleep(0.1)
     except TimeoutError:
         raise AssertionError(words()) from None

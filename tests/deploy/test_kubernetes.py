@@ -37,8 +37,7 @@ SLACK_S = 5
 
 def the(kind: str, name: str) -> Object:
     """One manifest."""
-    (found,) = [m for m in MANIFESTS if m["kind"] == kind and m["metadata"]["name"] == name]
-    return found
+    return next(m for m in MANIFESTS if m["kind"] == kind and m["metadata"]["name"] == name)
 
 
 def pod(role: str) -> Object:
@@ -49,8 +48,9 @@ def pod(role: str) -> Object:
 
 def container(role: str) -> Object:
     """The one container of a role's pods."""
-    (found,) = pod(role)["spec"]["containers"]
-    return found
+    found: list[Object] = pod(role)["spec"]["containers"]
+    assert len(found) == 1
+    return found[0]
 
 
 @functools.cache
