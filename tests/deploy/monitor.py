@@ -22,6 +22,8 @@ SEE_S = 60
 STOP_S = 30
 EVERY = "500ms"
 
+DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
+
 
 def needs_prometheus() -> None:
     """Skips the test when there is no Prometheus here, or fails it when the tests must have one."""

@@ -119,7 +119,7 @@ def test_probes_and_scrapes_ask_what_is_served(role: str) -> None:
     router = web.UrlDispatcher()
     Health(Metrics(), str).add_routes(router)
     paths = {resource.canonical for resource in router.resources()}
-    for probe, path in (("startupProbe", "/readyz"), ("readinessProbe", "/readyz"), ("livenessProbe", "/livez")):
+    for probe, path in (("startupProbe", "/livez"), ("readinessProbe", "/readyz"), ("livenessProbe", "/livez")):
         asked = container(role)[probe]["httpGet"]
         assert asked["path"] == path
         assert path in paths

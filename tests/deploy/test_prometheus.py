@@ -12,12 +12,11 @@ import yaml
 
 from liveroom.telemetry.metrics import Metrics
 from tests.deploy.files import DEPLOY, ROOT, Object, metrics_named, metrics_there_are, yaml_of
-from tests.deploy.monitor import needs_prometheus, panels_of
+from tests.deploy.monitor import DASHBOARDS, needs_prometheus, panels_of
 
 RULES = DEPLOY / "prometheus" / "rules.yml"
 TESTS = Path(__file__).parent / "alerts.test.yml"
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
 #: What Prometheus itself adds, or what rules are grouped by.
 COMMON_LABELS = {"job", "instance", "le"}
 

@@ -15,6 +15,7 @@ from liveroom.client import Room, RoomEvent, connect
 from liveroom.messages.events import ChatSent
 from tests.broker import can_start_broker
 from tests.deploy.launched import Launched
+from tests.deploy.monitor import DASHBOARDS, as_prometheus_reads_it, needs_prometheus, panels_of, prometheus, until
 
 SEE_S = 60
 TOKENS = r"viewer 1 .*#token=(\S+)\n.*viewer 2 .*#token=(\S+)"
@@ -37,9 +38,33 @@ def lives(pid: int) -> bool:
     return True
 
 
-async def test_the_demo_runs_on_kafka_and_outlives_a_kill_and_ctrl_c_ends_everything(tmp_path: Path) -> None:
-    """Viewers see each other's lines; an engine that is killed is told and started again, and they go on; Ctrl-C leaves no process."""
+async def everything_is_watched(cluster: Launched, home: Path) -> None:
+    """Prometheus finds every process up; each rule and each panel can be evaluated; nothing critical is wrong with a cluster that is well."""
+    ops = list(range(cluster.ops_port, cluster.ops_port + 5))
+    async with prometheus(home, {"engine": ops[:2], "gateway": ops[2:], "console": [cluster.console_port]}) as monitor:
+
+        async def all_are_up() -> bool:
+            return await monitor.targets() == {"engine": ["up"] * 2, "gateway": ["up"] * 3, "console": ["up"]}
+
+        async def all_are_evaluated() -> bool:
+            return all(rule["health"] != "unknown" for rule in await monitor.rules())
+
+        await until(all_are_up, lambda: (home / "log").read_text())
+        await until(all_are_evaluated, lambda: (home / "log").read_text())
+        for rule in await monitor.rules():
+            assert rule["health"] == "ok", rule
+            assert not rule["alerts"] or rule["labels"]["severity"] != "critical", rule
+        for dashboard in DASHBOARDS:
+            for _, expression in panels_of(dashboard):
+                await monitor.ask("query", query=as_prometheus_reads_it(expression))
+        assert await monitor.value("sum(liveroom_engine_partitions) / max(liveroom_journal_partitions)") == 1
+        assert (await monitor.value("sum(liveroom_gateway_connections)") or 0) > 0, "the demo's people are there"
+
+
+async def test_the_demo_runs_on_kafka_is_watched_and_outlives_a_kill_and_ctrl_c_ends_everything(tmp_path: Path) -> None:
+    """Viewers see each other's lines; Prometheus sees all; an engine that is killed is told and started again; Ctrl-C leaves no process."""
     can_start_broker()
+    needs_prometheus()
     async with Launched(tmp_path / "data") as cluster:
         await cluster.start()
         tokens = (await cluster.says(TOKENS)).groups()
@@ -47,6 +72,7 @@ async def test_the_demo_runs_on_kafka_and_outlives_a_kill_and_ctrl_c_ends_everyt
         async with connect(url, "demo", tokens[0]) as speaker, connect(url, "demo", tokens[1]) as listener:
             await speaker.send_chat("before")
             await saw(listener, "before")
+            await everything_is_watched(cluster, tmp_path / "prometheus")
             os.kill(cluster.pids()["engine-1"], signal.SIGKILL)
             await cluster.says("engine-1 .* was ended by SIGKILL; .* started again")
             await speaker.send_chat("after")
