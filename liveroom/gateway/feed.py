@@ -1,9 +1,14 @@
-"""Follows every partition's accepted records: events to the rooms that are held, answers to those who wait."""
+"""Follows partitions' accepted records: events to the rooms that are held, answers to those who wait.
+
+Of a journal that many processes share only the partitions whose rooms are held here: one is followed when the first of
+its rooms is wanted, and let go some time after the last of them. An embedded journal is followed whole.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Collection
 from contextlib import aclosing
 from functools import partial
 
@@ -23,41 +28,91 @@ log = logging.getLogger(__name__)
 
 #: Pause before a partition whose reading failed is read again from its snapshot.
 FOLLOW_AGAIN_S = 0.5
+#: A partition of a shared journal is followed for so long after its last room was let go.
+PARTITION_IDLE_S = 30.0
 #: Records of one partition that are applied before the loop breathes.
 RECORDS_AT_ONCE = 64
 
 
 class Feed:
-    """Reads all partitions."""
+    """`begun(partition)` is called when it is known where a partition's log ends: only what is asked for after that is news."""
 
-    def __init__(self, journal: Journal, config: GatewayConfig, hub: Hub, courier: Courier, metrics: Metrics) -> None:
+    def __init__(
+        self, journal: Journal, config: GatewayConfig, hub: Hub, courier: Courier, metrics: Metrics, *, begun: Callable[[int], None]
+    ) -> None:
         self._journal = journal
         self._history_events_max = config.history_events_max // journal.partitions
         self._hub = hub
         self._courier = courier
         self._metrics = metrics
+        self._begun = begun
         self._ends: dict[int, int] = {}  # partition -> where its log ended when its reading began
         self._caught_up: set[int] = set()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._idle_since: dict[int, float] = {}  # partitions of which no room is held
+
+    def start(self) -> None:
+        """Begin to follow what is followed in any case."""
+        if not self._journal.shared:
+            for partition in range(self._journal.partitions):
+                self.want(partition)
+
+    async def stop(self) -> None:
+        """Follow nothing any more."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     @property
     def caught_up(self) -> bool:
-        """Whether every partition has been read up to where it ended at the beginning."""
-        return len(self._caught_up) == self._journal.partitions
+        """Whether what is followed in any case has been read up to where it ended at the beginning."""
+        return self._journal.shared or len(self._caught_up) == self._journal.partitions
 
-    async def follow(self, partition: int) -> None:
-        """Follow one partition without end; after an error from its snapshot on: what was applied already is ignored."""
+    def want(self, partition: int) -> bool:
+        """Follow a partition; gives whether that has begun, or else `begun` is called when it has."""
+        if partition not in self._tasks:
+            self._tasks[partition] = asyncio.get_running_loop().create_task(self._keep_following(partition))
+        return partition in self._ends
+
+    def tidy(self, held: Collection[int], now: float) -> None:
+        """Let go of partitions of which no room has been held for a while, and no answer is waited for."""
+        if not self._journal.shared:
+            return
+        for partition in list(self._tasks):
+            if partition in held or self._courier.waits(partition):
+                self._idle_since.pop(partition, None)
+            elif now - self._idle_since.setdefault(partition, now) > PARTITION_IDLE_S:
+                del self._idle_since[partition]
+                self._tasks.pop(partition).cancel()
+                self._forget(partition)
+
+    def _forget(self, partition: int) -> None:
+        self._ends.pop(partition, None)
+        self._caught_up.discard(partition)
+
+    async def _keep_following(self, partition: int) -> None:
+        """Without end; after an error from the snapshot on: what was applied already is ignored."""
         while True:
             try:
                 await self._follow(partition)
             except LiveroomError as error:
                 log.error("a partition cannot be read; trying again", extra={"partition": partition, "error": str(error)})
-            self._caught_up.discard(partition)
+            except Exception:
+                log.exception("following a partition failed; trying again", extra={"partition": partition})
             await asyncio.sleep(FOLLOW_AGAIN_S)
 
     async def _follow(self, partition: int) -> None:
-        count = 0
         history = History(self._history_events_max)
         self._ends[partition] = await self._journal.events_end(partition)
+        try:
+            self._begun(partition)
+            await self._read_on(partition, history)
+        finally:
+            if self._tasks.get(partition) is asyncio.current_task():  # or it was let go, and may be followed anew by now
+                self._forget(partition)
+
+    async def _read_on(self, partition: int, history: History) -> None:
+        count = 0
         following = follow(self._journal, partition, self._skipped, partial(self._read, partition), from_oldest=True)
         async with aclosing(following) as items:
             async for item in items:

@@ -32,6 +32,7 @@ from liveroom.gateway.room import Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
 from liveroom.journal.courier import Courier
+from liveroom.journal.partition import partition_of
 from liveroom.messages.commands import Command, RequestKeyframe
 from liveroom.messages.frames import GoingAway, Refused
 from liveroom.messages.records import Request, Sender
@@ -105,7 +106,7 @@ class Gateway:
             settle=self._claims.settle,
         )
         self._pulse = Pulse(journal, self._courier, self._hub, config, metrics, ask=self._ask_keyframe)
-        self._feed = Feed(journal, config, self._hub, self._courier, metrics)
+        self._feed = Feed(journal, config, self._hub, self._courier, metrics, begun=self._followed)
         marks = AddressMarks(address_key, config.trusted_proxies)
         self._desk = Desk(config, metrics, self._hub.rooms, self._courier, self._likes, self._claims, marks, self.time)
         self._door = Doorkeeper(config, checker, console_origins)
@@ -139,7 +140,7 @@ class Gateway:
             self._claims.sweep,
             self._pulse.watch,
         ]
-        background += [lambda p=p: self._feed.follow(p) for p in range(self._journal.partitions)]  # type: ignore[misc]
+        self._feed.start()
         self._tasks = [loop.create_task(_forever(work)) for work in background]
         tls_s = self._config.handshake_ms / 1000 if self._tls else None
         self._server = await loop.create_server(lambda: Connection(self), sock=listener, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=tls_s)
@@ -187,6 +188,7 @@ class Gateway:
         self._audience.flush(self.time())
         if not await self._courier.settle(LAST_REPORTS_S):  # what is counted last is zero viewers: it must reach the journal
             log.warning("the last reports were not answered in time; this gateway's viewers count until they expire")
+        await self._feed.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -291,6 +293,16 @@ class Gateway:
         self._request(room, command, on_reply)
 
     def _ask_keyframe(self, room: Room) -> None:
+        """Once the room's partition is followed: an answer from before that would be of the past."""
+        if self._feed.want(partition_of(room.id, self._journal.partitions)):
+            self._ask_for_detail(room)
+
+    def _followed(self, partition: int) -> None:
+        for room in self._hub.rooms_of(partition):
+            if room.asked:
+                self._ask_for_detail(room)
+
+    def _ask_for_detail(self, room: Room) -> None:
         command = RequestKeyframe(holdings=not room.knows_holdings)
         self._request(room.id, command, lambda reply: self._hub.asked(room, reply.code if isinstance(reply, Refused) else ""))
 
@@ -308,6 +320,7 @@ class Gateway:
                 if connection.stage is Stage.closing:
                     connection.abort()
             self._hub.tidy()
+            self._feed.tidy(self._hub.partitions(), now)
             self._claims.tidy()
 
     async def _watch_idle(self) -> None:

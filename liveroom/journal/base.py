@@ -68,6 +68,8 @@ class Journal(ABC):
 
     #: Number of partitions; fixed when the journal is made.
     partitions: int
+    #: Whether other processes may have it too.
+    shared: bool = False
 
     @property
     def unreachable(self) -> frozenset[int]:

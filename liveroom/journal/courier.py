@@ -74,6 +74,11 @@ class Courier:
         """Commands that are not answered yet."""
         return len(self._waiting)
 
+    def waits(self, partition: int) -> bool:
+        """Whether a command of the partition is not answered yet."""
+        silence = self._silences.get(partition)
+        return silence is not None and silence.waiting > 0
+
     def silence_s(self, partition: int) -> float:
         """For how long no command of the partition was answered although at least one should have been; 0 = all is well."""
         silence = self._silences.get(partition)

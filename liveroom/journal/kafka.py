@@ -44,6 +44,8 @@ PAYLOAD_CHARS_MAX = 10_000
 class KafkaJournal(Journal):
     """Made by `open`; any number of processes may have one on the same topics."""
 
+    shared = True
+
     def __init__(self, config: Config, cluster: Cluster, topics: Topics, metrics: Metrics) -> None:
         self.partitions = config.journal.partitions
         self._cluster = cluster

@@ -224,11 +224,13 @@ _ids = itertools.count(1)
 
 
 @asynccontextmanager
-async def show(*, open_room: bool = True, origins: tuple[str, ...] = (), **settings: Any) -> AsyncIterator[Show]:
+async def show(
+    *, open_room: bool = True, origins: tuple[str, ...] = (), journal_type: type[MemoryJournal] = MemoryJournal, **settings: Any
+) -> AsyncIterator[Show]:
     """An engine, a gateway with these settings, and the room open."""
     settings = {"port": 0, "drain_ms": 0, **settings}
     config = Config(gateway=GatewayConfig(**settings), journal=JournalConfig(kind="memory", partitions=2))
-    journal = MemoryJournal(config.journal)
+    journal = journal_type(config.journal)
     engine_metrics = Metrics()
     engine = Engine(journal, config, name="engine-1", metrics=engine_metrics)
     await engine.start()
