@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
 
 from liveroom.messages.fields import Role
 from tests.serving import Server
@@ -34,11 +35,13 @@ class Stage:
     def __init__(self, server: Server, browser: Browser) -> None:
         self.server = server
         self._browser = browser
+        self._contexts: list[BrowserContext] = []
         self.complaints: list[str] = []
 
     async def open(self, path: str, user: str = "", role: Role = Role.viewer, *, size: tuple[int, int] = DESKTOP, lang: str = "en-US") -> Page:
         """A page in a browser of its own; with a token when `user` is named. `path` ends with the room id then."""
         context = await self._browser.new_context(viewport={"width": size[0], "height": size[1]}, locale=lang, reduced_motion="reduce")
+        self._contexts.append(context)
         context.set_default_timeout(WAIT_MS)
         page = await context.new_page()
         page.on("console", self._heard)
@@ -59,29 +62,48 @@ class Stage:
         await page.wait_for_selector("#desk:not([hidden])")
         return page
 
+    async def close(self) -> None:
+        """Close all pages."""
+        for context in self._contexts:
+            await context.close()
+
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(message.text)
 
 
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    """A room `demo` that is open, on a server without a rate limit for chat."""
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """One Chromium for all tests of a run; each page has a context, so a profile, of its own."""
     if CHROMIUM is None:
         reason = "no Chromium: install one (Debian: apt-get install chromium) to test the pages"
         if os.environ.get("LIVEROOM_TEST_REQUIRE_BROWSER") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stage(tmp_path: Path, browser: Browser) -> AsyncIterator[Stage]:
+    """A room `demo` that is open, on a server without a rate limit for chat."""
     server = Server(tmp_path / "data", "--rooms-chat-interval-ms", "0")
     await server.start()
     try:
         opened = await server.command("demo", "open_room", {"title": "Spring sale"})
         assert opened["http_status"] == 200, opened
-        async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-            stage = Stage(server, browser)
-            yield stage
-            await browser.close()
-            assert [words for words in stage.complaints if not any(away in words for away in AWAY)] == []
+        stage = Stage(server, browser)
+        yield stage
+        await stage.close()
+        assert [words for words in stage.complaints if not any(away in words for away in AWAY)] == []
     finally:
         await server.kill()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a browser share its event loop."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
