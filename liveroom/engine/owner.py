@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
+from uuid import uuid4
 
 from liveroom.codec import encode
 from liveroom.config import Config
@@ -37,7 +38,7 @@ DUE_ROOMS_PER_STEP_MAX = 200
 
 
 class PartitionLost(Exception):
-    """Somebody else claimed the partition."""
+    """Somebody else claimed the partition, or wrote as if it were its own."""
 
 
 class Owner:
@@ -88,8 +89,9 @@ class Owner:
     async def run(self) -> None:
         """Claim and serve; ends only by an exception: `PartitionLost`, a `JournalError`, a bug in the rules, or cancellation."""
         began = time.monotonic()
-        self._epoch = await self._journal.append(self.partition, Claim(RECORD_VERSION, self._name, self._clock_ms()))
-        await self._recover()
+        claim = Claim(RECORD_VERSION, self._name, self._clock_ms(), uuid4().hex)
+        await self._journal.append(self.partition, claim)
+        await self._recover(claim)
         self._metrics.engine_takeovers.inc()
         self._metrics.engine_takeover_seconds.observe(time.monotonic() - began)
         self._metrics.engine_epoch.labels(str(self.partition)).set(self._epoch)
@@ -112,12 +114,16 @@ class Owner:
 
     # Recovery: fold, never decide again.
 
-    async def _recover(self) -> None:
+    async def _recover(self, claim: Claim) -> None:
+        """Fold up to the engine's own claim, wherever it stands; its offset is the epoch."""
+        end = await self._journal.events_end(self.partition)
         snapshot = await self._journal.load_snapshot(self.partition)
         start = 0
         if snapshot is not None:
             self._state = restore(snapshot, self._config.engine)
             start = snapshot.offset
+        if start >= end:
+            raise PartitionLost(f"partition {self.partition} was claimed by somebody else before this engine began")
         state = self._state
         async with aclosing(self._journal.read_events(self.partition, start)) as entries:
             async for stored in entries:
@@ -127,8 +133,11 @@ class Owner:
                     state.fold(stored.entry)
                 elif verdict is not Verdict.claimed:
                     self._metrics.journal_skipped.labels(verdict.value).inc()
-                if stored.offset == self._epoch:
+                if stored.entry == claim:
+                    self._epoch = stored.offset
                     break
+                if stored.offset + 1 >= end:
+                    raise PartitionLost(f"the claim of partition {self.partition} does not stand between {start} and {end}")
         self._confirmed = state.acceptance.copy()
         self._confirmed_offset = self._epoch + 1
         self._next_command = state.acceptance.next_command
@@ -158,6 +167,9 @@ class Owner:
                     raise PartitionLost(f"partition {self.partition} was claimed at offset {stored.offset}")
                 if verdict is not Verdict.accepted:
                     self._metrics.journal_skipped.labels(verdict.value).inc()
+                assert isinstance(stored.entry, Record)
+                if stored.entry.epoch == self._epoch and (verdict is not Verdict.accepted or self._confirmed.step > self._step):
+                    raise PartitionLost(f"somebody else wrote under epoch {self._epoch} of partition {self.partition}, at offset {stored.offset}")
                 self._confirmed_offset = stored.offset + 1
                 self._wake.set()
 

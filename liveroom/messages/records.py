@@ -68,6 +68,7 @@ class Claim(Struct, frozen=True, tag="claim", gc=False):
     v: int
     owner: str
     time_ms: int
+    nonce: str = ""  # by which its owner knows it for its own: names come again
 
 
 class Record(Struct, frozen=True, omit_defaults=True, rename={"from_": "from"}, tag="record", gc=False):

@@ -1,0 +1,83 @@
+"""Claims: an engine knows its own for certain, whatever a journal's client says of it and whoever else wrote."""
+
+from __future__ import annotations
+
+from asyncio import Future, get_running_loop
+
+from liveroom.config import Config, EngineConfig, JournalConfig
+from liveroom.journal.acceptance import Acceptance
+from liveroom.journal.base import Snapshot
+from liveroom.journal.memory import MemoryJournal
+from liveroom.messages.commands import SetAnnouncement
+from liveroom.messages.records import RECORD_VERSION, Claim, Entry, Record
+from tests.engine.conftest import Clock, Voice, open_demo, running_engine
+
+CONFIG = Config(
+    journal=JournalConfig(kind="memory", partitions=1),
+    engine=EngineConfig(claim_retry_ms=10, snapshot_records_max=1_000_000, snapshot_interval_ms=3_600_000),
+)
+NAME = "engine-1"
+
+
+class ForgetfulJournal(MemoryJournal):
+    """As a broker that has forgotten where a write stands that was sent to it twice; an earlier claim of a process of the same name comes late."""
+
+    def append(self, partition: int, entry: Entry) -> Future[int]:
+        if not isinstance(entry, Claim):
+            return super().append(partition, entry)
+        super().append(partition, Claim(RECORD_VERSION, NAME, entry.time_ms))
+        nowhere: Future[int] = get_running_loop().create_future()
+        super().append(partition, entry).add_done_callback(lambda _: nowhere.set_result(-1))
+        return nowhere
+
+
+async def test_an_engine_finds_its_own_claim_in_the_log() -> None:
+    """Neither the offset that was told nor the engine's name decides: a claim that only looks like it is another's."""
+    journal = ForgetfulJournal(CONFIG.journal)
+    voice = Voice(journal)
+    async with running_engine(journal, CONFIG, Clock(), name=NAME) as engine:
+        await open_demo(voice)
+        assert engine._owners[0]._epoch == 1
+        assert voice.skipped == 0
+    await voice.close()
+    await journal.close()
+
+
+class OvertakenJournal(MemoryJournal):
+    """Between the first claim and the look for a snapshot somebody else owned the partition, took one, and is gone."""
+
+    overtaken = False
+
+    async def load_snapshot(self, partition: int, *, oldest: bool = False) -> Snapshot | None:
+        if not self.overtaken and await self.events_end(partition):
+            self.overtaken = True
+            epoch = await self.append(partition, Claim(RECORD_VERSION, "somebody-else", 1))
+            await self.save_snapshot(partition, Snapshot(epoch + 1, 1, Acceptance(epoch, 0, 0), (), ()))
+        return await super().load_snapshot(partition, oldest=oldest)
+
+
+async def test_an_engine_whose_claim_is_older_than_the_snapshot_claims_anew() -> None:
+    """It was overtaken before it began: it does not wait for its own claim for ever."""
+    journal = OvertakenJournal(CONFIG.journal)
+    voice = Voice(journal)
+    async with running_engine(journal, CONFIG, Clock(), name=NAME) as engine:
+        await open_demo(voice)
+        assert engine._owners[0]._epoch == 2
+    await voice.close()
+    await journal.close()
+
+
+async def test_a_record_of_somebody_else_under_its_epoch_ends_an_ownership() -> None:
+    """After a disaster that lost the log's end two engines may hold one epoch: what counts is what stands there, and the engine folds that."""
+    journal = MemoryJournal(CONFIG.journal)
+    voice = Voice(journal)
+    async with running_engine(journal, CONFIG, Clock(), name=NAME) as engine:
+        await open_demo(voice)
+        owner = engine._owners[0]
+        await journal.append(0, Record(RECORD_VERSION, owner._epoch, owner._step, 1, 1, owner._state.time_ms))
+        for n in range(5):
+            await voice.accepted("demo", SetAnnouncement(f"line {n}"))
+        assert engine._owners[0]._epoch > owner._epoch
+        assert [seq for seq, _ in voice.events("demo")] == list(range(6))
+    await voice.close()
+    await journal.close()
