@@ -62,7 +62,7 @@ class CannotRun(Exception):
 
 def fetch(lib_dir: Path) -> None:
     """Have the jars in `lib_dir`; about 43 MB, fetched once."""
-    if list(lib_dir.glob("kafka_*.jar")):
+    if all(any(lib_dir.glob(jar)) for jar in ("kafka_*.jar", "kafka-tools-[0-9]*.jar")):
         return
     if shutil.which("mvn") is None:
         raise CannotRun("Maven (mvn) is not installed; it fetches Apache Kafka. Debian: apt-get install maven")
@@ -79,7 +79,9 @@ def fetch(lib_dir: Path) -> None:
         raise CannotRun(f"Maven could not fetch Apache Kafka: {(done.stdout + done.stderr).strip()[-2000:]}")
     try:
         part.rename(lib_dir)
-    except OSError:  # somebody else was faster
+    except OSError:  # somebody else was faster, or fetched less at another time
+        for jar in part.glob("*.jar"):
+            jar.replace(lib_dir / jar.name)
         shutil.rmtree(part, ignore_errors=True)
 
 
