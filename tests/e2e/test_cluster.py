@@ -15,6 +15,7 @@ import aiohttp
 import orjson
 import pytest
 import pytest_asyncio
+import websockets
 
 from liveroom.client import Room, RoomEvent, connect
 from liveroom.config import AuthConfig, JournalConfig
@@ -44,6 +45,7 @@ class Cluster:
             *("--kafka-bootstrap-servers", ",".join(kafka.bootstrap_servers), "--kafka-topic-prefix", kafka.topic_prefix),
             *("--kafka-replication-factor", "1", "--kafka-min-insync-replicas", "1", "--kafka-session-ms", "1000"),
             *("--gateway-port", str(self._gateway_port), "--gateway-share-port", "true", "--console-port", str(self._console_port)),
+            *("--rooms-audience-expiry-ms", "5000", "--gateway-audience-repeat-ms", "1000", "--gateway-audience-report-ms", "200"),
         )
         self.gateway_url = f"ws://127.0.0.1:{self._gateway_port}"
         self.console_url = f"http://127.0.0.1:{self._console_port}"
@@ -72,6 +74,14 @@ class Cluster:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGKILL)
         await process.wait()
+
+    async def room(self) -> dict[str, Any]:
+        """The room as the console's directory has it."""
+        async with aiohttp.ClientSession() as session:
+            headers = {"Authorization": f"Bearer {self.token('anna', Role.anchor)}"}
+            async with session.get(f"{self.console_url}/v1/rooms/demo", headers=headers) as response:
+                answer: dict[str, Any] = orjson.loads(await response.read())
+                return answer
 
     def token(self, user: str, role: Role = Role.viewer) -> str:
         """A token for the room `demo`."""
@@ -137,3 +147,32 @@ async def test_every_process_can_be_asked_how_it_is(cluster: Cluster) -> None:
             async with session.get(f"{ready['console']}/{path}") as response:
                 assert response.status == 200
                 assert words in await response.text()
+
+
+async def test_a_gateway_that_died_leaves_nothing_behind(cluster: Cluster) -> None:
+    """Its viewers are counted no more after a while, those of the other gateway all the time; nobody is left in the room's count."""
+    await cluster.command("open_room", {"title": "Lamps"})
+    async with contextlib.AsyncExitStack() as stack:
+        url = f"{cluster.gateway_url}/v1/rooms/demo"
+        sockets = [await stack.enter_async_context(websockets.connect(f"{url}?token={cluster.token(f'user-{n}')}")) for n in range(8)]
+        await until_counted(cluster, 8)
+        await cluster.kill("gateway-1")
+        left = [socket for socket in sockets if await holds(socket)]
+        await until_counted(cluster, len(left))
+        assert [await holds(socket) for socket in left] == [True] * len(left)
+    await until_counted(cluster, 0)
+
+
+async def holds(socket: websockets.ClientConnection) -> bool:
+    """Whether a connection is still there."""
+    try:
+        await asyncio.wait_for(await socket.ping(), ANSWER_S)
+    except websockets.ConnectionClosed:
+        return False
+    return True
+
+
+async def until_counted(cluster: Cluster, viewers: int) -> None:
+    async with asyncio.timeout(ANSWER_S):
+        while (await cluster.room()).get("viewers", 0) != viewers:
+            await asyncio.sleep(0.1)
