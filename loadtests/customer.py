@@ -115,6 +115,12 @@ class Customer:
             return False
         return True
 
+    def ask_again(self) -> None:
+        """Ask again, over connections that held, as those do whose connection was lost."""
+        for seat in self.seats:
+            if seat.to >= 0:
+                self._on_back(seat)
+
     # What comes
 
     def _on_reply(self, life: int, reply: Reply) -> None:

@@ -32,6 +32,7 @@ FINDINGS: Final = {
     "journal_otherwise": "the journal says something else than the customers were told",
     "audit_failed": "the ledger or `liveroom audit` of the journal failed",
     "engine_load": "more commands reached the engine than the gates should let through",
+    "not_taken_over": "a partition had nobody who decided for too long",
     "kill_missing": "a kill that was asked for did not come in the middle of the storm",
 }
 

@@ -30,12 +30,12 @@ BACK_S: Final = 0.3
 EXPIRY_S: Final = 10.0
 
 
-async def begin(target: Target, options: StormOptions) -> Start:
+async def begin(target: Target, options: StormOptions, lead_ms: int = LEAD_MS) -> Start:
     """Announce the sale."""
     product = {"id": f"storm-{options.run}", "title": "Load test", "price_fen": PRICE_FEN}
     await target.command(options.room, "add_product", product=product)
     terms = {"product": product["id"], "price_fen": PRICE_FEN, "stock": options.units, "per_user_max": options.per_user, "hold_ms": options.hold_ms}
-    answer = await target.command(options.room, "announce_flash_sale", **terms, opens_in_ms=LEAD_MS, open_for_ms=OPEN_FOR_MS)
+    answer = await target.command(options.room, "announce_flash_sale", **terms, opens_in_ms=lead_ms, open_for_ms=OPEN_FOR_MS)
     sale = int(answer["result"]["sale"])
     return Start(sale, next(view["opens_ms"] for view in (await target.room(options.room))["sales"] if view["sale"] == sale))
 

@@ -20,9 +20,9 @@ LEAD_MS: Final = 3_000
 OPEN_FOR_MS: Final = 3_600_000
 
 
-async def begin(target: Target, options: StormOptions) -> Start:
+async def begin(target: Target, options: StormOptions, lead_ms: int = LEAD_MS) -> Start:
     """Drop the envelope."""
-    terms = {"total_fen": options.units * SHARE_FEN, "parts": options.units, "opens_in_ms": LEAD_MS, "open_for_ms": OPEN_FOR_MS}
+    terms = {"total_fen": options.units * SHARE_FEN, "parts": options.units, "opens_in_ms": lead_ms, "open_for_ms": OPEN_FOR_MS}
     result = (await target.command(options.room, "drop_red_envelope", **terms))["result"]
     return Start(result["envelope"], result["opens_ms"])
 

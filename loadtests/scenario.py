@@ -36,11 +36,12 @@ class StormOptions(Struct, frozen=True):
     run: str
 
 
-class Start(Struct, tag="start"):
-    """Something scarce is there: `thing` is its seq, `opens_ms` when it can be claimed (Unix ms)."""
+class Start(Struct, frozen=True, tag="start"):
+    """Something scarce is there: `thing` is its seq, `opens_ms` when it can be claimed (Unix ms); `sale` is there beside it in a market."""
 
     thing: int
     opens_ms: int
+    sale: int = -1
 
 
 class Case(NamedTuple):

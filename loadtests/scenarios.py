@@ -6,9 +6,10 @@ from typing import Final
 
 from loadtests.coupon import COUPON
 from loadtests.flash_sale import FLASH_SALE
+from loadtests.market import MARKET
 from loadtests.red_envelope import RED_ENVELOPE
 from loadtests.scenario import Scenario
 
 __all__ = ["SCENARIOS"]
 
-SCENARIOS: Final[dict[str, Scenario]] = {"red-envelope": RED_ENVELOPE, "coupon": COUPON, "flash-sale": FLASH_SALE}
+SCENARIOS: Final[dict[str, Scenario]] = {"red-envelope": RED_ENVELOPE, "coupon": COUPON, "flash-sale": FLASH_SALE, "market": MARKET}

@@ -29,9 +29,10 @@ SETTLE_POLL_S: Final = 0.05
 
 
 class Life(Struct, tag="life"):
-    """The server was killed; what comes next comes from its life `number`."""
+    """The server was killed; what comes next comes from its life `number`. `again`: who kept its connection asks again for what was answered."""
 
     number: int
+    again: bool = False
 
 
 class Finish(Struct, tag="finish"):
@@ -116,6 +117,9 @@ class Worker:
     def killed(self, life: Life) -> None:
         """A new life of the server begins."""
         self._venue.life = life.number
+        if life.again:
+            for customer in self._customers:
+                customer.ask_again()
 
     def progress(self) -> Progress:
         """How far it is."""
