@@ -22,8 +22,12 @@ TAKEOVER_S: Final = 60.0
 #: An engine that was away wakes up so long after another one decided, at most; a gateway stands still for so long.
 LATER_S: Final = 0.5
 STILL_S: Final = 2.0
+#: A quiet room's customer asks so shortly after its engine was stopped that the engine's last fetch still waits for it.
+JUST_BEFORE_S: Final = 0.02
 #: Time for what an engine still had in its hands to reach the journal.
 LANDING_S: Final = 3.0
+#: Time for the other engine to go on after that.
+DECIDED_S: Final = 10.0
 #: Attempts to have an owner that has written nothing yet.
 FRESH_TRIES: Final = 4
 FRESH_S: Final = 20.0
@@ -39,7 +43,10 @@ class Struck(Struct):
 
 
 class Scene(Struct):
-    """Where it happens. `told` is awaited right after a blow, before anything is mended; `play` lets the customers begin, where they wait for it."""
+    """Where it happens. `told` is awaited right after a blow, before anything is mended.
+
+    `play` lets a quiet room's customer begin and tells in how many s.
+    """
 
     cluster: Cluster
     broker: OwnBroker | None
@@ -47,7 +54,7 @@ class Scene(Struct):
     partitions: list[int]
     rng: random.Random
     told: Callable[[], Awaitable[None]]
-    play: Callable[[], Awaitable[None]]
+    play: Callable[[], Awaitable[float]]
     weakened: str = ""
 
     @property
@@ -98,27 +105,27 @@ async def _two_pauses(scene: Scene) -> Struck:
     """An engine is stopped that owns the partition and has written nothing yet; a command comes, which is in its socket by then.
 
     Another engine takes over and is stopped before it decides. The first one wakes up and decides: its record has to land
-    at a place where the other's would be the next. Then the other one wakes up.
+    where the other's would be the next. It is killed, and the other one wakes up.
     """
     cluster, chronicle, partition = scene.cluster, scene.chronicle, scene.partition
     first = await _fresh_owner(scene)
-    cluster.pause(first)
     epoch, second, landed = chronicle.epoch(partition), "", False
+    await asyncio.sleep(await scene.play() - JUST_BEFORE_S)
+    cluster.pause(first)
     try:
-        await scene.play()
         if await chronicle.until(lambda: chronicle.owner(partition) != first, TAKEOVER_S):
             second = chronicle.owner(partition)
             cluster.pause(second)
+            claimed = chronicle.epoch(partition)
+            cluster.resume(first)
+            landed = await chronicle.until(lambda: _late(scene, epoch, claimed), LANDING_S)
     finally:
-        cluster.resume(first)
-    try:
-        claimed = chronicle.epoch(partition)
-        landed = bool(second) and await chronicle.until(lambda: _late(scene, epoch, claimed), LANDING_S)
-    finally:
+        await cluster.kill(first)
         if second:
             cluster.resume(second)
-    await chronicle.until(lambda: chronicle.decided_ms(partition, epoch) is not None, TAKEOVER_S)
+    await chronicle.until(lambda: chronicle.decided_ms(partition, epoch) is not None, DECIDED_S)
     await scene.told()
+    await cluster.start(first)
     return Struck(f"{first}, {second}", landed=landed)
 
 

@@ -33,6 +33,7 @@ FINDINGS: Final = {
     "audit_failed": "the ledger or `liveroom audit` of the journal failed",
     "engine_load": "more commands reached the engine than the gates should let through",
     "not_taken_over": "a partition had nobody who decided for too long",
+    "cluster_broken": "a process of the cluster ended by itself, or could not start again on what stood in the journal",
     "kill_missing": "a kill that was asked for did not come in the middle of the storm",
 }
 
