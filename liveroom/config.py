@@ -117,8 +117,14 @@ class KafkaConfig(Section, frozen=True):
     compression: Annotated[Literal["none", "gzip", "lz4"], _text("How records are compressed on their way and in the log")] = "lz4"
     write_wait_ms: Annotated[int, _text("Time in which a write must be acknowledged; after it its outcome is unknown", ge=500, le=120_000)] = 5_000
     session_ms: Annotated[
-        int, _text("An engine that the brokers have not heard of for so long loses its partitions; the brokers bound it", ge=500, le=300_000)
-    ] = 6_000
+        int,
+        _text(
+            "An engine that the brokers have not heard of for so long loses its partitions."
+            " Brokers whose `group.min.session.timeout.ms` is larger (theirs by default: 6000) get 6000",
+            ge=500,
+            le=300_000,
+        ),
+    ] = 3_000
     security_protocol: Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], _text("How brokers are spoken to")] = "PLAINTEXT"
     sasl_mechanism: Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], _text("How this process proves who it is")] = "PLAIN"
     sasl_username: Annotated[str, _text("Name for SASL", max_length=256)] = ""

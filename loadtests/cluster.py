@@ -151,8 +151,7 @@ async def cluster_of(kafka: str, settings: Sequence[str], names: Sequence[str], 
         cluster = Cluster(Path(directory), kafka, settings, program)
         try:
             await cluster.start(names[0])
-            for name in names[1:]:
-                await cluster.start(name)
+            await asyncio.gather(*(cluster.start(name) for name in names[1:]))
             yield cluster
         finally:
             await cluster.kill_all()

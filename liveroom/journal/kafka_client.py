@@ -42,7 +42,7 @@ class Cluster:
         self.servers = ", ".join(config.bootstrap_servers)
         self._compression = None if config.compression == "none" else config.compression
         self._write_wait_ms = config.write_wait_ms
-        self._session_ms = config.session_ms
+        self.session_ms = config.session_ms
         self._options: dict[str, Any] = {
             "bootstrap_servers": list(config.bootstrap_servers),
             "client_id": name,
@@ -107,15 +107,15 @@ class Cluster:
             request_timeout_ms=max(self._write_wait_ms, 10 * FETCH_WAIT_MS),
         )
 
-    def member(self, group: str) -> AIOKafkaConsumer:
-        """A client that is one of a group, and is told which partitions are its own."""
+    def member(self, group: str, session_ms: int) -> AIOKafkaConsumer:
+        """A client that is one of a group, and is told which partitions are its own; taken for dead when not heard of for `session_ms`."""
         return AIOKafkaConsumer(
             **self._options,
             group_id=group,
             enable_auto_commit=False,
-            session_timeout_ms=self._session_ms,
-            heartbeat_interval_ms=max(100, self._session_ms // 6),
-            rebalance_timeout_ms=self._session_ms,
+            session_timeout_ms=session_ms,
+            heartbeat_interval_ms=max(100, session_ms // 6),
+            rebalance_timeout_ms=session_ms,
             metadata_max_age_ms=60_000,
         )
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.errors import KafkaError
+from aiokafka.errors import InvalidSessionTimeoutError, KafkaError
 
 from liveroom.journal.kafka_client import Cluster
 from liveroom.telemetry.metrics import Metrics
@@ -22,6 +22,8 @@ __all__ = ["assignments"]
 
 logger = logging.getLogger(__name__)
 
+#: The shortest session that brokers allow by their own default.
+SESSION_ALLOWED_MS = 6_000
 #: Pause before a membership that failed is taken up again.
 AGAIN_S = 0.5
 #: How often the client is asked for records that never come: a member that never asks would be taken for hung.
@@ -67,14 +69,20 @@ class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
 
 
 async def _keep_membership(cluster: Cluster, group: str, topic: str, changes: _Changes, metrics: Metrics) -> None:
+    session_ms = cluster.session_ms
     while True:
-        changes.consumer = consumer = cluster.member(group)
+        changes.consumer = consumer = cluster.member(group, session_ms)
         try:
             consumer.subscribe([topic], listener=changes)
             await consumer.start()
             while True:
                 await consumer.getmany(timeout_ms=POLL_MS)
         except (KafkaError, OSError) as error:
+            if isinstance(error, InvalidSessionTimeoutError) and session_ms < SESSION_ALLOWED_MS:
+                words = {"session_ms": session_ms, "used_ms": SESSION_ALLOWED_MS}
+                logger.warning("the brokers' group.min.session.timeout.ms does not allow kafka.session_ms", extra=words)
+                session_ms = SESSION_ALLOWED_MS
+                continue
             metrics.journal_broker_errors.labels("group").inc()
             logger.warning("membership in the engines' group failed and is taken up again", extra={"error": repr(error)})
             await asyncio.sleep(AGAIN_S)
