@@ -37,6 +37,8 @@ TAKEOVER_MS_MAX: Final = 5_000
 ATTEMPTS_MAX: Final = 3
 #: Time for every partition to have an owner that lives, before a round begins.
 OWNED_S: Final = 60.0
+#: A step takes one batch, so that more of them are under way when the blow falls.
+BUSY: Final = ("--engine-step-commands-max", "1")
 #: Gateways count viewers so rarely that nothing but the customers themselves disturbs a quiet room.
 QUIET: Final = ("--gateway-audience-repeat-ms", "300000", "--rooms-audience-expiry-ms", "600000", "--rooms-chat-budget-lines-per-s", "1000")
 
@@ -51,7 +53,7 @@ async def _chaos(options: argparse.Namespace) -> int:
     program = ("-m", "loadtests.weakened", weakened) if weakened else LIVEROOM
     asked = RoundOptions(options.viewers, options.units, options.within, options.timeout, weakened)
     prefix = f"chaos-{uuid.uuid4().hex[:8]}"
-    settings = [*storm_settings(options.viewers * 4), *QUIET, "--kafka-topic-prefix", prefix]
+    settings = [*storm_settings(options.viewers * 4), *BUSY, *QUIET, "--kafka-topic-prefix", prefix]
     if options.session_ms:
         settings += ["--kafka-session-ms", str(options.session_ms)]
     rows: list[dict[str, Any]] = []

@@ -146,7 +146,7 @@ class Round:
             if partition_of(name, self._chronicle.partitions) == partition
         )
         options = StormOptions(
-            scenario="coupon" if lonely else "market",
+            scenario="coupon-twice" if lonely else "market",
             viewers=1 if lonely else self._options.viewers,
             units=1 if lonely else self._options.units,
             per_user=1 if lonely else 2,

@@ -13,7 +13,7 @@ from loadtests.findings import Findings
 from loadtests.scenario import Case, Scenario, Start, StormOptions
 from loadtests.target import Target
 
-__all__ = ["COUPON", "audit"]
+__all__ = ["COUPON", "COUPON_TWICE", "audit"]
 
 #: A coupon can be claimed as soon as it is there; customers have seen it so much later.
 SEEN_MS: Final = 1_000
@@ -33,6 +33,12 @@ async def play(customer: Customer, start: Start) -> None:
     answers = await customer.claim(ClaimCoupon(start.thing), start.thing)
     while len(answers) < customer.venue.options.per_user:
         answers.append(await customer.ask(ClaimCoupon(start.thing), start.thing))
+
+
+async def play_twice(customer: Customer, start: Start) -> None:
+    """As `play`, of somebody who does not wait for the answer before asking again under the same id."""
+    customer.habits |= {"impatient"}
+    await play(customer, start)
 
 
 def audit(case: Case, findings: Findings) -> dict[str, Any]:
@@ -85,3 +91,5 @@ def _is_claim(event: dict[str, Any], coupon: int) -> bool:
 
 
 COUPON: Final = Scenario(begin, play, audit, refusals=frozenset({"coupon_gone", "per_user_limit"}), stages=1)
+#: Nobody's choice on a command line: what a zombie is lured with.
+COUPON_TWICE: Final = COUPON._replace(play=play_twice)

@@ -47,9 +47,9 @@ def _without_from(self: Acceptance, offset: int, entry: Entry) -> Verdict:
 class _Behind:
     """A journal whose events miss the newest before a claim."""
 
-    def __init__(self, journal: Any, epoch: int) -> None:
+    def __init__(self, journal: Any, claim: Claim) -> None:
         self._journal = journal
-        self._epoch = epoch
+        self._claim = claim
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)
@@ -57,7 +57,7 @@ class _Behind:
     async def read_events(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
         held: deque[StoredEntry] = deque()
         async for stored in self._journal.read_events(partition, offset):
-            if stored.offset == self._epoch:
+            if stored.entry == self._claim:
                 break
             held.append(stored)
             while sum(not isinstance(one.entry, Claim) for one in held) > RECORDS_MISSED:
@@ -67,11 +67,11 @@ class _Behind:
                 yield one
 
 
-async def _recover_behind(self: Owner) -> None:
+async def _recover_behind(self: Owner, claim: Claim) -> None:
     whole = self._journal
-    self._journal = _Behind(whole, self._epoch)  # type: ignore[assignment]  # all of a journal but this
+    self._journal = _Behind(whole, claim)  # type: ignore[assignment]  # all of a journal but this
     try:
-        await _recover(self)
+        await _recover(self, claim)
     finally:
         self._journal = whole
 
