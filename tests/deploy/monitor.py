@@ -94,7 +94,11 @@ async def prometheus(home: Path, ports: Mapping[str, list[int]]) -> AsyncIterato
         )
     try:
         async with aiohttp.ClientSession() as session:
-            await until(lambda: _answers(session, f"http://{address}/-/ready"), lambda: (home / "log").read_text())
+
+            async def ready() -> bool:
+                return await _answers(session, f"http://{address}/-/ready")
+
+            await until(ready, home / "log")
             yield Monitor(f"http://{address}", session)
     finally:
         process.terminate()
@@ -102,14 +106,14 @@ async def prometheus(home: Path, ports: Mapping[str, list[int]]) -> AsyncIterato
             await process.wait()
 
 
-async def until(true: Callable[[], Awaitable[bool]], words: Callable[[], object]) -> None:
-    """Wait until a condition holds; raises `AssertionError` with the words when it does not for too long."""
+async def until(true: Callable[[], Awaitable[bool]], log: Path) -> None:
+    """Wait until a condition holds; raises `AssertionError` with its name and the log when it does not for too long."""
     try:
         async with asyncio.timeout(SEE_S):
             while not await true():
                 await asyncio.sleep(0.1)
     except TimeoutError:
-        raise AssertionError(words()) from None
+        raise AssertionError(f"not {true.__name__}: {log.read_text()}") from None
 
 
 async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
