@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 import ipaddress
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
+import aiohttp
 import jsonschema
 import pytest
 import yaml
 
 from liveroom.cli import parser
+from liveroom.client import connect
 from liveroom.config import Config, settings
 from liveroom.gateway.server import CLOSING_S, LAST_REPORTS_S
+from liveroom.messages.frames import Accepted
+from tests.broker import BROKER, can_start_broker
 from tests.deploy.files import DEPLOY, SECRET, Object, check_schema, config_of, port_of_metrics, yaml_of
+from tests.serving import Server, free_port
 
 ENVIRONMENT = {"LIVEROOM_AUTH_SECRET": SECRET, "GRAFANA_PASSWORD": "grafana"}
 TEXT = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
 ROLES = ("engine", "gateway", "console")
+LIB = BROKER.parent / "lib"
+SEE_S = 30
 HAPROXY = (DEPLOY / "haproxy" / "haproxy.cfg").read_text(encoding="utf-8")
 
 
@@ -101,12 +113,85 @@ def test_a_quiet_viewer_outlives_the_proxy() -> None:
     assert int(timeout_s) * 1000 > config("gateway").gateway.idle_ms / 2
 
 
-def test_haproxy_takes_its_file() -> None:
-    """As far as it can tell without Docker's DNS."""
+def needs_haproxy() -> None:
+    """Skips the test when there is none."""
     if shutil.which("haproxy") is None:
         pytest.skip("haproxy not found: Debian has it as haproxy")
+
+
+def test_haproxy_takes_its_file() -> None:
+    """As far as it can tell without Docker's DNS; each of its connections has two descriptors."""
+    needs_haproxy()
     done = subprocess.run(["haproxy", "-c", "-f", str(DEPLOY / "haproxy" / "haproxy.cfg")], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+    assert compose()["services"]["haproxy"]["ulimits"]["nofile"] > 2 * int(re.findall(r"maxconn (\d+)", HAPROXY)[0])
+
+
+async def test_viewers_come_through_haproxy_and_metrics_do_not(tmp_path: Path) -> None:
+    """With servers of this machine instead of those that Docker's DNS names, viewers talk and pages are shown."""
+    needs_haproxy()
+    viewers, pages = free_port(), free_port()
+    async with Server(tmp_path / "data") as server:
+        gateway, console = (url.rpartition("/")[2] for url in (server.gateway_url, server.console_url))
+        here = re.sub(r"bind :8800", f"bind 127.0.0.1:{viewers}", re.sub(r"bind :8801", f"bind 127.0.0.1:{pages}", HAPROXY))
+        here = re.sub(r"maxconn \d+", "maxconn 100", here)
+        here = re.sub(r"server-template gateway- 16 gateway:8800", f"server gateway-1 {gateway}", here)
+        here = re.sub(r"server-template console- 4 console:8801", f"server console-1 {console}", here)
+        here = here.replace("check port 8802", f"check port {console.rpartition(':')[2]}").replace("init-addr none resolvers docker", "")
+        (tmp_path / "haproxy.cfg").write_text(here)
+        haproxy = await asyncio.create_subprocess_exec("haproxy", "-db", "-f", str(tmp_path / "haproxy.cfg"))
+        try:
+            await _until_both_answer(f"http://127.0.0.1:{pages}/readyz", f"http://127.0.0.1:{viewers}/")
+            assert (await server.command("demo", "open_room", {"title": "Lamps"}))["http_status"] == 200
+            async with connect(f"ws://127.0.0.1:{viewers}", "demo", server.token("demo", "vera")) as room:
+                assert isinstance(await room.send_chat("hello through the proxy"), Accepted)
+            async with aiohttp.ClientSession() as session:
+                for path, status in (("/", 200), ("/v1/rooms", 200), ("/metrics", 403)):
+                    async with session.get(f"http://127.0.0.1:{pages}{path}") as response:
+                        assert response.status == status, path
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                haproxy.kill()
+            await haproxy.wait()
+
+
+async def _until_both_answer(console: str, gateway: str) -> None:
+    """Wait until the proxy has found both alive; before, it says 503 itself."""
+    async with asyncio.timeout(SEE_S), aiohttp.ClientSession() as session:
+        for url in (console, gateway):
+            status = 503
+            while status == 503:
+                await asyncio.sleep(0.05)
+                with contextlib.suppress(aiohttp.ClientError):
+                    async with session.get(url) as response:
+                        status = response.status
+
+
+def test_kafkas_image_takes_its_settings(tmp_path: Path) -> None:
+    """The program by which the image begins makes a configuration of them and formats the storage; the broker has each name."""
+    can_start_broker()
+    for file in ("server.properties", "log4j2.yaml", "tools-log4j2.yaml"):  # as the image has them
+        (tmp_path / file).write_text("\n")
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "final").mkdir()
+    given = compose()["services"]["kafka"]["environment"]
+    given["KAFKA_LOG_DIRS"] = str(tmp_path / "logs")
+    subprocess.run([sys.executable, str(BROKER), "fetch", "--lib-dir", str(LIB)], check=True, timeout=700)
+    done = subprocess.run(
+        [
+            *("java", "-cp", str(LIB / "*"), "kafka.docker.KafkaDockerWrapper", "setup"),
+            *("-D", str(tmp_path), "-M", str(tmp_path / "mounted"), "-F", str(tmp_path / "final")),
+        ],
+        env={"PATH": os.environ["PATH"], "CLUSTER_ID": "5L6g3nShT-eMCtK--X86sw"} | given,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "logs" / "meta.properties").exists()
+    known = set(re.findall(r"^\t([a-z.]+) = ", done.stderr + done.stdout, re.MULTILINE))
+    names = {name.removeprefix("KAFKA_").replace("_", ".").lower() for name in given if name != "KAFKA_HEAP_OPTS"}
+    assert names <= known, names - known
 
 
 def test_there_is_time_to_drain() -> None:
