@@ -1,6 +1,6 @@
 """A real Apache Kafka broker on loopback without Docker: one KRaft node from its Maven artifacts.
 
-    python deploy/kafka-local/broker.py start [--data-dir DIR] [--port PORT] [--lib-dir DIR]
+    python deploy/kafka-local/broker.py start [--data-dir DIR] [--port PORT] [--lib-dir DIR] [--listen ...] [--settings FILE] [--scram ...]
     python deploy/kafka-local/broker.py stop  [--data-dir DIR]
 
 `start` prints the broker's address once it answers and leaves it running; its data stays until the directory is
@@ -34,11 +34,11 @@ SETTINGS = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners={also}PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners={also}PLAINTEXT://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map={also_map}CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 log.dirs={log_dir}
 num.partitions=4
 auto.create.topics.enable=false
@@ -85,8 +85,12 @@ def fetch(lib_dir: Path) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def start(data_dir: Path, port: int, lib_dir: Path) -> str:
-    """Start the broker of `data_dir`; returns its address. Port 0 takes the port that the directory had before, else a free one."""
+def start(data_dir: Path, port: int, lib_dir: Path, *, listen: str = "", settings_file: Path | None = None, scram: str = "") -> str:
+    """Start the broker of `data_dir`; returns its address. Port 0 takes the port that the directory had before, else a free one.
+
+    `listen` is one listener more, such as SECURE:SASL_SSL:9093, `settings_file` has lines for the broker's settings, `scram`
+    is a user as Kafka's own `--add-scram` takes it, made with the storage.
+    """
     if shutil.which("java") is None:
         raise CannotRun("Java is not installed; Apache Kafka needs Java 17 or newer. Debian: apt-get install default-jre-headless")
     if (pid := running(data_dir)) is not None:
@@ -95,14 +99,23 @@ def start(data_dir: Path, port: int, lib_dir: Path) -> str:
     data_dir.mkdir(parents=True, exist_ok=True)
     settings = data_dir / "server.properties"
     port = port or _port_of(settings) or _free_port()
-    text = SETTINGS.format(port=port, controller_port=_free_port(), log_dir=(data_dir / "logs").resolve())
+    name, protocol, also_port = listen.split(":") if listen else ("", "", "")
+    text = SETTINGS.format(
+        port=port,
+        controller_port=_free_port(),
+        log_dir=(data_dir / "logs").resolve(),
+        also=f"{name}://127.0.0.1:{also_port}," if listen else "",
+        also_map=f"{name}:{protocol}," if listen else "",
+    )
+    text += settings_file.read_text(encoding="utf-8") if settings_file else ""
     settings.write_text(text, encoding="utf-8")
     java = ["java", f"-Xmx{HEAP}", f"-Xms{HEAP}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
     java += ["-cp", str(lib_dir.resolve() / "*")]
     if not (data_dir / "logs" / "meta.properties").exists():
         identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").lstrip("-") or "liveroom"
         done = subprocess.run(
-            [*java, "kafka.tools.StorageTool", "format", "--standalone", "-t", identity.ljust(22, "A"), "-c", str(settings)],
+            [*java, "kafka.tools.StorageTool", "format", "--standalone", "-t", identity.ljust(22, "A"), "-c", str(settings)]
+            + (["--add-scram", scram] if scram else []),
             capture_output=True,
             text=True,
             timeout=START_S,
@@ -187,13 +200,17 @@ def main() -> None:
     parser.add_argument("command", choices=("fetch", "start", "stop"))
     parser.add_argument("--data-dir", type=Path, default=Path("data/kafka"), help="where the broker keeps its logs (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 = the one it had, else any free one (default: %(default)s)")
+    parser.add_argument("--listen", default="", metavar="NAME:PROTOCOL:PORT", help="one listener more, such as SECURE:SASL_SSL:9093")
+    parser.add_argument("--settings", type=Path, help="a file with lines for the broker's settings")
+    parser.add_argument("--scram", default="", help="a user, as Kafka's --add-scram takes it; for a directory that is new")
     parser.add_argument("--lib-dir", type=Path, default=HERE / "lib", help="where the jars are kept")
     options = parser.parse_args()
     try:
         if options.command == "fetch":
             fetch(options.lib_dir)
         elif options.command == "start":
-            print(start(options.data_dir, options.port, options.lib_dir))
+            more = {"listen": options.listen, "settings_file": options.settings, "scram": options.scram}
+            print(start(options.data_dir, options.port, options.lib_dir, **more))
         else:
             stop(options.data_dir)
     except (CannotRun, OSError, subprocess.SubprocessError) as error:

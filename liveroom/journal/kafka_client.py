@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import IllegalSaslStateError, KafkaConnectionError, KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
 
 from liveroom.config import KafkaConfig
-from liveroom.errors import BadConfig, JournalUnavailable
+from liveroom.errors import BadConfig, JournalUnavailable, LiveroomError
 
 __all__ = ["RECORD_BYTES_MAX", "Cluster", "answered", "drop"]
 
@@ -28,6 +29,8 @@ BATCH_BYTES = 1024 * 1024
 RETRY_BACKOFF_MS = 50
 #: A client whose start was given up has so long to finish it: cut off in the middle it would leave a connection open.
 GIVEN_UP_S = 5.0
+#: Time for a broker to say why it does not let this process in.
+ASKED_WHY_MS = 5_000
 
 T = TypeVar("T")
 
@@ -58,6 +61,26 @@ class Cluster:
                 "sasl_plain_password": config.sasl_password,
             }
         self._given_up: set[asyncio.Task[None]] = set()
+
+    async def explained(self, error: JournalUnavailable) -> LiveroomError:
+        """The same error, or `BadConfig` when brokers are there and refuse this process: a client says of both that it cannot connect."""
+        options = {name: value for name, value in self._options.items() if name not in ("bootstrap_servers", "retry_backoff_ms")}
+        for server in self._options["bootstrap_servers"]:
+            host, _, port = server.rpartition(":")
+            connection = AIOKafkaConnection(host.strip("[]"), int(port), request_timeout_ms=ASKED_WHY_MS, **options)
+            try:
+                await connection.connect()
+            except ssl.SSLCertVerificationError as refused:
+                return BadConfig(f"kafka.tls_ca_file: the certificate of {server} is not trusted: {refused.verify_message}")
+            except ssl.SSLError as refused:
+                return BadConfig(f"kafka.security_protocol: {server} does not speak TLS as {options['security_protocol']} needs it: {refused.reason}")
+            except (SaslAuthenticationFailed, UnsupportedSaslMechanismError, IllegalSaslStateError) as refused:
+                return BadConfig(f"kafka.sasl_username, kafka.sasl_password, kafka.sasl_mechanism: {server} refuses them: {refused}")
+            except (KafkaError, TimeoutError, OSError):
+                continue
+            finally:
+                connection.close()
+        return error
 
     async def start(self, client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
         """Connect a client; one whose start fails or is given up is released. Raises `JournalUnavailable`."""

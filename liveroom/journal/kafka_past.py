@@ -50,7 +50,10 @@ async def _opened(cluster: Cluster, topic: str) -> tuple[AIOKafkaConsumer, int]:
     """A client, and how many partitions the topic has."""
     consumer = cluster.reader(FETCH_WAIT_MS)
     try:
-        await answered(consumer.start(), cluster)
+        try:
+            await answered(consumer.start(), cluster)
+        except JournalUnavailable as error:
+            raise await cluster.explained(error) from None
         if topic not in await answered(consumer.topics(), cluster):  # to ask for it alone may make it
             raise JournalUnavailable(
                 f"there is no topic {topic} at {cluster.servers}, or it may not be read; was `liveroom` started with this kafka.topic_prefix?"

@@ -45,12 +45,15 @@ class Topics(Struct, frozen=True):
 async def prepare(cluster: Cluster, topics: Topics, journal: JournalConfig, kafka: KafkaConfig) -> None:
     """Make or check the topics.
 
-    Raises: `JournalUnavailable`; `JournalMismatch` for another number of partitions, a topic that is missing and not
-    to be made, or one whose settings would lose entries.
+    Raises: `JournalUnavailable`; `BadConfig` when brokers refuse this process; `JournalMismatch` for another number of
+    partitions, a topic that is missing and not to be made, or one whose settings would lose entries.
     """
     admin = cluster.admin()
     try:
-        await answered(admin.start(), cluster)
+        try:
+            await answered(admin.start(), cluster)
+        except JournalUnavailable as error:
+            raise await cluster.explained(error) from None
         wanted = _wanted(topics, kafka)
         there = await _partitions(admin, cluster, list(wanted))
         missing = [name for name in wanted if name not in there]

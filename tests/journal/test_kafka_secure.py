@@ -1,0 +1,121 @@
+"""A broker that wants TLS and a password, as managed Kafka does; and what is said when it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ipaddress
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from msgspec.structs import replace
+
+from liveroom.config import Config, JournalConfig, KafkaConfig
+from liveroom.errors import BadConfig
+from liveroom.journal.kafka import KafkaJournal
+from liveroom.messages.records import Entry
+from liveroom.telemetry.metrics import Metrics
+from tests.broker import BROKER, can_start_broker
+from tests.journal.entries import append_all, claim, record, request, stored, take
+from tests.serving import free_port
+
+USER, PASSWORD = "liveroom", "pass-word-of-the-tests"
+START_S = 700
+
+#: The one listener with TLS and SASL; the others stay as they are.
+SETTINGS = f"""
+listener.name.secure.ssl.keystore.type=PEM
+listener.name.secure.ssl.keystore.location={{keystore}}
+listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{PASSWORD}";
+listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+"""
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate that signs itself: the broker's key store, and what clients check it against."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "broker")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+    plain = serialization.NoEncryption()
+    store, trusted = folder / "keystore.pem", folder / "ca.pem"
+    store.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain) + certificate)
+    trusted.write_bytes(certificate)
+    return store, trusted
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
+    """The settings that fit a broker which wants TLS and a password."""
+    can_start_broker()
+    folder, port = tmp_path_factory.mktemp("secure"), free_port()
+    store, trusted = make_certificate(folder)
+    (folder / "more.properties").write_text(SETTINGS.format(keystore=store))
+    here = ("--data-dir", str(folder / "kafka"))
+    more = ("--listen", f"SECURE:SASL_SSL:{port}", "--settings", str(folder / "more.properties"))
+    scram = ("--scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]")
+    subprocess.run([sys.executable, str(BROKER), "start", *here, *more, *scram], check=True, capture_output=True, timeout=START_S)
+    kafka = KafkaConfig(
+        bootstrap_servers=(f"127.0.0.1:{port}",),
+        topic_prefix="secure",
+        replication_factor=1,
+        min_insync_replicas=1,
+        security_protocol="SASL_SSL",
+        sasl_username=USER,
+        sasl_password=PASSWORD,
+        tls_ca_file=str(trusted),
+    )
+    yield Config(journal=JournalConfig(kind="kafka", partitions=1), kafka=kafka)
+    subprocess.run([sys.executable, str(BROKER), "stop", *here], check=True, capture_output=True, timeout=START_S)
+
+
+async def test_the_journal_is_kept_behind_tls_and_a_password(secure: Config) -> None:
+    """Every client of a process gets in, by either way to prove who it is: what one wrote the other reads."""
+    plain = await KafkaJournal.open(secure, Metrics(), "plain")
+    scram = await KafkaJournal.open(replace(secure, kafka=replace(secure.kafka, sasl_mechanism="SCRAM-SHA-512")), Metrics(), "scram")
+    entries: list[Entry] = [claim(), record(0, 0, 0, 1)]
+    await append_all(plain, entries)
+    assert [one.entry for one in await stored(scram)] == entries
+    await scram.send_commands(0, [request("c1")])
+    assert (await take(plain.read_commands(0, 0), 1))[0].requests == (request("c1"),)
+    async with asyncio.timeout(20):
+        assert await anext(plain.assignments()) == {0}
+    await plain.close()
+    await scram.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (
+            {"sasl_password": "guessed"},
+            r"kafka.sasl_username, kafka.sasl_password, kafka.sasl_mechanism: 127.0.0.1:\d+ refuses them: .*[Aa]uthentication failed",
+        ),
+        ({"sasl_mechanism": "SCRAM-SHA-256"}, r"kafka.sasl_mechanism: 127.0.0.1:\d+ refuses them"),
+        ({"tls_ca_file": ""}, r"kafka.tls_ca_file: the certificate of 127.0.0.1:\d+ is not trusted: self.signed certificate"),
+    ],
+    ids=["password", "mechanism", "certificate"],
+)
+async def test_why_a_broker_refuses_is_said_once_and_clearly(secure: Config, wrong: dict[str, str], words: str) -> None:
+    """A process that is not let in names the setting, instead of saying that nobody answers."""
+    with pytest.raises(BadConfig, match=words):
+        await KafkaJournal.open(replace(secure, kafka=replace(secure.kafka, **wrong)), Metrics(), "test")
