@@ -14,7 +14,6 @@ from pathlib import Path
 from liveroom.addresses import load_address_key
 from liveroom.audit import LedgerReader
 from liveroom.config import Config
-from liveroom.console.api import ReadLedger
 from liveroom.console.ops import OpsServer
 from liveroom.console.server import Console
 from liveroom.engine.runner import Engine
@@ -60,6 +59,7 @@ class App:
         self._gateway: Gateway | None = None
         self._console: Console | None = None
         self._ops: OpsServer | None = None
+        self._ledger: LedgerReader | None = None
 
     @property
     def gateway_url(self) -> str:
@@ -137,6 +137,8 @@ class App:
         await self._gateway.start()
 
     async def _start_console(self, journal: Journal, checker: TokenChecker, address_key: bytes) -> None:
+        if self.config.journal.kind != "memory":  # which cannot be read again
+            self._ledger = LedgerReader(self.config)
         self._console = Console(
             journal,
             self.config,
@@ -146,7 +148,7 @@ class App:
             address_key=address_key,
             gateway_url=self.gateway_url,
             what_is_missing=self._what_is_missing,
-            read_ledger=_ledger_reader(self.config),
+            read_ledger=self._ledger.read if self._ledger is not None else None,
         )
         await self._console.start()
 
@@ -154,12 +156,14 @@ class App:
         """Drain viewers, then stop every part in the order of the data's flow."""
         if self._gateway is not None:
             await self._gateway.drain()
+        if self._ledger is not None:
+            self._ledger.close()
         for part in (self._console, self._ops, self._publisher, self._engine):
             if part is not None:
                 await part.stop()
         if self._journal is not None:
             await self._journal.close()
-        self._gateway = self._console = self._ops = self._publisher = self._engine = self._journal = None
+        self._gateway = self._ledger = self._console = self._ops = self._publisher = self._engine = self._journal = None
 
 
 def _words(stopped: Mapping[int, str]) -> str:
@@ -182,11 +186,6 @@ async def _open_journal(config: Config, metrics: Metrics, name: str) -> Journal:
     if config.journal.kind == "kafka":
         return await KafkaJournal.open(config, metrics, name)
     return await SqliteJournal.open(Path(config.liveroom.data_dir), config.journal, metrics)
-
-
-def _ledger_reader(config: Config) -> ReadLedger | None:
-    """A journal can be read beside the server, but for one in memory."""
-    return LedgerReader(config).read if config.journal.kind != "memory" else None
 
 
 def local_url(scheme: str, host: str, port: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from msgspec import Struct
@@ -11,7 +12,7 @@ from liveroom.accounts import Statement
 from liveroom.codec import decode_room_id
 from liveroom.config import Config, EngineConfig
 from liveroom.engine.outcomes import Outcomes, key_of
-from liveroom.errors import AuditFailed, LedgerBroken
+from liveroom.errors import AuditFailed, JournalUnavailable, LedgerBroken
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import StoredEntry
 from liveroom.journal.partition import partition_of
@@ -45,13 +46,15 @@ class Books:
         self._outcomes = Outcomes(config)
         self._failed: AuditFailed | None = None
 
-    def read(self, past: Past) -> None:
-        """Go on to the present end. Raises `AuditFailed`, also whenever it is asked again afterwards; `JournalError`."""
+    def read(self, past: Past, until: Callable[[], bool] = lambda: False) -> None:
+        """Go on to the present end, or until `until`. Raises `AuditFailed`, also whenever it is asked again afterwards; `JournalError`."""
         if self._failed is not None:
             raise self._failed
         try:
             for stored in past.entries(self.partition, self._next_offset):
                 self._follow(stored)
+                if until():
+                    return
         except AuditFailed as error:
             self._failed = error
             raise
@@ -131,15 +134,27 @@ class LedgerReader:
         self._config = config
         self._books: dict[int, Books] = {}
         self._thread = ThreadPoolExecutor(1, "ledger")
+        self._closed = False
 
     async def read(self, room: str) -> Statement:
         """The room's accounts; nobody waits for the journal but the caller. Raises `AuditFailed`, `JournalError`."""
+        self._must_be_open()
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, room)
 
     def _read(self, room: str) -> Statement:
         with open_past(self._config) as past:
             partition = partition_of(room, past.partitions)
             books = self._books.get(partition) or self._books.setdefault(partition, Books(partition, self._config.engine))
-            books.read(past)
+            books.read(past, lambda: self._closed)
+            self._must_be_open()
             book = books.rooms.get(room)
             return (book.ledger if book is not None else Ledger()).statement(room)
+
+    def close(self) -> None:
+        """Read no more: what is under way ends soon, however long the journal is."""
+        self._closed = True
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _must_be_open(self) -> None:
+        if self._closed:
+            raise JournalUnavailable("the ledger is closed")

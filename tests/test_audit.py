@@ -7,8 +7,8 @@ import csv
 import io
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,11 @@ from liveroom.cli import main
 from liveroom.config import Config, JournalConfig, LiveroomConfig
 from liveroom.errors import AuditFailed, BadMessage, JournalUnavailable, LedgerBroken, LiveroomError
 from liveroom.export import COLUMNS, export_money
+from liveroom.journal.base import StoredEntry
 from liveroom.journal.kafka import KafkaJournal
 from liveroom.journal.sqlite import SqliteJournal
 from liveroom.journal.sqlite_file import FILE_NAME
+from liveroom.journal.sqlite_reader import SqliteReader, open_reader
 from liveroom.messages.commands import AddProduct, GrabRedEnvelope
 from liveroom.messages.coupon import ClaimCoupon, CouponTerms, IssueCoupon
 from liveroom.messages.flash_sale import AnnounceFlashSale, ConfirmHold, ReserveStock
@@ -227,6 +229,31 @@ async def test_a_servers_ledger_stays_broken(data_dir: Path) -> None:
     for _ in range(2):
         with pytest.raises(AuditFailed, match="room demo"):
             await reader.read("demo")
+
+
+async def test_a_ledger_that_is_closed_reads_no_more(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ends does not wait until a long journal was read: whoever waits is told."""
+    taken: list[int] = []
+
+    class Closing(SqliteReader):
+        def entries(self, partition: int, offset: int = 0) -> Iterator[StoredEntry]:
+            for stored in super().entries(partition, offset):
+                taken.append(stored.offset)
+                if len(taken) == 3:
+                    reader.close()
+                yield stored
+
+    @contextmanager
+    def opened(config: Config) -> Iterator[Closing]:
+        with open_reader(data_dir) as real:
+            yield Closing(real._path, real._connection, real.partitions)
+
+    monkeypatch.setattr("liveroom.audit.open_past", opened)
+    reader = LedgerReader(on(data_dir))
+    for _ in range(2):
+        with pytest.raises(JournalUnavailable, match="closed"):
+            await reader.read("demo")
+    assert len(taken) == 3
 
 
 async def test_a_journal_in_kafka_is_read_by_the_same_commands(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
