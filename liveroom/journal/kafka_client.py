@@ -16,7 +16,7 @@ from aiokafka.errors import IllegalSaslStateError, KafkaConnectionError, KafkaEr
 from liveroom.config import KafkaConfig
 from liveroom.errors import BadConfig, JournalUnavailable, LiveroomError
 
-__all__ = ["RECORD_BYTES_MAX", "Cluster", "answered", "drop"]
+__all__ = ["RECORD_BYTES_MAX", "Cluster", "answered", "drop", "stop"]
 
 #: Largest record that a topic takes: above the journal's own limit, so that a record that passes it always fits.
 RECORD_BYTES_MAX = 20 * 1024 * 1024
@@ -31,6 +31,9 @@ RETRY_BACKOFF_MS = 50
 GIVEN_UP_S = 5.0
 #: Time for a broker to say why it does not let this process in.
 ASKED_WHY_MS = 5_000
+
+#: So long a client may take to stop before its connections are closed under it.
+STOP_S = 2.0
 
 T = TypeVar("T")
 
@@ -147,7 +150,19 @@ async def _release(client: AIOKafkaConsumer | AIOKafkaProducer, starting: asynci
     await asyncio.wait([starting], timeout=GIVEN_UP_S)
     starting.cancel()
     await asyncio.gather(starting, return_exceptions=True)
-    await client.stop()
+    await (stop(client) if isinstance(client, AIOKafkaConsumer) else client.stop())
+
+
+async def stop(consumer: AIOKafkaConsumer) -> None:
+    """Close a consumer. With a broker that hangs its own `stop` may wait without end, or end with a cancellation that nobody asked for."""
+    for closing in (consumer.stop, consumer._client.close):
+        task = asyncio.ensure_future(closing())
+        try:
+            await asyncio.wait([task], timeout=STOP_S)
+        finally:
+            task.cancel()
+        if task.done() and not task.cancelled() and task.exception() is None:
+            return
 
 
 async def drop(producer: AIOKafkaProducer) -> None:

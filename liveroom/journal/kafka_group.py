@@ -7,7 +7,6 @@ for anybody here: who loses a partition may go on until a claim of another ends 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncGenerator
 
@@ -15,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import InvalidSessionTimeoutError, KafkaError
 
-from liveroom.journal.kafka_client import Cluster
+from liveroom.journal.kafka_client import Cluster, stop
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["assignments"]
@@ -87,5 +86,4 @@ async def _keep_membership(cluster: Cluster, group: str, topic: str, changes: _C
             logger.warning("membership in the engines' group failed and is taken up again", extra={"error": repr(error)})
             await asyncio.sleep(AGAIN_S)
         finally:
-            with contextlib.suppress(KafkaError, OSError):
-                await consumer.stop()
+            await stop(consumer)

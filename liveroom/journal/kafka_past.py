@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from liveroom.config import KafkaConfig
 from liveroom.errors import JournalDamaged, JournalUnavailable
 from liveroom.journal.base import StoredEntry
-from liveroom.journal.kafka_client import Cluster, answered
+from liveroom.journal.kafka_client import Cluster, answered, stop
 from liveroom.journal.kafka_entries import stored_entry
 from liveroom.journal.kafka_topics import Topics
 
@@ -62,7 +62,7 @@ async def _opened(cluster: Cluster, topic: str) -> tuple[AIOKafkaConsumer, int]:
         await answered(consumer.end_offsets([TopicPartition(topic, 0)]), cluster)  # when it is answered, the topic is known
         return consumer, len(consumer.partitions_for_topic(topic) or ())
     except BaseException:
-        await consumer.stop()
+        await stop(consumer)
         raise
 
 
@@ -86,7 +86,7 @@ class KafkaPast:
     def close(self) -> None:
         """Leave the brokers."""
         try:
-            self._runner.run(self._consumer.stop())
+            self._runner.run(stop(self._consumer))
         finally:
             self._runner.close()
 

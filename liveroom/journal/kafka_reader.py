@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 
 from liveroom.errors import JournalError, JournalUnavailable
-from liveroom.journal.kafka_client import Cluster, answered
+from liveroom.journal.kafka_client import Cluster, answered, stop
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Reader"]
@@ -118,7 +118,7 @@ class Reader:
                 if records := [record for record in found.get(source, ()) if record.offset < end]:
                     yield records
         finally:
-            await consumer.stop()
+            await stop(consumer)
 
     async def start(self, topic: str, partition: int) -> int:
         """The first offset that is kept."""
@@ -143,7 +143,7 @@ class Reader:
         await asyncio.gather(*(client.close() for client in clients))
         async with self._asking_starts:
             if self._asking is not None:
-                await self._asking.stop()
+                await stop(self._asking)
 
     async def _until_there(self, topic: str, partition: int, offset: int) -> int:
         """A fetch beyond the end would be an error, so who begins ahead of it waits here; gives the end."""
@@ -229,7 +229,7 @@ class _Client:
                     self._assigned_anew = True
                     await self._serve(consumer)
                 finally:
-                    await consumer.stop()
+                    await stop(consumer)
             except (KafkaError, JournalUnavailable, OSError) as error:
                 self._metrics.journal_broker_errors.labels("fetch").inc()
                 logger.warning("a reader of Kafka failed and begins anew", extra={"error": repr(error)})

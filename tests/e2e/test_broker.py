@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -23,6 +24,8 @@ from liveroom.messages.fields import Role
 from tests.broker import BROKER, can_start_broker
 from tests.e2e.viewer import WAIT_S, Viewer, enter
 from tests.serving import Server
+
+pytestmark = pytest.mark.journal("kafka", "it is about the broker")
 
 ROOM = "demo"
 REPLY_WAIT_S = 2
@@ -138,6 +141,12 @@ def check_talk(outcomes: dict[str, dict[str, Any]], viewer: Viewer) -> None:
     assert max(seen.values()) == 1
 
 
+async def run(*words: str) -> asyncio.subprocess.Process:
+    """A command of `liveroom` that reads the past."""
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(sys.executable, "-m", "liveroom", *words, stdout=pipe, stderr=pipe)
+
+
 async def published(broker: Broker, prefix: str, last: str) -> list[int]:
     """The room's seqs in the public feed, each the first time that it stands there, up to the line `last`."""
     source = TopicPartition(f"{prefix}.feed", partition_of(ROOM, 4))
@@ -158,7 +167,7 @@ async def published(broker: Broker, prefix: str, last: str) -> list[int]:
 
 
 async def test_viewers_outlive_the_broker(own_broker: Broker, tmp_path: Path) -> None:
-    """A broker that stalls, and one that is killed and started again, cost no viewer the connection, an event, or an answer by name."""
+    """A broker that stalls, or is killed and started again, costs no viewer the connection, an event or an answer; who reads the past is told."""
     flags = (
         *("--journal-kind", "kafka", "--kafka-bootstrap-servers", own_broker.address, "--kafka-topic-prefix", "outage"),
         *("--kafka-replication-factor", "1", "--kafka-min-insync-replicas", "1", "--kafka-session-ms", "1000", "--kafka-write-wait-ms", "1000"),
@@ -174,8 +183,16 @@ async def test_viewers_outlive_the_broker(own_broker: Broker, tmp_path: Path) ->
 
         talker = Talker(await stack.enter_async_context(enter(server, ROOM, "talker", Role.moderator)))
 
+        past = ("--journal-kind", "kafka", "--kafka-bootstrap-servers", own_broker.address, "--kafka-topic-prefix", "outage")
+        follows = await run("tail", ROOM, "--follow", *past)
+        assert follows.stdout
+        await follows.stdout.readline()
         own_broker.signal(signal.SIGSTOP)
+        audits = await run("audit", *past)
         await outage(server, viewers)
+        for reader, words in ((follows, b"KafkaTimeoutError"), (audits, b"no Kafka broker answers")):
+            _, told = await asyncio.wait_for(reader.communicate(), WAIT_S)
+            assert (reader.returncode, told.count(b"\n"), words in told) == (1, 1, True), told
         own_broker.signal(signal.SIGCONT)
         await back(server, viewers, "after it stalled")
 
