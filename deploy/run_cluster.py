@@ -18,6 +18,7 @@ import errno
 import fcntl
 import itertools
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -208,9 +209,10 @@ def _check_ports(options: argparse.Namespace) -> None:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what an ended connection left is no hindrance
                 try:
                     probe.bind((HOST, port))
-                except OSError as error:
-                    why = "is taken by another program" if error.errno == errno.EADDRINUSE else f"cannot be had: {error.strerror}"
-                    raise Failed(f"port {port} {why}; to have another: make run-cluster FLAGS='{flag} {port + 1000}'") from None
+                except (OSError, OverflowError) as error:
+                    taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+                    why = "is taken by another program" if taken else f"cannot be had ({error})"
+                    raise Failed(f"port {port} {why}; to have another: make run-cluster FLAGS='{flag} {port % 40_000 + 1_000}'") from None
 
 
 @contextlib.contextmanager
@@ -312,13 +314,20 @@ def _last_lines(log: Path) -> str:
     return "\n".join(f"  {line}" for line in lines[-LAST_LINES:])
 
 
+def _port(section: str, usual: int) -> str:
+    """As the processes' own settings have it, text until the parser has read it."""
+    return os.environ.get(f"LIVEROOM_{section}_PORT", str(usual))
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="A whole cluster on this machine: Kafka, engines, gateways, console and the demo.")
     parser.add_argument("--data-dir", type=Path, default=Path("data/cluster"), help="where broker, logs and secret are kept (default: %(default)s)")
-    parser.add_argument("--gateway-port", type=int, default=8800, help="the one port of all gateways (default: %(default)s)")
-    parser.add_argument("--console-port", type=int, default=8801, help="default: %(default)s")
-    parser.add_argument("--ops-port", type=int, default=8811, help="health and metrics: this port and the next four (default: %(default)s)")
+    parser.add_argument("--gateway-port", type=int, default=_port("GATEWAY", 8800), help="the one port of all gateways (default: %(default)s)")
+    parser.add_argument("--console-port", type=int, default=_port("CONSOLE", 8801), help="default: %(default)s")
+    parser.add_argument(
+        "--ops-port", type=int, default=_port("OPS", 8811), help="health and metrics: this port and the next four (default: %(default)s)"
+    )
     options = parser.parse_args()
     for number in STOP_SIGNALS:
         signal.signal(number, signal.default_int_handler)  # while the broker is fetched and started
