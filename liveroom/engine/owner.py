@@ -21,7 +21,7 @@ from liveroom.engine.step import Step, WaitingBatch, weigh
 from liveroom.engine.timers import Timers
 from liveroom.errors import JournalError
 from liveroom.journal.acceptance import Acceptance, Verdict
-from liveroom.journal.base import Journal
+from liveroom.journal.base import Journal, Snapshot
 from liveroom.messages.frames import Keyframe
 from liveroom.messages.records import RECORD_VERSION, Claim, Record
 from liveroom.rooms.room import Rng, decide_due, due_ms, keyframe
@@ -77,6 +77,7 @@ class Owner:
         self._confirmed_offset = 0
         self._records_since_snapshot = 0
         self._snapshot_due_ms = 0
+        self._saving: asyncio.Task[None] | None = None
         self._epoch = -1
         self._step = 0
         self._next_command = 0
@@ -108,6 +109,7 @@ class Owner:
         finally:
             self.ready = False
             self._metrics.engine_epoch.remove(str(self.partition))
+            tasks += [self._saving] if self._saving else []
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -195,7 +197,7 @@ class Owner:
 
     async def _sleep(self, now_ms: int) -> None:
         due = [due for due in (self._timers.next_ms(), self._keyframes.next_ms()) if due is not None]
-        if self._records_since_snapshot:
+        if self._records_since_snapshot and self._saving is None:
             due.append(self._snapshot_due_ms)
         wait_s = max(0.001, (min(due) - now_ms) / 1000) if due and len(self._in_flight) == 0 else None
         self._wake.clear()
@@ -316,7 +318,7 @@ class Owner:
     # Snapshots: only when all that was decided stands in the journal and was read back.
 
     def _snapshot_is_due(self, now_ms: int) -> bool:
-        if not self._records_since_snapshot:
+        if not self._records_since_snapshot or self._saving is not None:
             return False
         return now_ms >= self._snapshot_due_ms or self._records_since_snapshot >= self._config.engine.snapshot_records_max
 
@@ -330,5 +332,15 @@ class Owner:
         snapshot = await take(self._state, self._confirmed_offset, self._config.rooms)
         self._records_since_snapshot = 0
         self._snapshot_due_ms = self._clock_ms() + self._config.engine.snapshot_interval_ms
-        await self._journal.save_snapshot(self.partition, snapshot)
+        self._saving = asyncio.create_task(self._save(snapshot))
+
+    async def _save(self, snapshot: Snapshot) -> None:
+        """Beside the steps: a journal may take its time with it."""
+        try:
+            await self._journal.save_snapshot(self.partition, snapshot)
+        except Exception as error:
+            self._fail(error)
+            return
         self._metrics.engine_snapshots.inc()
+        self._saving = None
+        self._wake.set()
