@@ -254,6 +254,40 @@ async def test_engines_share_the_partitions(open_journal: Open, config: Config) 
             pass
 
 
+async def test_lag_and_latency_are_measured(config: Config) -> None:
+    """A process knows how far its readers are behind, how many of its commands wait, what nobody has answered, and what brokers take."""
+    metrics = Metrics()
+
+    def value(name: str, **labels: str) -> float | None:
+        return metrics.registry.get_sample_value(f"liveroom_journal_{name}", labels)
+
+    async def until(name: str, wanted: float | None, **labels: str) -> None:
+        async with asyncio.timeout(WAIT_S):
+            while value(name, **labels) != wanted:
+                await asyncio.sleep(0.05)
+
+    journal = await KafkaJournal.open(config, metrics, "test")
+    try:
+        await append_all(journal, [claim()])
+        async with aclosing(journal.read_events(0, 0)) as entries, aclosing(journal.read_commands(0, 0)) as commands:
+            assert (await anext(entries)).entry == claim()
+            await journal.send_commands(0, [request("c1"), request("c2")])
+            assert len((await anext(commands)).requests) == 2
+            await until("commands_waiting", 2)
+            await until("lag_commands", 1, partition="0")
+            await append_all(journal, [record(0, 0, 0, 1)])
+            await until("lag_events", 2, partition="0")  # what is handed out is not dealt with before the next is asked for
+            await anext(entries)
+            await until("commands_waiting", 0)
+            await until("lag_commands", 0, partition="0")
+        await until("lag_events", None, partition="0")
+        assert value("produce_seconds_count") == 3
+        assert value("fetch_seconds_count")
+        assert value("partitions_unreachable") == 0
+    finally:
+        await journal.close()
+
+
 async def test_records_of_the_largest_size_pass(open_journal: Open, config: Config) -> None:
     """A record of `record_bytes_max` that does not compress is written and read."""
     journal = await open_journal()
