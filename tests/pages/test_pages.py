@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Page, Route, WebSocketRoute, expect
 
 from liveroom.messages.fields import Role
 from tests.pages.conftest import AWAY, ELSEWHERE, PHONE, WAIT_MS, Stage
@@ -324,6 +324,30 @@ async def test_an_added_product_is_seen_and_confirmed(stage: Stage) -> None:
     await add_product(console, "latest", "The latest", "5")
     await expect(console.locator(".toast.good")).to_have_text("Added to the showcase: The latest")
     await expect(console.locator("#products [data-product=latest]")).to_be_in_viewport(ratio=0.99)
+    assert stage.complaints == []
+
+
+async def test_pages_say_that_the_room_does_not_answer(stage: Stage) -> None:
+    """While the gateway holds the connection and nobody behind it answers a banner says so, in both languages; it goes when that is over."""
+    for path, user, role in (("/rooms/demo", "vera", Role.viewer), ("/console/demo", "anna", Role.anchor)):
+        page = await stage.open(path, user, role, size=PHONE)
+        sockets: list[WebSocketRoute] = []
+
+        def between(socket: WebSocketRoute, made: list[WebSocketRoute] = sockets) -> None:
+            socket.connect_to_server()
+            made.append(socket)
+
+        await page.route_web_socket("**/v1/rooms/**", between)
+        await page.reload()
+        await expect(page.locator("body")).to_have_attribute("data-connection", "live")
+        await expect(page.locator("#banner")).to_be_hidden()
+        sockets[-1].send('{"type": "interruption", "since_ms": 1}')
+        await expect(page.locator("#banner")).to_contain_text("The room does not answer right now")
+        await page.locator("#language").click()
+        await expect(page.locator("#banner")).to_contain_text("直播间暂时没有响应")
+        await expect(page.locator("body")).to_have_attribute("data-connection", "live")
+        sockets[-1].send('{"type": "interruption", "since_ms": 1, "over": true}')
+        await expect(page.locator("#banner")).to_be_hidden()
     assert stage.complaints == []
 
 
