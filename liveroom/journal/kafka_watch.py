@@ -43,7 +43,7 @@ class Watch:
         self._waiting = waiting
         self._marks: set[Mark] = set()  # readers of events
         self._owned: list[int] = []  # partitions whose commands are read
-        self._heard_at: dict[int, float] = {}
+        self._silent_s: dict[int, float] = {}
         self.unreachable: frozenset[int] = frozenset()
 
     @contextmanager
@@ -72,25 +72,28 @@ class Watch:
     async def run(self) -> None:
         """Ask without end."""
         clock = asyncio.get_running_loop().time
+        last_s = clock()
         while True:
-            partitions = {mark.partition for mark in self._marks} or {0}
-            self._heard_at = {partition: self._heard_at.get(partition, clock()) for partition in partitions}
-            await asyncio.gather(*(self._ask(partition) for partition in partitions))
-            self.unreachable = frozenset(p for p, heard_at in self._heard_at.items() if clock() - heard_at > SILENCE_S)
+            partitions = list({mark.partition for mark in self._marks} or {0})
+            heard = await asyncio.gather(*(self._ask(partition) for partition in partitions))
+            last_s, passed_s = clock(), min(clock() - last_s, ASK_S + ANSWER_S)  # time in which this process was held up is not the brokers' silence
+            self._silent_s = {p: 0.0 if answers else self._silent_s.get(p, 0.0) + passed_s for p, answers in zip(partitions, heard, strict=True)}
+            self.unreachable = frozenset(p for p, silent_s in self._silent_s.items() if silent_s > SILENCE_S)
             self._metrics.journal_partitions_unreachable.set(len(self.unreachable))
             self._metrics.journal_commands_waiting.set(self._waiting())
             await asyncio.sleep(ASK_S)
 
-    async def _ask(self, partition: int) -> None:
+    async def _ask(self, partition: int) -> bool:
+        """Gives whether it was answered."""
         try:
             async with asyncio.timeout(ANSWER_S):
                 events = await self._reader.end(self._topics.events, partition)
                 commands = await self._reader.end(self._topics.commands, partition) if partition in self._owned else 0
         except (JournalUnavailable, TimeoutError):
             self._metrics.journal_broker_errors.labels("ask").inc()
-            return
-        self._heard_at[partition] = asyncio.get_running_loop().time()
+            return False
         if behind := [events - mark.offset for mark in self._marks if mark.partition == partition]:
             self._metrics.journal_lag_events.labels(str(partition)).set(max(0, *behind))
         if partition in self._owned:
             self._metrics.journal_lag_commands.labels(str(partition)).set(max(0, commands - self._answered(partition)))
+        return True

@@ -22,9 +22,12 @@ __all__ = ["FLAGS", "PER_ADDRESS_MAX", "ROOM", "Arena", "open_arena"]
 ROOM = "demo"
 PER_ADDRESS_MAX = 200
 HANDSHAKE_MS = 1_500
-FLAGS = ("--gateway-connections-per-address-max", str(PER_ADDRESS_MAX), "--gateway-handshake-ms", str(HANDSHAKE_MS))
-
+#: How late the witness may see something on a busy machine.
 SEE_S = 20
+FLAGS = (
+    *("--gateway-connections-per-address-max", str(PER_ADDRESS_MAX), "--gateway-handshake-ms", str(HANDSHAKE_MS)),
+    *("--gateway-interruption-ms", str(SEE_S * 1_000)),  # before that it is not told that it waits
+)
 PUSH_S = 0.1
 #: What an attack may leave behind: room for the rings and records that chat fills, and for the allocator's habits.
 RSS_GROWTH_MAX = 32 * 1024 * 1024

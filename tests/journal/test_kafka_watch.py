@@ -1,0 +1,77 @@
+"""Who does not answer: the brokers, or this process itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import cast
+
+import pytest
+
+from liveroom.journal import kafka_watch
+from liveroom.journal.kafka_reader import Reader
+from liveroom.journal.kafka_topics import Topics
+from liveroom.journal.kafka_watch import Watch
+from liveroom.telemetry.metrics import Metrics
+
+ASK_S, ANSWER_S, SILENCE_S = 0.02, 0.1, 0.2
+
+
+class Brokers:
+    """Brokers that answer at once, unless they are away; this process may be held up while it waits for them."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.hold_up_s = 0.0
+        self.asked = 0
+
+    async def end(self, topic: str, partition: int) -> int:
+        self.asked += 1
+        time.sleep(self.hold_up_s)  # noqa: ASYNC251
+        self.hold_up_s = 0.0
+        await asyncio.sleep(1_000 if self.away else 0)
+        await asyncio.sleep(0)  # an answer takes its way through the loop: a bound that has passed meanwhile comes first
+        return 0
+
+
+@asynccontextmanager
+async def watched(brokers: Brokers, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watch]:
+    for name, value in (("ASK_S", ASK_S), ("ANSWER_S", ANSWER_S), ("SILENCE_S", SILENCE_S)):
+        monkeypatch.setattr(kafka_watch, name, value)
+    watch = Watch(cast(Reader, brokers), Topics.of("t"), Metrics(), answered=lambda partition: 0, waiting=lambda: 0)
+    watching = asyncio.create_task(watch.run())
+    yield watch
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0)
+
+
+async def test_brokers_that_are_away_are_unreachable_until_they_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence adds up over questions; one answer ends it."""
+    brokers = Brokers()
+    async with watched(brokers, monkeypatch) as watch:
+        await until(lambda: brokers.asked > 1)
+        assert not watch.unreachable
+        brokers.away = True
+        await until(lambda: watch.unreachable == {0})
+        brokers.away = False
+        await until(lambda: not watch.unreachable)
+
+
+async def test_a_process_that_is_held_up_does_not_blame_the_brokers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop that stands still for longer than silence may last, in the middle of a question, makes nothing unreachable."""
+    brokers = Brokers()
+    async with watched(brokers, monkeypatch) as watch:
+        await until(lambda: brokers.asked > 1)
+        brokers.hold_up_s = SILENCE_S * 1.5
+        asked = brokers.asked
+        while brokers.asked < asked + 4:
+            assert not watch.unreachable
+            await asyncio.sleep(0)
