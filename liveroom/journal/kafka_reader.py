@@ -88,9 +88,11 @@ class Reader:
             while True:
                 self._must_be_open()
                 if position.fetched:
+                    was_full = not position.has_space
                     records = list(position.fetched)
                     position.fetched.clear()
-                    client.wake()
+                    if was_full:
+                        client.wake()
                     if records[-1].offset >= end and not self._leisurely:  # what is older tells how long ago it happened, not how long it took
                         self._metrics.journal_fetch_seconds.observe(max(0.0, time.time() - records[-1].timestamp / 1000))
                     yield records
