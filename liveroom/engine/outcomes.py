@@ -81,7 +81,7 @@ class Outcomes:
     alone, not on how they came to be.
     """
 
-    def __init__(self, config: EngineConfig, outcomes: Iterable[Outcome] = ()) -> None:
+    def __init__(self, config: EngineConfig) -> None:
         self._window_ms = config.dedupe_window_ms
         self._count_max = config.dedupe_count_max
         #: How many more outcomes that moved money can be remembered; none when below 1.
@@ -91,6 +91,9 @@ class Outcomes:
         self.find: Callable[[CommandKey], Answer | None] = self._answers.get
         self._money = _Line()
         self._others = _Line()
+
+    def add(self, outcomes: Iterable[Outcome]) -> None:
+        """Remember what a snapshot holds, in its order."""
         for time_ms, of_one_time in groupby(outcomes, lambda outcome: outcome.time_ms):
             for outcome in of_one_time:
                 answer = Answer(outcome.room, outcome.user, outcome.digest, outcome.reply, kept=outcome.kept)

@@ -122,7 +122,7 @@ class Owner:
         snapshot = await self._journal.load_snapshot(self.partition)
         start = 0
         if snapshot is not None:
-            self._state = restore(snapshot, self._config.engine)
+            self._state = await restore(snapshot, self._config.engine)
             start = snapshot.offset
         if start >= end:
             raise PartitionLost(f"partition {self.partition} was claimed by somebody else before this engine began")

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from liveroom.codec import encode
 from liveroom.config import EngineConfig, RoomsConfig
-from liveroom.engine.outcomes import Outcome, Outcomes
+from liveroom.engine.outcomes import Outcome
 from liveroom.engine.partition import PartitionState
 from liveroom.journal.base import Snapshot
 from liveroom.messages.frames import RoomDetail
@@ -68,10 +68,9 @@ async def take(state: PartitionState, offset: int, rules: RoomsConfig) -> Snapsh
     return Snapshot(offset, state.time_ms, state.acceptance.copy(), tuple(details), tuple(chunks))
 
 
-def restore(snapshot: Snapshot, config: EngineConfig) -> PartitionState:
-    """The state that a snapshot holds; raises `SnapshotDamaged`."""
+async def restore(snapshot: Snapshot, config: EngineConfig) -> PartitionState:
+    """The state that a snapshot holds, taken in turns with whatever else the process has to do; raises `SnapshotDamaged`."""
     state = PartitionState(config)
-    outcomes: list[Outcome] = []
     for chunk in snapshot.state:
         decoded = _chunk.decode(chunk)
         for kept in decoded.rooms:
@@ -79,8 +78,8 @@ def restore(snapshot: Snapshot, config: EngineConfig) -> PartitionState:
             if _hash(encoded) != kept.hash:
                 raise SnapshotDamaged(f"room {kept.room}: its state does not match its hash")
             state.rooms[kept.room] = decode_state(encoded)
-        outcomes += decoded.outcomes
-    state.outcomes = Outcomes(config, outcomes)
+        state.outcomes.add(decoded.outcomes)
+        await asyncio.sleep(0)
     state.acceptance = snapshot.acceptance.copy()
     state.time_ms = snapshot.time_ms
     return state

@@ -140,7 +140,7 @@ class Cluster:
             group_id=group,
             enable_auto_commit=False,
             session_timeout_ms=session_ms,
-            heartbeat_interval_ms=max(100, session_ms // 6),
+            heartbeat_interval_ms=max(100, session_ms // 10),
             rebalance_timeout_ms=session_ms,
             metadata_max_age_ms=60_000,
         )

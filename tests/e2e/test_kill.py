@@ -153,7 +153,7 @@ def _assert_replay_is_the_same(config: Config, snapshots: list[Snapshot | None])
     with open_past(config) as past:
         for partition, snapshot in enumerate(snapshots):
             whole = PartitionState(EngineConfig())
-            resumed = restore(snapshot, EngineConfig()) if snapshot else PartitionState(EngineConfig())
+            resumed = asyncio.run(restore(snapshot, EngineConfig())) if snapshot else PartitionState(EngineConfig())
             start = snapshot.offset if snapshot else 0
             for stored in past.entries(partition):
                 for state, begins in ((whole, 0), (resumed, start)):

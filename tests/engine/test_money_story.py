@@ -142,7 +142,7 @@ class Money(RuleBasedStateMachine):
         snapshot = await self.journal.load_snapshot(0)
         assert snapshot is not None, "the first one is taken at once"
         whole = await self._fold(PartitionState(CONFIG.engine), 0)
-        tail = await self._fold(restore(snapshot, CONFIG.engine), snapshot.offset)
+        tail = await self._fold(await restore(snapshot, CONFIG.engine), snapshot.offset)
         assert _encoded(live) == _encoded(whole) == _encoded(tail)
         totals = (await self._accounts()).totals()
         assert totals.granted_fen + totals.remaining_fen + totals.refunded_fen == totals.total_fen

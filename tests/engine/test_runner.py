@@ -135,7 +135,7 @@ async def test_a_damaged_snapshot_is_never_folded() -> None:
         snapshot.offset, snapshot.time_ms, snapshot.acceptance, snapshot.details, tuple(c.replace(b"Evening", b"Morning") for c in snapshot.state)
     )
     with pytest.raises(SnapshotDamaged):
-        restore(bad, config.engine)
+        await restore(bad, config.engine)
     await voice.close()
     await journal.close()
 
