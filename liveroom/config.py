@@ -124,7 +124,7 @@ class KafkaConfig(Section, frozen=True):
             ge=500,
             le=300_000,
         ),
-    ] = 3_000
+    ] = 2_500
     security_protocol: Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], _text("How brokers are spoken to")] = "PLAINTEXT"
     sasl_mechanism: Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], _text("How this process proves who it is")] = "PLAIN"
     sasl_username: Annotated[str, _text("Name for SASL", max_length=256)] = ""
