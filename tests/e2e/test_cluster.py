@@ -154,7 +154,9 @@ async def test_a_gateway_that_died_leaves_nothing_behind(cluster: Cluster) -> No
     await cluster.command("open_room", {"title": "Lamps"})
     async with contextlib.AsyncExitStack() as stack:
         url = f"{cluster.gateway_url}/v1/rooms/demo"
-        sockets = [await stack.enter_async_context(websockets.connect(f"{url}?token={cluster.token(f'user-{n}')}")) for n in range(8)]
+        urls = [f"{url}?token={cluster.token(f'user-{n}')}" for n in range(8)]
+        # Frames that nobody takes wait without limit: a full queue would hold up the answers to pings, too.
+        sockets = [await stack.enter_async_context(websockets.connect(url, max_queue=None)) for url in urls]
         await until_counted(cluster, 8)
         await cluster.kill("gateway-1")
         left = [socket for socket in sockets if await holds(socket)]
