@@ -200,9 +200,12 @@ def _flags(options: argparse.Namespace, home: Path, address: str) -> list[str]:
 
 
 def _check_ports(options: argparse.Namespace) -> None:
-    """Raises `Failed` for the first port that is taken."""
+    """Raises `Failed` for the first port that is taken, or wanted twice."""
     wanted = {"--gateway-port": [options.gateway_port], "--console-port": [options.console_port]}
     wanted["--ops-port"] = list(range(options.ops_port, options.ops_port + ENGINES + GATEWAYS))
+    ports_of_all = [port for ports in wanted.values() for port in ports]
+    if twice := sorted({port for port in ports_of_all if ports_of_all.count(port) > 1}):
+        raise Failed(f"port {twice[0]} is wanted twice; {', '.join(wanted)} have to be apart, the last with the four above it")
     for flag, ports in wanted.items():
         for port in ports:
             with socket.socket() as probe:
@@ -274,7 +277,8 @@ def _watch(parts: Sequence[Part], home: Path, asked: Asked) -> None:
             say(f"{ended}; the others go on, and it is started again (pid {part.pid})")
         if broker.running(home / "kafka") is None:
             log = home / "kafka" / "broker.log"
-            raise Failed(f"the broker ended; the end of {log}:\n{_last_lines(log)}")
+            advice = "it is not started again by itself: run this once more, and all goes on"
+            raise Failed(f"the broker ended; {advice}; the end of {log}:\n{_last_lines(log)}")
         time.sleep(POLL_S)
 
 

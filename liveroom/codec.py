@@ -8,7 +8,7 @@ frame, a record and a row can all be read by eye.
 from __future__ import annotations
 
 import re
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from zlib import crc32
 
 import msgspec
@@ -18,7 +18,7 @@ from liveroom.messages.commands import COMMANDS, Command
 from liveroom.messages.events import Event
 from liveroom.messages.fields import FORMS, CommandId, RoomId
 from liveroom.messages.inbound import ClientMessage
-from liveroom.messages.records import Entry, Request
+from liveroom.messages.records import REQUESTS_MAX, Entry, Request
 
 __all__ = [
     "COMMAND_BYTES_MAX",
@@ -46,7 +46,9 @@ T = TypeVar("T")
 
 _client_message = msgspec.json.Decoder(ClientMessage)
 _request = msgspec.json.Decoder(Request)
-_requests: msgspec.json.Decoder[tuple[Request, ...]] = msgspec.json.Decoder(tuple[Request, ...])
+_requests: msgspec.json.Decoder[tuple[Request, ...]] = msgspec.json.Decoder(
+    Annotated[tuple[Request, ...], msgspec.Meta(min_length=1, max_length=REQUESTS_MAX)]
+)
 _entry: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 _bodies: dict[str, msgspec.json.Decoder[Any]] = {name: msgspec.json.Decoder(cls) for name, cls in COMMANDS.items()}
 _room_id = msgspec.json.Decoder(RoomId)
@@ -79,7 +81,7 @@ def decode_request(data: bytes) -> Request:
 
 
 def decode_requests(data: bytes) -> tuple[Request, ...]:
-    """Decode what stands at one offset of the commands: one request, or a list of them. Raises `BadMessage`."""
+    """Decode what stands at one offset of the commands: one request, or 1 to `REQUESTS_MAX` in a list. Raises `BadMessage`, also when any is none."""
     if data.lstrip()[:1] == b"[":
         return _translated(_requests, data)
     return (decode_request(data),)

@@ -11,7 +11,7 @@ from docs.generate.words import first_sentence
 from liveroom import __version__
 from liveroom.messages.events import EVENTS
 from liveroom.messages.fields import Delivery, RoomId
-from liveroom.messages.records import Request
+from liveroom.messages.records import REQUESTS_MAX, Request
 
 __all__ = ["EXAMPLES", "document", "text"]
 
@@ -93,8 +93,8 @@ def _messages() -> dict[str, Any]:
         },
         "requests": {
             "name": "requests",
-            "summary": "Several requests of one partition's rooms, decided in order",
-            "payload": {"type": "array", "items": {"$ref": SCHEMAS + "Request"}},
+            "summary": "Several requests of one partition's rooms, decided in order; when one of them cannot be read, all are set aside",
+            "payload": {"type": "array", "items": {"$ref": SCHEMAS + "Request"}, "minItems": 1, "maxItems": REQUESTS_MAX},
             "bindings": key,
         },
         "event": {

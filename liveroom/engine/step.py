@@ -11,7 +11,7 @@ from liveroom.codec import command_digest, encode
 from liveroom.config import Config
 from liveroom.engine.partition import PartitionState
 from liveroom.engine.sizes import RECORD_HEAD_BYTES, SPAN_HEAD_BYTES, commands_bytes_max, refusal_bytes_max
-from liveroom.journal.base import CommandBatch, DeadLetter
+from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter
 from liveroom.messages.commands import RequestKeyframe
 from liveroom.messages.events import Event
 from liveroom.messages.frames import Accepted, Keyframe, Refused, RoomDetail
@@ -105,7 +105,7 @@ class Step:
         refusals = [refusal_bytes_max(request) for request in batch.requests]
         kept = sum(refusals)
         if not self.has_room(kept):
-            self._set_aside(batch.offset, "the batch is larger than a record that answers it may be", encode(batch.requests[:1]).decode())
+            self._set_aside(batch.offset, "too_large: answers to all of the list would not fit into a record", encode(batch.requests).decode())
             return
         full = False
         for request, command, refusal in zip(batch.requests, waiting.commands, refusals, strict=True):
@@ -225,7 +225,7 @@ class Step:
         return Refused(request.id, refusal.code, refusal.detail, seq, refusal.field, refusal.retry_after_ms)
 
     def _set_aside(self, offset: int, reason: str, payload: str) -> None:
-        self.dead_letters.append(DeadLetter(self._partition, offset, self.time_ms, reason, payload))
+        self.dead_letters.append(DeadLetter(self._partition, offset, self.time_ms, reason, payload[:PAYLOAD_CHARS_MAX]))
 
 
 def _unremembered(request: Request, reply: Accepted | Refused) -> Answer:

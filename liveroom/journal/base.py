@@ -18,7 +18,7 @@ from liveroom.journal.acceptance import Acceptance
 from liveroom.messages.frames import RoomDetail
 from liveroom.messages.records import Entry, Request
 
-__all__ = ["CommandBatch", "DeadLetter", "Journal", "Snapshot", "StoredEntry"]
+__all__ = ["PAYLOAD_CHARS_MAX", "CommandBatch", "DeadLetter", "Journal", "Snapshot", "StoredEntry"]
 
 
 class CommandBatch(Struct, frozen=True, gc=False):
@@ -53,8 +53,12 @@ class Snapshot(Struct, frozen=True):
     state: tuple[bytes, ...]
 
 
+#: Characters of what is set aside that go into its dead letter; all of it stands at its offset of the commands, where those are kept.
+PAYLOAD_CHARS_MAX = 10_000
+
+
 class DeadLetter(Struct, frozen=True):
-    """A command that could not be decoded or decided, set aside with the reason."""
+    """A command that could not be decoded or decided, set aside with the reason; `payload` is its beginning."""
 
     partition: int
     offset: int

@@ -19,7 +19,7 @@ from aiokafka import ConsumerRecord
 from liveroom.codec import decode_requests, encode
 from liveroom.config import Config
 from liveroom.errors import BadMessage, JournalDamaged, JournalFull, JournalUnavailable
-from liveroom.journal.base import CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry
+from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry
 from liveroom.journal.kafka_client import Cluster
 from liveroom.journal.kafka_entries import stored_entry
 from liveroom.journal.kafka_feed import Publisher
@@ -36,9 +36,6 @@ from liveroom.telemetry.metrics import Metrics
 __all__ = ["KafkaJournal"]
 
 logger = logging.getLogger(__name__)
-
-#: Characters of a command that could not be read that go into its dead letter.
-PAYLOAD_CHARS_MAX = 10_000
 
 
 class KafkaJournal(Journal):

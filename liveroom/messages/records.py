@@ -42,6 +42,10 @@ class Request(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tru
     connection: Count = 0
 
 
+#: Most requests that may stand at one offset: what answers them has to fit into one record.
+REQUESTS_MAX = 500
+
+
 class Answer(Struct, frozen=True, omit_defaults=True, gc=False):
     """The reply to one request, on its way back; also what recovery rebuilds idempotency from."""
 

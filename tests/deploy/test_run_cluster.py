@@ -110,6 +110,16 @@ async def test_without_java_it_says_so(tmp_path: Path) -> None:
     ]
 
 
+async def test_a_port_that_is_wanted_twice_is_named(tmp_path: Path) -> None:
+    """Before anything is started."""
+    cluster = Launched(tmp_path / "data")
+    cluster.console_port = port = cluster.ops_port + 2
+    await cluster.start()
+    assert await cluster.end() == 1
+    apart = "--gateway-port, --console-port, --ops-port have to be apart, the last with the four above it"
+    assert cluster.words == f"cluster: port {port} is wanted twice; {apart}\n"
+
+
 @pytest.mark.parametrize("flag", ["gateway-port", "console-port", "ops-port"])
 async def test_a_port_that_is_taken_is_named(tmp_path: Path, flag: str) -> None:
     """Before anything is started, with a way out; also a port that its owner would share."""

@@ -16,7 +16,7 @@ from liveroom.engine.handover import detail_parts
 from liveroom.engine.keyframes import KEYFRAMES_PER_RECORD_MAX
 from liveroom.engine.sizes import RECORD_HEAD_BYTES, ROOM_DUE_BYTES_MAX, SPAN_HEAD_BYTES
 from liveroom.engine.step import weigh
-from liveroom.journal.base import CommandBatch, DeadLetter
+from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages import commands as c
 from liveroom.messages.coupon import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
@@ -349,7 +349,11 @@ async def test_a_batch_that_no_record_could_even_refuse_is_set_aside() -> None:
         await many(voice, [("demo", ANCHOR, c.OpenRoom(TITLE))])
         await journal.send_commands(0, [Request(f"x{n}", "demo", sender(n), c.SendChat("hi"), "\x01" * 200) for n in range(500)])
         assert isinstance((await voice.send("demo", c.SetAnnouncement("fine"), ANCHOR)).reply, Accepted)
-        assert [letter.reason for letter in journal.dead] == ["the batch is larger than a record that answers it may be"]
+        (letter,) = journal.dead
+        assert letter.reason == "too_large: answers to all of the list would not fit into a record"
+        assert letter.payload.startswith('[{"id":"x0"')
+        assert '{"id":"x1"' in letter.payload, "more than the first of them"
+        assert len(letter.payload) == PAYLOAD_CHARS_MAX
 
 
 async def test_details_wait_for_their_turn() -> None:

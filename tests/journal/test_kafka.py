@@ -17,8 +17,9 @@ from msgspec.structs import replace
 from liveroom.codec import encode
 from liveroom.config import Config, JournalConfig
 from liveroom.errors import JournalDamaged, JournalMismatch, JournalUnavailable
+from liveroom.journal.base import PAYLOAD_CHARS_MAX
 from liveroom.journal.kafka import KafkaJournal
-from liveroom.messages.records import Entry
+from liveroom.messages.records import REQUESTS_MAX, Entry
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config
 from tests.journal.entries import append_all, claim, record, request, snapshot, stored, take
@@ -124,16 +125,20 @@ async def test_any_producer_may_send_commands(open_journal: Open, config: Config
         encode(request("c5", room="toy-sale")),
         None,
         encode(request("c6")),
+        b"[]",
+        encode([request(f"many-{number}") for number in range(REQUESTS_MAX + 1)]),
     ]
     await produce(config, "commands", *values)
-    batches = await take(journal.read_commands(0, 0), 7)
-    assert [batch.offset for batch in batches] == list(range(7))
-    assert [[r.id for r in batch.requests] for batch in batches] == [["c1"], [], ["c2", "c3"], [], [], [], ["c6"]]
+    batches = await take(journal.read_commands(0, 0), 9)
+    assert [batch.offset for batch in batches] == list(range(9))
+    assert [[r.id for r in batch.requests] for batch in batches] == [["c1"], [], ["c2", "c3"], [], [], [], ["c6"], [], []]
     reasons = [batch.poison for batch in batches]
     assert reasons[1].startswith("malformed: ")
     assert reasons[3] == "unknown_command: no command is called 'fly' (command.type)"
     assert reasons[4] == "bad_value: room 'toy-sale' belongs to partition 1: key the record by the room's id"
     assert reasons[5].startswith("malformed: ")
+    assert all(reason.startswith("too_") or reason.startswith("bad_") for reason in reasons[7:]), reasons[7:]
+    assert len(batches[8].payload) == PAYLOAD_CHARS_MAX
     assert batches[1].payload == "\\xff\x00 rubbish"
     assert [reason for at, reason in enumerate(reasons) if at in (0, 2, 6)] == ["", "", ""]
 
