@@ -288,6 +288,10 @@ class Connection(asyncio.Protocol):
         for payload in inbound.feed(data):
             if self.stage is Stage.open:
                 self._host.said(self, payload)
+                continue
+            inbound.frames_left -= 1  # nobody listens any more: to whoever goes on and on nobody does
+            if inbound.frames_left < 0:
+                inbound.broken = inbound.broken or FLOODING
         if used := frames_left - inbound.frames_left:
             self.odd_until = odd_until + used * ODD_FRAME_S
         if inbound.to_send:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import random
 import socket
@@ -10,6 +11,8 @@ import tracemalloc
 
 import pytest
 
+from liveroom.gateway import server
+from liveroom.gateway.limits import ODD_FRAMES_MAX
 from liveroom.messages.events import ChatSent
 from tests.gateway.place import WAIT_S, Object, masked, raw, read_frame, read_frames, scripted, show
 
@@ -217,6 +220,26 @@ async def test_an_expired_token_ends_the_connection_with_4000() -> None:
         client = await raw(place, path=f"/v1/rooms/demo?token={token('short', lifetime_s=1)}")
         assert (await read_frames(client, "close"))[-1]["code"] == 4000
         client.close()
+
+
+@pytest.mark.parametrize(("frames", "hung_up"), [(100, False), (ODD_FRAMES_MAX + 100, True)])
+async def test_who_goes_on_talking_after_the_close_is_hung_up_on(frames: int, hung_up: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was under way when the close came is passed over; a flood is not: reading on would cost the others."""
+    monkeypatch.setattr(server, "CLOSING_S", 3_600.0)
+    async with show(connections_per_user_max=1) as place:
+        loop = asyncio.get_running_loop()
+        client = await raw(place, "talks")
+        other = await raw(place, "talks")
+        assert (await read_frames(client, "close"))[-1]["code"] == 4003
+        await loop.sock_sendall(client, masked(LIKE) * frames)
+        if not hung_up:
+            await asyncio.sleep(0.1)
+            assert place.metric("connections") == 2
+            await loop.sock_sendall(client, masked((1000).to_bytes(2, "big"), 0x88))
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(loop.sock_recv(client, 1), WAIT_S) == b""
+        client.close()
+        other.close()
 
 
 async def test_a_client_that_never_answers_the_close_is_dropped() -> None:
