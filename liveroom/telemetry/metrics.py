@@ -21,7 +21,12 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
 
-        # Gateway
+        self._of_gateway()
+        self._of_engine()
+        self._of_journal()
+        self._of_console()
+
+    def _of_gateway(self) -> None:
         self.gateway_connections = self._gauge("gateway_connections", "Connections that are open")
         self.gateway_connections_max = self._gauge("gateway_connections_max", "Connections that may be open, by `gateway.connections_max`")
         self.gateway_rooms = self._gauge("gateway_rooms", "Rooms that are held")
@@ -43,12 +48,11 @@ class Metrics:
             "gateway_claims_answered_here", "Claims that were answered without the engine, by code", "code"
         )
         self.gateway_sweep_seconds = self._histogram("gateway_sweep_seconds", "Time to write one frame to a room's viewers", _FAST_S)
-
         self.gateway_partitions_interrupted = self._gauge(
             "gateway_partitions_interrupted", "Partitions that are not heard from and whose viewers were told so"
         )
 
-        # Engine
+    def _of_engine(self) -> None:
         self.engine_partitions = self._gauge("engine_partitions", "Partitions that this engine owns")
         self.engine_rooms = self._gauge("engine_rooms", "Rooms in the partitions that this engine owns")
         self.engine_epoch = self._gauge("engine_epoch", "Epoch of a partition that this engine owns", "partition")
@@ -61,7 +65,7 @@ class Metrics:
         self.engine_append_seconds = self._histogram("engine_append_seconds", "Time until a record was durable", _FAST_S)
         self.engine_snapshots = self._counter("engine_snapshots", "Snapshots that were written")
 
-        # Journal
+    def _of_journal(self) -> None:
         self.journal_partitions = self._gauge("journal_partitions", "Partitions that there are")
         self.journal_commit_seconds = self._histogram("journal_commit_seconds", "Time of one commit", _FAST_S)
         self.journal_commit_records = self._histogram("journal_commit_records", "Entries in one commit", _SIZES)
@@ -86,7 +90,7 @@ class Metrics:
         )
         self.journal_dead_letters = self._counter("journal_dead_letters", "Commands that were set aside")
 
-        # Console
+    def _of_console(self) -> None:
         self.console_requests = self._counter("console_requests", "HTTP requests, by method and status", "method", "status")
         self.console_request_seconds = self._histogram("console_request_seconds", "Time to answer an HTTP request", _FAST_S)
         self.console_rooms = self._gauge("console_rooms", "Rooms in the directory")

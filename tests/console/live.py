@@ -34,8 +34,8 @@ def config_of(**console: Any) -> Config:
     return Config(journal=JournalConfig(kind="memory", partitions=2), console=ConsoleConfig(**settings))
 
 
-def token(user: str, role: Role, room: str = "r1", *, name: str = "", lifetime_s: int = 600, buyer: bool = False) -> str:
-    """A token of the tests."""
+def token(user: str, role: Role, room: str = "r1", *, name: str = "", lifetime_s: int = 3_600, buyer: bool = False) -> str:
+    """A token of the tests, for longer than they all take."""
     return make_token(SECRET, AuthConfig(), user=user, room=room, role=role, lifetime_s=lifetime_s, name=name, buyer=buyer)
 
 
