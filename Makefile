@@ -21,7 +21,7 @@ run-cluster: $(RUN)
 
 test: $(TEST)
 	@echo "liveroom: running the tests (no network beyond this machine; about ten minutes on two cores)."
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(TEST)
 	@echo "liveroom: style, types and import rules."

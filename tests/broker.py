@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import itertools
 import os
@@ -21,8 +22,11 @@ BROKER = Path(__file__).parent.parent / "deploy" / "kafka-local" / "broker.py"
 START_S = 700
 STOP_S = 60
 
+#: Processes of one run share a broker: those that the first one starts know its number.
+os.environ.setdefault("LIVEROOM_TEST_RUN", uuid.uuid4().hex[:12])
+DATA_DIR = Path(tempfile.gettempdir()) / f"liveroom-kafka-{os.environ['LIVEROOM_TEST_RUN']}"
+
 _prefixes = itertools.count(1)
-_started: list[Path] = []
 
 
 def broker() -> str:
@@ -56,13 +60,18 @@ def _broker() -> tuple[str, str]:
         return address, ""
     if missing := _missing():
         return "", missing
-    data_dir = Path(tempfile.mkdtemp(prefix="liveroom-kafka-"))
-    done = subprocess.run([sys.executable, str(BROKER), "start", "--data-dir", str(data_dir)], capture_output=True, text=True, timeout=START_S)
-    if done.returncode:
-        shutil.rmtree(data_dir, ignore_errors=True)
-        return "", done.stderr.strip()
-    _started.append(data_dir)
-    return done.stdout.strip(), ""
+    DATA_DIR.mkdir(parents=True, exist_ok=True)
+    address_file = DATA_DIR / "address"
+    with (DATA_DIR / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not address_file.exists():
+            done = subprocess.run(
+                [sys.executable, str(BROKER), "start", "--data-dir", str(DATA_DIR)], capture_output=True, text=True, timeout=START_S
+            )
+            if done.returncode:
+                return "", done.stderr.strip()
+            address_file.write_text(done.stdout.strip(), encoding="ascii")
+        return address_file.read_text(encoding="ascii"), ""
 
 
 def _what_is_missing() -> str:
@@ -71,11 +80,10 @@ def _what_is_missing() -> str:
 
 
 def stop_broker() -> None:
-    """End the broker of the tests' own, if they have started one."""
-    while _started:
-        data_dir = _started.pop()
-        subprocess.run([sys.executable, str(BROKER), "stop", "--data-dir", str(data_dir)], capture_output=True, timeout=STOP_S)
-        shutil.rmtree(data_dir, ignore_errors=True)
+    """End the broker of the tests' own, if they have started one; only the process that began the run does."""
+    if DATA_DIR.exists() and "PYTEST_XDIST_WORKER" not in os.environ:
+        subprocess.run([sys.executable, str(BROKER), "stop", "--data-dir", str(DATA_DIR)], capture_output=True, timeout=STOP_S)
+        shutil.rmtree(DATA_DIR, ignore_errors=True)
 
 
 def kafka_flags(kafka: KafkaConfig) -> tuple[str, ...]:

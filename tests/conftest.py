@@ -7,7 +7,9 @@ change to be held up.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.broker import stop_broker
@@ -17,6 +19,17 @@ settings.register_profile("ci", settings.get_profile("liveroom"), derandomize=Tr
 settings.load_profile("ci" if os.environ.get("CI") else "liveroom")
 
 
+#: What takes long comes first, so that at the end no process has a long file left while the others have nothing.
+LONG_FIRST = ("loadtests", "e2e", "pages", "deploy", "journal", "test_demo.py", "test_cli.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files, each file's tests as they are."""
+    here = Path(__file__).parent
+    places = {name: place for place, name in enumerate(LONG_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.relative_to(here).parts[0], len(places)))
+
+
 def pytest_sessionfinish() -> None:
-    """In each process that ran tests: end the broker that it started."""
+    """When all have run: end the broker that they started."""
     stop_broker()
