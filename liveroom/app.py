@@ -8,8 +8,8 @@ import os
 import platform
 import re
 from collections.abc import Collection, Mapping
-from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from liveroom.addresses import load_address_key
 from liveroom.audit import LedgerReader
@@ -20,27 +20,21 @@ from liveroom.engine.runner import Engine
 from liveroom.errors import BadConfig, JournalDamaged
 from liveroom.gateway.server import Gateway
 from liveroom.journal.base import Journal
-from liveroom.journal.kafka import KafkaJournal
-from liveroom.journal.kafka_feed import Publisher
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.sqlite import SqliteJournal
+from liveroom.parts import Part, local_url
 from liveroom.telemetry.metrics import Metrics
 from liveroom.tokens import TokenChecker, load_secret
 
-__all__ = ["App", "Part", "instance_name", "local_url"]
+if TYPE_CHECKING:
+    from liveroom.journal.kafka_feed import Publisher
+
+__all__ = ["App", "instance_name"]
 
 log = logging.getLogger("liveroom")
 
 #: How often readiness is looked at while the engine takes over its partitions.
 READY_POLL_S = 0.02
-
-
-class Part(str, Enum):
-    """A role that a process may have."""
-
-    engine = "engine"
-    gateway = "gateway"
-    console = "console"
 
 
 class App:
@@ -120,7 +114,10 @@ class App:
     async def _start_engine(self, journal: Journal) -> None:
         self._engine = Engine(journal, self.config, name=self.name, metrics=self.metrics)
         await self._engine.start()
-        if isinstance(journal, KafkaJournal):
+        if self.config.journal.kind == "kafka":
+            from liveroom.journal.kafka import KafkaJournal
+
+            assert isinstance(journal, KafkaJournal)
             self._publisher = journal.publisher()
             self._publisher.start()
 
@@ -184,14 +181,10 @@ async def _open_journal(config: Config, metrics: Metrics, name: str) -> Journal:
     if config.journal.kind == "memory":
         return MemoryJournal(config.journal)
     if config.journal.kind == "kafka":
+        from liveroom.journal.kafka import KafkaJournal  # its client takes long to import: only who uses it waits
+
         return await KafkaJournal.open(config, metrics, name)
     return await SqliteJournal.open(Path(config.liveroom.data_dir), config.journal, metrics)
-
-
-def local_url(scheme: str, host: str, port: int) -> str:
-    """The address of a server on this machine, also of one that listens on all its addresses."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"{scheme}://{reachable}:{port}"
 
 
 def _console_origins(config: Config) -> tuple[str, ...]:

@@ -12,24 +12,27 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import astuple
 
 from liveroom import __version__
 from liveroom.accounts import Totals
-from liveroom.app import App, Part, local_url
-from liveroom.audit import Books, audit
 from liveroom.config import Config, Setting, load_config, settings, to_toml
-from liveroom.demo import Demo
 from liveroom.errors import BadConfig, JournalError, LiveroomError
-from liveroom.export import export_money
 from liveroom.messages.fields import Role
 from liveroom.open_files import raise_open_files_limit
+from liveroom.parts import Part, local_url
 from liveroom.tail import tail
 from liveroom.telemetry.logs import set_up_logs
 from liveroom.tokens import ANY_ROOM, load_secret, make_token
 from liveroom.verify import verify_envelope
+
+# A command imports what it alone needs when it runs: all of it takes a second.
+if TYPE_CHECKING:
+    from liveroom.app import App
+    from liveroom.audit import Books
+    from liveroom.demo import Demo
 
 __all__ = ["main", "parser"]
 
@@ -94,6 +97,8 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
+    from liveroom.app import App
+
     app = App(config, options.parts)
     await app.start()
     raise_open_files_limit(config, gateway=Part.gateway in options.parts)
@@ -101,6 +106,8 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
     try:
         print(f"liveroom {__version__}: {_addresses(app, options.parts)}", flush=True)
         if options.demo:
+            from liveroom.demo import Demo
+
             demo = Demo(config, gateway_url=app.gateway_url, console_url=app.console_url)
             print(await demo.start(), flush=True)
         if options.ready_file:
@@ -142,6 +149,8 @@ async def _demo_until_stopped(config: Config, options: argparse.Namespace) -> No
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    from liveroom.demo import Demo
+
     demo = Demo(config, gateway_url=options.gateway_url, console_url=options.console_url)
     print(await demo.start(), flush=True)
     await stopping.wait()
@@ -192,6 +201,8 @@ def _verify_envelope(config: Config, options: argparse.Namespace) -> None:
 
 
 def _audit(config: Config, options: argparse.Namespace) -> None:
+    from liveroom.audit import audit
+
     books = audit(config, options.room)
     print(_table(_totals(books)))
     events = sum(room.next_seq for book in books for room in book.rooms.values())
@@ -216,6 +227,8 @@ def _table(rows: Iterator[tuple[str, ...]]) -> str:
 
 
 def _export_money(config: Config, options: argparse.Namespace) -> None:
+    from liveroom.export import export_money
+
     for line in export_money(config, options.room, options.format):
         sys.stdout.write(line + "\n")
 
@@ -255,25 +268,24 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="liveroom", description="The real-time backend of live-commerce rooms.")
     top.add_argument("--version", action="version", version=f"liveroom {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
+    common: dict[str, Any] = {"parents": [_settings_unshown()], "epilog": "Every setting is a flag here too: `liveroom serve --help` lists them."}
 
     serve = commands.add_parser("serve", help="run gateway, engine and console in one process")
     serve.add_argument("--demo", action="store_true", help="open a demo room with simulated viewers and print links to it")
     serve.add_argument("--ready-file", type=Path, metavar="FILE", help="write addresses and pid to this file (JSON) once everything is up")
     serve.set_defaults(run=_serve, parts=frozenset(Part))
 
-    roles = []
     for part, words in PARTS.items():
-        role = commands.add_parser(part.value, help=f'run {words} (journal.kind = "kafka")')
+        role = commands.add_parser(part.value, help=f'run {words} (journal.kind = "kafka")', **common)
         role.add_argument("--ready-file", type=Path, metavar="FILE", help="write addresses and pid to this file (JSON) once it can do its work")
         role.set_defaults(run=_serve, parts=frozenset({part}), demo=False)
-        roles.append(role)
 
-    demo = commands.add_parser("demo", help="open the demo room in a server that runs and let simulated people in")
+    demo = commands.add_parser("demo", help="open the demo room in a server that runs and let simulated people in", **common)
     demo.add_argument("--gateway-url", default="ws://127.0.0.1:8800", help="default: %(default)s")
     demo.add_argument("--console-url", default="http://127.0.0.1:8801", help="default: %(default)s")
     demo.set_defaults(run=_demo)
 
-    token = commands.add_parser("token", help="make a token with the shared secret")
+    token = commands.add_parser("token", help="make a token with the shared secret", **common)
     token.add_argument("--room", required=True, help="room id; '*' for a platform token that is good for every room")
     token.add_argument("--user", required=True, help="user id (the token's `sub`)")
     token.add_argument("--role", default="viewer", choices=[role.value for role in Role])
@@ -282,58 +294,65 @@ def parser() -> argparse.ArgumentParser:
     token.add_argument("--lifetime-s", type=int, default=DAY_S, help="seconds until it expires (default: a day)")
     token.set_defaults(run=_token)
 
-    tailing = commands.add_parser("tail", help="print a room's events as JSON lines, also while the server runs")
+    tailing = commands.add_parser("tail", help="print a room's events as JSON lines, also while the server runs", **common)
     tailing.add_argument("room", help="room id")
     tailing.add_argument("--from-seq", type=int, default=0, help="first seq to print")
     tailing.add_argument("--follow", "-f", action="store_true", help="go on printing as events come")
     tailing.set_defaults(run=_tail)
 
-    verifying = commands.add_parser("verify-envelope", help="draw a red envelope's shares again from its seed and check every grant")
+    verifying = commands.add_parser("verify-envelope", help="draw a red envelope's shares again from its seed and check every grant", **common)
     verifying.add_argument("room", help="room id")
     verifying.add_argument("envelope", type=int, help="the envelope's id: the seq of the event that dropped it")
     verifying.add_argument("--file", type=Path, help="read events from this file, JSON lines as `tail` prints them, not from the journal")
     verifying.set_defaults(run=_verify_envelope)
 
-    auditing = commands.add_parser("audit", help="derive every account from the journal again; fails at the first difference")
+    auditing = commands.add_parser("audit", help="derive every account from the journal again; fails at the first difference", **common)
     auditing.add_argument("room", nargs="?", default="", help="room id; without it, all rooms")
     auditing.set_defaults(run=_audit)
 
-    exporting = commands.add_parser("export-money", help="print a room's money events as rows, see docs/money.md")
+    exporting = commands.add_parser("export-money", help="print a room's money events as rows, see docs/money.md", **common)
     exporting.add_argument("room", help="room id")
     exporting.add_argument("--format", default="jsonl", choices=["jsonl", "csv"])
     exporting.set_defaults(run=_export_money)
 
-    check = commands.add_parser("check-config", help="check the settings and say what is wrong")
+    check = commands.add_parser("check-config", help="check the settings and say what is wrong", **common)
     check.set_defaults(run=_check_config)
 
-    health = commands.add_parser("check-health", help="ask the process of these settings whether it lives; fails when it does not")
+    health = commands.add_parser("check-health", help="ask the process of these settings whether it lives; fails when it does not", **common)
     health.add_argument("--ready", action="store_true", help="whether it can do its work, not only whether it lives")
     health.set_defaults(run=_check_health)
 
-    default = commands.add_parser("default-config", help="print every setting with its default as a TOML file")
+    default = commands.add_parser("default-config", help="print every setting with its default as a TOML file", **common)
     default.set_defaults(run=_default_config)
 
     _add_settings(serve, shown=True)
-    for command in (*roles, demo, token, tailing, verifying, auditing, exporting, check, health, default):
-        _add_settings(command, shown=False)
     return top
 
 
+def _settings_unshown() -> argparse.ArgumentParser:
+    """What commands have in common: every setting as a flag, which one line of the help speaks of."""
+    common = argparse.ArgumentParser(add_help=False)
+    _add_settings(common, shown=False)
+    return common
+
+
 def _add_settings(parser: argparse.ArgumentParser, *, shown: bool) -> None:
-    """Every setting as a flag; where they are not `shown`, one line of the help says where they are."""
+    """Every setting as a flag, with its words in the help when they are `shown`."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings (or LIVEROOM_CONFIG)")
     if shown:
         parser.usage = f"{parser.prog} [-h] [--demo] [--ready-file FILE] [--config FILE] [--SETTING VALUE ...]"
-    else:
-        parser.epilog = "Every setting is a flag here too: `liveroom serve --help` lists them."
-    groups: dict[str, argparse._ArgumentGroup] = {}
+    group: argparse._ActionsContainer = parser
+    section = ""
     for setting in settings():
         if setting.secret:  # a secret on a command line can be read by everybody on the machine
             continue
-        if setting.section not in groups:
-            groups[setting.section] = parser.add_argument_group(f"settings of [{setting.section}]" if shown else None)
-        words = f"{setting.description} ({setting.expected}; default: {_default_words(setting)})".replace("%", "%%")
-        groups[setting.section].add_argument(setting.flag, dest=_dest(setting), metavar="VALUE", help=words if shown else argparse.SUPPRESS)
+        words = argparse.SUPPRESS
+        if shown:
+            words = f"{setting.description} ({setting.expected}; default: {_default_words(setting)})".replace("%", "%%")
+            if setting.section != section:
+                section = setting.section
+                group = parser.add_argument_group(f"settings of [{section}]")
+        group.add_argument(setting.flag, dest=_dest(setting), metavar="VALUE", help=words)
 
 
 def _default_words(setting: Setting) -> str:

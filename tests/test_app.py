@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from liveroom.app import App, Part, instance_name
+from liveroom.app import App, instance_name
 from liveroom.config import Config, GatewayConfig, JournalConfig, LiveroomConfig
 from liveroom.errors import BadConfig
+from liveroom.parts import Part
 
 
 @pytest.mark.parametrize("part", Part)

@@ -10,7 +10,6 @@ from typing import Protocol
 from liveroom.config import Config
 from liveroom.errors import BadConfig
 from liveroom.journal.base import StoredEntry
-from liveroom.journal.kafka_past import open_kafka_past
 from liveroom.journal.sqlite_reader import open_reader
 
 __all__ = ["Past", "open_past"]
@@ -41,5 +40,7 @@ def open_past(config: Config) -> AbstractContextManager[Past]:
         case "sqlite":
             return open_reader(Path(config.liveroom.data_dir))
         case "kafka":
+            from liveroom.journal.kafka_past import open_kafka_past  # its client takes long to import: only who uses it waits
+
             return open_kafka_past(config.kafka)
     raise BadConfig(f"journal.kind: a journal of kind {config.journal.kind} has no past that can be read; sqlite and kafka have")
