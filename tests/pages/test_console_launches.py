@@ -129,9 +129,11 @@ async def test_a_launch_whose_answer_was_lost_is_not_launched_twice(stage: Stage
     dialog = await fill(console, "envelope", {"total": "8.88", "parts": "8", "opens_in": "10", "opens_in_unit": "60000"})
     await dialog.locator("[data-act=review]").click()
     await console.clock.install()
-    await dialog.locator("[data-act=launch]").click()
-    await expect(console.locator("#offers [data-envelope]")).to_have_count(1)
+    async with console.expect_response("**/commands/drop_red_envelope") as answered:
+        await dialog.locator("[data-act=launch]").click()
+    await (await answered.value).finished()  # time passes while it waits to ask again, not while it waits for an answer
     await console.clock.fast_forward(61_000)
+    await expect(console.locator("#offers [data-envelope]")).to_have_count(1)
     await expect(dialog.locator(".form-error")).to_have_text("The server does not answer now; try again")
     await console.unroute("**/commands/drop_red_envelope", lose)
     await dialog.locator("[data-act=back]").click()
