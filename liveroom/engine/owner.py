@@ -23,7 +23,7 @@ from liveroom.errors import JournalError
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import Journal, Snapshot
 from liveroom.messages.frames import Keyframe
-from liveroom.messages.records import RECORD_VERSION, Claim, Record
+from liveroom.messages.records import RECORD_VERSION, Claim, Entry, Record
 from liveroom.rooms.room import Rng, decide_due, due_ms, keyframe
 from liveroom.telemetry.metrics import Metrics
 
@@ -161,19 +161,24 @@ class Owner:
                 self._wake.set()
 
     async def _watch(self) -> None:
-        """Read back what really stands in the journal: a foreign claim ends this ownership."""
-        async with aclosing(self._journal.read_events(self.partition, self._epoch + 1)) as entries:
+        """Read back what really stands in the journal. Nobody waits for it: what is acknowledged in a row is confirmed by that."""
+        async with aclosing(self._journal.read_events_leisurely(self.partition, self._epoch + 1)) as entries:
             async for stored in entries:
-                verdict = self._confirmed.judge(stored.offset, stored.entry)
-                if verdict is Verdict.claimed:
-                    raise PartitionLost(f"partition {self.partition} was claimed at offset {stored.offset}")
-                if verdict is not Verdict.accepted:
-                    self._metrics.journal_skipped.labels(verdict.value).inc()
-                assert isinstance(stored.entry, Record)
-                if stored.entry.epoch == self._epoch and (verdict is not Verdict.accepted or self._confirmed.step > self._step):
-                    raise PartitionLost(f"somebody else wrote under epoch {self._epoch} of partition {self.partition}, at offset {stored.offset}")
-                self._confirmed_offset = stored.offset + 1
-                self._wake.set()
+                if stored.offset >= self._confirmed_offset:
+                    self._confirm(stored.offset, stored.entry)
+
+    def _confirm(self, offset: int, entry: Entry) -> None:
+        """Judge the next entry that stands in the journal. Raises `PartitionLost` for a foreign claim or a record that only looks like an own one."""
+        verdict = self._confirmed.judge(offset, entry)
+        if verdict is Verdict.claimed:
+            raise PartitionLost(f"partition {self.partition} was claimed at offset {offset}")
+        if verdict is not Verdict.accepted:
+            self._metrics.journal_skipped.labels(verdict.value).inc()
+        assert isinstance(entry, Record)
+        if entry.epoch == self._epoch and (verdict is not Verdict.accepted or self._confirmed.step > self._step):
+            raise PartitionLost(f"somebody else wrote under epoch {self._epoch} of partition {self.partition}, at offset {offset}")
+        self._confirmed_offset = offset + 1
+        self._wake.set()
 
     def _reader_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
@@ -311,11 +316,21 @@ class Owner:
                 self._fail(error)
             else:
                 metrics.engine_append_seconds.observe(time.monotonic() - began)
-                self._wake.set()
+                self._landed(done.result(), record)
 
         future.add_done_callback(landed)
 
-    # Snapshots: only when all that was decided stands in the journal and was read back.
+    def _landed(self, offset: int, record: Record) -> None:
+        """An own record was acknowledged: right behind what is confirmed it need not be read back, since nobody's can stand in between."""
+        self._wake.set()
+        if offset != self._confirmed_offset:
+            return
+        try:
+            self._confirm(offset, record)
+        except PartitionLost as lost:
+            self._fail(lost)
+
+    # Snapshots: only when all that was decided stands in the journal, with nobody's record in between.
 
     def _snapshot_is_due(self, now_ms: int) -> bool:
         if not self._records_since_snapshot or self._saving is not None:

@@ -96,6 +96,10 @@ class Journal(ABC):
     def read_events(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
         """Follow `events[p]` from `offset` on, without end; close the iterator to stop."""
 
+    def read_events_leisurely(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
+        """As `read_events` for those whom nobody waits for: where each look costs something, what came within some ms is had at once."""
+        return self.read_events(partition, offset)
+
     @abstractmethod
     async def events_end(self, partition: int) -> int:
         """The offset that the next entry of `events[p]` will get, as far as is durable."""

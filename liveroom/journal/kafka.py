@@ -120,7 +120,6 @@ class KafkaJournal(Journal):
         return self._read_events(self._reader, partition, offset)
 
     def read_events_leisurely(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
-        """As `read_events`, some ms late, for those whom nobody waits for."""
         return self._read_events(self._reader_aside, partition, offset)
 
     async def _read_events(self, reader: Reader, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:

@@ -193,6 +193,7 @@ class _Client:
         self._positions: dict[TopicPartition, _Position] = {}
         self._assigned_anew = False
         self._wake = asyncio.Event()
+        self._polling: asyncio.Future[dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]] | None = None
         self._task = asyncio.get_running_loop().create_task(self._run(), name="kafka-reader")
 
     def is_free(self, source: TopicPartition) -> bool:
@@ -212,8 +213,10 @@ class _Client:
         self.wake()
 
     def wake(self) -> None:
-        """Look again at what is wanted."""
+        """Look again at what is wanted. A look that is given up takes nothing: records leave the client only with its result."""
         self._wake.set()
+        if self._polling is not None:
+            self._polling.cancel()
 
     async def close(self) -> None:
         """Stop; tells the readers."""
@@ -265,14 +268,16 @@ class _Client:
 
     async def _poll(self, consumer: AIOKafkaConsumer, wanted: list[TopicPartition]) -> dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]:
         """What was fetched, as soon as there is something; nothing when the wishes change meanwhile."""
-        poll = asyncio.ensure_future(consumer.getmany(*wanted, timeout_ms=POLL_MS, max_records=POLL_RECORDS))
-        wake = asyncio.ensure_future(self._wake.wait())
+        poll: asyncio.Future[dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]]
+        poll = self._polling = asyncio.ensure_future(consumer.getmany(*wanted, timeout_ms=POLL_MS, max_records=POLL_RECORDS))
         try:
-            await asyncio.wait((poll, wake), return_when=asyncio.FIRST_COMPLETED)
-            return poll.result() if poll.done() else {}
+            return await poll  # nothing beside it is waited for: each turn of the loop in between is one more in which a record waits
+        except asyncio.CancelledError:
+            if self._task.cancelling():
+                raise
+            return {}
         finally:
-            poll.cancel()  # a look that is given up takes nothing: records leave the client only with its result
-            wake.cancel()
+            self._polling = None
 
     def _out_of_range(self, error: OffsetOutOfRangeError) -> None:
         for source, offset in dict(error.args[0]).items():

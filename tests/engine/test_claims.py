@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import Future, get_running_loop
+from collections.abc import AsyncGenerator
+
+from msgspec.structs import replace
 
 from liveroom.config import Config, EngineConfig, JournalConfig
 from liveroom.journal.acceptance import Acceptance
-from liveroom.journal.base import Snapshot
+from liveroom.journal.base import Snapshot, StoredEntry
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.commands import SetAnnouncement
-from liveroom.messages.records import RECORD_VERSION, Claim, Entry, Record
-from tests.engine.conftest import Clock, Voice, open_demo, running_engine
+from liveroom.messages.records import RECORD_VERSION, Claim, Entry, Record, Request
+from tests.engine.conftest import ANCHOR, WAIT_S, Clock, Voice, open_demo, running_engine
 
 CONFIG = Config(
     journal=JournalConfig(kind="memory", partitions=1),
@@ -79,5 +83,51 @@ async def test_a_record_of_somebody_else_under_its_epoch_ends_an_ownership() -> 
             await voice.accepted("demo", SetAnnouncement(f"line {n}"))
         assert engine._owners[0]._epoch > owner._epoch
         assert [seq for seq, _ in voice.events("demo")] == list(range(6))
+    await voice.close()
+    await journal.close()
+
+
+class UnwatchedJournal(MemoryJournal):
+    """Reads back nothing, as a broker that is slow with it."""
+
+    async def read_events_leisurely(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
+        await get_running_loop().create_future()
+        yield StoredEntry(offset, Claim(RECORD_VERSION, "nobody", 1))
+
+
+async def test_what_is_acknowledged_in_a_row_is_confirmed_by_that() -> None:
+    """A snapshot of all that was decided does not wait for it to be read back, since nothing can stand in between."""
+    config = replace(CONFIG, engine=replace(CONFIG.engine, snapshot_records_max=10))
+    journal = UnwatchedJournal(config.journal)
+    voice = Voice(journal)
+    async with running_engine(journal, config, Clock(), name=NAME):
+        await open_demo(voice)
+        for n in range(25):
+            await voice.accepted("demo", SetAnnouncement(f"line {n}"))
+        snapshot = await journal.load_snapshot(0)
+        assert snapshot is not None
+        assert snapshot.offset >= 20
+    await voice.close()
+    await journal.close()
+
+
+async def test_what_was_not_read_back_behind_a_foreign_entry_is_not_confirmed() -> None:
+    """As long as nobody knows what stands in between no snapshot says that all was decided: it might be a claim."""
+    config = replace(CONFIG, engine=replace(CONFIG.engine, snapshot_records_max=10))
+    journal = UnwatchedJournal(config.journal)
+    voice = Voice(journal)
+    async with running_engine(journal, config, Clock(), name=NAME) as engine:
+        await open_demo(voice)
+        snapshot = await journal.load_snapshot(0)
+        await journal.append(0, Claim(RECORD_VERSION, "somebody-else", 1))
+        owner = engine._owners[0]
+        before = owner._confirmed_offset
+        request = Request("late", "demo", ANCHOR, SetAnnouncement("late"))
+        await journal.send_commands(0, [request])
+        async with asyncio.timeout(WAIT_S):
+            while await journal.events_end(0) < before + 2:
+                await asyncio.sleep(0.005)
+        assert owner._confirmed_offset == before
+        assert await journal.load_snapshot(0) == snapshot
     await voice.close()
     await journal.close()
