@@ -145,7 +145,7 @@ class KafkaJournal(Journal):
 
     async def load_snapshot(self, partition: int, *, oldest: bool = False) -> Snapshot | None:
         self._must_be_open()
-        return await self._snapshots.load(partition, await self.events_end(partition), oldest=oldest)
+        return await self._snapshots.load(partition, lambda: self.events_end(partition), oldest=oldest)
 
     async def set_aside(self, letter: DeadLetter) -> None:
         self._must_be_open()
@@ -155,14 +155,14 @@ class KafkaJournal(Journal):
         self._must_be_open()
         async with aclosing(assignments(self._cluster, f"{self._prefix}.engines", self._topics.commands, self._metrics)) as changes:
             async for owned in changes:
-                yield owned
+                yield self._known(self._topics.commands, owned)
 
     async def publishing_assignments(self) -> AsyncGenerator[frozenset[int]]:
         """The partitions whose events this process should publish in the feed, as `assignments`."""
         self._must_be_open()
         async with aclosing(assignments(self._cluster, f"{self._prefix}.publishers", self._topics.events, self._metrics)) as changes:
             async for owned in changes:
-                yield owned
+                yield self._known(self._topics.events, owned)
 
     async def events_start(self, partition: int) -> int:
         """The first offset of `events[p]` that is kept."""
@@ -183,6 +183,15 @@ class KafkaJournal(Journal):
         await asyncio.gather(self._writer.close(), self._writer_aside.close())
         await asyncio.gather(self._reader.close(), self._reader_aside.close())
         await self._cluster.close()
+
+    def _known(self, topic: str, assigned: frozenset[int]) -> frozenset[int]:
+        """Without partitions that somebody added to the topic while it is in use: no room belongs to them."""
+        if added := [partition for partition in sorted(assigned) if partition >= self.partitions]:
+            logger.error(
+                "partitions were added to a topic: nothing in them is read, and other programs' commands may go to a wrong one",
+                extra={"topic": topic, "added": added, "partitions": self.partitions},
+            )
+        return assigned.difference(added)
 
     def _batch(self, partition: int, record: ConsumerRecord[bytes, bytes]) -> CommandBatch:
         value = record.value or b""

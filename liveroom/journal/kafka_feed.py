@@ -18,6 +18,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import msgspec
+from aiokafka import ConsumerRecord
 from msgspec import Struct
 
 from liveroom.codec import encode, event_object
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 #: Events that may be on their way to the feed at once, of one partition.
 EVENTS_IN_FLIGHT_MAX = 5_000
+#: Records at the feed's end that are looked at first for where to go on; each further look takes in twice as many.
+LOOK_BACK_RECORDS = 4
 #: Pause before a partition whose publishing failed is taken up again where the feed ends.
 AGAIN_S = 0.5
 
@@ -95,6 +98,8 @@ class Publisher:
                 await self._publish(partition)
             except JournalError as error:
                 logger.warning("publishing a partition failed and is taken up again", extra={"partition": partition, "error": str(error)})
+            except Exception:
+                logger.exception("publishing a partition failed and is taken up again", extra={"partition": partition})
             await asyncio.sleep(AGAIN_S)
 
     async def _publish(self, partition: int) -> None:
@@ -127,17 +132,34 @@ class Publisher:
         ]
 
     async def _where_to_go_on(self, partition: int) -> _Position:
-        start, end = await self._reader.bounds(self._topic, partition)
-        if end > start:
-            async with aclosing(self._reader.read_until(self._topic, partition, end - 1, end)) as runs:
-                async for records in runs:
-                    for key, value in records[-1].headers:
-                        if key == _POSITION:
-                            return _position.decode(value)
+        start, upper = await self._reader.bounds(self._topic, partition)
+        count = LOOK_BACK_RECORDS
+        while upper > start:
+            lower = max(start, upper - count)
+            if (found := await self._last_position(partition, lower, upper)) is not None:
+                return found
+            count, upper = count * 2, lower
         oldest = await self._journal.load_snapshot(partition, oldest=True)
         if await self._journal.events_start(partition) == 0 or oldest is None:
             return _Position(0, Acceptance())
         return _Position(oldest.offset, oldest.acceptance)
+
+    async def _last_position(self, partition: int, start: int, end: int) -> _Position | None:
+        """Of the records in [start, end); what others wrote there has none."""
+        last: _Position | None = None
+        async with aclosing(self._reader.read_until(self._topic, partition, start, end)) as runs:
+            async for records in runs:
+                for record in records:
+                    last = _position_of(record) or last
+        return last
+
+
+def _position_of(record: ConsumerRecord[bytes, bytes]) -> _Position | None:
+    try:
+        return next((_position.decode(value) for key, value in record.headers if key == _POSITION), None)
+    except msgspec.DecodeError:
+        logger.warning("a position in the feed cannot be read; only engines may write there", extra={"topic": record.topic, "offset": record.offset})
+        return None
 
 
 def feed_event(room: str, event: Event, seq: int, time_ms: int) -> dict[str, object]:

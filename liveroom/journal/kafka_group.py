@@ -85,5 +85,9 @@ async def _keep_membership(cluster: Cluster, group: str, topic: str, changes: _C
             metrics.journal_broker_errors.labels("group").inc()
             logger.warning("membership in the engines' group failed and is taken up again", extra={"error": repr(error)})
             await asyncio.sleep(AGAIN_S)
+        except Exception:  # an engine that is no member and does not know it would never own anything again
+            metrics.journal_broker_errors.labels("group").inc()
+            logger.exception("membership in the engines' group failed and is taken up again")
+            await asyncio.sleep(AGAIN_S)
         finally:
             await stop(consumer)

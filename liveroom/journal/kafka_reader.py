@@ -238,7 +238,10 @@ class _Client:
             except (KafkaError, JournalUnavailable, OSError) as error:
                 self._metrics.journal_broker_errors.labels("fetch").inc()
                 logger.warning("a reader of Kafka failed and begins anew", extra={"error": repr(error)})
-                await asyncio.sleep(AGAIN_S)
+            except Exception:  # whoever waits for records would wait for ever
+                self._metrics.journal_broker_errors.labels("fetch").inc()
+                logger.exception("a reader of Kafka failed and begins anew")
+            await asyncio.sleep(AGAIN_S)
 
     async def _serve(self, consumer: AIOKafkaConsumer) -> None:
         while True:

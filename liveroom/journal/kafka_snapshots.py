@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import uuid
 from asyncio import Future
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from hashlib import sha256
 from typing import TypeAlias
@@ -19,6 +20,7 @@ from aiokafka import ConsumerRecord
 from msgspec import Struct
 
 from liveroom.codec import encode
+from liveroom.errors import JournalDamaged
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Snapshot
 from liveroom.journal.kafka_reader import Reader
@@ -89,9 +91,19 @@ class Snapshots:
         for number in range(len(parts), replaced.chunks if replaced else 0):  # those of a larger one before
             await self._writer.append(self._topic, partition, None, key=f"{slot}/{number}".encode())
 
-    async def load(self, partition: int, end: int, *, oldest: bool) -> Snapshot | None:
-        """The newest (or oldest) snapshot that is whole and reaches no further than `end`; what is not is passed over with a warning."""
+    async def load(self, partition: int, events_end: Callable[[], Awaitable[int]], *, oldest: bool) -> Snapshot | None:
+        """The newest (or oldest) snapshot that is whole and reaches no further than the events; what is not is passed over with a warning.
+
+        Raises: `JournalDamaged` when all reach further: to begin without them would decide anew what was promised to people.
+        """
         manifests = sorted(await self._manifests(partition), key=lambda found: found[1].offset, reverse=not oldest)
+        end = await events_end()  # asked last: a snapshot that is there now is of events that were
+        if manifests and all(manifest.offset > end for _, manifest in manifests):
+            offset = min(manifest.offset for _, manifest in manifests)
+            raise JournalDamaged(
+                f"the events of partition {partition} end at {end}, but {self._topic} has a snapshot of the first {offset}:"
+                " the topic of events was cut or made anew"
+            )
         for at, manifest in manifests:
             if manifest.offset > end:
                 continue
@@ -120,20 +132,20 @@ class Snapshots:
         newest = await self._newest_manifest(partition, start, end)
         if newest is None:
             return []
-        found = [(newest.offset, _manifest.decode(newest.value or b""))]
-        for at in found[0][1].before:
-            records = await self._some(partition, at, at + 1) if at >= start else []
-            if records and _header(records[0], _KIND) == b"manifest":
-                found.append((at, _manifest.decode(records[0].value or b"")))
+        found = [newest]
+        for at in newest[1].before:
+            for record in await self._some(partition, at, at + 1) if at >= start else ():
+                if manifest := _manifest_of(record):
+                    found.append((at, manifest))
         return found
 
-    async def _newest_manifest(self, partition: int, start: int, end: int) -> Found | None:
+    async def _newest_manifest(self, partition: int, start: int, end: int) -> tuple[int, _Manifest] | None:
         count, upper = LOOK_BACK_RECORDS, end
         while upper > start:
             lower = max(start, upper - count)
             for record in reversed(await self._some(partition, lower, upper)):
-                if _header(record, _KIND) == b"manifest":
-                    return record
+                if manifest := _manifest_of(record):
+                    return record.offset, manifest
             count, upper = count * 2, lower
         return None
 
@@ -158,6 +170,17 @@ class Snapshots:
             async for records in runs:
                 found += records
         return found
+
+
+def _manifest_of(record: Found) -> _Manifest | None:
+    if _header(record, _KIND) != b"manifest":
+        return None
+    try:
+        return _manifest.decode(record.value or b"")
+    except msgspec.DecodeError as error:
+        words = {"topic": record.topic, "partition": record.partition, "offset": record.offset, "error": str(error)}
+        logger.warning("a snapshot's manifest cannot be read and is passed over; only engines may write there", extra=words)
+        return None
 
 
 def _header(record: Found, name: str) -> bytes:

@@ -108,6 +108,9 @@ class Writer:
         except asyncio.CancelledError:
             _fail_all(waiting, JournalUnavailable("the journal is closed"))
             raise
+        except Exception as error:  # a partition that does not exist is such a one
+            logger.exception("a write could not be handed to Kafka's client", extra={"topic": lane[0], "partition": lane[1]})
+            _fail_all(waiting, error)
         finally:
             del self._lanes[lane]
 

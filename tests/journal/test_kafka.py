@@ -10,7 +10,7 @@ from contextlib import aclosing
 import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from msgspec.structs import replace
 
@@ -227,6 +227,39 @@ async def test_a_snapshot_beyond_the_log_does_not_count(open_journal: Open) -> N
     await journal.save_snapshot(0, snapshot(1))
     await journal.save_snapshot(0, snapshot(5))
     assert await journal.load_snapshot(0) == snapshot(1)
+
+
+async def test_events_that_were_made_anew_are_damage(open_journal: Open) -> None:
+    """When every snapshot is of more events than there are, the account book is gone: nobody begins it again from nothing."""
+    journal = await open_journal()
+    await journal.save_snapshot(0, snapshot(5))
+    await append_all(journal, [claim()])
+    with pytest.raises(JournalDamaged, match=r"events of partition 0 end at 1, but .*snapshots has a snapshot of the first 5"):
+        await journal.load_snapshot(0)
+
+
+async def test_a_manifest_that_nobody_can_read_is_passed_over(open_journal: Open, config: Config) -> None:
+    """What somebody else wrote among the snapshots hides none of them, and the next one can be saved."""
+    journal = await open_journal()
+    await append_all(journal, [claim(), record(0, 0, 0, 0)])
+    await journal.save_snapshot(0, snapshot(1))
+    await produce(config, "snapshots", *[b"rubbish", None] * 3, headers=[("kind", b"manifest")])
+    assert await journal.load_snapshot(0) == snapshot(1)
+    await journal.save_snapshot(0, snapshot(2))
+    assert await journal.load_snapshot(0) == snapshot(2)
+
+
+async def test_partitions_that_were_added_are_nobodys(open_journal: Open, config: Config) -> None:
+    """No room belongs to them: they are not assigned, and who writes to one that is not there is told."""
+    journal = await open_journal()
+    admin = AIOKafkaAdminClient(bootstrap_servers=list(config.kafka.bootstrap_servers))
+    await admin.start()
+    await admin.create_partitions({f"{config.kafka.topic_prefix}.commands": NewPartitions(3)})
+    await admin.close()
+    async with asyncio.timeout(WAIT_S), aclosing(journal.assignments()) as assigned:
+        assert await anext(assigned) == {0, 1}
+        with pytest.raises(JournalUnavailable, match="Unrecognized partition"):
+            await journal.append(2, claim())
 
 
 async def test_snapshots_of_any_size(open_journal: Open) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import orjson
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from msgspec.structs import replace
 
 from liveroom.config import Config, JournalConfig
@@ -84,6 +84,28 @@ async def test_publishing_goes_on_where_it_was(journal: KafkaJournal, config: Co
     await publisher.stop()
     firsts = list(dict.fromkeys(event["seq"] for event in events))
     assert firsts == list(range(80))
+
+
+async def test_what_others_wrote_into_the_feed_is_passed_over(journal: KafkaJournal, config: Config) -> None:
+    """With or without something that looks like a position: publishing goes on behind the last event that is there."""
+    await append_all(journal, [claim(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(3))])
+    publisher = journal.publisher()
+    publisher.start()
+    await published(config, 2)
+    await publisher.stop()
+    producer = AIOKafkaProducer(bootstrap_servers=list(config.kafka.bootstrap_servers))
+    await producer.start()
+    topic, stranger = f"{config.kafka.topic_prefix}.feed", orjson.dumps({"room": "x", "seq": -1})
+    await producer.send_and_wait(topic, stranger, key=b"x", partition=0, headers=[("position", b"rubbish")])
+    for _ in range(5):
+        await producer.send_and_wait(topic, stranger, key=b"x", partition=0)
+    await producer.stop()
+    await append_all(journal, [record(0, 3, 3, 4, text="line 3")])
+    publisher = journal.publisher()
+    publisher.start()
+    events = await published(config, 3)
+    await publisher.stop()
+    assert [event["seq"] for event in events if event["seq"] != -1] == [0, 1, 2, 3]
 
 
 async def test_what_is_not_for_everybody_is_withheld(journal: KafkaJournal, config: Config) -> None:
