@@ -95,6 +95,7 @@ export class Disconnected extends Error {
  * @param {number} [options.backoffMaxMs=20000]  ... up to this
  * @param {number} [options.joinTimeoutMs=10000] give up one attempt to connect after this
  * @param {number} [options.commandTimeoutMs=60000] an unanswered command fails as `CommandUnanswered` after this
+ * @param {number} [options.silenceMs=30000]     while a command waits for its answer and nothing at all comes for so long, the connection is given up
  * @param {number} [options.likesBatchMs=300]    taps are collected for this long
  * @param {number} [options.chatLinesKept=200]   lines in `room.state.chat`
  * @param {function} [options.WebSocket]         the WebSocket class; the browser's own by default
@@ -141,7 +142,8 @@ export class Room extends EventTarget {
   #attempt = 0;
   #joinedAtMs = Infinity;
   #goingAwayMs = null;
-  #timers = { reconnect: null, join: null, pump: null, likes: null };
+  #timers = { reconnect: null, join: null, pump: null, likes: null, silence: null };
+  #heardAtMs = 0; // or when a command went out while none was waited for
   #commands = new Map(); // id -> command that waits for its answer
   #unsent = []; // ids, in the order they go out
   #allowance = { count: BURST_MAX, atMs: 0 };
@@ -162,6 +164,7 @@ export class Room extends EventTarget {
       backoffMaxMs: 20_000,
       joinTimeoutMs: 10_000,
       commandTimeoutMs: 60_000,
+      silenceMs: 30_000,
       likesBatchMs: 300,
       chatLinesKept: 200,
       WebSocket: globalThis.WebSocket,
@@ -253,7 +256,7 @@ export class Room extends EventTarget {
     if (new TextEncoder().encode(text).length > bytesMax) return refuse("too_large", `at most ${bytesMax} bytes are allowed`);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#answer(id)?.reject(new CommandUnanswered(id)), timeoutMs);
-      this.#commands.set(id, { id, text, resolve, reject, timer, repeats, sent: 0, retries: 0 });
+      this.#commands.set(id, { id, text, resolve, reject, timer, repeats, sent: 0, retries: 0, parked: false });
       this.#unsent.push(id);
       this.#pump();
     });
@@ -372,6 +375,7 @@ export class Room extends EventTarget {
   // Frames
 
   #receive(text) {
+    this.#heardAtMs = Date.now();
     let frame;
     try {
       frame = JSON.parse(text);
@@ -393,7 +397,7 @@ export class Room extends EventTarget {
       case "personal":
         return this.#onPersonal(frame);
       case "parked":
-        return this.#emit("parked", { id: frame.id, ahead: frame.ahead });
+        return this.#onParked(frame);
       case "interruption":
         return this.#onInterruption(frame);
       case "accepted":
@@ -471,6 +475,12 @@ export class Room extends EventTarget {
     for (const iterator of this.#iterators) iterator.push(event);
   }
 
+  #onParked({ id, ahead }) {
+    const command = this.#commands.get(id);
+    if (command) command.parked = true;
+    this.#emit("parked", { id, ahead });
+  }
+
   #onInterruption({ since_ms: sinceMs, over = false }) {
     this.#interruption = over ? null : { sinceMs };
     this.#emit("interruption", { sinceMs, over });
@@ -514,8 +524,10 @@ export class Room extends EventTarget {
       const command = this.#commands.get(this.#unsent.shift());
       if (!command) continue; // timed out before it went out
       command.sent += 1;
+      command.parked = false;
       this.#allowance.count -= 1;
       this.#socket.send(command.text);
+      this.#listenForAnswers();
     }
     if (this.#unsent.length && this.#timers.pump === null) {
       this.#timers.pump = setTimeout(() => {
@@ -523,6 +535,20 @@ export class Room extends EventTarget {
         this.#pump();
       }, Math.ceil((1 - this.#allowance.count) / perMs));
     }
+  }
+
+  /** A gateway answers every command in time; only one that stands still says nothing, and a page cannot ping it. */
+  #listenForAnswers() {
+    if (this.#timers.silence !== null) return;
+    this.#heardAtMs = Date.now();
+    const look = () => {
+      this.#timers.silence = null;
+      if (![...this.#commands.values()].some(({ sent, parked }) => sent && !parked)) return;
+      const leftMs = this.#heardAtMs + this.#options.silenceMs - Date.now();
+      if (leftMs <= 0) return this.#drop(1006, "nothing was heard from the gateway");
+      this.#timers.silence = setTimeout(look, leftMs);
+    };
+    this.#timers.silence = setTimeout(look, this.#options.silenceMs);
   }
 
   #flushLikes() {

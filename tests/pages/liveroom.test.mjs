@@ -216,6 +216,37 @@ test("a handshake that hangs is given up", async (t) => {
   assert.ok(sockets[0].closed);
 });
 
+test("a gateway that says nothing at all while a command waits is given up, and the command goes out again", async (t) => {
+  const { room, of, sockets } = await live(t, { silenceMs: 20 });
+  const waits = room.sendChat("a");
+  await until(() => sockets.length === 2);
+  assert.ok(sockets[0].closed);
+  assert.equal(of("disconnected")[0].reason, "nothing was heard from the gateway");
+  sockets[1].says(joined({ resumed: true, seq: 10 }));
+  assert.equal(sockets[1].sent[0].id, sockets[0].sent[0].id);
+  sockets[1].says({ type: "accepted", id: sockets[1].sent[0].id, seq: 11 });
+  assert.equal((await waits).seq, 11);
+});
+
+test("silence alone is no reason to leave: not without a command, not in the line for something scarce, not while others are heard", async (t) => {
+  const { room, sockets } = await live(t, { silenceMs: 20 });
+  const pause = () => new Promise((resolve) => setTimeout(resolve, 60));
+  await pause();
+  const parked = room.send({ type: "grab_red_envelope", envelope: 1 });
+  sockets[0].says({ type: "parked", id: sockets[0].sent[0].id, ahead: 3 });
+  await pause();
+  const slow = room.sendChat("a");
+  for (let seq = 10; seq < 30; seq += 1) {
+    sockets[0].says(delta(seq, seq + 1, [chat(seq)]));
+    await new Promise((resolve) => setTimeout(resolve, 3));
+  }
+  assert.equal(sockets[0].closed, null);
+  sockets[0].says(...sockets[0].sent.map(({ id }) => ({ type: "accepted", id, seq: 30 })));
+  await Promise.all([parked, slow]);
+  await pause();
+  assert.equal(sockets.length, 1);
+});
+
 test("each command gets its own answer", async (t) => {
   const { room, sockets } = await live(t);
   const [one, other] = [room.sendChat("a"), room.requestTryOn("p1")];
