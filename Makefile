@@ -1,9 +1,10 @@
-# make run    a live demo room in the browser          make test    everything that CI tests
+# make run    a live demo room in the browser          make test    everything that CI tests; some: make test TESTS=tests/engine
 # make check  style, types and import rules            make docs    the generated pages of docs/
 # make kafka  a real Kafka broker on this machine      make kafka-stop
 # make run-cluster  the demo on Kafka: broker, engines, gateways, console
 
 PYTHON ?= python3
+TESTS  ?= tests
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 # A stamp a group of packages, so that `make run` does not fetch what only tests need.
@@ -20,8 +21,8 @@ run-cluster: $(RUN)
 	@$(BIN)/python deploy/run_cluster.py $(FLAGS)
 
 test: $(TEST)
-	@echo "liveroom: running the tests (no network beyond this machine; about ten minutes on two cores)."
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@echo "liveroom: running the tests of $(TESTS) (no network beyond this machine; all take about ten minutes on two cores)."
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: $(TEST)
 	@echo "liveroom: style, types and import rules."

@@ -88,16 +88,19 @@ def fetch(lib_dir: Path) -> None:
 def start(data_dir: Path, port: int, lib_dir: Path, *, listen: str = "", settings_file: Path | None = None, scram: str = "") -> str:
     """Start the broker of `data_dir`; returns its address. Port 0 takes the port that the directory had before, else a free one.
 
-    `listen` is one listener more, such as SECURE:SASL_SSL:9093, `settings_file` has lines for the broker's settings, `scram`
-    is a user as Kafka's own `--add-scram` takes it, made with the storage.
+    One that runs already is left as it is. `listen` is one listener more, such as SECURE:SASL_SSL:9093, `settings_file` has lines
+    for the broker's settings, `scram` is a user as Kafka's own `--add-scram` takes it, made with the storage.
     """
     if shutil.which("java") is None:
         raise CannotRun("Java is not installed; Apache Kafka needs Java 17 or newer. Debian: apt-get install default-jre-headless")
+    settings = data_dir / "server.properties"
     if (pid := running(data_dir)) is not None:
-        raise CannotRun(f"a broker runs already on this directory (pid {pid}); stop it first")
+        if port not in (0, _port_of(settings)) or listen or settings_file or scram:
+            raise CannotRun(f"a broker runs already on {data_dir} (pid {pid}) with settings of its own; stop it first")
+        print(f"kafka: a broker runs already on {data_dir} (pid {pid})", file=sys.stderr, flush=True)
+        return f"127.0.0.1:{_port_of(settings)}"
     fetch(lib_dir)
     data_dir.mkdir(parents=True, exist_ok=True)
-    settings = data_dir / "server.properties"
     port = port or _port_of(settings) or _free_port()
     name, protocol, also_port = listen.split(":") if listen else ("", "", "")
     text = SETTINGS.format(

@@ -26,7 +26,7 @@ class OpsServer:
         self._config = config
         app = web.Application(middlewares=[guard({"Server": "liveroom"}, metrics)])
         Health(metrics, what_is_missing).add_routes(app.router)
-        self._runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S)
+        self._runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S, access_log=None)  # probes ask many times a minute
 
     @property
     def port(self) -> int:

@@ -199,7 +199,7 @@ class KafkaJournal(Journal):
             requests = decode_requests(value)
             for request in requests:
                 if (right := partition_of(request.room, self.partitions)) != partition:
-                    raise BadMessage("bad_value", f"room {request.room!r} belongs to partition {right}: key the record by the room's id", "room")
+                    raise BadMessage("bad_value", _misplaced(request.room, record.key, right), "room")
         except BadMessage as error:
             payload = value[:PAYLOAD_CHARS_MAX].decode("utf-8", "backslashreplace")
             return CommandBatch(record.offset, (), f"{error.code}: {error.detail}", payload)
@@ -225,6 +225,14 @@ class KafkaJournal(Journal):
     def _must_be_open(self) -> None:
         if self._closed:
             raise JournalUnavailable("the journal is closed")
+
+
+def _misplaced(room: str, key: bytes | None, right: int) -> str:
+    """What to change where a record came from that is in another partition than its room's."""
+    remedy = "key the record by the room's id"
+    if key == room.encode():
+        remedy = "its producer spreads keys otherwise than Kafka's default partitioner does; librdkafka's clients need partitioner=murmur2_random"
+    return f"room {room!r} belongs to partition {right}: {remedy}"
 
 
 class _Sent:

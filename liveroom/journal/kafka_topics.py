@@ -6,7 +6,7 @@ import asyncio
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import for_code
+from aiokafka.errors import InvalidReplicationFactorError, for_code
 from msgspec import Struct
 
 from liveroom.config import JournalConfig, KafkaConfig
@@ -95,7 +95,8 @@ async def _create(admin: AIOKafkaAdminClient, cluster: Cluster, wanted: dict[str
     response = await answered(admin.create_topics(new), cluster)
     for name, code, *words in response.topic_errors:
         if code not in (0, _TOPIC_ALREADY_EXISTS):  # another process may have been faster
-            raise JournalUnavailable(f"topic {name} cannot be made: {words[0] if words and words[0] else for_code(code).__name__}")
+            setting = f" (kafka.replication_factor = {kafka.replication_factor})" if for_code(code) is InvalidReplicationFactorError else ""
+            raise JournalUnavailable(f"topic {name} cannot be made{setting}: {words[0] if words and words[0] else for_code(code).__name__}")
 
 
 async def _partitions(admin: AIOKafkaAdminClient, cluster: Cluster, names: list[str]) -> dict[str, int]:

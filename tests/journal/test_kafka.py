@@ -49,13 +49,13 @@ async def open_journal(config: Config) -> AsyncIterator[Open]:
         await journal.close()
 
 
-async def produce(config: Config, topic: str, *values: bytes | None, headers: list[tuple[str, bytes]] | None = None) -> None:
+async def produce(config: Config, topic: str, *values: bytes | None, key: bytes = b"key", headers: list[tuple[str, bytes]] | None = None) -> None:
     """As a program that knows nothing of liveroom does it, into partition 0."""
     producer = AIOKafkaProducer(bootstrap_servers=list(config.kafka.bootstrap_servers))
     await producer.start()
     try:
         for value in values:
-            await producer.send_and_wait(f"{config.kafka.topic_prefix}.{topic}", value, key=b"key", partition=0, headers=headers or [])
+            await producer.send_and_wait(f"{config.kafka.topic_prefix}.{topic}", value, key=key, partition=0, headers=headers or [])
     finally:
         await producer.stop()
 
@@ -107,6 +107,12 @@ async def test_topics_must_take_the_largest_record(open_journal: Open, config: C
         await open_journal(replace(config, journal=replace(JOURNAL, record_bytes_max=8_000_000)))
 
 
+async def test_more_copies_than_brokers_is_said_with_the_setting(config: Config) -> None:
+    """Whoever tries it on one broker learns which setting to lower."""
+    with pytest.raises(JournalUnavailable, match=r"commands cannot be made \(kafka.replication_factor = 3\): .*replicat"):
+        await KafkaJournal.open(replace(config, kafka=replace(config.kafka, replication_factor=3)), Metrics(), "test")
+
+
 async def test_no_broker(config: Config) -> None:
     """A wrong address is said with its setting."""
     nowhere = replace(config, kafka=replace(config.kafka, bootstrap_servers=("127.0.0.1:1",)))
@@ -141,6 +147,15 @@ async def test_any_producer_may_send_commands(open_journal: Open, config: Config
     assert len(batches[8].payload) == PAYLOAD_CHARS_MAX
     assert batches[1].payload == "\\xff\x00 rubbish"
     assert [reason for at, reason in enumerate(reasons) if at in (0, 2, 6)] == ["", "", ""]
+
+
+async def test_a_producer_that_spreads_keys_in_its_own_way_is_told_what_to_set(open_journal: Open, config: Config) -> None:
+    """Its key was right and its record elsewhere all the same: that the key is wrong would send its owner the wrong way."""
+    journal = await open_journal()
+    await produce(config, "commands", encode(request("c1", room="toy-sale")), key=b"toy-sale")
+    (batch,) = await take(journal.read_commands(0, 0), 1)
+    assert batch.poison.startswith("bad_value: room 'toy-sale' belongs to partition 1: its producer spreads keys otherwise")
+    assert "partitioner=murmur2_random" in batch.poison
 
 
 async def test_commands_that_were_taken_back_are_not_read(open_journal: Open, config: Config) -> None:
