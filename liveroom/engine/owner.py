@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from liveroom.codec import encode
 from liveroom.config import Config
+from liveroom.engine.clock import PartitionClock
 from liveroom.engine.handover import HandOver
 from liveroom.engine.keyframes import KeyframeSchedule
 from liveroom.engine.partition import PartitionState
@@ -33,6 +34,8 @@ log = logging.getLogger("liveroom.engine")
 
 #: Batches that may wait between the journal's reader and the decisions.
 BATCHES_WAITING_MAX = 256
+#: A clock that is further behind the partition's time is told in the log.
+BEHIND_MS_MAX = 1_000
 #: Rooms whose timers one step may serve.
 DUE_ROOMS_PER_STEP_MAX = 200
 
@@ -140,6 +143,10 @@ class Owner:
                     break
                 if stored.offset + 1 >= end:
                     raise PartitionLost(f"the claim of partition {self.partition} does not stand between {start} and {end}")
+        if (behind_ms := state.time_ms - self._clock_ms()) > BEHIND_MS_MAX:
+            words = "this engine's clock is behind the partition's time, which goes on at half its pace until the clock has caught up"
+            log.warning(words, extra={"partition": self.partition, "behind_ms": behind_ms})
+        self._clock_ms = PartitionClock(self._clock_ms, state.time_ms)
         self._confirmed = state.acceptance.copy()
         self._confirmed_offset = self._epoch + 1
         self._next_command = state.acceptance.next_command
