@@ -22,7 +22,8 @@ def test_time_never_goes_back(time_ms: int, readings: list[int]) -> None:
     clock = PartitionClock(lambda: left.pop(0) if len(left) > 1 else left[0], time_ms)
     last_ms = time_ms
     for reading in readings[1:]:
-        assert (now_ms := clock()) >= max(last_ms, reading)
+        now_ms = clock()
+        assert now_ms >= max(last_ms, reading)
         last_ms = now_ms
 
 
