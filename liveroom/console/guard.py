@@ -20,6 +20,9 @@ log = logging.getLogger("liveroom.console")
 #: Time for a client to take an answer; after it the connection is cut.
 ANSWER_WRITE_S: Final = 30.0
 
+#: What a request counts as whose client went in the middle of it: nobody gets that answer.
+CLIENT_GONE: Final = 499
+
 #: A request's method is the client's own text; others than these count as one.
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -45,7 +48,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except ConnectionError:
-        raise  # the client is gone: there is nobody to answer
+        return web.Response(status=CLIENT_GONE, reason="Client Gone")
     except Exception as error:
         problem = problem_of(error)
         if problem is None:
@@ -59,6 +62,8 @@ async def _send(request: web.Request, response: web.StreamResponse) -> None:
         async with asyncio.timeout(ANSWER_WRITE_S):
             await response.prepare(request)
             await response.write_eof()
+    except ConnectionError:
+        return  # the client went before its answer: nobody's error
     except TimeoutError:
         if request.transport is not None:
             request.transport.abort()

@@ -86,10 +86,14 @@ class Cluster:
         return error
 
     async def start(self, client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
-        """Connect a client; one whose start fails or is given up is released. Raises `JournalUnavailable`."""
+        """Connect a client, as `begin`. Raises `JournalUnavailable`."""
+        await answered(self.begin(client), self)
+
+    async def begin(self, client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+        """Connect a client; one whose start fails or is given up is released. Raises the library's errors."""
         starting = asyncio.ensure_future(client.start())
         try:
-            await answered(asyncio.shield(starting), self)
+            await asyncio.shield(starting)
         except BaseException:
             releasing = asyncio.create_task(_release(client, starting))
             self._given_up.add(releasing)

@@ -70,12 +70,8 @@ class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
 async def _keep_membership(cluster: Cluster, group: str, topic: str, changes: _Changes, metrics: Metrics) -> None:
     session_ms = cluster.session_ms
     while True:
-        changes.consumer = consumer = cluster.member(group, session_ms)
         try:
-            consumer.subscribe([topic], listener=changes)
-            await consumer.start()
-            while True:
-                await consumer.getmany(timeout_ms=POLL_MS)
+            await _be_member(cluster, group, session_ms, topic, changes)
         except (KafkaError, OSError) as error:
             if isinstance(error, InvalidSessionTimeoutError) and session_ms < SESSION_ALLOWED_MS:
                 words = {"session_ms": session_ms, "used_ms": SESSION_ALLOWED_MS}
@@ -89,5 +85,14 @@ async def _keep_membership(cluster: Cluster, group: str, topic: str, changes: _C
             metrics.journal_broker_errors.labels("group").inc()
             logger.exception("membership in the engines' group failed and is taken up again")
             await asyncio.sleep(AGAIN_S)
-        finally:
-            await stop(consumer)
+
+
+async def _be_member(cluster: Cluster, group: str, session_ms: int, topic: str, changes: _Changes) -> None:
+    changes.consumer = consumer = cluster.member(group, session_ms)
+    consumer.subscribe([topic], listener=changes)
+    await cluster.begin(consumer)
+    try:
+        while True:
+            await consumer.getmany(timeout_ms=POLL_MS)
+    finally:
+        await stop(consumer)

@@ -91,7 +91,9 @@ class Metrics:
         self.journal_dead_letters = self._counter("journal_dead_letters", "Commands that were set aside")
 
     def _of_console(self) -> None:
-        self.console_requests = self._counter("console_requests", "HTTP requests, by method and status", "method", "status")
+        self.console_requests = self._counter(
+            "console_requests", "HTTP requests, by method and status; 499 is a client that went in the middle of its request", "method", "status"
+        )
         self.console_request_seconds = self._histogram("console_request_seconds", "Time to answer an HTTP request", _FAST_S)
         self.console_rooms = self._gauge("console_rooms", "Rooms in the directory")
 

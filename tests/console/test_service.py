@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,34 @@ async def test_clients_that_go_away_or_never_read_harm_nobody(live: Live) -> Non
     for writer in writers:
         writer.transport.abort()
     assert (await live.get("/readyz")).status == 200
+
+
+async def test_who_asks_and_goes_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that is gone when its answer is there, or in the middle of its request, is counted and leaves no line in the log."""
+    config = config_of()
+    journal = SeenJournal(config.journal)
+    head = f"POST /v1/rooms/r1/commands/open_room HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ANCHOR}\r\nContent-Length: 13\r\n\r\n"
+    async with serve(config, journal=journal) as live:
+        server = live.console._runner.server
+        assert server is not None
+
+        async def go_after(text: str, said: Callable[[], bool]) -> None:
+            _, writer = await asyncio.open_connection("127.0.0.1", live.console.port)
+            writer.write(text.encode())
+            await until(said)
+            writer.transport.abort()
+            await until(lambda: all(connection.transport is None for connection in server.connections))
+
+        def counted(method: str, status: str) -> float:
+            return live.metrics.registry.get_sample_value("liveroom_console_requests_total", {"method": method, "status": status}) or 0.0
+
+        await go_after(head + '{"title":"t"}', lambda: bool(journal.sent))
+        async with engine_on(journal, config):
+            await until(lambda: counted("POST", "200") == 1)
+        await go_after(head + '{"title"', lambda: any(connection._current_request for connection in server.connections))
+        await until(lambda: counted("POST", "499") == 1)
+        assert (await live.get("/readyz")).status == 200
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
 
 
 async def test_a_client_that_never_reads_is_cut_off(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
