@@ -10,6 +10,8 @@ from aiokafka.conn import AIOKafkaConnection
 
 from liveroom.config import JournalConfig
 from liveroom.journal.kafka import KafkaJournal
+from liveroom.journal.kafka_client import Cluster
+from liveroom.journal.kafka_group import assignments
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config
 
@@ -18,7 +20,7 @@ WAIT_S = 30
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 async def test_a_member_that_is_given_up_while_it_connects_leaves_no_connection_open(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever of its first connections has just been made, and nobody has it yet: it is closed with the journal."""
+    """Whichever of its first connections has just been made, and nobody has it yet: it is closed with the rest."""
     connections: list[AIOKafkaConnection] = []
     connect, reached = AIOKafkaConnection.connect, asyncio.Event()
 
@@ -30,11 +32,14 @@ async def test_a_member_that_is_given_up_while_it_connects_leaves_no_connection_
             await asyncio.sleep(0.1)
         return protocol
 
-    journal = await KafkaJournal.open(kafka_config(JournalConfig(partitions=2), session_ms=1_000), Metrics(), "test")
+    config = kafka_config(JournalConfig(partitions=2), session_ms=1_000)
+    journal = await KafkaJournal.open(config, Metrics(), "test")  # makes the topics
+    await journal.close()
     monkeypatch.setattr(AIOKafkaConnection, "connect", slowly)
+    cluster = Cluster(config.kafka, "member")
 
     async def follow() -> None:
-        async with aclosing(journal.publishing_assignments()) as changes:
+        async with aclosing(assignments(cluster, "group", f"{config.kafka.topic_prefix}.events", Metrics())) as changes:
             async for _ in changes:
                 pass
 
@@ -43,6 +48,6 @@ async def test_a_member_that_is_given_up_while_it_connects_leaves_no_connection_
         await reached.wait()
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
-    await journal.close()
+    await cluster.close()
     assert len(connections) >= number
     assert not any(connection.connected() for connection in connections)
