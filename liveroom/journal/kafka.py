@@ -54,7 +54,7 @@ class KafkaJournal(Journal):
         # A client has one request a broker under way: what no viewer waits for has clients of its own.
         self._reader_aside = Reader(cluster, metrics, leisurely=True)
         self._writer_aside = Writer(cluster, config.kafka.write_wait_ms, metrics)
-        self._snapshots = Snapshots(self._reader, self._writer_aside, topics.snapshots, config.journal.snapshots_kept)
+        self._snapshots = Snapshots(self._reader, self._writer_aside, topics, config.journal.snapshots_kept)
         self._sent = [_Sent(config.journal.commands_waiting_max) for _ in range(self.partitions)]
         self._watch = Watch(
             self._reader,
@@ -145,7 +145,7 @@ class KafkaJournal(Journal):
 
     async def load_snapshot(self, partition: int, *, oldest: bool = False) -> Snapshot | None:
         self._must_be_open()
-        return await self._snapshots.load(partition, lambda: self.events_end(partition), oldest=oldest)
+        return await self._snapshots.load(partition, oldest=oldest)
 
     async def set_aside(self, letter: DeadLetter) -> None:
         self._must_be_open()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import uuid
 from asyncio import Future
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from hashlib import sha256
 from typing import TypeAlias
@@ -23,9 +22,12 @@ from liveroom.codec import encode
 from liveroom.errors import JournalDamaged
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Snapshot
+from liveroom.journal.kafka_entries import stored_entry
 from liveroom.journal.kafka_reader import Reader
+from liveroom.journal.kafka_topics import Topics
 from liveroom.journal.kafka_writer import Writer
 from liveroom.messages.frames import RoomDetail
+from liveroom.messages.records import Claim
 
 __all__ = ["Snapshots"]
 
@@ -52,6 +54,7 @@ class _Manifest(Struct, frozen=True):
     chunks: int
     first: int  # offset of the first chunk in this topic
     before: tuple[int, ...]  # offsets of the manifests that are kept beside this one, newest first
+    mark: str = ""  # of the last event that is in it
 
 
 _manifest = msgspec.json.Decoder(_Manifest)
@@ -61,10 +64,11 @@ _detail = msgspec.json.Decoder(RoomDetail)
 class Snapshots:
     """Of all partitions."""
 
-    def __init__(self, reader: Reader, writer: Writer, topic: str, kept: int) -> None:
+    def __init__(self, reader: Reader, writer: Writer, topics: Topics, kept: int) -> None:
         self._reader = reader
         self._writer = writer
-        self._topic = topic
+        self._topic = topics.snapshots
+        self._events = topics.events
         self._kept = kept
 
     async def save(self, partition: int, snapshot: Snapshot) -> None:
@@ -84,6 +88,7 @@ class Snapshots:
             chunks=len(parts),
             first=first,
             before=tuple(at for at, other in before if other.slot != slot)[: self._kept - 1],
+            mark=await self._mark(partition, snapshot.offset, *await self._reader.bounds(self._events, partition)),
         )
         headers = ((_KIND, b"manifest"),)
         await self._writer.append(self._topic, partition, encode(manifest), key=f"{slot}/manifest".encode(), headers=headers)
@@ -91,26 +96,36 @@ class Snapshots:
         for number in range(len(parts), replaced.chunks if replaced else 0):  # those of a larger one before
             await self._writer.append(self._topic, partition, None, key=f"{slot}/{number}".encode())
 
-    async def load(self, partition: int, events_end: Callable[[], Awaitable[int]], *, oldest: bool) -> Snapshot | None:
-        """The newest (or oldest) snapshot that is whole and reaches no further than the events; what is not is passed over with a warning.
+    async def load(self, partition: int, *, oldest: bool) -> Snapshot | None:
+        """The newest (or oldest) snapshot that is whole and of events that are there; what is not is passed over with a warning.
 
-        Raises: `JournalDamaged` when all reach further: to begin without them would decide anew what was promised to people.
+        Raises: `JournalDamaged` when all are of events that are not there: to begin without them would decide anew what was promised to people.
         """
         manifests = sorted(await self._manifests(partition), key=lambda found: found[1].offset, reverse=not oldest)
-        end = await events_end()  # asked last: a snapshot that is there now is of events that were
-        if manifests and all(manifest.offset > end for _, manifest in manifests):
-            offset = min(manifest.offset for _, manifest in manifests)
-            raise JournalDamaged(
-                f"the events of partition {partition} end at {end}, but {self._topic} has a snapshot of the first {offset}:"
-                " the topic of events was cut or made anew"
-            )
+        start, end = await self._reader.bounds(self._events, partition)  # asked last: what a snapshot is of stood there before it
+        of_others = 0
         for at, manifest in manifests:
-            if manifest.offset > end:
-                continue
-            if snapshot := await self._read(partition, at, manifest):
+            words = {"partition": partition, "offset": manifest.offset, "end": end}
+            mark = await self._mark(partition, manifest.offset, start, end)
+            if manifest.offset > end or (mark and manifest.mark and mark != manifest.mark):
+                of_others += 1
+                logger.error("a snapshot is of events that are not there and passed over: the topic of events was cut or made anew", extra=words)
+            elif snapshot := await self._read(partition, at, manifest):
                 return snapshot
-            logger.warning("a snapshot is not whole and passed over", extra={"partition": partition, "offset": manifest.offset})
+            else:
+                logger.warning("a snapshot is not whole and passed over", extra=words)
+        if manifests and of_others == len(manifests):
+            raise JournalDamaged(f"{self._events}[{partition}] ends at {end} and is not what its snapshots are of: the topic was cut or made anew")
         return None
+
+    async def _mark(self, partition: int, offset: int, start: int, end: int) -> str:
+        """What tells the event before `offset` from any other that might stand there; empty when it is not there."""
+        if not start < offset <= end:
+            return ""
+        for record in await self._some(self._events, partition, offset - 1, offset):
+            entry = stored_entry(record, offset - 1).entry
+            return entry.nonce if isinstance(entry, Claim) else f"{entry.epoch}-{entry.step}-{entry.from_}-{entry.to}-{entry.time_ms}"
+        return ""
 
     async def _put_chunks(self, partition: int, slot: int, identity: str, parts: list[tuple[bytes, bytes]]) -> int:
         waiting: list[Future[int]] = []
@@ -134,7 +149,7 @@ class Snapshots:
             return []
         found = [newest]
         for at in newest[1].before:
-            for record in await self._some(partition, at, at + 1) if at >= start else ():
+            for record in await self._some(self._topic, partition, at, at + 1) if at >= start else ():
                 if manifest := _manifest_of(record):
                     found.append((at, manifest))
         return found
@@ -143,14 +158,14 @@ class Snapshots:
         count, upper = LOOK_BACK_RECORDS, end
         while upper > start:
             lower = max(start, upper - count)
-            for record in reversed(await self._some(partition, lower, upper)):
+            for record in reversed(await self._some(self._topic, partition, lower, upper)):
                 if manifest := _manifest_of(record):
                     return record.offset, manifest
             count, upper = count * 2, lower
         return None
 
     async def _read(self, partition: int, at: int, manifest: _Manifest) -> Snapshot | None:
-        records = await self._some(partition, manifest.first, at) if manifest.chunks else []
+        records = await self._some(self._topic, partition, manifest.first, at) if manifest.chunks else []
         chunks = [record for record in records if _header(record, _SNAPSHOT) == manifest.id.encode()]
         parts = [(_header(record, _KIND), record.value or b"") for record in chunks]
         if len(parts) != manifest.chunks or _hash(parts) != manifest.hash:
@@ -163,10 +178,10 @@ class Snapshots:
             state=tuple(body for kind, body in parts if kind == b"state"),
         )
 
-    async def _some(self, partition: int, start: int, end: int) -> list[Found]:
+    async def _some(self, topic: str, partition: int, start: int, end: int) -> list[Found]:
         """What is left of the records in [start, end); the log goes on at least to `end`."""
         found: list[Found] = []
-        async with aclosing(self._reader.read_until(self._topic, partition, start, end)) as runs:
+        async with aclosing(self._reader.read_until(topic, partition, start, end)) as runs:
             async for records in runs:
                 found += records
         return found

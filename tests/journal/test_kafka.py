@@ -249,7 +249,22 @@ async def test_events_that_were_made_anew_are_damage(open_journal: Open) -> None
     journal = await open_journal()
     await journal.save_snapshot(0, snapshot(5))
     await append_all(journal, [claim()])
-    with pytest.raises(JournalDamaged, match=r"events of partition 0 end at 1, but .*snapshots has a snapshot of the first 5"):
+    with pytest.raises(JournalDamaged, match=r"events\[0\] ends at 1 and is not what its snapshots are of: the topic was cut or made anew"):
+        await journal.load_snapshot(0)
+
+
+async def test_a_snapshot_of_other_events_does_not_count(open_journal: Open, config: Config) -> None:
+    """As many entries stand there by now as it is of, but the last of them is not the one that it is of."""
+    journal = await open_journal()
+    await append_all(journal, [claim(), record(0, 0, 0, 0)])
+    await journal.save_snapshot(0, snapshot(1))
+    await journal.save_snapshot(0, snapshot(2))
+    _, newest = await last_record(config, "snapshots")
+    other = orjson.loads(newest) | {"mark": "0-0-0-0-7"}
+    await produce(config, "snapshots", orjson.dumps(other), headers=[("kind", b"manifest")])
+    assert await journal.load_snapshot(0) == snapshot(1)
+    await produce(config, "snapshots", orjson.dumps(other | {"before": []}), headers=[("kind", b"manifest")])
+    with pytest.raises(JournalDamaged, match="is not what its snapshots are of"):
         await journal.load_snapshot(0)
 
 
