@@ -113,6 +113,12 @@ class KafkaConfig(Section, frozen=True):
     replication_factor: Annotated[int, _text("Copies of each partition, for topics that are created", ge=1, le=16)] = 3
     min_insync_replicas: Annotated[int, _text("Copies that must have a write before it counts, for topics that are created", ge=1, le=16)] = 2
     events_retention_h: Annotated[int, _text("How long events are kept, for topics that are created; -1 = for ever", ge=-1, le=1_000_000)] = -1
+    events_passed_over: Annotated[
+        tuple[str, ...],
+        _text(
+            "Places in the topic of events, as partition:offset, where a person found what no engine wrote; what can be read there counts all the same"
+        ),
+    ] = ()
     commands_retention_h: Annotated[int, _text("How long commands are kept, for topics that are created; -1 = for ever", ge=-1, le=1_000_000)] = 168
     compression: Annotated[Literal["none", "gzip", "lz4"], _text("How records are compressed on their way and in the log")] = "lz4"
     write_wait_ms: Annotated[int, _text("Time in which a write must be acknowledged; after it its outcome is unknown", ge=500, le=120_000)] = 5_000
@@ -444,6 +450,9 @@ def _check_together(config: Config) -> None:
     for server in kafka.bootstrap_servers:
         if not re.fullmatch(r"\S+:[0-9]{1,5}", server):
             raise BadConfig(f"kafka.bootstrap_servers: {server!r} is not host:port")
+    for place in kafka.events_passed_over:
+        if not re.fullmatch(r"[0-9]{1,3}:[0-9]{1,18}", place):
+            raise BadConfig(f"kafka.events_passed_over: {place!r} is not partition:offset")
     if config.journal.kind == "kafka" and not kafka.bootstrap_servers:
         raise BadConfig("kafka.bootstrap_servers: name at least one broker")
     if config.auth.address_secret and len(config.auth.address_secret.encode()) < ADDRESS_SECRET_BYTES_MIN:

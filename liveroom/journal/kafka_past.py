@@ -16,7 +16,7 @@ from liveroom.config import KafkaConfig
 from liveroom.errors import JournalDamaged, JournalUnavailable
 from liveroom.journal.base import StoredEntry
 from liveroom.journal.kafka_client import Cluster, answered, stop
-from liveroom.journal.kafka_entries import stored_entry
+from liveroom.journal.kafka_entries import stored_entries
 from liveroom.journal.kafka_topics import Topics
 
 __all__ = ["KafkaPast", "open_kafka_past"]
@@ -103,8 +103,9 @@ class KafkaPast:
             raise JournalDamaged(f"{self._topic}[{partition}] ends at {end}, but {offset} entries of it were read: the topic was cut or made anew")
         while offset < end:
             for record in self._run(self._some(source, offset)):
-                yield stored_entry(record, offset)
-                offset += 1
+                for stored in stored_entries(record, offset, self._cluster.nothing_at):
+                    yield stored
+                    offset += 1
 
     async def _bounds(self, source: TopicPartition) -> tuple[int, int]:
         """The first offset that is kept, and the offset after the last entry."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import uuid
 from asyncio import Future
+from collections.abc import Container
 from contextlib import aclosing
 from hashlib import sha256
 from typing import TypeAlias
@@ -22,7 +23,7 @@ from liveroom.codec import encode
 from liveroom.errors import JournalDamaged
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Snapshot
-from liveroom.journal.kafka_entries import stored_entry
+from liveroom.journal.kafka_entries import Place, stored_entries
 from liveroom.journal.kafka_reader import Reader
 from liveroom.journal.kafka_topics import Topics
 from liveroom.journal.kafka_writer import Writer
@@ -64,12 +65,13 @@ _detail = msgspec.json.Decoder(RoomDetail)
 class Snapshots:
     """Of all partitions."""
 
-    def __init__(self, reader: Reader, writer: Writer, topics: Topics, kept: int) -> None:
+    def __init__(self, reader: Reader, writer: Writer, topics: Topics, kept: int, nothing_at: Container[Place]) -> None:
         self._reader = reader
         self._writer = writer
         self._topic = topics.snapshots
         self._events = topics.events
         self._kept = kept
+        self._nothing_at = nothing_at
 
     async def save(self, partition: int, snapshot: Snapshot) -> None:
         """Write a snapshot. Raises `JournalError`; what was written of it then does not count."""
@@ -123,7 +125,7 @@ class Snapshots:
         if not start < offset <= end:
             return ""
         for record in await self._some(self._events, partition, offset - 1, offset):
-            entry = stored_entry(record, offset - 1).entry
+            entry = next(stored_entries(record, offset - 1, self._nothing_at)).entry
             return entry.nonce if isinstance(entry, Claim) else f"{entry.epoch}-{entry.step}-{entry.from_}-{entry.to}-{entry.time_ms}"
         return ""
 

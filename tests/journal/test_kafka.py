@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from liveroom.codec import encode
 from liveroom.config import Config, JournalConfig
 from liveroom.errors import JournalDamaged, JournalMismatch, JournalUnavailable
+from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import PAYLOAD_CHARS_MAX
 from liveroom.journal.kafka import KafkaJournal
 from liveroom.messages.records import REQUESTS_MAX, Entry
@@ -199,6 +200,20 @@ async def test_what_is_no_entry_stops_its_reader(open_journal: Open, config: Con
     assert (await anext(reader)).offset == 0
     with pytest.raises(JournalDamaged, match=r"events\[0\]: entry 1 cannot be read"):
         await anext(reader)
+
+
+async def test_what_is_no_entry_is_passed_over_where_a_person_says_so(open_journal: Open, config: Config) -> None:
+    """It counts for nothing and the partition goes on; an entry that can be read counts, whatever is said of its place."""
+    await append_all(await open_journal(), [claim(), record(0, 0, 0, 1)])
+    await produce(config, "events", b"rubbish", None)
+    told = replace(config, kafka=replace(config.kafka, events_passed_over=("0:0", "0:2", "0:3")))
+    journal = await open_journal(told)
+    await append_all(journal, [record(0, 1, 1, 2)])
+    acceptance = Acceptance()
+    verdicts = [acceptance.judge(one.offset, one.entry).value for one in await stored(journal)]
+    assert verdicts == ["claimed", "accepted", "foreign_epoch", "foreign_epoch", "accepted"]
+    await journal.save_snapshot(0, snapshot(4))
+    assert await journal.load_snapshot(0) == snapshot(4)
 
 
 async def test_a_snapshot_that_was_not_finished_does_not_count(open_journal: Open, config: Config) -> None:
