@@ -327,12 +327,18 @@ class Gateway:
         """Ping who is silent, close who stays so, and who has an expired token; a part of the crowd at a time."""
         config = self._config
         idle_s = config.idle_ms / 1000
+        pause_s = max(IDLE_SWEEP_S_MIN, min(1.0, idle_s / IDLE_SWEEPS))
+        now = self.time()
         while True:
-            await asyncio.sleep(max(IDLE_SWEEP_S_MIN, min(1.0, idle_s / IDLE_SWEEPS)))
+            await asyncio.sleep(pause_s)
+            last, now, now_s = now, self.time(), time.time()
+            held_up_s = now - last - pause_s
             behind = 0
             connections = list(self._connections)
+            if held_up_s > pause_s:  # time in which this process stood still is not the viewers' silence
+                for connection in connections:
+                    connection.heard = min(now, connection.heard + held_up_s)
             for at in range(0, len(connections), config.sweep_viewers):
-                now, now_s = self.time(), time.time()
                 for connection in connections[at : at + config.sweep_viewers]:
                     behind += connection.blocked
                     silent_s = now - connection.heard

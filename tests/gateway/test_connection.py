@@ -7,6 +7,7 @@ import contextlib
 import gc
 import random
 import socket
+import time
 import tracemalloc
 
 import pytest
@@ -210,6 +211,16 @@ async def test_silence_is_answered_by_a_ping_and_then_by_4001() -> None:
         assert frames[-1]["code"] == 4001
         client.close()
         assert (await bob.ask("send_likes"))["type"] == "accepted"
+
+
+async def test_time_in_which_the_gateway_stood_still_is_nobodys_silence() -> None:
+    """A process that was stopped and goes on has heard nothing from anybody: it asks before it sends them away."""
+    async with show(idle_ms=1_000) as place, place.viewer("bob") as bob:
+        await bob.until("keyframe")
+        time.sleep(1.5)  # noqa: ASYNC251 - this is the standstill
+        await asyncio.sleep(0.4)
+        assert (await bob.ask("send_likes"))["type"] == "accepted"
+        assert not place.metric("closes_total", code="4001")
 
 
 async def test_an_expired_token_ends_the_connection_with_4000() -> None:
