@@ -108,7 +108,7 @@ class KafkaJournal(Journal):
         if offset < first:
             logger.error("commands were deleted before they were answered", extra={"partition": partition, "from": offset, "to": first})
         with self._watch.commands(partition):
-            async with aclosing(self._reader.read(self._topics.commands, partition, max(offset, first))) as runs:
+            async with aclosing(self._reader.read(self._topics.commands, partition, max(offset, first), own=False)) as runs:
                 async for records in runs:
                     for record in records:
                         yield self._batch(partition, record)

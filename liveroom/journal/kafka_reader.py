@@ -71,8 +71,8 @@ class Reader:
         self._questions: set[asyncio.Future[dict[TopicPartition, int]]] = set()
         self._closed = False
 
-    async def read(self, topic: str, partition: int, offset: int) -> AsyncGenerator[list[ConsumerRecord[bytes, bytes]]]:
-        """Follow from `offset` on without end, some records at a time.
+    async def read(self, topic: str, partition: int, offset: int, *, own: bool = True) -> AsyncGenerator[list[ConsumerRecord[bytes, bytes]]]:
+        """Follow from `offset` on without end, some records at a time; of what is not our `own` nobody knows what time it bears.
 
         Raises: `JournalUnavailable` when closed, or when what was read up to now is not there any more.
         """
@@ -93,7 +93,9 @@ class Reader:
                     position.fetched.clear()
                     if was_full:
                         client.wake()
-                    if records[-1].offset >= end and not self._leisurely:  # what is older tells how long ago it happened, not how long it took
+                    if (
+                        own and records[-1].offset >= end and not self._leisurely
+                    ):  # what is older tells how long ago it happened, not how long it took
                         self._metrics.journal_fetch_seconds.observe(max(0.0, time.time() - records[-1].timestamp / 1000))
                     yield records
                 elif position.failure is not None:

@@ -83,7 +83,7 @@ class Metrics:
         )
         self.journal_produce_seconds = self._histogram("journal_produce_seconds", "Time until Kafka acknowledged a write", _FAST_S)
         self.journal_fetch_seconds = self._histogram(
-            "journal_fetch_seconds", "Time from a record's writing to its being read from Kafka, by the clocks of both processes", _FAST_S
+            "journal_fetch_seconds", "Time from an event record's writing to its being read from Kafka, by the clocks of both processes", _FAST_S
         )
         self.journal_broker_errors = self._counter(
             "journal_broker_errors", "Requests to Kafka that failed, by what was wanted: produce, fetch, ask, group", "operation"
