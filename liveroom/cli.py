@@ -94,13 +94,13 @@ def _run(main: Any) -> None:
 
 async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> None:
     stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     from liveroom.app import App
 
     app = App(config, options.parts)
-    await app.start()
+    if not await _started_unless(stopping, app):
+        return
     raise_open_files_limit(config, gateway=Part.gateway in options.parts)
     demo: Demo | None = None
     try:
@@ -114,12 +114,32 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
             _write_ready_file(options.ready_file, app)
         await stopping.wait()
         print("liveroom: draining; a second Ctrl-C stops at once", flush=True)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+        _let_signals_end_it()
     finally:
         if demo is not None:
             await demo.stop()
         await app.stop()
+
+
+async def _started_unless(stopping: asyncio.Event, app: App) -> bool:
+    """Start it; one that is stopped before it is ready, as when its brokers or their rights are missing, does not wait for that."""
+    starting, asked = asyncio.create_task(app.start()), asyncio.create_task(stopping.wait())
+    await asyncio.wait((starting, asked), return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if not starting.done():
+        print("liveroom: stopping before it was ready; a second Ctrl-C stops at once", flush=True)
+        _let_signals_end_it()
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return False
+    await starting
+    return True
+
+
+def _let_signals_end_it() -> None:
+    """From now on as if nobody listened to them."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().remove_signal_handler(number)
 
 
 def _addresses(app: App, parts: frozenset[Part]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -166,3 +168,21 @@ def test_verify_envelope_without_events_says_so(tmp_path: Path, arguments: tuple
     done = liveroom("verify-envelope", "demo", "3", *arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_process_that_is_not_ready_yet_can_be_stopped(tmp_path: Path, number: signal.Signals) -> None:
+    """Whoever started it towards brokers that do not answer need not wait for them, nor kill it: it ends as asked."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(TIMEOUT_S)
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        command = [sys.executable, "-m", "liveroom", "engine", "--mode", "dev", "--journal-kind", "kafka", "--kafka-bootstrap-servers", address]
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            with silent.accept()[0]:
+                process.send_signal(number)
+                said, complained = process.communicate(timeout=TIMEOUT_S)
+        finally:
+            process.kill()
+    assert (process.returncode, complained) == (0, "")
+    assert said.startswith("liveroom: stopping before it was ready")

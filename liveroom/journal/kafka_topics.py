@@ -59,7 +59,9 @@ async def prepare(cluster: Cluster, topics: Topics, journal: JournalConfig, kafk
         missing = [name for name in wanted if name not in there]
         if missing:
             if not kafka.create_topics:
-                raise JournalMismatch(f"topics are missing: {', '.join(missing)}; make them or set kafka.create_topics")
+                raise JournalMismatch(
+                    f"topics are missing, or this user may not describe them: {', '.join(missing)}; make them or set kafka.create_topics"
+                )
             await _create(admin, cluster, {name: wanted[name] for name in missing}, journal.partitions, kafka)
             there = await _partitions(admin, cluster, list(wanted))
         for name, partitions in there.items():
