@@ -14,6 +14,10 @@ from hypothesis import HealthCheck, settings
 
 from tests.broker import stop_broker
 
+# No test has to do with a host that the system's certificate authorities vouch for. aiohttp reads them all when it is imported: a tenth of a
+# second and more in each of the hundreds of processes that the tests start. Those that are about certificates name their own.
+os.environ.setdefault("SSL_CERT_FILE", os.devnull)
+
 settings.register_profile("liveroom", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("ci", settings.get_profile("liveroom"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "liveroom")

@@ -1,6 +1,9 @@
 """The programs as people start them, against a server of their own."""
 
 import asyncio
+import contextlib
+import importlib
+import io
 import json
 import os
 import signal
@@ -23,6 +26,17 @@ def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", *arguments], cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, timeout=120, check=False
     )
+
+
+def refused(program: str, *arguments: str) -> str:
+    """What a program says on standard error when it is asked for what cannot be, and ends with exit code 2; an exception would come through."""
+    with contextlib.redirect_stderr(io.StringIO()) as words:
+        try:
+            code = importlib.import_module(program).main(arguments)
+        except SystemExit as ended:
+            code = ended.code
+    assert code == 2, words.getvalue()
+    return words.getvalue()
 
 
 def report_of(done: subprocess.CompletedProcess[str], file: Path) -> dict[str, Any]:
@@ -76,9 +90,15 @@ def test_a_package_that_is_missing_is_one_line(program: str, missing: str) -> No
 )
 def test_steady_says_what_cannot_be(wrong: tuple[str, ...]) -> None:
     """Arguments that cannot be are said before anything is started, with exit code 2 and no traceback."""
-    done = run("loadtests.swarm", "steady", *wrong)
+    assert refused("loadtests.swarm", "steady", *wrong)
+
+
+def test_what_cannot_be_is_an_exit_code() -> None:
+    """So does the program as people start it."""
+    done = run("loadtests.swarm", "steady", "--viewers", "5", "--stalled", "5", "--rate", "1", "--seconds", "1")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+    assert "--stalled" in done.stderr
 
 
 def test_steady_without_a_server(unused_tcp_port: int) -> None:
@@ -152,10 +172,9 @@ def test_replay_beyond_the_limits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["binary.png", "array.json", "page.html", "empty.jsonl", "missing.jsonl", "."])
 def test_replay_of_anything_else(name: str) -> None:
     """A file that is no chat is one line on standard error and exit code 2."""
-    done = run("loadtests.replay", str(DATA / name))
-    assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert name in done.stderr or name == "."
+    words = refused("loadtests.replay", str(DATA / name))
+    assert len(words.strip().splitlines()) == 1
+    assert name in words or name == "."
 
 
 async def test_locust_users() -> None:
