@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import secrets
 import time
@@ -182,6 +183,7 @@ class Round:
             self._rng,
             told=self._told,
             play=self._play_alone,
+            answered=self._answered_alone,
             weakened=self._options.weakened,
         )
         waiting = 1 if self._disaster.quiet else 0
@@ -199,6 +201,13 @@ class Round:
         stand.start = replace(stand.start, opens_ms=time.time_ns() // 1_000_000 + ALONE_MS)
         await self._play(stand)
         return stand.start.opens_ms / 1000 - time.time()
+
+    async def _answered_alone(self, within_s: float) -> None:
+        """Wait until the one customer of a quiet room has an answer; what is missing in the end is found by the audit."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while not self._stands[0].progress.answered:
+                    await self._news(self._stands[0])
 
     async def _middle(self, stands: list[_Stand]) -> int:
         """Wait for the moment."""

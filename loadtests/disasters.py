@@ -26,7 +26,7 @@ STILL_S: Final = 2.0
 JUST_BEFORE_S: Final = 0.02
 #: Time for what an engine still had in its hands to reach the journal.
 LANDING_S: Final = 3.0
-#: Time for the other engine to go on after that.
+#: Time for the customer to have an answer after that: the other engine's, or where a check is missing perhaps the zombie's.
 DECIDED_S: Final = 10.0
 #: Attempts to have an owner that has written nothing yet.
 FRESH_TRIES: Final = 4
@@ -45,7 +45,7 @@ class Struck(Struct):
 class Scene(Struct):
     """Where it happens. `told` is awaited right after a blow, before anything is mended.
 
-    `play` lets a quiet room's customer begin and tells in how many s.
+    `play` lets a quiet room's customer begin and tells in how many s; `answered` waits until it has an answer, at most so many s.
     """
 
     cluster: Cluster
@@ -55,6 +55,7 @@ class Scene(Struct):
     rng: random.Random
     told: Callable[[], Awaitable[None]]
     play: Callable[[], Awaitable[float]]
+    answered: Callable[[float], Awaitable[None]]
     weakened: str = ""
 
     @property
@@ -123,7 +124,7 @@ async def _two_pauses(scene: Scene) -> Struck:
         await cluster.kill(first)
         if second:
             cluster.resume(second)
-    await chronicle.until(lambda: chronicle.decided_ms(partition, epoch) is not None, DECIDED_S)
+    await scene.answered(DECIDED_S)
     await scene.told()
     await cluster.start(first)
     return Struck(f"{first}, {second}", landed=landed)
