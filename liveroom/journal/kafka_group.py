@@ -79,11 +79,11 @@ async def _keep_membership(cluster: Cluster, group: str, topic: str, changes: _C
                 session_ms = SESSION_ALLOWED_MS
                 continue
             metrics.journal_broker_errors.labels("group").inc()
-            logger.warning("membership in the engines' group failed and is taken up again", extra={"error": repr(error)})
+            logger.warning("membership in a group failed and is taken up again", extra={"group": group, "error": repr(error)})
             await asyncio.sleep(AGAIN_S)
         except Exception:  # an engine that is no member and does not know it would never own anything again
             metrics.journal_broker_errors.labels("group").inc()
-            logger.exception("membership in the engines' group failed and is taken up again")
+            logger.exception("membership in a group failed and is taken up again", extra={"group": group})
             await asyncio.sleep(AGAIN_S)
 
 
