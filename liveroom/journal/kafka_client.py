@@ -67,7 +67,8 @@ class Cluster:
         self._given_up: set[asyncio.Task[None]] = set()
 
     async def explained(self, error: JournalUnavailable) -> LiveroomError:
-        """The same error, or `BadConfig` when brokers are there and refuse this process: a client says of both that it cannot connect."""
+        """The same error, or one that says more; `BadConfig` when brokers are there and refuse this process."""
+        protocol, hangs_up = self._options["security_protocol"], ""
         options = {name: value for name, value in self._options.items() if name not in ("bootstrap_servers", "retry_backoff_ms")}
         for server in self._options["bootstrap_servers"]:
             host, _, port = server.rpartition(":")
@@ -77,13 +78,20 @@ class Cluster:
             except ssl.SSLCertVerificationError as refused:
                 return BadConfig(f"kafka.tls_ca_file: the certificate of {server} is not trusted: {refused.verify_message}")
             except ssl.SSLError as refused:
-                return BadConfig(f"kafka.security_protocol: {server} does not speak TLS as {options['security_protocol']} needs it: {refused.reason}")
+                return BadConfig(f"kafka.security_protocol: {server} does not speak TLS as {protocol} needs it: {refused.reason}")
             except (SaslAuthenticationFailed, UnsupportedSaslMechanismError, IllegalSaslStateError) as refused:
                 return BadConfig(f"kafka.sasl_username, kafka.sasl_password, kafka.sasl_mechanism: {server} refuses them: {refused}")
+            except (ConnectionResetError, KafkaConnectionError):
+                hangs_up = server
             except (KafkaError, TimeoutError, OSError):
                 continue
+            else:
+                hangs_up = server
             finally:
                 connection.close()
+        if hangs_up:
+            words = "is it a port for another kafka.security_protocol, or a broker that hangs?"
+            return JournalUnavailable(f"{hangs_up} takes connections and does not answer as {protocol}: {words}")
         return error
 
     async def start(self, client: AIOKafkaConsumer | AIOKafkaProducer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -14,6 +15,8 @@ from liveroom.errors import JournalMismatch, JournalUnavailable
 from liveroom.journal.kafka_client import RECORD_BYTES_MAX, Cluster, answered
 
 __all__ = ["Topics", "prepare"]
+
+logger = logging.getLogger(__name__)
 
 HOUR_MS = 3_600_000
 SEGMENT_BYTES = 128 * 1024 * 1024
@@ -63,6 +66,7 @@ async def prepare(cluster: Cluster, topics: Topics, journal: JournalConfig, kafk
                     f"topics are missing, or this user may not describe them: {', '.join(missing)}; make them or set kafka.create_topics"
                 )
             await _create(admin, cluster, {name: wanted[name] for name in missing}, journal.partitions, kafka)
+            logger.info("topics were missing and are made", extra={"topics": ", ".join(missing)})  # with a misspelt prefix that is all that is seen
             there = await _partitions(admin, cluster, list(wanted))
         for name, partitions in there.items():
             if partitions != journal.partitions:

@@ -18,11 +18,11 @@ from cryptography.x509.oid import NameOID
 from msgspec.structs import replace
 
 from liveroom.config import Config, JournalConfig, KafkaConfig
-from liveroom.errors import BadConfig
+from liveroom.errors import BadConfig, JournalUnavailable
 from liveroom.journal.kafka import KafkaJournal
 from liveroom.messages.records import Entry
 from liveroom.telemetry.metrics import Metrics
-from tests.broker import BROKER, can_start_broker
+from tests.broker import BROKER, can_start_broker, kafka_config
 from tests.journal.entries import append_all, claim, record, request, stored, take
 from tests.serving import free_port
 
@@ -119,3 +119,17 @@ async def test_why_a_broker_refuses_is_said_once_and_clearly(secure: Config, wro
     """A process that is not let in names the setting, instead of saying that nobody answers."""
     with pytest.raises(BadConfig, match=words):
         await KafkaJournal.open(replace(secure, kafka=replace(secure.kafka, **wrong)), Metrics(), "test")
+
+
+@pytest.mark.parametrize("protocol", ["PLAINTEXT", "SASL_PLAINTEXT"])
+async def test_a_port_for_another_protocol_is_not_called_silence(secure: Config, protocol: str) -> None:
+    """A broker that takes the connection and hangs up is there: the setting is named beside what else it may be."""
+    with pytest.raises(JournalUnavailable, match=rf"127.0.0.1:\d+ takes connections and does not answer as {protocol}: .*kafka.security_protocol"):
+        await KafkaJournal.open(replace(secure, kafka=replace(secure.kafka, security_protocol=protocol)), Metrics(), "test")
+
+
+async def test_a_port_without_tls_is_not_called_silence() -> None:
+    """The same the other way round."""
+    plain = kafka_config(JournalConfig(partitions=1), security_protocol="SSL")
+    with pytest.raises(JournalUnavailable, match=r"127.0.0.1:\d+ takes connections and does not answer as SSL: .*kafka.security_protocol"):
+        await KafkaJournal.open(plain, Metrics(), "test")
