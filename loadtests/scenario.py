@@ -15,11 +15,17 @@ from loadtests.target import Target
 if TYPE_CHECKING:
     from loadtests.customer import Customer
 
-__all__ = ["Case", "Scenario", "Start", "StormOptions"]
+__all__ = ["BACK_S_MAX", "Case", "Scenario", "Start", "StormOptions"]
+
+#: Bound of the pause before an attempt to come back, as the protocol asks clients to have one.
+BACK_S_MAX = 20.0
 
 
 class StormOptions(Struct, frozen=True):
-    """What is asked for. `run` tells the users of this storm from those of others in the same room."""
+    """What is asked for. `run` tells the users of this storm from those of others in the same room.
+
+    `back_s_max` is the longest pause before an attempt to come back.
+    """
 
     scenario: str
     viewers: int
@@ -34,6 +40,7 @@ class StormOptions(Struct, frozen=True):
     timeout_s: float
     room: str
     run: str
+    back_s_max: float = BACK_S_MAX
 
 
 class Start(Struct, frozen=True, tag="start"):

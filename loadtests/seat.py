@@ -21,9 +21,8 @@ from loadtests.viewer import Viewer
 
 __all__ = ["Seat"]
 
-#: Bound of the random pause before each attempt to come back; it doubles up to the second, as the protocol asks clients to do.
+#: Bound of the random pause before the first attempt to come back; it doubles from attempt to attempt, as the protocol asks clients to do.
 PAUSE_S: Final = 0.5
-PAUSE_S_MAX: Final = 20.0
 
 _belongings = msgspec.json.Decoder(Belongings)
 _reply: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Accepted | Refused)
@@ -117,7 +116,7 @@ class Seat:
                     self._connection = connection
                     return
             await asyncio.sleep(random.random() * pause_s)
-            pause_s = min(pause_s * 2, PAUSE_S_MAX)
+            pause_s = min(pause_s * 2, venue.options.back_s_max)
 
     @property
     def owned(self) -> Owned | None:

@@ -27,7 +27,7 @@ from loadtests.cli import (
     write_report,
 )
 from loadtests.progress import Bar
-from loadtests.scenario import StormOptions
+from loadtests.scenario import BACK_S_MAX, StormOptions
 from loadtests.steady import ROOM, SteadyOptions, run_steady, server_settings
 from loadtests.storm import run_storm, storm_settings
 from loadtests.summary import summary_of
@@ -117,6 +117,7 @@ async def _storm(options: argparse.Namespace) -> int:
         timeout_s=options.timeout,
         room=options.room,
         run=secrets.token_hex(4),
+        back_s_max=options.back_within,
     )
     async with server_of(options, storm_settings(options.viewers)) as target:
         with Bar() as bar:
@@ -163,6 +164,13 @@ def _add_storm(scenarios: Any, name: str, words: str) -> argparse.ArgumentParser
     parser.add_argument("--kill", type=int, default=0, metavar="N", help="SIGKILL the server in the middle, so many times (default: 0)")
     parser.add_argument("--within", type=positive_float, default=1.0, metavar="S", help="everybody taps within so long of the opening (default: 1)")
     parser.add_argument("--unruly", type=percent, default=10, metavar="PERCENT", help="users who have each habit of real ones (default: 10)")
+    parser.add_argument(
+        "--back-within",
+        type=positive_float,
+        default=BACK_S_MAX,
+        metavar="S",
+        help=f"longest pause before an attempt to come back (default: {BACK_S_MAX:g})",
+    )
     parser.add_argument("--timeout", type=positive_float, default=180.0, metavar="S", help="give up then (default: 180)")
     parser.add_argument("--processes", type=positive_int, default=PROCESSES, metavar="P", help="processes of the crowd")
     parser.add_argument("--room", type=room_id, default=ROOM, help=f"room id (default: {ROOM})")

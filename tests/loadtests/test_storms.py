@@ -8,11 +8,14 @@ import pytest
 
 from tests.loadtests.test_programs import refused, report_of, run
 
+#: A server that was killed is up within two seconds: nobody need wait twenty before looking again.
+SOON = ("--back-within", "2")
+
 
 def test_red_envelope_through_a_kill(tmp_path: Path) -> None:
     """As many winners as shares, all amounts adding up, one answer a command, whatever is repeated, doubled, lost or killed."""
     file = tmp_path / "report.json"
-    report = report_of(run("loadtests.swarm", "red-envelope", "--viewers", "150", "--units", "30", "--kill", "1", "--json", str(file)), file)
+    report = report_of(run("loadtests.swarm", "red-envelope", "--viewers", "150", "--units", "30", "--kill", "1", *SOON, "--json", str(file)), file)
     assert report["ok"]
     assert report["granted"].pop("gone_after_ms") > 0
     assert report["granted"] == {"winners": 30, "granted_fen": 3_000, "refunded_fen": 0, "total_fen": 3_000}
@@ -24,7 +27,7 @@ def test_red_envelope_through_a_kill(tmp_path: Path) -> None:
 def test_coupon_through_kills(tmp_path: Path) -> None:
     """Every code goes out, once, to users within their limit."""
     file = tmp_path / "report.json"
-    arguments = ("--viewers", "120", "--units", "40", "--per-user", "2", "--kill", "2", "--json", str(file))
+    arguments = ("--viewers", "120", "--units", "40", "--per-user", "2", "--kill", "2", *SOON, "--json", str(file))
     report = report_of(run("loadtests.swarm", "coupon", *arguments), file)
     assert report["ok"]
     assert report["granted"]["codes"] == 40
@@ -34,7 +37,7 @@ def test_coupon_through_kills(tmp_path: Path) -> None:
 def test_flash_sale_through_a_kill(tmp_path: Path) -> None:
     """All is sold and paid, what expired was sold again, nobody has more than two."""
     file = tmp_path / "report.json"
-    arguments = ("--viewers", "120", "--units", "40", "--hold-ms", "1500", "--kill", "1", "--json", str(file))
+    arguments = ("--viewers", "120", "--units", "40", "--hold-ms", "1500", "--kill", "1", *SOON, "--json", str(file))
     report = report_of(run("loadtests.swarm", "flash-sale", *arguments), file)
     assert report["ok"]
     assert report["granted"]["sold"] == 40
