@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 #: Fetched records that may wait for one reader before no more are fetched for it.
 WAITING_RECORDS_MAX = 2_000
+#: The same in bytes, and a fetch more.
+WAITING_BYTES_MAX = 16 * 1024 * 1024
 #: Records that one look at the client may bring.
 POLL_RECORDS = 1_000
 POLL_MS = 1_000
@@ -38,17 +40,25 @@ class _Position:
         self.source = source
         self.next_offset = offset  # of the next fetch
         self.fetched: deque[ConsumerRecord[bytes, bytes]] = deque()
+        self._fetched_bytes = 0
         self.news = asyncio.Event()
         self.failure: JournalError | None = None
 
     @property
     def has_space(self) -> bool:
-        return len(self.fetched) < WAITING_RECORDS_MAX and self.failure is None
+        return len(self.fetched) < WAITING_RECORDS_MAX and self._fetched_bytes < WAITING_BYTES_MAX and self.failure is None
 
     def take(self, records: list[ConsumerRecord[bytes, bytes]]) -> None:
         self.fetched.extend(records)
+        self._fetched_bytes += sum(len(record.value or b"") for record in records)
         self.next_offset = records[-1].offset + 1
         self.news.set()
+
+    def give(self) -> list[ConsumerRecord[bytes, bytes]]:
+        records = list(self.fetched)
+        self.fetched.clear()
+        self._fetched_bytes = 0
+        return records
 
     def fail(self, failure: JournalError) -> None:
         self.failure = failure
@@ -89,8 +99,7 @@ class Reader:
                 self._must_be_open()
                 if position.fetched:
                     was_full = not position.has_space
-                    records = list(position.fetched)
-                    position.fetched.clear()
+                    records = position.give()
                     if was_full:
                         client.wake()
                     if (

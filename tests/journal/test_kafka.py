@@ -20,6 +20,8 @@ from liveroom.errors import JournalDamaged, JournalMismatch, JournalUnavailable
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import PAYLOAD_CHARS_MAX
 from liveroom.journal.kafka import KafkaJournal
+from liveroom.journal.kafka_client import FETCH_BYTES
+from liveroom.journal.kafka_reader import WAITING_BYTES_MAX
 from liveroom.messages.records import REQUESTS_MAX, Entry
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config
@@ -380,6 +382,20 @@ async def test_lag_and_latency_are_measured(config: Config) -> None:
         assert value("partitions_unreachable") == 0
     finally:
         await journal.close()
+
+
+async def test_what_waits_for_a_slow_reader_is_limited_in_bytes_too(open_journal: Open, config: Config) -> None:
+    """Large records are fetched as they are taken: one that reads slowly does not fill the memory, and misses none."""
+    journal, count = await open_journal(), 40
+    await produce(config, "commands", *[b"x" * 1_000_000] * count)
+    async with asyncio.timeout(WAIT_S), aclosing(journal._reader.read(f"{config.kafka.topic_prefix}.commands", 0, 0)) as runs:
+        found = len(await anext(runs))
+        (position,) = journal._reader._clients[0]._positions.values()
+        while position.has_space and found + len(position.fetched) < count:
+            await asyncio.sleep(0.01)
+        assert sum(len(one.value or b"") for one in position.fetched) <= WAITING_BYTES_MAX + FETCH_BYTES
+        while found < count:
+            found += len(await anext(runs))
 
 
 async def test_records_of_the_largest_size_pass(open_journal: Open, config: Config) -> None:
