@@ -83,6 +83,14 @@ def _serve(config: Config, options: argparse.Namespace) -> None:
         raise LiveroomError(str(error)) from None
 
 
+def _say(words: str) -> None:
+    """Tell whoever watches; a server serves also when nobody can be told, as with a log on a disk that is full."""
+    try:
+        print(words, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what was not written is not tried again at the end
+
+
 def _run(main: Any) -> None:
     try:
         import uvloop
@@ -104,16 +112,16 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
     raise_open_files_limit(config, gateway=Part.gateway in options.parts)
     demo: Demo | None = None
     try:
-        print(f"liveroom {__version__}: {_addresses(app, options.parts)}", flush=True)
+        _say(f"liveroom {__version__}: {_addresses(app, options.parts)}")
         if options.demo:
             from liveroom.demo import Demo
 
             demo = Demo(config, gateway_url=app.gateway_url, console_url=app.console_url)
-            print(await demo.start(), flush=True)
+            _say(await demo.start())
         if options.ready_file:
             _write_ready_file(options.ready_file, app)
         await stopping.wait()
-        print("liveroom: draining; a second Ctrl-C stops at once", flush=True)
+        _say("liveroom: draining; a second Ctrl-C stops at once")
         _let_signals_end_it()
     finally:
         if demo is not None:
@@ -127,7 +135,7 @@ async def _started_unless(stopping: asyncio.Event, app: App) -> bool:
     await asyncio.wait((starting, asked), return_when=asyncio.FIRST_COMPLETED)
     asked.cancel()
     if not starting.done():
-        print("liveroom: stopping before it was ready; a second Ctrl-C stops at once", flush=True)
+        _say("liveroom: stopping before it was ready; a second Ctrl-C stops at once")
         _let_signals_end_it()
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
@@ -172,7 +180,7 @@ async def _demo_until_stopped(config: Config, options: argparse.Namespace) -> No
     from liveroom.demo import Demo
 
     demo = Demo(config, gateway_url=options.gateway_url, console_url=options.console_url)
-    print(await demo.start(), flush=True)
+    _say(await demo.start())
     await stopping.wait()
     await demo.stop()
 

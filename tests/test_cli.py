@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import orjson
@@ -168,6 +169,24 @@ def test_verify_envelope_without_events_says_so(tmp_path: Path, arguments: tuple
     done = liveroom("verify-envelope", "demo", "3", *arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_a_full_disk_for_its_words_stops_no_server(tmp_path: Path) -> None:
+    """It cannot say where it listens, nor what goes on; it starts, serves and stops all the same."""
+    ready = tmp_path / "ready"
+    flags = ("--mode", "dev", "--journal-kind", "memory", "--gateway-port", "0", "--console-port", "0", "--gateway-drain-ms", "0")
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "liveroom", "serve", *flags, "--ready-file", str(ready)]
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=full, stderr=full)
+        try:
+            while not ready.exists():
+                assert process.poll() is None
+                time.sleep(0.02)
+            process.terminate()
+            assert process.wait(TIMEOUT_S) == 0
+        finally:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
