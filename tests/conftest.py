@@ -18,6 +18,9 @@ from tests.broker import stop_broker
 # second and more in each of the hundreds of processes that the tests start. Those that are about certificates name their own.
 os.environ.setdefault("SSL_CERT_FILE", os.devnull)
 
+# A broker of the tests lives for minutes and has little to do: half of what it costs would be compiling itself to be faster later on.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+
 settings.register_profile("liveroom", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("ci", settings.get_profile("liveroom"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "liveroom")

@@ -112,7 +112,7 @@ def start(data_dir: Path, port: int, lib_dir: Path, *, listen: str = "", setting
     )
     text += settings_file.read_text(encoding="utf-8") if settings_file else ""
     settings.write_text(text, encoding="utf-8")
-    java = ["java", f"-Xmx{HEAP}", f"-Xms{HEAP}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+    java = ["java", f"-Xmx{HEAP}", f"-Xms{HEAP}", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
     java += ["-cp", str(lib_dir.resolve() / "*")]
     if not (data_dir / "logs" / "meta.properties").exists():
         identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").lstrip("-") or "liveroom"
