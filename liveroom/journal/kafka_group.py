@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.errors import InvalidSessionTimeoutError, KafkaError
+from aiokafka.errors import GroupAuthorizationFailedError, InvalidSessionTimeoutError, KafkaError, TopicAuthorizationFailedError
 
 from liveroom.journal.kafka_client import Cluster, stop
 from liveroom.telemetry.metrics import Metrics
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 SESSION_ALLOWED_MS = 6_000
 #: Pause before a membership that failed is taken up again.
 AGAIN_S = 0.5
+#: The same when the brokers do not let this process in: somebody has to give it the right.
+REFUSED_AGAIN_S = 10.0
 #: How often the client is asked for records that never come: a member that never asks would be taken for hung.
 POLL_MS = 1_000
 
@@ -72,6 +74,11 @@ async def _keep_membership(cluster: Cluster, group: str, topic: str, changes: _C
     while True:
         try:
             await _be_member(cluster, group, session_ms, topic, changes)
+        except (GroupAuthorizationFailedError, TopicAuthorizationFailedError) as error:
+            metrics.journal_broker_errors.labels("group").inc()
+            refusal = "the brokers do not let this process into a group: its user needs Read on the group, and Read and Describe on the topic"
+            logger.error(refusal, extra={"group": group, "topic": topic, "error": repr(error)})
+            await asyncio.sleep(REFUSED_AGAIN_S)
         except (KafkaError, OSError) as error:
             if isinstance(error, InvalidSessionTimeoutError) and session_ms < SESSION_ALLOWED_MS:
                 words = {"session_ms": session_ms, "used_ms": SESSION_ALLOWED_MS}

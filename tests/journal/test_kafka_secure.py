@@ -18,8 +18,10 @@ from cryptography.x509.oid import NameOID
 from msgspec.structs import replace
 
 from liveroom.config import Config, JournalConfig, KafkaConfig
-from liveroom.errors import BadConfig, JournalUnavailable
+from liveroom.errors import BadConfig, JournalUnavailable, LiveroomError
 from liveroom.journal.kafka import KafkaJournal
+from liveroom.journal.kafka_client import Cluster
+from liveroom.journal.kafka_group import assignments
 from liveroom.messages.records import Entry
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import BROKER, can_start_broker, kafka_config
@@ -27,6 +29,8 @@ from tests.journal.entries import append_all, claim, record, request, stored, ta
 from tests.serving import free_port
 
 USER, PASSWORD = "liveroom", "pass-word-of-the-tests"
+#: May come in, and has no right to anything.
+GUEST = "guest"
 START_S = 700
 
 #: The one listener with TLS and SASL; the others stay as they are.
@@ -34,8 +38,11 @@ SETTINGS = f"""
 listener.name.secure.ssl.keystore.type=PEM
 listener.name.secure.ssl.keystore.location={{keystore}}
 listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
-listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{PASSWORD}";
+listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
+  user_{USER}="{PASSWORD}" user_{GUEST}="{PASSWORD}";
 listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:{USER}
 """
 
 
@@ -119,6 +126,22 @@ async def test_why_a_broker_refuses_is_said_once_and_clearly(secure: Config, wro
     """A process that is not let in names the setting, instead of saying that nobody answers."""
     with pytest.raises(BadConfig, match=words):
         await KafkaJournal.open(replace(secure, kafka=replace(secure.kafka, **wrong)), Metrics(), "test")
+
+
+async def test_a_user_without_rights_is_told_which(secure: Config, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither are topics called missing that it may not see, nor is an engine that may not join its group left without words."""
+    guest = replace(secure, kafka=replace(secure.kafka, sasl_username=GUEST, create_topics=False))
+    with pytest.raises(LiveroomError, match="may not describe them"):
+        await KafkaJournal.open(guest, Metrics(), "test")
+    cluster = Cluster(guest.kafka, "test")
+    with caplog.at_level("ERROR", "liveroom.journal.kafka_group"):
+        joining = asyncio.create_task(anext(assignments(cluster, "secure.engines", "secure.commands", Metrics())))
+        async with asyncio.timeout(20):
+            while "its user needs Read on the group" not in caplog.text:
+                await asyncio.sleep(0.05)
+        joining.cancel()
+        await asyncio.gather(joining, return_exceptions=True)
+    await cluster.close()
 
 
 @pytest.mark.parametrize("protocol", ["PLAINTEXT", "SASL_PLAINTEXT"])

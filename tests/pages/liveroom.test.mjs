@@ -228,23 +228,50 @@ test("a gateway that says nothing at all while a command waits is given up, and 
   assert.equal((await waits).seq, 11);
 });
 
+/** From now on time passes only when the test says so: `passes(ms)`. */
+function stopTime(t) {
+  const real = { setTimeout, clearTimeout, now: Date.now };
+  const timers = new Map();
+  let nowMs = real.now();
+  globalThis.setTimeout = (act, ms = 0) => {
+    const key = {};
+    timers.set(key, { act, dueMs: nowMs + ms });
+    return key;
+  };
+  globalThis.clearTimeout = (key) => timers.delete(key);
+  Date.now = () => nowMs;
+  t.after(() => {
+    globalThis.setTimeout = real.setTimeout;
+    globalThis.clearTimeout = real.clearTimeout;
+    Date.now = real.now;
+  });
+  return (ms) => {
+    for (const endMs = nowMs + ms; nowMs < endMs; nowMs += 1) {
+      for (const [key, { act, dueMs }] of timers) if (dueMs <= nowMs && timers.delete(key)) act();
+    }
+  };
+}
+
 test("silence alone is no reason to leave: not without a command, not in the line for something scarce, not while others are heard", async (t) => {
-  const { room, sockets } = await live(t, { silenceMs: 20 });
-  const pause = () => new Promise((resolve) => setTimeout(resolve, 60));
-  await pause();
+  const { room, sockets } = await live(t, { silenceMs: 20, commandTimeoutMs: 1_000 });
+  const passes = stopTime(t);
+  passes(60);
   const parked = room.send({ type: "grab_red_envelope", envelope: 1 });
   sockets[0].says({ type: "parked", id: sockets[0].sent[0].id, ahead: 3 });
-  await pause();
+  passes(60);
   const slow = room.sendChat("a");
   for (let seq = 10; seq < 30; seq += 1) {
     sockets[0].says(delta(seq, seq + 1, [chat(seq)]));
-    await new Promise((resolve) => setTimeout(resolve, 3));
+    passes(19);
   }
   assert.equal(sockets[0].closed, null);
   sockets[0].says(...sockets[0].sent.map(({ id }) => ({ type: "accepted", id, seq: 30 })));
   await Promise.all([parked, slow]);
-  await pause();
-  assert.equal(sockets.length, 1);
+  passes(60);
+  assert.equal(sockets[0].closed, null);
+  room.sendChat("b").catch(() => {});
+  passes(60);
+  assert.ok(sockets[0].closed, "the same silence with a command that waits");
 });
 
 test("each command gets its own answer", async (t) => {
