@@ -22,7 +22,7 @@ from liveroom.engine.step import Step, WaitingBatch, weigh
 from liveroom.engine.timers import Timers
 from liveroom.errors import JournalError
 from liveroom.journal.acceptance import Acceptance, Verdict
-from liveroom.journal.base import Journal, Snapshot
+from liveroom.journal.base import Journal, Snapshot, mark_of
 from liveroom.messages.frames import Keyframe
 from liveroom.messages.records import RECORD_VERSION, Claim, Entry, Record
 from liveroom.rooms.room import Rng, decide_due, due_ms, keyframe
@@ -78,6 +78,7 @@ class Owner:
         self._failure: BaseException | None = None
         self._confirmed = Acceptance()  # as a reader of the journal sees it
         self._confirmed_offset = 0
+        self._confirmed_entry: Entry  # the one before it
         self._records_since_snapshot = 0
         self._snapshot_due_ms = 0
         self._saving: asyncio.Task[None] | None = None
@@ -148,7 +149,7 @@ class Owner:
             log.warning(words, extra={"partition": self.partition, "behind_ms": behind_ms})
         self._clock_ms = PartitionClock(self._clock_ms, state.time_ms)
         self._confirmed = state.acceptance.copy()
-        self._confirmed_offset = self._epoch + 1
+        self._confirmed_offset, self._confirmed_entry = self._epoch + 1, claim
         self._next_command = state.acceptance.next_command
         self._records_since_snapshot = self._epoch + 1 - start
         # The first snapshot is taken at once: readers that want to see the past begin at the oldest, so it must be of the beginning.
@@ -184,7 +185,7 @@ class Owner:
         assert isinstance(entry, Record)
         if entry.epoch == self._epoch and (verdict is not Verdict.accepted or self._confirmed.step > self._step):
             raise PartitionLost(f"somebody else wrote under epoch {self._epoch} of partition {self.partition}, at offset {offset}")
-        self._confirmed_offset = offset + 1
+        self._confirmed_offset, self._confirmed_entry = offset + 1, entry
         self._wake.set()
 
     def _reader_ended(self, task: asyncio.Task[None]) -> None:
@@ -351,7 +352,7 @@ class Owner:
             await self._wake.wait()
             return
         self._state.acceptance = self._confirmed.copy()
-        snapshot = await take(self._state, self._confirmed_offset, self._config.rooms)
+        snapshot = await take(self._state, self._confirmed_offset, mark_of(self._confirmed_entry), self._config.rooms)
         self._records_since_snapshot = 0
         self._snapshot_due_ms = self._clock_ms() + self._config.engine.snapshot_interval_ms
         self._saving = asyncio.create_task(self._save(snapshot))

@@ -44,8 +44,8 @@ class _Chunk(Struct, frozen=True, omit_defaults=True):
 _chunk = msgspec.json.Decoder(_Chunk)
 
 
-async def take(state: PartitionState, offset: int, rules: RoomsConfig) -> Snapshot:
-    """A snapshot of `state`, which must be the fold of all accepted entries below `offset` and must not change meanwhile."""
+async def take(state: PartitionState, offset: int, mark: str, rules: RoomsConfig) -> Snapshot:
+    """A snapshot of `state`, which must be the fold of all accepted entries below `offset` and must not change meanwhile, `mark` the last one's."""
     chunks: list[bytes] = []
     details: list[RoomDetail] = []
     rooms: list[_Room] = []
@@ -65,7 +65,7 @@ async def take(state: PartitionState, offset: int, rules: RoomsConfig) -> Snapsh
     while some := tuple(islice(outcomes, OUTCOMES_PER_CHUNK)):
         chunks.append(encode(_Chunk(outcomes=some)))
         await asyncio.sleep(0)
-    return Snapshot(offset, state.time_ms, state.acceptance.copy(), tuple(details), tuple(chunks))
+    return Snapshot(offset, state.time_ms, state.acceptance.copy(), tuple(details), tuple(chunks), mark)
 
 
 async def restore(snapshot: Snapshot, config: EngineConfig) -> PartitionState:

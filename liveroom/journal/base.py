@@ -16,9 +16,9 @@ from msgspec import Struct
 
 from liveroom.journal.acceptance import Acceptance
 from liveroom.messages.frames import RoomDetail
-from liveroom.messages.records import Entry, Request
+from liveroom.messages.records import Claim, Entry, Request
 
-__all__ = ["PAYLOAD_CHARS_MAX", "CommandBatch", "DeadLetter", "Journal", "Snapshot", "StoredEntry"]
+__all__ = ["PAYLOAD_CHARS_MAX", "CommandBatch", "DeadLetter", "Journal", "Snapshot", "StoredEntry", "mark_of"]
 
 
 class CommandBatch(Struct, frozen=True, gc=False):
@@ -43,7 +43,8 @@ class StoredEntry(Struct, frozen=True, gc=False):
 class Snapshot(Struct, frozen=True):
     """A fold of all accepted entries of a partition below `offset`.
 
-    `details` is what any reader may start from; `state` is the engine's own, in chunks below the record limit.
+    `details` is what any reader may start from; `state` is the engine's own, in chunks below the record limit. `mark` is that of
+    the last entry that was folded: where a log's end may be lost, another one may stand there by now.
     """
 
     offset: int
@@ -51,6 +52,12 @@ class Snapshot(Struct, frozen=True):
     acceptance: Acceptance
     details: tuple[RoomDetail, ...]
     state: tuple[bytes, ...]
+    mark: str = ""
+
+
+def mark_of(entry: Entry) -> str:
+    """What tells an entry from any other that might come to stand in its place."""
+    return entry.nonce if isinstance(entry, Claim) else f"{entry.epoch}-{entry.step}-{entry.from_}-{entry.to}-{entry.time_ms}"
 
 
 #: Characters of what is set aside that go into its dead letter; all of it stands at its offset of the commands, where those are kept.

@@ -21,7 +21,7 @@ from liveroom.config import Config
 from liveroom.errors import BadMessage, JournalDamaged, JournalFull, JournalUnavailable
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry
 from liveroom.journal.kafka_client import Cluster
-from liveroom.journal.kafka_entries import stored_entries
+from liveroom.journal.kafka_entries import passed_over, stored_entries
 from liveroom.journal.kafka_feed import Publisher
 from liveroom.journal.kafka_group import assignments
 from liveroom.journal.kafka_reader import Reader
@@ -49,12 +49,13 @@ class KafkaJournal(Journal):
         self._topics = topics
         self._metrics = metrics
         self._prefix = config.kafka.topic_prefix
+        self._nothing_at = passed_over(config.kafka)
         self._reader = Reader(cluster, metrics)
         self._writer = Writer(cluster, config.kafka.write_wait_ms, metrics)
         # A client has one request a broker under way: what no viewer waits for has clients of its own.
         self._reader_aside = Reader(cluster, metrics, leisurely=True)
         self._writer_aside = Writer(cluster, config.kafka.write_wait_ms, metrics)
-        self._snapshots = Snapshots(self._reader, self._writer_aside, topics, config.journal.snapshots_kept, cluster.nothing_at)
+        self._snapshots = Snapshots(self._reader, self._writer_aside, topics, config.journal.snapshots_kept, self._nothing_at)
         self._sent = [_Sent(config.journal.commands_waiting_max) for _ in range(self.partitions)]
         self._watch = Watch(
             self._reader,
@@ -128,7 +129,7 @@ class KafkaJournal(Journal):
             async with aclosing(reader.read(self._topics.events, partition, offset)) as runs:
                 async for records in runs:
                     for record in records:
-                        for stored in stored_entries(record, offset, self._cluster.nothing_at):
+                        for stored in stored_entries(record, offset, self._nothing_at):
                             if not isinstance(stored.entry, Claim):
                                 self._sent[partition].answered(stored.entry.to)
                             yield stored

@@ -49,7 +49,6 @@ class Cluster:
         self._compression = None if config.compression == "none" else config.compression
         self._write_wait_ms = config.write_wait_ms
         self.session_ms = config.session_ms
-        self.nothing_at = frozenset((int(partition), int(offset)) for partition, _, offset in (at.partition(":") for at in config.events_passed_over))
         self._options: dict[str, Any] = {
             "bootstrap_servers": list(config.bootstrap_servers),
             "client_id": name,

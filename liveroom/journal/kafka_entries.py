@@ -8,18 +8,24 @@ from typing import Final, TypeAlias
 from aiokafka import ConsumerRecord
 
 from liveroom.codec import decode_entry
+from liveroom.config import KafkaConfig
 from liveroom.errors import BadMessage, JournalDamaged
 from liveroom.journal.acceptance import NO_EPOCH
 from liveroom.journal.base import StoredEntry
 from liveroom.messages.records import RECORD_VERSION, Record
 
-__all__ = ["Place", "stored_entries"]
+__all__ = ["Place", "passed_over", "stored_entries"]
 
 #: Partition and offset.
 Place: TypeAlias = tuple[int, int]
 
 #: Stands where a person said that nothing does; no rule counts it, since no epoch is like its own.
 _NOTHING: Final = Record(RECORD_VERSION, epoch=NO_EPOCH - 1, step=0, from_=0, to=0, time_ms=0)
+
+
+def passed_over(config: KafkaConfig) -> frozenset[Place]:
+    """Where a person found what no engine wrote."""
+    return frozenset((int(partition), int(offset)) for partition, _, offset in (place.partition(":") for place in config.events_passed_over))
 
 
 def stored_entries(record: ConsumerRecord[bytes, bytes], offset: int, nothing_at: Container[Place]) -> Iterator[StoredEntry]:

@@ -7,7 +7,7 @@ or not at all for a while, holds one fetch in memory and no more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Container, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -16,7 +16,7 @@ from liveroom.config import KafkaConfig
 from liveroom.errors import JournalDamaged, JournalUnavailable
 from liveroom.journal.base import StoredEntry
 from liveroom.journal.kafka_client import Cluster, answered, stop
-from liveroom.journal.kafka_entries import stored_entries
+from liveroom.journal.kafka_entries import Place, passed_over, stored_entries
 from liveroom.journal.kafka_topics import Topics
 
 __all__ = ["KafkaPast", "open_kafka_past"]
@@ -40,7 +40,7 @@ def open_kafka_past(config: KafkaConfig) -> KafkaPast:
     cluster = Cluster(config, "liveroom-past")
     runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
     try:
-        return KafkaPast(cluster, topic, runner, *runner.run(_opened(cluster, topic)))
+        return KafkaPast(cluster, topic, passed_over(config), runner, *runner.run(_opened(cluster, topic)))
     except BaseException:
         runner.close()
         raise
@@ -69,10 +69,13 @@ async def _opened(cluster: Cluster, topic: str) -> tuple[AIOKafkaConsumer, int]:
 class KafkaPast:
     """A context manager; see `Past`. Any number of processes may read, and nobody notices."""
 
-    def __init__(self, cluster: Cluster, topic: str, runner: asyncio.Runner, consumer: AIOKafkaConsumer, partitions: int) -> None:
+    def __init__(
+        self, cluster: Cluster, topic: str, nothing_at: Container[Place], runner: asyncio.Runner, consumer: AIOKafkaConsumer, partitions: int
+    ) -> None:
         self.partitions = partitions
         self._cluster = cluster
         self._topic = topic
+        self._nothing_at = nothing_at
         self._runner = runner
         self._consumer = consumer
         self._stands: tuple[TopicPartition, int] | None = None  # where the client goes on
@@ -103,7 +106,7 @@ class KafkaPast:
             raise JournalDamaged(f"{self._topic}[{partition}] ends at {end}, but {offset} entries of it were read: the topic was cut or made anew")
         while offset < end:
             for record in self._run(self._some(source, offset)):
-                for stored in stored_entries(record, offset, self._cluster.nothing_at):
+                for stored in stored_entries(record, offset, self._nothing_at):
                     yield stored
                     offset += 1
 

@@ -22,13 +22,12 @@ from msgspec import Struct
 from liveroom.codec import encode
 from liveroom.errors import JournalDamaged
 from liveroom.journal.acceptance import Acceptance
-from liveroom.journal.base import Snapshot
+from liveroom.journal.base import Snapshot, mark_of
 from liveroom.journal.kafka_entries import Place, stored_entries
 from liveroom.journal.kafka_reader import Reader
 from liveroom.journal.kafka_topics import Topics
 from liveroom.journal.kafka_writer import Writer
 from liveroom.messages.frames import RoomDetail
-from liveroom.messages.records import Claim
 
 __all__ = ["Snapshots"]
 
@@ -90,7 +89,7 @@ class Snapshots:
             chunks=len(parts),
             first=first,
             before=tuple(at for at, other in before if other.slot != slot)[: self._kept - 1],
-            mark=await self._mark(partition, snapshot.offset, *await self._reader.bounds(self._events, partition)),
+            mark=snapshot.mark,
         )
         headers = ((_KIND, b"manifest"),)
         await self._writer.append(self._topic, partition, encode(manifest), key=f"{slot}/manifest".encode(), headers=headers)
@@ -121,12 +120,11 @@ class Snapshots:
         return None
 
     async def _mark(self, partition: int, offset: int, start: int, end: int) -> str:
-        """What tells the event before `offset` from any other that might stand there; empty when it is not there."""
+        """The mark of what stands before `offset`; empty when nothing does."""
         if not start < offset <= end:
             return ""
         for record in await self._some(self._events, partition, offset - 1, offset):
-            entry = next(stored_entries(record, offset - 1, self._nothing_at)).entry
-            return entry.nonce if isinstance(entry, Claim) else f"{entry.epoch}-{entry.step}-{entry.from_}-{entry.to}-{entry.time_ms}"
+            return mark_of(next(stored_entries(record, offset - 1, self._nothing_at)).entry)
         return ""
 
     async def _put_chunks(self, partition: int, slot: int, identity: str, parts: list[tuple[bytes, bytes]]) -> int:
@@ -178,6 +176,7 @@ class Snapshots:
             acceptance=manifest.acceptance,
             details=tuple(_detail.decode(body) for kind, body in parts if kind == b"detail"),
             state=tuple(body for kind, body in parts if kind == b"state"),
+            mark=manifest.mark,
         )
 
     async def _some(self, topic: str, partition: int, start: int, end: int) -> list[Found]:

@@ -6,10 +6,11 @@ import asyncio
 
 from liveroom.config import Config, EngineConfig, JournalConfig
 from liveroom.errors import JournalUnavailable
-from liveroom.journal.base import Snapshot
+from liveroom.journal.base import Snapshot, mark_of
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.commands import SetAnnouncement
 from tests.engine.conftest import WAIT_S, Clock, Voice, open_demo, running_engine
+from tests.journal.entries import stored
 
 CONFIG = Config(
     journal=JournalConfig(kind="memory", partitions=1),
@@ -53,6 +54,9 @@ async def test_commands_are_answered_while_a_snapshot_is_saved() -> None:
                 await asyncio.sleep(0.005)
         assert journal.saved[0].offset < 10
         assert journal.saved[1].offset >= end
+        entries = await stored(journal)
+        for taken in journal.saved[:2]:
+            assert taken.mark == mark_of(entries[taken.offset - 1].entry)
     await voice.close()
     await journal.close()
 
