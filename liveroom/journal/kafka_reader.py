@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 #: Fetched records that may wait for one reader before no more are fetched for it.
 WAITING_RECORDS_MAX = 2_000
-#: The same in bytes, and a fetch more.
+#: The same in bytes; the fetch that passes it is the last.
 WAITING_BYTES_MAX = 16 * 1024 * 1024
 #: Records that one look at the client may bring.
 POLL_RECORDS = 1_000
@@ -102,9 +102,8 @@ class Reader:
                     records = position.give()
                     if was_full:
                         client.wake()
-                    if (
-                        own and records[-1].offset >= end and not self._leisurely
-                    ):  # what is older tells how long ago it happened, not how long it took
+                    # What is older tells how long ago it happened, not how long it took.
+                    if own and records[-1].offset >= end and not self._leisurely:
                         self._metrics.journal_fetch_seconds.observe(max(0.0, time.time() - records[-1].timestamp / 1000))
                     yield records
                 elif position.failure is not None:
