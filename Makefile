@@ -1,11 +1,12 @@
 # make run    a live demo room in the browser          make test    everything that CI tests; some: make test TESTS=tests/engine
 # make check  style, types and import rules            make docs    the generated pages of docs/
-# make kafka  a real Kafka broker on this machine      make kafka-stop
+# make kafka  a real Kafka broker on this machine      make kafka-stop       three of them: make kafka BROKERS=3, make kafka-stop BROKERS=3
 # make run-cluster  the demo on Kafka: broker, engines, gateways, console
 
 PYTHON ?= python3
 TESTS  ?= tests
 VENV   ?= .venv
+BROKERS ?= 1
 BIN    := $(VENV)/bin
 # A stamp a group of packages, so that `make run` does not fetch what only tests need.
 RUN    := $(VENV)/.run
@@ -32,10 +33,10 @@ check: $(TEST)
 	@$(BIN)/lint-imports
 
 kafka:
-	@$(PYTHON) deploy/kafka-local/broker.py start
+	@$(PYTHON) deploy/kafka-local/broker.py start --brokers $(BROKERS)
 
 kafka-stop:
-	@$(PYTHON) deploy/kafka-local/broker.py stop
+	@$(PYTHON) deploy/kafka-local/broker.py stop --brokers $(BROKERS)
 
 docs: $(TEST)
 	@$(BIN)/python -m docs.generate

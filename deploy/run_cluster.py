@@ -231,12 +231,13 @@ def _alone(home: Path) -> Iterator[None]:
 
 def _start_broker(home: Path) -> str:
     data_dir = home / "kafka"
-    if left := broker.running(data_dir):
-        say(f"ending the broker that an earlier run left behind (pid {left})")
+    for left in broker.running(data_dir):
+        say(f"ending the broker that an earlier run left behind (pid {left.pid()})")
         broker.stop(data_dir)
     say(f"starting Apache Kafka with its data in {data_dir}")
     address = broker.start(data_dir, 0, HERE / "kafka-local" / "lib")
-    say(f"broker     pid {broker.running(data_dir):<8} {address}")
+    for started in broker.running(data_dir):
+        say(f"broker     pid {started.pid():<8} {address}")
     return address
 
 
@@ -275,8 +276,8 @@ def _watch(parts: Sequence[Part], home: Path, asked: Asked) -> None:
             ended = f"{part.name} (pid {part.pid}) was ended by {signal.Signals(-code).name}"
             part.start()
             say(f"{ended}; the others go on, and it is started again (pid {part.pid})")
-        if broker.running(home / "kafka") is None:
-            log = home / "kafka" / "broker.log"
+        if not broker.running(home / "kafka"):
+            log = broker.brokers_of(home / "kafka")[0].log
             advice = "it is not started again by itself: run this once more, and all goes on"
             raise Failed(f"the broker ended; {advice}; the end of {log}:\n{_last_lines(log)}")
         time.sleep(POLL_S)
@@ -298,7 +299,7 @@ def _end(parts: Sequence[Part], asked: Asked) -> None:
 
 
 def _end_broker(home: Path) -> None:
-    if broker.running(home / "kafka") is not None:
+    if broker.running(home / "kafka"):
         broker.stop(home / "kafka")
     say("everything has ended")
 

@@ -15,11 +15,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
+from msgspec.structs import asdict
+
 from liveroom.config import Config, JournalConfig, KafkaConfig
+from loadtests.broker import copies_of
 from loadtests.chaos_round import RoundOptions, run_round
 from loadtests.chronicle import Chronicle, chronicle_of
 from loadtests.cli import EXIT_FAILED, UsageError, positive_float, positive_int, report_file, run_main, write_report
-from loadtests.cluster import LIVEROOM, Cluster, broker_of, cluster_of
+from loadtests.cluster import LIVEROOM, Cluster, brokers_of, cluster_of
 from loadtests.disasters import DISASTERS
 from loadtests.latency import Latency
 from loadtests.storm import storm_settings
@@ -57,18 +60,16 @@ async def _chaos(options: argparse.Namespace) -> int:
     if options.session_ms:
         settings += ["--kafka-session-ms", str(options.session_ms)]
     rows: list[dict[str, Any]] = []
-    async with broker_of(options.kafka) as (kafka, broker), cluster_of(kafka, settings, PROCESSES, program) as cluster:
-        config = Config(
-            journal=JournalConfig(kind="kafka"),
-            kafka=KafkaConfig(bootstrap_servers=(kafka,), topic_prefix=prefix, replication_factor=1, min_insync_replicas=1),
-        )
+    async with brokers_of(options.kafka) as (kafka, brokers), cluster_of(kafka, settings, PROCESSES, program) as cluster:
+        kafka_config = KafkaConfig(bootstrap_servers=tuple(kafka.split(",")), topic_prefix=prefix, **asdict(await copies_of(kafka)))
+        config = Config(journal=JournalConfig(kind="kafka"), kafka=kafka_config)
         async with chronicle_of(config) as chronicle:
             for number, kind in enumerate(kinds, 1):
                 for attempt in range(ATTEMPTS_MAX):
                     await _until_owned(cluster, chronicle)
                     print(f"round {number} of {options.rounds}: {DISASTERS[kind].words}", file=sys.stderr, flush=True)
                     seed = f"{options.seed}-{number}-{attempt}"
-                    rows.append(await run_round(f"{number}-{attempt}", kind, seed, cluster, broker, chronicle, asked))
+                    rows.append(await run_round(f"{number}-{attempt}", kind, seed, cluster, brokers, chronicle, asked))
                     print(_line(rows[-1]), file=sys.stderr, flush=True)
                     if rows[-1]["landed"] is not False or not rows[-1]["ok"]:
                         break

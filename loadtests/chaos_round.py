@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from liveroom.journal.partition import partition_of
 from loadtests.answers import audit_answers, audit_streams
-from loadtests.broker import OwnBroker
+from loadtests.broker import OwnBrokers
 from loadtests.chronicle import Chronicle
 from loadtests.cluster import Cluster
 from loadtests.disasters import DISASTERS, Disaster, Scene, Struck
@@ -79,14 +79,14 @@ class Round:
     """One of them."""
 
     def __init__(
-        self, name: str, kind: str, seed: str, cluster: Cluster, broker: OwnBroker | None, chronicle: Chronicle, options: RoundOptions
+        self, name: str, kind: str, seed: str, cluster: Cluster, brokers: OwnBrokers | None, chronicle: Chronicle, options: RoundOptions
     ) -> None:
         self._name = name
         self._kind = kind
         self._disaster: Disaster = DISASTERS[kind]
         self._rng = random.Random(seed)
         self._cluster = cluster
-        self._broker = broker
+        self._brokers = brokers
         self._chronicle = chronicle
         self._options = options
         self._target = cluster.target
@@ -177,7 +177,7 @@ class Round:
     async def _strike(self) -> Struck:
         scene = Scene(
             self._cluster,
-            self._broker,
+            self._brokers,
             self._chronicle,
             [stand.partition for stand in self._stands],
             self._rng,
@@ -290,7 +290,7 @@ class Round:
 
 
 async def run_round(
-    name: str, kind: str, seed: str, cluster: Cluster, broker: OwnBroker | None, chronicle: Chronicle, options: RoundOptions
+    name: str, kind: str, seed: str, cluster: Cluster, brokers: OwnBrokers | None, chronicle: Chronicle, options: RoundOptions
 ) -> dict[str, Any]:
     """Play a round of this kind and give its row of the report. Raises `TargetError`, `OSError`."""
-    return await Round(name, kind, seed, cluster, broker, chronicle, options).run()
+    return await Round(name, kind, seed, cluster, brokers, chronicle, options).run()

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from liveroom.config import AuthConfig
-from loadtests.broker import OwnBroker
+from loadtests.broker import Copies, OwnBrokers, copies_of
 from loadtests.target import LOG_LINES_SHOWN, Target, TargetError, free_ports
 
-__all__ = ["Cluster", "broker_of", "cluster_of"]
+__all__ = ["Cluster", "brokers_of", "cluster_of"]
 
 START_S: Final = 60.0
 STOP_S: Final = 20.0
@@ -31,14 +31,14 @@ LIVEROOM: Final = ("-m", "liveroom")
 class Cluster:
     """Processes by name, such as engine-1. The gateways share a port; a process that is started again has the name and the port that it had."""
 
-    def __init__(self, directory: Path, kafka: str, settings: Sequence[str], program: Sequence[str] = LIVEROOM) -> None:
+    def __init__(self, directory: Path, kafka: str, copies: Copies, settings: Sequence[str], program: Sequence[str] = LIVEROOM) -> None:
         self._directory = directory
         self._program = tuple(program)
         gateway_port, console_port = islice(free_ports(), 2)
         self._flags = (
             *("--mode", "dev", "--data-dir", str(directory / "data"), "--logs-level", "info", "--ops-port", "0"),
             *("--journal-kind", "kafka", "--kafka-bootstrap-servers", kafka),
-            *("--kafka-replication-factor", "1", "--kafka-min-insync-replicas", "1"),
+            *("--kafka-replication-factor", str(copies.replication_factor), "--kafka-min-insync-replicas", str(copies.min_insync_replicas)),
             *("--gateway-port", str(gateway_port), "--gateway-share-port", "true", "--gateway-drain-ms", "0", "--console-port", str(console_port)),
             *settings,
         )
@@ -129,26 +129,26 @@ class Cluster:
 
 
 @asynccontextmanager
-async def broker_of(address: str) -> AsyncIterator[tuple[str, OwnBroker | None]]:
-    """The broker at `address`, or one of our own when there is none. Raises `TargetError`."""
+async def brokers_of(address: str, count: int = 1) -> AsyncIterator[tuple[str, OwnBrokers | None]]:
+    """The brokers at `address`, or `count` of our own when there are none. Raises `TargetError`."""
     if address:
         yield address, None
         return
     with tempfile.TemporaryDirectory(prefix="liveroom-load-kafka-", ignore_cleanup_errors=True) as directory:
-        broker = OwnBroker(Path(directory))
+        brokers = OwnBrokers(Path(directory), count)
         try:
-            await broker.start()
-            yield broker.address, broker
+            await brokers.start()
+            yield brokers.address, brokers
         finally:
             with contextlib.suppress(OSError, TargetError):
-                await broker.kill()
+                await brokers.kill()
 
 
 @asynccontextmanager
 async def cluster_of(kafka: str, settings: Sequence[str], names: Sequence[str], program: Sequence[str] = LIVEROOM) -> AsyncIterator[Cluster]:
     """A cluster with the processes `names`; the first one makes the secret and the topics. They are ended on the way out. Raises `TargetError`."""
     with tempfile.TemporaryDirectory(prefix="liveroom-load-") as directory:
-        cluster = Cluster(Path(directory), kafka, settings, program)
+        cluster = Cluster(Path(directory), kafka, await copies_of(kafka), settings, program)
         try:
             await cluster.start(names[0])
             await asyncio.gather(*(cluster.start(name) for name in names[1:]))

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from liveroom.messages.records import Record
-from loadtests.broker import OwnBroker
+from loadtests.broker import OwnBrokers
 from loadtests.chronicle import Chronicle
 from loadtests.cluster import Cluster
 
@@ -49,7 +49,7 @@ class Scene(Struct):
     """
 
     cluster: Cluster
-    broker: OwnBroker | None
+    brokers: OwnBrokers | None
     chronicle: Chronicle
     partitions: list[int]
     rng: random.Random
@@ -199,18 +199,18 @@ async def _gateway_paused(scene: Scene) -> Struck:
 
 
 async def _broker_restarted(scene: Scene) -> Struck:
-    assert scene.broker is not None
-    await scene.broker.stop()
+    assert scene.brokers is not None
+    await scene.brokers.stop()
     await scene.told()
-    await scene.broker.start()
+    await scene.brokers.start()
     return Struck("broker")
 
 
 async def _broker_killed(scene: Scene) -> Struck:
-    assert scene.broker is not None
-    await scene.broker.kill()
+    assert scene.brokers is not None
+    await scene.brokers.kill()
     await scene.told()
-    await scene.broker.start()
+    await scene.brokers.start()
     return Struck("broker")
 
 

@@ -29,8 +29,9 @@ from liveroom.messages.commands import Command, SendChat
 from liveroom.messages.flash_sale import ReserveStock
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.inbound import ClientMessage
+from loadtests.broker import copies_of
 from loadtests.cli import EXIT_FAILED, UsageError, positive_int, report_file, run_main, write_report
-from loadtests.cluster import broker_of, cluster_of
+from loadtests.cluster import brokers_of, cluster_of
 from loadtests.guest import Guest, let_in
 from loadtests.latency import Latency
 from loadtests.lean import Address
@@ -113,7 +114,7 @@ async def bare_of(kafka: str) -> AsyncIterator[Bare]:
     producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", enable_idempotence=True, compression_type="lz4")
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, group_id=None, isolation_level="read_committed", auto_offset_reset="earliest")
     try:
-        await admin.create_topics([NewTopic(topic, 1, 1)])
+        await admin.create_topics([NewTopic(topic, 1, (await copies_of(kafka)).replication_factor)])
         await producer.start()
         await consumer.start()
         consumer.assign([TopicPartition(topic, 0)])
@@ -190,7 +191,7 @@ async def _main(options: argparse.Namespace) -> int:
     if options.commands * options.repetitions + WARM_UP > COMMANDS_MAX or options.repetitions > REPETITIONS_MAX:
         raise UsageError(f"--commands times --repetitions: a sale of {COMMANDS_MAX} must have units for all")
     prefix = ("--kafka-topic-prefix", f"round-trip-{uuid.uuid4().hex[:8]}")
-    async with broker_of(options.kafka) as (kafka, _), cluster_of(kafka, (*SETTINGS, *prefix), PROCESSES) as cluster:
+    async with brokers_of(options.kafka) as (kafka, _), cluster_of(kafka, (*SETTINGS, *prefix), PROCESSES) as cluster:
         with Bar() as bar:
             report = await measure(kafka, cluster.target, options.commands, options.repetitions, bar)
     write_report(report, options.json)

@@ -1,22 +1,32 @@
-"""The broker that `make kafka` starts."""
+"""The brokers that `make kafka` starts."""
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.broker import BROKER, DATA_DIR, broker
+from tests.broker import BROKER, DATA_DIR, broker, can_start_broker
 
-ANSWER_S = 60
+ANSWER_S = 200
 
 
-def start(*flags: str) -> subprocess.CompletedProcess[str]:
-    """Ask for a broker on the directory of the tests' own."""
-    command = [sys.executable, str(BROKER), "start", "--data-dir", str(DATA_DIR), *flags]
-    return subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S)
+def run(command: str, data_dir: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    arguments = [sys.executable, str(BROKER), command, "--data-dir", str(data_dir), *flags]
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=ANSWER_S)
+
+
+def answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def test_a_broker_that_runs_is_found_again() -> None:
@@ -24,8 +34,28 @@ def test_a_broker_that_runs_is_found_again() -> None:
     if os.environ.get("LIVEROOM_TEST_KAFKA"):
         pytest.skip("the tests' broker is somebody else's")
     address = broker()
-    again = start()
+    again = run("start", DATA_DIR)
     assert (again.returncode, again.stdout.strip()) == (0, address)
-    elsewhere = start("--port", "1")
+    elsewhere = run("start", DATA_DIR, "--port", "1")
     assert elsewhere.returncode == 1
     assert "stop it first" in elsewhere.stderr
+
+
+def test_three_brokers_can_be_stopped_and_started_one_by_one(tmp_path: Path) -> None:
+    """They are one cluster with one directory; a broker that comes back has the port that it had."""
+    can_start_broker()
+    three = ("--brokers", "3")
+    try:
+        started = run("start", tmp_path, *three)
+        assert started.returncode == 0, started.stderr
+        addresses = started.stdout.strip().split(",")
+        assert [answers(address) for address in addresses] == [True, True, True]
+        assert run("stop", tmp_path, *three, "--only", "2").returncode == 0
+        assert [answers(address) for address in addresses] == [True, False, True]
+        assert run("start", tmp_path, *three, "--only", "2").stdout.strip().split(",") == addresses
+        assert [answers(address) for address in addresses] == [True, True, True]
+        other = run("start", tmp_path, "--brokers", "5")
+        assert (other.returncode, "is of 3 brokers, not of 5" in other.stderr) == (1, True)
+    finally:
+        assert run("stop", tmp_path, *three).returncode == 0
+    assert not any(answers(address) for address in addresses)

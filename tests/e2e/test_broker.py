@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
 import time
 from collections import Counter
@@ -21,7 +19,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role
-from tests.broker import BROKER, can_start_broker
+from loadtests.broker import OwnBrokers
+from tests.broker import can_start_broker
 from tests.e2e.viewer import WAIT_S, Viewer, enter
 from tests.serving import Server
 
@@ -35,34 +34,13 @@ TALK_S = 0.15
 LATE_S = 5
 
 
-class Broker:
-    """One of the test's own, on a port and data that outlive it."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
-        self.address = ""
-
-    async def do(self, command: str) -> str:
-        """Start it or stop it."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(BROKER), command, "--data-dir", str(self._data_dir)), stdout=asyncio.subprocess.PIPE
-        )
-        out, _ = await process.communicate()
-        assert process.returncode == 0
-        return out.decode().strip()
-
-    def signal(self, number: signal.Signals) -> None:
-        """Stall it, let it go on, or kill it."""
-        os.kill(int((self._data_dir / "broker.pid").read_text()), number)
-
-
 @pytest_asyncio.fixture
-async def own_broker(tmp_path: Path) -> AsyncIterator[Broker]:
+async def own_broker(tmp_path: Path) -> AsyncIterator[OwnBrokers]:
     can_start_broker()
-    own = Broker(tmp_path / "kafka")
-    own.address = await own.do("start")
+    own = OwnBrokers(tmp_path / "kafka")
+    await own.start()
     yield own
-    own.signal(signal.SIGKILL)
+    await own.kill()
 
 
 async def status(server: Server, path: str) -> int:
@@ -147,7 +125,7 @@ async def run(*words: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(sys.executable, "-m", "liveroom", *words, stdout=pipe, stderr=pipe)
 
 
-async def published(broker: Broker, prefix: str, last: str) -> list[int]:
+async def published(broker: OwnBrokers, prefix: str, last: str) -> list[int]:
     """The room's seqs in the public feed, each the first time that it stands there, up to the line `last`."""
     source = TopicPartition(f"{prefix}.feed", partition_of(ROOM, 4))
     consumer = AIOKafkaConsumer(bootstrap_servers=broker.address)
@@ -166,7 +144,7 @@ async def published(broker: Broker, prefix: str, last: str) -> list[int]:
         await consumer.stop()
 
 
-async def test_viewers_outlive_the_broker(own_broker: Broker, tmp_path: Path) -> None:
+async def test_viewers_outlive_the_broker(own_broker: OwnBrokers, tmp_path: Path) -> None:
     """A broker that stalls, or is killed and started again, costs no viewer the connection, an event or an answer; who reads the past is told."""
     flags = (
         *("--journal-kind", "kafka", "--kafka-bootstrap-servers", own_broker.address, "--kafka-topic-prefix", "outage"),
@@ -187,18 +165,18 @@ async def test_viewers_outlive_the_broker(own_broker: Broker, tmp_path: Path) ->
         follows = await run("tail", ROOM, "--follow", *past)
         assert follows.stdout
         await follows.stdout.readline()
-        own_broker.signal(signal.SIGSTOP)
+        own_broker.pause()
         audits = await run("audit", *past)
         await outage(server, viewers)
         for reader, words in ((follows, b"KafkaTimeoutError"), (audits, b"no Kafka broker answers")):
             _, told = await asyncio.wait_for(reader.communicate(), WAIT_S)
             assert (reader.returncode, told.count(b"\n"), words in told) == (1, 1, True), told
-        own_broker.signal(signal.SIGCONT)
+        own_broker.resume()
         await back(server, viewers, "after it stalled")
 
-        own_broker.signal(signal.SIGKILL)
+        await own_broker.kill()
         await outage(server, viewers)
-        await own_broker.do("start")
+        await own_broker.start()
         await back(server, viewers, "after it died")
 
         outcomes = await talker.outcomes()
