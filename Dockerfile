@@ -4,20 +4,23 @@
 #   docker run -p 8800:8800 -p 8801:8801 -v liveroom:/data -e LIVEROOM_AUTH_SECRET liveroom          # all in one process
 #   docker run -e LIVEROOM_JOURNAL_KIND=kafka -e LIVEROOM_KAFKA_BOOTSTRAP_SERVERS=... liveroom engine   # or gateway, console
 #
-# deploy/compose.yaml and deploy/k8s/ use it. Python is any from 3.11 on.
-ARG PYTHON_VERSION=3.13
+# deploy/compose.yaml and deploy/k8s/ use it. Python may be any from 3.11 on. To pin the base image to its bytes, build with its digest:
+#   docker build --build-arg PYTHON_IMAGE=python:3.13-slim-bookworm@sha256:... -t liveroom .
+ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 
-FROM python:${PYTHON_VERSION}-slim AS build
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
+# Exact versions, checked against their hashes. Ready-made packages only: the slim image has no compiler, and none is needed.
+COPY deploy/locks/build.txt deploy/locks/run.txt deploy/locks/
+RUN python -m venv /opt/liveroom \
+    && /opt/liveroom/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary=:all: \
+       -r deploy/locks/build.txt -r deploy/locks/run.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY liveroom liveroom
-# Ready-made packages only: the slim image has no compiler, and none is needed.
-RUN python -m venv /opt/liveroom \
-    && /opt/liveroom/bin/pip install --no-cache-dir --disable-pip-version-check setuptools==80.9.0 wheel==0.45.1 \
-    && /opt/liveroom/bin/pip install --no-cache-dir --disable-pip-version-check --no-build-isolation --only-binary=:all: . \
-    && /opt/liveroom/bin/pip uninstall --yes --quiet setuptools wheel
+RUN /opt/liveroom/bin/pip install --no-cache-dir --disable-pip-version-check --no-build-isolation --no-deps . \
+    && /opt/liveroom/bin/pip uninstall --yes --quiet setuptools
 
-FROM python:${PYTHON_VERSION}-slim
+FROM ${PYTHON_IMAGE}
 COPY --from=build /opt/liveroom /opt/liveroom
 RUN groupadd --gid 10001 liveroom \
     && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin liveroom \

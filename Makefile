@@ -2,17 +2,23 @@
 # make check  style, types and import rules            make docs    the generated pages of docs/
 # make kafka  a real Kafka broker on this machine      make kafka-stop       three of them: make kafka BROKERS=3, make kafka-stop BROKERS=3
 # make run-cluster  the demo on Kafka: broker, engines, gateways, console
+# make lock   deploy/locks/ again, with the newest versions within pyproject.toml's bounds
+# make newest a report: do the quick tests pass with the newest versions?
 
 PYTHON ?= python3
 TESTS  ?= tests
 VENV   ?= .venv
 BROKERS ?= 1
 BIN    := $(VENV)/bin
-# A stamp a group of packages, so that `make run` does not fetch what only tests need.
+# One stamp for each group of packages, so that `make run` does not fetch what only tests need.
 RUN    := $(VENV)/.run
 TEST   := $(VENV)/.test
+# Exact versions with the hashes of their files, for every platform and Python from 3.11 on.
+LOCKS  := deploy/locks
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header
 
-.PHONY: run run-cluster test check docs clean kafka kafka-stop
+.PHONY: run run-cluster test check docs clean kafka kafka-stop lock newest
 
 run: $(RUN)
 	@echo "liveroom: starting a demo room; stop it with Ctrl-C. Its data is kept in ./data."
@@ -42,7 +48,7 @@ docs: $(TEST)
 	@$(BIN)/python -m docs.generate
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) .venv-newest build dist *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -52,14 +58,23 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "liveroom: no virtual environment could be made, see above; on Debian its module is had by: apt-get install python3-venv"; exit 1; }
 
-$(RUN): pyproject.toml | $(BIN)/python
+$(RUN): pyproject.toml $(LOCKS)/build.txt $(LOCKS)/run.txt | $(BIN)/python
 	@echo "liveroom: installing its packages from PyPI into $(VENV)."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . || \
+	@$(PIP) --require-hashes -r $(LOCKS)/build.txt -r $(LOCKS)/run.txt && $(PIP) --no-deps --no-build-isolation --editable . || \
 	  { echo "liveroom: the packages could not be installed; see pip's words above."; exit 1; }
 	@touch $@
 
-$(TEST): pyproject.toml | $(BIN)/python
+$(TEST): pyproject.toml $(LOCKS)/build.txt $(LOCKS)/run.txt $(LOCKS)/test.txt | $(BIN)/python
 	@echo "liveroom: installing its packages and those for tests from PyPI into $(VENV)."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check,load]' || \
+	@$(PIP) --require-hashes -r $(LOCKS)/build.txt -r $(LOCKS)/test.txt && $(PIP) --no-deps --no-build-isolation --editable . || \
 	  { echo "liveroom: the packages could not be installed; see pip's words above."; exit 1; }
 	@touch $@ $(RUN)
+
+lock: $(TEST)
+	@$(COMPILE) --group build --output-file $(LOCKS)/build.txt
+	@$(COMPILE) pyproject.toml --output-file $(LOCKS)/run.txt
+	@$(COMPILE) pyproject.toml --extra test --extra check --extra load --constraint $(LOCKS)/run.txt --output-file $(LOCKS)/test.txt
+	@git diff --stat -- $(LOCKS)
+
+newest:
+	@PYTHON=$(PYTHON) .ci/newest

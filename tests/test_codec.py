@@ -26,6 +26,7 @@ from liveroom.codec import (
     event_object,
 )
 from liveroom.errors import REFUSALS, BadMessage
+from liveroom.messages import diagnosis
 from liveroom.messages.commands import COMMANDS, Command, CommandBase, SendChat, SendLikes, SetBannedWords
 from liveroom.messages.events import EVENTS, EventBase, LikesAdded
 from liveroom.messages.fields import FORMS
@@ -70,7 +71,7 @@ BAD_FRAMES: list[tuple[str, str | bytes, str, str | None, str | None]] = [
     ("two messages", chat('"hi"') + chat('"ho"'), "malformed", None, "c1"),
     ("byte order mark", "\ufeff" + chat('"hi"'), "malformed", None, None),
     ("byte order mark in bytes", b"\xef\xbb\xbf" + chat('"hi"').encode(), "malformed", None, None),
-    ("UTF-16", chat('"hi"').encode("utf-16"), "malformed", None, None),
+    ("UTF-16", chat('"hi"').encode("utf-16"), "bad_utf8", None, None),
     ("raw NUL in a text", chat('"a\0b"'), "malformed", None, "c1"),
     ("raw newline in a text", chat('"a\nb"'), "malformed", None, "c1"),
     ("single quotes", "{'id':'c1'}", "malformed", None, None),
@@ -89,11 +90,13 @@ BAD_FRAMES: list[tuple[str, str | bytes, str, str | None, str | None]] = [
     ("a lone high surrogate at the end", chat(r'"\ud83d"'), "bad_utf8", None, "c1"),
     ("a lone high surrogate within", chat(r'"\ud83d and some more text"'), "bad_utf8", None, "c1"),
     ("a lone low surrogate", chat(r'"\udc00"'), "bad_utf8", None, "c1"),
+    ("a lone high surrogate before another escape", chat(r'"\ud83d and \n"'), "bad_utf8", None, "c1"),
+    ("a low half too late", chat(r'"\ud83d \ude00"'), "bad_utf8", None, "c1"),
     ("two high surrogates", chat(r'"\ud83d\ud83d"'), "bad_utf8", None, "c1"),
     ("an array", "[]", "wrong_type", None, None),
     ("null", "null", "wrong_type", None, None),
     ("very deep, not an object", "[" * 100_000, "wrong_type", None, None),
-    ("very deep in an unknown field", wrap('{"type":"send_likes","x":' + "[" * 3_000 + "]" * 3_000 + "}"), "unknown_field", "command.x", "c1"),
+    ("very deep in an unknown field", wrap('{"type":"send_likes","x":' + "[" * 3_000 + "]" * 3_000 + "}"), "malformed", None, "c1"),
     ("no id", '{"command":{"type":"send_likes"}}', "missing_field", "id", None),
     ("no command", '{"id":"c1"}', "missing_field", "command", "c1"),
     ("no type", wrap("{}"), "missing_field", "command.type", "c1"),
@@ -105,7 +108,7 @@ BAD_FRAMES: list[tuple[str, str | bytes, str, str | None, str | None]] = [
     ("an unknown command", wrap('{"type":"steal_money"}'), "unknown_command", "command.type", "c1"),
     ("the type of a frame", wrap('{"type":"keyframe"}'), "unknown_command", "command.type", "c1"),
     ("a command in another case", wrap('{"type":"Send_Chat","text":"a"}'), "unknown_command", "command.type", "c1"),
-    ("two different types", wrap('{"type":"send_chat","type":"send_likes","text":"a"}'), "unknown_command", "command.type", "c1"),
+    ("two different types", wrap('{"type":"send_chat","type":"send_likes","text":"a"}'), "unknown_field", "command.text", "c1"),
     ("a type that is a number", wrap('{"type":3}'), "wrong_type", "command.type", "c1"),
     ("a command that is a text", wrap('"send_likes"'), "wrong_type", "command", "c1"),
     ("a command that is null", wrap("null"), "wrong_type", "command", "c1"),
@@ -172,9 +175,10 @@ def test_every_code_of_the_codec_is_reached() -> None:
         ('\n { "id" : "c1" , "command" : { "type" : "send_likes" } } \n', SendLikes()),
         (chat('"a","text":"b"'), SendChat("b")),
         (chat(r'"\ud83d\ude00 \u0000"'), SendChat("😀 \0")),
+        (chat(r'"\\ud83d \u005cud83d"'), SendChat(r"\ud83d \ud83d")),
         (chat('"%s"' % ("字" * 300)), SendChat("字" * 300)),
     ],
-    ids=["defaults", "type last", "white space", "repeated key: the last counts", "escapes", "300 characters"],
+    ids=["defaults", "type last", "white space", "repeated key: the last counts", "escapes", "backslashes are no escapes", "300 characters"],
 )
 def test_what_is_json_and_a_command_is_taken(data: str, command: Command) -> None:
     """Order of keys, white space and escapes do not matter; of a repeated key the last one counts."""
@@ -228,6 +232,41 @@ def test_a_bad_body_is_refused_like_a_bad_frame(name: str, body: bytes, code: st
     """An HTTP body has the command's fields at its top, and its mistakes have the same codes."""
     error = refusal(lambda data: decode_command_body(name, data), body)
     assert (error.code, error.field) == (code, field)
+
+
+@pytest.mark.parametrize("raised", [msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError])
+def test_no_code_depends_on_the_words_of_a_library(raised: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codes and fields stay the same when the decoder raises another of its errors, with other words."""
+
+    class Decoder:
+        type = ClientMessage
+
+        def decode(self, data: bytes | str) -> object:
+            raise UnicodeDecodeError("utf-8", b"", 0, 1, "other words") if raised is UnicodeDecodeError else raised("other words")
+
+    monkeypatch.setattr(codec, "_client_message", Decoder())
+    for name, data, code, field, command_id in BAD_FRAMES:
+        error = refusal(decode_client_message, data)
+        assert (error.code, error.field, error.command_id) == (code, field, command_id), name
+
+
+@pytest.mark.parametrize("of", [ClientMessage, Request, Claim | Record, *COMMANDS.values()], ids=lambda of: getattr(of, "__name__", "Entry"))
+def test_every_type_of_field_can_be_explained(of: Any) -> None:
+    """The walk that finds faults knows every kind of type that a message has."""
+    seen: set[int] = set()
+
+    def walk(node: object) -> None:
+        if id(node) in seen:
+            return
+        seen.add(id(node))
+        if isinstance(node, msgspec.inspect.Type) and not isinstance(node, msgspec.inspect.Metadata):
+            assert type(node) in diagnosis.CHECKS
+        for inner in msgspec.structs.asdict(node).values() if isinstance(node, msgspec.Struct) else node if isinstance(node, tuple) else ():
+            walk(inner)
+
+    info = msgspec.inspect.type_info(of)
+    walk(info)
+    assert len(seen) > 3
 
 
 def test_an_empty_body_is_a_command_without_fields() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -85,11 +86,24 @@ def fetch(lib_dir: Path) -> None:
         shutil.rmtree(part, ignore_errors=True)
         raise CannotRun(f"Maven could not fetch Apache Kafka: {(done.stdout + done.stderr).strip()[-2000:]}")
     try:
+        check_jars(part)
+    except CannotRun:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    try:
         part.rename(lib_dir)
     except OSError:  # somebody else was faster, or fetched less at another time
         for jar in part.glob("*.jar"):
             jar.replace(lib_dir / jar.name)
         shutil.rmtree(part, ignore_errors=True)
+
+
+def check_jars(lib_dir: Path) -> None:
+    """Every jar has the bytes that `jars.sha256` names, and no other jar is there. Raises `CannotRun`."""
+    expected = {name: digest for digest, name in (line.split() for line in (HERE / "jars.sha256").read_text(encoding="ascii").splitlines())}
+    found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in lib_dir.glob("*.jar")}
+    if wrong := sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)):
+        raise CannotRun(f"these jars are not the ones that jars.sha256 names: {', '.join(wrong)}")
 
 
 class Broker:

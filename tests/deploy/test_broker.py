@@ -12,6 +12,9 @@ import pytest
 
 from tests.broker import BROKER, DATA_DIR, broker, can_start_broker
 
+sys.path.insert(0, str(BROKER.parent))
+from broker import CannotRun, check_jars
+
 ANSWER_S = 200
 
 
@@ -27,6 +30,14 @@ def answers(address: str) -> bool:
             return True
     except OSError:
         return False
+
+
+def test_jars_of_other_bytes_are_refused(tmp_path: Path) -> None:
+    """Every jar that Maven brought is checked against its hash; a wrong, missing or unknown one is named."""
+    (tmp_path / "lz4-java-1.8.0.jar").write_bytes(b"not the jar")
+    (tmp_path / "unknown.jar").write_bytes(b"")
+    with pytest.raises(CannotRun, match=r"HdrHistogram.*lz4-java-1\.8\.0\.jar.*unknown\.jar"):
+        check_jars(tmp_path)
 
 
 def test_a_broker_that_runs_is_found_again() -> None:

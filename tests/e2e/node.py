@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +16,8 @@ __all__ = ["built_in_flags", "missing", "run_visits", "ws_module"]
 
 NPM_S = 60
 VISITS_S = 60
+#: The exact version of `ws` and the hash of its file.
+LOCK = Path(__file__).with_name("npm")
 SCRIPT = Path(__file__).with_name("visits.mjs")
 
 
@@ -35,12 +38,15 @@ def node() -> str:
 async def ws_module() -> Path:
     """The package `ws`, installed if it is not there."""
     node()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "liveroom-tests" / "ws-8"
+    lock = (LOCK / "package-lock.json").read_bytes()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "liveroom-tests" / f"npm-{sha256(lock).hexdigest()[:12]}"
     module = cache / "node_modules" / "ws" / "wrapper.mjs"
     if not module.exists():
         cache.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(LOCK / name, cache / name)
         npm = shutil.which("npm") or missing("no npm: install it to test Node's ws", "LIVEROOM_TEST_REQUIRE_NODE")
-        code, _, words = await _run(NPM_S, "", npm, "install", "--prefix", str(cache), "ws@8", "--no-audit", "--no-fund", "--fetch-retries=1")
+        code, _, words = await _run(NPM_S, "", npm, "ci", "--prefix", str(cache), "--no-audit", "--no-fund", "--fetch-retries=1")
         if code:
             why = next((line for line in words.splitlines() if line.startswith("npm error")), words.strip())
             missing(f"Node's ws cannot be installed from the npm registry: {why}", "LIVEROOM_TEST_REQUIRE_NODE")
