@@ -234,6 +234,9 @@ class GatewayConfig(Section, frozen=True):
     history_events_max: Annotated[
         int, _text("Events of all rooms that are kept in mind so that a room which begins to be held has a past to resume from", ge=0, le=10_000_000)
     ] = 50_000
+    history_bytes_max: Annotated[
+        int, _text("Bytes of memory that these events may take, over all partitions; the oldest go first", ge=0, le=10_000_000_000)
+    ] = 67_108_864
     ring_bytes_max: Annotated[int, _text("Bytes that a room's ring may hold", ge=65_536, le=100_000_000)] = 1_048_576
     socket_send_bytes: Annotated[int, _text("Kernel send buffer of a connection; 0 = the system's own choice", ge=0, le=16_000_000)] = 65_536
     rooms_max: Annotated[int, _text("Rooms that the process may hold at once", ge=1, le=1_000_000)] = 20_000

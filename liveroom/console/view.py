@@ -49,6 +49,9 @@ ANSWERED_MAX: Final = 20
 #: Most wished products in the keyframe.
 TRY_ONS_SHOWN: Final = 30
 
+#: Characters of a room's texts that a search looks at, as they are compared: NFKC makes up to 18 of one.
+SEARCHED_CHARS_MAX: Final = 1_000
+
 #: What is on offer, by its name in the keyframe.
 OFFERS: Final[dict[str, Callable[[Any, Event, int], Any]]] = {"envelopes": fold_envelopes, "coupons": fold_coupons, "sales": fold_sales}
 
@@ -123,7 +126,7 @@ class RoomView:
         searched = (keyframe.title, keyframe.anchor, keyframe.anchor_name, keyframe.pinned.title if keyframe.pinned else "")
         if searched != self._searched:
             self._searched = searched
-            self.text = fold_text("\n".join((keyframe.room, *searched)))
+            self.text = fold_text("\n".join((keyframe.room, *searched)))[:SEARCHED_CHARS_MAX]
 
     def apply(self, span: RoomSpan, time_ms: int) -> None:
         """Fold the events of one record."""

@@ -261,13 +261,13 @@ class Owner:
     def _let_time_pass(self, step: Step) -> None:
         """Timers come before commands, as many rooms as fit."""
         for _ in range(DUE_ROOMS_PER_STEP_MAX):
-            if not step.has_room(ROOM_DUE_BYTES_MAX):
+            if not step.has_room(ROOM_DUE_BYTES_MAX) or not (due := self._timers.take(step.time_ms, 1)):
                 break
-            for room in self._timers.take(step.time_ms, 1):
-                events = decide_due(self._state.rooms[room], step.time_ms)
-                step.take_room(len(encode(events)) + SPAN_HEAD_BYTES)
-                step.happen(room, events)
-                self._timers.set(room, due_ms(self._state.rooms[room]))
+            (room,) = due
+            events = decide_due(self._state.rooms[room], step.time_ms)
+            step.take_room(len(encode(events)) + SPAN_HEAD_BYTES)
+            step.happen(room, events)
+            self._timers.set(room, due_ms(self._state.rooms[room]))
 
     def _keyframes_that_fit(self, step: Step, rooms: list[str]) -> list[Keyframe]:
         """Into the step's record; the others come in one of their own."""

@@ -42,6 +42,7 @@ class Feed:
     ) -> None:
         self._journal = journal
         self._history_events_max = config.history_events_max // journal.partitions
+        self._history_bytes_max = config.history_bytes_max // journal.partitions
         self._hub = hub
         self._courier = courier
         self._metrics = metrics
@@ -102,7 +103,7 @@ class Feed:
             await asyncio.sleep(FOLLOW_AGAIN_S)
 
     async def _follow(self, partition: int) -> None:
-        history = History(self._history_events_max)
+        history = History(self._history_events_max, self._history_bytes_max)
         self._ends[partition] = await self._journal.events_end(partition)
         try:
             self._begun(partition)

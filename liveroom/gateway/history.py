@@ -7,13 +7,26 @@ with what was read on the way there from an older snapshot its ring reaches back
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 
-from liveroom.messages.events import Event
+from liveroom.codec import encode
+from liveroom.messages.events import BannedWordsSet, Event
+from liveroom.messages.fields import Delivery
 from liveroom.messages.records import Record
 
 __all__ = ["History", "Past"]
+
+
+#: Stands for every event that no viewer is shown: such events may be large, and only their place matters here.
+UNSHOWN: Final = BannedWordsSet((), "")
+#: Bytes of a kept span beside its events, and of an event beside its texts.
+SPAN_BYTES: Final = 512
+EVENT_BYTES: Final = 256
+#: Bytes in memory for one byte as JSON, at most: one emoji makes every character of its text four bytes wide.
+WIDEST_CHARACTER: Final = 4
 
 
 class Past(Struct, frozen=True):
@@ -25,21 +38,26 @@ class Past(Struct, frozen=True):
 
 
 class History:
-    """Of one partition, bounded by `events_max` over all its rooms: the oldest records go first."""
+    """Of one partition, bounded by `events_max` and by `bytes_max` over all its rooms: the oldest records go first."""
 
-    def __init__(self, events_max: int) -> None:
+    def __init__(self, events_max: int, bytes_max: int) -> None:
         self._events_max = events_max
+        self._bytes_max = bytes_max
         self._events = 0
         self._rooms: dict[str, deque[Past]] = {}
-        self._order: deque[str] = deque()  # the room of every span that is kept, oldest first
+        self._order: deque[tuple[str, int]] = deque()  # the room and the bytes of every span that is kept, oldest first
+        self.bytes = 0
 
     def add(self, record: Record) -> None:
         """Keep the events of an accepted record."""
         for room, span in record.rooms.items():
-            self._rooms.setdefault(room, deque()).append(Past(span.from_, span.events, record.time_ms))
-            self._order.append(room)
-            self._events += len(span.events)
-        while self._events > self._events_max:
+            events = tuple(UNSHOWN if event.delivery is Delivery.internal else event for event in span.events)
+            size = _bytes_of(events)
+            self._rooms.setdefault(room, deque()).append(Past(span.from_, events, record.time_ms))
+            self._order.append((room, size))
+            self._events += len(events)
+            self.bytes += size
+        while self._order and (self._events > self._events_max or self.bytes > self._bytes_max):
             self._drop_oldest()
 
     def before(self, room: str, seq: int) -> list[Past]:
@@ -55,8 +73,14 @@ class History:
         return found[::-1]
 
     def _drop_oldest(self) -> None:
-        room = self._order.popleft()
+        room, size = self._order.popleft()
         kept = self._rooms[room]
         self._events -= len(kept.popleft().events)
+        self.bytes -= size
         if not kept:
             del self._rooms[room]
+
+
+def _bytes_of(events: Sequence[Event]) -> int:
+    """At least what the events take in memory; a test compares it."""
+    return SPAN_BYTES + sum(EVENT_BYTES + WIDEST_CHARACTER * len(encode(event)) for event in events if event is not UNSHOWN)

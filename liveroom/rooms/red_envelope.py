@@ -26,7 +26,7 @@ from liveroom.rooms.addresses import check_address, count_address
 from liveroom.rooms.decision import Decided, Decision, Refusal, Turn
 from liveroom.rooms.state import EnvelopeOver, EnvelopeState, RoomState
 from liveroom.rooms.texts import check_line, check_optional, name_of
-from liveroom.rooms.words import normal
+from liveroom.rooms.words import WORD_CHARS_MAX, normal, plain
 
 __all__ = [
     "OVER_MAX",
@@ -64,8 +64,13 @@ def drop_red_envelope(turn: Turn, command: DropRedEnvelope) -> Decision:
     refusal = check_line(command.title, "title") or check_optional(condition.keyword, "condition.keyword")
     if refusal is not None:
         return refusal
-    if condition.keyword and not _plain(condition.keyword):
+    keyword = plain(condition.keyword)
+    if condition.keyword and not keyword:
         return Refusal("empty_text", "the keyword holds nothing that could be said", "condition.keyword")
+    if len(keyword) > WORD_CHARS_MAX:
+        return Refusal(
+            "too_long", f"the keyword has {len(keyword)} characters as it is compared; at most {WORD_CHARS_MAX} may be", "condition.keyword"
+        )
     if command.total_fen < command.parts:
         return Refusal("out_of_range", f"every one of {command.parts} shares is at least 1 fen", "total_fen")
     if sum(envelope.closes_ms > turn.now_ms for envelope in state.envelopes.values()) >= turn.rules.red_envelopes_live_max:
@@ -200,11 +205,6 @@ def _better(best: list[EnvelopeWinner], user: str, name: str, amount_fen: int) -
     return sorted([*best, EnvelopeWinner(user, name, amount_fen)], key=lambda one: -one.amount_fen)[:BEST_MAX]
 
 
-def _plain(keyword: str) -> str:
-    """A keyword as it is looked for: spaces around it were not meant."""
-    return normal(keyword).strip()
-
-
 def note_keyword(state: RoomState, event: ChatSent) -> None:
     """Fold what a line says for envelopes that wait for a keyword; it counts whether or not the line was shown."""
     text = ""
@@ -226,7 +226,7 @@ def red_envelope_dropped(state: RoomState, event: RedEnvelopeDropped, seq: int, 
         closes_ms=event.closes_ms,
         commitment=event.commitment,
         condition=event.condition,
-        keyword=_plain(event.condition.keyword),
+        keyword=plain(event.condition.keyword),
         left_fen=event.total_fen,
         users_per_address_max=event.users_per_address_max,
     )

@@ -41,7 +41,7 @@ class GatewayCount(Struct, frozen=True, array_like=True, gc=False):
     expires_ms: int
 
 
-class WordList(Struct, frozen=True, array_like=True, eq=False):
+class WordList(Struct, frozen=True, array_like=True, eq=False, weakref=True):
     """Banned words as they were written; `digest` stands for all of them, so that comparing costs the same for any number."""
 
     words: tuple[str, ...] = ()

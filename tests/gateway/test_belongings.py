@@ -333,7 +333,7 @@ async def test_a_room_does_not_begin_with_the_past() -> None:
             handed_over = {"holdings": (part,)}, {"details": (RoomDetail(script.keyframe(), holdings=1),)}
             for current, contents in ((False, (alone, *handed_over)), (True, handed_over)):
                 for content in contents:
-                    place.gateway._hub.take(Record(RECORD_VERSION, 0, 0, 0, 0, 1, **content), History(0), current=current)
+                    place.gateway._hub.take(Record(RECORD_VERSION, 0, 0, 0, 0, 1, **content), History(0, 0), current=current)
                 assert bool(place.gateway._hub.rooms[ROOM].live) is current
             await _until_belongings(vera, 1)
             assert vera.mine.bought == {5: 2}

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from liveroom.messages.commands import AskQuestion, SendChat, SetBannedWords
 from liveroom.messages.events import BannedWordsSet
-from liveroom.rooms.words import check_words, normal
+from liveroom.messages.red_envelope import DropRedEnvelope, EnvelopeCondition
+from liveroom.rooms.state import WordList
+from liveroom.rooms.words import WORD_CHARS_MAX, Matchers, check_words, normal
 from tests.rooms.play import ANCHOR, MODERATOR, VERA, Play
 
 
@@ -97,3 +104,104 @@ def test_finding_is_the_same_as_looking_for_each_word(words: list[str], text: st
 def test_folding_twice_changes_nothing(text: str) -> None:
     """A folded text stays as it is, so words and texts always meet in the same form."""
     assert normal(normal(text)) == normal(text)
+
+
+def test_the_length_of_a_word_counts_as_it_is_compared() -> None:
+    """One character may become 18: a word that is short as it was sent and long as it is compared is refused, with its field."""
+    play = Play()
+    refusal = play.refused(MODERATOR, SetBannedWords(("scam", "\ufdfa" * 3)))
+    assert (refusal.code, refusal.field) == ("too_long", "words")
+    play.does(MODERATOR, SetBannedWords(("\ufdfa" * 2, "a" * WORD_CHARS_MAX)))
+    refusal = play.refused(ANCHOR, DropRedEnvelope(100, 1, condition=EnvelopeCondition("\ufdfa" * 3)))
+    assert (refusal.code, refusal.field) == ("too_long", "condition.keyword")
+
+
+def test_no_character_becomes_more_than_18() -> None:
+    """So a line of 300 characters takes no more than 5,400 while it is compared."""
+    assert max(len(normal(chr(code))) for code in range(0x110000) if not 0xD800 <= code < 0xE000) == 18
+
+
+def lists_of(count: int, words: int = 500, chars: int = 50) -> list[WordList]:
+    """Lists without a common word, as large as they may be."""
+    draw = Random(count)
+    made = [tuple("".join(draw.choices("abcdefghijklmnop", k=chars)) for _ in range(words)) for _ in range(count)]
+    return [WordList(some, str(number)) for number, some in enumerate(made)]
+
+
+def test_an_automaton_goes_with_the_last_list_that_used_it() -> None:
+    """Two rooms with equal lists share one automaton. It is freed when neither has the list any more."""
+    matchers = Matchers(10**9)
+    (first,) = lists_of(1, words=10)
+    second = WordList(first.words, first.digest)
+    assert matchers.find(first) is matchers.find(second)
+    del first
+    assert matchers.bytes > 0
+    del second
+    assert matchers.bytes == 0
+
+
+def test_the_automaton_that_was_not_used_for_longest_goes_first() -> None:
+    """All of them together never take more than they may; one that alone takes more is made, used and not kept."""
+    lists = lists_of(4, words=10)
+    one = Matchers(10**9)
+    one.find(lists[0])
+    matchers = Matchers(3 * one.bytes + one.bytes // 2)
+    kept = [matchers.find(some) for some in lists[:3]]
+    assert matchers.find(lists[0]) is kept[0]
+    matchers.find(lists[3])
+    assert matchers.bytes <= 3 * one.bytes + one.bytes // 2
+    assert matchers.find(lists[0]) is kept[0]
+    assert matchers.find(lists[1]) is not kept[1]
+    tiny = Matchers(10)
+    assert list(tiny.find(lists[0]).iter(lists[0].words[3]))
+    assert tiny.bytes == 0
+
+
+_GROWTH = """
+import sys
+from random import Random
+from liveroom.messages.commands import SendChat, SetBannedWords
+from liveroom.rooms import words
+from liveroom.rooms.words import Matchers
+from tests.rooms.play import MODERATOR, VERA, Play
+from tests.rooms.test_words import lists_of
+
+def memory():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+lists = lists_of(200)
+play = Play(chat_interval_ms=0)
+before = memory()
+if sys.argv[1] == "attack":
+    for some in lists:
+        play.does(MODERATOR, SetBannedWords(some.words))
+        play.says(VERA, "hello")
+    print(memory() - before, words._matchers.bytes)
+else:
+    matchers = Matchers(10**9)
+    for some in lists:
+        matchers.find(some)
+    print(memory() - before, matchers.bytes)
+"""
+
+
+def growth(what: str) -> tuple[int, int]:
+    """Bytes by which a process of its own grows, and the bytes that are counted."""
+    run = subprocess.run([sys.executable, "-c", _GROWTH, what], check=True, capture_output=True, text=True, timeout=120)
+    grown, counted = map(int, run.stdout.split())
+    return grown, counted
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_what_is_counted_is_about_the_memory_that_is_taken() -> None:
+    """The count is at least what the process really grows by, and not more than twice as much."""
+    grown, counted = growth("build")
+    assert grown <= counted <= 2 * grown
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_a_moderator_takes_the_memory_of_one_list_however_many_are_set() -> None:
+    """200 of the largest lists with a line after each: the process keeps one automaton."""
+    grown, counted = growth("attack")
+    assert counted < 2 * 1024 * 1024
+    assert grown < 40 * 1024 * 1024
