@@ -25,7 +25,8 @@ from liveroom.open_files import raise_open_files_limit
 from liveroom.parts import Part, local_url
 from liveroom.tail import tail
 from liveroom.telemetry.logs import set_up_logs
-from liveroom.tokens import ANY_ROOM, load_secret, make_token
+from liveroom.text import escaped
+from liveroom.tokens import ANY_ROOM, TokenChecker, load_secret, make_token
 from liveroom.verify import verify_envelope
 
 # A command imports what it alone needs when it runs: all of it takes a second.
@@ -68,8 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _fail(reason: str, code: int) -> None:
-    print(f"liveroom: {reason}", file=sys.stderr)
+    print(escaped(f"liveroom: {reason}"), file=sys.stderr)
     sys.exit(code)
+
+
+def _write(line: str) -> None:
+    """A line that may hold users' words: none of them moves the cursor of a terminal or turns its text around."""
+    sys.stdout.write(escaped(line) + "\n")
 
 
 # serve
@@ -202,6 +208,7 @@ def _token(config: Config, options: argparse.Namespace) -> None:
         name=options.name,
         buyer=options.buyer,
     )
+    TokenChecker(config.auth, secret).check(token)  # raises what a server would refuse it with
     print(token)
 
 
@@ -209,7 +216,7 @@ def _tail(config: Config, options: argparse.Namespace) -> None:
     found = False
     for line in tail(config, options.room, from_seq=options.from_seq, follow=options.follow):
         found = True
-        sys.stdout.write(line + "\n")
+        _write(line)
         if options.follow:
             sys.stdout.flush()
     if not found:
@@ -225,14 +232,16 @@ def _verify_envelope(config: Config, options: argparse.Namespace) -> None:
                 proof = verify_envelope(lines, options.room, options.envelope)
         except OSError as error:
             raise LiveroomError(f"{options.file}: {error.strerror}") from None
-    print(f"envelope {options.envelope} of room {options.room}: {proof.words()}")
+    for line in f"envelope {options.envelope} of room {options.room}: {proof.words()}".split("\n"):
+        _write(line)
 
 
 def _audit(config: Config, options: argparse.Namespace) -> None:
     from liveroom.audit import audit
 
     books = audit(config, options.room)
-    print(_table(_totals(books)))
+    for line in _table(_totals(books)):
+        _write(line)
     events = sum(room.next_seq for book in books for room in book.rooms.values())
     rooms, answers, skipped = (sum(counts) for counts in zip(*((len(b.rooms), b.answers, b.skipped) for b in books), strict=True))
     print(f"{rooms} rooms, {events} events, {answers} answers; {skipped} entries do not count")
@@ -248,17 +257,17 @@ def _totals(books: list[Books]) -> Iterator[tuple[str, ...]]:
                 yield (room.room, *map(str, astuple(room.ledger.totals())))
 
 
-def _table(rows: Iterator[tuple[str, ...]]) -> str:
+def _table(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
     lines = list(rows)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines)
+    return ("  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines)
 
 
 def _export_money(config: Config, options: argparse.Namespace) -> None:
     from liveroom.export import export_money
 
     for line in export_money(config, options.room, options.format):
-        sys.stdout.write(line + "\n")
+        _write(line)
 
 
 def _check_config(config: Config, _: argparse.Namespace) -> None:

@@ -12,14 +12,16 @@ from typing import Annotated, Any, Final, TypeVar
 from zlib import crc32
 
 import msgspec
+from msgspec.structs import replace
 
 from liveroom.errors import REFUSALS, BadMessage
 from liveroom.messages.commands import COMMANDS, Command
 from liveroom.messages.diagnosis import Fault, diagnose, parse
 from liveroom.messages.events import Event
-from liveroom.messages.fields import CommandId, RoomId
+from liveroom.messages.fields import NAME_CHARS_MAX, CommandId, RoomId
 from liveroom.messages.inbound import ClientMessage
 from liveroom.messages.records import REQUESTS_MAX, Entry, Request
+from liveroom.text import clean_name
 
 __all__ = [
     "COMMAND_BYTES_MAX",
@@ -77,15 +79,22 @@ def decode_command_body(name: str, data: bytes) -> Command:
 
 
 def decode_request(data: bytes) -> Request:
-    """Decode a request from the journal; other producers write there too. Raises `BadMessage`."""
-    return _strict(_request, data)
+    """Decode a request from the journal; other producers write there too. Its sender's name is cleaned. Raises `BadMessage`."""
+    return _with_clean_name(_strict(_request, data))
 
 
 def decode_requests(data: bytes) -> tuple[Request, ...]:
     """Decode what stands at one offset of the commands: one request, or 1 to `REQUESTS_MAX` in a list. Raises `BadMessage`, also when any is none."""
     if data.lstrip()[:1] == b"[":
-        return _translated(_requests, data)
+        requests: tuple[Request, ...] = _translated(_requests, data)
+        return tuple(_with_clean_name(request) for request in requests)
     return (decode_request(data),)
+
+
+def _with_clean_name(request: Request) -> Request:
+    sender = request.sender
+    name = clean_name(sender.name, NAME_CHARS_MAX, sender.user)
+    return request if name == sender.name else replace(request, sender=replace(sender, name=name))
 
 
 def decode_entry(data: bytes) -> Entry:

@@ -20,6 +20,7 @@ from msgspec import Meta, Struct, field
 
 from liveroom.config_values import expected, from_text, toml_value
 from liveroom.errors import BadConfig
+from liveroom.text import first_forbidden
 
 __all__ = [
     "SECRET_BYTES_MIN",
@@ -428,6 +429,10 @@ def _checked_text(setting: Setting, text: str, source: str) -> Any:
 
 
 def _checked(setting: Setting, value: Any, source: str) -> Any:
+    texts = value if isinstance(value, list) else [value]
+    for found in [first_forbidden(text) for text in texts if isinstance(text, str) and not setting.secret]:
+        if found:
+            raise BadConfig(f"{source}: holds the character U+{ord(found):04X}, which no setting may have")
     try:
         return msgspec.convert(value, setting.annotation)
     except msgspec.ValidationError:

@@ -25,6 +25,8 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from liveroom.text import escaped
+
 __all__ = [
     "CLOSE_CODES",
     "REFUSALS",
@@ -150,10 +152,10 @@ class BadMessage(LiveroomError):
 
     def __init__(self, code: str, detail: str, field: str | None = None, command_id: str | None = None) -> None:
         assert code in REFUSALS, code
-        super().__init__(f"{code}: {detail}")
         self.code = code
-        self.detail = detail
-        self.field = field
+        self.detail = escaped(detail)  # it may repeat what the sender wrote
+        self.field = escaped(field) if field is not None else None
+        super().__init__(f"{code}: {self.detail}")
         self.command_id = command_id
 
 
@@ -162,9 +164,9 @@ class BadToken(LiveroomError):
 
     def __init__(self, code: str, detail: str) -> None:
         assert code in ("bad_token", "token_expired", "wrong_room"), code
-        super().__init__(f"{code}: {detail}")
         self.code = code
-        self.detail = detail
+        self.detail = escaped(detail)  # it may repeat a claim
+        super().__init__(f"{code}: {self.detail}")
 
 
 class BadConfig(LiveroomError):

@@ -8,15 +8,17 @@ import secrets
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jwt
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from liveroom.config import SECRET_BYTES_MIN, AuthConfig, Config
 from liveroom.errors import BadConfig, BadToken
-from liveroom.messages.fields import FORMS, USER_ID_PATTERN, Role, UserId, UserName
+from liveroom.messages.diagnosis import diagnose
+from liveroom.messages.fields import NAME_CHARS_MAX, ROOM_CLAIM_PATTERN, Role, UserId, UserName
+from liveroom.text import clean_name
 
 __all__ = ["ANY_ROOM", "Identity", "TokenChecker", "kept_secret", "load_secret", "make_token"]
 
@@ -45,11 +47,11 @@ class Identity(Struct, frozen=True):
 
 class _Claims(Struct, frozen=True):
     sub: UserId
-    room: str
+    room: Annotated[str, Meta(max_length=64, pattern=ROOM_CLAIM_PATTERN)]
     role: Role
-    exp: int
-    name: UserName = ""
-    buyer: bool = False
+    exp: int | float
+    name: str | None = None
+    buyer: bool | None = None
 
 
 class TokenChecker:
@@ -86,26 +88,26 @@ class TokenChecker:
             checked = msgspec.convert(claims, _Claims)
         except jwt.ExpiredSignatureError:
             raise BadToken("token_expired", "the token has expired") from None
-        except msgspec.ValidationError as error:
-            raise BadToken("bad_token", _claim_words(str(error))) from None
+        except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for half of a surrogate pair
+            raise BadToken("bad_token", _claim_words(claims)) from None
         except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as error:
             raise BadToken("bad_token", str(error)[:DETAIL_CHARS_MAX]) from None
         if checked.exp > time.time() + self._auth.lifetime_s_max + self._auth.leeway_s:
             raise BadToken("bad_token", f"the token lives longer than {self._auth.lifetime_s_max} s")
         return Identity(
             user=checked.sub,
-            name=checked.name or checked.sub,
+            name=clean_name(checked.name or "", NAME_CHARS_MAX, checked.sub),
             role=checked.role,
             room=checked.room,
-            expires_s=checked.exp,
-            buyer=checked.buyer,
+            expires_s=int(checked.exp),
+            buyer=bool(checked.buyer),
         )
 
 
-def _claim_words(words: str) -> str:
-    if "matching regex" in words:
-        words = f"Expected {FORMS[USER_ID_PATTERN]} - at `$.sub`"
-    return f"a claim is wrong: {words}"[:DETAIL_CHARS_MAX]
+def _claim_words(claims: dict[str, Any]) -> str:
+    fault = diagnose(_Claims, claims)
+    where, what = (fault.path, fault.detail) if fault else ("exp", "expected a number")
+    return f"the claim {where} is wrong: {what}"[:DETAIL_CHARS_MAX]
 
 
 def make_token(secret: str, auth: AuthConfig, *, user: str, room: str, role: Role, lifetime_s: int, name: str = "", buyer: bool = False) -> str:

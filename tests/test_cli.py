@@ -14,8 +14,15 @@ from pathlib import Path
 import orjson
 import pytest
 
+from liveroom.cli import main
 from liveroom.config import Config, LiveroomConfig, load_config, settings, to_toml
+from liveroom.journal.partition import partition_of
+from liveroom.journal.sqlite import SqliteJournal
+from liveroom.messages.events import RoomOpened, RoomRules
 from liveroom.messages.fields import Role
+from liveroom.messages.records import RECORD_VERSION, Claim, Record, RoomSpan
+from liveroom.telemetry.metrics import Metrics
+from liveroom.text import first_forbidden
 from liveroom.tokens import TokenChecker, load_secret
 from tests.serving import Server
 
@@ -96,6 +103,37 @@ def test_token_makes_tokens_that_verify(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     identity = TokenChecker(Config().auth, (tmp_path / "data" / "dev-secret").read_text()).check(done.stdout.strip())
     assert (identity.user, identity.name, identity.room, identity.role) == ("vera", "Vera", "demo", Role.moderator)
+
+
+def test_a_token_that_no_server_would_take_is_not_made(tmp_path: Path) -> None:
+    """What the server refuses is told where the token is made."""
+    secret = {"LIVEROOM_AUTH_SECRET": "s" * 32}
+    for user, name, code in (("a b", "Anna", 1), ("a\udc80", "Anna", 1), ("anna", "Anna \udc80", 0)):
+        done = liveroom("token", "--room", "r1", "--user", user, "--name", name, cwd=tmp_path, **secret)
+        assert (done.returncode, bool(done.stdout)) == (code, not code), done.stderr
+        assert len(done.stderr.splitlines()) == code
+
+
+async def test_nothing_in_a_journal_moves_a_terminals_cursor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`tail` and `verify-envelope` write controls and bidi overrides of a journal or a file as JSON escapes; a reader of JSON reads the same."""
+    config = Config(liveroom=LiveroomConfig(data_dir=str(tmp_path / "data")))
+    journal = await SqliteJournal.open(tmp_path / "data", config.journal, Metrics())
+    partition = partition_of("r1", journal.partitions)
+    opened = RoomOpened("Eve\x9b\x7f\u202e\u2028", "anna", "e1", RoomRules(1_000, 5, 10, 30_000), "Anna\x9b")
+    await journal.append(partition, Claim(RECORD_VERSION, "engine", 1))
+    await journal.append(partition, Record(RECORD_VERSION, epoch=0, step=0, from_=0, to=0, time_ms=1, rooms={"r1": RoomSpan(0, (opened,))}))
+    await journal.close()
+    await asyncio.to_thread(main, ["tail", "r1", "--data-dir", str(tmp_path / "data")])
+    (line,) = capsys.readouterr().out.removesuffix("\n").split("\n")
+    assert not first_forbidden(line)
+    assert orjson.loads(line)["title"] == opened.title
+    story = tmp_path / "story.jsonl"
+    story.write_bytes(b'{"type":"red_envelope_dropped","seq":"\xc2\x9b31m"}')
+    with pytest.raises(SystemExit):
+        await asyncio.to_thread(main, ["verify-envelope", "r1", "0", "--file", str(story), "--data-dir", "\x9b"])
+    told = capsys.readouterr().err.removesuffix("\n")
+    assert told
+    assert not first_forbidden(told)
 
 
 def test_tail_of_nothing_says_so(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from liveroom import codec
 from liveroom.codec import (
@@ -21,6 +22,7 @@ from liveroom.codec import (
     decode_command_id,
     decode_entry,
     decode_request,
+    decode_requests,
     decode_room_id,
     encode,
     event_object,
@@ -29,10 +31,11 @@ from liveroom.errors import REFUSALS, BadMessage
 from liveroom.messages import diagnosis
 from liveroom.messages.commands import COMMANDS, Command, CommandBase, SendChat, SendLikes, SetBannedWords
 from liveroom.messages.events import EVENTS, EventBase, LikesAdded
-from liveroom.messages.fields import FORMS
+from liveroom.messages.fields import FORMS, NAME_CHARS_MAX
 from liveroom.messages.frames import FRAMES, Frame, FrameBase
 from liveroom.messages.inbound import ClientMessage
 from liveroom.messages.records import Claim, Record, Request
+from liveroom.text import clean_name
 from tests.messages.strategies import json_values, messages
 
 PRODUCT = {"id": "p1", "title": "Silk scarf", "price_fen": 9_900}
@@ -287,6 +290,16 @@ def test_a_bad_room_id_has_its_own_code(room: str) -> None:
     assert refusal(decode_room_id, room).code == "bad_room_id"
 
 
+def test_the_name_in_a_request_of_another_program_is_cleaned() -> None:
+    """What another program writes into the commands goes through the same door as a token's name, alone and in a list."""
+    request = {"id": "c1", "room": "r1", "sender": ["u1", "Eve\u202e\x9b", "viewer"], "command": {"type": "send_chat", "text": "hi"}}
+    nameless = {**request, "sender": ["u2", "\u200b", "viewer"]}
+    assert decode_request(json.dumps(request).encode()).sender.name == "Eve"
+    assert [r.sender.name for r in decode_requests(json.dumps([request, nameless]).encode())] == ["Eve", "u2"]
+    with pytest.raises(BadMessage, match="bad_utf8"):
+        decode_request(json.dumps({**request, "sender": ["u1", "Anna \ud83d", "viewer"]}).encode())
+
+
 def test_a_bad_room_id_in_a_request_has_the_same_code() -> None:
     """Other producers write to the journal too: their room ids are checked alike."""
     request = {"id": "c1", "room": "a b", "sender": ["u", "n"], "command": {"type": "send_likes"}}
@@ -388,7 +401,9 @@ def test_frames_round_trip(frame: Frame) -> None:
 
 @given(messages(Request))
 def test_requests_round_trip(request: Request) -> None:
-    """A request comes out of the journal as it went in."""
+    """A request whose name can be shown comes out of the journal as it went in."""
+    sender = request.sender
+    request = replace(request, sender=replace(sender, name=clean_name(sender.name, NAME_CHARS_MAX, sender.user)))
     assert decode_request(encode(request)) == request
 
 

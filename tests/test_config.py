@@ -125,6 +125,8 @@ BAD_VARIABLES = [
     ("LIVEROOM_MODE", "test", "LIVEROOM_MODE: must be one of dev, production, not 'test'"),
     ("LIVEROOM_LOGS_LEVEL", "\udcff", "LIVEROOM_LOGS_LEVEL: is not UTF-8 text"),
     ("LIVEROOM_DATA_DIR", "\udcff", "LIVEROOM_DATA_DIR: is not UTF-8 text"),
+    ("LIVEROOM_AUTH_ISSUER", "shop\u202e", "LIVEROOM_AUTH_ISSUER: holds the character U+202E"),
+    ("LIVEROOM_GATEWAY_ORIGINS", "https://a,https://b\x9b", "LIVEROOM_GATEWAY_ORIGINS: holds the character U+009B"),
 ]
 
 

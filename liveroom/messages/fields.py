@@ -11,6 +11,8 @@ __all__ = [
     "CHAT_BUDGET_MAX",
     "DURATION_MS_MAX",
     "FORMS",
+    "NAME_CHARS_MAX",
+    "ROOM_CLAIM_PATTERN",
     "USER_ID_PATTERN",
     "BannedWord",
     "CommandId",
@@ -37,10 +39,12 @@ __all__ = [
 #: A year: the longest duration a mute or a ban may have.
 DURATION_MS_MAX = 366 * 24 * 3600 * 1000
 CHAT_BUDGET_MAX = 1_000
+NAME_CHARS_MAX = 64
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)"
 USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$(?!\n)"
 COMMAND_ID_PATTERN = r"^[\x21-\x7e]+$(?!\n)"
+ROOM_CLAIM_PATTERN = r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]*)$(?!\n)"
 URL_PATTERN = r"^(https?://[^\s<>\"'`\\]+)?$(?!\n)"
 
 #: The patterns in words, for refusals and for the reference.
@@ -48,12 +52,13 @@ FORMS = {
     ID_PATTERN: "letters, digits and . _ - of ASCII, beginning with a letter or digit",
     USER_ID_PATTERN: "letters, digits and . _ : @ - of ASCII, beginning with a letter or digit",
     COMMAND_ID_PATTERN: "printable ASCII characters without spaces",
+    ROOM_CLAIM_PATTERN: "a room id, or * for every room",
     URL_PATTERN: "an address beginning with http:// or https://, without spaces, quotes or angle brackets; or nothing",
 }
 
 RoomId = Annotated[str, Meta(min_length=1, max_length=64, pattern=ID_PATTERN, description="Room id")]
 UserId = Annotated[str, Meta(min_length=1, max_length=64, pattern=USER_ID_PATTERN, description="User id, as the token's `sub`")]
-UserName = Annotated[str, Meta(min_length=1, max_length=64, description="Name shown beside what the user says")]
+UserName = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, description="Name shown beside what the user says")]
 CommandId = Annotated[str, Meta(min_length=1, max_length=64, pattern=COMMAND_ID_PATTERN, description="Id chosen by the client; a retry repeats it")]
 ProductId = Annotated[str, Meta(min_length=1, max_length=64, pattern=ID_PATTERN, description="Product id, as the platform names it")]
 GatewayId = Annotated[str, Meta(min_length=1, max_length=64, pattern=ID_PATTERN, description="Gateway instance id")]

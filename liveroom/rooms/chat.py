@@ -12,7 +12,6 @@ from liveroom.messages.frames import ChatLine
 from liveroom.rooms.decision import Decided, Decision, Refusal, Turn
 from liveroom.rooms.red_envelope import note_keyword
 from liveroom.rooms.state import RoomState
-from liveroom.rooms.texts import name_of
 from liveroom.rooms.voice import VIEWER, check_voice, note_spoken
 
 __all__ = [
@@ -49,7 +48,7 @@ def send_chat(turn: Turn, command: SendChat) -> Decision:
     if refusal is not None:
         return refusal
     shown = _fits_budget(turn)
-    event = ChatSent(sender.user, name_of(sender), command.text, sender.role, sender.buyer, shown)
+    event = ChatSent(sender.user, sender.name, command.text, sender.role, sender.buyer, shown)
     return Decided((event,), {"message": state.seq, "shown": shown})
 
 

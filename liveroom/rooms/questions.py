@@ -11,7 +11,7 @@ from liveroom.messages.events import QuestionAnswered, QuestionAsked, QuestionDi
 from liveroom.messages.frames import Question
 from liveroom.rooms.decision import Decided, Decision, Refusal, Turn
 from liveroom.rooms.state import RoomState
-from liveroom.rooms.texts import check_paragraphs, name_of
+from liveroom.rooms.texts import check_paragraphs
 from liveroom.rooms.voice import check_voice, note_spoken
 
 __all__ = [
@@ -45,7 +45,7 @@ def ask_question(turn: Turn, command: AskQuestion) -> Decision:
         return Refusal("limit_reached", f"{rules.questions_max} questions are open already")
     if sum(question.user == sender.user for question in state.questions.values()) >= rules.questions_per_user_max:
         return Refusal("limit_reached", f"you have {rules.questions_per_user_max} open questions already")
-    return Decided((QuestionAsked(sender.user, name_of(sender), command.text),), {"question": state.seq})
+    return Decided((QuestionAsked(sender.user, sender.name, command.text),), {"question": state.seq})
 
 
 def pick_question(turn: Turn, command: PickQuestion) -> Decision:

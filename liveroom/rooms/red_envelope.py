@@ -25,7 +25,7 @@ from liveroom.messages.red_envelope import (
 from liveroom.rooms.addresses import check_address, count_address
 from liveroom.rooms.decision import Decided, Decision, Refusal, Turn
 from liveroom.rooms.state import EnvelopeOver, EnvelopeState, RoomState
-from liveroom.rooms.texts import check_line, check_optional, name_of
+from liveroom.rooms.texts import check_line, check_optional
 from liveroom.rooms.words import WORD_CHARS_MAX, normal, plain
 
 __all__ = [
@@ -109,13 +109,13 @@ def grab_red_envelope(turn: Turn, command: GrabRedEnvelope) -> Decision:
     amount_fen = envelope.shares[granted]
     parts_left = envelope.parts - granted - 1
     left_fen = envelope.left_fen - amount_fen
-    events: tuple[Event, ...] = (RedEnvelopeGrabbed(number, sender.user, name_of(sender), amount_fen, parts_left, left_fen),)
+    events: tuple[Event, ...] = (RedEnvelopeGrabbed(number, sender.user, sender.name, amount_fen, parts_left, left_fen),)
     if envelope.users_per_address_max:
         events += count_address(number, sender)
     if not envelope.opened:
         events = (RedEnvelopeOpened(number), *events)
     if not parts_left:
-        best = _better(envelope.best, sender.user, name_of(sender), amount_fen)
+        best = _better(envelope.best, sender.user, sender.name, amount_fen)
         events += (RedEnvelopeClosed(number, "empty", envelope.total_fen, 0, envelope.seed, tuple(best)),)
     return Decided(events, {"envelope": number, "amount_fen": amount_fen, "parts_left": parts_left})
 

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from liveroom.config import LogsConfig
+from liveroom.text import escaped
 
 __all__ = ["set_up_logs"]
 
@@ -37,11 +38,6 @@ def set_up_logs(config: LogsConfig) -> None:
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
     return {k: v for k, v in vars(record).items() if k not in _PLAIN}
-
-
-def _one_line(text: str) -> str:
-    """Users' words cannot begin a line of their own or colour the terminal."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class _NowAndThen(logging.Filter):
@@ -70,8 +66,10 @@ class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
         extra = "".join(f" {k}={v}" for k, v in _extra(record).items())
-        line = _one_line(f"{at} {record.levelname.lower():7} {record.name}: {record.getMessage()}{extra}")
-        return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+        # Users' words cannot begin a line of their own or color the terminal.
+        line = escaped(f"{at} {record.levelname.lower():7} {record.name}: {record.getMessage()}{extra}")
+        trace = self.formatException(record.exc_info).split("\n") if record.exc_info else []
+        return "\n".join((line, *map(escaped, trace)))
 
 
 class _Json(logging.Formatter):
@@ -86,6 +84,6 @@ class _Json(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         try:
-            return orjson.dumps(line, default=str).decode()
+            return escaped(orjson.dumps(line, default=str).decode())
         except TypeError:  # half a surrogate pair, an integer beyond 64 bits
             return json.dumps(line, default=str)

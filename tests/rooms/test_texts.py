@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sys
 import unicodedata
 
 import pytest
@@ -11,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liveroom.messages.commands import SendChat
-from liveroom.messages.records import Sender
-from liveroom.rooms.texts import IGNORABLE, check_line, check_optional, check_paragraphs, name_of, utc
+from liveroom.rooms.texts import check_line, check_optional, check_paragraphs, utc
 from tests.rooms.play import VERA, Play
 
 
@@ -83,27 +80,7 @@ def test_lines_and_paragraphs() -> None:
     assert check_paragraphs("a\rb") is not None
 
 
-def test_a_name_is_cleaned_not_refused() -> None:
-    """The name comes from a token, not from the line; without anything visible the user id stands for it."""
-    assert name_of(Sender("u1", "Eve\u202e\x07!")) == "Eve!"
-    assert name_of(Sender("u1", "\u200b\n")) == "u1"
-
-
 def test_times_are_told_in_utc() -> None:
     """To the second, and without failing on times that no calendar has."""
     assert utc(1_700_000_000_999) == "2023-11-14 22:13:20 UTC"
     assert utc(2**53 - 1).startswith("9999-12-31")
-
-
-def test_no_character_is_seen_that_is_drawn_as_nothing() -> None:
-    """Every character alone: a line of it is refused as empty, and as a name it gives way to the user id, whenever it is drawn as nothing."""
-    blank = re.compile(f"[\\s\u2800{IGNORABLE}]")
-    wrong = []
-    for number in range(sys.maxunicode + 1):
-        character = chr(number)
-        if character.isprintable():
-            refusal = check_line(character)
-            hidden = bool(blank.match(character))
-            if hidden != (refusal is not None) or hidden != (name_of(Sender("u1", character)) == "u1"):
-                wrong.append(hex(number))
-    assert wrong == []

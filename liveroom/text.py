@@ -1,0 +1,90 @@
+"""The rules for characters: what a text may hold, what can be seen, how a name is made fit to be shown.
+
+Every text from outside is judged here: a token's claims, a request of another program, a chat line, a word for a terminal.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+__all__ = ["IGNORABLE", "clean_name", "cut", "escaped", "first_forbidden", "is_visible"]
+
+#: Unicode's Default_Ignorable_Code_Point: drawn as nothing (joiners, selectors, fillers, tags).
+IGNORABLE: Final = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+#: Controls, line and paragraph separators, bidi embeddings, overrides and isolates, deprecated format
+#: characters, annotation marks, lone surrogates, noncharacters: they change how other text is drawn, or cannot be drawn.
+_FORBIDDEN: Final = "\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206f\ufff9-\ufffb\ud800-\udfff\ufdd0-\ufdef" + "".join(
+    f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000)
+)
+_forbidden = re.compile(f"[{_FORBIDDEN}]")
+_forbidden_but_newline = re.compile(f"(?!\n)[{_FORBIDDEN}]")
+#: The Braille blank is no space to Unicode, yet it looks like one.
+_visible = re.compile(f"[^\\s\u2800{IGNORABLE}]")
+
+#: The letters that are drawn as nothing; every other letter or digit can be seen.
+_BLANK_LETTERS: Final = "\u115f\u1160\u3164\uffa0"
+
+_JOINER: Final = "\u200d"
+#: Drawn with what stands before, beside combining marks: joiners, skin tones, tags, the vowels and finals of Hangul.
+_extends = re.compile("[\u200c\u200d\u1160-\u11ff\ud7b0-\ud7fb\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]")
+
+
+def first_forbidden(text: str, *, newlines: bool = False) -> str:
+    """The first character that no text may hold, or nothing; with `newlines` those may stand in it."""
+    if text.isprintable():  # most texts are, and nothing forbidden is printable
+        return ""
+    found = (_forbidden_but_newline if newlines else _forbidden).search(text)
+    return found.group() if found else ""
+
+
+def is_visible(text: str) -> bool:
+    """Whether the text holds anything that can be seen."""
+    first = text[:1]
+    if first.isalnum() and first not in _BLANK_LETTERS:  # so begin most names and lines
+        return True
+    return _visible.search(text) is not None
+
+
+def clean_name(name: str, chars_max: int, otherwise: str) -> str:
+    """The name without forbidden characters and outer spaces, cut to `chars_max`; `otherwise` when nothing visible is left."""
+    if not name.isprintable():
+        name = _forbidden.sub("", name)
+    name = cut(name.strip(), chars_max)
+    return name if is_visible(name) else cut(otherwise, chars_max)
+
+
+def cut(text: str, chars_max: int) -> str:
+    """At most `chars_max` characters, cut between what is drawn as one: never in an emoji sequence, a flag, a letter with its marks.
+
+    A single one that is longer than that is cut inside.
+    """
+    at = chars_max
+    while 0 < at < len(text) and _is_drawn_as_one(text, at):
+        at -= 1
+    return text[: at or chars_max]
+
+
+def _is_drawn_as_one(text: str, at: int) -> bool:
+    """Whether the character at `at` belongs to the one before it."""
+    character, before = text[at], text[at - 1]
+    if before == _JOINER or _extends.match(character) or unicodedata.category(character)[0] == "M":
+        return True
+    letters = 0  # of flags, which stand in pairs
+    while "\U0001f1e6" <= text[at - letters : at - letters + 1] <= "\U0001f1ff":
+        letters += 1
+    return letters % 2 == 0 and letters > 0
+
+
+def escaped(text: str) -> str:
+    r"""The text with every forbidden character written as JSON would, such as `\u009b`: fit for a terminal, and JSON stays JSON."""
+    return text if text.isprintable() else _forbidden.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    units = found.group().encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
