@@ -22,7 +22,7 @@ from liveroom.gateway.server import Gateway
 from liveroom.journal.base import Journal
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.sqlite import SqliteJournal
-from liveroom.parts import Part, local_url
+from liveroom.parts import Part, console_url, gateway_url, local_url
 from liveroom.telemetry.metrics import Metrics
 from liveroom.tokens import TokenChecker, load_secret
 
@@ -58,15 +58,13 @@ class App:
     @property
     def gateway_url(self) -> str:
         """The gateway's address as browsers reach it."""
-        config = self.config
-        port = self._gateway.port if self._gateway else config.gateway.port
-        return config.console.gateway_url or local_url("wss" if config.gateway.tls_cert_file else "ws", config.gateway.host, port)
+        return gateway_url(self.config, self._gateway.port if self._gateway else 0)
 
     @property
     def console_url(self) -> str:
         """The address of the console, or in a process without one of what machines ask."""
         if self._console is not None:
-            return local_url("http", self.config.console.host, self._console.port)
+            return console_url(self.config, self._console.port)
         assert self._ops is not None
         return local_url("http", self.config.ops.host, self._ops.port)
 

@@ -22,7 +22,7 @@ from liveroom.config import Config, Setting, load_config, settings, to_toml
 from liveroom.errors import BadConfig, JournalError, LiveroomError
 from liveroom.messages.fields import Role
 from liveroom.open_files import raise_open_files_limit
-from liveroom.parts import Part, local_url
+from liveroom.parts import Part, console_url, gateway_url, local_url
 from liveroom.tail import tail
 from liveroom.telemetry.logs import set_up_logs
 from liveroom.text import escaped
@@ -173,19 +173,20 @@ def _write_ready_file(path: Path, app: App) -> None:
 
 def _demo(config: Config, options: argparse.Namespace) -> None:
     set_up_logs(config.logs)
+    gateway, console = options.gateway_url or gateway_url(config), options.console_url or console_url(config)
     try:
-        _run(_demo_until_stopped(config, options))
+        _run(_demo_until_stopped(config, gateway, console))
     except OSError as error:
-        raise LiveroomError(f"{options.console_url}: {error}") from None
+        raise LiveroomError(f"{console}: {error}") from None
 
 
-async def _demo_until_stopped(config: Config, options: argparse.Namespace) -> None:
+async def _demo_until_stopped(config: Config, gateway: str, console: str) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     from liveroom.demo import Demo
 
-    demo = Demo(config, gateway_url=options.gateway_url, console_url=options.console_url)
+    demo = Demo(config, gateway_url=gateway, console_url=console)
     _say(await demo.start())
     await stopping.wait()
     await demo.stop()
@@ -318,8 +319,8 @@ def parser() -> argparse.ArgumentParser:
         role.set_defaults(run=_serve, parts=frozenset({part}), demo=False)
 
     demo = commands.add_parser("demo", help="open the demo room in a server that runs and let simulated people in", **common)
-    demo.add_argument("--gateway-url", default="ws://127.0.0.1:8800", help="default: %(default)s")
-    demo.add_argument("--console-url", default="http://127.0.0.1:8801", help="default: %(default)s")
+    demo.add_argument("--gateway-url", default="", help="default: by the settings")
+    demo.add_argument("--console-url", default="", help="default: by the settings")
     demo.set_defaults(run=_demo)
 
     token = commands.add_parser("token", help="make a token with the shared secret", **common)

@@ -156,25 +156,23 @@ def _translated(decoder: msgspec.json.Decoder[T], data: bytes | str) -> T:
     try:
         return decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise _explained(decoder, data, str(error)) from None
+        return _examined(decoder, data, str(error))
 
 
-def _explained(decoder: msgspec.json.Decoder[T], data: bytes | str, words: str) -> BadMessage:
-    """Why the decoder refused `data`; its own `words` are shown only for what is not JSON."""
+def _examined(decoder: msgspec.json.Decoder[T], data: bytes | str, words: str) -> T:
+    """Read a message whose whole numbers are written as 1.0, or find why it is refused; `words` are the decoder's, shown when ours are missing."""
     try:
         text = _check_text(data)
         if text.lstrip(" \t\r\n")[:1] == "[" and decoder is not _requests:  # however deep, an array is no message
-            return BadMessage("wrong_type", "expected an object, got a list")
-        fault = diagnose(decoder.type, parse(text))
-    except BadMessage as bad:
-        return bad
-    except ValueError:
-        return BadMessage("malformed", f"this is not JSON: {words}"[:DETAIL_CHARS_MAX])
+            raise BadMessage("wrong_type", "expected an object, got a list")
+        value = parse(text)
+        if fault := diagnose(decoder.type, value):
+            raise _bad(fault)
+        return decoder.decode(encode(value))
+    except (ValueError, TypeError, OverflowError, msgspec.MsgspecError):
+        raise BadMessage("malformed", f"this cannot be read: {words}"[:DETAIL_CHARS_MAX]) from None
     except RecursionError:
-        return BadMessage("malformed", "nested too deeply")
-    if fault is None:
-        return BadMessage("malformed", f"this cannot be read: {words}"[:DETAIL_CHARS_MAX])
-    return _bad(fault)
+        raise BadMessage("malformed", "nested too deeply") from None
 
 
 def _check_text(data: bytes | str) -> str:

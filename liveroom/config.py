@@ -23,6 +23,7 @@ from liveroom.errors import BadConfig
 from liveroom.text import first_forbidden
 
 __all__ = [
+    "PAGE_ROOMS_LIMIT",
     "SECRET_BYTES_MIN",
     "AuthConfig",
     "Config",
@@ -41,6 +42,8 @@ __all__ = [
 ]
 
 
+#: The most that `limit` may ask for in the directory.
+PAGE_ROOMS_LIMIT: Final = 1_000
 #: The shortest shared secret by algorithm: as long as its hash (RFC 7518, 3.2).
 SECRET_BYTES_MIN: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
 
@@ -278,7 +281,7 @@ class ConsoleConfig(Section, frozen=True):
     requests_burst: Annotated[int, _text("Commands of one token's user at once after a pause", ge=1, le=100_000)] = 200
     connections_max: Annotated[int, _text("Connections that may be open at once; more are answered 503", ge=1, le=1_000_000)] = 2_000
     rooms_max: Annotated[int, _text("Rooms that the directory may hold", ge=1, le=10_000_000)] = 200_000
-    page_rooms_max: Annotated[int, _text("Rooms in one answer of the directory", ge=1, le=1_000)] = 100
+    page_rooms_max: Annotated[int, _text("Rooms in one answer of the directory", ge=1, le=PAGE_ROOMS_LIMIT)] = 100
     shutdown_ms: Annotated[int, _text("Time for open requests at shutdown", ge=0, le=600_000)] = 5_000
 
 

@@ -43,6 +43,18 @@ def liveroom(*arguments: str, cwd: Path, **environment: str) -> subprocess.Compl
     )
 
 
+def test_the_demo_goes_where_the_settings_say(tmp_path: Path) -> None:
+    """`demo --config` looks for the server at the ports of the file; its flags come first."""
+    with socket.socket() as listener:  # bound and not listening: every connection is refused
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        (tmp_path / "liveroom.toml").write_text(f'[auth]\nsecret = "{"s" * 64}"\n[console]\nport = {port}\n')
+        done = liveroom("demo", "--config", "liveroom.toml", cwd=tmp_path)
+        assert (done.returncode, f"http://127.0.0.1:{port}: " in done.stderr) == (1, True), done.stderr
+        done = liveroom("demo", "--config", "liveroom.toml", "--console-url", f"http://localhost:{port}", cwd=tmp_path)
+        assert f"http://localhost:{port}: " in done.stderr
+
+
 def test_default_config_is_the_default(tmp_path: Path) -> None:
     """`default-config` prints a file that holds every setting and is read back as the defaults."""
     done = liveroom("default-config", cwd=tmp_path)

@@ -29,7 +29,7 @@ from liveroom.codec import (
 )
 from liveroom.errors import REFUSALS, BadMessage
 from liveroom.messages import diagnosis
-from liveroom.messages.commands import COMMANDS, Command, CommandBase, SendChat, SendLikes, SetBannedWords
+from liveroom.messages.commands import COMMANDS, AddProduct, Command, CommandBase, Product, SendChat, SendLikes, SetBannedWords
 from liveroom.messages.events import EVENTS, EventBase, LikesAdded
 from liveroom.messages.fields import FORMS, NAME_CHARS_MAX
 from liveroom.messages.frames import FRAMES, Frame, FrameBase
@@ -120,8 +120,8 @@ BAD_FRAMES: list[tuple[str, str | bytes, str, str | None, str | None]] = [
     ("a text for a number", likes('"1"'), "wrong_type", "command.count", "c1"),
     ("a boolean for a number", likes("true"), "wrong_type", "command.count", "c1"),
     ("a fraction", likes("1.5"), "wrong_type", "command.count", "c1"),
-    ("a whole number written as a fraction", likes("1.0"), "wrong_type", "command.count", "c1"),
-    ("a whole number with an exponent", likes("1e0"), "wrong_type", "command.count", "c1"),
+    ("a fraction with an exponent", likes("15e-1"), "wrong_type", "command.count", "c1"),
+    ("a whole number that is too large, as a fraction", likes("51.0"), "out_of_range", "command.count", "c1"),
     ("half a fen", product(price_fen=99.5), "wrong_type", "command.product.price_fen", "c1"),
     ("a text for a list", wrap('{"type":"set_banned_words","words":"a"}'), "wrong_type", "command.words", "c1"),
     ("a number in a list of texts", wrap('{"type":"set_banned_words","words":["a",3]}'), "wrong_type", "command.words[1]", "c1"),
@@ -178,10 +178,24 @@ def test_every_code_of_the_codec_is_reached() -> None:
         ('\n { "id" : "c1" , "command" : { "type" : "send_likes" } } \n', SendLikes()),
         (chat('"a","text":"b"'), SendChat("b")),
         (chat(r'"\ud83d\ude00 \u0000"'), SendChat("😀 \0")),
+        (likes("2.0"), SendLikes(2)),
+        (likes("0.2e1"), SendLikes(2)),
+        (product(price_fen=9_900.0), AddProduct(Product("p1", "Silk scarf", 9_900))),
         (chat(r'"\\ud83d \u005cud83d"'), SendChat(r"\ud83d \ud83d")),
         (chat('"%s"' % ("字" * 300)), SendChat("字" * 300)),
     ],
-    ids=["defaults", "type last", "white space", "repeated key: the last counts", "escapes", "backslashes are no escapes", "300 characters"],
+    ids=[
+        "defaults",
+        "type last",
+        "white space",
+        "repeated key: the last counts",
+        "escapes",
+        "a whole number as a fraction",
+        "a whole number with an exponent",
+        "money as a fraction",
+        "backslashes are no escapes",
+        "300 characters",
+    ],
 )
 def test_what_is_json_and_a_command_is_taken(data: str, command: Command) -> None:
     """Order of keys, white space and escapes do not matter; of a repeated key the last one counts."""

@@ -7,13 +7,18 @@ from pathlib import Path
 
 from docs.generate import asyncapi, asyncapi_kafka
 from docs.generate.tables import PARTS
+from liveroom.console import openapi
 
 DOCS = Path(__file__).resolve().parent.parent
 
 
 def generated() -> dict[Path, str]:
     """Every generated file with the text that it should have."""
-    files = {DOCS / "asyncapi.yaml": asyncapi.text(), DOCS / "asyncapi-kafka.yaml": asyncapi_kafka.text()}
+    files = {
+        DOCS / "asyncapi.yaml": asyncapi.text(),
+        DOCS / "asyncapi-kafka.yaml": asyncapi_kafka.text(),
+        DOCS / "openapi.yaml": openapi.document_yaml(),
+    }
     for part, (page, make) in PARTS.items():
         path = DOCS / page
         files[path] = _replaced(files.get(path) or path.read_text(encoding="utf-8"), part, make())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 import yaml
 
 from docs.generate.words import first_sentence
@@ -13,8 +12,9 @@ from liveroom import __version__
 from liveroom.errors import CLOSE_CODES
 from liveroom.messages.commands import BACKEND, COMMANDS, CommandBase
 from liveroom.messages.events import EVENTS, EventBase
-from liveroom.messages.fields import CommandId, Delivery, RoomId
+from liveroom.messages.fields import CommandId, Delivery, RoomId, Seq
 from liveroom.messages.frames import FRAMES, Accepted, Refused
+from liveroom.messages.schemas import schema_components, schema_of
 
 __all__ = ["HEAD", "client_commands", "document", "dump", "public_events", "text"]
 
@@ -94,7 +94,7 @@ def _channel() -> dict[str, Any]:
         "properties": {
             "token": {"type": "string", "description": "The token, when it can be sent neither as header nor as subprotocol"},
             "epoch": {"type": "string", "description": "To resume: the epoch of the room as the last `joined` or `keyframe` said"},
-            "seq": {"type": "integer", "minimum": 0, "description": "To resume: the client's cursor"},
+            "seq": {**schema_of(Seq), "description": "To resume: the client's cursor"},
         },
     }
     return {
@@ -108,7 +108,7 @@ def _channel() -> dict[str, Any]:
 
 
 def _pattern_of(annotation: Any) -> str:
-    schema = msgspec.json.schema(annotation)
+    schema = schema_of(annotation)
     return f"{schema['minLength']} to {schema['maxLength']} characters, {schema['pattern']}"
 
 
@@ -137,7 +137,7 @@ def _receive_frame() -> dict[str, Any]:
 def _command_message(name: str, cls: type[CommandBase]) -> dict[str, Any]:
     payload = {
         "type": "object",
-        "properties": {"id": msgspec.json.schema(CommandId), "command": {"$ref": SCHEMAS + cls.__name__}},
+        "properties": {"id": schema_of(CommandId), "command": {"$ref": SCHEMAS + cls.__name__}},
         "required": ["id", "command"],
         "additionalProperties": False,
     }
@@ -152,11 +152,11 @@ def _frame_message(name: str) -> dict[str, Any]:
 
 def _schemas() -> dict[str, Any]:
     classes = [*client_commands().values(), *FRAMES.values(), *public_events().values()]
-    _, found = msgspec.json.schema_components(classes, ref_template=SCHEMAS + "{name}")
+    found = schema_components(classes, SCHEMAS + "{name}")
     schemas: dict[str, Any] = {name: found[name] for name in sorted(found)}
     for cls in public_events().values():
         schema = schemas[cls.__name__]
-        schema["properties"]["seq"] = {"type": "integer", "minimum": 0, "description": "The event's place in the room"}
+        schema["properties"]["seq"] = {**schema_of(Seq), "description": "The event's place in the room"}
         schema["required"] = [*schema["required"], "seq"]
         schema["x-delivery"] = cls.delivery.value
     schemas["Delta"]["properties"]["events"] = {

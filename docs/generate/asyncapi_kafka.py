@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from docs.generate.asyncapi import HEAD, dump
 from docs.generate.words import first_sentence
 from liveroom import __version__
 from liveroom.messages.events import EVENTS
-from liveroom.messages.fields import Delivery, RoomId
+from liveroom.messages.fields import Delivery, RoomId, Seq, TimeMs
 from liveroom.messages.records import REQUESTS_MAX, Request
+from liveroom.messages.schemas import schema_components, schema_of
 
 __all__ = ["EXAMPLES", "document", "text"]
 
@@ -82,7 +81,7 @@ def _operation(action: str, channel: str, summary: str) -> dict[str, Any]:
 
 
 def _messages() -> dict[str, Any]:
-    key = {"kafka": {"key": {**msgspec.json.schema(RoomId), "description": "The room's id"}, "bindingVersion": "0.5.0"}}
+    key = {"kafka": {"key": {**schema_of(RoomId), "description": "The room's id"}, "bindingVersion": "0.5.0"}}
     return {
         "request": {
             "name": "request",
@@ -117,12 +116,12 @@ def _told() -> list[type[Any]]:
 
 
 def _schemas() -> dict[str, Any]:
-    _, found = msgspec.json.schema_components([Request, *_told()], ref_template=SCHEMAS + "{name}")
+    found = schema_components([Request, *_told()], SCHEMAS + "{name}")
     schemas: dict[str, Any] = {name: found[name] for name in sorted(found)}
     head = {
-        "room": msgspec.json.schema(RoomId),
-        "seq": {"type": "integer", "minimum": 0, "description": "The event's place in the room"},
-        "time_ms": {"type": "integer", "minimum": 0, "description": "When it happened, Unix time"},
+        "room": schema_of(RoomId),
+        "seq": {**schema_of(Seq), "description": "The event's place in the room"},
+        "time_ms": {**schema_of(TimeMs), "description": "When it happened, Unix time"},
     }
     for cls in _told():
         schema = schemas[cls.__name__]

@@ -14,7 +14,7 @@ from aiohttp import web
 from liveroom.accounts import Statement
 from liveroom.addresses import AddressMarks
 from liveroom.codec import decode_command_body, decode_command_id, decode_room_id, encode
-from liveroom.config import ConsoleConfig
+from liveroom.config import PAGE_ROOMS_LIMIT, ConsoleConfig
 from liveroom.console.bodies import CommandDone, Moderation, Questions, Rooms, RoomSummary, Settings, Showcase
 from liveroom.console.directory import Directory
 from liveroom.console.pages import etagged
@@ -114,7 +114,8 @@ class Api:
             raise BadMessage("too_long", f"at most {QUERY_CHARS_MAX} characters are searched for", "q")
         if (is_open := query.get("open", "true")) not in _OPEN:
             raise BadMessage("bad_value", "is one of true, false, any", "open")
-        views, after = self._directory.page(words.strip(), _OPEN[is_open], self._limit(query.get("limit")), query.get("after", ""))
+        now = asyncio.get_running_loop().time()
+        views, after = self._directory.page(words.strip(), _OPEN[is_open], self._limit(query.get("limit")), query.get("after", ""), now)
         return _kept(request, Rooms(tuple(map(_summary, views)), after))
 
     async def _room(self, request: web.Request) -> web.Response:
@@ -184,9 +185,9 @@ class Api:
             return self._config.page_rooms_max
         if not (text.isascii() and text.isdigit()):
             raise BadMessage("wrong_type", "is not a whole number", "limit")
-        if len(text) > 9 or not 1 <= int(text) <= self._config.page_rooms_max:
-            raise BadMessage("out_of_range", f"is 1 to {self._config.page_rooms_max}", "limit")
-        return int(text)
+        if len(text) > 9 or not 1 <= int(text) <= PAGE_ROOMS_LIMIT:
+            raise BadMessage("out_of_range", f"is 1 to {PAGE_ROOMS_LIMIT}", "limit")
+        return min(int(text), self._config.page_rooms_max)
 
 
 def _command_id(request: web.Request) -> str:

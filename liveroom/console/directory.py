@@ -1,12 +1,20 @@
-"""All rooms that the console knows: kept current from the journal, sorted by viewers, searchable, bounded."""
+"""All rooms that the console knows: kept current from the journal, sorted by viewers, searchable, bounded.
+
+The order moves with every count of viewers. Pages that follow each other are therefore cut from one copy of the order, a listing:
+no room comes twice and none is missed. A cursor names the listing and the place in it. When the listing is gone, or another console
+is asked, the cursor goes on in the present order at the room that it names.
+"""
 
 from __future__ import annotations
 
 import base64
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from uuid import uuid4
 
 import msgspec
+from msgspec import Struct
 
 from liveroom.console.view import RoomView, SortKey, fold_text, new_detail
 from liveroom.errors import BadMessage
@@ -19,10 +27,34 @@ __all__ = ["SCAN_ROOMS_MAX", "Directory"]
 #: Rooms that one search looks at; a page may so hold fewer rooms than asked for, and still name a next one.
 SCAN_ROOMS_MAX = 10_000
 
+#: A first page is cut from the newest listing while that is younger than this and no room came or went.
+LISTING_FRESH_S = 1.0
+#: Listings are kept for pages to follow, the oldest dropped first: by time, and by the entries of all together (8 bytes each).
+LISTING_KEPT_S = 300.0
+LISTING_ENTRIES_MAX = 4_000_000
+
 #: Sorts before every closed room and after every open one.
 FIRST_CLOSED: SortKey = (True, -(2**63), "")
 
-_cursor: msgspec.json.Decoder[SortKey] = msgspec.json.Decoder(SortKey)
+
+class _Listing(Struct, frozen=True):
+    """The rooms in their order at one moment: first those that were open, `open_count` of them."""
+
+    name: str
+    at: float
+    rooms: Sequence[str]
+    open_count: int
+
+
+class _Cursor(Struct, frozen=True, array_like=True):
+    """The place after which a page begins: in a listing, and as the room that stood there."""
+
+    listing: str
+    place: int
+    key: SortKey
+
+
+_cursor: msgspec.json.Decoder[_Cursor] = msgspec.json.Decoder(_Cursor)
 
 
 class Directory:
@@ -34,6 +66,9 @@ class Directory:
         self._rooms: dict[str, RoomView] = {}
         self._closed: dict[str, None] = {}  # in the order of closing
         self._order: list[SortKey] = []
+        self._listings: OrderedDict[str, _Listing] = OrderedDict()  # oldest first
+        self._listed = 0  # entries of all listings
+        self._is_listed = False  # whether the newest listing has all rooms, and has them as open or closed as they are
 
     def __len__(self) -> int:
         return len(self._rooms)
@@ -52,6 +87,7 @@ class Directory:
             if not view.keyframe.open:
                 self._closed[detail.keyframe.room] = None
         self._order = sorted(view.sort_key for view in self._rooms.values())
+        self._is_listed = False
         while len(self._rooms) > self._rooms_max:
             self._forget_one()
 
@@ -74,26 +110,59 @@ class Directory:
                 view.go_on(detail)
         return [room for room in missing if room not in self._rooms]
 
-    def page(self, query: str, is_open: bool | None, limit: int, after: str) -> tuple[list[RoomView], str | None]:
-        """Up to `limit` rooms, most viewers first, and where to go on; `is_open` `None` = open ones, then closed ones.
+    def page(self, query: str, is_open: bool | None, limit: int, after: str, now: float) -> tuple[list[RoomView], str | None]:
+        """Up to `limit` rooms, most viewers first, and where to go on; `is_open` `None` = open ones, then closed ones. `now` in s.
 
         Raises `BadMessage` when `after` is none of ours.
         """
         words = " ".join(fold_text(query).split())  # no line break: those stand between a room's texts
-        start = bisect_right(self._order, _decode_cursor(after)) if after else 0
-        first_closed = bisect_left(self._order, FIRST_CLOSED)
+        listing, start = self._begin(after, now)
         if is_open is False:
-            start = max(start, first_closed)
-        stop = first_closed if is_open else len(self._order)
+            start = max(start, listing.open_count)
+        stop = listing.open_count if is_open else len(listing.rooms)
         found: list[RoomView] = []
-        for at in range(start, min(stop, start + SCAN_ROOMS_MAX)):
-            view = self._rooms[self._order[at][2]]
-            if words in view.text:
-                found.append(view)
-                if len(found) == limit:
-                    return found, _encode_cursor(self._order[at]) if at + 1 < stop else None
-        more = start + SCAN_ROOMS_MAX < stop
-        return found, _encode_cursor(self._order[start + SCAN_ROOMS_MAX - 1]) if more else None
+        scanned = min(stop, start + SCAN_ROOMS_MAX)
+        for at in range(start, scanned):
+            view = self._rooms.get(listing.rooms[at])
+            if view is None or is_open not in (None, view.keyframe.open) or words not in view.text:
+                continue
+            found.append(view)
+            if len(found) == limit:
+                scanned = at + 1
+                break
+        return found, self._cursor(listing, scanned) if scanned < stop else None
+
+    def _cursor(self, listing: _Listing, place: int) -> str:
+        last = self._rooms.get(listing.rooms[place - 1])
+        cursor = _Cursor(listing.name, place, last.sort_key if last else FIRST_CLOSED)
+        return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
+
+    def _begin(self, after: str, now: float) -> tuple[_Listing, int]:
+        """The listing that a page is cut from, and where the page begins."""
+        if not after:
+            return self._listing(now), 0
+        cursor = _decode_cursor(after)
+        if listing := self._listings.get(cursor.listing):
+            return listing, max(0, cursor.place)
+        return self._listing(now), bisect_right(self._order, cursor.key)
+
+    def _listing(self, now: float) -> _Listing:
+        """The newest listing, or another one when that is no longer what there is."""
+        if self._is_listed and self._listings:
+            newest = next(reversed(self._listings.values()))
+            if newest.at + LISTING_FRESH_S > now:
+                return newest
+        rooms = tuple(room for _, _, room in self._order)
+        listing = _Listing(uuid4().hex[:16], now, rooms, bisect_left(self._order, FIRST_CLOSED))
+        self._listings[listing.name] = listing
+        self._listed += len(rooms)
+        self._is_listed = True
+        oldest = next(iter(self._listings.values()))
+        while oldest is not listing and (oldest.at + LISTING_KEPT_S <= now or self._listed > LISTING_ENTRIES_MAX):
+            del self._listings[oldest.name]
+            self._listed -= len(oldest.rooms)
+            oldest = next(iter(self._listings.values()))
+        return listing
 
     def _apply_span(self, partition: int, room: str, span: RoomSpan, time_ms: int) -> bool:
         view = self._rooms.get(room)
@@ -116,6 +185,7 @@ class Directory:
             self._forget_one()
         self._rooms[room] = view
         insort(self._order, view.sort_key)
+        self._is_listed = False
         if not view.keyframe.open:
             self._closed[room] = None
 
@@ -125,6 +195,7 @@ class Directory:
             return
         del self._order[bisect_left(self._order, before)]
         insort(self._order, after)
+        self._is_listed = self._is_listed and after[0] == before[0]
         if view.keyframe.open:
             self._closed.pop(view.keyframe.room, None)
         else:
@@ -139,11 +210,7 @@ class Directory:
         del self._order[bisect_left(self._order, view.sort_key)]
 
 
-def _encode_cursor(key: SortKey) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
-
-
-def _decode_cursor(text: str) -> SortKey:
+def _decode_cursor(text: str) -> _Cursor:
     try:
         return _cursor.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, msgspec.MsgspecError):

@@ -11,7 +11,7 @@ import msgspec
 
 from liveroom import __version__
 from liveroom.accounts import Statement
-from liveroom.config import ConsoleConfig
+from liveroom.config import PAGE_ROOMS_LIMIT, ConsoleConfig
 from liveroom.console.api import HTTP_COMMANDS, QUERY_CHARS_MAX
 from liveroom.console.bodies import CommandDone, Moderation, Questions, Rooms, Settings, Showcase
 from liveroom.console.problems import HTTP_PROBLEMS, PROBLEM_TYPE, ProblemBody
@@ -19,6 +19,7 @@ from liveroom.errors import REFUSALS
 from liveroom.messages.commands import ANCHORS, COMMANDS, MODERATORS, CommandBase
 from liveroom.messages.fields import CommandId, Role, RoomId
 from liveroom.messages.frames import Keyframe
+from liveroom.messages.schemas import schema_components, schema_of
 
 __all__ = ["document", "document_yaml"]
 
@@ -127,8 +128,8 @@ def _rooms() -> Json:
         ("open", "Rooms that are open, closed, or both", {"enum": ["true", "false", "any"], "default": "true"}),
         (
             "limit",
-            "Rooms in one answer at most; the console's settings may allow more or fewer",
-            {"type": "integer", "minimum": 1, "default": config.page_rooms_max},
+            "Rooms in one answer at most; the console's settings may give fewer",
+            {"type": "integer", "format": "int32", "minimum": 1, "maximum": PAGE_ROOMS_LIMIT, "default": config.page_rooms_max},
         ),
         ("after", "The `next` of the answer before", {"type": "string"}),
     ]
@@ -259,13 +260,13 @@ def _responses() -> Json:
         if status == 401:
             response["headers"] = {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}}
         if status in (429, 503):
-            response["headers"] = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
+            response["headers"] = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer", "format": "int64", "minimum": 1}}}
         responses[name] = response
     return responses
 
 
 def _parameters() -> Json:
-    room, key = (msgspec.json.schema(kind) for kind in (RoomId, CommandId))
+    room, key = (schema_of(kind) for kind in (RoomId, CommandId))
     key_words = "Id of the command, remembered for ten minutes: a retry repeats it and gets the original answer. Made up when absent"
     return {
         "room": {"name": "room", "in": "path", "required": True, "schema": room},
@@ -280,9 +281,8 @@ def _security() -> Json:
 
 def _schemas() -> Json:
     commands = [COMMANDS[name] for name in HTTP_COMMANDS]
-    _, found = msgspec.json.schema_components([*commands, *_BODIES], ref_template="#/components/schemas/{name}")
-    # Through JSON: defaults that are tuples become lists.
-    schemas: Json = {_TITLES.get(name, name): msgspec.json.decode(msgspec.json.encode(schema)) for name, schema in found.items()}
+    found = schema_components([*commands, *_BODIES], "#/components/schemas/{name}")
+    schemas: Json = {_TITLES.get(name, name): schema for name, schema in found.items()}
     for command in commands:
         _make_name_optional(schemas[command.__name__])
     problem = schemas["Problem"]

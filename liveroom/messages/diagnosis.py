@@ -37,7 +37,10 @@ class _Huge:
 
 
 def parse(text: str) -> Any:
-    """The plain values of a JSON text. Raises `ValueError` when it is not JSON, `RecursionError` when it is nested too deeply."""
+    """The plain values of a JSON text; a whole number may be written as 1.0 or 1e3, as JSON Schema has it.
+
+    Raises: `ValueError` when it is not JSON, `RecursionError` when it is nested too deeply.
+    """
     return json.loads(text, parse_constant=_refuse_constant, parse_int=_integer, parse_float=_float)
 
 
@@ -51,7 +54,9 @@ def _integer(digits: str) -> Any:
 
 def _float(digits: str) -> Any:
     number = float(digits)
-    return number if math.isfinite(number) else _Huge()
+    if not math.isfinite(number):
+        return _Huge()
+    return int(number) if number.is_integer() else number
 
 
 def diagnose(of: Any, value: Any) -> Fault | None:
