@@ -12,9 +12,11 @@ from liveroom.accounts import Statement
 from liveroom.codec import decode_room_id
 from liveroom.config import Config, EngineConfig
 from liveroom.engine.outcomes import Outcomes, key_of
-from liveroom.errors import AuditFailed, JournalUnavailable, LedgerBroken
+from liveroom.errors import AuditFailed, JournalDamaged, JournalUnavailable, LedgerBroken
 from liveroom.journal.acceptance import Acceptance, Verdict
-from liveroom.journal.base import StoredEntry
+from liveroom.journal.base import PastEntry
+from liveroom.journal.chain import chain_start, chained
+from liveroom.journal.mark import Head
 from liveroom.journal.partition import partition_of
 from liveroom.journal.past import Past, open_past
 from liveroom.ledger import Ledger
@@ -33,16 +35,19 @@ class RoomBook(Struct):
 
 
 class Books:
-    """The rooms of one partition and what was answered there, folded and checked; `room` leaves all others out."""
+    """The rooms of one partition and what was answered there, folded and checked; `room` leaves all others out.
 
-    def __init__(self, partition: int, config: EngineConfig, room: str = "") -> None:
+    `head` is how far it was read, with the chain value computed from the entries' bytes alone.
+    """
+
+    def __init__(self, partition: int, chain_text: str, config: EngineConfig, room: str = "") -> None:
         self.partition = partition
         self.rooms: dict[str, RoomBook] = {}
         self.answers = 0
         self.skipped = 0
         self._room = room
         self._acceptance = Acceptance()
-        self._next_offset = 0
+        self.head = Head(0, chain_start(chain_text))
         self._outcomes = Outcomes(config)
         self._failed: AuditFailed | None = None
 
@@ -51,7 +56,7 @@ class Books:
         if self._failed is not None:
             raise self._failed
         try:
-            for stored in past.entries(self.partition, self._next_offset):
+            for stored in past.entries(self.partition, self.head.end):
                 self._follow(stored)
                 if until():
                     return
@@ -59,12 +64,15 @@ class Books:
             self._failed = error
             raise
 
-    def _follow(self, stored: StoredEntry) -> None:
-        self._next_offset = stored.offset + 1
-        verdict = self._acceptance.judge(stored.offset, stored.entry)
+    def _follow(self, past: PastEntry) -> None:
+        chain = self.head.chain if past.body is None else chained(self.head.chain, self.partition, past.offset, past.body)
+        self.head = Head(past.offset + 1, chain)
+        verdict = self._acceptance.judge(past.offset, past.entry)
+        if past.verdict not in ("", verdict.value):
+            raise JournalDamaged(f"entry {past.offset} of partition {self.partition} is said to be {past.verdict!r}, but is {verdict.value}")
         if verdict is Verdict.accepted:
-            assert isinstance(stored.entry, Record)
-            self._follow_record(stored.entry)
+            assert isinstance(past.entry, Record)
+            self._follow_record(past.entry)
         elif verdict is not Verdict.claimed:
             self.skipped += 1
 
@@ -107,16 +115,19 @@ def _repeats(answer: Answer, known: Answer) -> bool:
     return isinstance(answer.reply, Refused) and answer.reply.code == "id_reused"
 
 
-def audit(config: Config, room: str = "") -> list[Books]:
+def audit(config: Config, room: str = "", *, against_mark: bool = True) -> list[Books]:
     """Read a journal from its beginning, one room or all (`room` empty); the books of the partitions that were read.
 
+    With all rooms, what stands beside the entries is verified too; `against_mark` is false for a copy that is older than the mark on purpose.
     Raises: `AuditFailed` at the first difference, `BadMessage` for a room id of a wrong form, `BadConfig`, `JournalError`.
     """
     if room:
         decode_room_id(room)
     with open_past(config) as past:
+        if not room:
+            past.verify(against_mark=against_mark)
         partitions = [partition_of(room, past.partitions)] if room else range(past.partitions)
-        books = [Books(partition, config.engine, room) for partition in partitions]
+        books = [Books(partition, past.chain_text, config.engine, room) for partition in partitions]
         for book in books:
             book.read(past)
     if room and not any(book.rooms for book in books):
@@ -144,7 +155,7 @@ class LedgerReader:
     def _read(self, room: str) -> Statement:
         with open_past(self._config) as past:
             partition = partition_of(room, past.partitions)
-            books = self._books.get(partition) or self._books.setdefault(partition, Books(partition, self._config.engine))
+            books = self._books.get(partition) or self._books.setdefault(partition, Books(partition, past.chain_text, self._config.engine))
             books.read(past, lambda: self._closed)
             self._must_be_open()
             book = books.rooms.get(room)

@@ -246,7 +246,9 @@ def _audit(config: Config, options: argparse.Namespace) -> None:
     events = sum(room.next_seq for book in books for room in book.rooms.values())
     rooms, answers, skipped = (sum(counts) for counts in zip(*((len(b.rooms), b.answers, b.skipped) for b in books), strict=True))
     print(f"{rooms} rooms, {events} events, {answers} answers; {skipped} entries do not count")
-    print("verdict: every account adds up, every command has one outcome")
+    for book in books:
+        print(f"head of partition {book.partition}: {book.head.end} entries, chain {book.head.chain.hex()}")
+    print("verdict: every account adds up, every command has one outcome, every entry is the one that was written")
 
 
 def _totals(books: list[Books]) -> Iterator[tuple[str, ...]]:

@@ -13,7 +13,7 @@ from liveroom.codec import event_object
 from liveroom.config import Config
 from liveroom.errors import AuditFailed
 from liveroom.journal.acceptance import Acceptance, Verdict
-from liveroom.journal.base import StoredEntry
+from liveroom.journal.base import PastEntry, StoredEntry
 from liveroom.journal.kafka import KafkaJournal
 from liveroom.messages.records import Claim, Record
 from liveroom.telemetry.metrics import Metrics
@@ -39,9 +39,10 @@ class Chronicle:
 
     def __init__(self, journal: KafkaJournal, config: Config) -> None:
         self.partitions = journal.partitions
+        self.chain_text = ""  # entries are kept as they were decoded: there are no bytes to chain
         self._journal = journal
         self._logs = [_Log() for _ in range(self.partitions)]
-        self._books = [Books(partition, config.engine) for partition in range(self.partitions)]
+        self._books = [Books(partition, self.chain_text, config.engine) for partition in range(self.partitions)]
         self._news = asyncio.Event()
 
     # Following
@@ -132,9 +133,12 @@ class Chronicle:
             return str(error)
         return ""
 
-    def entries(self, partition: int, offset: int = 0) -> Iterator[StoredEntry]:
+    def entries(self, partition: int, offset: int = 0) -> Iterator[PastEntry]:
         """As a journal's past gives them."""
-        return iter(self._logs[partition].entries[offset:])
+        return (PastEntry(stored.offset, stored.entry, None) for stored in self._logs[partition].entries[offset:])
+
+    def verify(self, *, against_mark: bool = True) -> None:
+        """Nothing is stored."""
 
     def close(self) -> None:
         """Nothing to release."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import re
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,11 +20,14 @@ from msgspec import structs
 
 from liveroom.audit import LedgerReader, audit
 from liveroom.cli import main
+from liveroom.codec import encode
 from liveroom.config import Config, JournalConfig, LiveroomConfig
-from liveroom.errors import AuditFailed, BadMessage, JournalUnavailable, LedgerBroken, LiveroomError
+from liveroom.errors import AuditFailed, BadMessage, JournalDamaged, JournalUnavailable, LedgerBroken, LiveroomError
 from liveroom.export import COLUMNS, export_money
-from liveroom.journal.base import StoredEntry
+from liveroom.journal.base import PastEntry
+from liveroom.journal.chain import chain_start, chained
 from liveroom.journal.kafka import KafkaJournal
+from liveroom.journal.mark import MARK_FILE
 from liveroom.journal.sqlite import SqliteJournal
 from liveroom.journal.sqlite_file import FILE_NAME
 from liveroom.journal.sqlite_reader import SqliteReader, open_reader
@@ -35,6 +39,7 @@ from liveroom.messages.red_envelope import DropRedEnvelope
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config, kafka_flags
 from tests.engine.conftest import Clock, Voice, open_demo, running_engine
+from tests.journal.entries import stored
 from tests.rooms.play import PLATFORM, SHIRT
 
 CONFIG = Config(journal=JournalConfig(kind="sqlite", partitions=2))
@@ -81,15 +86,29 @@ def on(data_dir: Path) -> Config:
     return structs.replace(CONFIG, liveroom=LiveroomConfig(data_dir=str(data_dir)))
 
 
-def tampered(data_dir: Path, change: Callable[[Entry], bool]) -> Path:
-    """A copy in which the first record that `change` changes, and says so by true, is another."""
+def link_again(file: sqlite3.Connection, partition: int) -> None:
+    """Forge the hash chain, as somebody does who rewrites the file so that it fits."""
+    meta = dict(file.execute("SELECT name, value FROM meta"))
+    chain = chain_start(f"{meta['journal_id']} {meta['partitions']}")
+    rows = file.execute("SELECT offset, CAST(body AS BLOB) FROM events WHERE partition = ? ORDER BY offset", (partition,)).fetchall()
+    for offset, body in rows:
+        chain = chained(chain, partition, offset, body)
+        file.execute("UPDATE events SET chain = ? WHERE partition = ? AND offset = ?", (chain, partition, offset))
+    file.execute("DELETE FROM snapshots")
+
+
+def tampered(data_dir: Path, change: Callable[[Entry], bool], *, linked: bool = True) -> Path:
+    """A copy without its mark, in which the first record that `change` changes, and says so by true, is another."""
     copy = data_dir.with_name("copy")
     shutil.copytree(data_dir, copy)
+    (copy / MARK_FILE).unlink()
     with closing(sqlite3.connect(copy / FILE_NAME)) as file:
         for partition, offset, body in file.execute("SELECT partition, offset, body FROM events ORDER BY partition, offset").fetchall():
             entry = orjson.loads(body)
             if "demo" in entry.get("rooms", {}) | {answer["room"]: 0 for answer in entry.get("answers", [])} and change(entry):
                 file.execute("UPDATE events SET body = ? WHERE partition = ? AND offset = ?", (orjson.dumps(entry).decode(), partition, offset))
+                if linked:
+                    link_again(file, partition)
                 file.commit()
                 return copy
     raise AssertionError("nothing was changed")
@@ -179,6 +198,24 @@ def test_a_second_outcome_is_found(data_dir: Path) -> None:
         shutil.rmtree(copy)
 
 
+def test_a_changed_byte_is_found_even_where_the_accounts_add_up(data_dir: Path) -> None:
+    """The name under a chat line moves no money; the chain says which entry is another."""
+    copy = tampered(data_dir, on_event("red_envelope_grabbed", name="Somebody else"), linked=False)
+    with pytest.raises(JournalDamaged, match=r"entry \d+ of partition \d is not the one that was written"):
+        audit(on(copy))
+
+
+def test_anybody_can_compute_the_heads(data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The program of docs/journal.md, which knows nothing of liveroom, prints what the audit found."""
+    page = (Path(__file__).parents[1] / "docs" / "journal.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(data_dir.parent)
+    exec(compile(program, "docs/journal.md", "exec"), {})
+    printed = [tuple(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert printed == [(str(books.partition), str(books.head.end), books.head.chain.hex()) for books in audit(on(data_dir))]
+    assert sum(books.head.end for books in audit(on(data_dir))) > 10
+
+
 def test_the_command_line_prints_a_table_or_the_first_difference(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 0 with the totals by room, 1 with one line on standard error."""
     main(["audit", "--data-dir", str(data_dir)])
@@ -187,7 +224,8 @@ def test_the_command_line_prints_a_table_or_the_first_difference(data_dir: Path,
     assert {line.split()[0] for line in lines[1:3]} == {"demo", "other"}
     assert lines[3].startswith("2 rooms, ")
     assert lines[3].endswith("; 0 entries do not count")
-    assert lines[4].startswith("verdict: ")
+    assert [line.rpartition(" ")[0].rpartition(", ")[0].split(":")[0] for line in lines[4:6]] == ["head of partition 0", "head of partition 1"]
+    assert lines[6].startswith("verdict: ")
     copy = tampered(data_dir, on_event("red_envelope_grabbed", amount_fen=1))
     with pytest.raises(SystemExit) as ended:
         main(["audit", "demo", "--data-dir", str(copy)])
@@ -236,17 +274,17 @@ async def test_a_ledger_that_is_closed_reads_no_more(data_dir: Path, monkeypatch
     taken: list[int] = []
 
     class Closing(SqliteReader):
-        def entries(self, partition: int, offset: int = 0) -> Iterator[StoredEntry]:
-            for stored in super().entries(partition, offset):
-                taken.append(stored.offset)
+        def entries(self, partition: int, offset: int = 0) -> Iterator[PastEntry]:
+            for one in super().entries(partition, offset):
+                taken.append(one.offset)
                 if len(taken) == 3:
                     reader.close()
-                yield stored
+                yield one
 
     @contextmanager
     def opened(config: Config) -> Iterator[Closing]:
         with open_reader(data_dir) as real:
-            yield Closing(real._path, real._connection, real.partitions)
+            yield Closing(real._path, real._connection, real._identity)
 
     monkeypatch.setattr("liveroom.audit.open_past", opened)
     reader = LedgerReader(on(data_dir))
@@ -269,12 +307,18 @@ async def test_a_journal_in_kafka_is_read_by_the_same_commands(data_dir: Path, c
 
         async def said(command: str, *more: str, flags: tuple[str, ...]) -> str:
             await asyncio.to_thread(main, [command, "demo", *more, *flags])
-            return capsys.readouterr().out
+            out = capsys.readouterr().out
+            return "".join(line for line in out.splitlines(keepends=True) if not line.startswith("head of"))  # other bytes than the file's
 
         envelope = str(statement.envelopes[0].envelope)
         for command, *more in (("audit",), ("export-money",), ("export-money", "--format", "csv"), ("tail",), ("verify-envelope", envelope)):
             there = await said(command, *more, flags=(*kafka_flags(config.kafka), "--journal-partitions", "7"))
             assert there == await said(command, *more, flags=("--data-dir", str(data_dir))), command
+        for books in await asyncio.to_thread(audit, config):
+            chain = chain_start(f"{config.kafka.topic_prefix}.events")
+            for one in await stored(journal, books.partition):
+                chain = chained(chain, books.partition, one.offset, encode(one.entry))
+            assert books.head.chain == chain
     await journal.close()
     assert statement == await LedgerReader(on(data_dir)).read("demo")
 

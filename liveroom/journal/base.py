@@ -14,11 +14,12 @@ from collections.abc import AsyncGenerator, Sequence
 
 from msgspec import Struct
 
+from liveroom.errors import JournalDamaged
 from liveroom.journal.acceptance import Acceptance
 from liveroom.messages.frames import RoomDetail
 from liveroom.messages.records import Claim, Entry, Request
 
-__all__ = ["PAYLOAD_CHARS_MAX", "CommandBatch", "DeadLetter", "Journal", "Snapshot", "StoredEntry", "mark_of"]
+__all__ = ["PAYLOAD_CHARS_MAX", "CommandBatch", "DeadLetter", "Journal", "PastEntry", "Snapshot", "StoredEntry", "mark_of"]
 
 
 class CommandBatch(Struct, frozen=True, gc=False):
@@ -38,6 +39,15 @@ class StoredEntry(Struct, frozen=True, gc=False):
 
     offset: int
     entry: Entry
+
+
+class PastEntry(Struct, frozen=True, gc=False):
+    """An entry as it is stored: `body` is its bytes, `None` where nothing stands; `verdict` is what stands beside it, empty where nothing does."""
+
+    offset: int
+    entry: Entry
+    body: bytes | None
+    verdict: str = ""
 
 
 class Snapshot(Struct, frozen=True):
@@ -81,11 +91,20 @@ class Journal(ABC):
     partitions: int
     #: Whether other processes may have it too.
     shared: bool = False
+    #: Changes when an older copy of the journal is taken for the present: cursors into its rooms' streams are of another history then.
+    incarnation: str = ""
 
     @property
     def unreachable(self) -> frozenset[int]:
         """Partitions that this process reads and whose log has not answered for a while; an embedded journal is always there."""
         return frozenset()
+
+    async def until_damaged(self) -> JournalDamaged:
+        """Wait until this process' journal is found damaged, so that no part can go on; gives what was found.
+
+        A journal of many processes stops single partitions instead, and waits here without end.
+        """
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
 
     @abstractmethod
     async def send_commands(self, partition: int, requests: Sequence[Request]) -> None:

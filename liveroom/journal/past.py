@@ -9,7 +9,7 @@ from typing import Protocol
 
 from liveroom.config import Config
 from liveroom.errors import BadConfig
-from liveroom.journal.base import StoredEntry
+from liveroom.journal.base import PastEntry
 from liveroom.journal.sqlite_reader import open_reader
 
 __all__ = ["Past", "open_past"]
@@ -20,12 +20,17 @@ class Past(Protocol):
 
     #: Number of partitions, as the journal was made.
     partitions: int
+    #: What the hash chain of every partition begins with.
+    chain_text: str
 
-    def entries(self, partition: int, offset: int = 0) -> Iterator[StoredEntry]:
+    def entries(self, partition: int, offset: int = 0) -> Iterator[PastEntry]:
         """Entries from `offset` up to the present end at least; to follow, ask again from the next offset every 200 ms or so.
 
         Raises: `JournalUnavailable`; `JournalDamaged` when something from `offset` on is missing or no entry.
         """
+
+    def verify(self, *, against_mark: bool = True) -> None:
+        """Check what stands beside the entries, and how far they must reach at least. Raises `JournalDamaged`, `JournalUnavailable`."""
 
     def close(self) -> None:
         """Release everything."""

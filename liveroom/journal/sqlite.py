@@ -16,16 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from msgspec import Struct
-
 from liveroom.config import JournalConfig
-from liveroom.errors import JournalUnavailable
-from liveroom.journal.acceptance import Acceptance
+from liveroom.errors import JournalDamaged, JournalUnavailable
 from liveroom.journal.base import CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry
 from liveroom.journal.commands_log import CommandsLog
 from liveroom.journal.lock import DirectoryLock
-from liveroom.journal.sqlite_file import FILE_NAME, connect, events_end, prepare, read_entries, translated
+from liveroom.journal.sqlite_file import FILE_NAME, chain_before, read_entries, translated
 from liveroom.journal.sqlite_snapshots import finish, load, pack, put_chunks, slices_of
+from liveroom.journal.sqlite_start import Opened, open_file
 from liveroom.journal.sqlite_writer import Committed, Tail, Writer
 from liveroom.messages.records import Claim, Entry, Request
 from liveroom.telemetry.metrics import Metrics
@@ -48,14 +46,20 @@ T = TypeVar("T")
 class SqliteJournal(Journal):
     """Made by `open`; one instance owns the data directory until `close`."""
 
-    def __init__(self, path: Path, config: JournalConfig, metrics: Metrics, lock: DirectoryLock, opened: _Opened) -> None:
+    def __init__(self, path: Path, config: JournalConfig, metrics: Metrics, lock: DirectoryLock, opened: Opened) -> None:
         self.partitions = config.partitions
+        self.incarnation = opened.identity.incarnation
+        self._identity = opened.identity
         self._path = path
         self._snapshots_kept = config.snapshots_kept
         self._lock = lock
         recent_bytes = RECENT_BYTES_MAX // config.partitions
         self._partitions = [_Partition(tail, config.commands_waiting_max, recent_bytes) for tail in opened.tails]
-        self._writer = Writer(path, opened.writing, opened.tails, config.group_commit_records_max, metrics, self._committed)
+        self._damage: JournalDamaged | None = None
+        self._damaged = asyncio.Event()
+        self._writer = Writer(
+            path, opened.writing, opened.tails, opened.mark, opened.watch, config.group_commit_records_max, metrics, self._committed, self._on_damage
+        )
         self._reading = opened.reading
         self._read_thread = ThreadPoolExecutor(1, "journal-reader")
         self._snapshot_numbers = itertools.count(opened.next_snapshot)
@@ -71,13 +75,19 @@ class SqliteJournal(Journal):
         path = data_dir / FILE_NAME
         lock = DirectoryLock(data_dir)
         try:
-            opened = await asyncio.to_thread(_open, path, config.partitions)
+            opened = await asyncio.to_thread(open_file, path, config.partitions)
         except BaseException:
             lock.release()
             raise
         return cls(path, config, metrics, lock, opened)
 
+    async def until_damaged(self) -> JournalDamaged:
+        await self._damaged.wait()
+        assert self._damage is not None
+        return self._damage
+
     async def send_commands(self, partition: int, requests: Sequence[Request]) -> None:
+        self._must_be_whole()
         self._partitions[partition].commands.append(requests)
 
     def read_commands(self, partition: int, offset: int) -> AsyncGenerator[CommandBatch]:
@@ -100,7 +110,7 @@ class SqliteJournal(Journal):
             entries = source.recent(offset, READ_ENTRIES_MAX)
             if not entries:
                 end = min(source.end, offset + READ_ENTRIES_MAX)
-                entries = await self._read(_read_some, self._path, partition, offset, end)
+                entries = await self._read(self._read_some, partition, offset, end)
             for stored in entries:
                 yield stored
             offset += len(entries)
@@ -115,10 +125,10 @@ class SqliteJournal(Journal):
             number = next(self._snapshot_numbers)
             for some in slices_of(packed):
                 await self._write(put_chunks, number, partition, some)
-            await self._write(finish, number, packed, self._snapshots_kept)
+            await self._write(finish, number, packed, self._snapshots_kept, self._chain_before)
 
     async def load_snapshot(self, partition: int, *, oldest: bool = False) -> Snapshot | None:
-        return await self._read(load, partition, self._partitions[partition].end, oldest)
+        return await self._read(load, partition, oldest, self._chain_before)
 
     async def set_aside(self, letter: DeadLetter) -> None:
         await self._write(_put_letter, letter)
@@ -142,6 +152,21 @@ class SqliteJournal(Journal):
         for partition in {item.partition for item in committed}:
             self._partitions[partition].ring()
 
+    def _chain_before(self, connection: sqlite3.Connection, partition: int, offset: int) -> bytes:
+        return chain_before(connection, self._path, self._identity, partition, offset)
+
+    def _read_some(self, connection: sqlite3.Connection, partition: int, start: int, end: int) -> list[StoredEntry]:
+        chain = self._chain_before(connection, partition, start)
+        some = read_entries(connection, self._path, partition, start, end, chain, bytes_max=READ_BYTES_MAX)
+        return [StoredEntry(past.offset, past.entry) for past in some]
+
+    def _on_damage(self, damage: JournalDamaged) -> None:
+        """Nothing more is taken, written or read; whoever waits for `until_damaged` is told."""
+        if self._damage is None:
+            self._damage = damage
+            self._writer.give_up(damage)
+            self._damaged.set()
+
     async def _write(self, work: Callable[..., None], *args: object) -> None:
         self._must_be_open()
         await self._writer.run(lambda connection: work(connection, *args))
@@ -153,11 +178,20 @@ class SqliteJournal(Journal):
             with translated(self._path):
                 return work(self._reading, *args)
 
-        return await asyncio.get_running_loop().run_in_executor(self._read_thread, call)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._read_thread, call)
+        except JournalDamaged as damage:
+            self._on_damage(damage)
+            raise
 
     def _must_be_open(self) -> None:
         if self._closed:
             raise _closed()
+        self._must_be_whole()
+
+    def _must_be_whole(self) -> None:
+        if self._damage is not None:
+            raise JournalDamaged(str(self._damage))
 
 
 class _Partition:
@@ -200,48 +234,6 @@ class _Partition:
             gone = max(1, len(self._recent) // 8)  # not one at a time: a list moves what stays
             self._bytes -= sum(self._sizes[:gone])
             del self._recent[:gone], self._sizes[:gone]
-
-
-_NEXT_SNAPSHOT = "SELECT coalesce(max(id) + 1, 0) FROM (SELECT id FROM snapshots UNION ALL SELECT snapshot FROM snapshot_chunks)"
-
-
-class _Opened(Struct):
-    writing: sqlite3.Connection
-    reading: sqlite3.Connection
-    tails: list[Tail]
-    next_snapshot: int
-
-
-def _open(path: Path, partitions: int) -> _Opened:
-    with translated(path):
-        writing = connect(path, "rwc")
-        try:
-            prepare(writing, path, partitions)
-            reading = connect(path, "ro")
-        except BaseException:
-            writing.close()
-            raise
-        try:
-            tails = [_tail(reading, path, partition) for partition in range(partitions)]
-            (next_snapshot,) = reading.execute(_NEXT_SNAPSHOT).fetchone()
-        except BaseException:
-            reading.close()
-            writing.close()
-            raise
-        return _Opened(writing, reading, tails, next_snapshot)
-
-
-def _tail(connection: sqlite3.Connection, path: Path, partition: int) -> Tail:
-    end = events_end(connection, partition)
-    snapshot = load(connection, partition, end, False)
-    tail = Tail(snapshot.offset, snapshot.acceptance) if snapshot else Tail(0, Acceptance())
-    for stored in read_entries(connection, path, partition, tail.end, end):
-        tail.add(stored.entry)
-    return tail
-
-
-def _read_some(connection: sqlite3.Connection, path: Path, partition: int, start: int, end: int) -> list[StoredEntry]:
-    return list(read_entries(connection, path, partition, start, end, bytes_max=READ_BYTES_MAX))
 
 
 def _put_letter(connection: sqlite3.Connection, letter: DeadLetter) -> None:

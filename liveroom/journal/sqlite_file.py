@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 import time
 import uuid
@@ -9,21 +10,44 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from msgspec import Struct
+
 from liveroom.codec import decode_entry
 from liveroom.errors import BadMessage, JournalDamaged, JournalError, JournalMismatch, JournalUnavailable, JournalVersion
-from liveroom.journal.base import StoredEntry
+from liveroom.journal.base import PastEntry
+from liveroom.journal.chain import chain_start, chained
 from liveroom.messages.records import Entry
 
-__all__ = ["FILE_NAME", "SCHEMA_VERSION", "connect", "events_end", "partitions_of", "prepare", "read_entries", "translate", "translated"]
+__all__ = [
+    "FILE_NAME",
+    "SCHEMA_VERSION",
+    "Identity",
+    "begin_incarnation",
+    "chain_before",
+    "check_pages",
+    "connect",
+    "events_end",
+    "head_chain",
+    "holds_tables",
+    "identity_of",
+    "make_journal",
+    "note_opening",
+    "read_entries",
+    "translate",
+    "translated",
+]
 
 FILE_NAME = "journal.sqlite"
-#: 2: digests of what readers fold are numbers. A journal of another version is left as it is.
-SCHEMA_VERSION = 2
+#: 3: entries are chained by hashes. A journal of another version is left as it is.
+SCHEMA_VERSION = 3
 
 #: How long a transaction waits for another program that writes to the file (nobody should).
 BUSY_S = 5.0
 #: The write-ahead log is cut back to this size after it was copied into the file.
 WAL_BYTES_KEPT = 64 * 1024 * 1024
+INCARNATION_CHARS = 8
+#: Of what SQLite says about damaged pages.
+PAGE_WORDS_MAX = 200
 
 _TABLES = """
 CREATE TABLE meta (
@@ -33,10 +57,11 @@ CREATE TABLE meta (
 CREATE TABLE events (
     partition INTEGER NOT NULL,
     offset INTEGER NOT NULL,
-    kind TEXT NOT NULL,      -- claim or record
     verdict TEXT NOT NULL,   -- claimed, accepted, or why every reader skips it
-    time_ms INTEGER NOT NULL,
+    chain BLOB NOT NULL,     -- hash over the chain before it, its place and its body
     body TEXT NOT NULL,      -- the entry as JSON
+    kind TEXT AS (json_extract(body, '$.type')),          -- claim or record
+    time_ms INTEGER AS (json_extract(body, '$.time_ms')),
     PRIMARY KEY (partition, offset)
 );
 CREATE TABLE snapshots (     -- written after its chunks: a snapshot without all of them is not whole
@@ -45,7 +70,8 @@ CREATE TABLE snapshots (     -- written after its chunks: a snapshot without all
     offset INTEGER NOT NULL,
     time_ms INTEGER NOT NULL,
     acceptance TEXT NOT NULL,
-    hash TEXT NOT NULL
+    hash TEXT NOT NULL,
+    chain BLOB NOT NULL      -- of the last entry that was folded
 );
 CREATE TABLE snapshot_chunks (
     snapshot INTEGER NOT NULL,
@@ -91,31 +117,61 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
-def prepare(connection: sqlite3.Connection, path: Path, partitions: int) -> None:
-    """Make the tables in a new file or check those of an old one; writes in either case, so that a file that cannot be written is found now."""
-    connection.execute("BEGIN IMMEDIATE")
-    if _meta(connection):
-        made_with = partitions_of(connection, path)
-        if made_with != partitions:
-            raise JournalMismatch(f"{path}: was made with {made_with} partitions, the settings say {partitions} (journal.partitions)")
-    elif connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        raise JournalMismatch(f"{path}: is a database, but not a journal of liveroom")
-    else:
-        for statement in _TABLES.split(";\n"):
-            connection.execute(statement)
-        made = {"schema_version": SCHEMA_VERSION, "partitions": partitions, "journal_id": uuid.uuid4().hex}
+class Identity(Struct, frozen=True):
+    """What tells this journal from all others. The incarnation changes when an older copy is taken for the present."""
+
+    journal_id: str
+    partitions: int
+    incarnation: str = ""
+
+    @property
+    def chain_text(self) -> str:
+        """What the hash chain begins with."""
+        return f"{self.journal_id} {self.partitions}"
+
+
+def make_journal(path: Path, partitions: int) -> None:
+    """Make a new journal in a file that holds nothing. Raises `sqlite3.Error`."""
+    connection = connect(path, "rwc")
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        _make_tables(connection)
+        made = {"schema_version": SCHEMA_VERSION, "partitions": partitions, "journal_id": uuid.uuid4().hex, "incarnation": ""}
         connection.executemany("INSERT INTO meta VALUES (?, ?)", [(name, str(value)) for name, value in made.items()])
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+
+
+def holds_tables(connection: sqlite3.Connection) -> bool:
+    """Whether anything was ever made in the file."""
+    return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+
+
+def note_opening(connection: sqlite3.Connection) -> None:
+    """Write when the journal was opened, so that a file that cannot be written is found now. Raises `sqlite3.Error`."""
+    connection.execute("BEGIN IMMEDIATE")
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('opened_ms', ?)", (str(time.time_ns() // 1_000_000),))
     connection.execute("COMMIT")
 
 
-def partitions_of(connection: sqlite3.Connection, path: Path) -> int:
-    """The number of partitions of a journal that this version can read. Raises `JournalVersion`, `JournalDamaged`."""
+def begin_incarnation(connection: sqlite3.Connection, path: Path) -> Identity:
+    """Give the journal a new incarnation: no reader's cursor into its rooms is good any more."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('incarnation', ?)", (uuid.uuid4().hex[:INCARNATION_CHARS],))
+    connection.execute("COMMIT")
+    return identity_of(connection, path)
+
+
+def identity_of(connection: sqlite3.Connection, path: Path) -> Identity:
+    """Whose journal this is, if this version can read it. Raises `JournalVersion`, `JournalMismatch`, `JournalDamaged`."""
     meta = _meta(connection)
+    if not meta and holds_tables(connection) and not {name for name, _ in _tables_in(connection)} & {name for name, _ in _tables_expected()}:
+        raise JournalMismatch(f"{path}: is a database, but not a journal of liveroom")
     try:
-        version, partitions = int(meta["schema_version"]), int(meta["partitions"])
-    except (KeyError, ValueError):
-        raise JournalDamaged(f"{path}: says nothing of its version and partitions; it is no journal of liveroom or damaged") from None
+        version = int(meta["schema_version"])
+    except (KeyError, TypeError, ValueError):
+        raise JournalDamaged(f"{path}: says nothing of its version; it is no journal of liveroom or damaged") from None
     if version > SCHEMA_VERSION:
         raise JournalVersion(
             f"{path}: has schema version {version}, this liveroom knows up to {SCHEMA_VERSION}; use the newer liveroom that wrote it"
@@ -125,25 +181,77 @@ def partitions_of(connection: sqlite3.Connection, path: Path) -> int:
             f"{path}: has schema version {version}, this liveroom reads {SCHEMA_VERSION} alone; "
             "use the older liveroom that wrote it, or another data directory"
         )
-    return partitions
+    try:
+        identity = Identity(meta["journal_id"], int(meta["partitions"]), meta["incarnation"])
+    except (KeyError, TypeError, ValueError):
+        raise JournalDamaged(f"{path}: does not say which journal it is; it is damaged") from None
+    if changed := _tables_expected() - _tables_in(connection):
+        raise JournalDamaged(f"{path}: {', '.join(sorted(name for name, _ in changed))} is not as liveroom made it; restore the file from a copy")
+    return identity
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    for statement in _TABLES.split(";\n"):
+        connection.execute(statement)
+
+
+def _tables_in(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    return set(connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+
+
+@functools.cache
+def _tables_expected() -> frozenset[tuple[str, str]]:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        _make_tables(connection)
+        return frozenset(_tables_in(connection))
+    finally:
+        connection.close()
+
+
+def check_pages(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None:
+    """Have SQLite look at every page, and with `whole` compare indexes with their tables. Raises `JournalDamaged`."""
+    found = connection.execute("PRAGMA integrity_check(1)" if whole else "PRAGMA quick_check(1)").fetchone()
+    if found is None or found[0] != "ok":
+        raise JournalDamaged(f"{path}: is damaged ({str(found and found[0])[:PAGE_WORDS_MAX]}); restore it from a copy")
+
+
+def chain_before(connection: sqlite3.Connection, path: Path, identity: Identity, partition: int, offset: int) -> bytes:
+    """The chain value that the entry at `offset` is linked to. Raises `JournalDamaged` when the entry before it is missing."""
+    if offset == 0:
+        return chain_start(identity.chain_text)
+    chain = head_chain(connection, partition, offset)
+    if chain is None:
+        raise JournalDamaged(f"{path}: partition {partition} has no entry {offset - 1}; restore the file from a copy")
+    return chain
+
+
+def head_chain(connection: sqlite3.Connection, partition: int, end: int) -> bytes | None:
+    """The chain value that is stored with the entry before `end`, if there is one."""
+    found = connection.execute("SELECT chain FROM events WHERE partition = ? AND offset = ?", (partition, end - 1)).fetchone()
+    return bytes(found[0]) if found is not None and isinstance(found[0], bytes) else None
 
 
 def read_entries(
-    connection: sqlite3.Connection, path: Path, partition: int, start: int, end: int, *, bytes_max: int = 2**62
-) -> Iterator[StoredEntry]:
-    """Entries of `events[partition]` in [start, end), until `bytes_max` is passed.
+    connection: sqlite3.Connection, path: Path, partition: int, start: int, end: int, chain: bytes, *, bytes_max: int = 2**62
+) -> Iterator[PastEntry]:
+    """Entries of `events[partition]` in [start, end), until `bytes_max` is passed; `chain` is the value before the first.
 
-    Raises: `JournalDamaged` at a hole or at what is no entry.
+    Raises: `JournalDamaged` at a hole, at what is no entry, and at an entry that is not the one that was written.
     """
-    sql = "SELECT offset, CAST(body AS BLOB) FROM events WHERE partition = ? AND offset >= ? AND offset < ? ORDER BY offset"
+    sql = "SELECT offset, CAST(body AS BLOB), chain, verdict FROM events WHERE partition = ? AND offset >= ? AND offset < ? ORDER BY offset"
     cursor = connection.execute(sql, (partition, start, end))
     expected = start
     size = 0
     try:
-        for offset, body in cursor:
+        for offset, body, stored_chain, verdict in cursor:
             if offset != expected:
                 break
-            yield StoredEntry(offset, _decode(body, path, partition, offset))
+            body = body or b""  # a damaged row may hold nothing
+            chain = chained(chain, partition, offset, body)
+            if chain != stored_chain:
+                raise JournalDamaged(f"{path}: entry {offset} of partition {partition} is not the one that was written; restore the file from a copy")
+            yield PastEntry(offset, _decode(body, path, partition, offset), body, verdict)
             expected += 1
             size += len(body)
             if size >= bytes_max:
@@ -180,8 +288,13 @@ def translated(path: Path) -> Iterator[None]:
 
 def translate(error: sqlite3.Error, path: Path) -> JournalError:
     """What an error of SQLite outside COMMIT means: a damaged file, or that nothing was written."""
-    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code == sqlite3.SQLITE_IOERR_SHORT_READ:
+        return JournalDamaged(f"{path}: was cut short while it was open ({error}); restore it from a copy")
+    if not code and "decode" in str(error):  # text that is no UTF-8: Python's own error, which has no code
+        return JournalDamaged(f"{path}: is damaged ({error}); restore it from a copy")
+    match code & 0xFF:
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:  # the last: our statements meet other tables
             return JournalDamaged(f"{path}: is damaged ({error}); restore it from a copy")
         case sqlite3.SQLITE_FULL:
             return JournalUnavailable(f"{path}: the disk is full")

@@ -30,9 +30,12 @@ from msgspec import Struct
 from liveroom.codec import encode
 from liveroom.errors import JournalDamaged, JournalUnavailable, WriteUnknown
 from liveroom.journal.acceptance import Acceptance, Verdict
-from liveroom.journal.base import StoredEntry
-from liveroom.journal.sqlite_file import connect, events_end, read_entries, translate
-from liveroom.messages.records import Claim, Entry
+from liveroom.journal.base import PastEntry, StoredEntry
+from liveroom.journal.chain import chained
+from liveroom.journal.mark import Head, Mark
+from liveroom.journal.sqlite_file import connect, events_end, head_chain, read_entries, translate
+from liveroom.journal.sqlite_watch import FileWatch
+from liveroom.messages.records import Entry
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Committed", "Tail", "Writer"]
@@ -41,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 #: Entries that one commit may hold, in bytes of JSON.
 COMMIT_BYTES_MAX = 16 * 1024 * 1024
+#: How often the files are looked at while nothing is written; after a commit they are looked at anyway.
+WATCH_S = 1.0
 
 T = TypeVar("T")
 
@@ -65,20 +70,28 @@ class Committed(Struct, frozen=True):
 
 
 class Tail(Struct):
-    """Where a partition ends: the next offset, and how the next entry will be judged."""
+    """Where a partition ends: the next offset, how the next entry will be judged, and what it will be linked to."""
 
+    partition: int
     end: int
     acceptance: Acceptance
+    chain: bytes
 
-    def add(self, entry: Entry) -> tuple[int, Verdict]:
-        """Give the entry the next offset and judge it."""
+    def add(self, entry: Entry, body: bytes) -> tuple[int, Verdict]:
+        """Give the entry the next offset, judge it and link it."""
         offset = self.end
         self.end += 1
+        self.chain = chained(self.chain, self.partition, offset, body)
         return offset, self.acceptance.judge(offset, entry)
 
     def copy(self) -> Tail:
         """An independent copy."""
-        return Tail(self.end, self.acceptance.copy())
+        return Tail(self.partition, self.end, self.acceptance.copy(), self.chain)
+
+    @property
+    def head(self) -> Head:
+        """What the mark says of it."""
+        return Head(self.end, self.chain)
 
 
 class _Job(Struct, frozen=True, eq=False):
@@ -87,20 +100,30 @@ class _Job(Struct, frozen=True, eq=False):
 
 
 class Writer:
-    """Takes work from the event loop in order of the calls; `on_committed` runs in the loop, before the futures of its entries."""
+    """Takes work from the event loop in order of the calls; `on_committed` runs in the loop, before the futures of its entries.
+
+    `on_damage` runs in the loop, too, once: nothing is written after that.
+    """
 
     def __init__(
         self,
         path: Path,
         connection: sqlite3.Connection,
         tails: list[Tail],
+        mark: Mark,
+        watch: FileWatch,
         records_max: int,
         metrics: Metrics,
         on_committed: Callable[[Sequence[Committed]], None],
+        on_damage: Callable[[JournalDamaged], None],
     ) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = connection
         self._tails = tails
+        self._mark = mark
+        self._watch = watch
+        self._damage: JournalDamaged | None = None
+        self._on_damage = on_damage
         self._records_max = records_max
         self._metrics = metrics
         self._on_committed = on_committed
@@ -135,20 +158,29 @@ class Writer:
             self._queue.append(item)
             self._filled.notify()
 
+    def give_up(self, damage: JournalDamaged) -> None:
+        """Write nothing any more: what is queued, and what comes, fails. Any thread may call it."""
+        self._damage = self._damage or damage
+
     def _run(self) -> None:
         try:
-            while work := self._next():
+            while (work := self._next()) is not None:
                 if isinstance(work, _Job):
                     self._do(work)
-                else:
+                elif work:
                     self._commit(work)
+                else:
+                    self._look_idle()
         finally:
             self._drop_connection()
+            self._mark.close()
 
     def _next(self) -> _Job | list[_Append] | None:
+        """What to do next: an empty list after a while without work, `None` at the end."""
         with self._filled:
             while not self._queue and not self._stopping:
-                self._filled.wait()
+                if not self._filled.wait(WATCH_S):
+                    return []
             if not self._queue:
                 return None
             appends: list[_Append] = []
@@ -185,6 +217,7 @@ class Writer:
             return
         for partition, tail in tails.items():
             self._tails[partition] = tail
+        self._mark.note((partition, tail.head) for partition, tail in tails.items())
         self._metrics.journal_commit_seconds.observe(time.perf_counter() - started)
         self._metrics.journal_commit_records.observe(len(committed))
         self._tell(self._publish, committed)
@@ -212,15 +245,30 @@ class Writer:
         for append in appends:
             partition, entry, body = append.partition, append.entry, append.body
             tail = tails.get(partition) or tails.setdefault(partition, self._tails[partition].copy())
-            offset, verdict = tail.add(entry)
-            kind = "claim" if isinstance(entry, Claim) else "record"
-            rows.append((partition, offset, kind, verdict.value, entry.time_ms, body))
+            offset, verdict = tail.add(entry, body)
+            rows.append((partition, offset, verdict.value, tail.chain, body))
             committed.append(Committed(partition, StoredEntry(offset, entry), verdict is Verdict.accepted, len(body), append.future))
-        connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, CAST(? AS TEXT))", rows)
+        connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, CAST(? AS TEXT))", rows)
         return tails, committed
 
     def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do `work` in one transaction. Raises `JournalUnavailable`, `JournalDamaged`, `WriteUnknown`, or what `work` raises."""
+        if self._damage is not None:
+            raise JournalDamaged(str(self._damage))
+        try:
+            result = self._try_transaction(work)
+            self._look()
+        except JournalDamaged as damage:
+            self._give_up(damage)
+            raise
+        return result
+
+    def _give_up(self, damage: JournalDamaged) -> None:
+        """The connection stays until the end: the last one to close copies what a removed write-ahead log held into the file."""
+        self.give_up(damage)
+        self._tell(self._on_damage, damage)
+
+    def _try_transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
             connection = self._connection or self._connect_again()
             connection.execute("BEGIN IMMEDIATE")
@@ -241,24 +289,63 @@ class Writer:
             raise WriteUnknown(f"{self._path}: COMMIT failed, its outcome is unknown: {error} ({name})") from error
         return result
 
+    def _look(self) -> None:
+        """What is acknowledged must be in the files that the next start will open. Raises `JournalDamaged` when it is not."""
+        if words := self._watch.look():
+            raise JournalDamaged(f"{words}; this process cannot go on, and acknowledges nothing any more")
+        if self._watch.wal_cut:
+            self._watch.wal_cut = False
+            self._check_ends()
+
+    def _check_ends(self) -> None:
+        """A program that copies the write-ahead log into the file may cut it; one that does not makes a hole."""
+        try:
+            connection = connect(self._path, "ro")
+            try:
+                for tail in self._tails:
+                    self._must_continue(connection, tail)
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            raise JournalDamaged(f"{self._path}-wal: was cut while it was in use ({error}); this process cannot go on") from error
+
+    def _look_idle(self) -> None:
+        if self._damage is None:
+            try:
+                self._look()
+            except JournalDamaged as damage:
+                self._give_up(damage)
+                return
+            if not self._mark.is_there:
+                logger.warning("the journal's mark was removed; it is written again")
+                self._mark = self._mark.again(tail.head for tail in self._tails)
+
     def _connect_again(self) -> sqlite3.Connection:
         """A new connection after a failure; entries that turn out to be in the file are reported as committed."""
         connection = connect(self._path, "rw")
         try:
             for partition, tail in enumerate(self._tails):
-                end = events_end(connection, partition)
-                if end < tail.end:
-                    raise JournalDamaged(
-                        f"{self._path}: partition {partition} ends at {end}, but {tail.end} entries had been written; restore the file"
-                    )
-                found = list(read_entries(connection, self._path, partition, tail.end, end))
+                end = self._must_continue(connection, tail)
+                found = list(read_entries(connection, self._path, partition, tail.end, end, tail.chain))
                 if found:
                     self._tell(self._publish, [_found(partition, stored, tail) for stored in found])
+                    self._mark.note([(partition, tail.head)])
         except BaseException:
             connection.close()
             raise
         self._connection = connection
         return connection
+
+    def _must_continue(self, connection: sqlite3.Connection, tail: Tail) -> int:
+        """The end of a partition, which must be what was written or continue it. Raises `JournalDamaged`."""
+        end = events_end(connection, tail.partition)
+        if end < tail.end:
+            raise JournalDamaged(f"{self._path}: partition {tail.partition} ends at {end}, but {tail.end} entries had been written; restore the file")
+        if tail.end and head_chain(connection, tail.partition, tail.end) != tail.chain:
+            raise JournalDamaged(
+                f"{self._path}: entry {tail.end - 1} of partition {tail.partition} is not the one that was written; restore the file"
+            )
+        return end
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
@@ -277,9 +364,10 @@ class Writer:
         return True
 
 
-def _found(partition: int, stored: StoredEntry, tail: Tail) -> Committed:
-    _, verdict = tail.add(stored.entry)
-    return Committed(partition, stored, verdict is Verdict.accepted, len(encode(stored.entry)), None)
+def _found(partition: int, stored: PastEntry, tail: Tail) -> Committed:
+    body = stored.body or b""
+    _, verdict = tail.add(stored.entry, body)
+    return Committed(partition, StoredEntry(stored.offset, stored.entry), verdict is Verdict.accepted, len(body), None)
 
 
 def _succeed(future: Future[T], result: T) -> None:

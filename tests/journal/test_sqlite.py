@@ -18,6 +18,7 @@ from liveroom.journal import sqlite as sqlite_module
 from liveroom.journal import sqlite_file
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import DeadLetter
+from liveroom.journal.chain import chained
 from liveroom.journal.sqlite import RECENT_ENTRIES_MAX, SqliteJournal
 from liveroom.journal.sqlite_file import FILE_NAME, SCHEMA_VERSION
 from liveroom.journal.sqlite_snapshots import SLICE_BYTES
@@ -75,7 +76,7 @@ async def test_commands_go_on_at_the_last_accepted_to(tmp_path: Path) -> None:
 async def test_a_closed_journal_leaves_one_file_beside_its_lock(tmp_path: Path) -> None:
     """Closing copies the write-ahead log into the file, so that the file alone is a whole copy."""
     await made(tmp_path)
-    assert sorted(os.listdir(tmp_path)) == ["journal.lock", "journal.sqlite"]
+    assert sorted(os.listdir(tmp_path)) == ["journal.lock", "journal.mark", "journal.sqlite"]
 
 
 async def test_a_second_journal_is_locked_out(tmp_path: Path) -> None:
@@ -165,9 +166,13 @@ async def test_a_hole_is_found(tmp_path: Path) -> None:
 
 
 async def test_an_entry_that_cannot_be_read_is_found(tmp_path: Path) -> None:
-    """A row that is no entry raises `JournalDamaged` with its offset and what is wrong with it."""
+    """A row that is no entry raises `JournalDamaged` with its offset and what is wrong with it, though its hash fits."""
     await made(tmp_path)
-    change(tmp_path, """UPDATE events SET body = '{"type": "record", "v": "x"}' WHERE offset = 2""")
+    body = '{"type": "record", "v": "x"}'
+    with sqlite3.connect(tmp_path / FILE_NAME) as file:
+        (before,) = file.execute("SELECT chain FROM events WHERE offset = 1").fetchone()
+    file.close()
+    change(tmp_path, "UPDATE events SET body = ?, chain = ? WHERE offset = 2", body, chained(before, 0, 2, body.encode()))
     with pytest.raises(JournalDamaged, match=r"entry 2 of partition 0 cannot be read: .*v"):
         await opened(tmp_path)
 
@@ -212,7 +217,10 @@ async def test_entries_that_turn_out_to_be_in_the_file_are_given_to_readers(sqli
 
 def _spoil(data_dir: Path, offset: int) -> None:
     body = '{"type":"claim","v":1,"owner":"spoiler","time_ms":0}'
-    change(data_dir, "INSERT INTO events VALUES (0, ?, 'claim', 'claimed', 0, ?)", offset, body)
+    with sqlite3.connect(data_dir / FILE_NAME) as file:
+        (before,) = file.execute("SELECT chain FROM events WHERE partition = 0 AND offset = ?", (offset - 1,)).fetchone()
+    file.close()
+    change(data_dir, "INSERT INTO events VALUES (0, ?, 'claimed', ?, ?)", offset, chained(before, 0, offset, body.encode()), body)
 
 
 async def test_appends_are_committed_in_groups(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from liveroom.journal.acceptance import Acceptance, Verdict
+from liveroom.journal.mark import read_mark
 from liveroom.journal.sqlite import SqliteJournal
 from liveroom.messages.events import ChatSent
 from liveroom.messages.records import Record
@@ -54,6 +55,9 @@ async def _killed(data_dir: Path, lines: int) -> list[tuple[int, int]]:
 
 async def _check(data_dir: Path, reported: dict[int, int]) -> int:
     snapshots = 0
+    marked = read_mark(data_dir)
+    assert marked is not None
+    assert all(marked.heads[partition].end > last for partition, last in reported.items()), "the mark knows what was reported"
     journal = await SqliteJournal.open(data_dir, CONFIG, Metrics())
     for partition, last in reported.items():
         entries = await stored(journal, partition)
