@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import ParamSpec, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -19,8 +20,9 @@ from msgspec import Struct
 from liveroom.console.view import RoomView, SortKey, fold_text, new_detail
 from liveroom.errors import BadMessage
 from liveroom.messages.events import RoomOpened
-from liveroom.messages.frames import RoomDetail
+from liveroom.messages.frames import Keyframe, RoomDetail
 from liveroom.messages.records import Record, RoomSpan
+from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["SCAN_ROOMS_MAX", "Directory"]
 
@@ -35,6 +37,9 @@ LISTING_ENTRIES_MAX = 4_000_000
 
 #: Sorts before every closed room and after every open one.
 FIRST_CLOSED: SortKey = (True, -(2**63), "")
+
+Arguments = ParamSpec("Arguments")
+T = TypeVar("T")
 
 
 class _Listing(Struct, frozen=True):
@@ -60,7 +65,8 @@ _cursor: msgspec.json.Decoder[_Cursor] = msgspec.json.Decoder(_Cursor)
 class Directory:
     """Holds at most `rooms_max` rooms. Beyond it the room closed longest ago is forgotten first, then the one held longest."""
 
-    def __init__(self, rooms_max: int, chat_lines: int) -> None:
+    def __init__(self, rooms_max: int, chat_lines: int, metrics: Metrics) -> None:
+        self._isolated = metrics.isolated
         self._rooms_max = rooms_max
         self._chat_lines = chat_lines
         self._rooms: dict[str, RoomView] = {}
@@ -83,7 +89,11 @@ class Directory:
             del self._rooms[room]
             self._closed.pop(room, None)
         for detail in details:
-            view = self._rooms[detail.keyframe.room] = RoomView(partition, detail, self._chat_lines)
+            try:
+                view = self._rooms[detail.keyframe.room] = RoomView(partition, detail, self._chat_lines)
+            except Exception:
+                self._isolated.note("console_room", item=detail.keyframe.room)
+                continue
             if not view.keyframe.open:
                 self._closed[detail.keyframe.room] = None
         self._order = sorted(view.sort_key for view in self._rooms.values())
@@ -92,23 +102,44 @@ class Directory:
             self._forget_one()
 
     def apply(self, partition: int, record: Record) -> list[str]:
-        """Fold an accepted record; returns rooms that opened but whose earlier story was forgotten: ask for their detail."""
+        """Fold an accepted record; returns rooms whose detail is to be asked for.
+
+        They opened but their earlier story was forgotten, or could not be folded.
+        """
         missing = []
         for room, span in record.rooms.items():
-            if not self._apply_span(partition, room, span, record.time_ms) and any(isinstance(e, RoomOpened) for e in span.events):
+            known = self._try(room, self._apply_span, partition, room, span, record.time_ms)
+            if known is None or (not known and any(isinstance(e, RoomOpened) for e in span.events)):
                 missing.append(room)
         for keyframe in record.keyframes:
-            if view := self._rooms.get(keyframe.room):
-                before = view.sort_key
-                view.keyframe = keyframe
-                view.note_texts()
-                self._place(view, before)
+            self._try(keyframe.room, self._renew, keyframe)
         for detail in record.details:
-            if not detail.continues:
-                self._put(RoomView(partition, detail, self._chat_lines))
-            elif view := self._rooms.get(detail.keyframe.room):
-                view.go_on(detail)
+            self._try(detail.keyframe.room, self._take, partition, detail)
         return [room for room in missing if room not in self._rooms]
+
+    def _try(self, room: str, step: Callable[Arguments, T], *arguments: Arguments.args, **named: Arguments.kwargs) -> T | None:
+        """One room's step; when it raises, that room is forgotten and no other is touched."""
+        try:
+            return step(*arguments, **named)
+        except Exception:
+            self._isolated.note("console_room", item=room)
+            self._rooms.pop(room, None)
+            self._closed.pop(room, None)
+            self._order = [key for key in self._order if key[2] != room]
+            return None
+
+    def _renew(self, keyframe: Keyframe) -> None:
+        if view := self._rooms.get(keyframe.room):
+            before = view.sort_key
+            view.keyframe = keyframe
+            view.note_texts()
+            self._place(view, before)
+
+    def _take(self, partition: int, detail: RoomDetail) -> None:
+        if not detail.continues:
+            self._put(RoomView(partition, detail, self._chat_lines))
+        elif view := self._rooms.get(detail.keyframe.room):
+            view.go_on(detail)
 
     def page(self, query: str, is_open: bool | None, limit: int, after: str, now: float) -> tuple[list[RoomView], str | None]:
         """Up to `limit` rooms, most viewers first, and where to go on; `is_open` `None` = open ones, then closed ones. `now` in s.

@@ -60,11 +60,12 @@ class Console:
         self._config = config.console
         self._missing_elsewhere = what_is_missing
         self._stopping = False
-        self._directory = Directory(config.console.rooms_max, config.rooms.chat_lines_kept)
+        self._directory = Directory(config.console.rooms_max, config.rooms.chat_lines_kept, metrics)
         # The source is new at every start: answers to an earlier life of this process, read again from the journal, are nobody's here.
         self._courier = Courier(
             journal,
             f"{name}/{uuid4().hex}",
+            metrics,
             batch_commands_max=BATCH_COMMANDS_MAX,
             batch_wait_ms=BATCH_WAIT_MS,
             reply_wait_ms=config.console.reply_wait_ms,

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
+from itertools import takewhile
 
 from liveroom.gateway.likes import OnReply, Reply
 from liveroom.gateway.room import Room
@@ -13,6 +14,7 @@ from liveroom.messages.commands import ReportAudience
 from liveroom.messages.fields import Role
 from liveroom.messages.frames import Refused
 from liveroom.messages.records import Sender
+from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Audience", "user_hash"]
 
@@ -39,7 +41,8 @@ class _Told:
 class Audience:
     """Counts users, not connections, and viewers only: who runs the room is no audience. `report` sends a report on its way."""
 
-    def __init__(self, gateway: str, report: Callable[[str, ReportAudience, OnReply], None], *, repeat_ms: int) -> None:
+    def __init__(self, gateway: str, report: Callable[[str, ReportAudience, OnReply], None], metrics: Metrics, *, repeat_ms: int) -> None:
+        self._isolated = metrics.isolated
         self._gateway = gateway
         self._report = report
         self._repeat_s = repeat_ms / 1000
@@ -64,12 +67,9 @@ class Audience:
     def flush(self, now: float) -> None:
         """Report the rooms that changed, and those that were reported long ago."""
         changed, self._changed = self._changed, {}
-        for told in changed.values():
-            self._send(told, now)
-        for told in list(self._told.values()):
-            if told.at + self._repeat_s > now:
-                break
-            self._send(told, now)
+        self._isolated.each("gateway_report", changed.values(), lambda told: self._send(told, now))
+        late = list(takewhile(lambda told: told.at + self._repeat_s <= now, self._told.values()))
+        self._isolated.each("gateway_report", late, lambda told: self._send(told, now))
 
     def _send(self, told: _Told, now: float) -> None:
         room = told.room

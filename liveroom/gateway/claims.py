@@ -33,6 +33,7 @@ class Claims:
     def __init__(self, courier: Courier, metrics: Metrics, now: Callable[[], float], *, count: int) -> None:
         self._courier = courier
         self._metrics = metrics
+        self._isolated = metrics.isolated
         self._now = now
         self._count = count
         self._lines: dict[Gate, None] = {}  # those where claims are parked
@@ -62,19 +63,18 @@ class Claims:
                 await self._wake.wait()
             for gate in list(self._unsettled):
                 del self._unsettled[gate]
-                self._settle(gate)
+                self._isolated.each("gateway_claim", (gate,), self._settle)
                 await asyncio.sleep(0)
 
     def tidy(self) -> None:
         """Answer those that waited too long, and tell others that they wait, up to `count` at once."""
-        for gate in list(self._lines):
-            self.settle(gate)
+        self._isolated.each("gateway_claim", list(self._lines), self.settle)
         self._metrics.gateway_claims_parked.set(sum(gate.parked for gate in self._lines))
         told, since = 0, self._now() - PARKED_TOLD_S
         while self._untold and self._untold[0][0] <= since and told < self._count:
             _, gate, claim, on_parked = self._untold.popleft()
             if claim.parked and not gate.gone:
-                on_parked(gate.ahead(claim))
+                self._isolated.each("gateway_claim", (claim,), lambda claim: on_parked(gate.ahead(claim)))  # noqa: B023
                 told += 1
 
     def _settle(self, gate: Gate) -> None:
@@ -102,10 +102,8 @@ class Claims:
             reply = Refused(id="", code=code, detail="others are ahead in the line; try again", retry_after_ms=RETRY_AFTER_MS)
         else:
             reply = Refused(id="", code=code, detail=REFUSALS[code][1], seq=gate.seq)
-        for request, teller in claim.tellers:
-            teller(replace(reply, id=request.id))
+        self._isolated.each("command_answer", claim.tellers, lambda one: one[1](replace(reply, id=one[0].id)))
 
     def _answered(self, gate: Gate, claim: Claim, reply: Reply) -> None:
-        for teller in gate.answered(claim, self._now()):
-            teller(reply)
+        self._isolated.each("command_answer", gate.answered(claim, self._now()), lambda teller: teller(reply))
         self.settle(gate)

@@ -119,6 +119,9 @@ class Connection(asyncio.Protocol):
         self.sender: Sender | None = None
         self.address = ""
 
+    def __repr__(self) -> str:
+        return f"<{self.stage.name} {self.room_id} {self.sender.user if self.sender else self.address}>"
+
     # What the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

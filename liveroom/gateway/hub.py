@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Concatenate, ParamSpec
 
 from liveroom.codec import encode
 from liveroom.config import GatewayConfig
@@ -16,17 +16,18 @@ from liveroom.gateway.admission import Gate
 from liveroom.gateway.audience import Audience
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deadlines import Deadlines
-from liveroom.gateway.history import History
+from liveroom.gateway.history import History, Past
 from liveroom.gateway.room import Resume, Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.partition import partition_of
-from liveroom.messages.frames import Interruption
-from liveroom.messages.records import Record
+from liveroom.messages.frames import Interruption, Keyframe, RoomDetail
+from liveroom.messages.records import Record, RoomSpan
+from liveroom.telemetry.isolation import IsolatedErrors
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Hub"]
 
-log = logging.getLogger(__name__)
+Step = ParamSpec("Step")
 
 #: Pause before a detail that was refused, or did not come, is asked for again.
 ASK_AGAIN_S = 0.5
@@ -54,32 +55,35 @@ class _Sweep:
                 self.plain = b""  # more than a chunk: every viewer is advanced by itself
         room.swept_up_to(self.end, began)
 
-    def step(self, count: int) -> tuple[int, int]:
-        """Write to the next `count` viewers; gives frames and bytes that were written."""
+    def step(self, count: int, isolated: IsolatedErrors) -> tuple[int, int]:
+        """Write to the next `count` viewers; gives frames and bytes that were written. A viewer whose write raises is dropped."""
         room, start, end, plain, packed = self.room, self.start, self.end, self.plain, self.packed
         write = os.write
         stop = self.at + count
         together = plain and room.ring.start <= start
         written = frames = 0
         for viewer in self.viewers[self.at : stop]:
-            if together and viewer.cursor == start and not viewer.blocked and viewer.fd >= 0:
-                data = packed if viewer.deflate else plain
-                try:
-                    n = write(viewer.fd, data)
-                except BlockingIOError:
-                    n = 0
-                except OSError:
-                    viewer.abort()
-                    continue
-                frames += 1
-                written += n
-                if n == len(data):
-                    viewer.cursor = end
-                else:
-                    room.cut(viewer, start, n)
-            elif viewer.room is room and not viewer.blocked and viewer.cursor != end:
-                room.advance(viewer)
-                frames += 1
+            try:
+                if together and viewer.cursor == start and not viewer.blocked and viewer.fd >= 0:
+                    data = packed if viewer.deflate else plain
+                    try:
+                        n = write(viewer.fd, data)
+                    except BlockingIOError:
+                        n = 0
+                    frames += 1
+                    written += n
+                    if n == len(data):
+                        viewer.cursor = end
+                    else:
+                        room.cut(viewer, start, n)
+                elif viewer.room is room and not viewer.blocked and viewer.cursor != end:
+                    room.advance(viewer)
+                    frames += 1
+            except OSError:
+                viewer.abort()
+            except Exception:
+                isolated.note("gateway_viewer", item=viewer)
+                viewer.abort()
         self.at = stop
         return frames, written
 
@@ -107,6 +111,7 @@ class Hub:
     ) -> None:
         self._config = config
         self._metrics = metrics
+        self._isolated = metrics.isolated
         self._audience = audience
         self._connections = connections
         self._ask_keyframe = ask_keyframe
@@ -185,8 +190,7 @@ class Hub:
         """A detail that was asked for is on its way, or was refused with a code."""
         if refusal == "room_not_found":
             room.asked = False
-            for connection in list(room.waiting):
-                connection.close(4004, "the room was never opened")
+            self._isolated.each("gateway_viewer", list(room.waiting), lambda connection: connection.close(4004, "the room was never opened"))
         else:
             self._asks.add(room, _now())
 
@@ -201,15 +205,19 @@ class Hub:
             self._schedule(room)
 
     def _let_in(self, room: Room) -> None:
-        """Those that waited for the keyframe join."""
+        """Those that waited for the keyframe join; one that cannot is sent away and comes back."""
         waiting, room.waiting = room.waiting, {}
         for connection, resume in waiting.items():
-            if connection.stage is not Stage.open:
-                continue
-            if connection.sender and self._is_banned(room, connection.sender.user):
-                connection.close(4502, "you are banned from this room")
-            else:
-                self._join(room, connection, resume)
+            try:
+                if connection.stage is not Stage.open:
+                    continue
+                if connection.sender and self._is_banned(room, connection.sender.user):
+                    connection.close(4502, "you are banned from this room")
+                else:
+                    self._join(room, connection, resume)
+            except Exception:
+                self._isolated.note("gateway_join", item=connection)
+                self._isolated.each("gateway_viewer", (connection,), lambda failed: failed.close(4002, "joining the room failed; come back"))
 
     def _is_banned(self, room: Room, user: str) -> bool:
         return room.banned.get(user, 0) > time.time() * 1000
@@ -224,25 +232,46 @@ class Hub:
         rooms = self.rooms
         for room_id, span in record.rooms.items():
             if room := rooms.get(room_id):
-                for user, until_ms, reason in room.extend(span.from_, span.events, record.time_ms):
-                    self._put_out(room, user, until_ms, reason)
-                self._heard(room)
+                self._try(room, self._extend, span, record.time_ms)
         for keyframe in record.keyframes:
             if room := rooms.get(keyframe.room):
-                room.renew(keyframe)
-                self._heard(room)
+                self._try(room, self._renew, keyframe)
         for part in record.holdings if current else ():
             if room := rooms.get(part.room):
-                room.receive(part)
+                self._try(room, Room.receive, part)
         for detail in record.details if current else ():
             if room := rooms.get(detail.keyframe.room):
-                if detail.continues:
-                    for user, until_ms in room.go_on(detail):
-                        self._put_out(room, user, until_ms, "")
-                elif not room.begin(detail, history.before(room.id, detail.keyframe.seq)):
-                    for connection in list(room.viewers):
-                        connection.close(4002, "the room began anew; come back")
-                self._heard(room)
+                self._try(room, self._begin, detail, history)
+
+    def _try(self, room: Room, step: Callable[Concatenate[Room, Step], object], *arguments: Step.args, **named: Step.kwargs) -> None:
+        """One room's step; when it raises, the room is lost until its detail comes and no other room is touched."""
+        try:
+            step(room, *arguments, **named)
+        except Exception:
+            self._isolated.note("gateway_room", item=room.id)
+            room.lost = True
+            if room.asked:
+                self._asks.add(room, _now())  # later: what comes at once may raise again
+            else:
+                self._ask(room)
+
+    def _extend(self, room: Room, span: RoomSpan, time_ms: int) -> None:
+        for user, until_ms, reason in room.extend(span.from_, span.events, time_ms):
+            self._put_out(room, user, until_ms, reason)
+        self._heard(room)
+
+    def _renew(self, room: Room, keyframe: Keyframe) -> None:
+        room.renew(keyframe)
+        self._heard(room)
+
+    def _begin(self, room: Room, detail: RoomDetail, history: History) -> None:
+        if detail.continues:
+            for user, until_ms in room.go_on(detail):
+                self._put_out(room, user, until_ms, "")
+        elif not self._begun(room, detail, history.before(room.id, detail.keyframe.seq)):
+            viewers = list(room.viewers)
+            self._isolated.each("gateway_viewer", viewers, lambda connection: connection.close(4002, "the room began anew; come back"))
+        self._heard(room)
 
     def _heard(self, room: Room) -> None:
         """After anything that may have changed the room."""
@@ -255,10 +284,22 @@ class Hub:
         if (room.users and not room.live) or (room.epoch and room.ring.wants_keyframe):
             self._ask(room)
 
+    def _begun(self, room: Room, detail: RoomDetail, past: Sequence[Past]) -> bool:
+        """As `Room.begin`; when that raises, once more without the past, which may hold the event that a room was lost by."""
+        parts = room.parts
+        try:
+            return room.begin(detail, past)
+        except Exception:
+            if not past:
+                raise
+            self._isolated.note("gateway_room", item=room.id)
+            room.lost, room.parts = True, parts
+            return room.begin(detail, ())
+
     def _put_out(self, room: Room, user: str, until_ms: int, reason: str) -> None:
         if until_ms > time.time() * 1000:
-            for connection in room.users.get(user, ()):
-                connection.close(4502, f"you are banned from this room: {reason}" if reason else "you are banned from this room")
+            words = f"you are banned from this room: {reason}" if reason else "you are banned from this room"
+            self._isolated.each("gateway_viewer", room.users.get(user, ()), lambda connection: connection.close(4502, words))
 
     def _ask(self, room: Room) -> None:
         if not room.asked:
@@ -306,7 +347,7 @@ class Hub:
             self._sweeps.append(_Sweep(room, now))
         except Exception:
             # Frames that cannot be built cost this room a keyframe and no other room anything.
-            log.exception("a room's frames could not be built; its state is asked for", extra={"room": room.id})
+            self._isolated.note("gateway_room", item=room.id)
             room.scheduled = False
             room.lost = True
             self._ask(room)
@@ -314,7 +355,7 @@ class Hub:
     def _step(self, sweep: _Sweep, count: int) -> int:
         """A part of a sweep; gives how much of the count it used, at least one."""
         begin = sweep.at
-        frames, written = sweep.step(count)
+        frames, written = sweep.step(count, self._isolated)
         self._metrics.gateway_frames_sent.inc(frames)
         self._metrics.gateway_bytes_sent.inc(written)
         if not sweep.done:
@@ -340,26 +381,33 @@ class Hub:
     def tidy(self) -> None:
         """Close viewers that waited too long for their room; let go of rooms that have been empty long enough."""
         now = _now()
-        for connection in self._waits.due(now):
-            room = self.rooms.get(connection.room_id)
-            if room and connection in room.waiting:
-                connection.close(4002, "the room's state could not be had in time; come back")
-        for room in self._asks.due(now):
-            if room.asked and room.receives():
-                self._asks.add(room, now)  # what users own takes a while to come
-            elif room.asked:
-                room.asked = False
-                if room.users:
-                    self._heard(room)
-        for room in self._empty.due(now):
-            room.may_go = False
-            if not room.users and self.rooms.get(room.id) is room:
-                if now - room.empty_at < self._config.room_idle_ms / 1000:
-                    self._let_go_later(room)
-                else:
-                    self._let_go(room)
+        self._isolated.each("gateway_viewer", self._waits.due(now), self._give_up_waiting)
+        for room in list(self._asks.due(now)):
+            self._try(room, self._ask_again, now)
+        self._isolated.each("gateway_room", self._empty.due(now), lambda room: self._let_go_if_empty(room, now))
         self._metrics.gateway_rooms.set(len(self.rooms))
         self._metrics.gateway_tick_seconds.set(self.tick_s)
+
+    def _give_up_waiting(self, connection: Connection) -> None:
+        room = self.rooms.get(connection.room_id)
+        if room and connection in room.waiting:
+            connection.close(4002, "the room's state could not be had in time; come back")
+
+    def _ask_again(self, room: Room, now: float) -> None:
+        if room.asked and room.receives():
+            self._asks.add(room, now)  # what users own takes a while to come
+        elif room.asked:
+            room.asked = False
+            if room.users:
+                self._heard(room)
+
+    def _let_go_if_empty(self, room: Room, now: float) -> None:
+        room.may_go = False
+        if not room.users and self.rooms.get(room.id) is room:
+            if now - room.empty_at < self._config.room_idle_ms / 1000:
+                self._let_go_later(room)
+            else:
+                self._let_go(room)
 
     def _let_go_later(self, room: Room) -> None:
         if not room.users and not room.may_go:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from liveroom.messages.commands import ReportLikes
 from liveroom.messages.frames import Accepted, Refused
+from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Likes", "OnReply", "Reply"]
 
@@ -27,8 +28,9 @@ class _Sum:
 class Likes:
     """Of all rooms; `report(room, command, on_reply)` sends a sum on its way."""
 
-    def __init__(self, report: Callable[[str, ReportLikes, OnReply], None]) -> None:
+    def __init__(self, report: Callable[[str, ReportLikes, OnReply], None], metrics: Metrics) -> None:
         self._report = report
+        self._isolated = metrics.isolated
         self._sums: dict[str, _Sum] = {}
 
     def add(self, room: str, command_id: str, count: int, on_reply: OnReply) -> None:
@@ -43,17 +45,18 @@ class Likes:
 
     def flush(self) -> None:
         """Report what has been summed."""
-        for room in list(self._sums):
-            self._send(room)
+        self._isolated.each("gateway_report", list(self._sums), self._send)
 
     def _send(self, room: str) -> None:
         found = self._sums.pop(room)
-        self._report(room, ReportLikes(found.count), lambda reply: _answer(found.waiting, reply))
+        self._report(room, ReportLikes(found.count), lambda reply: self._answer(found.waiting, reply))
 
+    def _answer(self, waiting: list[tuple[str, OnReply]], reply: Reply) -> None:
+        def answer(one: tuple[str, OnReply]) -> None:
+            command_id, on_reply = one
+            if isinstance(reply, Accepted):
+                on_reply(Accepted(id=command_id, seq=reply.seq))
+            else:
+                on_reply(Refused(command_id, reply.code, reply.detail, reply.seq, reply.field, reply.retry_after_ms))
 
-def _answer(waiting: list[tuple[str, OnReply]], reply: Reply) -> None:
-    for command_id, on_reply in waiting:
-        if isinstance(reply, Accepted):
-            on_reply(Accepted(id=command_id, seq=reply.seq))
-        else:
-            on_reply(Refused(command_id, reply.code, reply.detail, reply.seq, reply.field, reply.retry_after_ms))
+        self._isolated.each("command_answer", waiting, answer)

@@ -45,7 +45,10 @@ class Pulse:
         while True:
             await asyncio.sleep(LOOK_S)
             for partition in self._hub.partitions():
-                await self._look(partition)
+                try:
+                    await self._look(partition)
+                except Exception:
+                    self._metrics.isolated.note("gateway_partition", partition=partition)
             self._metrics.gateway_partitions_interrupted.set(len(self._hub.interrupted))
 
     async def _look(self, partition: int) -> None:
@@ -75,7 +78,6 @@ class Pulse:
         for room in self._hub.rooms_of(partition):
             viewers = list(room.viewers)
             for at in range(0, len(viewers), self._viewers_at_once):
-                for viewer in viewers[at : at + self._viewers_at_once]:
-                    if viewer.room is room:
-                        viewer.notify(frame)
+                here = [viewer for viewer in viewers[at : at + self._viewers_at_once] if viewer.room is room]
+                self._metrics.isolated.each("gateway_viewer", here, lambda viewer: viewer.notify(frame))
                 await asyncio.sleep(0)

@@ -162,8 +162,7 @@ class Room:
         coupon = self.holdings.claimed(event)
         more = b',"coupon":%b' % encode(coupon) if coupon else b""
         frame = text_frame(b'{"type":"personal","seq":%d,"time_ms":%d,"event":%b%b}' % (seq, self.time_ms, event_bytes(event, seq), more))
-        for connection in connections:
-            connection.notify(frame)
+        self._metrics.isolated.each("gateway_viewer", connections, lambda connection: connection.notify(frame))
 
     def begin(self, detail: RoomDetail, past: Sequence[Past]) -> bool:
         """Take a room's detail and the events that led to it; gives false when the stream was another one: viewers have to come back."""
@@ -228,9 +227,8 @@ class Room:
         self.holdings = Holdings(parts)
         self.ring.begin(_keyframe_frame(keyframe), self._past_frames(past))
         self.swept = self.ring.end  # who stands below it is written to on its own
-        for connection in list(self.viewers):  # who goes on from the past has missed what was told meanwhile
-            if connection.cursor >= self.ring.start:
-                connection.notify(self._belongings(connection))
+        behind = [c for c in self.viewers if c.cursor >= self.ring.start]  # who goes on from the past has missed what was told meanwhile
+        self._metrics.isolated.each("gateway_viewer", behind, lambda connection: connection.notify(self._belongings(connection)))
 
     def _past_frames(self, past: Sequence[Past]) -> list[Frame]:
         frames: list[Frame] = []

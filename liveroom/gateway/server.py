@@ -82,6 +82,7 @@ class Gateway:
         self._journal = journal
         self._config = config
         self._metrics = metrics
+        self._isolated = metrics.isolated
         metrics.gateway_connections_max.set(config.connections_max)
         # Answers name their source in the journal: one of its own for each start, so that old answers are never taken for new ones.
         self._nonce = secrets.token_hex(6)
@@ -89,12 +90,13 @@ class Gateway:
         self._courier = Courier(
             journal,
             f"{name}/{self._nonce}",
+            metrics,
             batch_commands_max=config.batch_commands_max,
             batch_wait_ms=config.batch_wait_ms,
             reply_wait_ms=config.reply_wait_ms,
         )
-        self._audience = Audience(name, self._report, repeat_ms=config.audience_repeat_ms)
-        self._likes = Likes(self._report)
+        self._audience = Audience(name, self._report, metrics, repeat_ms=config.audience_repeat_ms)
+        self._likes = Likes(self._report, metrics)
         self._claims = Claims(self._courier, metrics, self.time, count=config.sweep_viewers)
         self._hub = Hub(
             config,
@@ -162,13 +164,11 @@ class Gateway:
         random.shuffle(viewers)
         steps = max(1, int(self._config.drain_ms / 1000 / DRAIN_STEP_S))
         for step in range(steps):
-            for connection in viewers[len(viewers) * step // steps : len(viewers) * (step + 1) // steps]:
-                self._send_away(connection)
+            self._isolated.each("gateway_viewer", viewers[len(viewers) * step // steps : len(viewers) * (step + 1) // steps], self._send_away)
             if not self._connections:
                 break
             await asyncio.sleep(DRAIN_STEP_S)
-        for connection in list(self._connections):  # those whose handshake ended meanwhile
-            self._send_away(connection)
+        self._isolated.each("gateway_viewer", list(self._connections), self._send_away)  # those whose handshake ended meanwhile
         await self._stop()
 
     def _send_away(self, connection: Connection) -> None:
@@ -182,8 +182,7 @@ class Gateway:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._gone.wait(), CLOSING_S)
         half_open = [c for c in self._handshaking.due(math.inf) if c.stage is Stage.handshake]
-        for connection in [*self._connections, *half_open]:
-            connection.abort()
+        self._isolated.each("gateway_viewer", [*self._connections, *half_open], Connection.abort)
         self._likes.flush()
         self._audience.flush(self.time())
         if not await self._courier.settle(LAST_REPORTS_S):  # what is counted last is zero viewers: it must reach the journal
@@ -298,9 +297,7 @@ class Gateway:
             self._ask_for_detail(room)
 
     def _followed(self, partition: int) -> None:
-        for room in self._hub.rooms_of(partition):
-            if room.asked:
-                self._ask_for_detail(room)
+        self._isolated.each("gateway_room", [room for room in self._hub.rooms_of(partition) if room.asked], self._ask_for_detail)
 
     def _ask_for_detail(self, room: Room) -> None:
         command = RequestKeyframe(holdings=not room.knows_holdings)
@@ -313,12 +310,9 @@ class Gateway:
         while True:
             await asyncio.sleep(TIDY_S)
             now = self.time()
-            for connection in self._handshaking.due(now):
-                if connection.stage is Stage.handshake:
-                    connection.abort()
-            for connection in self._closing.due(now):
-                if connection.stage is Stage.closing:
-                    connection.abort()
+            unfinished = [c for c in self._handshaking.due(now) if c.stage is Stage.handshake]
+            unanswered = [c for c in self._closing.due(now) if c.stage is Stage.closing]
+            self._isolated.each("gateway_viewer", [*unfinished, *unanswered], Connection.abort)
             self._hub.tidy()
             self._feed.tidy(self._hub.partitions(), now)
             self._claims.tidy()
@@ -339,17 +333,20 @@ class Gateway:
                 for connection in connections:
                     connection.heard = min(now, connection.heard + held_up_s)
             for at in range(0, len(connections), config.sweep_viewers):
-                for connection in connections[at : at + config.sweep_viewers]:
-                    behind += connection.blocked
-                    silent_s = now - connection.heard
-                    if silent_s >= idle_s:
-                        connection.close(4001, "nothing was heard from you")
-                    elif silent_s >= idle_s / 2 and not connection.pinged:
-                        connection.ping()
-                    if connection.expires_s and connection.expires_s <= now_s:
-                        connection.close(4000, "the token has expired")
+                some = connections[at : at + config.sweep_viewers]
+                behind += sum(connection.blocked for connection in some)
+                self._isolated.each("gateway_viewer", some, lambda connection: self._look_at(connection, now, now_s))  # noqa: B023
                 await asyncio.sleep(0)
             self._metrics.gateway_viewers_behind.set(behind)
+
+    def _look_at(self, connection: Connection, now: float, now_s: float) -> None:
+        silent_s, idle_s = now - connection.heard, self._config.idle_ms / 1000
+        if silent_s >= idle_s:
+            connection.close(4001, "nothing was heard from you")
+        elif silent_s >= idle_s / 2 and not connection.pinged:
+            connection.ping()
+        if connection.expires_s and connection.expires_s <= now_s:
+            connection.close(4000, "the token has expired")
 
     async def _report_likes(self) -> None:
         while True:

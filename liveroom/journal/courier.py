@@ -9,11 +9,13 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
+from liveroom.codec import encode
 from liveroom.errors import JournalError, JournalFull
 from liveroom.journal.base import Journal
 from liveroom.journal.partition import partition_of
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Answer, Request
+from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Courier", "OnAnswer"]
 
@@ -50,11 +52,13 @@ class Courier:
 
     A command is answered exactly once: by its answer from the journal, by `overloaded` when too many
     wait, or by `unavailable` after `reply_wait_ms` (its outcome is then unknown and a retry with the
-    same id finds it).
+    same id finds it). A request that cannot be written is refused alone, and whatever else a batch
+    fails with, each of its commands is answered.
     """
 
-    def __init__(self, journal: Journal, source: str, *, batch_commands_max: int, batch_wait_ms: int, reply_wait_ms: int) -> None:
+    def __init__(self, journal: Journal, source: str, metrics: Metrics, *, batch_commands_max: int, batch_wait_ms: int, reply_wait_ms: int) -> None:
         self._journal = journal
+        self._isolated = metrics.isolated
         self._source = source
         self._batch_commands_max = batch_commands_max
         self._batch_wait_s = batch_wait_ms / 1000
@@ -137,7 +141,7 @@ class Courier:
             self._refuse(ticket, "unavailable", CLOSED)
 
     def _send(self, partition: int) -> None:
-        batch = self._batches.pop(partition, None)
+        batch = [request for request in self._batches.pop(partition, ()) if self._can_be_written(request)]
         if batch:
             loop = asyncio.get_running_loop()
             self._sent_s[partition] = loop.time()
@@ -152,6 +156,19 @@ class Courier:
             self._refuse_all(batch, "overloaded", "too many commands are waiting; try again")
         except JournalError as error:
             self._refuse_all(batch, "unavailable", str(error))
+        except Exception:
+            self._isolated.note("command_batch", partition=partition, commands=len(batch))
+            self._refuse_all(batch, "unavailable", "the command could not be handed over; its outcome is unknown, retry with the same id")
+
+    def _can_be_written(self, request: Request) -> bool:
+        """Whether a journal can take it; one that cannot must not fail the others of its batch."""
+        try:
+            encode(request)
+        except Exception:
+            self._isolated.note("command_request", room=request.room, user=request.sender.user, command_id=request.id)
+            self._refuse(request.connection, "internal_error", "the command cannot be written")
+            return False
+        return True
 
     def _refuse_all(self, batch: list[Request], code: str, detail: str) -> None:
         for request in batch:
@@ -159,12 +176,16 @@ class Courier:
 
     def _refuse(self, ticket: int, code: str, detail: str) -> None:
         if waiting := self._waiting.get(ticket):
-            self._answer(ticket, Refused(id=waiting.id, code=code, detail=detail, retry_after_ms=1_000), heard=False)
+            retry_after_ms = 0 if code == "internal_error" else 1_000
+            self._answer(ticket, Refused(id=waiting.id, code=code, detail=detail, retry_after_ms=retry_after_ms), heard=False)
 
     def _answer(self, ticket: int, reply: Accepted | Refused, *, heard: bool) -> None:
         if waiting := self._waiting.pop(ticket, None):
             self._note(waiting.partition, heard)
-            waiting.on_answer(reply)
+            try:
+                waiting.on_answer(reply)
+            except Exception:
+                self._isolated.note("command_answer", command_id=waiting.id)
             if not self._waiting:
                 self._settled.set()
 

@@ -7,6 +7,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from liveroom.telemetry.isolation import IsolatedErrors
+
 __all__ = ["Metrics"]
 
 _FAST_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -21,6 +23,10 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
 
+        self.errors_isolated = self._counter(
+            "errors_isolated", "Errors of one item in a loop that many share: the others went on, by where; each is a bug", "place"
+        )
+        self.isolated = IsolatedErrors(self.errors_isolated)
         self._of_gateway()
         self._of_engine()
         self._of_journal()

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from liveroom.console import directory as directory_module
 from liveroom.console.directory import Directory
+from liveroom.console.view import RoomView
 from liveroom.errors import BadMessage
 from liveroom.journal.partition import partition_of
 from liveroom.messages.commands import Product, ReportAudience
@@ -18,6 +19,7 @@ from liveroom.messages.events import AudienceCounted, Event, ProductPinned, Room
 from liveroom.messages.fields import Role
 from liveroom.messages.frames import RoomDetail
 from liveroom.messages.records import Record, Request, RoomSpan, Sender
+from liveroom.telemetry.metrics import Metrics
 from tests.console.live import PLATFORM, Live, config_of, serve_all, token, until
 
 RULES = RoomRules(1_000, 5, 20, 30_000)
@@ -32,7 +34,8 @@ class Fold:
     """A directory and the next seq of each room."""
 
     def __init__(self, rooms_max: int = 1_000) -> None:
-        self.directory = Directory(rooms_max, 50)
+        self.metrics = Metrics()
+        self.directory = Directory(rooms_max, 50, self.metrics)
         self._seqs: dict[str, int] = {}
         self.now = 0.0
 
@@ -57,6 +60,28 @@ class Fold:
 def watched(viewers: int) -> AudienceCounted:
     """A count of viewers."""
     return AudienceCounted(viewers, viewers, viewers)
+
+
+def test_a_room_that_cannot_be_folded_is_asked_for_and_no_other_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error in one room's events forgets that room alone, in every order; its detail brings it back."""
+    fold = Fold()
+    for room in "abc":
+        fold.happen(room, opened())
+    real = RoomView.apply
+
+    def broken(view: RoomView, span: RoomSpan, time_ms: int) -> None:
+        real(view, span, time_ms)
+        if any(isinstance(event, AudienceCounted) for event in span.events) and view.keyframe.room == "b":
+            raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(RoomView, "apply", broken)
+    record = Record(1, 0, 0, 0, 0, 1, rooms={room: RoomSpan(1, (watched(7),)) for room in "abc"})
+    keyframe = fold.directory.find("b").keyframe  # type: ignore[union-attr]
+    assert fold.directory.apply(0, record) == ["b"]
+    assert fold.names() == ["a", "c"]
+    assert fold.metrics.registry.get_sample_value("liveroom_errors_isolated_total", {"place": "console_room"}) == 1
+    fold.directory.apply(0, Record(1, 0, 0, 0, 0, 1, details=(RoomDetail(keyframe),)))
+    assert fold.names() == ["a", "c", "b"]
 
 
 def test_rooms_with_more_viewers_come_first() -> None:
@@ -230,7 +255,7 @@ def test_a_partition_can_begin_anew() -> None:
     for room in "ab":
         fold.happen(room, opened())
     details = tuple(RoomDetail(view.keyframe) for view in fold.directory.page("", True, 10, "", 0.0)[0])
-    other = Directory(3, 50)
+    other = Directory(3, 50, Metrics())
     other.begin(0, details)
     other.begin(1, [RoomDetail(details[0].keyframe.__class__(room="z", epoch="e", seq=1, time_ms=1, title="t", anchor="a", open=False, opened_ms=1))])
     other.begin(0, details[:1])

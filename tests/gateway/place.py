@@ -101,7 +101,7 @@ class Place:
         self.gateway = gateway
         self.journal = journal
         self.metrics = metrics
-        self._courier = Courier(journal, "test", batch_commands_max=1, batch_wait_ms=0, reply_wait_ms=WAIT_S * 1000)
+        self._courier = Courier(journal, "test", metrics, batch_commands_max=1, batch_wait_ms=0, reply_wait_ms=WAIT_S * 1000)
         self._scheme = "ws"
         self.tls: Any = None
 

@@ -12,6 +12,7 @@ from liveroom.messages.events import AudienceReported
 from liveroom.messages.fields import Role
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Record, Sender
+from liveroom.telemetry.metrics import Metrics
 from tests.gateway.place import ROOM, WAIT_S, Object, Place, Viewer, show
 
 
@@ -63,7 +64,7 @@ async def test_more_newcomers_than_a_report_may_name_come_in_several() -> None:
         sent.append(command)
         replies.append(on_reply)
 
-    audience = Audience("g1", report, repeat_ms=10_000)
+    audience = Audience("g1", report, Metrics(), repeat_ms=10_000)
 
     class AnyRoom:
         id = "demo"

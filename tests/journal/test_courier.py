@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+
+from msgspec.structs import replace
 
 from liveroom.config import JournalConfig
 from liveroom.journal.base import Journal
@@ -12,18 +14,28 @@ from liveroom.journal.courier import Courier
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.partition import partition_of
 from liveroom.messages.frames import Accepted, Refused
-from liveroom.messages.records import Answer, Request
+from liveroom.messages.records import Answer, Request, Sender
+from liveroom.telemetry.metrics import Metrics
 from tests.journal.entries import answer, request, take
 
 Reply = Accepted | Refused
 
 
+def isolated(carrier: Courier, place: str) -> float:
+    """How often an error was kept from the others at this place."""
+    return float(carrier._isolated._counter.labels(place)._value.get())
+
+
 def courier(journal: Journal, *, batch_commands_max: int = 64, batch_wait_ms: int = 1, reply_wait_ms: int = 10_000) -> Courier:
-    return Courier(journal, "gate-1", batch_commands_max=batch_commands_max, batch_wait_ms=batch_wait_ms, reply_wait_ms=reply_wait_ms)
+    return Courier(journal, "gate-1", Metrics(), batch_commands_max=batch_commands_max, batch_wait_ms=batch_wait_ms, reply_wait_ms=reply_wait_ms)
 
 
 def one_partition(waiting_max: int = 1_000) -> MemoryJournal:
     return MemoryJournal(JournalConfig(partitions=1, commands_waiting_max=waiting_max))
+
+
+def raising(reply: Reply) -> None:
+    raise ZeroDivisionError("a bug")
 
 
 def awaited(replies: asyncio.Queue[Reply]) -> Callable[[Reply], None]:
@@ -44,6 +56,41 @@ async def test_commands_of_a_moment_make_one_batch() -> None:
     assert [r.id for r in batch] == ["c0", "c1", "c2"]
     assert {r.source for r in batch} == {"gate-1"}
     assert len({r.connection for r in batch}) == 3
+    await carrier.close()
+
+
+async def test_a_request_that_cannot_be_written_is_refused_alone() -> None:
+    """The others of its batch reach the journal, which never sees it."""
+    journal, replies = one_partition(), asyncio.Queue[Reply]()
+    carrier = courier(journal)
+    carrier.submit(request("c0"), awaited(replies))
+    carrier.submit(replace(request("c1"), sender=Sender("u1", "Anna \ud83d")), awaited(replies))
+    carrier.submit(request("c2"), awaited(replies))
+    [batch] = await sent(journal, 1)
+    assert [r.id for r in batch] == ["c0", "c2"]
+    refused = replies.get_nowait()
+    assert isinstance(refused, Refused)
+    assert (refused.id, refused.code, replies.empty()) == ("c1", "internal_error", True)
+    assert isolated(carrier, "command_request") == 1
+    await carrier.close()
+
+
+async def test_whatever_a_batch_fails_with_every_command_is_answered() -> None:
+    """An error that no journal names leaves nobody waiting until the time is up, also when taking an answer raises."""
+
+    class BrokenJournal(MemoryJournal):
+        async def send_commands(self, partition: int, requests: Sequence[Request]) -> None:
+            raise ZeroDivisionError("a bug")
+
+    journal, replies = BrokenJournal(JournalConfig(partitions=1)), asyncio.Queue[Reply]()
+    carrier = courier(journal)
+    carrier.submit(request("c0"), awaited(replies))
+    carrier.submit(request("c1"), raising)
+    carrier.submit(request("c2"), awaited(replies))
+    codes = [(reply.id, reply.code) for reply in [await asyncio.wait_for(replies.get(), 5) for _ in range(2)] if isinstance(reply, Refused)]
+    assert codes == [("c0", "unavailable"), ("c2", "unavailable")]
+    assert await carrier.settle(5)
+    assert (isolated(carrier, "command_batch"), isolated(carrier, "command_answer")) == (1, 1)
     await carrier.close()
 
 

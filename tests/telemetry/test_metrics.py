@@ -28,7 +28,7 @@ def test_names_are_the_attributes_and_say_their_unit() -> None:
 def test_no_label_grows_with_rooms_or_users() -> None:
     """Labels have few values: codes, outcomes, partitions; never a room, a user or an address."""
     labels = {label for metric in wrapped(Metrics()).values() for label in metric._labelnames}
-    assert labels <= {"start", "reason", "code", "partition", "operation", "outcome", "verdict", "method", "status"}
+    assert labels <= {"start", "reason", "code", "partition", "operation", "outcome", "verdict", "method", "status", "place"}
 
 
 def test_two_processes_worth_of_metrics_do_not_meet() -> None:
