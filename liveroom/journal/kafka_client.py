@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import ssl
-from collections.abc import Awaitable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import IllegalSaslStateError, KafkaConnectionError, KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    IllegalSaslStateError,
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
 
 from liveroom.config import KafkaConfig
 from liveroom.errors import BadConfig, JournalUnavailable, LiveroomError
 
-__all__ = ["RECORD_BYTES_MAX", "Cluster", "answered", "drop", "stop"]
+__all__ = ["RECORD_BYTES_MAX", "Cluster", "answered", "drop", "offsets_of", "stop"]
 
 #: Largest record that a topic takes: above the journal's own limit, so that a record that passes it always fits.
 RECORD_BYTES_MAX = 20 * 1024 * 1024
@@ -29,6 +37,10 @@ BATCH_BYTES = 1024 * 1024
 RETRY_BACKOFF_MS = 50
 #: A client whose start was given up has so long to finish it: cut off in the middle it would leave a connection open.
 GIVEN_UP_S = 5.0
+#: Time for a broker to take a connection and say which versions it speaks, where another one can be asked instead.
+PROBE_MS = 2_000
+#: Time for one question for offsets; it is asked again until a write would be given up, too.
+QUESTION_MS = 2_000
 #: Time for a broker to say why it does not let this process in.
 ASKED_WHY_MS = 5_000
 
@@ -36,6 +48,8 @@ ASKED_WHY_MS = 5_000
 STOP_S = 2.0
 
 T = TypeVar("T")
+
+Client: TypeAlias = AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient
 
 #: Where no logs are set up, as in commands that end with one line, the library's are not printed either.
 logging.getLogger("aiokafka").addHandler(logging.NullHandler())
@@ -64,14 +78,14 @@ class Cluster:
                 "sasl_plain_password": config.sasl_password,
             }
         self._given_up: set[asyncio.Task[None]] = set()
+        self._heard_last = ""  # the bootstrap server that answered last
+        self.answer_wait_s = max(self._write_wait_ms, 10 * FETCH_WAIT_MS) / 1000
 
     async def explained(self, error: JournalUnavailable) -> LiveroomError:
         """The same error, or one that says more; `BadConfig` when brokers are there and refuse this process."""
         protocol, hangs_up = self._options["security_protocol"], ""
-        options = {name: value for name, value in self._options.items() if name not in ("bootstrap_servers", "retry_backoff_ms")}
         for server in self._options["bootstrap_servers"]:
-            host, _, port = server.rpartition(":")
-            connection = AIOKafkaConnection(host.strip("[]"), int(port), request_timeout_ms=ASKED_WHY_MS, **options)
+            connection = self._connection(server, ASKED_WHY_MS)
             try:
                 await connection.connect()
             except ssl.SSLCertVerificationError as refused:
@@ -93,13 +107,40 @@ class Cluster:
             return JournalUnavailable(f"{hangs_up} takes connections and does not answer as {protocol}: {words}")
         return error
 
-    async def start(self, client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    def _connection(self, server: str, wait_ms: int) -> AIOKafkaConnection:
+        host, _, port = server.rpartition(":")
+        options = {name: value for name, value in self._options.items() if name not in ("bootstrap_servers", "retry_backoff_ms")}
+        return AIOKafkaConnection(host.strip("[]"), int(port), request_timeout_ms=wait_ms, **options)
+
+    async def _server_that_answers(self) -> str:
+        """The bootstrap server to begin with. A broker that hangs takes connections, so a client that begins with it would wait in vain.
+
+        Raises: `KafkaConnectionError` when none answers.
+        """
+        servers: list[str] = self._options["bootstrap_servers"]
+        if len(servers) == 1:
+            return servers[0]
+        others = [server for server in servers if server != self._heard_last]
+        random.shuffle(others)
+        for server in [self._heard_last, *others] if self._heard_last else others:
+            connection = self._connection(server, PROBE_MS)
+            try:
+                await connection.connect()
+            except (KafkaError, TimeoutError, OSError):
+                continue
+            finally:
+                connection.close()
+            self._heard_last = server
+            return server
+        raise KafkaConnectionError(f"none of {len(servers)} answers within {PROBE_MS} ms")
+
+    async def start(self, client: Client) -> None:
         """Connect a client, as `begin`. Raises `JournalUnavailable`."""
         await answered(self.begin(client), self)
 
-    async def begin(self, client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    async def begin(self, client: Client) -> None:
         """Connect a client; one whose start fails or is given up is released. Raises the library's errors."""
-        starting = asyncio.ensure_future(client.start())
+        starting = asyncio.ensure_future(self._begin(client))
         try:
             await asyncio.shield(starting)
         except BaseException:
@@ -107,6 +148,10 @@ class Cluster:
             self._given_up.add(releasing)
             releasing.add_done_callback(self._given_up.discard)
             raise
+
+    async def _begin(self, client: Client) -> None:
+        _inner(client)._bootstrap_servers = [await self._server_that_answers()]
+        await client.start()
 
     async def close(self) -> None:
         """Wait until what was given up is released."""
@@ -128,6 +173,12 @@ class Cluster:
             request_timeout_ms=self._write_wait_ms,
         )
 
+    def asker(self) -> AIOKafkaConsumer:
+        """A client for `offsets_of`: a broker that hangs holds up none of its questions for long."""
+        return AIOKafkaConsumer(
+            **self._options, group_id=None, enable_auto_commit=False, isolation_level="read_committed", request_timeout_ms=QUESTION_MS
+        )
+
     def reader(self, fetch_wait_ms: int = FETCH_WAIT_MS, fetch_bytes_min: int = 1) -> AIOKafkaConsumer:
         """A client without a group that reads where it is told; what a producer took back is left out.
 
@@ -142,7 +193,7 @@ class Cluster:
             max_partition_fetch_bytes=FETCH_BYTES,
             fetch_min_bytes=fetch_bytes_min,
             fetch_max_wait_ms=fetch_wait_ms,
-            request_timeout_ms=max(self._write_wait_ms, 10 * FETCH_WAIT_MS),
+            request_timeout_ms=int(self.answer_wait_s * 1000),
         )
 
     def member(self, group: str, session_ms: int) -> AIOKafkaConsumer:
@@ -154,15 +205,24 @@ class Cluster:
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=max(100, session_ms // 10),
             rebalance_timeout_ms=session_ms,
+            request_timeout_ms=session_ms + self._write_wait_ms,  # joining takes as long as the slowest member, which has its session for it
             metadata_max_age_ms=60_000,
         )
 
 
-async def _release(client: AIOKafkaConsumer | AIOKafkaProducer, starting: asyncio.Future[None]) -> None:
+def _inner(client: Client) -> Any:
+    """The part of the library's clients that all of them have."""
+    return client.client if isinstance(client, AIOKafkaProducer) else client._client
+
+
+async def _release(client: Client, starting: asyncio.Future[None]) -> None:
     await asyncio.wait([starting], timeout=GIVEN_UP_S)
     starting.cancel()
     await asyncio.gather(starting, return_exceptions=True)
-    await (stop(client) if isinstance(client, AIOKafkaConsumer) else client.stop())
+    if isinstance(client, AIOKafkaConsumer):
+        await stop(client)
+    else:
+        await (client.stop() if isinstance(client, AIOKafkaProducer) else client.close())
 
 
 async def stop(consumer: AIOKafkaConsumer) -> None:
@@ -182,6 +242,38 @@ async def drop(producer: AIOKafkaProducer) -> None:
     if (sending := producer._sender.sender_task) is not None:
         sending.cancel()
     await producer.client.close()
+
+
+Question: TypeAlias = Callable[[AIOKafkaConsumer], Awaitable[dict[TopicPartition, int]]]
+
+
+async def offsets_of(consumer: AIOKafkaConsumer, ask: Question, cluster: Cluster) -> dict[TopicPartition, int]:
+    """The answer to a question for offsets. Raises `JournalUnavailable` when none comes within `Cluster.answer_wait_s`.
+
+    A question that gets no answer has the client look for leaders anew. By itself the client asks a broker that hangs again and again,
+    and hears of another leader only when its metadata is five minutes old.
+    """
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + cluster.answer_wait_s
+    while True:
+        try:
+            async with asyncio.timeout(QUESTION_MS / 1000):
+                return await ask(consumer)
+        except ConsumerStoppedError:
+            raise
+        except (KafkaError, TimeoutError, OSError) as error:
+            _inner(consumer).force_metadata_update()
+            if clock() >= deadline or not getattr(error, "retriable", True):
+                words = (
+                    f"{type(error).__name__}: {error}"
+                    if str(error)
+                    else f"a question for offsets was not answered within {cluster.answer_wait_s:g} s"
+                )
+                raise JournalUnavailable(f"Kafka at {cluster.servers}: {words}") from error
+            await asyncio.sleep(RETRY_BACKOFF_MS / 1000)
+        except asyncio.CancelledError:
+            _inner(consumer).force_metadata_update()
+            raise
 
 
 async def answered(call: Awaitable[T], cluster: Cluster) -> T:

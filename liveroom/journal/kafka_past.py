@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from liveroom.config import KafkaConfig
 from liveroom.errors import JournalDamaged, JournalUnavailable
 from liveroom.journal.base import PastEntry
-from liveroom.journal.kafka_client import Cluster, answered, stop
+from liveroom.journal.kafka_client import Cluster, answered, offsets_of, stop
 from liveroom.journal.kafka_entries import Place, passed_over, stored_entries
 from liveroom.journal.kafka_topics import Topics
 
@@ -51,7 +51,7 @@ async def _opened(cluster: Cluster, topic: str) -> tuple[AIOKafkaConsumer, int]:
     consumer = cluster.reader(FETCH_WAIT_MS)
     try:
         try:
-            await answered(consumer.start(), cluster)
+            await cluster.start(consumer)
         except JournalUnavailable as error:
             raise await cluster.explained(error) from None
         if topic not in await answered(consumer.topics(), cluster):  # to ask for it alone may make it
@@ -59,7 +59,9 @@ async def _opened(cluster: Cluster, topic: str) -> tuple[AIOKafkaConsumer, int]:
                 f"there is no topic {topic} at {cluster.servers}, or it may not be read; was `liveroom` started with this kafka.topic_prefix?"
             )
         consumer.assign([TopicPartition(topic, 0)])
-        await answered(consumer.end_offsets([TopicPartition(topic, 0)]), cluster)  # when it is answered, the topic is known
+        await offsets_of(
+            consumer, lambda consumer: consumer.end_offsets([TopicPartition(topic, 0)]), cluster
+        )  # when it is answered, the topic is known
         return consumer, len(consumer.partitions_for_topic(topic) or ())
     except BaseException:
         await stop(consumer)
@@ -116,8 +118,8 @@ class KafkaPast:
 
     async def _bounds(self, source: TopicPartition) -> tuple[int, int]:
         """The first offset that is kept, and the offset after the last entry."""
-        first = await answered(self._consumer.beginning_offsets([source]), self._cluster)
-        end = await answered(self._consumer.end_offsets([source]), self._cluster)
+        first = await offsets_of(self._consumer, lambda consumer: consumer.beginning_offsets([source]), self._cluster)
+        end = await offsets_of(self._consumer, lambda consumer: consumer.end_offsets([source]), self._cluster)
         return int(first[source]), int(end[source])
 
     async def _some(self, source: TopicPartition, offset: int) -> list[ConsumerRecord[bytes, bytes]]:

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 
 from liveroom.errors import JournalError, JournalUnavailable
-from liveroom.journal.kafka_client import Cluster, answered, stop
+from liveroom.journal.kafka_client import Cluster, answered, offsets_of, stop
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Reader"]
@@ -26,6 +26,8 @@ WAITING_BYTES_MAX = 16 * 1024 * 1024
 #: Records that one look at the client may bring.
 POLL_RECORDS = 1_000
 POLL_MS = 1_000
+#: Longest wait for records that are known to be there.
+READ_WAIT_S = 20.0
 #: A reader that is in no hurry is told of so many bytes at once, or of what there is after so long.
 LEISURE_BYTES = 64 * 1024
 LEISURE_WAIT_MS = 100
@@ -125,8 +127,14 @@ class Reader:
         try:
             consumer.assign([source])
             consumer.seek(source, start)
-            while await answered(consumer.position(source), self._cluster) < end:
+            clock, position, moved_s = asyncio.get_running_loop().time, start, asyncio.get_running_loop().time()
+            while position < end:
                 found = await answered(consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS), self._cluster)
+                before, position = position, await answered(consumer.position(source), self._cluster)
+                if position > before:
+                    moved_s = clock()
+                elif clock() - moved_s > READ_WAIT_S:  # brokers are away, or the log's end was lost since it was asked for
+                    raise JournalUnavailable(f"{topic}[{partition}]: nothing came from {position} on within {READ_WAIT_S:g} s, up to {end}")
                 if records := [record for record in found.get(source, ()) if record.offset < end]:
                     yield records
         finally:
@@ -167,10 +175,10 @@ class Reader:
 
     async def _ask(self, question: Callable[[AIOKafkaConsumer], Awaitable[dict[TopicPartition, int]]]) -> dict[TopicPartition, int]:
         consumer = await self._asked()
-        asked = asyncio.ensure_future(question(consumer))
+        asked = asyncio.ensure_future(offsets_of(consumer, question, self._cluster))
         self._questions.add(asked)
         try:
-            return await answered(asked, self._cluster)
+            return await asked
         except (JournalUnavailable, ConsumerStoppedError, asyncio.CancelledError):
             task = asyncio.current_task()
             if task is None or not task.cancelling():  # the question alone was, by `close`
@@ -183,7 +191,7 @@ class Reader:
         async with self._asking_starts:
             self._must_be_open()
             if self._asking is None:
-                consumer = self._cluster.reader()
+                consumer = self._cluster.asker()
                 await self._cluster.start(consumer)
                 self._asking = consumer
             return self._asking

@@ -54,7 +54,7 @@ async def prepare(cluster: Cluster, topics: Topics, journal: JournalConfig, kafk
     admin = cluster.admin()
     try:
         try:
-            await answered(admin.start(), cluster)
+            await cluster.start(admin)
         except JournalUnavailable as error:
             raise await cluster.explained(error) from None
         wanted = _wanted(topics, kafka)
