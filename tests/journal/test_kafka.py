@@ -150,7 +150,7 @@ async def test_any_producer_may_send_commands(open_journal: Open, config: Config
     assert [batch.offset for batch in batches] == list(range(9))
     assert [[r.id for r in batch.requests] for batch in batches] == [["c1"], [], ["c2", "c3"], [], [], [], ["c6"], [], []]
     reasons = [batch.poison for batch in batches]
-    assert reasons[1].startswith("malformed: ")
+    assert reasons[1].startswith("bad_utf8: ")
     assert reasons[3] == "unknown_command: no command is called 'fly' (command.type)"
     assert reasons[4] == "bad_value: room 'toy-sale' belongs to partition 1: key the record by the room's id"
     assert reasons[5].startswith("malformed: ")
