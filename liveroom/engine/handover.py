@@ -14,6 +14,7 @@ from liveroom.engine.sizes import RECORD_HEAD_BYTES
 from liveroom.messages.frames import Keyframe, RoomDetail
 from liveroom.messages.holdings import HoldingsPart
 from liveroom.rooms.room import RoomState, detail, holdings, keyframe
+from liveroom.telemetry.isolation import IsolatedErrors
 
 __all__ = ["HandOver", "Handed", "detail_parts"]
 
@@ -34,12 +35,14 @@ class Handed(Struct, frozen=True):
 class HandOver:
     """What is still to be handed over; each room once, whoever asked how often."""
 
-    def __init__(self, rules: RoomsConfig, record_bytes_max: int) -> None:
+    def __init__(self, rules: RoomsConfig, record_bytes_max: int, isolated: IsolatedErrors) -> None:
+        self._isolated = isolated
         self._rules = rules
         self._bytes_max = record_bytes_max - RECORD_HEAD_BYTES
         self._late: dict[str, None] = {}  # rooms whose keyframe did not fit into a step's record
         self._wanted: dict[str, bool] = {}  # room -> with what its users own
         self._parts: Iterator[Handed] = iter(())
+        self._room_begun = ""
 
     def want(self, room: str, with_holdings: bool) -> None:
         """Somebody asked for a room's detail."""
@@ -55,17 +58,28 @@ class HandOver:
         return bool(self._wanted or self._late)
 
     def go_on(self) -> Handed | None:
-        """The next part of what was begun: nothing may happen in between."""
-        return next(self._parts, None)
+        """The next part of what was begun: nothing may happen in between. A room whose part cannot be made is asked for again."""
+        try:
+            return next(self._parts, None)
+        except Exception:
+            self._isolated.note("engine_keyframe", room=self._room_begun)
+            return None
 
-    def begin(self, rooms: Mapping[str, RoomState], time_ms: int) -> Handed:
-        """The first part of what waits next, as the rooms are now."""
+    def begin(self, rooms: Mapping[str, RoomState], time_ms: int) -> Handed | None:
+        """The first part of what waits next, as the rooms are now; nothing for a room whose state is not known or cannot be told."""
         if self._late:
             late, self._late = self._late, {}
-            return Handed(keyframes=tuple(keyframe(room, rooms[room], time_ms, self._rules) for room in late))
+            made: list[Keyframe] = []
+            known = [room for room in late if room in rooms]
+            self._isolated.each("engine_keyframe", known, lambda room: made.append(keyframe(room, rooms[room], time_ms, self._rules)))
+            return Handed(keyframes=tuple(made)) if made else None
         room = next(iter(self._wanted))
-        self._parts = self._room(room, rooms[room], time_ms, with_holdings=self._wanted.pop(room))
-        return next(self._parts)
+        with_holdings = self._wanted.pop(room)
+        if room not in rooms:
+            return None
+        self._room_begun = room
+        self._parts = self._room(room, rooms[room], time_ms, with_holdings=with_holdings)
+        return self.go_on()
 
     def _room(self, room: str, state: RoomState, time_ms: int, *, with_holdings: bool) -> Iterator[Handed]:
         parts = holdings(room, state) if with_holdings else ()

@@ -119,6 +119,15 @@ class Outcomes:
         else:
             self._others.new.append(key)
 
+    def unremember(self, key: CommandKey) -> None:
+        """Take back what was remembered for the record that is being made."""
+        answer = self._answers.pop(key)
+        if answer.kept:
+            self._money.new.remove(key)
+            self.money_left += 1
+        else:
+            self._others.new.remove(key)
+
     def end_record(self, time_ms: int) -> None:
         """What was remembered since the last call belongs to a record of `time_ms`; what is too old or too much by then is forgotten."""
         self._close_groups(time_ms)

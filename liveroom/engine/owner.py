@@ -16,13 +16,14 @@ from liveroom.engine.clock import PartitionClock
 from liveroom.engine.handover import HandOver
 from liveroom.engine.keyframes import KeyframeSchedule
 from liveroom.engine.partition import PartitionState
+from liveroom.engine.recovery import RoomRecovery
 from liveroom.engine.sizes import ROOM_DUE_BYTES_MAX, SPAN_HEAD_BYTES
 from liveroom.engine.snapshots import restore, take
 from liveroom.engine.step import Step, WaitingBatch, weigh
 from liveroom.engine.timers import Timers
 from liveroom.errors import JournalError
 from liveroom.journal.acceptance import Acceptance, Verdict
-from liveroom.journal.base import Journal, Snapshot, mark_of
+from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, Journal, Snapshot, mark_of
 from liveroom.messages.frames import Keyframe
 from liveroom.messages.records import RECORD_VERSION, Claim, Entry, Record
 from liveroom.rooms.room import Rng, decide_due, due_ms, keyframe
@@ -36,6 +37,8 @@ log = logging.getLogger("liveroom.engine")
 BATCHES_WAITING_MAX = 256
 #: A clock that is further behind the partition's time is told in the log.
 BEHIND_MS_MAX = 1_000
+#: A room's timer that raised is tried again after this time.
+TIMER_AGAIN_MS = 60_000
 #: Rooms whose timers one step may serve.
 DUE_ROOMS_PER_STEP_MAX = 200
 
@@ -68,9 +71,12 @@ class Owner:
         self._rng = rng
         self._state = PartitionState(config.engine)
         self._keyframes = KeyframeSchedule(config.engine)
-        self._hand_over = HandOver(config.rooms, config.journal.record_bytes_max)
+        self._isolated = metrics.isolated
+        self._hand_over = HandOver(config.rooms, config.journal.record_bytes_max, self._isolated)
+        self._recovery = RoomRecovery(journal, partition, self._isolated, self._came_back)
         self._steps_turn_over = False
         self._timers = Timers()
+        self._timers_aside: dict[str, int] = {}  # rooms whose timers raised, and when they are tried again
         self._inbox: deque[WaitingBatch] = deque()
         self._inbox_space = asyncio.Event()
         self._wake = asyncio.Event()
@@ -91,8 +97,13 @@ class Owner:
         """Rooms in the partition."""
         return len(self._state.rooms)
 
+    @property
+    def rooms_set_aside_count(self) -> int:
+        """Rooms whose events cannot be applied."""
+        return self._state.set_aside_count
+
     async def run(self) -> None:
-        """Claim and serve; ends only by an exception: `PartitionLost`, a `JournalError`, a bug in the rules, or cancellation."""
+        """Claim and serve; ends only by an exception: `PartitionLost`, a `JournalError`, a bug outside the rules, or cancellation."""
         began = time.monotonic()
         claim = Claim(RECORD_VERSION, self._name, self._clock_ms(), uuid4().hex)
         await self._journal.append(self.partition, claim)
@@ -113,6 +124,7 @@ class Owner:
         finally:
             self.ready = False
             self._metrics.engine_epoch.remove(str(self.partition))
+            await self._recovery.stop()
             tasks += [self._saving] if self._saving else []
             for task in tasks:
                 task.cancel()
@@ -154,8 +166,8 @@ class Owner:
         self._records_since_snapshot = self._epoch + 1 - start
         # The first snapshot is taken at once: readers that want to see the past begin at the oldest, so it must be of the beginning.
         self._snapshot_due_ms = self._clock_ms() + (self._config.engine.snapshot_interval_ms if snapshot is not None else 0)
-        for room, room_state in state.rooms.items():
-            self._timers.set(room, due_ms(room_state))
+        for room in state.rooms:
+            self._set_timer(room)
 
     # What is read while serving.
 
@@ -165,8 +177,16 @@ class Owner:
                 while len(self._inbox) >= BATCHES_WAITING_MAX:
                     self._inbox_space.clear()
                     await self._inbox_space.wait()
-                self._inbox.append(weigh(batch))
+                self._inbox.append(self._weigh(batch))
                 self._wake.set()
+
+    def _weigh(self, batch: CommandBatch) -> WaitingBatch:
+        """What cannot even be weighed is set aside whole."""
+        try:
+            return weigh(batch)
+        except Exception as error:
+            self._isolated.note("engine_command", partition=self.partition, offset=batch.offset)
+            return weigh(CommandBatch(batch.offset, (), f"{type(error).__name__}: {error}", repr(batch.requests)[:PAYLOAD_CHARS_MAX]))
 
     async def _watch(self) -> None:
         """Read back what really stands in the journal. Nobody waits for it: what is acknowledged in a row is confirmed by that."""
@@ -210,7 +230,7 @@ class Owner:
 
     async def _sleep(self, now_ms: int) -> None:
         due = [due for due in (self._timers.next_ms(), self._keyframes.next_ms()) if due is not None]
-        if self._records_since_snapshot and self._saving is None:
+        if self._records_since_snapshot and self._saving is None and not self._state.away:
             due.append(self._snapshot_due_ms)
         wait_s = max(0.001, (min(due) - now_ms) / 1000) if due and len(self._in_flight) == 0 else None
         self._wake.clear()
@@ -232,7 +252,7 @@ class Owner:
             handed = self._hand_over.begin(self._state.rooms, max(self._state.time_ms, now_ms))
         if handed is not None:
             self._steps_turn_over = False
-            alone = Step(self.partition, self._state, self._config, self._rng, now_ms)
+            alone = self._new_step(now_ms)
             to = self._next_command
             self._append(alone.record(self._epoch, self._step, to, to, handed.keyframes, handed.details, handed.holdings), alone)
             return True
@@ -241,22 +261,54 @@ class Owner:
 
     async def _make_step(self, now_ms: int) -> bool:
         """Decide what waits; false when there was nothing to do."""
-        step = Step(self.partition, self._state, self._config, self._rng, now_ms)
+        step = self._new_step(now_ms)
         self._let_time_pass(step)
         to = self._answer_waiting(step)
         for room, events in step.changed_rooms().items():
-            self._timers.set(room, due_ms(self._state.rooms[room]))
+            self._set_timer(room)
             self._keyframes.note(room, events, step.time_ms)
-        rooms = self._keyframes.take(step.time_ms)
+        rooms = [room for room in self._keyframes.take(step.time_ms) if room in self._state.rooms]
         if step.is_empty and not rooms and to == self._next_command:
+            await self._end(step)
             return False
         self._append(step.record(self._epoch, self._step, self._next_command, to, self._keyframes_that_fit(step, rooms)), step)
         for room, with_holdings in step.wanted_details.items():
             self._hand_over.want(room, with_holdings)
+        await self._end(step)
+        return True
+
+    def _new_step(self, now_ms: int) -> Step:
+        return Step(self.partition, self._state, self._config, self._rng, now_ms, self._isolated)
+
+    async def _end(self, step: Step) -> None:
+        """Derive again the rooms that were put away, and write down what was set aside."""
+        for room in step.broken:
+            self._set_timer(room)
+        self._recovery.begin(self._state, step.broken, tuple(self._in_flight))
         for letter in step.dead_letters:
             self._metrics.journal_dead_letters.inc()
-            await self._journal.set_aside(letter)
-        return True
+            try:
+                await self._journal.set_aside(letter)
+            except Exception:
+                self._isolated.note("engine_dead_letter", partition=self.partition, offset=letter.offset, reason=letter.reason)
+
+    def _came_back(self, room: str) -> None:
+        """A room's state was derived again."""
+        self._set_timer(room)
+        self._hand_over.put_off((room,))
+        self._wake.set()
+
+    def _set_timer(self, room: str) -> None:
+        """A timer that raised is tried again now and then; a room whose state is not known has none."""
+        due: int | None = None
+        try:
+            if (state := self._state.rooms.get(room)) is not None:
+                due = due_ms(state)
+        except Exception:
+            self._isolated.note("engine_timer", room=room)
+        if due is not None and self._timers_aside:
+            due = max(due, self._timers_aside.get(room, due))
+        self._timers.set(room, due)
 
     def _let_time_pass(self, step: Step) -> None:
         """Timers come before commands, as many rooms as fit."""
@@ -264,22 +316,33 @@ class Owner:
             if not step.has_room(ROOM_DUE_BYTES_MAX) or not (due := self._timers.take(step.time_ms, 1)):
                 break
             (room,) = due
-            events = decide_due(self._state.rooms[room], step.time_ms)
-            step.take_room(len(encode(events)) + SPAN_HEAD_BYTES)
-            step.happen(room, events)
-            self._timers.set(room, due_ms(self._state.rooms[room]))
+            try:
+                events = decide_due(self._state.rooms[room], step.time_ms)
+                step.take_room(len(encode(events)) + SPAN_HEAD_BYTES)
+                step.happen(room, events)
+                self._timers_aside.pop(room, None)
+            except Exception as error:
+                self._isolated.note("engine_timer", room=room)
+                if room not in self._timers_aside:  # a letter for each room, not for each try
+                    step.fail_timer(room, error)
+                self._timers_aside[room] = step.time_ms + TIMER_AGAIN_MS
+            self._set_timer(room)
 
     def _keyframes_that_fit(self, step: Step, rooms: list[str]) -> list[Keyframe]:
         """Into the step's record; the others come in one of their own."""
         keyframes: list[Keyframe] = []
-        for room in rooms:
-            made = keyframe(room, self._state.rooms[room], step.time_ms, self._config.rooms)
-            size = len(encode(made)) + 1
+        for at, room in enumerate(rooms):
+            try:
+                made = keyframe(room, self._state.rooms[room], step.time_ms, self._config.rooms)
+                size = len(encode(made)) + 1
+            except Exception:
+                self._isolated.note("engine_keyframe", room=room)
+                continue
             if not step.has_room(size):
+                self._hand_over.put_off(rooms[at:])
                 break
             step.take_room(size)
             keyframes.append(made)
-        self._hand_over.put_off(rooms[len(keyframes) :])
         return keyframes
 
     def _answer_waiting(self, step: Step) -> int:
@@ -303,7 +366,14 @@ class Owner:
 
     def _append(self, record: Record, step: Step) -> None:
         began = time.monotonic()
-        future = self._journal.append(self.partition, record)
+        try:
+            future = self._journal.append(self.partition, record)
+        except JournalError:
+            raise
+        except Exception:
+            record = step.repaired(record)
+            future = self._journal.append(self.partition, record)
+        step.end()
         self._step += 1
         self._next_command = record.to
         self._in_flight.append(future)
@@ -341,7 +411,7 @@ class Owner:
     # Snapshots: only when all that was decided stands in the journal, with nobody's record in between.
 
     def _snapshot_is_due(self, now_ms: int) -> bool:
-        if not self._records_since_snapshot or self._saving is not None:
+        if not self._records_since_snapshot or self._saving is not None or self._state.away:  # a snapshot tells of every room
             return False
         return now_ms >= self._snapshot_due_ms or self._records_since_snapshot >= self._config.engine.snapshot_records_max
 

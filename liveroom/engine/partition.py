@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Final
+
 from liveroom.config import EngineConfig
 from liveroom.engine.outcomes import Outcomes, key_of
 from liveroom.journal.acceptance import Acceptance
 from liveroom.messages.records import Record
-from liveroom.rooms.room import RoomState, evolve_all
+from liveroom.rooms.room import Refusal, RoomState, evolve_all
 
-__all__ = ["PartitionState"]
+__all__ = ["DERIVED_AGAIN", "PartitionState"]
+
+log = logging.getLogger("liveroom.engine")
+
+DERIVED_AGAIN: Final = Refusal("overloaded", "the room's state is derived again from its events; try again", retry_after_ms=1_000)
+SET_ASIDE: Final = Refusal("internal_error", "an event of this room cannot be applied; nothing is decided until a person has looked at it")
 
 
 class PartitionState:
@@ -19,12 +27,40 @@ class PartitionState:
         self.outcomes = Outcomes(config)
         self.acceptance = Acceptance()
         self.time_ms = 0
+        #: Rooms that exist but whose state is not known, with what their commands are answered; they are not among `rooms`.
+        self.away: dict[str, Refusal] = {}
+
+    def put_away(self, room: str) -> None:
+        """A room's state is not known until it is derived again."""
+        self.rooms.pop(room, None)
+        self.away[room] = DERIVED_AGAIN
+
+    def set_aside(self, room: str) -> None:
+        """What stands in the log cannot be applied to a room: no state of it is right until a person has looked."""
+        self.rooms.pop(room, None)
+        self.away[room] = SET_ASIDE
+
+    def bring_back(self, room: str, state: RoomState) -> None:
+        """A room's state is known again."""
+        del self.away[room]
+        self.rooms[room] = state
+
+    @property
+    def set_aside_count(self) -> int:
+        """Rooms that wait for a person."""
+        return sum(refusal is SET_ASIDE for refusal in self.away.values())
 
     def fold(self, record: Record) -> None:
-        """Apply an accepted record; whatever raises here must stop the partition."""
+        """Apply an accepted record; a room whose events cannot be applied is set aside, and no other is touched."""
         rooms = self.rooms
         for room, span in record.rooms.items():
-            rooms[room] = evolve_all(rooms.get(room), span.events, span.from_, record.time_ms)
+            if room in self.away:
+                continue
+            try:
+                rooms[room] = evolve_all(rooms.get(room), span.events, span.from_, record.time_ms)
+            except Exception:
+                log.critical("a room's events cannot be applied; it is set aside", exc_info=True, extra={"room": room, "seq": span.from_})
+                self.set_aside(room)
         for answer in record.answers:
             if answer.digest and not answer.repeated and self.outcomes.find(key := key_of(answer)) is None:
                 self.outcomes.remember(key, answer)

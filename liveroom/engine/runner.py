@@ -49,7 +49,7 @@ class Engine:
         self._keepers: dict[int, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._assigned = False
-        self.stopped_partitions: dict[int, str] = {}  # partition -> why; a bug in the rules or damage does this
+        self.stopped_partitions: dict[int, str] = {}  # partition -> why; damage does this
 
     @property
     def ready(self) -> bool:
@@ -108,7 +108,7 @@ class Engine:
                 return
 
     def _stop_partition(self, partition: int, error: Exception) -> None:
-        """Never guess about money: a rule that cannot be applied or a record that cannot be read stops its partition until a person looks."""
+        """Never guess about money: a record that cannot be read stops its partition until a person looks."""
         self.stopped_partitions[partition] = f"{type(error).__name__}: {error}"
         log.critical("partition stopped", exc_info=error, extra={"partition": partition})
 
@@ -117,4 +117,5 @@ class Engine:
             owners = [o for o in self._owners.values() if o.ready]
             self._metrics.engine_partitions.set(len(owners))
             self._metrics.engine_rooms.set(sum(o.rooms_count for o in owners))
+            self._metrics.engine_rooms_set_aside.set(sum(o.rooms_set_aside_count for o in owners))
             await asyncio.sleep(1)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from liveroom.codec import command_digest, encode
 from liveroom.config import Config
-from liveroom.engine.partition import PartitionState
+from liveroom.engine.outcomes import key_of
+from liveroom.engine.partition import DERIVED_AGAIN, PartitionState
 from liveroom.engine.sizes import RECORD_HEAD_BYTES, SPAN_HEAD_BYTES, commands_bytes_max, refusal_bytes_max
+from liveroom.engine.unwritable import Unwritable, failure_of, unwritable
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter
 from liveroom.messages.commands import RequestKeyframe
 from liveroom.messages.events import Event
@@ -18,11 +21,15 @@ from liveroom.messages.frames import Accepted, Keyframe, Refused, RoomDetail
 from liveroom.messages.holdings import HoldingsPart
 from liveroom.messages.records import RECORD_VERSION, Answer, Record, Request, RoomSpan
 from liveroom.rooms.room import Refusal, Rng, RoomState, decide, evolve_all
+from liveroom.telemetry.isolation import IsolatedErrors
+from liveroom.text import escaped
 
 __all__ = ["Step", "WaitingBatch", "weigh"]
 
-log = logging.getLogger("liveroom.engine")
+#: The offset of a dead letter that no command is behind.
+NO_COMMAND: Final = -1
 
+UNDECIDABLE = Refusal("internal_error", "the command could not be decided")
 OVERLOADED = Refusal("overloaded", "this came together with more than one record can hold; try again", retry_after_ms=1_000)
 TOO_MUCH_MONEY = Refusal(
     "overloaded", "more money moved in the last minutes than can be told apart from its repetitions; try again later", retry_after_ms=5_000
@@ -46,7 +53,8 @@ def weigh(batch: CommandBatch) -> WaitingBatch:
 class Step:
     """Collects the effects of one step; `record()` makes it the journal's."""
 
-    def __init__(self, partition: int, state: PartitionState, config: Config, rng: Rng, now_ms: int) -> None:
+    def __init__(self, partition: int, state: PartitionState, config: Config, rng: Rng, now_ms: int, isolated: IsolatedErrors) -> None:
+        self._isolated = isolated
         self._partition = partition
         self._state = state
         self._rooms = state.rooms
@@ -57,9 +65,11 @@ class Step:
         self.time_ms = max(state.time_ms, now_ms)
         self._spans: dict[str, tuple[int, list[Event]]] = {}
         self._answers: list[Answer] = []
+        self._requests: list[tuple[int, Sequence[Request]]] = []  # with their offsets, in the order of their answers
         self._refused = 0
         self._repeated = 0
         self.dead_letters: list[DeadLetter] = []
+        self.broken: dict[str, int] = {}  # rooms that were put away, and the seq up to which they are to be derived again
         self.wanted_details: dict[str, bool] = {}  # room -> with what its users own
         self._bytes_max = config.journal.record_bytes_max - RECORD_HEAD_BYTES
         self._bytes_left = self._bytes_max  # at least: what is in the record counts with the most that it may be
@@ -97,6 +107,7 @@ class Step:
             self._answer_some(waiting)
             return
         self.take_room(waiting.bytes_max)
+        self._requests.append((batch.offset, batch.requests))
         for request, command in zip(batch.requests, waiting.commands, strict=True):
             self._answers.append(self._answer(request, command, batch.offset))
 
@@ -107,6 +118,7 @@ class Step:
         if not self.has_room(kept):
             self._set_aside(batch.offset, "too_large: answers to all of the list would not fit into a record", encode(batch.requests).decode())
             return
+        self._requests.append((batch.offset, batch.requests))
         full = False
         for request, command, refusal in zip(batch.requests, waiting.commands, refusals, strict=True):
             kept -= refusal
@@ -126,10 +138,14 @@ class Step:
         return bytes_max <= self._bytes_left
 
     def happen(self, room: str, events: Sequence[Event]) -> None:
-        """Apply events of a room that a timer made."""
+        """Apply events of a room that a timer made. Raises what raises in it; the room is put away then."""
         state = self._rooms[room]
         if events:
             self._apply(room, state, state.seq, events)
+
+    def fail_timer(self, room: str, error: Exception) -> None:
+        """Set aside a timer whose events could not be made or applied."""
+        self._set_aside(NO_COMMAND, f"a timer: {type(error).__name__}: {error}", room)
 
     def changed_rooms(self) -> dict[str, list[Event]]:
         """The rooms in which something happened, with their events."""
@@ -145,9 +161,7 @@ class Step:
         details: Sequence[RoomDetail] = (),
         holdings: Sequence[HoldingsPart] = (),
     ) -> Record:
-        """The step as a record that answers the command offsets [from_, to); nothing more may be added to it."""
-        self._state.time_ms = self.time_ms
-        self._outcomes.end_record(self.time_ms)
+        """The step as a record that answers the command offsets [from_, to); nothing more may be added to it but `end`."""
         return Record(
             v=RECORD_VERSION,
             epoch=epoch,
@@ -162,9 +176,56 @@ class Step:
             holdings=tuple(holdings),
         )
 
+    def end(self) -> None:
+        """The record is on its way to the journal."""
+        self._state.time_ms = self.time_ms
+        self._outcomes.end_record(self.time_ms)
+
+    def repaired(self, record: Record) -> Record:
+        """The record of this step, which could not be encoded, without what cannot be.
+
+        A command whose event or result is such is set aside. Its room is put away as it was before the step; that room's other
+        commands may be sent again. Raises what raises when nothing of the kind is found.
+        """
+        bad = unwritable(record)
+        answers: list[Answer] = []
+        requests = [(offset, request) for offset, some in self._requests for request in some]
+        for answer, (offset, request) in zip(record.answers, requests, strict=True):
+            answers.append(self._taken_back(answer, request, offset, bad[answer.room]) if answer.room in bad else answer)
+        for room in bad:
+            if span := self._spans.pop(room, None):
+                self._state.put_away(room)
+                self.broken[room] = span[0]
+                if not span[0]:
+                    del self._state.away[room], self.broken[room]  # it was never opened
+        handed = not any(map(failure_of, (*record.details, *record.holdings)))
+        return replace(
+            record,
+            rooms={room: span for room, span in record.rooms.items() if room not in bad},
+            answers=tuple(answers),
+            keyframes=tuple(keyframe for keyframe in record.keyframes if keyframe.room not in bad and not failure_of(keyframe)),
+            details=record.details if handed else (),
+            holdings=record.holdings if handed else (),
+        )
+
+    def _taken_back(self, answer: Answer, request: Request, offset: int, bad: Unwritable) -> Answer:
+        """What a command is answered whose room cannot have what happened."""
+        if answer.digest and not answer.repeated:
+            self._outcomes.unremember(key_of(answer))
+        if answer.repeated:
+            self._repeated -= 1
+        elif type(answer.reply) is Refused:
+            self._refused -= 1
+        if bad.is_of(answer):
+            self._set_aside(offset, f"cannot be encoded: {bad.reason}", _payload(request))
+            return _unremembered(request, self._refuse(request, 0, UNDECIDABLE))
+        return _unremembered(request, self._refuse(request, 0, DERIVED_AGAIN))
+
     def _answer(self, request: Request, command: bytes, offset: int) -> Answer:
         """Decide a command, or repeat the answer that its id got before."""
         sender, outcomes = request.sender, self._outcomes
+        if (away := self._state.away) and request.room in away:
+            return _unremembered(request, self._refuse(request, 0, away[request.room]))
         if sender.backend:  # a gateway's own commands are never retried under the same id: they are answered but not remembered
             return _unremembered(request, self._decide(request, offset))
         digest = command_digest(command)
@@ -200,32 +261,46 @@ class Step:
             return self._refuse(request, 0, Refusal("limit_reached", "this partition holds as many rooms as it may"))
         try:
             decision = decide(state, request, self.time_ms, self._rng, self._rules)
+            if type(decision) is Refusal:  # a Struct's isinstance() takes six times as long to say no
+                return self._refuse(request, seq, decision)
+            events = decision.events
+            if events:
+                self._apply(room, state, seq, events)
         except Exception as error:
-            log.exception("a command could not be decided", extra={"room": room, "command_id": request.id})
-            self._set_aside(offset, f"{type(error).__name__}: {error}", encode(request).decode())
-            return self._refuse(request, seq, Refusal("internal_error", "the command could not be decided"))
-        if type(decision) is Refusal:  # a Struct's isinstance() takes six times as long to say no
-            return self._refuse(request, seq, decision)
-        events = decision.events
-        if events:
-            self._apply(room, state, seq, events)
-        elif isinstance(request.command, RequestKeyframe):
+            self._isolated.note("engine_command", room=room, user=request.sender.user, command_id=request.id)
+            self._set_aside(offset, f"{type(error).__name__}: {error}", _payload(request))
+            return self._refuse(request, seq, UNDECIDABLE)
+        if not events and isinstance(request.command, RequestKeyframe):
             self.wanted_details[room] = request.command.holdings or self.wanted_details.get(room, False)
         return Accepted(request.id, seq + len(events), decision.result)
 
     def _apply(self, room: str, state: RoomState | None, seq: int, events: Sequence[Event]) -> None:
+        """Fold events and take them into the record. After an error the room is put away, since some of them may be folded."""
+        try:
+            self._rooms[room] = evolve_all(state, events, seq, self.time_ms)
+        except Exception:
+            if state is not None:
+                self._state.put_away(room)
+                self.broken[room] = seq
+            raise
         span = self._spans.get(room)
         if span is None:
             span = self._spans[room] = (seq, [])
         span[1].extend(events)
-        self._rooms[room] = evolve_all(state, events, seq, self.time_ms)
 
     def _refuse(self, request: Request, seq: int, refusal: Refusal) -> Refused:
         self._refused += 1
         return Refused(request.id, refusal.code, refusal.detail, seq, refusal.field, refusal.retry_after_ms)
 
     def _set_aside(self, offset: int, reason: str, payload: str) -> None:
-        self.dead_letters.append(DeadLetter(self._partition, offset, self.time_ms, reason, payload[:PAYLOAD_CHARS_MAX]))
+        self.dead_letters.append(DeadLetter(self._partition, offset, self.time_ms, escaped(reason), escaped(payload[:PAYLOAD_CHARS_MAX])))
+
+
+def _payload(request: Request) -> str:
+    try:
+        return encode(request).decode()
+    except Exception:
+        return repr(request)
 
 
 def _unremembered(request: Request, reply: Accepted | Refused) -> Answer:

@@ -1,0 +1,291 @@
+"""One command, timer or room that fails stops no partition: it is set aside, its room is as before, and every other one goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import liveroom.engine.owner
+import liveroom.engine.partition
+import liveroom.engine.rebuild
+import liveroom.engine.step
+import liveroom.rooms.room
+from liveroom.config import Config, EngineConfig, JournalConfig
+from liveroom.engine.owner import TIMER_AGAIN_MS, Owner
+from liveroom.engine.runner import Engine
+from liveroom.journal.base import DeadLetter, Journal
+from liveroom.journal.sqlite import SqliteJournal
+from liveroom.messages.commands import ReportAudience, SendChat, SetAnnouncement
+from liveroom.messages.events import AnnouncementSet, AudienceCounted
+from liveroom.messages.frames import Accepted, Refused
+from liveroom.messages.records import Request
+from liveroom.rooms.decision import Decided
+from liveroom.rooms.room import encode_state
+from liveroom.telemetry.metrics import Metrics
+from tests.engine.conftest import ANCHOR, GATEWAY, VIEWER, WAIT_S, Clock, Voice, open_demo, running_engine
+
+CONFIG = Config(
+    journal=JournalConfig(kind="sqlite", partitions=1),
+    engine=EngineConfig(claim_retry_ms=10, snapshot_records_max=1_000_000, snapshot_interval_ms=3_600_000),
+)
+
+
+class LettersKept(SqliteJournal):
+    """Remembers what was set aside."""
+
+    letters: list[DeadLetter]
+
+    async def set_aside(self, letter: DeadLetter) -> None:
+        self.letters.append(letter)
+        await super().set_aside(letter)
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[LettersKept]:
+    opened = await LettersKept.open(tmp_path, CONFIG.journal, Metrics())
+    assert isinstance(opened, LettersKept)
+    opened.letters = []
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def voice(journal: Journal) -> AsyncIterator[Voice]:
+    made = Voice(journal)
+    yield made
+    await made.close()
+
+
+def owner_of(engine: Engine) -> Owner:
+    return engine._owners[0]
+
+
+def states(engine: Engine) -> dict[str, bytes]:
+    return {room: encode_state(state) for room, state in owner_of(engine)._state.rooms.items()}
+
+
+def isolated(engine: Engine, place: str) -> float:
+    return engine._metrics.registry.get_sample_value("liveroom_errors_isolated_total", {"place": place}) or 0.0
+
+
+async def until_accepted(voice: Voice, room: str, text: str, command_id: str) -> Accepted:
+    """Repeat a command under its id for as long as its room is being derived again."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            reply = (await voice.send(room, SetAnnouncement(text), ANCHOR, command_id)).reply
+            if isinstance(reply, Accepted):
+                return reply
+            assert reply.code == "overloaded", reply
+
+
+def folds_of(text: str) -> Any:
+    """A fold that changes the room and then raises for an announcement of `text`."""
+    real = liveroom.rooms.room.evolve_all
+
+    def broken(state, events, seq, time_ms):  # type: ignore[no-untyped-def]
+        if any(isinstance(event, AnnouncementSet) and event.text == text for event in events):
+            state.title, state.likes = "half changed", 77
+            raise ZeroDivisionError("a fold divides by nothing")
+        return real(state, events, seq, time_ms)
+
+    return broken
+
+
+async def test_a_command_whose_events_cannot_be_folded_is_set_aside(journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sender is refused and a letter is kept; the half-changed room is derived again from the log, and other rooms never wait."""
+    monkeypatch.setattr(liveroom.engine.step, "evolve_all", folds_of("broken"))
+    async with running_engine(journal, CONFIG, Clock()) as engine:
+        for room in ("demo", "beside"):
+            await open_demo(voice, room)
+            await voice.accepted(room, SetAnnouncement("before"))
+        before = states(engine)
+        refused = await voice.refused("demo", SetAnnouncement("broken"), ANCHOR, "c-broken")
+        assert refused.code == "internal_error"
+        await voice.accepted("beside", SetAnnouncement("no wait"))
+        await until_accepted(voice, "demo", "after", "c-after")
+        assert not engine.stopped_partitions
+        again = await voice.send("demo", SetAnnouncement("broken"), ANCHOR, "c-broken")
+        assert (again.repeated, again.reply) == (True, refused)
+        assert [e.text for _, e in voice.events("demo") if isinstance(e, AnnouncementSet)] == ["before", "after"]
+        assert [(letter.reason, "broken" in letter.payload) for letter in journal.letters] == [("ZeroDivisionError: a fold divides by nothing", True)]
+        assert isolated(engine, "engine_command") == 1
+        live = states(engine)
+    async with running_engine(journal, CONFIG, Clock()) as engine:
+        assert states(engine) == live
+        assert before.keys() == live.keys()
+
+
+async def test_a_room_is_as_before_the_command_that_could_not_be_folded(journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Byte for byte, also when the same step holds other events of the room."""
+    monkeypatch.setattr(liveroom.engine.step, "evolve_all", folds_of("broken"))
+    async with running_engine(journal, CONFIG, Clock()) as engine:
+        await open_demo(voice)
+        requests = [Request(f"b{n}", "demo", ANCHOR, SetAnnouncement(text), "batch", n) for n, text in enumerate(("one", "two", "broken", "three"))]
+        await journal.send_commands(0, requests)
+        await voice.until(lambda: any(len(record.answers) == 4 for record in voice.records[0]))
+        (record,) = [record for record in voice.records[0] if len(record.answers) == 4]
+        codes = [answer.reply.code if isinstance(answer.reply, Refused) else "" for answer in record.answers]
+        assert codes == ["", "", "internal_error", "overloaded"]
+        async with asyncio.timeout(WAIT_S):
+            while "demo" not in owner_of(engine)._state.rooms:
+                await asyncio.sleep(0.005)
+        live = states(engine)
+    async with running_engine(journal, CONFIG, Clock()) as engine:
+        assert states(engine) == live
+    assert b"half changed" not in live["demo"]
+
+
+async def test_a_command_whose_events_cannot_be_written_is_set_aside(journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of its step only its own room is taken back, and that room's other commands happen when they are sent again under their ids."""
+    real = liveroom.rooms.room.decide
+
+    def half_a_pair(state, request, now_ms, rng, rules):  # type: ignore[no-untyped-def]
+        decision = real(state, request, now_ms, rng, rules)
+        if getattr(request.command, "text", "") == "broken":
+            return Decided((AnnouncementSet("broken \ud83d"),))
+        return decision
+
+    monkeypatch.setattr(liveroom.engine.step, "decide", half_a_pair)
+    async with running_engine(journal, CONFIG, Clock()) as engine:
+        for room in ("demo", "beside"):
+            await open_demo(voice, room)
+        said = [("demo", "one"), ("beside", "two"), ("demo", "broken"), ("demo", "three")]
+        requests = [Request(f"b{n}", room, ANCHOR, SetAnnouncement(text), "batch", n) for n, (room, text) in enumerate(said)]
+        await journal.send_commands(0, requests)
+        await voice.until(lambda: any(len(record.answers) == 4 for record in voice.records[0]))
+        (record,) = [record for record in voice.records[0] if len(record.answers) == 4]
+        codes = [answer.reply.code if isinstance(answer.reply, Refused) else "" for answer in record.answers]
+        assert codes == ["overloaded", "", "internal_error", "overloaded"]
+        await until_accepted(voice, "demo", "one", "b0")
+        await voice.accepted("demo", SetAnnouncement("three"), ANCHOR, "b3")
+        assert [e.text for _, e in voice.events("demo") if isinstance(e, AnnouncementSet)] == ["one", "three"]
+        (letter,) = journal.letters
+        assert letter.reason.startswith("cannot be encoded: UnicodeEncodeError")
+        assert not engine.stopped_partitions
+        live = states(engine)
+    monkeypatch.undo()
+    async with running_engine(journal, CONFIG, Clock()) as engine:
+        assert states(engine) == live
+
+
+async def test_a_room_that_cannot_be_opened_does_not_exist(journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a failure in its first event the room can be opened."""
+    real = liveroom.rooms.room.evolve_all
+    failures = iter([True])
+
+    def once(state, events, seq, time_ms):  # type: ignore[no-untyped-def]
+        if next(failures, False):
+            raise ZeroDivisionError("a bug")
+        return real(state, events, seq, time_ms)
+
+    monkeypatch.setattr(liveroom.engine.step, "evolve_all", once)
+    async with running_engine(journal, CONFIG, Clock()):
+        with pytest.raises(AssertionError, match="internal_error"):
+            await open_demo(voice)
+        await open_demo(voice)
+
+
+async def test_a_timer_that_raises_stops_nothing(journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other rooms' timers are served, the engine does not spin, one letter is kept, and it is tried again later."""
+    clock, real, failing = Clock(), liveroom.rooms.room.decide_due, {"demo"}
+
+    def broken(state, now_ms):  # type: ignore[no-untyped-def]
+        if state.title == "Evening show" and "demo" in failing and state.anchor_name == "demo":
+            raise ZeroDivisionError("a timer divides by nothing")
+        return real(state, now_ms)
+
+    monkeypatch.setattr(liveroom.engine.owner, "decide_due", broken)
+    async with running_engine(journal, CONFIG, clock) as engine:
+        for room in ("demo", "beside"):
+            await open_demo(voice, room)
+            await voice.accepted(room, ReportAudience("gw-1", 7, (1, 2, 3)), GATEWAY)
+        owner_of(engine)._state.rooms["demo"].anchor_name = "demo"
+
+        def counted(room: str) -> list[int]:
+            return [e.viewers for _, e in voice.events(room) if isinstance(e, AudienceCounted)]
+
+        clock.now_ms += 31_000
+        await voice.accepted("beside", SendChat("wake up"), VIEWER)
+        await voice.until(lambda: counted("beside")[-1:] == [0])
+        for n in range(5):
+            await voice.accepted("demo", SetAnnouncement(f"still here {n}"))
+        assert isolated(engine, "engine_timer") == 1
+        assert [(letter.offset, letter.payload) for letter in journal.letters] == [(-1, "demo")]
+        failing.clear()
+        clock.now_ms += TIMER_AGAIN_MS
+        await voice.accepted("beside", SetAnnouncement("later"))
+        await voice.until(lambda: counted("demo")[-1:] == [0])
+        assert isolated(engine, "engine_timer") == 1
+
+
+async def test_a_keyframe_that_cannot_be_made_stops_nothing(journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The room goes without it; its commands and the other rooms' keyframes are as always."""
+    real = liveroom.rooms.room.keyframe
+
+    def broken(room, *rest):  # type: ignore[no-untyped-def]
+        if room == "demo":
+            raise ZeroDivisionError("a bug")
+        return real(room, *rest)
+
+    monkeypatch.setattr(liveroom.engine.owner, "keyframe", broken)
+    async with running_engine(journal, CONFIG, Clock()) as engine:
+        await open_demo(voice, "demo")
+        await open_demo(voice, "beside")
+        await voice.accepted("demo", SetAnnouncement("hello"))
+        assert {keyframe.room for record in voice.records[0] for keyframe in record.keyframes} == {"beside"}
+        assert isolated(engine, "engine_keyframe") >= 1
+
+
+async def test_a_room_whose_log_cannot_be_folded_is_set_aside_alone(journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other rooms are served, no snapshot forgets it, its commands are refused; an engine that can fold it has it back, whole."""
+    async with running_engine(journal, CONFIG, Clock()) as engine:
+        for room in ("demo", "beside"):
+            await open_demo(voice, room)
+            await voice.accepted(room, SetAnnouncement("in the log" if room == "demo" else "fine"))
+        whole = states(engine)
+    snapshots = msgspec.structs.replace(CONFIG, engine=EngineConfig(snapshot_records_max=10, snapshot_interval_ms=1_000))
+    before = await journal.load_snapshot(0)
+    monkeypatch.setattr(liveroom.engine.partition, "evolve_all", folds_of("in the log"))
+    async with running_engine(journal, snapshots, Clock()) as engine:
+        assert not engine.stopped_partitions
+        assert owner_of(engine).rooms_set_aside_count == 1
+        for n in range(20):
+            await voice.accepted("beside", SetAnnouncement(f"number {n}"))
+        for command in (SetAnnouncement("anything"), SendChat("hello")):
+            assert (await voice.refused("demo", command)).code == "internal_error"
+        assert await journal.load_snapshot(0) == before
+    monkeypatch.undo()
+    async with running_engine(journal, snapshots, Clock()) as engine:
+        assert states(engine)["demo"] == whole["demo"]
+        assert owner_of(engine).rooms_set_aside_count == 0
+        await voice.accepted("demo", SetAnnouncement("back"))
+
+
+async def test_a_dead_letter_that_cannot_be_written_stops_nothing(journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whom it is about is refused all the same."""
+    monkeypatch.setattr(liveroom.engine.step, "evolve_all", folds_of("broken"))
+
+    async def raising(letter: DeadLetter) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(journal, "set_aside", raising)
+    async with running_engine(journal, CONFIG, Clock()) as engine:
+        await open_demo(voice)
+        assert (await voice.refused("demo", SetAnnouncement("broken"))).code == "internal_error"
+        await until_accepted(voice, "demo", "after", "c-after")
+        assert isolated(engine, "engine_dead_letter") == 1
+
+
+async def test_what_cannot_be_weighed_is_set_aside(journal: LettersKept, voice: Voice) -> None:
+    """A request that no door let through, put into the journal by a bug: its batch is set aside, and the next one is answered."""
+    async with running_engine(journal, CONFIG, Clock()):
+        await open_demo(voice)
+        await journal.send_commands(0, [Request("c1", "demo", ANCHOR, SetAnnouncement("half \ud83d"))])
+        await voice.accepted("demo", SetAnnouncement("fine"))
+        (letter,) = journal.letters
+        assert letter.reason.startswith("UnicodeEncodeError")
