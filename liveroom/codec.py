@@ -19,7 +19,7 @@ from liveroom.messages.commands import COMMANDS, Command
 from liveroom.messages.diagnosis import Fault, diagnose, parse
 from liveroom.messages.events import Event
 from liveroom.messages.fields import NAME_CHARS_MAX, CommandId, RoomId
-from liveroom.messages.inbound import ClientMessage
+from liveroom.messages.inbound import ClientMessage, Probe
 from liveroom.messages.records import REQUESTS_MAX, Entry, Request
 from liveroom.text import clean_name
 
@@ -42,12 +42,15 @@ __all__ = [
 COMMAND_BYTES_MAX: Final = 128 * 1024
 #: The longest detail of a refusal: it repeats what the sender wrote, but not all of it.
 DETAIL_CHARS_MAX: Final = 300
+#: The longest probe: a message beyond it is looked at as a command only.
+PROBE_BYTES_MAX: Final = 64
 #: The longest path to a field that is told back.
 FIELD_CHARS_MAX: Final = 100
 
 T = TypeVar("T")
 
 _client_message = msgspec.json.Decoder(ClientMessage)
+_probe = msgspec.json.Decoder(Probe)
 _request = msgspec.json.Decoder(Request)
 _requests: msgspec.json.Decoder[tuple[Request, ...]] = msgspec.json.Decoder(
     Annotated[tuple[Request, ...], msgspec.Meta(min_length=1, max_length=REQUESTS_MAX)]
@@ -60,13 +63,22 @@ _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
 
 
-def decode_client_message(data: bytes | str) -> ClientMessage:
+def decode_client_message(data: bytes | str) -> ClientMessage | Probe:
     """Decode one text frame of a client; raises `BadMessage`, with the command's id when one could be read."""
     try:
         return _strict(_client_message, data)
     except BadMessage as error:
+        if _is_probe(data):
+            return Probe()
         error.command_id = _id_of(data)
         raise
+
+
+def _is_probe(data: bytes | str) -> bool:
+    try:
+        return len(data) <= PROBE_BYTES_MAX and bool(_probe.decode(data))
+    except (msgspec.MsgspecError, UnicodeError):
+        return False
 
 
 def decode_command_body(name: str, data: bytes) -> Command:

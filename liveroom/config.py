@@ -227,6 +227,9 @@ class GatewayConfig(Section, frozen=True):
     idle_ms: Annotated[
         int, _text("A connection from which nothing was heard for so long is closed; it is pinged at half of that", ge=1_000, le=3_600_000)
     ] = 60_000
+    beat_ms: Annotated[
+        int, _text("A viewer that got nothing for so long gets a `beat`, so that it notices a dead link; 0 = no beats", ge=0, le=3_600_000)
+    ] = 15_000
     compression: Annotated[bool, _text("Offer permessage-deflate; frames are compressed once per room and tick")] = True
     tick_ms_min: Annotated[int, _text("Shortest time that events of a room are collected", ge=1, le=1_000)] = 20
     tick_ms_max: Annotated[int, _text("Longest time that events of a room are collected, for a full process", ge=1, le=5_000)] = 250

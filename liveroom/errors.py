@@ -2,7 +2,8 @@
 
 A *refusal* is an answer, not an exception: a command was understood and the room said no. It travels
 in a reply with one of `REFUSALS`. A *close code* ends one connection: 4000-4499 mean "come back",
-4500-4999 mean "do not come back as you are". An *exception* is a bug, broken I/O or bad input at a door:
+4500-4999 mean "do not come back as you are"; `client/endings.py` says what the clients do.
+An *exception* is a bug, broken I/O or bad input at a door:
 
     LiveroomError
     ├── BadMessage          untrusted bytes that are no message (code + field)
@@ -134,8 +135,8 @@ CLOSE_CODES: MappingProxyType[int, tuple[str, str]] = MappingProxyType(
         4003: ("replaced", "the user opened more connections than allowed and this was the oldest; come back if wanted"),
         4004: ("room_not_open", "the room was never opened; come back later"),
         4500: ("bad_token", "the token is missing, malformed or does not verify; do not come back with it"),
-        4501: ("wrong_room", "the token is for another room"),
-        4502: ("banned", "the user is banned from this room"),
+        4501: ("wrong_room", "the token is for another room; do not come back with it"),
+        4502: ("banned", "the user is banned from this room; the `banned` frame before says until when"),
         4503: ("protocol_error", "the client broke the protocol"),
         4504: ("flooding", "the client kept sending far beyond its limits"),
         4505: ("bad_room_id", "the path names no room"),

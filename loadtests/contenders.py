@@ -70,7 +70,7 @@ class Liveroom(Contender):
         self._step = self._commands = 0
         self._seq = 0
         # A shorter tick than the crowd would get, so that every record is a frame of its own.
-        config = GatewayConfig(port=0, connections_max=max(20_000, viewers), tick_ms_min=1, tick_ms_max=2, idle_ms=3_600_000)
+        config = GatewayConfig(port=0, connections_max=max(20_000, viewers), tick_ms_min=1, tick_ms_max=2, idle_ms=3_600_000, beat_ms=0)
         self._gateway = Gateway(
             self._journal, config, TokenChecker(AuthConfig(), SECRET), name="fanout", metrics=self._metrics, address_key=b"k" * 32
         )

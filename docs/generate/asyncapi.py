@@ -13,13 +13,15 @@ from liveroom.errors import CLOSE_CODES
 from liveroom.messages.commands import BACKEND, COMMANDS, CommandBase
 from liveroom.messages.events import EVENTS, EventBase
 from liveroom.messages.fields import CommandId, Delivery, RoomId, Seq
-from liveroom.messages.frames import FRAMES, Accepted, Refused
+from liveroom.messages.frames import FRAMES, Accepted, Beat, Refused
+from liveroom.messages.inbound import Probe
 from liveroom.messages.schemas import schema_components, schema_of
 
 __all__ = ["HEAD", "client_commands", "document", "dump", "public_events", "text"]
 
 CHANNEL = "#/channels/room"
 SCHEMAS = "#/components/schemas/"
+PROBE = str(Probe.__struct_config__.tag)
 
 HEAD = """\
 # Made from the classes by `python -m docs.generate`; do not edit.
@@ -72,9 +74,13 @@ def document() -> dict[str, Any]:
             }
         },
         "channels": {"room": _channel()},
-        "operations": {"sendCommand": _send_command(), "receiveFrame": _receive_frame()},
+        "operations": {"sendCommand": _send_command(), "sendProbe": _send_probe(), "receiveFrame": _receive_frame()},
         "components": {
-            "messages": {**{n: _command_message(n, c) for n, c in client_commands().items()}, **{n: _frame_message(n) for n in FRAMES}},
+            "messages": {
+                **{n: _command_message(n, c) for n, c in client_commands().items()},
+                PROBE: {"name": PROBE, "summary": first_sentence(Probe), "payload": {"$ref": SCHEMAS + "Probe"}},
+                **{n: _frame_message(n) for n in FRAMES},
+            },
             "schemas": _schemas(),
             "securitySchemes": {
                 "token": {
@@ -101,7 +107,7 @@ def _channel() -> dict[str, Any]:
         "address": "/v1/rooms/{room}",
         "title": "A room",
         "parameters": {"room": {"description": "The room's id: " + _pattern_of(RoomId)}},
-        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in [*client_commands(), *FRAMES]},
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in [*client_commands(), PROBE, *FRAMES]},
         "bindings": {"ws": {"method": "GET", "query": query, "bindingVersion": "0.1.0"}},
         "x-close-codes": {str(code): f"{name}: {words}" for code, (name, words) in CLOSE_CODES.items()},
     }
@@ -122,6 +128,16 @@ def _send_command() -> dict[str, Any]:
             "channel": {"$ref": CHANNEL},
             "messages": [{"$ref": f"{CHANNEL}/messages/{cls.__struct_config__.tag}"} for cls in (Accepted, Refused)],
         },
+    }
+
+
+def _send_probe() -> dict[str, Any]:
+    return {
+        "action": "receive",
+        "channel": {"$ref": CHANNEL},
+        "summary": "A client asks whether the link works; the gateway answers at once",
+        "messages": [{"$ref": f"{CHANNEL}/messages/{PROBE}"}],
+        "reply": {"channel": {"$ref": CHANNEL}, "messages": [{"$ref": f"{CHANNEL}/messages/{Beat.__struct_config__.tag}"}]},
     }
 
 
@@ -151,7 +167,7 @@ def _frame_message(name: str) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    classes = [*client_commands().values(), *FRAMES.values(), *public_events().values()]
+    classes = [*client_commands().values(), Probe, *FRAMES.values(), *public_events().values()]
     found = schema_components(classes, SCHEMAS + "{name}")
     schemas: dict[str, Any] = {name: found[name] for name in sorted(found)}
     for cls in public_events().values():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from msgspec import NODEFAULT, Struct, inspect
 
 from docs.generate.words import description, first_sentence, table, type_words, value
+from liveroom.client.endings import ENDINGS, Ending, Then
 from liveroom.config import Config, GatewayConfig, settings
 from liveroom.errors import CLOSE_CODES, REFUSALS
 from liveroom.messages.base import EVERYONE
@@ -18,7 +19,7 @@ from liveroom.messages.fields import Delivery, Role
 from liveroom.messages.frames import FRAMES, ChatLine, CouponView, EnvelopeView, Question, SaleView
 from liveroom.messages.red_envelope import EnvelopeCondition, EnvelopeWinner
 
-__all__ = ["PARTS"]
+__all__ = ["PARTS", "endings_js"]
 
 
 def _who(cls: type[CommandBase]) -> str:
@@ -95,6 +96,31 @@ def close_codes() -> str:
     return table(["Code", "Name", "Meaning"], [[str(code), f"`{name}`", words] for code, (name, words) in CLOSE_CODES.items()])
 
 
+_THEN_WORDS = {
+    Then.retry: "comes back",
+    Then.token: "asks the token function again and comes back; with a fixed token it stays away",
+    Then.replaced: "stays away until the user wants it back",
+    Then.final: "stays away",
+}
+
+
+def endings() -> str:
+    """What both clients do after each end of a connection."""
+    return table(["Ended with", "What happened", "What a client does"], [[_ended(row), row.what, _THEN_WORDS[row.then]] for row in ENDINGS])
+
+
+def _ended(row: Ending) -> str:
+    kind = "HTTP" if row.last < 1000 else "close"
+    return f"{kind} {row.first}" if row.first == row.last else f"any other {kind} {row.first or 300}-{row.last}"
+
+
+def endings_js() -> str:
+    """The same for the JavaScript client, which sees no HTTP status."""
+    rows = [f'  [{row.first}, {row.last}, "{row.then}"],' for row in ENDINGS if row.last >= 1000]
+    head = "/** What follows the end of a connection: first code, last code, what; the first row that fits counts. */"
+    return "\n".join([head, "export const ENDINGS = [", *rows, "];"])
+
+
 def configuration() -> str:
     """All settings, a table per section."""
     parts: dict[str, list[list[str]]] = {}
@@ -120,6 +146,7 @@ def limits() -> str:
         "commands_waiting_max",
         "flood_refusals_max",
         "idle_ms",
+        "beat_ms",
         "handshake_ms",
         "reply_wait_ms",
         "connections_per_user_max",
@@ -138,6 +165,7 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "frames": ("protocol.md", frames),
     "limits": ("protocol.md", limits),
     "close-codes": ("errors.md", close_codes),
+    "endings": ("errors.md", endings),
     "refusals": ("errors.md", refusals),
     "configuration": ("configuration.md", configuration),
 }

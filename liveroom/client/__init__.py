@@ -15,10 +15,11 @@ from liveroom.client.mine import fold_mine
 from liveroom.client.room import Room, connect
 from liveroom.client.state import fold
 from liveroom.messages.belongings import Grant, OwnedCoupon, OwnedHold
-from liveroom.messages.frames import Accepted, Belongings, Interruption, Joined, Keyframe, Parked, Skipped
+from liveroom.messages.frames import Accepted, Banned, Belongings, Interruption, Joined, Keyframe, Parked, Skipped
 
 __all__ = [
     "Accepted",
+    "Banned",
     "Belongings",
     "BelongingsReplaced",
     "ClientError",

@@ -10,7 +10,7 @@ from msgspec import Struct
 from liveroom.errors import BadMessage
 from liveroom.messages.belongings import OwnedCoupon
 from liveroom.messages.events import Event
-from liveroom.messages.frames import FRAMES, Belongings, Delta, Frame, Interruption, Joined, Keyframe, Parked, Personal, Skipped
+from liveroom.messages.frames import FRAMES, Banned, Belongings, Delta, Frame, Interruption, Joined, Keyframe, Parked, Personal, Skipped
 
 __all__ = [
     "Advanced",
@@ -68,12 +68,16 @@ class BelongingsReplaced(Struct, frozen=True):
 
 
 class Reconnecting(Struct, frozen=True):
-    """The connection was lost; the next attempt comes after `delay_ms`. Events go on where they stopped, or a `Skipped` comes."""
+    """The connection was lost; the next attempt comes after `delay_ms`. Events go on where they stopped, or a `Skipped` comes.
+
+    `unauthorized`: several tokens in a row were refused, and only your token function can change that.
+    """
 
     code: int
     reason: str
     delay_ms: int
     attempt: int
+    unauthorized: bool = False
 
 
 class Advanced(Struct, frozen=True):
@@ -89,7 +93,7 @@ class Repeated(Struct, frozen=True):
     item: PersonalEvent | RoomEvent
 
 
-Item = Union[Joined, StateReplaced, BelongingsReplaced, RoomEvent, PersonalEvent, Parked, Skipped, Interruption, Reconnecting]
+Item = Union[Joined, StateReplaced, BelongingsReplaced, RoomEvent, PersonalEvent, Parked, Skipped, Interruption, Banned, Reconnecting]
 
 
 class _TypeOnly(Struct):

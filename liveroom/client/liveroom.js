@@ -35,16 +35,61 @@ export const GRANTS_KEPT = 100;
 const CLOCK_FRAMES = 16;
 /** Commands sent at once; beyond it they go at the rate that the gateway named. */
 const BURST_MAX = 10;
-/** Code that this client closes a connection with when it missed something. */
+/** Close codes of this client: the connection was lost or never came about; something was missed; there was no token; no such address. */
+const CLOSE_LOST = 1006;
 const CLOSE_GAP = 3000;
-/** Close codes below 4000 after which it is worth coming back: going away, none given, lost, server error, drain, overload, bad gateway. */
-const CLOSES_THAT_COME_BACK = new Set([1001, 1005, 1006, 1011, 1012, 1013, 1014, CLOSE_GAP]);
-const CLOSE_TOKEN_EXPIRED = 4000;
-/** Another window of the same user took this one's place: come back late, or the two would throw each other out for ever. */
-const CLOSE_REPLACED = 4003;
-const REPLACED_ATTEMPT = 5;
-/** A connection that lasted so long was a good one: the next wait is a short one again. */
-const GOOD_AFTER_MS = 10_000;
+const CLOSE_NO_TOKEN = 3001;
+const CLOSE_NO_ADDRESS = 3002;
+// begin endings: made by `python -m docs.generate`
+/** What follows the end of a connection: first code, last code, what; the first row that fits counts. */
+export const ENDINGS = [
+  [1000, 1000, "retry"],
+  [1001, 1001, "retry"],
+  [1002, 1002, "retry"],
+  [1005, 1005, "retry"],
+  [1006, 1006, "retry"],
+  [1008, 1008, "retry"],
+  [1009, 1009, "retry"],
+  [1011, 1011, "retry"],
+  [1012, 1012, "retry"],
+  [1013, 1013, "retry"],
+  [1014, 1014, "retry"],
+  [3000, 3000, "retry"],
+  [3001, 3001, "token"],
+  [3002, 3002, "final"],
+  [4000, 4000, "token"],
+  [4001, 4001, "retry"],
+  [4002, 4002, "retry"],
+  [4003, 4003, "replaced"],
+  [4004, 4004, "retry"],
+  [4500, 4500, "token"],
+  [4501, 4501, "token"],
+  [4502, 4502, "retry"],
+  [4503, 4503, "final"],
+  [4504, 4504, "final"],
+  [4505, 4505, "final"],
+  [4500, 4999, "final"],
+  [1000, 4999, "retry"],
+];
+// end endings
+/** A connection that held for this long makes the next pause a short one again. */
+const STABLE_MS = 10_000;
+/** Tokens refused in a row after which the room is "unauthorized": it goes on trying, with pauses up to `UNAUTHORIZED_BACKOFF_MAX_MS`. */
+const TOKENS_REFUSED_MAX = 3;
+const UNAUTHORIZED_BACKOFF_MAX_MS = 60_000;
+/** Attempts that fail without a word before the token is asked for again: a browser hides a proxy's 401. */
+const UNTOLD_MAX = 3;
+/** A banned user looks this often whether the ban was lifted early. */
+const BAN_WAIT_MAX_MS = 300_000;
+const TOKEN_CHARS_MAX = 4_096;
+/** RFC 6750's alphabet without what a subprotocol cannot carry: no JWT is refused, every page of HTML or JSON is. */
+const TOKEN_FORM = /^[A-Za-z0-9._~+-]+$/;
+/** Beats that may be missing before the connection counts as dead. */
+const BEATS_MISSED_MAX = 2;
+/** Time for the answer to a probe. */
+const PROBE_MS = 5_000;
+/** A timer that is later than this shows that the page stood still: that time was not the gateway's silence. */
+const STOOD_STILL_MS = 1_000;
 /** What a gateway answers before the room has seen a command. On a repeated command it leaves the outcome open. */
 const UNDECIDED = new Set(["rate_limited", "overloaded"]);
 
@@ -90,12 +135,13 @@ export class Disconnected extends Error {
  * @param {string} options.url            the gateway, "ws://host:8800" or "wss://..."
  * @param {string} options.room           room id
  * @param {string|function} options.token a token, or a function (may be async) that is called for the first one and
- *                                        again whenever the gateway says that the last one has expired
+ *                                        again whenever the last one has expired or is refused
  * @param {number} [options.backoffMs=500]       first reconnect after a random time up to this; doubles each time ...
  * @param {number} [options.backoffMaxMs=20000]  ... up to this
  * @param {number} [options.joinTimeoutMs=10000] give up one attempt to connect after this
  * @param {number} [options.commandTimeoutMs=60000] an unanswered command fails as `CommandUnanswered` after this
  * @param {number} [options.silenceMs=30000]     while a command waits for its answer and nothing at all comes for so long, the connection is given up
+ * @param {number} [options.probeMs=5000]        time for the answer to a probe, which is sent when the page becomes visible or the network is back
  * @param {number} [options.likesBatchMs=300]    taps are collected for this long
  * @param {number} [options.chatLinesKept=200]   lines in `room.state.chat`
  * @param {function} [options.WebSocket]         the WebSocket class; the browser's own by default
@@ -120,6 +166,9 @@ export function connect(options) {
  *   skipped       `{from, to}`: these seqs will not come; the next `state` is whole again
  *   disconnected  `{code, reason}`
  *   reconnecting  `{attempt, delayMs}`
+ *   unauthorized  `{code, reason}`: several tokens in a row were refused; it goes on asking the token function, slowly
+ *   replaced      `{code, reason}`: this user has too many connections, and another one took this one's place; see `retryNow`
+ *   banned        `{untilMs, reason}`: it comes back by itself when the ban has ended
  *   closed        `{code, reason}`: the last one
  *
  * `for await (const event of room)` yields the room's events in order, personal ones among them, and `{type: "skipped", from, to}` where some are
@@ -134,16 +183,19 @@ export class Room extends EventTarget {
   #cursor = 0;
   #personalSeq = -1; // of the last personal event
   #joined = null;
+  #ban = null;
   #mutedUntilMs = 0;
   #interruption = null;
   #clockOffsetsMs = []; // of the last frames
-  #token = null;
-  #tokenExpired = false;
+  #token = null; // the last one that the function gave, until it is refused
+  #tokensRefused = 0; // in a row
+  #untold = 0; // attempts in a row that failed without a word
   #attempt = 0;
-  #joinedAtMs = Infinity;
-  #goingAwayMs = null;
-  #timers = { reconnect: null, join: null, pump: null, likes: null, silence: null };
-  #heardAtMs = 0; // or when a command went out while none was waited for
+  #joinedAtMs = Infinity; // of `performance.now()`, as all times below
+  #namedMs = null; // the delay that the gateway named before it left
+  #timers = { reconnect: null, join: null, pump: null, likes: null, silence: null, probe: null };
+  #heardAtMs = 0;
+  #waitingSinceMs = 0; // when a command went out while none was waited for
   #commands = new Map(); // id -> command that waits for its answer
   #unsent = []; // ids, in the order they go out
   #allowance = { count: BURST_MAX, atMs: 0 };
@@ -151,7 +203,11 @@ export class Room extends EventTarget {
   #iterators = new Set();
   #settleReady;
   #closed = null;
-  #wake = () => this.retryNow();
+  #wake = ({ type }) => {
+    if (globalThis.document?.hidden || (type === "online" && this.#status === "replaced")) return;
+    this.retryNow();
+    this.#probe();
+  };
 
   constructor(options) {
     super();
@@ -165,6 +221,7 @@ export class Room extends EventTarget {
       joinTimeoutMs: 10_000,
       commandTimeoutMs: 60_000,
       silenceMs: 30_000,
+      probeMs: PROBE_MS,
       likesBatchMs: 300,
       chatLinesKept: 200,
       WebSocket: globalThis.WebSocket,
@@ -176,7 +233,7 @@ export class Room extends EventTarget {
     this.ready.catch(() => {}); // whoever awaits it sees the rejection; nobody has to
     globalThis.addEventListener?.("online", this.#wake);
     globalThis.document?.addEventListener("visibilitychange", this.#wake);
-    this.#open();
+    queueMicrotask(() => this.#closed || this.#open()); // whoever made the room listens by then
   }
 
   /** The room's public state: the keyframe's fields, kept up to date; `null` before the first. Read it, do not change it. */
@@ -187,7 +244,7 @@ export class Room extends EventTarget {
   get mine() {
     return this.#mine;
   }
-  /** "connecting", "live", "reconnecting" or "closed". */
+  /** "connecting", "live", "reconnecting", "unauthorized" or "banned" (both come back by themselves), "replaced" or "closed". */
   get status() {
     return this.#status;
   }
@@ -199,6 +256,10 @@ export class Room extends EventTarget {
   get seq() {
     return this.#cursor;
   }
+  /** `{untilMs, reason}` while you are banned; else `null`. */
+  get ban() {
+    return this.#ban;
+  }
   /** Until when you may not speak, Unix ms by the server's clock; 0 when you may. */
   get mutedUntilMs() {
     return this.#mutedUntilMs > this.nowMs() ? this.#mutedUntilMs : 0;
@@ -209,7 +270,7 @@ export class Room extends EventTarget {
   }
   /** The server's clock, Unix ms, as far as the last frames tell. */
   nowMs() {
-    return Date.now() + Math.max(...(this.#clockOffsetsMs.length ? this.#clockOffsetsMs : [0]));
+    return performance.now() + Math.max(...(this.#clockOffsetsMs.length ? this.#clockOffsetsMs : [performance.timeOrigin]));
   }
 
   // Commands. Each returns a promise of the `accepted` frame `{id, seq, result}` or fails with `CommandRefused`,
@@ -246,18 +307,23 @@ export class Room extends EventTarget {
     return this.#send(command, id, timeoutMs, true);
   }
 
+  get #bytesMax() {
+    return this.#joined?.command_bytes_max ?? Infinity;
+  }
+
   #send(command, id, timeoutMs, repeats) {
     if (this.#closed) return Promise.reject(this.#closed);
     const refuse = (code, detail) => Promise.reject(new CommandRefused({ id, code, detail }));
     if (this.#commands.has(id)) return refuse("id_reused", `command ${id} still waits for its answer`);
     if (this.#commands.size >= COMMANDS_WAITING_MAX) return Promise.reject(new TooManyCommands());
     const text = JSON.stringify({ id, command });
-    const bytesMax = this.#joined?.command_bytes_max ?? Infinity;
-    if (new TextEncoder().encode(text).length > bytesMax) return refuse("too_large", `at most ${bytesMax} bytes are allowed`);
+    const bytes = new TextEncoder().encode(text).length;
+    if (bytes > this.#bytesMax) return refuse("too_large", `at most ${this.#bytesMax} bytes are allowed`);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#answer(id)?.reject(new CommandUnanswered(id)), timeoutMs);
-      this.#commands.set(id, { id, text, resolve, reject, timer, repeats, sent: 0, retries: 0, parked: false });
+      this.#commands.set(id, { id, text, bytes, resolve, reject, timer, repeats, sent: 0, retries: 0, parked: false });
       this.#unsent.push(id);
+      if (this.#status === "replaced") this.retryNow(); // this window is used again
       this.#pump();
     });
   }
@@ -269,10 +335,11 @@ export class Room extends EventTarget {
     socket?.close(1000);
   }
 
-  /** Do not wait for the next attempt to reconnect: make it now (a page that was hidden, a network that is back). */
+  /** Do not wait for the next attempt to reconnect: make it now. A room that was replaced comes back only by this, a command, or a page that becomes visible. */
   retryNow() {
-    if (this.#timers.reconnect === null || globalThis.document?.hidden) return;
+    if (this.#timers.reconnect === null && this.#status !== "replaced") return;
     this.#clear("reconnect");
+    if (this.#status === "replaced") this.#status = "reconnecting";
     this.#open();
   }
 
@@ -286,30 +353,41 @@ export class Room extends EventTarget {
   // The connection
 
   async #open() {
-    this.#timers.join = setTimeout(() => this.#drop(1006, "no answer in time"), this.#options.joinTimeoutMs);
+    let missing = CLOSE_NO_TOKEN;
+    this.#timers.join = setTimeout(() => this.#drop(missing, "no answer in time"), this.#options.joinTimeoutMs);
     const attempt = this.#timers.join;
+    let token;
     try {
-      const { token } = this.#options;
-      if (typeof token !== "function") this.#token = token;
-      else if (this.#token === null || this.#tokenExpired) this.#token = await token();
-      this.#tokenExpired = false;
+      token = await this.#freshToken();
     } catch (error) {
-      if (attempt === this.#timers.join) this.#drop(1006, `no token: ${error.message}`);
+      if (attempt === this.#timers.join) this.#drop(CLOSE_NO_TOKEN, `no token: ${error?.message ?? error}`);
       return;
     }
     if (attempt !== this.#timers.join) return; // closed or timed out while the token was fetched
+    missing = CLOSE_LOST;
     const { url, room, WebSocket } = this.#options;
     const resume = this.#state ? `?epoch=${encodeURIComponent(this.#state.epoch)}&seq=${this.#cursor}` : "";
     try {
       const address = `${url.replace(/\/+$/, "")}/v1/rooms/${encodeURIComponent(room)}${resume}`;
-      const socket = new WebSocket(address, ["liveroom.v1", `liveroom.token.${this.#token}`]);
+      const socket = new WebSocket(address, ["liveroom.v1", `liveroom.token.${token}`]);
       this.#socket = socket;
+      socket.onerror = () => {}; // `close` follows and says all; without a listener some runtimes take it for a crash
       socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(data);
       socket.onclose = ({ code, reason }) => socket === this.#socket && this.#drop(code, reason);
     } catch (error) {
-      this.#detach();
-      this.#finish(4500, `cannot connect: ${error.message}`); // an address or a token that no WebSocket takes
+      this.#drop(CLOSE_NO_ADDRESS, `cannot connect: ${error.message}`);
     }
+  }
+
+  /** The token to connect with; a function is asked only when the last one is refused. Fails for what has not the form of a token. */
+  async #freshToken() {
+    const { token } = this.#options;
+    if (typeof token === "function" && this.#token !== null) return this.#token;
+    const given = typeof token === "function" ? await token() : token;
+    const text = typeof given === "string" ? given.trim() : "";
+    if (text.length > TOKEN_CHARS_MAX || !TOKEN_FORM.test(text)) throw new TypeError("what was given has not the form of a token");
+    this.#token = text;
+    return text;
   }
 
   /** Forget the socket; whatever it still says is not heard. */
@@ -325,17 +403,25 @@ export class Room extends EventTarget {
     this.#detach()?.close(code >= 3000 && code < 5000 ? code : 1000);
     this.#emit("disconnected", { code, reason });
     if (this.#closed) return;
-    const refreshable = code !== CLOSE_TOKEN_EXPIRED || typeof this.#options.token === "function";
-    const comesBack = code >= 4000 ? code < 4500 && refreshable : CLOSES_THAT_COME_BACK.has(code);
-    if (!comesBack) return this.#finish(code, reason);
-    this.#tokenExpired = code === CLOSE_TOKEN_EXPIRED;
-    if (Date.now() - this.#joinedAtMs >= GOOD_AFTER_MS) this.#attempt = 0;
-    if (code === CLOSE_REPLACED) this.#attempt = Math.max(this.#attempt, REPLACED_ATTEMPT);
+    const then = thenOf(code);
+    if (then === "final" || (then === "token" && typeof this.#options.token !== "function")) return this.#finish(code, reason);
+    const heldMs = performance.now() - this.#joinedAtMs;
+    if (heldMs >= STABLE_MS) this.#attempt = this.#tokensRefused = 0;
+    this.#untold = code === CLOSE_LOST && this.#joinedAtMs === Infinity ? this.#untold + 1 : 0;
+    if (then === "token") this.#tokensRefused += 1;
+    if (then === "token" || this.#untold % UNTOLD_MAX === UNTOLD_MAX - 1) this.#token = null;
     this.#joinedAtMs = Infinity;
-    const delayMs = this.#goingAwayMs ?? this.#jitter(this.#attempt);
-    this.#goingAwayMs = null;
+    const namedMs = this.#namedMs;
+    this.#namedMs = null;
+    if (then === "replaced") {
+      this.#status = "replaced";
+      return this.#emit("replaced", { code, reason });
+    }
+    const unauthorized = this.#tokensRefused >= TOKENS_REFUSED_MAX;
+    const delayMs = namedMs ?? this.#jitter(this.#attempt, unauthorized ? UNAUTHORIZED_BACKOFF_MAX_MS : undefined);
     this.#attempt += 1;
-    this.#status = "reconnecting";
+    this.#status = this.#ban ? "banned" : unauthorized ? "unauthorized" : "reconnecting";
+    if (this.#tokensRefused === TOKENS_REFUSED_MAX && then === "token") this.#emit("unauthorized", { code, reason });
     this.#timers.reconnect = setTimeout(() => {
       this.#timers.reconnect = null;
       this.#open();
@@ -358,9 +444,9 @@ export class Room extends EventTarget {
   }
 
   /** Full jitter: a random time up to a bound that doubles each time, so that a crowd never comes back at once. */
-  #jitter(attempt) {
-    const { backoffMs, backoffMaxMs, random } = this.#options;
-    return random() * Math.min(backoffMaxMs, backoffMs * 2 ** Math.min(attempt, 30));
+  #jitter(attempt, maxMs = this.#options.backoffMaxMs) {
+    const { backoffMs, random } = this.#options;
+    return random() * Math.min(maxMs, backoffMs * 2 ** Math.min(attempt, 30));
   }
 
   #clear(name) {
@@ -375,14 +461,10 @@ export class Room extends EventTarget {
   // Frames
 
   #receive(text) {
-    this.#heardAtMs = Date.now();
-    let frame;
-    try {
-      frame = JSON.parse(text);
-    } catch {
-      return this.#drop(CLOSE_GAP, "a frame was not JSON");
-    }
-    if (frame.time_ms) this.#clockOffsetsMs = [...this.#clockOffsetsMs, frame.time_ms - Date.now()].slice(-CLOCK_FRAMES);
+    this.#heardAtMs = performance.now();
+    const frame = parsed(text);
+    if (!frame) return this.#drop(CLOSE_GAP, "a frame was no JSON object");
+    if (frame.time_ms) this.#clockOffsetsMs = [...this.#clockOffsetsMs, frame.time_ms - performance.now()].slice(-CLOCK_FRAMES);
     switch (frame.type) {
       case "joined":
         return this.#onJoined(frame);
@@ -404,9 +486,11 @@ export class Room extends EventTarget {
         return this.#answer(frame.id)?.resolve({ id: frame.id, seq: frame.seq, result: frame.result ?? {} });
       case "refused":
         return this.#onRefused(frame);
+      case "banned":
+        return this.#onBanned(frame);
       case "going_away":
-        this.#goingAwayMs = frame.reconnect_after_ms;
-    } // a type of a later version is not for us
+        this.#namedMs = frame.reconnect_after_ms;
+    } // `beat` was heard, which is all it says; a type of a later version is not for us
   }
 
   #onJoined(frame) {
@@ -414,17 +498,26 @@ export class Room extends EventTarget {
     this.#joined = frame;
     this.#mutedUntilMs = frame.muted_until_ms ?? 0;
     this.#status = "live";
-    this.#interruption = null;
-    this.#joinedAtMs = Date.now();
-    for (const { id, sent, repeats } of [...this.#commands.values()]) if (sent && !repeats) this.#answer(id).reject(new CommandUnanswered(id));
+    this.#interruption = this.#ban = null;
+    this.#joinedAtMs = performance.now();
+    for (const { id, bytes, sent, repeats } of [...this.#commands.values()]) {
+      if (sent && !repeats) this.#answer(id).reject(new CommandUnanswered(id));
+      else if (bytes > this.#bytesMax) this.#answer(id).reject(new CommandRefused({ id, code: "too_large", detail: `at most ${this.#bytesMax} bytes are allowed` }));
+    }
     this.#unsent = [...this.#commands.keys()]; // nobody knows what became of them: same ids, so at most one outcome
-    this.#allowance = { count: BURST_MAX, atMs: Date.now() };
+    this.#allowance = { count: BURST_MAX, atMs: performance.now() };
     this.#emit("joined", frame);
     this.#pump();
+    this.#watch();
+  }
+
+  #onBanned({ until_ms: untilMs, time_ms, reason = "" }) {
+    this.#ban = { untilMs, reason };
+    this.#namedMs = Math.min(Math.max(0, untilMs - time_ms), BAN_WAIT_MAX_MS) + this.#jitter(0);
+    this.#emit("banned", this.#ban);
   }
 
   #onKeyframe({ type: _, ...state }) {
-    this.#attempt = 0;
     if (this.#state?.epoch !== state.epoch) this.#personalSeq = -1;
     this.#state = filled(state);
     this.#cursor = state.seq;
@@ -441,7 +534,6 @@ export class Room extends EventTarget {
 
   #onDelta(frame) {
     if (frame.from > this.#cursor || !this.#state) return this.#drop(CLOSE_GAP, `missed ${this.#cursor} to ${frame.from}`);
-    this.#attempt = 0;
     let owned = false;
     for (const event of frame.events) {
       const known = event.seq < this.#cursor; // had it before the connection was lost; `mine` may be of before that, from a gateway that is behind
@@ -517,17 +609,18 @@ export class Room extends EventTarget {
   #pump() {
     if (this.#status !== "live" || !this.#socket) return;
     const perMs = (this.#joined.commands_per_s || 1) / 1_000;
-    const nowMs = Date.now();
+    const nowMs = performance.now();
     this.#allowance.count = Math.min(BURST_MAX, this.#allowance.count + (nowMs - this.#allowance.atMs) * perMs);
     this.#allowance.atMs = nowMs;
     while (this.#unsent.length && this.#allowance.count >= 1) {
       const command = this.#commands.get(this.#unsent.shift());
       if (!command) continue; // timed out before it went out
+      this.#allowance.count -= 1;
+      if (!this.#waits) this.#waitingSinceMs = nowMs;
       command.sent += 1;
       command.parked = false;
-      this.#allowance.count -= 1;
       this.#socket.send(command.text);
-      this.#listenForAnswers();
+      this.#watch();
     }
     if (this.#unsent.length && this.#timers.pump === null) {
       this.#timers.pump = setTimeout(() => {
@@ -537,18 +630,41 @@ export class Room extends EventTarget {
     }
   }
 
-  /** A gateway answers every command in time; only one that stands still says nothing, and a page cannot ping it. */
-  #listenForAnswers() {
-    if (this.#timers.silence !== null) return;
-    this.#heardAtMs = Date.now();
-    const look = () => {
+  /** Whether a command waits for an answer that a gateway gives in time. */
+  get #waits() {
+    return [...this.#commands.values()].some(({ sent, parked }) => sent && !parked);
+  }
+
+  /** When silence has lasted too long: beats are missing, or a gateway that answers every command in time did not. */
+  get #deadAtMs() {
+    const beats = this.#joined.beat_ms ? this.#heardAtMs + BEATS_MISSED_MAX * this.#joined.beat_ms : Infinity;
+    const answers = this.#waits ? Math.max(this.#heardAtMs, this.#waitingSinceMs) + this.#options.silenceMs : Infinity;
+    return Math.min(beats, answers);
+  }
+
+  /** Look again when the connection would count as dead, unless something is heard before. */
+  #watch() {
+    this.#clear("silence");
+    const dueMs = this.#deadAtMs;
+    if (dueMs === Infinity) return;
+    this.#timers.silence = setTimeout(() => {
       this.#timers.silence = null;
-      if (![...this.#commands.values()].some(({ sent, parked }) => sent && !parked)) return;
-      const leftMs = this.#heardAtMs + this.#options.silenceMs - Date.now();
-      if (leftMs <= 0) return this.#drop(1006, "nothing was heard from the gateway");
-      this.#timers.silence = setTimeout(look, leftMs);
-    };
-    this.#timers.silence = setTimeout(look, this.#options.silenceMs);
+      if (performance.now() - dueMs > STOOD_STILL_MS) return this.#probe();
+      if (performance.now() >= this.#deadAtMs) return this.#drop(CLOSE_LOST, "nothing was heard from the gateway");
+      this.#watch();
+    }, Math.max(0, dueMs - performance.now()));
+  }
+
+  /** Ask whether the link still works; without an answer in time it does not. A page cannot ping. */
+  #probe() {
+    if (this.#status !== "live" || this.#timers.probe !== null) return;
+    const askedMs = performance.now();
+    this.#socket.send('{"type":"probe"}');
+    this.#timers.probe = setTimeout(() => {
+      this.#timers.probe = null;
+      if (this.#heardAtMs < askedMs) return this.#drop(CLOSE_LOST, "the gateway did not answer a probe");
+      this.#watch();
+    }, this.#options.probeMs);
   }
 
   #flushLikes() {
@@ -614,6 +730,21 @@ class EventIterator {
 
   [Symbol.asyncIterator]() {
     return this;
+  }
+}
+
+/** What follows the end of a connection with `code`: "retry", "token", "replaced" or "final". */
+function thenOf(code) {
+  return ENDINGS.find(([first, last]) => first <= code && code <= last)?.[2] ?? "retry";
+}
+
+/** A frame, or `null` for what is none. */
+function parsed(text) {
+  try {
+    const frame = JSON.parse(text);
+    return typeof frame === "object" ? frame : null;
+  } catch {
+    return null;
   }
 }
 

@@ -20,10 +20,12 @@ from urllib.parse import quote, urlencode
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+from websockets.uri import parse_uri
 
 from liveroom.client.backlog import Backlog
-from liveroom.client.comeback import CLOSE_GAP, CLOSE_LOST, Goodbye, comes_back, full_jitter_s
+from liveroom.client.comeback import Comeback, Goodbye, ban_delay_ms, checked_token, retry_after_ms
+from liveroom.client.endings import CLOSE_GAP, CLOSE_LOST, CLOSE_NO_TOKEN
 from liveroom.client.exceptions import CommandUnanswered, Disconnected
 from liveroom.client.items import Item, Reconnecting, decode_frame
 from liveroom.client.outbox import Outbox
@@ -31,7 +33,7 @@ from liveroom.client.stream import Gap, Stream
 from liveroom.codec import decode_command_id, decode_room_id
 from liveroom.errors import BadMessage
 from liveroom.messages.commands import AskQuestion, Command, RequestTryOn, SendChat, SendLikes
-from liveroom.messages.frames import Accepted, Belongings, GoingAway, Interruption, Joined, Keyframe, Refused
+from liveroom.messages.frames import Accepted, Banned, Belongings, GoingAway, Interruption, Joined, Keyframe, Refused
 
 __all__ = ["ITEMS_WAITING_MAX", "Room", "TokenSource", "connect"]
 
@@ -45,8 +47,10 @@ PING_S: Final = 20.0
 #: A peer that answers neither a ping nor a closing handshake within this time is gone.
 PONG_S: Final = 20.0
 CLOSE_S: Final = 2.0
-#: A connection that held for so long makes the next reconnect a quick one again.
-STABLE_S: Final = 10.0
+#: Beats that may be missing before the connection counts as dead.
+BEATS_MISSED_MAX: Final = 2
+#: A watch that wakes later than this stood still itself: that time was not the server's silence.
+STOOD_STILL_S: Final = 1.0
 
 TokenSource = Callable[[], "str | Awaitable[str]"]
 
@@ -71,9 +75,11 @@ def connect(
     refreshed. Entering takes up to `join_timeout_s`; once inside, the client comes back for as long as it takes, or
     for `give_up_s`; the pauses between attempts grow to `backoff_max_s` (default: 20).
     """
-    if not url.startswith(("ws://", "wss://")):
-        raise ValueError(f"url: expected ws:// or wss://, got {url!r}")
     address = f"{url.rstrip('/')}/v1/rooms/{quote(decode_room_id(room))}"
+    try:
+        parse_uri(address)
+    except (InvalidURI, ValueError):
+        raise ValueError(f"url: expected ws:// or wss:// and a host, got {url!r}") from None
     return Room(address, token, compression, ssl, join_timeout_s, command_timeout_s, give_up_s, backoff_max_s)
 
 
@@ -110,6 +116,7 @@ class Room:
         self._ready = asyncio.Event()
         self._goodbye = Goodbye(CLOSE_LOST, "nobody answered yet")
         self._joined_at_s: float | None = None  # on the present connection
+        self._heard_at_s = 0.0  # on the present connection
         self._ended: Disconnected | None = None
         self._left = False
         self._task: asyncio.Task[None] | None = None
@@ -234,6 +241,8 @@ class Room:
     def _update(self) -> None:
         """Whether to read on: while there is room for items, and always while somebody waits for an answer."""
         if len(self._backlog) < ITEMS_WAITING_MAX or len(self._outbox):
+            if not self._may_read.is_set():
+                self._heard_at_s = asyncio.get_running_loop().time()  # the pause was ours
             self._may_read.set()
         else:
             self._may_read.clear()
@@ -242,24 +251,24 @@ class Room:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        attempt = 0
+        comeback = Comeback(token_refreshes=callable(self._token))
         lost_at_s = loop.time()
         try:
             while True:
                 self._joined_at_s = None
                 goodbye = self._goodbye = await self._one_connection()
                 log.info("connection to %s ended with %d: %s", self._address, goodbye.code, goodbye.reason)
-                if not comes_back(goodbye.code, token_refreshes=callable(self._token)):
-                    raise Disconnected(goodbye.code, goodbye.reason)
+                held_s = 0.0
                 if self._joined_at_s is not None:
                     lost_at_s = loop.time()
-                    attempt = 0 if lost_at_s - self._joined_at_s > STABLE_S else attempt
+                    held_s = lost_at_s - self._joined_at_s
+                if not comeback.after(goodbye.code, held_s):
+                    raise Disconnected(goodbye.code, goodbye.reason)
                 if self._give_up_s is not None and loop.time() - lost_at_s > self._give_up_s:
                     raise Disconnected(goodbye.code, f"gave up after {self._give_up_s:g} s: {goodbye.reason}")
-                delay_s = full_jitter_s(attempt, random.random(), self._backoff_max_s) if goodbye.delay_ms is None else goodbye.delay_ms / 1000
-                attempt += 1
+                delay_s = comeback.delay_s(goodbye.delay_ms, random.random(), self._backoff_max_s)
                 if self._first_mine is not None:
-                    self._put(Reconnecting(goodbye.code, goodbye.reason, int(delay_s * 1000), attempt))
+                    self._put(Reconnecting(goodbye.code, goodbye.reason, int(delay_s * 1000), comeback.attempt, comeback.unauthorized))
                 await asyncio.sleep(delay_s)
         except Disconnected as error:
             self._end(error)
@@ -276,9 +285,10 @@ class Room:
     async def _one_connection(self) -> Goodbye:
         """Connect, join, and go on until it ends."""
         try:
-            token = await self._fresh_token()
+            async with asyncio.timeout(self._join_timeout_s):
+                token = await self._fresh_token()
         except Exception as error:
-            return Goodbye(CLOSE_LOST, f"no token could be had: {error!r}")
+            return Goodbye(CLOSE_NO_TOKEN, f"no token could be had: {error!r}")
         try:
             socket = await open_socket(
                 self._resume_address(),
@@ -297,17 +307,16 @@ class Room:
         except ConnectionClosed as closed:
             return _goodbye_of(closed)
         except InvalidStatus as refused:
-            return Goodbye(refused.response.status_code, _text_of(refused))
+            wait_ms = retry_after_ms(refused.response.headers.get("Retry-After"), random.random())
+            return Goodbye(refused.response.status_code, _text_of(refused), wait_ms)
         except Gap as gap:
             return Goodbye(CLOSE_GAP, str(gap))
         except (OSError, TimeoutError, WebSocketException, BadMessage) as error:
             return Goodbye(CLOSE_LOST, str(error))
 
     async def _fresh_token(self) -> str:
-        if isinstance(self._token, str):
-            return self._token
-        token = self._token()
-        return await token if inspect.isawaitable(token) else token
+        token = self._token if isinstance(self._token, str) else self._token()
+        return checked_token(await token if inspect.isawaitable(token) else token)
 
     def _resume_address(self) -> str:
         if self._stream.cursor is None:
@@ -315,27 +324,34 @@ class Room:
         return f"{self._address}?{urlencode({'epoch': self._stream.epoch, 'seq': self._stream.cursor})}"
 
     async def _converse(self, socket: ClientConnection) -> Goodbye:
-        async with asyncio.timeout(self._join_timeout_s):
-            joined = decode_frame(await socket.recv())
-        if not isinstance(joined, Joined):
-            raise BadMessage("malformed", "the server did not begin with `joined`")
-        self._joined_at_s = asyncio.get_running_loop().time()
-        self._put(*self._stream.receive(joined))
-        self._outbox.restart()
-        leaving: list[GoingAway] = []
+        named_ms: list[int] = []  # delays before the next connection, the last one counts
         try:
-            await _first_of(self._read(socket, leaving), self._send_commands(socket, joined), self._keep_alive(socket, joined))
+            async with asyncio.timeout(self._join_timeout_s):
+                while isinstance(joined := decode_frame(await socket.recv()), Banned):
+                    self._on_banned(joined, named_ms)
+            if not isinstance(joined, Joined):
+                raise BadMessage("malformed", "the server did not begin with `joined`")
+            self._joined_at_s = self._heard_at_s = asyncio.get_running_loop().time()
+            self._put(*self._stream.receive(joined))
+            self._outbox.restart()
+            await _first_of(
+                self._read(socket, named_ms), self._send_commands(socket, joined), self._keep_alive(socket, joined), self._watch_silence(joined)
+            )
         except ConnectionClosed as closed:
-            return _goodbye_of(closed, leaving[-1].reconnect_after_ms if leaving else None)
-        return Goodbye(CLOSE_LOST, "no pong from the server")
+            return _goodbye_of(closed, named_ms[-1] if named_ms else None)
+        return Goodbye(CLOSE_LOST, "nothing was heard from the server")
 
-    async def _read(self, socket: ClientConnection, leaving: list[GoingAway]) -> None:
+    async def _read(self, socket: ClientConnection, named_ms: list[int]) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             frame = decode_frame(await socket.recv())
+            self._heard_at_s = loop.time()
             if isinstance(frame, Accepted | Refused):
                 self._outbox.on_reply(frame)
             elif isinstance(frame, GoingAway):
-                leaving.append(frame)
+                named_ms.append(frame.reconnect_after_ms)
+            elif isinstance(frame, Banned):
+                self._on_banned(frame, named_ms)
             elif frame is not None:
                 self._put(*self._stream.receive(frame))
                 if self._first_state is None and isinstance(frame, Keyframe):
@@ -345,6 +361,10 @@ class Room:
                     self._ready.set()
             if not self._may_read.is_set():
                 await self._may_read.wait()
+
+    def _on_banned(self, frame: Banned, named_ms: list[int]) -> None:
+        self._put(frame)
+        named_ms.append(ban_delay_ms(frame.until_ms, frame.time_ms, random.random()))
 
     def _put(self, *items: Any) -> None:
         if items:
@@ -369,6 +389,21 @@ class Room:
             except TimeoutError:
                 if self._may_read.is_set():
                     return
+
+    async def _watch_silence(self, joined: Joined) -> None:
+        """Return when beats are missing: the link is dead, and no close frame will say so. While reading is paused none can be seen."""
+        if not joined.beat_ms:
+            await asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        silence_s = joined.beat_ms * BEATS_MISSED_MAX / 1000
+        while True:
+            due_s = (self._heard_at_s if self._may_read.is_set() else loop.time()) + silence_s
+            await asyncio.sleep(due_s - loop.time())
+            late_s = loop.time() - due_s
+            if late_s > STOOD_STILL_S:
+                self._heard_at_s += late_s
+            elif self._may_read.is_set() and loop.time() - self._heard_at_s >= silence_s:
+                return
 
 
 async def _first_of(*coroutines: Coroutine[Any, Any, None]) -> None:

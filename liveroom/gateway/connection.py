@@ -79,6 +79,7 @@ class Connection(asyncio.Protocol):
         "_replies",
         "_transport",
         "address",
+        "beat_at",
         "blocked",
         "cursor",
         "deflate",
@@ -103,6 +104,7 @@ class Connection(asyncio.Protocol):
         self._replies: deque[bytes] | None = None
         self.stage = Stage.handshake
         self.fd = NO_DESCRIPTOR
+        self.beat_at = 0.0  # when it joined, or when it got its last beat
         self.blocked = False
         self.cursor = 0
         self.deflate = False
@@ -254,11 +256,11 @@ class Connection(asyncio.Protocol):
         self._transport.write(response)
         self._transport.close()
 
-    def close(self, code: int, reason: str = "") -> None:
-        """Send a close frame and wait for the client's; whoever is told by `ending` sees to it that this ends."""
+    def close(self, code: int, reason: str = "", last: bytes = b"") -> None:
+        """Send `last` and a close frame and wait for the client's; whoever is told by `ending` sees to it that this ends."""
         if self.stage is not Stage.open:
             return
-        frame = close_frame(code, reason)
+        frame = last + close_frame(code, reason)
         if self.blocked:
             self.hand_over(frame)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -20,8 +21,8 @@ from liveroom.gateway.room import Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.courier import Courier
 from liveroom.messages.commands import Command, SendLikes
-from liveroom.messages.frames import Parked, Refused
-from liveroom.messages.inbound import ClientMessage
+from liveroom.messages.frames import Beat, Parked, Refused
+from liveroom.messages.inbound import ClientMessage, Probe
 from liveroom.messages.records import Request, Sender
 from liveroom.messages.red_envelope import GrabRedEnvelope
 from liveroom.telemetry.metrics import Metrics
@@ -71,7 +72,10 @@ class Desk:
             return
         if wait_ms:
             words = f"at most {config.commands_per_s} commands a second are taken"
-            self._refuse(connection, meter, Refused(message.id, "rate_limited", words, retry_after_ms=wait_ms))
+            id = "" if isinstance(message, Probe) else message.id
+            self._refuse(connection, meter, Refused(id, "rate_limited", words, retry_after_ms=wait_ms))
+        elif isinstance(message, Probe):
+            connection.send(text_frame(encode(Beat(time.time_ns() // 1_000_000))))
         elif len(payload) > config.command_bytes_max:
             self._refuse(connection, meter, Refused(message.id, "too_large", f"a command may have {config.command_bytes_max} bytes"))
         elif meter.waiting >= config.commands_waiting_max:

@@ -20,7 +20,7 @@ from liveroom.gateway.history import History, Past
 from liveroom.gateway.room import Resume, Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.partition import partition_of
-from liveroom.messages.frames import Interruption, Keyframe, RoomDetail
+from liveroom.messages.frames import Banned, Interruption, Keyframe, RoomDetail
 from liveroom.messages.records import Record, RoomSpan
 from liveroom.telemetry.isolation import IsolatedErrors
 from liveroom.telemetry.metrics import Metrics
@@ -164,7 +164,7 @@ class Hub:
                 return
             room = self._hold(room_id)
         if self._is_banned(room, sender.user):
-            connection.close(4502, "you are banned from this room")
+            self._turn_away(connection, room, room.banned[sender.user])
             self._let_go_later(room)
             return
         if oldest := room.admit(connection):
@@ -195,7 +195,7 @@ class Hub:
             self._asks.add(room, _now())
 
     def _join(self, room: Room, connection: Connection, resume: Resume | None) -> None:
-        connection.joined_at = _now()
+        connection.joined_at = connection.beat_at = _now()
         self._metrics.gateway_joins.labels(room.join(connection, resume)).inc()
         if self.interrupted and (since_ms := self.interrupted.get(partition_of(room.id, self._partitions))):
             connection.notify(text_frame(encode(Interruption(since_ms))))
@@ -212,7 +212,7 @@ class Hub:
                 if connection.stage is not Stage.open:
                     continue
                 if connection.sender and self._is_banned(room, connection.sender.user):
-                    connection.close(4502, "you are banned from this room")
+                    self._turn_away(connection, room, room.banned[connection.sender.user])
                 else:
                     self._join(room, connection, resume)
             except Exception:
@@ -298,8 +298,12 @@ class Hub:
 
     def _put_out(self, room: Room, user: str, until_ms: int, reason: str) -> None:
         if until_ms > time.time() * 1000:
-            words = f"you are banned from this room: {reason}" if reason else "you are banned from this room"
-            self._isolated.each("gateway_viewer", room.users.get(user, ()), lambda connection: connection.close(4502, words))
+            self._isolated.each("gateway_viewer", room.users.get(user, ()), lambda connection: self._turn_away(connection, room, until_ms, reason))
+
+    def _turn_away(self, connection: Connection, room: Room, until_ms: int, reason: str = "") -> None:
+        """Close the connection of a user who is banned; the frame before says until when, so that the client comes back by itself."""
+        last = text_frame(encode(Banned(until_ms, max(room.time_ms, time.time_ns() // 1_000_000), reason)))
+        connection.close(4502, f"you are banned from this room: {reason}" if reason else "you are banned from this room", last)
 
     def _ask(self, room: Room) -> None:
         if not room.asked:

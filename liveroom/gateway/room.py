@@ -290,6 +290,7 @@ class Room:
             commands_per_s=self._config.commands_per_s,
             idle_ms=self._config.idle_ms,
             muted_until_ms=self.muted.get(sender.user, 0),
+            beat_ms=self._config.beat_ms,
         )
         head = text_frame(encode(joined))
         if start == "keyframe":

@@ -34,7 +34,7 @@ from liveroom.journal.base import Journal
 from liveroom.journal.courier import Courier
 from liveroom.journal.partition import partition_of
 from liveroom.messages.commands import Command, RequestKeyframe
-from liveroom.messages.frames import GoingAway, Refused
+from liveroom.messages.frames import Beat, GoingAway, Refused
 from liveroom.messages.records import Request, Sender
 from liveroom.telemetry.metrics import Metrics
 from liveroom.tokens import TokenChecker
@@ -52,6 +52,8 @@ TIDY_S = 0.1
 #: Idle connections are looked for this often within `idle_ms`, but not more often than `IDLE_SWEEP_S_MIN`.
 IDLE_SWEEPS = 10
 IDLE_SWEEP_S_MIN = 0.05
+#: The same within `beat_ms`, for viewers whose room has nothing to tell.
+BEAT_SWEEPS = 4
 #: At shutdown viewers are sent away in steps of this length.
 DRAIN_STEP_S = 0.02
 #: Time for the last reports to be recorded.
@@ -122,6 +124,7 @@ class Gateway:
         self._server: asyncio.Server | None = None
         self._draining = False
         self._gone = asyncio.Event()  # the last connection is; waited for at the end only
+        self._beat_s = config.beat_ms / 1000 or math.inf
         self.command_bytes_max = config.command_bytes_max
         self.replies_waiting_max = config.commands_waiting_max
 
@@ -173,8 +176,7 @@ class Gateway:
 
     def _send_away(self, connection: Connection) -> None:
         delay_ms = random.randint(0, self._config.reconnect_spread_ms)
-        connection.send(text_frame(encode(GoingAway(delay_ms))))
-        connection.close(1012, "this gateway is going away")
+        connection.close(1012, "this gateway is going away", last=text_frame(encode(GoingAway(delay_ms))))
 
     async def _stop(self) -> None:
         self._gone.clear()
@@ -318,16 +320,17 @@ class Gateway:
             self._claims.tidy()
 
     async def _watch_idle(self) -> None:
-        """Ping who is silent, close who stays so, and who has an expired token; a part of the crowd at a time."""
+        """Ping who is silent, close who stays so, and who has an expired token; beat for who heard nothing. A part of the crowd at a time."""
         config = self._config
         idle_s = config.idle_ms / 1000
-        pause_s = max(IDLE_SWEEP_S_MIN, min(1.0, idle_s / IDLE_SWEEPS))
+        pause_s = max(IDLE_SWEEP_S_MIN, min(1.0, idle_s / IDLE_SWEEPS, self._beat_s / BEAT_SWEEPS))
         now = self.time()
         while True:
             await asyncio.sleep(pause_s)
             last, now, now_s = now, self.time(), time.time()
             held_up_s = now - last - pause_s
             behind = 0
+            beat = text_frame(encode(Beat(int(now_s * 1000))))
             connections = list(self._connections)
             if held_up_s > pause_s:  # time in which this process stood still is not the viewers' silence
                 for connection in connections:
@@ -335,11 +338,11 @@ class Gateway:
             for at in range(0, len(connections), config.sweep_viewers):
                 some = connections[at : at + config.sweep_viewers]
                 behind += sum(connection.blocked for connection in some)
-                self._isolated.each("gateway_viewer", some, lambda connection: self._look_at(connection, now, now_s))  # noqa: B023
+                self._isolated.each("gateway_viewer", some, lambda connection: self._look_at(connection, now, now_s, beat))  # noqa: B023
                 await asyncio.sleep(0)
             self._metrics.gateway_viewers_behind.set(behind)
 
-    def _look_at(self, connection: Connection, now: float, now_s: float) -> None:
+    def _look_at(self, connection: Connection, now: float, now_s: float, beat: bytes) -> None:
         silent_s, idle_s = now - connection.heard, self._config.idle_ms / 1000
         if silent_s >= idle_s:
             connection.close(4001, "nothing was heard from you")
@@ -347,6 +350,10 @@ class Gateway:
             connection.ping()
         if connection.expires_s and connection.expires_s <= now_s:
             connection.close(4000, "the token has expired")
+        room, beat_s = connection.room, self._beat_s
+        if room is not None and now - room.swept_at >= beat_s and now - connection.beat_at >= beat_s and not connection.blocked:
+            connection.beat_at = now
+            connection.send(beat)
 
     async def _report_likes(self) -> None:
         while True:

@@ -15,6 +15,8 @@ from liveroom.messages.red_envelope import EnvelopeCondition
 __all__ = [
     "FRAMES",
     "Accepted",
+    "Banned",
+    "Beat",
     "Belongings",
     "ChatLine",
     "CouponView",
@@ -174,6 +176,7 @@ class Joined(FrameBase, frozen=True, tag="joined"):
     commands_per_s: int
     idle_ms: int  # send something (a ping will do) at least this often
     muted_until_ms: int = 0
+    beat_ms: int = 0  # a frame comes at least this often, a `beat` if nothing else; 0 = silence means nothing
 
 
 class Delta(FrameBase, frozen=True, rename={"from_": "from"}, tag="delta"):
@@ -252,5 +255,19 @@ class GoingAway(FrameBase, frozen=True, tag="going_away"):
     reconnect_after_ms: int
 
 
-Frame = Union[Joined, Keyframe, Belongings, Delta, Skipped, Personal, Parked, Accepted, Refused, Interruption, GoingAway]
+class Banned(FrameBase, frozen=True, tag="banned"):
+    """You are banned until `until_ms`, by the clock that shows `time_ms` now: the last frame before the close with 4502."""
+
+    until_ms: int
+    time_ms: int
+    reason: str = ""
+
+
+class Beat(FrameBase, frozen=True, tag="beat"):
+    """A sign of life: nothing else came for `beat_ms`, or you sent a `probe`."""
+
+    time_ms: int
+
+
+Frame = Union[Joined, Keyframe, Belongings, Delta, Skipped, Personal, Parked, Accepted, Refused, Interruption, GoingAway, Banned, Beat]
 FRAMES: dict[str, type[FrameBase]] = {str(c.__struct_config__.tag): c for c in get_args(Frame)}

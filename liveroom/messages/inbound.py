@@ -1,4 +1,4 @@
-"""What a client sends: one shape, a command with the id that its reply will carry."""
+"""What a client sends: a command with the id that its reply will carry, or a probe."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from msgspec import Struct
 from liveroom.messages.commands import Command
 from liveroom.messages.fields import CommandId
 
-__all__ = ["ClientMessage"]
+__all__ = ["ClientMessage", "Probe"]
 
 
 class ClientMessage(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -15,3 +15,7 @@ class ClientMessage(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
     id: CommandId
     command: Command
+
+
+class Probe(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="probe", gc=False):
+    """A question whether the link still works, for clients that cannot ping: a `beat` answers it at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
 
 from liveroom.client import comeback
 from liveroom.codec import decode_client_message, encode, event_object
@@ -56,7 +57,9 @@ class Visit:
             await self.socket.send(frame if isinstance(frame, str) else encode(frame).decode())
 
     async def command(self) -> ClientMessage:
-        return decode_client_message(await self.socket.recv())
+        message = decode_client_message(await self.socket.recv())
+        assert isinstance(message, ClientMessage)
+        return message
 
     async def close(self, code: int, reason: str = "") -> None:
         await self.socket.close(code, reason)
@@ -69,10 +72,13 @@ class Gateway:
         self.visits: asyncio.Queue[Visit] = asyncio.Queue()
         #: HTTP statuses to refuse the next handshakes with.
         self.refuse: list[int] = []
+        self.retry_after = ""
+        #: The next handshakes that get no answer.
+        self.mute = 0
         self._server: Server | None = None
 
-    async def start(self) -> None:
-        self._server = await serve(self._serve, "127.0.0.1", 0, process_request=self._check)
+    async def start(self, port: int = 0) -> None:
+        self._server = await serve(self._serve, "127.0.0.1", port, process_request=self._check, select_subprotocol=_select)
 
     async def stop(self) -> None:
         assert self._server is not None
@@ -95,12 +101,25 @@ class Gateway:
         await visit.send(joined(seq), keyframe(seq, **state), Belongings(seq))
         return visit
 
-    def _check(self, connection: ServerConnection, request: Request) -> Response | None:
-        return connection.respond(HTTPStatus(self.refuse.pop(0)), "not now\n") if self.refuse else None
+    async def _check(self, connection: ServerConnection, request: Request) -> Response | None:
+        if self.mute:
+            self.mute -= 1
+            await connection.wait_closed()
+        if not self.refuse:
+            return None
+        response = connection.respond(HTTPStatus(self.refuse.pop(0)), "not now\n")
+        if self.retry_after:
+            response.headers["Retry-After"] = self.retry_after
+        return response
 
     async def _serve(self, socket: ServerConnection) -> None:
         await self.visits.put(Visit(socket))
         await socket.wait_closed()
+
+
+def _select(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """A browser fails a connection whose offers were all passed over."""
+    return Subprotocol("liveroom.v1") if "liveroom.v1" in offered else None
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from liveroom.messages.commands import BACKEND, COMMANDS
 from liveroom.messages.events import EVENTS
 from liveroom.messages.fields import CommandId, Delivery
 from liveroom.messages.frames import FRAMES, Accepted, Delta, Personal, Refused
-from liveroom.messages.inbound import ClientMessage
+from liveroom.messages.inbound import ClientMessage, Probe
 from tests.docs.traffic import check_client_frame, check_server_frame, document
 from tests.messages.strategies import json_values, messages
 
@@ -63,7 +63,7 @@ def test_every_command_that_a_client_may_send_is_a_message() -> None:
     found = document()["components"]["messages"]
     sendable = {name for name, cls in COMMANDS.items() if cls.roles != BACKEND}
     assert set(client_commands()) == sendable
-    assert set(found) == sendable | set(FRAMES)
+    assert set(found) == sendable | {"probe"} | set(FRAMES)
     assert {name: found[name]["x-roles"] for name in sendable} == {n: sorted(r.value for r in COMMANDS[n].roles) for n in sendable}
     assert set(document()["channels"]["room"]["messages"]) == set(found)
 
@@ -120,6 +120,12 @@ def test_what_the_codec_refuses_the_schema_refuses(data: st.DataObject) -> None:
                 check_client_frame(text)
     else:
         check_client_frame(text)
+
+
+def test_a_probe_is_valid() -> None:
+    """What asks whether the link works is valid by the document, and by the codec."""
+    assert decode_client_message(encode(Probe())) == Probe()
+    check_client_frame(encode(Probe()))
 
 
 @given(messages(Accepted) | messages(Refused).map(lambda r: Refused(r.id, next(iter(REFUSALS)), r.detail)))

@@ -31,7 +31,7 @@ def document() -> dict[str, Any]:
 def check_client_frame(data: bytes | str) -> dict[str, Any]:
     """Check a frame that a well-behaved client sent; gives it decoded. Raises `AssertionError`."""
     plain = json.loads(data)
-    name = plain.get("command", {}).get("type") if isinstance(plain, dict) else None
+    name = plain.get("command", plain).get("type") if isinstance(plain, dict) else None
     _check(plain, f"{name}", f"#/components/messages/{name}/payload")
     checked: dict[str, Any] = plain
     return checked
