@@ -145,6 +145,18 @@ def event_object(event: Event, seq: int) -> dict[str, Any]:
     return plain
 
 
+def memory_bytes(message: msgspec.Struct) -> int:
+    """About what a decoded message takes in memory, rather more than less, in bytes; tests compare it with real memory.
+
+    A message as JSON is shorter: one emoji makes every character of its text four bytes wide in memory.
+    """
+    return _MESSAGE_BYTES + _WIDEST_CHARACTER_BYTES * len(encode(message))
+
+
+_MESSAGE_BYTES: Final = 256
+_WIDEST_CHARACTER_BYTES: Final = 4
+
+
 # Why a message is refused is found by our own checks: the decoder's error classes and words change from version to version.
 
 _BAD_ROOM_ID = REFUSALS["bad_room_id"][1]

@@ -160,11 +160,16 @@ class EngineConfig(Section, frozen=True):
     dedupe_money_max: Annotated[
         int,
         _text(
-            "How many outcomes of commands that moved money a partition remembers; none is forgotten before its time, so more are refused as `overloaded`",
+            "How many outcomes of commands that moved money a partition remembers; none is forgotten before its time, so more are refused as `overloaded`."
+            " A quarter is kept for anchors and the platform",
             ge=100,
             le=10_000_000,
         ),
     ] = 500_000
+    dedupe_money_per_user_max: Annotated[
+        int,
+        _text("How many of these one user may have, other than the platform; more are refused as `rate_limited`", ge=10, le=10_000_000),
+    ] = 1_000
     keyframe_interval_ms: Annotated[int, _text("A room that changes gets a keyframe this often", ge=100, le=600_000)] = 5_000
     keyframe_events_max: Annotated[int, _text("A room gets a keyframe after this many events at the latest", ge=10, le=100_000)] = 500
     rooms_max: Annotated[int, _text("Rooms that a partition may hold", ge=1, le=10_000_000)] = 50_000
@@ -182,12 +187,16 @@ class RoomsConfig(Section, frozen=True):
     questions_per_user_max: Annotated[int, _text("Open questions that one viewer may have", ge=1, le=100)] = 3
     products_max: Annotated[int, _text("Products that a showcase may hold", ge=1, le=500)] = 500
     try_on_users_max: Annotated[int, _text("Try-on wishes remembered per room, one per viewer and product", ge=1, le=1_000_000)] = 20_000
+    try_ons_per_user_max: Annotated[int, _text("Try-on wishes of these that one viewer may have", ge=1, le=500)] = 20
     muted_users_max: Annotated[int, _text("Muted users that a room may have", ge=1, le=10_000)] = 2_000
     banned_users_max: Annotated[int, _text("Banned users that a room may have", ge=1, le=10_000)] = 2_000
     red_envelopes_live_max: Annotated[int, _text("Red envelopes that a room may have announced or open at once", ge=1, le=8)] = 4
     coupons_live_max: Annotated[int, _text("Coupons of a room that have not expired", ge=1, le=1_000)] = 100
     coupon_codes_max: Annotated[int, _text("Codes that all coupons of a room together may have", ge=1, le=10_000_000)] = 1_000_000
     flash_sales_live_max: Annotated[int, _text("Flash sales of a room that are not closed, or closed with open holds", ge=1, le=200)] = 20
+    unpaid_holds_per_user_max: Annotated[
+        int, _text("Holds of a flash sale that a user may make within an hour without paying; open ones count", ge=1, le=1_000)
+    ] = 20
     holds_per_room_max: Annotated[int, _text("Open holds that a room may have", ge=1, le=1_000_000)] = 50_000
     audience_expiry_ms: Annotated[int, _text("A gateway that has not reported for so long counts no more", ge=1_000, le=600_000)] = 30_000
 

@@ -248,9 +248,8 @@ class Ledger:
         if hold is not None:
             at.same("discount_fen", event.discount_fen, hold.discount_fen)
         most_fen = _most_fen(self._terms[event.coupon])
-        at.require(
-            event.discount_fen >= 0 and (most_fen is None or event.discount_fen <= most_fen), f"it takes {event.discount_fen} fen off, too much"
-        )
+        at.require(event.discount_fen > 0, "it takes nothing off, and is used up all the same")
+        at.require(most_fen is None or event.discount_fen <= most_fen, f"it takes {event.discount_fen} fen off, too much")
         code.order, code.discount_fen = event.order, event.discount_fen
         account.redeemed += 1
         account.discount_fen += event.discount_fen

@@ -175,6 +175,6 @@ FLASH_SALE: Final = Scenario(
     begin,
     play,
     audit,
-    refusals=frozenset({"sold_out", "per_user_limit", "sale_not_open", "sale_closed", "hold_expired"}),
+    refusals=frozenset({"sold_out", "per_user_limit", "unpaid_limit", "others_first", "sale_not_open", "sale_closed", "hold_expired"}),
     stages=2,
 )

@@ -30,7 +30,19 @@ HTTP_S: Final = 10.0
 REPLY_S: Final = 15.0
 #: Answers of the room, not of the server: who is told so waits and goes on, or was simply too late.
 ROOM_REFUSALS: Final = frozenset(
-    {"slow_mode", "muted", "envelope_empty", "envelope_closed", "condition_not_met", "sold_out", "sale_closed", "hold_expired", "limit_reached"}
+    {
+        "slow_mode",
+        "muted",
+        "envelope_empty",
+        "envelope_closed",
+        "condition_not_met",
+        "sold_out",
+        "unpaid_limit",
+        "others_first",
+        "sale_closed",
+        "hold_expired",
+        "limit_reached",
+    }
 )
 
 __all__ = ["ROOM", "RoomUser", "run_id"]

@@ -1,36 +1,50 @@
-"""Idempotency: the outcome of every command id, so that a retry gets the original answer."""
+"""Idempotency: the outcome of every command id, so that a retry gets the original answer.
+
+What moved money is remembered for the whole window, so its number is limited before it is made. Everybody shares that number:
+
+- A part of it is kept for the anchors and the platform. A crowd of viewers cannot keep a payment from being confirmed.
+- One user other than the platform may take so many of it and no more.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from liveroom.config import EngineConfig
+from liveroom.messages.fields import Role
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Answer
 
-__all__ = ["CommandKey", "Outcome", "Outcomes", "key_of"]
+__all__ = ["STAFF_PART", "CommandKey", "Outcome", "Outcomes", "Shortage", "key_of"]
 
 CommandKey = tuple[str, str, str]
 """Room, user, command id."""
 
 #: Outcomes that moved money are bounded before they are made, never by forgetting.
 UNBOUNDED = sys.maxsize
+#: One in so many of them is kept for the anchors and the platform.
+STAFF_PART: Final = 4
+STAFF: Final = frozenset({Role.anchor, Role.platform})
+
+Shortage = Literal["", "all", "user"]
+"""Whether everybody's share of the memory is used up, or the user's own; empty = neither."""
 
 
 class Outcome(Struct, frozen=True, array_like=True, gc=False):
-    """What one command came to, and when; `kept` when it moved money."""
+    """What one command came to, and when; `kept` is the role of who moved money by it."""
 
     room: str
     user: str
     time_ms: int
     digest: int
     reply: Accepted | Refused
-    kept: bool = False
+    kept: Role | None = None
 
 
 class _Group(Struct):
@@ -76,7 +90,7 @@ class _Line:
 class Outcomes:
     """The outcomes of one partition, oldest first; forgotten after `window_ms` of partition time.
 
-    Outcomes that moved money are forgotten for no other reason: when there are `dedupe_money_max` of them, no more may be made.
+    Outcomes that moved money are forgotten for no other reason: `shortage` says whether one more may be made.
     Of the others the newest `dedupe_count_max` are kept. Nothing is forgotten but in `end_record`: what is remembered depends on the records
     alone, not on how they came to be.
     """
@@ -84,8 +98,11 @@ class Outcomes:
     def __init__(self, config: EngineConfig) -> None:
         self._window_ms = config.dedupe_window_ms
         self._count_max = config.dedupe_count_max
-        #: How many more outcomes that moved money can be remembered; none when below 1.
-        self.money_left = config.dedupe_money_max
+        self._money_max = config.dedupe_money_max
+        self._viewers_max = config.dedupe_money_max - config.dedupe_money_max // STAFF_PART
+        self._per_user_max = config.dedupe_money_per_user_max
+        self._money_count = self._viewers_count = 0
+        self._by_user: Counter[str] = Counter()  # of all but the platform
         self._answers: dict[CommandKey, Answer] = {}
         #: The answer that is remembered for an id, or `None`.
         self.find: Callable[[CommandKey], Answer | None] = self._answers.get
@@ -110,12 +127,19 @@ class Outcomes:
                     answer = self._answers[key]
                     yield Outcome(answer.room, answer.user, group.time_ms, answer.digest, answer.reply, answer.kept)
 
+    def shortage(self, user: str, role: Role) -> Shortage:
+        """Why this user may not move money now: what could not be told from its repetition must not happen."""
+        if role is not Role.platform and self._by_user.get(user, 0) >= self._per_user_max:
+            return "user"
+        full = self._money_count >= self._money_max or (role not in STAFF and self._viewers_count >= self._viewers_max)
+        return "all" if full else ""
+
     def remember(self, key: CommandKey, answer: Answer) -> None:
         """Keep the answer to a command that is not known."""
         self._answers[key] = answer
         if answer.kept:
             self._money.new.append(key)
-            self.money_left -= 1
+            self._count(answer, 1)
         else:
             self._others.new.append(key)
 
@@ -124,7 +148,7 @@ class Outcomes:
         answer = self._answers.pop(key)
         if answer.kept:
             self._money.new.remove(key)
-            self.money_left += 1
+            self._count(answer, -1)
         else:
             self._others.new.remove(key)
 
@@ -133,16 +157,24 @@ class Outcomes:
         self._close_groups(time_ms)
         horizon_ms = time_ms - self._window_ms
         self._forget(self._others.forget(horizon_ms, self._count_max))
-        self.money_left += self._forget(self._money.forget(horizon_ms, UNBOUNDED))
+        self._forget(self._money.forget(horizon_ms, UNBOUNDED))
 
-    def _forget(self, some: Iterator[list[CommandKey]]) -> int:
-        """How many were forgotten."""
-        count = 0
+    def _forget(self, some: Iterator[list[CommandKey]]) -> None:
         for keys in some:
             for key in keys:
-                del self._answers[key]
-            count += len(keys)
-        return count
+                answer = self._answers.pop(key)
+                if answer.kept:
+                    self._count(answer, -1)
+
+    def _count(self, answer: Answer, one: int) -> None:
+        """Count an outcome that moved money, or count it no more."""
+        self._money_count += one
+        if answer.kept not in STAFF:
+            self._viewers_count += one
+        if answer.kept is not Role.platform:
+            self._by_user[answer.user] += one
+            if not self._by_user[answer.user]:
+                del self._by_user[answer.user]
 
     def _close_groups(self, time_ms: int) -> None:
         self._others.close_group(time_ms)

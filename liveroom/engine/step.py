@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from liveroom.codec import command_digest, encode
 from liveroom.config import Config
-from liveroom.engine.outcomes import key_of
+from liveroom.engine.outcomes import Shortage, key_of
 from liveroom.engine.partition import DERIVED_AGAIN, PartitionState
 from liveroom.engine.sizes import RECORD_HEAD_BYTES, SPAN_HEAD_BYTES, commands_bytes_max, refusal_bytes_max
 from liveroom.engine.unwritable import Unwritable, failure_of, unwritable
@@ -31,9 +31,13 @@ NO_COMMAND: Final = -1
 
 UNDECIDABLE = Refusal("internal_error", "the command could not be decided")
 OVERLOADED = Refusal("overloaded", "this came together with more than one record can hold; try again", retry_after_ms=1_000)
-TOO_MUCH_MONEY = Refusal(
-    "overloaded", "more money moved in the last minutes than can be told apart from its repetitions; try again later", retry_after_ms=5_000
-)
+#: What could not be told apart from its repetition must not happen. Neither refusal is remembered.
+SHORTAGES: Final[dict[Shortage, Refusal]] = {
+    "all": Refusal(
+        "overloaded", "more money moved in the last minutes than can be told apart from its repetitions; try again later", retry_after_ms=5_000
+    ),
+    "user": Refusal("rate_limited", "you moved money too often in the last minutes; try again later", retry_after_ms=5_000),
+}
 
 
 class WaitingBatch(Struct, frozen=True, gc=False):
@@ -234,10 +238,10 @@ class Step:
         if known is not None:
             return self._repeat(request, digest, known)
         money = request.command.moves_money
-        if money and outcomes.money_left <= 0:  # what could not be remembered must not happen; nor is this remembered
-            return _unremembered(request, self._refuse(request, 0, TOO_MUCH_MONEY))
+        if money and (shortage := outcomes.shortage(sender.user, sender.role)):
+            return _unremembered(request, self._refuse(request, 0, SHORTAGES[shortage]))
         reply = self._decide(request, offset)
-        kept = money and type(reply) is Accepted
+        kept = sender.role if money and type(reply) is Accepted else None
         answer = Answer(request.room, sender.user, digest, reply, request.source, request.connection, kept=kept)
         outcomes.remember(key, answer)
         return answer

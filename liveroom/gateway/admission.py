@@ -6,7 +6,7 @@ after each of these takes what `next` says until it says nothing more. docs/admi
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final
 
@@ -15,10 +15,13 @@ from msgspec import Struct
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Request
 
-__all__ = ["WINNERS_MAX", "Claim", "Gate", "Step", "Teller"]
+__all__ = ["PLACES_PER_USER_MAX", "WINNERS_MAX", "Claim", "Gate", "Step", "Teller"]
 
 #: Winners of one thing that a gate remembers; beyond it nobody is refused here any more, since anybody may be one that asks again.
 WINNERS_MAX: Final = 200_000
+
+#: Places that one user may have in the line before one thing. More claims, each under an id of its own, are refused at once.
+PLACES_PER_USER_MAX: Final = 4
 
 #: The most that one claim may be for; `units_max` is what the thing itself allows.
 UNITS_MAX: Final = 1_000
@@ -75,6 +78,7 @@ class Gate:
         self._aside: deque[Claim] = deque()  # winners' claims: to the engine, past the line
         self._under_way = 0  # units of the counted claims that the engine has not answered
         self._number = 0
+        self._places: Counter[str] = Counter()  # by user, in the line
         self.parked = 0
         self.units_max = UNITS_MAX
         self.counts_addresses = True  # whether claims must name theirs; of what is not known they do
@@ -123,16 +127,20 @@ class Gate:
 
     # Claims
 
-    def claim(self, request: Request, units: int, teller: Teller, now: float) -> Claim:
-        """Take a claim; one that repeats another that has no outcome yet joins it."""
+    def claim(self, request: Request, units: int, teller: Teller, now: float) -> Claim | None:
+        """Take a claim; one that repeats another that has no outcome yet joins it. `None` when its user has as many places as one may."""
         user = request.sender.user
         key: object = user if self._once else (user, request.id, request.command)
         claim = self._claims.get(key)
         if claim is None:
+            passes = self._passes(user)
+            if not passes and self._places[user] >= PLACES_PER_USER_MAX:
+                return None
             claim = self._claims[key] = Claim(key, request, units, now, self._number)
-            if self._passes(user):
+            if passes:
                 self._put_aside(claim)
             else:
+                self._places[user] += 1
                 self._number += 1
                 self.parked += 1
                 self._lines.setdefault(units, deque()).append(claim)
@@ -174,7 +182,7 @@ class Gate:
         if claim.counted:
             self._under_way -= claim.units
         for request, teller in claim.tellers:
-            if request.id != claim.request.id:
+            if request.id != claim.request.id:  # only where a user has one place, which is free now
                 self.claim(request, claim.units, teller, now)
         return [teller for request, teller in claim.tellers if request.id == claim.request.id]
 
@@ -201,6 +209,10 @@ class Gate:
             del self._lines[claim.units]
         claim.parked = False
         self.parked -= 1
+        user = claim.request.sender.user
+        self._places[user] -= 1
+        if not self._places[user]:
+            del self._places[user]
 
     def _oldest(self, units_max: int) -> Claim | None:
         """The claim that has waited longest, of those for at most `units_max` units (0 = of all)."""

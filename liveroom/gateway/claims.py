@@ -10,7 +10,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from liveroom.errors import REFUSALS
-from liveroom.gateway.admission import Claim, Gate, Reply, Step, Teller
+from liveroom.gateway.admission import PLACES_PER_USER_MAX, Claim, Gate, Reply, Step, Teller
 from liveroom.journal.courier import Courier
 from liveroom.messages.frames import Refused
 from liveroom.messages.records import Request
@@ -45,6 +45,10 @@ class Claims:
         """Take a claim; `teller` gets its outcome once, later. If that takes long, `on_parked` is called once before."""
         now = self._now()
         claim = gate.claim(request, units, teller, now)
+        if claim is None:
+            words = f"{PLACES_PER_USER_MAX} of your claims wait for this already"
+            teller(Refused(request.id, "overloaded", words, retry_after_ms=RETRY_AFTER_MS))
+            return
         self.settle(gate)
         if claim.parked:
             self._untold.append((now, gate, claim, on_parked))

@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from liveroom.codec import encode
+from liveroom.codec import memory_bytes
 from liveroom.messages.events import BannedWordsSet, Event
 from liveroom.messages.fields import Delivery
 from liveroom.messages.records import Record
@@ -22,11 +22,8 @@ __all__ = ["History", "Past"]
 
 #: Stands for every event that no viewer is shown: such events may be large, and only their place matters here.
 UNSHOWN: Final = BannedWordsSet((), "")
-#: Bytes of a kept span beside its events, and of an event beside its texts.
+#: Bytes of a kept span beside its events.
 SPAN_BYTES: Final = 512
-EVENT_BYTES: Final = 256
-#: Bytes in memory for one byte as JSON, at most: one emoji makes every character of its text four bytes wide.
-WIDEST_CHARACTER: Final = 4
 
 
 class Past(Struct, frozen=True):
@@ -83,4 +80,4 @@ class History:
 
 def _bytes_of(events: Sequence[Event]) -> int:
     """At least what the events take in memory; a test compares it."""
-    return SPAN_BYTES + sum(EVENT_BYTES + WIDEST_CHARACTER * len(encode(event)) for event in events if event is not UNSHOWN)
+    return SPAN_BYTES + sum(memory_bytes(event) for event in events if event is not UNSHOWN)

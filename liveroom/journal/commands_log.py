@@ -5,12 +5,33 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
+from typing import Final
 
+from liveroom.codec import memory_bytes
 from liveroom.errors import JournalFull, JournalUnavailable
 from liveroom.journal.base import CommandBatch
+from liveroom.messages.fields import Role
 from liveroom.messages.records import Request
 
-__all__ = ["CommandsLog"]
+__all__ = ["STAFF_PART", "WAITING_BYTES_MAX", "CommandsLog", "full", "places"]
+
+#: One in so many of the commands that may wait is kept for the anchors and the platform.
+STAFF_PART: Final = 8
+#: Bytes of memory that the waiting commands of one partition may take.
+WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
+_STAFF: Final = frozenset({Role.anchor, Role.platform})
+
+
+def places(waiting_max: int, requests: Sequence[Request] = ()) -> int:
+    """How many commands may wait when these are added: all places for a batch with a command of an anchor or the platform, or those of viewers."""
+    if any(request.sender.role in _STAFF and not request.sender.backend for request in requests):
+        return waiting_max
+    return waiting_max - waiting_max // STAFF_PART
+
+
+def full(waiting: int, waiting_max: int) -> JournalFull:
+    """The error that too many commands wait."""
+    return JournalFull(f"{waiting} commands wait for an answer; at most {waiting_max} may (journal.commands_waiting_max)")
 
 
 class CommandsLog:
@@ -25,6 +46,8 @@ class CommandsLog:
         self._waiting_max = waiting_max
         self._batches: deque[CommandBatch] = deque()
         self._waiting = 0
+        self._sizes: deque[int] = deque()  # of the batches, in bytes of memory
+        self._bytes = 0
         self._news = asyncio.Event()
         self._closed = False
 
@@ -34,20 +57,26 @@ class CommandsLog:
         return self._first + len(self._batches)
 
     def append(self, requests: Sequence[Request]) -> None:
-        """Take requests as one batch; raises `JournalFull` when `waiting_max` commands wait already, `JournalUnavailable` when closed."""
+        """Take requests as one batch; raises `JournalFull` when as many commands wait as may, `JournalUnavailable` when closed."""
         if self._closed:
             raise JournalUnavailable("the journal is closed")
-        if self._waiting >= self._waiting_max:
-            raise JournalFull(f"{self._waiting} commands wait for an answer; at most {self._waiting_max} may (journal.commands_waiting_max)")
+        if self._waiting >= places(self._waiting_max, requests):
+            raise full(self._waiting, self._waiting_max)
+        size = sum(map(memory_bytes, requests))
+        if self._bytes + size > WAITING_BYTES_MAX:
+            raise JournalFull(f"the commands that wait for an answer take {self._bytes} bytes; at most {WAITING_BYTES_MAX} may be taken")
         if requests:
             self._batches.append(CommandBatch(self.end, tuple(requests)))
             self._waiting += len(requests)
+            self._sizes.append(size)
+            self._bytes += size
             self._ring()
 
     def trim(self, to: int) -> None:
         """Forget the batches below `to`: they are answered."""
         while self._first < to and self._batches:
             self._waiting -= len(self._batches.popleft().requests)
+            self._bytes -= self._sizes.popleft()
             self._first += 1
         self._first = max(self._first, to)
 

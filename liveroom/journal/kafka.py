@@ -18,8 +18,9 @@ from aiokafka import ConsumerRecord
 
 from liveroom.codec import decode_requests, encode
 from liveroom.config import Config
-from liveroom.errors import BadMessage, JournalDamaged, JournalFull, JournalUnavailable
+from liveroom.errors import BadMessage, JournalDamaged, JournalUnavailable
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry
+from liveroom.journal.commands_log import full, places
 from liveroom.journal.kafka_client import Cluster
 from liveroom.journal.kafka_entries import passed_over, stored_entries
 from liveroom.journal.kafka_feed import Publisher
@@ -88,9 +89,9 @@ class KafkaJournal(Journal):
         if not requests:
             return
         sent = self._sent[partition]
-        if sent.is_full:
+        if sent.waiting >= places(sent.waiting_max, requests):
             self._look_for_answers(partition)
-            raise JournalFull(f"{sent.waiting} commands wait for an answer; at most {sent.waiting_max} may (journal.commands_waiting_max)")
+            raise full(sent.waiting, sent.waiting_max)
         sent.waiting += len(requests)
         key = requests[0].room.encode()
         value = encode(requests[0] if len(requests) == 1 else requests)
@@ -218,7 +219,7 @@ class KafkaJournal(Journal):
             end = await self.events_end(partition)
             async with aclosing(self.read_events(partition, max(0, end - 1))) as entries:
                 async for _ in entries:
-                    if not sent.is_full:
+                    if sent.waiting < places(sent.waiting_max):
                         return
         except (JournalUnavailable, JournalDamaged) as error:
             logger.warning("a partition's answers cannot be read", extra={"partition": partition, "error": str(error)})
@@ -244,10 +245,6 @@ class _Sent:
         self.waiting = 0
         self._batches: deque[tuple[int, int]] = deque()  # offset, commands
         self.answered_to = 0  # records of an epoch that lost the partition may count too much: the limit is a guard, not an account
-
-    @property
-    def is_full(self) -> bool:
-        return self.waiting >= self.waiting_max
 
     def add(self, offset: int, count: int) -> None:
         """Sent and acknowledged."""

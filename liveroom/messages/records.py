@@ -56,7 +56,7 @@ class Answer(Struct, frozen=True, omit_defaults=True, gc=False):
     source: str = ""
     connection: int = 0
     repeated: bool = False  # a retry was given the original outcome
-    kept: bool = False  # it moved money: not forgotten for others' sake
+    kept: Role | None = None  # of who moved money: not forgotten for others' sake
 
 
 class RoomSpan(Struct, frozen=True, rename={"from_": "from"}, gc=False):

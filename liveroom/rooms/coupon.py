@@ -236,7 +236,10 @@ def _use(found: _Found, code: str, order: str, spend_fen: int, field: str) -> Co
         return Refusal("coupon_used", "the code is used by another order", field)
     if not meets_minimum(coupon.terms, spend_fen):
         return Refusal("spend_too_small", f"the coupon needs a spend of at least {coupon.terms.min_spend_fen} fen, this is {spend_fen}")
-    return CouponRedeemed(found.seq, claim.user, code, order, discount_fen(coupon.terms, spend_fen))
+    discount = discount_fen(coupon.terms, spend_fen)
+    if not discount:  # a code that takes nothing off stays worth what it is
+        return Refusal("no_discount", f"the coupon takes nothing off a spend of {spend_fen} fen", field)
+    return CouponRedeemed(found.seq, claim.user, code, order, discount)
 
 
 def coupons_due_ms(state: RoomState) -> int | None:

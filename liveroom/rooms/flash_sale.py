@@ -33,11 +33,13 @@ from liveroom.messages.frames import Result
 from liveroom.rooms.addresses import check_address, count_address, forget_addresses, uncount_hold
 from liveroom.rooms.coupon import HOLD_ORDER, release_code, use_code
 from liveroom.rooms.decision import Decided, Decision, Refusal, Turn
-from liveroom.rooms.price import discount_fen, meets_minimum
+from liveroom.rooms.price import discount_fen
 from liveroom.rooms.state import FlashSale, Hold, ResolvedHold, RoomState
+from liveroom.rooms.unpaid import check_unpaid, note_ended, note_made
 
 __all__ = [
     "HOLDS_EXPIRED_MAX",
+    "PAYMENTS_MAX",
     "RESOLVED_HOLDS_MAX",
     "SALES_OVER_MAX",
     "STOCK_MAX",
@@ -69,6 +71,8 @@ HOLDS_EXPIRED_MAX: Final = 500
 SALES_OVER_MAX: Final = 200
 #: Last resolved holds that are told apart from those that never were; up to twice as many are.
 RESOLVED_HOLDS_MAX: Final = 5_000
+#: Last payments of a room that are told from new ones; up to twice as many are. Holds that were not paid push none of them out.
+PAYMENTS_MAX: Final = 20_000
 
 #: Queue places before an open hold that are kept until they are more than half of the queue.
 _QUEUE_SLACK: Final = 64
@@ -112,6 +116,9 @@ def reserve_stock(turn: Turn, command: ReserveStock) -> Decision:
     taken = sale.taken.get(user, 0)
     if taken + quantity > sale.per_user_max:
         return Refusal("per_user_limit", f"one user may have {sale.per_user_max}, you have {taken}", "quantity")
+    unpaid = check_unpaid(turn, sale, quantity)
+    if unpaid is not None:
+        return unpaid
     available = sale.available
     if quantity > available:
         return Refusal("sold_out", f"{available} are available now", "quantity")
@@ -146,7 +153,10 @@ def _open_holds(state: RoomState) -> int:
 
 
 def confirm_hold(turn: Turn, command: ConfirmHold) -> Decision:
-    """Sell a hold or a part of it; the same payment again, whatever part it names now, has the outcome of the first time."""
+    """Sell a hold or a part of it; the same payment again, whatever part it names now, has the outcome of the first time.
+
+    A payment pays one hold: for another one it is refused.
+    """
     found = _find_hold(turn, command.hold)
     if isinstance(found, ResolvedHold):
         if found.how == "confirmed" and found.payment == command.payment:
@@ -155,15 +165,19 @@ def confirm_hold(turn: Turn, command: ConfirmHold) -> Decision:
     if isinstance(found, Refusal):
         return found
     seq, sale, hold = found
+    paid_hold = _paid_by(turn.state, command.payment)
+    if paid_hold is not None:
+        return Refusal("payment_used", f"this payment has paid hold {paid_hold}", "payment")
     if hold.until_ms <= turn.now_ms:
         return _resolved("expired")
     quantity = command.quantity or hold.quantity
     if quantity > hold.quantity:
         return Refusal("out_of_range", f"the hold is of {hold.quantity}", "quantity")
     returned, spend_fen = hold.quantity - quantity, sale.price_fen * quantity
-    paid_fen = spend_fen - discount_fen(hold.terms, spend_fen)
+    discount = discount_fen(hold.terms, spend_fen)
+    paid_fen = spend_fen - discount
     released: tuple[Event, ...] = ()
-    if hold.terms is not None and not meets_minimum(hold.terms, spend_fen):
+    if hold.terms is not None and not discount:
         released = release_code(turn.state, turn.now_ms, hold.coupon_code)
     events = (
         HoldConfirmed(seq, command.hold, hold.user, quantity, returned, paid_fen, command.payment),
@@ -171,6 +185,12 @@ def confirm_hold(turn: Turn, command: ConfirmHold) -> Decision:
         _stock(seq, sale, held=-hold.quantity, sold=quantity),
     )
     return Decided(events, _receipt(quantity, returned, paid_fen))
+
+
+def _paid_by(state: RoomState, payment: str) -> int | None:
+    """The hold that a payment has paid, as far as it is remembered."""
+    hold = state.payments.get(payment)
+    return state.payments_before.get(payment) if hold is None else hold
 
 
 def _receipt(quantity: int, returned: int, paid_fen: int) -> Result:
@@ -337,6 +357,7 @@ def flash_sale_closed(state: RoomState, event: FlashSaleClosed, seq: int, time_m
     assert state.sales[event.sale].held == event.held, "holds say what is held"
     state.sales[event.sale].phase = "closed"
     forget_addresses(state.sales[event.sale])
+    state.sales[event.sale].unpaid = {}
     _end(state, event.sale)
 
 
@@ -349,6 +370,7 @@ def stock_reserved(state: RoomState, event: StockReserved, seq: int, time_ms: in
     sale.queue.append(seq)
     sale.held += quantity
     sale.taken[user] = sale.taken.get(user, 0) + quantity
+    note_made(sale, user, time_ms)
 
 
 def _terms(state: RoomState, code: str) -> CouponTerms:
@@ -368,20 +390,23 @@ def stock_changed(state: RoomState, event: StockChanged, seq: int, time_ms: int)
 def hold_confirmed(state: RoomState, event: HoldConfirmed, seq: int, time_ms: int) -> None:
     """Fold a payment."""
     resolved = ResolvedHold(event.user, "confirmed", event.payment, event.quantity, event.returned, event.paid_fen)
-    _resolve(state, event.sale, event.hold, resolved)
+    _resolve(state, event.sale, event.hold, resolved, time_ms)
+    if len(state.payments) >= PAYMENTS_MAX:
+        state.payments_before, state.payments = state.payments, {}
+    state.payments[event.payment] = event.hold
 
 
 def hold_cancelled(state: RoomState, event: HoldCancelled, seq: int, time_ms: int) -> None:
     """Fold a cancellation."""
-    _resolve(state, event.sale, event.hold, ResolvedHold(event.user, "cancelled"))
+    _resolve(state, event.sale, event.hold, ResolvedHold(event.user, "cancelled"), time_ms)
 
 
 def hold_expired(state: RoomState, event: HoldExpired, seq: int, time_ms: int) -> None:
     """Fold an expiry."""
-    _resolve(state, event.sale, event.hold, ResolvedHold(event.user, "expired"))
+    _resolve(state, event.sale, event.hold, ResolvedHold(event.user, "expired"), time_ms)
 
 
-def _resolve(state: RoomState, seq: int, number: int, resolved: ResolvedHold) -> None:
+def _resolve(state: RoomState, seq: int, number: int, resolved: ResolvedHold, time_ms: int) -> None:
     sale = state.sales[seq]
     hold = sale.holds.pop(number)
     sale.held -= hold.quantity
@@ -391,6 +416,7 @@ def _resolve(state: RoomState, seq: int, number: int, resolved: ResolvedHold) ->
         del sale.taken[hold.user]
     if sale.hold_marks:
         uncount_hold(sale, number, hold.user, paid=resolved.quantity > 0)
+    note_ended(sale, hold.user, hold.until_ms - sale.hold_ms, time_ms, paid=resolved.quantity > 0)
     _advance(sale)
     if len(state.resolved_holds) >= RESOLVED_HOLDS_MAX:
         state.resolved_holds_before, state.resolved_holds = state.resolved_holds, {}

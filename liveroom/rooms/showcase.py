@@ -78,6 +78,8 @@ def request_try_on(turn: Turn, command: RequestTryOn) -> Decision:
     users = state.try_ons.get(command.product, {})
     if user in users:
         return Refusal("already_requested", "you already asked to see this product tried on", "product")
+    if sum(user in wishers for wishers in state.try_ons.values()) >= turn.rules.try_ons_per_user_max:
+        return Refusal("limit_reached", f"you have asked for {turn.rules.try_ons_per_user_max} products already")
     if state.try_ons_count >= turn.rules.try_on_users_max:
         return Refusal("limit_reached", f"{turn.rules.try_on_users_max} wishes are remembered already")
     count = len(users) + 1

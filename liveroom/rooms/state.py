@@ -16,7 +16,18 @@ from liveroom.messages.events import RoomRules
 from liveroom.messages.frames import ChatLine, Question
 from liveroom.messages.red_envelope import EnvelopeCondition, EnvelopeWinner
 
-__all__ = ["EnvelopeOver", "EnvelopeState", "GatewayCount", "RoomState", "Sanction", "Spoken", "WordList", "decode_state", "encode_state"]
+__all__ = [
+    "EnvelopeOver",
+    "EnvelopeState",
+    "GatewayCount",
+    "RoomState",
+    "Sanction",
+    "Spoken",
+    "UnpaidHolds",
+    "WordList",
+    "decode_state",
+    "encode_state",
+]
 
 
 class Sanction(Struct, frozen=True, array_like=True, gc=False):
@@ -143,6 +154,14 @@ class ResolvedHold(Struct, frozen=True, array_like=True, gc=False):
     paid_fen: int = 0
 
 
+class UnpaidHolds(Struct, frozen=True, array_like=True, gc=False):
+    """One user's holds of a sale that are not paid: when they were made, when the last change was, and a pause after one that ended."""
+
+    made_ms: tuple[int, ...] = ()
+    noted_ms: int = 0
+    pause_until_ms: int = 0
+
+
 class FlashSale(Struct):
     """A sale that is announced or open, or closed with open holds; available + held + sold = stock."""
 
@@ -164,6 +183,7 @@ class FlashSale(Struct):
     users_per_address_max: int = 0
     addresses: dict[str, dict[str, int]] = field(default_factory=dict)  # mark -> user -> holds, open or paid; while stock can be reserved
     hold_marks: dict[int, str] = field(default_factory=dict)  # of open holds that count for an address; as long
+    unpaid: dict[str, UnpaidHolds] = field(default_factory=dict)  # by user, noted longest ago first; as long
 
     @property
     def available(self) -> int:
@@ -230,6 +250,8 @@ class RoomState(Struct):
     sales_over: list[int] = field(default_factory=list)  # seqs of closed ones without open holds
     resolved_holds: dict[int, ResolvedHold] = field(default_factory=dict)
     resolved_holds_before: dict[int, ResolvedHold] = field(default_factory=dict)
+    payments: dict[str, int] = field(default_factory=dict)  # payment -> the hold that it paid; in two generations, too
+    payments_before: dict[str, int] = field(default_factory=dict)
 
     # Audience
     gateways: dict[str, GatewayCount] = field(default_factory=dict)

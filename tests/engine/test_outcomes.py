@@ -14,17 +14,20 @@ from liveroom.engine.outcomes import CommandKey, Outcome, Outcomes
 from liveroom.engine.partition import PartitionState
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.commands import SendChat
+from liveroom.messages.fields import Role
 from liveroom.messages.flash_sale import CancelHold
 from liveroom.messages.frames import Accepted
 from liveroom.messages.records import Answer, Record, Sender
 from liveroom.messages.red_envelope import DropRedEnvelope, GrabRedEnvelope
 from tests.engine.conftest import Clock, Voice, open_demo, running_engine
 
-WINDOW_MS, COUNT_MAX, MONEY_MAX = 1_000, 100, 100
-CONFIG = EngineConfig(dedupe_window_ms=WINDOW_MS, dedupe_count_max=COUNT_MAX, dedupe_money_max=MONEY_MAX)
+WINDOW_MS, COUNT_MAX, MONEY_MAX, PER_USER_MAX = 1_000, 100, 100, 60
+CONFIG = EngineConfig(dedupe_window_ms=WINDOW_MS, dedupe_count_max=COUNT_MAX, dedupe_money_max=MONEY_MAX, dedupe_money_per_user_max=PER_USER_MAX)
 
-#: The time since the record before, and the ids of the commands that the record answers: the first to the last of a run, and whether they move money.
-RUNS = st.tuples(st.integers(0, 200), st.integers(0, 90), st.booleans()).map(lambda run: [(id_, run[2]) for id_ in range(run[0], run[0] + run[1])])
+#: The time since the record before, and the ids of the commands that the record answers: the first to the last of a run, and the role of
+#: who moved money by them.
+ROLES = st.sampled_from([None, *Role])
+RUNS = st.tuples(st.integers(0, 200), st.integers(0, 90), ROLES).map(lambda run: [(id_, run[2]) for id_ in range(run[0], run[0] + run[1])])
 RECORDS = st.lists(st.tuples(st.sampled_from([0, 1, 500, 999, 1_000, 1_001]), RUNS), max_size=8)
 
 
@@ -33,6 +36,7 @@ class Plain:
 
     def __init__(self) -> None:
         self.money: list[tuple[int, str, int]] = []
+        self.roles: dict[str, Role] = {}
         self.others: list[tuple[int, str, int]] = []
 
     @property
@@ -41,6 +45,14 @@ class Plain:
 
     def find(self, command_id: str) -> int | None:
         return next((digest for _, kept_id, digest in self.all if kept_id == command_id), None)
+
+    def shortage(self, role: Role) -> str:
+        moved = [self.roles[kept_id] for _, kept_id, _ in self.money]
+        if role is not Role.platform and sum(one is not Role.platform for one in moved) >= PER_USER_MAX:
+            return "user"
+        viewers = sum(one in (Role.viewer, Role.moderator) for one in moved)
+        full = len(moved) >= MONEY_MAX or (role in (Role.viewer, Role.moderator) and viewers >= MONEY_MAX * 3 // 4)
+        return "all" if full else ""
 
     def forget(self, now_ms: int) -> None:
         self.money = [one for one in self.money if one[0] > now_ms - WINDOW_MS]
@@ -56,18 +68,20 @@ def digest_of(answer: Answer | None) -> int | None:
 
 
 @given(RECORDS, st.booleans())
-def test_an_id_is_known_for_so_long_and_among_so_many(records: list[tuple[int, list[tuple[int, bool]]]], through_a_snapshot: bool) -> None:
+def test_an_id_is_known_for_so_long_and_among_so_many(records: list[tuple[int, list[tuple[int, Role | None]]]], through_a_snapshot: bool) -> None:
     """After each record all money of the window is known, and the newest `count_max` of the rest, also through a snapshot."""
     outcomes, plain, now_ms = Outcomes(CONFIG), Plain(), 1_000
     for number, (passed_ms, ids) in enumerate(records):
         now_ms += passed_ms
-        for command_id, money in ((str(id_), money) for id_, money in ids):
+        for command_id, role in ((str(id_), role) for id_, role in ids):
             known = outcomes.find(key(command_id))
             assert digest_of(known) == plain.find(command_id)
             if known is None:
-                assert outcomes.money_left == MONEY_MAX - len(plain.money)
-                outcomes.remember(key(command_id), Answer("demo", "vera", number + 1, Accepted(command_id, 0), kept=money))
-                (plain.money if money else plain.others).append((now_ms, command_id, number + 1))
+                assert [outcomes.shortage("vera", one) for one in Role] == [plain.shortage(one) for one in Role]
+                outcomes.remember(key(command_id), Answer("demo", "vera", number + 1, Accepted(command_id, 0), kept=role))
+                (plain.money if role else plain.others).append((now_ms, command_id, number + 1))
+                if role:
+                    plain.roles[command_id] = role
         outcomes.end_record(now_ms)
         plain.forget(now_ms)
         if through_a_snapshot:
@@ -105,17 +119,20 @@ async def test_others_never_make_money_forgotten() -> None:
 
 
 async def test_money_that_could_not_be_remembered_does_not_move() -> None:
-    """At `dedupe_money_max` further commands about money are refused as `overloaded`, until the oldest are too old to be repeated."""
+    """When viewers have used their part of `dedupe_money_max`, their commands about money are refused until the oldest are too old to be
+    repeated. The platform's are not.
+    """
     config = Config(journal=JournalConfig(kind="memory", partitions=1), engine=EngineConfig(dedupe_money_max=100, dedupe_window_ms=60_000))
     journal, clock = MemoryJournal(config.journal), Clock()
     async with running_engine(journal, config, clock):
         voice = Voice(journal)
         await open_demo(voice)
         envelope = int((await voice.accepted("demo", DropRedEnvelope(10_000, 200, opens_in_ms=0, open_for_ms=600_000))).result["envelope"])
-        for number in range(99):
+        for number in range(75):
             await voice.accepted("demo", GrabRedEnvelope(envelope), Sender(f"user-{number}", "U"), "grab")
         refused = await voice.refused("demo", GrabRedEnvelope(envelope), Sender("late", "Late"), "grab")
         assert refused.code == "overloaded"
+        await voice.accepted("demo", DropRedEnvelope(100, 1), Sender("platform", "Platform", Role.platform))
         await voice.accepted("demo", SendChat("chat goes on"), Sender("late", "Late"))
         assert (await voice.send("demo", GrabRedEnvelope(envelope), Sender("user-7", "U"), "grab")).repeated
         clock.now_ms += 60_001

@@ -21,6 +21,7 @@ from liveroom.journal.memory import MemoryJournal
 from liveroom.messages import commands as c
 from liveroom.messages.coupon import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
 from liveroom.messages.events import ChatSent
+from liveroom.messages.fields import Role
 from liveroom.messages.flash_sale import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
 from liveroom.messages.frames import Accepted, Question, Refused, RoomDetail
 from liveroom.messages.records import Answer, Entry, Record, Request, Sender
@@ -51,7 +52,7 @@ def added_bytes(full: Full, who: Sender, command: c.Command) -> int:
         reply, events = Accepted(request.id, full.now.seq, decision.result), decision.events
     else:
         reply = Refused(request.id, decision.code, decision.detail, full.now.seq, decision.field, decision.retry_after_ms)
-    answer = Answer(request.room, who.user, 2**32, reply, request.source, request.connection, repeated=True, kept=True)
+    answer = Answer(request.room, who.user, 2**32, reply, request.source, request.connection, repeated=True, kept=Role.moderator)
     return len(encode(answer)) + len(encode(events))
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from random import Random
 
 from liveroom.config import RoomsConfig
-from liveroom.gateway.admission import Claim, Gate, Reply, Step
+from liveroom.gateway.admission import PLACES_PER_USER_MAX, Claim, Gate, Reply, Step
 from liveroom.gateway.gates import Gates, units_of
 from liveroom.gateway.history import Past
 from liveroom.messages.commands import AddProduct, Command, OpenRoom, Product
@@ -162,7 +162,10 @@ class Market:
             self.queue.append((at, claim))
             return number
         side.gates_met[gate] = None
-        gate.claim(request, units_of(command), partial(self._tell, number), self.now_ms / 1000)
+        if gate.claim(request, units_of(command), partial(self._tell, number), self.now_ms / 1000) is None:
+            mine = sum(claim.parked and claim.request.sender.user == user for claim in gate._claims.values())
+            assert mine == PLACES_PER_USER_MAX, "only who has as many places as one may is turned away"
+            self._tell(number, Refused(command_id, "overloaded", ""))
         self._settle(at, gate)
         return number
 

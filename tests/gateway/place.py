@@ -17,7 +17,7 @@ import orjson
 import websockets
 from websockets.asyncio.client import ClientConnection
 
-from liveroom.config import AuthConfig, Config, GatewayConfig, JournalConfig
+from liveroom.config import AuthConfig, Config, EngineConfig, GatewayConfig, JournalConfig
 from liveroom.engine.runner import Engine
 from liveroom.gateway.server import Gateway
 from liveroom.journal.courier import Courier
@@ -225,11 +225,16 @@ _ids = itertools.count(1)
 
 @asynccontextmanager
 async def show(
-    *, open_room: bool = True, origins: tuple[str, ...] = (), journal_type: type[MemoryJournal] = MemoryJournal, **settings: Any
+    *,
+    open_room: bool = True,
+    origins: tuple[str, ...] = (),
+    journal_type: type[MemoryJournal] = MemoryJournal,
+    engine_config: EngineConfig | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Show]:
     """An engine, a gateway with these settings, and the room open."""
     settings = {"port": 0, "drain_ms": 0, **settings}
-    config = Config(gateway=GatewayConfig(**settings), journal=JournalConfig(kind="memory", partitions=2))
+    config = Config(gateway=GatewayConfig(**settings), journal=JournalConfig(kind="memory", partitions=2), engine=engine_config or EngineConfig())
     journal = journal_type(config.journal)
     engine_metrics = Metrics()
     engine = Engine(journal, config, name="engine-1", metrics=engine_metrics)

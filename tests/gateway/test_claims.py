@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from unittest.mock import ANY
 
 from liveroom.config import GatewayConfig
-from liveroom.gateway.admission import Gate
+from liveroom.gateway.admission import PLACES_PER_USER_MAX, Gate
 from liveroom.gateway.claims import PARKED_TOLD_S, Claims
 from liveroom.journal.courier import OnAnswer
 from liveroom.messages.commands import AddProduct, Command, Product
 from liveroom.messages.coupon import CouponTerms, IssueCoupon
 from liveroom.messages.events import AddressCounted
 from liveroom.messages.fields import Role
-from liveroom.messages.flash_sale import AnnounceFlashSale, CancelHold
+from liveroom.messages.flash_sale import AnnounceFlashSale, CancelHold, ReserveStock
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Record, Request, Sender
 from liveroom.messages.red_envelope import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
@@ -251,3 +251,26 @@ def test_only_who_waits_for_long_is_told_so() -> None:
     claims.tidy()
     claims.tidy()
     assert told == [("u4", 0), ("u5", 1), ("u6", 2)]
+
+
+def test_one_user_has_a_few_places_in_a_line() -> None:
+    """Under ids of its own, over however many connections: more are refused at once, and nobody else waits longer for them."""
+    engine, told = Engine(), list[tuple[str, str]]()
+    claims = Claims(engine, Metrics(), lambda: 0.0, count=100)  # type: ignore[arg-type]
+    gate = Gate("sold_out", 1, 10.0, returns=True)
+    gate.vouch()
+    gate.stand(0, held=1)
+
+    def teller(user: str, command_id: str) -> Callable[[Accepted | Refused], None]:
+        return lambda reply: told.append((user, f"{command_id} {getattr(reply, 'code', 'accepted')}"))
+
+    for n in range(10):
+        claims.claim(gate, Request(f"c{n}", "room-1", Sender("pest", "pest"), ReserveStock(1)), 1, teller("pest", f"c{n}"), lambda ahead: None)
+    assert told == [("pest", f"c{n} overloaded") for n in range(PLACES_PER_USER_MAX, 10)]
+    claims.claim(gate, Request("c1", "room-1", Sender("vera", "Vera"), ReserveStock(1)), 1, teller("vera", "c1"), lambda ahead: None)
+    gate.stand(PLACES_PER_USER_MAX + 1)
+    claims.settle(gate)
+    claims.settle(gate)
+    assert [request.sender.user for request, _ in engine.asked] == ["pest"] * PLACES_PER_USER_MAX + ["vera"]
+    claims.claim(gate, Request("c20", "room-1", Sender("pest", "pest"), ReserveStock(1)), 1, teller("pest", "c20"), lambda ahead: None)
+    assert len(told) == 10 - PLACES_PER_USER_MAX, "places that were left are free again"

@@ -7,10 +7,12 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from liveroom.errors import JournalFull, JournalUnavailable
 from liveroom.journal.base import DeadLetter, Journal
-from liveroom.messages.records import Entry
+from liveroom.messages.fields import Role
+from liveroom.messages.records import Entry, Sender
 from tests.journal.conftest import CONFIG
 from tests.journal.entries import append_all, claim, record, request, snapshot, stored, take
 
@@ -118,8 +120,8 @@ async def test_commands_stay_until_a_record_that_counts_answers_them(journal: Jo
 
 
 async def test_too_many_waiting_commands_are_refused(journal: Journal) -> None:
-    """When `commands_waiting_max` commands wait, more raise `JournalFull`, until a record is seen to answer some."""
-    for n in range(CONFIG.commands_waiting_max // 10):
+    """When as many of viewers' commands wait as may, more raise `JournalFull`, until a record is seen to answer some."""
+    for n in range(9):
         await journal.send_commands(0, [request(f"c{n}-{i}") for i in range(10)])
     with pytest.raises(JournalFull, match="commands_waiting_max"):
         await journal.send_commands(0, [request("one-more")])
@@ -132,6 +134,19 @@ async def test_too_many_waiting_commands_are_refused(journal: Journal) -> None:
                 break
             except JournalFull:
                 await asyncio.sleep(0.01)
+
+
+async def test_a_part_of_the_waiting_commands_is_kept_for_those_who_run_the_room(journal: Journal) -> None:
+    """However many viewers' commands wait, a payment is taken, until all of `commands_waiting_max` wait."""
+    platform = Sender("platform", "Platform", Role.platform)
+    for n in range(9):
+        await journal.send_commands(0, [request(f"c{n}-{i}") for i in range(10)])
+    for n in range(CONFIG.commands_waiting_max - 90):
+        await journal.send_commands(0, [replace(request(f"p{n}"), sender=platform)])
+        with pytest.raises(JournalFull, match="commands_waiting_max"):
+            await journal.send_commands(0, [request(f"one-more-{n}")])
+    with pytest.raises(JournalFull, match="commands_waiting_max"):
+        await journal.send_commands(0, [replace(request("one-too-many"), sender=platform)])
 
 
 async def test_no_snapshot_at_first(journal: Journal) -> None:

@@ -270,7 +270,7 @@ def test_many_holds_expire_a_few_hundred_at_once() -> None:
 
 def test_the_queue_of_holds_is_as_long_as_there_are_open_ones() -> None:
     """Whatever was resolved, in whatever order; the next due hold is the oldest open one."""
-    play = play_with_shirt()
+    play = play_with_shirt(unpaid_holds_per_user_max=1_000)
     sale = announced(play, stock=STOCK_MAX, per_user_max=1_000, open_for_ms=86_400_000)
     holds = []
     for number in range(600):

@@ -35,7 +35,13 @@ TERMS = (
     CouponTerms(percent_off=50, min_spend_fen=199, discount_max_fen=70),
 )
 DURATIONS_MS = st.sampled_from([1, 1, 400, 999, 1_000, 2_500, 30_000])
-LIMITS: dict[str, Any] = {"coupons_live_max": 3, "coupon_codes_max": 9, "flash_sales_live_max": 3, "holds_per_room_max": 5}
+LIMITS: dict[str, Any] = {
+    "coupons_live_max": 3,
+    "coupon_codes_max": 9,
+    "flash_sales_live_max": 3,
+    "holds_per_room_max": 5,
+    "unpaid_holds_per_user_max": 6,
+}
 UNKNOWN = 999_999
 
 
@@ -59,7 +65,9 @@ class HoldFacts:
     until_ms: int
     code: str
     terms: CouponTerms | None
+    made_ms: int
     mark: str = ""
+    ended_ms: int = 0
     how: str = ""  # "" = open
     sold: int = 0
     payment: str = ""
@@ -170,7 +178,10 @@ class Money(RuleBasedStateMachine):
             return problem
         if self.codes[code].order:
             return "coupon_used"
-        return "spend_too_small" if spend_fen < self.coupons[self.codes[code].coupon].command.terms.min_spend_fen else ""
+        terms = self.coupons[self.codes[code].coupon].command.terms
+        if spend_fen < terms.min_spend_fen:
+            return "spend_too_small"
+        return "" if cents_off(terms, spend_fen) else "no_discount"
 
     def full(self, users_max: int, users: set[str], sender: Sender) -> bool:
         """Whether an address is full; `users` are those who count for it."""
@@ -185,6 +196,8 @@ class Money(RuleBasedStateMachine):
             return "sale_not_open"
         if sum(self.units(command.sale, user)) + command.quantity > sale.command.per_user_max:
             return "per_user_limit"
+        if problem := self.unpaid_problem(user, command):
+            return problem
         if command.quantity > self.available(command.sale):
             return "sold_out"
         here = [hold for hold in self.holds.values() if hold.sale == command.sale and hold.mark == sender.address_mark]
@@ -193,6 +206,14 @@ class Money(RuleBasedStateMachine):
         if len(self.open_holds()) >= LIMITS["holds_per_room_max"]:
             return "limit_reached"
         return self.use_problem(command.coupon_code, sale.command.price_fen * command.quantity) if command.coupon_code else ""
+
+    def unpaid_problem(self, user: str, command: fs.ReserveStock) -> str:
+        unpaid = [hold for hold in self.holds.values() if (hold.sale, hold.user) == (command.sale, user) and not hold.sold]
+        if sum(hold.made_ms > self.now_ms - 3_600_000 for hold in unpaid) >= LIMITS["unpaid_holds_per_user_max"]:
+            return "unpaid_limit"
+        kept = [hold for hold in unpaid if hold.how and hold.ended_ms + min(hold.ended_ms - hold.made_ms, 60_000) > self.now_ms]
+        left = self.available(command.sale) - command.quantity
+        return "others_first" if kept and left * 10 <= self.sales[command.sale].stock else ""
 
     def resolution_problem(self, hold: int) -> str:
         if hold not in self.holds:
@@ -203,7 +224,7 @@ class Money(RuleBasedStateMachine):
         return "hold_expired" if facts.until_ms <= self.now_ms else ""
 
     def resolve(self, hold: HoldFacts, how: str) -> None:
-        hold.how = how
+        hold.how, hold.ended_ms = how, self.now_ms
         if hold.code and how != "confirmed" and not self.code_problem(hold.code):
             self.codes[hold.code].order = ""
 
@@ -253,16 +274,19 @@ class Money(RuleBasedStateMachine):
         discount_fen = cents_off(terms, spend_fen) if terms else 0
         until_ms = self.now_ms + facts.command.hold_ms
         assert decided.result == {"hold": number, "until_ms": until_ms, "due_fen": spend_fen - discount_fen, "discount_fen": discount_fen}
-        self.holds[number] = HoldFacts(command.sale, sender.user, quantity, until_ms, command.coupon_code, terms, sender.address_mark)
+        self.holds[number] = HoldFacts(command.sale, sender.user, quantity, until_ms, command.coupon_code, terms, self.now_ms, sender.address_mark)
         if command.coupon_code:
             self.codes[command.coupon_code].order = f"hold-{number}"
 
     def confirm(self, chance: Random) -> None:
-        payment, quantity = chance.choice(["p1", "p2"]), chance.choice([0, 0, 1, 1, 2, 4])
+        payment = chance.choice(["p1", "p2", f"p{len(self.holds)}", f"p{len(self.holds)}"])
+        quantity = chance.choice([0, 0, 1, 1, 2, 4])
         command = fs.ConfirmHold(self.pick(chance, self.holds), payment, quantity)
         facts = self.holds.get(command.hold)
         repeated = facts is not None and (facts.how, facts.payment) == ("confirmed", payment)
         expected = "" if repeated else self.resolution_problem(command.hold)
+        if facts is not None and not facts.how and any(hold.payment == payment for hold in self.holds.values()):
+            expected = "payment_used"
         if facts is not None and not facts.how and not expected and quantity > facts.quantity:
             expected = "out_of_range"
         decided = self.answer(PLATFORM, command, expected)
@@ -276,7 +300,7 @@ class Money(RuleBasedStateMachine):
         paid_fen = spend_fen - (cents_off(facts.terms, spend_fen) if facts.terms else 0)
         assert decided.result == {"quantity": facts.sold, "returned": facts.quantity - facts.sold, "paid_fen": paid_fen}
         self.resolve(facts, "confirmed")
-        if facts.terms and spend_fen < facts.terms.min_spend_fen and not self.code_problem(facts.code):
+        if facts.terms and not cents_off(facts.terms, spend_fen) and not self.code_problem(facts.code):
             self.codes[facts.code].order = ""
 
     def cancel(self, chance: Random) -> None:
@@ -453,14 +477,19 @@ class Money(RuleBasedStateMachine):
             assert not decide_due(self.play.room, due - 1)
 
     def teardown(self) -> None:
-        """Each hold was resolved at most once, each code used by one order at a time; the events alone tell the state, to the byte."""
+        """Each hold was resolved at most once, each payment paid one hold, each code was used by one order at a time and took something off;
+        the events alone tell the state, to the byte.
+        """
         story = self.play.story
+        payments = [event.payment for _, _, event in story if isinstance(event, fs.HoldConfirmed)]
+        assert len(payments) == len(set(payments))
         resolved = [event.hold for _, _, event in story if isinstance(event, (fs.HoldConfirmed, fs.HoldCancelled, fs.HoldExpired))]
         assert len(resolved) == len(set(resolved))
         in_use: dict[str, str] = {}
         for _, _, event in story:
             if isinstance(event, cp.CouponRedeemed):
                 assert event.code not in in_use
+                assert event.discount_fen > 0
                 in_use[event.code] = event.order
             elif isinstance(event, cp.CouponReleased):
                 assert in_use.pop(event.code) == event.order
