@@ -33,7 +33,7 @@ QUOTE = '"'  # two bytes in JSON
 
 def full_room(character: str) -> Play:
     """Every text as long as it may be, as wide as it may be."""
-    play = Play(opened=False, chat_interval_ms=0, questions_per_user_max=100, chat_lines_kept=200)
+    play = Play(opened=False, chat_interval_ms=0, questions_per_user_max=100, chat_lines_kept=200, try_ons_per_user_max=500)
     anchor = Sender("a" * 64, character * 64, ANCHOR.role)
     url = "https://" + (character if character == WIDE else "x") * 492
     play.does(anchor, OpenRoom(character * 120))

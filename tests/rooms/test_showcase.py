@@ -115,6 +115,17 @@ def test_a_room_remembers_a_limited_number_of_wishes() -> None:
     play.does(VICTOR, RequestTryOn("shirt"))
 
 
+def test_one_viewer_has_a_share_of_them() -> None:
+    """Who asked for as many products as one viewer may is refused, and others are not."""
+    play = Play(try_ons_per_user_max=1)
+    play.adds(SHIRT, SHOES)
+    play.does(VERA, RequestTryOn("shirt"))
+    assert play.refused(VERA, RequestTryOn("shoes")).code == "limit_reached"
+    play.does(VICTOR, RequestTryOn("shoes"))
+    play.does(ANCHOR, RemoveProduct("shirt"))
+    play.does(VERA, RequestTryOn("shoes"))
+
+
 @pytest.mark.parametrize(
     ("product", "code", "field"),
     [
