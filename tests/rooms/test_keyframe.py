@@ -136,7 +136,7 @@ def test_questions_leave_half_of_the_space_to_chat() -> None:
 
 def test_the_most_wished_products_are_shown() -> None:
     """The rest is in the showcase."""
-    play = Play()
+    play = Play(try_ons_per_user_max=500)
     for number in range(TRY_ONS_SHOWN + 1):
         play.adds(Product(f"p{number:02}", "P", 1))
         for user in range(2 if number else 1):
