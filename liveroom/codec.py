@@ -148,9 +148,14 @@ def event_object(event: Event, seq: int) -> dict[str, Any]:
 def memory_bytes(message: msgspec.Struct) -> int:
     """About what a decoded message takes in memory, rather more than less, in bytes; tests compare it with real memory.
 
-    A message as JSON is shorter: one emoji makes every character of its text four bytes wide in memory.
+    A message as JSON is shorter: one emoji makes every character of its text four bytes wide in memory. A message that
+    cannot be encoded is measured by its representation: measuring refuses nothing.
     """
-    return _MESSAGE_BYTES + _WIDEST_CHARACTER_BYTES * len(encode(message))
+    try:
+        size = len(encode(message))
+    except (ValueError, OverflowError):
+        size = len(repr(message))
+    return _MESSAGE_BYTES + _WIDEST_CHARACTER_BYTES * size
 
 
 _MESSAGE_BYTES: Final = 256

@@ -44,3 +44,10 @@ def test_the_commands_that_wait_take_no_more_memory_than_they_may(monkeypatch: p
     log.append(batch())
     with pytest.raises(JournalFull, match="bytes"):
         log.append(batch())
+
+
+def test_a_command_that_cannot_be_encoded_is_measured_too() -> None:
+    """Measuring is no check: a command with half a character is the engine's to refuse, and its batch waits like any other."""
+    log = CommandsLog(0, 1_000)
+    log.append([request(text="half \ud83d"), request("c2", text="x" * 300)])
+    assert log.end == 1
