@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import aclosing
 from uuid import uuid4
 
@@ -13,7 +14,9 @@ from liveroom.journal.acceptance import Verdict
 from liveroom.journal.base import Journal
 from liveroom.journal.courier import Courier
 from liveroom.journal.follower import Beginning, follow
+from liveroom.journal.room_index import IndexEntry, decode_detail
 from liveroom.messages.commands import RequestKeyframe
+from liveroom.messages.frames import RoomDetail
 from liveroom.messages.records import Record, Request, Sender
 from liveroom.telemetry.metrics import Metrics
 
@@ -25,6 +28,9 @@ log = logging.getLogger("liveroom.console")
 RETRY_S = 1.0
 #: Records after which the event loop breathes, so that a long tail does not keep requests waiting.
 RECORDS_AT_ONCE = 100
+
+#: Rooms whose details are read from the journal at once.
+DETAILS_AT_ONCE = 64
 
 CONSOLE = Sender(user="console", name="console", backend=True)
 
@@ -78,12 +84,21 @@ class Reader:
         async with aclosing(follow(self._journal, partition, self._on_skipped, on_read)) as items:
             async for item in items:
                 if isinstance(item, Beginning):
-                    self._directory.begin(partition, item.details)
+                    self._directory.begin(partition, await self._details(partition, item.rooms))
                     continue
                 self._take(partition, item.record)
                 records += 1
                 if records % RECORDS_AT_ONCE == 0:
                     await asyncio.sleep(0)
+
+    async def _details(self, partition: int, rooms: Mapping[str, IndexEntry]) -> list[RoomDetail]:
+        """The rooms' details; one that cannot be read comes when something happens in its room."""
+        details: list[RoomDetail] = []
+        parts = [entry.part for entry in rooms.values()]
+        for start in range(0, len(parts), DETAILS_AT_ONCE):
+            bodies = await self._journal.get_parts(partition, parts[start : start + DETAILS_AT_ONCE])
+            details += [decode_detail(body) for body in bodies if body is not None]
+        return details
 
     def _take(self, partition: int, record: Record) -> None:
         for room in self._directory.apply(partition, record):

@@ -60,18 +60,31 @@ def key_of(answered: Answer | Outcome) -> CommandKey:
 
 
 class _Line:
-    """Keys in the order in which they were remembered, to be forgotten in the same order."""
+    """Keys in the order in which they were remembered, to be forgotten in the same order; each has a position, counted from 0."""
 
     def __init__(self) -> None:
         self.groups: deque[_Group] = deque()
         self.new: list[CommandKey] = []
         self.count = 0
+        self.end = 0  # the position of the next
+
+    def since(self, position: int) -> list[tuple[int, list[CommandKey]]]:
+        """What is remembered from `position` on, with its times."""
+        found: list[tuple[int, list[CommandKey]]] = []
+        left = self.end - position
+        for group in reversed(self.groups):
+            if left <= 0:
+                break
+            found.append((group.time_ms, group.keys[-left:]))
+            left -= len(group.keys)
+        return found[::-1]
 
     def close_group(self, time_ms: int) -> None:
         """What was added since the last call is of `time_ms`."""
         if self.new:
             self.groups.append(_Group(time_ms, self.new))
             self.count += len(self.new)
+            self.end += len(self.new)
             self.new = []
 
     def forget(self, horizon_ms: int, count_max: int) -> Iterator[list[CommandKey]]:
@@ -120,12 +133,15 @@ class Outcomes:
     def __len__(self) -> int:
         return len(self._answers)
 
-    def __iter__(self) -> Iterator[Outcome]:
-        for line in (self._others, self._money):
-            for group in line.groups:
-                for key in group.keys:
-                    answer = self._answers[key]
-                    yield Outcome(answer.room, answer.user, group.time_ms, answer.digest, answer.reply, answer.kept)
+    def span(self, *, money: bool) -> tuple[int, int]:
+        """The positions from the oldest outcome that is remembered to the next one, of those that moved money or of the others."""
+        line = self._money if money else self._others
+        return line.end - line.count, line.end
+
+    def since(self, position: int, *, money: bool) -> list[tuple[int, list[Answer]]]:
+        """What is remembered from a position on, with its times, as it is now."""
+        line = self._money if money else self._others
+        return [(time_ms, [self._answers[key] for key in keys]) for time_ms, keys in line.since(position)]
 
     def shortage(self, user: str, role: Role) -> Shortage:
         """Why this user may not move money now: what could not be told from its repetition must not happen."""

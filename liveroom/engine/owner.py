@@ -18,12 +18,12 @@ from liveroom.engine.keyframes import KeyframeSchedule
 from liveroom.engine.partition import PartitionState
 from liveroom.engine.recovery import RoomRecovery
 from liveroom.engine.sizes import ROOM_DUE_BYTES_MAX, SPAN_HEAD_BYTES
-from liveroom.engine.snapshots import restore, take
+from liveroom.engine.snapshots import Moment, Snapshots, restore
 from liveroom.engine.step import Step, WaitingBatch, weigh
 from liveroom.engine.timers import Timers
 from liveroom.errors import JournalError
 from liveroom.journal.acceptance import Acceptance, Verdict
-from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, Journal, Snapshot, mark_of
+from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, Journal, mark_of
 from liveroom.messages.frames import Keyframe
 from liveroom.messages.records import RECORD_VERSION, Claim, Entry, Record
 from liveroom.rooms.room import Rng, decide_due, due_ms, keyframe
@@ -70,6 +70,7 @@ class Owner:
         self._clock_ms = clock_ms
         self._rng = rng
         self._state = PartitionState(config.engine)
+        self._snapshots: Snapshots  # of this state, once it is recovered
         self._keyframes = KeyframeSchedule(config.engine)
         self._isolated = metrics.isolated
         self._hand_over = HandOver(config.rooms, config.journal.record_bytes_max, self._isolated)
@@ -135,11 +136,8 @@ class Owner:
     async def _recover(self, claim: Claim) -> None:
         """Fold up to the engine's own claim, wherever it stands; its offset is the epoch."""
         end = await self._journal.events_end(self.partition)
-        snapshot = await self._journal.load_snapshot(self.partition)
-        start = 0
-        if snapshot is not None:
-            self._state = await restore(snapshot, self._config.engine)
-            start = snapshot.offset
+        self._state, self._snapshots = await restore(self._journal, self.partition, self._config.engine, self._config.rooms)
+        start = max(0, self._snapshots.offset)
         if start >= end:
             raise PartitionLost(f"partition {self.partition} was claimed by somebody else before this engine began")
         state = self._state
@@ -165,7 +163,7 @@ class Owner:
         self._next_command = state.acceptance.next_command
         self._records_since_snapshot = self._epoch + 1 - start
         # The first snapshot is taken at once: readers that want to see the past begin at the oldest, so it must be of the beginning.
-        self._snapshot_due_ms = self._clock_ms() + (self._config.engine.snapshot_interval_ms if snapshot is not None else 0)
+        self._snapshot_due_ms = self._clock_ms() + (self._config.engine.snapshot_interval_ms if start else 0)
         for room in state.rooms:
             self._set_timer(room)
 
@@ -422,15 +420,15 @@ class Owner:
             await self._wake.wait()
             return
         self._state.acceptance = self._confirmed.copy()
-        snapshot = await take(self._state, self._confirmed_offset, mark_of(self._confirmed_entry), self._config.rooms)
+        self._snapshots.begin(Moment(self._confirmed_offset, mark_of(self._confirmed_entry), self._state.acceptance, self._state.time_ms))
         self._records_since_snapshot = 0
         self._snapshot_due_ms = self._clock_ms() + self._config.engine.snapshot_interval_ms
-        self._saving = asyncio.create_task(self._save(snapshot))
+        self._saving = asyncio.create_task(self._save())
 
-    async def _save(self, snapshot: Snapshot) -> None:
+    async def _save(self) -> None:
         """Beside the steps: a journal may take its time with it."""
         try:
-            await self._journal.save_snapshot(self.partition, snapshot)
+            await self._snapshots.save()
         except Exception as error:
             self._fail(error)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from liveroom.config import EngineConfig
@@ -29,6 +30,10 @@ class PartitionState:
         self.time_ms = 0
         #: Rooms that exist but whose state is not known, with what their commands are answered; they are not among `rooms`.
         self.away: dict[str, Refusal] = {}
+        #: Rooms in which something happened since the last snapshot was begun.
+        self.changed: dict[str, None] = {}
+        #: Called with a room that is about to change.
+        self.before_change: Callable[[str], None] = _nothing
 
     def put_away(self, room: str) -> None:
         """A room's state is not known until it is derived again."""
@@ -50,12 +55,18 @@ class PartitionState:
         """Rooms that wait for a person."""
         return sum(refusal is SET_ASIDE for refusal in self.away.values())
 
+    def changes(self, room: str) -> None:
+        """Something is about to happen in a room."""
+        self.before_change(room)
+        self.changed[room] = None
+
     def fold(self, record: Record) -> None:
         """Apply an accepted record; a room whose events cannot be applied is set aside, and no other is touched."""
         rooms = self.rooms
         for room, span in record.rooms.items():
             if room in self.away:
                 continue
+            self.changes(room)
             try:
                 rooms[room] = evolve_all(rooms.get(room), span.events, span.from_, record.time_ms)
             except Exception:
@@ -66,3 +77,7 @@ class PartitionState:
                 self.outcomes.remember(key, answer)
         self.outcomes.end_record(record.time_ms)
         self.time_ms = record.time_ms
+
+
+def _nothing(room: str) -> None:
+    pass

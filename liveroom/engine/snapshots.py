@@ -1,89 +1,312 @@
-"""Snapshots: a partition's state as chunks of JSON, and back, checked room by room."""
+"""Snapshots of a partition: each writes the rooms that changed since the one before and names all others as that did."""
 
 from __future__ import annotations
 
 import asyncio
-from hashlib import blake2b
-from itertools import islice
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from liveroom.codec import encode
 from liveroom.config import EngineConfig, RoomsConfig
-from liveroom.engine.outcomes import Outcome
+from liveroom.engine.outcomes import Outcome, Outcomes
 from liveroom.engine.partition import PartitionState
-from liveroom.journal.base import Snapshot
-from liveroom.messages.frames import RoomDetail
-from liveroom.rooms.room import decode_state, detail, encode_state
+from liveroom.engine.rebuild import rebuild
+from liveroom.journal.acceptance import Acceptance
+from liveroom.journal.base import Journal, Part, Snapshot
+from liveroom.journal.room_index import IndexEntry, RoomPart, Whole, decode_room, load_whole, summary_of
+from liveroom.messages.frames import Keyframe
+from liveroom.messages.records import Answer
+from liveroom.rooms.room import decode_state, detail, due_ms, encode_state
 
-__all__ = ["SnapshotDamaged", "restore", "take"]
+__all__ = ["Moment", "Snapshots", "restore"]
 
-#: A chunk is closed once it holds this much, so that each fits into a record of the journal.
-CHUNK_BYTES = 256 * 1024
-OUTCOMES_PER_CHUNK = 500
-#: Rooms that are encoded before the event loop breathes.
-ROOMS_PER_BREATH = 64
+log = logging.getLogger("liveroom.engine")
 
+#: Parts that are put into the journal at once, in bytes: while they are written, records wait.
+SLICE_BYTES: Final = 512 * 1024
+#: A part of the index, and a list of what is gone, is closed once it holds this much: it has to fit into a record of the journal.
+PART_BYTES: Final = 256 * 1024
+#: Outcomes in a part that is written once and never again.
+OUTCOMES_PER_PART: Final = 1_000
+#: How long a snapshot may keep the event loop before the loop breathes.
+BREATH_S: Final = 0.002
+#: Rooms whose parts are read from the journal at once.
+ROOMS_AT_ONCE: Final = 64
 
-class SnapshotDamaged(Exception):
-    """A room's state does not have the hash that was written beside it."""
-
-
-class _Room(Struct, frozen=True, array_like=True):
-    room: str
-    hash: str
-    state: msgspec.Raw
-
-
-class _Chunk(Struct, frozen=True, omit_defaults=True):
-    rooms: tuple[_Room, ...] = ()
-    outcomes: tuple[Outcome, ...] = ()
-
-
-_chunk = msgspec.json.Decoder(_Chunk)
+_entry = msgspec.json.Decoder(IndexEntry)
+_outcomes = msgspec.json.Decoder(list[Outcome])
 
 
-async def take(state: PartitionState, offset: int, mark: str, rules: RoomsConfig) -> Snapshot:
-    """A snapshot of `state`, which must be the fold of all accepted entries below `offset` and must not change meanwhile, `mark` the last one's."""
-    chunks: list[bytes] = []
-    details: list[RoomDetail] = []
-    rooms: list[_Room] = []
-    size = 0
-    for count, (room, room_state) in enumerate(state.rooms.items(), 1):
-        encoded = encode_state(room_state)
-        rooms.append(_Room(room, _hash(encoded), msgspec.Raw(encoded)))
-        details.append(detail(room, room_state, state.time_ms, rules))
-        size += len(encoded)
-        if size >= CHUNK_BYTES:
-            chunks.append(encode(_Chunk(rooms=tuple(rooms))))
-            rooms, size = [], 0
-        if count % ROOMS_PER_BREATH == 0:
+class Moment(Struct, frozen=True):
+    """What a snapshot is of: the fold of all accepted entries below `offset`, `mark` the last one's."""
+
+    offset: int
+    mark: str
+    acceptance: Acceptance
+    time_ms: int
+
+
+class _Segment(Struct, frozen=True):
+    """A segment of the index: its parts, and the rooms in it."""
+
+    parts: tuple[Part, ...]
+    rooms: tuple[str, ...]
+
+
+class _Stretch(Struct, frozen=True):
+    """Outcomes from position `start` on, up to `end`, in one part."""
+
+    start: int
+    end: int
+    part: Part
+
+    @property
+    def size(self) -> int:
+        return self.end - self.start
+
+
+class _Fresh(Struct, frozen=True):
+    """Outcomes from position `start` on that no full part holds: times, and what was answered then."""
+
+    start: int
+    groups: list[tuple[int, list[Answer]]]
+
+
+class _Encoded(Struct, frozen=True):
+    """A room's part and what its entry says, as of the moment of a snapshot."""
+
+    body: bytes
+    resting: bool
+    summary: Keyframe
+
+
+class _Breath:
+    """Lets the event loop breathe whenever it was kept for `BREATH_S`."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    async def take(self) -> None:
+        if time.monotonic() - self._began >= BREATH_S:
             await asyncio.sleep(0)
-    chunks.append(encode(_Chunk(rooms=tuple(rooms))))
-    outcomes = iter(state.outcomes)
-    while some := tuple(islice(outcomes, OUTCOMES_PER_CHUNK)):
-        chunks.append(encode(_Chunk(outcomes=some)))
-        await asyncio.sleep(0)
-    return Snapshot(offset, state.time_ms, state.acceptance.copy(), tuple(details), tuple(chunks), mark)
+            self._began = time.monotonic()
 
 
-async def restore(snapshot: Snapshot, config: EngineConfig) -> PartitionState:
-    """The state that a snapshot holds, taken in turns with whatever else the process has to do; raises `SnapshotDamaged`."""
+class Snapshots:
+    """What the newest snapshot of a partition names, and the next one while it is saved.
+
+    The next one is of the moment of `begin`. Its rooms are encoded bit by bit afterwards; one that changes meanwhile is encoded before that.
+    """
+
+    def __init__(self, journal: Journal, partition: int, state: PartitionState, rules: RoomsConfig) -> None:
+        self._journal = journal
+        self._partition = partition
+        self._state = state
+        self._rules = rules
+        self.index: dict[str, bytes] = {}  # room -> its entry, as JSON
+        self._segments: list[_Segment] = []
+        self._stretches: dict[bool, list[_Stretch]] = {False: [], True: []}
+        self._gone_lists: tuple[Part, ...] = ()
+        self._before = -1
+        self._moment: Moment
+        self._pending: dict[str, _Encoded | None] = {}  # rooms that are still to be put
+        self._fresh: dict[bool, _Fresh] = {}
+        self._gone: list[Part] = []
+        self._first = -1
+        state.before_change = self._keep
+
+    def load(self, whole: Whole) -> None:
+        """Go on from a snapshot that `state` was restored from."""
+        snapshot = whole.snapshot
+        self.index = {room: encode(entry) for room, entry in whole.entries().items()}
+        segments = zip(snapshot.rooms, whole.segments, strict=True)
+        self._segments = [_Segment(parts, tuple(entry.summary.room for entry in entries)) for parts, entries in segments]
+        for part, body in zip(snapshot.outcomes, whole.outcomes, strict=True):
+            self._load_outcomes(part, _outcomes.decode(body))
+        self._gone_lists, self._before = snapshot.gone, snapshot.offset
+
+    def _load_outcomes(self, part: Part, outcomes: list[Outcome]) -> None:
+        """Remember what a part holds: outcomes of one kind."""
+        money = outcomes[0].kept is not None
+        _, start = self._state.outcomes.span(money=money)
+        self._state.outcomes.add(outcomes)
+        self._stretches[money].append(_Stretch(start, start + len(outcomes), part))
+
+    async def load_rooms(self, rooms: Sequence[str]) -> None:
+        """Take rooms into memory as the newest snapshot has them; one whose part is damaged is folded again from the log. Raises `JournalError`."""
+        damaged: dict[str, int] = {}
+        for start in range(0, len(rooms), ROOMS_AT_ONCE):
+            some = rooms[start : start + ROOMS_AT_ONCE]
+            entries = [_entry.decode(self.index[room]) for room in some]
+            bodies = await self._journal.get_parts(self._partition, [entry.part for entry in entries])
+            for room, entry, body in zip(some, entries, bodies, strict=True):
+                if body is None:
+                    damaged[room] = entry.summary.seq
+                else:
+                    self._state.rooms[room] = decode_state(decode_room(body).state)
+        if damaged:
+            log.error("parts of a snapshot are damaged; their rooms are folded again", extra={"partition": self._partition, "rooms": len(damaged)})
+            self._state.rooms |= await rebuild(self._journal, self._partition, damaged)
+            self._state.changed |= dict.fromkeys(damaged)
+
+    @property
+    def offset(self) -> int:
+        """The offset of the newest snapshot, -1 when there is none."""
+        return self._before
+
+    def begin(self, moment: Moment) -> None:
+        """Now is the moment that the next snapshot is of."""
+        state = self._state
+        self._moment = moment
+        self._pending = dict.fromkeys(room for room in state.changed if room in state.rooms)
+        state.changed.clear()
+        self._gone, self._first = list(self._gone_lists), -1
+        self._fresh = {money: self._take_fresh(state.outcomes, money) for money in (False, True)}
+
+    def _take_fresh(self, outcomes: Outcomes, money: bool) -> _Fresh:
+        """What no part holds, and what is in the last parts if those are not much larger, so that there are few; parts of what is forgotten go."""
+        first, end = outcomes.span(money=money)
+        stretches = self._stretches[money]
+        while stretches and stretches[0].end <= first:
+            self._gone.append(stretches.pop(0).part)
+        start = stretches[-1].end if stretches else first
+        while stretches and start < end and stretches[-1].size <= min(2 * (end - start), OUTCOMES_PER_PART - 1):
+            merged = stretches.pop()
+            self._gone.append(merged.part)
+            start = max(first, merged.start)
+        return _Fresh(start, outcomes.since(start, money=money))
+
+    async def save(self) -> None:
+        """Write the snapshot that was begun. Raises `JournalError`."""
+        moment = self._moment
+        entries = await self._put_rooms()
+        await self._put_index(entries)
+        for money, fresh in self._fresh.items():
+            await self._put_outcomes(money, fresh)
+        gone = await self._put_list(encode(part) for part in self._gone)
+        snapshot = Snapshot(
+            offset=moment.offset,
+            time_ms=moment.time_ms,
+            acceptance=moment.acceptance,
+            rooms=tuple(segment.parts for segment in self._segments),
+            outcomes=tuple(stretch.part for stretches in self._stretches.values() for stretch in stretches),
+            gone=gone,
+            before=self._before,
+            first=self._first,
+            mark=moment.mark,
+        )
+        await self._journal.save_snapshot(self._partition, snapshot)
+        self._gone_lists, self._before = gone, moment.offset
+        self._fresh = {}
+
+    def _keep(self, room: str) -> None:
+        """A room is about to change: the snapshot is of what it is like now."""
+        if room in self._pending and self._pending[room] is None:
+            self._pending[room] = self._encode(room)
+
+    def _encode(self, room: str) -> _Encoded:
+        state = self._state.rooms[room]
+        whole = detail(room, state, self._moment.time_ms, self._rules)
+        body = encode(RoomPart(room, msgspec.Raw(encode_state(state)), msgspec.Raw(encode(whole))))
+        return _Encoded(body, not state.open and due_ms(state) is None, summary_of(whole.keyframe))
+
+    async def _put_rooms(self) -> dict[str, bytes]:
+        """Put the rooms that changed; their entries."""
+        entries: dict[str, bytes] = {}
+        breath = _Breath()
+        some: list[tuple[str, _Encoded]] = []
+        size = 0
+        for room in list(self._pending):
+            encoded = self._pending.pop(room) or self._encode(room)
+            some.append((room, encoded))
+            size += len(encoded.body)
+            if size >= SLICE_BYTES:
+                await self._put_some(some, entries)
+                some, size = [], 0
+            await breath.take()
+        await self._put_some(some, entries)
+        return entries
+
+    async def _put_some(self, some: list[tuple[str, _Encoded]], entries: dict[str, bytes]) -> None:
+        parts = await self._put([encoded.body for _, encoded in some])
+        for (room, encoded), part in zip(some, parts, strict=True):
+            before = self.index.get(room)
+            if before is not None and (old := _entry.decode(before).part).hash != part.hash:
+                self._gone.append(old)
+            entries[room] = encode(IndexEntry(part, encoded.resting, encoded.summary))
+
+    async def _put_index(self, entries: dict[str, bytes]) -> None:
+        """Add a segment with the entries that changed; it takes in those before it that are not much larger, so that there are few."""
+        if not entries:
+            return
+        self.index |= entries
+        rooms = dict.fromkeys(entries)
+        while self._segments and len(self._segments[-1].rooms) <= 2 * len(rooms):
+            merged = self._segments.pop()
+            self._gone += merged.parts
+            rooms.update(dict.fromkeys(merged.rooms))
+        parts = await self._put_list(self.index[room] for room in rooms)
+        self._segments.append(_Segment(parts, tuple(rooms)))
+
+    async def _put_outcomes(self, money: bool, fresh: _Fresh) -> None:
+        breath = _Breath()
+        start, some = fresh.start, list[Outcome]()
+        for time_ms, answers in fresh.groups:
+            for answer in answers:
+                some.append(Outcome(answer.room, answer.user, time_ms, answer.digest, answer.reply, answer.kept))
+                if len(some) == OUTCOMES_PER_PART:
+                    start, some = await self._put_stretch(money, start, some), []
+            await breath.take()
+        await self._put_stretch(money, start, some)
+
+    async def _put_stretch(self, money: bool, start: int, outcomes: list[Outcome]) -> int:
+        """Put a part of outcomes; the position where it ends."""
+        end = start + len(outcomes)
+        for part in await self._put([encode(outcomes)] if outcomes else []):
+            self._stretches[money].append(_Stretch(start, end, part))
+        return end
+
+    async def _put_list(self, items: Iterable[bytes]) -> tuple[Part, ...]:
+        """Put a list of what is JSON already, in parts that are each a list."""
+        parts: list[Part] = []
+        some: list[bytes] = []
+        size = 0
+        for item in items:
+            some.append(item)
+            size += len(item)
+            if size >= PART_BYTES:
+                parts += await self._put([b"[" + b",".join(some) + b"]"])
+                some, size = [], 0
+        if some:
+            parts += await self._put([b"[" + b",".join(some) + b"]"])
+        return tuple(parts)
+
+    async def _put(self, bodies: list[bytes]) -> list[Part]:
+        if not bodies:
+            return []
+        parts = await self._journal.put_parts(self._partition, bodies)
+        if self._first < 0:
+            self._first = parts[0].place
+        return parts
+
+
+async def restore(journal: Journal, partition: int, config: EngineConfig, rules: RoomsConfig) -> tuple[PartitionState, Snapshots]:
+    """The state of the newest snapshot that is whole, taken in turns with whatever else the process has to do.
+
+    Raises: `JournalError`.
+    """
     state = PartitionState(config)
-    for chunk in snapshot.state:
-        decoded = _chunk.decode(chunk)
-        for kept in decoded.rooms:
-            encoded = bytes(kept.state)
-            if _hash(encoded) != kept.hash:
-                raise SnapshotDamaged(f"room {kept.room}: its state does not match its hash")
-            state.rooms[kept.room] = decode_state(encoded)
-        state.outcomes.add(decoded.outcomes)
-        await asyncio.sleep(0)
-    state.acceptance = snapshot.acceptance.copy()
-    state.time_ms = snapshot.time_ms
-    return state
-
-
-def _hash(encoded: bytes) -> str:
-    return blake2b(encoded, digest_size=16).hexdigest()
+    snapshots = Snapshots(journal, partition, state, rules)
+    whole = await load_whole(journal, partition)
+    if whole is not None:
+        snapshots.load(whole)
+        state.acceptance = whole.snapshot.acceptance.copy()
+        state.time_ms = whole.snapshot.time_ms
+        state.outcomes.end_record(state.time_ms)  # what was forgotten by then may still stand in a part
+        await snapshots.load_rooms(list(snapshots.index))
+    return state, snapshots

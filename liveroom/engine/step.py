@@ -280,6 +280,7 @@ class Step:
 
     def _apply(self, room: str, state: RoomState | None, seq: int, events: Sequence[Event]) -> None:
         """Fold events and take them into the record. After an error the room is put away, since some of them may be folded."""
+        self._state.changes(room)
         try:
             self._rooms[room] = evolve_all(state, events, seq, self.time_ms)
         except Exception:

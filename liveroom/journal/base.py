@@ -10,16 +10,29 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from asyncio import Future
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from hashlib import blake2b
 
+import msgspec
 from msgspec import Struct
 
 from liveroom.errors import JournalDamaged
 from liveroom.journal.acceptance import Acceptance
-from liveroom.messages.frames import RoomDetail
 from liveroom.messages.records import Claim, Entry, Request
 
-__all__ = ["PAYLOAD_CHARS_MAX", "CommandBatch", "DeadLetter", "Journal", "PastEntry", "Snapshot", "StoredEntry", "mark_of"]
+__all__ = [
+    "PAYLOAD_CHARS_MAX",
+    "CommandBatch",
+    "DeadLetter",
+    "Journal",
+    "Part",
+    "PastEntry",
+    "Snapshot",
+    "StoredEntry",
+    "decode_gone",
+    "hash_of",
+    "mark_of",
+]
 
 
 class CommandBatch(Struct, frozen=True, gc=False):
@@ -50,18 +63,40 @@ class PastEntry(Struct, frozen=True, gc=False):
     verdict: str = ""
 
 
-class Snapshot(Struct, frozen=True):
-    """A fold of all accepted entries of a partition below `offset`.
+class Part(Struct, frozen=True, array_like=True, gc=False):
+    """A piece of a partition's state that is stored once and named by any number of snapshots: where it is, and the hash of its bytes."""
 
-    `details` is what any reader may start from; `state` is the engine's own, in chunks below the record limit. `mark` is that of
-    the last entry that was folded: where a log's end may be lost, another one may stand there by now.
+    place: int
+    hash: str
+
+
+#: What the parts hold that list what is gone.
+decode_gone: Callable[[bytes], list[Part]] = msgspec.json.Decoder(list[Part]).decode
+
+
+def hash_of(body: bytes) -> str:
+    """The hash by which a part is known."""
+    return blake2b(body, digest_size=16).hexdigest()
+
+
+class Snapshot(Struct, frozen=True):
+    """A fold of all accepted entries of a partition below `offset`. It names its parts; most of them are those of the snapshot before.
+
+    `rooms` is the index of all rooms, which names a part for each room, in segments of some parts each; a later segment overrides an
+    earlier one. `outcomes` are the parts that hold what became of commands. `gone` are the parts that list what the snapshot before names and this
+    one does not. `before` is the offset of the snapshot before, on which this one builds, -1 for none; `first` is where the first part was
+    put that was made for this one, -1 for none. Between those two stands what was put for snapshots that do not count.
+    `mark` is that of the last entry that was folded: where a log's end may be lost, another one may stand there by now.
     """
 
     offset: int
     time_ms: int
     acceptance: Acceptance
-    details: tuple[RoomDetail, ...]
-    state: tuple[bytes, ...]
+    rooms: tuple[tuple[Part, ...], ...] = ()
+    outcomes: tuple[Part, ...] = ()
+    gone: tuple[Part, ...] = ()
+    before: int = -1
+    first: int = -1
     mark: str = ""
 
 
@@ -130,13 +165,31 @@ class Journal(ABC):
     async def events_end(self, partition: int) -> int:
         """The offset that the next entry of `events[p]` will get, as far as is durable."""
 
-    @abstractmethod
-    async def save_snapshot(self, partition: int, snapshot: Snapshot) -> None:
-        """Keep a snapshot; older ones may be dropped, all but the newest few."""
+    async def put_parts(self, partition: int, bodies: Sequence[bytes]) -> list[Part]:
+        """Store parts of a snapshot that is being made, each no larger than a record may be, all of one call in one go."""
+        places = await self._put_parts(partition, [(hash_of(body), body) for body in bodies])
+        return [Part(place, hash_of(body)) for place, body in zip(places, bodies, strict=True)]
+
+    async def get_parts(self, partition: int, parts: Sequence[Part]) -> list[bytes | None]:
+        """The bytes of parts; `None` for one that is not there or does not have its hash."""
+        bodies = await self._get_parts(partition, [part.place for part in parts])
+        return [body if body is not None and hash_of(body) == part.hash else None for part, body in zip(parts, bodies, strict=True)]
 
     @abstractmethod
-    async def load_snapshot(self, partition: int, *, oldest: bool = False) -> Snapshot | None:
-        """The newest snapshot that is whole, or the oldest that is kept: whoever wants to see some of the past starts there."""
+    async def _put_parts(self, partition: int, parts: Sequence[tuple[str, bytes]]) -> list[int]:
+        """Store parts with their hashes; the places where they are, ascending from call to call."""
+
+    @abstractmethod
+    async def _get_parts(self, partition: int, places: Sequence[int]) -> list[bytes | None]:
+        """What is at these places."""
+
+    @abstractmethod
+    async def save_snapshot(self, partition: int, snapshot: Snapshot) -> None:
+        """Keep a snapshot whose parts are stored. Older ones may be dropped, all but the newest few, and the parts that none of those names."""
+
+    @abstractmethod
+    async def load_snapshots(self, partition: int) -> list[Snapshot]:
+        """The snapshots that are kept, newest first; whether their parts are there is seen when those are read."""
 
     @abstractmethod
     async def set_aside(self, letter: DeadLetter) -> None:

@@ -9,16 +9,16 @@ from msgspec import Struct
 
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import Journal
-from liveroom.messages.frames import RoomDetail
+from liveroom.journal.room_index import IndexEntry, load_whole
 from liveroom.messages.records import Claim, Record
 
 __all__ = ["AcceptedRecord", "Beginning", "follow"]
 
 
 class Beginning(Struct, frozen=True):
-    """First item: the rooms as of the snapshot that the follower starts from (none at a journal's beginning)."""
+    """First item: the index of the rooms as of the newest snapshot (empty at a journal's beginning, and when the follower starts at the oldest)."""
 
-    details: tuple[RoomDetail, ...]
+    rooms: dict[str, IndexEntry]
 
 
 class AcceptedRecord(Struct, frozen=True):
@@ -41,10 +41,14 @@ async def follow(
     It starts at the newest snapshot, or at the oldest that is kept to see some of the past too.
     `on_read` is told the offset below which everything was given out and taken: so a reader knows when it has caught up.
     """
-    snapshot = await journal.load_snapshot(partition, oldest=from_oldest)
+    if from_oldest:
+        snapshot, rooms = next(reversed(await journal.load_snapshots(partition)), None), {}
+    else:
+        whole = await load_whole(journal, partition)
+        snapshot, rooms = (whole.snapshot, whole.entries()) if whole else (None, {})
     acceptance = snapshot.acceptance.copy() if snapshot else Acceptance()
     offset = snapshot.offset if snapshot else 0
-    yield Beginning(snapshot.details if snapshot else ())
+    yield Beginning(rooms)
     on_read(offset)
     async with aclosing(journal.read_events(partition, offset)) as entries:
         async for stored in entries:

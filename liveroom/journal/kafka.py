@@ -141,13 +141,21 @@ class KafkaJournal(Journal):
         self._must_be_open()
         return await self._reader.end(self._topics.events, partition)
 
+    async def _put_parts(self, partition: int, parts: Sequence[tuple[str, bytes]]) -> list[int]:
+        self._must_be_open()
+        return await self._snapshots.put(partition, parts)
+
+    async def _get_parts(self, partition: int, places: Sequence[int]) -> list[bytes | None]:
+        self._must_be_open()
+        return await self._snapshots.get(partition, places)
+
     async def save_snapshot(self, partition: int, snapshot: Snapshot) -> None:
         self._must_be_open()
         await self._snapshots.save(partition, snapshot)
 
-    async def load_snapshot(self, partition: int, *, oldest: bool = False) -> Snapshot | None:
+    async def load_snapshots(self, partition: int) -> list[Snapshot]:
         self._must_be_open()
-        return await self._snapshots.load(partition, oldest=oldest)
+        return await self._snapshots.load(partition)
 
     async def set_aside(self, letter: DeadLetter) -> None:
         self._must_be_open()

@@ -139,10 +139,10 @@ class Publisher:
             if (found := await self._last_position(partition, lower, upper)) is not None:
                 return found
             count, upper = count * 2, lower
-        oldest = await self._journal.load_snapshot(partition, oldest=True)
-        if await self._journal.events_start(partition) == 0 or oldest is None:
+        snapshots = await self._journal.load_snapshots(partition)
+        if await self._journal.events_start(partition) == 0 or not snapshots:
             return _Position(0, Acceptance())
-        return _Position(oldest.offset, oldest.acceptance)
+        return _Position(snapshots[-1].offset, snapshots[-1].acceptance)
 
     async def _last_position(self, partition: int, start: int, end: int) -> _Position | None:
         """Of the records in [start, end); what others wrote there has none."""

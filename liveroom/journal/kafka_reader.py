@@ -6,7 +6,8 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
@@ -31,8 +32,23 @@ READ_WAIT_S = 20.0
 #: A reader that is in no hurry is told of so many bytes at once, or of what there is after so long.
 LEISURE_BYTES = 64 * 1024
 LEISURE_WAIT_MS = 100
+#: Records between two that are wanted which are read along rather than jumped over.
+GAP_RECORDS = 64
+#: Longest that a broker keeps such a read open: it has to end before another place is read.
+PICK_WAIT_MS = 10
 #: Pause before a client that failed is made anew, and between looks at a log that has not grown enough.
 AGAIN_S = 0.1
+
+
+def _runs(offsets: Sequence[int]) -> list[tuple[int, int]]:
+    """Stretches [start, stop) of the log that hold all of the offsets, with small gaps at most."""
+    runs: list[tuple[int, int]] = []
+    for offset in offsets:
+        if runs and offset - runs[-1][1] <= GAP_RECORDS:
+            runs[-1] = (runs[-1][0], offset + 1)
+        else:
+            runs.append((offset, offset + 1))
+    return runs
 
 
 class _Position:
@@ -81,6 +97,8 @@ class Reader:
         self._asking: AIOKafkaConsumer | None = None
         self._asking_starts = asyncio.Lock()
         self._questions: set[asyncio.Future[dict[TopicPartition, int]]] = set()
+        self._picking: AIOKafkaConsumer | None = None  # while nobody uses it
+        self._pick_turn = asyncio.Lock()
         self._closed = False
 
     async def read(self, topic: str, partition: int, offset: int, *, own: bool = True) -> AsyncGenerator[list[ConsumerRecord[bytes, bytes]]]:
@@ -121,24 +139,55 @@ class Reader:
 
         Raises: as `read`.
         """
-        source = TopicPartition(topic, partition)
         consumer = self._cluster.reader()
         await self._cluster.start(consumer)
         try:
-            consumer.assign([source])
-            consumer.seek(source, start)
-            clock, position, moved_s = asyncio.get_running_loop().time, start, asyncio.get_running_loop().time()
-            while position < end:
-                found = await answered(consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS), self._cluster)
-                before, position = position, await answered(consumer.position(source), self._cluster)
-                if position > before:
-                    moved_s = clock()
-                elif clock() - moved_s > READ_WAIT_S:  # brokers are away, or the log's end was lost since it was asked for
-                    raise JournalUnavailable(f"{topic}[{partition}]: nothing came from {position} on within {READ_WAIT_S:g} s, up to {end}")
-                if records := [record for record in found.get(source, ()) if record.offset < end]:
+            async with aclosing(self._read_range(consumer, TopicPartition(topic, partition), start, end)) as runs:
+                async for records in runs:
                     yield records
         finally:
             await stop(consumer)
+
+    async def _read_range(
+        self, consumer: AIOKafkaConsumer, source: TopicPartition, start: int, end: int
+    ) -> AsyncGenerator[list[ConsumerRecord[bytes, bytes]]]:
+        consumer.assign([source])
+        consumer.seek(source, start)
+        clock, position, moved_s = asyncio.get_running_loop().time, start, asyncio.get_running_loop().time()
+        while position < end:
+            found = await answered(consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS), self._cluster)
+            before, position = position, await answered(consumer.position(source), self._cluster)
+            if position > before:
+                moved_s = clock()
+            elif clock() - moved_s > READ_WAIT_S:  # brokers are away, or the log's end was lost since it was asked for
+                raise JournalUnavailable(f"{source.topic}[{source.partition}]: nothing came from {position} on within {READ_WAIT_S:g} s, up to {end}")
+            if records := [record for record in found.get(source, ()) if record.offset < end]:
+                yield records
+
+    async def pick(self, topic: str, partition: int, offsets: Sequence[int]) -> dict[int, ConsumerRecord[bytes, bytes]]:
+        """What is left of the records at these offsets. Raises: as `read`."""
+        first, end = await self.bounds(topic, partition)
+        wanted = {offset for offset in offsets if first <= offset < end}
+        found: dict[int, ConsumerRecord[bytes, bytes]] = {}
+        async with self._pick_turn:
+            consumer, self._picking = self._picking or await self._started(), None
+            try:
+                for run in _runs(sorted(wanted)):
+                    async with aclosing(self._read_range(consumer, TopicPartition(topic, partition), *run)) as some:
+                        async for records in some:
+                            found |= {record.offset: record for record in records if record.offset in wanted}
+                self._must_be_open()
+            except BaseException:
+                await stop(consumer)
+                raise
+            self._picking = consumer
+        return found
+
+    async def _started(self) -> AIOKafkaConsumer:
+        self._must_be_open()
+        consumer = self._cluster.reader(PICK_WAIT_MS)
+        await self._cluster.start(consumer)
+        return consumer
 
     async def start(self, topic: str, partition: int) -> int:
         """The first offset that is kept."""
@@ -164,6 +213,9 @@ class Reader:
         async with self._asking_starts:
             if self._asking is not None:
                 await stop(self._asking)
+        picking, self._picking = self._picking, None
+        if picking is not None:
+            await stop(picking)
 
     async def _until_there(self, topic: str, partition: int, offset: int) -> int:
         """A fetch beyond the end would be an error, so who begins ahead of it waits here; gives the end."""

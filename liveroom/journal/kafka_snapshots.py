@@ -1,18 +1,16 @@
-"""Snapshots in a compacted topic: chunks, then one record that makes them a snapshot.
+"""Snapshots in a compacted topic: parts under their hashes, then one record, the manifest, that makes some of them a snapshot.
 
-A partition has as many slots as snapshots are kept; a new snapshot goes into the slot of the oldest, so that
-compaction drops what it replaces. Its last record, the manifest, names the offset at which its chunks begin and the
-manifests before it: so the newest is found from the end of the log, whatever its length.
+A partition has as many slots for manifests as snapshots are kept; a new one goes into the slot of the oldest. It names the
+manifests before it: so the newest is found from the end of the log, whatever its length. A part that no kept manifest
+names any more gets a tombstone, and compaction drops it. A place is an offset: compaction leaves those as they are.
 """
 
 from __future__ import annotations
 
 import logging
-import uuid
 from asyncio import Future
-from collections.abc import Container
+from collections.abc import Container, Iterable, Sequence
 from contextlib import aclosing
-from hashlib import sha256
 from typing import TypeAlias
 
 import msgspec
@@ -20,45 +18,34 @@ from aiokafka import ConsumerRecord
 from msgspec import Struct
 
 from liveroom.codec import encode
-from liveroom.errors import JournalDamaged
-from liveroom.journal.acceptance import Acceptance
-from liveroom.journal.base import Snapshot, mark_of
+from liveroom.errors import JournalDamaged, JournalUnavailable
+from liveroom.journal.base import Snapshot, decode_gone, mark_of
 from liveroom.journal.kafka_entries import Place, stored_entries
 from liveroom.journal.kafka_reader import Reader
 from liveroom.journal.kafka_topics import Topics
 from liveroom.journal.kafka_writer import Writer
-from liveroom.messages.frames import RoomDetail
 
 __all__ = ["Snapshots"]
 
 logger = logging.getLogger(__name__)
 
-#: Chunks that may be on their way at once.
-CHUNKS_IN_FLIGHT_MAX = 16
+#: Records of snapshots that may be on their way at once.
+IN_FLIGHT_MAX = 16
 #: Records that the first look back from the end of the log takes in; each further look takes in twice as many.
 LOOK_BACK_RECORDS = 4
 
 _KIND = "kind"
-_SNAPSHOT = "snapshot"
 
 Found: TypeAlias = "ConsumerRecord[bytes, bytes]"
 
 
 class _Manifest(Struct, frozen=True):
-    id: str
     slot: int
-    offset: int
-    time_ms: int
-    acceptance: Acceptance
-    hash: str
-    chunks: int
-    first: int  # offset of the first chunk in this topic
     before: tuple[int, ...]  # offsets of the manifests that are kept beside this one, newest first
-    mark: str = ""  # of the last event that is in it
+    snapshot: Snapshot
 
 
 _manifest = msgspec.json.Decoder(_Manifest)
-_detail = msgspec.json.Decoder(RoomDetail)
 
 
 class Snapshots:
@@ -71,53 +58,86 @@ class Snapshots:
         self._events = topics.events
         self._kept = kept
         self._nothing_at = nothing_at
+        self._put: dict[int, set[bytes]] = {}  # partition -> keys of parts that were put since the last snapshot
+
+    async def put(self, partition: int, parts: Sequence[tuple[str, bytes]]) -> list[int]:
+        """Write parts; the offsets where they are."""
+        keyed = [(hash_.encode(), body) for hash_, body in parts]
+        self._put.setdefault(partition, set()).update(key for key, _ in keyed)
+        return await self._write(partition, keyed, b"part")
+
+    async def get(self, partition: int, places: Sequence[int]) -> list[bytes | None]:
+        """What is left at these offsets."""
+        found = await self._reader.pick(self._topic, partition, places)
+        return [found[place].value if place in found else None for place in places]
 
     async def save(self, partition: int, snapshot: Snapshot) -> None:
-        """Write a snapshot. Raises `JournalError`; what was written of it then does not count."""
-        before = await self._manifests(partition)
-        parts = [(b"detail", encode(detail)) for detail in snapshot.details] + [(b"state", part) for part in snapshot.state]
-        slot = (before[0][1].slot + 1) % self._kept if before else 0
-        identity = uuid.uuid4().hex
-        first = await self._put_chunks(partition, slot, identity, parts)
-        manifest = _Manifest(
-            id=identity,
-            slot=slot,
-            offset=snapshot.offset,
-            time_ms=snapshot.time_ms,
-            acceptance=snapshot.acceptance,
-            hash=_hash(parts),
-            chunks=len(parts),
-            first=first,
-            before=tuple(at for at, other in before if other.slot != slot)[: self._kept - 1],
-            mark=snapshot.mark,
-        )
-        headers = ((_KIND, b"manifest"),)
-        await self._writer.append(self._topic, partition, encode(manifest), key=f"{slot}/manifest".encode(), headers=headers)
-        replaced = next((other for _, other in before if other.slot == slot), None)
-        for number in range(len(parts), replaced.chunks if replaced else 0):  # those of a larger one before
-            await self._writer.append(self._topic, partition, None, key=f"{slot}/{number}".encode())
+        """Write a snapshot. Raises `JournalError`; what was put for it then does not count."""
+        found = await self._manifests(partition)
+        await self._must_not_be_overtaken(partition, snapshot, [other for _, other in found])
+        older = [(at, other) for at, other in found if other.snapshot.offset <= snapshot.before]
+        base = next((at for at, other in older if other.snapshot.offset == snapshot.before), None)
+        dead = await self._unfinished(partition, base, snapshot.first)
+        if len(older) >= self._kept:  # also when the process died before: what goes with a manifest goes while the next one is still there
+            dead += await self._gone(partition, older[self._kept - 1][1].snapshot)
+        await self._write(partition, [(key, None) for key in dict.fromkeys(dead)], b"gone")
+        kept = older[: self._kept - 1]
+        slot = min(set(range(self._kept)) - {other.slot for _, other in kept})
+        manifest = encode(_Manifest(slot, tuple(at for at, _ in kept), snapshot))
+        await self._write(partition, [(f"{slot}/manifest".encode(), manifest)], b"manifest")
+        self._put.pop(partition, None)
 
-    async def load(self, partition: int, *, oldest: bool) -> Snapshot | None:
-        """The newest (or oldest) snapshot that is whole and of events that are there; what is not is passed over with a warning.
+    async def _must_not_be_overtaken(self, partition: int, snapshot: Snapshot, others: Sequence[_Manifest]) -> None:
+        """Raises `JournalUnavailable`: an engine that lost the partition would drop parts that its successor's snapshots name."""
+        newer = [other.snapshot for other in others if other.snapshot.acceptance.epoch > snapshot.acceptance.epoch]
+        if newer and await self._that_count(partition, newer):
+            raise JournalUnavailable(f"an engine that claimed partition {partition} later has saved a snapshot of it")
+
+    async def _unfinished(self, partition: int, base: int | None, first: int) -> list[bytes]:
+        """Keys of parts behind the manifest that the new snapshot builds on which were not put for it."""
+        start, end = await self._reader.bounds(self._topic, partition)
+        begin, stop = start if base is None else base + 1, first if first >= 0 else end
+        ours = self._put.get(partition, set())
+        records = await self._some(self._topic, partition, max(start, begin), stop) if begin < stop else []
+        return [record.key for record in records if _kind(record) == b"part" and record.key and record.key not in ours]
+
+    async def _gone(self, partition: int, snapshot: Snapshot) -> list[bytes]:
+        """Keys of parts that the snapshot before this one named and this one does not."""
+        lists = await self.get(partition, [part.place for part in snapshot.gone])
+        return [part.hash.encode() for one in lists if one is not None for part in decode_gone(one)]
+
+    async def _write(self, partition: int, records: Iterable[tuple[bytes, bytes | None]], kind: bytes) -> list[int]:
+        waiting: list[Future[int]] = []
+        offsets: list[int] = []
+        for key, body in records:
+            waiting.append(self._writer.append(self._topic, partition, body, key=key, headers=((_KIND, kind),)))
+            if len(waiting) >= IN_FLIGHT_MAX:
+                offsets.append(await waiting.pop(0))
+        return offsets + [await future for future in waiting]
+
+    async def load(self, partition: int) -> list[Snapshot]:
+        """The snapshots that are of events that are there, newest first; others are passed over with a warning.
 
         Raises: `JournalDamaged` when all are of events that are not there: to begin without them would decide anew what was promised to people.
         """
-        manifests = sorted(await self._manifests(partition), key=lambda found: found[1].offset, reverse=not oldest)
+        found = [manifest.snapshot for _, manifest in await self._manifests(partition)]
+        snapshots = await self._that_count(partition, sorted(found, key=lambda snapshot: snapshot.offset, reverse=True))
+        if found and not snapshots:
+            raise JournalDamaged(f"{self._events}[{partition}] is not what its snapshots are of: the topic was cut or made anew")
+        return snapshots
+
+    async def _that_count(self, partition: int, snapshots: Sequence[Snapshot]) -> list[Snapshot]:
+        """Those that are of events that are there."""
         start, end = await self._reader.bounds(self._events, partition)  # asked last: what a snapshot is of stood there before it
-        of_others = 0
-        for at, manifest in manifests:
-            words = {"partition": partition, "offset": manifest.offset, "end": end}
-            mark = await self._mark(partition, manifest.offset, start, end)
-            if manifest.offset > end or (mark and manifest.mark and mark != manifest.mark):
-                of_others += 1
+        those: list[Snapshot] = []
+        for snapshot in snapshots:
+            mark = await self._mark(partition, snapshot.offset, start, end)
+            if snapshot.offset > end or (mark and snapshot.mark and mark != snapshot.mark):
+                words = {"partition": partition, "offset": snapshot.offset, "end": end}
                 logger.error("a snapshot is of events that are not there and passed over: the topic of events was cut or made anew", extra=words)
-            elif snapshot := await self._read(partition, at, manifest):
-                return snapshot
             else:
-                logger.warning("a snapshot is not whole and passed over", extra=words)
-        if manifests and of_others == len(manifests):
-            raise JournalDamaged(f"{self._events}[{partition}] ends at {end} and is not what its snapshots are of: the topic was cut or made anew")
-        return None
+                those.append(snapshot)
+        return those
 
     async def _mark(self, partition: int, offset: int, start: int, end: int) -> str:
         """The mark of what stands before `offset`; empty when nothing does."""
@@ -126,20 +146,6 @@ class Snapshots:
         for record in await self._some(self._events, partition, offset - 1, offset):
             return mark_of(next(stored_entries(record, offset - 1, self._nothing_at)).entry)
         return ""
-
-    async def _put_chunks(self, partition: int, slot: int, identity: str, parts: list[tuple[bytes, bytes]]) -> int:
-        waiting: list[Future[int]] = []
-        first = -1
-        for number, (kind, body) in enumerate(parts):
-            headers = ((_KIND, kind), (_SNAPSHOT, identity.encode()))
-            waiting.append(self._writer.append(self._topic, partition, body, key=f"{slot}/{number}".encode(), headers=headers))
-            if len(waiting) >= CHUNKS_IN_FLIGHT_MAX:
-                offset = await waiting.pop(0)
-                first = offset if first < 0 else first
-        for future in waiting:
-            offset = await future
-            first = offset if first < 0 else first
-        return first
 
     async def _manifests(self, partition: int) -> list[tuple[int, _Manifest]]:
         """The newest manifest and those that it names, with their offsets; those that are gone are left out."""
@@ -164,21 +170,6 @@ class Snapshots:
             count, upper = count * 2, lower
         return None
 
-    async def _read(self, partition: int, at: int, manifest: _Manifest) -> Snapshot | None:
-        records = await self._some(self._topic, partition, manifest.first, at) if manifest.chunks else []
-        chunks = [record for record in records if _header(record, _SNAPSHOT) == manifest.id.encode()]
-        parts = [(_header(record, _KIND), record.value or b"") for record in chunks]
-        if len(parts) != manifest.chunks or _hash(parts) != manifest.hash:
-            return None
-        return Snapshot(
-            offset=manifest.offset,
-            time_ms=manifest.time_ms,
-            acceptance=manifest.acceptance,
-            details=tuple(_detail.decode(body) for kind, body in parts if kind == b"detail"),
-            state=tuple(body for kind, body in parts if kind == b"state"),
-            mark=manifest.mark,
-        )
-
     async def _some(self, topic: str, partition: int, start: int, end: int) -> list[Found]:
         """What is left of the records in [start, end); the log goes on at least to `end`."""
         found: list[Found] = []
@@ -189,7 +180,7 @@ class Snapshots:
 
 
 def _manifest_of(record: Found) -> _Manifest | None:
-    if _header(record, _KIND) != b"manifest":
+    if _kind(record) != b"manifest":
         return None
     try:
         return _manifest.decode(record.value or b"")
@@ -199,13 +190,5 @@ def _manifest_of(record: Found) -> _Manifest | None:
         return None
 
 
-def _header(record: Found, name: str) -> bytes:
-    return next((value for key, value in record.headers if key == name), b"")
-
-
-def _hash(parts: list[tuple[bytes, bytes]]) -> str:
-    digest = sha256()
-    for kind, body in parts:
-        digest.update(b"%s %d\n" % (kind, len(body)))
-        digest.update(body)
-    return digest.hexdigest()
+def _kind(record: Found) -> bytes:
+    return next((value for key, value in record.headers if key == _KIND), b"")

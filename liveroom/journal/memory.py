@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from asyncio import Future
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
@@ -10,7 +11,7 @@ from collections.abc import AsyncGenerator, Sequence
 from liveroom.config import JournalConfig
 from liveroom.errors import JournalUnavailable
 from liveroom.journal.acceptance import Acceptance, Verdict
-from liveroom.journal.base import CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry
+from liveroom.journal.base import CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry, decode_gone
 from liveroom.journal.commands_log import CommandsLog
 from liveroom.messages.records import Claim, Entry, Request
 
@@ -44,14 +45,21 @@ class MemoryJournal(Journal):
         self._must_be_open()
         return len(self._partitions[partition].entries)
 
+    async def _put_parts(self, partition: int, parts: Sequence[tuple[str, bytes]]) -> list[int]:
+        self._must_be_open()
+        return self._partitions[partition].put_parts([body for _, body in parts])
+
+    async def _get_parts(self, partition: int, places: Sequence[int]) -> list[bytes | None]:
+        self._must_be_open()
+        return [self._partitions[partition].parts.get(place) for place in places]
+
     async def save_snapshot(self, partition: int, snapshot: Snapshot) -> None:
         self._must_be_open()
-        self._partitions[partition].snapshots.append(snapshot)
+        self._partitions[partition].save(snapshot)
 
-    async def load_snapshot(self, partition: int, *, oldest: bool = False) -> Snapshot | None:
+    async def load_snapshots(self, partition: int) -> list[Snapshot]:
         self._must_be_open()
-        choose = min if oldest else max
-        return choose(self._partitions[partition].snapshots, key=lambda snapshot: snapshot.offset, default=None)
+        return list(self._partitions[partition].snapshots)
 
     async def set_aside(self, letter: DeadLetter) -> None:
         self._must_be_open()
@@ -71,7 +79,10 @@ class _Partition:
     def __init__(self, config: JournalConfig) -> None:
         self.commands = CommandsLog(0, config.commands_waiting_max)
         self.entries: list[StoredEntry] = []
-        self.snapshots: deque[Snapshot] = deque(maxlen=config.snapshots_kept)
+        self.snapshots: list[Snapshot] = []  # newest first
+        self.parts: dict[int, bytes] = {}
+        self._places = itertools.count()
+        self._snapshots_kept = config.snapshots_kept
         self._acceptance = Acceptance()
         self._pending: list[tuple[Entry, Future[int]]] = []
         self._news = asyncio.Event()
@@ -97,6 +108,19 @@ class _Partition:
                 offset += 1
             else:
                 await self._news.wait()
+
+    def put_parts(self, bodies: Sequence[bytes]) -> list[int]:
+        places = [next(self._places) for _ in bodies]
+        self.parts.update(zip(places, bodies, strict=True))
+        return places
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Parts of what was never finished stay: they go with the process."""
+        older = [other for other in self.snapshots if other.offset <= snapshot.before]
+        self.snapshots = [snapshot, *older][: self._snapshots_kept]
+        for listed in self.snapshots[-1].gone:
+            for part in decode_gone(self.parts.get(listed.place, b"[]")):
+                self.parts.pop(part.place, None)
 
     def close(self) -> None:
         self._commit()

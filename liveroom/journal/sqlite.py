@@ -8,7 +8,6 @@ file. A command is kept in memory until the record that answers it is durable.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import sqlite3
 from asyncio import Future
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -22,7 +21,7 @@ from liveroom.journal.base import CommandBatch, DeadLetter, Journal, Snapshot, S
 from liveroom.journal.commands_log import CommandsLog
 from liveroom.journal.lock import DirectoryLock
 from liveroom.journal.sqlite_file import FILE_NAME, chain_before, read_entries, translated
-from liveroom.journal.sqlite_snapshots import finish, load, pack, put_chunks, slices_of
+from liveroom.journal.sqlite_snapshots import get_parts, load, put_parts, save
 from liveroom.journal.sqlite_start import Opened, open_file
 from liveroom.journal.sqlite_writer import Committed, Tail, Writer
 from liveroom.messages.records import Claim, Entry, Request
@@ -62,8 +61,6 @@ class SqliteJournal(Journal):
         )
         self._reading = opened.reading
         self._read_thread = ThreadPoolExecutor(1, "journal-reader")
-        self._snapshot_numbers = itertools.count(opened.next_snapshot)
-        self._snapshot_turn = asyncio.Lock()
         self._closed = False
 
     @classmethod
@@ -119,16 +116,17 @@ class SqliteJournal(Journal):
         self._must_be_open()
         return self._partitions[partition].end
 
-    async def save_snapshot(self, partition: int, snapshot: Snapshot) -> None:
-        packed = await asyncio.to_thread(pack, partition, snapshot)
-        async with self._snapshot_turn:
-            number = next(self._snapshot_numbers)
-            for some in slices_of(packed):
-                await self._write(put_chunks, number, partition, some)
-            await self._write(finish, number, packed, self._snapshots_kept, self._chain_before)
+    async def _put_parts(self, partition: int, parts: Sequence[tuple[str, bytes]]) -> list[int]:
+        return await self._write(put_parts, partition, [body for _, body in parts])
 
-    async def load_snapshot(self, partition: int, *, oldest: bool = False) -> Snapshot | None:
-        return await self._read(load, partition, oldest, self._chain_before)
+    async def _get_parts(self, partition: int, places: Sequence[int]) -> list[bytes | None]:
+        return await self._read(get_parts, partition, places)
+
+    async def save_snapshot(self, partition: int, snapshot: Snapshot) -> None:
+        await self._write(save, partition, snapshot, self._snapshots_kept, self._chain_before)
+
+    async def load_snapshots(self, partition: int) -> list[Snapshot]:
+        return await self._read(load, partition, self._chain_before)
 
     async def set_aside(self, letter: DeadLetter) -> None:
         await self._write(_put_letter, letter)
@@ -167,9 +165,9 @@ class SqliteJournal(Journal):
             self._writer.give_up(damage)
             self._damaged.set()
 
-    async def _write(self, work: Callable[..., None], *args: object) -> None:
+    async def _write(self, work: Callable[..., T], *args: object) -> T:
         self._must_be_open()
-        await self._writer.run(lambda connection: work(connection, *args))
+        return await self._writer.run(lambda connection: work(connection, *args))
 
     async def _read(self, work: Callable[..., T], *args: object) -> T:
         self._must_be_open()

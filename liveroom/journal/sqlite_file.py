@@ -38,8 +38,8 @@ __all__ = [
 ]
 
 FILE_NAME = "journal.sqlite"
-#: 3: entries are chained by hashes. A journal of another version is left as it is.
-SCHEMA_VERSION = 3
+#: 4: entries are chained by hashes, snapshots share their parts. A journal of another version is left as it is.
+SCHEMA_VERSION = 4
 
 #: How long a transaction waits for another program that writes to the file (nobody should).
 BUSY_S = 5.0
@@ -64,23 +64,22 @@ CREATE TABLE events (
     time_ms INTEGER AS (json_extract(body, '$.time_ms')),
     PRIMARY KEY (partition, offset)
 );
-CREATE TABLE snapshots (     -- written after its chunks: a snapshot without all of them is not whole
+CREATE TABLE snapshots (     -- written after its parts
     id INTEGER PRIMARY KEY,
     partition INTEGER NOT NULL,
     offset INTEGER NOT NULL,
-    time_ms INTEGER NOT NULL,
-    acceptance TEXT NOT NULL,
+    parts_end INTEGER NOT NULL,  -- parts from this number on are not of this snapshot
+    chain BLOB NOT NULL,     -- of the last entry that was folded
     hash TEXT NOT NULL,
-    chain BLOB NOT NULL      -- of the last entry that was folded
+    body TEXT NOT NULL,      -- the snapshot as JSON: it names its parts with their hashes
+    time_ms INTEGER AS (json_extract(body, '$.time_ms'))
 );
-CREATE TABLE snapshot_chunks (
-    snapshot INTEGER NOT NULL,
-    chunk INTEGER NOT NULL,
+CREATE TABLE parts (         -- each is named by any number of snapshots, and goes with the last of them
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     partition INTEGER NOT NULL,
-    kind TEXT NOT NULL,      -- detail (one room, JSON) or state (the engine's own)
-    body BLOB NOT NULL,
-    PRIMARY KEY (snapshot, chunk)
+    body BLOB NOT NULL
 );
+CREATE INDEX parts_of_partition ON parts (partition);
 CREATE TABLE dead_letters (
     id INTEGER PRIMARY KEY,
     partition INTEGER NOT NULL,

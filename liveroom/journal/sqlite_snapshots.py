@@ -1,128 +1,112 @@
-"""Snapshots as rows: one for the snapshot, one for each of its chunks, and a hash over all of them."""
+"""Snapshots as rows: one for each snapshot, with a hash over it, and one for each part that any of them names."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from typing import TypeAlias
 
 import msgspec
-from msgspec import Struct
 
 from liveroom.codec import encode
 from liveroom.errors import JournalDamaged
-from liveroom.journal.acceptance import Acceptance
-from liveroom.journal.base import Snapshot
-from liveroom.messages.frames import RoomDetail
+from liveroom.journal.base import Part, Snapshot, decode_gone, hash_of
+from liveroom.journal.room_index import decode_index
 
-__all__ = ["ChainBefore", "Packed", "finish", "load", "pack", "put_chunks", "slices_of", "verify_all"]
+__all__ = ["ChainBefore", "get_parts", "load", "put_parts", "save", "verify_all"]
 
 logger = logging.getLogger(__name__)
 
-#: Chunks are written in transactions of about this size, so that a large snapshot does not hold up the records.
-SLICE_BYTES = 1024 * 1024
+_snapshot = msgspec.json.Decoder(Snapshot)
 
 #: The chain value that the entry at an offset of a partition is linked to; raises `JournalDamaged` when the one before is missing.
 ChainBefore: TypeAlias = Callable[[sqlite3.Connection, int, int], bytes]
 
 
-class _Chunk(Struct, frozen=True):
-    """`kind` is detail or state."""
-
-    number: int
-    kind: str
-    body: bytes
+def put_parts(connection: sqlite3.Connection, partition: int, bodies: Sequence[bytes]) -> list[int]:
+    """Write parts; a place is the number of a row, and no number comes twice."""
+    return [connection.execute("INSERT INTO parts (partition, body) VALUES (?, ?)", (partition, body)).lastrowid or 0 for body in bodies]
 
 
-class Packed(Struct, frozen=True):
-    """A snapshot as it is written: its rooms' details and the engine's state are the chunks."""
-
-    partition: int
-    offset: int
-    time_ms: int
-    acceptance: str
-    chunks: tuple[_Chunk, ...]
-    hash: str
+def get_parts(connection: sqlite3.Connection, partition: int, places: Sequence[int]) -> list[bytes | None]:
+    """The bytes at these places."""
+    sql = "SELECT CAST(body AS BLOB) FROM parts WHERE id = ? AND partition = ? AND typeof(body) = 'blob'"
+    rows = [connection.execute(sql, (place, partition)).fetchone() for place in places]
+    return [row[0] if row else None for row in rows]
 
 
-def pack(partition: int, snapshot: Snapshot) -> Packed:
-    """Encode a snapshot; for a large one this takes a while and needs no connection."""
-    parts = [("detail", encode(detail)) for detail in snapshot.details] + [("state", part) for part in snapshot.state]
-    chunks = tuple(_Chunk(number, kind, body) for number, (kind, body) in enumerate(parts))
-    acceptance = encode(snapshot.acceptance).decode()
-    hash_ = _hash(partition, snapshot.offset, snapshot.time_ms, acceptance, chunks)
-    return Packed(partition, snapshot.offset, snapshot.time_ms, acceptance, chunks, hash_)
-
-
-def slices_of(packed: Packed) -> Iterator[list[_Chunk]]:
-    """The chunks in runs of about `SLICE_BYTES`."""
-    run: list[_Chunk] = []
-    size = 0
-    for chunk in packed.chunks:
-        run.append(chunk)
-        size += len(chunk.body)
-        if size >= SLICE_BYTES:
-            yield run
-            run, size = [], 0
-    if run:
-        yield run
-
-
-def put_chunks(connection: sqlite3.Connection, number: int, partition: int, chunks: list[_Chunk]) -> None:
-    """Write some of the chunks of snapshot `number`, which nobody sees until `finish`."""
-    rows = [(number, chunk.number, partition, chunk.kind, chunk.body) for chunk in chunks]
-    connection.executemany("INSERT INTO snapshot_chunks VALUES (?, ?, ?, ?, ?)", rows)
-
-
-def finish(connection: sqlite3.Connection, number: int, packed: Packed, kept: int, chain_before: ChainBefore) -> None:
-    """Make a snapshot visible; all but the newest `kept` of the partition go, and what unfinished ones left behind."""
-    chain = chain_before(connection, packed.partition, packed.offset)
-    row = (number, packed.partition, packed.offset, packed.time_ms, packed.acceptance, packed.hash, chain)
-    connection.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+def save(connection: sqlite3.Connection, partition: int, snapshot: Snapshot, kept: int, chain_before: ChainBefore) -> None:
+    """Write a snapshot; what is older than the newest `kept` goes, and so do the parts that none of those names."""
+    body = encode(snapshot)
+    _drop_what_does_not_count(connection, partition, snapshot)
+    (end,) = connection.execute("SELECT coalesce(max(id) + 1, 0) FROM parts").fetchone()
+    row = (partition, snapshot.offset, end, chain_before(connection, partition, snapshot.offset), _hash(partition, snapshot.offset, end, body), body)
+    connection.execute("INSERT INTO snapshots (partition, offset, parts_end, chain, hash, body) VALUES (?, ?, ?, ?, ?, CAST(? AS TEXT))", row)
     connection.execute(
         "DELETE FROM snapshots WHERE partition = ?1 AND id NOT IN"
         " (SELECT id FROM snapshots WHERE partition = ?1 ORDER BY offset DESC, id DESC LIMIT ?2)",
-        (packed.partition, kept),
+        (partition, kept),
     )
-    connection.execute("DELETE FROM snapshot_chunks WHERE partition = ? AND snapshot NOT IN (SELECT id FROM snapshots)", (packed.partition,))
+    *_, (oldest, _) = _found(connection, partition)
+    for listed in get_parts(connection, partition, [part.place for part in oldest.gone] if oldest else ()):
+        if listed is not None:
+            places = [(part.place, partition) for part in decode_gone(listed)]
+            connection.executemany("DELETE FROM parts WHERE id = ? AND partition = ?", places)
 
 
-def load(connection: sqlite3.Connection, partition: int, oldest: bool, chain_before: ChainBefore) -> Snapshot | None:
-    """The newest (or oldest) snapshot that is whole; damaged ones are passed over with a warning.
+def _drop_what_does_not_count(connection: sqlite3.Connection, partition: int, snapshot: Snapshot) -> None:
+    """Snapshots that are newer than the one that `snapshot` builds on, and the parts that were put for them or for none."""
+    sql = "SELECT coalesce(max(parts_end), 0) FROM snapshots WHERE partition = ? AND offset = ?"
+    (start,) = connection.execute(sql, (partition, snapshot.before)).fetchone()
+    end = snapshot.first if snapshot.first >= 0 else 2**63 - 1
+    connection.execute("DELETE FROM parts WHERE partition = ? AND id >= ? AND id < ?", (partition, start, end))
+    connection.execute("DELETE FROM snapshots WHERE partition = ? AND offset > ?", (partition, snapshot.before))
 
-    Raises: `JournalDamaged` when the entries below a whole one are gone, or are not those that it was made of.
+
+def load(connection: sqlite3.Connection, partition: int, chain_before: ChainBefore) -> list[Snapshot]:
+    """The snapshots that are as they were written, newest first; damaged ones are passed over with a warning.
+
+    Raises: `JournalDamaged` when the entries below one are gone, or are not those that it was made of.
     """
-    sql = "SELECT id, offset, time_ms, acceptance, hash, chain FROM snapshots WHERE partition = ? ORDER BY offset DESC, id DESC"
-    found = connection.execute(sql, (partition,)).fetchall()
-    for number, offset, time_ms, acceptance, hash_, chain in reversed(found) if oldest else found:
-        chunks = _whole(connection, number, partition, offset, time_ms, acceptance, hash_)
-        if chunks is None:
+    snapshots: list[Snapshot] = []
+    for snapshot, (offset, chain) in _found(connection, partition):
+        if snapshot is None:
             logger.warning("a snapshot is damaged and passed over", extra={"partition": partition, "offset": offset})
             continue
         _must_continue(chain_before(connection, partition, offset), chain, partition, offset)
-        return Snapshot(
-            offset=offset,
-            time_ms=time_ms,
-            acceptance=msgspec.json.decode(acceptance, type=Acceptance),
-            details=tuple(_detail.decode(chunk.body) for chunk in chunks if chunk.kind == "detail"),
-            state=tuple(chunk.body for chunk in chunks if chunk.kind == "state"),
-        )
-    return None
+        snapshots.append(snapshot)
+    return snapshots
 
 
 def verify_all(connection: sqlite3.Connection, partition: int, chain_before: ChainBefore) -> None:
     """Raises `JournalDamaged` unless every snapshot of the partition is whole and of the entries below it."""
     connection.execute("BEGIN")  # as of one moment: a server may write
     try:
-        rows = connection.execute("SELECT id, offset, time_ms, acceptance, hash, chain FROM snapshots WHERE partition = ?", (partition,)).fetchall()
-        for number, offset, time_ms, acceptance, hash_, chain in rows:
-            if _whole(connection, number, partition, offset, time_ms, acceptance, hash_) is None:
+        for snapshot, (offset, chain) in _found(connection, partition):
+            if snapshot is None or not _parts_are_there(connection, partition, snapshot):
                 raise JournalDamaged(f"the snapshot of partition {partition} at {offset} is not the one that was written")
             _must_continue(chain_before(connection, partition, offset), chain, partition, offset)
     finally:
         connection.execute("ROLLBACK")
+
+
+def _parts_are_there(connection: sqlite3.Connection, partition: int, snapshot: Snapshot) -> bool:
+    """Whether all that a snapshot names is as it was written; of a room the part that its latest entry names."""
+    rooms: dict[str, Part] = {}
+    for part in (*(part for segment in snapshot.rooms for part in segment), *snapshot.outcomes, *snapshot.gone):
+        body = _part(connection, partition, part)
+        if body is None:
+            return False
+        if part not in snapshot.outcomes and part not in snapshot.gone:
+            rooms |= {entry.summary.room: entry.part for entry in decode_index(body)}
+    return all(_part(connection, partition, part) is not None for part in rooms.values())
+
+
+def _part(connection: sqlite3.Connection, partition: int, part: Part) -> bytes | None:
+    (body,) = get_parts(connection, partition, [part.place])
+    return body if body is not None and hash_of(body) == part.hash else None
 
 
 def _must_continue(stored: bytes, folded: bytes, partition: int, offset: int) -> None:
@@ -132,22 +116,13 @@ def _must_continue(stored: bytes, folded: bytes, partition: int, offset: int) ->
         )
 
 
-def _whole(
-    connection: sqlite3.Connection, number: int, partition: int, offset: int, time_ms: int, acceptance: str, hash_: str
-) -> list[_Chunk] | None:
-    """The chunks of a snapshot, if they are those that were written."""
-    rows = connection.execute("SELECT chunk, kind, body FROM snapshot_chunks WHERE snapshot = ? ORDER BY chunk", (number,))
-    chunks = [_Chunk(*row) for row in rows]
-    whole = all(isinstance(chunk.body, bytes) for chunk in chunks) and _hash(partition, offset, time_ms, acceptance, chunks) == hash_
-    return chunks if whole else None
+def _found(connection: sqlite3.Connection, partition: int) -> Iterator[tuple[Snapshot | None, tuple[int, bytes]]]:
+    """The snapshots with their offsets and chain values, newest first; `None` for one that is not as it was written."""
+    sql = "SELECT offset, parts_end, chain, hash, CAST(body AS BLOB) FROM snapshots WHERE partition = ? ORDER BY offset DESC, id DESC"
+    for offset, end, chain, hash_, stored in connection.execute(sql, (partition,)).fetchall():
+        body = stored or b""  # a damaged row may hold nothing
+        yield _snapshot.decode(body) if _hash(partition, offset, end, body) == hash_ else None, (offset, chain)
 
 
-_detail = msgspec.json.Decoder(RoomDetail)
-
-
-def _hash(partition: int, offset: int, time_ms: int, acceptance: str, chunks: Iterable[_Chunk]) -> str:
-    digest = sha256(f"{partition} {offset} {time_ms} {acceptance}\n".encode())
-    for chunk in chunks:
-        digest.update(f"{chunk.number} {chunk.kind} {len(chunk.body)}\n".encode())
-        digest.update(chunk.body)
-    return digest.hexdigest()
+def _hash(partition: int, offset: int, end: int, body: bytes) -> str:
+    return sha256(f"{partition} {offset} {end} {hash_of(body)}".encode()).hexdigest()

@@ -37,8 +37,6 @@ logger = logging.getLogger(__name__)
 #: A file up to this size is looked through by SQLite at every start; that takes about a second. `liveroom audit` looks at every one.
 PAGES_CHECKED_BYTES_MAX = 256 * 1024 * 1024
 
-_NEXT_SNAPSHOT = "SELECT coalesce(max(id) + 1, 0) FROM (SELECT id FROM snapshots UNION ALL SELECT snapshot FROM snapshot_chunks)"
-
 WAYS_OUT = (
     "put back what is missing, or take a copy for the present with `liveroom restore-journal FILE`; "
     "to begin with an empty journal, use another data directory or move everything out of this one"
@@ -51,7 +49,6 @@ class Opened(Struct):
     writing: sqlite3.Connection
     reading: sqlite3.Connection
     tails: list[Tail]
-    next_snapshot: int
     identity: Identity
     mark: Mark
     watch: FileWatch
@@ -87,9 +84,8 @@ def _open_file(path: Path, partitions: int, marked: Marked | None) -> Opened:
             if marked is None and any(tail.end for tail in tails):
                 logger.warning("the journal has no mark beside it; it is taken for the present one, under a new incarnation")
                 identity = begin_incarnation(writing, path)
-            (next_snapshot,) = reading.execute(_NEXT_SNAPSHOT).fetchone()
             mark = Mark(path.parent, Marked(identity.journal_id, identity.incarnation, tuple(tail.head for tail in tails)))
-            return Opened(writing, reading, tails, next_snapshot, identity, mark, FileWatch(path))
+            return Opened(writing, reading, tails, identity, mark, FileWatch(path))
         except BaseException:
             writing.close()
             raise
@@ -148,8 +144,8 @@ def _tail(connection: sqlite3.Connection, path: Path, identity: Identity, partit
     end = events_end(connection, partition)
     for _ in read_entries(connection, path, partition, 0, min(end, 1), chain_before(connection, path, identity, partition, 0)):
         pass  # the first is linked to what the journal is called, and is verified however far the snapshots reach
-    snapshot = load(connection, partition, False, lambda connection, p, offset: chain_before(connection, path, identity, p, offset))
-    start, acceptance = (snapshot.offset, snapshot.acceptance) if snapshot else (0, Acceptance())
+    snapshots = load(connection, partition, lambda connection, p, offset: chain_before(connection, path, identity, p, offset))
+    start, acceptance = (snapshots[0].offset, snapshots[0].acceptance) if snapshots else (0, Acceptance())
     tail = Tail(partition, start, acceptance, chain_before(connection, path, identity, partition, start))
     for stored in read_entries(connection, path, partition, start, end, tail.chain):
         tail.add(stored.entry, stored.body or b"")

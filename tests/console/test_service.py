@@ -42,9 +42,9 @@ class SlowJournal(SeenJournal):
         super().__init__(*arguments)
         self.go = asyncio.Event()
 
-    async def load_snapshot(self, partition: int, *, oldest: bool = False) -> Snapshot | None:
+    async def load_snapshots(self, partition: int) -> list[Snapshot]:
         await self.go.wait()
-        return await super().load_snapshot(partition, oldest=oldest)
+        return await super().load_snapshots(partition)
 
 
 async def test_a_console_is_not_ready_before_it_has_read_what_there_is() -> None:
@@ -64,11 +64,11 @@ class BrokenJournal(SeenJournal):
 
     failures = 0
 
-    async def load_snapshot(self, partition: int, *, oldest: bool = False) -> Snapshot | None:
+    async def load_snapshots(self, partition: int) -> list[Snapshot]:
         if self.failures:
             self.failures -= 1
             raise JournalUnavailable("the disk is away") if self.failures % 2 else ValueError("a bug")
-        return await super().load_snapshot(partition, oldest=oldest)
+        return await super().load_snapshots(partition)
 
 
 async def test_a_partition_that_cannot_be_read_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:

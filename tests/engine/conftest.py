@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from liveroom.config import Config
+from liveroom.engine.outcomes import Outcome, Outcomes
 from liveroom.engine.runner import Engine
 from liveroom.journal.base import Journal
 from liveroom.journal.follower import AcceptedRecord, follow
@@ -118,6 +119,16 @@ async def running_engine(journal: Journal, config: Config, clock: Clock, *, name
         yield engine
     finally:
         await engine.stop()
+
+
+def outcomes_of(outcomes: Outcomes) -> list[Outcome]:
+    """All that is remembered: what moved no money, then what did, each oldest first."""
+    return [
+        Outcome(answer.room, answer.user, time_ms, answer.digest, answer.reply, answer.kept)
+        for money in (False, True)
+        for time_ms, answers in outcomes.since(outcomes.span(money=money)[0], money=money)
+        for answer in answers
+    ]
 
 
 async def open_demo(voice: Voice, room: str = "demo") -> None:

@@ -15,6 +15,7 @@ from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.commands import SetAnnouncement
 from liveroom.messages.records import RECORD_VERSION, Claim, Entry, Record, Request
 from tests.engine.conftest import ANCHOR, WAIT_S, Clock, Voice, open_demo, running_engine
+from tests.journal.entries import newest
 
 CONFIG = Config(
     journal=JournalConfig(kind="memory", partitions=1),
@@ -52,12 +53,12 @@ class OvertakenJournal(MemoryJournal):
 
     overtaken = False
 
-    async def load_snapshot(self, partition: int, *, oldest: bool = False) -> Snapshot | None:
+    async def load_snapshots(self, partition: int) -> list[Snapshot]:
         if not self.overtaken and await self.events_end(partition):
             self.overtaken = True
             epoch = await self.append(partition, Claim(RECORD_VERSION, "somebody-else", 1))
-            await self.save_snapshot(partition, Snapshot(epoch + 1, 1, Acceptance(epoch, 0, 0), (), ()))
-        return await super().load_snapshot(partition, oldest=oldest)
+            await self.save_snapshot(partition, Snapshot(epoch + 1, 1, Acceptance(epoch, 0, 0)))
+        return await super().load_snapshots(partition)
 
 
 async def test_an_engine_whose_claim_is_older_than_the_snapshot_claims_anew() -> None:
@@ -104,7 +105,7 @@ async def test_what_is_acknowledged_in_a_row_is_confirmed_by_that() -> None:
         await open_demo(voice)
         for n in range(25):
             await voice.accepted("demo", SetAnnouncement(f"line {n}"))
-        snapshot = await journal.load_snapshot(0)
+        snapshot = await newest(journal)
         assert snapshot is not None
         assert snapshot.offset >= 20
     await voice.close()
@@ -118,7 +119,7 @@ async def test_what_was_not_read_back_behind_a_foreign_entry_is_not_confirmed() 
     voice = Voice(journal)
     async with running_engine(journal, config, Clock(), name=NAME) as engine:
         await open_demo(voice)
-        snapshot = await journal.load_snapshot(0)
+        snapshot = await newest(journal)
         await journal.append(0, Claim(RECORD_VERSION, "somebody-else", 1))
         owner = engine._owners[0]
         before = owner._confirmed_offset
@@ -128,6 +129,6 @@ async def test_what_was_not_read_back_behind_a_foreign_entry_is_not_confirmed() 
             while await journal.events_end(0) < before + 2:
                 await asyncio.sleep(0.005)
         assert owner._confirmed_offset == before
-        assert await journal.load_snapshot(0) == snapshot
+        assert await newest(journal) == snapshot
     await voice.close()
     await journal.close()

@@ -28,6 +28,7 @@ from liveroom.rooms.decision import Decided
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
 from tests.engine.conftest import ANCHOR, GATEWAY, VIEWER, WAIT_S, Clock, Voice, open_demo, running_engine
+from tests.journal.entries import newest
 
 CONFIG = Config(
     journal=JournalConfig(kind="sqlite", partitions=1),
@@ -249,7 +250,7 @@ async def test_a_room_whose_log_cannot_be_folded_is_set_aside_alone(journal: Let
             await voice.accepted(room, SetAnnouncement("in the log" if room == "demo" else "fine"))
         whole = states(engine)
     snapshots = msgspec.structs.replace(CONFIG, engine=EngineConfig(snapshot_records_max=10, snapshot_interval_ms=1_000))
-    before = await journal.load_snapshot(0)
+    before = await newest(journal)
     monkeypatch.setattr(liveroom.engine.partition, "evolve_all", folds_of("in the log"))
     async with running_engine(journal, snapshots, Clock()) as engine:
         assert not engine.stopped_partitions
@@ -258,7 +259,7 @@ async def test_a_room_whose_log_cannot_be_folded_is_set_aside_alone(journal: Let
             await voice.accepted("beside", SetAnnouncement(f"number {n}"))
         for command in (SetAnnouncement("anything"), SendChat("hello")):
             assert (await voice.refused("demo", command)).code == "internal_error"
-        assert await journal.load_snapshot(0) == before
+        assert await newest(journal) == before
     monkeypatch.undo()
     async with running_engine(journal, snapshots, Clock()) as engine:
         assert states(engine)["demo"] == whole["demo"]

@@ -30,7 +30,7 @@ from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Answer, Entry, Record, Sender
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
-from tests.engine.conftest import WAIT_S, Clock, Voice, open_demo
+from tests.engine.conftest import WAIT_S, Clock, Voice, open_demo, outcomes_of
 from tests.ledgers import Things, a_wish
 from tests.rooms.play import SHIRT
 
@@ -139,10 +139,10 @@ class Money(RuleBasedStateMachine):
         await self._start()
 
     async def _check(self, live: PartitionState) -> None:
-        snapshot = await self.journal.load_snapshot(0)
-        assert snapshot is not None, "the first one is taken at once"
         whole = await self._fold(PartitionState(CONFIG.engine), 0)
-        tail = await self._fold(await restore(snapshot, CONFIG.engine), snapshot.offset)
+        resumed, snapshots = await restore(self.journal, 0, CONFIG.engine, CONFIG.rooms)
+        assert snapshots.offset > 0, "the first one is taken at once"
+        tail = await self._fold(resumed, snapshots.offset)
         assert _encoded(live) == _encoded(whole) == _encoded(tail)
         totals = (await self._accounts()).totals()
         assert totals.granted_fen + totals.remaining_fen + totals.refunded_fen == totals.total_fen
@@ -183,7 +183,11 @@ class Money(RuleBasedStateMachine):
 
 
 def _encoded(state: PartitionState) -> tuple[int, dict[str, bytes], list[bytes]]:
-    return state.time_ms, {room: encode_state(kept) for room, kept in state.rooms.items()}, [encode(outcome) for outcome in state.outcomes]
+    return (
+        state.time_ms,
+        {room: encode_state(kept) for room, kept in state.rooms.items()},
+        [encode(outcome) for outcome in outcomes_of(state.outcomes)],
+    )
 
 
 TestMoney = Money.TestCase

@@ -19,7 +19,7 @@ from liveroom.messages.flash_sale import CancelHold
 from liveroom.messages.frames import Accepted
 from liveroom.messages.records import Answer, Record, Sender
 from liveroom.messages.red_envelope import DropRedEnvelope, GrabRedEnvelope
-from tests.engine.conftest import Clock, Voice, open_demo, running_engine
+from tests.engine.conftest import Clock, Voice, open_demo, outcomes_of, running_engine
 
 WINDOW_MS, COUNT_MAX, MONEY_MAX, PER_USER_MAX = 1_000, 100, 100, 60
 CONFIG = EngineConfig(dedupe_window_ms=WINDOW_MS, dedupe_count_max=COUNT_MAX, dedupe_money_max=MONEY_MAX, dedupe_money_per_user_max=PER_USER_MAX)
@@ -85,12 +85,12 @@ def test_an_id_is_known_for_so_long_and_among_so_many(records: list[tuple[int, l
         outcomes.end_record(now_ms)
         plain.forget(now_ms)
         if through_a_snapshot:
-            written = msgspec.json.decode(encode(list(outcomes)), type=list[Outcome])
+            written = msgspec.json.decode(encode(outcomes_of(outcomes)), type=list[Outcome])
             outcomes, half = Outcomes(CONFIG), len(written) // 2
             outcomes.add(written[:half])
             outcomes.add(written[half:])
         assert len(outcomes) == len(plain.all)
-        assert [(o.time_ms, o.reply.id, o.digest) for o in outcomes] == plain.all
+        assert [(o.time_ms, o.reply.id, o.digest) for o in outcomes_of(outcomes)] == plain.all
 
 
 def test_the_first_outcome_of_an_id_stays() -> None:
@@ -99,7 +99,7 @@ def test_the_first_outcome_of_an_id_stays() -> None:
     for step, result in enumerate(("first", "second")):
         answer = Answer("demo", "vera", 7, Accepted("again", 0, {"outcome": result}))
         state.fold(Record(v=1, epoch=0, step=step, from_=step, to=step + 1, time_ms=step, answers=(answer,)))
-    assert [(o.time_ms, o.reply) for o in state.outcomes] == [(0, Accepted("again", 0, {"outcome": "first"}))]
+    assert [(o.time_ms, o.reply) for o in outcomes_of(state.outcomes)] == [(0, Accepted("again", 0, {"outcome": "first"}))]
 
 
 async def test_others_never_make_money_forgotten() -> None:

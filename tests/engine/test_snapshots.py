@@ -1,15 +1,38 @@
-"""Snapshots are saved while the engine goes on: a journal that takes its time with one keeps nobody waiting."""
+"""Snapshots: what they write, and that a journal that takes its time with one keeps nobody waiting."""
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from liveroom.codec import encode
 from liveroom.config import Config, EngineConfig, JournalConfig
-from liveroom.errors import JournalUnavailable
-from liveroom.journal.base import Snapshot, mark_of
+from liveroom.engine import snapshots as snapshots_module
+from liveroom.engine.outcomes import Outcome
+from liveroom.engine.partition import PartitionState
+from liveroom.engine.snapshots import OUTCOMES_PER_PART, Moment, Snapshots, restore
+from liveroom.errors import JournalDamaged, JournalUnavailable
+from liveroom.journal.base import Part, Snapshot, mark_of
 from liveroom.journal.memory import MemoryJournal
-from liveroom.messages.commands import SetAnnouncement
-from tests.engine.conftest import WAIT_S, Clock, Voice, open_demo, running_engine
+from liveroom.journal.room_index import load_whole
+from liveroom.journal.sqlite import SqliteJournal
+from liveroom.journal.sqlite_file import FILE_NAME
+from liveroom.journal.sqlite_reader import open_reader
+from liveroom.messages.commands import AddProduct, CloseRoom, Product, SetAnnouncement
+from liveroom.messages.events import AnnouncementSet, RoomClosed, RoomOpened, RoomRules
+from liveroom.messages.fields import Role
+from liveroom.messages.flash_sale import CancelHold
+from liveroom.messages.frames import Accepted
+from liveroom.messages.records import Answer, Record, RoomSpan
+from liveroom.rooms.room import encode_state
+from liveroom.telemetry.metrics import Metrics
+from tests.engine.conftest import VIEWER, WAIT_S, Clock, Voice, open_demo, outcomes_of, running_engine
 from tests.journal.entries import stored
 
 CONFIG = Config(
@@ -77,4 +100,276 @@ async def test_an_engine_whose_snapshot_fails_claims_anew() -> None:
             await voice.accepted("demo", SetAnnouncement(f"line {n}"))
         assert [seq for seq, _ in voice.events("demo")] == list(range(6))
     await voice.close()
+    await journal.close()
+
+
+CLOSED = 300
+QUIET = Config(
+    journal=JournalConfig(kind="memory", partitions=1, snapshots_kept=2),
+    engine=EngineConfig(claim_retry_ms=10, snapshot_records_max=1_000_000, snapshot_interval_ms=30_000),
+)
+
+
+class CountedJournal(MemoryJournal):
+    """Counts what snapshots write."""
+
+    written = 0
+    saved = 0
+
+    async def put_parts(self, partition: int, bodies: Sequence[bytes]) -> list[Part]:
+        self.written += sum(map(len, bodies))
+        return await super().put_parts(partition, bodies)
+
+    async def save_snapshot(self, partition: int, snapshot: Snapshot) -> None:
+        self.written += len(encode(snapshot))
+        await super().save_snapshot(partition, snapshot)
+        self.saved += 1
+
+    async def until_saved(self, count: int) -> None:
+        """Wait until so many snapshots are saved."""
+        async with asyncio.timeout(WAIT_S):
+            while self.saved < count:
+                await asyncio.sleep(0.005)
+
+
+async def use_and_close(voice: Voice, rooms: Iterable[int]) -> None:
+    """Rooms in which something happened and that are closed."""
+    for number in rooms:
+        room = f"used-{number}"
+        await open_demo(voice, room)
+        await asyncio.gather(*(voice.accepted(room, AddProduct(Product(f"p{n}", "Lamp", 9_900, PICTURE))) for n in range(10)))
+        await voice.accepted(room, CloseRoom())
+
+
+PICTURE = "https://shop.example/" + "p" * 400
+
+
+async def test_a_snapshot_writes_what_changed_and_nothing_else() -> None:
+    """Beside hundreds of closed rooms one open one that goes on costs about as much as alone: bytes a minute do not grow with rooms."""
+    journal, clock = CountedJournal(QUIET.journal), Clock()
+    voice = Voice(journal)
+    async with running_engine(journal, QUIET, clock):
+        await open_demo(voice)
+        await use_and_close(voice, range(CLOSED))
+        await next_snapshot(journal, voice, clock)
+        state_bytes = sum(map(len, journal._partitions[0].parts.values()))
+        assert state_bytes > 2_000_000, "there is something to write"
+        before = journal.written
+        minutes = 10
+        for _ in range(2 * minutes):
+            await next_snapshot(journal, voice, clock)
+        assert (journal.written - before) / minutes < 30_000
+        assert sum(map(len, journal._partitions[0].parts.values())) < 1.1 * state_bytes, "what no snapshot names is dropped"
+    await voice.close()
+    await journal.close()
+
+
+async def next_snapshot(journal: CountedJournal, voice: Voice, clock: Clock) -> None:
+    """Something happens, and time passes until it is in a snapshot."""
+    clock.now_ms += QUIET.engine.snapshot_interval_ms
+    saved = journal.saved
+    await voice.accepted("demo", SetAnnouncement(f"at {clock.now_ms}"))
+    await journal.until_saved(saved + 1)
+
+
+async def test_outcomes_are_written_once() -> None:
+    """Of the answers of the last minutes a snapshot writes those that are new, and again at most those of one part."""
+    journal, clock = CountedJournal(QUIET.journal), Clock()
+    voice = Voice(journal)
+    async with running_engine(journal, QUIET, clock) as engine:
+        await open_demo(voice)
+        for _ in range(3):
+            await asyncio.gather(*(voice.refused("demo", CancelHold(9), VIEWER) for _ in range(2 * OUTCOMES_PER_PART)))
+            await next_snapshot(journal, voice, clock)
+        before = journal.written
+        await next_snapshot(journal, voice, clock)
+        each = len(encode(outcomes_of(engine._owners[0]._state.outcomes))) / (6 * OUTCOMES_PER_PART)
+        assert journal.written - before < each * OUTCOMES_PER_PART + 10_000
+    await voice.close()
+    await journal.close()
+
+
+class StuckJournal(CountedJournal):
+    """Takes so many puts and then no more; `fails` says how."""
+
+    puts_left = 1_000_000
+    fails = True
+
+    async def put_parts(self, partition: int, bodies: Sequence[bytes]) -> list[Part]:
+        if self.puts_left <= 0 and self.fails:
+            raise JournalUnavailable("it takes no more")
+        self.puts_left -= 1
+        while self.puts_left < 0:
+            await asyncio.sleep(0)
+        return await super().put_parts(partition, bodies)
+
+
+class Plain:
+    """A partition of three rooms that is folded record by record."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self._seqs: dict[str, int] = {}
+
+    def happens(self, number: int, time_ms: int) -> Record:
+        """Something in a room, and an answer."""
+        room, step = f"room-{number}", len(self.records)
+        seq = self._seqs.get(room, 0)
+        opened = RoomOpened("Lamps", "anna", room, RoomRules(1_000, 5, 20, 30_000))
+        event = opened if seq == 0 else RoomClosed() if step % 5 == 4 else AnnouncementSet(f"at {step}") if step % 5 else opened
+        self._seqs[room] = seq + 1
+        answer = Answer(room, "vera", 7, Accepted(f"c{step}", seq + 1), kept=Role.viewer if step % 3 == 0 else None)
+        record = Record(1, 0, step, step, step + 1, time_ms, {room: RoomSpan(seq, (event,))}, (answer,))
+        self.records.append(record)
+        return record
+
+    def folded(self, count: int, config: EngineConfig) -> PartitionState:
+        """The state after so many records."""
+        state = PartitionState(config)
+        for record in self.records[:count]:
+            state.fold(record)
+        return state
+
+
+def told(state: PartitionState) -> tuple[int, dict[str, bytes], list[Outcome]]:
+    """All that has to be the same."""
+    return state.time_ms, {room: encode_state(one) for room, one in state.rooms.items()}, outcomes_of(state.outcomes)
+
+
+ACTIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("happens"), st.integers(0, 2), st.sampled_from([0, 100, 5_000, 70_000])),
+        st.tuples(st.just("begins"), st.just(0), st.just(0)),
+        st.tuples(st.just("goes on"), st.integers(1, 4), st.just(0)),
+        st.tuples(st.just("dies"), st.just(0), st.just(0)),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(ACTIONS, st.integers(1, 4))
+async def test_a_snapshot_is_of_its_moment_whatever_comes_meanwhile(actions: list[tuple[str, int, int]], outcomes_per_part: int) -> None:
+    """Rooms change while it is saved, and its engine may die in the middle: the newest that was finished gives the fold of what it is of."""
+    config = EngineConfig(dedupe_window_ms=60_000, dedupe_count_max=100)
+    patch = pytest.MonkeyPatch()
+    patch.setattr(snapshots_module, "OUTCOMES_PER_PART", outcomes_per_part)
+    patch.setattr(snapshots_module, "SLICE_BYTES", 1)
+    journal, plain = StuckJournal(QUIET.journal), Plain()
+    journal.fails = False
+    state = PartitionState(config)
+    snapshots = Snapshots(journal, 0, state, QUIET.rooms)
+    saving: asyncio.Task[None] | None = None
+    time_ms = 0
+    for what, number, passed_ms in [*actions, ("dies", 0, 0)]:
+        time_ms += passed_ms
+        if what == "happens":
+            state.fold(plain.happens(number, time_ms))
+        elif what == "begins" and (saving is None or saving.done()):
+            journal.puts_left = 0
+            snapshots.begin(Moment(len(plain.records), "", state.acceptance, state.time_ms))
+            saving = asyncio.create_task(snapshots.save())
+        elif what == "goes on":
+            journal.puts_left = number
+            for _ in range(20 * number):
+                await asyncio.sleep(0)
+        elif what == "dies":
+            if saving is not None:
+                saving.cancel()
+                await asyncio.gather(saving, return_exceptions=True)
+            journal.puts_left = 1_000_000
+            state, snapshots = await restore(journal, 0, config, QUIET.rooms)
+            start = max(0, snapshots.offset)
+            assert told(state) == told(plain.folded(start, config))
+            for record in plain.records[start:]:
+                state.fold(record)
+            assert told(state) == told(plain.folded(len(plain.records), config))
+    patch.undo()
+    for kept in await journal.load_snapshots(0):
+        assert None not in await journal.get_parts(0, [*(part for segment in kept.rooms for part in segment), *kept.outcomes])
+
+
+async def test_an_engine_that_cannot_finish_a_snapshot_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it stops, the next engine has all rooms and outcomes, and saves."""
+    monkeypatch.setattr(snapshots_module, "SLICE_BYTES", 1)
+    journal, clock = StuckJournal(QUIET.journal), Clock()
+    voice = Voice(journal)
+    async with running_engine(journal, QUIET, clock) as engine:
+        await open_demo(voice)
+        await use_and_close(voice, range(5))
+        for puts in range(20):
+            before = told(engine._owners[0]._state)
+            epoch, saved = engine._owners[0]._epoch, journal.saved
+            journal.puts_left = puts
+            clock.now_ms += QUIET.engine.snapshot_interval_ms
+            await use_and_close(voice, range(10 + puts, 11 + puts))
+            async with asyncio.timeout(WAIT_S):
+                while engine._owners[0]._epoch == epoch and journal.saved == saved:
+                    await asyncio.sleep(0.005)
+            journal.puts_left = 1_000_000
+            if journal.saved > saved:
+                break
+            await next_snapshot(journal, voice, clock)
+            after = told(engine._owners[0]._state)
+            assert before[1].items() <= {**after[1], "demo": before[1]["demo"]}.items()
+            assert before[2] == [outcome for outcome in after[2] if outcome in before[2]]
+        assert puts > 3, "it stopped at each of some places, until there were no more"
+    await voice.close()
+    await journal.close()
+
+
+@pytest.mark.parametrize(
+    "damage", ["UPDATE parts SET body = replace(body, 'Lamp', 'Sofa')", "DELETE FROM parts WHERE CAST(body AS TEXT) LIKE '[\"used-%'"]
+)
+async def test_a_damaged_room_is_folded_again_from_the_log(tmp_path: Path, damage: str) -> None:
+    """A part that is not what was written costs time and nothing else; the next snapshot has the room whole."""
+    config = Config(journal=JournalConfig(partitions=1, snapshots_kept=2), engine=QUIET.engine)
+    clock = Clock()
+    before = after = None
+    for damaged in (False, True):
+        journal = await SqliteJournal.open(tmp_path, config.journal, Metrics())
+        voice = Voice(journal)
+        async with running_engine(journal, config, clock) as engine:
+            if damaged:
+                after = told(engine._owners[0]._state)
+                clock.now_ms += QUIET.engine.snapshot_interval_ms
+            await open_demo(voice, f"demo-{damaged}")
+            await use_and_close(voice, range(3) if not damaged else ())
+            before = before or told(engine._owners[0]._state)
+            end = await journal.events_end(0)
+            async with asyncio.timeout(WAIT_S):
+                while not any(snapshot.offset > end for snapshot in await journal.load_snapshots(0)):
+                    clock.now_ms += QUIET.engine.snapshot_interval_ms
+                    await voice.accepted(f"demo-{damaged}", SetAnnouncement(f"at {clock.now_ms}"))
+            whole = await load_whole(journal, 0)
+            assert whole is not None
+            assert None not in await journal.get_parts(0, [entry.part for entry in whole.entries().values()])
+        await voice.close()
+        await journal.close()
+        with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+            assert damaged or connection.execute(damage).rowcount >= 3
+        connection.close()
+        if not damaged:
+            with pytest.raises(JournalDamaged, match="the snapshot of partition 0 at"), open_reader(tmp_path) as past:
+                past.verify()
+    assert before is not None
+    assert after is not None
+    assert before[1].items() <= {**after[1], "demo-False": before[1]["demo-False"]}.items()
+
+
+async def test_a_room_that_the_log_does_not_hold_either_is_damage() -> None:
+    """Nothing is guessed: the partition cannot be recovered, and the words say which room."""
+    journal = CountedJournal(QUIET.journal)
+    plain, state = Plain(), PartitionState(QUIET.engine)
+    for number in range(3):
+        state.fold(plain.happens(number, 0))
+    snapshots = Snapshots(journal, 0, state, QUIET.rooms)
+    snapshots.begin(Moment(0, "", state.acceptance, 0))
+    await snapshots.save()
+    journal._partitions[0].parts = {
+        place: body.replace(b"Lamps", b"Sofas") if b"room-1" in body[:10] else body for place, body in journal._partitions[0].parts.items()
+    }
+    await journal.append(0, plain.records[0])
+    with pytest.raises(JournalDamaged, match="the log does not hold all events of the room room-1 below 1"):
+        await restore(journal, 0, QUIET.engine, QUIET.rooms)
     await journal.close()

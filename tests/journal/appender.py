@@ -15,7 +15,7 @@ from liveroom.journal.base import Snapshot
 from liveroom.journal.sqlite import SqliteJournal
 from liveroom.telemetry.metrics import Metrics
 from tests.journal.conftest import CONFIG
-from tests.journal.entries import claim, record
+from tests.journal.entries import claim, newest, record, saved
 
 STEPS_IN_FLIGHT = 8
 STEPS_PER_SNAPSHOT = 50
@@ -25,15 +25,15 @@ async def play(journal: SqliteJournal, partition: int) -> None:
     epoch = await journal.append(partition, claim(str(os.getpid())))
     report(partition, epoch)
     acceptance = Acceptance()
-    if snapshot := await journal.load_snapshot(partition):
+    if snapshot := await newest(journal, partition):
         acceptance = snapshot.acceptance.copy()
     async for stored in journal.read_events(partition, snapshot.offset if snapshot else 0):
         acceptance.judge(stored.offset, stored.entry)
         if stored.offset == epoch:
             break
-    first = acceptance.next_command
+    first, before = acceptance.next_command, snapshot.offset if snapshot else -1
     window = asyncio.Semaphore(STEPS_IN_FLIGHT)
-    saving: set[asyncio.Task[None]] = set()
+    saving: set[asyncio.Task[Snapshot]] = set()
 
     def landed(future: asyncio.Future[int]) -> None:
         report(partition, future.result())
@@ -42,13 +42,16 @@ async def play(journal: SqliteJournal, partition: int) -> None:
     for step in range(sys.maxsize):
         await window.acquire()
         entry = record(epoch, step, first + step, first + step + 1, text=f"{epoch}/{step}")
-        journal.append(partition, entry).add_done_callback(landed)
+        appended = journal.append(partition, entry)
+        appended.add_done_callback(landed)
         if step % STEPS_PER_SNAPSHOT == 0 and not saving:
-            state = (os.urandom(100_000),) * 20
-            kept = Snapshot(epoch + 1, step, Acceptance(epoch, 0, first), (), state)
-            task = asyncio.create_task(journal.save_snapshot(partition, kept))
+            await appended
+            bodies = [os.urandom(100_000) for _ in range(20)]
+            offset, acceptance = epoch + step + 2, Acceptance(epoch, step + 1, first + step + 1)
+            task = asyncio.create_task(saved(journal, offset, bodies, before=before, partition=partition, acceptance=acceptance))
             saving.add(task)
             task.add_done_callback(saving.discard)
+            before = offset
 
 
 def report(partition: int, offset: int) -> None:

@@ -6,11 +6,14 @@ from asyncio import Future
 from collections.abc import AsyncGenerator, Sequence
 from typing import TypeVar
 
+from msgspec.structs import replace
+
+from liveroom.codec import encode
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Journal, Snapshot, StoredEntry
 from liveroom.messages.commands import SendChat
 from liveroom.messages.events import ChatSent
-from liveroom.messages.frames import Accepted, Keyframe, RoomDetail
+from liveroom.messages.frames import Accepted
 from liveroom.messages.records import RECORD_VERSION, Answer, Claim, Entry, Record, Request, RoomSpan, Sender
 
 T = TypeVar("T")
@@ -35,10 +38,34 @@ def request(id_: str = "c1", room: str = "lamp-sale", text: str = "hi") -> Reque
     return Request(id_, room, Sender("vera", "Vera"), SendChat(text))
 
 
-def snapshot(offset: int, *, rooms: int = 2, state: tuple[bytes, ...] = (b"\x00one", b"two")) -> Snapshot:
-    """A snapshot at `offset`, with everything in it depending on the offset."""
-    details = tuple(RoomDetail(Keyframe(f"room-{n}", "e", offset, 5, "Lamps", "anna", True, 1), banned={"bob": offset}) for n in range(rooms))
-    return Snapshot(offset, 1_000 + offset, Acceptance(offset - 1, 0, offset * 2), details, state)
+def snapshot(offset: int, *, before: int = -1) -> Snapshot:
+    """A snapshot at `offset` without parts, with everything in it depending on the offset; it builds on the one at `before`."""
+    return Snapshot(offset, 1_000 + offset, Acceptance(offset - 1, 0, offset * 2), before=before)
+
+
+async def saved(
+    journal: Journal,
+    offset: int,
+    bodies: Sequence[bytes] = (b"\x00one", b"two"),
+    *,
+    before: int = -1,
+    partition: int = 0,
+    acceptance: Acceptance | None = None,
+) -> Snapshot:
+    """A snapshot that is saved with parts of its own, which take the place of all parts of the one before."""
+    parts = tuple(await journal.put_parts(partition, bodies))
+    base = [older for older in await journal.load_snapshots(partition) if older.offset == before]
+    gone = tuple(await journal.put_parts(partition, [encode((*older.outcomes, *older.gone)) for older in base]))
+    made = replace(snapshot(offset, before=before), outcomes=parts, gone=gone, first=parts[0].place if parts else -1)
+    if acceptance is not None:
+        made = replace(made, acceptance=acceptance)
+    await journal.save_snapshot(partition, made)
+    return made
+
+
+async def newest(journal: Journal, partition: int = 0) -> Snapshot | None:
+    """The newest snapshot that is kept."""
+    return next(iter(await journal.load_snapshots(partition)), None)
 
 
 async def take(source: AsyncGenerator[T], count: int) -> list[T]:

@@ -53,7 +53,7 @@ async def main(kind: str, data_dir: Path) -> None:
     behind = [journal.append(p, claim("too much " + TEXT)) for p in (0, 1, 0)]
     queued = await asyncio.gather(*behind, return_exceptions=True)
     others = await asyncio.gather(
-        journal.save_snapshot(0, snapshot(1, state=(TEXT.encode() * 20,))),
+        journal.put_parts(0, [TEXT.encode() * 20]),
         journal.set_aside(DeadLetter(0, 0, 0, "reason", TEXT * 20)),
         return_exceptions=True,
     )

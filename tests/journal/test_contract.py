@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from liveroom.codec import encode
 from liveroom.errors import JournalFull, JournalUnavailable
-from liveroom.journal.base import DeadLetter, Journal
+from liveroom.journal.base import DeadLetter, Journal, Part, Snapshot
 from liveroom.messages.fields import Role
 from liveroom.messages.records import Entry, Sender
 from tests.journal.conftest import CONFIG
-from tests.journal.entries import append_all, claim, record, request, snapshot, stored, take
+from tests.journal.entries import append_all, claim, record, request, saved, snapshot, stored, take
 
 #: Time for a record to be seen by the journal that wrote it.
 SEEN_S = 20
@@ -151,19 +153,58 @@ async def test_a_part_of_the_waiting_commands_is_kept_for_those_who_run_the_room
 
 async def test_no_snapshot_at_first(journal: Journal) -> None:
     """A new journal has no snapshot."""
-    assert await journal.load_snapshot(0) is None
+    assert await journal.load_snapshots(0) == []
 
 
-async def test_the_newest_snapshot_is_loaded(journal: Journal) -> None:
-    """A snapshot comes back equal, the newest of its own partition."""
+async def test_the_newest_snapshots_are_kept(journal: Journal) -> None:
+    """`snapshots_kept` of each partition come back equal, newest first."""
     await append_all(journal, [claim(), *(record(0, n, n, n + 1) for n in range(5))])
-    for offset in (1, 3, 5):
-        await journal.save_snapshot(0, snapshot(offset))
-    await journal.save_snapshot(1, snapshot(0, rooms=0, state=()))
-    assert await journal.load_snapshot(0) == snapshot(5)
-    assert (oldest := await journal.load_snapshot(0, oldest=True)) is not None
-    assert oldest.offset < 5
-    assert await journal.load_snapshot(1) == snapshot(0, rooms=0, state=())
+    made = [await saved(journal, offset, before=before) for before, offset in pairwise((-1, 1, 3, 5))]
+    elsewhere = await saved(journal, 0, (), partition=1)
+    assert await journal.load_snapshots(0) == made[:0:-1]
+    assert await journal.load_snapshots(1) == [elsewhere]
+
+
+async def test_parts_come_back_with_their_bytes(journal: Journal) -> None:
+    """In any order and any number of times; what was never put, is another partition's or has another hash is not there."""
+    bodies = [b"\x00one", b"", b"x" * 300_000, *(b"%d" % number for number in range(200))]
+    parts = [*await journal.put_parts(0, bodies[:2]), *await journal.put_parts(0, bodies[2:])]
+    places = [part.place for part in parts]
+    assert places == sorted(set(places))
+    chosen = [2, 0, 199, 0, 1, 202, 50]
+    assert await journal.get_parts(0, [parts[at] for at in chosen]) == [bodies[at] for at in chosen]
+    strangers = [replace(parts[0], hash=parts[1].hash), Part(parts[-1].place + 10_000, parts[0].hash)]
+    assert await journal.get_parts(0, strangers) == [None, None]
+    assert await journal.get_parts(0, []) == []
+
+
+async def test_parts_stay_as_long_as_a_kept_snapshot_names_them(journal: Journal) -> None:
+    """What the next snapshot names too outlives the snapshot that it was put for."""
+    await append_all(journal, [claim(), *(record(0, n, n, n + 1) for n in range(9))])
+    shared = tuple(await journal.put_parts(0, [b"shared"]))
+    before = -1
+    mades: list[Snapshot] = []
+    for offset in range(1, 8):
+        own = tuple(await journal.put_parts(0, [b"of %d" % offset]))
+        gone = tuple(await journal.put_parts(0, [encode((*mades[-1].outcomes, *mades[-1].gone))])) if mades else ()
+        mades.append(replace(snapshot(offset, before=before), rooms=(shared,), outcomes=own, gone=gone, first=(own if mades else shared)[0].place))
+        await journal.save_snapshot(0, mades[-1])
+        before = offset
+        for kept in await journal.load_snapshots(0):
+            assert await journal.get_parts(0, (*shared, *kept.outcomes)) == [b"shared", b"of %d" % kept.offset]
+
+
+async def test_a_snapshot_that_does_not_build_on_the_newest_takes_its_place(journal: Journal) -> None:
+    """An engine that found the newest one damaged went on from an older one: what came after that does not count any more."""
+    await append_all(journal, [claim(), *(record(0, n, n, n + 1) for n in range(9))])
+    first = await saved(journal, 1)
+    await saved(journal, 2, (b"damaged",), before=1)
+    third = await saved(journal, 3, (b"whole",), before=1)
+    assert await journal.load_snapshots(0) == [third, first]
+    assert await journal.get_parts(0, (*third.outcomes, *first.outcomes)) == [b"whole", b"\x00one", b"two"]
+    alone = await saved(journal, 4, (b"alone",))
+    assert await journal.load_snapshots(0) == [alone]
+    assert await journal.get_parts(0, alone.outcomes) == [b"alone"]
 
 
 async def test_dead_letters_are_taken(journal: Journal) -> None:
@@ -200,7 +241,9 @@ async def test_a_closed_journal_refuses_everything(journal: Journal) -> None:
         anext(journal.read_events(0, 0)),
         journal.events_end(0),
         journal.save_snapshot(0, snapshot(0)),
-        journal.load_snapshot(0),
+        journal.load_snapshots(0),
+        journal.put_parts(0, [b""]),
+        journal.get_parts(0, [Part(0, "")]),
         journal.set_aside(DeadLetter(0, 0, 0, "", "")),
     ):
         with pytest.raises(JournalUnavailable, match="closed"):

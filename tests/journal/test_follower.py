@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 
+from msgspec.structs import replace
+
+from liveroom.codec import encode
 from liveroom.journal.acceptance import Acceptance, Verdict
-from liveroom.journal.base import Journal, Snapshot
+from liveroom.journal.base import Journal, Part, Snapshot
 from liveroom.journal.follower import AcceptedRecord, Beginning, follow
-from tests.journal.entries import append_all, claim, record, snapshot, take
+from liveroom.journal.room_index import IndexEntry
+from liveroom.messages.frames import Keyframe
+from tests.journal.entries import append_all, claim, record, take
 
 
 async def test_a_new_journal_begins_with_no_rooms(journal: Journal) -> None:
     """Without a snapshot the follower starts at offset 0 with no rooms."""
     await append_all(journal, [claim(), record(0, 0, 0, 1)])
-    assert await take(follow(journal, 0, _unexpected), 2) == [Beginning(()), AcceptedRecord(1, record(0, 0, 0, 1))]
+    assert await take(follow(journal, 0, _unexpected), 2) == [Beginning({}), AcceptedRecord(1, record(0, 0, 0, 1))]
 
 
 async def test_only_records_that_count_are_given(journal: Journal) -> None:
@@ -28,9 +33,13 @@ async def test_only_records_that_count_are_given(journal: Journal) -> None:
 async def test_a_follower_starts_at_the_newest_snapshot(journal: Journal) -> None:
     """It gives the snapshot's rooms, then judges what follows with the snapshot's state of the rule."""
     await append_all(journal, [claim(), record(0, 0, 0, 1), record(0, 1, 1, 2), record(0, 2, 2, 3)])
-    details = snapshot(1).details
-    await journal.save_snapshot(0, Snapshot(3, 0, Acceptance(0, 2, 2), details, ()))
-    assert await take(follow(journal, 0, _unexpected), 2) == [Beginning(details), AcceptedRecord(3, record(0, 2, 2, 3))]
+    old, new = (
+        IndexEntry(Part(0, ""), resting=True, summary=Keyframe(room, "e", seq, 5, "Lamps", "anna", True, 1)) for room, seq in (("one", 1), ("one", 2))
+    )
+    other = replace(old, summary=replace(old.summary, room="two"))
+    segments = tuple([tuple(await journal.put_parts(0, [encode(entries)])) for entries in ([old, other], [new])])
+    await journal.save_snapshot(0, Snapshot(3, 0, Acceptance(0, 2, 2), segments, first=segments[0][0].place))
+    assert await take(follow(journal, 0, _unexpected), 2) == [Beginning({"one": new, "two": other}), AcceptedRecord(3, record(0, 2, 2, 3))]
 
 
 async def test_a_follower_goes_on_without_end(journal: Journal) -> None:

@@ -18,14 +18,14 @@ from liveroom.codec import encode
 from liveroom.config import Config, JournalConfig
 from liveroom.errors import JournalDamaged, JournalMismatch, JournalUnavailable
 from liveroom.journal.acceptance import Acceptance
-from liveroom.journal.base import PAYLOAD_CHARS_MAX, mark_of
+from liveroom.journal.base import PAYLOAD_CHARS_MAX, Snapshot, mark_of
 from liveroom.journal.kafka import KafkaJournal
 from liveroom.journal.kafka_client import FETCH_BYTES
 from liveroom.journal.kafka_reader import WAITING_BYTES_MAX
 from liveroom.messages.records import REQUESTS_MAX, Entry
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config
-from tests.journal.entries import append_all, claim, record, request, snapshot, stored, take
+from tests.journal.entries import append_all, claim, record, request, saved, snapshot, stored, take
 
 WAIT_S = 30
 JOURNAL = JournalConfig(partitions=2, snapshots_kept=2)
@@ -222,28 +222,65 @@ async def test_what_is_no_entry_is_passed_over_where_a_person_says_so(open_journ
     acceptance = Acceptance()
     verdicts = [acceptance.judge(one.offset, one.entry).value for one in await stored(journal)]
     assert verdicts == ["claimed", "accepted", "foreign_epoch", "foreign_epoch", "accepted"]
-    await journal.save_snapshot(0, snapshot(4))
-    assert await journal.load_snapshot(0) == snapshot(4)
+    made = await saved(journal, 4)
+    assert await journal.load_snapshots(0) == [made]
 
 
 async def test_a_snapshot_that_was_not_finished_does_not_count(open_journal: Open, config: Config) -> None:
-    """Chunks without their last record, of an engine that died, hide nothing of the snapshot before."""
-    journal = await open_journal()
-    await append_all(journal, [claim()])
-    await journal.save_snapshot(0, snapshot(1))
-    await produce(config, "snapshots", *[b"chunk"] * 30)
-    assert await (await open_journal()).load_snapshot(0) == snapshot(1)
-
-
-async def test_a_snapshot_with_a_lost_chunk_does_not_count(open_journal: Open, config: Config) -> None:
-    """The one before it is taken."""
+    """Parts without their manifest, of an engine that died, hide nothing of the snapshot before; the next one drops them."""
     journal = await open_journal()
     await append_all(journal, [claim(), record(0, 0, 0, 0)])
-    await journal.save_snapshot(0, snapshot(1))
-    at, newest = await last_record(config, "snapshots")
-    broken = orjson.loads(newest) | {"id": "other", "offset": 2, "before": [at]}
-    await produce(config, "snapshots", orjson.dumps(broken), headers=[("kind", b"manifest")])
-    assert await journal.load_snapshot(0) == snapshot(1)
+    first = await saved(journal, 1)
+    left = await journal.put_parts(0, [b"part %d" % number for number in range(30)])
+    again = await open_journal()
+    assert await again.load_snapshots(0) == [first]
+    second = await saved(again, 2, (b"part 7",), before=1)
+    assert await again.load_snapshots(0) == [second, first]
+    keys = await keys_left(config)
+    assert {part.hash for part in (*first.outcomes, *second.outcomes)} <= keys
+    assert not keys & {part.hash for part in left if part.hash != second.outcomes[0].hash}
+
+
+async def test_parts_that_no_kept_snapshot_names_are_dropped(open_journal: Open, config: Config) -> None:
+    """What is left once the topic was compacted is bounded, whatever number of snapshots were saved."""
+    journal = await open_journal()
+    await append_all(journal, [claim(), *(record(0, n, 0, 0) for n in range(12))])
+    for offset in range(1, 12):
+        await saved(journal, offset, [b"%d of %d" % (number, offset) for number in range(5)], before=offset - 1)
+    keys = await keys_left(config)
+    named = {part.hash for one in await journal.load_snapshots(0) for part in (*one.outcomes, *one.gone)}
+    assert named <= keys
+    assert len(keys) <= len(named) + 6 + JOURNAL.snapshots_kept, "beside the manifests those of one more snapshot at most"
+
+
+async def test_an_engine_that_lost_its_partition_saves_no_snapshot(open_journal: Open) -> None:
+    """It would drop parts that the snapshots of its successor name."""
+    journal, other = await open_journal(), await open_journal()
+    await append_all(journal, [claim("a"), record(0, 0, 0, 0), claim("b"), record(2, 0, 0, 0)])
+    first = await saved(journal, 2, acceptance=Acceptance(0, 1, 0))
+    second = await saved(other, 4, (b"of b",), before=2, acceptance=Acceptance(2, 1, 0))
+    with pytest.raises(JournalUnavailable, match="an engine that claimed partition 0 later has saved a snapshot"):
+        await saved(journal, 2, (b"of a",), before=2, acceptance=Acceptance(0, 1, 0))
+    assert await journal.load_snapshots(0) == [second, first]
+    assert await journal.get_parts(0, second.outcomes) == [b"of b"]
+
+
+async def keys_left(config: Config) -> set[str]:
+    """The keys of partition 0 of the snapshots that compaction would leave."""
+    source = TopicPartition(f"{config.kafka.topic_prefix}.snapshots", 0)
+    consumer = AIOKafkaConsumer(bootstrap_servers=list(config.kafka.bootstrap_servers))
+    await consumer.start()
+    try:
+        consumer.assign([source])
+        end = (await consumer.end_offsets([source]))[source]
+        consumer.seek(source, 0)
+        left: dict[str, bytes | None] = {}
+        while await consumer.position(source) < end:
+            for record_ in (await consumer.getmany(source, timeout_ms=1_000)).get(source, ()):
+                left[(record_.key or b"").decode()] = record_.value
+        return {key for key, value in left.items() if value is not None}
+    finally:
+        await consumer.stop()
 
 
 async def last_record(config: Config, topic: str) -> tuple[int, bytes]:
@@ -265,8 +302,8 @@ async def test_a_snapshot_beyond_the_log_does_not_count(open_journal: Open) -> N
     journal = await open_journal()
     await append_all(journal, [claim(), record(0, 0, 0, 0)])
     await journal.save_snapshot(0, snapshot(1))
-    await journal.save_snapshot(0, snapshot(5))
-    assert await journal.load_snapshot(0) == snapshot(1)
+    await journal.save_snapshot(0, snapshot(5, before=1))
+    assert await journal.load_snapshots(0) == [snapshot(1)]
 
 
 async def test_events_that_were_made_anew_are_damage(open_journal: Open) -> None:
@@ -274,8 +311,8 @@ async def test_events_that_were_made_anew_are_damage(open_journal: Open) -> None
     journal = await open_journal()
     await journal.save_snapshot(0, snapshot(5))
     await append_all(journal, [claim()])
-    with pytest.raises(JournalDamaged, match=r"events\[0\] ends at 1 and is not what its snapshots are of: the topic was cut or made anew"):
-        await journal.load_snapshot(0)
+    with pytest.raises(JournalDamaged, match=r"events\[0\] is not what its snapshots are of: the topic was cut or made anew"):
+        await journal.load_snapshots(0)
 
 
 async def test_a_snapshot_of_other_events_does_not_count(open_journal: Open) -> None:
@@ -286,14 +323,14 @@ async def test_a_snapshot_of_other_events_does_not_count(open_journal: Open) -> 
     lost = replace(snapshot(2), mark=mark_of(record(0, 0, 0, 0, time_ms=7)))
     await journal.save_snapshot(0, lost)
     with pytest.raises(JournalDamaged, match="is not what its snapshots are of"):
-        await journal.load_snapshot(0)
+        await journal.load_snapshots(0)
     good = replace(snapshot(1), mark=mark_of(entries[0]))
     await journal.save_snapshot(0, good)
-    await journal.save_snapshot(0, lost)
-    assert await journal.load_snapshot(0) == good
-    whole = replace(snapshot(2), mark=mark_of(entries[1]))
+    await journal.save_snapshot(0, replace(lost, before=1))
+    assert await journal.load_snapshots(0) == [good]
+    whole = replace(snapshot(2, before=1), mark=mark_of(entries[1]))
     await journal.save_snapshot(0, whole)
-    assert await journal.load_snapshot(0) == whole
+    assert await journal.load_snapshots(0) == [whole, good]
 
 
 async def test_a_manifest_that_nobody_can_read_is_passed_over(open_journal: Open, config: Config) -> None:
@@ -302,9 +339,9 @@ async def test_a_manifest_that_nobody_can_read_is_passed_over(open_journal: Open
     await append_all(journal, [claim(), record(0, 0, 0, 0)])
     await journal.save_snapshot(0, snapshot(1))
     await produce(config, "snapshots", *[b"rubbish", None] * 3, headers=[("kind", b"manifest")])
-    assert await journal.load_snapshot(0) == snapshot(1)
-    await journal.save_snapshot(0, snapshot(2))
-    assert await journal.load_snapshot(0) == snapshot(2)
+    assert await journal.load_snapshots(0) == [snapshot(1)]
+    await journal.save_snapshot(0, snapshot(2, before=1))
+    assert await journal.load_snapshots(0) == [snapshot(2, before=1), snapshot(1)]
 
 
 async def test_partitions_that_were_added_are_nobodys(open_journal: Open, config: Config) -> None:
@@ -321,16 +358,17 @@ async def test_partitions_that_were_added_are_nobodys(open_journal: Open, config
 
 
 async def test_snapshots_of_any_size(open_journal: Open) -> None:
-    """Large after small after large, in the same slots."""
+    """Large after small after large."""
     journal = await open_journal()
     await append_all(journal, [claim(), *(record(0, n, 0, 0) for n in range(8))])
+    before: list[Snapshot] = []
     for offset, count in enumerate((40, 0, 3, 50, 1), 1):
-        kept = snapshot(offset, rooms=count, state=tuple(b"x" * 50_000 for _ in range(count)))
-        await journal.save_snapshot(0, kept)
-        assert await (await open_journal()).load_snapshot(0) == kept
-        oldest = await journal.load_snapshot(0, oldest=True)
-        assert oldest is not None
-        assert oldest.offset == max(1, offset - 1)
+        bodies = [b"%d" % number * 50_000 for number in range(count)]
+        kept = await saved(journal, offset, bodies, before=offset - 1)
+        again = await open_journal()
+        assert await again.load_snapshots(0) == [kept, *before]
+        assert await again.get_parts(0, kept.outcomes) == bodies
+        before = [kept]
 
 
 async def test_engines_share_the_partitions(open_journal: Open, config: Config) -> None:

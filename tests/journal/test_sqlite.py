@@ -21,11 +21,10 @@ from liveroom.journal.base import DeadLetter
 from liveroom.journal.chain import chained
 from liveroom.journal.sqlite import RECENT_ENTRIES_MAX, SqliteJournal
 from liveroom.journal.sqlite_file import FILE_NAME, SCHEMA_VERSION
-from liveroom.journal.sqlite_snapshots import SLICE_BYTES
 from liveroom.messages.records import Entry
 from liveroom.telemetry.metrics import Metrics
 from tests.journal.conftest import CONFIG
-from tests.journal.entries import append_all, claim, record, request, snapshot, stored, take
+from tests.journal.entries import append_all, claim, record, request, saved, stored, take
 
 
 async def opened(data_dir: Path, config: JournalConfig = CONFIG, metrics: Metrics | None = None) -> SqliteJournal:
@@ -51,11 +50,12 @@ async def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
     journal = await opened(tmp_path)
     entries: list[Entry] = [claim(), record(0, 0, 0, 2, text="hello 你好 \x00 😀"), record(9, 9, 9, 99), record(0, 1, 2, 5)]
     await append_all(journal, entries, 1)
-    await journal.save_snapshot(1, snapshot(2))
+    made = await saved(journal, 2, partition=1)
     await journal.close()
     journal = await opened(tmp_path)
     assert [s.entry for s in await stored(journal, 1)] == entries
-    assert await journal.load_snapshot(1) == snapshot(2)
+    assert await journal.load_snapshots(1) == [made]
+    assert await journal.get_parts(1, made.outcomes) == [b"\x00one", b"two"]
     assert await journal.append(1, claim("b")) == 4
     await journal.close()
 
@@ -283,59 +283,58 @@ async def test_a_cancelled_reader_leaves_the_journal_whole(tmp_path: Path) -> No
 
 
 async def test_only_the_newest_snapshots_are_kept(sqlite: SqliteJournal, tmp_path: Path) -> None:
-    """`snapshots_kept` stay per partition, with their chunks and nobody else's."""
+    """`snapshots_kept` stay per partition, with their parts and nobody else's."""
     await append_all(sqlite, [claim(), *(record(0, n, n, n + 1) for n in range(5))])
     for offset in range(6):
-        await sqlite.save_snapshot(0, snapshot(offset))
-    await sqlite.save_snapshot(1, snapshot(0))
+        await saved(sqlite, offset, before=offset - 1)
+    await saved(sqlite, 0, partition=1)
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
         assert connection.execute("SELECT partition, offset FROM snapshots ORDER BY 1, 2").fetchall() == [(0, 4), (0, 5), (1, 0)]
-        assert connection.execute("SELECT count(*) FROM snapshot_chunks").fetchone() == (3 * 4,)
+        lists = 2 + 0  # of what is gone: one of each snapshot that builds on another
+        assert connection.execute("SELECT count(*) FROM parts").fetchone() == (3 * 2 + lists,)
     connection.close()
 
 
-async def test_a_large_snapshot_does_not_hold_up_entries(sqlite: SqliteJournal) -> None:
-    """A snapshot of many chunks is written in slices; entries that come meanwhile are durable before it ends."""
-    await append_all(sqlite, [claim()])
-    large = snapshot(1, state=tuple(os.urandom(SLICE_BYTES // 2) for _ in range(20)))
-    saving = asyncio.create_task(sqlite.save_snapshot(0, large))
-    step = 0
-    while not saving.done():
-        await sqlite.append(0, record(0, step, step, step + 1))
-        step += 1
-    await saving
-    assert step > 5
-    assert await sqlite.load_snapshot(0) == large
+async def test_parts_of_snapshots_that_were_never_finished_go(sqlite: SqliteJournal, tmp_path: Path) -> None:
+    """An engine that died in the middle of one leaves parts behind; the next snapshot that is saved takes them away, and no others."""
+    await append_all(sqlite, [claim(), *(record(0, n, n, n + 1) for n in range(5))])
+    await sqlite.put_parts(0, [b"never", b"finished"])
+    await saved(sqlite, 1, (b"first",))
+    await sqlite.put_parts(0, [b"nor", b"these"])
+    await sqlite.put_parts(1, [b"of another partition"])
+    await saved(sqlite, 2, (b"second",), before=1)
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        bodies = {body for (body,) in connection.execute("SELECT body FROM parts")}
+    connection.close()
+    assert bodies >= {b"first", b"second", b"of another partition"}
+    assert not bodies & {b"never", b"finished", b"nor", b"these"}
 
 
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE snapshot_chunks SET body = x'00' WHERE snapshot = 1 AND chunk = 3",
-        "DELETE FROM snapshot_chunks WHERE snapshot = 1 AND chunk = 3",
-        "DELETE FROM snapshot_chunks WHERE snapshot = 1",
-        "UPDATE snapshots SET acceptance = replace(acceptance, '0', '1') WHERE id = 1",
-        "UPDATE snapshots SET offset = 4 WHERE id = 1",
-        "UPDATE snapshots SET offset = 400, hash = '' WHERE id = 1",
-        "DELETE FROM snapshots WHERE id = 1",
+        "UPDATE snapshots SET body = replace(body, '\"epoch\":0', '\"epoch\":1') WHERE id = 2",
+        "UPDATE snapshots SET body = '{}' WHERE id = 2",
+        "UPDATE snapshots SET offset = 4 WHERE id = 2",
+        "UPDATE snapshots SET offset = 400, hash = '' WHERE id = 2",
+        "DELETE FROM snapshots WHERE id = 2",
     ],
 )
 async def test_a_damaged_snapshot_falls_back_to_the_one_before(tmp_path: Path, damage: str) -> None:
     """The newest snapshot that is whole is loaded; a torn or changed one is passed over, and the journal opens."""
     journal = await opened(tmp_path)
     await append_all(journal, [claim(), *(record(0, n, n, n + 1) for n in range(5))])
-    await journal.save_snapshot(0, replace(snapshot(2), acceptance=Acceptance(0, 1, 1)))
-    await journal.save_snapshot(0, replace(snapshot(3), acceptance=Acceptance(0, 2, 2)))
+    older = await saved(journal, 2, acceptance=Acceptance(0, 1, 1))
+    await saved(journal, 3, before=2, acceptance=Acceptance(0, 2, 2))
     await journal.close()
     change(tmp_path, damage)
     journal = await opened(tmp_path)
-    loaded = await journal.load_snapshot(0)
-    assert loaded is not None
-    assert loaded.offset == 2
+    assert await journal.load_snapshots(0) == [older]
     await journal.send_commands(0, [request()])
     assert (await take(journal.read_commands(0, 5), 1))[0].offset == 5
-    await journal.save_snapshot(0, snapshot(6))
-    assert await journal.load_snapshot(0) == snapshot(6)
+    made = await saved(journal, 6, (b"six",), before=2)
+    assert await journal.load_snapshots(0) == [made, older]
+    assert await journal.get_parts(0, made.outcomes) == [b"six"]
     await journal.close()
 
 

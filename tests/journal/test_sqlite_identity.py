@@ -17,7 +17,7 @@ from liveroom.journal.past import open_past
 from liveroom.journal.sqlite import SqliteJournal
 from liveroom.journal.sqlite_file import FILE_NAME
 from liveroom.messages.records import Entry
-from tests.journal.entries import append_all, claim, record, snapshot, stored
+from tests.journal.entries import append_all, claim, record, saved, snapshot, stored
 from tests.journal.test_sqlite import change, made, opened
 
 
@@ -190,7 +190,7 @@ async def test_a_snapshot_of_other_entries_is_damage(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        ("UPDATE snapshot_chunks SET body = x'00' WHERE chunk = 0", "the snapshot of partition 0 at 4 is not the one"),
+        ("UPDATE parts SET body = x'00'", "the snapshot of partition 0 at 4 is not the one"),
         ("UPDATE snapshots SET chain = x'00'", "are not those that its snapshot was made of"),
         ("DELETE FROM events WHERE offset = 3", "has no entry 3|ends at 3"),
     ],
@@ -199,7 +199,7 @@ async def test_what_stands_beside_the_entries_is_verified_on_request(tmp_path: P
     """Snapshots and the mark, as `liveroom audit` asks for."""
     await made(tmp_path)
     journal = await opened(tmp_path)
-    await journal.save_snapshot(0, snapshot(4))
+    await saved(journal, 4)
     await journal.close()
     config = Config(liveroom=LiveroomConfig(data_dir=str(tmp_path)), journal=JournalConfig(partitions=2))
     with open_past(config) as past:

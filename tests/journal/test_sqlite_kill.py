@@ -72,10 +72,10 @@ async def _check(data_dir: Path, reported: dict[int, int]) -> int:
                 (event,) = span.events
                 assert isinstance(event, ChatSent)
                 assert event.text == f"{item.entry.epoch}/{item.entry.step}"
-        snapshot = await journal.load_snapshot(partition)
-        if snapshot:
+        for snapshot in await journal.load_snapshots(partition):
             snapshots += 1
-            assert len(snapshot.state) == 20
+            bodies = await journal.get_parts(partition, snapshot.outcomes)
+            assert [len(body or b"") for body in bodies] == [100_000] * 20, "a snapshot whose parts are not all there"
             assert snapshot.offset <= len(entries)
     await journal.close()
     return snapshots
