@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -28,7 +28,7 @@ from liveroom.messages.flash_sale import (
 from liveroom.messages.red_envelope import RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed
 from liveroom.tail import tail
 
-__all__ = ["COLUMNS", "MoneyRow", "export_money"]
+__all__ = ["COLUMNS", "MoneyRow", "csv_lines", "export_money"]
 
 
 class MoneyRow(Struct, frozen=True):
@@ -46,6 +46,9 @@ class MoneyRow(Struct, frozen=True):
     hold: int = -1
     reference: str = ""
 
+
+#: What a formula may begin with in a spreadsheet, also in the wide forms that some read as the narrow ones.
+_FORMULA_BEGINNINGS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 COLUMNS = tuple(field.name for field in msgspec.structs.fields(MoneyRow))
 
@@ -72,7 +75,7 @@ def export_money(config: Config, room: str, form: Literal["jsonl", "csv"]) -> It
     if first is None:
         raise LiveroomError(f"there is no room {room} in this journal")
     rows = _rows([first], story)
-    return _csv(rows) if form == "csv" else (encode(row).decode() for row in rows)
+    return csv_lines(rows) if form == "csv" else (encode(row).decode() for row in rows)
 
 
 def _rows(first: Iterable[str], story: Iterator[str]) -> Iterator[MoneyRow]:
@@ -128,9 +131,15 @@ def _row(told: _Told, event: Event, ledger: Ledger) -> MoneyRow | None:
     return None
 
 
-def _csv(rows: Iterator[MoneyRow]) -> Iterator[str]:
+def csv_lines(rows: Iterator[MoneyRow]) -> Iterator[str]:
+    """Rows as CSV with a heading."""
     yield ",".join(COLUMNS)
     for row in rows:
         line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow(msgspec.structs.astuple(row))
+        csv.writer(line, lineterminator="").writerow(map(_cell, msgspec.structs.astuple(row)))
         yield line.getvalue()
+
+
+def _cell(value: str | int) -> str | int:
+    """Text that a spreadsheet would run as a formula gets an apostrophe before it (OWASP, "CSV Injection"); numbers stay numbers."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_BEGINNINGS) else value

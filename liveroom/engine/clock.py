@@ -1,14 +1,68 @@
-"""A partition's time: its owner's clock, as long as that goes forward."""
+"""A partition's time: its owner's clock, as long as that goes forward, and not faster than time may pass."""
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["PartitionClock"]
+__all__ = ["AHEAD_PACE", "PartitionClock", "SteadyClock", "passed_ms", "wall_clock_ms"]
+
+log = logging.getLogger("liveroom.engine")
+
+#: While the system's clock is ahead of what has passed, time goes on at this many times the pace at which it really passes.
+AHEAD_PACE: Final = 2
+#: A step of the system's clock that is told in the log.
+STEP_TOLD_MS: Final = 1_000
 
 #: While the clock is behind the partition's time, that goes on at this part of the clock's pace.
 BEHIND_PACE: Final = 2
+
+
+def wall_clock_ms() -> int:
+    """Unix time in ms."""
+    return time.time_ns() // 1_000_000
+
+
+def passed_ms() -> int:
+    """Time in ms that nobody sets; where the system can tell, it goes on while the machine sleeps."""
+    which = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime_ns(which) // 1_000_000
+
+
+class SteadyClock:
+    """The system's clock, which may be stepped forward: its time then goes on at `AHEAD_PACE` until it has caught up.
+
+    A step would make everything due at once: holds would expire, and the ids of commands would be forgotten before their
+    retries came, so that a retry would make a second hold. All partitions of a process share one such clock, so a
+    partition that is claimed again does not leap either. A process that starts believes the clock that it finds.
+    """
+
+    def __init__(self, clock_ms: Callable[[], int], passed_ms: Callable[[], int]) -> None:
+        self._clock_ms = clock_ms
+        self._passed_ms = passed_ms
+        self._seen_passed_ms = passed_ms()
+        self._now_ms = clock_ms()
+        self._told = False
+        #: How far this clock is behind the system's.
+        self.held_back_ms = 0
+
+    def __call__(self) -> int:
+        """Unix ms."""
+        clock_ms, passed_ms = self._clock_ms(), self._passed_ms()
+        most_ms = self._now_ms + AHEAD_PACE * (passed_ms - self._seen_passed_ms)
+        self._seen_passed_ms = passed_ms
+        self._now_ms = min(clock_ms, most_ms)
+        self.held_back_ms = clock_ms - self._now_ms
+        if self.held_back_ms > STEP_TOLD_MS and not self._told:
+            self._told = True
+            words = "the system's clock was stepped forward; rooms' time goes on at twice its pace until it has caught up"
+            log.warning(words, extra={"step_ms": self.held_back_ms})
+        elif not self.held_back_ms and self._told:
+            self._told = False
+            log.info("rooms' time has caught up with the system's clock")
+        return self._now_ms
 
 
 class PartitionClock:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
-from collections.abc import Callable
 from contextlib import aclosing
 
 from liveroom.config import Config
+from liveroom.engine.clock import SteadyClock, passed_ms, wall_clock_ms
 from liveroom.engine.owner import Owner, PartitionLost
 from liveroom.errors import JournalDamaged, JournalError
 from liveroom.journal.base import Journal
@@ -19,11 +18,6 @@ from liveroom.telemetry.metrics import Metrics
 __all__ = ["Engine"]
 
 log = logging.getLogger("liveroom.engine")
-
-
-def wall_clock_ms() -> int:
-    """Unix time in ms."""
-    return time.time_ns() // 1_000_000
 
 
 class Engine:
@@ -36,14 +30,14 @@ class Engine:
         *,
         name: str,
         metrics: Metrics,
-        clock_ms: Callable[[], int] = wall_clock_ms,
+        clock: SteadyClock | None = None,
         rng: Rng | None = None,
     ) -> None:
         self._journal = journal
         self._config = config
         self._name = name
         self._metrics = metrics
-        self._clock_ms = clock_ms
+        self._clock = clock or SteadyClock(wall_clock_ms, passed_ms)
         self._rng: Rng = rng or random.SystemRandom()
         self._owners: dict[int, Owner] = {}
         self._keepers: dict[int, asyncio.Task[None]] = {}
@@ -93,7 +87,7 @@ class Engine:
     async def _keep(self, partition: int) -> None:
         while True:
             owner = self._owners[partition] = Owner(
-                partition, self._journal, self._config, name=self._name, metrics=self._metrics, clock_ms=self._clock_ms, rng=self._rng
+                partition, self._journal, self._config, name=self._name, metrics=self._metrics, clock_ms=self._clock, rng=self._rng
             )
             try:
                 await owner.run()
@@ -115,6 +109,7 @@ class Engine:
     async def _count(self) -> None:
         while True:
             owners = [o for o in self._owners.values() if o.ready]
+            self._metrics.engine_clock_held_back_seconds.set(self._clock.held_back_ms / 1000)
             self._metrics.engine_partitions.set(len(owners))
             self._metrics.engine_rooms.set(sum(o.rooms_count for o in owners))
             self._metrics.engine_rooms_set_aside.set(sum(o.rooms_set_aside_count for o in owners))

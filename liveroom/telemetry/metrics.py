@@ -63,6 +63,9 @@ class Metrics:
         self.engine_partitions = self._gauge("engine_partitions", "Partitions that this engine owns")
         self.engine_rooms = self._gauge("engine_rooms", "Rooms in the partitions that this engine owns")
         self.engine_rooms_set_aside = self._gauge("engine_rooms_set_aside", "Rooms whose events in the log cannot be applied: they wait for a person")
+        self.engine_clock_held_back_seconds = self._gauge(
+            "engine_clock_held_back_seconds", "How far rooms' time is behind the system's clock since that was stepped forward"
+        )
         self.engine_epoch = self._gauge("engine_epoch", "Epoch of a partition that this engine owns", "partition")
         self.engine_takeovers = self._counter("engine_takeovers", "Claims that this engine made")
         self.engine_takeover_seconds = self._histogram("engine_takeover_seconds", "Time from a claim to readiness", _FAST_S)

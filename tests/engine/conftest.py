@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from liveroom.config import Config
+from liveroom.engine.clock import SteadyClock
 from liveroom.engine.outcomes import Outcome, Outcomes
 from liveroom.engine.runner import Engine
 from liveroom.journal.base import Journal
@@ -35,6 +36,11 @@ class Clock:
 
     def __call__(self) -> int:
         return self.now_ms
+
+
+def leaping(clock: Callable[[], int], passed_ms: Callable[[], int] | None = None) -> SteadyClock:
+    """A clock that is believed however far it leaps, unless it is said how much time has passed."""
+    return SteadyClock(clock, passed_ms or itertools.count(step=10**15).__next__)
 
 
 _VOICES = itertools.count(1)
@@ -108,9 +114,11 @@ class Voice:
 
 
 @asynccontextmanager
-async def running_engine(journal: Journal, config: Config, clock: Clock, *, name: str = "engine-1", seed: int = 1) -> AsyncIterator[Engine]:
-    """An engine that is ready and is stopped at the end."""
-    engine = Engine(journal, config, name=name, metrics=Metrics(), clock_ms=clock, rng=random.Random(seed))
+async def running_engine(
+    journal: Journal, config: Config, clock: Clock, *, name: str = "engine-1", seed: int = 1, passed_ms: Callable[[], int] | None = None
+) -> AsyncIterator[Engine]:
+    """An engine that is ready and is stopped at the end. Without `passed_ms` the clock may leap."""
+    engine = Engine(journal, config, name=name, metrics=Metrics(), clock=leaping(clock, passed_ms), rng=random.Random(seed))
     await engine.start()
     try:
         async with asyncio.timeout(WAIT_S):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from liveroom.config import Config, JournalConfig
-from liveroom.engine.clock import PartitionClock
+from liveroom.engine.clock import AHEAD_PACE, PartitionClock, SteadyClock, passed_ms, wall_clock_ms
 from liveroom.journal.memory import MemoryJournal
-from liveroom.messages.commands import SendChat
+from liveroom.messages.commands import AddProduct, Product, SendChat
+from liveroom.messages.flash_sale import AnnounceFlashSale, ReserveStock, StockReserved
 from tests.engine.conftest import VIEWER, Clock, Voice, open_demo, running_engine
 
 CONFIG = Config(journal=JournalConfig(kind="memory", partitions=1))
@@ -54,5 +57,69 @@ async def test_an_engine_whose_clock_is_behind_lets_time_go_on() -> None:
         await voice.accepted("demo", SendChat("after a while"), VIEWER)
     times = [record.time_ms for record in voice.records[0]]
     assert times == sorted(times)
+    await voice.close()
+    await journal.close()
+
+
+class Passing:
+    """A system's clock and the time that really passes."""
+
+    def __init__(self) -> None:
+        self.clock, self.passed = Clock(), Clock()
+
+    def passes(self, duration_ms: int) -> None:
+        self.clock.now_ms += duration_ms
+        self.passed.now_ms += duration_ms
+
+
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.sampled_from([0, 0, 0, 1, 700_000, -5_000]))))
+def test_a_clock_that_is_stepped_forward_is_followed_at_twice_its_pace(steps: list[tuple[int, int]]) -> None:
+    """Never ahead of the system's clock, never faster than twice what passes, and as the system's clock once it has caught up."""
+    time = Passing()
+    steady = SteadyClock(time.clock, time.passed)
+    last_ms = steady()
+    for duration_ms, step_ms in steps:
+        time.passes(duration_ms)
+        time.clock.now_ms += step_ms
+        now_ms = steady()
+        assert now_ms == min(time.clock.now_ms, last_ms + AHEAD_PACE * duration_ms)
+        assert steady.held_back_ms == time.clock.now_ms - now_ms
+        last_ms = now_ms
+    time.passes(max(0, steady.held_back_ms))
+    assert steady() == time.clock.now_ms
+
+
+def test_the_systems_own_clocks_agree() -> None:
+    """What is used in production goes on in ms, and together."""
+    steady = SteadyClock(wall_clock_ms, passed_ms)
+    assert 0 <= wall_clock_ms() - steady() < 1_000
+
+
+async def test_a_step_of_the_clock_forgets_no_id() -> None:
+    """The clock leaps by 700 s, more than ids are remembered for: a retry right after it gets the outcome of the first time and no second hold.
+
+    Neither does it when the partition is claimed again meanwhile. Once so much time has really passed the id is forgotten, as always.
+    """
+    journal, time = MemoryJournal(CONFIG.journal), Passing()
+    voice = Voice(journal)
+    async with running_engine(journal, CONFIG, time.clock, passed_ms=time.passed) as engine:
+        await open_demo(voice)
+        await voice.accepted("demo", AddProduct(Product("shirt", "Shirt", 100)))
+        sale = int((await voice.accepted("demo", AnnounceFlashSale("shirt", 100, 50, 10, opens_in_ms=0, hold_ms=3_600_000))).result["sale"])
+        first = await voice.accepted("demo", ReserveStock(sale), VIEWER, "tap")
+        time.clock.now_ms += 700_000
+        for _ in range(5):
+            time.passes(1_000)
+            again = await voice.send("demo", ReserveStock(sale), VIEWER, "tap")
+            assert (again.repeated, again.reply) == (True, first)
+        await engine._give_up(0)
+        engine._keepers[0] = asyncio.create_task(engine._keep(0))
+        again = await voice.send("demo", ReserveStock(sale), VIEWER, "tap")
+        assert (again.repeated, again.reply) == (True, first)
+        holds = [event for _, event in voice.events("demo") if isinstance(event, StockReserved)]
+        assert len(holds) == 1
+        time.passes(700_000)
+        await voice.accepted("demo", SendChat("much later"), VIEWER)
+        assert not (await voice.send("demo", ReserveStock(sale), VIEWER, "tap")).repeated
     await voice.close()
     await journal.close()

@@ -30,7 +30,7 @@ from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Answer, Entry, Record, Sender
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
-from tests.engine.conftest import WAIT_S, Clock, Voice, open_demo, outcomes_of
+from tests.engine.conftest import WAIT_S, Clock, Voice, leaping, open_demo, outcomes_of
 from tests.ledgers import Things, a_wish
 from tests.rooms.play import SHIRT
 
@@ -68,7 +68,7 @@ class Money(RuleBasedStateMachine):
         await self.voice.accepted(ROOM, AddProduct(SHIRT))
 
     async def _start(self) -> None:
-        self.engine = Engine(self.journal, CONFIG, name="engine", metrics=Metrics(), clock_ms=self.clock, rng=random.Random(1))
+        self.engine = Engine(self.journal, CONFIG, name="engine", metrics=Metrics(), clock=leaping(self.clock), rng=random.Random(1))
         await self.engine.start()
         async with asyncio.timeout(WAIT_S):
             while not self.engine.ready:
