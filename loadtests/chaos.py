@@ -168,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--timeout", type=positive_float, default=90.0, metavar="S", help="a round is wrong when it is not over by then (default: 90)"
     )
     parser.add_argument("--session-ms", type=positive_int, metavar="MS", help="kafka.session_ms (default: the server's own)")
-    parser.add_argument("--without", choices=("epoch", "from"), default="", help="run liveroom without this check of its rule: the audit has to fail")
+    parser.add_argument("--without", choices=("epoch", "past"), default="", help="run liveroom without this check of its rule: the audit has to fail")
     parser.add_argument("--kafka", default="", metavar="HOST:PORT", help="a broker that runs already (otherwise one is started, and restarted)")
     return run_main("chaos", _chaos(parser.parse_args(arguments)))
 

@@ -2,7 +2,7 @@
 
 For one purpose: to see that the chaos test notices. No setting of liveroom does any of this.
 
-- `without-epoch`, `without-from`: the acceptance rule without that check, in whatever this process reads.
+- `without-epoch`, `without-past`: the acceptance rule without that check, in whatever this process reads.
 - `behind`: whenever this engine takes over, its fold misses the newest records, as if it had read a copy that lags. Kafka never
   gives it such a one: clients read from the leader.
 """
@@ -20,7 +20,7 @@ from liveroom import cli
 from liveroom.engine.owner import Owner
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import StoredEntry
-from liveroom.messages.records import Claim, Entry
+from liveroom.messages.records import Claim, Entry, Record
 
 __all__ = ["RECORDS_MISSED"]
 
@@ -31,17 +31,20 @@ _judge = Acceptance.judge
 _recover = Owner._recover
 
 
-def _without_epoch(self: Acceptance, offset: int, entry: Entry) -> Verdict:
-    return _judge(self, offset, entry if isinstance(entry, Claim) else replace(entry, epoch=self.epoch))
-
-
-def _without_from(self: Acceptance, offset: int, entry: Entry) -> Verdict:
-    if isinstance(entry, Claim):
-        return _judge(self, offset, entry)
+def _lenient(self: Acceptance, offset: int, entry: Record) -> Verdict:
+    """The rule for a record, wherever it begins."""
     verdict = _judge(self, offset, replace(entry, from_=self.next_command, to=self.next_command))
     if verdict is Verdict.accepted:
         self.next_command = entry.to
     return verdict
+
+
+def _without_epoch(self: Acceptance, offset: int, entry: Entry) -> Verdict:
+    return _judge(self, offset, entry) if isinstance(entry, Claim) else _lenient(self, offset, replace(entry, epoch=self.epoch))
+
+
+def _without_past(self: Acceptance, offset: int, entry: Entry) -> Verdict:
+    return _judge(self, offset, entry) if isinstance(entry, Claim) else _lenient(self, offset, replace(entry, after=self.after))
 
 
 class _Behind:
@@ -83,12 +86,12 @@ def main() -> None:
         match how:
             case "without-epoch":
                 Acceptance.judge = _without_epoch  # type: ignore[method-assign]
-            case "without-from":
-                Acceptance.judge = _without_from  # type: ignore[method-assign]
+            case "without-past":
+                Acceptance.judge = _without_past  # type: ignore[method-assign]
             case "behind":
                 Owner._recover = _recover_behind  # type: ignore[method-assign]
             case _:
-                sys.exit(f"weakened: {how!r} is none of without-epoch, without-from, behind")
+                sys.exit(f"weakened: {how!r} is none of without-epoch, without-past, behind")
     cli.main(rest)
 
 

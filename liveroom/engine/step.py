@@ -173,6 +173,7 @@ class Step:
             from_=from_,
             to=to,
             time_ms=self.time_ms,
+            after="" if step else self._state.acceptance.after,
             rooms={room: RoomSpan(seq, tuple(events)) for room, (seq, events) in self._spans.items()},
             answers=tuple(self._answers),
             keyframes=tuple(keyframes),

@@ -89,6 +89,7 @@ class Record(Struct, frozen=True, omit_defaults=True, rename={"from_": "from"}, 
     keyframes: tuple[Keyframe, ...] = ()  # as after this record
     details: tuple[RoomDetail, ...] = ()  # as after this record; asked for by a gateway
     holdings: tuple[HoldingsPart, ...] = ()  # of the detail that follows
+    after: str = ""  # of an epoch's first: the last record that counted before it, as its engine has read; see the acceptance rule
 
 
 Entry = Union[Claim, Record]

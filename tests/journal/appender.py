@@ -31,7 +31,7 @@ async def play(journal: SqliteJournal, partition: int) -> None:
         acceptance.judge(stored.offset, stored.entry)
         if stored.offset == epoch:
             break
-    first, before = acceptance.next_command, snapshot.offset if snapshot else -1
+    first, after, before = acceptance.next_command, acceptance.after, snapshot.offset if snapshot else -1
     window = asyncio.Semaphore(STEPS_IN_FLIGHT)
     saving: set[asyncio.Task[Snapshot]] = set()
 
@@ -41,13 +41,13 @@ async def play(journal: SqliteJournal, partition: int) -> None:
 
     for step in range(sys.maxsize):
         await window.acquire()
-        entry = record(epoch, step, first + step, first + step + 1, text=f"{epoch}/{step}")
+        entry = record(epoch, step, first + step, first + step + 1, text=f"{epoch}/{step}", after="" if step else after)
         appended = journal.append(partition, entry)
         appended.add_done_callback(landed)
         if step % STEPS_PER_SNAPSHOT == 0 and not saving:
             await appended
             bodies = [os.urandom(100_000) for _ in range(20)]
-            offset, acceptance = epoch + step + 2, Acceptance(epoch, step + 1, first + step + 1)
+            offset, acceptance = epoch + step + 2, Acceptance(epoch, step + 1, first + step + 1, str(os.getpid()), after)
             task = asyncio.create_task(saved(journal, offset, bodies, before=before, partition=partition, acceptance=acceptance))
             saving.add(task)
             task.add_done_callback(saving.discard)

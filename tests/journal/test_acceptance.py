@@ -31,7 +31,7 @@ def test_nothing_counts_before_the_first_claim() -> None:
 
 def test_a_zombie_is_skipped() -> None:
     """After a foreign claim the old owner's records are skipped, even if step and from would fit."""
-    entries: list[Entry] = [claim("a"), record(0, 0, 0, 1), claim("b"), record(0, 1, 1, 2), record(2, 0, 1, 2), record(0, 1, 2, 3)]
+    entries: list[Entry] = [claim("a"), record(0, 0, 0, 1), claim("b"), record(0, 1, 1, 2), record(2, 0, 1, 2, after="a-0"), record(0, 1, 2, 3)]
     assert judge_all(entries) == ["claimed", "accepted", "claimed", "foreign_epoch", "accepted", "foreign_epoch"]
 
 
@@ -47,35 +47,50 @@ def test_after_a_lost_record_nothing_counts() -> None:
 
 
 def test_an_owner_that_missed_something_is_skipped() -> None:
-    """A record that does not begin at the next expected command is skipped, below or above it."""
-    entries: list[Entry] = [claim("a"), record(0, 0, 0, 5), claim("b"), record(2, 0, 4, 6), record(2, 0, 6, 7), record(2, 0, 5, 6)]
-    assert judge_all(entries) == ["claimed", "accepted", "claimed", "wrong_from", "wrong_from", "accepted"]
+    """An epoch's first record names the last that counted before it; nothing counts of an engine that missed one, were it empty."""
+    before: list[Entry] = [claim("a"), record(0, 0, 0, 5), record(0, 1, 5, 5), claim("b")]
+    missed: list[Entry] = [record(3, 0, 5, 6), record(3, 0, 5, 6, after="a-0"), record(3, 1, 6, 7), record(3, 0, 5, 6, after="b-0")]
+    right: list[Entry] = [record(3, 0, 5, 6, after="a-1"), record(3, 1, 6, 7)]
+    verdicts = judge_all([*before, *missed, *right])
+    assert verdicts == ["claimed", "accepted", "accepted", "claimed", "wrong_past", "wrong_past", "wrong_step", "wrong_past", "accepted", "accepted"]
+
+
+def test_claims_without_records_change_no_past() -> None:
+    """What counted last stays what it was, however often the partition is claimed after it."""
+    entries: list[Entry] = [claim("a"), record(0, 0, 0, 1), claim("b"), claim("c"), record(3, 0, 1, 2, after="a-0"), claim("d"), claim("e")]
+    acceptance = Acceptance()
+    judge_all(entries, acceptance)
+    assert acceptance == Acceptance(6, 0, 2, "e", "c-0")
 
 
 def test_what_is_skipped_changes_nothing() -> None:
     """A skipped record leaves the rule where it was."""
     acceptance = Acceptance(7, 3, 40)
-    for entry in (record(6, 3, 40, 41), record(7, 2, 40, 41), record(7, 3, 39, 41)):
+    for entry in (record(6, 3, 40, 41), record(7, 2, 40, 41), record(7, 4, 40, 41)):
         acceptance.judge(8, entry)
     assert acceptance == Acceptance(7, 3, 40)
+    first = Acceptance(7, 0, 40, "b", "a-3")
+    first.judge(8, record(7, 0, 40, 41, after="a-2"))
+    assert first == Acceptance(7, 0, 40, "b", "a-3")
 
 
 def test_a_claim_keeps_the_next_command() -> None:
     """The new owner goes on where the last accepted record ended."""
-    acceptance = Acceptance(7, 3, 40)
-    assert acceptance.judge(9, claim()) is Verdict.claimed
-    assert acceptance == Acceptance(9, 0, 40)
+    acceptance = Acceptance(7, 3, 40, "a")
+    assert acceptance.judge(9, claim("b")) is Verdict.claimed
+    assert acceptance == Acceptance(9, 0, 40, "b", "a-2")
 
 
-def test_a_record_that_runs_backwards_is_a_bug() -> None:
-    """A span whose end lies before its beginning is never accepted; it raises."""
+@pytest.mark.parametrize(("from_", "to"), [(0, -1), (1, 1)])
+def test_a_span_that_runs_backwards_or_leaves_a_gap_is_a_bug(from_: int, to: int) -> None:
+    """An engine that has read all that counted goes on at the next command; a record that does not is never accepted; it raises."""
     with pytest.raises(AssertionError):
-        judge_all([claim(), record(0, 0, 0, 0), record(0, 1, 0, -1)])
+        judge_all([claim(), record(0, 0, 0, 0), record(0, 1, from_, to)])
 
 
 def test_a_copy_is_independent_and_the_rule_survives_json() -> None:
     """Snapshots carry the rule's state: a copy or a JSON round trip is equal and lives on its own."""
-    acceptance = Acceptance(7, 3, 40)
+    acceptance = Acceptance(7, 3, 40, "a", "z-1")
     copy = acceptance.copy()
     acceptance.judge(8, claim())
-    assert copy == Acceptance(7, 3, 40) == msgspec.json.decode(msgspec.json.encode(copy), type=Acceptance)
+    assert copy == Acceptance(7, 3, 40, "a", "z-1") == msgspec.json.decode(msgspec.json.encode(copy), type=Acceptance)

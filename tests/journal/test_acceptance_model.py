@@ -3,8 +3,8 @@
 Engines claim at random and go on deciding after they were fenced. Their records land late, out of order,
 twice or never, and an engine may begin from a fold that misses the newest entries. Commands are repeated by
 their senders. Whatever lands: no command has two outcomes among the records that count, none is passed over,
-nothing happens twice, and what was acknowledged stays. Each check of the rule is then switched off in turn:
-the same schedules must show the damage.
+nothing happens twice, what was acknowledged stays, and every record was decided by an engine that knew all that
+had happened before. Each check of the rule is then switched off in turn: the same schedules must show the damage.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from liveroom.journal.acceptance import Acceptance, Verdict
+from liveroom.journal.acceptance import NO_EPOCH, Acceptance, Verdict
 from liveroom.messages.frames import Accepted
 from liveroom.messages.records import RECORD_VERSION, Answer, Claim, Entry, Record, RoomSpan
 
@@ -24,30 +24,47 @@ SCHEDULES = 1_500
 ACTIONS = 80
 
 
-class WithoutEpoch(Acceptance):
-    """The rule without its epoch check."""
+class Weakened(Acceptance):
+    """The rule as it judges `seen(record)` in a record's place."""
 
-    def judge(self, offset: int, entry: Entry) -> Verdict:
-        return super().judge(offset, entry if isinstance(entry, Claim) else replace(entry, epoch=self.epoch))
-
-
-class WithoutStep(Acceptance):
-    """The rule without its step check."""
-
-    def judge(self, offset: int, entry: Entry) -> Verdict:
-        return super().judge(offset, entry if isinstance(entry, Claim) else replace(entry, step=self.step))
-
-
-class WithoutFrom(Acceptance):
-    """The rule without its `from` check."""
+    def seen(self, record: Record) -> Record:
+        raise NotImplementedError
 
     def judge(self, offset: int, entry: Entry) -> Verdict:
         if isinstance(entry, Claim):
             return super().judge(offset, entry)
-        verdict = super().judge(offset, replace(entry, from_=self.next_command, to=self.next_command))
+        verdict = super().judge(offset, replace(self.seen(entry), from_=self.next_command, to=self.next_command))
         if verdict is Verdict.accepted:
             self.next_command = entry.to
         return verdict
+
+
+class WithoutEpoch(Weakened):
+    """The rule without its epoch check."""
+
+    def seen(self, record: Record) -> Record:
+        return replace(record, epoch=self.epoch)
+
+
+class WithoutStep(Weakened):
+    """The rule without its step check."""
+
+    def seen(self, record: Record) -> Record:
+        return replace(record, step=self.step)
+
+
+class WithoutPast(Weakened):
+    """The rule without its check of what an epoch's first record was decided after."""
+
+    def seen(self, record: Record) -> Record:
+        return replace(record, after=self.after)
+
+
+class FromForPast(WithoutPast):
+    """The rule with another check in that one's place: whether a record begins at the next command."""
+
+    def seen(self, record: Record) -> Record:
+        return super().seen(record) if record.from_ == self.next_command else replace(record, epoch=NO_EPOCH - 1)
 
 
 class Engine:
@@ -57,7 +74,9 @@ class Engine:
         self.epoch = -1
         self.step = 0
         self.next_command = 0
+        self.after = ""
         self.outcomes: dict[str, str] = {}
+        self.known: list[str] = []  # every effect that it has folded or decided
 
 
 class World:
@@ -71,6 +90,7 @@ class World:
         self.in_flight: list[Record] = []
         self.engines = [Engine() for _ in range(3)]
         self.acknowledged: dict[str, str] = {}
+        self.decided_after: dict[str, tuple[str, ...]] = {}  # of every effect, those that its engine knew
         self.reader = rule()
         self.fresh = map(str, itertools.count())
 
@@ -90,10 +110,13 @@ class World:
         engine.epoch = len(self.log)
         engine.step = 0
         seen = self.log[: len(self.log) - self.rng.choice([0, 0, 0, 1, 2])]
-        self.append(Claim(RECORD_VERSION, "engine", 0))
+        claim = Claim(RECORD_VERSION, "engine", 0, next(self.fresh))
+        self.append(claim)
         fold = self.rule()
-        engine.outcomes = dict(outcomes_of(list(counted(seen, fold))))
-        engine.next_command = fold.next_command
+        records = list(counted(seen, fold))
+        fold.judge(len(self.log) - 1, claim)
+        engine.outcomes, engine.known = dict(outcomes_of(records)), effects_of(records)
+        engine.next_command, engine.after = fold.next_command, fold.after
 
     def decide(self) -> None:
         """An engine makes a step of up to three commands, or one that a timer alone made."""
@@ -106,8 +129,11 @@ class World:
         for id_ in self.commands[from_:to]:
             outcome = engine.outcomes.setdefault(id_, f"outcome {next(self.fresh)}")
             answers.append(Answer("room", "user", 0, Accepted(id_, 0, {"outcome": outcome})))
-        effect = {f"effect-{next(self.fresh)}": RoomSpan(0, ())}
-        self.in_flight.append(Record(RECORD_VERSION, engine.epoch, engine.step, from_, max(from_, to), 0, effect, tuple(answers)))
+        effect = f"effect-{next(self.fresh)}"
+        self.decided_after[effect] = tuple(engine.known)
+        engine.known.append(effect)
+        record = Record(RECORD_VERSION, engine.epoch, engine.step, from_, max(from_, to), 0, rooms={effect: RoomSpan(0, ())}, answers=tuple(answers))
+        self.in_flight.append(record if engine.step else replace(record, after=engine.after))
         engine.step += 1
         engine.next_command = max(from_, to)
 
@@ -143,9 +169,11 @@ class World:
             found.add("lost")
         if any(id_ not in outcomes for id_ in self.commands[: fold.next_command]):
             found.add("passed over")
-        effects = [effect for record in records for effect in record.rooms]
+        effects = effects_of(records)
         if len(effects) != len(set(effects)):
             found.add("happened twice")
+        if any(self.decided_after[effect] != tuple(effects[:at]) for at, effect in enumerate(effects)):
+            found.add("decided after another past")
         return found
 
 
@@ -154,6 +182,10 @@ def counted(log: list[Entry], fold: Acceptance, start: int = 0) -> Iterator[Reco
         if fold.judge(offset, entry) is Verdict.accepted:
             assert isinstance(entry, Record)
             yield entry
+
+
+def effects_of(records: list[Record]) -> list[str]:
+    return [effect for record in records for effect in record.rooms]
 
 
 def outcomes_of(records: list[Record]) -> Iterator[tuple[str, str]]:
@@ -195,7 +227,12 @@ def test_a_reader_that_starts_at_a_snapshot_agrees() -> None:
 
 @pytest.mark.parametrize(
     ("rule", "expected"),
-    [(WithoutEpoch, "two outcomes"), (WithoutFrom, "two outcomes"), (WithoutStep, "happened twice")],
+    [
+        (WithoutEpoch, "two outcomes"),
+        (WithoutPast, "two outcomes"),
+        (WithoutStep, "happened twice"),
+        (FromForPast, "decided after another past"),  # it lets pass who missed what timers alone had done
+    ],
 )
 def test_without_one_of_its_checks_the_rule_does_damage(rule: type[Acceptance], expected: str) -> None:
     """The model sees what each check is for: without it the same schedules do damage in many places."""

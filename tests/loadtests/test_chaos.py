@@ -30,7 +30,7 @@ def test_money_is_right_when_engines_die_and_zombies_write(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("check", "kind", "damage"),
-    [("epoch", "two_pauses", {"two_answers", "journal_otherwise"}), ("from", "behind", {"audit_failed"})],
+    [("epoch", "two_pauses", {"two_answers", "journal_otherwise"}), ("past", "behind", {"audit_failed"})],
 )
 def test_without_a_check_of_the_rule_money_is_wrong(tmp_path: Path, check: str, kind: str, damage: set[str]) -> None:
     """A zombie's record lands in any case; without the check that skips it customers or accounts are told two stories."""
