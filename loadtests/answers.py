@@ -45,8 +45,8 @@ def _words(told: Told) -> str:
     return f"{words} in life {told.life}"
 
 
-def audit_streams(story: Story, kills: int, findings: Findings) -> None:
-    """What viewers saw besides answers; the server may lose connections by being killed, and in no other way."""
+def audit_streams(story: Story, kills: int, findings: Findings, ends: tuple[str, ...] = ("1006",)) -> None:
+    """What viewers saw besides answers; the server may end connections with a life of its, by a code among `ends`, and in no other way."""
     for _ in range(story.gaps):
         findings.add("gap", "a delta began beyond its viewer's cursor")
     for _ in range(story.disorders):
@@ -54,7 +54,7 @@ def audit_streams(story: Story, kills: int, findings: Findings) -> None:
     for _ in range(story.rewritten):
         findings.add("rewritten", "an event is not the one that was told at its seq before")
     for end in story.ends:
-        if end.life >= kills or not end.words.startswith("1006"):
+        if end.life >= kills or not end.words.startswith(ends):
             findings.add("disconnected", f"{end.user} in life {end.life}: {end.words}")
     for letter in story.letters:
         if letter.event.get("user") != letter.user:

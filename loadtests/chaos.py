@@ -22,11 +22,11 @@ from loadtests.broker import copies_of
 from loadtests.chaos_round import RoundOptions, run_round
 from loadtests.chronicle import Chronicle, chronicle_of
 from loadtests.cli import EXIT_FAILED, UsageError, positive_float, positive_int, report_file, run_main, write_report
-from loadtests.cluster import LIVEROOM, Cluster, brokers_of, cluster_of
+from loadtests.cluster import Cluster, brokers_of, cluster_of
 from loadtests.disasters import DISASTERS
 from loadtests.latency import Latency
 from loadtests.storm import storm_settings
-from loadtests.target import TargetError
+from loadtests.target import LIVEROOM, TargetError
 
 __all__ = ["main"]
 

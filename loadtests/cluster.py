@@ -17,15 +17,13 @@ from typing import Any, Final
 
 from liveroom.config import AuthConfig
 from loadtests.broker import Copies, OwnBrokers, copies_of
-from loadtests.target import LOG_LINES_SHOWN, Target, TargetError, free_ports
+from loadtests.target import LIVEROOM, LOG_LINES_SHOWN, Target, TargetError, free_ports
 
 __all__ = ["Cluster", "brokers_of", "cluster_of"]
 
 START_S: Final = 60.0
 STOP_S: Final = 20.0
 READY_POLL_S: Final = 0.02
-#: What runs `liveroom`.
-LIVEROOM: Final = ("-m", "liveroom")
 
 
 class Cluster:

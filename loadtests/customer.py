@@ -30,6 +30,9 @@ PASSING_S: Final = 0.25
 REFUSED_AGAIN: Final = 0.3
 #: A customer asks at most so many answered ids again after a kill.
 AGAIN_MAX: Final = 8
+#: Who asks everything again does so many at a time, and looks for the replies this often.
+REPEATED_AT_ONCE: Final = 16
+REPEAT_POLL_S: Final = 0.002
 #: Refusals that are over once it opened: it is asked again under a new id.
 NOT_YET: Final = frozenset({"envelope_not_open", "sale_not_open"})
 
@@ -115,6 +118,16 @@ class Customer:
             return False
         return True
 
+    async def repeat_all(self) -> None:
+        """Ask everything again under its id, some at a time, and wait for the replies."""
+        for seat in self.seats:
+            ids = list(seat.asked)
+            for at in range(0, len(ids), REPEATED_AT_ONCE):
+                for id in ids[at : at + REPEATED_AT_ONCE]:
+                    seat.send(id)
+                while seat.pending:  # noqa: ASYNC110 (a seat has no event for it)
+                    await asyncio.sleep(REPEAT_POLL_S)
+
     def ask_again(self) -> None:
         """Ask again, over connections that held, as those do whose connection was lost."""
         for seat in self.seats:
@@ -126,6 +139,7 @@ class Customer:
     def _on_reply(self, life: int, reply: Reply) -> None:
         asked, seat, future, due_ns = self._answers[reply.id]
         asked.told.append(Told(life, reply))
+        self.venue.told(asked, reply)
         if future.done():
             return
         if not isinstance(reply, Accepted) and reply.code in PASSING:

@@ -34,6 +34,17 @@ FINDINGS: Final = {
     "engine_load": "more commands reached the engine than the gates should let through",
     "not_taken_over": "a partition had nobody who decided for too long",
     "cluster_broken": "a process of the cluster ended by itself, or could not start again on what stood in the journal",
+    "late": "an answer, or a line at a viewer, took longer than anybody would wait",
+    "turned_away": "an honest user was refused for what others did, or its line was not shown",
+    "kept_out": "a newcomer could not join",
+    "not_healthy": "health or metrics were not answered",
+    "not_delivered": "a line that was accepted did not come to every viewer once and in order",
+    "slower": "honest users waited longer while attackers were at work",
+    "memory_grows": "the server's memory grew through the run, or beyond its bound",
+    "descriptors_grow": "the server's open files grew through the run, or beyond its settings",
+    "log": "the server logged an error that nobody but a bug can cause",
+    "lost_outcome": "an outcome that was acknowledged is not there any more",
+    "doubled_outcome": "one command id had an effect twice",
     "kill_missing": "a kill that was asked for did not come in the middle of the storm",
 }
 

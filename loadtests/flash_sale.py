@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from liveroom.messages.flash_sale import ReserveStock
 from liveroom.messages.frames import Accepted
@@ -14,7 +14,7 @@ from loadtests.findings import Findings
 from loadtests.scenario import Case, Scenario, Start, StormOptions
 from loadtests.target import Target
 
-__all__ = ["FLASH_SALE", "audit"]
+__all__ = ["FLASH_SALE", "PRICE_FEN", "Sold", "audit", "audit_accounts"]
 
 PRICE_FEN: Final = 9_900
 LEAD_MS: Final = 3_000
@@ -80,8 +80,36 @@ async def _settle(customer: Customer, hold: int, units: int) -> int:
     return sold
 
 
+class Sold(NamedTuple):
+    """What customers were told: who got which hold of how many units, and each payment's receipt, both by hold; units sold by user."""
+
+    holds: dict[int, tuple[str, int]]
+    receipts: dict[int, Accepted]
+    units: Counter[str]
+
+
 def audit(case: Case, findings: Findings) -> dict[str, Any]:
     """All is sold and paid for exactly, nobody has more than one may have, and what expired was sold again."""
+    options, (holds, receipts, sold) = case.options, audit_accounts(case, findings)
+    audit_units(sold.total(), options.units, findings)
+    held_units = sum(units for _, units in holds.values())
+    returned = sum(int(receipt.result["returned"]) for receipt in receipts.values())
+    expired = sum(units for hold, (_, units) in holds.items() if hold not in receipts)
+    if (options.unpaid and not expired) or held_units != sold.total() + returned + expired:
+        findings.add("not_resold", f"{held_units} units were held: {sold.total()} sold, {returned} given back, {expired} expired")
+    return {
+        "sold": sold.total(),
+        "buyers": len(sold),
+        "holds": len(holds),
+        "holds_expired": len(holds) - len(receipts),
+        "units_held": held_units,
+        "units_resold": held_units - sold.total(),
+        "gross_fen": sum(int(receipt.result["paid_fen"]) for receipt in receipts.values()),
+    }
+
+
+def audit_accounts(case: Case, findings: Findings) -> Sold:
+    """Hold what customers were told of their holds and payments against each other, the journal and the ledger."""
     options, story = case.options, case.story
     holds: dict[int, tuple[str, int]] = {}
     receipts: dict[int, Accepted] = {}
@@ -106,25 +134,10 @@ def audit(case: Case, findings: Findings) -> dict[str, Any]:
     for user, units in sold.items():
         if units > options.per_user:
             findings.add("over_limit", f"{user} bought {units}")
-    audit_units(sold.total(), options.units, findings)
-
-    held_units = sum(units for _, units in holds.values())
-    returned = sum(int(receipt.result["returned"]) for receipt in receipts.values())
-    expired = sum(units for hold, (_, units) in holds.items() if hold not in receipts)
-    if (options.unpaid and not expired) or held_units != sold.total() + returned + expired:
-        findings.add("not_resold", f"{held_units} units were held: {sold.total()} sold, {returned} given back, {expired} expired")
     _audit_journal(case, holds, receipts, findings)
     _audit_owned(case, holds, receipts, findings)
     _audit_ledger(case, receipts, findings)
-    return {
-        "sold": sold.total(),
-        "buyers": len(sold),
-        "holds": len(holds),
-        "holds_expired": len(holds) - len(receipts),
-        "units_held": held_units,
-        "units_resold": held_units - sold.total(),
-        "gross_fen": sum(int(receipt.result["paid_fen"]) for receipt in receipts.values()),
-    }
+    return Sold(holds, receipts, sold)
 
 
 def _audit_journal(case: Case, holds: dict[int, tuple[str, int]], receipts: dict[int, Accepted], findings: Findings) -> None:

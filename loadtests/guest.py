@@ -65,9 +65,13 @@ def is_passing(error: Exception) -> bool:
     return not isinstance(error, HandshakeRefused) or error.status in (0, 429, 503)
 
 
+def _see(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()
+
+
 def _forget(guest: Guest) -> None:
     for future in (guest.opened, guest.joined):
-        if future.done() and not future.cancelled():
-            future.exception()  # seen: nobody else will look at it
+        future.add_done_callback(_see)  # nobody else will look at it, now or when the connection is gone
     if guest.transport is not None:
         guest.transport.abort()

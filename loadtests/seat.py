@@ -129,6 +129,17 @@ class Seat:
         connection = self._connection
         return connection.at.to if connection is not None and connection.at is not None else -1
 
+    @property
+    def place(self) -> Step | None:
+        """Where it is on the trail, or was when it was there last."""
+        connection = self._connection
+        return connection.at if connection is not None else self._place[1] if self._place is not None else None
+
+    @property
+    def pending(self) -> int:
+        """Sends that no reply came for, over the connection that is there; -1 while it is away."""
+        return self._connection.pending.total() if self._connection is not None else -1
+
     def send(self, id: str) -> None:
         """Send what was asked under `id`; while the seat is away, nothing: it is sent when the connection is back."""
         connection = self._connection

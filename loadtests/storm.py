@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from typing import Any, Final
 
-from liveroom.accounts import Statement
 from loadtests.audit import Course, Kill
 from loadtests.crowd import sources_for
 from loadtests.journal import read_journal
@@ -17,7 +16,7 @@ from loadtests.scenarios import SCENARIOS
 from loadtests.storm_report import Measured, report_of
 from loadtests.storm_worker import Finish, Life, Progress, Report
 from loadtests.story import Story
-from loadtests.target import OwnServer, Target, TargetError
+from loadtests.target import OwnServer, Target, TargetError, ledger_of
 from loadtests.venue import Part
 from loadtests.workers import Workers, share_of, workers_of
 
@@ -80,19 +79,10 @@ class Storm:
         journal = await read_journal(target.own.data_dir, options.room) if target.own is not None else None
         if self._kills and journal is not None:
             commands = Counter(journal.answers)  # counters begin again with each life
-        ledger, ledger_broken = await self._ledger()
+        ledger, ledger_broken = await ledger_of(self._target, options.room)
         course = Course(self._kills, {outcome: int(count) for outcome, count in commands.items()}, ledger_broken, journal)
         case = Case(options, start, story, ledger, journal.events if journal is not None else None)
         return report_of(case, course, reports, measured)
-
-    async def _ledger(self) -> tuple[Statement | None, str]:
-        """The ledger, or what is wrong with it."""
-        try:
-            return await self._target.ledger(self._options.room), ""
-        except TargetError as error:
-            if not str(error).startswith("ledger_broken"):
-                raise
-            return None, str(error)
 
     async def _join(self) -> None:
         viewers = self._options.viewers

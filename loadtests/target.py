@@ -27,12 +27,14 @@ from liveroom.config import AuthConfig, load_config
 from liveroom.messages.fields import Role
 from liveroom.tokens import ANY_ROOM, make_token
 
-__all__ = ["OwnServer", "Target", "TargetError", "free_ports", "given_server", "own_server", "raise_file_limit"]
+__all__ = ["LIVEROOM", "OwnServer", "Target", "TargetError", "free_ports", "given_server", "ledger_of", "own_server", "raise_file_limit"]
 
 START_S: Final = 60.0
 STOP_S: Final = 30.0
 HTTP_S: Final = 30.0
 TOKEN_LIFETIME_S: Final = 86_400
+#: What runs `liveroom`.
+LIVEROOM: Final = ("-m", "liveroom")
 #: Lines of the server's own words that are shown when it does not start.
 LOG_LINES_SHOWN: Final = 5
 #: Below the range that Linux gives to clients.
@@ -102,6 +104,16 @@ class Target(Struct):
             raise TargetError(f"{self.console_url}: {error}") from None
 
 
+async def ledger_of(target: Target, room: str) -> tuple[Statement | None, str]:
+    """A room's ledger, or what is wrong with it. Raises `TargetError` when it cannot be had."""
+    try:
+        return await target.ledger(room), ""
+    except TargetError as error:
+        if not str(error).startswith("ledger_broken"):
+            raise
+        return None, str(error)
+
+
 def _problem(error: urllib.error.HTTPError) -> str:
     try:
         problem = json.load(error)
@@ -127,10 +139,11 @@ def given_server(gateway_url: str, console_url: str, secret_file: Path | None, p
 class OwnServer:
     """A server of ours; it keeps its ports and its data when it is killed and started again."""
 
-    def __init__(self, directory: Path, settings: Sequence[str]) -> None:
+    def __init__(self, directory: Path, settings: Sequence[str], program: Sequence[str] = LIVEROOM) -> None:
+        self._program = tuple(program)
         self.data_dir = directory / "data"
         self._ready_file = directory / "ready.json"
-        self._log_file = directory / "log.txt"
+        self.log_file = directory / "log.txt"
         gateway_port, console_port = islice(free_ports(), 2)
         ports = ("--gateway-port", str(gateway_port), "--console-port", str(console_port))
         self._flags = (*("--mode", "dev", "--data-dir", str(self.data_dir), "--gateway-drain-ms", "0", "--logs-level", "warning"), *ports, *settings)
@@ -138,22 +151,31 @@ class OwnServer:
 
     async def start(self) -> Target:
         """Start and wait until it is ready. Raises `TargetError`."""
+        await self.launch()
+        return await self.until_ready()
+
+    async def launch(self) -> None:
+        """Start the process and wait for nothing."""
         self._ready_file.unlink(missing_ok=True)
         environ = {name: text for name, text in os.environ.items() if not name.startswith("LIVEROOM_")}
-        with self._log_file.open("ab") as log:
-            process = self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "liveroom", "serve", *self._flags, "--ready-file", str(self._ready_file)),
+        with self.log_file.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, *self._program, "serve", *self._flags, "--ready-file", str(self._ready_file)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=environ,
                 start_new_session=True,  # Ctrl-C is for us; we stop the server when we are done with it
             )
-        loop = asyncio.get_running_loop()
+
+    async def until_ready(self) -> Target:
+        """Wait until what was launched is ready. Raises `TargetError`."""
+        process, loop = self._process, asyncio.get_running_loop()
+        assert process is not None
         deadline_s = loop.time() + START_S
         while not self._ready_file.exists():
             if process.returncode is not None or loop.time() > deadline_s:
-                raise TargetError(f"the server did not start: {self._last_words()}")
+                raise TargetError(f"the server did not start: {self.last_words()}")
             await asyncio.sleep(0.05)
         return self._ready()
 
@@ -182,15 +204,21 @@ class OwnServer:
             await process.wait()
             raise
 
-    def _last_words(self) -> str:
-        return " | ".join(self._log_file.read_text(errors="replace").strip().splitlines()[-LOG_LINES_SHOWN:]) or "it said nothing"
+    @property
+    def running(self) -> bool:
+        """Whether its process lives."""
+        return self._process is not None and self._process.returncode is None
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        return " | ".join(self.log_file.read_text(errors="replace").strip().splitlines()[-LOG_LINES_SHOWN:]) or "it said nothing"
 
 
 @asynccontextmanager
-async def own_server(settings: Sequence[str] = ()) -> AsyncIterator[Target]:
+async def own_server(settings: Sequence[str] = (), program: Sequence[str] = LIVEROOM) -> AsyncIterator[Target]:
     """A server of our own with a temporary data directory and free ports; `settings` are further flags. Raises `TargetError`."""
     with tempfile.TemporaryDirectory(prefix="liveroom-load-") as directory:
-        server = OwnServer(Path(directory), settings)
+        server = OwnServer(Path(directory), settings, program)
         try:
             yield await server.start()
         finally:

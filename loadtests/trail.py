@@ -8,7 +8,7 @@ leaves a trail of its own. So the audit is exact for each viewer and costs a com
 from __future__ import annotations
 
 from array import array
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from time import monotonic_ns
@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from loadtests.latency import Latency
 
-__all__ = ["Audit", "Event", "Heed", "Mark", "Step", "Trail", "mark_text"]
+__all__ = ["Audit", "Event", "Heed", "Mark", "PhaseOf", "Step", "Trail", "mark_of", "mark_text"]
 
 #: Steps that a viewer who joins may still be led to.
 STEPS_KNOWN_MAX: Final = 4_096
@@ -42,7 +42,8 @@ def mark_text(mark: Mark, characters: int = 0) -> str:
     return f"mark {mark.number} {mark.sender} {mark.due_ns} ".ljust(characters, ".")
 
 
-def _mark_of(text: str) -> Mark | None:
+def mark_of(text: str) -> Mark | None:
+    """What `mark_text` made; `None` for any other text."""
     words = text.split(" ", 4)
     return Mark(int(words[1]), int(words[2]), int(words[3])) if len(words) == 5 and words[0] == "mark" else None
 
@@ -57,11 +58,13 @@ class Event(Struct):
 
 #: Takes every event that is decoded, also as bytes; gives its mark when viewers are audited for it.
 Heed = Callable[[Event, msgspec.Raw], Mark | None]
+#: Names the phase of the test that a time belongs to (ns of this machine's monotonic clock).
+PhaseOf = Callable[[int], int]
 
 
 def announced(event: Event, _: msgspec.Raw) -> Mark | None:
     """The mark of an announcement."""
-    return _mark_of(event.text) if event.type == "announcement_set" else None
+    return mark_of(event.text) if event.type == "announcement_set" else None
 
 
 class _Delta(Struct, rename={"from_": "from"}):
@@ -123,9 +126,10 @@ class Audit(Struct):
 class Trail:
     """The trails of all viewers of one room in this process."""
 
-    def __init__(self, heed: Heed = announced) -> None:
+    def __init__(self, heed: Heed = announced, phase_of: PhaseOf = lambda _: 0) -> None:
         self._heed = heed
-        self.latency = Latency()
+        self._phase_of = phase_of
+        self.latencies: defaultdict[int, Latency] = defaultdict(Latency)  # by the phase in which a mark was due
         self.delivered = 0
         self.frames = 0
         self.gaps = 0
@@ -134,6 +138,19 @@ class Trail:
         self._told: dict[int, int] = {}
         self._by_seq: dict[int, Step] = {}
         self._unread: deque[Step] = deque()
+
+    @property
+    def latency(self) -> Latency:
+        """Of all phases together."""
+        total = Latency()
+        for one in self.latencies.values():
+            total.merge(one)
+        return total
+
+    def forget(self) -> None:
+        """The room's story was set back: from now on other events may stand at seqs that were told before."""
+        self._told.clear()
+        self._by_seq.clear()
 
     def begin(self, seq: int) -> Step:
         """Where a viewer stands whose keyframe is at `seq`."""
@@ -177,7 +194,7 @@ class Trail:
             self.delivered += len(arrivals) * len(step.due_ns)
             for grain, count in Counter(arrival // (ARRIVAL_GRAIN_US * 1000) for arrival in arrivals).items():
                 for due_ns in step.due_ns:
-                    self.latency.add(grain * ARRIVAL_GRAIN_US - due_ns // 1000, count)
+                    self.latencies[self._phase_of(due_ns)].add(grain * ARRIVAL_GRAIN_US - due_ns // 1000, count)
         while self._unread and self._unread[0].passed >= viewers:
             self._unread.popleft()
 

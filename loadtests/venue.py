@@ -17,8 +17,8 @@ from loadtests.latency import Latency
 from loadtests.lean import Address
 from loadtests.scenario import StormOptions
 from loadtests.shelf import Shelf
-from loadtests.story import Asked, End, Letter, Owned, Story
-from loadtests.trail import Event, Mark, Trail
+from loadtests.story import Asked, End, Letter, Owned, Reply, Story
+from loadtests.trail import Event, Mark, PhaseOf, Trail
 
 if TYPE_CHECKING:
     from loadtests.cashier import Cashier
@@ -52,14 +52,14 @@ class Venue:
 
     cashier: Cashier
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Part, phase_of: PhaseOf = lambda _: 0) -> None:
         self.part = part
         self.options = part.options
         self.address = Address.of(part.gateway_url)
         self.path = f"/v1/rooms/{part.options.room}"
         self.opening = asyncio.Semaphore(OPENING_MAX)
         self.shelf = Shelf(part.options.units)
-        self.trail = Trail(self._heed)
+        self.trail = Trail(self.heed, phase_of)
         self.life = 0
         self.waiting = 0
         self.sent = 0
@@ -102,6 +102,9 @@ class Venue:
             self.granted += asked.quantity
             self.latency_granted.add(took_us)
 
+    def told(self, asked: Asked, reply: Reply) -> None:
+        """A reply came, the first or another one. For those who keep a record of their own."""
+
     def letter(self, user: str, seq: int, event: dict[str, Any]) -> None:
         """A personal event came; a user with several connections gets it on each, the same."""
         letter = Letter(user, seq, event)
@@ -117,7 +120,8 @@ class Venue:
         letters = list(self._letters.values())
         return Story(self.asked, letters, owned, self._ends, self._shown, trail.gaps, trail.disorders, trail.rewritten, self.skipped)
 
-    def _heed(self, event: Event, raw: msgspec.Raw) -> Mark | None:
+    def heed(self, event: Event, raw: msgspec.Raw) -> Mark | None:
+        """Look at an event of the room that nobody here has seen before; gives the mark of one that everybody is audited for."""
         if event.type in SHOWN:
             self._shown[event.seq] = msgspec.json.decode(raw)
         else:

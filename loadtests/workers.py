@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from loadtests.priority import set_priority
 from loadtests.target import TargetError
 from loadtests.worker import LINE_BYTES_MAX
 
@@ -91,8 +93,13 @@ class Workers(Generic[P, R]):
 
 
 @asynccontextmanager
-async def workers_of(module: str, parts: Sequence[Struct], nothing: P, report: type[R]) -> AsyncIterator[Workers[P, R]]:
-    """Start a process of `module` for each part; `nothing` is the progress of one that said nothing yet. They are ended on the way out."""
+async def workers_of(
+    module: str, parts: Sequence[Struct], nothing: P, report: type[R], *, environ: Mapping[str, str] | None = None, nice: int = 0
+) -> AsyncIterator[Workers[P, R]]:
+    """Start a process of `module` for each part; `nothing` is the progress of one that said nothing yet. They are ended on the way out.
+
+    `environ` is added to their environment; `nice` is how far they stand back for others, or, below 0, out before them where the system lets us.
+    """
     started: list[asyncio.subprocess.Process] = []
     words = type(nothing) | report  # both are structs with a tag
     workers: Workers[P, R] | None = None
@@ -103,9 +110,12 @@ async def workers_of(module: str, parts: Sequence[Struct], nothing: P, report: t
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 limit=LINE_BYTES_MAX,
+                env={**os.environ, **(environ or {})},
                 start_new_session=True,  # Ctrl-C is for us; their input ends when we do
             )
             started.append(process)
+            if nice:
+                set_priority(process.pid, nice)
             assert process.stdin is not None
             process.stdin.write(msgspec.json.encode(part) + b"\n")
             await process.stdin.drain()

@@ -1,4 +1,4 @@
-"""A console with an engine, ready to be asked, on asyncio's own loop and on uvloop."""
+"""A console with an engine, ready to be asked."""
 
 from __future__ import annotations
 
@@ -7,12 +7,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.console.live import Live, serve_all
-from tests.loops import BOTH, Loops
-
-
-def pytest_asyncio_loop_factories() -> Loops:
-    """The loops that each test runs on."""
-    return BOTH
 
 
 @pytest.fixture

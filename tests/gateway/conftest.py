@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import asyncio
+from collections.abc import Callable, Mapping
 
-import pytest
-
-from tests.certificates import make_certificate
-from tests.loops import BOTH, Loops
+import uvloop
 
 
-def pytest_asyncio_loop_factories() -> Loops:
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The loops that each test runs on."""
-    return BOTH
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for localhost and its key."""
-    return make_certificate(tmp_path_factory.mktemp("tls"))
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

@@ -1,0 +1,1 @@
+"""What hostile clients do to a server, one group of attacks in each file; `table` has them all."""

@@ -1,0 +1,106 @@
+"""What a hostile run found, in figures and in words: above all, times of honest users with and without the hostile ones."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any, Final
+
+from loadtests.findings import Findings
+from loadtests.honest import latencies_of
+from loadtests.honest_worker import Report
+from loadtests.latency import Latency
+from loadtests.phases import Phases
+
+__all__ = ["JUDGED", "compare", "summary_of"]
+
+#: What must not take longer while attackers are at work: a line from sent to delivered, and a purchase from the reservation to the receipt.
+JUDGED: Final = ("delivery", "purchase")
+#: Pairs of a quiet and a hostile phase are drawn again so many times, to see how far the ratio hangs on a few of them.
+DRAWS: Final = 300
+#: The ratio lies in its interval with this probability, in percent.
+CONFIDENCE: Final = 90
+
+
+def compare(report: Report, phases: Phases, ratio_max: float, findings: Findings) -> dict[str, Any]:
+    """Times in quiet and in hostile phases by what they are of. A ratio is too large when even the low end of its interval is above `ratio_max`."""
+    found: dict[str, Any] = {}
+    for what, by_phase in sorted(latencies_of(report).items()):
+        pairs = [(by_phase.get(number, Latency()), by_phase.get(number + 1, Latency())) for number in range(1, phases.count, 2)]
+        quiet, hostile = _merged(one for one, _ in pairs), _merged(other for _, other in pairs)
+        low, high = _interval(pairs)
+        found[what] = {
+            "quiet": {"count": quiet.count, **quiet.summary()},
+            "hostile": {"count": hostile.count, **hostile.summary()},
+            "p50_ratio": _ratio(quiet, hostile, 50),
+            "p99_ratio": _ratio(quiet, hostile, 99),
+            "p99_ratio_low": low,
+            "p99_ratio_high": high,
+        }
+        if what in JUDGED and low is not None and low > ratio_max:
+            findings.add(
+                "slower", f"{what}: p99 {hostile.percentile_ms(99)} ms with attackers, {quiet.percentile_ms(99)} ms without: {low} to {high} times"
+            )
+    for what in JUDGED:
+        if what not in found or found[what]["p99_ratio"] is None:
+            findings.add("slower", f"{what}: there is nothing to compare")
+    return found
+
+
+def _merged(parts: Iterator[Latency]) -> Latency:
+    total = Latency()
+    for part in parts:
+        total.merge(part)
+    return total
+
+
+def _ratio(quiet: Latency, hostile: Latency, percent: float) -> float | None:
+    without_ms, with_ms = quiet.percentile_ms(percent), hostile.percentile_ms(percent)
+    return round(with_ms / without_ms, 2) if without_ms and with_ms else None
+
+
+def _interval(pairs: list[tuple[Latency, Latency]]) -> tuple[float | None, float | None]:
+    """Where the ratio of p99 lies when pairs of phases are drawn again and again (bootstrap)."""
+    rng = random.Random(len(pairs))
+    ratios = []
+    for _ in range(DRAWS):
+        drawn = rng.choices(pairs, k=len(pairs))
+        ratio = _ratio(_merged(one for one, _ in drawn), _merged(other for _, other in drawn), 99)
+        if ratio is not None:
+            ratios.append(ratio)
+    if not ratios:
+        return None, None
+    ratios.sort()
+    cut = int(len(ratios) * (100 - CONFIDENCE) / 200)
+    return ratios[cut], ratios[-1 - cut]
+
+
+def summary_of(report: dict[str, Any]) -> str:
+    """Some lines for people."""
+    return "\n".join(f"  {name:<10} {words}" for name, words in _lines(report))
+
+
+def _lines(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "verdict", "every promise was kept" if report["ok"] else f"BROKEN: {', '.join(report['wrong'])}"
+    for code, found in report["wrong"].items():
+        yield "", f"{code} ({found['count']}): {'; '.join(found['examples'][:3])}"
+    for what, one in report["latency"].items():
+        quiet, hostile = one["quiet"], one["hostile"]
+        words = f"p50 {quiet['p50']} -> {hostile['p50']} ms, p99 {quiet['p99']} -> {hostile['p99']} ms, max {quiet['max']} -> {hostile['max']} ms"
+        yield what[:10], f"{words}; p99 times {one['p99_ratio']} ({one['p99_ratio_low']} to {one['p99_ratio_high']})"
+    yield "honest", _pairs(report["honest"])
+    for name, outcomes in report["attacks"].items():
+        yield "attack", f"{name}: {_pairs(outcomes)}"
+    server = report["server"]
+    for name in ("rss_mib", "files", "cpu_share"):
+        yield name, _pairs(server[name])
+    for name, values in report["refused"].items():
+        yield "refused", f"{name}: {_pairs({code or 'all': int(count) for code, count in values.items()})}"
+    yield "log", f"{_pairs(report['log']['levels'])}; {_pairs(report['log']['warnings'])}"
+    yield "clock", f"{report['clock_steps']} steps"
+    yield "journal", report["journal"]["audit"]
+    yield "machine", _pairs(report["machine"])
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items()) or "none"
