@@ -23,10 +23,12 @@ from liveroom.messages.flash_sale import ReserveStock
 from liveroom.messages.red_envelope import GrabRedEnvelope
 from liveroom.tokens import kept_secret, load_secret
 
-__all__ = ["IPV6_NETWORK_BITS", "AddressMarks", "Proxies", "load_address_key"]
+__all__ = ["IPV6_NETWORK_BITS", "AddressMarks", "Proxies", "counted_address", "load_address_key"]
 
 #: An IPv6 user has at least a network of this size to choose addresses from: it counts as one address.
 IPV6_NETWORK_BITS: Final = 64
+
+_HOST_BITS: Final = 128 - IPV6_NETWORK_BITS
 
 _MARK_BYTES: Final = 8
 _KEY_FILE: Final = "address-secret"
@@ -39,6 +41,21 @@ _HOP: Final = re.compile(r"\[([^\[\]]+)\](?::[0-9]{1,5})?|([^:\[\]]+):[0-9]{1,5}
 log = logging.getLogger(__name__)
 
 Address = IPv4Address | IPv6Address
+
+
+def counted_address(address: str) -> str:
+    """What limits per address count: an IPv4 address, or the /64 network of an IPv6 address. Other text stands for itself."""
+    if ":" not in address:
+        return address
+    parsed = _parse(address)
+    return address if parsed is None else str(_counted(parsed))
+
+
+def _counted(address: Address) -> Address | IPv6Network:
+    """An IPv6 user chooses addresses freely within its network, so the network is what counts."""
+    if isinstance(address, IPv4Address):
+        return address
+    return IPv6Network((int(address) >> _HOST_BITS << _HOST_BITS, IPV6_NETWORK_BITS))
 
 
 class Proxies:
@@ -79,6 +96,13 @@ class Proxies:
         """Whether an address is a trusted proxy's own."""
         return any(address in network for network in self._networks)
 
+    def includes(self, peer: str) -> bool:
+        """Whether the address of a connection's other end, as text, is a trusted proxy's own."""
+        if not self._networks:
+            return False
+        address = _parse(peer)
+        return address is not None and self.trusts(address)
+
 
 def _parse_hop(text: str) -> Address | None:
     around = _HOP.fullmatch(text)
@@ -110,8 +134,7 @@ class AddressMarks:
         parsed = _parse(address)
         if item is None or parsed is None or self._proxies.trusts(parsed):
             return ""
-        network = parsed.packed[: IPV6_NETWORK_BITS // 8] if isinstance(parsed, IPv6Address) else parsed.packed
-        return blake2b(network + f"{room} {item}".encode(), key=self._key, digest_size=_MARK_BYTES).hexdigest()
+        return blake2b(f"{_counted(parsed)} {room} {item}".encode(), key=self._key, digest_size=_MARK_BYTES).hexdigest()
 
 
 def _claimed(command: Command) -> int | None:

@@ -21,7 +21,7 @@ from liveroom.accounts import Totals
 from liveroom.config import Config, Setting, load_config, settings, to_toml
 from liveroom.errors import BadConfig, JournalError, LiveroomError
 from liveroom.messages.fields import Role
-from liveroom.open_files import raise_open_files_limit
+from liveroom.open_files import files_needed, fit_connections, raise_open_files_limit
 from liveroom.parts import Part, console_url, gateway_url, local_url
 from liveroom.tail import tail
 from liveroom.telemetry.logs import set_up_logs
@@ -112,10 +112,11 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     from liveroom.app import App
 
+    gateway = Part.gateway in options.parts
+    config = fit_connections(config, raise_open_files_limit(files_needed(config, gateway=gateway)), gateway=gateway)
     app = App(config, options.parts)
     if not await _started_unless(stopping, app):
         return
-    raise_open_files_limit(config, gateway=Part.gateway in options.parts)
     demo: Demo | None = None
     try:
         _say(f"liveroom {__version__}: {_addresses(app, options.parts)}")

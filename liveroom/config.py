@@ -219,10 +219,23 @@ class GatewayConfig(Section, frozen=True):
     ] = ()
     trusted_proxies: Annotated[tuple[str, ...], _text("Networks (CIDR) whose X-Forwarded-For is believed, by gateway and console")] = ()
     connections_max: Annotated[int, _text("Connections that the process may hold", ge=1, le=1_000_000)] = 18_000
-    connections_per_address_max: Annotated[int, _text("Connections from one client address", ge=1, le=1_000_000)] = 20_000
+    connections_per_address_max: Annotated[
+        int, _text("Connections from one client address; an IPv6 address counts as its /64 network", ge=1, le=1_000_000)
+    ] = 20_000
     connections_per_user_max: Annotated[int, _text("Connections of one user in one room; a new one replaces the oldest", ge=1, le=1_000)] = 5
-    handshake_ms: Annotated[int, _text("Time for a handshake, from accept to upgrade", ge=100, le=60_000)] = 5_000
-    handshakes_waiting_max: Annotated[int, _text("Handshakes that may be under way at once", ge=1, le=100_000)] = 4_096
+    handshake_ms: Annotated[int, _text("Time for a handshake, from accept to upgrade, with that of TLS", ge=100, le=60_000)] = 5_000
+    handshakes_waiting_max: Annotated[
+        int,
+        _text(
+            "Handshakes that may be under way at once, from accept to upgrade; for one more, one of the address with the most is dropped",
+            ge=1,
+            le=100_000,
+        ),
+    ] = 4_096
+    handshakes_per_address_max: Annotated[
+        int,
+        _text("Handshakes of one client address that may be under way at once; its oldest is dropped for one more", ge=1, le=100_000),
+    ] = 2_048
     command_bytes_max: Annotated[int, _text("Largest message from a client", ge=512, le=131_072)] = 4_096
     commands_per_s: Annotated[int, _text("Commands a second of one connection on average", ge=1, le=1_000)] = 10
     commands_burst: Annotated[int, _text("Commands of one connection at once after a pause", ge=1, le=10_000)] = 20
@@ -291,7 +304,24 @@ class ConsoleConfig(Section, frozen=True):
     reply_wait_ms: Annotated[int, _text("Time after which an unanswered command is answered `unavailable`", ge=100, le=60_000)] = 10_000
     requests_per_s: Annotated[int, _text("Commands a second of one token's user on average", ge=1, le=100_000)] = 50
     requests_burst: Annotated[int, _text("Commands of one token's user at once after a pause", ge=1, le=100_000)] = 200
-    connections_max: Annotated[int, _text("Connections that may be open at once; more are answered 503", ge=1, le=1_000_000)] = 2_000
+    connections_max: Annotated[
+        int,
+        _text(
+            "Connections that may be open at once. For one more the oldest without a request is dropped; when all have one, it is answered 503",
+            ge=1,
+            le=1_000_000,
+        ),
+    ] = 2_000
+    head_ms: Annotated[int, _text("Time for the head of a connection's first request", ge=100, le=600_000)] = 10_000
+    keep_alive_ms: Annotated[
+        int,
+        _text(
+            "A connection without a request is closed after this time. It has to be longer than that of a load balancer in front, "
+            "which would otherwise send requests into connections that are being closed",
+            ge=1_000,
+            le=3_600_000,
+        ),
+    ] = 90_000
     rooms_max: Annotated[int, _text("Rooms that the directory may hold", ge=1, le=10_000_000)] = 200_000
     page_rooms_max: Annotated[int, _text("Rooms in one answer of the directory", ge=1, le=PAGE_ROOMS_LIMIT)] = 100
     shutdown_ms: Annotated[int, _text("Time for open requests at shutdown", ge=0, le=600_000)] = 5_000

@@ -1,18 +1,27 @@
-"""The system's limit of open files: each connection is one, so it is raised as far as it goes, and what does not fit is told at the start."""
+"""The system's limit of open files. Each connection is one: the limit is raised as far as it goes, and connections are limited to what fits."""
 
 from __future__ import annotations
 
 import logging
 from typing import Final
 
+from msgspec.structs import replace
+
 from liveroom.config import Config
 
-__all__ = ["OTHER_FILES_MAX", "files_needed", "raise_open_files_limit"]
+__all__ = ["OTHER_FILES_MAX", "files_needed", "fit_connections", "raise_open_files_limit"]
 
 log = logging.getLogger("liveroom")
 
-#: Files of the process beside connections: the journal's, listeners, the event loop's, those that audits and ledgers read.
-OTHER_FILES_MAX: Final = 200
+#: Files of the process beside connections: the journal's, listeners, the event loop's, those that audits and ledgers read,
+#: and connections that were accepted in one turn of the loop and are not dropped yet. No client ever gets one of these.
+OTHER_FILES_MAX: Final = 500
+
+#: When not everything fits: the parts of the rest that the console gets, and, of the gateway's part, its handshakes.
+_CONSOLE_PART: Final = 4
+_HANDSHAKES_PART: Final = 8
+#: Fewer of each kind make no sense: beyond this the limit itself has to be raised.
+_LEAST: Final = 16
 
 
 def files_needed(config: Config, *, gateway: bool = True) -> int:
@@ -21,28 +30,52 @@ def files_needed(config: Config, *, gateway: bool = True) -> int:
     return viewers + config.console.connections_max + OTHER_FILES_MAX
 
 
-def raise_open_files_limit(config: Config, *, gateway: bool = True) -> None:
-    """Raise the soft limit to the hard one, if the system lets us; warn when the settings do not fit into it."""
+def fit_connections(config: Config, allowed: int, *, gateway: bool = True) -> Config:
+    """The settings with as many connections as fit into `allowed` open files (-1 = any number), less `OTHER_FILES_MAX`."""
+    if not _is_more(files_needed(config, gateway=gateway), allowed):
+        return config
+    left = allowed - OTHER_FILES_MAX
+    console = _at_least(left // _CONSOLE_PART if gateway else left, config.console.connections_max)
+    handshakes = _at_least((left - console) // _HANDSHAKES_PART, config.gateway.handshakes_waiting_max)
+    viewers = _at_least(left - console - handshakes, config.gateway.connections_max)
+    fitting = replace(
+        config,
+        console=replace(config.console, connections_max=console),
+        gateway=replace(config.gateway, connections_max=viewers, handshakes_waiting_max=handshakes),
+    )
+    log.warning(
+        "connections_max of gateway and console does not fit into the limit of open files and is lowered; "
+        "raise the limit (LimitNOFILE, ulimit -n) or lower the settings",
+        extra={
+            "open_files_max": allowed,
+            "open_files_needed": files_needed(config, gateway=gateway),
+            "connections_max": viewers if gateway else 0,
+            "handshakes_waiting_max": handshakes if gateway else 0,
+            "console_connections_max": console,
+        },
+    )
+    return fitting
+
+
+def raise_open_files_limit(wanted: int) -> int:
+    """Raise the soft limit to the hard one, or to `wanted` where that is all the system gives; gives the limit, -1 for none."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
-        return
+        return -1
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = files_needed(config, gateway=gateway)
-    for wanted in (hard, needed):  # not every system takes a hard limit that is none as a soft one
-        if _is_more(wanted, soft):
+    for limit in (hard, wanted):  # not every system takes a hard limit that is none as a soft one
+        if _is_more(limit, soft):
             try:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+                resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
                 break
             except (OSError, ValueError):
                 continue
-    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if _is_more(needed, allowed):
-        log.warning(
-            "connections_max of gateway and console does not fit into the limit of open files: connections beyond it will fail; "
-            "raise the limit (LimitNOFILE, ulimit -n) or lower the settings",
-            extra={"open_files_max": allowed, "open_files_needed": needed, "connections_max": config.gateway.connections_max if gateway else 0},
-        )
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def _at_least(share: int, setting: int) -> int:
+    return min(setting, max(_LEAST, share))
 
 
 def _is_more(files: int, than: int) -> bool:

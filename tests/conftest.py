@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.broker import stop_broker
+from tests.loops import PRODUCTION, Loops
 
 # No test has to do with a host that the system's certificate authorities vouch for. aiohttp reads them all when it is imported: a tenth of a
 # second and more in each of the hundreds of processes that the tests start. Those that are about certificates name their own.
@@ -35,6 +36,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     places = {name: place for place, name in enumerate(LONG_FIRST)}
     items.sort(key=lambda item: places.get(item.path.relative_to(here).parts[0], len(places)))
+
+
+def pytest_asyncio_loop_factories() -> Loops:
+    """The loop that each test runs on, unless its folder says otherwise."""
+    return PRODUCTION
 
 
 def pytest_sessionfinish() -> None:

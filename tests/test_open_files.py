@@ -7,17 +7,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from liveroom.config import Config, ConsoleConfig, GatewayConfig
-from liveroom.open_files import OTHER_FILES_MAX, files_needed
+from liveroom.open_files import OTHER_FILES_MAX, files_needed, fit_connections
 from tests.serving import Server
 
 SCRIPT = """
 import logging, resource
 from liveroom.config import Config, GatewayConfig
-from liveroom.open_files import raise_open_files_limit
+from liveroom.open_files import files_needed, fit_connections, raise_open_files_limit
 logging.basicConfig(format="%(levelname)s %(message)s %(open_files_max)s of %(open_files_needed)s")
-raise_open_files_limit(Config(gateway=GatewayConfig(connections_max=CONNECTIONS, handshakes_waiting_max=1)))
+config = Config(gateway=GatewayConfig(connections_max=CONNECTIONS, handshakes_waiting_max=1))
+fit_connections(config, raise_open_files_limit(files_needed(config)))
 print(*resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 
@@ -38,6 +41,20 @@ def test_what_is_needed_is_everything_that_may_be_open_at_once() -> None:
     assert files_needed(config, gateway=False) == 100 + OTHER_FILES_MAX
 
 
+@given(allowed=st.integers(OTHER_FILES_MAX + 64, 30_000), viewers=st.integers(1, 50_000), handshakes=st.integers(1, 5_000), gateway=st.booleans())
+def test_connections_never_need_the_files_of_others(allowed: int, viewers: int, handshakes: int, gateway: bool) -> None:
+    """What is left for the journal, health checks and the loop stays theirs; no limit is raised, and what fits stays as it was set."""
+    config = Config(gateway=GatewayConfig(connections_max=viewers, handshakes_waiting_max=handshakes))
+    fitting = fit_connections(config, allowed, gateway=gateway)
+    assert files_needed(fitting, gateway=gateway) <= allowed
+    assert fitting.console.connections_max <= config.console.connections_max
+    assert fitting.gateway.connections_max <= viewers
+    assert fitting.gateway.handshakes_waiting_max <= handshakes
+    assert fit_connections(config, -1, gateway=gateway) is config
+    if files_needed(config, gateway=gateway) <= allowed:
+        assert fitting is config
+
+
 @pytest.mark.parametrize(("soft", "hard"), [(256, 4_096), (4_096, 4_096)])
 def test_the_soft_limit_is_raised_to_the_hard_one(soft: int, hard: int) -> None:
     """Nothing is said when everything fits."""
@@ -48,7 +65,7 @@ def test_what_does_not_fit_is_told() -> None:
     """With the numbers, and what to do about it; the limit is raised all the same."""
     limits, words = limited(256, 1_024, 5_000)
     assert limits == "1024 1024"
-    assert words.startswith("WARNING connections_max of gateway and console does not fit into the limit of open files")
+    assert words.startswith("WARNING connections_max of gateway and console does not fit into the limit of open files and is lowered")
     assert words.endswith(f"1024 of {5_000 + 1 + 2_000 + OTHER_FILES_MAX}")
     assert "LimitNOFILE" in words
 

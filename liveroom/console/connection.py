@@ -1,22 +1,23 @@
-"""One HTTP connection: aiohttp's own, but what is no HTTP is answered as everything else is, and no traceback is logged for it."""
+"""One HTTP connection: aiohttp's own, with limits before the first request, and the project's answer to what is no HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_request import BaseRequest
 
+from liveroom.console.crowd import Crowd
 from liveroom.console.problems import Problem
 
-__all__ = ["Connection", "FullConnection"]
+__all__ = ["HEAD_BYTES_MAX", "Connection"]
 
-#: An idle connection, or one that does not finish its request's head, is closed after this time.
-IDLE_S: Final = 30.0
+#: The largest head of a request. Browsers send up to 16 KB of cookies of the whole site.
+HEAD_BYTES_MAX: Final = 32 * 1024
 
 _log = logging.getLogger("liveroom.console.http")
 
@@ -24,11 +25,69 @@ _log = logging.getLogger("liveroom.console.http")
 class Connection(web.RequestHandler):
     """Serves the requests of one connection; `headers` are put on the answers that no handler makes."""
 
-    __slots__ = ("_headers",)
+    __slots__ = ("_crowd", "_deadline", "_head_bytes", "_head_s", "_headers")
 
-    def __init__(self, server: web.Server, headers: Mapping[str, str]) -> None:
-        super().__init__(server, loop=asyncio.get_running_loop(), keepalive_timeout=IDLE_S, access_log=None, logger=_log)  # type: ignore[arg-type]
+    def __init__(self, server: web.Server, crowd: Crowd, headers: Mapping[str, str], *, head_s: float, keep_alive_s: float) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=keep_alive_s,
+            access_log=None,  # type: ignore[arg-type]
+            logger=_log,
+            max_line_size=HEAD_BYTES_MAX,
+            max_field_size=HEAD_BYTES_MAX,
+        )
+        self._crowd = crowd
         self._headers = headers
+        self._head_s = head_s
+        self._head_bytes = 0
+        self._deadline: asyncio.TimerHandle | None = None
+
+    # What the loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._deadline = asyncio.get_running_loop().call_later(self._head_s, self._end_if_silent)
+        self._crowd.arrive(self)
+
+    def data_received(self, data: bytes) -> None:
+        # aiohttp limits each line of a head, not the head.
+        requests = self._request_count
+        between_requests = not requests or (self._waiter is not None and not self._waiter.done())
+        super().data_received(data)
+        if not between_requests or self._request_count > requests:
+            self._head_bytes = 0
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > HEAD_BYTES_MAX and self.transport is not None:
+            self.transport.write(_answer(_TOO_LARGE, self._headers))
+            self.force_close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._crowd.leave(self)
+        super().connection_lost(exc)
+
+    # What it is told
+
+    def begin(self) -> bool:
+        """A request begins; gives whether it may be more than a health check."""
+        return self._crowd.begin(self)
+
+    def end(self) -> None:
+        """The request was answered."""
+        self._crowd.end(self)
+
+    def drop(self) -> None:
+        """End it without another word."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _end_if_silent(self) -> None:
+        self._deadline = None
+        if self._crowd.is_silent(self):
+            self._crowd.drop(self, "silent")
 
     def handle_error(
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -42,19 +101,13 @@ class Connection(web.RequestHandler):
         return response
 
 
-class FullConnection(asyncio.Protocol):
-    """Answers a connection beyond the limit and ends it."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Say no at once, whatever the request is."""
-        assert isinstance(transport, asyncio.Transport)
-        transport.write(_FULL)
-        transport.close()
+_TOO_LARGE: Final = Problem("bad_request", f"the head of the request is larger than {HEAD_BYTES_MAX} bytes")
 
 
-_FULL_BODY: Final = b'{"type":"urn:liveroom:problem:not_ready","title":"too many connections","status":503,"detail":"try again","code":"not_ready"}'
-_FULL: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
-    % len(_FULL_BODY)
-    + _FULL_BODY
-)
+def _answer(problem: Problem, headers: Mapping[str, str]) -> bytes:
+    """A problem as the bytes of an answer, where no request was read that aiohttp could answer."""
+    response = problem.response()
+    body = cast(bytes, response.body)
+    lines = {**response.headers, **headers, "Content-Length": str(len(body)), "Connection": "close"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"HTTP/1.1 {response.status} {response.reason}\r\n{head}\r\n".encode() + body

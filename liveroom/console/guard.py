@@ -10,6 +10,8 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from liveroom.console.connection import Connection
+from liveroom.console.health import PATHS
 from liveroom.console.problems import Problem, problem_of
 from liveroom.telemetry.metrics import Metrics
 
@@ -32,6 +34,15 @@ def guard(headers: Mapping[str, str], metrics: Metrics) -> Middleware:
 
     @web.middleware
     async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        may_be_any = connection.begin()
+        try:
+            return await _serve(request, handler if may_be_any or request.path in PATHS else _too_busy)
+        finally:
+            connection.end()
+
+    async def _serve(request: web.Request, handler: Handler) -> web.StreamResponse:
         loop = asyncio.get_running_loop()
         began = loop.time()
         response = await _answer(request, handler)
@@ -42,6 +53,10 @@ def guard(headers: Mapping[str, str], metrics: Metrics) -> Middleware:
         return response
 
     return handle
+
+
+async def _too_busy(_: web.Request) -> web.StreamResponse:
+    raise Problem("overloaded", "as many requests as may be are under way; try again", retry_after_ms=1_000)
 
 
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:

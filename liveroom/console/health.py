@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -10,7 +11,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from liveroom.console.problems import Problem
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["Health"]
+__all__ = ["PATHS", "Health"]
+
+#: What is answered however full the process is.
+PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
 
 
 class Health:

@@ -2,48 +2,57 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from typing import Final
 
 from aiohttp import web
 
 from liveroom.config import OpsConfig
 from liveroom.console.guard import guard
 from liveroom.console.health import Health
-from liveroom.errors import BadConfig
+from liveroom.console.listener import Listener
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["OpsServer"]
 
+#: Connections that may be open: a few probes and a collector of metrics.
+CONNECTIONS_MAX: Final = 64
+HEAD_MS: Final = 5_000
+KEEP_ALIVE_MS: Final = 90_000
 #: Time for open requests at the end.
-SHUTDOWN_S = 1.0
+SHUTDOWN_MS: Final = 1_000
+
+_HEADERS: Final = {"Server": "liveroom"}
 
 
 class OpsServer:
     """`what_is_missing` is empty when the process is ready."""
 
     def __init__(self, config: OpsConfig, metrics: Metrics, what_is_missing: Callable[[], str]) -> None:
-        self._config = config
-        app = web.Application(middlewares=[guard({"Server": "liveroom"}, metrics)])
+        app = web.Application(middlewares=[guard(_HEADERS, metrics)])
         Health(metrics, what_is_missing).add_routes(app.router)
-        self._runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S, access_log=None)  # probes ask many times a minute
+        self._listener = Listener(
+            app,
+            metrics,
+            _HEADERS,
+            section="ops",
+            host=config.host,
+            port=config.port,
+            connections_max=CONNECTIONS_MAX,
+            head_ms=HEAD_MS,
+            keep_alive_ms=KEEP_ALIVE_MS,
+            shutdown_ms=SHUTDOWN_MS,
+        )
 
     @property
     def port(self) -> int:
         """The port it listens on."""
-        port: int = self._runner.addresses[0][1]
-        return port
+        return self._listener.port
 
     async def start(self) -> None:
         """Begin to listen. Raises `BadConfig` when the address cannot be had."""
-        host, port = self._config.host, self._config.port
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, host, port).start()
-        except OSError as error:
-            words = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-            raise BadConfig(f"ops.host, ops.port: cannot listen on {host}:{port}: {words}") from None
+        await self._listener.start()
 
     async def stop(self) -> None:
         """Stop."""
-        await self._runner.cleanup()
+        await self._listener.stop()

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections import deque
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from liveroom.gateway.inbound import FLOODING, FRAME_TOO_LARGE, PROTOCOL_ERROR, Inbound, take_text
 from liveroom.gateway.limits import FLOOD_WINDOW_S, ODD_FRAME_S, Meter
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from liveroom.gateway.room import Room
     from liveroom.messages.records import Sender
 
-__all__ = ["Connection", "Host", "Stage"]
+__all__ = ["Connection", "Host", "Stage", "peer_address"]
 
 #: Frames of up to this many times a command's limit are read, so that their sender gets an answer with the id; larger ones end the connection.
 READ_FACTOR = 4
@@ -64,6 +64,11 @@ class Host(Protocol):
 
     def time(self) -> float:
         """The loop's clock."""
+
+
+def peer_address(peer: Any) -> str:
+    """The other end's address out of what a socket calls its peer."""
+    return str(peer[0]) if isinstance(peer, tuple) else "unix"
 
 
 class Connection(asyncio.Protocol):
@@ -124,19 +129,34 @@ class Connection(asyncio.Protocol):
     def __repr__(self) -> str:
         return f"<{self.stage.name} {self.room_id} {self.sender.user if self.sender else self.address}>"
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is over for us."""
+        return self.stage is Stage.closed
+
+    def arrive(self, transport: asyncio.Transport, address: str) -> None:
+        """A client's connection was accepted; `transport` is good for `abort` until `connection_made` brings another."""
+        self._transport = transport
+        self.address = address
+        self._host.arrived(self)
+
     # What the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        peer = transport.get_extra_info("peername")
-        self.address = str(peer[0]) if isinstance(peer, tuple) else "unix"
+        made = cast(asyncio.Transport, transport)
+        if self.ended:  # it was dropped in the same turn in which its TLS handshake ended
+            made.abort()
+            return
+        arrived_before = bool(self.address)
+        self._transport = made
         if transport.get_extra_info("ssl_object") is None:
             # The least there is: `pause_writing` comes as soon as the transport holds a byte, `resume_writing` when it holds none.
             self._transport.set_write_buffer_limits(high=0)
             self.fd = transport.get_extra_info("socket").fileno()
         else:
             self._transport.set_write_buffer_limits(high=1, low=0)
-        self._host.arrived(self)
+        if not arrived_before:
+            self.arrive(made, peer_address(transport.get_extra_info("peername")))
 
     def data_received(self, data: bytes) -> None:
         host = self._host
@@ -250,8 +270,8 @@ class Connection(asyncio.Protocol):
         self._write_all(response)
 
     def refuse(self, response: bytes) -> None:
-        """Answer the handshake with a refusal and close."""
-        self.stage = Stage.closed
+        """Answer the handshake with a refusal and close; the host sees to it that this ends."""
+        self.stage = Stage.closing
         self.fd = NO_DESCRIPTOR
         self._transport.write(response)
         self._transport.close()
@@ -270,6 +290,11 @@ class Connection(asyncio.Protocol):
             self._replies = None
             self._transport.resume_reading()
             self._host.ending(self, code)
+
+    def drop(self) -> None:
+        """Give up a handshake: as `abort`, and the host hears of nothing but its end."""
+        self.stage = Stage.closed
+        self.abort()
 
     def abort(self) -> None:
         """Drop the connection without another word; nothing is written to it any more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import math
 import random
@@ -13,10 +14,11 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from liveroom.addresses import AddressMarks
+from liveroom.addresses import AddressMarks, Proxies, counted_address
 from liveroom.codec import encode
 from liveroom.config import GatewayConfig
 from liveroom.errors import CLOSE_CODES, BadConfig
+from liveroom.gateway.arrivals import Arrivals
 from liveroom.gateway.audience import Audience
 from liveroom.gateway.claims import Claims
 from liveroom.gateway.connection import Connection, Stage
@@ -27,26 +29,33 @@ from liveroom.gateway.handshake import HEAD_BYTES_MAX, Doorkeeper, Refusal
 from liveroom.gateway.hub import Hub
 from liveroom.gateway.likes import Likes, OnReply
 from liveroom.gateway.limits import Tally
+from liveroom.gateway.pending import Pending
 from liveroom.gateway.pulse import Pulse
 from liveroom.gateway.room import Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
 from liveroom.journal.courier import Courier
 from liveroom.journal.partition import partition_of
+from liveroom.listening import listen, serve_each
 from liveroom.messages.commands import Command, RequestKeyframe
 from liveroom.messages.frames import Beat, GoingAway, Refused
 from liveroom.messages.records import Request, Sender
 from liveroom.telemetry.metrics import Metrics
+from liveroom.telemetry.seldom import Seldom
 from liveroom.tokens import TokenChecker
 
 __all__ = ["Gateway"]
 
 log = logging.getLogger(__name__)
 
-#: Connections that the kernel may hold before they are accepted.
-BACKLOG = 4_096
 #: Time for the client's close frame, after which the connection is dropped.
 CLOSING_S = 2.0
+#: Time for a refusal over HTTP to be written. A TLS client that does not end its side would hold its descriptor otherwise.
+REFUSED_S = 0.1
+#: Peers' addresses whose place in the limits is remembered: proxies come again with each of their clients.
+PEERS_REMEMBERED = 1_024
+#: Bytes that unfinished heads of all handshakes may hold together. Nearly every head arrives whole and is not held at all.
+HEADS_BYTES_MAX = 16 * 1024 * 1024
 #: How often deadlines are looked at.
 TIDY_S = 0.1
 #: Idle connections are looked for this often within `idle_ms`, but not more often than `IDLE_SWEEP_S_MIN`.
@@ -116,12 +125,21 @@ class Gateway:
         self._door = Doorkeeper(config, checker, console_origins)
         self._tls = _tls_context(config)
         self._connections: dict[Connection, None] = {}  # upgraded
-        self._handshakes = 0
         self._addresses = Tally()
-        self._handshaking: Deadlines[Connection] = Deadlines(config.handshake_ms / 1000)
+        self._proxies = Proxies(config.trusted_proxies)
+        self._waits_as = functools.lru_cache(PEERS_REMEMBERED)(self._address_of_peer)
+        self._pending: Pending[Connection] = Pending(
+            count_max=config.handshakes_waiting_max,
+            per_address_max=config.handshakes_per_address_max,
+            head_bytes_max=HEADS_BYTES_MAX,
+            after_s=config.handshake_ms / 1000,
+        )
+        metrics.gateway_handshakes_waiting.set_function(lambda: len(self._pending))
+        self._crowded = Seldom(log, "more handshakes are under way than may be; the oldest are dropped")
+        self._refused: Deadlines[Connection] = Deadlines(REFUSED_S)
         self._closing: Deadlines[Connection] = Deadlines(CLOSING_S)
         self._tasks: list[asyncio.Task[None]] = []
-        self._server: asyncio.Server | None = None
+        self._listening: list[asyncio.Server | Arrivals] = []
         self._draining = False
         self._gone = asyncio.Event()  # the last connection is; waited for at the end only
         self._beat_s = config.beat_ms / 1000 or math.inf
@@ -134,8 +152,8 @@ class Gateway:
         """Listen and follow the journal. Raises `BadConfig` when the address cannot be had."""
         loop = asyncio.get_running_loop()
         self.time = loop.time  # type: ignore[method-assign]
-        listener = await _listen(self._config)
-        self.port: int = listener.getsockname()[1]
+        listeners = await _listen(self._config)
+        self.port: int = listeners[0].getsockname()[1]
         background: list[Callable[[], Awaitable[None]]] = [
             self._hub.tick,
             self._tidy,
@@ -147,22 +165,31 @@ class Gateway:
         ]
         self._feed.start()
         self._tasks = [loop.create_task(_forever(work)) for work in background]
-        tls_s = self._config.handshake_ms / 1000 if self._tls else None
-        self._server = await loop.create_server(lambda: Connection(self), sock=listener, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=tls_s)
+        await self._begin_to_accept(listeners)
         log.info("gateway listens", extra={"host": self._config.host, "port": self.port, "tls": self._tls is not None})
+
+    async def _begin_to_accept(self, listeners: list[socket.socket]) -> None:
+        if self._tls is None:
+            self._listening += await serve_each(listeners, lambda: Connection(self))
+            return
+        for listener in listeners:
+            handshake_s = self._config.handshake_ms / 1000
+            arrivals = Arrivals(listener, self._tls, lambda: Connection(self), self._failed, handshake_s=handshake_s, closing_s=CLOSING_S)
+            arrivals.start()
+            self._listening.append(arrivals)
 
     @property
     def ready(self) -> bool:
         """Whether viewers should be sent here."""
-        return self._server is not None and not self._draining and self._feed.caught_up
+        return bool(self._listening) and not self._draining and self._feed.caught_up
 
     async def drain(self) -> None:
         """Take nobody new, send everybody away over `drain_ms` with a delay of their own each, then stop."""
         if self._draining:
             return
         self._draining = True
-        if self._server:
-            self._server.close()
+        for listening in self._listening:
+            listening.close()
         viewers = list(self._connections)
         random.shuffle(viewers)
         steps = max(1, int(self._config.drain_ms / 1000 / DRAIN_STEP_S))
@@ -183,8 +210,10 @@ class Gateway:
         if self._connections:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._gone.wait(), CLOSING_S)
-        half_open = [c for c in self._handshaking.due(math.inf) if c.stage is Stage.handshake]
-        self._isolated.each("gateway_viewer", [*self._connections, *half_open], Connection.abort)
+        self._isolated.each("gateway_viewer", [*self._connections, *self._pending], Connection.abort)
+        for listening in self._listening:
+            if isinstance(listening, Arrivals):
+                await listening.ended()
         self._likes.flush()
         self._audience.flush(self.time())
         if not await self._courier.settle(LAST_REPORTS_S):  # what is counted last is zero viewers: it must reach the journal
@@ -203,35 +232,57 @@ class Gateway:
         return asyncio.get_running_loop().time()
 
     def arrived(self, connection: Connection) -> None:
-        """A client connected: it has `handshake_ms` to ask for a room."""
-        if self._handshakes >= self._config.handshakes_waiting_max or self._draining:
-            self._metrics.gateway_handshakes_refused.labels("draining" if self._draining else "too_many").inc()
+        """A client connected: it has `handshake_ms` to ask for a room, with its TLS handshake."""
+        if self._draining:
+            self._metrics.gateway_handshakes_refused.labels("draining").inc()
+            connection.drop()
+        elif crowded := self._pending.add(connection, self._waits_as(connection.address), self.time()):
+            self._give_up(*crowded)
+
+    def _address_of_peer(self, peer: str) -> str:
+        """What a handshake counts for; nothing while all that is known is the proxy that it comes through."""
+        return "" if self._proxies.includes(peer) else counted_address(peer)
+
+    def _give_up(self, connection: Connection, why: str) -> None:
+        """Drop a handshake to make room."""
+        self._crowded.warn(self.time(), reason=why, waiting=len(self._pending))
+        if connection.stage is Stage.handshake:
+            self._metrics.gateway_handshakes_refused.labels(why).inc()
+        connection.drop()
+
+    def _too_late(self, connection: Connection) -> None:
+        """Its handshake took longer than it may."""
+        if connection.stage is Stage.handshake:
+            self._metrics.gateway_handshakes_refused.labels("late").inc()
+        connection.drop()
+
+    def _failed(self, connection: Connection, why: str) -> None:
+        """A handshake ended before HTTP began."""
+        if self._pending.discard(connection):
+            self._metrics.gateway_handshakes_refused.labels(why).inc()
             connection.stage = Stage.closed
-            connection.abort()
-            return
-        self._handshakes += 1
-        connection.head = bytearray()
-        self._handshaking.add(connection, self.time())
 
     def asked(self, connection: Connection, data: bytes) -> None:
         """Bytes of a handshake: collected up to the end of the head, then decided at once."""
-        head = connection.head
-        assert head is not None
-        head += data
-        end = head.find(b"\r\n\r\n", max(0, len(head) - len(data) - 3)) + 4
+        head: bytes | bytearray = data
+        searched = 0
+        if connection.head is not None:
+            searched = max(0, len(connection.head) - 3)
+            head = connection.head
+            head += data
+        end = head.find(b"\r\n\r\n", searched) + 4
         if end < 4:
-            if len(head) > HEAD_BYTES_MAX:
-                self._refuse(connection, Refusal("malformed", MALFORMED))
+            self._hold(connection, data)
             return
         rest = bytes(head[end:])
         answer = self._door.receive(bytes(head[:end]), connection.address, self._full)
         if isinstance(answer, Refusal):
             self._refuse(connection, answer)
             return
-        self._handshakes -= 1
+        self._pending.discard(connection)
         connection.address = answer.address
         connection.deflate = answer.deflate
-        self._addresses.add(answer.address)
+        self._addresses.add(counted_address(answer.address))
         self._connections[connection] = None
         self._metrics.gateway_connections.set(len(self._connections))
         connection.upgrade(answer.response)
@@ -246,6 +297,16 @@ class Gateway:
         if rest:
             connection.data_received(rest)
 
+    def _hold(self, connection: Connection, data: bytes) -> None:
+        """Keep the part of a head that has come."""
+        if connection.head is None:
+            connection.head = bytearray(data)
+        if len(connection.head) > HEAD_BYTES_MAX:
+            self._refuse(connection, Refusal("malformed", MALFORMED))
+            return
+        for oldest in self._pending.hold(connection, len(data)):
+            self._give_up(oldest, "heads_bytes")
+
     def said(self, connection: Connection, payload: bytes) -> None:
         """A whole text."""
         self._desk.said(connection, payload)
@@ -257,21 +318,23 @@ class Gateway:
             self._closing.add(connection, self.time())
             if connection.room_id:
                 self._hub.leave(connection)
-        elif connection.head is not None:
-            self._handshakes -= 1
+        elif self._pending.discard(connection):
             self._metrics.gateway_handshakes_refused.labels("gone").inc()
 
     def lost(self, connection: Connection) -> None:
         """The connection is gone."""
         if self._connections.pop(connection, connection) is None:
-            self._addresses.remove(connection.address)
+            self._addresses.remove(counted_address(connection.address))
             self._metrics.gateway_connections.set(len(self._connections))
             if not self._connections:
                 self._gone.set()
+        else:
+            self._pending.discard(connection)
 
     def _refuse(self, connection: Connection, refusal: Refusal) -> None:
-        self._handshakes -= 1
+        """Its descriptor counts among the handshakes until the connection is gone."""
         connection.head = None
+        self._refused.add(connection, self.time())
         self._metrics.gateway_handshakes_refused.labels(refusal.reason).inc()
         connection.refuse(refusal.response)
 
@@ -280,7 +343,7 @@ class Gateway:
             return 503, "This gateway is going away.\n"
         if len(self._connections) >= self._config.connections_max:
             return 503, "This gateway holds as many connections as it may.\n"
-        if self._addresses[address] >= self._config.connections_per_address_max:
+        if self._addresses[counted_address(address)] >= self._config.connections_per_address_max:
             return 429, "This address holds as many connections as it may.\n"
         return None
 
@@ -312,9 +375,9 @@ class Gateway:
         while True:
             await asyncio.sleep(TIDY_S)
             now = self.time()
-            unfinished = [c for c in self._handshaking.due(now) if c.stage is Stage.handshake]
-            unanswered = [c for c in self._closing.due(now) if c.stage is Stage.closing]
-            self._isolated.each("gateway_viewer", [*unfinished, *unanswered], Connection.abort)
+            self._isolated.each("gateway_viewer", list(self._pending.due(now)), self._too_late)
+            unanswered = [c for c in (*self._refused.due(now), *self._closing.due(now)) if c.stage is Stage.closing]
+            self._isolated.each("gateway_viewer", unanswered, Connection.abort)
             self._hub.tidy()
             self._feed.tidy(self._hub.partitions(), now)
             self._claims.tidy()
@@ -376,17 +439,14 @@ async def _forever(work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(RESTART_S)
 
 
-async def _listen(config: GatewayConfig) -> socket.socket:
-    """A listening socket whose options its connections inherit."""
-    try:
-        family, _, _, _, address = (await asyncio.get_running_loop().getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM))[0]
-        listener = socket.create_server((str(address[0]), config.port), family=family, backlog=BACKLOG, reuse_port=config.share_port)
-    except OSError as error:
-        raise BadConfig(f"gateway.host, gateway.port: cannot listen on {config.host}:{config.port}: {error.strerror}") from None
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if config.socket_send_bytes:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, config.socket_send_bytes)
-    return listener
+async def _listen(config: GatewayConfig) -> list[socket.socket]:
+    """Listening sockets whose options their connections inherit."""
+    listeners = await listen(config.host, config.port, section="gateway", share_port=config.share_port)
+    for listener in listeners:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if config.socket_send_bytes:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, config.socket_send_bytes)
+    return listeners
 
 
 def _tls_context(config: GatewayConfig) -> ssl.SSLContext | None:

@@ -39,7 +39,8 @@ class Metrics:
         self.gateway_viewers_behind = self._gauge("gateway_viewers_behind", "Viewers whose socket is full and whose cursor waits")
         self.gateway_tick_seconds = self._gauge("gateway_tick_seconds", "Time that events are collected at the present crowd")
         self.gateway_joins = self._counter("gateway_joins", "Viewers that joined, by how they began", "start")
-        self.gateway_handshakes_refused = self._counter("gateway_handshakes_refused", "Handshakes that were refused", "reason")
+        self.gateway_handshakes_waiting = self._gauge("gateway_handshakes_waiting", "Connections that were accepted and are not upgraded")
+        self.gateway_handshakes_refused = self._counter("gateway_handshakes_refused", "Handshakes that were refused or dropped", "reason")
         self.gateway_closes = self._counter("gateway_closes", "Connections that ended, by close code", "code")
         self.gateway_frames_built = self._counter("gateway_frames_built", "Deltas that were built")
         self.gateway_frames_sent = self._counter("gateway_frames_sent", "Frames that were written to viewers")
@@ -105,6 +106,10 @@ class Metrics:
             "console_requests", "HTTP requests, by method and status; 499 is a client that went in the middle of its request", "method", "status"
         )
         self.console_request_seconds = self._histogram("console_request_seconds", "Time to answer an HTTP request", _FAST_S)
+        self.console_connections = self._gauge("console_connections", "HTTP connections that are open")
+        self.console_connections_dropped = self._counter(
+            "console_connections_dropped", "HTTP connections without a request that were dropped", "reason"
+        )
         self.console_rooms = self._gauge("console_rooms", "Rooms in the directory")
 
     def exposition(self) -> bytes:

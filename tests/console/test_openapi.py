@@ -41,7 +41,7 @@ async def test_it_is_served(live: Live) -> None:
 async def test_every_route_is_described_and_the_other_way_round(live: Live) -> None:
     """Paths and methods are equal both ways; the commands' one route stands for one path each."""
     routes = set()
-    for route in live.console._runner.app.router.routes():
+    for route in live.console._listener._runner.app.router.routes():
         assert route.resource is not None
         path = re.sub(r"\{(\w+):[^}]*\}", r"{\1}", route.resource.canonical)
         if route.method != "HEAD":

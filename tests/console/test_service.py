@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -151,25 +151,6 @@ async def test_shutdown_does_not_wait_for_ever() -> None:
         writer.close()
 
 
-async def test_connections_have_a_limit() -> None:
-    """Beyond `connections_max` a connection is answered 503 and closed; when one ends, there is room again."""
-    async with serve(config_of(connections_max=3)) as live:
-        held = [await asyncio.open_connection("127.0.0.1", live.console.port) for _ in range(3)]
-        for _, writer in held:  # each is known to the server once it answered
-            writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-        for reader, _ in held:
-            assert (await reader.readuntil(b"alive\n")).startswith(b"HTTP/1.1 200")
-        reader, writer = await asyncio.open_connection("127.0.0.1", live.console.port)
-        answer = await reader.read()
-        assert answer.startswith(b"HTTP/1.1 503 ")
-        assert b'"code":"not_ready"' in answer
-        writer.close()
-        for _, writer in held:
-            writer.close()
-        await until(lambda: not live.console._runner.server.connections)  # type: ignore[union-attr]
-        assert (await live.get("/livez")).status == 200
-
-
 async def test_clients_that_go_away_or_never_read_harm_nobody(live: Live) -> None:
     """Half requests, closed sockets and unread answers leave the console answering others."""
     await live.do("open_room", {"title": "t"})
@@ -200,15 +181,14 @@ async def test_who_asks_and_goes_is_no_error(caplog: pytest.LogCaptureFixture) -
     journal = SeenJournal(config.journal)
     head = f"POST /v1/rooms/r1/commands/open_room HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ANCHOR}\r\nContent-Length: 13\r\n\r\n"
     async with serve(config, journal=journal) as live:
-        server = live.console._runner.server
-        assert server is not None
+        listener = live.console._listener
 
         async def go_after(text: str, said: Callable[[], bool]) -> None:
             _, writer = await asyncio.open_connection("127.0.0.1", live.console.port)
             writer.write(text.encode())
             await until(said)
             writer.transport.abort()
-            await until(lambda: all(connection.transport is None for connection in server.connections))
+            await until(lambda: all(connection.transport is None for connection in listener.connections))
 
         def counted(method: str, status: str) -> float:
             return live.metrics.registry.get_sample_value("liveroom_console_requests_total", {"method": method, "status": status}) or 0.0
@@ -216,7 +196,7 @@ async def test_who_asks_and_goes_is_no_error(caplog: pytest.LogCaptureFixture) -
         await go_after(head + '{"title":"t"}', lambda: bool(journal.sent))
         async with engine_on(journal, config):
             await until(lambda: counted("POST", "200") == 1)
-        await go_after(head + '{"title"', lambda: any(connection._current_request for connection in server.connections))
+        await go_after(head + '{"title"', lambda: any(connection._current_request for connection in listener.connections))
         await until(lambda: counted("POST", "499") == 1)
         assert (await live.get("/readyz")).status == 200
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
@@ -229,14 +209,12 @@ async def test_a_client_that_never_reads_is_cut_off(live: Live, monkeypatch: pyt
     for i in range(100):
         await live.do("add_product", {"product": {"id": f"p{i}", "title": "x" * 120, "price_fen": 1, "image_url": "https://x/" + "y" * 400}})
     _, writer = await asyncio.open_connection("127.0.0.1", live.console.port, limit=1_024)
-    server = live.console._runner.server
-    assert server is not None
-    assert isinstance(writer.transport, asyncio.Transport)
-    writer.transport.pause_reading()
+    listener = live.console._listener
+    cast(asyncio.Transport, writer.transport).pause_reading()
     for _ in range(300):  # more than both kernels' buffers hold
         writer.write(b"GET /v1/rooms/r1/showcase HTTP/1.1\r\nHost: x\r\n\r\n")
-    await until(lambda: len(server.connections) == 2)
-    await until(lambda: len(server.connections) == 1)  # the session's own
+    await until(lambda: len(listener.connections) == 2)
+    await until(lambda: len(listener.connections) == 1)  # the session's own
     writer.transport.abort()
     assert (await live.get("/livez")).status == 200
 

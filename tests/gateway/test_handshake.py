@@ -151,22 +151,6 @@ async def test_a_head_without_end_and_a_slow_one_are_dropped() -> None:
         assert (await bob.ask("send_likes"))["type"] == "accepted"
 
 
-async def test_no_more_handshakes_are_under_way_than_may_be() -> None:
-    """The next one is dropped unread; when one ends there is place again."""
-    async with show(handshakes_waiting_max=2) as place:
-        waiting = [await asyncio.open_connection("127.0.0.1", place.gateway.port) for _ in range(2)]
-        await asyncio.sleep(0.05)
-        reader, writer = await asyncio.open_connection("127.0.0.1", place.gateway.port)
-        with an_end():
-            assert await asyncio.wait_for(reader.read(), WAIT_S) == b""
-        writer.close()
-        for _, one in waiting:
-            one.close()
-        await asyncio.sleep(0.2)
-        async with place.viewer("bob") as bob:
-            assert (await bob.next())["type"] == "joined"
-
-
 @pytest.mark.parametrize(
     ("offer", "accepted"),
     [

@@ -1,0 +1,81 @@
+"""An HTTP server on a listening socket, the same for the console and for what machines ask."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+
+from liveroom.console.connection import Connection
+from liveroom.console.crowd import Crowd
+from liveroom.listening import listen, serve_each
+from liveroom.telemetry.metrics import Metrics
+
+__all__ = ["Listener"]
+
+#: A peer that takes no byte for so long is gone, whatever its kernel says.
+UNACKNOWLEDGED_MS: Final = 30_000
+
+
+class Listener:
+    """Serves an aiohttp application at `host` and `port`, which are settings of `section`."""
+
+    def __init__(
+        self,
+        app: web.Application,
+        metrics: Metrics,
+        headers: Mapping[str, str],
+        *,
+        section: str,
+        host: str,
+        port: int,
+        connections_max: int,
+        head_ms: int,
+        keep_alive_ms: int,
+        shutdown_ms: int,
+    ) -> None:
+        self._section = section
+        self._host = host
+        self._port = port
+        self._headers = headers
+        self._head_s = head_ms / 1000
+        self._keep_alive_s = keep_alive_ms / 1000
+        self._crowd = Crowd(connections_max, metrics)
+        self._runner = web.AppRunner(app, shutdown_timeout=shutdown_ms / 1000)
+        self._servers: list[asyncio.Server] = []
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        assert self._servers, "start() comes first"
+        port: int = self._servers[0].sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Those that are open."""
+        server = self._runner.server
+        return [] if server is None else server.connections  # type: ignore[return-value]
+
+    async def start(self) -> None:
+        """Begin to listen. Raises `BadConfig` when the address cannot be had."""
+        await self._runner.setup()
+        listeners = await listen(self._host, self._port, section=self._section)
+        for listener in listeners:
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # connections inherit it
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+        self._servers = await serve_each(listeners, self._connection)
+
+    async def stop(self) -> None:
+        """Take no more requests, and finish those that are open within `shutdown_ms`."""
+        for server in self._servers:
+            server.close()
+        await self._runner.cleanup()
+
+    def _connection(self) -> asyncio.Protocol:
+        server = self._runner.server
+        assert server is not None
+        return Connection(server, self._crowd, self._headers, head_s=self._head_s, keep_alive_s=self._keep_alive_s)

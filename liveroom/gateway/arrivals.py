@@ -1,0 +1,109 @@
+"""Accepts connections itself when TLS comes before HTTP: each counts from its accept on, and not from the end of its TLS handshake."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any, Final
+
+from liveroom.gateway.connection import Connection, peer_address
+from liveroom.listening import ACCEPTS_MAX
+from liveroom.telemetry.seldom import Seldom
+
+__all__ = ["Arrivals"]
+
+log = logging.getLogger(__name__)
+
+#: Pause after an accept that failed, as with no descriptor left.
+PAUSE_S: Final = 0.1
+#: The gateway's own deadline for handshakes is the one that counts; the loop's is for a gateway that is late itself.
+SLACK: Final = 2
+
+
+class Doorstep(asyncio.Transport):
+    """Stands for the transport of a connection that has none yet."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__()
+        self._socket = sock
+
+    def abort(self) -> None:
+        """End both directions. Everything that waits for this socket reads an end, and closes it."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+
+class Arrivals:
+    """Takes connections from a listening socket through their TLS handshake; `failed` is told of those that did not get that far."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        tls: ssl.SSLContext,
+        make: Callable[[], Connection],
+        failed: Callable[[Connection, str], None],
+        *,
+        handshake_s: float,
+        closing_s: float,
+    ) -> None:
+        self._listener = listener
+        self._make = make
+        self._failed = failed
+        self._tls: dict[str, Any] = {"ssl": tls, "ssl_handshake_timeout": handshake_s * SLACK, "ssl_shutdown_timeout": closing_s}
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._trouble = Seldom(log, "a connection could not be accepted; others wait until this ends")
+
+    def start(self) -> None:
+        """Begin to accept."""
+        if not self._closed:
+            self._loop.add_reader(self._listener.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Accept no more. What was accepted goes on."""
+        if not self._closed:
+            self._closed = True
+            self._loop.remove_reader(self._listener.fileno())
+            self._listener.close()
+
+    async def ended(self) -> None:
+        """Wait until all that was accepted is either a connection or gone."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_MAX):
+            try:
+                accepted, peer = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                self._trouble.warn(self._loop.time(), error=error.strerror)
+                self._loop.remove_reader(self._listener.fileno())
+                self._loop.call_later(PAUSE_S, self.start)
+                return
+            self._take(accepted, peer_address(peer))
+
+    def _take(self, accepted: socket.socket, address: str) -> None:
+        accepted.setblocking(False)
+        connection = self._make()
+        connection.arrive(Doorstep(accepted), address)
+        if connection.ended:
+            accepted.close()
+            return
+        task = self._loop.create_task(self._let_in(connection, accepted))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _let_in(self, connection: Connection, accepted: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: connection, accepted, **self._tls)
+        except (OSError, ssl.SSLError):  # what the client did, or its deadline
+            self._failed(connection, "tls")
+            accepted.close()
