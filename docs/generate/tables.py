@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from msgspec import NODEFAULT, Struct, inspect
 
@@ -18,6 +20,7 @@ from liveroom.messages.events import EVENTS, EventBase, RoomRules
 from liveroom.messages.fields import Delivery, Role
 from liveroom.messages.frames import FRAMES, ChatLine, CouponView, EnvelopeView, Question, SaleView
 from liveroom.messages.red_envelope import EnvelopeCondition, EnvelopeWinner
+from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["PARTS", "endings_js"]
 
@@ -158,6 +161,21 @@ def limits() -> str:
     return table(["Setting", "Default", "Meaning"], [[f"`gateway.{n}`", f"{getattr(defaults, n):,}", words[n]] for n in names])
 
 
+METRIC_KINDS = ("gateway", "engine", "journal", "console")
+
+
+def metrics(kind: str) -> str:
+    """The metrics whose names begin with `kind`; an empty one stands for those that every process has."""
+    made = {name: metric for name, metric in vars(Metrics()).items() if hasattr(metric, "_labelnames")}
+    kind_of = {name: next((k for k in METRIC_KINDS if name.startswith(f"{k}_")), "") for name in made}
+    return table(["Name", "Type", "Labels", "Meaning"], [_metric(metric) for name, metric in made.items() if kind_of[name] == kind])
+
+
+def _metric(metric: Any) -> list[str]:
+    total = "_total" if metric._type == "counter" else ""
+    return [f"`{metric._name}{total}`", metric._type, ", ".join(f"`{label}`" for label in metric._labelnames), metric._documentation]
+
+
 #: Name of a part -> (page that holds it, its text).
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "commands": ("commands.md", commands),
@@ -168,4 +186,6 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "endings": ("errors.md", endings),
     "refusals": ("errors.md", refusals),
     "configuration": ("configuration.md", configuration),
+    "metrics": ("metrics.md", partial(metrics, "")),
+    **{f"metrics-{kind}": ("metrics.md", partial(metrics, kind)) for kind in METRIC_KINDS},
 }

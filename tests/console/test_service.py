@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
@@ -16,10 +14,7 @@ from liveroom.console import guard
 from liveroom.console import reader as reader_module
 from liveroom.errors import JournalUnavailable
 from liveroom.journal.base import Snapshot
-from liveroom.telemetry.metrics import Metrics
 from tests.console.live import ANCHOR, VIEWER, WAIT_S, Live, SeenJournal, config_of, engine_on, serve, serve_all, until
-
-METRICS_MD = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
 async def test_ready_is_said_when_the_whole_process_is() -> None:
@@ -101,24 +96,6 @@ async def test_metrics_can_be_read_and_count() -> None:
         assert samples["liveroom_console_requests_total", "405", "other"] == 5
         assert samples["liveroom_console_rooms",] == 1
         assert samples["liveroom_console_request_seconds_count",] == 7
-
-
-def documented_lines() -> list[str]:
-    """A line of the table per metric, from the code."""
-    lines = []
-    for metric in vars(Metrics()).values():
-        if hasattr(metric, "_labelnames"):
-            kind = metric._type
-            name = metric._name + ("_total" if kind == "counter" else "")
-            labels = ", ".join(f"`{label}`" for label in metric._labelnames)
-            lines.append(f"| `{name}` | {kind} | {labels} | {metric._documentation} |")
-    return lines
-
-
-def test_every_metric_is_documented_and_nothing_else() -> None:
-    """docs/metrics.md has one line per metric with its type, labels and meaning, in the order of the code."""
-    written = re.findall(r"^\| `liveroom_.*$", METRICS_MD.read_text(encoding="utf-8"), re.MULTILINE)
-    assert written == documented_lines()
 
 
 async def test_open_requests_are_finished_at_shutdown() -> None:
