@@ -33,6 +33,8 @@ __all__ = ["App", "instance_name"]
 
 log = logging.getLogger("liveroom")
 
+#: How often it is looked whether the file of keys changed.
+KEYS_LOOK_S = 2.0
 #: How often readiness is looked at while the engine takes over its partitions.
 READY_POLL_S = 0.02
 
@@ -54,6 +56,7 @@ class App:
         self._console: Console | None = None
         self._ops: OpsServer | None = None
         self._ledger: LedgerReader | None = None
+        self._watching_keys: asyncio.Task[None] | None = None
 
     @property
     def gateway_url(self) -> str:
@@ -92,6 +95,9 @@ class App:
 
     async def _start(self) -> None:
         checker = TokenChecker(self.config.auth, load_secret(self.config))
+        self.metrics.auth_keys.set(checker.keys.count)
+        if self.config.auth.keys_file:
+            self._watching_keys = asyncio.create_task(self._watch_keys(checker), name="keys")
         address_key = load_address_key(self.config)
         self._journal = await _open_journal(self.config, self.metrics, self.name)
         self.metrics.journal_partitions.set(self._journal.partitions)
@@ -147,8 +153,27 @@ class App:
         )
         await self._console.start()
 
+    async def _watch_keys(self, checker: TokenChecker) -> None:
+        """Read the keys again when their file changes; a content that cannot be used is told, and the keys stay as they are."""
+        while True:
+            await asyncio.sleep(KEYS_LOOK_S)
+            try:
+                gone = await asyncio.to_thread(checker.keys.reload)
+            except BadConfig as error:
+                self.metrics.auth_key_reloads.labels("refused").inc()
+                log.error("the keys could not be read again; those before stay valid", extra={"error": str(error)})
+                continue
+            if gone is not None:
+                self.metrics.auth_key_reloads.labels("taken").inc()
+                self.metrics.auth_keys.set(checker.keys.count)
+                log.info("the keys were read again", extra={"keys": checker.keys.count, "revoked": len(gone)})
+            if gone and self._gateway is not None:
+                self._gateway.renew(gone)
+
     async def stop(self) -> None:
         """Drain viewers, then stop every part in the order of the data's flow."""
+        if self._watching_keys is not None:
+            self._watching_keys.cancel()
         if self._gateway is not None:
             await self._gateway.drain()
         if self._ledger is not None:

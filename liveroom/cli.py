@@ -275,7 +275,7 @@ def _export_money(config: Config, options: argparse.Namespace) -> None:
 
 
 def _check_config(config: Config, _: argparse.Namespace) -> None:
-    load_secret(config)
+    TokenChecker(config.auth, load_secret(config))
     print("the settings are fine")
 
 

@@ -343,6 +343,10 @@ class AuthConfig(Section, frozen=True):
     secret: Annotated[str, _text("Shared secret for HS*, at least as long as its hash: 32, 48 or 64 bytes", max_length=4_096)] = ""
     secret_file: Annotated[str, _text("File that holds the secret instead")] = ""
     public_key_file: Annotated[str, _text("PEM public key for RS256, PS256, ES256, EdDSA")] = ""
+    keys_file: Annotated[
+        str,
+        _text("JWK Set (RFC 7517) of several keys, chosen by a token's `kid`; it is read again when it changes. May stand beside a secret or key"),
+    ] = ""
     address_secret: Annotated[
         str,
         _text(
@@ -510,8 +514,10 @@ def _check_together(config: Config) -> None:
         raise BadConfig("kafka.bootstrap_servers: name at least one broker")
     if config.auth.address_secret and len(config.auth.address_secret.encode()) < ADDRESS_SECRET_BYTES_MIN:
         raise BadConfig(f"auth.address_secret: needs at least {ADDRESS_SECRET_BYTES_MIN} bytes")
-    if config.journal.kind == "kafka" and not config.auth.address_secret and config.auth.algorithm not in SECRET_BYTES_MIN:
-        raise BadConfig("auth.address_secret: is not set; with a journal of many processes and public keys all of them need the same one")
+    auth = config.auth
+    shared_secret = auth.algorithm in SECRET_BYTES_MIN and (auth.secret or auth.secret_file or not auth.keys_file)
+    if config.journal.kind == "kafka" and not auth.address_secret and not shared_secret:
+        raise BadConfig("auth.address_secret: is not set; with a journal of many processes and no shared secret all of them need the same one")
     if config.auth.secret and config.auth.secret_file:
         raise BadConfig("auth.secret and auth.secret_file: set one of them")
     least = SECRET_BYTES_MIN.get(config.auth.algorithm, 0)

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from liveroom.config import SECRET_BYTES_MIN, AuthConfig, Config
 from liveroom.errors import BadConfig, BadToken
+from liveroom.keys import Keys
 from liveroom.messages.diagnosis import diagnose
 from liveroom.messages.fields import NAME_CHARS_MAX, ROOM_CLAIM_PATTERN, Role, UserId, UserName
 from liveroom.text import clean_name
@@ -37,8 +38,11 @@ class Identity(Struct, frozen=True):
     name: UserName
     role: Role
     room: str
+    #: Unix s at which the token is believed no more: its `exp` and `auth.leeway_s`.
     expires_s: int
     buyer: bool = False
+    #: The id of the key that it was verified with.
+    key: str = ""
 
     def may_enter(self, room: str) -> bool:
         """Whether the token is for this room."""
@@ -55,16 +59,11 @@ class _Claims(Struct, frozen=True):
 
 
 class TokenChecker:
-    """Verifies tokens with the one algorithm and key that the settings pin. Raises `BadConfig` when made without a key."""
+    """Verifies tokens with the one algorithm that the settings pin and the keys that they name. Raises `BadConfig` when made without a key."""
 
     def __init__(self, auth: AuthConfig, secret: str = "") -> None:
         self._auth = auth
-        if auth.algorithm.startswith("HS"):
-            if not secret:
-                raise BadConfig('auth.secret: is not set; set LIVEROOM_AUTH_SECRET or auth.secret_file, or use mode = "dev"')
-            self._key: Any = secret
-        else:
-            self._key = _public_key(auth)
+        self.keys = Keys(auth, secret)
         self._required = ["sub", "exp"] + (["iss"] if auth.issuer else []) + (["aud"] if auth.audience else [])
 
     def check(self, token: str) -> Identity:
@@ -75,10 +74,12 @@ class TokenChecker:
             raise BadToken("bad_token", f"the token is longer than {TOKEN_CHARS_MAX} characters")
         if not token.isascii():
             raise BadToken("bad_token", "the token holds characters that no token has")
+        claims: dict[str, Any] = {}
         try:
+            key = self.keys.find(token)
             claims = jwt.decode(
                 token,
-                self._key,
+                key.jwk,
                 algorithms=[self._auth.algorithm],
                 leeway=self._auth.leeway_s,
                 issuer=self._auth.issuer or None,
@@ -99,8 +100,9 @@ class TokenChecker:
             name=clean_name(checked.name or "", NAME_CHARS_MAX, checked.sub),
             role=checked.role,
             room=checked.room,
-            expires_s=int(checked.exp),
+            expires_s=int(checked.exp) + self._auth.leeway_s,  # as PyJWT judges it at the door
             buyer=bool(checked.buyer),
+            key=key.id,
         )
 
 
@@ -114,6 +116,8 @@ def make_token(secret: str, auth: AuthConfig, *, user: str, room: str, role: Rol
     """Sign a token with the shared secret; raises `BadConfig` when the settings pin a public-key algorithm."""
     if not auth.algorithm.startswith("HS"):
         raise BadConfig(f"auth.algorithm: {auth.algorithm} tokens are signed by whoever holds the private key, not by liveroom")
+    if not secret:
+        raise BadConfig("auth.secret: is not set; only a token for the key of `auth.secret` or `auth.secret_file` can be made here")
     claims: dict[str, Any] = {"sub": user, "room": room, "role": role.value, "exp": int(time.time()) + lifetime_s}
     if name:
         claims["name"] = name
@@ -140,6 +144,8 @@ def load_secret(config: Config, *, make: bool = True) -> str:
             raise BadConfig(f"auth.secret_file: {auth.secret_file}: holds fewer than the {least} bytes that {auth.algorithm} needs")
         return secret
     if config.liveroom.mode != "dev":
+        if auth.keys_file:
+            return ""
         raise BadConfig("auth.secret: is not set; set LIVEROOM_AUTH_SECRET or auth.secret_file, or use --mode dev to have one made")
     return _dev_secret(Path(config.liveroom.data_dir), make)
 
@@ -179,17 +185,6 @@ def _create_once(path: Path, text: str) -> None:
             os.link(draft, path)
     finally:
         os.unlink(draft)
-
-
-def _public_key(auth: AuthConfig) -> Any:
-    text = _read(auth.public_key_file, "auth.public_key_file")
-    try:
-        key = jwt.get_algorithm_by_name(auth.algorithm).prepare_key(text)
-    except (jwt.PyJWTError, ValueError, TypeError):
-        raise BadConfig(f"auth.public_key_file: {auth.public_key_file}: is no PEM public key for {auth.algorithm}") from None
-    if not hasattr(key, "verify"):
-        raise BadConfig(f"auth.public_key_file: {auth.public_key_file}: is a private key; only the public one belongs here")
-    return key
 
 
 def _read(path: str, setting: str) -> str:

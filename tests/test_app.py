@@ -2,12 +2,73 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from pathlib import Path
+
+import aiohttp
+import jwt
 import pytest
+import websockets
 
 from liveroom.app import App, instance_name
-from liveroom.config import Config, GatewayConfig, JournalConfig, LiveroomConfig
+from liveroom.config import AuthConfig, Config, ConsoleConfig, GatewayConfig, JournalConfig, LiveroomConfig
 from liveroom.errors import BadConfig
 from liveroom.parts import Part
+from tests.test_keys import jwk_of, token, written
+from tests.test_tokens import claims
+
+
+def connected(app: App, text: str) -> websockets.connect:
+    """A connection to the room `r1` with a token."""
+    return websockets.connect(f"{app.gateway_url}/v1/rooms/r1", additional_headers={"Authorization": f"Bearer {text}"})
+
+
+async def open_room(app: App) -> None:
+    """As an anchor by the old key."""
+    async with aiohttp.ClientSession() as session:
+        text = jwt.encode(claims(role="anchor"), "o" * 64, headers={"kid": "old"})
+        url = f"{app.console_url}/v1/rooms/r1/commands/open_room"
+        async with session.post(url, json={"title": "Evening show"}, headers={"Authorization": f"Bearer {text}"}) as answer:
+            assert answer.status == 200, await answer.text()
+
+
+async def test_keys_are_exchanged_under_connected_viewers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The viewer of a key that leaves the file is closed with 4000 and comes back with a token of the new one; a broken file changes nothing."""
+    monkeypatch.setattr("liveroom.app.KEYS_LOOK_S", 0.02)
+    keys = tmp_path / "jwks.json"
+    old, new = jwk_of("o" * 64, "HS256", kid="old"), jwk_of("n" * 64, "HS256", kid="new")
+    config = Config(
+        liveroom=LiveroomConfig(data_dir=str(tmp_path / "data")),
+        journal=JournalConfig(kind="memory"),
+        gateway=GatewayConfig(port=0, drain_ms=0, reconnect_spread_ms=100, idle_ms=1_000),
+        console=ConsoleConfig(port=0),
+        auth=AuthConfig(keys_file=written(keys, old)),
+    )
+    app = App(config)
+    await app.start()
+    try:
+
+        async def closed_with(kid: str) -> int:
+            async with connected(app, token(kid[0] * 64, "HS256", kid)) as viewer:
+                waiting = asyncio.create_task(viewer.wait_closed())
+                if '"new"' not in keys.read_text():
+                    keys.write_text("{")
+                    async with asyncio.timeout(10):
+                        while not app.metrics.registry.get_sample_value("liveroom_auth_key_reloads_total", {"outcome": "refused"}):
+                            await asyncio.sleep(0.01)
+                    assert not waiting.done()
+                    written(keys, new)
+                await asyncio.wait_for(waiting, 10)
+                return viewer.close_code or 0
+
+        await open_room(app)
+        assert await closed_with("old") == 4000
+        assert await closed_with("old") == 4000, "its token is asked for again, not refused for good"
+        async with connected(app, token("n" * 64, "HS256", "new")) as viewer:
+            assert json.loads(await viewer.recv())["type"] == "joined"
+    finally:
+        await app.stop()
 
 
 @pytest.mark.parametrize("part", Part)

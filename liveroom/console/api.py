@@ -160,15 +160,16 @@ class Api:
         return _kept(request, Settings(self._gateway_url))
 
     def _identify(self, request: web.Request, room: str) -> Identity:
-        header = request.headers.get("Authorization")
-        if header is None:
+        headers = request.headers.getall("Authorization", ())
+        if not headers:
             raise Problem(
                 "bad_token", "the header `Authorization: Bearer <token>` is missing", headers={"WWW-Authenticate": 'Bearer realm="liveroom"'}
             )
-        scheme, _, token = header.partition(" ")
-        if scheme.lower() != "bearer":
+        schemes = [header.partition(" ") for header in headers]
+        token = next((token.strip() for scheme, _, token in schemes if scheme.lower() == "bearer"), None)
+        if token is None:
             raise BadToken("bad_token", "the header Authorization must say Bearer and the token")
-        identity = self._checker.check(token.strip())
+        identity = self._checker.check(token)
         if not identity.may_enter(room):
             raise BadToken("wrong_room", "the token is for another room")
         return identity

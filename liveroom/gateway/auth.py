@@ -12,11 +12,12 @@ PROTOCOL = "liveroom.v1"
 TOKEN_PREFIX = "liveroom.token."
 
 
-def find_token(authorization: str | None, subprotocols: Sequence[str], query: str | None) -> str:
-    """The token by header, else by subprotocol, else by query; empty when there is none."""
-    if authorization is not None:
+def find_token(authorizations: Sequence[str], subprotocols: Sequence[str], query: str | None) -> str:
+    """The token by header, else by subprotocol, else by query; empty when there is none. Schemes that are not ours are passed over."""
+    for authorization in authorizations:
         scheme, _, token = authorization.partition(" ")
-        return token.strip() if scheme.lower() == "bearer" else ""
+        if scheme.lower() == "bearer":
+            return token.strip()
     for name in subprotocols:
         if name.startswith(TOKEN_PREFIX):
             return name[len(TOKEN_PREFIX) :]

@@ -93,6 +93,7 @@ class Connection(asyncio.Protocol):
         "head",
         "heard",
         "joined_at",
+        "key",
         "meter",
         "odd_until",
         "pinged",
@@ -113,10 +114,11 @@ class Connection(asyncio.Protocol):
         self.blocked = False
         self.cursor = 0
         self.deflate = False
-        self.expires_s = 0
+        self.expires_s = 0.0
         self.head: bytearray | None = None
         self.heard = host.time()
         self.joined_at = 0.0
+        self.key = ""
         self.meter: Meter | None = None
         self.odd_until = 0.0  # each frame that completes no text puts it off; too far ahead of the clock is a flood
         self.pinged = False

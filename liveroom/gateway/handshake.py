@@ -102,9 +102,8 @@ class Doorkeeper:
 
     def _admit(self, visit: Visit, request: Request, room: str, query_text: str) -> Visit:
         query = _query(query_text)
-        authorization = request.headers.get_all("Authorization")
         offered = [name.strip() for line in request.headers.get_all("Sec-WebSocket-Protocol") for name in line.split(",")]
-        token = find_token(authorization[0] if authorization else None, offered, query.get("token"))
+        token = find_token(request.headers.get_all("Authorization"), offered, query.get("token"))
         try:
             decode_room_id(room)
             identity = self._checker.check(token)

@@ -12,7 +12,7 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from liveroom.addresses import AddressMarks, Proxies, counted_address
 from liveroom.codec import encode
@@ -201,6 +201,13 @@ class Gateway:
         self._isolated.each("gateway_viewer", list(self._connections), self._send_away)  # those whose handshake ended meanwhile
         await self._stop()
 
+    def renew(self, keys: Collection[str]) -> None:
+        """Keys are not valid any more: their viewers are asked for fresh tokens, each at a moment of its own within `reconnect_spread_ms`."""
+        now_s, spread_s = time.time(), self._config.reconnect_spread_ms / 1000
+        for connection in self._connections:
+            if connection.key in keys:
+                connection.expires_s = min(connection.expires_s, now_s + random.random() * spread_s)
+
     def _send_away(self, connection: Connection) -> None:
         delay_ms = random.randint(0, self._config.reconnect_spread_ms)
         connection.close(1012, "this gateway is going away", last=text_frame(encode(GoingAway(delay_ms))))
@@ -292,7 +299,7 @@ class Gateway:
             return
         who = answer.identity
         connection.sender = Sender(who.user, who.name, who.role, who.buyer)
-        connection.expires_s = who.expires_s
+        connection.expires_s, connection.key = who.expires_s, who.key
         self._hub.enter(connection, answer.room, answer.resume)
         if rest:
             connection.data_received(rest)
@@ -412,7 +419,7 @@ class Gateway:
         elif silent_s >= idle_s / 2 and not connection.pinged:
             connection.ping()
         if connection.expires_s and connection.expires_s <= now_s:
-            connection.close(4000, "the token has expired")
+            connection.close(4000, "the token is not valid any more")
         room, beat_s = connection.room, self._beat_s
         if room is not None and now - room.swept_at >= beat_s and now - connection.beat_at >= beat_s and not connection.blocked:
             connection.beat_at = now

@@ -13,7 +13,7 @@ __all__ = [
     "FORMS",
     "NAME_CHARS_MAX",
     "ROOM_CLAIM_PATTERN",
-    "USER_ID_PATTERN",
+    "USER_ID_CHARS_MAX",
     "BannedWord",
     "CommandId",
     "Count",
@@ -40,26 +40,26 @@ __all__ = [
 DURATION_MS_MAX = 366 * 24 * 3600 * 1000
 CHAT_BUDGET_MAX = 1_000
 NAME_CHARS_MAX = 64
+USER_ID_CHARS_MAX = 128
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)"
-USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$(?!\n)"
-COMMAND_ID_PATTERN = r"^[\x21-\x7e]+$(?!\n)"
+#: Ids that others make: users by the platform, commands by clients.
+PRINTABLE_PATTERN = r"^[\x21-\x7e]+$(?!\n)"
 ROOM_CLAIM_PATTERN = r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]*)$(?!\n)"
 URL_PATTERN = r"^(https?://[^\s<>\"'`\\]+)?$(?!\n)"
 
 #: The patterns in words, for refusals and for the reference.
 FORMS = {
     ID_PATTERN: "letters, digits and . _ - of ASCII, beginning with a letter or digit",
-    USER_ID_PATTERN: "letters, digits and . _ : @ - of ASCII, beginning with a letter or digit",
-    COMMAND_ID_PATTERN: "printable ASCII characters without spaces",
+    PRINTABLE_PATTERN: "printable ASCII characters without spaces",
     ROOM_CLAIM_PATTERN: "a room id, or * for every room",
     URL_PATTERN: "an address beginning with http:// or https://, without spaces, quotes or angle brackets; or nothing",
 }
 
 RoomId = Annotated[str, Meta(min_length=1, max_length=64, pattern=ID_PATTERN, description="Room id")]
-UserId = Annotated[str, Meta(min_length=1, max_length=64, pattern=USER_ID_PATTERN, description="User id, as the token's `sub`")]
+UserId = Annotated[str, Meta(min_length=1, max_length=USER_ID_CHARS_MAX, pattern=PRINTABLE_PATTERN, description="User id, as the token's `sub`")]
 UserName = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, description="Name shown beside what the user says")]
-CommandId = Annotated[str, Meta(min_length=1, max_length=64, pattern=COMMAND_ID_PATTERN, description="Id chosen by the client; a retry repeats it")]
+CommandId = Annotated[str, Meta(min_length=1, max_length=64, pattern=PRINTABLE_PATTERN, description="Id chosen by the client; a retry repeats it")]
 ProductId = Annotated[str, Meta(min_length=1, max_length=64, pattern=ID_PATTERN, description="Product id, as the platform names it")]
 GatewayId = Annotated[str, Meta(min_length=1, max_length=64, pattern=ID_PATTERN, description="Gateway instance id")]
 Line = Annotated[str, Meta(min_length=1, max_length=300, description="One line of chat, 1-300 characters")]

@@ -42,11 +42,11 @@ def holdings(room: str, state: RoomState) -> tuple[HoldingsPart, ...]:
 def _rows(state: RoomState) -> Iterator[_Row]:
     yield from _shares(state)
     for number, coupon in state.coupons.items():
-        # A character takes 4 bytes, or 6 when JSON has to write it as a number.
+        # A character takes 4 bytes, or 6 when JSON has to write it as a number; one of an id 2, as a quote.
         yield "coupons", CouponWorth(number, coupon.title, coupon.terms, coupon.valid_until_ms), 6 * len(coupon.title)
         for code, claim in coupon.codes.items():
             row = ClaimedCoupon(number, claim.user, code, claim.order)
-            yield "codes", row, len(claim.user) + 2 * len(claim.order)
+            yield "codes", row, 2 * len(claim.user) + 2 * len(claim.order)
     for number, sale in state.sales.items():
         yield from _of_sale(number, sale)
 
@@ -57,7 +57,7 @@ def _shares(state: RoomState) -> Iterator[_Row]:
         yield "envelopes_over", number, 0
     for number, winners in [*((n, one.winners) for n, one in over), *((n, one.winners) for n, one in state.envelopes.items())]:
         for user, amount_fen in winners.items():
-            yield "shares", Share(number, user, amount_fen), len(user)
+            yield "shares", Share(number, user, amount_fen), 2 * len(user)
 
 
 def _of_sale(number: int, sale: FlashSale) -> Iterator[_Row]:
@@ -68,7 +68,7 @@ def _of_sale(number: int, sale: FlashSale) -> Iterator[_Row]:
         held[hold.user] += hold.quantity
         discount_fen = sale.price_fen * hold.quantity - hold.due_fen
         row = HeldUnits(number, hold.user, hold_number, hold.quantity, hold.until_ms, hold.due_fen, discount_fen, hold.coupon_code)
-        yield "holds", row, len(hold.user)
+        yield "holds", row, 2 * len(hold.user)
     for user, taken in sale.taken.items():
         if taken > held[user]:
-            yield "bought", BoughtUnits(number, user, taken - held[user]), len(user)
+            yield "bought", BoughtUnits(number, user, taken - held[user]), 2 * len(user)

@@ -27,6 +27,8 @@ class Metrics:
             "errors_isolated", "Errors of one item in a loop that many share: the others went on, by where; each is a bug", "place"
         )
         self.isolated = IsolatedErrors(self.errors_isolated)
+        self.auth_keys = self._gauge("auth_keys", "Keys that tokens are verified with")
+        self.auth_key_reloads = self._counter("auth_key_reloads", "Changes of `auth.keys_file` that were read: taken or refused", "outcome")
         self._of_gateway()
         self._of_engine()
         self._of_journal()

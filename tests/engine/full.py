@@ -39,7 +39,7 @@ RULES = RoomsConfig(
 
 def user(number: int) -> str:
     """A user id as long as one may be."""
-    return f"{number}".rjust(64, "u")
+    return f"{number}".rjust(128, '"')
 
 
 def sender(number: int, role: Role = Role.viewer) -> Sender:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
@@ -33,7 +34,7 @@ from tests.engine.full import ANCHOR, DAY_MS, ORDER, PLATFORM, REASON, RULES, ST
 
 #: The least that `journal.record_bytes_max` may be set to.
 RECORD_BYTES_LEAST = 600_000
-BACKEND = Sender("g" * 64, "gateway", backend=True)
+BACKEND = Sender("g" * 128, "gateway", backend=True)
 Attempt = tuple[Sender, c.Command]
 
 
@@ -107,10 +108,10 @@ def asked(command: Callable[[int], c.Command]) -> Callable[[Full], Attempt]:
     return lambda full: (ANCHOR, command(int(full.does(sender(9), c.AskQuestion(WIDE * 300))["question"])))
 
 
-def with_hold(command: Callable[[int], c.Command], who: Sender) -> Callable[[Full], Attempt]:
+def with_hold(command: Callable[[int], c.Command], who: Callable[[], Sender]) -> Callable[[Full], Attempt]:
     def prepare(full: Full) -> Attempt:
         full.does(ANCHOR, c.AddProduct(full.product()))
-        return who, command(full.reserves(full.sells(), sender(9), coupon=full.issues()))
+        return who(), command(full.reserves(full.sells(), sender(9), coupon=full.issues()))
 
     return prepare
 
@@ -166,8 +167,8 @@ ATTEMPTS: dict[str, Callable[[Full], Attempt]] = {
     "release_coupon": released,
     "announce_flash_sale": with_product(lambda full: AnnounceFlashSale(full.product().id, 10**11, 1_000_000, 1_000, 0, DAY_MS, 3_600_000, 10_000)),
     "reserve_stock": with_product(lambda full: ReserveStock(full.sells(), 1_000, with_code(full)), sender(9)),
-    "confirm_hold": with_hold(lambda hold: ConfirmHold(hold, ORDER), PLATFORM),
-    "cancel_hold": with_hold(CancelHold, sender(9)),
+    "confirm_hold": with_hold(lambda hold: ConfirmHold(hold, ORDER), lambda: PLATFORM),
+    "cancel_hold": with_hold(CancelHold, lambda: sender(9)),
     "restock_flash_sale": with_product(lambda full: RestockFlashSale(full.sells(), 1_000)),
     "close_flash_sale": with_product(lambda full: CloseFlashSale(full.sells())),
 }
@@ -178,9 +179,16 @@ def test_every_command_is_attempted() -> None:
     assert set(c.COMMANDS) <= set(ATTEMPTS)
 
 
+@pytest.mark.parametrize("short", [False, True], ids=["long names", "short names"])
 @pytest.mark.parametrize("name", ATTEMPTS)
-def test_no_command_adds_more_than_is_reckoned_with(name: str) -> None:
-    """With every text at its longest, in a room where everything is as much as it may be."""
+def test_no_command_adds_more_than_is_reckoned_with(name: str, short: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every text at its longest, in a room where everything is as much as it may be; whoever sends it has a long name or a short one."""
+    if short:
+        here = sys.modules[__name__]
+        for actor in ("ANCHOR", "PLATFORM", "BACKEND"):
+            monkeypatch.setattr(here, actor, replace(getattr(here, actor), user=actor[0], name="N"))
+        monkeypatch.setattr(here, "sender", lambda number, real=sender: replace(real(number), user=f"s{number}", name="N"))
+        monkeypatch.setattr(here, "user", lambda number: f"s{number}")
     full = Full()
     who, command = ATTEMPTS[name](full)
     if "refused" not in name and "banned" not in name:

@@ -113,10 +113,18 @@ class Place:
 
     @asynccontextmanager
     async def viewer(
-        self, user: str, *, role: Role = Role.viewer, room: str = ROOM, deflate: bool = True, forwarded_for: str = "", **query: Any
+        self,
+        user: str,
+        *,
+        role: Role = Role.viewer,
+        room: str = ROOM,
+        deflate: bool = True,
+        forwarded_for: str = "",
+        lifetime_s: int = 600,
+        **query: Any,
     ) -> AsyncIterator[Viewer]:
         """A connected viewer; `forwarded_for` as a proxy would say it."""
-        headers = {"Authorization": f"Bearer {token(user, role=role, room=room)}"}
+        headers = {"Authorization": f"Bearer {token(user, role=role, room=room, lifetime_s=lifetime_s)}"}
         if forwarded_for:
             headers["X-Forwarded-For"] = forwarded_for
         async with websockets.connect(

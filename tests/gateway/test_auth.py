@@ -8,14 +8,15 @@ from liveroom.gateway.auth import find_token, origin_allowed
 
 
 def test_the_token_is_taken_from_the_header_then_the_subprotocol_then_the_query() -> None:
-    """A header that is no Bearer is no token; it is not looked for elsewhere then."""
+    """A header of another scheme, such as a proxy's, is passed over."""
     offered = ["liveroom.v1", "liveroom.token.b.b.b"]
-    assert find_token("Bearer a.a.a", offered, "c.c.c") == "a.a.a"
-    assert find_token("bearer  a.a.a", offered, "c.c.c") == "a.a.a"
-    assert find_token(None, offered, "c.c.c") == "b.b.b"
-    assert find_token(None, ["liveroom.v1"], "c.c.c") == "c.c.c"
-    assert find_token("Basic abc", offered, "c.c.c") == ""
-    assert find_token(None, [], None) == ""
+    assert find_token(["Bearer a.a.a"], offered, "c.c.c") == "a.a.a"
+    assert find_token(["Basic x", "bearer  a.a.a"], offered, "c.c.c") == "a.a.a"
+    assert find_token([], offered, "c.c.c") == "b.b.b"
+    assert find_token([], ["liveroom.v1"], "c.c.c") == "c.c.c"
+    assert find_token(["Basic abc"], offered, "c.c.c") == "b.b.b"
+    assert find_token(["Bearer "], offered, "c.c.c") == ""
+    assert find_token([], [], None) == ""
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import tracemalloc
 
 import pytest
 
+from liveroom.config import AuthConfig
 from liveroom.gateway import server
 from liveroom.gateway.limits import ODD_FRAMES_MAX
 from liveroom.messages.events import ChatSent
@@ -228,7 +229,7 @@ async def test_an_expired_token_ends_the_connection_with_4000() -> None:
     from tests.gateway.place import token
 
     async with show() as place:
-        client = await raw(place, path=f"/v1/rooms/demo?token={token('short', lifetime_s=1)}")
+        client = await raw(place, path=f"/v1/rooms/demo?token={token('short', lifetime_s=1 - AuthConfig().leeway_s)}")
         assert (await read_frames(client, "close"))[-1]["code"] == 4000
         client.close()
 
@@ -265,3 +266,29 @@ async def test_a_client_that_never_answers_the_close_is_dropped() -> None:
         assert place.metric("closes_total", code="4003") == 1
         client.close()
         other.close()
+
+
+async def test_a_token_within_the_leeway_is_not_closed_before_it_is_over() -> None:
+    """What the door lets in stays until the same second at which the door would refuse it."""
+    async with show() as place, place.viewer("bob", lifetime_s=-5) as bob:
+        await bob.until("keyframe")
+        (connection,) = place.gateway._connections
+        expired_s = connection.expires_s
+        assert 0 < expired_s - time.time() <= AuthConfig().leeway_s
+        place.gateway._look_at(connection, place.gateway.time(), expired_s - 0.001, b"")
+        assert (await bob.ask("send_chat", text="still here"))["type"] == "accepted"
+        place.gateway._look_at(connection, place.gateway.time(), expired_s, b"")
+        assert await bob.closed() == 4000
+
+
+async def test_viewers_of_a_key_that_went_are_asked_for_fresh_tokens() -> None:
+    """They are closed with 4000, spread over `reconnect_spread_ms`; those of other keys stay."""
+    async with show(idle_ms=1_000, reconnect_spread_ms=300) as place, place.viewer("bob") as bob, place.viewer("eve") as eve:
+        for viewer in (bob, eve):
+            await viewer.until("keyframe")
+        for connection in place.gateway._connections:
+            assert connection.key
+            connection.key = "gone" if connection.sender and connection.sender.user == "bob" else connection.key
+        place.gateway.renew({"gone"})
+        assert await bob.closed() == 4000
+        assert (await eve.ask("send_chat", text="still here"))["type"] == "accepted"

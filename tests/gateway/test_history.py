@@ -67,8 +67,8 @@ def test_of_what_no_viewer_is_shown_only_the_place_is_kept() -> None:
     "event",
     [
         lambda n: ChatSent("vera", "Vera", f"hello {n}"),
-        lambda n: ChatSent("v" * 64, "N" * 64, "x" * 290 + str(n)),
-        lambda n: ChatSent("v" * 64, "N" * 63 + "\U0001f600", "x" * 290 + f"\U0001f600{n}"),
+        lambda n: ChatSent("v" * 128, "N" * 64, "x" * 290 + str(n)),
+        lambda n: ChatSent("v" * 128, "N" * 63 + "\U0001f600", "x" * 290 + f"\U0001f600{n}"),
         lambda n: BannedWordsSet(tuple(str(n + i) for i in range(500)), "mo"),
         lambda n: AudienceReported("gateway", n, tuple(range(2**50, 2**50 + 1_000))),
     ],

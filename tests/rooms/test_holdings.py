@@ -85,7 +85,7 @@ def test_parts_are_numbered_and_of_one_moment(monkeypatch: pytest.MonkeyPatch) -
 def test_a_part_is_never_larger_than_the_smallest_record() -> None:
     """With every text at its longest and worst, and every number large, the estimate of a row is no less than its bytes."""
     state = Play().room
-    user, order, code, large = "u" * 64, '"' * 64, "A" * 16, 10**15
+    user, order, code, large = '"' * 128, '"' * 64, "A" * 16, 10**15
     state.epoch = "e" * 64
     terms = CouponTerms(10**11, 100, 10**11, 10**11)
     for number in range(large, large + 300):
@@ -93,7 +93,7 @@ def test_a_part_is_never_larger_than_the_smallest_record() -> None:
             "\x7f\x01灯😀" * 30, terms, 1, 1, large, large, codes={f"{code}{number}"[-16:]: ClaimedCode(user, order, large)}
         )
         hold = Hold(user, large, large, large, code, terms)
-        sale = FlashSale("p", "t", 2, large, large, large, large, large, "closed", holds={number: hold}, taken={user: 2 * large, "v" * 64: large})
+        sale = FlashSale("p", "t", 2, large, large, large, large, large, "closed", holds={number: hold}, taken={user: 2 * large, "\\" * 128: large})
         state.sales[number] = sale
         state.envelopes_over[number] = EnvelopeOver("empty", {f"{user[:50]}{number}": large})
     parts = holdings("r" * 64, state)

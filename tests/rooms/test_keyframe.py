@@ -34,7 +34,7 @@ QUOTE = '"'  # two bytes in JSON
 def full_room(character: str) -> Play:
     """Every text as long as it may be, as wide as it may be."""
     play = Play(opened=False, chat_interval_ms=0, questions_per_user_max=100, chat_lines_kept=200, try_ons_per_user_max=500)
-    anchor = Sender("a" * 64, character * 64, ANCHOR.role)
+    anchor = Sender('"' * 128, character * 64, ANCHOR.role)
     url = "https://" + (character if character == WIDE else "x") * 492
     play.does(anchor, OpenRoom(character * 120))
     play.does(anchor, SetAnnouncement(character * 1_000))
@@ -44,7 +44,7 @@ def full_room(character: str) -> Play:
         play.does(VERA, RequestTryOn(product.id))
     play.does(anchor, PinProduct(product.id))
     for _ in range(QUESTIONS_SHOWN + 5):
-        question = play.does(Sender("q" * 64, character * 64), AskQuestion(character * 300))["question"]
+        question = play.does(Sender("\\" * 128, character * 64), AskQuestion(character * 300))["question"]
     play.does(anchor, PickQuestion(int(question)))
     return play
 
