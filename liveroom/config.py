@@ -214,10 +214,17 @@ class GatewayConfig(Section, frozen=True):
     origins: Annotated[
         tuple[str, ...],
         _text(
-            "Origins of pages that may connect beside the console's own; `*` = any. Clients that send no Origin are no browsers and may always connect"
+            "Origins of pages that may connect beside the console's own and those of the gateway's own host; `*` = any, "
+            "`https://*.example.com` = any with one label before. Clients that send no Origin are no browsers and may always connect"
         ),
     ] = ()
     trusted_proxies: Annotated[tuple[str, ...], _text("Networks (CIDR) whose X-Forwarded-For is believed, by gateway and console")] = ()
+    proxy_protocol: Annotated[
+        bool,
+        _text(
+            "Connections from `trusted_proxies` begin with a header of the PROXY protocol, version 1 or 2, that names their client. Others have none"
+        ),
+    ] = False
     connections_max: Annotated[int, _text("Connections that the process may hold", ge=1, le=1_000_000)] = 18_000
     connections_per_address_max: Annotated[
         int, _text("Connections from one client address; an IPv6 address counts as its /64 network", ge=1, le=1_000_000)
@@ -524,8 +531,13 @@ def _check_together(config: Config) -> None:
     if config.auth.secret and len(config.auth.secret.encode()) < least:
         raise BadConfig(f"auth.secret: {config.auth.algorithm} needs at least {least} bytes")
     for origin in gateway.origins:
-        if not re.fullmatch(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s?#]+", origin):
-            raise BadConfig(f"gateway.origins: {origin!r} is no origin; an origin is scheme://host or scheme://host:port, without a path")
+        if not re.fullmatch(r"\*|null|[a-z][a-z0-9+.-]*://([^*/\s?#@]+|\*(\.[^*./\s?#@:]+){2,}(:[0-9]{1,5})?)", origin):
+            raise BadConfig(
+                f"gateway.origins: {origin!r} is no origin; an origin is scheme://host or scheme://host:port, without a path; "
+                "`*` alone is any, and in a host it is the whole first label before at least two others, as in https://*.example.com"
+            )
+    if gateway.proxy_protocol and not gateway.trusted_proxies:
+        raise BadConfig("gateway.proxy_protocol: needs gateway.trusted_proxies, whose word on the client's address is believed")
     for network in gateway.trusted_proxies:
         try:
             ipaddress.ip_network(network)

@@ -172,7 +172,15 @@ def test_names_for_tests_and_for_the_file_are_no_settings() -> None:
         ("[kafka]\nevents_passed_over = ['0:12', '3']\n", "kafka.events_passed_over: '3' is not partition:offset"),
         ("[gateway]\norigins = ['https://shop.example/']\n", "gateway.origins: 'https://shop.example/' is no origin"),
         ("[gateway]\norigins = ['shop.example']\n", "gateway.origins: 'shop.example' is no origin"),
+        *(
+            (f"[gateway]\norigins = ['{origin}']\n", f"gateway.origins: '{origin}' is no origin")
+            for origin in (
+                *("https://*", "https://*.com", "https://shop.*.example", "https://shop*.example.com", "https://*.*.example.com"),
+                *("https://**.example.com", "*.example.com", "*://shop.example", "https://*.example.com:*", "https://u@shop.example"),
+            )
+        ),
         ("[gateway]\ntrusted_proxies = ['10.0.0.1/8']\n", "gateway.trusted_proxies: 10.0.0.1/8 has host bits set"),
+        ("[gateway]\nproxy_protocol = true\n", "gateway.proxy_protocol: needs gateway.trusted_proxies"),
         ("[gateway]\ntrusted_proxies = ['proxy']\n", "gateway.trusted_proxies: 'proxy' does not appear to be an IPv4 or IPv6 network"),
     ],
 )

@@ -13,11 +13,9 @@ from aiohttp.web_request import BaseRequest
 
 from liveroom.console.crowd import Crowd
 from liveroom.console.problems import Problem
+from liveroom.listening import HEAD_BYTES_MAX
 
-__all__ = ["HEAD_BYTES_MAX", "Connection"]
-
-#: The largest head of a request. Browsers send up to 16 KB of cookies of the whole site.
-HEAD_BYTES_MAX: Final = 32 * 1024
+__all__ = ["Connection"]
 
 _log = logging.getLogger("liveroom.console.http")
 

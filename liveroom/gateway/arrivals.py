@@ -1,4 +1,7 @@
-"""Accepts connections itself when TLS comes before HTTP: each counts from its accept on, and not from the end of its TLS handshake."""
+"""Accepts connections itself when something comes before HTTP: a header of the PROXY protocol, a TLS handshake.
+
+Each counts from its accept on, and not from the end of its TLS handshake.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from liveroom.gateway.connection import Connection, peer_address
+from liveroom.gateway.proxy_protocol import BadProxyHeader, bytes_wanted, client_of
 from liveroom.listening import ACCEPTS_MAX
 from liveroom.telemetry.seldom import Seldom
 
@@ -37,27 +41,42 @@ class Doorstep(asyncio.Transport):
             self._socket.shutdown(socket.SHUT_RDWR)
 
 
+class Host(Protocol):
+    """Whom arrivals tell of connections that are no viewers yet."""
+
+    def named(self, connection: Connection, address: str) -> None:
+        """A proxy said whose connection it forwards."""
+
+    def failed(self, connection: Connection, why: str) -> None:
+        """It ended before HTTP began."""
+
+
 class Arrivals:
-    """Takes connections from a listening socket through their TLS handshake; `failed` is told of those that did not get that far."""
+    """Takes connections from a listening socket through what comes before HTTP. `says_client`: whether a peer begins with a PROXY header."""
 
     def __init__(
         self,
         listener: socket.socket,
-        tls: ssl.SSLContext,
+        host: Host,
         make: Callable[[], Connection],
-        failed: Callable[[Connection, str], None],
         *,
+        tls: ssl.SSLContext | None,
+        says_client: Callable[[str], bool],
         handshake_s: float,
         closing_s: float,
     ) -> None:
         self._listener = listener
+        self._host = host
         self._make = make
-        self._failed = failed
-        self._tls: dict[str, Any] = {"ssl": tls, "ssl_handshake_timeout": handshake_s * SLACK, "ssl_shutdown_timeout": closing_s}
+        self._says_client = says_client
+        self._tls: dict[str, Any] = {}
+        if tls is not None:
+            self._tls = {"ssl": tls, "ssl_handshake_timeout": handshake_s * SLACK, "ssl_shutdown_timeout": closing_s}
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._trouble = Seldom(log, "a connection could not be accepted; others wait until this ends")
+        self._bad_header = Seldom(log, "a trusted proxy's connection begins with no header of the PROXY protocol and is closed")
 
     def start(self) -> None:
         """Begin to accept."""
@@ -102,8 +121,29 @@ class Arrivals:
         task.add_done_callback(self._tasks.discard)
 
     async def _let_in(self, connection: Connection, accepted: socket.socket) -> None:
+        why = "tls"
         try:
-            await self._loop.connect_accepted_socket(lambda: connection, accepted, **self._tls)
+            if self._says_client(proxy := connection.address):
+                why = "proxy_header"
+                if client := await self._client(accepted):
+                    self._host.named(connection, client)
+                why = "tls" if self._tls else "gone"
+            if not connection.ended:
+                await self._loop.connect_accepted_socket(lambda: connection, accepted, **self._tls)
+                return
+        except BadProxyHeader as error:
+            self._bad_header.warn(self._loop.time(), proxy=proxy, error=str(error))
         except (OSError, ssl.SSLError):  # what the client did, or its deadline
-            self._failed(connection, "tls")
-            accepted.close()
+            pass
+        self._host.failed(connection, why)
+        accepted.close()
+
+    async def _client(self, accepted: socket.socket) -> str:
+        """The client's address by the header that comes first; not a byte of what follows is read. Raises `BadProxyHeader`, `OSError`."""
+        header = b""
+        while wanted := bytes_wanted(header):
+            part = await self._loop.sock_recv(accepted, wanted)
+            if not part:
+                raise ConnectionResetError
+            header += part
+        return client_of(header)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["PROTOCOL", "find_token", "origin_allowed"]
+__all__ = ["PROTOCOL", "Origins", "find_token"]
 
 #: The subprotocol of liveroom, version 1.
 PROTOCOL = "liveroom.v1"
 #: A browser cannot set headers; it may send its token as one more subprotocol instead.
 TOKEN_PREFIX = "liveroom.token."
+
+#: The port that an origin or a Host leaves out.
+_PORTS = {"http": ":80", "ws": ":80", "https": ":443", "wss": ":443"}
 
 
 def find_token(authorizations: Sequence[str], subprotocols: Sequence[str], query: str | None) -> str:
@@ -24,6 +27,31 @@ def find_token(authorizations: Sequence[str], subprotocols: Sequence[str], query
     return query or ""
 
 
-def origin_allowed(origin: str | None, allowed: Sequence[str]) -> bool:
-    """Whether a page from `origin` may connect; what sends no Origin is no browser and may."""
-    return origin is None or "*" in allowed or origin.lower() in (a.lower().rstrip("/") for a in allowed)
+class Origins:
+    """The origins of pages that may connect: whole ones, `*` for any, and `https://*.example.com`, where `*` stands for one label of the host."""
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        cleaned = {origin.lower().rstrip("/") for origin in allowed}
+        self._any = "*" in cleaned
+        self._whole = frozenset(cleaned)
+        self._after_label = frozenset(origin for origin in cleaned if "://*." in origin)
+
+    def allow(self, origin: str | None, host: str | None = None) -> bool:
+        """Whether a page from `origin` may connect to `host`, which it asked. What sends no Origin is no browser and may.
+
+        A page of the host itself may, too: React Native names the gateway's own host as its origin. The token decides who it is.
+        """
+        if origin is None or self._any:
+            return True
+        origin = origin.lower()
+        if origin in self._whole or (host is not None and _is_of(origin, host.lower())):
+            return True
+        scheme, _, authority = origin.partition("://")
+        label, _, rest = authority.partition(".")
+        return bool(label) and f"{scheme}://*.{rest}" in self._after_label
+
+
+def _is_of(origin: str, host: str) -> bool:
+    scheme, _, authority = origin.partition("://")
+    port = _PORTS.get(scheme)
+    return port is not None and authority.removesuffix(port) == host.removesuffix(port)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from msgspec import Struct
+from websockets.datastructures import Headers
 from websockets.exceptions import NegotiationError
 from websockets.extensions import Extension
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
@@ -17,14 +18,12 @@ from liveroom.addresses import Proxies
 from liveroom.codec import decode_room_id
 from liveroom.config import GatewayConfig
 from liveroom.errors import BadMessage, BadToken
-from liveroom.gateway.auth import PROTOCOL, find_token, origin_allowed
+from liveroom.gateway.auth import PROTOCOL, Origins, find_token
+from liveroom.gateway.head import BadHead, parse_head, split_target
 from liveroom.gateway.inbound import quiet_logger
 from liveroom.tokens import Identity, TokenChecker
 
-__all__ = ["HEAD_BYTES_MAX", "Doorkeeper", "Refusal", "Visit"]
-
-#: The largest request head; a token of 4,096 characters and a browser's headers fit.
-HEAD_BYTES_MAX = 16 * 1024
+__all__ = ["Doorkeeper", "Refusal", "Visit"]
 
 ROOMS_PATH = "/v1/rooms/"
 QUERY_FIELDS_MAX = 16
@@ -73,24 +72,23 @@ class Doorkeeper:
 
     def __init__(self, config: GatewayConfig, checker: TokenChecker, console_origins: Sequence[str]) -> None:
         self._checker = checker
-        self._origins = (*config.origins, *console_origins)
+        self._origins = Origins((*config.origins, *console_origins))
         self._proxies = Proxies(config.trusted_proxies)
         self._extensions = [_SharedDeflate()] if config.compression else None
 
     def receive(self, head: bytes, peer: str, full: Callable[[str], tuple[int, str] | None]) -> Refusal | Visit:
         """Answer the request `head` from `peer`; `full` says by a client's address whether there is no place (status, why)."""
         protocol = ServerProtocol(extensions=self._extensions, select_subprotocol=_select, logger=quiet_logger, max_size=None)
-        protocol.receive_data(head)
-        events = protocol.events_received()
-        if not events or not isinstance(request := events[0], Request):
-            return Refusal("malformed", b"".join(protocol.data_to_send()) or _plain(protocol, 400, "This is no HTTP request.\n"))
+        try:
+            request = parse_head(head)
+            path, query = split_target(request.path)
+        except BadHead as error:
+            return Refusal("malformed", _plain(protocol, error.status, f"{error}\n"))
         headers = request.headers
         address = self._proxies.client_address(peer, headers.get_all("X-Forwarded-For"))
-        path = urlsplit(request.path)
-        if not path.path.startswith(ROOMS_PATH):
+        if not path.startswith(ROOMS_PATH):
             return Refusal("path", _plain(protocol, 404, f"Rooms are at {ROOMS_PATH}{{room}}.\n"))
-        origin = headers.get_all("Origin")
-        if not origin_allowed(origin[0] if origin else None, self._origins):
+        if not self._origins.allow(_only(headers, "Origin"), _only(headers, "Host")):
             return Refusal("origin", _plain(protocol, 403, "Pages from this origin may not connect.\n"))
         if found := full(address):
             return Refusal("full" if found[0] == 503 else "address", _plain(protocol, *found))
@@ -98,7 +96,7 @@ class Doorkeeper:
         if response.status_code != 101:
             return Refusal("no_websocket", _as_bad_request(response).serialize())
         visit = Visit(response=response.serialize(), address=address, deflate=bool(protocol.extensions))
-        return self._admit(visit, request, unquote(path.path[len(ROOMS_PATH) :]), path.query)
+        return self._admit(visit, request, unquote(path[len(ROOMS_PATH) :]), query)
 
     def _admit(self, visit: Visit, request: Request, room: str, query_text: str) -> Visit:
         query = _query(query_text)
@@ -114,6 +112,12 @@ class Doorkeeper:
         except BadToken as error:
             return _closed(visit, _CLOSE_FOR[error.code], error.detail)
         return Visit(visit.response, visit.address, visit.deflate, room, identity, _resume(query))
+
+
+def _only(headers: Headers, name: str) -> str | None:
+    """A header's value; several are as good as one that fits nothing."""
+    values = headers.get_all(name)
+    return ", ".join(values) if values else None
 
 
 def _closed(visit: Visit, code: int, reason: str) -> Visit:
@@ -147,4 +151,6 @@ def _plain(protocol: ServerProtocol, status: int, words: str) -> bytes:
     response = protocol.reject(status, words)
     if status in (429, 503):
         response.headers["Retry-After"] = "5"
+    if status == 405:
+        response.headers["Allow"] = "GET"
     return response.serialize()

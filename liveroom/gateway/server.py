@@ -25,7 +25,7 @@ from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deadlines import Deadlines
 from liveroom.gateway.desk import Desk
 from liveroom.gateway.feed import Feed
-from liveroom.gateway.handshake import HEAD_BYTES_MAX, Doorkeeper, Refusal
+from liveroom.gateway.handshake import Doorkeeper, Refusal
 from liveroom.gateway.hub import Hub
 from liveroom.gateway.likes import Likes, OnReply
 from liveroom.gateway.limits import Tally
@@ -36,7 +36,7 @@ from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
 from liveroom.journal.courier import Courier
 from liveroom.journal.partition import partition_of
-from liveroom.listening import listen, serve_each
+from liveroom.listening import HEAD_BYTES_MAX, listen, serve_each
 from liveroom.messages.commands import Command, RequestKeyframe
 from liveroom.messages.frames import Beat, GoingAway, Refused
 from liveroom.messages.records import Request, Sender
@@ -169,12 +169,20 @@ class Gateway:
         log.info("gateway listens", extra={"host": self._config.host, "port": self.port, "tls": self._tls is not None})
 
     async def _begin_to_accept(self, listeners: list[socket.socket]) -> None:
-        if self._tls is None:
+        config = self._config
+        if self._tls is None and not config.proxy_protocol:
             self._listening += await serve_each(listeners, lambda: Connection(self))
             return
         for listener in listeners:
-            handshake_s = self._config.handshake_ms / 1000
-            arrivals = Arrivals(listener, self._tls, lambda: Connection(self), self._failed, handshake_s=handshake_s, closing_s=CLOSING_S)
+            arrivals = Arrivals(
+                listener,
+                self,
+                lambda: Connection(self),
+                tls=self._tls,
+                says_client=lambda peer: config.proxy_protocol and self._proxies.includes(peer),
+                handshake_s=config.handshake_ms / 1000,
+                closing_s=CLOSING_S,
+            )
             arrivals.start()
             self._listening.append(arrivals)
 
@@ -263,7 +271,13 @@ class Gateway:
             self._metrics.gateway_handshakes_refused.labels("late").inc()
         connection.drop()
 
-    def _failed(self, connection: Connection, why: str) -> None:
+    def named(self, connection: Connection, address: str) -> None:
+        """A proxy said whose connection it forwards: limits count that address from now on."""
+        connection.address = address
+        if connection.stage is Stage.handshake and (crowded := self._pending.move(connection, self._waits_as(address))):
+            self._give_up(*crowded)
+
+    def failed(self, connection: Connection, why: str) -> None:
         """A handshake ended before HTTP began."""
         if self._pending.discard(connection):
             self._metrics.gateway_handshakes_refused.labels(why).inc()
@@ -280,6 +294,9 @@ class Gateway:
         end = head.find(b"\r\n\r\n", searched) + 4
         if end < 4:
             self._hold(connection, data)
+            return
+        if end > HEAD_BYTES_MAX:
+            self._refuse(connection, Refusal("malformed", MALFORMED))
             return
         rest = bytes(head[end:])
         answer = self._door.receive(bytes(head[:end]), connection.address, self._full)

@@ -12,9 +12,9 @@ import pytest
 
 from liveroom.config import OpsConfig
 from liveroom.console import ops
-from liveroom.console.connection import HEAD_BYTES_MAX
 from liveroom.console.crowd import HEALTH_RESERVE
 from liveroom.console.ops import OpsServer
+from liveroom.listening import HEAD_BYTES_MAX
 from liveroom.telemetry.metrics import Metrics
 from tests.console.live import ANCHOR, WAIT_S, Live, config_of, serve, until
 

@@ -199,3 +199,14 @@ async def test_frames_that_come_with_the_handshake_are_read() -> None:
         while b'"accepted"' not in received:
             received += await asyncio.wait_for(reader.read(4_096), WAIT_S)
         writer.close()
+
+
+async def test_a_page_of_the_gateways_own_host_and_of_a_wildcards_may_connect() -> None:
+    """React Native sends the gateway's own address as its origin."""
+    async with show(origins=("https://*.example.com",)) as place:
+        headers = {"Authorization": f"Bearer {token('bob')}"}
+        for origin in (f"http://127.0.0.1:{place.gateway.port}", "https://live.example.com"):
+            async with websockets.connect(place.url(), additional_headers=headers, origin=origin) as connection:  # type: ignore[arg-type]
+                assert (await Viewer(connection).next())["type"] == "joined"
+        for origin in ("http://127.0.0.1:1", "https://a.live.example.com"):
+            assert (await status_of(place, origin=origin))[0] == 403

@@ -1,0 +1,65 @@
+"""The head of an HTTP request, out of bytes. websockets' own parser takes lines of 8 KB, less than browsers' cookies.
+
+Strict: what a proxy in front might read in another way is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from websockets.datastructures import Headers
+from websockets.http11 import Request
+
+__all__ = ["HEADERS_MAX", "TARGET_BYTES_MAX", "BadHead", "parse_head", "split_target"]
+
+HEADERS_MAX: Final = 128
+#: The longest target of a request: a token of 4,096 characters fits.
+TARGET_BYTES_MAX: Final = 8 * 1024
+
+_REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21-\x7e]+) (HTTP/1\.[01])")
+_HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+#: A path, and a query, of the two forms that a request's target may have. Queries are read leniently, as browsers write them.
+_TARGET: Final = re.compile(r"(?:https?://[^/?#@\s]+)?(/[A-Za-z0-9\-._~!$&'()*+,;=:@%/]*)(?:\?([^#]*))?", re.IGNORECASE)
+
+
+class BadHead(ValueError):
+    """What came is no request for a room; `status` answers it, and the text says why."""
+
+    def __init__(self, words: str, status: int = 400) -> None:
+        super().__init__(words)
+        self.status = status
+
+
+def parse_head(head: bytes) -> Request:
+    """A request out of its head, with the empty line at its end. Raises `BadHead`."""
+    first, *lines = head[:-4].split(b"\r\n")
+    found = _REQUEST_LINE.fullmatch(first)
+    if found is None:
+        raise BadHead("the request line is none of HTTP/1.1")
+    method, target, version = (part.decode("ascii") for part in found.groups())
+    if version != "HTTP/1.1":
+        raise BadHead("a handshake is of HTTP/1.1", 505)
+    if method != "GET":
+        raise BadHead("a handshake is a GET", 405)
+    if len(target) > TARGET_BYTES_MAX:
+        raise BadHead(f"a target of more than {TARGET_BYTES_MAX} bytes", 414)
+    if len(lines) > HEADERS_MAX:
+        raise BadHead(f"more than {HEADERS_MAX} headers", 431)
+    headers = Headers()
+    for line in lines:
+        header = _HEADER.fullmatch(line)
+        if header is None:
+            raise BadHead("a header's line is none")
+        headers[header[1].decode("ascii")] = header[2].decode("latin-1").rstrip(" \t")
+    if "Transfer-Encoding" in headers or not set(headers.get_all("Content-Length")) <= {"0"}:
+        raise BadHead("a handshake has no body")
+    return Request(target, headers)
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """A request's path and query. Raises `BadHead`."""
+    found = _TARGET.fullmatch(target)
+    if found is None:
+        raise BadHead("the target is no path")
+    return found[1], found[2] or ""
