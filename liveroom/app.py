@@ -78,7 +78,8 @@ class App:
 
     def _what_is_missing(self) -> str:
         """What is not ready, besides the console itself."""
-        if self._engine is not None and (stopped := self._engine.stopped_partitions):
+        stopped = dict(self._engine.stopped_partitions) if self._engine is not None else {}
+        if stopped := (dict(self._journal.damaged) if self._journal is not None else {}) | stopped:
             return "stopped, a person must look: " + _words(stopped)
         if self._journal is not None and (away := self._journal.unreachable):
             return f"the journal does not answer: partitions {', '.join(map(str, sorted(away)))}"

@@ -123,6 +123,13 @@ class KafkaConfig(Section, frozen=True):
             "Places in the topic of events, as partition:offset, where a person found what no engine wrote; what can be read there counts all the same"
         ),
     ] = ()
+    events_lost: Annotated[
+        tuple[str, ...],
+        _text(
+            "Spans of the topic of events, as partition:from-to, that a person gave up after brokers had lost them: "
+            "the partition goes on where its log ends now"
+        ),
+    ] = ()
     commands_retention_h: Annotated[int, _text("How long commands are kept, for topics that are created; -1 = for ever", ge=-1, le=1_000_000)] = 168
     compression: Annotated[Literal["none", "gzip", "lz4"], _text("How records are compressed on their way and in the log")] = "lz4"
     write_wait_ms: Annotated[int, _text("Time in which a write must be acknowledged; after it its outcome is unknown", ge=500, le=120_000)] = 5_000
@@ -517,6 +524,9 @@ def _check_together(config: Config) -> None:
     for place in kafka.events_passed_over:
         if not re.fullmatch(r"[0-9]{1,3}:[0-9]{1,18}", place):
             raise BadConfig(f"kafka.events_passed_over: {place!r} is not partition:offset")
+    for span in kafka.events_lost:
+        if not re.fullmatch(r"[0-9]{1,6}:[0-9]{1,18}-[0-9]{1,18}", span):
+            raise BadConfig(f"kafka.events_lost: {span!r} is not partition:from-to")
     if config.journal.kind == "kafka" and not kafka.bootstrap_servers:
         raise BadConfig("kafka.bootstrap_servers: name at least one broker")
     if config.auth.address_secret and len(config.auth.address_secret.encode()) < ADDRESS_SECRET_BYTES_MIN:

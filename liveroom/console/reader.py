@@ -9,7 +9,7 @@ from contextlib import aclosing
 from uuid import uuid4
 
 from liveroom.console.directory import Directory
-from liveroom.errors import JournalError
+from liveroom.errors import JournalDamaged, JournalError
 from liveroom.journal.acceptance import Verdict
 from liveroom.journal.base import Journal
 from liveroom.journal.courier import Courier
@@ -66,6 +66,13 @@ class Reader:
         while True:
             try:
                 await self._read(partition)
+            except JournalDamaged as error:
+                self._behind.add(partition)
+                log.critical(
+                    "a partition is damaged; it is read again when this process is started again",
+                    extra={"partition": partition, "reason": str(error)},
+                )
+                return
             except JournalError as error:
                 log.warning("reading a partition failed, beginning anew", extra={"partition": partition, "reason": str(error)})
             except Exception:

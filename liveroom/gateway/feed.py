@@ -13,7 +13,7 @@ from contextlib import aclosing
 from functools import partial
 
 from liveroom.config import GatewayConfig
-from liveroom.errors import LiveroomError
+from liveroom.errors import JournalDamaged, LiveroomError
 from liveroom.gateway.history import History
 from liveroom.gateway.hub import Hub
 from liveroom.journal.acceptance import Verdict
@@ -96,6 +96,11 @@ class Feed:
         while True:
             try:
                 await self._follow(partition)
+            except JournalDamaged as error:
+                log.critical(
+                    "a partition is damaged; it is read again when this process is started again", extra={"partition": partition, "error": str(error)}
+                )
+                return
             except LiveroomError as error:
                 log.error("a partition cannot be read; trying again", extra={"partition": partition, "error": str(error)})
             except Exception:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from asyncio import Future
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -133,6 +133,11 @@ class Journal(ABC):
     def unreachable(self) -> frozenset[int]:
         """Partitions that this process reads and whose log has not answered for a while; an embedded journal is always there."""
         return frozenset()
+
+    @property
+    def damaged(self) -> Mapping[int, str]:
+        """Partitions in which this process found damage, and what: it neither reads nor writes them until it is started again."""
+        return {}
 
     async def until_damaged(self) -> JournalDamaged:
         """Wait until this process' journal is found damaged, so that no part can go on; gives what was found.

@@ -8,23 +8,26 @@ engine is away refuses more instead of piling them up.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from asyncio import Future
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 
 from aiokafka import ConsumerRecord
 
 from liveroom.codec import decode_requests, encode
 from liveroom.config import Config
 from liveroom.errors import BadMessage, JournalDamaged, JournalUnavailable
-from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry
+from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry, mark_of
 from liveroom.journal.commands_log import full, places
 from liveroom.journal.kafka_client import Cluster
 from liveroom.journal.kafka_entries import passed_over, stored_entries
 from liveroom.journal.kafka_feed import Publisher
 from liveroom.journal.kafka_group import assignments
+from liveroom.journal.kafka_known import CUT_S, KnownEnds, Seen, lost_spans
 from liveroom.journal.kafka_reader import Reader
 from liveroom.journal.kafka_snapshots import Snapshots
 from liveroom.journal.kafka_topics import Topics, prepare
@@ -37,6 +40,9 @@ from liveroom.telemetry.metrics import Metrics
 __all__ = ["KafkaJournal"]
 
 logger = logging.getLogger(__name__)
+
+#: The header of a command that says what its sender has seen of the events.
+_SEEN = "seen"
 
 
 class KafkaJournal(Journal):
@@ -56,7 +62,9 @@ class KafkaJournal(Journal):
         # A client has one request a broker under way: what no viewer waits for has clients of its own.
         self._reader_aside = Reader(cluster, metrics, leisurely=True)
         self._writer_aside = Writer(cluster, config.kafka.write_wait_ms, metrics)
-        self._snapshots = Snapshots(self._reader, self._writer_aside, topics, config.journal.snapshots_kept, self._nothing_at)
+        self._ends = KnownEnds(topics.events, lost_spans(config.kafka.events_lost), self._found_damage)
+        self._objections: set[Future[int]] = set()
+        self._snapshots = Snapshots(self._reader, self._writer_aside, topics, config.journal.snapshots_kept, self._nothing_at, self._ends)
         self._sent = [_Sent(config.journal.commands_waiting_max) for _ in range(self.partitions)]
         self._watch = Watch(
             self._reader,
@@ -64,6 +72,7 @@ class KafkaJournal(Journal):
             metrics,
             answered=lambda partition: self._sent[partition].answered_to,
             waiting=lambda: sum(sent.waiting for sent in self._sent),
+            reaches=self._reaches,
         )
         self._watching = asyncio.create_task(self._watch.run(), name="kafka-watch")
         self._watchers: dict[int, asyncio.Task[None]] = {}
@@ -84,10 +93,15 @@ class KafkaJournal(Journal):
     def unreachable(self) -> frozenset[int]:
         return self._watch.unreachable
 
+    @property
+    def damaged(self) -> Mapping[int, str]:
+        return self._ends.damaged
+
     async def send_commands(self, partition: int, requests: Sequence[Request]) -> None:
         self._must_be_open()
         if not requests:
             return
+        self._ends.check(partition)
         sent = self._sent[partition]
         if sent.waiting >= places(sent.waiting_max, requests):
             self._look_for_answers(partition)
@@ -96,7 +110,7 @@ class KafkaJournal(Journal):
         key = requests[0].room.encode()
         value = encode(requests[0] if len(requests) == 1 else requests)
         try:
-            offset = await self._writer.append(self._topics.commands, partition, value, key=key)
+            offset = await self._writer.append(self._topics.commands, partition, value, key=key, headers=self._seen(partition))
         except BaseException:
             sent.waiting -= len(requests)
             raise
@@ -113,10 +127,26 @@ class KafkaJournal(Journal):
             async with aclosing(self._reader.read(self._topics.commands, partition, max(offset, first), own=False)) as runs:
                 async for records in runs:
                     for record in records:
-                        yield self._batch(partition, record)
+                        self._hear(partition, record)
+                        if record.value is not None or not _header(record, _SEEN):  # what only tells what was seen is no command
+                            yield self._batch(partition, record)
 
     def append(self, partition: int, entry: Entry) -> Future[int]:
-        return self._writer.append(self._topics.events, partition, encode(entry))
+        try:
+            self._ends.check(partition)
+        except JournalDamaged as error:
+            refused: Future[int] = asyncio.get_running_loop().create_future()
+            refused.set_exception(error)
+            return refused
+        future = self._writer.append(self._topics.events, partition, encode(entry))
+        future.add_done_callback(partial(self._appended, partition, mark_of(entry)))
+        return future
+
+    def _appended(self, partition: int, mark: str, written: Future[int]) -> None:
+        """What is acknowledged stands there: where another entry stood before, the log has lost its end."""
+        if not written.cancelled() and written.exception() is None:
+            with contextlib.suppress(JournalDamaged):  # whoever reads or writes next is told
+                self._ends.note(partition, written.result(), mark)
 
     def read_events(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
         return self._read_events(self._reader, partition, offset)
@@ -126,6 +156,11 @@ class KafkaJournal(Journal):
 
     async def _read_events(self, reader: Reader, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
         self._must_be_open()
+        if offset < (start := await reader.start(self._topics.events, partition)):
+            raise JournalDamaged(
+                f"{self._topics.events}[{partition}] begins at {start}: its entries from {offset} on were deleted, and no snapshot has them"
+            )
+        await self.events_end(partition)  # does it still hold what is known?
         with self._watch.events(partition, offset) as mark:
             async with aclosing(reader.read(self._topics.events, partition, offset)) as runs:
                 async for records in runs:
@@ -133,13 +168,26 @@ class KafkaJournal(Journal):
                         for stored in stored_entries(record, offset, self._nothing_at):
                             if not isinstance(stored.entry, Claim):
                                 self._sent[partition].answered(stored.entry.to)
+                            self._ends.note(partition, stored.offset, mark_of(stored.entry))
                             yield stored
                             offset += 1
                             mark.offset = offset
 
     async def events_end(self, partition: int) -> int:
         self._must_be_open()
-        return await self._reader.end(self._topics.events, partition)
+        while True:
+            end = await self._reader.end(self._topics.events, partition)
+            if self._reaches(partition, end):
+                return end
+            await asyncio.sleep(CUT_S / 10)
+
+    def must_reach(self, partition: int, offset: int) -> None:
+        """Somebody has read the events below `offset`. Raises `JournalDamaged` now, or when they are looked for."""
+        self._ends.must_reach(partition, Seen(offset, ""))
+
+    def is_lost(self, partition: int, offset: int) -> bool:
+        """Whether a person gave up the events up to `offset` (`kafka.events_lost`)."""
+        return self._ends.is_lost(partition, offset)
 
     async def _put_parts(self, partition: int, parts: Sequence[tuple[str, bytes]]) -> list[int]:
         self._must_be_open()
@@ -194,6 +242,30 @@ class KafkaJournal(Journal):
         await asyncio.gather(self._reader.close(), self._reader_aside.close())
         await self._cluster.close()
 
+    def _reaches(self, partition: int, end: int) -> bool:
+        return self._ends.reaches(partition, end, asyncio.get_running_loop().time())
+
+    def _seen(self, partition: int) -> tuple[tuple[str, bytes], ...]:
+        seen = self._ends.seen(partition)
+        return ((_SEEN, seen.to_bytes()),) if seen is not None else ()
+
+    def _hear(self, partition: int, record: ConsumerRecord[bytes, bytes]) -> None:
+        """What the sender of a command had seen of the events. Raises `JournalDamaged`."""
+        if (text := _header(record, _SEEN)) and (seen := Seen.of_bytes(text)) is not None:
+            self._ends.must_reach(partition, seen)
+
+    def _found_damage(self, partition: int, words: str) -> None:
+        """Stop everything of this process that reads the partition, and tell the engine, which may have begun after it."""
+        logger.critical("a partition is damaged", extra={"partition": partition, "reason": words})
+        damaged = JournalDamaged(words)
+        for reader in (self._reader, self._reader_aside):
+            reader.fail(self._topics.events, partition, damaged)
+            reader.fail(self._topics.commands, partition, damaged)
+        if seen := self._seen(partition):
+            objection = self._writer_aside.append(self._topics.commands, partition, None, key=_SEEN.encode(), headers=seen)
+            self._objections.add(objection)
+            objection.add_done_callback(self._objections.discard)
+
     def _known(self, topic: str, assigned: frozenset[int]) -> frozenset[int]:
         """Without partitions that somebody added to the topic while it is in use: no room belongs to them."""
         if added := [partition for partition in sorted(assigned) if partition >= self.partitions]:
@@ -243,6 +315,10 @@ def _misplaced(room: str, key: bytes | None, right: int) -> str:
     if key == room.encode():
         remedy = "its producer spreads keys otherwise than Kafka's default partitioner does; librdkafka's clients need partitioner=murmur2_random"
     return f"room {room!r} belongs to partition {right}: {remedy}"
+
+
+def _header(record: ConsumerRecord[bytes, bytes], name: str) -> bytes:
+    return next((value for key, value in record.headers if key == name), b"")
 
 
 class _Sent:

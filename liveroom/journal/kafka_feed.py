@@ -22,7 +22,7 @@ from aiokafka import ConsumerRecord
 from msgspec import Struct
 
 from liveroom.codec import encode, event_object
-from liveroom.errors import JournalError
+from liveroom.errors import JournalDamaged, JournalError
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.kafka_reader import Reader
 from liveroom.journal.kafka_writer import Writer
@@ -96,6 +96,12 @@ class Publisher:
         while True:
             try:
                 await self._publish(partition)
+            except JournalDamaged as error:
+                logger.critical(
+                    "a partition is damaged; nothing of it is published until this process is started again",
+                    extra={"partition": partition, "error": str(error)},
+                )
+                return
             except JournalError as error:
                 logger.warning("publishing a partition failed and is taken up again", extra={"partition": partition, "error": str(error)})
             except Exception:
@@ -137,6 +143,7 @@ class Publisher:
         while upper > start:
             lower = max(start, upper - count)
             if (found := await self._last_position(partition, lower, upper)) is not None:
+                self._journal.must_reach(partition, found.offset)  # what was published had happened
                 return found
             count, upper = count * 2, lower
         snapshots = await self._journal.load_snapshots(partition)
@@ -150,7 +157,9 @@ class Publisher:
         async with aclosing(self._reader.read_until(self._topic, partition, start, end)) as runs:
             async for records in runs:
                 for record in records:
-                    last = _position_of(record) or last
+                    found = _position_of(record)
+                    if found is not None and not self._journal.is_lost(partition, found.offset):
+                        last = found
         return last
 
 

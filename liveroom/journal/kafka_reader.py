@@ -203,6 +203,11 @@ class Reader:
         """The first offset that is kept, and the offset after the last record."""
         return await self.start(topic, partition), await self.end(topic, partition)
 
+    def fail(self, topic: str, partition: int, failure: JournalError) -> None:
+        """End the readers of a partition."""
+        for client in self._clients:
+            client.fail(TopicPartition(topic, partition), failure)
+
     async def close(self) -> None:
         """Release everything; readers that wait are told."""
         self._closed = True
@@ -281,6 +286,13 @@ class _Client:
         del self._positions[position.source]
         self._assigned_anew = True
         self.wake()
+
+    def fail(self, source: TopicPartition, failure: JournalError) -> None:
+        """End the reader of a partition, if there is one."""
+        if position := self._positions.get(source):
+            position.fail(failure)
+            self._assigned_anew = True
+            self.wake()
 
     def wake(self) -> None:
         """Look again at what is wanted. A look that is given up takes nothing: records leave the client only with its result."""

@@ -7,6 +7,7 @@ names any more gets a tombstone, and compaction drops it. A place is an offset: 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from asyncio import Future
 from collections.abc import Container, Iterable, Sequence
@@ -18,9 +19,10 @@ from aiokafka import ConsumerRecord
 from msgspec import Struct
 
 from liveroom.codec import encode
-from liveroom.errors import JournalDamaged, JournalUnavailable
+from liveroom.errors import JournalUnavailable
 from liveroom.journal.base import Snapshot, decode_gone, mark_of
 from liveroom.journal.kafka_entries import Place, stored_entries
+from liveroom.journal.kafka_known import CUT_S, KnownEnds, Seen
 from liveroom.journal.kafka_reader import Reader
 from liveroom.journal.kafka_topics import Topics
 from liveroom.journal.kafka_writer import Writer
@@ -51,13 +53,14 @@ _manifest = msgspec.json.Decoder(_Manifest)
 class Snapshots:
     """Of all partitions."""
 
-    def __init__(self, reader: Reader, writer: Writer, topics: Topics, kept: int, nothing_at: Container[Place]) -> None:
+    def __init__(self, reader: Reader, writer: Writer, topics: Topics, kept: int, nothing_at: Container[Place], ends: KnownEnds) -> None:
         self._reader = reader
         self._writer = writer
         self._topic = topics.snapshots
         self._events = topics.events
         self._kept = kept
         self._nothing_at = nothing_at
+        self._ends = ends
         self._put: dict[int, set[bytes]] = {}  # partition -> keys of parts that were put since the last snapshot
 
     async def put(self, partition: int, parts: Sequence[tuple[str, bytes]]) -> list[int]:
@@ -116,28 +119,44 @@ class Snapshots:
         return offsets + [await future for future in waiting]
 
     async def load(self, partition: int) -> list[Snapshot]:
-        """The snapshots that are of events that are there, newest first; others are passed over with a warning.
+        """The snapshots that can be begun from, newest first: those of events that are there, with all that come after them.
 
-        Raises: `JournalDamaged` when all are of events that are not there: to begin without them would decide anew what was promised to people.
+        Raises: `JournalDamaged` when one is of events that are not there any more, or when events after the newest were deleted. To go on
+        without them would decide again what was promised to people. What a person gave up (`kafka.events_lost`) is passed over.
         """
         found = [manifest.snapshot for _, manifest in await self._manifests(partition)]
         snapshots = await self._that_count(partition, sorted(found, key=lambda snapshot: snapshot.offset, reverse=True))
-        if found and not snapshots:
-            raise JournalDamaged(f"{self._events}[{partition}] is not what its snapshots are of: the topic was cut or made anew")
-        return snapshots
+        start = await self._reader.start(self._events, partition)
+        usable = [snapshot for snapshot in snapshots if snapshot.offset >= start]
+        if snapshots and not usable:
+            words = f"begins at {start}, and the newest snapshot is of the entries up to {snapshots[0].offset}: those between were deleted"
+            self._ends.stop(partition, f"{self._events}[{partition}] {words}")
+        return usable
 
     async def _that_count(self, partition: int, snapshots: Sequence[Snapshot]) -> list[Snapshot]:
-        """Those that are of events that are there."""
-        start, end = await self._reader.bounds(self._events, partition)  # asked last: what a snapshot is of stood there before it
+        """All but those that a person gave up. Raises `JournalDamaged` for one of other events than those that are there."""
         those: list[Snapshot] = []
         for snapshot in snapshots:
+            if self._ends.is_lost(partition, snapshot.offset):
+                logger.warning("a snapshot of lost events is passed over", extra={"partition": partition, "offset": snapshot.offset})
+                continue
+            self._ends.must_reach(partition, Seen(snapshot.offset, ""))
+            start, end = await self._bounds(partition)
             mark = await self._mark(partition, snapshot.offset, start, end)
-            if snapshot.offset > end or (mark and snapshot.mark and mark != snapshot.mark):
-                words = {"partition": partition, "offset": snapshot.offset, "end": end}
-                logger.error("a snapshot is of events that are not there and passed over: the topic of events was cut or made anew", extra=words)
-            else:
-                those.append(snapshot)
+            if mark and snapshot.mark and mark != snapshot.mark:
+                words = f"{self._events}[{partition}] ends at {end} and is not what a snapshot of its entries up to {snapshot.offset} is of"
+                remedy = f"nothing is decided on it; a person may go on without them (kafka.events_lost = {partition}:FROM-{snapshot.offset})"
+                self._ends.stop(partition, f"{words}: the topic was cut or made anew; {remedy}")
+            those.append(snapshot)
         return those
+
+    async def _bounds(self, partition: int) -> tuple[int, int]:
+        """Where the events begin and end. Raises `JournalDamaged` when more of them is known."""
+        while True:
+            start, end = await self._reader.bounds(self._events, partition)  # asked last: what a snapshot is of stood there before it
+            if self._ends.reaches(partition, end, asyncio.get_running_loop().time()):
+                return start, end
+            await asyncio.sleep(CUT_S / 10)
 
     async def _mark(self, partition: int, offset: int, start: int, end: int) -> str:
         """The mark of what stands before `offset`; empty when nothing does."""

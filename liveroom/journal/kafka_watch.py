@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from msgspec import Struct
 
-from liveroom.errors import JournalUnavailable
+from liveroom.errors import JournalDamaged, JournalUnavailable
 from liveroom.journal.kafka_reader import Reader
 from liveroom.journal.kafka_topics import Topics
 from liveroom.telemetry.metrics import Metrics
@@ -33,14 +34,25 @@ class Watch:
     """Of the partitions that the process reads; of the first when it reads none, since it may have to soon.
 
     `answered(partition)` gives the command offset below which records answer, `waiting()` how many of this process' commands wait.
+    `reaches(partition, end)` is told where the events end, and raises `JournalDamaged` when more of them is known.
     """
 
-    def __init__(self, reader: Reader, topics: Topics, metrics: Metrics, *, answered: Callable[[int], int], waiting: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        topics: Topics,
+        metrics: Metrics,
+        *,
+        answered: Callable[[int], int],
+        waiting: Callable[[], int],
+        reaches: Callable[[int, int], bool],
+    ) -> None:
         self._reader = reader
         self._topics = topics
         self._metrics = metrics
         self._answered = answered
         self._waiting = waiting
+        self._reaches = reaches
         self._marks: set[Mark] = set()  # readers of events
         self._owned: list[int] = []  # partitions whose commands are read
         self._silent_s: dict[int, float] = {}
@@ -92,6 +104,8 @@ class Watch:
         except (JournalUnavailable, TimeoutError):
             self._metrics.journal_broker_errors.labels("ask").inc()
             return False
+        with contextlib.suppress(JournalDamaged):  # readers of the partition are told
+            self._reaches(partition, events)
         if behind := [events - mark.offset for mark in self._marks if mark.partition == partition]:
             self._metrics.journal_lag_events.labels(str(partition)).set(max(0, *behind))
         if partition in self._owned:

@@ -18,7 +18,7 @@ from liveroom.codec import encode
 from liveroom.config import Config, JournalConfig
 from liveroom.errors import JournalDamaged, JournalMismatch, JournalUnavailable
 from liveroom.journal.acceptance import Acceptance
-from liveroom.journal.base import PAYLOAD_CHARS_MAX, Snapshot, mark_of
+from liveroom.journal.base import PAYLOAD_CHARS_MAX, Snapshot
 from liveroom.journal.kafka import KafkaJournal
 from liveroom.journal.kafka_client import FETCH_BYTES
 from liveroom.journal.kafka_reader import WAITING_BYTES_MAX
@@ -295,42 +295,6 @@ async def last_record(config: Config, topic: str) -> tuple[int, bytes]:
         return found.offset, found.value or b""
     finally:
         await consumer.stop()
-
-
-async def test_a_snapshot_beyond_the_log_does_not_count(open_journal: Open) -> None:
-    """After a disaster that lost the log's end, a fold of what was lost is no place to start from."""
-    journal = await open_journal()
-    await append_all(journal, [claim(), record(0, 0, 0, 0)])
-    await journal.save_snapshot(0, snapshot(1))
-    await journal.save_snapshot(0, snapshot(5, before=1))
-    assert await journal.load_snapshots(0) == [snapshot(1)]
-
-
-async def test_events_that_were_made_anew_are_damage(open_journal: Open) -> None:
-    """When every snapshot is of more events than there are, the account book is gone: nobody begins it again from nothing."""
-    journal = await open_journal()
-    await journal.save_snapshot(0, snapshot(5))
-    await append_all(journal, [claim()])
-    with pytest.raises(JournalDamaged, match=r"events\[0\] is not what its snapshots are of: the topic was cut or made anew"):
-        await journal.load_snapshots(0)
-
-
-async def test_a_snapshot_of_other_events_does_not_count(open_journal: Open) -> None:
-    """As many entries stand there as it is of, but the last of them is not the one that was folded."""
-    journal = await open_journal()
-    entries: list[Entry] = [claim(), record(0, 0, 0, 0)]
-    await append_all(journal, entries)
-    lost = replace(snapshot(2), mark=mark_of(record(0, 0, 0, 0, time_ms=7)))
-    await journal.save_snapshot(0, lost)
-    with pytest.raises(JournalDamaged, match="is not what its snapshots are of"):
-        await journal.load_snapshots(0)
-    good = replace(snapshot(1), mark=mark_of(entries[0]))
-    await journal.save_snapshot(0, good)
-    await journal.save_snapshot(0, replace(lost, before=1))
-    assert await journal.load_snapshots(0) == [good]
-    whole = replace(snapshot(2, before=1), mark=mark_of(entries[1]))
-    await journal.save_snapshot(0, whole)
-    assert await journal.load_snapshots(0) == [whole, good]
 
 
 async def test_a_manifest_that_nobody_can_read_is_passed_over(open_journal: Open, config: Config) -> None:

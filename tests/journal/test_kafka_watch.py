@@ -40,7 +40,7 @@ class Brokers:
 async def watched(brokers: Brokers, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watch]:
     for name, value in (("ASK_S", ASK_S), ("ANSWER_S", ANSWER_S), ("SILENCE_S", SILENCE_S)):
         monkeypatch.setattr(kafka_watch, name, value)
-    watch = Watch(cast(Reader, brokers), Topics.of("t"), Metrics(), answered=lambda partition: 0, waiting=lambda: 0)
+    watch = Watch(cast(Reader, brokers), Topics.of("t"), Metrics(), answered=lambda partition: 0, waiting=lambda: 0, reaches=lambda *_: True)
     watching = asyncio.create_task(watch.run())
     yield watch
     watching.cancel()
