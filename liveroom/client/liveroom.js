@@ -814,6 +814,9 @@ const FOLDS = {
   message_deleted(state, { message }) {
     state.chat = state.chat.filter(({ seq }) => seq !== message);
   },
+  user_banned(state, { user, messages_deleted = false }) {
+    if (messages_deleted) state.chat = state.chat.filter((line) => line.user !== user);
+  },
   slow_mode_set(state, { interval_ms }) {
     state.slow_mode_ms = interval_ms;
   },

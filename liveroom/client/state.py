@@ -60,6 +60,10 @@ def _deleted(state: Keyframe, item: RoomEvent, event: e.MessageDeleted) -> Chang
     return {"chat": tuple(line for line in state.chat if line.seq != event.message)}
 
 
+def _banned(state: Keyframe, item: RoomEvent, event: e.UserBanned) -> Changes:
+    return {"chat": tuple(line for line in state.chat if line.user != event.user)} if event.messages_deleted else {}
+
+
 def _asked(state: Keyframe, item: RoomEvent, event: e.QuestionAsked) -> Changes:
     return {"questions": (*state.questions, Question(item.seq, event.user, event.name, event.text))[-QUESTIONS_KEPT:]}
 
@@ -107,6 +111,7 @@ _CHANGES: dict[type, Callable[[Keyframe, RoomEvent, Any], Changes]] = {
     e.AnnouncementSet: lambda state, item, event: {"announcement": event.text},
     e.ChatSent: _said,
     e.MessageDeleted: _deleted,
+    e.UserBanned: _banned,
     e.SlowModeSet: lambda state, item, event: {"slow_mode_ms": event.interval_ms},
     e.ChatBudgetSet: lambda state, item, event: {"chat_budget": event.lines_per_s},
     e.QuestionAsked: _asked,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from uuid import uuid4
@@ -24,6 +23,7 @@ from liveroom.console.view import RoomView, lasting
 from liveroom.errors import AuditFailed, BadMessage, BadToken, JournalError, JournalUnavailable
 from liveroom.journal.courier import Courier
 from liveroom.messages.commands import ANCHORS, COMMANDS, MODERATORS
+from liveroom.messages.fields import Role
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Request, Sender
 from liveroom.tokens import Identity, TokenChecker
@@ -132,8 +132,8 @@ class Api:
         identity = self._identify(request, decode_room_id(request.match_info["room"]))
         if identity.role not in MODERATORS:
             raise Problem("forbidden", f"a {identity.role.value} may not read this; a moderator, the anchor or the platform may")
-        view = self._find(request)
-        now_ms = time.time() * 1000
+        view = self._find_for(request, identity)
+        now_ms = self._directory.time_ms(view)
         return _fresh(Moderation(lasting(view.muted, now_ms), lasting(view.banned, now_ms), view.banned_words))
 
     async def _ledger(self, request: web.Request) -> web.Response:
@@ -143,7 +143,7 @@ class Api:
             raise Problem("forbidden", f"a {identity.role.value} may not read this; the anchor or the platform may")
         if wait_ms := self._rates.take(identity.user, asyncio.get_running_loop().time()):
             raise Problem("rate_limited", "too many requests in a short time", retry_after_ms=wait_ms)
-        self._find(request)
+        self._find_for(request, identity)
         if self._read_ledger is None:
             raise Problem("no_ledger", "this server's journal is in memory: nobody can read it again")
         try:
@@ -179,6 +179,14 @@ class Api:
         view = self._directory.find(room)
         if view is None:
             raise Problem("room_not_found", f"the room {room} was never opened, or was forgotten long after it closed")
+        return view
+
+    def _find_for(self, request: web.Request, identity: Identity) -> RoomView:
+        """The room, for somebody whom a ban keeps from reading what a role would let them; the platform itself is never banned."""
+        view = self._find(request)
+        left_ms = view.banned.get(identity.user, 0) - self._directory.time_ms(view)
+        if left_ms > 0 and identity.role is not Role.platform:
+            raise Problem("banned", "you are banned from this room", retry_after_ms=left_ms)
         return view
 
     def _limit(self, text: str | None) -> int:

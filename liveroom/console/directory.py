@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 from bisect import bisect_left, bisect_right, insort
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import ParamSpec, TypeVar
 from uuid import uuid4
@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from liveroom.console.view import RoomView, SortKey, fold_text, new_detail
 from liveroom.errors import BadMessage
+from liveroom.journal.partition_time import PartitionTime
 from liveroom.messages.events import RoomOpened
 from liveroom.messages.frames import Keyframe, RoomDetail
 from liveroom.messages.records import Record, RoomSpan
@@ -70,6 +71,7 @@ class Directory:
         self._rooms_max = rooms_max
         self._chat_lines = chat_lines
         self._rooms: dict[str, RoomView] = {}
+        self._times: defaultdict[int, PartitionTime] = defaultdict(PartitionTime)
         self._closed: dict[str, None] = {}  # in the order of closing
         self._order: list[SortKey] = []
         self._listings: OrderedDict[str, _Listing] = OrderedDict()  # oldest first
@@ -82,6 +84,14 @@ class Directory:
     def find(self, room: str) -> RoomView | None:
         """The room, if it was ever opened and is not forgotten."""
         return self._rooms.get(room)
+
+    def note_time(self, partition: int, time_ms: int, *, live: bool) -> None:
+        """A record of `time_ms` was read; `live`: it is news."""
+        self._times[partition].note(time_ms, live=live)
+
+    def time_ms(self, view: RoomView) -> int:
+        """Now, by the room's clock."""
+        return self._times[view.partition].now_ms()
 
     def begin(self, partition: int, details: Iterable[RoomDetail]) -> None:
         """Replace all that is known of a partition."""

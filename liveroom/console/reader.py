@@ -93,6 +93,7 @@ class Reader:
                 if isinstance(item, Beginning):
                     self._directory.begin(partition, await self._details(partition, item.rooms))
                     continue
+                self._directory.note_time(partition, item.record.time_ms, live=partition not in self._behind)
                 self._take(partition, item.record)
                 records += 1
                 if records % RECORDS_AT_ONCE == 0:

@@ -191,6 +191,8 @@ class RoomView:
                 self.muted.pop(event.user, None)
             case UserBanned():
                 self.banned = {**lasting(self.banned, time_ms), event.user: event.until_ms}
+                if event.messages_deleted:
+                    changed["chat"] = tuple(line for line in self._now(changed, "chat") if line.user != event.user)
             case UserUnbanned():
                 self.banned.pop(event.user, None)
             case BannedWordsSet():

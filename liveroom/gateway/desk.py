@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
@@ -15,9 +14,9 @@ from liveroom.errors import BadMessage
 from liveroom.gateway.claims import Claims
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.gates import units_of
+from liveroom.gateway.hub import Hub
 from liveroom.gateway.likes import Likes, Reply
 from liveroom.gateway.limits import Meter
-from liveroom.gateway.room import Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.courier import Courier
 from liveroom.messages.commands import Command, SendLikes
@@ -40,7 +39,7 @@ class Desk:
         self,
         config: GatewayConfig,
         metrics: Metrics,
-        rooms: Mapping[str, Room],
+        hub: Hub,
         courier: Courier,
         likes: Likes,
         claims: Claims,
@@ -49,7 +48,7 @@ class Desk:
     ) -> None:
         self._config = config
         self._metrics = metrics
-        self._rooms = rooms
+        self._hub = hub
         self._courier = courier
         self._likes = likes
         self._claims = claims
@@ -75,7 +74,7 @@ class Desk:
             id = "" if isinstance(message, Probe) else message.id
             self._refuse(connection, meter, Refused(id, "rate_limited", words, retry_after_ms=wait_ms))
         elif isinstance(message, Probe):
-            connection.send(text_frame(encode(Beat(time.time_ns() // 1_000_000))))
+            self._beat(connection)
         elif len(payload) > config.command_bytes_max:
             self._refuse(connection, meter, Refused(message.id, "too_large", f"a command may have {config.command_bytes_max} bytes"))
         elif meter.waiting >= config.commands_waiting_max:
@@ -85,6 +84,11 @@ class Desk:
         else:
             self._submit(connection, meter, message)
 
+    def _beat(self, connection: Connection) -> None:
+        """Answer a probe; a viewer whose room was let go is on its way out."""
+        if (room := self._hub.rooms.get(connection.room_id)) is not None:
+            connection.send(text_frame(encode(Beat(self._hub.time_ms(room)))))
+
     def _submit(self, connection: Connection, meter: Meter, message: ClientMessage) -> None:
         meter.waiting += 1
         sender, command = connection.sender, message.command
@@ -93,7 +97,7 @@ class Desk:
         if isinstance(command, SendLikes):
             self._likes.add(connection.room_id, message.id, command.count, teller)
             return
-        room = self._rooms.get(connection.room_id)
+        room = self._hub.rooms.get(connection.room_id)
         gate = room.gates.find(command, live=room.live) if room is not None and sender.role in command.roles else None
         if room is not None and isinstance(command, GrabRedEnvelope):
             sender = msgspec.structs.replace(sender, watched_s=room.watched_s(sender.user, self._now()))

@@ -125,7 +125,9 @@ class Feed:
                 if isinstance(item, Beginning):
                     continue  # rooms are held for viewers only; the first viewer's request brings the room's detail
                 history.add(item.record)
-                self._hub.take(item.record, history, current=item.offset >= self._ends[partition])
+                news = item.offset >= self._ends[partition]
+                self._hub.times[partition].note(item.record.time_ms, live=news)
+                self._hub.take(item.record, history, current=news)
                 for answer in item.record.answers:
                     self._courier.deliver(answer)
                 count += 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 import os
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec
@@ -20,6 +19,7 @@ from liveroom.gateway.history import History, Past
 from liveroom.gateway.room import Resume, Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.partition import partition_of
+from liveroom.journal.partition_time import PartitionTime
 from liveroom.messages.frames import Banned, Interruption, Keyframe, RoomDetail
 from liveroom.messages.records import Record, RoomSpan
 from liveroom.telemetry.isolation import IsolatedErrors
@@ -126,6 +126,7 @@ class Hub:
         self._partitions = partitions
         self._held: dict[int, dict[str, Room]] = {}  # partition -> its rooms
         self.rooms: dict[str, Room] = {}
+        self.times = {partition: PartitionTime() for partition in range(partitions)}
         self.interrupted: dict[int, int] = {}  # partition -> since when it is not heard from, in Unix ms
 
     # Partitions
@@ -196,7 +197,7 @@ class Hub:
 
     def _join(self, room: Room, connection: Connection, resume: Resume | None) -> None:
         connection.joined_at = connection.beat_at = _now()
-        self._metrics.gateway_joins.labels(room.join(connection, resume)).inc()
+        self._metrics.gateway_joins.labels(room.join(connection, resume, self.time_ms(room))).inc()
         if self.interrupted and (since_ms := self.interrupted.get(partition_of(room.id, self._partitions))):
             connection.notify(text_frame(encode(Interruption(since_ms))))
         assert connection.sender is not None
@@ -220,7 +221,11 @@ class Hub:
                 self._isolated.each("gateway_viewer", (connection,), lambda failed: failed.close(4002, "joining the room failed; come back"))
 
     def _is_banned(self, room: Room, user: str) -> bool:
-        return room.banned.get(user, 0) > time.time() * 1000
+        return room.banned.get(user, 0) > self.time_ms(room)
+
+    def time_ms(self, room: Room) -> int:
+        """Now, by the room's clock: bans and mutes end by it, and viewers count down by it."""
+        return max(room.time_ms, self.times[partition_of(room.id, self._partitions)].now_ms())
 
     # The stream
 
@@ -297,12 +302,12 @@ class Hub:
             return room.begin(detail, ())
 
     def _put_out(self, room: Room, user: str, until_ms: int, reason: str) -> None:
-        if until_ms > time.time() * 1000:
+        if until_ms > self.time_ms(room):
             self._isolated.each("gateway_viewer", room.users.get(user, ()), lambda connection: self._turn_away(connection, room, until_ms, reason))
 
     def _turn_away(self, connection: Connection, room: Room, until_ms: int, reason: str = "") -> None:
         """Close the connection of a user who is banned; the frame before says until when, so that the client comes back by itself."""
-        last = text_frame(encode(Banned(until_ms, max(room.time_ms, time.time_ns() // 1_000_000), reason)))
+        last = text_frame(encode(Banned(until_ms, self.time_ms(room), reason)))
         connection.close(4502, f"you are banned from this room: {reason}" if reason else "you are banned from this room", last)
 
     def _ask(self, room: Room) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from liveroom.gateway.history import Past
 from liveroom.gateway.holdings import Holdings
 from liveroom.gateway.ring import Frame, Ring
 from liveroom.gateway.wire import text_frame
-from liveroom.messages.events import Event, UserBanned, UserMuted, UserUnbanned, UserUnmuted
+from liveroom.messages.events import Event, SanctionExplained, UserBanned, UserMuted, UserUnbanned, UserUnmuted
 from liveroom.messages.fields import Delivery, Role
 from liveroom.messages.frames import Joined, Keyframe, RoomDetail, Skipped
 from liveroom.messages.holdings import HoldingsPart
@@ -135,6 +134,8 @@ class Room:
             self.holdings.heed(self.next_seq, event)
             if event.delivery is Delivery.personal:
                 self._tell(self.next_seq, event)
+                if isinstance(event, SanctionExplained) and event.sanction == "ban":
+                    bans[-1:] = [(event.user, until_ms, event.reason) for _, until_ms, _ in bans[-1:]]
             elif event.delivery is not Delivery.internal:
                 self._has_news = True
                 self._heed(event, bans)
@@ -146,7 +147,7 @@ class Room:
     def _heed(self, event: Event, bans: list[tuple[str, int, str]]) -> None:
         if isinstance(event, UserBanned):
             _mark(self.banned, event.user, event.until_ms, self.time_ms)
-            bans.append((event.user, event.until_ms, event.reason))
+            bans.append((event.user, event.until_ms, ""))
         elif isinstance(event, UserUnbanned):
             self.banned.pop(event.user, None)
         elif isinstance(event, UserMuted):
@@ -267,8 +268,8 @@ class Room:
         joined = [connection.joined_at for connection in self.users.get(user, ()) if connection.room is self]
         return int(now - min(joined)) if joined else 0
 
-    def join(self, connection: Connection, resume: Resume | None) -> str:
-        """Write what a viewer begins with, in one write; gives how it began: `resumed`, `skipped` or `keyframe`."""
+    def join(self, connection: Connection, resume: Resume | None, now_ms: int) -> str:
+        """Write what a viewer begins with, in one write; gives how it began: `resumed`, `skipped` or `keyframe`. `now_ms` is the room's time."""
         keyframe = self.ring.keyframe
         assert keyframe is not None
         sender = connection.sender
@@ -285,7 +286,7 @@ class Room:
             role=sender.role,
             seq=seq,
             resumed=start == "resumed",
-            time_ms=max(self.time_ms, time.time_ns() // 1_000_000),  # now: nothing may have happened for long
+            time_ms=now_ms,
             command_bytes_max=self._config.command_bytes_max,
             commands_per_s=self._config.commands_per_s,
             idle_ms=self._config.idle_ms,

@@ -121,7 +121,7 @@ class Gateway:
         self._pulse = Pulse(journal, self._courier, self._hub, config, metrics, ask=self._ask_keyframe)
         self._feed = Feed(journal, config, self._hub, self._courier, metrics, begun=self._followed)
         marks = AddressMarks(address_key, config.trusted_proxies)
-        self._desk = Desk(config, metrics, self._hub.rooms, self._courier, self._likes, self._claims, marks, self.time)
+        self._desk = Desk(config, metrics, self._hub, self._courier, self._likes, self._claims, marks, self.time)
         self._door = Doorkeeper(config, checker, console_origins)
         self._tls = _tls_context(config)
         self._connections: dict[Connection, None] = {}  # upgraded
@@ -417,7 +417,6 @@ class Gateway:
             last, now, now_s = now, self.time(), time.time()
             held_up_s = now - last - pause_s
             behind = 0
-            beat = text_frame(encode(Beat(int(now_s * 1000))))
             connections = list(self._connections)
             if held_up_s > pause_s:  # time in which this process stood still is not the viewers' silence
                 for connection in connections:
@@ -425,11 +424,11 @@ class Gateway:
             for at in range(0, len(connections), config.sweep_viewers):
                 some = connections[at : at + config.sweep_viewers]
                 behind += sum(connection.blocked for connection in some)
-                self._isolated.each("gateway_viewer", some, lambda connection: self._look_at(connection, now, now_s, beat))  # noqa: B023
+                self._isolated.each("gateway_viewer", some, lambda connection: self._look_at(connection, now, now_s))  # noqa: B023
                 await asyncio.sleep(0)
             self._metrics.gateway_viewers_behind.set(behind)
 
-    def _look_at(self, connection: Connection, now: float, now_s: float, beat: bytes) -> None:
+    def _look_at(self, connection: Connection, now: float, now_s: float) -> None:
         silent_s, idle_s = now - connection.heard, self._config.idle_ms / 1000
         if silent_s >= idle_s:
             connection.close(4001, "nothing was heard from you")
@@ -440,7 +439,7 @@ class Gateway:
         room, beat_s = connection.room, self._beat_s
         if room is not None and now - room.swept_at >= beat_s and now - connection.beat_at >= beat_s and not connection.blocked:
             connection.beat_at = now
-            connection.send(beat)
+            connection.send(text_frame(encode(Beat(self._hub.time_ms(room)))))
 
     async def _report_likes(self) -> None:
         while True:

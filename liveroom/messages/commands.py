@@ -149,13 +149,14 @@ class UnmuteUser(CommandBase, frozen=True, tag="unmute_user"):
 
 
 class BanUser(CommandBase, frozen=True, tag="ban_user"):
-    """Put a user out of the room for a while; open connections are closed."""
+    """Put a user out of the room for a while; open connections are closed, and the user's chat lines are taken back unless they shall stay."""
 
     roles = MODERATORS
     results = {"until_ms": "when the ban ends"}
     user: UserId
     duration_ms: DurationMs
     reason: Reason = ""
+    delete_messages: bool = True
 
 
 class UnbanUser(CommandBase, frozen=True, tag="unban_user"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Union, get_args
+from typing import Literal, Union, get_args
 
 from msgspec import Struct
 
@@ -66,6 +66,7 @@ __all__ = [
     "RoomClosed",
     "RoomOpened",
     "RoomRules",
+    "SanctionExplained",
     "SlowModeSet",
     "StockChanged",
     "StockReserved",
@@ -128,12 +129,11 @@ class MessageDeleted(EventBase, frozen=True, tag="message_deleted"):
 
 
 class UserMuted(EventBase, frozen=True, tag="user_muted"):
-    """A user may not speak until `until_ms`."""
+    """A user may not speak until `until_ms`; why is told to that user alone, by `sanction_explained`."""
 
     user: str
     until_ms: int
     by: str
-    reason: str = ""
 
 
 class UserUnmuted(EventBase, frozen=True, tag="user_unmuted"):
@@ -144,12 +144,21 @@ class UserUnmuted(EventBase, frozen=True, tag="user_unmuted"):
 
 
 class UserBanned(EventBase, frozen=True, tag="user_banned"):
-    """A user is out of the room until `until_ms`."""
+    """A user is out of the room until `until_ms`. With `messages_deleted` all chat lines of the user are taken back."""
 
     user: str
     until_ms: int
     by: str
-    reason: str = ""
+    messages_deleted: bool = False
+
+
+class SanctionExplained(EventBase, frozen=True, tag="sanction_explained"):
+    """Why a user was muted or banned by the event right before; only that user is told, and whoever reads the journal."""
+
+    delivery = Delivery.personal
+    user: str
+    sanction: Literal["mute", "ban"]
+    reason: str
 
 
 class UserUnbanned(EventBase, frozen=True, tag="user_unbanned"):
@@ -287,6 +296,7 @@ Event = Union[
     UserUnmuted,
     UserBanned,
     UserUnbanned,
+    SanctionExplained,
     SlowModeSet,
     BannedWordsSet,
     ChatBudgetSet,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from msgspec.structs import replace
+
 from liveroom.messages.commands import BanUser, MuteUser, UnbanUser, UnmuteUser
-from liveroom.messages.events import UserBanned, UserMuted, UserUnbanned, UserUnmuted
+from liveroom.messages.events import SanctionExplained, UserBanned, UserMuted, UserUnbanned, UserUnmuted
 from liveroom.messages.fields import Role
 from liveroom.messages.records import Sender
 from liveroom.rooms.decision import Decided, Decision, Refusal, Turn
@@ -16,6 +20,7 @@ __all__ = [
     "check_muted",
     "lasting",
     "mute_user",
+    "sanction_explained",
     "unban_user",
     "unmute_user",
     "user_banned",
@@ -27,18 +32,26 @@ __all__ = [
 
 def mute_user(turn: Turn, command: MuteUser) -> Decision:
     """Mute a user from now on; a second mute replaces the first."""
-    return _check_sanction(turn, command, turn.state.muted, turn.rules.muted_users_max) or Decided(
-        (UserMuted(command.user, turn.now_ms + command.duration_ms, turn.sender.user, command.reason),),
-        {"until_ms": turn.now_ms + command.duration_ms},
-    )
+    refusal = _check_sanction(turn, command, turn.state.muted, turn.rules.muted_users_max)
+    if refusal is not None:
+        return refusal
+    until_ms = turn.now_ms + command.duration_ms
+    return Decided((UserMuted(command.user, until_ms, turn.sender.user), *_explained(command, "mute")), {"until_ms": until_ms})
 
 
 def ban_user(turn: Turn, command: BanUser) -> Decision:
     """Ban a user from now on; a second ban replaces the first."""
-    return _check_sanction(turn, command, turn.state.banned, turn.rules.banned_users_max) or Decided(
-        (UserBanned(command.user, turn.now_ms + command.duration_ms, turn.sender.user, command.reason),),
-        {"until_ms": turn.now_ms + command.duration_ms},
-    )
+    refusal = _check_sanction(turn, command, turn.state.banned, turn.rules.banned_users_max)
+    if refusal is not None:
+        return refusal
+    until_ms = turn.now_ms + command.duration_ms
+    banned = UserBanned(command.user, until_ms, turn.sender.user, command.delete_messages)
+    return Decided((banned, *_explained(command, "ban")), {"until_ms": until_ms})
+
+
+def _explained(command: MuteUser | BanUser, sanction: Literal["mute", "ban"]) -> tuple[SanctionExplained, ...]:
+    """The event that tells the user why: a reason is between those two."""
+    return (SanctionExplained(command.user, sanction, command.reason),) if command.reason else ()
 
 
 def _check_sanction(turn: Turn, command: MuteUser | BanUser, sanctions: dict[str, Sanction], users_max: int) -> Refusal | None:
@@ -87,12 +100,22 @@ def _refusal(code: str, sanction: Sanction, now_ms: int) -> Refusal | None:
 
 def user_muted(state: RoomState, event: UserMuted, seq: int, time_ms: int) -> None:
     """Fold a mute; those that are past are forgotten."""
-    state.muted = {**lasting(state.muted, time_ms), event.user: Sanction(event.until_ms, event.by, event.reason)}
+    state.muted = {**lasting(state.muted, time_ms), event.user: Sanction(event.until_ms, event.by)}
 
 
 def user_banned(state: RoomState, event: UserBanned, seq: int, time_ms: int) -> None:
     """Fold a ban; those that are past are forgotten."""
-    state.banned = {**lasting(state.banned, time_ms), event.user: Sanction(event.until_ms, event.by, event.reason)}
+    state.banned = {**lasting(state.banned, time_ms), event.user: Sanction(event.until_ms, event.by)}
+    if event.messages_deleted:
+        gone = {line.seq for line in state.chat if line.user == event.user}
+        state.chat = [line for line in state.chat if line.seq not in gone]
+        state.messages = [message for message in state.messages if message not in gone]
+
+
+def sanction_explained(state: RoomState, event: SanctionExplained, seq: int, time_ms: int) -> None:
+    """Fold the reason of the mute or ban right before."""
+    sanctions = state.muted if event.sanction == "mute" else state.banned
+    sanctions[event.user] = replace(sanctions[event.user], reason=event.reason)
 
 
 def user_unmuted(state: RoomState, event: UserUnmuted, seq: int, time_ms: int) -> None:

@@ -100,6 +100,7 @@ _FOLDERS: Final[dict[type[e.EventBase], Callable[[RoomState, Any, int, int], obj
     e.UserUnmuted: moderation.user_unmuted,
     e.UserBanned: moderation.user_banned,
     e.UserUnbanned: moderation.user_unbanned,
+    e.SanctionExplained: moderation.sanction_explained,
     e.SlowModeSet: chat.slow_mode_set,
     e.BannedWordsSet: words.banned_words_set,
     e.ChatBudgetSet: chat.chat_budget_set,

@@ -15,6 +15,7 @@ from yarl import URL
 from liveroom.config import AuthConfig, Config, ConsoleConfig, JournalConfig
 from liveroom.console.api import ReadLedger
 from liveroom.console.server import Console
+from liveroom.engine.clock import SteadyClock
 from liveroom.engine.runner import Engine
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.fields import Role
@@ -170,9 +171,9 @@ async def serve(
 
 
 @asynccontextmanager
-async def engine_on(journal: MemoryJournal, config: Config | None = None) -> AsyncIterator[Engine]:
+async def engine_on(journal: MemoryJournal, config: Config | None = None, clock: SteadyClock | None = None) -> AsyncIterator[Engine]:
     """A running engine."""
-    engine = Engine(journal, config or config_of(), name="e1", metrics=Metrics())
+    engine = Engine(journal, config or config_of(), name="e1", metrics=Metrics(), clock=clock)
     await engine.start()
     try:
         await until(lambda: engine.ready)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from liveroom.console import directory as directory_module
 from liveroom.console.directory import Directory
 from liveroom.console.view import RoomView
+from liveroom.engine.clock import SteadyClock, passed_ms, wall_clock_ms
 from liveroom.errors import BadMessage
 from liveroom.journal.partition import partition_of
 from liveroom.messages.commands import Product, ReportAudience
@@ -20,7 +21,7 @@ from liveroom.messages.fields import Role
 from liveroom.messages.frames import RoomDetail
 from liveroom.messages.records import Record, Request, RoomSpan, Sender
 from liveroom.telemetry.metrics import Metrics
-from tests.console.live import PLATFORM, Live, config_of, serve_all, token, until
+from tests.console.live import MODERATOR, PLATFORM, Live, SeenJournal, config_of, engine_on, serve, serve_all, token, until
 
 RULES = RoomRules(1_000, 5, 20, 30_000)
 
@@ -351,6 +352,35 @@ async def test_a_room_that_was_never_opened_is_not_found(live: Live) -> None:
         assert (answer.status, answer.json["code"]) == (404, "room_not_found")
     answer = await live.get("/v1/rooms/nowhere/moderation", token=PLATFORM)
     assert (answer.status, answer.json["code"]) == (404, "room_not_found")
+
+
+async def test_a_ban_keeps_a_moderator_from_what_moderators_read(live: Live) -> None:
+    """Who is banned reads neither the lists nor the accounts, until the ban ends by the room's clock; the platform always does."""
+    await live.do("open_room", {"title": "t"})
+    await live.do("ban_user", {"user": "mo", "duration_ms": 60_000})
+    await live.do("ban_user", {"user": "x", "duration_ms": 60_000})
+    await live.do("ban_user", {"user": "shop", "duration_ms": 60_000})
+    answer = await live.get("/v1/rooms/r1/moderation", token=MODERATOR)
+    assert (answer.status, answer.json["code"]) == (403, "banned")
+    assert 0 < answer.json["retry_after_ms"] <= 60_000
+    answer = await live.get("/v1/rooms/r1/ledger", token=token("x", Role.anchor))
+    assert (answer.status, answer.json["code"]) == (403, "banned")
+    assert (await live.get("/v1/rooms/r1/moderation", token=PLATFORM)).status == 200
+    await live.do("unban_user", {"user": "mo"})
+    assert (await live.get("/v1/rooms/r1/moderation", token=MODERATOR)).status == 200
+
+
+async def test_lists_of_moderation_go_by_the_rooms_clock() -> None:
+    """The room's clock may be an hour behind the console's: who is muted there is in the list."""
+    config = config_of()
+    journal = SeenJournal(config.journal)
+    clock = SteadyClock(lambda: wall_clock_ms() - 3_600_000, passed_ms)
+    async with engine_on(journal, config, clock=clock), serve(config, journal=journal) as live:
+        await live.do("open_room", {"title": "t"})
+        await live.do("mute_user", {"user": "m", "duration_ms": 60_000})
+        answer = await live.get("/v1/rooms/r1/moderation", token=PLATFORM)
+        assert list(answer.json["muted"]) == ["m"]
+    await journal.close()
 
 
 async def test_lists_of_moderation_are_for_those_who_moderate(live: Live) -> None:

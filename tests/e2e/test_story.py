@@ -61,7 +61,7 @@ def tell(events: list[Object]) -> Object:
             case "message_deleted":
                 del story["chat"][event["message"]]
             case "user_muted":
-                story["muted"][event["user"]] = (event["until_ms"], event.get("reason", ""))
+                story["muted"][event["user"]] = event["until_ms"]
             case "user_unmuted":
                 del story["muted"][event["user"]]
             case "product_pinned":

@@ -18,6 +18,7 @@ import websockets
 from websockets.asyncio.client import ClientConnection
 
 from liveroom.config import AuthConfig, Config, EngineConfig, GatewayConfig, JournalConfig
+from liveroom.engine.clock import SteadyClock
 from liveroom.engine.runner import Engine
 from liveroom.gateway.server import Gateway
 from liveroom.journal.courier import Courier
@@ -238,6 +239,7 @@ async def show(
     origins: tuple[str, ...] = (),
     journal_type: type[MemoryJournal] = MemoryJournal,
     engine_config: EngineConfig | None = None,
+    engine_clock: SteadyClock | None = None,
     **settings: Any,
 ) -> AsyncIterator[Show]:
     """An engine, a gateway with these settings, and the room open."""
@@ -245,7 +247,7 @@ async def show(
     config = Config(gateway=GatewayConfig(**settings), journal=JournalConfig(kind="memory", partitions=2), engine=engine_config or EngineConfig())
     journal = journal_type(config.journal)
     engine_metrics = Metrics()
-    engine = Engine(journal, config, name="engine-1", metrics=engine_metrics)
+    engine = Engine(journal, config, name="engine-1", metrics=engine_metrics, clock=engine_clock)
     await engine.start()
     try:
         async with asyncio.timeout(WAIT_S):

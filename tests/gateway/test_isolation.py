@@ -41,7 +41,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, of: type, name: str, when: Callable
 
 async def test_one_that_cannot_join_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of those who wait for a cold room all others join; the one whose joining raises is sent away to come back."""
-    failing(monkeypatch, Room, "join", lambda room, connection, resume: connection.sender.user == "eve")
+    failing(monkeypatch, Room, "join", lambda room, connection, *rest: connection.sender.user == "eve")
     async with scripted() as (place, script), AsyncExitStack() as viewers:
         script.answering = False
         ann, eve, bob = [await viewers.enter_async_context(place.viewer(name)) for name in ("ann", "eve", "bob")]

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 import pytest
 
 from liveroom.config import GatewayConfig
+from liveroom.engine.clock import SteadyClock, passed_ms, wall_clock_ms
 from liveroom.gateway import room as room_module
 from liveroom.gateway.deltas import build_deltas
 from liveroom.gateway.ring import Frame
 from liveroom.messages.commands import AddProduct, BanUser, CloseRoom, MuteUser, OpenRoom, PinProduct, Product, UnbanUser
 from liveroom.messages.events import ChatSent, Event, LikesAdded
 from liveroom.messages.frames import RoomDetail
-from tests.gateway.place import running, scripted, show
+from tests.gateway.place import Object, Show, running, scripted, show
 
 
 @pytest.mark.parametrize("deflate", [True, False])
@@ -42,15 +43,67 @@ async def test_a_viewer_begins_with_joined_and_keyframe_then_follows(deflate: bo
 
 
 async def test_joined_tells_the_time_of_now() -> None:
-    """A room where nothing has happened for long still tells whoever joins what time it is; its keyframe is as old as its last event."""
+    """A room where nothing has happened for long still tells whoever joins what time it is there; its keyframe is as old as its last event."""
     async with scripted() as (place, script):
-        before_ms = time.time_ns() // 1_000_000
+        async with place.viewer("first") as first:  # brings a record, and with it the time of the partition
+            await first.until("keyframe")
+        began_s = time.monotonic()
+        await asyncio.sleep(0.05)
         async with place.viewer("bob") as bob:
             joined, keyframe = await bob.next(), await bob.next()
-            assert before_ms <= joined["time_ms"] <= time.time_ns() // 1_000_000
+            assert 50 <= joined["time_ms"] <= 1_000 * (time.monotonic() - began_s) + 10_000
             assert keyframe["time_ms"] == 1
             await script.say(1)
             assert (await bob.until("delta"))["time_ms"] == 1
+
+
+async def test_a_ban_ends_by_the_rooms_clock() -> None:
+    """The room's clock may be an hour ahead of the gateway's: a ban of a second ends after a second, and frames tell the room's time."""
+    hour_ms = 3_600_000
+    clock = SteadyClock(lambda: wall_clock_ms() + hour_ms, passed_ms)
+    async with show(engine_clock=clock) as place, place.viewer("bob") as bob:
+        await bob.until("keyframe")
+        await place.command(BanUser("bob", 1_000, "spam"))
+        banned = await bob.until("banned")
+        assert 0 < banned["until_ms"] - banned["time_ms"] <= 1_000
+        assert banned["reason"] == "spam"
+        async with asyncio.timeout(10):
+            while True:
+                async with place.viewer("bob") as again:
+                    frame = await again.next()
+                    if frame["type"] == "joined":
+                        break
+                    assert frame["type"] == "banned"
+        assert abs(frame["time_ms"] - wall_clock_ms() - hour_ms) < 10_000
+        assert frame["time_ms"] >= banned["until_ms"]
+
+
+@pytest.mark.parametrize("command", [MuteUser("bob", 60_000, "secret"), BanUser("bob", 60_000, "secret")])
+async def test_why_a_user_is_muted_or_banned_is_told_to_that_user_alone(command: MuteUser | BanUser) -> None:
+    """Everybody learns that it happened; the reason is in a frame for the user, and in no other's."""
+    async with show() as place, place.viewer("eve") as eve, place.viewer("bob") as bob:
+        await bob.until("keyframe")
+        await eve.until("keyframe")
+        await place.command(command)
+        frame = await bob.until("personal")
+        assert frame["event"]["type"] == "sanction_explained"
+        assert frame["event"]["reason"] == "secret"
+        frames = [await eve.next()]
+        while frames[-1]["type"] != "delta" or not any(event["type"] in ("user_muted", "user_banned") for event in frames[-1]["events"]):
+            frames.append(await eve.next())
+        await eve.send("send_likes", "last")
+        while frames[-1].get("id") != "last":
+            frames.append(await eve.next())
+        assert "secret" not in str(frames)
+        assert "secret" not in str(await _frames_of_a_newcomer(place))
+
+
+async def _frames_of_a_newcomer(place: Show) -> list[Object]:
+    async with place.viewer("zoe") as zoe:
+        frames = [await zoe.next()]
+        while frames[-1]["type"] != "belongings":
+            frames.append(await zoe.next())
+    return frames
 
 
 async def test_events_of_one_tick_are_one_frame() -> None:

@@ -10,6 +10,7 @@ from liveroom.messages.commands import (
     AskQuestion,
     BanUser,
     Command,
+    DeleteMessage,
     MuteUser,
     PinProduct,
     RequestTryOn,
@@ -18,8 +19,10 @@ from liveroom.messages.commands import (
     UnbanUser,
     UnmuteUser,
 )
-from liveroom.messages.fields import Role
+from liveroom.messages.events import SanctionExplained, UserBanned
+from liveroom.messages.fields import Delivery, Role
 from liveroom.messages.records import Sender
+from liveroom.rooms.room import decode_state, encode_state
 from tests.rooms.play import ANCHOR, MODERATOR, PLATFORM, SHIRT, VERA, VICTOR, Play
 
 
@@ -152,3 +155,40 @@ def test_mutes_bind_the_user_not_the_token() -> None:
     play.does(MODERATOR, MuteUser("vera", 60_000))
     assert play.refused(Sender("vera", "Somebody else", Role.viewer, buyer=True), SendChat("hi")).code == "muted"
     play.says(VICTOR)
+
+
+def test_a_ban_takes_back_what_the_user_said() -> None:
+    """The user's lines leave the keyframe and can be deleted no more; others' lines stay, and so does what the user says later."""
+    play = Play(chat_interval_ms=0)
+    mine = [int(play.says(VERA, f"spam {n}")["message"]) for n in range(3)]
+    other = int(play.says(VICTOR, "hello")["message"])
+    (event,) = play.events(MODERATOR, BanUser("vera", 60_000))
+    assert event == UserBanned("vera", play.now_ms + 60_000, "mo", messages_deleted=True)
+    assert [line.text for line in play.keyframe.chat] == ["hello"]
+    assert [play.refused(MODERATOR, DeleteMessage(message)).code for message in mine] == ["message_not_found"] * 3
+    play.does(MODERATOR, UnbanUser("vera"))
+    play.says(VERA, "sorry")
+    assert [line.text for line in play.keyframe.chat] == ["hello", "sorry"]
+    play.does(MODERATOR, DeleteMessage(other))
+
+
+def test_a_ban_may_leave_what_the_user_said() -> None:
+    """When the moderator wants it so."""
+    play = Play()
+    play.says(VERA, "hello")
+    (event,) = play.events(MODERATOR, BanUser("vera", 60_000, delete_messages=False))
+    assert event == UserBanned("vera", play.now_ms + 60_000, "mo")
+    assert [line.text for line in play.keyframe.chat] == ["hello"]
+
+
+@pytest.mark.parametrize(("command", "sanction"), [(MuteUser("vera", 60_000, "spam"), "mute"), (BanUser("vera", 60_000, "spam"), "ban")])
+def test_the_reason_is_an_event_of_its_own_for_the_user_alone(command: MuteUser | BanUser, sanction: str) -> None:
+    """Nobody else is told why; the user's refusals say it, also after the state was written and read again."""
+    play = Play()
+    first, explained = play.events(MODERATOR, command)
+    assert "spam" not in str(first)
+    assert (explained, explained.delivery) == (SanctionExplained("vera", sanction, "spam"), Delivery.personal)  # type: ignore[arg-type]
+    play.state = decode_state(encode_state(play.room))
+    assert play.refused(VERA, SendChat("hi")).detail.endswith(": spam")
+    play.does(MODERATOR, type(command)("vera", 60_000))
+    assert "spam" not in play.refused(VERA, SendChat("hi")).detail

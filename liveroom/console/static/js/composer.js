@@ -31,8 +31,15 @@ export class Composer extends EventTarget {
       this.draw();
       byId("text").focus();
     });
+    let explained = -1; // the seq of the mute that the reason is of
+    room.addEventListener("personal", ({ detail }) => {
+      if (detail.type !== "sanction_explained" || detail.sanction !== "mute") return;
+      this.#muteReason = detail.reason;
+      explained = detail.seq - 1;
+      this.draw();
+    });
     room.addEventListener("event", ({ detail }) => {
-      if (detail.type === "user_muted" && detail.user === room.joined?.user) this.#muteReason = detail.reason ?? "";
+      if (detail.type === "user_muted" && detail.user === room.joined?.user && detail.seq !== explained) this.#muteReason = "";
     });
     for (const type of ["joined", "reconnecting", "closed"]) room.addEventListener(type, () => this.draw());
     setInterval(() => this.draw(), 1_000); // a mute ends by itself

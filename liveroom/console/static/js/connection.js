@@ -38,9 +38,7 @@ export function showConnection(room) {
 
   room.addEventListener("joined", () => (stop(), draw()));
   room.addEventListener("interruption", draw);
-  room.addEventListener("event", ({ detail }) => {
-    if (detail.type === "user_banned" && detail.user === room.joined?.user) ban = detail;
-  });
+  room.addEventListener("banned", ({ detail }) => (ban = { until_ms: detail.untilMs, reason: detail.reason }));
   room.addEventListener("disconnected", ({ detail }) => (lost = detail));
   room.addEventListener("reconnecting", ({ detail }) => {
     dueMs = Date.now() + detail.delayMs;
