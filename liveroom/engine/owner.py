@@ -429,9 +429,12 @@ class Owner:
         """Beside the steps: a journal may take its time with it."""
         try:
             await self._snapshots.save()
-        except Exception as error:
+            self._metrics.engine_snapshots.inc()
+        except JournalError as error:
             self._fail(error)
             return
-        self._metrics.engine_snapshots.inc()
+        except Exception:  # a room that cannot be encoded: the next snapshot tries again, and until then recovery reads more of the log
+            self._isolated.note("engine_snapshot", partition=self.partition)
+            self._snapshots.abandon()
         self._saving = None
         self._wake.set()

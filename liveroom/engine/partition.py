@@ -40,6 +40,11 @@ class PartitionState:
         self.rooms.pop(room, None)
         self.away[room] = DERIVED_AGAIN
 
+    def was_not_opened(self, room: str) -> None:
+        """What would have opened a room cannot be applied or written: there is no such room."""
+        self.rooms.pop(room, None)
+        self.changed.pop(room, None)
+
     def set_aside(self, room: str) -> None:
         """What stands in the log cannot be applied to a room: no state of it is right until a person has looked."""
         self.rooms.pop(room, None)

@@ -115,6 +115,8 @@ class Snapshots:
         self._before = -1
         self._moment: Moment
         self._pending: dict[str, _Encoded | None] = {}  # rooms that are still to be put
+        self._begun: tuple[str, ...] = ()  # all rooms that are to be put
+        self._spoiled: Exception | None = None  # what a room raised that could not be encoded before it changed
         self._fresh: dict[bool, _Fresh] = {}
         self._gone: list[Part] = []
         self._first = -1
@@ -164,6 +166,7 @@ class Snapshots:
         state = self._state
         self._moment = moment
         self._pending = dict.fromkeys(room for room in state.changed if room in state.rooms)
+        self._begun, self._spoiled = tuple(self._pending), None
         state.changed.clear()
         self._gone, self._first = list(self._gone_lists), -1
         self._fresh = {money: self._take_fresh(state.outcomes, money) for money in (False, True)}
@@ -182,7 +185,7 @@ class Snapshots:
         return _Fresh(start, outcomes.since(start, money=money))
 
     async def save(self) -> None:
-        """Write the snapshot that was begun. Raises `JournalError`."""
+        """Write the snapshot that was begun. Raises `JournalError`, or what a room raises that cannot be encoded: it has to be abandoned then."""
         moment = self._moment
         entries = await self._put_rooms()
         await self._put_index(entries)
@@ -204,10 +207,19 @@ class Snapshots:
         self._gone_lists, self._before = gone, moment.offset
         self._fresh = {}
 
+    def abandon(self) -> None:
+        """The snapshot that was begun is not written; its rooms are put for the next one."""
+        self._pending.clear()
+        self._fresh = {}
+        self._state.changed |= dict.fromkeys(self._begun)
+
     def _keep(self, room: str) -> None:
-        """A room is about to change: the snapshot is of what it is like now."""
+        """A room is about to change: the snapshot is of what it is like now. One that cannot be encoded spoils the snapshot and no command."""
         if room in self._pending and self._pending[room] is None:
-            self._pending[room] = self._encode(room)
+            try:
+                self._pending[room] = self._encode(room)
+            except Exception as error:
+                self._spoiled = error
 
     def _encode(self, room: str) -> _Encoded:
         state = self._state.rooms[room]
@@ -221,7 +233,9 @@ class Snapshots:
         breath = _Breath()
         some: list[tuple[str, _Encoded]] = []
         size = 0
-        for room in list(self._pending):
+        for room in self._begun:
+            if self._spoiled is not None:
+                raise self._spoiled
             encoded = self._pending.pop(room) or self._encode(room)
             some.append((room, encoded))
             size += len(encoded.body)

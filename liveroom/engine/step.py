@@ -199,10 +199,11 @@ class Step:
             answers.append(self._taken_back(answer, request, offset, bad[answer.room]) if answer.room in bad else answer)
         for room in bad:
             if span := self._spans.pop(room, None):
-                self._state.put_away(room)
-                self.broken[room] = span[0]
-                if not span[0]:
-                    del self._state.away[room], self.broken[room]  # it was never opened
+                if span[0]:
+                    self._state.put_away(room)
+                    self.broken[room] = span[0]
+                else:
+                    self._state.was_not_opened(room)
         handed = not any(map(failure_of, (*record.details, *record.holdings)))
         return replace(
             record,
@@ -285,7 +286,9 @@ class Step:
         try:
             self._rooms[room] = evolve_all(state, events, seq, self.time_ms)
         except Exception:
-            if state is not None:
+            if state is None:
+                self._state.was_not_opened(room)
+            else:
                 self._state.put_away(room)
                 self.broken[room] = seq
             raise

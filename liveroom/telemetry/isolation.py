@@ -29,6 +29,7 @@ Place = Literal[
     "engine_command",  # deciding, encoding or folding a command
     "engine_timer",  # what the passing of time makes happen in a room
     "engine_keyframe",  # a room's keyframe or detail
+    "engine_snapshot",  # a snapshot with a room that cannot be encoded
     "engine_room",  # a room whose events cannot be folded
     "engine_dead_letter",  # writing a dead letter
 ]
