@@ -22,6 +22,8 @@ __all__ = ["Connection", "Host", "Stage", "peer_address"]
 READ_FACTOR = 4
 #: Frames beside the ring that may wait for a full socket before the connection is given up for one that nobody asked for.
 WAITING_MAX = 256
+#: Bytes of them, likewise.
+WAITING_BYTES_MAX = 128 * 1024
 
 NO_DESCRIPTOR = -1
 
@@ -237,8 +239,9 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def notify(self, frame: bytes) -> None:
-        """As `send`, for what the client did not ask for: one that lets `WAITING_MAX` frames wait has to come back for more."""
-        if self._replies is not None and len(self._replies) >= WAITING_MAX:
+        """As `send`, for what the client did not ask for: one that lets too many of them or too many bytes wait has to come back for more."""
+        waiting = self._replies
+        if waiting and (len(waiting) >= WAITING_MAX or sum(map(len, waiting)) + len(frame) > WAITING_BYTES_MAX):
             self.abort()
         else:
             self.send(frame)

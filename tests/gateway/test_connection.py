@@ -14,9 +14,10 @@ import pytest
 
 from liveroom.config import AuthConfig
 from liveroom.gateway import server
+from liveroom.gateway.connection import WAITING_BYTES_MAX
 from liveroom.gateway.limits import ODD_FRAMES_MAX
-from liveroom.messages.events import ChatSent
-from tests.gateway.place import WAIT_S, Object, masked, raw, read_frame, read_frames, scripted, show
+from liveroom.messages.events import ChatSent, SanctionExplained
+from tests.gateway.place import ROOM, WAIT_S, Object, masked, raw, read_frame, read_frames, scripted, show
 
 LIKE = b'{"id":"c1","command":{"type":"send_likes"}}'
 
@@ -292,3 +293,22 @@ async def test_viewers_of_a_key_that_went_are_asked_for_fresh_tokens() -> None:
         place.gateway.renew({"gone"})
         assert await bob.closed() == 4000
         assert (await eve.ask("send_chat", text="still here"))["type"] == "accepted"
+
+
+async def test_what_waits_for_a_client_that_does_not_read_is_bounded_in_bytes() -> None:
+    """Frames beside the ring wait in memory: one that reads none of them is dropped before they take more than they may."""
+    async with scripted(socket_send_bytes=4_096) as (place, script):
+        client = await raw(place, "stalled", recv_buffer=4_096)
+        async with asyncio.timeout(WAIT_S):
+            while place.metric("connections") < 1 or not place.gateway._hub.rooms[ROOM].viewers:
+                await asyncio.sleep(0.01)
+        (connection,) = place.gateway._hub.rooms[ROOM].viewers
+        await script.say(30, length=6_000)
+        waiting = 0
+        async with asyncio.timeout(WAIT_S):
+            while place.metric("connections"):
+                await script.emit(SanctionExplained("stalled", "mute", "\U0001f600" * 200))
+                await asyncio.sleep(0)
+                waiting = max(waiting, sum(map(len, connection._replies or ())))
+        assert WAITING_BYTES_MAX // 2 < waiting <= WAITING_BYTES_MAX
+        client.close()
