@@ -57,6 +57,7 @@ class App:
         self._ops: OpsServer | None = None
         self._ledger: LedgerReader | None = None
         self._watching_keys: asyncio.Task[None] | None = None
+        self._damage: asyncio.Task[JournalDamaged] | None = None
 
     @property
     def gateway_url(self) -> str:
@@ -78,6 +79,8 @@ class App:
 
     def _what_is_missing(self) -> str:
         """What is not ready, besides the console itself."""
+        if self._damage is not None and self._damage.done():
+            return f"stopped, a person must look: {self._damage.result()}"
         stopped = dict(self._engine.stopped_partitions) if self._engine is not None else {}
         if stopped := (dict(self._journal.damaged) if self._journal is not None else {}) | stopped:
             return "stopped, a person must look: " + _words(stopped)
@@ -102,12 +105,24 @@ class App:
         address_key = load_address_key(self.config)
         self._journal = await _open_journal(self.config, self.metrics, self.name)
         self.metrics.journal_partitions.set(self._journal.partitions)
+        self._damage = asyncio.create_task(self._journal.until_damaged())
+        starting = asyncio.create_task(self._start_parts(self._journal, checker, address_key))
+        try:
+            await asyncio.wait((starting, self._damage), return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                raise self._damage.result()
+            await starting
+        finally:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+
+    async def _start_parts(self, journal: Journal, checker: TokenChecker, address_key: bytes) -> None:
         if Part.engine in self._parts:
-            await self._start_engine(self._journal)
+            await self._start_engine(journal)
         if Part.gateway in self._parts:
-            await self._start_gateway(self._journal, checker, address_key)
+            await self._start_gateway(journal, checker, address_key)
         if Part.console in self._parts:
-            await self._start_console(self._journal, checker, address_key)
+            await self._start_console(journal, checker, address_key)
         else:
             self._ops = OpsServer(self.config.ops, self.metrics, self._what_is_missing)
             await self._ops.start()
@@ -171,6 +186,11 @@ class App:
             if gone and self._gateway is not None:
                 self._gateway.renew(gone)
 
+    async def until_damaged(self) -> JournalDamaged:
+        """Wait until the journal is found damaged, so that the process has to end; gives what was found."""
+        assert self._damage is not None, "the app was started"
+        return await asyncio.shield(self._damage)
+
     async def stop(self) -> None:
         """Drain viewers, then stop every part in the order of the data's flow."""
         if self._watching_keys is not None:
@@ -182,6 +202,8 @@ class App:
         for part in (self._console, self._ops, self._publisher, self._engine):
             if part is not None:
                 await part.stop()
+        if self._damage is not None:
+            self._damage.cancel()
         if self._journal is not None:
             await self._journal.close()
         self._gateway = self._ledger = self._console = self._ops = self._publisher = self._engine = self._journal = None

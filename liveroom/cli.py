@@ -19,7 +19,7 @@ from msgspec.structs import astuple
 from liveroom import __version__
 from liveroom.accounts import Totals
 from liveroom.config import Config, Setting, load_config, settings, to_toml
-from liveroom.errors import BadConfig, JournalError, LiveroomError
+from liveroom.errors import BadConfig, JournalDamaged, JournalError, LiveroomError
 from liveroom.messages.fields import Role
 from liveroom.open_files import files_needed, fit_connections, raise_open_files_limit
 from liveroom.parts import Part, console_url, gateway_url, local_url
@@ -127,13 +127,24 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
             _say(await demo.start())
         if options.ready_file:
             _write_ready_file(options.ready_file, app)
-        await stopping.wait()
-        _say("liveroom: draining; a second Ctrl-C stops at once")
+        damage = await _stopped_or_damaged(stopping, app)
+        _say(f"liveroom: {'the journal is damaged: ' if damage else ''}draining; a second Ctrl-C stops at once")
         _let_signals_end_it()
     finally:
         if demo is not None:
             await demo.stop()
         await app.stop()
+    if damage is not None:
+        raise damage
+
+
+async def _stopped_or_damaged(stopping: asyncio.Event, app: App) -> JournalDamaged | None:
+    """Wait for the first of them; gives the damage, if it was that."""
+    asked, damaged = asyncio.create_task(stopping.wait()), asyncio.create_task(app.until_damaged())
+    await asyncio.wait((asked, damaged), return_when=asyncio.FIRST_COMPLETED)
+    for task in (asked, damaged):
+        task.cancel()
+    return None if stopping.is_set() else damaged.result()
 
 
 async def _started_unless(stopping: asyncio.Event, app: App) -> bool:

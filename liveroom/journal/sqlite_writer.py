@@ -256,6 +256,7 @@ class Writer:
         if self._damage is not None:
             raise JournalDamaged(str(self._damage))
         try:
+            self._look()  # what is written behind the end of a log that was cut would hide the cut
             result = self._try_transaction(work)
             self._look()
         except JournalDamaged as damage:

@@ -1,0 +1,84 @@
+"""A server whose journal vanishes acknowledges nothing more, says what happened and ends; the next start does not begin an empty one."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from liveroom.journal.sqlite_file import FILE_NAME
+from tests.serving import Server
+
+pytestmark = pytest.mark.journal("embedded", "it is about the files of the embedded journal")
+
+ROOM = "demo"
+END_S = 20
+
+
+async def said(server: Server, text: str) -> str:
+    """What became of a chat line: accepted, a refusal's code, or that nobody listens any more."""
+    try:
+        answer = await server.command(ROOM, "send_chat", {"text": text})
+    except aiohttp.ClientError:
+        return "gone"
+    return str(answer.get("code", "accepted"))
+
+
+async def ended(server: Server) -> int:
+    """The exit code of a server that ends by itself; until then nothing is accepted."""
+    assert server._process is not None
+    ending = asyncio.create_task(server._process.wait())
+    async with asyncio.timeout(END_S):
+        while not ending.done():
+            assert await said(server, "is anybody there") in ("unavailable", "gone")
+            await asyncio.sleep(0.05)
+    return ending.result()
+
+
+async def refused_start(server: Server) -> str:
+    """What a start says that ends with exit code 1."""
+    with pytest.raises(RuntimeError, match="ended with 1") as failed:
+        await server.start()
+    return str(failed.value)
+
+
+@pytest.mark.parametrize("files", [("", "-wal", "-shm"), ("",)])
+async def test_a_removed_journal_ends_its_server(tmp_path: Path, files: tuple[str, ...]) -> None:
+    """`rm journal.sqlite*`: exit code 1 with words; the next start says what was there; with the files back it has all that was acknowledged."""
+    async with Server(tmp_path / "data", "--gateway-drain-ms", "500") as server:
+        await server.command(ROOM, "open_room", {"title": "Autumn silk"})
+        acknowledged = 0
+        while acknowledged < 5:
+            assert await said(server, f"line {acknowledged}") == "accepted"
+            acknowledged += 1
+        kept = {end: (server.data_dir / (FILE_NAME + end)).read_bytes() for end in ("", "-wal")}
+        for end in files:
+            (server.data_dir / (FILE_NAME + end)).unlink()
+        assert await said(server, "too late") in ("unavailable", "gone")
+        assert await ended(server) == 1
+        words = server.log.read_text()
+        assert f"liveroom: {server.data_dir / FILE_NAME}: was removed while it was in use" in words
+        assert words.count("Traceback") <= 4, "at most one of each partition that stopped"
+        assert "is missing, but journal" in await refused_start(server)
+        for end, content in kept.items():
+            (server.data_dir / (FILE_NAME + end)).write_bytes(content)
+        await server.start()
+        state = await server.command(ROOM, "send_chat", {"text": "again"})
+        assert state["seq"] == acknowledged + 2, "the room, its lines, and this one"
+
+
+async def test_an_older_copy_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    """The file of yesterday in place of today's: the start names the command that takes it on purpose."""
+    async with Server(tmp_path / "data") as server:
+        await server.command(ROOM, "open_room", {"title": "Autumn silk"})
+        await server.stop()
+        older = (server.data_dir / FILE_NAME).read_bytes()
+        await server.start()
+        assert await said(server, "one more") == "accepted"
+        await server.stop()
+        (server.data_dir / FILE_NAME).write_bytes(older)
+        words = await refused_start(server)
+        assert "entries of it had been written" in words
+        assert "liveroom restore-journal" in words
