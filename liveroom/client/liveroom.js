@@ -579,6 +579,7 @@ export class Room extends EventTarget {
   }
 
   #onSkipped({ from, to }) {
+    if (to < from) this.#personalSeq = -1; // the stream was set back: seqs come again
     this.#emit("skipped", { from, to });
     for (const iterator of this.#iterators) iterator.push({ type: "skipped", from, to });
   }
@@ -799,8 +800,8 @@ function change(offers, name, id, changed) {
 
 /** What each event changes in the state; an event that is not here changes nothing that is public. */
 const FOLDS = {
-  room_opened(state, { title, anchor, anchor_name = "", epoch, rules, time_ms }) {
-    Object.assign(state, { title, anchor, anchor_name, epoch, open: true, opened_ms: time_ms, chat_budget: rules.chat_budget });
+  room_opened(state, { title, anchor, anchor_name = "", rules, time_ms }) {
+    Object.assign(state, { title, anchor, anchor_name, open: true, opened_ms: time_ms, chat_budget: rules.chat_budget });
   },
   room_closed(state) {
     state.open = false;

@@ -45,7 +45,6 @@ def _opened(state: Keyframe, item: RoomEvent, event: e.RoomOpened) -> Changes:
         "title": event.title,
         "anchor": event.anchor,
         "anchor_name": event.anchor_name,
-        "epoch": event.epoch,
         "open": True,
         "opened_ms": item.time_ms,
     }

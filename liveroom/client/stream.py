@@ -56,6 +56,8 @@ class Stream:
         if isinstance(frame, Interruption):
             self.interruption = None if frame.over else frame
             return [frame]
+        if isinstance(frame, Skipped) and frame.to < frame.from_:
+            self._personal_seq = -1  # the stream was set back: seqs come again
         return [frame] if isinstance(frame, Skipped | Parked) else []
 
     def _on_delta(self, delta: Delta) -> list[Item | Advanced | Repeated]:

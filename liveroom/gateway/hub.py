@@ -29,6 +29,8 @@ __all__ = ["Hub"]
 
 Step = ParamSpec("Step")
 
+#: A viewer that has seen more of a stream than this gateway waits so long for the gateway to catch up; after that the stream was set back.
+CATCH_UP_S = 5.0
 #: Pause before a detail that was refused, or did not come, is asked for again.
 ASK_AGAIN_S = 0.5
 
@@ -95,6 +97,7 @@ class _Sweep:
 class Hub:
     """All rooms of one gateway. `connections()` is the crowd; `ask_keyframe(room)` gets a room's detail sent, or a refusal to `asked`.
 
+    `may_be_behind`: other gateways read the same journal, and may be ahead of this one.
     `settle(gate)` is told of every gate of which the stream said something.
     """
 
@@ -105,6 +108,8 @@ class Hub:
         audience: Audience,
         *,
         partitions: int,
+        incarnation: str,
+        may_be_behind: bool,
         connections: Callable[[], int],
         ask_keyframe: Callable[[Room], None],
         settle: Callable[[Gate], None],
@@ -121,6 +126,9 @@ class Hub:
         self._sweeps: deque[_Sweep] = deque()
         self._wake = asyncio.Event()
         self._waits: Deadlines[Connection] = Deadlines(config.room_wait_ms / 1000)
+        self._incarnation = incarnation
+        self._may_be_behind = may_be_behind
+        self._ahead: Deadlines[tuple[Connection, int]] = Deadlines(CATCH_UP_S)  # viewers, and the seq that they came with
         self._empty: Deadlines[Room] = Deadlines(config.room_idle_ms / 1000)
         self._asks: Deadlines[Room] = Deadlines(ASK_AGAIN_S)
         self._partitions = partitions
@@ -140,7 +148,7 @@ class Hub:
         return list(self._held.get(partition, {}).values())
 
     def _hold(self, room_id: str) -> Room:
-        room = self.rooms[room_id] = Room(room_id, self._config, self._metrics)
+        room = self.rooms[room_id] = Room(room_id, self._config, self._metrics, self._incarnation)
         self._held.setdefault(partition_of(room_id, self._partitions), {})[room_id] = room
         self._metrics.gateway_rooms.set(len(self.rooms))
         return room
@@ -197,7 +205,9 @@ class Hub:
 
     def _join(self, room: Room, connection: Connection, resume: Resume | None) -> None:
         connection.joined_at = connection.beat_at = _now()
-        self._metrics.gateway_joins.labels(room.join(connection, resume, self.time_ms(room))).inc()
+        if self._may_be_behind and resume is not None and room.is_behind(resume):
+            self._ahead.add((connection, resume[1]), connection.joined_at)
+        self._metrics.gateway_joins.labels(room.join(connection, resume, self.time_ms(room), catches_up=self._may_be_behind)).inc()
         if self.interrupted and (since_ms := self.interrupted.get(partition_of(room.id, self._partitions))):
             connection.notify(text_frame(encode(Interruption(since_ms))))
         assert connection.sender is not None
@@ -391,6 +401,7 @@ class Hub:
         """Close viewers that waited too long for their room; let go of rooms that have been empty long enough."""
         now = _now()
         self._isolated.each("gateway_viewer", self._waits.due(now), self._give_up_waiting)
+        self._isolated.each("gateway_viewer", self._ahead.due(now), self._set_back_if_ahead)
         for room in list(self._asks.due(now)):
             self._try(room, self._ask_again, now)
         self._isolated.each("gateway_room", self._empty.due(now), lambda room: self._let_go_if_empty(room, now))
@@ -401,6 +412,12 @@ class Hub:
         room = self.rooms.get(connection.room_id)
         if room and connection in room.waiting:
             connection.close(4002, "the room's state could not be had in time; come back")
+
+    def _set_back_if_ahead(self, came: tuple[Connection, int]) -> None:
+        connection, known = came
+        room = connection.room
+        if room is not None and known > room.next_seq and not room.set_back(connection, known):
+            self._ahead.add(came, _now())
 
     def _ask_again(self, room: Room, now: float) -> None:
         if room.asked and room.receives():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from liveroom.codec import encode
 from liveroom.config import GatewayConfig
 from liveroom.gateway.connection import Connection, Stage
@@ -43,6 +45,7 @@ class Room:
         "_has_news",
         "_metrics",
         "_pending",
+        "_stream_suffix",
         "asked",
         "banned",
         "deflaters",
@@ -66,11 +69,12 @@ class Room:
         "waiting",
     )
 
-    def __init__(self, room_id: str, config: GatewayConfig, metrics: Metrics) -> None:
+    def __init__(self, room_id: str, config: GatewayConfig, metrics: Metrics, incarnation: str = "") -> None:
         self._config = config
         self._metrics = metrics
         self._pending: list[Event] = []
         self._has_news = False
+        self._stream_suffix = f".{incarnation}" if incarnation else ""
         self.id = room_id
         self.epoch = ""
         self.ring = Ring(config.ring_frames_max, config.ring_bytes_max)
@@ -102,6 +106,11 @@ class Room:
     def knows_holdings(self) -> bool:
         """Whether `holdings` is right: the room has begun, and nothing of its stream was missed since."""
         return bool(self.epoch) and not self.lost
+
+    @property
+    def stream(self) -> str:
+        """What viewers know the room's numbering by: its epoch, and the journal's incarnation if that was ever another."""
+        return self.epoch + self._stream_suffix
 
     @property
     def next_seq(self) -> int:
@@ -214,7 +223,7 @@ class Room:
             self.lost = True
             return
         self.seal()
-        self.ring.renew(_keyframe_frame(keyframe))
+        self.ring.renew(self._keyframe_frame(keyframe))
         self.asked = False
         self.time_ms = keyframe.time_ms
 
@@ -226,10 +235,13 @@ class Room:
         self._has_news = bool(self.viewers)
         self.gates.begin(keyframe, past)
         self.holdings = Holdings(parts)
-        self.ring.begin(_keyframe_frame(keyframe), self._past_frames(past))
+        self.ring.begin(self._keyframe_frame(keyframe), self._past_frames(past))
         self.swept = self.ring.end  # who stands below it is written to on its own
         behind = [c for c in self.viewers if c.cursor >= self.ring.start]  # who goes on from the past has missed what was told meanwhile
         self._metrics.isolated.each("gateway_viewer", behind, lambda connection: connection.notify(self._belongings(connection)))
+
+    def _keyframe_frame(self, keyframe: Keyframe) -> Frame:
+        return Frame(keyframe.seq, keyframe.seq, encode(replace(keyframe, epoch=self.stream) if self._stream_suffix else keyframe))
 
     def _past_frames(self, past: Sequence[Past]) -> list[Frame]:
         frames: list[Frame] = []
@@ -268,19 +280,29 @@ class Room:
         joined = [connection.joined_at for connection in self.users.get(user, ()) if connection.room is self]
         return int(now - min(joined)) if joined else 0
 
-    def join(self, connection: Connection, resume: Resume | None, now_ms: int) -> str:
-        """Write what a viewer begins with, in one write; gives how it began: `resumed`, `skipped` or `keyframe`. `now_ms` is the room's time."""
+    def is_behind(self, resume: Resume | None) -> bool:
+        """Whether a viewer has seen more of this stream than the gateway: it came from one that is ahead, or the stream was set back."""
+        return resume is not None and resume[0] == self.stream and resume[1] > self.next_seq
+
+    def join(self, connection: Connection, resume: Resume | None, now_ms: int, *, catches_up: bool = False) -> str:
+        """Write what a viewer begins with, in one write; gives how it began: `resumed`, `skipped` or `keyframe`.
+
+        With `catches_up` a viewer that is ahead goes on at the ring's end, and drops what it has. `now_ms` is the room's time.
+        """
         keyframe = self.ring.keyframe
         assert keyframe is not None
         sender = connection.sender
         assert sender is not None
         start, seq = "keyframe", keyframe.to
-        known = resume[1] if resume is not None and resume[0] == self.epoch else None
-        if known is not None and known >= self.ring.start:
-            start, seq = "resumed", self.ring.boundary(min(known, self.ring.end))
+        known = resume[1] if resume is not None and resume[0].partition(".")[0] == self.epoch else None
+        if resume is not None and resume[0] == self.stream:
+            if resume[1] > self.ring.end:
+                self.seal()  # it may have had the present tick's events elsewhere
+            if resume[1] >= self.ring.start and (catches_up or resume[1] <= self.ring.end):
+                start, seq = "resumed", self.ring.boundary(min(resume[1], self.ring.end))
         joined = Joined(
             room=self.id,
-            epoch=self.epoch,
+            epoch=self.stream,
             user=sender.user,
             name=sender.name,
             role=sender.role,
@@ -308,6 +330,17 @@ class Room:
         self.advance(connection, head)
         connection.flush()
         return start
+
+    def set_back(self, connection: Connection, known: int) -> bool:
+        """Tell a viewer that what it had up to `known` is not in the stream; gives whether there was a keyframe to tell it with."""
+        keyframe = self.ring.keyframe
+        if keyframe is None:
+            return False
+        head = text_frame(encode(Skipped(from_=known, to=keyframe.to))) + keyframe.bytes(connection.deflate) + self._belongings(connection)
+        connection.cursor = keyframe.to
+        self._metrics.gateway_viewers_skipped.inc()
+        self.advance(connection, head)
+        return True
 
     def _belongings(self, connection: Connection) -> bytes:
         """What a viewer owns now. Personal events are told from then on, so that each is either in it or told after it."""
@@ -374,10 +407,6 @@ class Room:
         """As `_spill`, without a head."""
         rest, connection.cursor = self.ring.cut(begin, written, connection.deflate)
         connection.hand_over(rest)
-
-
-def _keyframe_frame(keyframe: Keyframe) -> Frame:
-    return Frame(keyframe.seq, keyframe.seq, encode(keyframe))
 
 
 def _runs(past: Sequence[Past]) -> Iterator[list[Past]]:

@@ -114,6 +114,8 @@ class Gateway:
             metrics,
             self._audience,
             partitions=journal.partitions,
+            incarnation=journal.incarnation,
+            may_be_behind=journal.shared,
             connections=lambda: len(self._connections),
             ask_keyframe=self._ask_keyframe,
             settle=self._claims.settle,

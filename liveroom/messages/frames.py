@@ -190,7 +190,7 @@ class Delta(FrameBase, frozen=True, rename={"from_": "from"}, tag="delta"):
 
 
 class Skipped(FrameBase, frozen=True, rename={"from_": "from"}, tag="skipped"):
-    """You were too slow or away too long: the span [from, to) will not come; a keyframe follows."""
+    """You were too slow or away too long: the span [from, to) will not come; a keyframe follows. With `to` below `from` the stream was set back."""
 
     from_: int
     to: int

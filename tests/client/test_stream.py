@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from liveroom.client.items import BelongingsReplaced, PersonalEvent, Repeated, RoomEvent
 from liveroom.client.stream import Gap, Stream
 from liveroom.messages.events import AnnouncementSet, HoldExpired, UserMuted, UserUnmuted
-from liveroom.messages.frames import Belongings, Frame, Interruption, Personal
+from liveroom.messages.frames import Belongings, Frame, Interruption, Personal, Skipped
 from tests.client.conftest import delta, joined, keyframe
 
 
@@ -104,6 +104,16 @@ def test_personal_events_come_once() -> None:
     assert stream.cursor == 0
     again = stream.receive(frames[0])
     assert again == [Repeated(PersonalEvent(3, 5, HoldExpired(1, 2, "vera")))], "it still counts for what is owned"
+
+
+def test_a_stream_that_was_set_back_tells_its_personal_events_anew() -> None:
+    """`skipped` from a higher seq to a lower one: what comes next has seqs that were seen before, and is news."""
+    stream = started()
+    personal = Personal(5, 5, {"type": "hold_expired", "sale": 1, "hold": 2, "user": "vera", "seq": 5})
+    assert [type(item) for item in stream.receive(personal)] == [PersonalEvent]
+    for frame, expected in ((Skipped(2, 9), Repeated), (Skipped(9, 2), PersonalEvent)):
+        stream.receive(frame)
+        assert [type(item) for item in stream.receive(personal)] == [expected]
 
 
 def test_what_a_gateway_that_is_behind_tells_again_counts_from_its_belongings_on() -> None:

@@ -10,13 +10,15 @@ import pytest
 
 from liveroom.config import GatewayConfig
 from liveroom.engine.clock import SteadyClock, passed_ms, wall_clock_ms
+from liveroom.gateway import hub
 from liveroom.gateway import room as room_module
 from liveroom.gateway.deltas import build_deltas
 from liveroom.gateway.ring import Frame
+from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.commands import AddProduct, BanUser, CloseRoom, MuteUser, OpenRoom, PinProduct, Product, UnbanUser
 from liveroom.messages.events import ChatSent, Event, LikesAdded
 from liveroom.messages.frames import RoomDetail
-from tests.gateway.place import Object, Show, running, scripted, show
+from tests.gateway.place import ROOM, WAIT_S, Object, Show, running, scripted, show
 
 
 @pytest.mark.parametrize("deflate", [True, False])
@@ -133,13 +135,77 @@ async def test_resume_within_the_ring_gives_the_tail_alone() -> None:
             assert [e["seq"] for e in events if e["seq"] > seen[-1]] == [4, 5, 6, 7]
 
 
-async def test_resume_ahead_of_the_ring_continues_at_its_head() -> None:
-    """A client that saw more at another gateway is resumed at the head and drops what it has."""
+async def test_a_cursor_beyond_the_end_is_of_another_history() -> None:
+    """It is told `skipped`, backwards, and gets a keyframe; then it follows like everybody."""
     async with scripted() as (place, script), place.viewer("eve") as eve:
         await eve.until("keyframe")
         async with place.viewer("bob", epoch=script.epoch, seq=script.seq + 50) as bob:
+            joined, skipped, keyframe = await bob.next(), await bob.next(), await bob.next()
+            assert not joined["resumed"]
+            assert skipped == {"type": "skipped", "from": script.seq + 50, "to": script.seq}
+            assert (keyframe["type"], keyframe["seq"]) == ("keyframe", script.seq)
+            await script.say(1)
+            assert [event["seq"] for event in await bob.events(1)] == [script.seq - 1]
+
+
+async def test_events_of_the_present_tick_are_no_other_history() -> None:
+    """A viewer that had them at another gateway, whose ticks fall elsewhere, resumes."""
+    async with scripted(tick_ms_min=1_000, tick_ms_max=1_000) as (place, script), place.viewer("eve") as eve:
+        await eve.until("keyframe")
+        await script.say(1)
+        await eve.events(1)
+        await script.say(3)
+        room = place.gateway._hub.rooms[ROOM]
+        async with asyncio.timeout(WAIT_S):
+            while room.next_seq < script.seq:
+                await asyncio.sleep(0)
+        assert room.ring.end < script.seq, "the tick is not over"
+        async with place.viewer("bob", epoch=script.epoch, seq=script.seq) as bob:
             joined = await bob.next()
             assert (joined["resumed"], joined["seq"]) == (True, script.seq)
+
+
+@pytest.mark.parametrize("caught_up", [True, False])
+async def test_a_gateway_that_may_be_behind_first_catches_up(monkeypatch: pytest.MonkeyPatch, caught_up: bool) -> None:
+    """Where other gateways read the same journal, a viewer that is ahead goes on at the head; what has not come by then was set back."""
+    monkeypatch.setattr(MemoryJournal, "shared", True)
+    monkeypatch.setattr(hub, "CATCH_UP_S", 0.3)
+    async with scripted() as (place, script), place.viewer("eve") as eve:
+        await eve.until("keyframe")
+        at = script.seq
+        async with place.viewer("bob", epoch=script.epoch, seq=at + 3) as bob:
+            joined = await bob.next()
+            assert (joined["resumed"], joined["seq"]) == (True, at)
+            if caught_up:
+                await script.say(3)
+                assert [event["seq"] for event in await bob.events(3)] == [at, at + 1, at + 2]
+                await script.say(1)
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(1.0):  # longer than a viewer that is ahead may be
+                        await bob.until("skipped")
+            else:
+                assert await bob.until("skipped") == {"type": "skipped", "from": at + 3, "to": at}
+                assert (await bob.next())["seq"] == at
+                await script.say(1)
+                assert [event["seq"] for event in await bob.events(1)] == [at]
+
+
+async def test_another_incarnation_of_the_journal_is_another_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cursors of before are told `skipped` and get a keyframe, though the seq is in the ring; those of now resume."""
+    monkeypatch.setattr(MemoryJournal, "incarnation", "a1b2c3d4")
+    async with scripted() as (place, script):
+        async with place.viewer("eve") as eve:
+            joined, keyframe = await eve.next(), await eve.next()
+            assert joined["epoch"] == keyframe["epoch"] == f"{script.epoch}.a1b2c3d4"
+            await script.emit(ChatSent("a", "A", "x"), with_keyframe=True)
+            assert (await eve.until("delta"))["to"] == script.seq
+        for before in (script.epoch, f"{script.epoch}.00000000"):
+            async with place.viewer("bob", epoch=before, seq=script.seq) as bob:
+                joined, skipped, keyframe = await bob.next(), await bob.next(), await bob.next()
+                assert (joined["resumed"], skipped["type"], keyframe["type"]) == (False, "skipped", "keyframe")
+                assert keyframe["epoch"] == f"{script.epoch}.a1b2c3d4"
+        async with place.viewer("bob", epoch=joined["epoch"], seq=script.seq) as bob:
+            assert (await bob.next())["resumed"]
 
 
 async def test_resume_behind_the_ring_or_of_another_epoch_gives_a_keyframe() -> None:

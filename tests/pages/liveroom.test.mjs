@@ -618,6 +618,20 @@ test("a gateway that is behind the last one tells again: it counts from its fram
   assert.deepEqual([room.mine.grants.map(({ envelope }) => envelope), of("event").length, room.seq], [[16], 2, 17], "known to the room, told again to me");
 });
 
+test("a stream that was set back tells anew, and is resumed by the epoch of its keyframe", async (t) => {
+  const { room, of, sockets } = await live(t);
+  const expired = () => ({ type: "personal", seq: 20, time_ms: TIME_MS, event: { type: "hold_expired", sale: 4, hold: 8, user: "vera", seq: 20 } });
+  sockets[0].says(expired(), { type: "skipped", from: 12, to: 30 }, expired());
+  assert.equal(of("personal").length, 1);
+  sockets[0].says({ type: "skipped", from: 30, to: 10 }, keyframe(10, { epoch: "e.a1b2c3d4" }), expired());
+  assert.equal(of("personal").length, 2);
+  sockets[0].says(delta(10, 11, [{ type: "room_opened", seq: 10, title: "again", anchor: "anna", epoch: "e", rules: { chat_budget: 5 } }]));
+  assert.equal(room.state.title, "again");
+  sockets[0].drops(1006);
+  await until(() => sockets.length === 2);
+  assert.match(sockets[1].url, /\?epoch=e.a1b2c3d4&seq=11$/);
+});
+
 test("an iterator that falls behind keeps what concerns this user alone", async (t) => {
   const { room, sockets } = await live(t);
   const iterator = room[Symbol.asyncIterator]();
