@@ -204,7 +204,7 @@ async def _demo_until_stopped(config: Config, gateway: str, console: str) -> Non
     await demo.stop()
 
 
-# token, tail, verify-envelope, audit, export-money, check-config, check-health, default-config
+# token, tail, verify-envelope, audit, restore-journal, export-money, check-config, check-health, default-config
 
 
 def _token(config: Config, options: argparse.Namespace) -> None:
@@ -258,8 +258,7 @@ def _audit(config: Config, options: argparse.Namespace) -> None:
     events = sum(room.next_seq for book in books for room in book.rooms.values())
     rooms, answers, skipped = (sum(counts) for counts in zip(*((len(b.rooms), b.answers, b.skipped) for b in books), strict=True))
     print(f"{rooms} rooms, {events} events, {answers} answers; {skipped} entries do not count")
-    for book in books:
-        print(f"head of partition {book.partition}: {book.head.end} entries, chain {book.head.chain.hex()}")
+    _print_heads(books)
     print("verdict: every account adds up, every command has one outcome, every entry is the one that was written")
 
 
@@ -276,6 +275,23 @@ def _table(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
     lines = list(rows)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return ("  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines)
+
+
+def _restore_journal(config: Config, options: argparse.Namespace) -> None:
+    from liveroom.restore import restore_journal
+
+    restored = restore_journal(config, options.file)
+    rooms, events = len([room for book in restored.books for room in book.rooms]), sum(r.next_seq for b in restored.books for r in b.rooms.values())
+    print(f"{rooms} rooms, {events} events, {restored.entries} entries; {restored.missing} entries that were here are gone")
+    _print_heads(restored.books)
+    if restored.replaced is not None:
+        print(f"what was here lies in {restored.replaced}")
+    print("restored: the next start serves this journal, and every page begins with a keyframe")
+
+
+def _print_heads(books: list[Books]) -> None:
+    for book in books:
+        print(f"head of partition {book.partition}: {book.head.end} entries, chain {book.head.chain.hex()}")
 
 
 def _export_money(config: Config, options: argparse.Namespace) -> None:
@@ -361,6 +377,10 @@ def parser() -> argparse.ArgumentParser:
     auditing = commands.add_parser("audit", help="derive every account from the journal again; fails at the first difference", **common)
     auditing.add_argument("room", nargs="?", default="", help="room id; without it, all rooms")
     auditing.set_defaults(run=_audit)
+
+    restoring = commands.add_parser("restore-journal", help="take a copy of the embedded journal for the present one", **common)
+    restoring.add_argument("file", type=Path, help="the copy; the journal's own file to accept it as it is")
+    restoring.set_defaults(run=_restore_journal)
 
     exporting = commands.add_parser("export-money", help="print a room's money events as rows, see docs/money.md", **common)
     exporting.add_argument("room", help="room id")

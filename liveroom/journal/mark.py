@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from liveroom.errors import JournalDamaged, JournalUnavailable
 
-__all__ = ["MARK_FILE", "Head", "Mark", "Marked", "read_mark"]
+__all__ = ["MARK_FILE", "Head", "Mark", "Marked", "read_mark", "sync_directory"]
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class Mark:
             os.write(self._file, b"".join(lines))
             os.fsync(self._file)
             os.replace(draft, path)
-            _sync_directory(data_dir)
+            sync_directory(data_dir)
         except OSError as error:
             self.close()
             raise JournalUnavailable(f"{path}: cannot be written: {error.strerror}") from None
@@ -134,7 +134,7 @@ class Mark:
     @property
     def is_there(self) -> bool:
         """Whether the file is still the one in the directory."""
-        return same_file(self._file, self._path)
+        return _same_file(self._file, self._path)
 
     def again(self, heads: Iterable[Head]) -> Mark:
         """The mark written anew, after somebody removed the file; this one when that fails."""
@@ -166,7 +166,7 @@ def _damaged(path: Path) -> JournalDamaged:
     )
 
 
-def same_file(descriptor: int, path: Path) -> bool:
+def _same_file(descriptor: int, path: Path) -> bool:
     """Whether `path` still names the open file."""
     try:
         there, ours = os.stat(path), os.fstat(descriptor)
@@ -175,7 +175,8 @@ def same_file(descriptor: int, path: Path) -> bool:
     return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable. Raises `OSError`."""
     directory = os.open(path, os.O_RDONLY)
     try:
         os.fsync(directory)

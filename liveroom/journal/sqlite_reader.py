@@ -25,8 +25,8 @@ def open_reader(data_dir: Path) -> SqliteReader:
     Raises: `JournalUnavailable` when there is none, `JournalVersion`, `JournalDamaged`.
     """
     path = data_dir / FILE_NAME
-    must_not_be_missing(path, read_mark(data_dir))
-    if not path.is_file():
+    if not path.is_file() or not path.stat().st_size:
+        must_not_be_missing(path, read_mark(data_dir))
         raise JournalUnavailable(f"{path}: there is no journal; was `liveroom serve` started with this data directory?")
     with translated(path):
         connection = connect(path, "ro")

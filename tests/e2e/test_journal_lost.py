@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import aiohttp
+import orjson
 import pytest
+import websockets
 
+from liveroom.cli import main
 from liveroom.journal.sqlite_file import FILE_NAME
 from tests.serving import Server
 
@@ -82,3 +86,33 @@ async def test_an_older_copy_is_refused_with_the_way_out(tmp_path: Path) -> None
         words = await refused_start(server)
         assert "entries of it had been written" in words
         assert "liveroom restore-journal" in words
+
+
+async def test_a_restored_copy_is_another_stream(tmp_path: Path) -> None:
+    """A page that was open all the time comes back with the cursor that it had: it is told, gets a keyframe, and follows."""
+    async with Server(tmp_path / "data") as server:
+        await server.command(ROOM, "open_room", {"title": "Autumn silk"})
+        await server.stop()
+        copy = tmp_path / "copy.sqlite"
+        shutil.copy(server.data_dir / FILE_NAME, copy)
+        await server.start()
+        for line in range(3):
+            assert await said(server, f"line {line}") == "accepted"
+        url = f"{server.gateway_url}/v1/rooms/{ROOM}?token={server.token(ROOM, 'bob')}"
+        async with websockets.connect(url) as page:
+            epoch = orjson.loads(await page.recv())["epoch"]
+            cursor = orjson.loads(await page.recv())["seq"]
+        await server.stop()
+        main(["restore-journal", str(copy), "--data-dir", str(server.data_dir)])
+        await server.start()
+        assert cursor == 4
+        for seq in (1, cursor):  # one that the copy has, too, and one that it does not have
+            async with asyncio.timeout(END_S), websockets.connect(f"{url}&epoch={epoch}&seq={seq}") as page:
+                joined, skipped, keyframe = [orjson.loads(await page.recv()) for _ in range(3)]
+                assert not joined["resumed"]
+                assert (skipped["type"], keyframe["type"]) == ("skipped", "keyframe")
+                assert joined["epoch"] == keyframe["epoch"] != epoch
+                text = f"after {seq}"
+                assert await said(server, text) == "accepted"
+                while text not in str(await page.recv()):
+                    pass
