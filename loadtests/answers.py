@@ -8,7 +8,7 @@ from typing import Any
 
 from liveroom.messages.frames import Accepted
 from loadtests.findings import Findings
-from loadtests.story import Asked, Reply, Story, Told
+from loadtests.story import FOR_A_WHILE, Asked, Reply, Story, Told
 
 __all__ = ["audit_answers", "audit_streams", "audit_told", "audit_units", "repeated_after_kill"]
 
@@ -33,9 +33,11 @@ def _audit_replies(who: str, answers: list[Told], findings: Findings) -> None:
 
 
 def _same(before: Reply, after: Reply) -> bool:
-    """A yes is repeated to the letter. A no keeps its code; `sold_out` holds only until stock comes back."""
+    """A yes is repeated to the letter. A no keeps its code, unless it holds for a while only: until stock comes back, or until it opens."""
+    if not isinstance(before, Accepted) and before.code in FOR_A_WHILE:
+        return True
     if isinstance(before, Accepted) or isinstance(after, Accepted):
-        return before == after or (not isinstance(before, Accepted) and before.code == "sold_out")
+        return before == after
     return before.code == after.code
 
 

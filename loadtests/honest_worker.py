@@ -1,7 +1,7 @@
 """The honest users of a hostile run or of a run with kills: `python -m loadtests.honest_worker`, started by `loadtests.honest`.
 
-They watch, say lines, buy and grab red envelopes, and keep book of what they were told. In come a `Crowd`, a `Begin`, then `Pause`, `Resume`
-and `Life`, and a `Finish`; out go `Progress` and at last a `Report`.
+They watch, say lines, buy and grab red envelopes, and keep book of what they were told. In come a `Crowd`, a `Begin`, then `Pause`, `SetBack`,
+`Resume`, `Repeat` and `Life`, and a `Finish`; out go `Progress` and at last a `Report`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from loadtests.trail import Audit, Event, Mark, mark_of, mark_text
 from loadtests.venue import Part, Venue
 from loadtests.worker import orders, run, say, words_of
 
-__all__ = ["Begin", "Crowd", "Pace", "Pause", "Progress", "Repeat", "Report", "Resume"]
+__all__ = ["Begin", "Crowd", "Pace", "Pause", "Progress", "Repeat", "Report", "Resume", "SetBack"]
 
 PROGRESS_S: Final = 0.1
 SETTLE_POLL_S: Final = 0.05
@@ -77,10 +77,14 @@ class Pause(Struct, tag="pause"):
     """Begin nothing more, and say `paused` when every answer is there."""
 
 
-class Resume(Struct, tag="resume"):
-    """Go on. `set_back`: the room's story goes on from an older copy; what was shown after it never happened."""
+class SetBack(Struct, tag="set_back"):
+    """The server was ended, and its life `number` begins with an older copy of the journal: what was shown after it never happened."""
 
-    set_back: bool = False
+    number: int
+
+
+class Resume(Struct, tag="resume"):
+    """Go on."""
 
 
 class Repeat(Struct, tag="repeat"):
@@ -115,7 +119,8 @@ class Report(Struct, tag="report"):
     cpu_s: float
 
 
-_order: msgspec.json.Decoder[Begin | Pause | Resume | Repeat | Life | Finish] = msgspec.json.Decoder(Begin | Pause | Resume | Repeat | Life | Finish)
+Order = Begin | Pause | SetBack | Resume | Repeat | Life | Finish
+_order: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
 
 
 class Market(Venue):
@@ -217,11 +222,14 @@ class Worker:
         """Begin nothing more."""
         self._going.clear()
 
-    def resume(self, resume: Resume) -> None:
+    def resume(self) -> None:
         """Go on."""
-        if resume.set_back:
-            self._market.trail.forget()
         self._going.set()
+
+    def set_back(self, set_back: SetBack) -> None:
+        """The room's story goes on from an older copy."""
+        self._market.life = set_back.number
+        self._market.trail.forget()
 
     def repeat(self) -> None:
         """Ask everything again."""
@@ -381,8 +389,10 @@ async def _run() -> None:
                 worker.begin(begin)
             case Pause():
                 worker.pause()
-            case Resume() as resume:
-                worker.resume(resume)
+            case SetBack() as set_back:
+                worker.set_back(set_back)
+            case Resume():
+                worker.resume()
             case Repeat():
                 worker.repeat()
             case Life() as life:

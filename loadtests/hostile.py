@@ -28,8 +28,6 @@ VIEWERS_MAX: Final = 500
 PHASE_S_MIN: Final = 4.0
 #: Open files that each process of the attackers needs.
 FILES: Final = 2_000
-#: What the server's own limit of open files is: little more than its settings add up to, so that one that leaks or does not count runs out.
-SERVER_FILES: Final = 850
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,8 +62,7 @@ async def _hostile(options: argparse.Namespace) -> int:
         clock.write_text("0", encoding="ascii")
         certificate, key = make_certificate(directory)
         tls = () if asked.plain else ("--gateway-tls-cert-file", str(certificate), "--gateway-tls-key-file", str(key))
-        program = ("-m", "loadtests.stepped", str(clock), str(SERVER_FILES))
-        async with own_server([*settings_of(asked), *tls], program) as target:
+        async with own_server([*settings_of(asked), *tls], ("-m", "loadtests.stepped", str(clock))) as target:
             with Bar() as bar:
                 report = await run_hostile(target, asked, clock, {"SSL_CERT_FILE": str(certificate)}, bar)
     write_report(report, options.json)

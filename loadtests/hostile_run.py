@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -35,25 +36,29 @@ __all__ = ["HostileOptions", "run_hostile", "settings_of"]
 Attackers = Workers[attack_worker.Progress, attack_worker.Report]
 
 PARTITIONS: Final = 4
-DEDUPE_MS: Final = 120_000
+#: Longer than anybody takes to repeat a command, also by a clock that goes at twice its pace.
+DEDUPE_MS: Final = 180_000
 #: Nine holders who reserve and cancel all the time want more than this within the window, honest users much less.
 DEDUPE_MONEY_MAX: Final = 4_000
 #: The server's limits, as small as the honest users allow: attackers get there.
 LIMITS: Final = {
-    "gateway-connections-max": 400,
     "gateway-connections-per-address-max": 50,
     "gateway-handshakes-waiting-max": 200,
+    "gateway-handshakes-per-address-max": 60,
     "console-connections-max": 120,
 }
 NO_LIMITS: Final = {
-    "gateway-connections-max": 100_000,
     "gateway-connections-per-address-max": 100_000,
     "gateway-handshakes-waiting-max": 100_000,
+    "gateway-handshakes-per-address-max": 100_000,
     "gateway-handshake-ms": 60_000,
     "console-connections-max": 100_000,
 }
-#: The journal, listeners, the loop, and what a ledger or an audit reads.
-OTHER_FILES: Final = 100
+#: Addresses that clients come from in such a run, and files beside connections.
+ADDRESSES: Final = 10
+OTHER_FILES: Final = 200
+#: The open files that the limits leave to clients, and some more. The server gets no more than these: one that does not count runs out of them.
+FILES_MAX: Final = 200 + 120 + ADDRESSES * 50 + OTHER_FILES
 DENS: Final = 4
 HONEST_SOURCES: Final = ["127.0.1.1", "127.0.1.2"]
 #: Honest holds outlast every step of the clock.
@@ -125,15 +130,15 @@ class _Run:
             attacks = await them.reports(REPORT_S)
         measured = {"busy_s": machine.busy_s(), "idle_s": machine.idle_s(), "attackers_cpu_s": _cpu_of(attacks), "standing_out": standing_out}
         self._bar.stage("audit", 1)
+        metrics = {name: await target.metric(name) for name in METRICS}
         await honest.pause()
         report = await honest.finish()
-        metrics = {name: await target.metric(name) for name in METRICS}
         ledger, broken = await ledger_of(target, ROOM)
         await self._own.stop()
-        journal = await read_journal(self._own.data_dir, ROOM)
+        journal = await read_journal(self._own.data_dir, ROOM, ("--engine-dedupe-window-ms", str(DEDUPE_MS)))
         granted = audit_honest(honest.options, Told(report, honest.sale, 0, ledger, broken, journal), findings)
         latency = compare(report, phases, options.ratio_max, findings)
-        server = watchdog.judge(int(options.rss_mib_max * 2**20), _files_max(), findings)
+        server = watchdog.judge(int(options.rss_mib_max * 2**20), FILES_MAX, findings)
         log = log_counts(self._own.log_file, findings)
         return {
             "ok": not findings,
@@ -186,6 +191,7 @@ async def run_hostile(target: Target, options: HostileOptions, clock: Path, envi
         target, viewers=options.viewers, hold_ms=HOLD_MS, unpaid=0.0, pace=Pace(), sources=HONEST_SOURCES, watch=True, environ=environ, nice=STAND_OUT
     )
     assert target.pid is not None
+    resource.prlimit(target.pid, resource.RLIMIT_NOFILE, (FILES_MAX, FILES_MAX))  # after its start: it fits its own limits into what it finds
     standing_out = set_priority(target.pid, STAND_OUT)
     async with users as honest:
         return await _Run(target, options, clock, honest, bar).run(standing_out=standing_out)
@@ -213,10 +219,6 @@ def _parts(field: Field, options: HostileOptions, phases: Phases) -> list[Assaul
     for name in options.attacks:
         groups[ATTACKS[name].group].append(name)
     return [Assault(field, names, phases) for names in groups.values()]
-
-
-def _files_max() -> int:
-    return sum(LIMITS[f"{name}-max"] for name in ("gateway-connections", "gateway-handshakes-waiting", "console-connections")) + OTHER_FILES
 
 
 def _cpu_of(attacks: list[attack_worker.Report]) -> dict[str, float]:

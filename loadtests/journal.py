@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,11 @@ class Journal(Struct):
     audit_ok: bool
 
 
-async def read_journal(data_dir: Path, room: str) -> Journal:
-    """Read it, also while the server runs."""
+async def read_journal(data_dir: Path, room: str, settings: Sequence[str] = ()) -> Journal:
+    """Read it, also while the server runs; `settings` are those of the server that an audit has to know."""
     events, answers = await asyncio.to_thread(_read, data_dir, room)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "liveroom", "audit", room, "--data-dir", str(data_dir)),
+        *(sys.executable, "-m", "liveroom", "audit", room, "--data-dir", str(data_dir), *settings),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

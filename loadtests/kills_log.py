@@ -11,8 +11,8 @@ from loadtests.findings import Findings
 
 __all__ = ["judge_log"]
 
-#: Refusals that say nothing about the command.
-PASSING: Final = frozenset({"unavailable", "overloaded", "rate_limited"})
+#: Refusals that say nothing about the command, or hold for a while only.
+NO_OUTCOME: Final = frozenset({"unavailable", "overloaded", "rate_limited", "sold_out", "envelope_not_open", "sale_not_open"})
 #: What an accepted command did, as an event of the journal: its type and the fields that tell it from others. `seq` is the event's own place.
 EFFECTS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "reserve_stock": ("stock_reserved", ("seq", "user")),
@@ -64,7 +64,7 @@ def _outcome(reply: dict[str, Any]) -> dict[str, Any] | None:
     """What a reply says for good."""
     if reply["type"] == "accepted":
         return {"seq": reply["seq"], **reply.get("result", {})}
-    return None if reply["code"] in PASSING else {"code": reply["code"]}
+    return None if reply["code"] in NO_OUTCOME else {"code": reply["code"]}
 
 
 def _effect_of(event: dict[str, Any]) -> tuple[Any, ...] | None:

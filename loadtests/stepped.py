@@ -1,13 +1,12 @@
-"""liveroom with a clock that can be stepped and as many open files as the test allows: `python -m loadtests.stepped FILE FILES COMMAND ...`.
+"""liveroom with a clock that can be stepped: `python -m loadtests.stepped FILE COMMAND ...`.
 
-FILE holds by how many ms the process' wall clock is off, as a number; it is looked at many times a second. FILES is the limit of open files.
+FILE holds by how many ms the process' wall clock is off, as a number; it is looked at many times a second.
 No setting of liveroom does any of this.
 """
 
 from __future__ import annotations
 
 import os
-import resource
 import sys
 import threading
 import time
@@ -47,9 +46,8 @@ class _Clock:
 
 
 def main() -> None:
-    """Change the clock and the limit, then run liveroom."""
-    file, files, *rest = sys.argv[1:]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (int(files), int(files)))
+    """Change the clock, then run liveroom."""
+    file, *rest = sys.argv[1:]
     clock = _Clock(Path(file))
     time.time_ns = clock.time_ns
     time.time = clock.time

@@ -8,12 +8,15 @@ from msgspec import Struct
 
 from liveroom.messages.frames import Accepted, Belongings, Refused
 
-__all__ = ["PASSING", "Asked", "End", "Letter", "Owned", "Reply", "Story", "Told"]
+__all__ = ["FOR_A_WHILE", "PASSING", "Asked", "End", "Letter", "Owned", "Reply", "Story", "Told"]
 
 Reply = Accepted | Refused
 
 #: Refusals that say nothing about the command: it is asked again with the same id.
 PASSING: Final = frozenset({"unavailable", "overloaded", "rate_limited"})
+
+#: Refusals that hold for a while only: an answer that is given later, under the same id, may be another one.
+FOR_A_WHILE: Final = frozenset({"sold_out", "envelope_not_open", "sale_not_open"})
 
 
 class Told(Struct, array_like=True):
@@ -40,7 +43,7 @@ class Asked(Struct, omit_defaults=True):
 
     @property
     def answer(self) -> Reply | None:
-        """Its answer: the first reply that is one; stock may come back, so a later one counts more than `sold_out`."""
+        """Its answer: the first reply that is one; what comes after a refusal for a while counts more."""
         found: Reply | None = None
         for told in self.told:
             if not _passes(told.reply) and (found is None or _changes(found)):
@@ -109,4 +112,4 @@ def _passes(reply: Reply) -> bool:
 
 
 def _changes(reply: Reply) -> bool:
-    return isinstance(reply, Refused) and reply.code == "sold_out"
+    return isinstance(reply, Refused) and reply.code in FOR_A_WHILE

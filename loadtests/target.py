@@ -205,6 +205,12 @@ class OwnServer:
             raise
 
     @property
+    def pid(self) -> int:
+        """Of the process that was launched last."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         """Whether its process lives."""
         return self._process is not None and self._process.returncode is None

@@ -14,10 +14,10 @@ from loadtests.speaker import Speaker
 __all__ = ["churn", "half_open", "half_tls", "many_viewers", "never_reads", "silent", "silent_console"]
 
 #: More than the server may hold altogether, so that it has to drop some.
-SILENT: Final = 400
-HALF_TLS: Final = 300
+SILENT: Final = 600
+HALF_TLS: Final = 400
 HALF_OPEN: Final = 100
-SILENT_CONSOLE: Final = 150
+SILENT_CONSOLE: Final = 200
 DRIP_S: Final = 1.0
 #: Connections a second that are closed at once; that shake hands by TLS first; that join the room first; the last two by a reset every second time.
 CHURN_TCP: Final = 20.0

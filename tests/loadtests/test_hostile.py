@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from loadtests.attacks.table import ATTACKS
 from loadtests.findings import Findings
 from loadtests.honest_worker import Report
 from loadtests.hostile_report import JUDGED, compare
@@ -16,10 +17,21 @@ from loadtests.phases import NO_PHASE, Phases
 from loadtests.story import Story
 from loadtests.trail import Audit
 from loadtests.watchdog import log_counts
-from tests.loadtests.test_programs import refused, run
+from tests.loadtests.test_programs import ROOT, refused, report_of, run
 
 #: A phase to warm up, two quiet and two hostile ones. How much slower it gets is judged in long runs: this machine does other things beside it.
 SHORT = ("--minutes", "0.5", "--phase", "5", "--ratio", "50")
+
+
+def test_honest_users_notice_nothing(tmp_path: Path) -> None:
+    """With every attack at work, each honest line and purchase is answered, delivered and in the ledger, and the server stays as it was."""
+    file = tmp_path / "report.json"
+    report = report_of(run("loadtests.hostile", *SHORT, "--viewers", "20", "--json", str(file)), file)
+    assert report["ok"]
+    assert report["attacks"].keys() == ATTACKS.keys()
+    assert report["honest"]["lines_delivered"] == report["honest"]["lines_expected"] > 100
+    assert report["honest"]["purchases"] > 5
+    assert report["clock_steps"] > 5
 
 
 def test_without_limits_honest_users_notice(tmp_path: Path) -> None:
@@ -28,7 +40,13 @@ def test_without_limits_honest_users_notice(tmp_path: Path) -> None:
     done = run("loadtests.hostile", *SHORT, "--without-limits", "--attacks", "silent,half_tls,silent_console", "--json", str(file))
     assert done.returncode == 1, done.stderr
     report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    assert {"kept_out", "descriptors_grow"} <= set(report["wrong"]), done.stderr
+    assert {"kept_out", "not_healthy"} & set(report["wrong"]), done.stderr
+
+
+def test_every_attack_is_explained() -> None:
+    """The table of attacks in the docs names each of them."""
+    words = (ROOT / "docs" / "load-tests.md").read_text(encoding="utf-8")
+    assert [name for name in ATTACKS if f"`{name}`" not in words] == []
 
 
 PHASES = Phases(start_ns=1_000, phase_ns=100, pairs=3)

@@ -30,7 +30,7 @@ LOG: list[list[Any]] = [
     ["u", "send_chat", LINE],
     ["u", "reserve_stock", HOLD],
     ["p", "confirm_hold", PAID],
-    ["u", "reserve_stock", {"type": "refused", "id": "c3", "code": "sold_out", "detail": ""}],
+    ["u", "reserve_stock", {"type": "refused", "id": "c3", "code": "per_user_limit", "detail": ""}],
     ["u", "send_chat", LINE],
 ]
 EVENTS: list[dict[str, Any]] = [
@@ -58,7 +58,7 @@ def test_a_log_that_agrees_with_the_journal(tmp_path: Path) -> None:
     [
         (LOG, EVENTS[1:], "lost_outcome"),
         ([*LOG, ["u", "send_chat", {**LINE, "result": {"message": 9, "shown": True}}]], EVENTS, "lost_outcome"),
-        ([*LOG, ["u", "reserve_stock", {"type": "refused", "id": "c2", "code": "sold_out", "detail": ""}]], EVENTS, "lost_outcome"),
+        ([*LOG, ["u", "reserve_stock", {"type": "refused", "id": "c2", "code": "per_user_limit", "detail": ""}]], EVENTS, "lost_outcome"),
         (LOG, [*EVENTS, EVENTS[2]], "doubled_outcome"),
         (LOG, [*EVENTS, {"type": "stock_reserved", "seq": 12, "user": "u"}], "doubled_outcome"),
         ([*LOG, ["u", "reserve_stock", {**HOLD, "id": "c4"}]], EVENTS, "doubled_outcome"),
