@@ -18,11 +18,12 @@ from msgspec.structs import astuple
 
 from liveroom import __version__
 from liveroom.accounts import Totals
-from liveroom.config import Config, Setting, load_config, settings, to_toml
+from liveroom.config import Config
 from liveroom.errors import BadConfig, JournalDamaged, JournalError, LiveroomError
 from liveroom.messages.fields import Role
 from liveroom.open_files import files_needed, fit_connections, raise_open_files_limit
 from liveroom.parts import Part, console_url, gateway_url, local_url
+from liveroom.settings import Setting, load_config, settings, to_toml
 from liveroom.tail import tail
 from liveroom.telemetry.logs import set_up_logs
 from liveroom.text import escaped

@@ -23,8 +23,9 @@ from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
 from liveroom.accounts import Statement
-from liveroom.config import AuthConfig, load_config
+from liveroom.config import AuthConfig
 from liveroom.messages.fields import Role
+from liveroom.settings import load_config
 from liveroom.tokens import ANY_ROOM, make_token
 
 __all__ = ["LIVEROOM", "OwnServer", "Target", "TargetError", "free_ports", "given_server", "ledger_of", "own_server", "raise_file_limit"]

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from liveroom.addresses import AddressMarks, Proxies, load_address_key
-from liveroom.config import AuthConfig, Config, JournalConfig, LiveroomConfig, load_config
+from liveroom.config import AuthConfig, Config, JournalConfig, LiveroomConfig
 from liveroom.errors import BadConfig
 from liveroom.messages.commands import Command, SendChat
 from liveroom.messages.coupon import ClaimCoupon
 from liveroom.messages.flash_sale import ReserveStock
 from liveroom.messages.red_envelope import GrabRedEnvelope
+from liveroom.settings import load_config
 
 KEY = b"k" * 32
 GRAB = GrabRedEnvelope(5)

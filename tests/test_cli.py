@@ -15,12 +15,13 @@ import orjson
 import pytest
 
 from liveroom.cli import main
-from liveroom.config import Config, LiveroomConfig, load_config, settings, to_toml
+from liveroom.config import Config, LiveroomConfig
 from liveroom.journal.partition import partition_of
 from liveroom.journal.sqlite import SqliteJournal
 from liveroom.messages.events import RoomOpened, RoomRules
 from liveroom.messages.fields import Role
 from liveroom.messages.records import RECORD_VERSION, Claim, Record, RoomSpan
+from liveroom.settings import load_config, settings, to_toml
 from liveroom.telemetry.metrics import Metrics
 from liveroom.text import first_forbidden
 from liveroom.tokens import TokenChecker, load_secret

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
-from liveroom.config import Config, Setting, load_config, settings, to_toml
+from liveroom.config import Config
 from liveroom.errors import BadConfig
+from liveroom.settings import Setting, load_config, settings, to_toml
 from tests.messages.strategies import messages
 
 ALL = list(settings())

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from liveroom.app import App
-from liveroom.config import load_config
 from liveroom.messages.fields import Role
+from liveroom.settings import load_config
 from liveroom.tokens import make_token
 from loadtests.target import Target
 from tests.client.clients import NODE, JavaScript, Python

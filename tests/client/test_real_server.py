@@ -10,10 +10,11 @@ import pytest
 
 from liveroom.app import App
 from liveroom.client import Banned, CommandRefused, Disconnected, Joined, Reconnecting, Room, RoomEvent, connect
-from liveroom.config import Config, load_config
+from liveroom.config import Config
 from liveroom.messages import commands as c
 from liveroom.messages import events as e
 from liveroom.messages.fields import Role
+from liveroom.settings import load_config
 from liveroom.tokens import make_token
 from loadtests.target import Target
 

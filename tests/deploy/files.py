@@ -14,7 +14,8 @@ import yaml
 
 from liveroom.app import App
 from liveroom.cli import parser
-from liveroom.config import Config, load_config
+from liveroom.config import Config
+from liveroom.settings import load_config
 from liveroom.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]

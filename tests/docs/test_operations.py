@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from liveroom.config import Config, load_config, settings
+from liveroom.config import Config
 from liveroom.errors import BadToken
 from liveroom.messages.fields import Role
 from liveroom.open_files import files_needed
+from liveroom.settings import load_config, settings
 from liveroom.telemetry.metrics import Metrics
 from liveroom.tokens import TokenChecker
 

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from liveroom.codec import encode
-from liveroom.config import Config, EngineConfig, JournalConfig, settings
+from liveroom.config import Config, EngineConfig, JournalConfig
 from liveroom.console.view import RoomView
 from liveroom.engine.handover import detail_parts
 from liveroom.engine.keyframes import KEYFRAMES_PER_RECORD_MAX
@@ -29,6 +29,7 @@ from liveroom.messages.records import Answer, Entry, Record, Request, Sender
 from liveroom.messages.red_envelope import CancelRedEnvelope, DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope, RedEnvelopeClosed
 from liveroom.rooms.keyframe import KEYFRAME_BYTES_MAX
 from liveroom.rooms.room import Decided, decide, decide_due, detail
+from liveroom.settings import settings
 from tests.engine.conftest import Clock, Voice, running_engine
 from tests.engine.full import ANCHOR, DAY_MS, ORDER, PLATFORM, REASON, RULES, START_MS, TITLE, URL, WIDE, Full, sender, user
 

@@ -7,7 +7,6 @@ or without them, and the state may be written and read again at any moment.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -22,10 +21,10 @@ from liveroom.messages import events as e
 from liveroom.messages import flash_sale as fs
 from liveroom.messages.coupon import CouponTerms
 from liveroom.messages.fields import Role
-from liveroom.messages.frames import Result
 from liveroom.messages.records import Sender
 from liveroom.rooms.room import Decided, RoomState, decide_due, decode_state, due_ms, encode_state, evolve
 from tests.rooms.play import ANCHOR, BELLA, MODERATOR, PLATFORM, SHIRT, VERA, VICTOR, Play
+from tests.rooms.sale_facts import CodeFacts, CouponFacts, HoldFacts, SaleFacts, cents_off
 
 BUYERS = (VERA, VICTOR, BELLA, MODERATOR)
 TERMS = (
@@ -43,62 +42,6 @@ LIMITS: dict[str, Any] = {
     "unpaid_holds_per_user_max": 6,
 }
 UNKNOWN = 999_999
-
-
-@dataclass
-class SaleFacts:
-    command: fs.AnnounceFlashSale
-    opens_ms: int
-    stock: int
-    closed: bool = False
-
-    @property
-    def closes_ms(self) -> int:
-        return self.opens_ms + self.command.open_for_ms
-
-
-@dataclass
-class HoldFacts:
-    sale: int
-    user: str
-    quantity: int
-    until_ms: int
-    code: str
-    terms: CouponTerms | None
-    made_ms: int
-    mark: str = ""
-    ended_ms: int = 0
-    how: str = ""  # "" = open
-    sold: int = 0
-    payment: str = ""
-    receipt: Result = field(default_factory=dict)
-
-
-@dataclass
-class CouponFacts:
-    command: cp.IssueCoupon
-    issued_ms: int
-    stopped: bool = False
-    expired: bool = False
-
-
-@dataclass
-class CodeFacts:
-    coupon: int
-    user: str
-    mark: str
-    order: str = ""
-    result: Result = field(default_factory=dict)
-
-
-def cents_off(terms: CouponTerms, spend_fen: int) -> int:
-    """The discount, counted down from the whole spend until it is allowed."""
-    if spend_fen < terms.min_spend_fen:
-        return 0
-    if terms.amount_fen:
-        return min(spend_fen, terms.amount_fen)
-    off = max(fen for fen in range(spend_fen + 1) if fen * 100 <= spend_fen * terms.percent_off)
-    return min(off, terms.discount_max_fen or off)
 
 
 class Money(RuleBasedStateMachine):
