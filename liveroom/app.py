@@ -191,6 +191,18 @@ class App:
         assert self._damage is not None, "the app was started"
         return await asyncio.shield(self._damage)
 
+    def reload(self) -> None:
+        """Read the gateway's certificate again, for new connections. One that cannot be used is logged, and the one before stays in use."""
+        if self._gateway is None or not self.config.gateway.tls_cert_file:
+            log.info("there is nothing to read again: only a certificate is, and `auth.keys_file` by itself")
+            return
+        try:
+            self._gateway.reload_certificate()
+        except BadConfig as error:
+            log.error("the certificate could not be read again; the one before stays in use", extra={"error": str(error)})
+        else:
+            log.info("the certificate was read again")
+
     async def stop(self) -> None:
         """Drain viewers, then stop every part in the order of the data's flow."""
         if self._watching_keys is not None:

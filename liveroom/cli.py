@@ -21,7 +21,7 @@ from liveroom.accounts import Totals
 from liveroom.config import Config
 from liveroom.errors import BadConfig, JournalDamaged, JournalError, LiveroomError
 from liveroom.messages.fields import Role
-from liveroom.open_files import files_needed, fit_connections, raise_open_files_limit
+from liveroom.open_files import files_needed, fit_connections, raise_open_files_limit, tell_fit
 from liveroom.parts import Part, console_url, gateway_url, local_url
 from liveroom.settings import Setting, load_config, settings, to_toml
 from liveroom.tail import tail
@@ -114,10 +114,13 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
     from liveroom.app import App
 
     gateway = Part.gateway in options.parts
-    config = fit_connections(config, raise_open_files_limit(files_needed(config, gateway=gateway)), gateway=gateway)
+    allowed = raise_open_files_limit(files_needed(config, gateway=gateway))
+    wanted, config = config, fit_connections(config, allowed, gateway=gateway)
     app = App(config, options.parts)
+    _heed_hangups(app, stopping)
     if not await _started_unless(stopping, app):
         return
+    tell_fit(wanted, config, allowed, gateway=gateway)
     demo: Demo | None = None
     try:
         _say(f"liveroom {__version__}: {_addresses(app, options.parts)}")
@@ -146,6 +149,27 @@ async def _stopped_or_damaged(stopping: asyncio.Event, app: App) -> JournalDamag
     for task in (asked, damaged):
         task.cancel()
     return None if stopping.is_set() else damaged.result()
+
+
+def _heed_hangups(app: App, stopping: asyncio.Event) -> None:
+    """SIGHUP reads again what may change. From a terminal that is gone it stops the process, as a second one could not be started there."""
+    terminal = next((number for number in range(3) if os.isatty(number)), None)
+
+    def hung_up() -> None:
+        if terminal is not None and not _is_there(terminal):
+            stopping.set()
+        else:
+            app.reload()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
+
+
+def _is_there(terminal: int) -> bool:
+    try:
+        os.tcgetpgrp(terminal)
+    except OSError:
+        return False
+    return True
 
 
 async def _started_unless(stopping: asyncio.Event, app: App) -> bool:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from liveroom.config import Config
 
-__all__ = ["OTHER_FILES_MAX", "files_needed", "fit_connections", "raise_open_files_limit"]
+__all__ = ["OTHER_FILES_MAX", "files_needed", "fit_connections", "raise_open_files_limit", "tell_fit"]
 
 log = logging.getLogger("liveroom")
 
@@ -38,23 +38,28 @@ def fit_connections(config: Config, allowed: int, *, gateway: bool = True) -> Co
     console = _at_least(left // _CONSOLE_PART if gateway else left, config.console.connections_max)
     handshakes = _at_least((left - console) // _HANDSHAKES_PART, config.gateway.handshakes_waiting_max)
     viewers = _at_least(left - console - handshakes, config.gateway.connections_max)
-    fitting = replace(
+    return replace(
         config,
         console=replace(config.console, connections_max=console),
         gateway=replace(config.gateway, connections_max=viewers, handshakes_waiting_max=handshakes),
     )
+
+
+def tell_fit(wanted: Config, fitting: Config, allowed: int, *, gateway: bool = True) -> None:
+    """Warn when the settings were lowered."""
+    if fitting is wanted:
+        return
     log.warning(
         "connections_max of gateway and console does not fit into the limit of open files and is lowered; "
         "raise the limit (LimitNOFILE, ulimit -n) or lower the settings",
         extra={
             "open_files_max": allowed,
-            "open_files_needed": files_needed(config, gateway=gateway),
-            "connections_max": viewers if gateway else 0,
-            "handshakes_waiting_max": handshakes if gateway else 0,
-            "console_connections_max": console,
+            "open_files_needed": files_needed(wanted, gateway=gateway),
+            "connections_max": fitting.gateway.connections_max if gateway else 0,
+            "handshakes_waiting_max": fitting.gateway.handshakes_waiting_max if gateway else 0,
+            "console_connections_max": fitting.console.connections_max,
         },
     )
-    return fitting
 
 
 def raise_open_files_limit(wanted: int) -> int:

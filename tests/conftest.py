@@ -19,6 +19,11 @@ from tests.loops import PRODUCTION, Loops
 # second and more in each of the hundreds of processes that the tests start. Those that are about certificates name their own.
 os.environ.setdefault("SSL_CERT_FILE", os.devnull)
 
+# All servers of the tests are on this machine: a proxy of the environment leads to none of them.
+for name in ("http_proxy", "https_proxy", "all_proxy", "socks_proxy", "ws_proxy", "wss_proxy"):
+    os.environ.pop(name, None)
+    os.environ.pop(name.upper(), None)
+
 # A broker of the tests lives for minutes and has little to do: half of what it costs would be compiling itself to be faster later on.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 

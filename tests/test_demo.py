@@ -7,6 +7,9 @@ import re
 import sys
 from pathlib import Path
 
+import aiohttp
+import pytest
+
 from liveroom.client import RoomEvent, connect
 from liveroom.messages.coupon import CouponLeft
 from liveroom.messages.events import ChatSent
@@ -42,6 +45,20 @@ async def test_the_demo_room_is_live_and_its_links_work_again_after_a_kill(tmp_p
         assert await server.stop() == 0
         assert "Traceback" not in server.log.read_text()
         assert "left" not in server.log.read_text(), "a simulated person stumbled"
+
+
+async def test_proxies_of_the_environment_do_not_keep_the_demo_from_its_own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`serve --demo` behind a company's proxy: both of its people's ways in lead to this machine."""
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("socks_proxy", "socks5://127.0.0.1:9")
+    async with Server(tmp_path / "data", "--demo", "--logs-level", "debug") as server, aiohttp.ClientSession() as session:
+        async with asyncio.timeout(60):
+            viewers = 0.0
+            while viewers < 10:
+                async with session.get(server.console_url + "/v1/rooms/demo") as answer:
+                    viewers = (await answer.json()).get("viewers", 0)
+                await asyncio.sleep(0.1)
 
 
 async def test_the_demo_offers_money_and_its_viewers_take_it(tmp_path: Path) -> None:

@@ -17,10 +17,11 @@ from tests.serving import Server
 SCRIPT = """
 import logging, resource
 from liveroom.config import Config, GatewayConfig
-from liveroom.open_files import files_needed, fit_connections, raise_open_files_limit
+from liveroom.open_files import files_needed, fit_connections, raise_open_files_limit, tell_fit
 logging.basicConfig(format="%(levelname)s %(message)s %(open_files_max)s of %(open_files_needed)s")
 config = Config(gateway=GatewayConfig(connections_max=CONNECTIONS, handshakes_waiting_max=1))
-fit_connections(config, raise_open_files_limit(files_needed(config)))
+allowed = raise_open_files_limit(files_needed(config))
+tell_fit(config, fit_connections(config, allowed), allowed)
 print(*resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 

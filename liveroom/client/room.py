@@ -29,6 +29,7 @@ from liveroom.client.endings import CLOSE_GAP, CLOSE_LOST, CLOSE_NO_TOKEN
 from liveroom.client.exceptions import CommandUnanswered, Disconnected
 from liveroom.client.items import Item, Reconnecting, decode_frame
 from liveroom.client.outbox import Outbox
+from liveroom.client.proxies import proxy_for
 from liveroom.client.stream import Gap, Stream
 from liveroom.codec import decode_command_id, decode_room_id
 from liveroom.errors import BadMessage
@@ -68,19 +69,21 @@ def connect(
     command_timeout_s: float = 60.0,
     give_up_s: float | None = None,
     backoff_max_s: float | None = None,
+    proxy: bool | str = True,
 ) -> Room:
     """A room to be entered with `async with`. Raises `ValueError` (url) and `BadMessage` (room id).
 
     `token` may be a function, also an async one, that is called before each attempt to connect: so a token can be
     refreshed. Entering takes up to `join_timeout_s`; once inside, the client comes back for as long as it takes, or
-    for `give_up_s`; the pauses between attempts grow to `backoff_max_s` (default: 20).
+    for `give_up_s`; the pauses between attempts grow to `backoff_max_s` (default: 20). `proxy` is the address of an
+    HTTP or SOCKS proxy; `True` takes those of the environment, but none to a server on this machine, and `False` none.
     """
     address = f"{url.rstrip('/')}/v1/rooms/{quote(decode_room_id(room))}"
     try:
         parse_uri(address)
     except (InvalidURI, ValueError):
         raise ValueError(f"url: expected ws:// or wss:// and a host, got {url!r}") from None
-    return Room(address, token, compression, ssl, join_timeout_s, command_timeout_s, give_up_s, backoff_max_s)
+    return Room(address, token, compression, ssl, join_timeout_s, command_timeout_s, give_up_s, backoff_max_s, proxy)
 
 
 class Room:
@@ -96,6 +99,7 @@ class Room:
         command_timeout_s: float,
         give_up_s: float | None,
         backoff_max_s: float | None,
+        proxy: bool | str = True,
     ) -> None:
         self._address = address
         self._token = token
@@ -105,6 +109,7 @@ class Room:
         self._command_timeout_s = command_timeout_s
         self._give_up_s = give_up_s
         self._backoff_max_s = backoff_max_s
+        self._proxy = proxy_for(address, proxy)
 
         self._stream = Stream()
         self._backlog = Backlog(ITEMS_WAITING_MAX * ITEMS_WAITING_FACTOR)
@@ -299,6 +304,7 @@ class Room:
                 ping_interval=None,  # `_keep_alive` knows when reading is paused and no pong can be seen
                 close_timeout=CLOSE_S,
                 max_size=FRAME_BYTES_MAX,
+                proxy=self._proxy,
             )
             try:
                 return await self._converse(socket)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -15,7 +15,10 @@ from liveroom.console.crowd import Crowd
 from liveroom.console.problems import Problem
 from liveroom.listening import HEAD_BYTES_MAX
 
-__all__ = ["Connection"]
+__all__ = ["CLIENT_GONE", "Connection"]
+
+#: The status of a request whose client went in the middle of it.
+CLIENT_GONE: Final = 499
 
 _log = logging.getLogger("liveroom.console.http")
 
@@ -87,10 +90,17 @@ class Connection(web.RequestHandler):
         if self._crowd.is_silent(self):
             self._crowd.drop(self, "silent")
 
+    def log_exception(self, *args: Any, **more: Any) -> None:
+        """Log a bug. A body that turns out broken while the rest of it is thrown away is none: it was answered."""
+        if not isinstance(more.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **more)
+
     def handle_error(
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """Answer what could not be read as HTTP; anything else is a bug and aiohttp's to log."""
+        if isinstance(exc, ConnectionError):  # the client went before `100 Continue` was written: nobody gets this answer
+            return web.Response(status=CLIENT_GONE)
         if not isinstance(exc, HttpProcessingError):
             return super().handle_error(request, status, exc, message)
         response = Problem("bad_request", "what was sent is not a valid HTTP/1.1 request").response()

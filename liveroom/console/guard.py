@@ -7,10 +7,10 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
 
-from liveroom.console.connection import Connection
+from liveroom.console.connection import CLIENT_GONE, Connection
 from liveroom.console.health import PATHS
 from liveroom.console.problems import Problem, problem_of
 from liveroom.telemetry.metrics import Metrics
@@ -22,8 +22,8 @@ log = logging.getLogger("liveroom.console")
 #: Time for a client to take an answer; after it the connection is cut.
 ANSWER_WRITE_S: Final = 30.0
 
-#: What a request counts as whose client went in the middle of it: nobody gets that answer.
-CLIENT_GONE: Final = 499
+#: aiohttp's parser takes others, too.
+VERSIONS: Final = frozenset({HttpVersion10, HttpVersion11})
 
 #: A request's method is the client's own text; others than these count as one.
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -37,8 +37,12 @@ def guard(headers: Mapping[str, str], metrics: Metrics) -> Middleware:
         connection = request.protocol
         assert isinstance(connection, Connection)
         may_be_any = connection.begin()
+        if request.version not in VERSIONS:
+            handler = _not_spoken
+        elif not may_be_any and request.path not in PATHS:
+            handler = _too_busy
         try:
-            return await _serve(request, handler if may_be_any or request.path in PATHS else _too_busy)
+            return await _serve(request, handler)
         finally:
             connection.end()
 
@@ -53,6 +57,10 @@ def guard(headers: Mapping[str, str], metrics: Metrics) -> Middleware:
         return response
 
     return handle
+
+
+async def _not_spoken(_: web.Request) -> web.StreamResponse:
+    raise Problem("bad_request", "HTTP/1.1 is spoken here")
 
 
 async def _too_busy(_: web.Request) -> web.StreamResponse:

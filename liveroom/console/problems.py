@@ -86,6 +86,8 @@ def problem_of(error: Exception) -> Problem | None:
         return Problem(error.code, error.detail, field=error.field or "")
     if isinstance(error, BadToken):
         return _unauthorized(error) if error.code != "wrong_room" else Problem(error.code, error.detail)
+    if isinstance(error, web.RequestPayloadError):
+        return Problem("bad_request", "the body is not what its headers say: its length, its chunks or its Content-Encoding is broken")
     if isinstance(error, web.HTTPException):
         return _of_aiohttp(error)
     return None

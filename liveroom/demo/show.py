@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from liveroom.client import Room, RoomEvent, connect
+from liveroom.client.proxies import is_loopback
 from liveroom.codec import encode
 from liveroom.config import Config
 from liveroom.demo.attempt import attempt
@@ -84,6 +85,8 @@ class Demo:
         self._config = config
         self._gateway_url = gateway_url
         self._console_url = console_url
+        # A proxy of the environment does not lead to this machine.
+        self._opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if is_loopback(console_url) else []))
         self._secret = load_secret(config)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -181,7 +184,7 @@ class Demo:
             headers={"Authorization": f"Bearer {self._token(*who)}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=ANSWER_TIMEOUT_S) as response:
+            with self._opener.open(request, timeout=ANSWER_TIMEOUT_S) as response:
                 body = response.read()
         except urllib.error.HTTPError as problem:
             with problem:

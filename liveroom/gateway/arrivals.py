@@ -69,14 +69,19 @@ class Arrivals:
         self._host = host
         self._make = make
         self._says_client = says_client
+        self._limits = {"ssl_handshake_timeout": handshake_s * SLACK, "ssl_shutdown_timeout": closing_s}
         self._tls: dict[str, Any] = {}
         if tls is not None:
-            self._tls = {"ssl": tls, "ssl_handshake_timeout": handshake_s * SLACK, "ssl_shutdown_timeout": closing_s}
+            self.use(tls)
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._trouble = Seldom(log, "a connection could not be accepted; others wait until this ends")
         self._bad_header = Seldom(log, "a trusted proxy's connection begins with no header of the PROXY protocol and is closed")
+
+    def use(self, tls: ssl.SSLContext) -> None:
+        """Take this certificate for TLS handshakes from now on."""
+        self._tls = {"ssl": tls, **self._limits}
 
     def start(self) -> None:
         """Begin to accept."""

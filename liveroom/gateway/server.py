@@ -188,6 +188,13 @@ class Gateway:
             arrivals.start()
             self._listening.append(arrivals)
 
+    def reload_certificate(self) -> None:
+        """Use what the files of `tls_cert_file` hold now for new connections. Raises `BadConfig`, and then goes on with the one before."""
+        if (tls := _tls_context(self._config)) is not None:
+            for listening in self._listening:
+                if isinstance(listening, Arrivals):
+                    listening.use(tls)
+
     @property
     def ready(self) -> bool:
         """Whether viewers should be sent here."""
