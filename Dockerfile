@@ -24,7 +24,7 @@ FROM ${PYTHON_IMAGE}
 COPY --from=build /opt/liveroom /opt/liveroom
 RUN groupadd --gid 10001 liveroom \
     && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin liveroom \
-    && install --directory --owner=liveroom --group=liveroom --mode=0750 /data
+    && install --directory --owner=liveroom --group=liveroom --mode=0700 /data
 # In a container what listens on loopback alone is reached by nobody.
 ENV PATH=/opt/liveroom/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -19,6 +19,7 @@ from liveroom.errors import BadConfig, BadToken
 from liveroom.keys import Keys
 from liveroom.messages.diagnosis import diagnose
 from liveroom.messages.fields import NAME_CHARS_MAX, ROOM_CLAIM_PATTERN, Role, UserId, UserName
+from liveroom.owner_only import make_directory, make_owner_only
 from liveroom.text import clean_name
 
 __all__ = ["ANY_ROOM", "Identity", "TokenChecker", "kept_secret", "load_secret", "make_token"]
@@ -160,9 +161,10 @@ def _dev_secret(data_dir: Path, make: bool) -> str:
 def kept_secret(path: Path) -> str:
     """The secret in a file of our own, which is made when there is none. Raises `BadConfig`."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         if not path.exists():
             _create_once(path, secrets.token_urlsafe(48))
+        make_owner_only(path)
         secret = path.read_text(encoding="ascii")
     except OSError as error:
         raise BadConfig(f"{path}: {error.strerror}; a secret is kept there") from None

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from liveroom.errors import JournalLocked, JournalUnavailable
+from liveroom.owner_only import FILE_MODE, make_directory
 
 __all__ = ["LOCK_FILE", "DirectoryLock"]
 
@@ -22,8 +23,8 @@ class DirectoryLock:
     def __init__(self, data_dir: Path) -> None:
         path = data_dir / LOCK_FILE
         try:
-            data_dir.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            make_directory(data_dir)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         except OSError as error:
             raise JournalUnavailable(f"{error.filename}: cannot be written: {error.strerror}") from None
         try:

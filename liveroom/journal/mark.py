@@ -21,6 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from liveroom.errors import JournalDamaged, JournalUnavailable
+from liveroom.owner_only import FILE_MODE
 
 __all__ = ["MARK_FILE", "Head", "Mark", "Marked", "read_mark", "sync_directory"]
 
@@ -104,7 +105,7 @@ class Mark:
         first = _First(VERSION, marked.journal_id, marked.incarnation, len(marked.heads))
         lines = [_line(first), *(_line(_Line(p, head.end, head.chain.hex())) for p, head in enumerate(marked.heads))]
         try:
-            self._file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            self._file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
             os.write(self._file, b"".join(lines))
             os.fsync(self._file)
             os.replace(draft, path)

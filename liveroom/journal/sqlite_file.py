@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sqlite3
 import time
 import uuid
@@ -17,6 +18,7 @@ from liveroom.errors import BadMessage, JournalDamaged, JournalError, JournalMis
 from liveroom.journal.base import PastEntry
 from liveroom.journal.chain import chain_start, chained
 from liveroom.messages.records import Entry
+from liveroom.owner_only import FILE_MODE
 
 __all__ = [
     "FILE_NAME",
@@ -102,7 +104,7 @@ CREATE VIEW room_events AS
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
-    """Open the file with SQLite's `mode` (ro, rw, rwc); transactions are begun by hand. Raises `sqlite3.Error`."""
+    """Open the file with SQLite's `mode` (ro, rw); transactions are begun by hand. Raises `sqlite3.Error`."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
         if mode != "ro":
@@ -130,8 +132,9 @@ class Identity(Struct, frozen=True):
 
 
 def make_journal(path: Path, partitions: int) -> None:
-    """Make a new journal in a file that holds nothing. Raises `sqlite3.Error`."""
-    connection = connect(path, "rwc")
+    """Make a new journal in a file that holds nothing. Raises `sqlite3.Error`, `OSError`."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))  # SQLite gives its other files the same mode
+    connection = connect(path, "rw")
     try:
         connection.execute("BEGIN IMMEDIATE")
         _make_tables(connection)

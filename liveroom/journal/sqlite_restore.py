@@ -14,6 +14,7 @@ from liveroom.errors import JournalUnavailable
 from liveroom.journal.mark import Head, Mark, Marked, sync_directory
 from liveroom.journal.sqlite_file import FILE_NAME, begin_incarnation, connect, translated
 from liveroom.journal.sqlite_watch import wal_of
+from liveroom.owner_only import FILE_MODE, make_directory
 
 __all__ = ["RESTORING", "copy_into", "put_in_place"]
 
@@ -34,8 +35,8 @@ def copy_into(data_dir: Path, file: Path) -> Path:
     with translated(file):
         try:
             shutil.rmtree(directory, ignore_errors=True)
-            directory.mkdir(mode=0o700)
-            os.close(os.open(directory / FILE_NAME, os.O_CREAT | os.O_RDWR, 0o600))
+            make_directory(directory)
+            os.close(os.open(directory / FILE_NAME, os.O_CREAT | os.O_RDWR, FILE_MODE))
             with closing(connect(file, "ro")) as source, closing(sqlite3.connect(directory / FILE_NAME)) as target:
                 source.backup(target)
         except OSError as error:
@@ -74,7 +75,7 @@ def _kept_aside(path: Path) -> Path | None:
     if not old:
         return None
     directory = path.with_name(time.strftime(REPLACED, time.gmtime()))
-    directory.mkdir(mode=0o700)
+    make_directory(directory)
     for file in old:
         if file == path:
             os.link(file, directory / file.name)  # it stays until the copy takes its place

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from liveroom.errors import JournalDamaged, JournalMismatch, JournalUnavailable
 from liveroom.journal.acceptance import Acceptance
-from liveroom.journal.mark import Mark, Marked, read_mark
+from liveroom.journal.lock import LOCK_FILE
+from liveroom.journal.mark import MARK_FILE, Mark, Marked, read_mark
 from liveroom.journal.sqlite_file import (
     Identity,
     begin_incarnation,
@@ -29,6 +30,7 @@ from liveroom.journal.sqlite_file import (
 from liveroom.journal.sqlite_snapshots import load
 from liveroom.journal.sqlite_watch import FileWatch, wal_of
 from liveroom.journal.sqlite_writer import Tail
+from liveroom.owner_only import is_open_to_others, make_owner_only
 
 __all__ = ["Opened", "check_against_mark", "must_not_be_missing", "open_file"]
 
@@ -60,6 +62,7 @@ def open_file(path: Path, partitions: int) -> Opened:
     Raises: `JournalVersion`, `JournalMismatch`, `JournalDamaged`, `JournalUnavailable`.
     """
     try:
+        _keep_others_out(path)
         with translated(path):
             return _open_file(path, partitions, read_mark(path.parent))
     except OSError as error:
@@ -103,6 +106,20 @@ def _checked(reading: sqlite3.Connection, path: Path, partitions: int, marked: M
     if marked is not None:
         check_against_mark(reading, path, identity, marked)
     return identity
+
+
+def _keep_others_out(path: Path) -> None:
+    """Tighten what older versions or copies left readable. The directory may serve other ends too, so about it there are words only."""
+    for file in (path, wal_of(path), path.with_name(path.name + "-shm"), path.with_name(MARK_FILE), path.with_name(LOCK_FILE)):
+        try:
+            if make_owner_only(file):
+                logger.warning("others could read a file of the journal; now its owner alone can", extra={"file": str(file)})
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            logger.warning("others can read a file of the journal, and that cannot be changed", extra={"file": str(file), "error": str(error)})
+    if is_open_to_others(path.parent):
+        logger.warning("others may enter the data directory; if nothing else needs that: chmod 700", extra={"directory": str(path.parent)})
 
 
 def must_not_be_missing(path: Path, marked: Marked | None) -> None:
