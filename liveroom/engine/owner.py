@@ -81,7 +81,7 @@ class Owner:
         self._inbox: deque[WaitingBatch] = deque()
         self._inbox_space = asyncio.Event()
         self._wake = asyncio.Event()
-        self._in_flight: deque[asyncio.Future[int]] = deque()
+        self._in_flight: dict[asyncio.Future[int], float] = {}  # appends that are not durable yet, oldest first, and when they began
         self._failure: BaseException | None = None
         self._confirmed = Acceptance()  # as a reader of the journal sees it
         self._confirmed_offset = 0
@@ -102,6 +102,12 @@ class Owner:
     def rooms_set_aside_count(self) -> int:
         """Rooms whose events cannot be applied."""
         return self._state.set_aside_count
+
+    @property
+    def append_waiting_s(self) -> float:
+        """How long the oldest append has waited to be durable; 0 when none waits."""
+        began = next(iter(self._in_flight.values()), None)
+        return time.monotonic() - began if began is not None else 0.0
 
     async def run(self) -> None:
         """Claim and serve; ends only by an exception: `PartitionLost`, a `JournalError`, a bug outside the rules, or cancellation."""
@@ -374,7 +380,7 @@ class Owner:
         step.end()
         self._step += 1
         self._next_command = record.to
-        self._in_flight.append(future)
+        self._in_flight[future] = began
         self._records_since_snapshot += 1
         metrics = self._metrics
         metrics.engine_steps.inc()
@@ -385,7 +391,7 @@ class Owner:
                 metrics.engine_commands.labels(outcome).inc(count)
 
         def landed(done: asyncio.Future[int]) -> None:
-            self._in_flight.remove(done)
+            del self._in_flight[done]
             if done.cancelled():
                 self._fail(JournalError("an append was cancelled"))
             elif error := done.exception():

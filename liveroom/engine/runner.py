@@ -111,6 +111,7 @@ class Engine:
             owners = [o for o in self._owners.values() if o.ready]
             self._metrics.engine_clock_held_back_seconds.set(self._clock.held_back_ms / 1000)
             self._metrics.engine_partitions.set(len(owners))
+            self._metrics.engine_append_waiting_seconds.set(max((owner.append_waiting_s for owner in owners), default=0.0))
             self._metrics.engine_rooms.set(sum(o.rooms_count for o in owners))
             self._metrics.engine_rooms_set_aside.set(sum(o.rooms_set_aside_count for o in owners))
             await asyncio.sleep(1)

@@ -75,6 +75,9 @@ class Metrics:
         self.engine_events = self._counter("engine_events", "Events that were recorded")
         self.engine_steps = self._counter("engine_steps", "Records that were written")
         self.engine_step_commands = self._histogram("engine_step_commands", "Commands in one record", _SIZES)
+        self.engine_append_waiting_seconds = self._gauge(
+            "engine_append_waiting_seconds", "How long the oldest record that this engine appended has waited to be durable; 0 when none waits"
+        )
         self.engine_append_seconds = self._histogram("engine_append_seconds", "Time until a record was durable", _FAST_S)
         self.engine_snapshots = self._counter("engine_snapshots", "Snapshots that were written")
 

@@ -22,7 +22,7 @@ from liveroom.messages.commands import AddProduct, PinProduct, Product, ReportAu
 from liveroom.messages.coupon import CouponTerms, IssueCoupon
 from liveroom.messages.events import AudienceCounted, ChatSent
 from liveroom.messages.fields import Role
-from liveroom.messages.records import RECORD_VERSION, Claim, Record, Sender
+from liveroom.messages.records import RECORD_VERSION, Claim, Entry, Record, Sender
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
 from tests.engine.conftest import GATEWAY, VIEWER, Clock, Voice, open_demo, running_engine
@@ -246,5 +246,33 @@ async def test_a_step_stays_within_its_limits() -> None:
         replies = await asyncio.gather(*(voice.accepted("demo", SendChat("hi"), sender) for sender in senders))
         assert sorted(r.result["message"] for r in replies) == list(range(1, 101))
         assert max(len(r.answers) for records in voice.records.values() for r in records) <= 10
+    await voice.close()
+    await journal.close()
+
+
+async def test_an_append_that_hangs_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that hangs gives no append's time; how long the oldest has waited by now is what an alert can see, and it ends with the append."""
+    journal = MemoryJournal(CONFIG.journal)
+    voice = Voice(journal)
+    async with running_engine(journal, CONFIG, Clock()) as engine:
+        await open_demo(voice)
+        append, hanging = journal.append, asyncio.get_running_loop().create_future()
+        appended: list[asyncio.Future[int]] = []
+
+        def hang(partition: int, entry: Entry) -> asyncio.Future[int]:
+            appended.append(append(partition, entry))
+            return hanging
+
+        monkeypatch.setattr(journal, "append", hang)
+        sending = asyncio.create_task(voice.send("demo", SendChat("hello"), VIEWER))
+        gauge = engine._metrics.engine_append_waiting_seconds
+        async with asyncio.timeout(10):
+            while not gauge._value.get():
+                await asyncio.sleep(0.01)
+            monkeypatch.setattr(journal, "append", append)
+            hanging.set_result(await appended[0])
+            while gauge._value.get():
+                await asyncio.sleep(0.01)
+        await sending
     await voice.close()
     await journal.close()
