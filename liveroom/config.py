@@ -163,7 +163,17 @@ class EngineConfig(Section, frozen=True):
     ] = 1_000
     keyframe_interval_ms: Annotated[int, _text("A room that changes gets a keyframe this often", ge=100, le=600_000)] = 5_000
     keyframe_events_max: Annotated[int, _text("A room gets a keyframe after this many events at the latest", ge=10, le=100_000)] = 500
-    rooms_max: Annotated[int, _text("Rooms that a partition may hold", ge=1, le=10_000_000)] = 50_000
+    rooms_max: Annotated[
+        int, _text("Rooms that a partition may hold in memory; closed ones leave it early when there are so many", ge=1, le=10_000_000)
+    ] = 50_000
+    archive_after_ms: Annotated[
+        int,
+        _text(
+            "A closed room that nobody used for so long, and in which nothing is due, leaves memory; it comes back when somebody asks for it",
+            ge=1_000,
+            le=31_536_000_000,
+        ),
+    ] = 3_600_000
     claim_retry_ms: Annotated[int, _text("Pause before a partition is claimed anew after it was lost or a write failed", ge=10, le=60_000)] = 500
 
 
@@ -321,6 +331,9 @@ class ConsoleConfig(Section, frozen=True):
         ),
     ] = 90_000
     rooms_max: Annotated[int, _text("Rooms that the directory may hold", ge=1, le=10_000_000)] = 200_000
+    closed_rooms_whole_max: Annotated[
+        int, _text("Closed rooms whose details stay in memory; those of others are read when somebody asks", ge=1, le=1_000_000)
+    ] = 500
     page_rooms_max: Annotated[int, _text("Rooms in one answer of the directory", ge=1, le=PAGE_ROOMS_LIMIT)] = 100
     shutdown_ms: Annotated[int, _text("Time for open requests at shutdown", ge=0, le=600_000)] = 5_000
 

@@ -15,6 +15,7 @@ from liveroom.addresses import AddressMarks
 from liveroom.codec import decode_command_body, decode_command_id, decode_room_id, encode
 from liveroom.config import PAGE_ROOMS_LIMIT, ConsoleConfig
 from liveroom.console.bodies import CommandDone, Moderation, Questions, Rooms, RoomSummary, Settings, Showcase
+from liveroom.console.details import Details
 from liveroom.console.directory import Directory
 from liveroom.console.pages import etagged
 from liveroom.console.problems import Problem
@@ -55,6 +56,7 @@ class Api:
         checker: TokenChecker,
         courier: Courier,
         directory: Directory,
+        details: Details,
         marks: AddressMarks,
         gateway_url: str,
         read_ledger: ReadLedger | None,
@@ -63,6 +65,7 @@ class Api:
         self._checker = checker
         self._courier = courier
         self._directory = directory
+        self._details = details
         self._marks = marks
         self._gateway_url = gateway_url
         self._read_ledger = read_ledger
@@ -119,20 +122,20 @@ class Api:
         return _kept(request, Rooms(tuple(map(_summary, views)), after))
 
     async def _room(self, request: web.Request) -> web.Response:
-        return _kept(request, self._find(request).keyframe)
+        return _kept(request, (await self._whole(request)).keyframe)
 
     async def _showcase(self, request: web.Request) -> web.Response:
-        view = self._find(request)
+        view = await self._whole(request)
         return _kept(request, Showcase(view.keyframe.showcase_version, tuple(view.products.values()), view.keyframe.try_ons))
 
     async def _questions(self, request: web.Request) -> web.Response:
-        return _kept(request, Questions(self._find(request).all_questions()))
+        return _kept(request, Questions((await self._whole(request)).all_questions()))
 
     async def _moderation(self, request: web.Request) -> web.Response:
         identity = self._identify(request, decode_room_id(request.match_info["room"]))
         if identity.role not in MODERATORS:
             raise Problem("forbidden", f"a {identity.role.value} may not read this; a moderator, the anchor or the platform may")
-        view = self._find_for(request, identity)
+        view = await self._whole_for(request, identity)
         now_ms = self._directory.time_ms(view)
         return _fresh(Moderation(lasting(view.muted, now_ms), lasting(view.banned, now_ms), view.banned_words))
 
@@ -143,7 +146,7 @@ class Api:
             raise Problem("forbidden", f"a {identity.role.value} may not read this; the anchor or the platform may")
         if wait_ms := self._rates.take(identity.user, asyncio.get_running_loop().time()):
             raise Problem("rate_limited", "too many requests in a short time", retry_after_ms=wait_ms)
-        self._find_for(request, identity)
+        await self._whole_for(request, identity)
         if self._read_ledger is None:
             raise Problem("no_ledger", "this server's journal is in memory: nobody can read it again")
         try:
@@ -174,16 +177,20 @@ class Api:
             raise BadToken("wrong_room", "the token is for another room")
         return identity
 
-    def _find(self, request: web.Request) -> RoomView:
+    async def _whole(self, request: web.Request) -> RoomView:
+        """The room with all that can be read of it; of one that closed long ago that is read now."""
         room = decode_room_id(request.match_info["room"])
-        view = self._directory.find(room)
+        try:
+            view = await self._details.whole(room)
+        except TimeoutError:
+            raise Problem("room_unavailable", f"the room {room} closed long ago and cannot be read now", retry_after_ms=1_000) from None
         if view is None:
             raise Problem("room_not_found", f"the room {room} was never opened, or was forgotten long after it closed")
         return view
 
-    def _find_for(self, request: web.Request, identity: Identity) -> RoomView:
+    async def _whole_for(self, request: web.Request, identity: Identity) -> RoomView:
         """The room, for somebody whom a ban keeps from reading what a role would let them; the platform itself is never banned."""
-        view = self._find(request)
+        view = await self._whole(request)
         left_ms = view.banned.get(identity.user, 0) - self._directory.time_ms(view)
         if left_ms > 0 and identity.role is not Role.platform:
             raise Problem("banned", "you are banned from this room", retry_after_ms=left_ms)

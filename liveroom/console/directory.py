@@ -7,6 +7,7 @@ is asked, the cursor goes on in the present order at the room that it names.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict, defaultdict
@@ -19,7 +20,9 @@ from msgspec import Struct
 
 from liveroom.console.view import RoomView, SortKey, fold_text, new_detail
 from liveroom.errors import BadMessage
+from liveroom.journal.base import Part
 from liveroom.journal.partition_time import PartitionTime
+from liveroom.journal.room_index import IndexEntry
 from liveroom.messages.events import RoomOpened
 from liveroom.messages.frames import Keyframe, RoomDetail
 from liveroom.messages.records import Record, RoomSpan
@@ -64,11 +67,17 @@ _cursor: msgspec.json.Decoder[_Cursor] = msgspec.json.Decoder(_Cursor)
 
 
 class Directory:
-    """Holds at most `rooms_max` rooms. Beyond it the room closed longest ago is forgotten first, then the one held longest."""
+    """Holds at most `rooms_max` rooms. Beyond it the room closed longest ago is forgotten first, then the one held longest.
 
-    def __init__(self, rooms_max: int, chat_lines: int, metrics: Metrics) -> None:
+    Of closed rooms the last `closed_whole_max` that closed or were asked for are held whole, of the others what a list of rooms shows.
+    """
+
+    def __init__(self, rooms_max: int, closed_whole_max: int, chat_lines: int, metrics: Metrics) -> None:
         self._isolated = metrics.isolated
         self._rooms_max = rooms_max
+        self._closed_whole_max = closed_whole_max
+        self._closed_whole: dict[str, None] = {}  # the one that was not used for longest first
+        self._waiting: dict[str, asyncio.Event] = {}  # rooms whose detail somebody waits for
         self._chat_lines = chat_lines
         self._rooms: dict[str, RoomView] = {}
         self._times: defaultdict[int, PartitionTime] = defaultdict(PartitionTime)
@@ -93,28 +102,90 @@ class Directory:
         """Now, by the room's clock."""
         return self._times[view.partition].now_ms()
 
-    def begin(self, partition: int, details: Iterable[RoomDetail]) -> None:
-        """Replace all that is known of a partition."""
+    def use(self, room: str) -> RoomView | None:
+        """The room, which somebody asked for."""
+        if room in self._closed_whole:
+            self._closed_whole[room] = self._closed_whole.pop(room)
+        return self._rooms.get(room)
+
+    def locate(self, summary: Keyframe, part: Part) -> None:
+        """A snapshot has a room in this part, as it was then."""
+        if (view := self._rooms.get(summary.room)) and view.keyframe.seq == summary.seq:
+            view.part = part
+
+    def complete(self, detail: RoomDetail) -> bool:
+        """Take a closed room's detail from a snapshot; false when the room is not as it was then any more."""
+        view = self._rooms.get(detail.keyframe.room)
+        if view is None or view.keyframe.seq != detail.keyframe.seq or view.keyframe.epoch != detail.keyframe.epoch:
+            return False
+        if not view.is_whole:
+            part = view.part
+            view = RoomView(view.partition, detail, self._chat_lines)
+            view.part = part
+            self._replace(view)
+        return True
+
+    async def until_whole(self, room: str) -> None:
+        """Wait until a room's detail is here."""
+        while (view := self._rooms.get(room)) is not None and not view.is_whole:
+            waiting = self._waiting.setdefault(room, asyncio.Event())
+            try:
+                await waiting.wait()
+            finally:
+                self._waiting.pop(room, None)
+
+    def begin(self, partition: int, details: Iterable[RoomDetail], others: Iterable[IndexEntry] = ()) -> None:
+        """Replace all that is known of a partition; of the other rooms it is known where their details are."""
         for room in [room for room, view in self._rooms.items() if view.partition == partition]:
             del self._rooms[room]
             self._closed.pop(room, None)
+            self._closed_whole.pop(room, None)
         for detail in details:
-            try:
-                view = self._rooms[detail.keyframe.room] = RoomView(partition, detail, self._chat_lines)
-            except Exception:
-                self._isolated.note("console_room", item=detail.keyframe.room)
-                continue
-            if not view.keyframe.open:
-                self._closed[detail.keyframe.room] = None
+            self._begin_room(partition, detail, None)
+        for entry in others:
+            self._begin_room(partition, RoomDetail(entry.summary), entry.part)
         self._order = sorted(view.sort_key for view in self._rooms.values())
         self._is_listed = False
         while len(self._rooms) > self._rooms_max:
             self._forget_one()
 
+    def _begin_room(self, partition: int, detail: RoomDetail, part: Part | None) -> None:
+        room = detail.keyframe.room
+        try:
+            view = self._rooms[room] = RoomView(partition, detail, self._chat_lines, is_whole=part is None)
+        except Exception:
+            self._isolated.note("console_room", item=room)
+            return
+        view.part = part
+        if not view.keyframe.open:
+            self._closed[room] = None
+            self._keep_whole(view)
+
+    def _keep_whole(self, view: RoomView) -> None:
+        """A closed room that is whole may stay so, in place of the one that was not used for longest."""
+        if not view.is_whole:
+            return
+        self._closed_whole[view.keyframe.room] = self._closed_whole.pop(view.keyframe.room, None)
+        if len(self._closed_whole) > self._closed_whole_max:
+            room = next(iter(self._closed_whole))
+            del self._closed_whole[room]
+            shortened = self._rooms[room].shorten()
+            shortened.part = self._rooms[room].part
+            self._rooms[room] = shortened
+
+    def _replace(self, view: RoomView) -> None:
+        """Another view of a room that is known; its place does not change."""
+        room = view.keyframe.room
+        self._rooms[room] = view
+        if not view.keyframe.open:
+            self._keep_whole(view)
+        if waiting := self._waiting.get(room):
+            waiting.set()
+
     def apply(self, partition: int, record: Record) -> list[str]:
         """Fold an accepted record; returns rooms whose detail is to be asked for.
 
-        They opened but their earlier story was forgotten, or could not be folded.
+        They opened but their earlier story was forgotten, or could not be folded; or of a room that was not whole something happened.
         """
         missing = []
         for room, span in record.rooms.items():
@@ -125,7 +196,7 @@ class Directory:
             self._try(keyframe.room, self._renew, keyframe)
         for detail in record.details:
             self._try(detail.keyframe.room, self._take, partition, detail)
-        return [room for room in missing if room not in self._rooms]
+        return [room for room in missing if (view := self._rooms.get(room)) is None or not view.is_whole]
 
     def _try(self, room: str, step: Callable[Arguments, T], *arguments: Arguments.args, **named: Arguments.kwargs) -> T | None:
         """One room's step; when it raises, that room is forgotten and no other is touched."""
@@ -135,6 +206,7 @@ class Directory:
             self._isolated.note("console_room", item=room)
             self._rooms.pop(room, None)
             self._closed.pop(room, None)
+            self._closed_whole.pop(room, None)
             self._order = [key for key in self._order if key[2] != room]
             return None
 
@@ -215,8 +287,9 @@ class Directory:
             self._put(view)
         before = view.sort_key
         view.apply(span, time_ms)
+        view.part = None
         self._place(view, before)
-        return True
+        return view.is_whole or not view.keyframe.open
 
     def _put(self, view: RoomView) -> None:
         room = view.keyframe.room
@@ -229,6 +302,9 @@ class Directory:
         self._is_listed = False
         if not view.keyframe.open:
             self._closed[room] = None
+            self._keep_whole(view)
+        if waiting := self._waiting.get(room):
+            waiting.set()
 
     def _place(self, view: RoomView, before: SortKey) -> None:
         after = view.sort_key
@@ -239,8 +315,10 @@ class Directory:
         self._is_listed = self._is_listed and after[0] == before[0]
         if view.keyframe.open:
             self._closed.pop(view.keyframe.room, None)
+            self._closed_whole.pop(view.keyframe.room, None)
         else:
             self._closed.setdefault(view.keyframe.room)
+            self._keep_whole(view)
 
     def _forget_one(self) -> None:
         self._forget(next(iter(self._closed or self._rooms)))
@@ -248,6 +326,7 @@ class Directory:
     def _forget(self, room: str) -> None:
         view = self._rooms.pop(room)
         self._closed.pop(room, None)
+        self._closed_whole.pop(room, None)
         del self._order[bisect_left(self._order, view.sort_key)]
 
 

@@ -149,7 +149,7 @@ def _read(operation: str, summary: str, schema: str) -> Json:
         "operationId": operation,
         "summary": summary,
         "parameters": [_ref("parameters", "room")],
-        "responses": {"200": _json(summary, schema), "304": _ref("responses", "unchanged"), **_problems("bad", "not_found")},
+        "responses": {"200": _json(summary, schema), "304": _ref("responses", "unchanged"), **_problems("bad", "not_found", "unavailable")},
     }
 
 
@@ -161,7 +161,7 @@ def _moderation() -> Json:
         "description": f"May be read by: {_names(MODERATORS)}.",
         "security": [{"token": []}],
         "parameters": [_ref("parameters", "room")],
-        "responses": {"200": _json("The lists", "Moderation"), **_problems("bad", "unauthorized", "forbidden", "not_found")},
+        "responses": {"200": _json("The lists", "Moderation"), **_problems("bad", "unauthorized", "forbidden", "not_found", "unavailable")},
     }
 
 

@@ -26,6 +26,7 @@ HTTP_PROBLEMS: MappingProxyType[str, tuple[int, str]] = MappingProxyType(
         "console_error": (500, "the console failed to handle the request"),
         "ledger_broken": (500, "the money in the journal does not add up: stop, and run `liveroom audit`"),
         "no_ledger": (501, "this server's journal cannot be read again"),
+        "room_unavailable": (503, "a room that closed long ago cannot be read now; ask again later"),
         "ledger_unavailable": (503, "the journal cannot be read now; ask again later"),
         "not_ready": (503, "this process is starting or going away"),
     }

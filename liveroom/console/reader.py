@@ -91,7 +91,9 @@ class Reader:
         async with aclosing(follow(self._journal, partition, self._on_skipped, on_read)) as items:
             async for item in items:
                 if isinstance(item, Beginning):
-                    self._directory.begin(partition, await self._details(partition, item.rooms))
+                    details = await self._details(partition, item.rooms)
+                    known = {detail.keyframe.room for detail in details}
+                    self._directory.begin(partition, details, (entry for room, entry in item.rooms.items() if room not in known))
                     continue
                 self._directory.note_time(partition, item.record.time_ms, live=partition not in self._behind)
                 self._take(partition, item.record)
@@ -100,9 +102,9 @@ class Reader:
                     await asyncio.sleep(0)
 
     async def _details(self, partition: int, rooms: Mapping[str, IndexEntry]) -> list[RoomDetail]:
-        """The rooms' details; one that cannot be read comes when something happens in its room."""
+        """The details of rooms that do not rest; one that cannot be read is left out."""
         details: list[RoomDetail] = []
-        parts = [entry.part for entry in rooms.values()]
+        parts = [entry.part for entry in rooms.values() if not entry.resting]
         for start in range(0, len(parts), DETAILS_AT_ONCE):
             bodies = await self._journal.get_parts(partition, parts[start : start + DETAILS_AT_ONCE])
             details += [decode_detail(body) for body in bodies if body is not None]
@@ -110,10 +112,14 @@ class Reader:
 
     def _take(self, partition: int, record: Record) -> None:
         for room in self._directory.apply(partition, record):
-            self._courier.submit(Request(id=uuid4().hex, room=room, sender=CONSOLE, command=RequestKeyframe()), lambda answer: None)
+            self.ask(room)
         # Answers come last: whoever gets one reads its own writes.
         for answer in record.answers:
             self._courier.deliver(answer)
+
+    def ask(self, room: str) -> None:
+        """Have a room's detail sent to all readers."""
+        self._courier.submit(Request(id=uuid4().hex, room=room, sender=CONSOLE, command=RequestKeyframe()), lambda answer: None)
 
     def _on_skipped(self, verdict: Verdict) -> None:
         self._metrics.journal_skipped.labels(verdict.value).inc()

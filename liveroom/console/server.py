@@ -12,6 +12,7 @@ from liveroom.addresses import AddressMarks
 from liveroom.config import Config
 from liveroom.console.api import Api, ReadLedger
 from liveroom.console.description import Description
+from liveroom.console.details import Details
 from liveroom.console.directory import Directory
 from liveroom.console.guard import guard
 from liveroom.console.health import Health
@@ -52,7 +53,7 @@ class Console:
     ) -> None:
         self._missing_elsewhere = what_is_missing
         self._stopping = False
-        self._directory = Directory(config.console.rooms_max, config.rooms.chat_lines_kept, metrics)
+        self._directory = Directory(config.console.rooms_max, config.console.closed_rooms_whole_max, config.rooms.chat_lines_kept, metrics)
         # The source is new at every start: answers to an earlier life of this process, read again from the journal, are nobody's here.
         self._courier = Courier(
             journal,
@@ -63,11 +64,12 @@ class Console:
             reply_wait_ms=config.console.reply_wait_ms,
         )
         self._reader = Reader(journal, self._directory, self._courier, metrics)
+        self._details = Details(journal, self._directory, self._reader.ask, config.console.reply_wait_ms)
         metrics.console_rooms.set_function(lambda: len(self._directory))
         headers = security_headers(gateway_url)
         app = web.Application(middlewares=[guard(headers, metrics)], client_max_size=config.console.body_bytes_max)
         marks = AddressMarks(address_key, config.gateway.trusted_proxies)
-        Api(config.console, checker, self._courier, self._directory, marks, gateway_url, read_ledger).add_routes(app.router)
+        Api(config.console, checker, self._courier, self._directory, self._details, marks, gateway_url, read_ledger).add_routes(app.router)
         Health(metrics, self._what_is_missing).add_routes(app.router)
         Description().add_routes(app.router)
         Pages().add_routes(app.router)
@@ -99,6 +101,7 @@ class Console:
         self._stopping = True
         await self._listener.stop()
         await self._courier.close()
+        await self._details.stop()
         await self._reader.stop()
 
     @property

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from liveroom.journal.base import Part
+from liveroom.journal.room_index import summary_of
 from liveroom.messages.commands import Product
 from liveroom.messages.events import (
     AnnouncementSet,
@@ -85,10 +87,26 @@ def new_detail(room: str, opened: RoomOpened, time_ms: int) -> RoomDetail:
 class RoomView:
     """What can be read of one room; `partition` is where its events come from, `chat_lines` how many lines of chat are kept."""
 
-    __slots__ = ("_searched", "answered", "banned", "banned_words", "chat_lines", "keyframe", "muted", "partition", "products", "questions", "text")
+    __slots__ = (
+        "_searched",
+        "answered",
+        "banned",
+        "banned_words",
+        "chat_lines",
+        "is_whole",
+        "keyframe",
+        "muted",
+        "part",
+        "partition",
+        "products",
+        "questions",
+        "text",
+    )
 
-    def __init__(self, partition: int, detail: RoomDetail, chat_lines: int) -> None:
+    def __init__(self, partition: int, detail: RoomDetail, chat_lines: int, *, is_whole: bool = True) -> None:
         self.partition = partition
+        self.is_whole = is_whole  # or what a list of rooms shows is known alone
+        self.part: Part | None = None  # where a snapshot has it as it is now, if that is known
         self.chat_lines = chat_lines
         self.keyframe = detail.keyframe
         self.products: dict[str, Product] = {}
@@ -101,6 +119,10 @@ class RoomView:
         self._searched: tuple[str, ...] | None = None
         self.text = ""
         self.note_texts()
+
+    def shorten(self) -> RoomView:
+        """The same room with what a list of rooms shows alone."""
+        return RoomView(self.partition, RoomDetail(summary_of(self.keyframe)), self.chat_lines, is_whole=False)
 
     def go_on(self, detail: RoomDetail) -> None:
         """Take what did not fit into the detail that it began with; one of another time says nothing new."""

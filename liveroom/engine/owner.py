@@ -12,13 +12,14 @@ from uuid import uuid4
 
 from liveroom.codec import encode
 from liveroom.config import Config
+from liveroom.engine.archive import Archive, restore
 from liveroom.engine.clock import PartitionClock
 from liveroom.engine.handover import HandOver
 from liveroom.engine.keyframes import KeyframeSchedule
 from liveroom.engine.partition import PartitionState
 from liveroom.engine.recovery import RoomRecovery
 from liveroom.engine.sizes import ROOM_DUE_BYTES_MAX, SPAN_HEAD_BYTES
-from liveroom.engine.snapshots import Moment, Snapshots, restore
+from liveroom.engine.snapshots import Moment
 from liveroom.engine.step import Step, WaitingBatch, weigh
 from liveroom.engine.timers import Timers
 from liveroom.errors import JournalError
@@ -70,7 +71,7 @@ class Owner:
         self._clock_ms = clock_ms
         self._rng = rng
         self._state = PartitionState(config.engine)
-        self._snapshots: Snapshots  # of this state, once it is recovered
+        self._archive: Archive  # of this state, once it is recovered
         self._keyframes = KeyframeSchedule(config.engine)
         self._isolated = metrics.isolated
         self._hand_over = HandOver(config.rooms, config.journal.record_bytes_max, self._isolated)
@@ -95,8 +96,13 @@ class Owner:
 
     @property
     def rooms_count(self) -> int:
-        """Rooms in the partition."""
+        """Rooms in memory."""
         return len(self._state.rooms)
+
+    @property
+    def rooms_archived_count(self) -> int:
+        """Rooms that are not in memory."""
+        return self._archive.archived_count
 
     @property
     def rooms_set_aside_count(self) -> int:
@@ -142,8 +148,9 @@ class Owner:
     async def _recover(self, claim: Claim) -> None:
         """Fold up to the engine's own claim, wherever it stands; its offset is the epoch."""
         end = await self._journal.events_end(self.partition)
-        self._state, self._snapshots = await restore(self._journal, self.partition, self._config.engine, self._config.rooms)
-        start = max(0, self._snapshots.offset)
+        self._archive = await restore(self._journal, self.partition, self._config.engine, self._config.rooms)
+        self._state = self._archive.state
+        start = max(0, self._archive.snapshots.offset)
         if start >= end:
             raise PartitionLost(f"partition {self.partition} was claimed by somebody else before this engine began")
         state = self._state
@@ -152,7 +159,7 @@ class Owner:
                 verdict = state.acceptance.judge(stored.offset, stored.entry)
                 if verdict is Verdict.accepted:
                     assert isinstance(stored.entry, Record)
-                    state.fold(stored.entry)
+                    await self._archive.fold(stored.entry)
                 elif verdict is not Verdict.claimed:
                     self._metrics.journal_skipped.labels(verdict.value).inc()
                 if stored.entry == claim:
@@ -172,6 +179,7 @@ class Owner:
         self._snapshot_due_ms = self._clock_ms() + (self._config.engine.snapshot_interval_ms if start else 0)
         for room in state.rooms:
             self._set_timer(room)
+        self._derive_damaged()
 
     # What is read while serving.
 
@@ -182,6 +190,7 @@ class Owner:
                     self._inbox_space.clear()
                     await self._inbox_space.wait()
                 self._inbox.append(self._weigh(batch))
+                self._archive.want(batch.requests)
                 self._wake.set()
 
     def _weigh(self, batch: CommandBatch) -> WaitingBatch:
@@ -226,14 +235,19 @@ class Owner:
         while True:
             if self._failure is not None:
                 raise self._failure
+            if self._archive.is_wanted:
+                await self._archive.bring_back(self._clock_ms())
+                self._derive_damaged()
             now_ms = self._clock_ms()
+            if not self._inbox:
+                self._archive.tidy(now_ms)
             if self._snapshot_is_due(now_ms):
                 await self._snapshot()
             elif len(self._in_flight) >= self._config.engine.steps_in_flight_max or not await self._make_record(now_ms):
                 await self._sleep(now_ms)
 
     async def _sleep(self, now_ms: int) -> None:
-        due = [due for due in (self._timers.next_ms(), self._keyframes.next_ms()) if due is not None]
+        due = [due for due in (self._timers.next_ms(), self._keyframes.next_ms(), self._archive.next_ms()) if due is not None]
         if self._records_since_snapshot and self._saving is None and not self._state.away:
             due.append(self._snapshot_due_ms)
         wait_s = max(0.001, (min(due) - now_ms) / 1000) if due and len(self._in_flight) == 0 else None
@@ -278,6 +292,7 @@ class Owner:
         self._append(step.record(self._epoch, self._step, self._next_command, to, self._keyframes_that_fit(step, rooms)), step)
         for room, with_holdings in step.wanted_details.items():
             self._hand_over.want(room, with_holdings)
+            self._set_timer(room)  # it is used
         await self._end(step)
         return True
 
@@ -302,17 +317,26 @@ class Owner:
         self._hand_over.put_off((room,))
         self._wake.set()
 
+    def _derive_damaged(self) -> None:
+        """Derive again the rooms that could not be brought back."""
+        if self._archive.damaged:
+            self._recovery.begin(self._state, self._archive.damaged, tuple(self._in_flight))
+            self._archive.damaged = {}
+
     def _set_timer(self, room: str) -> None:
-        """A timer that raised is tried again now and then; a room whose state is not known has none."""
+        """A timer that raised is tried again now and then; a room whose state is not known has none. One without a timer may rest."""
         due: int | None = None
+        rests = False
         try:
             if (state := self._state.rooms.get(room)) is not None:
                 due = due_ms(state)
+                rests = due is None and not state.open
         except Exception:
             self._isolated.note("engine_timer", room=room)
         if due is not None and self._timers_aside:
             due = max(due, self._timers_aside.get(room, due))
         self._timers.set(room, due)
+        self._archive.note(room, self._state.time_ms, rests=rests)
 
     def _let_time_pass(self, step: Step) -> None:
         """Timers come before commands, as many rooms as fit."""
@@ -417,7 +441,7 @@ class Owner:
     def _snapshot_is_due(self, now_ms: int) -> bool:
         if not self._records_since_snapshot or self._saving is not None or self._state.away:  # a snapshot tells of every room
             return False
-        return now_ms >= self._snapshot_due_ms or self._records_since_snapshot >= self._config.engine.snapshot_records_max
+        return now_ms >= self._snapshot_due_ms or self._records_since_snapshot >= self._config.engine.snapshot_records_max or self._archive.is_crowded
 
     async def _snapshot(self) -> None:
         settled = not self._in_flight and self._confirmed.step == self._step and self._confirmed.next_command == self._next_command
@@ -426,7 +450,7 @@ class Owner:
             await self._wake.wait()
             return
         self._state.acceptance = self._confirmed.copy()
-        self._snapshots.begin(Moment(self._confirmed_offset, mark_of(self._confirmed_entry), self._state.acceptance, self._state.time_ms))
+        self._archive.snapshots.begin(Moment(self._confirmed_offset, mark_of(self._confirmed_entry), self._state.acceptance, self._state.time_ms))
         self._records_since_snapshot = 0
         self._snapshot_due_ms = self._clock_ms() + self._config.engine.snapshot_interval_ms
         self._saving = asyncio.create_task(self._save())
@@ -434,13 +458,13 @@ class Owner:
     async def _save(self) -> None:
         """Beside the steps: a journal may take its time with it."""
         try:
-            await self._snapshots.save()
+            await self._archive.snapshots.save()
             self._metrics.engine_snapshots.inc()
         except JournalError as error:
             self._fail(error)
             return
         except Exception:  # a room that cannot be encoded: the next snapshot tries again, and until then recovery reads more of the log
             self._isolated.note("engine_snapshot", partition=self.partition)
-            self._snapshots.abandon()
+            self._archive.snapshots.abandon()
         self._saving = None
         self._wake.set()

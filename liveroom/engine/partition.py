@@ -12,11 +12,12 @@ from liveroom.journal.acceptance import Acceptance
 from liveroom.messages.records import Record
 from liveroom.rooms.room import Refusal, RoomState, evolve_all
 
-__all__ = ["DERIVED_AGAIN", "PartitionState"]
+__all__ = ["ARCHIVED", "DERIVED_AGAIN", "PartitionState"]
 
 log = logging.getLogger("liveroom.engine")
 
 DERIVED_AGAIN: Final = Refusal("overloaded", "the room's state is derived again from its events; try again", retry_after_ms=1_000)
+ARCHIVED: Final = Refusal("overloaded", "the room was closed long ago and is being brought back; try again", retry_after_ms=1_000)
 SET_ASIDE: Final = Refusal("internal_error", "an event of this room cannot be applied; nothing is decided until a person has looked at it")
 
 
@@ -34,6 +35,10 @@ class PartitionState:
         self.changed: dict[str, None] = {}
         #: Called with a room that is about to change.
         self.before_change: Callable[[str], None] = _nothing
+        #: Room -> its entry in the index of rooms, as JSON: rooms that a snapshot has, whether they are in memory or not.
+        self.index: dict[str, bytes] = {}
+        #: Takes a room out of memory that need not be there, but not the one that is given; gives whether there was one.
+        self.make_space: Callable[[str], bool] = _never
 
     def put_away(self, room: str) -> None:
         """A room's state is not known until it is derived again."""
@@ -54,11 +59,16 @@ class PartitionState:
         """A room's state is known again."""
         del self.away[room]
         self.rooms[room] = state
+        self.changed[room] = None  # what the newest snapshot has of it may be damaged
 
     @property
     def set_aside_count(self) -> int:
         """Rooms that wait for a person."""
         return sum(refusal is SET_ASIDE for refusal in self.away.values())
+
+    def is_archived(self, room: str) -> bool:
+        """Whether a room exists and is not in memory, and can be brought back."""
+        return room not in self.rooms and room in self.index and room not in self.away
 
     def changes(self, room: str) -> None:
         """Something is about to happen in a room."""
@@ -86,3 +96,7 @@ class PartitionState:
 
 def _nothing(room: str) -> None:
     pass
+
+
+def _never(room: str) -> bool:
+    return False

@@ -33,8 +33,8 @@ class RoomRecovery:
 
     def begin(self, state: PartitionState, rooms: Mapping[str, int], in_flight: Sequence[asyncio.Future[int]]) -> None:
         """Derive rooms again, each up to its seq; records that hold their events may still be in flight."""
-        for room, seq in rooms.items():
-            task = asyncio.create_task(self._recover(state, room, seq, in_flight), name=f"engine-recovery-{self._partition}")
+        if rooms:
+            task = asyncio.create_task(self._recover_all(state, dict(rooms), in_flight), name=f"engine-recovery-{self._partition}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -44,27 +44,37 @@ class RoomRecovery:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _recover(self, state: PartitionState, room: str, seq: int, in_flight: Sequence[asyncio.Future[int]]) -> None:
+    async def _recover_all(self, state: PartitionState, rooms: dict[str, int], in_flight: Sequence[asyncio.Future[int]]) -> None:
+        """Together, since each time the log is read from its beginning; one by one when one of them spoils that."""
         if in_flight:
             await asyncio.wait(in_flight)
+        if not await self._recover(state, rooms) and len(rooms) > 1:
+            for room, seq in rooms.items():
+                await self._recover(state, {room: seq})
+
+    async def _recover(self, state: PartitionState, rooms: Mapping[str, int]) -> bool:
+        """Whether the log holds the rooms' events and they can be applied."""
         while True:
             try:
-                found = await rebuild(self._journal, self._partition, {room: seq})
+                found = await rebuild(self._journal, self._partition, rooms)
                 break
             except JournalError as error:
                 if isinstance(error, JournalDamaged):
-                    self._give_up(state, room)
-                    return
-                log.warning("a room's events cannot be read; trying again", extra={"room": room, "error": str(error)})
+                    return self._give_up(state, rooms)
+                log.warning("rooms' events cannot be read; trying again", extra={"rooms": len(rooms), "error": str(error)})
                 await asyncio.sleep(AGAIN_S)
             except Exception:
-                self._give_up(state, room)
-                return
-        state.bring_back(room, found[room])
-        self._on_back(room)
-        log.warning("a room's state was derived again from its events", extra={"room": room, "seq": seq})
+                return self._give_up(state, rooms)
+        for room, room_state in found.items():
+            state.bring_back(room, room_state)
+            self._on_back(room)
+            log.warning("a room's state was derived again from its events", extra={"room": room, "seq": room_state.seq})
+        return True
 
-    def _give_up(self, state: PartitionState, room: str) -> None:
-        """What stands in the log cannot be applied either, or is not whole."""
-        self._isolated.note("engine_room", room=room)
-        state.set_aside(room)
+    def _give_up(self, state: PartitionState, rooms: Mapping[str, int]) -> bool:
+        """What stands in the log cannot be applied either, or is not whole; of one room alone it is known which."""
+        if len(rooms) == 1:
+            (room,) = rooms
+            self._isolated.note("engine_room", room=room)
+            state.set_aside(room)
+        return False

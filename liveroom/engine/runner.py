@@ -113,5 +113,6 @@ class Engine:
             self._metrics.engine_partitions.set(len(owners))
             self._metrics.engine_append_waiting_seconds.set(max((owner.append_waiting_s for owner in owners), default=0.0))
             self._metrics.engine_rooms.set(sum(o.rooms_count for o in owners))
+            self._metrics.engine_rooms_archived.set(sum(o.rooms_archived_count for o in owners))
             self._metrics.engine_rooms_set_aside.set(sum(o.rooms_set_aside_count for o in owners))
             await asyncio.sleep(1)

@@ -5,25 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from liveroom.codec import encode
-from liveroom.config import EngineConfig, RoomsConfig
+from liveroom.config import RoomsConfig
 from liveroom.engine.outcomes import Outcome, Outcomes
 from liveroom.engine.partition import PartitionState
-from liveroom.engine.rebuild import rebuild
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Journal, Part, Snapshot
-from liveroom.journal.room_index import IndexEntry, RoomPart, Whole, decode_room, load_whole, summary_of
+from liveroom.journal.room_index import IndexEntry, RoomPart, Whole, decode_entry, summary_of
 from liveroom.messages.frames import Keyframe
 from liveroom.messages.records import Answer
-from liveroom.rooms.room import decode_state, detail, due_ms, encode_state
+from liveroom.rooms.room import detail, encode_state, rests
 
-__all__ = ["Moment", "Snapshots", "restore"]
+__all__ = ["Moment", "Snapshots"]
 
 log = logging.getLogger("liveroom.engine")
 
@@ -35,10 +34,7 @@ PART_BYTES: Final = 256 * 1024
 OUTCOMES_PER_PART: Final = 1_000
 #: How long a snapshot may keep the event loop before the loop breathes.
 BREATH_S: Final = 0.002
-#: Rooms whose parts are read from the journal at once.
-ROOMS_AT_ONCE: Final = 64
 
-_entry = msgspec.json.Decoder(IndexEntry)
 _outcomes = msgspec.json.Decoder(list[Outcome])
 
 
@@ -108,29 +104,27 @@ class Snapshots:
         self._partition = partition
         self._state = state
         self._rules = rules
-        self.index: dict[str, bytes] = {}  # room -> its entry, as JSON
         self._segments: list[_Segment] = []
         self._stretches: dict[bool, list[_Stretch]] = {False: [], True: []}
-        self._gone_lists: tuple[Part, ...] = ()
         self._before = -1
         self._moment: Moment
         self._pending: dict[str, _Encoded | None] = {}  # rooms that are still to be put
-        self._begun: tuple[str, ...] = ()  # all rooms that are to be put
+        self._begun: dict[str, None] = {}  # all rooms of the snapshot that is being saved
         self._spoiled: Exception | None = None  # what a room raised that could not be encoded before it changed
         self._fresh: dict[bool, _Fresh] = {}
-        self._gone: list[Part] = []
+        self._gone: list[Part] = []  # parts that the newest snapshot names and the next one does not
         self._first = -1
         state.before_change = self._keep
 
     def load(self, whole: Whole) -> None:
         """Go on from a snapshot that `state` was restored from."""
         snapshot = whole.snapshot
-        self.index = {room: encode(entry) for room, entry in whole.entries().items()}
+        self._state.index = {room: encode(entry) for room, entry in whole.entries().items()}
         segments = zip(snapshot.rooms, whole.segments, strict=True)
         self._segments = [_Segment(parts, tuple(entry.summary.room for entry in entries)) for parts, entries in segments]
         for part, body in zip(snapshot.outcomes, whole.outcomes, strict=True):
             self._load_outcomes(part, _outcomes.decode(body))
-        self._gone_lists, self._before = snapshot.gone, snapshot.offset
+        self._gone, self._before = list(snapshot.gone), snapshot.offset
 
     def _load_outcomes(self, part: Part, outcomes: list[Outcome]) -> None:
         """Remember what a part holds: outcomes of one kind."""
@@ -139,36 +133,23 @@ class Snapshots:
         self._state.outcomes.add(outcomes)
         self._stretches[money].append(_Stretch(start, start + len(outcomes), part))
 
-    async def load_rooms(self, rooms: Sequence[str]) -> None:
-        """Take rooms into memory as the newest snapshot has them; one whose part is damaged is folded again from the log. Raises `JournalError`."""
-        damaged: dict[str, int] = {}
-        for start in range(0, len(rooms), ROOMS_AT_ONCE):
-            some = rooms[start : start + ROOMS_AT_ONCE]
-            entries = [_entry.decode(self.index[room]) for room in some]
-            bodies = await self._journal.get_parts(self._partition, [entry.part for entry in entries])
-            for room, entry, body in zip(some, entries, bodies, strict=True):
-                if body is None:
-                    damaged[room] = entry.summary.seq
-                else:
-                    self._state.rooms[room] = decode_state(decode_room(body).state)
-        if damaged:
-            log.error("parts of a snapshot are damaged; their rooms are folded again", extra={"partition": self._partition, "rooms": len(damaged)})
-            self._state.rooms |= await rebuild(self._journal, self._partition, damaged)
-            self._state.changed |= dict.fromkeys(damaged)
-
     @property
     def offset(self) -> int:
         """The offset of the newest snapshot, -1 when there is none."""
         return self._before
+
+    def has(self, room: str) -> bool:
+        """Whether the newest snapshot has the room as it is now."""
+        return room in self._state.index and room not in self._state.changed and room not in self._begun
 
     def begin(self, moment: Moment) -> None:
         """Now is the moment that the next snapshot is of."""
         state = self._state
         self._moment = moment
         self._pending = dict.fromkeys(room for room in state.changed if room in state.rooms)
-        self._begun, self._spoiled = tuple(self._pending), None
+        self._begun, self._spoiled = dict.fromkeys(self._pending), None
         state.changed.clear()
-        self._gone, self._first = list(self._gone_lists), -1
+        self._first = -1
         self._fresh = {money: self._take_fresh(state.outcomes, money) for money in (False, True)}
 
     def _take_fresh(self, outcomes: Outcomes, money: bool) -> _Fresh:
@@ -204,14 +185,14 @@ class Snapshots:
             mark=moment.mark,
         )
         await self._journal.save_snapshot(self._partition, snapshot)
-        self._gone_lists, self._before = gone, moment.offset
-        self._fresh = {}
+        self._gone, self._before = list(gone), moment.offset
+        self._fresh, self._begun = {}, {}
 
     def abandon(self) -> None:
         """The snapshot that was begun is not written; its rooms are put for the next one."""
         self._pending.clear()
-        self._fresh = {}
-        self._state.changed |= dict.fromkeys(self._begun)
+        self._state.changed |= self._begun
+        self._fresh, self._begun = {}, {}
 
     def _keep(self, room: str) -> None:
         """A room is about to change: the snapshot is of what it is like now. One that cannot be encoded spoils the snapshot and no command."""
@@ -225,7 +206,7 @@ class Snapshots:
         state = self._state.rooms[room]
         whole = detail(room, state, self._moment.time_ms, self._rules)
         body = encode(RoomPart(room, msgspec.Raw(encode_state(state)), msgspec.Raw(encode(whole))))
-        return _Encoded(body, not state.open and due_ms(state) is None, summary_of(whole.keyframe))
+        return _Encoded(body, rests(state), summary_of(whole.keyframe))
 
     async def _put_rooms(self) -> dict[str, bytes]:
         """Put the rooms that changed; their entries."""
@@ -249,8 +230,8 @@ class Snapshots:
     async def _put_some(self, some: list[tuple[str, _Encoded]], entries: dict[str, bytes]) -> None:
         parts = await self._put([encoded.body for _, encoded in some])
         for (room, encoded), part in zip(some, parts, strict=True):
-            before = self.index.get(room)
-            if before is not None and (old := _entry.decode(before).part).hash != part.hash:
+            before = self._state.index.get(room)
+            if before is not None and (old := decode_entry(before).part).hash != part.hash:
                 self._gone.append(old)
             entries[room] = encode(IndexEntry(part, encoded.resting, encoded.summary))
 
@@ -258,13 +239,13 @@ class Snapshots:
         """Add a segment with the entries that changed; it takes in those before it that are not much larger, so that there are few."""
         if not entries:
             return
-        self.index |= entries
+        self._state.index |= entries
         rooms = dict.fromkeys(entries)
         while self._segments and len(self._segments[-1].rooms) <= 2 * len(rooms):
             merged = self._segments.pop()
             self._gone += merged.parts
             rooms.update(dict.fromkeys(merged.rooms))
-        parts = await self._put_list(self.index[room] for room in rooms)
+        parts = await self._put_list(self._state.index[room] for room in rooms)
         self._segments.append(_Segment(parts, tuple(rooms)))
 
     async def _put_outcomes(self, money: bool, fresh: _Fresh) -> None:
@@ -307,20 +288,3 @@ class Snapshots:
         if self._first < 0:
             self._first = parts[0].place
         return parts
-
-
-async def restore(journal: Journal, partition: int, config: EngineConfig, rules: RoomsConfig) -> tuple[PartitionState, Snapshots]:
-    """The state of the newest snapshot that is whole, taken in turns with whatever else the process has to do.
-
-    Raises: `JournalError`.
-    """
-    state = PartitionState(config)
-    snapshots = Snapshots(journal, partition, state, rules)
-    whole = await load_whole(journal, partition)
-    if whole is not None:
-        snapshots.load(whole)
-        state.acceptance = whole.snapshot.acceptance.copy()
-        state.time_ms = whole.snapshot.time_ms
-        state.outcomes.end_record(state.time_ms)  # what was forgotten by then may still stand in a part
-        await snapshots.load_rooms(list(snapshots.index))
-    return state, snapshots

@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from liveroom.codec import command_digest, encode
 from liveroom.config import Config
 from liveroom.engine.outcomes import Shortage, key_of
-from liveroom.engine.partition import DERIVED_AGAIN, PartitionState
+from liveroom.engine.partition import ARCHIVED, DERIVED_AGAIN, PartitionState
 from liveroom.engine.sizes import RECORD_HEAD_BYTES, SPAN_HEAD_BYTES, commands_bytes_max, refusal_bytes_max
 from liveroom.engine.unwritable import Unwritable, failure_of, unwritable
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter
-from liveroom.messages.commands import RequestKeyframe
+from liveroom.messages.commands import OpenRoom, RequestKeyframe
 from liveroom.messages.events import Event
 from liveroom.messages.frames import Accepted, Keyframe, Refused, RoomDetail
 from liveroom.messages.holdings import HoldingsPart
@@ -30,6 +30,7 @@ __all__ = ["Step", "WaitingBatch", "weigh"]
 NO_COMMAND: Final = -1
 
 UNDECIDABLE = Refusal("internal_error", "the command could not be decided")
+TOO_MANY_ROOMS = Refusal("limit_reached", "this partition holds as many rooms as it may", retry_after_ms=1_000)
 OVERLOADED = Refusal("overloaded", "this came together with more than one record can hold; try again", retry_after_ms=1_000)
 #: What could not be told apart from its repetition must not happen. Neither refusal is remembered.
 SHORTAGES: Final[dict[Shortage, Refusal]] = {
@@ -232,6 +233,8 @@ class Step:
         sender, outcomes = request.sender, self._outcomes
         if (away := self._state.away) and request.room in away:
             return _unremembered(request, self._refuse(request, 0, away[request.room]))
+        if request.room not in self._rooms and self._state.is_archived(request.room):
+            return _unremembered(request, self._refuse(request, 0, ARCHIVED))
         if sender.backend:  # a gateway's own commands are never retried under the same id: they are answered but not remembered
             return _unremembered(request, self._decide(request, offset))
         digest = command_digest(command)
@@ -259,12 +262,9 @@ class Step:
     def _decide(self, request: Request, offset: int) -> Accepted | Refused:
         room = request.room
         state = self._rooms.get(room)
-        if state is not None:
-            seq = state.seq
-        elif len(self._rooms) < self._rooms_max:
-            seq = 0
-        else:
-            return self._refuse(request, 0, Refusal("limit_reached", "this partition holds as many rooms as it may"))
+        seq = 0 if state is None else state.seq
+        if (state is None or not state.open) and isinstance(request.command, OpenRoom) and not self._has_space(room):
+            return self._refuse(request, seq, TOO_MANY_ROOMS)
         try:
             decision = decide(state, request, self.time_ms, self._rng, self._rules)
             if type(decision) is Refusal:  # a Struct's isinstance() takes six times as long to say no
@@ -279,6 +279,11 @@ class Step:
         if not events and isinstance(request.command, RequestKeyframe):
             self.wanted_details[room] = request.command.holdings or self.wanted_details.get(room, False)
         return Accepted(request.id, seq + len(events), decision.result)
+
+    def _has_space(self, room: str) -> bool:
+        """Whether one more room may be open; a room that rests makes place for it."""
+        others = len(self._rooms) - (room in self._rooms)
+        return others < self._rooms_max or self._state.make_space(room)
 
     def _apply(self, room: str, state: RoomState | None, seq: int, events: Sequence[Event]) -> None:
         """Fold events and take them into the record. After an error the room is put away, since some of them may be folded."""

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from liveroom.journal.base import Journal, Part, Snapshot
 from liveroom.messages.frames import Keyframe, RoomDetail
 
-__all__ = ["IndexEntry", "RoomPart", "Whole", "decode_detail", "decode_index", "decode_room", "load_whole", "summary_of"]
+__all__ = ["IndexEntry", "RoomPart", "Whole", "decode_detail", "decode_entry", "decode_index", "decode_room", "load_whole", "summary_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class Whole(Struct, frozen=True):
         return {entry.summary.room: entry for segment in self.segments for entry in segment}
 
 
+decode_entry = msgspec.json.Decoder(IndexEntry).decode
 decode_index = msgspec.json.Decoder(list[IndexEntry]).decode
 decode_room = msgspec.json.Decoder(RoomPart).decode
 _detail = msgspec.json.Decoder(RoomDetail)

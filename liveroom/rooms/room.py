@@ -35,6 +35,7 @@ __all__ = [
     "evolve_all",
     "holdings",
     "keyframe",
+    "rests",
 ]
 
 
@@ -192,6 +193,11 @@ def due_ms(state: RoomState) -> int | None:
         flash_sale.sales_due_ms(state),
     )
     return min((one_ms for one_ms in due if one_ms is not None), default=None)
+
+
+def rests(state: RoomState) -> bool:
+    """Whether a room is closed and waits for no time: nothing happens in it unless a command comes."""
+    return not state.open and due_ms(state) is None
 
 
 def decide_due(state: RoomState, now_ms: int) -> tuple[e.Event, ...]:

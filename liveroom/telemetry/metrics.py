@@ -63,7 +63,8 @@ class Metrics:
 
     def _of_engine(self) -> None:
         self.engine_partitions = self._gauge("engine_partitions", "Partitions that this engine owns")
-        self.engine_rooms = self._gauge("engine_rooms", "Rooms in the partitions that this engine owns")
+        self.engine_rooms = self._gauge("engine_rooms", "Rooms of the partitions that this engine owns, as far as they are in memory")
+        self.engine_rooms_archived = self._gauge("engine_rooms_archived", "Rooms of the partitions that this engine owns that are not in memory")
         self.engine_rooms_set_aside = self._gauge("engine_rooms_set_aside", "Rooms whose events in the log cannot be applied: they wait for a person")
         self.engine_clock_held_back_seconds = self._gauge(
             "engine_clock_held_back_seconds", "How far rooms' time is behind the system's clock since that was stepped forward"

@@ -36,7 +36,7 @@ class Fold:
 
     def __init__(self, rooms_max: int = 1_000) -> None:
         self.metrics = Metrics()
-        self.directory = Directory(rooms_max, 50, self.metrics)
+        self.directory = Directory(rooms_max, 500, 50, self.metrics)
         self._seqs: dict[str, int] = {}
         self.now = 0.0
 
@@ -256,7 +256,7 @@ def test_a_partition_can_begin_anew() -> None:
     for room in "ab":
         fold.happen(room, opened())
     details = tuple(RoomDetail(view.keyframe) for view in fold.directory.page("", True, 10, "", 0.0)[0])
-    other = Directory(3, 50, Metrics())
+    other = Directory(3, 500, 50, Metrics())
     other.begin(0, details)
     other.begin(1, [RoomDetail(details[0].keyframe.__class__(room="z", epoch="e", seq=1, time_ms=1, title="t", anchor="a", open=False, opened_ms=1))])
     other.begin(0, details[:1])

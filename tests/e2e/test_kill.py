@@ -11,8 +11,8 @@ from msgspec import structs
 
 from liveroom.client import CommandRefused, RoomEvent, connect
 from liveroom.config import Config, EngineConfig, RoomsConfig
+from liveroom.engine.archive import restore
 from liveroom.engine.partition import PartitionState
-from liveroom.engine.snapshots import restore
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.past import open_past
 from liveroom.messages.commands import SendChat, SetAnnouncement
@@ -55,7 +55,7 @@ async def test_sigkill_under_load_loses_nothing_that_was_acknowledged(tmp_path: 
     journal = await open_journal(structs.replace(server.config, journal=structs.replace(server.config.journal, partitions=2)))
     restored = [await restore(journal, partition, EngineConfig(), RoomsConfig()) for partition in range(2)]
     await journal.close()
-    await asyncio.to_thread(_assert_replay_is_the_same, server.config, [(state, snapshots.offset) for state, snapshots in restored])
+    await asyncio.to_thread(_assert_replay_is_the_same, server.config, [(archive.state, archive.snapshots.offset) for archive in restored])
 
 
 Outcomes = dict[tuple[str, str, str], Accepted | Refused]

@@ -19,9 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from liveroom.codec import decode_entry, encode
 from liveroom.config import Config, EngineConfig, JournalConfig
+from liveroom.engine.archive import restore
 from liveroom.engine.partition import PartitionState
 from liveroom.engine.runner import Engine
-from liveroom.engine.snapshots import restore
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.memory import MemoryJournal
 from liveroom.ledger import Ledger
@@ -140,9 +140,10 @@ class Money(RuleBasedStateMachine):
 
     async def _check(self, live: PartitionState) -> None:
         whole = await self._fold(PartitionState(CONFIG.engine), 0)
-        resumed, snapshots = await restore(self.journal, 0, CONFIG.engine, CONFIG.rooms)
-        assert snapshots.offset > 0, "the first one is taken at once"
-        tail = await self._fold(resumed, snapshots.offset)
+        archive = await restore(self.journal, 0, CONFIG.engine, CONFIG.rooms)
+        assert archive.snapshots.offset > 0, "the first one is taken at once"
+        await archive.load(list(archive.state.index.keys() - archive.state.rooms.keys()), archive.state.time_ms)
+        tail = await self._fold(archive.state, archive.snapshots.offset)
         assert _encoded(live) == _encoded(whole) == _encoded(tail)
         totals = (await self._accounts()).totals()
         assert totals.granted_fen + totals.remaining_fen + totals.refunded_fen == totals.total_fen

@@ -4,35 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from liveroom.codec import encode
 from liveroom.config import Config, EngineConfig, JournalConfig
 from liveroom.engine import snapshots as snapshots_module
+from liveroom.engine.archive import Archive, restore
 from liveroom.engine.outcomes import Outcome
 from liveroom.engine.partition import PartitionState
-from liveroom.engine.snapshots import OUTCOMES_PER_PART, Moment, Snapshots, restore
+from liveroom.engine.runner import Engine
+from liveroom.engine.snapshots import OUTCOMES_PER_PART, Moment, Snapshots
 from liveroom.errors import JournalDamaged, JournalUnavailable
-from liveroom.journal.base import Part, Snapshot, mark_of
+from liveroom.journal.base import Journal, Part, Snapshot, StoredEntry, mark_of
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.room_index import load_whole
 from liveroom.journal.sqlite import SqliteJournal
 from liveroom.journal.sqlite_file import FILE_NAME
 from liveroom.journal.sqlite_reader import open_reader
-from liveroom.messages.commands import AddProduct, CloseRoom, Product, SetAnnouncement
+from liveroom.messages.commands import AddProduct, CloseRoom, OpenRoom, Product, RequestKeyframe, SetAnnouncement
 from liveroom.messages.events import AnnouncementSet, RoomClosed, RoomOpened, RoomRules
 from liveroom.messages.fields import Role
 from liveroom.messages.flash_sale import CancelHold
-from liveroom.messages.frames import Accepted
+from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Answer, Record, RoomSpan
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
-from tests.engine.conftest import VIEWER, WAIT_S, Clock, Voice, open_demo, outcomes_of, running_engine
+from tests.engine.conftest import GATEWAY, VIEWER, WAIT_S, Clock, Voice, open_demo, outcomes_of, running_engine
 from tests.journal.entries import stored
 
 CONFIG = Config(
@@ -233,7 +237,13 @@ class Plain:
 
 def told(state: PartitionState) -> tuple[int, dict[str, bytes], list[Outcome]]:
     """All that has to be the same."""
-    return state.time_ms, {room: encode_state(one) for room, one in state.rooms.items()}, outcomes_of(state.outcomes)
+    return state.time_ms, {room: encode_state(state.rooms[room]) for room in sorted(state.rooms)}, outcomes_of(state.outcomes)
+
+
+async def all_back(archive: Archive) -> PartitionState:
+    """The state with all rooms in memory."""
+    await archive.load([room for room in archive.state.index if archive.state.is_archived(room)], archive.state.time_ms)
+    return archive.state
 
 
 ACTIONS = st.lists(
@@ -278,11 +288,13 @@ async def test_a_snapshot_is_of_its_moment_whatever_comes_meanwhile(actions: lis
                 saving.cancel()
                 await asyncio.gather(saving, return_exceptions=True)
             journal.puts_left = 1_000_000
-            state, snapshots = await restore(journal, 0, config, QUIET.rooms)
+            archive = await restore(journal, 0, config, QUIET.rooms)
+            state, snapshots = archive.state, archive.snapshots
             start = max(0, snapshots.offset)
+            await all_back(archive)
             assert told(state) == told(plain.folded(start, config))
             for record in plain.records[start:]:
-                state.fold(record)
+                await archive.fold(record)
             assert told(state) == told(plain.folded(len(plain.records), config))
     patch.undo()
     for kept in await journal.load_snapshots(0):
@@ -298,7 +310,7 @@ async def test_an_engine_that_cannot_finish_a_snapshot_begins_again(monkeypatch:
         await open_demo(voice)
         await use_and_close(voice, range(5))
         for puts in range(20):
-            before = told(engine._owners[0]._state)
+            before = told(await all_back(engine._owners[0]._archive))
             epoch, saved = engine._owners[0]._epoch, journal.saved
             journal.puts_left = puts
             clock.now_ms += QUIET.engine.snapshot_interval_ms
@@ -310,7 +322,7 @@ async def test_an_engine_that_cannot_finish_a_snapshot_begins_again(monkeypatch:
             if journal.saved > saved:
                 break
             await next_snapshot(journal, voice, clock)
-            after = told(engine._owners[0]._state)
+            after = told(await all_back(engine._owners[0]._archive))
             assert before[1].items() <= {**after[1], "demo": before[1]["demo"]}.items()
             assert before[2] == [outcome for outcome in after[2] if outcome in before[2]]
         assert puts > 3, "it stopped at each of some places, until there were no more"
@@ -321,55 +333,78 @@ async def test_an_engine_that_cannot_finish_a_snapshot_begins_again(monkeypatch:
 @pytest.mark.parametrize(
     "damage", ["UPDATE parts SET body = replace(body, 'Lamp', 'Sofa')", "DELETE FROM parts WHERE CAST(body AS TEXT) LIKE '[\"used-%'"]
 )
-async def test_a_damaged_room_is_folded_again_from_the_log(tmp_path: Path, damage: str) -> None:
-    """A part that is not what was written costs time and nothing else; the next snapshot has the room whole."""
+async def test_a_damaged_room_is_derived_again_from_the_log(tmp_path: Path, damage: str) -> None:
+    """A part that is not what was written costs time and nothing else: the others go on, and the next snapshot has the room whole."""
     config = Config(journal=JournalConfig(partitions=1, snapshots_kept=2), engine=QUIET.engine)
-    clock = Clock()
-    before = after = None
-    for damaged in (False, True):
-        journal = await SqliteJournal.open(tmp_path, config.journal, Metrics())
-        voice = Voice(journal)
-        async with running_engine(journal, config, clock) as engine:
-            if damaged:
-                after = told(engine._owners[0]._state)
-                clock.now_ms += QUIET.engine.snapshot_interval_ms
-            await open_demo(voice, f"demo-{damaged}")
-            await use_and_close(voice, range(3) if not damaged else ())
-            before = before or told(engine._owners[0]._state)
-            end = await journal.events_end(0)
-            async with asyncio.timeout(WAIT_S):
-                while not any(snapshot.offset > end for snapshot in await journal.load_snapshots(0)):
-                    clock.now_ms += QUIET.engine.snapshot_interval_ms
-                    await voice.accepted(f"demo-{damaged}", SetAnnouncement(f"at {clock.now_ms}"))
-            whole = await load_whole(journal, 0)
-            assert whole is not None
-            assert None not in await journal.get_parts(0, [entry.part for entry in whole.entries().values()])
-        await voice.close()
-        await journal.close()
-        with sqlite3.connect(tmp_path / FILE_NAME) as connection:
-            assert damaged or connection.execute(damage).rowcount >= 3
-        connection.close()
-        if not damaged:
-            with pytest.raises(JournalDamaged, match="the snapshot of partition 0 at"), open_reader(tmp_path) as past:
-                past.verify()
-    assert before is not None
-    assert after is not None
-    assert before[1].items() <= {**after[1], "demo-False": before[1]["demo-False"]}.items()
+    clock, rooms = Clock(), [f"used-{number}" for number in range(3)]
+    async with sqlite_engine(tmp_path, config, clock) as (journal, voice, engine):
+        await open_demo(voice)
+        await use_and_close(voice, range(3))
+        await saved_again(journal, voice, clock)
+        before = told(engine._owners[0]._state)
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        assert connection.execute(damage).rowcount >= 3
+    connection.close()
+    with pytest.raises(JournalDamaged, match="the snapshot of partition 0 at"), open_reader(tmp_path) as past:
+        past.verify()
+    async with sqlite_engine(tmp_path, config, clock) as (journal, voice, engine):
+        for room in rooms:
+            await until_back(voice, room)
+        after = told(engine._owners[0]._state)
+        assert [after[1][room] for room in rooms] == [before[1][room] for room in rooms]
+        await saved_again(journal, voice, clock)
+        whole = await load_whole(journal, 0)
+        assert whole is not None
+        assert None not in await journal.get_parts(0, [entry.part for entry in whole.entries().values()])
 
 
-async def test_a_room_that_the_log_does_not_hold_either_is_damage() -> None:
-    """Nothing is guessed: the partition cannot be recovered, and the words say which room."""
-    journal = CountedJournal(QUIET.journal)
-    plain, state = Plain(), PartitionState(QUIET.engine)
-    for number in range(3):
-        state.fold(plain.happens(number, 0))
-    snapshots = Snapshots(journal, 0, state, QUIET.rooms)
-    snapshots.begin(Moment(0, "", state.acceptance, 0))
-    await snapshots.save()
-    journal._partitions[0].parts = {
-        place: body.replace(b"Lamps", b"Sofas") if b"room-1" in body[:10] else body for place, body in journal._partitions[0].parts.items()
-    }
-    await journal.append(0, plain.records[0])
-    with pytest.raises(JournalDamaged, match="the log does not hold all events of the room room-1 below 1"):
-        await restore(journal, 0, QUIET.engine, QUIET.rooms)
+@asynccontextmanager
+async def sqlite_engine(data_dir: Path, config: Config, clock: Clock) -> AsyncIterator[tuple[SqliteJournal, Voice, Engine]]:
+    """An engine on a journal in a file."""
+    journal = await SqliteJournal.open(data_dir, config.journal, Metrics())
+    voice = Voice(journal)
+    async with running_engine(journal, config, clock) as engine:
+        yield journal, voice, engine
+    await voice.close()
+    await journal.close()
+
+
+async def saved_again(journal: Journal, voice: Voice, clock: Clock) -> None:
+    """Wait for a snapshot of all that is in the journal."""
+    end = await journal.events_end(0)
+    async with asyncio.timeout(WAIT_S):
+        while not any(snapshot.offset > end for snapshot in await journal.load_snapshots(0)):
+            clock.now_ms += QUIET.engine.snapshot_interval_ms
+            await voice.accepted("demo", SetAnnouncement(f"at {clock.now_ms}"))
+
+
+async def until_back(voice: Voice, room: str) -> None:
+    """Ask for a room's keyframe until it is accepted."""
+    async with asyncio.timeout(WAIT_S):
+        while isinstance(reply := (await voice.send(room, RequestKeyframe(), GATEWAY)).reply, Refused):
+            assert reply.code == "overloaded"
+            await asyncio.sleep(0.005)
+
+
+async def test_a_room_that_the_log_does_not_hold_either_is_set_aside() -> None:
+    """Nothing is guessed: its commands are refused until a person has looked, and the other rooms go on."""
+    journal, clock = CountedJournal(QUIET.journal), Clock()
+    voice = Voice(journal)
+    async with running_engine(journal, QUIET, clock):
+        await open_demo(voice)
+        await use_and_close(voice, range(2))
+        await next_snapshot(journal, voice, clock)
+    parts = journal._partitions[0].parts
+    journal._partitions[0].parts = {place: body.replace(b"Lamp", b"Sofa") if b"used-1" in body[:10] else body for place, body in parts.items()}
+    for at, one in enumerate(journal._partitions[0].entries):
+        if isinstance(one.entry, Record) and "used-1" in one.entry.rooms:
+            journal._partitions[0].entries[at] = StoredEntry(one.offset, replace(one.entry, rooms={}))
+    async with running_engine(journal, QUIET, clock) as engine:
+        async with asyncio.timeout(WAIT_S):
+            while (await voice.refused("used-1", OpenRoom("Again"))).code == "overloaded":
+                await asyncio.sleep(0.005)
+        assert (await voice.refused("used-1", OpenRoom("Again"))).code == "internal_error"
+        assert engine._owners[0].rooms_set_aside_count == 1
+        await voice.accepted("used-0", OpenRoom("Again"))
+    await voice.close()
     await journal.close()

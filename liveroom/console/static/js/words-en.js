@@ -453,6 +453,7 @@ export const EN = {
   refused_ledger_broken: "The journal's money does not add up: run `liveroom audit`",
   refused_no_ledger: "There is no ledger: the server's journal is in memory, or not whole",
   refused_ledger_unavailable: "The ledger cannot be read now; try again later",
+  refused_room_unavailable: "This room closed long ago and cannot be read now; try again later",
   refused_forbidden: "You may not do this",
   refused_bad_token: "Your token does not verify",
   refused_token_expired: "Your token has expired",

@@ -453,6 +453,7 @@ export const ZH = {
   refused_ledger_broken: "账目对不上：请运行 `liveroom audit`",
   refused_no_ledger: "没有账本：服务器的日志只存在内存中，或已不完整",
   refused_ledger_unavailable: "账本暂时无法读取，请稍后重试",
+  refused_room_unavailable: "该直播间早已关闭，暂时无法读取，请稍后重试",
   refused_forbidden: "你没有权限",
   refused_bad_token: "令牌无效",
   refused_token_expired: "令牌已过期",

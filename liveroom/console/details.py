@@ -1,0 +1,82 @@
+"""Details of closed rooms, read when somebody asks: from the newest snapshot, or from the engine where that snapshot is older than the room."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from liveroom.console.directory import Directory
+from liveroom.console.view import RoomView
+from liveroom.errors import JournalError
+from liveroom.journal.base import Journal
+from liveroom.journal.room_index import decode_detail, decode_index
+
+__all__ = ["Details"]
+
+#: Rooms whose details may be on their way at once.
+LOADS_MAX: Final = 64
+
+
+class Details:
+    """Of all partitions; `ask(room)` has the engine send a room's detail to all readers."""
+
+    def __init__(self, journal: Journal, directory: Directory, ask: Callable[[str], None], wait_ms: int) -> None:
+        self._journal = journal
+        self._directory = directory
+        self._ask = ask
+        self._wait_s = wait_ms / 1000
+        self._loads: dict[str, asyncio.Task[None]] = {}  # one a room, whoever asks for it
+        self._looked_up: dict[int, set[str]] = {}  # partition -> hashes of the parts of its index that were looked at
+        self._looking: dict[int, asyncio.Lock] = {}
+
+    async def whole(self, room: str) -> RoomView | None:
+        """The room with its detail, if there is such a room. Raises `TimeoutError` when the detail cannot be had in time."""
+        view = self._directory.find(room)
+        if view is None or view.is_whole:
+            return self._directory.use(room)
+        load = self._loads.get(room)
+        if load is None:
+            if len(self._loads) >= LOADS_MAX:
+                raise TimeoutError
+            load = self._loads[room] = asyncio.create_task(self._load(view), name="console-detail")
+            load.add_done_callback(lambda _: self._loads.pop(room, None))
+        await asyncio.shield(load)  # a client that goes away ends it for nobody
+        return self._directory.use(room)
+
+    async def stop(self) -> None:
+        """End what is on its way."""
+        loads = list(self._loads.values())
+        for load in loads:
+            load.cancel()
+        await asyncio.gather(*loads, return_exceptions=True)
+
+    async def _load(self, view: RoomView) -> None:
+        try:
+            async with asyncio.timeout(self._wait_s):
+                if not await self._read(view):
+                    self._ask(view.keyframe.room)
+                    await self._directory.until_whole(view.keyframe.room)
+        except JournalError as error:
+            raise TimeoutError from error
+
+    async def _read(self, view: RoomView) -> bool:
+        """Whether the newest snapshot has the room as it is now."""
+        if view.part is None:
+            await self._look_up(view.partition)
+        if view.part is None:
+            return False
+        (body,) = await self._journal.get_parts(view.partition, [view.part])
+        return body is not None and self._directory.complete(decode_detail(body))
+
+    async def _look_up(self, partition: int) -> None:
+        """Learn from the index where rooms are; of parts that were looked at nothing new is to be learnt."""
+        async with self._looking.setdefault(partition, asyncio.Lock()):
+            for snapshot in (await self._journal.load_snapshots(partition))[:1]:
+                parts = [part for segment in snapshot.rooms for part in segment]
+                known = self._looked_up.get(partition, set())
+                for part in parts:
+                    (body,) = await self._journal.get_parts(partition, [part]) if part.hash not in known else (None,)
+                    for entry in decode_index(body) if body is not None else ():
+                        self._directory.locate(entry.summary, entry.part)
+                self._looked_up[partition] = {part.hash for part in parts}

@@ -1,0 +1,359 @@
+"""Closed rooms leave memory and come back whole; nothing that is decided tells whether a room was away."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from liveroom.codec import encode
+from liveroom.config import Config, EngineConfig, JournalConfig
+from liveroom.engine import archive as archive_module
+from liveroom.engine.archive import restore
+from liveroom.engine.owner import Owner
+from liveroom.engine.runner import Engine
+from liveroom.journal.base import Part
+from liveroom.journal.memory import MemoryJournal
+from liveroom.messages.commands import (
+    BanUser,
+    CloseRoom,
+    Command,
+    OpenRoom,
+    ReportAudience,
+    RequestKeyframe,
+    SendChat,
+    SetAnnouncement,
+    SetBannedWords,
+)
+from liveroom.messages.coupon import ClaimCoupon, CouponTerms, IssueCoupon
+from liveroom.messages.frames import Refused
+from liveroom.messages.records import Sender
+from liveroom.messages.red_envelope import DropRedEnvelope, GrabRedEnvelope
+from liveroom.rooms.room import encode_state
+from liveroom.telemetry.metrics import Metrics
+from tests.engine.conftest import ANCHOR, GATEWAY, VIEWER, WAIT_S, Clock, Voice, leaping, open_demo, outcomes_of, running_engine
+
+AFTER_MS = 60_000
+CONFIG = Config(
+    journal=JournalConfig(kind="memory", partitions=1, snapshots_kept=2),
+    engine=EngineConfig(claim_retry_ms=10, snapshot_records_max=1_000_000, snapshot_interval_ms=10_000, archive_after_ms=AFTER_MS),
+)
+
+
+def owner_of(engine: Engine) -> Owner:
+    return engine._owners[0]
+
+
+@asynccontextmanager
+async def serving(config: Config = CONFIG) -> AsyncIterator[tuple[MemoryJournal, Voice, Clock, Engine]]:
+    """A journal, an engine on it, a voice."""
+    journal, clock = MemoryJournal(config.journal), Clock()
+    voice = Voice(journal)
+    async with running_engine(journal, config, clock) as engine:
+        yield journal, voice, clock, engine
+    await voice.close()
+    await journal.close()
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def archived(voice: Voice, clock: Clock, engine: Engine, *rooms: str) -> None:
+    """Let time pass until rooms are out of memory."""
+    async with asyncio.timeout(WAIT_S):
+        while any(room in owner_of(engine)._state.rooms for room in rooms):
+            clock.now_ms += CONFIG.engine.snapshot_interval_ms
+            await voice.send("clockwork", SetAnnouncement(f"at {clock.now_ms}"))  # a step, whatever comes of it
+
+
+async def used(voice: Voice, room: str) -> None:
+    """A room with something of everything in it, closed."""
+    await open_demo(voice, room)
+    await voice.accepted(room, SetAnnouncement("Welcome"))
+    await voice.accepted(room, SetBannedWords(("spam",)))
+    await voice.accepted(room, SendChat("hello"), VIEWER)
+    await voice.accepted(room, BanUser("mallory", 365 * 86_400_000))
+    await voice.accepted(room, CloseRoom())
+
+
+async def test_a_room_that_was_closed_for_long_leaves_memory_and_comes_back_whole() -> None:
+    """Its state is the same byte for byte; opened again it has its epoch, its seq, its lists and its counts."""
+    async with serving() as (_, voice, clock, engine):
+        await used(voice, "demo")
+        state = owner_of(engine)._state
+        before = encode_state(state.rooms["demo"])
+        epoch, seq = state.rooms["demo"].epoch, state.rooms["demo"].seq
+        await archived(voice, clock, engine, "demo")
+        assert owner_of(engine).rooms_archived_count == 1
+        await voice.accepted("demo", RequestKeyframe(), GATEWAY)
+        assert encode_state(state.rooms["demo"]) == before
+        await archived(voice, clock, engine, "demo")
+        reply = await voice.accepted("demo", OpenRoom("The second evening"))
+        assert (reply.result["epoch"], reply.seq) == (epoch, seq + 1)
+        assert (await voice.refused("demo", SendChat("hello"), Sender("mallory", "Mallory"))).code == "banned"
+        assert (await voice.refused("demo", SendChat("buy spam"), Sender("bob", "Bob"))).code == "banned_words"
+        assert [seq for seq, _ in voice.events("demo")] == list(range(reply.seq))
+
+
+async def test_rooms_that_are_open_or_wait_for_a_time_stay() -> None:
+    """A viewer's count that expires, a coupon that is valid: what is due happens when it is due, then the room rests."""
+    async with serving() as (_, voice, clock, engine):
+        for room in ("open", "watched", "coupon"):
+            await open_demo(voice, room)
+        await voice.accepted("coupon", IssueCoupon("Less", CouponTerms(5), 3, claimable_ms=1_000, valid_ms=20 * AFTER_MS))
+        await voice.accepted("watched", ReportAudience("gw", 3, (1, 2, 3)), GATEWAY)
+        for room in ("watched", "coupon"):
+            await voice.accepted(room, CloseRoom())
+        await archived(voice, clock, engine, "watched")
+        assert set(owner_of(engine)._state.rooms) == {"open", "coupon"}
+        await archived(voice, clock, engine, "coupon")
+        assert type(voice.events("coupon")[-1][1]).__name__ == "CouponExpired"
+
+
+async def test_memory_holds_as_many_rooms_as_it_may_however_many_were_closed() -> None:
+    """`rooms_max` counts rooms in memory: closed ones make place for those that open, and their commands go on to work."""
+    config = replace(CONFIG, engine=replace(CONFIG.engine, rooms_max=5, archive_after_ms=86_400_000))
+    async with serving(config) as (_, voice, _, engine):
+        for number in range(40):
+            room = f"room-{number}"
+            async with asyncio.timeout(WAIT_S):
+                while isinstance((await voice.send(room, OpenRoom("Evening"))).reply, Refused):
+                    await asyncio.sleep(0.002)
+            if number >= 3:
+                await voice.accepted(room, CloseRoom())
+            assert len(owner_of(engine)._state.rooms) <= 5
+        for number in range(3, 40):
+            await voice.accepted(f"room-{number}", RequestKeyframe(), GATEWAY)
+            assert len(owner_of(engine)._state.rooms) <= 5 + 1
+
+
+async def test_open_rooms_are_never_put_out() -> None:
+    """When all of memory is open rooms the next one is refused, new or old, until one closes."""
+    config = replace(CONFIG, engine=replace(CONFIG.engine, rooms_max=3))
+    async with serving(config) as (_, voice, clock, engine):
+        await used(voice, "old")
+        await archived(voice, clock, engine, "old")
+        for number in range(3):
+            await open_demo(voice, f"room-{number}")
+        for room in ("one-more", "old"):
+            refused = await voice.refused(room, OpenRoom("Evening"))
+            assert (refused.code, refused.retry_after_ms) == ("limit_reached", 1_000)
+        await voice.accepted("room-0", CloseRoom())
+        async with asyncio.timeout(WAIT_S):
+            while isinstance((await voice.send("old", OpenRoom("Evening"))).reply, Refused):
+                await asyncio.sleep(0.002)
+        assert set(owner_of(engine)._state.rooms) == {"room-1", "room-2", "old"}
+
+
+class CountingJournal(MemoryJournal):
+    """Counts what is read at once."""
+
+    most = 0
+
+    async def get_parts(self, partition: int, parts: Any) -> list[bytes | None]:
+        self.most = max(self.most, len(parts))
+        return await super().get_parts(partition, parts)
+
+
+async def test_asking_for_many_archived_rooms_fills_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many are brought back for a step, commands for others are refused and may be sent again, and what was only looked at goes first."""
+    monkeypatch.setattr(archive_module, "BROUGHT_BACK_PER_STEP_MAX", 4)
+    monkeypatch.setattr(archive_module, "BROUGHT_BACK_BYTES_MAX", 5_000)
+    journal, clock = CountingJournal(CONFIG.journal), Clock()
+    voice = Voice(journal)
+    rooms = [f"room-{number}" for number in range(30)]
+    async with running_engine(journal, CONFIG, clock) as engine:
+        await open_demo(voice, "live")
+        for room in rooms:
+            await used(voice, room)
+        await archived(voice, clock, engine, *rooms)
+        journal.most = 0
+        answers = await asyncio.gather(*(voice.send(room, RequestKeyframe(), GATEWAY) for room in rooms))
+        refused = [answer.reply.code for answer in answers if isinstance(answer.reply, Refused)]
+        assert set(refused) == {"overloaded"}
+        assert journal.most <= 4
+        for room in rooms:
+            async with asyncio.timeout(WAIT_S):
+                while isinstance((await voice.send(room, RequestKeyframe(), GATEWAY)).reply, Refused):
+                    await asyncio.sleep(0.002)
+        await voice.accepted("live", SetAnnouncement("and the others go on"))
+        await until(lambda: owner_of(engine)._archive._brought_back_bytes <= 5_000)
+        assert 1 < len(owner_of(engine)._state.rooms) < 15
+    await voice.close()
+    await journal.close()
+
+
+class AwayJournal(MemoryJournal):
+    """Its parts can be away."""
+
+    away = False
+
+    async def _get_parts(self, partition: int, places: Any) -> list[bytes | None]:
+        return [None] * len(places) if self.away else await super()._get_parts(partition, places)
+
+
+async def test_a_room_whose_part_is_gone_is_derived_again() -> None:
+    """Its commands are refused as `overloaded` until the log was read; nothing of it is lost."""
+    journal, clock = AwayJournal(CONFIG.journal), Clock()
+    voice = Voice(journal)
+    async with running_engine(journal, CONFIG, clock) as engine:
+        await used(voice, "demo")
+        before = encode_state(owner_of(engine)._state.rooms["demo"])
+        await archived(voice, clock, engine, "demo")
+        journal.away = True
+        async with asyncio.timeout(WAIT_S):
+            while isinstance(reply := (await voice.send("demo", RequestKeyframe(), GATEWAY)).reply, Refused):
+                assert reply.code == "overloaded"
+                await asyncio.sleep(0.002)
+        assert encode_state(owner_of(engine)._state.rooms["demo"]) == before
+    await voice.close()
+    await journal.close()
+
+
+ROOMS = ("red", "green", "blue")
+STORY = st.lists(
+    st.one_of(
+        st.tuples(st.just("command"), st.sampled_from(ROOMS), st.integers(0, 9)),
+        st.tuples(st.just("evening"), st.sampled_from(ROOMS), st.just(0)),
+        st.tuples(st.just("again"), st.just(""), st.integers(0, 20)),
+        st.tuples(st.just("passes"), st.just(""), st.sampled_from([100, 11_000, 70_000, 700_000])),
+        st.tuples(st.just("restart"), st.just(""), st.just(0)),
+        st.tuples(st.just("takeover"), st.just(""), st.just(0)),
+        st.tuples(st.just("archive"), st.just(""), st.just(11_000)),
+    ),
+    max_size=40,
+)
+
+
+def command(number: int) -> tuple[Sender, Command]:
+    """One of some commands of each kind."""
+    commands: list[tuple[Sender, Command]] = [
+        (ANCHOR, OpenRoom("Evening")),
+        (ANCHOR, CloseRoom()),
+        (ANCHOR, SetAnnouncement("Welcome")),
+        (VIEWER, SendChat("hello")),
+        (ANCHOR, BanUser("vera", 60_000)),
+        (ANCHOR, DropRedEnvelope(1_000, 3, opens_in_ms=0)),
+        (VIEWER, GrabRedEnvelope(1)),
+        (ANCHOR, IssueCoupon("Less", CouponTerms(5), 3, claimable_ms=1_000, valid_ms=100_000)),
+        (VIEWER, ClaimCoupon(1)),
+        (GATEWAY, RequestKeyframe()),
+    ]
+    return commands[number]
+
+
+class Told:
+    """What a story comes to: every answer, every event with its time, every room's state, every outcome."""
+
+    def __init__(self) -> None:
+        self.answers: list[bytes] = []
+        self.end: tuple[Any, ...] = ()
+        self.archived = 0
+
+
+async def play(story: list[tuple[str, str, int]], *, archives: bool) -> Told:
+    """Play it. Without `archives` no room ever leaves memory, and an engine begins from the log alone."""
+    engine_config = CONFIG.engine if archives else replace(CONFIG.engine, archive_after_ms=31_536_000_000)
+    config = replace(CONFIG, engine=engine_config)
+    journal = MemoryJournal(config.journal) if archives else ForgetfulJournal(config.journal)
+    clock, told = Clock(), Told()
+    voice = Voice(journal)
+    sent: list[tuple[str, Sender, Command, str]] = []
+    number = 0
+    engines = [Engine(journal, config, name="engine-0", metrics=Metrics(), clock=leaping(clock), rng=random.Random(0))]
+    await engines[0].start()
+    await until(lambda: engines[-1].ready)
+    try:
+        for what, room, value in story:
+            if what == "command" or (what == "again" and sent):
+                number += 1
+                one = (room, *command(value), f"c{number}") if what == "command" else sent[value % len(sent)]
+                sent.append(one)
+                answer = await voice.send(one[0], one[2], one[1], one[3])
+                told.answers.append(encode(answer.reply))
+            elif what == "evening":
+                for number_of_one in (0, 2, 3, 1):
+                    number += 1
+                    sent.append((room, *command(number_of_one), f"c{number}"))
+                    told.answers.append(encode((await voice.send(room, sent[-1][2], sent[-1][1], sent[-1][3])).reply))
+            elif what in ("passes", "archive"):
+                clock.now_ms += value
+                await voice.send("clockwork", SetAnnouncement("tick"))  # a step, so that what is due happens
+                if what == "archive" and archives:
+                    told.archived += await pressed(engines[-1])
+            elif what in ("restart", "takeover"):
+                if what == "restart":
+                    await engines[-1].stop()
+                engine = Engine(
+                    journal, config, name=f"engine-{len(engines)}", metrics=Metrics(), clock=leaping(clock), rng=random.Random(len(engines))
+                )
+                await engine.start()
+                await until(lambda engine=engine: engine.ready)
+                if what == "takeover":
+                    await engines[-1].stop()
+                engines.append(engine)
+        archive = owner_of(engines[-1])._archive
+        await archive.load([room for room in archive.state.index if archive.state.is_archived(room)], archive.state.time_ms)
+        states = {room: encode_state(archive.state.rooms[room]) for room in sorted(archive.state.rooms)}
+        events = [(room, seq, encode(event)) for room in ROOMS for seq, event in voice.events(room)]
+        told.end = (states, events, [encode(outcome) for outcome in outcomes_of(archive.state.outcomes)])
+    finally:
+        for engine in engines:
+            await engine.stop()
+        await voice.close()
+        await journal.close()
+    return told
+
+
+class ForgetfulJournal(MemoryJournal):
+    """Has no snapshot."""
+
+    async def load_snapshots(self, partition: int) -> list[Any]:
+        return []
+
+    async def put_parts(self, partition: int, bodies: Any) -> list[Part]:
+        return [Part(0, "") for _ in bodies]
+
+
+async def pressed(engine: Engine) -> int:
+    """Put every room out of memory that may go, once all is in a snapshot; how many went."""
+    owner = owner_of(engine)
+    owner._snapshot_due_ms = 0
+    owner._wake.set()
+    await until(lambda: not owner._state.changed and owner._saving is None)
+    count = 0
+    while owner._archive._make_space(""):
+        count += 1
+    return count
+
+
+@settings(max_examples=60, deadline=None)
+@given(STORY)
+async def test_no_outcome_tells_whether_a_room_was_away(story: list[tuple[str, str, int]]) -> None:
+    """With rooms that leave memory, engines that restart from snapshots or take over, all answers, events and states are those without."""
+    with_archives, without = await play(story, archives=True), await play(story, archives=False)
+    assert with_archives.answers == without.answers
+    assert with_archives.end == without.end
+    event(f"rooms archived: {min(with_archives.archived, 5)}")
+
+
+async def test_an_engine_starts_with_the_rooms_that_do_not_rest() -> None:
+    """Thousands of closed rooms cost a start their index alone."""
+    async with serving() as (journal, voice, clock, engine):
+        await open_demo(voice, "open")
+        for number in range(20):
+            await used(voice, f"room-{number}")
+        await archived(voice, clock, engine, *(f"room-{number}" for number in range(20)))
+        archive = await restore(journal, 0, CONFIG.engine, CONFIG.rooms)
+        assert set(archive.state.rooms) == {"open"}
+        assert archive.archived_count == 20
