@@ -90,6 +90,10 @@ def _command(name: str, command: type[CommandBase]) -> Json:
                 "bad", "unauthorized", "forbidden", "not_found", "conflict", "too_large", "unprocessable", "too_many", "failed", "unavailable"
             ),
             "408": _ref("responses", "timeout"),
+            "417": {
+                "description": "The header `Expect` asks for something else than `100-continue`",
+                "content": {"text/plain": {"schema": {"type": "string"}}},
+            },
         },
     }
 
