@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -254,9 +255,14 @@ def _report(trials: list[Trial], options: argparse.Namespace) -> dict[str, Any]:
         "trials": len(trials),
         "targets": targets,
         "wrong": [{"damage": trial.damage, "outcome": trial.outcome, "words": trial.words} for trial in wrong],
-        "words": sorted({trial.words[trial.words.find(": ") + 2 :][:150] for trial in trials if trial.words})[:60],
+        "words": dict(Counter(_form(trial.words) for trial in trials if trial.words).most_common()),
         "parameters": {"flips": options.flips, "seed": options.seed},
     }
+
+
+def _form(words: str) -> str:
+    """Words without what differs from trial to trial: paths, ids and numbers."""
+    return re.sub(r"[0-9a-f]{32}|\d+", "N", re.sub(r"/\S*/", "", words))
 
 
 def main(arguments: list[str] | None = None) -> int:
