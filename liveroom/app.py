@@ -18,7 +18,7 @@ from liveroom.console.ops import OpsServer
 from liveroom.console.server import Console
 from liveroom.engine.runner import Engine
 from liveroom.errors import BadConfig, JournalDamaged
-from liveroom.gateway.server import Gateway
+from liveroom.gateway.server import Gateway, tls_context
 from liveroom.journal.base import Journal
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.sqlite import SqliteJournal
@@ -29,7 +29,7 @@ from liveroom.tokens import TokenChecker, load_secret
 if TYPE_CHECKING:
     from liveroom.journal.kafka_feed import Publisher
 
-__all__ = ["App", "instance_name"]
+__all__ = ["App", "check_files", "instance_name"]
 
 log = logging.getLogger("liveroom")
 
@@ -219,6 +219,17 @@ class App:
         if self._journal is not None:
             await self._journal.close()
         self._gateway = self._ledger = self._console = self._ops = self._publisher = self._engine = self._journal = None
+
+
+def check_files(config: Config) -> None:
+    """Read every file that the settings name, as the parts do when they start. Raises `BadConfig`."""
+    TokenChecker(config.auth, load_secret(config))
+    load_address_key(config)
+    tls_context(config.gateway)
+    if config.journal.kind == "kafka" and config.kafka.security_protocol.endswith("SSL"):
+        from liveroom.journal.kafka_client import tls_context as broker_tls_context  # its client takes long to import
+
+        broker_tls_context(config.kafka)
 
 
 def _words(stopped: Mapping[int, str]) -> str:

@@ -327,7 +327,9 @@ def _export_money(config: Config, options: argparse.Namespace) -> None:
 
 
 def _check_config(config: Config, _: argparse.Namespace) -> None:
-    TokenChecker(config.auth, load_secret(config))
+    from liveroom.app import check_files
+
+    check_files(config)
     print("the settings are fine")
 
 

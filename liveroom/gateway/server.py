@@ -44,7 +44,7 @@ from liveroom.telemetry.metrics import Metrics
 from liveroom.telemetry.seldom import Seldom
 from liveroom.tokens import TokenChecker
 
-__all__ = ["Gateway"]
+__all__ = ["Gateway", "tls_context"]
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class Gateway:
         marks = AddressMarks(address_key, config.trusted_proxies)
         self._desk = Desk(config, metrics, self._hub, self._courier, self._likes, self._claims, marks, self.time)
         self._door = Doorkeeper(config, checker, console_origins)
-        self._tls = _tls_context(config)
+        self._tls = tls_context(config)
         self._connections: dict[Connection, None] = {}  # upgraded
         self._addresses = Tally()
         self._proxies = Proxies(config.trusted_proxies)
@@ -190,7 +190,7 @@ class Gateway:
 
     def reload_certificate(self) -> None:
         """Use what the files of `tls_cert_file` hold now for new connections. Raises `BadConfig`, and then goes on with the one before."""
-        if (tls := _tls_context(self._config)) is not None:
+        if (tls := tls_context(self._config)) is not None:
             for listening in self._listening:
                 if isinstance(listening, Arrivals):
                     listening.use(tls)
@@ -481,7 +481,8 @@ async def _listen(config: GatewayConfig) -> list[socket.socket]:
     return listeners
 
 
-def _tls_context(config: GatewayConfig) -> ssl.SSLContext | None:
+def tls_context(config: GatewayConfig) -> ssl.SSLContext | None:
+    """What the gateway speaks TLS with, if it does. Raises `BadConfig` when the files cannot be used."""
     if not config.tls_cert_file:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -24,7 +24,7 @@ from aiokafka.errors import (
 from liveroom.config import KafkaConfig
 from liveroom.errors import BadConfig, JournalUnavailable, LiveroomError
 
-__all__ = ["RECORD_BYTES_MAX", "Cluster", "answered", "drop", "offsets_of", "stop"]
+__all__ = ["RECORD_BYTES_MAX", "Cluster", "answered", "drop", "offsets_of", "stop", "tls_context"]
 
 #: Largest record that a topic takes: above the journal's own limit, so that a record that passes it always fits.
 RECORD_BYTES_MAX = 20 * 1024 * 1024
@@ -70,7 +70,7 @@ class Cluster:
             "retry_backoff_ms": RETRY_BACKOFF_MS,
         }
         if config.security_protocol.endswith("SSL"):
-            self._options["ssl_context"] = _tls(config)
+            self._options["ssl_context"] = tls_context(config)
         if config.security_protocol.startswith("SASL"):
             self._options |= {
                 "sasl_mechanism": config.sasl_mechanism,
@@ -286,7 +286,8 @@ async def answered(call: Awaitable[T], cluster: Cluster) -> T:
         raise JournalUnavailable(f"Kafka at {cluster.servers}: {type(error).__name__}: {error}") from error
 
 
-def _tls(config: KafkaConfig) -> ssl.SSLContext:
+def tls_context(config: KafkaConfig) -> ssl.SSLContext:
+    """What brokers are spoken to with. Raises `BadConfig` when the files cannot be used."""
     try:
         context = ssl.create_default_context(cafile=config.tls_ca_file or None)
     except (OSError, ssl.SSLError) as error:

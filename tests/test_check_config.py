@@ -1,0 +1,79 @@
+"""`liveroom check-config` reads every file that the settings name, as a server does when it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from liveroom.cli import main
+from tests.test_tokens import private_pem, public_pem
+
+RSA, RSA_SHORT = rsa.generate_private_key(65537, 2048), rsa.generate_private_key(65537, 1024)
+P256, P384 = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP384R1())
+#: What `openssl genrsa 512` makes; no library makes such a key any more.
+RSA_512 = b"""-----BEGIN PUBLIC KEY-----
+MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAJI26yEc0Gf0jGBZpTn5hkeDVSCEypZ+
+D8DYeXZ2s0d21vNFEunKSfQJ4+P9GCn992mpYp9mi5CS0QWiHhTpQTUCAwEAAQ==
+-----END PUBLIC KEY-----
+"""
+
+
+def checked(capsys: pytest.CaptureFixture[str], data_dir: Path, *flags: str) -> tuple[int, str]:
+    """The exit code and what was said."""
+    try:
+        main(["check-config", "--data-dir", str(data_dir), *flags])
+        code = 0
+    except SystemExit as ended:
+        code = int(str(ended.code))
+    out, err = capsys.readouterr()
+    return code, out + err
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "pem", "words"),
+    [
+        ("RS256", public_pem(RSA), "the settings are fine"),
+        ("ES256", public_pem(P256), "the settings are fine"),
+        ("RS256", private_pem(RSA), "private key"),
+        ("ES256", private_pem(P256), "private key"),
+        ("ES256", public_pem(P384), "P-256|ES256"),
+        ("RS256", public_pem(RSA_SHORT), "2048"),
+        ("PS256", RSA_512, "2048|PS256"),
+        ("RS256", b"no key", "auth.public_key_file"),
+    ],
+)
+def test_a_key_that_no_server_would_take_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str], algorithm: str, pem: bytes, words: str) -> None:
+    """A private key, another curve, too few bits, no key at all: exit code 2 and one line that names the setting."""
+    file = tmp_path / "key.pem"
+    file.write_bytes(pem)
+    code, said = checked(capsys, tmp_path / "data", "--auth-algorithm", algorithm, "--auth-public-key-file", str(file))
+    assert any(word in said for word in words.split("|"))
+    assert code == (0 if "fine" in words else 2)
+    if code:
+        assert said.startswith("liveroom: auth.public_key_file: ")
+        assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "setting"),
+    [
+        (("--gateway-tls-cert-file", "CERT", "--gateway-tls-key-file", "KEY"), "gateway.tls_cert_file, gateway.tls_key_file"),
+        (("--kafka-tls-ca-file", "CERT"), "kafka.tls_ca_file"),
+        (("--kafka-tls-cert-file", "CERT", "--kafka-tls-key-file", "KEY"), "kafka.tls_cert_file, kafka.tls_key_file"),
+    ],
+)
+@pytest.mark.parametrize("content", [b"", b"no certificate", None])
+def test_a_certificate_that_no_server_could_use_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], setting: str, content: bytes | None
+) -> None:
+    """Of the gateway and of brokers: a file that is missing, empty or something else."""
+    files: dict[str, Any] = {name: str(tmp_path / name) for name in ("CERT", "KEY")}
+    for name in files if content is not None else ():
+        (tmp_path / name).write_bytes(content or b"")
+    kafka = ("--journal-kind", "kafka", "--kafka-bootstrap-servers", "127.0.0.1:9", "--kafka-security-protocol", "SSL")
+    more = kafka if setting.startswith("kafka") else ()
+    code, said = checked(capsys, tmp_path / "data", "--mode", "dev", *more, *(files.get(flag, flag) for flag in flags))
+    assert (code, said.startswith(f"liveroom: {setting}")) == (2, True), said
