@@ -236,11 +236,11 @@ export class Room extends EventTarget {
     queueMicrotask(() => this.#closed || this.#open()); // whoever made the room listens by then
   }
 
-  /** The room's public state: the keyframe's fields, kept up to date; `null` before the first. Read it, do not change it. */
+  /** The room's public state: the keyframe's fields, kept up to date; `null` before the first. A snapshot: what changes is a new object or list, what does not stays the same one. */
   get state() {
     return this.#state;
   }
-  /** What you own in the room: `{seq, grants, coupons, holds, bought, left_out}`, kept up to date. Read it, do not change it. */
+  /** What you own in the room: `{seq, grants, coupons, holds, bought, left_out}`, kept up to date. A snapshot, as `state`. */
   get mine() {
     return this.#mine;
   }
@@ -534,13 +534,13 @@ export class Room extends EventTarget {
 
   #onDelta(frame) {
     if (frame.from > this.#cursor || !this.#state) return this.#drop(CLOSE_GAP, `missed ${this.#cursor} to ${frame.from}`);
-    let owned = false;
+    const mineBefore = this.#mine;
     for (const event of frame.events) {
       const known = event.seq < this.#cursor; // had it before the connection was lost; `mine` may be of before that, from a gateway that is behind
       event.time_ms = frame.time_ms;
       const { sales } = this.#state;
-      if (!known) fold(this.#state, event, this.#options.chatLinesKept);
-      owned = foldMine(this.#mine, event, this.#joined?.user, sales, this.#state.sales) || owned;
+      if (!known) this.#state = fold(this.#state, event, this.#options.chatLinesKept);
+      this.#mine = foldMine(this.#mine, event, this.#joined?.user, sales, this.#state.sales);
       if (known) continue;
       if (event.user === this.#joined?.user) {
         if (event.type === "user_muted") this.#mutedUntilMs = event.until_ms;
@@ -551,16 +551,17 @@ export class Room extends EventTarget {
     }
     if (frame.to > this.#cursor) {
       this.#cursor = frame.to;
-      this.#state.seq = frame.to;
-      this.#state.time_ms = frame.time_ms;
+      this.#state = { ...this.#state, seq: frame.to, time_ms: frame.time_ms };
       this.#emit("state", { state: this.#state });
     }
-    if (owned) this.#emit("mine", { mine: this.#mine });
+    if (this.#mine !== mineBefore) this.#emit("mine", { mine: this.#mine });
   }
 
   #onPersonal({ time_ms, event, coupon }) {
     Object.assign(event, { time_ms, personal: true }, coupon && { owned: filledCoupon(coupon) });
-    if (foldMine(this.#mine, event, this.#joined?.user)) this.#emit("mine", { mine: this.#mine });
+    const mineBefore = this.#mine;
+    this.#mine = foldMine(mineBefore, event, this.#joined?.user);
+    if (this.#mine !== mineBefore) this.#emit("mine", { mine: this.#mine });
     if (event.seq <= this.#personalSeq) return; // had it before the connection was lost
     this.#personalSeq = event.seq;
     this.#emit("personal", event);
@@ -756,6 +757,9 @@ function newId() {
 
 // The state: a keyframe, then events folded into it.
 
+/** An object of counts by a name that others chose: names such as `constructor` and `__proto__` are names like any other. */
+const byName = (...counts) => Object.assign(Object.create(null), ...counts);
+
 /** Fields that a keyframe leaves out when they hold their default. */
 const emptyState = () => ({
   anchor_name: "",
@@ -770,7 +774,7 @@ const emptyState = () => ({
   unique: 0,
   unique_estimated: false,
   peak: 0,
-  try_ons: {},
+  close_reason: "",
   envelopes: [],
   coupons: [],
   sales: [],
@@ -780,134 +784,92 @@ const emptyState = () => ({
 
 /** A keyframe with what it leaves out. */
 function filled(keyframe) {
-  const state = { ...emptyState(), ...keyframe };
+  const state = { ...emptyState(), ...keyframe, try_ons: byName(keyframe.try_ons) };
   state.envelopes = state.envelopes.map((envelope) => ({ open: false, condition: {}, users_per_address_max: 0, ...envelope }));
   state.coupons = state.coupons.map((coupon) => ({ users_per_address_max: 0, ...coupon }));
   state.sales = state.sales.map((sale) => ({ users_per_address_max: 0, ...sale }));
   return state;
 }
 
-/** Put something on offer; the newest of its kind are kept. */
-function offer(offers, item) {
-  offers.push(item);
-  if (offers.length > OFFERS_KEPT) offers.shift();
+/** What is on offer with one more; the newest of its kind are kept. */
+const offered = (offers, item) => [...offers, item].slice(-OFFERS_KEPT);
+
+/** Items with one of them changed, the same list when it is not among them. */
+function withChanged(items, name, id, changed) {
+  return items.some((item) => item[name] === id) ? items.map((item) => (item[name] === id ? { ...item, ...changed } : item)) : items;
 }
 
-/** Change what is on offer, if it is shown. */
-function change(offers, name, id, changed) {
-  for (const item of offers) if (item[name] === id) Object.assign(item, changed);
-}
+/** Sales without those that are over: a closed one goes with its last hold. */
+const notOver = (sales) => (sales.some(isOver) ? sales.filter((sale) => !isOver(sale)) : sales);
+const isOver = ({ state, held }) => state === "closed" && !held;
 
-/** What each event changes in the state; an event that is not here changes nothing that is public. */
+/** What each event changes in the state, as fields; an event that is not here changes nothing that is public. */
 const FOLDS = {
-  room_opened(state, { title, anchor, anchor_name = "", rules, time_ms }) {
-    Object.assign(state, { title, anchor, anchor_name, open: true, opened_ms: time_ms, chat_budget: rules.chat_budget });
+  __proto__: null,
+  room_opened: (_, { title, anchor, anchor_name = "", rules, time_ms }) => ({
+    ...{ title, anchor, anchor_name, open: true, opened_ms: time_ms, chat_budget: rules.chat_budget, close_reason: "" },
+  }),
+  room_closed: (_, { reason = "" }) => ({ open: false, close_reason: reason }),
+  announcement_set: (_, { text }) => ({ announcement: text }),
+  chat_sent: ({ chat }, { seq, user, name, text, role = "viewer", buyer = false }) => ({ chat: [...chat, { seq, user, name, text, role, buyer }] }),
+  message_deleted: ({ chat }, { message }) => ({ chat: chat.filter(({ seq }) => seq !== message) }),
+  user_banned: ({ chat }, { user, messages_deleted = false }) => (messages_deleted ? { chat: chat.filter((line) => line.user !== user) } : null),
+  slow_mode_set: (_, { interval_ms }) => ({ slow_mode_ms: interval_ms }),
+  chat_budget_set: (_, { lines_per_s }) => ({ chat_budget: lines_per_s }),
+  question_asked: ({ questions }, { seq, user, name, text }) => ({
+    questions: [...questions, { seq, user, name, text, state: "asked", answer: "" }].slice(-QUESTIONS_KEPT),
+  }),
+  question_picked({ questions }, { question }) {
+    const before = questions.find(({ state }) => state === "picked")?.seq; // one at a time
+    return { questions: withChanged(withChanged(questions, "seq", before, { state: "asked" }), "seq", question, { state: "picked" }) };
   },
-  room_closed(state) {
-    state.open = false;
+  question_answered: ({ questions }, { question, text = "" }) => ({
+    questions: withChanged(questions, "seq", question, { state: "answered", answer: text }),
+  }),
+  question_dismissed: ({ questions }, { question }) => ({ questions: questions.filter(({ seq }) => seq !== question) }),
+  likes_added: (_, { total }) => ({ likes: total }),
+  product_added: (_, { seq }) => ({ showcase_version: seq }), // whether it is new or replaces another is known over HTTP alone: `showcase_count` stays the keyframe's
+  product_removed({ try_ons }, { seq, product }) {
+    if (!(product in try_ons)) return { showcase_version: seq };
+    const left = byName(try_ons);
+    delete left[product];
+    return { showcase_version: seq, try_ons: left };
   },
-  announcement_set(state, { text }) {
-    state.announcement = text;
+  product_pinned: (_, { product }) => ({ pinned: product }),
+  product_unpinned: () => ({ pinned: null }),
+  try_on_requested({ try_ons }, { product, count }) {
+    const counts = byName(try_ons);
+    counts[product] = count;
+    return { try_ons: counts };
   },
-  chat_sent(state, { seq, user, name, text, role = "viewer", buyer = false }) {
-    state.chat.push({ seq, user, name, text, role, buyer });
-  },
-  message_deleted(state, { message }) {
-    state.chat = state.chat.filter(({ seq }) => seq !== message);
-  },
-  user_banned(state, { user, messages_deleted = false }) {
-    if (messages_deleted) state.chat = state.chat.filter((line) => line.user !== user);
-  },
-  slow_mode_set(state, { interval_ms }) {
-    state.slow_mode_ms = interval_ms;
-  },
-  chat_budget_set(state, { lines_per_s }) {
-    state.chat_budget = lines_per_s;
-  },
-  question_asked(state, { seq, user, name, text }) {
-    state.questions.push({ seq, user, name, text, state: "asked", answer: "" });
-    if (state.questions.length > QUESTIONS_KEPT) state.questions.shift();
-  },
-  question_picked(state, { question }) {
-    for (const asked of state.questions) {
-      if (asked.seq === question) asked.state = "picked";
-      else if (asked.state === "picked") asked.state = "asked"; // one at a time
-    }
-  },
-  question_answered(state, { question, text = "" }) {
-    for (const asked of state.questions) if (asked.seq === question) Object.assign(asked, { state: "answered", answer: text });
-  },
-  question_dismissed(state, { question }) {
-    state.questions = state.questions.filter(({ seq }) => seq !== question);
-  },
-  likes_added(state, { total }) {
-    state.likes = total;
-  },
-  product_added(state, { seq }) {
-    state.showcase_version = seq; // whether it is new or replaces another is known over HTTP alone: `showcase_count` stays the keyframe's
-  },
-  product_removed(state, { seq, product }) {
-    state.showcase_version = seq;
-    delete state.try_ons[product];
-  },
-  product_pinned(state, { product }) {
-    state.pinned = product;
-  },
-  product_unpinned(state) {
-    state.pinned = null;
-  },
-  try_on_requested(state, { product, count }) {
-    state.try_ons[product] = count;
-  },
-  audience_counted(state, { viewers, unique, peak, unique_estimated = false }) {
-    Object.assign(state, { viewers, unique, peak, unique_estimated });
-  },
-  red_envelope_dropped(state, { seq, title, total_fen, parts, split, opens_ms, closes_ms, commitment, condition = {}, users_per_address_max = 0 }) {
+  audience_counted: (_, { viewers, unique, peak, unique_estimated = false }) => ({ viewers, unique, peak, unique_estimated }),
+  red_envelope_dropped({ envelopes }, { seq, title, total_fen, parts, split, opens_ms, closes_ms, commitment, condition = {}, users_per_address_max = 0 }) {
     const left = { parts_left: parts, left_fen: total_fen };
     const rules = { commitment, condition, users_per_address_max };
-    offer(state.envelopes, { envelope: seq, title, total_fen, parts, ...left, split, opens_ms, closes_ms, open: false, ...rules });
+    return { envelopes: offered(envelopes, { envelope: seq, title, total_fen, parts, ...left, split, opens_ms, closes_ms, open: false, ...rules }) };
   },
-  red_envelope_opened(state, { envelope }) {
-    change(state.envelopes, "envelope", envelope, { open: true });
-  },
-  red_envelope_grabbed(state, { envelope, parts_left, left_fen }) {
-    change(state.envelopes, "envelope", envelope, { parts_left, left_fen });
-  },
-  red_envelope_closed(state, { envelope }) {
-    state.envelopes = state.envelopes.filter((item) => item.envelope !== envelope);
-  },
-  coupon_issued(state, { seq, title, terms, stock, per_user_max, claimable_until_ms, valid_until_ms, users_per_address_max = 0 }) {
+  red_envelope_opened: ({ envelopes }, { envelope }) => ({ envelopes: withChanged(envelopes, "envelope", envelope, { open: true }) }),
+  red_envelope_grabbed: ({ envelopes }, { envelope, parts_left, left_fen }) => ({
+    envelopes: withChanged(envelopes, "envelope", envelope, { parts_left, left_fen }),
+  }),
+  red_envelope_closed: ({ envelopes }, { envelope }) => ({ envelopes: envelopes.filter((item) => item.envelope !== envelope) }),
+  coupon_issued({ coupons }, { seq, title, terms, stock, per_user_max, claimable_until_ms, valid_until_ms, users_per_address_max = 0 }) {
     const until = { claimable_until_ms, valid_until_ms };
-    offer(state.coupons, { coupon: seq, title, terms, stock, left: stock, per_user_max, ...until, users_per_address_max });
+    return { coupons: offered(coupons, { coupon: seq, title, terms, stock, left: stock, per_user_max, ...until, users_per_address_max }) };
   },
-  coupon_left(state, { coupon, left }) {
-    change(state.coupons, "coupon", coupon, { left });
-  },
-  coupon_stopped(state, { coupon }) {
-    state.coupons = state.coupons.filter((item) => item.coupon !== coupon);
-  },
-  coupon_expired(state, { coupon }) {
-    state.coupons = state.coupons.filter((item) => item.coupon !== coupon);
-  },
-  flash_sale_announced(state, { seq, product, title, price_fen, stock, per_user_max, opens_ms, closes_ms, hold_ms, users_per_address_max = 0 }) {
+  coupon_left: ({ coupons }, { coupon, left }) => ({ coupons: withChanged(coupons, "coupon", coupon, { left }) }),
+  coupon_stopped: ({ coupons }, { coupon }) => ({ coupons: coupons.filter((item) => item.coupon !== coupon) }),
+  coupon_expired: ({ coupons }, { coupon }) =>
+    coupons.some((item) => item.coupon === coupon) ? { coupons: coupons.filter((item) => item.coupon !== coupon) } : null,
+  flash_sale_announced({ sales }, { seq, product, title, price_fen, stock, per_user_max, opens_ms, closes_ms, hold_ms, users_per_address_max = 0 }) {
     const units = { stock, available: stock, held: 0, sold: 0 };
     const rules = { per_user_max, opens_ms, closes_ms, hold_ms, users_per_address_max };
-    offer(state.sales, { sale: seq, product, title, price_fen, ...units, ...rules, state: "announced" });
+    return { sales: offered(sales, { sale: seq, product, title, price_fen, ...units, ...rules, state: "announced" }) };
   },
-  flash_sale_opened(state, { sale }) {
-    change(state.sales, "sale", sale, { state: "open" });
-  },
-  flash_sale_restocked(state, { sale, stock }) {
-    change(state.sales, "sale", sale, { stock });
-  },
-  stock_changed(state, { sale, available, held, sold }) {
-    change(state.sales, "sale", sale, { available, held, sold });
-    state.sales = state.sales.filter((item) => item.state !== "closed" || item.held); // a closed one goes with its last hold
-  },
-  flash_sale_closed(state, { sale, held = 0 }) {
-    change(state.sales, "sale", sale, { state: "closed", held });
-    state.sales = state.sales.filter((item) => item.state !== "closed" || item.held);
-  },
+  flash_sale_opened: ({ sales }, { sale }) => ({ sales: withChanged(sales, "sale", sale, { state: "open" }) }),
+  flash_sale_restocked: ({ sales }, { sale, stock }) => ({ sales: withChanged(sales, "sale", sale, { stock }) }),
+  stock_changed: ({ sales }, { sale, available, held, sold }) => ({ sales: notOver(withChanged(sales, "sale", sale, { available, held, sold })) }),
+  flash_sale_closed: ({ sales }, { sale, held = 0 }) => ({ sales: notOver(withChanged(sales, "sale", sale, { state: "closed", held })) }),
 };
 
 // What this user owns: a `belongings` frame, then events folded into it.
@@ -917,59 +879,48 @@ const emptyMine = () => ({ seq: 0, grants: [], coupons: [], holds: [], bought: {
 
 const filledCoupon = (coupon) => ({ order: "", ...coupon });
 
-/** What each event changes in what its `user`, or everybody, owns. Values are replaced, never changed, so that a page may compare them. */
+const withoutHold = (holds, hold) => holds.filter((item) => item.hold !== hold);
+
+/** What each event changes in what its `user`, or everybody, owns, as fields. */
 const MINE_FOLDS = {
-  red_envelope_grabbed(mine, { envelope, amount_fen }) {
-    mine.grants = [...mine.grants, { envelope, amount_fen }].slice(-GRANTS_KEPT);
-  },
-  coupon_claimed(mine, { owned }) {
-    if (owned) mine.coupons = [...mine.coupons, owned];
-  },
-  coupon_redeemed(mine, { code, order }) {
-    mine.coupons = mine.coupons.map((coupon) => (coupon.code === code ? { ...coupon, order } : coupon));
-  },
-  coupon_released(mine, { code }) {
-    mine.coupons = mine.coupons.map((coupon) => (coupon.code === code ? { ...coupon, order: "" } : coupon));
-  },
-  coupon_expired(mine, { coupon }) {
-    mine.coupons = mine.coupons.filter((item) => item.coupon !== coupon);
-  },
-  stock_reserved(mine, { seq, sale, quantity, until_ms, due_fen, discount_fen = 0, coupon_code = "" }) {
-    mine.holds = [...mine.holds, { hold: seq, sale, quantity, until_ms, due_fen, discount_fen, coupon_code }];
-  },
-  hold_confirmed(mine, { hold, sale, quantity }) {
-    mine.holds = mine.holds.filter((item) => item.hold !== hold);
-    mine.bought = { ...mine.bought, [sale]: (mine.bought[sale] ?? 0) + quantity };
-  },
-  hold_cancelled(mine, { hold }) {
-    mine.holds = mine.holds.filter((item) => item.hold !== hold);
-  },
-  hold_expired(mine, { hold }) {
-    mine.holds = mine.holds.filter((item) => item.hold !== hold);
-  },
+  __proto__: null,
+  red_envelope_grabbed: ({ grants }, { envelope, amount_fen }) => ({ grants: [...grants, { envelope, amount_fen }].slice(-GRANTS_KEPT) }),
+  coupon_claimed: ({ coupons }, { owned }) => (owned ? { coupons: [...coupons, owned] } : null),
+  coupon_redeemed: ({ coupons }, { code, order }) => ({ coupons: withChanged(coupons, "code", code, { order }) }),
+  coupon_released: ({ coupons }, { code }) => ({ coupons: withChanged(coupons, "code", code, { order: "" }) }),
+  coupon_expired: ({ coupons }, { coupon }) =>
+    coupons.some((item) => item.coupon === coupon) ? { coupons: coupons.filter((item) => item.coupon !== coupon) } : null,
+  stock_reserved: ({ holds }, { seq, sale, quantity, until_ms, due_fen, discount_fen = 0, coupon_code = "" }) => ({
+    holds: [...holds, { hold: seq, sale, quantity, until_ms, due_fen, discount_fen, coupon_code }],
+  }),
+  hold_confirmed: ({ holds, bought }, { hold, sale, quantity }) => ({
+    holds: withoutHold(holds, hold),
+    bought: { ...bought, [sale]: (bought[sale] ?? 0) + quantity },
+  }),
+  hold_cancelled: ({ holds }, { hold }) => ({ holds: withoutHold(holds, hold) }),
+  hold_expired: ({ holds }, { hold }) => ({ holds: withoutHold(holds, hold) }),
 };
 
 /**
- * Fold one event into what `user` owns, in place; gives whether it changed anything. What is below `mine.seq` is in it already.
+ * What `user` owns after one event: the same object when it changed nothing. What is below `mine.seq` is in it already.
  * `before` and `after` are the room's sales around the event: units of a sale that is over are owned no more here.
  */
 export function foldMine(mine, event, user, before = [], after = before) {
-  if (event.seq < mine.seq) return false;
-  const { grants, coupons, holds, bought } = mine;
-  if ((event.user ?? user) === user) MINE_FOLDS[event.type]?.(mine, event);
-  if (before.length > after.length) {
-    for (const { sale } of before) {
-      if (!(sale in mine.bought) || after.some((shown) => shown.sale === sale)) continue;
-      mine.bought = { ...mine.bought };
-      delete mine.bought[sale];
-    }
-  }
-  return grants !== mine.grants || coupons !== mine.coupons || holds !== mine.holds || bought !== mine.bought;
+  if (event.seq < mine.seq) return mine;
+  const changed = (event.user ?? user) === user ? MINE_FOLDS[event.type]?.(mine, event) : null;
+  const folded = changed ? { ...mine, ...changed } : mine;
+  if (before.length <= after.length) return folded;
+  const over = before.filter(({ sale }) => sale in folded.bought && !after.some((shown) => shown.sale === sale));
+  if (!over.length) return folded;
+  const bought = { ...folded.bought };
+  for (const { sale } of over) delete bought[sale];
+  return { ...folded, bought };
 }
 
-/** Fold one event (with `seq` and `time_ms`) into a state in place; `chatLinesKept` bounds `state.chat`. */
+/** The state after one event (with `seq` and `time_ms`): the same object when it changed nothing public; `chatLinesKept` bounds `chat`. */
 export function fold(state, event, chatLinesKept = 200) {
-  FOLDS[event.type]?.(state, event);
-  if (state.chat.length > chatLinesKept) state.chat.splice(0, state.chat.length - chatLinesKept);
-  return state;
+  const changed = FOLDS[event.type]?.(state, event);
+  if (!changed) return state;
+  if (changed.chat?.length > chatLinesKept) changed.chat = changed.chat.slice(changed.chat.length - chatLinesKept);
+  return { ...state, ...changed };
 }

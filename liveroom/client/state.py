@@ -47,6 +47,7 @@ def _opened(state: Keyframe, item: RoomEvent, event: e.RoomOpened) -> Changes:
         "anchor_name": event.anchor_name,
         "open": True,
         "opened_ms": item.time_ms,
+        "close_reason": "",
     }
 
 
@@ -106,7 +107,7 @@ def _sales(state: Keyframe, item: RoomEvent, event: e.EventBase) -> Changes:
 
 _CHANGES: dict[type, Callable[[Keyframe, RoomEvent, Any], Changes]] = {
     e.RoomOpened: _opened,
-    e.RoomClosed: lambda state, item, event: {"open": False},
+    e.RoomClosed: lambda state, item, event: {"open": False, "close_reason": event.reason},
     e.AnnouncementSet: lambda state, item, event: {"announcement": event.text},
     e.ChatSent: _said,
     e.MessageDeleted: _deleted,

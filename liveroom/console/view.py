@@ -179,10 +179,10 @@ class RoomView:
                 counts = {**self._now(changed, "try_ons"), event.product: event.count}
                 changed["try_ons"] = dict(nsmallest(TRY_ONS_SHOWN, counts.items(), key=lambda wish: (-wish[1], wish[0])))
             case RoomOpened():
-                changed |= {"open": True, "opened_ms": time_ms, "title": event.title, "epoch": event.epoch}
+                changed |= {"open": True, "opened_ms": time_ms, "close_reason": "", "title": event.title, "epoch": event.epoch}
                 changed |= {"anchor": event.anchor, "anchor_name": event.anchor_name}
             case RoomClosed():
-                changed["open"] = False
+                changed |= {"open": False, "close_reason": event.reason}
             case AnnouncementSet():
                 changed["announcement"] = event.text
             case SlowModeSet():

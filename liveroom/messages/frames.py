@@ -130,6 +130,7 @@ class Keyframe(FrameBase, frozen=True, tag="keyframe"):
     opened_ms: int
     anchor_name: str = ""
     announcement: str = ""
+    close_reason: str = ""  # why the room was closed, if somebody said why
     pinned: Product | None = None
     showcase_version: int = 0
     showcase_count: int = 0

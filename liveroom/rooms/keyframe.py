@@ -75,6 +75,7 @@ def _frame(room: str, state: RoomState, time_ms: int) -> Keyframe:
         open=state.open,
         opened_ms=state.opened_ms,
         announcement=state.announcement,
+        close_reason=state.close_reason,
         pinned=state.products[state.pinned] if state.pinned else None,
         showcase_version=state.showcase_version,
         showcase_count=len(state.products),

@@ -43,6 +43,7 @@ def room_opened(state: RoomState, event: RoomOpened, seq: int, time_ms: int) -> 
     """Fold an opening."""
     state.title, state.anchor, state.anchor_name = event.title, event.anchor, event.anchor_name
     state.open, state.opened_ms, state.rules = True, time_ms, event.rules
+    state.close_reason = ""
 
 
 def close_room(turn: Turn, command: CloseRoom) -> Decision:
@@ -56,7 +57,7 @@ def close_room(turn: Turn, command: CloseRoom) -> Decision:
 
 def room_closed(state: RoomState, event: RoomClosed, seq: int, time_ms: int) -> None:
     """Fold a closing."""
-    state.open = False
+    state.open, state.close_reason = False, event.reason
 
 
 def set_announcement(turn: Turn, command: SetAnnouncement) -> Decision:

@@ -203,6 +203,7 @@ class RoomState(Struct):
     rules: RoomRules
     anchor_name: str = ""
     announcement: str = ""
+    close_reason: str = ""  # why the room was closed; empty while it is open
 
     # Chat
     chat: list[ChatLine] = field(default_factory=list)  # last shown lines, oldest first

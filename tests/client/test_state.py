@@ -30,7 +30,7 @@ SALE = SaleView(4, "p1", "Tea", 990, 10, 10, 0, 0, 2, 1, 9, 5, "open")
             e.RoomOpened("New", "b", "e1", e.RoomRules(1, 1, 20, 1)),
             {"title": "New", "anchor": "b", "open": True, "opened_ms": 77, "chat_budget": 9},
         ),
-        ({}, e.RoomClosed("bye"), {"open": False}),
+        ({}, e.RoomClosed("bye"), {"open": False, "close_reason": "bye"}),
         ({}, e.AnnouncementSet("sale"), {"announcement": "sale"}),
         ({}, e.ChatSent("u", "U", "hi", buyer=True), {"chat": (ChatLine(10, "u", "U", "hi", buyer=True),)}),
         ({"chat": (LINE,)}, e.MessageDeleted(3, "a"), {"chat": ()}),

@@ -46,8 +46,8 @@ async def launch(console: Page, kind: str, fields: dict[str, str]) -> None:
 
 async def agree(console: Page) -> None:
     """Say yes to what is asked."""
-    await expect(console.locator("#ask")).to_be_visible()
-    await console.locator("#ask [value=do]").click()
+    await expect(console.locator("#sure")).to_be_visible()
+    await console.locator("#sure [value=do]").click()
 
 
 async def viewer(stage: Stage, command: str, body: dict[str, Any], user: str = "vera") -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { COMMANDS_WAITING_MAX, CommandRefused, CommandUnanswered, Disconnected, EVENTS_WAITING_MAX, LIKES_MAX, RETRIES_MAX, TooManyCommands, connect } from "../../liveroom/client/liveroom.js";
+import { COMMANDS_WAITING_MAX, CommandRefused, CommandUnanswered, Disconnected, EVENTS_WAITING_MAX, LIKES_MAX, RETRIES_MAX, TooManyCommands, connect, fold } from "../../liveroom/client/liveroom.js";
 
 /** A WebSocket whose server side is the test. */
 class FakeSocket {
@@ -90,6 +90,50 @@ test("a keyframe is the state with its defaults; deltas are folded into it; read
   FakeSocket.made[0].says(delta(10, 13, [chat(10), { type: "likes_added", seq: 12, count: 2, total: 9 }]));
   assert.deepEqual([room.seq, room.state.seq, room.state.likes, room.state.chat[0].text], [13, 13, 9, "line 10"]);
   assert.deepEqual(of("event").map(({ seq, time_ms }) => [seq, time_ms]), [[10, TIME_MS], [12, TIME_MS]]);
+});
+
+test("states are snapshots: what changes is new, what does not is the same, and what was given out stays as it was", async (t) => {
+  const { room, sockets } = await live(t);
+  sockets[0].says(delta(10, 12, [chat(10), { type: "question_asked", seq: 11, user: "bob", name: "Bob", text: "?" }]));
+  const before = room.state;
+  const frozen = JSON.stringify(before);
+  sockets[0].says(delta(12, 14, [chat(12), { type: "message_deleted", seq: 13, message: 10 }]));
+  assert.notEqual(room.state, before);
+  assert.notEqual(room.state.chat, before.chat);
+  assert.equal(room.state.chat.at(-1).seq, 12);
+  for (const name of ["questions", "sales", "coupons", "envelopes", "try_ons"]) assert.equal(room.state[name], before[name], name);
+  sockets[0].says(delta(14, 15, [{ type: "question_picked", seq: 14, question: 11 }]), delta(15, 16, [{ type: "try_on_requested", seq: 15, product: "p", count: 1 }]));
+  assert.equal(JSON.stringify(before), frozen);
+  assert.equal(room.state.questions[0].state, "picked");
+});
+
+test("every event leaves the state that was before it as it was, whatever the event", () => {
+  const deep = (value) => {
+    if (value && typeof value === "object" && !Object.isFrozen(value)) Object.values(Object.freeze(value)).forEach(deep);
+    return value;
+  };
+  const sale = { sale: 1, product: "p", title: "t", price_fen: 1, stock: 2, available: 2, held: 0, sold: 0, state: "open" };
+  let state = deep({ ...keyframe(), try_ons: {}, envelopes: [{ envelope: 2, open: false }], coupons: [{ coupon: 3 }], sales: [sale], questions: [{ seq: 4, state: "asked" }], chat: [] });
+  const events = [
+    ["room_opened", { title: "x", anchor: "a", epoch: "e", rules: {} }], ["room_closed", { reason: "late" }], ["announcement_set", { text: "x" }], ["chat_sent", chat(20)],
+    ["message_deleted", { message: 20 }], ["slow_mode_set", { interval_ms: 1 }], ["chat_budget_set", { lines_per_s: 1 }], ["question_asked", chat(21)],
+    ["question_picked", { question: 4 }], ["question_answered", { question: 4 }], ["question_dismissed", { question: 4 }], ["likes_added", { total: 1 }], ["product_added", {}],
+    ["try_on_requested", { product: "constructor", count: 3 }], ["try_on_requested", { product: "__proto__", count: 4 }], ["product_removed", { product: "constructor" }],
+    ["product_pinned", { product: { id: "p" } }], ["product_unpinned", {}], ["audience_counted", { viewers: 1 }], ["red_envelope_dropped", {}], ["red_envelope_opened", { envelope: 2 }],
+    ["red_envelope_grabbed", { envelope: 2 }], ["red_envelope_closed", { envelope: 2 }], ["coupon_issued", {}], ["coupon_left", { coupon: 3 }], ["coupon_stopped", { coupon: 3 }],
+    ["coupon_expired", { coupon: 3 }], ["flash_sale_announced", {}], ["flash_sale_opened", { sale: 1 }], ["flash_sale_restocked", { sale: 1 }], ["stock_changed", { sale: 1, held: 1 }],
+    ["flash_sale_closed", { sale: 1, held: 1 }], ["constructor", {}], ["toString", {}], ["__proto__", {}],
+  ];
+  for (const [type, fields] of events) state = deep(fold(state, { seq: 30, time_ms: 1, ...fields, type }, 5)); // a module is strict: a write to what is frozen throws
+  assert.deepEqual({ ...state.try_ons }, { ["__proto__"]: 4 });
+  assert.equal(state.close_reason, "late");
+});
+
+test("names that objects have themselves are names like any other", async (t) => {
+  const { room, sockets } = await live(t);
+  for (const name of ["constructor", "__proto__", "toString", "hasOwnProperty"]) assert.equal(room.state.try_ons[name], undefined, name);
+  sockets[0].says(delta(10, 11, [{ type: "try_on_requested", seq: 10, product: "__proto__", count: 2 }]));
+  assert.equal(room.state.try_ons["__proto__"], 2);
 });
 
 test("spans below the cursor are ignored, a span across it gives only what is new", async (t) => {

@@ -145,7 +145,7 @@ def _folded(frames: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _defaults() -> dict[str, Any]:
-    empty: dict[str, Any] = {"announcement": "", "pinned": None, "try_ons": {}, "unique_estimated": False}
+    empty: dict[str, Any] = {"announcement": "", "close_reason": "", "pinned": None, "try_ons": {}, "unique_estimated": False}
     lists = ("envelopes", "coupons", "sales", "questions", "chat")
     numbers = ("showcase_version", "slow_mode_ms", "chat_budget", "likes", "viewers", "unique", "peak")
     return empty | dict.fromkeys(numbers, 0) | {name: [] for name in lists}

@@ -120,7 +120,7 @@ async def test_a_mute_stops_the_viewer_with_a_visible_reason(stage: Stage) -> No
     await console.fill("#sanction-reason", "enough")
     await console.locator("#sanction-do").click()
     await expect(vera.locator("#banner")).to_contain_text("You are banned from this room")
-    await expect(vera.locator("body")).to_have_attribute("data-connection", "closed")
+    await expect(vera.locator("body")).to_have_attribute("data-connection", "banned")
     await expect(console.locator("#banned [data-user=vera]")).to_be_visible()
     assert stage.complaints == []
 

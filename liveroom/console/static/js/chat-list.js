@@ -5,8 +5,11 @@ import { t } from "./i18n.js";
 
 const NAME_COLORS = 8;
 
+/** So near to the end counts as at it. */
+const END_PX = 24;
+
 /**
- * Shows lines in `list`; it follows the end unless the reader has scrolled up, then `more` (a button) leads back.
+ * Shows lines in `list`; it follows the end unless the reader has scrolled up, then what is read stays where it is and `more` (a button) leads back.
  * `extra(line)` may return elements to put at a line's end.
  */
 export class ChatList {
@@ -14,32 +17,35 @@ export class ChatList {
   #more;
   #extra;
   #lines = [];
+  #height = 0; // of the list when it was scrolled last
+  #follows = true; // until the reader scrolls up: neither new lines nor another size of the list decide that
 
   constructor(list, more, extra = () => null) {
     this.#list = list;
     this.#more = more;
     this.#extra = extra;
-    list.addEventListener("scroll", () => this.#atEnd() && (more.hidden = true));
+    list.addEventListener("scroll", () => this.#scrolled());
     more.addEventListener("click", () => this.#toEnd());
-    new ResizeObserver(() => more.hidden && this.#toEnd()).observe(list);
+    new ResizeObserver(() => (this.#follows || this.#isAtEnd()) && this.#toEnd()).observe(list);
   }
 
   /** Show exactly these lines; `me` is the user whose lines are marked. */
   show(lines, me) {
-    const followed = this.#atEnd();
     const last = this.#lines.at(-1)?.seq ?? -1;
+    const read = this.#follows ? null : this.#lineRead();
     this.#lines = lines;
     this.#list.dataset.empty = t("chat_empty");
     reconcile(this.#list, lines, { key: ({ seq }) => seq, make: (line) => this.#make(line, me) });
-    if (followed) this.#toEnd();
-    else if (lines.some(({ seq }) => seq > last)) this.#more.hidden = false;
+    if (this.#follows) return this.#toEnd();
+    if (read?.line.isConnected) this.#list.scrollTop += read.line.offsetTop - read.top; // old lines went above it
+    if (lines.some(({ seq }) => seq > last)) this.#more.hidden = false;
   }
 
   /** Draw every line anew, in the language of now. */
   redraw(me) {
     forget(this.#list);
+    this.#follows = true;
     this.show(this.#lines, me);
-    this.#toEnd();
   }
 
   #make(line, me) {
@@ -56,11 +62,30 @@ export class ChatList {
     );
   }
 
-  #atEnd() {
-    return this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < 24;
+  #scrolled() {
+    const { clientHeight } = this.#list;
+    const heightBefore = this.#height;
+    this.#height = clientHeight;
+    if (this.#isAtEnd()) {
+      this.#follows = true;
+      this.#more.hidden = true;
+    } else if (clientHeight === heightBefore) this.#follows = false; // with another height the list moved, not the reader
+  }
+
+  #isAtEnd() {
+    const { scrollHeight, scrollTop, clientHeight } = this.#list;
+    return scrollHeight - scrollTop - clientHeight < END_PX;
+  }
+
+  /** The first line in sight, and where it stands. */
+  #lineRead() {
+    const { scrollTop } = this.#list;
+    const line = [...this.#list.children].find(({ offsetTop, offsetHeight }) => offsetTop + offsetHeight > scrollTop);
+    return line && { line, top: line.offsetTop };
   }
 
   #toEnd() {
+    this.#follows = true;
     this.#list.scrollTop = this.#list.scrollHeight;
     this.#more.hidden = true;
   }

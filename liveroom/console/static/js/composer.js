@@ -1,5 +1,6 @@
 /** The line to write in: chat or a question, its limits, and why something was not sent. */
 
+import { isOut } from "./connection.js";
 import { byId } from "./dom.js";
 import { onLanguage, t } from "./i18n.js";
 import { muteReason, reasonOf } from "./reasons.js";
@@ -59,7 +60,7 @@ export class Composer extends EventTarget {
     const text = byId("text");
     const left = CHARACTERS_MAX - [...text.value].length;
     const ended = this.#room.state?.open === false;
-    const shut = ended || this.#room.status === "closed";
+    const shut = ended || isOut(this.#room);
     text.placeholder = t(ended ? "room_ended" : this.#asking ? "ask_something" : "say_something");
     text.setAttribute("aria-label", text.placeholder);
     byId("ask").setAttribute("aria-pressed", String(this.#asking));

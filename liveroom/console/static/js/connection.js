@@ -2,55 +2,65 @@
 
 import { byId, h, withCode } from "./dom.js";
 import { onLanguage, t } from "./i18n.js";
-import { closeReason } from "./reasons.js";
+import { banReason, closeReason } from "./reasons.js";
 
 /** So many failed attempts, without ever having been in the room, and the banner says what else it may be. */
 const ATTEMPTS_TO_DOUBT = 3;
 const CLOSE_UNTOLD = 1006; // no closing words: the server is away, or said no before the upgrade, which browsers do not tell apart
+const banKeptAs = (name) => `liveroom.ban.${name}`;
 
-/** Show the state of `room`'s connection in `#banner` and as `data-connection` on the page. */
-export function showConnection(room) {
+/** Whether this user is not let in: what is on offer is not for them now. */
+export function isOut(room) {
+  return room.status === "banned" || room.status === "closed";
+}
+
+/** Show the state of `room`'s connection in `#banner` and as `data-connection` on the page; `name` is the room's. */
+export function showConnection(room, name) {
   const banner = byId("banner");
-  let ban = null;
   let lost = null; // {code, reason} of the last connection
-  let dueMs = 0;
+  let dueMs = 0; // of `performance.now()`
   let attempts = 0;
   let ticking = null;
 
+  const button = (words) => h("button", { type: "button", onclick: () => room.retryNow() }, words);
+  const parts = {
+    connecting: () => [h("span", {}, t("connecting"))],
+    live: () => [h("span", {}, room.interruption ? t("interrupted") : "")],
+    closed: () => [h("span", {}, closeReason(lost.code, lost.reason))],
+    unauthorized: () => [h("span", {}, closeReason(lost.code, lost.reason)), button(t("retry_now"))],
+    replaced: () => [h("span", {}, t("closed_4003")), button(t("use_this_window"))],
+    banned: () => [h("span", {}, banReason(keptBan(name, room.ban)), h("small", {}, t("banned_back")))],
+    reconnecting() {
+      const seconds = Math.ceil((dueMs - performance.now()) / 1000);
+      const words = lost?.code === 4004 ? t("closed_4004") : seconds > 0 ? t("reconnecting", { count: seconds }) : t("reconnecting_now");
+      const doubtful = !room.joined && lost?.code === CLOSE_UNTOLD && attempts >= ATTEMPTS_TO_DOUBT;
+      return [h("span", {}, words, doubtful ? h("small", {}, ...withCode(t("origin_hint"))) : ""), button(t("retry_now"))];
+    },
+  };
   const draw = () => {
     document.body.dataset.connection = room.status;
+    document.body.classList.toggle("out", isOut(room));
     banner.hidden = room.status === "live" && !room.interruption;
-    if (room.status === "live" && room.interruption) banner.replaceChildren(h("span", {}, t("interrupted")));
-    if (room.status === "connecting") banner.replaceChildren(h("span", {}, t("connecting")));
-    if (room.status === "closed") banner.replaceChildren(h("span", {}, closeReason(lost.code, lost.reason, ban)));
-    if (room.status === "reconnecting") {
-      const seconds = Math.ceil((dueMs - Date.now()) / 1000);
-      const words = lost.code === 4004 ? t("closed_4004") : seconds > 0 ? t("reconnecting", { count: seconds }) : t("reconnecting_now");
-      const doubtful = !room.joined && lost.code === CLOSE_UNTOLD && attempts >= ATTEMPTS_TO_DOUBT;
-      const hint = doubtful && h("small", {}, ...withCode(t("origin_hint")));
-      banner.replaceChildren(h("span", {}, words, hint || ""), h("button", { type: "button", onclick: () => room.retryNow() }, t("retry_now")));
-    }
-  };
-  const stop = () => {
+    banner.replaceChildren(...parts[room.status]());
+    if (room.status === "reconnecting") return void (ticking ??= setInterval(draw, 1_000));
     clearInterval(ticking);
     ticking = null;
   };
 
-  room.addEventListener("joined", () => (stop(), draw()));
-  room.addEventListener("interruption", draw);
-  room.addEventListener("banned", ({ detail }) => (ban = { until_ms: detail.untilMs, reason: detail.reason }));
   room.addEventListener("disconnected", ({ detail }) => (lost = detail));
   room.addEventListener("reconnecting", ({ detail }) => {
-    dueMs = Date.now() + detail.delayMs;
+    dueMs = performance.now() + detail.delayMs;
     attempts = detail.attempt;
-    ticking ??= setInterval(draw, 1_000);
-    draw();
   });
-  room.addEventListener("closed", ({ detail }) => {
-    lost = detail;
-    stop();
-    draw();
-  });
+  room.addEventListener("closed", ({ detail }) => (lost = detail));
+  for (const type of ["joined", "interruption", "reconnecting", "replaced", "closed"]) room.addEventListener(type, draw);
   onLanguage(draw);
   draw();
+}
+
+/** The ban with its reason, which is told once: this tab keeps it, so that a reload does not lose it. */
+function keptBan(name, ban) {
+  if (ban.reason) sessionStorage.setItem(banKeptAs(name), JSON.stringify(ban));
+  const kept = JSON.parse(sessionStorage.getItem(banKeptAs(name)) ?? "null");
+  return kept?.untilMs === ban.untilMs ? kept : ban;
 }

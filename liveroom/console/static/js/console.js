@@ -20,14 +20,17 @@ import { reasonOf } from "./reasons.js";
 import { claimsOf, reloadOnNewToken, roomOfPage, takeToken, tokenCommand } from "./token.js";
 
 const name = roomOfPage();
-const token = takeToken(name);
+translate();
+languageButton(byId("language"));
+reloadOnNewToken();
+const token = await takeToken(name);
 const { role = "viewer" } = claimsOf(token);
 const mayAnchor = role === "anchor" || role === "platform";
 
 async function run() {
   const { gateway_url: url } = await get("/v1/settings");
   const room = connect({ url, room: name, token });
-  showConnection(room);
+  showConnection(room, name);
   const { push } = new Commands(name, token, room);
   let opened = null; // whether the room was ever opened; null = not known yet
   const drawCountdowns = runCountdowns(() => room.nowMs());
@@ -76,7 +79,8 @@ async function run() {
 function drawHeader(state, opened) {
   const open = state?.open ?? false;
   byId("title").textContent = state?.title ?? t("console_title");
-  byId("subtitle").textContent = state ? `${name} · ${state.anchor_name || state.anchor}` : name;
+  const parts = state ? [name, state.anchor_name || state.anchor, state.close_reason && t("ended_because", { reason: state.close_reason })] : [name];
+  byId("subtitle").textContent = parts.filter(Boolean).join(" · ");
   document.title = `${state?.title ?? name} · ${t("console_title")}`;
   byId("mode").hidden = !state && opened !== false;
   byId("mode").className = `pill ${open ? "on" : "off"}`;
@@ -137,9 +141,6 @@ function showGate() {
   draw();
 }
 
-translate();
-languageButton(byId("language"));
-reloadOnNewToken();
 wireTabs();
 byId("mode").hidden = true;
 byId("viewer-page").href = `/rooms/${encodeURIComponent(name)}`;

@@ -8,11 +8,11 @@ const COMMAND_TIMEOUT_MS = 60_000;
 const ATTEMPT_TIMEOUT_MS = 10_000;
 const BACKOFF_MAX_MS = 8_000;
 
-let clockOffsetMs = 0;
+let clockOffsetMs = performance.timeOrigin;
 
 /** The server's clock, Unix ms, to about a second, as its last answer told. */
 export function serverNowMs() {
-  return Date.now() + clockOffsetMs;
+  return performance.now() + clockOffsetMs;
 }
 
 /** GET as JSON; fails with `CommandRefused` when the server says why, else with `TypeError`. */
@@ -45,14 +45,14 @@ export async function post(room, command, fields, token, pause, id = newCommandI
     headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json", "Idempotency-Key": id },
     body: JSON.stringify(fields),
   };
-  const endMs = Date.now() + COMMAND_TIMEOUT_MS;
+  const endMs = performance.now() + COMMAND_TIMEOUT_MS;
   for (let tries = 1; ; tries += 1) {
     try {
       const signal = AbortSignal.timeout(ATTEMPT_TIMEOUT_MS);
       return await read(await fetch(`/v1/rooms/${encodeURIComponent(room)}/commands/${command}`, { ...request, signal }));
     } catch (error) {
       const delayMs = Math.random() * Math.min(BACKOFF_MAX_MS, 500 * 2 ** tries);
-      if (!isUnknown(error) || Date.now() + delayMs >= endMs) throw error;
+      if (!isUnknown(error) || performance.now() + delayMs >= endMs) throw error;
       await pause(delayMs);
     }
   }
@@ -65,7 +65,7 @@ export function isUnknown(error) {
 
 async function read(response) {
   const toldMs = Date.parse(response.headers.get("Date"));
-  if (toldMs) clockOffsetMs = toldMs + 500 - Date.now(); // it tells whole seconds
+  if (toldMs) clockOffsetMs = toldMs + 500 - performance.now(); // it tells whole seconds
   const body = await response.json().catch(() => ({}));
   if (response.ok) return body;
   throw new CommandRefused({ code: "unavailable", detail: response.statusText, ...body });

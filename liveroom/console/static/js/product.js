@@ -2,6 +2,11 @@
 
 import { h } from "./dom.js";
 
+/** A count by a product's id: an id may be any word, also one that every object knows, such as `constructor`. */
+export function countOf(counts, id) {
+  return counts && Object.hasOwn(counts, id) ? counts[id] : 0;
+}
+
 /** A product's picture, or a coloured tile with its first letter when it has none or it does not load. */
 export function picture({ title, image_url = "" }) {
   const letter = [...title][0] ?? "";

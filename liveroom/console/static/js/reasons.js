@@ -25,9 +25,13 @@ export function muteReason(untilMs, reason) {
   return t(reason ? "muted_until_reason" : "muted_until", { time: clock(untilMs), reason });
 }
 
-/** Words for a connection that ended for good; `ban` says until when and why, when the server told. */
-export function closeReason(code, reason, ban = null) {
-  if (code === 4502 && ban) return t(ban.reason ? "banned_until_reason" : "banned_until", { time: clock(ban.until_ms), reason: ban.reason });
+/** Words for "banned until ..., because ...". */
+export function banReason({ untilMs, reason }) {
+  return t(reason ? "banned_until_reason" : "banned_until", { time: clock(untilMs), reason });
+}
+
+/** Words for a connection that ended for good. */
+export function closeReason(code, reason) {
   const key = `closed_${code}`;
   return hasWords(key) ? t(key) : t("closed_other", { reason: reason || code });
 }

@@ -4,14 +4,14 @@ import { byId, forget, h, icon, reconcile } from "./dom.js";
 import { getShowcase } from "./http.js";
 import { t } from "./i18n.js";
 import { money } from "./money.js";
-import { picture } from "./product.js";
+import { countOf, picture } from "./product.js";
 
 /** Show the product being explained; `wish(product)` asks to see it tried on, `null` when one may not. */
 export function drawPinned(state, wish) {
   reconcile(byId("pinned"), state.pinned ? [state.pinned] : [], {
     key: (product) => `${JSON.stringify(product)} ${document.documentElement.lang}`,
     make: (product) => makeProduct(product, wish, true),
-    update: (row, product) => drawWish(row, state.try_ons[product.id] ?? 0, wish, state.open),
+    update: (row, product) => drawWish(row, countOf(state.try_ons, product.id), wish, state.open),
   });
 }
 
@@ -113,7 +113,7 @@ export class ShowcaseSheet {
       make: (product) => makeProduct(product, this.#wish, false),
       update: (row, { id }) => {
         row.classList.toggle("on-air", id === this.#state?.pinned?.id);
-        drawWish(row, Math.max(this.#state?.try_ons[id] ?? 0, try_ons[id] ?? 0), this.#wish, this.#state?.open);
+        drawWish(row, Math.max(countOf(this.#state?.try_ons, id), countOf(try_ons, id)), this.#wish, this.#state?.open);
       },
     });
   }

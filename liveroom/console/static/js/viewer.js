@@ -3,12 +3,12 @@
 import { connect } from "/client/liveroom.js";
 import { ChatList } from "./chat-list.js";
 import { Composer } from "./composer.js";
-import { showConnection } from "./connection.js";
+import { isOut, showConnection } from "./connection.js";
 import { byId, soon, toast } from "./dom.js";
 import { floatHearts } from "./hearts.js";
 import { get, serverNowMs } from "./http.js";
 import { languageButton, onLanguage, shortNumber, t, translate } from "./i18n.js";
-import { QuestionSheet, ShowcaseSheet, drawPinned } from "./sheets.js";
+import { QuestionSheet, ShowcaseSheet, drawPinned, wireSheet } from "./sheets.js";
 import { reasonOf } from "./reasons.js";
 import { reloadOnNewToken, roomOfPage, takeToken, tokenCommand } from "./token.js";
 import { Deals } from "./viewer/deals.js";
@@ -19,7 +19,10 @@ const HEARTS_MAX = 6; // hearts shown for one frame of other people's likes
 const NO_OFFERS = { envelopes: [], coupons: [], sales: [] };
 
 const name = roomOfPage();
-const token = takeToken(name);
+translate();
+languageButton(byId("language"));
+reloadOnNewToken();
+const token = await takeToken(name);
 const chat = new ChatList(byId("chat"), byId("chat-more"));
 let ownLikes = 0; // taps of ours that the total does not hold yet
 
@@ -34,7 +37,9 @@ function drawState(state, composer = null, me = null) {
   byId("viewers").textContent = shortNumber(state.viewers);
   byId("viewers-pill").setAttribute("aria-label", t("viewers_count", { count: state.viewers }));
   byId("announcement").hidden = !state.announcement;
-  byId("announcement").textContent = state.announcement;
+  for (const id of ["announcement", "announcement-text"]) byId(id).textContent = state.announcement;
+  byId("ended-reason").hidden = !state.close_reason;
+  byId("ended-reason").textContent = state.close_reason ?? "";
   document.body.classList.toggle("over", !state.open);
   byId("ended").hidden = state.open;
   byId("stage-note").hidden = !state.open;
@@ -54,7 +59,7 @@ function drawState(state, composer = null, me = null) {
 async function join() {
   const { gateway_url: url } = await get("/v1/settings");
   const room = connect({ url, room: name, token });
-  showConnection(room);
+  showConnection(room, name);
   const composer = new Composer(room);
   const showcase = new ShowcaseSheet(name, wish);
   const questions = new QuestionSheet();
@@ -70,6 +75,7 @@ async function join() {
   }
   const draw = () => {
     const { state } = room;
+    if (isOut(room)) for (const sheet of ["showcase", "questions"]) byId(sheet).close();
     if (!state) return;
     drawState(state, composer, room.joined?.user);
     drawPinned(state, wish);
@@ -81,7 +87,7 @@ async function join() {
   const drawSoon = soon(draw);
   const deals = new Deals({ room, name, nowMs: () => room.nowMs() });
   room.addEventListener("state", drawSoon);
-  room.addEventListener("joined", drawSoon);
+  for (const type of ["joined", "reconnecting", "closed"]) room.addEventListener(type, drawSoon);
   room.addEventListener("skipped", () => toast(t("skipped")));
   composer.addEventListener("changed", drawSoon);
   room.addEventListener("event", ({ detail }) => {
@@ -151,9 +157,7 @@ function readOnly() {
   refresh();
 }
 
-translate();
-languageButton(byId("language"));
-reloadOnNewToken();
+wireSheet(byId("announcement-whole"), byId("announcement"));
 byId("answering").addEventListener("click", () => byId("questions").showModal());
 if (token) join().catch(() => setTimeout(() => location.reload(), READ_ONLY_REFRESH_MS));
 else readOnly();

@@ -61,13 +61,13 @@ export class LedgerView {
 
   #readSoon() {
     if (!this.#mayRead) return;
-    this.#timer ??= setTimeout(() => this.#read(), Math.max(REFRESH_AFTER_MS, this.#readMs + REFRESH_EVERY_MS - Date.now()));
+    this.#timer ??= setTimeout(() => this.#read(), Math.max(REFRESH_AFTER_MS, this.#readMs + REFRESH_EVERY_MS - performance.now()));
   }
 
   async #read(control = null) {
     clearTimeout(this.#timer);
     this.#timer = null;
-    this.#readMs = Date.now();
+    this.#readMs = performance.now();
     control?.setAttribute("aria-busy", "true");
     try {
       const statement = await get(`/v1/rooms/${encodeURIComponent(this.#room)}/ledger`, this.#token);

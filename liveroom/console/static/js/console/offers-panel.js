@@ -4,7 +4,7 @@ import { byId, forget, reconcile } from "../dom.js";
 import { t } from "../i18n.js";
 import { money } from "../money.js";
 import { fieldReason } from "../reasons.js";
-import { ask } from "./ask.js";
+import { ask } from "../ask.js";
 import { makeCoupon, makeEnvelope, makeSale, updateCoupon, updateEnvelope, updateSale } from "./offer-cards.js";
 
 export class OffersPanel {

@@ -1,7 +1,7 @@
 /** What holds for the whole room: announcement, slow mode, chat budget, banned words, who is muted or banned. */
 
 import { byId, forget, h, reconcile, toast } from "../dom.js";
-import { get } from "../http.js";
+import { get, serverNowMs } from "../http.js";
 import { clock, t } from "../i18n.js";
 import { reasonOf } from "../reasons.js";
 
@@ -107,7 +107,7 @@ export class RoomSettings {
   #draw() {
     for (const [list, undo] of [["muted", "unmute"], ["banned", "unban"]]) {
       byId(list).dataset.empty = t("nobody");
-      reconcile(byId(list), Object.entries(this.#moderation[list]).filter(([, untilMs]) => untilMs > Date.now()), {
+      reconcile(byId(list), Object.entries(this.#moderation[list]).filter(([, untilMs]) => untilMs > serverNowMs()), {
         key: ([user, untilMs]) => `${user} ${untilMs}`,
         make: ([user, untilMs]) =>
           h(

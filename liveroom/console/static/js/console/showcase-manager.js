@@ -4,7 +4,7 @@ import { byId, forget, h, icon, reconcile, toast } from "../dom.js";
 import { getShowcase } from "../http.js";
 import { t } from "../i18n.js";
 import { fenOf, money } from "../money.js";
-import { picture } from "../product.js";
+import { countOf, picture } from "../product.js";
 import { reasonOf } from "../reasons.js";
 
 const QUIET = matchMedia("(prefers-reduced-motion: reduce)");
@@ -67,7 +67,7 @@ export class ShowcaseManager {
         row.classList.toggle("is-pinned", pinned);
         row.querySelector(".pin").textContent = t(pinned ? "unpin" : "pin");
         row.querySelector(".pin").setAttribute("aria-pressed", String(pinned));
-        const wishes = Math.max(this.#state.try_ons[id] ?? 0, this.#tryOns[id] ?? 0);
+        const wishes = Math.max(countOf(this.#state.try_ons, id), countOf(this.#tryOns, id));
         row.querySelector(".wishes").textContent = wishes ? t("try_on_wishes", { count: wishes }) : "";
       },
     });

@@ -1,5 +1,6 @@
 /** Money on the viewer page: red envelopes, coupons and flash sales, kept right by the room and by the clock. */
 
+import { isOut } from "../connection.js";
 import { runCountdowns } from "../countdown.js";
 import { byId, h } from "../dom.js";
 import { newCommandId } from "../http.js";
@@ -34,10 +35,10 @@ export class Deals {
     this.#room = room;
     this.#nowMs = nowMs;
     this.#drawCountdowns = runCountdowns(nowMs);
-    const more = { room, taps, tell, changed };
+    const more = { room, name, taps, tell, changed };
     this.#parts = [new Envelopes(more), new Coupons(more), new Sales(more)];
     taps?.addEventListener("changed", changed);
-    for (const type of ["joined", "reconnecting"]) room?.addEventListener(type, changed);
+    for (const type of ["joined", "reconnecting", "closed"]) room?.addEventListener(type, changed);
     room?.addEventListener("mine", () => setTimeout(changed)); // the event that changed it comes first
   }
 
@@ -62,7 +63,7 @@ export class Deals {
   #show() {
     const nowMs = this.#nowMs();
     const { user = null, role = "" } = this.#room?.joined ?? {};
-    const whyNot = CLAIMANTS.has(role) ? "" : t(this.#room ? "only_viewers" : "no_token_viewer");
+    const whyNot = !this.#room ? t("no_token_viewer") : isOut(this.#room) ? t("closed_4502") : CLAIMANTS.has(role) ? "" : t("only_viewers");
     const seen = { state: this.#state, mine: this.#room?.mine ?? NOTHING, nowMs, me: user, whyNot };
     return Math.min(...this.#parts.map((part) => part.show(seen)));
   }

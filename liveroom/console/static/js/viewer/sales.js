@@ -4,13 +4,14 @@ import { byId, reconcile, toast } from "../dom.js";
 import { t } from "../i18n.js";
 import { money } from "../money.js";
 import { reasonOf } from "../reasons.js";
+import { Products } from "./products.js";
 import { REFUSAL_SHOWN_MS, SaleCard, isOver, noticeWords } from "./sale-card.js";
 
 /** Who touched a card a moment ago is not taken away from it. */
 const TOUCHED_MS = 4_000;
 const QUIET = matchMedia("(prefers-reduced-motion: reduce)");
 
-/** Sales and products that are remembered, of each the newest. */
+/** Sales that are remembered, the newest. */
 const KEPT_MAX = 100;
 
 /** A sale that this page never saw. */
@@ -26,7 +27,7 @@ export class Sales {
   #changed;
   #cards = new Map(); // sale -> SaleCard
   #views = new Map(); // sale -> it, as last seen
-  #products = new Map(); // product -> it, as it was pinned
+  #products;
   #holds = new Map(); // hold -> it, as last seen
   #notices = new Map(); // sale -> {kind, units, fen}: what became of holds
   #buyable = null; // sales that could be bought at the last look, `null` before the first
@@ -34,9 +35,10 @@ export class Sales {
   #wanted = null; // the sale to bring into sight
   #touchedMs = -Infinity; // when a card was touched last, of `performance.now()`
 
-  /** `room` and `taps` are `null` for who only looks on; `tell(words)` says something to those who do not see the page; `changed()`: draw anew. */
-  constructor({ room, taps, tell, changed }) {
+  /** `room` and `taps` are `null` for who only looks on; `name` is the room's; `tell(words)` says something to those who do not see the page; `changed()`: draw anew. */
+  constructor({ room, name, taps, tell, changed }) {
     this.#room = room;
+    this.#products = new Products(name, changed);
     this.#taps = taps;
     this.#tell = tell;
     this.#changed = changed;
@@ -49,10 +51,11 @@ export class Sales {
 
   /** Follow the room; gives when it would look different without any news. */
   show({ state, mine, nowMs, whyNot }) {
-    if (state.pinned) keep(this.#products, state.pinned.id, state.pinned);
+    if (state.pinned) this.#products.see(state.pinned);
     this.#seeLost(mine, nowMs);
     for (const sale of state.sales) keep(this.#views, sale.sale, sale);
     const sales = this.#withOwn(state.sales, mine.holds);
+    this.#products.want(sales.filter(({ product }) => product).map(({ product }) => product), state.showcase_version ?? 0);
     reconcile(byId("sales"), sales, {
       key: ({ sale }) => sale,
       make: ({ sale }) => this.#make(sale),

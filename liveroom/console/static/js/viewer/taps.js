@@ -47,8 +47,8 @@ export class Taps extends EventTarget {
   tap(key, command) {
     if (this.waits(key)) return;
     const last = this.of(key);
-    const open = last?.open && last.atMs + REMEMBERED_MS > Date.now() && JSON.stringify(last.command) === JSON.stringify(command);
-    this.#send(key, { id: open ? last.id : this.#newId(), command, atMs: open ? last.atMs : Date.now() });
+    const open = last?.open && last.atMs + REMEMBERED_MS > this.#room.nowMs() && JSON.stringify(last.command) === JSON.stringify(command);
+    this.#send(key, { id: open ? last.id : this.#newId(), command, atMs: open ? last.atMs : this.#room.nowMs() });
   }
 
   /** Forget what became of a tap, once it was read. */
@@ -97,7 +97,7 @@ export class Taps extends EventTarget {
     if (this.#user !== null) return;
     this.#user = this.#room.joined.user;
     for (const [key, kept] of JSON.parse(this.#storage.getItem(this.#keptAs) ?? "[]")) {
-      const ageMs = Date.now() - kept.atMs;
+      const ageMs = this.#room.nowMs() - kept.atMs;
       if (ageMs < ASKED_AGAIN_MS) this.#send(key, kept);
       else if (ageMs < REMEMBERED_MS) this.#taps.set(key, { ...kept, phase: "idle", ahead: 0, open: true, result: null, error: null, againMs: 0, settledMs: 0 });
     }

@@ -1,0 +1,52 @@
+/** What the products of sales look like: they are known when they are pinned, and asked for otherwise, as after a reload. */
+
+import { getShowcase } from "../http.js";
+
+/** A crowd that sees the same sale begin does not ask all at once. */
+const SPREAD_MS = 1_500;
+const AGAIN_MS = 10_000;
+/** Products that are remembered, the newest. */
+const KEPT_MAX = 300;
+
+export class Products {
+  #room;
+  #changed;
+  #known = new Map(); // product -> it
+  #asked = null; // the version of the showcase that was asked for
+  #timer = null;
+
+  /** `room` is the room's name; `changed()`: more is known. */
+  constructor(room, changed) {
+    this.#room = room;
+    this.#changed = changed;
+  }
+
+  /** Remember a product that was seen. */
+  see(product) {
+    this.#known.delete(product.id);
+    this.#known.set(product.id, product);
+    if (this.#known.size > KEPT_MAX) this.#known.delete(this.#known.keys().next().value);
+  }
+
+  /** The product of this id; `undefined` while it is not known. */
+  get(id) {
+    return this.#known.get(id);
+  }
+
+  /** Ask for the showcase, once for each `version`, when one of these ids is not known. */
+  want(ids, version) {
+    if (this.#timer !== null || this.#asked === version || ids.every((id) => this.#known.has(id))) return;
+    this.#asked = version;
+    this.#timer = setTimeout(() => this.#ask(version), Math.random() * SPREAD_MS);
+  }
+
+  async #ask(version) {
+    try {
+      for (const product of (await getShowcase(this.#room, version)).products) this.see(product);
+      this.#timer = null;
+      this.#changed();
+    } catch {
+      this.#timer = setTimeout(() => this.#ask(version), AGAIN_MS * (1 + Math.random()));
+    }
+  }
+}
