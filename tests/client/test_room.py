@@ -234,6 +234,43 @@ async def test_tokens_are_refreshed(gateway: Gateway) -> None:
     await room.close()
 
 
+async def test_a_token_function_that_never_answers_is_asked_again(gateway: Gateway) -> None:
+    """A function that hangs costs one attempt, and the client does not hang with it."""
+    asked = 0
+
+    async def token() -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            await asyncio.sleep(3_600)
+        return f"t{asked}"
+
+    room = connect(gateway.url, "demo", token, join_timeout_s=0.5)
+    visit = await entered(gateway, room)
+    visit.socket.transport.abort()
+    assert (await gateway.visit()).headers["Authorization"] == "Bearer t3"
+    assert [(await next_of(room, Reconnecting)).code for _ in range(2)] == [1006, 3001]
+    await room.close()
+
+
+async def test_a_paused_application_is_no_silence_of_the_server(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the client does not read because items wait, no beat can be seen: the connection stays, and is judged again afterwards."""
+    monkeypatch.setattr(room_module, "ITEMS_WAITING_MAX", 5)
+    room = connect(gateway.url, "demo", "t")
+    entering = asyncio.create_task(room.__aenter__())
+    visit = await gateway.visit()
+    await visit.send(joined(0, beat_ms=100), keyframe(0), Belongings(0))
+    await entering
+    await visit.send(delta(0, *[AnnouncementSet(str(number)) for number in range(10)]))
+    async with asyncio.timeout(10):
+        while room._may_read.is_set():
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.5)  # the silence of five beats
+    assert gateway.visits.empty()
+    assert (await next_of(room, Reconnecting)).reason == "nothing was heard from the server"
+    await room.close()
+
+
 async def test_commands_in_flight_are_sent_again(gateway: Gateway) -> None:
     """A command that was not answered goes out again with the same id, and gets its one answer on the new connection."""
     room = connect(gateway.url, "demo", "t")

@@ -277,6 +277,14 @@ test("what a token function gives is looked at before it is sent, and spaces aro
   assert.equal(of("unauthorized").length, 1);
 });
 
+test("a token function that never answers is asked again after the time to join", async (t) => {
+  let asked = 0;
+  const { sockets, of } = begin(t, { joinTimeoutMs: 10, token: () => ((asked += 1) < 3 ? new Promise(() => {}) : "t3") });
+  await until(() => sockets.length === 1);
+  assert.deepEqual(of("disconnected").map(({ code }) => code), [3001, 3001]);
+  assert.equal(sockets[0].protocols[1], "liveroom.token.t3");
+});
+
 test("tokens that are refused: another is asked for, after three the page knows, and it goes on trying", async (t) => {
   let asked = 0;
   const { room, sockets, of } = begin(t, { token: () => `t${(asked += 1)}` });

@@ -26,6 +26,16 @@ AT_END = """() => {
     const { scrollHeight, scrollTop, clientHeight } = document.querySelector("#chat");
     return scrollHeight - scrollTop - clientHeight < 3;
 }"""
+#: Whether a column at the end of the second line's text, far higher than the line, is seen on each of the three lines.
+DRAWN_OVER = """() => {
+    const lines = [...document.querySelectorAll("#chat .line")];
+    const column = document.createElement("i");
+    column.style.cssText = "display: inline-block; width: 12px; height: 400px; margin: -200px 0; background: red";
+    lines[1].querySelector(".text").append(column);
+    const { left } = column.getBoundingClientRect();
+    const middle = (line) => line.getBoundingClientRect().top + line.getBoundingClientRect().height / 2;
+    return lines.map((line) => document.elementFromPoint(left + 6, middle(line)) === column);
+}"""
 #: The device's clock can be stepped: `window.stepMs`.
 STEPPED_CLOCK = "window.stepMs = 0; const now = Date.now; Date.now = () => now() + window.stepMs;"
 
@@ -144,22 +154,12 @@ async def test_a_banned_viewer_keeps_sight_of_what_is_theirs(stage: Stage) -> No
 
 
 async def test_a_pile_of_marks_is_not_drawn_over_other_lines(stage: Stage) -> None:
-    """The lines around one of a hundred combining marks look as they did before it came."""
-    for size in (DESKTOP, PHONE):
-        vera = await stage.viewer("vera", size=size)
-        await do(stage, "send_chat", {"text": "the line above"})
-        above = vera.locator("#chat .line", has_text="the line above").last
-        await expect(above).to_be_visible()
-        await vera.evaluate("() => document.fonts.ready")
-        await do(stage, "send_chat", {"text": "plain"})
-        await expect(vera.locator("#chat .line", has_text="plain").last).to_be_visible()
-        before = await above.screenshot()
-        plain = int(await vera.locator("#chat .line", has_text="plain").last.get_attribute("data-seq") or 0)
-        await do(stage, "delete_message", {"message": plain})
-        await do(stage, "send_chat", {"text": "Z" + "\u0300\u0301\u0302\u0303\u0308\u0316\u0317\u0318" * 30})
-        await expect(vera.locator("#chat .line", has_text="Z")).to_have_count(1)
-        assert await above.screenshot() == before
-        await do(stage, "delete_message", {"message": int(await vera.locator("#chat .line").last.get_attribute("data-seq") or 0)})
+    """Whatever a line draws beyond its own box is cut off; how high marks pile up is the font's doing, so a column stands for them."""
+    for text in ("above", "Z" + "\u0300\u0301\u0302\u0316\u0317" * 40, "below"):
+        await do(stage, "send_chat", {"text": text})
+    for page in (await stage.viewer("vera"), await stage.viewer("victor", size=PHONE), await stage.console()):
+        await expect(page.locator("#chat .line")).to_have_count(3)
+        assert await page.evaluate(DRAWN_OVER) == [False, True, False]
     assert stage.complaints == []
 
 
