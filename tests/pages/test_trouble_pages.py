@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from playwright.async_api import Page, Route, WebSocketRoute, expect
@@ -322,6 +323,30 @@ async def test_a_window_too_many_pauses_the_oldest_until_it_is_wanted(stage: Sta
     await expect(pages[1].locator("body")).to_have_attribute("data-connection", "replaced")
     await expect(oldest.locator("body")).to_have_attribute("data-connection", "live")
     assert stage.complaints == []
+
+
+async def test_a_bad_answer_while_a_page_begins_is_not_its_end(stage: Stage) -> None:
+    """A proxy's 502 for the settings: both pages ask again and come alive without a reload."""
+    for path, user, role in (("/rooms/demo", "vera", Role.viewer), ("/console/demo", "anna", Role.anchor)):
+        answers = [502, 503]
+        page = await stage.open("/")
+        await page.route("**/v1/settings", _answering(answers))
+        await page.goto(f"{stage.server.console_url}{path}#token={stage.server.token('demo', user, role)}")
+        await expect(page.locator("body")).to_have_attribute("data-connection", "live")
+        assert answers == []
+    stage.complaints[:] = [words for words in stage.complaints if "502" not in words and "503" not in words]
+
+
+def _answering(statuses: list[int]) -> Callable[[Route], Awaitable[None]]:
+    """A proxy that answers with these, in turn, and then lets through."""
+
+    async def answer(route: Route) -> None:
+        if statuses:
+            await route.fulfill(status=statuses.pop(0), content_type="text/html", body="<h1>Bad Gateway</h1>")
+        else:
+            await route.continue_()
+
+    return answer
 
 
 async def test_a_page_whose_network_is_back_finds_out_that_its_link_is_dead(stage: Stage) -> None:

@@ -13,10 +13,9 @@ import { RoomSettings } from "./console/room-settings.js";
 import { ShowcaseManager } from "./console/showcase-manager.js";
 import { Stats } from "./console/stats.js";
 import { runCountdowns } from "./countdown.js";
-import { byId, soon, toast, withCode } from "./dom.js";
-import { get } from "./http.js";
+import { byId, soon, withCode } from "./dom.js";
+import { getAtLast } from "./http.js";
 import { languageButton, onLanguage, t, translate } from "./i18n.js";
-import { reasonOf } from "./reasons.js";
 import { claimsOf, reloadOnNewToken, roomOfPage, takeToken, tokenCommand } from "./token.js";
 
 const name = roomOfPage();
@@ -28,7 +27,7 @@ const { role = "viewer" } = claimsOf(token);
 const mayAnchor = role === "anchor" || role === "platform";
 
 async function run() {
-  const { gateway_url: url } = await get("/v1/settings");
+  const { gateway_url: url } = await getAtLast("/v1/settings");
   const room = connect({ url, room: name, token });
   showConnection(room, name);
   const { push } = new Commands(name, token, room);
@@ -144,5 +143,5 @@ function showGate() {
 wireTabs();
 byId("mode").hidden = true;
 byId("viewer-page").href = `/rooms/${encodeURIComponent(name)}`;
-if (token && role !== "viewer") run().catch((error) => toast(reasonOf(error), "bad"));
+if (token && role !== "viewer") run();
 else showGate();

@@ -21,6 +21,18 @@ export async function get(path, token = null) {
   return read(response);
 }
 
+/** GET what a page cannot begin without: one bad answer is not its end. It asks again after pauses that grow, and as often as it takes. */
+export async function getAtLast(path) {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await get(path);
+    } catch {
+      const boundMs = Math.min(BACKOFF_MAX_MS, 500 * 2 ** Math.min(tries, 30));
+      await new Promise((resolve) => setTimeout(resolve, boundMs * (0.5 + Math.random() / 2)));
+    }
+  }
+}
+
 /** A room's showcase of at least `version`: HTTP may be a moment behind the room's own stream. */
 export async function getShowcase(room, version) {
   for (let tries = 1; ; tries += 1) {

@@ -6,7 +6,7 @@ import { Composer } from "./composer.js";
 import { isOut, showConnection } from "./connection.js";
 import { byId, soon, toast } from "./dom.js";
 import { floatHearts } from "./hearts.js";
-import { get, serverNowMs } from "./http.js";
+import { get, getAtLast, serverNowMs } from "./http.js";
 import { languageButton, onLanguage, shortNumber, t, translate } from "./i18n.js";
 import { QuestionSheet, ShowcaseSheet, drawPinned, wireSheet } from "./sheets.js";
 import { reasonOf } from "./reasons.js";
@@ -57,7 +57,7 @@ function drawState(state, composer = null, me = null) {
 // With a token: everything.
 
 async function join() {
-  const { gateway_url: url } = await get("/v1/settings");
+  const { gateway_url: url } = await getAtLast("/v1/settings");
   const room = connect({ url, room: name, token });
   showConnection(room, name);
   const composer = new Composer(room);
@@ -159,5 +159,5 @@ function readOnly() {
 
 wireSheet(byId("announcement-whole"), byId("announcement"));
 byId("answering").addEventListener("click", () => byId("questions").showModal());
-if (token) join().catch(() => setTimeout(() => location.reload(), READ_ONLY_REFRESH_MS));
+if (token) join();
 else readOnly();
