@@ -98,9 +98,26 @@ class KafkaConfig(Section, frozen=True):
         ),
     ] = "liveroom"
     create_topics: Annotated[bool, _text("Create the topics that are missing; otherwise a missing one is an error")] = True
-    replication_factor: Annotated[int, _text("Copies of each partition, for topics that are created", ge=1, le=16)] = 3
-    min_insync_replicas: Annotated[int, _text("Copies that must have a write before it counts, for topics that are created", ge=1, le=16)] = 2
-    events_retention_h: Annotated[int, _text("How long events are kept, for topics that are created; -1 = for ever", ge=-1, le=1_000_000)] = -1
+    start_wait_ms: Annotated[
+        int,
+        _text("A process that starts waits this long for brokers that do not answer and for topics that they do not know yet", ge=0, le=3_600_000),
+    ] = 60_000
+    replication_factor: Annotated[
+        int, _text("Copies of each partition, for topics that are created. A topic of events with fewer is refused", ge=1, le=16)
+    ] = 3
+    min_insync_replicas: Annotated[
+        int,
+        _text("Copies that must have a write before it counts, for topics that are created. A topic of events with fewer is refused", ge=1, le=16),
+    ] = 2
+    allow_unclean_elections: Annotated[
+        bool, _text("Take a topic of events with `unclean.leader.election.enable`: brokers may lose what was promised to people")
+    ] = False
+    events_retention_h: Annotated[
+        int,
+        _text(
+            "How long events are kept, for topics that are created; -1 = for ever. A topic of events that keeps less is refused", ge=-1, le=1_000_000
+        ),
+    ] = -1
     events_passed_over: Annotated[
         tuple[str, ...],
         _text(

@@ -21,6 +21,8 @@ from liveroom.config import Config, JournalConfig, KafkaConfig
 BROKER = Path(__file__).parent.parent / "deploy" / "kafka-local" / "broker.py"
 START_S = 700
 STOP_S = 60
+#: A topic that was made is known within this time.
+START_WAIT_MS = 3_000
 
 #: Processes of one run share a broker: those that the first one starts know its number.
 os.environ.setdefault("LIVEROOM_TEST_RUN", uuid.uuid4().hex[:12])
@@ -98,6 +100,6 @@ def kafka_flags(kafka: KafkaConfig) -> tuple[str, ...]:
 def kafka_config(journal: JournalConfig, **settings: object) -> Config:
     """Settings of a journal in topics that nobody else uses."""
     prefix = f"test-{uuid.uuid4().hex[:8]}-{next(_prefixes)}"
-    defaults: dict[str, object] = {"topic_prefix": prefix, "replication_factor": 1, "min_insync_replicas": 1}
+    defaults: dict[str, object] = {"topic_prefix": prefix, "replication_factor": 1, "min_insync_replicas": 1, "start_wait_ms": START_WAIT_MS}
     kafka = KafkaConfig(bootstrap_servers=(broker(),), **(defaults | settings))  # type: ignore[arg-type]
     return Config(journal=journal, kafka=kafka)

@@ -102,10 +102,31 @@ class Cluster:
                 hangs_up = server
             finally:
                 connection.close()
+        if hangs_up and protocol.endswith("SSL") and (refusal := await self._tls_refusal(hangs_up)):
+            return refusal
         if hangs_up:
             words = "is it a port for another kafka.security_protocol, or a broker that hangs?"
             return JournalUnavailable(f"{hangs_up} takes connections and does not answer as {protocol}: {words}")
         return error
+
+    async def _tls_refusal(self, server: str) -> BadConfig | None:
+        """What a broker objects to in a client's certificate: TLS 1.3 says so after the handshake, where a client takes it for a broken line."""
+        host, _, port = server.rpartition(":")
+        try:
+            async with asyncio.timeout(ASKED_WHY_MS / 1000):
+                reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=self._options["ssl_context"])
+                try:
+                    await reader.read(1)
+                finally:
+                    writer.close()
+        except ssl.SSLError as refused:
+            if "CERTIFICATE" in (refused.reason or "") or "HANDSHAKE" in (refused.reason or ""):
+                return BadConfig(
+                    f"kafka.tls_cert_file, kafka.tls_key_file: {server} wants another certificate from its clients, or one at all: {refused.reason}"
+                )
+        except (TimeoutError, OSError):
+            pass
+        return None
 
     def _connection(self, server: str, wait_ms: int) -> AIOKafkaConnection:
         host, _, port = server.rpartition(":")
@@ -286,6 +307,13 @@ async def answered(call: Awaitable[T], cluster: Cluster) -> T:
         raise JournalUnavailable(f"Kafka at {cluster.servers}: {type(error).__name__}: {error}") from error
 
 
+def _no_passphrase() -> str:
+    """Without this a process would ask for it where nobody sits."""
+    raise BadConfig(
+        "kafka.tls_key_file: the key is encrypted; store it without a passphrase (openssl pkey -in KEY -out NEW), readable by this user alone"
+    )
+
+
 def tls_context(config: KafkaConfig) -> ssl.SSLContext:
     """What brokers are spoken to with. Raises `BadConfig` when the files cannot be used."""
     try:
@@ -294,7 +322,7 @@ def tls_context(config: KafkaConfig) -> ssl.SSLContext:
         raise BadConfig(f"kafka.tls_ca_file: {config.tls_ca_file}: {error}") from None
     if config.tls_cert_file:
         try:
-            context.load_cert_chain(config.tls_cert_file, config.tls_key_file)
+            context.load_cert_chain(config.tls_cert_file, config.tls_key_file or None, password=_no_passphrase)
         except (OSError, ssl.SSLError) as error:
             raise BadConfig(f"kafka.tls_cert_file, kafka.tls_key_file: {error}") from None
     return context

@@ -7,7 +7,8 @@ or not at all for a while, holds one fetch in memory and no more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Coroutine, Iterator
+import logging
+from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -16,10 +17,17 @@ from liveroom.config import KafkaConfig
 from liveroom.errors import JournalDamaged, JournalUnavailable
 from liveroom.journal.base import PastEntry
 from liveroom.journal.kafka_client import Cluster, answered, offsets_of, stop
-from liveroom.journal.kafka_entries import Place, passed_over, stored_entries
+from liveroom.journal.kafka_entries import passed_over, stored_entries
+from liveroom.journal.kafka_known import KnownEnds, lost_spans
+from liveroom.journal.kafka_reader import Reader
+from liveroom.journal.kafka_snapshots import Snapshots
 from liveroom.journal.kafka_topics import Topics
+from liveroom.journal.kafka_writer import Writer
+from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["KafkaPast", "open_kafka_past"]
+
+logger = logging.getLogger(__name__)
 
 #: Longest that a broker keeps a fetch open when there is nothing new: a fetch that is under way must end before another place is read.
 FETCH_WAIT_MS = 10
@@ -40,7 +48,7 @@ def open_kafka_past(config: KafkaConfig) -> KafkaPast:
     cluster = Cluster(config, "liveroom-past")
     runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
     try:
-        return KafkaPast(cluster, topic, passed_over(config), runner, *runner.run(_opened(cluster, topic)))
+        return KafkaPast(cluster, config, runner, *runner.run(_opened(cluster, topic)))
     except BaseException:
         runner.close()
         raise
@@ -71,14 +79,14 @@ async def _opened(cluster: Cluster, topic: str) -> tuple[AIOKafkaConsumer, int]:
 class KafkaPast:
     """A context manager; see `Past`. Any number of processes may read, and nobody notices."""
 
-    def __init__(
-        self, cluster: Cluster, topic: str, nothing_at: Container[Place], runner: asyncio.Runner, consumer: AIOKafkaConsumer, partitions: int
-    ) -> None:
+    def __init__(self, cluster: Cluster, config: KafkaConfig, runner: asyncio.Runner, consumer: AIOKafkaConsumer, partitions: int) -> None:
+        self._topics = Topics.of(config.topic_prefix)
+        self._topic = self._topics.events
+        self._nothing_at = passed_over(config)
+        self._lost = lost_spans(config.events_lost)
         self.partitions = partitions
-        self.chain_text = topic
+        self.chain_text = self._topic
         self._cluster = cluster
-        self._topic = topic
-        self._nothing_at = nothing_at
         self._runner = runner
         self._consumer = consumer
         self._stands: tuple[TopicPartition, int] | None = None  # where the client goes on
@@ -114,7 +122,22 @@ class KafkaPast:
                     offset += 1
 
     def verify(self, *, against_mark: bool = True) -> None:
-        """Nothing stands beside the entries; brokers keep checksums of their own."""
+        """Check that the events hold what snapshots are of, where those may be read. Brokers keep checksums of their own."""
+        self._run(self._verify())
+
+    async def _verify(self) -> None:
+        metrics = Metrics()
+        ends = KnownEnds(self._topic, self._lost, lambda partition, words: None)
+        reader, writer = Reader(self._cluster, metrics), Writer(self._cluster, 0, metrics)  # nothing is written
+        snapshots = Snapshots(reader, writer, self._topics, 1, self._nothing_at, ends)
+        try:
+            if self._topics.snapshots not in await answered(self._consumer.topics(), self._cluster):
+                logger.warning("there is no topic of snapshots, or it may not be read: whether events are missing at the end is not known")
+                return
+            for partition in range(self.partitions):
+                await snapshots.load(partition)
+        finally:
+            await reader.close()
 
     async def _bounds(self, source: TopicPartition) -> tuple[int, int]:
         """The first offset that is kept, and the offset after the last entry."""

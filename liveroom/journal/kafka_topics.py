@@ -23,6 +23,9 @@ SEGMENT_BYTES = 128 * 1024 * 1024
 #: What a batch of one record adds to it.
 BATCH_OVERHEAD_BYTES = 1_024
 
+#: Pause before brokers that were not ready are asked again, and how often it is told that they are waited for.
+AGAIN_S = 0.5
+TELL_S = 5.0
 #: How often, and after which pause, the settings of a new topic are asked for until they are known.
 KNOWN_TRIES_MAX = 50
 KNOWN_AGAIN_S = 0.1
@@ -45,12 +48,32 @@ class Topics(Struct, frozen=True):
         return cls(f"{prefix}.commands", f"{prefix}.events", f"{prefix}.snapshots", f"{prefix}.feed", f"{prefix}.dead-letters")
 
 
+class NotYet(JournalUnavailable):
+    """Brokers do not know a topic yet that they have made."""
+
+
 async def prepare(cluster: Cluster, topics: Topics, journal: JournalConfig, kafka: KafkaConfig) -> None:
-    """Make or check the topics.
+    """Make or check the topics. Brokers that do not answer, or lack what they need, are waited for (`kafka.start_wait_ms`).
 
     Raises: `JournalUnavailable`; `BadConfig` when brokers refuse this process; `JournalMismatch` for another number of
     partitions, a topic that is missing and not to be made, or one whose settings would lose entries.
     """
+    clock = asyncio.get_running_loop().time
+    deadline, told_s = clock() + kafka.start_wait_ms / 1000, float("-inf")
+    while True:
+        try:
+            return await _prepare(cluster, topics, journal, kafka)
+        except JournalUnavailable as error:
+            left_s = deadline - clock()
+            if left_s <= 0:
+                raise
+            if clock() - told_s >= TELL_S:
+                told_s = clock()
+                logger.warning("Kafka is not ready and waited for", extra={"reason": str(error), "left_s": round(left_s)})
+        await asyncio.sleep(min(AGAIN_S, left_s))
+
+
+async def _prepare(cluster: Cluster, topics: Topics, journal: JournalConfig, kafka: KafkaConfig) -> None:
     admin = cluster.admin()
     try:
         try:
@@ -68,13 +91,19 @@ async def prepare(cluster: Cluster, topics: Topics, journal: JournalConfig, kafk
             await _create(admin, cluster, {name: wanted[name] for name in missing}, journal.partitions, kafka)
             logger.info("topics were missing and are made", extra={"topics": ", ".join(missing)})  # with a misspelt prefix that is all that is seen
             there = await _partitions(admin, cluster, list(wanted))
-        for name, partitions in there.items():
+        for name in wanted:
+            partitions = len(there.get(name, ()))
+            if not partitions or (name in missing and partitions < journal.partitions):
+                raise NotYet(f"the brokers know {partitions} of {journal.partitions} partitions of topic {name} so far")
             if partitions != journal.partitions:
                 raise JournalMismatch(
                     f"topic {name} has {partitions} partitions, the settings say {journal.partitions} (journal.partitions);"
                     " the number is fixed when the journal is made, since rooms are spread by it"
                 )
-        await _check(admin, cluster, topics, journal)
+        for name in (topics.commands, topics.events, topics.snapshots):
+            configs = await _configs(admin, cluster, name)
+            _check_topic(name, configs, topics, journal)
+            _check_loss(name, configs, min(there[name]), topics, kafka)
     finally:
         await admin.close()
 
@@ -83,8 +112,8 @@ def _wanted(topics: Topics, kafka: KafkaConfig) -> dict[str, dict[str, str]]:
     keep = {"cleanup.policy": "delete"}
     compacted = {"cleanup.policy": "compact", "segment.bytes": str(SEGMENT_BYTES), "min.cleanable.dirty.ratio": "0.2"}
     return {
-        topics.commands: keep | {"retention.ms": _retention_ms(kafka.commands_retention_h)},
-        topics.events: keep | {"retention.ms": _retention_ms(kafka.events_retention_h)},
+        topics.commands: keep | {"retention.ms": _retention_ms(kafka.commands_retention_h), "retention.bytes": "-1"},
+        topics.events: keep | {"retention.ms": _retention_ms(kafka.events_retention_h), "retention.bytes": "-1"},
         topics.snapshots: compacted,
         topics.feed: keep,
         topics.dead_letters: keep,
@@ -96,7 +125,11 @@ def _retention_ms(hours: int) -> str:
 
 
 async def _create(admin: AIOKafkaAdminClient, cluster: Cluster, wanted: dict[str, dict[str, str]], partitions: int, kafka: KafkaConfig) -> None:
-    common = {"max.message.bytes": str(RECORD_BYTES_MAX), "min.insync.replicas": str(kafka.min_insync_replicas)}
+    common = {
+        "max.message.bytes": str(RECORD_BYTES_MAX),
+        "min.insync.replicas": str(kafka.min_insync_replicas),
+        "unclean.leader.election.enable": "false",  # whatever the brokers' own default is
+    }
     new = [NewTopic(name, partitions, kafka.replication_factor, topic_configs=configs | common) for name, configs in wanted.items()]
     response = await answered(admin.create_topics(new), cluster)
     for name, code, *words in response.topic_errors:
@@ -105,17 +138,13 @@ async def _create(admin: AIOKafkaAdminClient, cluster: Cluster, wanted: dict[str
             raise JournalUnavailable(f"topic {name} cannot be made{setting}: {words[0] if words and words[0] else for_code(code).__name__}")
 
 
-async def _partitions(admin: AIOKafkaAdminClient, cluster: Cluster, names: list[str]) -> dict[str, int]:
+async def _partitions(admin: AIOKafkaAdminClient, cluster: Cluster, names: list[str]) -> dict[str, list[int]]:
+    """Of each topic that is there, how many copies each of its partitions has."""
     known = set(await answered(admin.list_topics(), cluster)).intersection(names)
     if not known:
         return {}
-    return {topic["topic"]: len(topic["partitions"]) for topic in await answered(admin.describe_topics(sorted(known)), cluster)}
-
-
-async def _check(admin: AIOKafkaAdminClient, cluster: Cluster, topics: Topics, journal: JournalConfig) -> None:
-    names = [topics.commands, topics.events, topics.snapshots]
-    for name in names:
-        _check_topic(name, await _configs(admin, cluster, name), topics, journal)
+    described = await answered(admin.describe_topics(sorted(known)), cluster)
+    return {topic["topic"]: [len(partition["replicas"]) for partition in topic["partitions"]] for topic in described}
 
 
 async def _configs(admin: AIOKafkaAdminClient, cluster: Cluster, name: str) -> dict[str, str]:
@@ -139,3 +168,25 @@ def _check_topic(name: str, configs: dict[str, str], topics: Topics, journal: Jo
     compacted = "compact" in (configs.get("cleanup.policy") or "")
     if compacted != (name == topics.snapshots):
         raise JournalMismatch(f"topic {name} has cleanup.policy={configs['cleanup.policy']}; it must be {'delete' if compacted else 'compact'}")
+
+
+def _check_loss(name: str, configs: dict[str, str], copies: int, topics: Topics, kafka: KafkaConfig) -> None:
+    """Refuse a topic of events that may lose some, unless the settings say so; warn of the others. What brokers do not say is taken for right."""
+    wrong: list[str] = []
+    if copies < kafka.replication_factor:
+        wrong.append(f"its partitions have {copies} copies, the settings say {kafka.replication_factor} (kafka.replication_factor)")
+    if (insync := int(configs.get("min.insync.replicas") or kafka.min_insync_replicas)) < kafka.min_insync_replicas:
+        wrong.append(f"min.insync.replicas={insync}, the settings say {kafka.min_insync_replicas} (kafka.min_insync_replicas)")
+    if configs.get("unclean.leader.election.enable") == "true" and not kafka.allow_unclean_elections:
+        wrong.append("unclean.leader.election.enable=true, the settings do not allow it (kafka.allow_unclean_elections)")
+    if name == topics.events:
+        kept_ms, wanted_ms = int(configs.get("retention.ms") or -1), int(_retention_ms(kafka.events_retention_h))
+        if kept_ms >= 0 and (wanted_ms < 0 or kept_ms < wanted_ms):
+            wrong.append(f"retention.ms={kept_ms} deletes events, the settings say {wanted_ms} (kafka.events_retention_h)")
+        if (kept_bytes := int(configs.get("retention.bytes") or -1)) >= 0 and wanted_ms < 0:
+            wrong.append(f"retention.bytes={kept_bytes} deletes events, the settings keep them for ever (kafka.events_retention_h)")
+    if not wrong:
+        return
+    if name == topics.events:
+        raise JournalMismatch(f"topic {name} may lose what was promised to people: {'; '.join(wrong)}. Change the topic, or the settings")
+    logger.warning("a topic may lose records", extra={"topic": name, "reason": "; ".join(wrong)})

@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from msgspec.structs import replace
 
+from liveroom.audit import audit
 from liveroom.config import Config, JournalConfig
 from liveroom.errors import JournalDamaged
 from liveroom.journal.base import mark_of
@@ -62,7 +63,7 @@ async def cut(config: Config, keep: int) -> None:
     await admin.start()
     await admin.delete_topics([topic])
     async with asyncio.timeout(WAIT_S):
-        while (await admin.create_topics([NewTopic(topic, 1, 1)])).topic_errors[0][1]:
+        while (await admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"retention.ms": "-1"})])).topic_errors[0][1]:
             await asyncio.sleep(0.1)
     await admin.close()
     producer = AIOKafkaProducer(bootstrap_servers=servers)
@@ -191,6 +192,20 @@ async def test_an_engine_that_has_just_begun_is_told_what_others_have_seen(open_
         assert "entries up to 6 were confirmed" in await until_damaged(engine)
         with pytest.raises(JournalDamaged):
             await reading
+
+
+async def test_an_audit_of_a_topic_that_was_made_again_fails(open_journal: Open, config: Config) -> None:
+    """Empty it adds up; a snapshot knows that it was not."""
+    journal = await open_journal()
+    await append_all(journal, ENTRIES)
+    await journal.save_snapshot(0, snapshot(6))
+    of_kafka = replace(config, journal=JournalConfig(kind="kafka"))
+    await asyncio.to_thread(audit, of_kafka)
+    await cut(config, 0)
+    with pytest.raises(JournalDamaged, match="ends at 0, but its entries up to 6 were confirmed"):
+        await asyncio.to_thread(audit, of_kafka)
+    with pytest.raises(JournalDamaged):  # a second one does not get used to it
+        await asyncio.to_thread(audit, of_kafka)
 
 
 @pytest.mark.parametrize("mark", ["", mark_of(record(0, 4, 4, 5, time_ms=7))])

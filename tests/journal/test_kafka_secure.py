@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import ipaddress
+import socket
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +28,7 @@ from liveroom.journal.kafka_client import Cluster
 from liveroom.journal.kafka_group import assignments
 from liveroom.messages.records import Entry
 from liveroom.telemetry.metrics import Metrics
-from tests.broker import BROKER, can_start_broker, kafka_config
+from tests.broker import BROKER, START_WAIT_MS, can_start_broker, kafka_config
 from tests.journal.entries import append_all, claim, record, request, stored, take
 from tests.serving import free_port
 
@@ -86,6 +90,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
         topic_prefix="secure",
         replication_factor=1,
         min_insync_replicas=1,
+        start_wait_ms=START_WAIT_MS,
         security_protocol="SASL_SSL",
         sasl_username=USER,
         sasl_password=PASSWORD,
@@ -104,8 +109,8 @@ async def test_the_journal_is_kept_behind_tls_and_a_password(secure: Config) -> 
     assert [one.entry for one in await stored(scram)] == entries
     await scram.send_commands(0, [request("c1")])
     assert (await take(plain.read_commands(0, 0), 1))[0].requests == (request("c1"),)
-    async with asyncio.timeout(20):
-        assert await anext(plain.assignments()) == {0}
+    async with asyncio.timeout(20), contextlib.aclosing(plain.assignments()) as assigned:
+        assert await anext(assigned) == {0}
     await plain.close()
     await scram.close()
 
@@ -156,3 +161,43 @@ async def test_a_port_without_tls_is_not_called_silence() -> None:
     plain = kafka_config(JournalConfig(partitions=1), security_protocol="SSL")
     with pytest.raises(JournalUnavailable, match=r"127.0.0.1:\d+ takes connections and does not answer as SSL: .*kafka.security_protocol"):
         await KafkaJournal.open(plain, Metrics(), "test")
+
+
+async def test_a_certificate_that_is_missing_is_not_called_another_protocol(tmp_path: Path) -> None:
+    """A broker that wants one from its clients says so after the handshake; the setting is named."""
+    store, trusted = make_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(store)
+    context.load_verify_locations(trusted)
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    def shake_hands() -> None:
+        """As a broker does it, and not as asyncio, which keeps the reason of a refusal for itself."""
+        while True:
+            try:
+                line, _ = listener.accept()
+            except OSError:
+                return
+            with line, contextlib.suppress(OSError):
+                context.wrap_socket(line, server_side=True)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=shake_hands)
+        thread.start()
+        port = listener.getsockname()[1]
+        kafka = KafkaConfig((f"127.0.0.1:{port}",), start_wait_ms=0, security_protocol="SSL", tls_ca_file=str(trusted))
+        with pytest.raises(BadConfig, match=rf"kafka.tls_cert_file, kafka.tls_key_file: 127.0.0.1:{port} wants another certificate"):
+            await KafkaJournal.open(Config(kafka=kafka), Metrics(), "test")
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+def test_a_key_with_a_passphrase_is_said(tmp_path: Path) -> None:
+    """Nobody sits at a server to type it, and `[Errno 22]` says nothing."""
+    store, _ = make_certificate(tmp_path)
+    key = serialization.load_pem_private_key(store.read_bytes(), None)
+    (tmp_path / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret"))
+    )
+    with pytest.raises(BadConfig, match=r"kafka\.tls_key_file: the key is encrypted; store it without a passphrase"):
+        Cluster(KafkaConfig(security_protocol="SSL", tls_cert_file=str(store), tls_key_file=str(tmp_path / "key.pem")), "test")
