@@ -20,7 +20,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from liveroom.config import Config, JournalConfig
+from liveroom.config import Config, EngineConfig, JournalConfig
 from liveroom.engine.runner import Engine
 from liveroom.journal.follower import AcceptedRecord, follow
 from liveroom.journal.partition import partition_of
@@ -46,6 +46,8 @@ LINES: Final = 40
 PRODUCTS: Final = 15
 QUESTIONS: Final = 5
 PICTURE: Final = "https://shop.example/pictures/" + "p" * 300
+#: Snapshots are taken often while rooms are filled, so that the first start does not read all that happened.
+SNAPSHOT_RECORDS: Final = 50
 #: Rooms that are filled at once.
 ROOMS_AT_ONCE: Final = 50
 START_S: Final = 60.0
@@ -153,7 +155,7 @@ def _written_bytes(pid: int | None) -> int:
 async def _fill(data_dir: Path, rooms: int, bar: Bar) -> None:
     """Fill a journal with rooms that were used and closed."""
     bar.stage("filling", rooms)
-    config, metrics = Config(journal=JournalConfig()), Metrics()
+    config, metrics = Config(engine=EngineConfig(snapshot_records_max=SNAPSHOT_RECORDS)), Metrics()
     journal = await SqliteJournal.open(data_dir, config.journal, metrics)
     engine = Engine(journal, config, name="engine", metrics=metrics)
     try:

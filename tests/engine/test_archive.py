@@ -20,7 +20,9 @@ from liveroom.engine.archive import restore
 from liveroom.engine.owner import Owner
 from liveroom.engine.runner import Engine
 from liveroom.journal.base import Part
+from liveroom.journal.kafka import KafkaJournal
 from liveroom.journal.memory import MemoryJournal
+from liveroom.journal.room_index import decode_entry
 from liveroom.messages.commands import (
     BanUser,
     CloseRoom,
@@ -38,6 +40,7 @@ from liveroom.messages.records import Sender
 from liveroom.messages.red_envelope import DropRedEnvelope, GrabRedEnvelope
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
+from tests.broker import kafka_config
 from tests.engine.conftest import ANCHOR, GATEWAY, VIEWER, WAIT_S, Clock, Voice, leaping, open_demo, outcomes_of, running_engine
 
 AFTER_MS = 60_000
@@ -191,6 +194,34 @@ async def test_asking_for_many_archived_rooms_fills_nothing(monkeypatch: pytest.
         assert 1 < len(owner_of(engine)._state.rooms) < 15
     await voice.close()
     await journal.close()
+
+
+async def test_rooms_come_back_from_kafka() -> None:
+    """As from any journal: whole, also for another engine and after many snapshots, and with a part that was dropped from the log alone."""
+    kafka = kafka_config(CONFIG.journal)
+    config = replace(kafka, engine=CONFIG.engine)
+    clock = Clock()
+    for life in range(3):
+        journal = await KafkaJournal.open(config, Metrics(), f"life-{life}")
+        voice = Voice(journal)
+        async with running_engine(journal, config, clock, name=f"life-{life}") as engine:
+            if life == 0:
+                await open_demo(voice, "live")
+                for number in range(3):
+                    await used(voice, f"room-{number}")
+                before = {room: encode_state(state) for room, state in owner_of(engine)._state.rooms.items() if room != "live"}
+            await archived(voice, clock, engine, *before)
+            if life == 2:
+                entry = decode_entry(owner_of(engine)._state.index["room-1"])
+                owner_of(engine)._state.index["room-1"] = encode(replace(entry, part=Part(entry.part.place + 1, entry.part.hash)))
+            for room, state in before.items():
+                async with asyncio.timeout(WAIT_S):
+                    while isinstance((await voice.send(room, RequestKeyframe(), GATEWAY)).reply, Refused):
+                        await asyncio.sleep(0.01)
+                assert encode_state(owner_of(engine)._state.rooms[room]) == state
+            await archived(voice, clock, engine, *before)
+        await voice.close()
+        await journal.close()
 
 
 class AwayJournal(MemoryJournal):
