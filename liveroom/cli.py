@@ -152,7 +152,7 @@ async def _stopped_or_damaged(stopping: asyncio.Event, app: App) -> JournalDamag
 
 
 def _heed_hangups(app: App, stopping: asyncio.Event) -> None:
-    """SIGHUP reads again what may change. From a terminal that is gone it stops the process, as a second one could not be started there."""
+    """SIGHUP reads again what may change. It stops the process when its terminal is gone."""
     terminal = next((number for number in range(3) if os.isatty(number)), None)
 
     def hung_up() -> None:

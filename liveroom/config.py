@@ -52,7 +52,9 @@ class LiveroomConfig(Section, frozen=True):
 
     mode: Annotated[
         Literal["dev", "production"],
-        _text("`dev` makes a secret of its own and keeps it in the data directory; `production` wants `auth.secret` or `auth.public_key_file`"),
+        _text(
+            "`dev` makes a secret of its own and keeps it in the data directory; `production` needs a secret (`auth.secret`, `auth.secret_file`) or keys (`auth.public_key_file`, `auth.keys_file`)"
+        ),
     ] = "production"
     data_dir: Annotated[str, _text("Directory of the embedded journal and of dev mode's secret", min_length=1)] = "data"
     instance: Annotated[
@@ -120,9 +122,7 @@ class KafkaConfig(Section, frozen=True):
     ] = -1
     events_passed_over: Annotated[
         tuple[str, ...],
-        _text(
-            "Places in the topic of events, as partition:offset, where a person found what no engine wrote; what can be read there counts all the same"
-        ),
+        _text("Foreign records to skip in the topic of events, as partition:offset; a readable entry at such a place still counts"),
     ] = ()
     events_lost: Annotated[
         tuple[str, ...],

@@ -64,7 +64,7 @@ async def _not_spoken(_: web.Request) -> web.StreamResponse:
 
 
 async def _too_busy(_: web.Request) -> web.StreamResponse:
-    raise Problem("overloaded", "as many requests as may be are under way; try again", retry_after_ms=1_000)
+    raise Problem("overloaded", "the server handles its maximum number of requests; try again", retry_after_ms=1_000)
 
 
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:

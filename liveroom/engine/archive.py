@@ -26,7 +26,7 @@ log = logging.getLogger("liveroom.engine")
 BROUGHT_BACK_PER_STEP_MAX: Final = 64
 #: Archived rooms that may wait to be brought back.
 WANTED_ROOMS_MAX: Final = 1_000
-#: What rooms may take that were brought back and in which nothing happened since, as bytes of their parts.
+#: Rooms that were brought back and have not changed since may take this many bytes, counted as their parts.
 BROUGHT_BACK_BYTES_MAX: Final = 32 * 1024 * 1024
 
 

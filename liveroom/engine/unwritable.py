@@ -14,14 +14,14 @@ __all__ = ["Unwritable", "failure_of", "unwritable"]
 
 
 class Unwritable(Struct):
-    """Of one room: the seq of its first such event, or the ids of answers that are such."""
+    """What cannot be encoded in one room: the seq of its first such event, or the ids of such answers."""
 
     reason: str
     seq: int = -1
     ids: set[tuple[str, str]] = set()
 
     def is_of(self, answer: Answer) -> bool:
-        """Whether it comes from the command that is answered so; of a room's events the first such answer that is beyond it is."""
+        """Whether the answer is of the command that caused it: the first accepted command after the event that cannot be encoded."""
         if (answer.user, answer.reply.id) in self.ids:
             return True
         if isinstance(answer.reply, Accepted) and not answer.repeated and -1 < self.seq < answer.reply.seq:

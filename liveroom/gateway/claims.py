@@ -46,7 +46,7 @@ class Claims:
         now = self._now()
         claim = gate.claim(request, units, teller, now)
         if claim is None:
-            words = f"{PLACES_PER_USER_MAX} of your claims wait for this already"
+            words = f"you already have {PLACES_PER_USER_MAX} claims waiting for this"
             teller(Refused(request.id, "overloaded", words, retry_after_ms=RETRY_AFTER_MS))
             return
         self.settle(gate)

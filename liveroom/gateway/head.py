@@ -36,7 +36,7 @@ def parse_head(head: bytes) -> Request:
     first, *lines = head[:-4].split(b"\r\n")
     found = _REQUEST_LINE.fullmatch(first)
     if found is None:
-        raise BadHead("the request line is none of HTTP/1.1")
+        raise BadHead("the request line is not valid HTTP/1.1")
     method, target, version = (part.decode("ascii") for part in found.groups())
     if version != "HTTP/1.1":
         raise BadHead("a handshake is of HTTP/1.1", 505)
@@ -50,7 +50,7 @@ def parse_head(head: bytes) -> Request:
     for line in lines:
         header = _HEADER.fullmatch(line)
         if header is None:
-            raise BadHead("a header's line is none")
+            raise BadHead("a header line is malformed")
         headers[header[1].decode("ascii")] = header[2].decode("latin-1").rstrip(" \t")
     if "Transfer-Encoding" in headers or not set(headers.get_all("Content-Length")) <= {"0"}:
         raise BadHead("a handshake has no body")

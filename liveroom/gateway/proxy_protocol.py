@@ -64,7 +64,7 @@ def _client_of_line(line: bytes) -> str:
         return ""
     found = _LINE.fullmatch(line)
     if found is None or any(int(port) > 65_535 for port in found.group(4, 5)):
-        raise BadProxyHeader("a line of version 1 that is none")
+        raise BadProxyHeader("the PROXY line is malformed")
     kind = IPv4Address if found[1] == b"TCP4" else IPv6Address
     try:
         client, _ = (kind(address.decode("ascii")) for address in found.group(2, 3))

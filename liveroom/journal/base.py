@@ -85,7 +85,7 @@ class Snapshot(Struct, frozen=True):
     `rooms` is the index of all rooms, which names a part for each room, in segments of some parts each; a later segment overrides an
     earlier one. `outcomes` are the parts that hold what became of commands. `gone` are the parts that list what the snapshot before names and this
     one does not. `before` is the offset of the snapshot before, on which this one builds, -1 for none; `first` is where the first part was
-    put that was made for this one, -1 for none. Between those two stands what was put for snapshots that do not count.
+    put that was made for this one, -1 for none. Parts between these two places belong to unfinished snapshots.
     `mark` is that of the last entry that was folded: where a log's end may be lost, another one may stand there by now.
     """
 

@@ -85,7 +85,7 @@ def _open_file(path: Path, partitions: int, marked: Marked | None) -> Opened:
         try:
             note_opening(writing)
             if marked is None and any(tail.end for tail in tails):
-                logger.warning("the journal has no mark beside it; it is taken for the present one, under a new incarnation")
+                logger.warning("journal.mark is missing; the journal is accepted with a new incarnation")
                 identity = begin_incarnation(writing, path)
             mark = Mark(path.parent, Marked(identity.journal_id, identity.incarnation, tuple(tail.head for tail in tails)))
             return Opened(writing, reading, tails, identity, mark, FileWatch(path))

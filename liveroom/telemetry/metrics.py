@@ -7,7 +7,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from liveroom.telemetry.isolation import IsolatedErrors
+from liveroom.telemetry.isolation import PLACES, IsolatedErrors
 
 __all__ = ["Metrics"]
 
@@ -24,7 +24,7 @@ class Metrics:
         GCCollector(registry=self.registry)
 
         self.errors_isolated = self._counter(
-            "errors_isolated", "Errors of one item in a loop that many share: the others went on, by where; each is a bug", "place"
+            "errors_isolated", f"Errors of one item while the others went on; each is a bug. Places: {', '.join(PLACES)}", "place"
         )
         self.isolated = IsolatedErrors(self.errors_isolated)
         self.auth_keys = self._gauge("auth_keys", "Keys that tokens are verified with")
