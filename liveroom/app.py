@@ -179,6 +179,10 @@ class App:
                 self.metrics.auth_key_reloads.labels("refused").inc()
                 log.error("the keys could not be read again; those before stay valid", extra={"error": str(error)})
                 continue
+            except Exception:
+                self.metrics.auth_key_reloads.labels("refused").inc()
+                log.exception("the keys could not be read again; those before stay valid")
+                continue
             if gone is not None:
                 self.metrics.auth_key_reloads.labels("taken").inc()
                 self.metrics.auth_keys.set(checker.keys.count)

@@ -49,10 +49,10 @@ class Books:
         self._acceptance = Acceptance()
         self.head = Head(0, chain_start(chain_text))
         self._outcomes = Outcomes(config)
-        self._failed: AuditFailed | None = None
+        self._failed: AuditFailed | JournalDamaged | None = None
 
     def read(self, past: Past, until: Callable[[], bool] = lambda: False) -> None:
-        """Go on to the present end, or until `until`. Raises `AuditFailed`, also whenever it is asked again afterwards; `JournalError`."""
+        """Go on to the present end, or until `until`. Raises `AuditFailed` or `JournalDamaged`, and the same again afterwards; `JournalError`."""
         if self._failed is not None:
             raise self._failed
         try:
@@ -60,7 +60,7 @@ class Books:
                 self._follow(stored)
                 if until():
                     return
-        except AuditFailed as error:
+        except (AuditFailed, JournalDamaged) as error:
             self._failed = error
             raise
 

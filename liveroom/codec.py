@@ -7,6 +7,7 @@ frame, a record and a row can all be read by eye.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Annotated, Any, Final, TypeVar
 from zlib import crc32
@@ -20,7 +21,7 @@ from liveroom.messages.diagnosis import Fault, diagnose, parse
 from liveroom.messages.events import Event
 from liveroom.messages.fields import NAME_CHARS_MAX, CommandId, RoomId
 from liveroom.messages.inbound import ClientMessage, Probe
-from liveroom.messages.records import REQUESTS_MAX, Entry, Request
+from liveroom.messages.records import RECORD_VERSION, REQUESTS_MAX, Entry, Request
 from liveroom.text import clean_name
 
 __all__ = [
@@ -110,8 +111,14 @@ def _with_clean_name(request: Request) -> Request:
 
 
 def decode_entry(data: bytes) -> Entry:
-    """Decode a claim or a record from the journal; raises `BadMessage`."""
-    return _translated(_entry, data)
+    """Decode a claim or a record from the journal; raises `BadMessage`, which tells another version's entry from a damaged one."""
+    try:
+        return _translated(_entry, data)
+    except BadMessage:
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
+            if (version := _version.decode(data).v) != RECORD_VERSION:
+                raise BadMessage("bad_value", f"it has record version {version}, this liveroom reads {RECORD_VERSION}", "v") from None
+        raise
 
 
 def decode_room_id(text: str) -> str:
@@ -242,6 +249,13 @@ def _bad(fault: Fault) -> BadMessage:
     if len(detail) > DETAIL_CHARS_MAX - FIELD_CHARS_MAX - 3:
         detail = detail[: DETAIL_CHARS_MAX - FIELD_CHARS_MAX - 4] + "…"
     return BadMessage(code, f"{detail} ({path})" if path else detail, path or None)
+
+
+class _VersionOnly(msgspec.Struct):
+    v: int
+
+
+_version = msgspec.json.Decoder(_VersionOnly)
 
 
 class _IdOnly(msgspec.Struct):

@@ -95,12 +95,12 @@ class Keys:
             return None
         self._seen = seen
         before, named = self._named, self._read()
-        self._named = named
         valid = {key.id for key in named.values()}
         gone = {kid: key.id for kid, key in before.items() if key.id not in valid}
-        self._revoked = dict(list({**self._revoked, **dict.fromkeys(gone)}.items())[-REVOKED_MAX:])
-        for kid in named:
-            self._revoked.pop(kid, None)
+        revoked = list({**self._revoked, **dict.fromkeys(gone)})[-REVOKED_MAX:]
+        # In this order: a token that is checked in between finds its key, or that the key was revoked.
+        self._revoked = dict.fromkeys(kid for kid in revoked if kid not in named)
+        self._named = named
         return frozenset(gone.values())
 
     def _look(self) -> tuple[int, ...]:

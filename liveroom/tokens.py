@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import tempfile
@@ -23,6 +24,8 @@ from liveroom.owner_only import make_directory, make_owner_only
 from liveroom.text import clean_name
 
 __all__ = ["ANY_ROOM", "Identity", "TokenChecker", "kept_secret", "load_secret", "make_token"]
+
+log = logging.getLogger("liveroom.auth")
 
 #: A platform token with this room is good for every room.
 ANY_ROOM = "*"
@@ -164,7 +167,7 @@ def kept_secret(path: Path) -> str:
         make_directory(path.parent)
         if not path.exists():
             _create_once(path, secrets.token_urlsafe(48))
-        make_owner_only(path)
+        _keep_others_out(path)
         secret = path.read_text(encoding="ascii")
     except OSError as error:
         raise BadConfig(f"{path}: {error.strerror}; a secret is kept there") from None
@@ -173,6 +176,14 @@ def kept_secret(path: Path) -> str:
     if len(secret) < max(SECRET_BYTES_MIN.values()):
         raise BadConfig(f"{path}: is cut short; delete it to have a new one made")
     return secret
+
+
+def _keep_others_out(path: Path) -> None:
+    """A secret that others can read still works: its owner, or the mount, may not let this process change it."""
+    try:
+        make_owner_only(path)
+    except OSError as error:
+        log.warning("others can read a secret, and that cannot be changed", extra={"file": str(path), "error": str(error)})
 
 
 def _create_once(path: Path, text: str) -> None:

@@ -269,6 +269,16 @@ async def test_a_servers_ledger_stays_broken(data_dir: Path) -> None:
             await reader.read("demo")
 
 
+async def test_a_servers_ledger_stays_damaged(data_dir: Path) -> None:
+    """After a damaged entry nobody is shown what comes behind it."""
+    with closing(sqlite3.connect(data_dir / FILE_NAME)) as connection, connection:
+        connection.execute("UPDATE events SET verdict = 'wrong_step' WHERE offset = (SELECT max(offset) FROM events WHERE verdict = 'accepted')")
+    reader = LedgerReader(on(data_dir))
+    for _ in range(2):
+        with pytest.raises(JournalDamaged, match="is said to be"):
+            await reader.read("demo")
+
+
 async def test_a_ledger_that_is_closed_reads_no_more(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that ends does not wait until a long journal was read: whoever waits is told."""
     taken: list[int] = []

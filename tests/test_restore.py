@@ -156,6 +156,19 @@ async def test_what_cannot_be_restored_says_so(data_dir: Path) -> None:
     await journal.close()
 
 
+async def test_what_a_killed_restore_left_is_not_emptied(data_dir: Path) -> None:
+    """A copy that lies in the folder of an unfinished restore is refused with words, and stays as it is."""
+    left = data_dir / sqlite_restore.RESTORING / FILE_NAME
+    left.parent.mkdir()
+    shutil.copy(data_dir.parent / "copy.sqlite", left)
+    before = left.read_bytes()
+    with pytest.raises(JournalUnavailable, match="move it elsewhere first"):
+        restore_journal(on(data_dir), left)
+    assert left.read_bytes() == before
+    moved = left.rename(data_dir.parent / "moved.sqlite")
+    assert restore_journal(on(data_dir), moved).entries == COPIED
+
+
 async def test_a_restore_that_is_killed_is_found(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the mark is written the next start refuses; the command can be given again."""
 

@@ -25,7 +25,7 @@ from liveroom.config import AuthConfig, Config, LiveroomConfig
 from liveroom.errors import BadConfig, BadToken
 from liveroom.messages.fields import Role
 from liveroom.text import first_forbidden
-from liveroom.tokens import ANY_ROOM, TOKEN_CHARS_MAX, Identity, TokenChecker, load_secret, make_token
+from liveroom.tokens import ANY_ROOM, TOKEN_CHARS_MAX, Identity, TokenChecker, kept_secret, load_secret, make_token
 
 SECRET = "s" * 64
 KEYS: dict[str, Any] = {
@@ -332,6 +332,20 @@ def test_dev_mode_makes_one_secret_and_keeps_it(tmp_path: Path) -> None:
     (path,) = (tmp_path / "new" / "data").iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
     assert load_secret(dev(tmp_path / "other")) != secret
+
+
+def test_a_secret_of_another_owner_is_used_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A file, or a mount, whose permissions this process may not change still holds the secret."""
+    path = tmp_path / "secret"
+    first = kept_secret(path)
+    path.chmod(0o644)
+
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.chmod", refused)
+    assert kept_secret(path) == first
+    assert "others can read a secret" in caplog.text
 
 
 @pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 64])

@@ -100,10 +100,12 @@ class KnownEnds:
             self._stop(
                 partition, f"{self._topic}[{partition}] holds another entry {offset} than it did: its end was lost and has grown again", offset
             )
-        known.marks[offset] = mark
         known.end = max(known.end, offset + 1)
-        while len(known.marks) > MARKS_KEPT:
-            del known.marks[next(iter(known.marks))]
+        oldest = known.end - MARKS_KEPT
+        if offset >= oldest:  # a reader of old entries pushes out no newer mark
+            known.marks[offset] = mark
+        if len(known.marks) > 2 * MARKS_KEPT:
+            known.marks = {at: kept for at, kept in known.marks.items() if at >= oldest}
 
     def must_reach(self, partition: int, seen: Seen) -> None:
         """Somebody else has seen this. Raises as `note`."""

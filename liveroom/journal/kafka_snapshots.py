@@ -61,13 +61,14 @@ class Snapshots:
         self._kept = kept
         self._nothing_at = nothing_at
         self._ends = ends
-        self._put: dict[int, set[bytes]] = {}  # partition -> keys of parts that were put since the last snapshot
+        self._put: dict[int, dict[bytes, int]] = {}  # partition -> keys of parts that were put since the last snapshot, and where
 
     async def put(self, partition: int, parts: Sequence[tuple[str, bytes]]) -> list[int]:
         """Write parts; the offsets where they are."""
         keyed = [(hash_.encode(), body) for hash_, body in parts]
-        self._put.setdefault(partition, set()).update(key for key, _ in keyed)
-        return await self._write(partition, keyed, b"part")
+        places = await self._write(partition, keyed, b"part")
+        self._put.setdefault(partition, {}).update(zip((key for key, _ in keyed), places, strict=True))
+        return places
 
     async def get(self, partition: int, places: Sequence[int]) -> list[bytes | None]:
         """What is left at these offsets."""
@@ -82,7 +83,8 @@ class Snapshots:
         base = next((at for at, other in older if other.snapshot.offset == snapshot.before), None)
         dead = await self._unfinished(partition, base, snapshot.first)
         if len(older) >= self._kept:  # also when the process died before: what goes with a manifest goes while the next one is still there
-            dead += await self._gone(partition, older[self._kept - 1][1].snapshot)
+            for _, dropped in older[self._kept - 1 :]:  # several when fewer are kept than before
+                dead += await self._gone(partition, dropped.snapshot)
         await self._write(partition, [(key, None) for key in dict.fromkeys(dead)], b"gone")
         kept = older[: self._kept - 1]
         slot = min(set(range(self._kept)) - {other.slot for _, other in kept})
@@ -100,7 +102,7 @@ class Snapshots:
         """Keys of parts behind the manifest that the new snapshot builds on which were not put for it."""
         start, end = await self._reader.bounds(self._topic, partition)
         begin, stop = start if base is None else base + 1, first if first >= 0 else end
-        ours = self._put.get(partition, set())
+        ours = {key for key, place in self._put.get(partition, {}).items() if 0 <= first <= place}
         records = await self._some(self._topic, partition, max(start, begin), stop) if begin < stop else []
         return [record.key for record in records if _kind(record) == b"part" and record.key and record.key not in ours]
 

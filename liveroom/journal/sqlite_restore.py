@@ -32,6 +32,8 @@ def copy_into(data_dir: Path, file: Path) -> Path:
     if not file.is_file():
         raise JournalUnavailable(f"{file}: there is no such file")
     directory = data_dir / RESTORING
+    if directory.resolve() in file.resolve().parents:
+        raise JournalUnavailable(f"{file}: lies in the folder that a restore works in and empties; move it elsewhere first")
     with translated(file):
         try:
             shutil.rmtree(directory, ignore_errors=True)

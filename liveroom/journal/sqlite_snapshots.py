@@ -44,16 +44,16 @@ def save(connection: sqlite3.Connection, partition: int, snapshot: Snapshot, kep
     (end,) = connection.execute("SELECT coalesce(max(id) + 1, 0) FROM parts").fetchone()
     row = (partition, snapshot.offset, end, chain_before(connection, partition, snapshot.offset), _hash(partition, snapshot.offset, end, body), body)
     connection.execute("INSERT INTO snapshots (partition, offset, parts_end, chain, hash, body) VALUES (?, ?, ?, ?, ?, CAST(? AS TEXT))", row)
+    # The oldest snapshot that is kept, and those that are dropped (several when fewer are kept than before), list what goes with them.
+    going = [found for found, _ in list(_found(connection, partition))[kept - 1 :] if found is not None]
+    lists = get_parts(connection, partition, [part.place for found in going for part in found.gone])
+    places = [(part.place, partition) for listed in lists if listed is not None for part in decode_gone(listed)]
+    connection.executemany("DELETE FROM parts WHERE id = ? AND partition = ?", places)
     connection.execute(
         "DELETE FROM snapshots WHERE partition = ?1 AND id NOT IN"
         " (SELECT id FROM snapshots WHERE partition = ?1 ORDER BY offset DESC, id DESC LIMIT ?2)",
         (partition, kept),
     )
-    *_, (oldest, _) = _found(connection, partition)
-    for listed in get_parts(connection, partition, [part.place for part in oldest.gone] if oldest else ()):
-        if listed is not None:
-            places = [(part.place, partition) for part in decode_gone(listed)]
-            connection.executemany("DELETE FROM parts WHERE id = ? AND partition = ?", places)
 
 
 def _drop_what_does_not_count(connection: sqlite3.Connection, partition: int, snapshot: Snapshot) -> None:

@@ -122,6 +122,7 @@ class Writer:
         self._tails = tails
         self._mark = mark
         self._watch = watch
+        self._mark_seen = time.monotonic()  # when the mark was looked for
         self._damage: JournalDamaged | None = None
         self._on_damage = on_damage
         self._records_max = records_max
@@ -171,6 +172,7 @@ class Writer:
                     self._commit(work)
                 else:
                     self._look_idle()
+                self._keep_mark()
         finally:
             self._drop_connection()
             self._mark.close()
@@ -316,7 +318,12 @@ class Writer:
                 self._look()
             except JournalDamaged as damage:
                 self._give_up(damage)
-                return
+
+    def _keep_mark(self) -> None:
+        """Write the mark again when somebody removed it; looked for once in `WATCH_S`, however busy the writer is."""
+        now = time.monotonic()
+        if self._damage is None and now - self._mark_seen >= WATCH_S:
+            self._mark_seen = now
             if not self._mark.is_there:
                 logger.warning("the journal's mark was removed; it is written again")
                 self._mark = self._mark.again(tail.head for tail in self._tails)

@@ -14,7 +14,8 @@ from liveroom.messages.holdings import HoldingsPart
 
 __all__ = ["RECORD_VERSION", "Answer", "Claim", "Entry", "Record", "Request", "RoomSpan", "Sender"]
 
-RECORD_VERSION = 1
+#: 2: an outcome that moved money says by whose role.
+RECORD_VERSION = 2
 
 
 class Sender(Struct, frozen=True, omit_defaults=True, array_like=True, gc=False):

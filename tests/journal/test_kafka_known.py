@@ -157,6 +157,21 @@ async def test_a_cut_end_stops_whoever_has_seen_it(open_journal: Open, config: C
             await journal.append(0, claim("c"))
 
 
+def test_a_reader_of_old_entries_pushes_out_no_newer_mark() -> None:
+    """What is remembered is what stands at the end of the log, in whatever order its entries are read."""
+    ends = KnownEnds("events", (), lambda partition, words: None)
+    for offset in range(1_000, 1_010):
+        ends.note(0, offset, f"new-{offset}")
+    for offset in range(3 * MARKS_KEPT):
+        ends.note(0, offset, f"old-{offset}")
+    assert ends.seen(0) == Seen(1_010, "new-1009")
+    with pytest.raises(JournalDamaged, match="holds another entry 1005"):
+        ends.note(0, 1_005, "another")
+    for offset in range(1_010, 1_010 + 5 * MARKS_KEPT):
+        ends.note(1, offset, "x")
+    assert len(ends._known[1].marks) <= 2 * MARKS_KEPT
+
+
 async def test_an_end_that_has_grown_again_is_not_the_old_one(open_journal: Open, config: Config) -> None:
     """As many entries as before stand there by now, but others: a write that lands among known ones, or a second look, tells."""
     reader, writer, newcomer = await open_journal(), await open_journal(), await open_journal()

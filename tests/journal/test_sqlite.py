@@ -216,7 +216,7 @@ async def test_entries_that_turn_out_to_be_in_the_file_are_given_to_readers(sqli
 
 
 def _spoil(data_dir: Path, offset: int) -> None:
-    body = '{"type":"claim","v":1,"owner":"spoiler","time_ms":0}'
+    body = '{"type":"claim","v":2,"owner":"spoiler","time_ms":0,"nonce":"spoiler"}'
     with sqlite3.connect(data_dir / FILE_NAME) as file:
         (before,) = file.execute("SELECT chain FROM events WHERE partition = 0 AND offset = ?", (offset - 1,)).fetchone()
     file.close()
@@ -293,6 +293,26 @@ async def test_only_the_newest_snapshots_are_kept(sqlite: SqliteJournal, tmp_pat
         lists = 2 + 0  # of what is gone: one of each snapshot that builds on another
         assert connection.execute("SELECT count(*) FROM parts").fetchone() == (3 * 2 + lists,)
     connection.close()
+
+
+async def test_fewer_snapshots_may_be_kept_than_before(tmp_path: Path) -> None:
+    """With a smaller `snapshots_kept` several are dropped at once, with the parts of each."""
+    journal = await opened(tmp_path, replace(CONFIG, snapshots_kept=5))
+    await append_all(journal, [claim(), *(record(0, n, n, n + 1) for n in range(6))])
+    for offset in range(5):
+        await saved(journal, offset, before=offset - 1)
+    await journal.close()
+    journal = await opened(tmp_path, replace(CONFIG, snapshots_kept=2))
+    await saved(journal, 5, before=4)
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        assert connection.execute("SELECT offset FROM snapshots ORDER BY 1").fetchall() == [(4,), (5,)]
+        kept = connection.execute("SELECT count(*) FROM parts").fetchone()
+    connection.close()
+    await saved(journal, 6, before=5)
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        assert connection.execute("SELECT count(*) FROM parts").fetchone() == kept
+    connection.close()
+    await journal.close()
 
 
 async def test_parts_of_snapshots_that_were_never_finished_go(sqlite: SqliteJournal, tmp_path: Path) -> None:

@@ -137,3 +137,13 @@ async def test_a_removed_mark_is_written_again(journal: SqliteJournal, tmp_path:
     assert marked is not None
     assert marked.heads[0].end == 22
     await journal.close()
+
+
+async def test_a_removed_mark_is_written_again_on_a_busy_journal(journal: SqliteJournal, tmp_path: Path) -> None:
+    """A journal that is never idle looks for its mark, too: otherwise a kill would leave it without one."""
+    mark = tmp_path / "data" / MARK_FILE
+    mark.unlink()
+    async with asyncio.timeout(FOUND_S):
+        while not mark.exists():
+            await journal.append(0, claim("b"))  # no second without a write
+    await journal.close()
