@@ -191,6 +191,7 @@ class Api:
     async def _whole_for(self, request: web.Request, identity: Identity) -> RoomView:
         """The room, for somebody whom a ban keeps from reading what a role would let them; the platform itself is never banned."""
         view = await self._whole(request)
+        assert view.is_whole, "a shortened room says nothing about bans"
         left_ms = view.banned.get(identity.user, 0) - self._directory.time_ms(view)
         if left_ms > 0 and identity.role is not Role.platform:
             raise Problem("banned", "you are banned from this room", retry_after_ms=left_ms)

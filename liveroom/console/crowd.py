@@ -48,11 +48,15 @@ class Crowd:
             self.drop(next(iter(self._fresh)) if len(self._fresh) > 1 else next(iter(self._idle or self._fresh)), "too_many")
 
     def begin(self, guest: Guest) -> bool:
-        """A request of this one begins; gives whether it may be more than a health check."""
-        self._fresh.pop(guest, None)
-        self._idle.pop(guest, None)
+        """A request of this one begins; gives whether it may be more than a health check.
+
+        A connection can be lost between the arrival of its request and this call. It is gone then, and is not counted again.
+        """
         room = len(self._busy) < self._max
-        self._busy.add(guest)
+        if guest in self._fresh or guest in self._idle:
+            self._fresh.pop(guest, None)
+            self._idle.pop(guest, None)
+            self._busy.add(guest)
         return room
 
     def end(self, guest: Guest) -> None:

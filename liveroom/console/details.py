@@ -26,12 +26,15 @@ class Details:
         self._directory = directory
         self._ask = ask
         self._wait_s = wait_ms / 1000
-        self._loads: dict[str, asyncio.Task[None]] = {}  # one a room, whoever asks for it
+        self._loads: dict[str, asyncio.Task[RoomView | None]] = {}  # one a room, whoever asks for it
         self._looked_up: dict[int, set[str]] = {}  # partition -> hashes of the parts of its index that were looked at
         self._looking: dict[int, asyncio.Lock] = {}
 
     async def whole(self, room: str) -> RoomView | None:
-        """The room with its detail, if there is such a room. Raises `TimeoutError` when the detail cannot be had in time."""
+        """The room with its detail, if there is such a room. Raises `TimeoutError` when the detail cannot be had in time.
+
+        The view that was loaded is given, not the directory's: that may be shortened again while the caller waits.
+        """
         view = self._directory.find(room)
         if view is None or view.is_whole:
             return self._directory.use(room)
@@ -41,8 +44,7 @@ class Details:
                 raise TimeoutError
             load = self._loads[room] = asyncio.create_task(self._load(view), name="console-detail")
             load.add_done_callback(lambda _: self._loads.pop(room, None))
-        await asyncio.shield(load)  # a client that goes away ends it for nobody
-        return self._directory.use(room)
+        return await asyncio.shield(load)  # a client that goes away ends it for nobody
 
     async def stop(self) -> None:
         """End what is on its way."""
@@ -51,23 +53,24 @@ class Details:
             load.cancel()
         await asyncio.gather(*loads, return_exceptions=True)
 
-    async def _load(self, view: RoomView) -> None:
+    async def _load(self, view: RoomView) -> RoomView | None:
         try:
             async with asyncio.timeout(self._wait_s):
-                if not await self._read(view):
-                    self._ask(view.keyframe.room)
-                    await self._directory.until_whole(view.keyframe.room)
+                if (whole := await self._read(view)) is not None:
+                    return whole
+                self._ask(view.keyframe.room)
+                return await self._directory.until_whole(view.keyframe.room)
         except JournalError as error:
             raise TimeoutError from error
 
-    async def _read(self, view: RoomView) -> bool:
-        """Whether the newest snapshot has the room as it is now."""
+    async def _read(self, view: RoomView) -> RoomView | None:
+        """The room with its detail, if the newest snapshot has it as it is now."""
         if view.part is None:
             await self._look_up(view.partition)
         if view.part is None:
-            return False
+            return None
         (body,) = await self._journal.get_parts(view.partition, [view.part])
-        return body is not None and self._directory.complete(decode_detail(body))
+        return self._directory.complete(decode_detail(body)) if body is not None else None
 
     async def _look_up(self, partition: int) -> None:
         """Learn from the index where rooms are; of parts that were looked at nothing new is to be learnt."""

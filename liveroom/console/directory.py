@@ -77,7 +77,7 @@ class Directory:
         self._rooms_max = rooms_max
         self._closed_whole_max = closed_whole_max
         self._closed_whole: dict[str, None] = {}  # the one that was not used for longest first
-        self._waiting: dict[str, asyncio.Event] = {}  # rooms whose detail somebody waits for
+        self._waiting: dict[str, asyncio.Future[RoomView]] = {}  # rooms whose detail somebody waits for
         self._chat_lines = chat_lines
         self._rooms: dict[str, RoomView] = {}
         self._times: defaultdict[int, PartitionTime] = defaultdict(PartitionTime)
@@ -113,26 +113,29 @@ class Directory:
         if (view := self._rooms.get(summary.room)) and view.keyframe.seq == summary.seq:
             view.part = part
 
-    def complete(self, detail: RoomDetail) -> bool:
-        """Take a closed room's detail from a snapshot; false when the room is not as it was then any more."""
+    def complete(self, detail: RoomDetail) -> RoomView | None:
+        """Take a closed room's detail from a snapshot; gives the whole room, or `None` when it is not as it was then any more."""
         view = self._rooms.get(detail.keyframe.room)
         if view is None or view.keyframe.seq != detail.keyframe.seq or view.keyframe.epoch != detail.keyframe.epoch:
-            return False
+            return None
         if not view.is_whole:
             part = view.part
             view = RoomView(view.partition, detail, self._chat_lines)
             view.part = part
             self._replace(view)
-        return True
+        return view
 
-    async def until_whole(self, room: str) -> None:
-        """Wait until a room's detail is here."""
-        while (view := self._rooms.get(room)) is not None and not view.is_whole:
-            waiting = self._waiting.setdefault(room, asyncio.Event())
-            try:
-                await waiting.wait()
-            finally:
-                self._waiting.pop(room, None)
+    async def until_whole(self, room: str) -> RoomView | None:
+        """Wait until a room's detail is here. Gives the whole room, also when other rooms take its place at once; one caller a room may wait."""
+        view = self._rooms.get(room)
+        if view is None or view.is_whole:
+            return view
+        waiting: asyncio.Future[RoomView] = asyncio.get_running_loop().create_future()
+        self._waiting[room] = waiting
+        try:
+            return await waiting
+        finally:
+            del self._waiting[room]
 
     def begin(self, partition: int, details: Iterable[RoomDetail], others: Iterable[IndexEntry] = ()) -> None:
         """Replace all that is known of a partition; of the other rooms it is known where their details are."""
@@ -179,8 +182,13 @@ class Directory:
         self._rooms[room] = view
         if not view.keyframe.open:
             self._keep_whole(view)
-        if waiting := self._waiting.get(room):
-            waiting.set()
+        self._tell_waiting(view)
+
+    def _tell_waiting(self, view: RoomView) -> None:
+        """Give a whole room to the caller that waits for it."""
+        waiting = self._waiting.get(view.keyframe.room)
+        if waiting is not None and view.is_whole and not waiting.done():
+            waiting.set_result(view)
 
     def apply(self, partition: int, record: Record) -> list[str]:
         """Fold an accepted record; returns rooms whose detail is to be asked for.
@@ -303,8 +311,7 @@ class Directory:
         if not view.keyframe.open:
             self._closed[room] = None
             self._keep_whole(view)
-        if waiting := self._waiting.get(room):
-            waiting.set()
+        self._tell_waiting(view)
 
     def _place(self, view: RoomView, before: SortKey) -> None:
         after = view.sort_key

@@ -13,6 +13,7 @@ from typing import Final
 from liveroom.config import EngineConfig, RoomsConfig
 from liveroom.engine.partition import PartitionState
 from liveroom.engine.snapshots import Snapshots
+from liveroom.engine.timers import Timers
 from liveroom.journal.base import Journal
 from liveroom.journal.room_index import decode_entry, decode_room, load_whole
 from liveroom.messages.records import Record, Request
@@ -28,6 +29,8 @@ BROUGHT_BACK_PER_STEP_MAX: Final = 64
 WANTED_ROOMS_MAX: Final = 1_000
 #: Rooms that were brought back and have not changed since may take this many bytes, counted as their parts.
 BROUGHT_BACK_BYTES_MAX: Final = 32 * 1024 * 1024
+#: Rooms that leave memory in one turn of the engine because their time has come; the others follow in the next turns.
+ARCHIVED_PER_TURN_MAX: Final = 1_000
 
 
 class Archive:
@@ -40,7 +43,8 @@ class Archive:
         self._partition = partition
         self._rooms_max = config.rooms_max
         self._after_ms = config.archive_after_ms
-        self._resting: dict[str, int] = {}  # room -> partition time of its last use; the one that was not used for longest first
+        self._ready = Timers()  # resting rooms that the newest snapshot has, and when they are to be archived
+        self._unsaved: dict[str, int] = {}  # resting rooms that wait for a snapshot, and when they are to be archived after it
         self._brought_back: dict[str, int] = {}  # resting rooms in which nothing happened since -> bytes of their parts
         self._brought_back_bytes = 0
         self._wanted: dict[str, None] = {}
@@ -50,47 +54,67 @@ class Archive:
 
     @property
     def archived_count(self) -> int:
-        """Rooms that are not in memory."""
-        return len(self.state.index) - sum(room in self.state.index for room in self.state.rooms) - len(self.state.away)
+        """Rooms that are not in memory and can be brought back."""
+        index = self.state.index
+        return len(index) - sum(room in index for rooms in (self.state.rooms, self.state.away) for room in rooms)
 
     @property
     def is_crowded(self) -> bool:
-        """Whether memory is full of rooms while some that rest wait for a snapshot to be archived."""
-        return len(self.state.rooms) >= self._rooms_max and any(not self.snapshots.has(room) for room in self._resting)
+        """Whether memory is full and no room can leave it before the next snapshot. The engine asks in every turn, so this looks at no room."""
+        return len(self.state.rooms) >= self._rooms_max and bool(self._unsaved) and self.next_ms() is None
 
     # Out of memory
 
     def note(self, room: str, time_ms: int, *, rests: bool) -> None:
         """Something happened in a room, or it was looked at; it `rests` when it is closed and waits for no time."""
-        self._resting.pop(room, None)
-        if rests:
-            self._resting[room] = time_ms
-        if not rests or not self.snapshots.has(room):
+        saved = self.snapshots.has(room)
+        self._ready.set(room, time_ms + self._after_ms if rests and saved else None)
+        self._unsaved.pop(room, None)
+        if rests and not saved:
+            self._unsaved[room] = time_ms + self._after_ms
+        if not rests or not saved:
             self._brought_back_bytes -= self._brought_back.pop(room, 0)
 
+    async def save(self) -> None:
+        """Write the snapshot that was begun; resting rooms that waited for it may be archived now. Raises what `Snapshots.save` raises."""
+        await self.snapshots.save()
+        for room in [room for room in self._unsaved if self.snapshots.has(room)]:
+            self._ready.set(room, self._unsaved.pop(room))
+
     def next_ms(self) -> int | None:
-        """When the next room is to be archived; `None` when none rests or the next one waits for a snapshot."""
-        room = next(iter(self._resting), None)
-        return self._resting[room] + self._after_ms if room is not None and self.snapshots.has(room) else None
+        """When the next room is to be archived; `None` when no room rests that the newest snapshot has."""
+        return self._ready.next_ms()
 
     def tidy(self, now_ms: int) -> None:
-        """Archive the rooms whose time has come, and those of which there are too many."""
-        while (due := self.next_ms()) is not None and (due <= now_ms or len(self.state.rooms) > self._rooms_max):
-            self._archive(next(iter(self._resting)))
-        while self._brought_back_bytes > BROUGHT_BACK_BYTES_MAX:
+        """Archive the rooms whose time has come, those of which there are too many, and the first of those that take too much."""
+        for room in self._ready.take(now_ms, ARCHIVED_PER_TURN_MAX):
+            self._archive(room)
+        while len(self.state.rooms) > self._rooms_max and self._make_space(""):
+            pass
+        while self._brought_back_bytes > BROUGHT_BACK_BYTES_MAX and len(self._brought_back) > 1:  # one room alone may be as large as it is
             self._archive(next(iter(self._brought_back)))
 
     def _make_space(self, but: str) -> bool:
-        """Archive the room that was not used for longest, before its time; not `but`."""
-        room = next((room for room in self._resting if room != but), None)
-        if room is None or not self.snapshots.has(room):
-            return False
-        self._archive(room)
-        return True
+        """Archive the room that was not used for longest, before its time; not `but`.
+
+        A room in which the step that is under way made something happen is passed over. It is noted again when that step ends.
+        """
+        kept_ms: int | None = None
+        found = False
+        while not found and (due_ms := self._ready.next_ms()) is not None:
+            (room,) = self._ready.take(due_ms, 1)
+            if room == but:
+                kept_ms = due_ms
+            elif room in self.state.rooms and self.snapshots.has(room):
+                self._archive(room)
+                found = True
+        if kept_ms is not None:
+            self._ready.set(but, kept_ms)
+        return found
 
     def _archive(self, room: str) -> None:
         self.state.rooms.pop(room, None)
-        self._resting.pop(room, None)
+        self._ready.set(room, None)
         self._brought_back_bytes -= self._brought_back.pop(room, 0)
 
     # Back into memory

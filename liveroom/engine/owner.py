@@ -27,7 +27,7 @@ from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, Journal, mark_of
 from liveroom.messages.frames import Keyframe
 from liveroom.messages.records import RECORD_VERSION, Claim, Entry, Record
-from liveroom.rooms.room import Rng, decide_due, due_ms, keyframe
+from liveroom.rooms.room import Rng, decide_due, due_ms, keyframe, rests
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Owner", "PartitionLost"]
@@ -235,12 +235,8 @@ class Owner:
         while True:
             if self._failure is not None:
                 raise self._failure
-            if self._archive.is_wanted:
-                await self._archive.bring_back(self._clock_ms())
-                self._derive_damaged()
             now_ms = self._clock_ms()
-            if not self._inbox:
-                self._archive.tidy(now_ms)
+            self._archive.tidy(now_ms)
             if self._snapshot_is_due(now_ms):
                 await self._snapshot()
             elif len(self._in_flight) >= self._config.engine.steps_in_flight_max or not await self._make_record(now_ms):
@@ -275,6 +271,10 @@ class Owner:
             self._append(alone.record(self._epoch, self._step, to, to, handed.keyframes, handed.details, handed.holdings), alone)
             return True
         self._steps_turn_over = True
+        if self._archive.is_wanted:  # right before the commands that name these rooms, so that nothing archives them in between
+            await self._archive.bring_back(now_ms)
+            self._derive_damaged()
+            now_ms = self._clock_ms()
         return await self._make_step(now_ms) or self._hand_over.waiting
 
     async def _make_step(self, now_ms: int) -> bool:
@@ -326,17 +326,16 @@ class Owner:
     def _set_timer(self, room: str) -> None:
         """A timer that raised is tried again now and then; a room whose state is not known has none. One without a timer may rest."""
         due: int | None = None
-        rests = False
+        may_rest = False
         try:
             if (state := self._state.rooms.get(room)) is not None:
-                due = due_ms(state)
-                rests = due is None and not state.open
+                due, may_rest = due_ms(state), rests(state)
         except Exception:
             self._isolated.note("engine_timer", room=room)
         if due is not None and self._timers_aside:
             due = max(due, self._timers_aside.get(room, due))
         self._timers.set(room, due)
-        self._archive.note(room, self._state.time_ms, rests=rests)
+        self._archive.note(room, self._state.time_ms, rests=may_rest)
 
     def _let_time_pass(self, step: Step) -> None:
         """Timers come before commands, as many rooms as fit."""
@@ -458,7 +457,7 @@ class Owner:
     async def _save(self) -> None:
         """Beside the steps: a journal may take its time with it."""
         try:
-            await self._archive.snapshots.save()
+            await self._archive.save()
             self._metrics.engine_snapshots.inc()
         except JournalError as error:
             self._fail(error)

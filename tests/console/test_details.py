@@ -6,14 +6,21 @@ import asyncio
 from functools import partial
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from liveroom.config import Config, EngineConfig
 from liveroom.console.details import LOADS_MAX
+from liveroom.console.directory import Directory
 from liveroom.engine.owner import Owner
 from liveroom.engine.runner import Engine
+from liveroom.journal.base import Part
+from liveroom.journal.room_index import IndexEntry, summary_of
 from liveroom.messages.fields import Role
-from tests.console.live import PLATFORM, Live, SeenJournal, config_of, engine_on, serve, token, until
+from liveroom.messages.frames import Keyframe, RoomDetail
+from liveroom.messages.records import RECORD_VERSION, Record
+from liveroom.telemetry.metrics import Metrics
+from tests.console.live import PLATFORM, WAIT_S, Live, SeenJournal, config_of, engine_on, serve, token, until
 
 
 def config(**console: Any) -> Config:
@@ -87,6 +94,40 @@ async def test_few_closed_rooms_are_held_whole() -> None:
                 assert keyframe["announcement"] == "Welcome"
                 assert [product["id"] for product in showcase["products"]] == ["lamp"]
                 assert list(moderation["banned"]) == ["mallory"]
+
+
+@pytest.mark.parametrize("snapshot_interval_ms", [1_000, 3_600_000])
+async def test_a_ban_holds_while_rooms_push_each_other_out(snapshot_interval_ms: int) -> None:
+    """Closed rooms that are asked for at once, from a snapshot or from the engine, are each read whole with place for one: the banned stay out."""
+    settings = replace(config(closed_rooms_whole_max=1), engine=EngineConfig(snapshot_interval_ms=snapshot_interval_ms))
+    journal = SeenJournal(settings.journal)
+    async with engine_on(journal, settings) as engine, serve(settings, journal=journal) as live:
+        rooms = await close_rooms(live, 6)
+        if snapshot_interval_ms == 1_000:
+            await saved(journal, engine)
+        for user, expected in (("mallory", 403), ("mo", 200)):
+            for _ in range(5):
+                asked = [live.ask("GET", f"/v1/rooms/{room}/moderation", token=token(user, Role.moderator, room)) for room in rooms]
+                answers = await asyncio.gather(*asked)
+                assert [answer.status for answer in answers] == [expected] * len(rooms)
+                if expected == 200:
+                    assert [list(answer.json["banned"]) for answer in answers] == [["mallory"]] * len(rooms)
+        assert sum(view.is_whole for view in live.console._directory._rooms.values()) == 1
+
+
+async def test_a_detail_reaches_the_caller_that_waits_although_the_next_one_takes_its_place() -> None:
+    """One record may hold the details of several closed rooms; with place for one, each caller has its room whole."""
+    directory = Directory(10, 1, 50, Metrics())
+    rooms = ("red", "blue")
+    keyframe = Keyframe("", "e", 5, 1, "Evening", "anna", open=False, opened_ms=0)
+    details = [RoomDetail(replace(keyframe, room=room), banned={"mallory": 2**53}) for room in rooms]
+    directory.begin(0, [], [IndexEntry(Part(0, "h"), True, summary_of(detail.keyframe)) for detail in details])
+    waiting = [asyncio.create_task(directory.until_whole(room)) for room in rooms]
+    await asyncio.sleep(0)
+    directory.apply(0, Record(RECORD_VERSION, 0, 1, 0, 0, 1, details=tuple(details)))
+    async with asyncio.timeout(WAIT_S):
+        views = await asyncio.gather(*waiting)
+    assert [(view.keyframe.room, view.is_whole, list(view.banned)) for view in views if view] == [(room, True, ["mallory"]) for room in rooms]
 
 
 async def test_a_room_that_changed_after_the_snapshot_is_asked_of_the_engine() -> None:

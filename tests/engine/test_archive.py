@@ -19,6 +19,7 @@ from liveroom.engine import archive as archive_module
 from liveroom.engine.archive import restore
 from liveroom.engine.owner import Owner
 from liveroom.engine.runner import Engine
+from liveroom.engine.snapshots import Snapshots
 from liveroom.journal.base import Part
 from liveroom.journal.kafka import KafkaJournal
 from liveroom.journal.memory import MemoryJournal
@@ -224,6 +225,144 @@ async def test_rooms_come_back_from_kafka() -> None:
         await journal.close()
 
 
+class BytesJournal(MemoryJournal):
+    """Notes with each record what brought-back rooms take in memory, and how large one load of parts was at most."""
+
+    engine: Engine | None = None
+    most_bytes = 0
+    load_bytes = 0
+
+    async def get_parts(self, partition: int, parts: Any) -> list[bytes | None]:
+        bodies = await super().get_parts(partition, parts)
+        self.load_bytes = max(self.load_bytes, sum(len(body) for body in bodies if body is not None))
+        return bodies
+
+    def append(self, partition: int, entry: Any) -> asyncio.Future[int]:
+        if self.engine is not None:
+            self.most_bytes = max(self.most_bytes, owner_of(self.engine)._archive._brought_back_bytes)
+        return super().append(partition, entry)
+
+
+async def test_brought_back_rooms_stay_within_their_bytes_while_commands_keep_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that wait all the time, each for another archived room, hold no more in memory than the limit and one load."""
+    limit = 5_000
+    monkeypatch.setattr(archive_module, "BROUGHT_BACK_PER_STEP_MAX", 1)
+    monkeypatch.setattr(archive_module, "BROUGHT_BACK_BYTES_MAX", limit)
+    config = replace(CONFIG, engine=replace(CONFIG.engine, step_commands_max=1))
+    journal, clock = BytesJournal(config.journal), Clock()
+    voice = Voice(journal)
+    rooms = [f"room-{number}" for number in range(40)]
+    async with running_engine(journal, config, clock) as engine:
+        await open_demo(voice, "live")
+        for room in rooms:
+            await used(voice, room)
+        await archived(voice, clock, engine, *rooms)
+        journal.engine, journal.load_bytes = engine, 0
+        answers = await asyncio.gather(*(voice.send(room, RequestKeyframe(), GATEWAY) for room in rooms))
+        assert sum(not isinstance(answer.reply, Refused) for answer in answers) > 30
+        assert 0 < journal.most_bytes <= limit + journal.load_bytes
+        journal.engine = None
+    await voice.close()
+    await journal.close()
+
+
+async def snapshot_taken(engine: Engine) -> None:
+    """Let the engine take a snapshot, and wait until it holds all that happened."""
+    owner = owner_of(engine)
+    owner._snapshot_due_ms = 0
+    owner._wake.set()
+    await until(lambda: not owner._state.changed and owner._saving is None)
+
+
+LONG = replace(CONFIG.engine, snapshot_interval_ms=3_600_000, archive_after_ms=86_400_000)
+
+
+async def test_full_memory_of_resting_rooms_costs_a_step_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With exactly `rooms_max` rooms in memory a step looks at the rooms of its commands, not at all that rest."""
+    count = 200
+    async with serving(replace(CONFIG, engine=replace(LONG, rooms_max=count))) as (_, voice, _, engine):
+        await open_demo(voice, "live")
+        for number in range(count - 1):
+            await open_demo(voice, f"room-{number}")
+            await voice.accepted(f"room-{number}", CloseRoom())
+        await snapshot_taken(engine)
+        owner = owner_of(engine)
+        assert owner.rooms_count == count
+        has, looks = Snapshots.has, 0
+
+        def counted(snapshots: Snapshots, room: str) -> bool:
+            nonlocal looks
+            looks += 1
+            return has(snapshots, room)
+
+        monkeypatch.setattr(Snapshots, "has", counted)
+        await voice.accepted("live", SetAnnouncement("Welcome"))
+        assert 0 < looks < 20
+        assert owner.rooms_count == count
+
+
+async def test_a_room_that_waits_for_a_snapshot_keeps_no_other_in_memory() -> None:
+    """The first resting room cannot leave while another room is set aside, since there is no snapshot then; the next one leaves instead."""
+    async with serving(replace(CONFIG, engine=replace(LONG, rooms_max=3))) as (_, voice, clock, engine):
+        for room in ("first", "second"):
+            await open_demo(voice, room)
+            await voice.accepted(room, CloseRoom())
+        await snapshot_taken(engine)
+        owner = owner_of(engine)
+        owner._state.set_aside("broken")
+        await voice.accepted("first", BanUser("mallory", 365 * 86_400_000))
+        clock.now_ms += 1_000
+        await voice.accepted("second", RequestKeyframe(), GATEWAY)
+        await open_demo(voice, "third")
+        await open_demo(voice, "fourth")
+        assert set(owner._state.rooms) == {"first", "third", "fourth"}
+        clock.now_ms += 2 * LONG.archive_after_ms
+        await voice.accepted("third", SetAnnouncement("Welcome"))
+        assert "first" in owner._state.rooms
+        assert (await voice.refused("fifth", OpenRoom("Evening"))).code == "limit_reached"
+
+
+async def test_rooms_of_one_step_make_no_place_for_each_other() -> None:
+    """A resting room that the same step opens again stays; the one behind it leaves for a new room."""
+    async with serving(replace(CONFIG, engine=replace(LONG, rooms_max=2))) as (_, voice, clock, engine):
+        for room in ("first", "second"):
+            await open_demo(voice, room)
+            await voice.accepted(room, CloseRoom())
+            clock.now_ms += 1_000
+        await snapshot_taken(engine)
+        answers = await asyncio.gather(*(voice.send(room, OpenRoom("Evening")) for room in ("first", "new", "newer")))
+        assert [isinstance(answer.reply, Refused) for answer in answers] == [False, False, True]
+        assert set(owner_of(engine)._state.rooms) == {"first", "new"}
+
+
+async def test_the_archived_are_those_of_the_index_that_are_not_in_memory() -> None:
+    """A room whose state is being derived again and that no snapshot has yet takes nothing from their number."""
+    async with serving(replace(CONFIG, engine=LONG)) as (_, voice, _, engine):
+        await open_demo(voice, "saved")
+        await snapshot_taken(engine)
+        await open_demo(voice, "new")
+        owner = owner_of(engine)
+        for room in ("new", "saved"):
+            owner._state.put_away(room)
+            assert owner.rooms_archived_count == 0
+
+
+async def test_many_rooms_leave_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many rooms are due at once, one turn archives so many, and the next turns the others."""
+    monkeypatch.setattr(archive_module, "ARCHIVED_PER_TURN_MAX", 2)
+    async with serving(replace(CONFIG, engine=LONG)) as (_, voice, _, engine):
+        for number in range(5):
+            await open_demo(voice, f"room-{number}")
+            await voice.accepted(f"room-{number}", CloseRoom())
+        await snapshot_taken(engine)
+        archive = owner_of(engine)._archive
+        counts = []
+        while archive.next_ms() is not None:
+            archive.tidy(2**62)
+            counts.append(len(archive.state.rooms))
+        assert counts == [3, 1, 0]
+
+
 class AwayJournal(MemoryJournal):
     """Its parts can be away."""
 
@@ -359,9 +498,7 @@ class ForgetfulJournal(MemoryJournal):
 async def pressed(engine: Engine) -> int:
     """Put every room out of memory that may go, once all is in a snapshot; how many went."""
     owner = owner_of(engine)
-    owner._snapshot_due_ms = 0
-    owner._wake.set()
-    await until(lambda: not owner._state.changed and owner._saving is None)
+    await snapshot_taken(engine)
     count = 0
     while owner._archive._make_space(""):
         count += 1
