@@ -184,6 +184,6 @@ async def restore(journal: Journal, partition: int, config: EngineConfig, rules:
         snapshots.load(whole)
         state.acceptance = whole.snapshot.acceptance.copy()
         state.time_ms = whole.snapshot.time_ms
-        state.outcomes.end_record(state.time_ms)  # what was forgotten by then may still stand in a part
+        state.outcomes.end_record(state.time_ms)  # a shorter memory may be set now
         await archive.load([room for room, entry in whole.entries().items() if not entry.resting], state.time_ms)
     return archive

@@ -51,7 +51,7 @@ class _Group(Struct):
     """What was remembered with one record, in order."""
 
     time_ms: int
-    keys: list[CommandKey]
+    answers: list[Answer]
 
 
 def key_of(answered: Answer | Outcome) -> CommandKey:
@@ -60,23 +60,23 @@ def key_of(answered: Answer | Outcome) -> CommandKey:
 
 
 class _Line:
-    """Keys in the order in which they were remembered, to be forgotten in the same order; each has a position, counted from 0."""
+    """Answers in the order in which they were remembered, to be forgotten in the same order; each has a position, counted from 0."""
 
     def __init__(self) -> None:
         self.groups: deque[_Group] = deque()
-        self.new: list[CommandKey] = []
+        self.new: list[Answer] = []
         self.count = 0
         self.end = 0  # the position of the next
 
-    def since(self, position: int) -> list[tuple[int, list[CommandKey]]]:
+    def since(self, position: int) -> list[tuple[int, list[Answer]]]:
         """What is remembered from `position` on, with its times."""
-        found: list[tuple[int, list[CommandKey]]] = []
+        found: list[tuple[int, list[Answer]]] = []
         left = self.end - position
         for group in reversed(self.groups):
             if left <= 0:
                 break
-            found.append((group.time_ms, group.keys[-left:]))
-            left -= len(group.keys)
+            found.append((group.time_ms, group.answers[-left:]))
+            left -= len(group.answers)
         return found[::-1]
 
     def close_group(self, time_ms: int) -> None:
@@ -87,16 +87,16 @@ class _Line:
             self.end += len(self.new)
             self.new = []
 
-    def forget(self, horizon_ms: int, count_max: int) -> Iterator[list[CommandKey]]:
+    def forget(self, horizon_ms: int, count_max: int) -> Iterator[list[Answer]]:
         """Take out what is not younger than `horizon_ms`, and the oldest of what is more than `count_max`."""
         groups = self.groups
         while groups and (groups[0].time_ms <= horizon_ms or self.count > count_max):
             oldest = groups[0]
-            count = len(oldest.keys) if oldest.time_ms <= horizon_ms else min(len(oldest.keys), self.count - count_max)
-            yield oldest.keys[:count]
-            del oldest.keys[:count]
+            count = len(oldest.answers) if oldest.time_ms <= horizon_ms else min(len(oldest.answers), self.count - count_max)
+            yield oldest.answers[:count]
+            del oldest.answers[:count]
             self.count -= count
-            if not oldest.keys:
+            if not oldest.answers:
                 groups.popleft()
 
 
@@ -139,9 +139,9 @@ class Outcomes:
         return line.end - line.count, line.end
 
     def since(self, position: int, *, money: bool) -> list[tuple[int, list[Answer]]]:
-        """What is remembered from a position on, with its times, as it is now."""
+        """What is remembered from a position on, with its times."""
         line = self._money if money else self._others
-        return [(time_ms, [self._answers[key] for key in keys]) for time_ms, keys in line.since(position)]
+        return line.since(position)
 
     def shortage(self, user: str, role: Role) -> Shortage:
         """Why this user may not move money now: what could not be told from its repetition must not happen."""
@@ -151,22 +151,22 @@ class Outcomes:
         return "all" if full else ""
 
     def remember(self, key: CommandKey, answer: Answer) -> None:
-        """Keep the answer to a command that is not known."""
+        """Keep the answer to a command that is not known. An id that is known nevertheless gets the newer answer from now on."""
         self._answers[key] = answer
         if answer.kept:
-            self._money.new.append(key)
+            self._money.new.append(answer)
             self._count(answer, 1)
         else:
-            self._others.new.append(key)
+            self._others.new.append(answer)
 
     def unremember(self, key: CommandKey) -> None:
         """Take back what was remembered for the record that is being made."""
         answer = self._answers.pop(key)
         if answer.kept:
-            self._money.new.remove(key)
+            self._money.new.remove(answer)
             self._count(answer, -1)
         else:
-            self._others.new.remove(key)
+            self._others.new.remove(answer)
 
     def end_record(self, time_ms: int) -> None:
         """What was remembered since the last call belongs to a record of `time_ms`; what is too old or too much by then is forgotten."""
@@ -175,10 +175,12 @@ class Outcomes:
         self._forget(self._others.forget(horizon_ms, self._count_max))
         self._forget(self._money.forget(horizon_ms, UNBOUNDED))
 
-    def _forget(self, some: Iterator[list[CommandKey]]) -> None:
-        for keys in some:
-            for key in keys:
-                answer = self._answers.pop(key)
+    def _forget(self, some: Iterator[list[Answer]]) -> None:
+        """Forget answers, but not a newer answer to the same id."""
+        for answers in some:
+            for answer in answers:
+                if self._answers.get(key := key_of(answer)) is answer:
+                    del self._answers[key]
                 if answer.kept:
                     self._count(answer, -1)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Iterable
 from typing import Final
@@ -23,8 +22,6 @@ from liveroom.messages.records import Answer
 from liveroom.rooms.room import detail, encode_state, rests
 
 __all__ = ["Moment", "Snapshots"]
-
-log = logging.getLogger("liveroom.engine")
 
 #: Parts that are put into the journal at once, in bytes: while they are written, records wait.
 SLICE_BYTES: Final = 512 * 1024
@@ -67,8 +64,12 @@ class _Stretch(Struct, frozen=True):
 
 
 class _Fresh(Struct, frozen=True):
-    """Outcomes from position `start` on that no full part holds: times, and what was answered then."""
+    """Outcomes from position `start` on that no full part holds: times, and what was answered then.
 
+    `forgotten` outcomes at the beginning of the oldest part do not count any more.
+    """
+
+    forgotten: int
     start: int
     groups: list[tuple[int, list[Answer]]]
 
@@ -122,16 +123,20 @@ class Snapshots:
         self._state.index = {room: encode(entry) for room, entry in whole.entries().items()}
         segments = zip(snapshot.rooms, whole.segments, strict=True)
         self._segments = [_Segment(parts, tuple(entry.summary.room for entry in entries)) for parts, entries in segments]
+        forgotten = dict(zip((False, True), snapshot.forgotten, strict=True))
         for part, body in zip(snapshot.outcomes, whole.outcomes, strict=True):
-            self._load_outcomes(part, _outcomes.decode(body))
+            outcomes = _outcomes.decode(body)
+            money = outcomes[0].kept is not None
+            self._load_outcomes(part, outcomes, money, forgotten[money])
         self._gone, self._before = list(snapshot.gone), snapshot.offset
 
-    def _load_outcomes(self, part: Part, outcomes: list[Outcome]) -> None:
-        """Remember what a part holds: outcomes of one kind."""
-        money = outcomes[0].kept is not None
-        _, start = self._state.outcomes.span(money=money)
-        self._state.outcomes.add(outcomes)
-        self._stretches[money].append(_Stretch(start, start + len(outcomes), part))
+    def _load_outcomes(self, part: Part, outcomes: list[Outcome], money: bool, forgotten: int) -> None:
+        """Remember what a part holds, outcomes of one kind; `forgotten` is how many of the first of the oldest part do not count."""
+        stretches = self._stretches[money]
+        _, end = self._state.outcomes.span(money=money)
+        start = stretches[-1].end if stretches else end - forgotten
+        self._state.outcomes.add(outcomes[end - start :])
+        stretches.append(_Stretch(start, start + len(outcomes), part))
 
     @property
     def offset(self) -> int:
@@ -163,7 +168,8 @@ class Snapshots:
             merged = stretches.pop()
             self._gone.append(merged.part)
             start = max(first, merged.start)
-        return _Fresh(start, outcomes.since(start, money=money))
+        forgotten = first - stretches[0].start if stretches else 0
+        return _Fresh(forgotten, start, outcomes.since(start, money=money))
 
     async def save(self) -> None:
         """Write the snapshot that was begun. Raises `JournalError`, or what a room raises that cannot be encoded: it has to be abandoned then."""
@@ -179,6 +185,7 @@ class Snapshots:
             acceptance=moment.acceptance,
             rooms=tuple(segment.parts for segment in self._segments),
             outcomes=tuple(stretch.part for stretches in self._stretches.values() for stretch in stretches),
+            forgotten=(self._fresh[False].forgotten, self._fresh[True].forgotten),
             gone=gone,
             before=self._before,
             first=self._first,

@@ -83,9 +83,11 @@ class Snapshot(Struct, frozen=True):
     """A fold of all accepted entries of a partition below `offset`. It names its parts; most of them are those of the snapshot before.
 
     `rooms` is the index of all rooms, which names a part for each room, in segments of some parts each; a later segment overrides an
-    earlier one. `outcomes` are the parts that hold what became of commands. `gone` are the parts that list what the snapshot before names and this
-    one does not. `before` is the offset of the snapshot before, on which this one builds, -1 for none; `first` is where the first part was
-    put that was made for this one, -1 for none. Parts between these two places belong to unfinished snapshots.
+    earlier one. `outcomes` are the parts that hold what became of commands: those of commands that moved no money, then those of the others.
+    `forgotten` says how many of the first outcomes of each kind no longer count; a part is written once and may hold some.
+    `gone` are the parts that list what the snapshot before names and this one does not.
+    `before` is the offset of the snapshot before, on which this one builds, -1 for none; `first` is where the first part was put that was made
+    for this one, -1 for none. Parts between these two places belong to unfinished snapshots.
     `mark` is that of the last entry that was folded: where a log's end may be lost, another one may stand there by now.
     """
 
@@ -94,6 +96,7 @@ class Snapshot(Struct, frozen=True):
     acceptance: Acceptance
     rooms: tuple[tuple[Part, ...], ...] = ()
     outcomes: tuple[Part, ...] = ()
+    forgotten: tuple[int, int] = (0, 0)
     gone: tuple[Part, ...] = ()
     before: int = -1
     first: int = -1

@@ -41,7 +41,7 @@ __all__ = [
 
 FILE_NAME = "journal.sqlite"
 #: 4: entries are chained by hashes, snapshots share their parts. A journal of another version is left as it is.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 #: How long a transaction waits for another program that writes to the file (nobody should).
 BUSY_S = 5.0

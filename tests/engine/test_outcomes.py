@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,6 +101,21 @@ def test_the_first_outcome_of_an_id_stays() -> None:
         answer = Answer("demo", "vera", 7, Accepted("again", 0, {"outcome": result}))
         state.fold(Record(v=1, epoch=0, step=step, from_=step, to=step + 1, time_ms=step, answers=(answer,)))
     assert [(o.time_ms, o.reply) for o in outcomes_of(state.outcomes)] == [(0, Accepted("again", 0, {"outcome": "first"}))]
+
+
+@pytest.mark.parametrize("kept", [None, Role.viewer])
+@pytest.mark.parametrize("kept_again", [None, Role.viewer])
+def test_an_id_that_is_remembered_twice_keeps_its_newest_answer(kept: Role | None, kept_again: Role | None) -> None:
+    """Forgetting the older one leaves the newer one known, and each counts in its share for as long as it is remembered."""
+    outcomes = Outcomes(CONFIG)
+    for time_ms, role in ((0, kept), (500, kept_again)):
+        outcomes.remember(key("twice"), Answer("demo", "vera", time_ms, Accepted("twice", 0), kept=role))
+        outcomes.end_record(time_ms)
+    outcomes.end_record(WINDOW_MS)
+    assert digest_of(outcomes.find(key("twice"))) == 500
+    assert outcomes._by_user["vera"] == (1 if kept_again else 0)
+    outcomes.end_record(WINDOW_MS + 500)
+    assert (outcomes.find(key("twice")), len(outcomes), outcomes._by_user) == (None, 0, {})
 
 
 async def test_others_never_make_money_forgotten() -> None:
