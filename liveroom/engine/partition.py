@@ -48,6 +48,7 @@ class PartitionState:
     def was_not_opened(self, room: str) -> None:
         """What would have opened a room cannot be applied or written: there is no such room."""
         self.rooms.pop(room, None)
+        self.away.pop(room, None)
         self.changed.pop(room, None)
 
     def set_aside(self, room: str) -> None:

@@ -30,7 +30,8 @@ __all__ = ["Step", "WaitingBatch", "weigh"]
 NO_COMMAND: Final = -1
 
 UNDECIDABLE = Refusal("internal_error", "the command could not be decided")
-TOO_MANY_ROOMS = Refusal("limit_reached", "this partition holds as many rooms as it may", retry_after_ms=1_000)
+#: Not remembered: a room that closes or is archived makes place.
+TOO_MANY_ROOMS = Refusal("overloaded", "this partition holds as many rooms as it may", retry_after_ms=1_000)
 OVERLOADED = Refusal("overloaded", "this came together with more than one record can hold; try again", retry_after_ms=1_000)
 #: What could not be told apart from its repetition must not happen. Neither refusal is remembered.
 SHORTAGES: Final[dict[Shortage, Refusal]] = {
@@ -205,6 +206,7 @@ class Step:
                     self.broken[room] = span[0]
                 else:
                     self._state.was_not_opened(room)
+                    self.broken.pop(room, None)
         handed = not any(map(failure_of, (*record.details, *record.holdings)))
         return replace(
             record,
@@ -245,6 +247,8 @@ class Step:
         money = request.command.moves_money
         if money and (shortage := outcomes.shortage(sender.user, sender.role)):
             return _unremembered(request, self._refuse(request, 0, SHORTAGES[shortage]))
+        if isinstance(request.command, OpenRoom) and not self._has_space(request.room):
+            return _unremembered(request, self._refuse(request, 0, TOO_MANY_ROOMS))
         reply = self._decide(request, offset)
         kept = sender.role if money and type(reply) is Accepted else None
         answer = Answer(request.room, sender.user, digest, reply, request.source, request.connection, kept=kept)
@@ -263,8 +267,6 @@ class Step:
         room = request.room
         state = self._rooms.get(room)
         seq = 0 if state is None else state.seq
-        if (state is None or not state.open) and isinstance(request.command, OpenRoom) and not self._has_space(room):
-            return self._refuse(request, seq, TOO_MANY_ROOMS)
         try:
             decision = decide(state, request, self.time_ms, self._rng, self._rules)
             if type(decision) is Refusal:  # a Struct's isinstance() takes six times as long to say no
@@ -281,7 +283,9 @@ class Step:
         return Accepted(request.id, seq + len(events), decision.result)
 
     def _has_space(self, room: str) -> bool:
-        """Whether one more room may be open; a room that rests makes place for it."""
+        """Whether this room may be open; a room that rests makes place for it."""
+        if (state := self._rooms.get(room)) is not None and state.open:
+            return True
         others = len(self._rooms) - (room in self._rooms)
         return others < self._rooms_max or self._state.make_space(room)
 

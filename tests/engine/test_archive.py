@@ -142,7 +142,7 @@ async def test_memory_holds_as_many_rooms_as_it_may_however_many_were_closed() -
 
 
 async def test_open_rooms_are_never_put_out() -> None:
-    """When all of memory is open rooms the next one is refused, new or old, until one closes."""
+    """When all of memory is open rooms the next one is refused, new or old, until one closes; then the same id opens it."""
     config = replace(CONFIG, engine=replace(CONFIG.engine, rooms_max=3))
     async with serving(config) as (_, voice, clock, engine):
         await used(voice, "old")
@@ -150,11 +150,11 @@ async def test_open_rooms_are_never_put_out() -> None:
         for number in range(3):
             await open_demo(voice, f"room-{number}")
         for room in ("one-more", "old"):
-            refused = await voice.refused(room, OpenRoom("Evening"))
-            assert (refused.code, refused.retry_after_ms) == ("limit_reached", 1_000)
+            refused = await voice.refused(room, OpenRoom("Evening"), command_id="open")
+            assert (refused.code, refused.retry_after_ms) == ("overloaded", 1_000)
         await voice.accepted("room-0", CloseRoom())
         async with asyncio.timeout(WAIT_S):
-            while isinstance((await voice.send("old", OpenRoom("Evening"))).reply, Refused):
+            while isinstance((await voice.send("old", OpenRoom("Evening"), command_id="open")).reply, Refused):
                 await asyncio.sleep(0.002)
         assert set(owner_of(engine)._state.rooms) == {"room-1", "room-2", "old"}
 
@@ -319,7 +319,7 @@ async def test_a_room_that_waits_for_a_snapshot_keeps_no_other_in_memory() -> No
         clock.now_ms += 2 * LONG.archive_after_ms
         await voice.accepted("third", SetAnnouncement("Welcome"))
         assert "first" in owner._state.rooms
-        assert (await voice.refused("fifth", OpenRoom("Evening"))).code == "limit_reached"
+        assert (await voice.refused("fifth", OpenRoom("Evening"))).code == "overloaded"
 
 
 async def test_rooms_of_one_step_make_no_place_for_each_other() -> None:

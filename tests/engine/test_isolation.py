@@ -212,6 +212,31 @@ async def test_a_room_that_cannot_be_opened_does_not_exist(how: str, journal: Le
         assert states(engine) == live
 
 
+async def test_a_room_that_broke_in_the_step_that_opened_it_can_be_opened(
+    journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step opens a room, fails to fold another command of it, and cannot be written: there is no such room, and nothing is derived again."""
+    decides = liveroom.rooms.room.decide
+
+    def half_a_pair(state, request, now_ms, rng, rules):  # type: ignore[no-untyped-def]
+        decision = decides(state, request, now_ms, rng, rules)
+        if isinstance(request.command, OpenRoom) and request.id == "b0" and isinstance(decision, Decided):
+            return Decided(tuple(msgspec.structs.replace(event, title="\ud83d") for event in decision.events))
+        return decision
+
+    monkeypatch.setattr(liveroom.engine.step, "decide", half_a_pair)
+    monkeypatch.setattr(liveroom.engine.step, "evolve_all", folds_of("broken"))
+    async with running_engine(journal, CONFIG, Clock()) as engine:
+        opens = Request("b0", "demo", ANCHOR, OpenRoom("Evening show"), "batch", 0)
+        await journal.send_commands(0, [opens, Request("b1", "demo", ANCHOR, SetAnnouncement("broken"), "batch", 1)])
+        await voice.until(lambda: any(len(record.answers) == 2 for record in voice.records[0]))
+        assert not owner_of(engine)._state.away
+        await open_demo(voice)
+        await voice.accepted("demo", SetAnnouncement("it goes on"))
+        assert owner_of(engine).rooms_set_aside_count == 0
+        assert not engine.stopped_partitions
+
+
 async def test_a_timer_that_raises_stops_nothing(journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other rooms' timers are served, the engine does not spin, one letter is kept, and it is tried again later."""
     clock, real, failing = Clock(), liveroom.rooms.room.decide_due, {"demo"}
