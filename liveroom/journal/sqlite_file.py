@@ -40,8 +40,8 @@ __all__ = [
 ]
 
 FILE_NAME = "journal.sqlite"
-#: 4: entries are chained by hashes, snapshots share their parts. A journal of another version is left as it is.
-SCHEMA_VERSION = 5
+#: 6: entries are chained by hashes, snapshots share their parts. A journal of another version is left as it is.
+SCHEMA_VERSION = 6
 
 #: How long a transaction waits for another program that writes to the file (nobody should).
 BUSY_S = 5.0
@@ -61,9 +61,7 @@ CREATE TABLE events (
     offset INTEGER NOT NULL,
     verdict TEXT NOT NULL,   -- claimed, accepted, or why every reader skips it
     chain BLOB NOT NULL,     -- hash over the chain before it, its place and its body
-    body TEXT NOT NULL,      -- the entry as JSON
-    kind TEXT AS (json_extract(body, '$.type')),          -- claim or record
-    time_ms INTEGER AS (json_extract(body, '$.time_ms')),
+    body TEXT NOT NULL,      -- the entry as JSON; a column that is computed from it would be computed at each insert
     PRIMARY KEY (partition, offset)
 );
 CREATE TABLE snapshots (     -- written after its parts
@@ -94,10 +92,11 @@ CREATE VIEW room_events AS
     SELECT
         room.key AS room,
         json_extract(room.value, '$.from') + event.key AS seq,
-        strftime('%Y-%m-%d %H:%M:%f', events.time_ms / 1000.0, 'unixepoch') AS time,
+        strftime('%Y-%m-%d %H:%M:%f', json_extract(events.body, '$.time_ms') / 1000.0, 'unixepoch') AS time,
         json_extract(event.value, '$.type') AS type,
         event.value AS event,
-        events.time_ms, events.partition, events.offset
+        json_extract(events.body, '$.time_ms') AS time_ms,
+        events.partition, events.offset
     FROM events, json_each(events.body, '$.rooms') AS room, json_each(room.value, '$.events') AS event
     WHERE events.verdict = 'accepted';
 """

@@ -44,8 +44,10 @@ logger = logging.getLogger(__name__)
 
 #: Entries that one commit may hold, in bytes of JSON.
 COMMIT_BYTES_MAX = 16 * 1024 * 1024
-#: How often the files are looked at while nothing is written; after a commit they are looked at anyway.
+#: How often the files are looked at while nothing is written.
 WATCH_S = 1.0
+#: Before a commit they are looked at unless that was so lately: at each commit it would cost as much as the commit's own work.
+LOOKED_S = 0.05
 
 T = TypeVar("T")
 
@@ -123,6 +125,7 @@ class Writer:
         self._mark = mark
         self._watch = watch
         self._mark_seen = time.monotonic()  # when the mark was looked for
+        self._looked = 0.0
         self._damage: JournalDamaged | None = None
         self._on_damage = on_damage
         self._records_max = records_max
@@ -258,9 +261,9 @@ class Writer:
         if self._damage is not None:
             raise JournalDamaged(str(self._damage))
         try:
-            self._look()  # what is written behind the end of a log that was cut would hide the cut
+            if time.monotonic() - self._looked > LOOKED_S:
+                self._look()
             result = self._try_transaction(work)
-            self._look()
         except JournalDamaged as damage:
             self._give_up(damage)
             raise
@@ -294,6 +297,7 @@ class Writer:
 
     def _look(self) -> None:
         """What is acknowledged must be in the files that the next start will open. Raises `JournalDamaged` when it is not."""
+        self._looked = time.monotonic()
         if words := self._watch.look():
             raise JournalDamaged(f"{words}; this process cannot go on, and acknowledges nothing any more")
         if self._watch.wal_cut:

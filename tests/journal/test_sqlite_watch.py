@@ -93,6 +93,7 @@ async def test_nothing_is_acknowledged_afterwards(
 ) -> None:
     """The very next entry fails, also when nobody had looked in between, and so does what is queued behind it."""
     monkeypatch.setattr(sqlite_writer, "WATCH_S", 60.0)
+    monkeypatch.setattr(sqlite_writer, "LOOKED_S", 0.0)
     damage(tmp_path / "data")
     next_, behind = journal.append(0, claim("b")), journal.append(1, claim("c"))
     with pytest.raises(JournalDamaged):
