@@ -12,6 +12,9 @@ import resource
 import sys
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import DeadLetter
 from liveroom.journal.sqlite import SqliteJournal
 from liveroom.journal.sqlite_file import FILE_NAME
@@ -60,7 +63,7 @@ async def main(kind: str, data_dir: Path) -> None:
     end = await journal.events_end(0)
     relieve(kind, data_dir)
     again = await journal.append(0, claim("after"))
-    await journal.save_snapshot(0, snapshot(1))
+    await journal.save_snapshot(0, replace(snapshot(1), acceptance=Acceptance(0)))
     entries = await stored(journal)
     await journal.close()
     reopened = await SqliteJournal.open(data_dir, CONFIG, Metrics())
