@@ -95,7 +95,7 @@ class KnownEnds:
         """An entry was read or its write was acknowledged. Raises `JournalDamaged` when another one stood there."""
         self.check(partition)
         known = self._known.setdefault(partition, _Known())
-        before = known.marks.get(offset)
+        before = known.marks.get(offset) if offset >= known.end - MARKS_KEPT else None
         if before is not None and before != mark:
             self._stop(
                 partition, f"{self._topic}[{partition}] holds another entry {offset} than it did: its end was lost and has grown again", offset
