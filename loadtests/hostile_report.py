@@ -14,8 +14,8 @@ from loadtests.phases import Phases
 
 __all__ = ["JUDGED", "compare", "summary_of"]
 
-#: What must not take longer while attackers are at work: a line from sent to delivered. Other times are told, and bounded by `late`.
-JUDGED: Final = ("delivery",)
+#: What must not take longer while attackers are at work: a line from sent to delivered, and a purchase from the reservation to the receipt.
+JUDGED: Final = ("delivery", "purchase")
 #: Pairs of a quiet and a hostile phase are drawn again so many times, to see how far the ratio hangs on a few of them.
 DRAWS: Final = 300
 #: The ratio lies in its interval with this probability, in percent.

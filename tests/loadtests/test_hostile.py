@@ -22,9 +22,6 @@ from tests.loadtests.test_programs import ROOT, refused, report_of, run
 #: A phase to warm up, two quiet and two hostile ones. How much slower it gets is judged in long runs: this machine does other things beside it.
 SHORT = ("--minutes", "0.5", "--phase", "5", "--ratio", "50")
 
-#: One quiet phase and two hostile ones in which every silent connection is open for some seconds.
-UNTIL_ALL_HOLD = ("--minutes", "0.6", "--phase", "11", "--ratio", "50")
-
 
 def test_honest_users_notice_nothing(tmp_path: Path) -> None:
     """With every attack at work, each honest line and purchase is answered, delivered and in the ledger, and the server stays as it was."""
@@ -35,13 +32,12 @@ def test_honest_users_notice_nothing(tmp_path: Path) -> None:
     assert report["honest"]["lines_delivered"] == report["honest"]["lines_expected"] > 100
     assert report["honest"]["purchases"] > 5
     assert report["clock_steps"] > 5
-    assert report["restored"]["lines_delivered_after"] > 50
 
 
 def test_without_limits_honest_users_notice(tmp_path: Path) -> None:
     """Silent connections to a server that does not limit them take every descriptor: newcomers are kept out, and the run fails."""
     file = tmp_path / "report.json"
-    done = run("loadtests.hostile", *UNTIL_ALL_HOLD, "--without-limits", "--attacks", "silent,half_tls,silent_console", "--json", str(file))
+    done = run("loadtests.hostile", *SHORT, "--without-limits", "--attacks", "silent,half_tls,silent_console", "--json", str(file))
     assert done.returncode == 1, done.stderr
     report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     assert {"kept_out", "not_healthy"} & set(report["wrong"]), done.stderr
