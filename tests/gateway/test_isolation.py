@@ -31,10 +31,10 @@ def failing(monkeypatch: pytest.MonkeyPatch, of: type, name: str, when: Callable
     """Let a method raise when the arguments are such."""
     real = getattr(of, name)
 
-    def method(*arguments: Any) -> Any:
+    def method(*arguments: Any, **named: Any) -> Any:
         if when(*arguments):
             raise ZeroDivisionError("a bug")
-        return real(*arguments)
+        return real(*arguments, **named)
 
     monkeypatch.setattr(of, name, method)
 
