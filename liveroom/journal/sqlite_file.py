@@ -40,8 +40,8 @@ __all__ = [
 ]
 
 FILE_NAME = "journal.sqlite"
-#: 6: entries are chained by hashes, snapshots share their parts. A journal of another version is left as it is.
-SCHEMA_VERSION = 6
+#: 7: entries are chained by hashes, snapshots share their parts. A journal of another version is left as it is.
+SCHEMA_VERSION = 7
 
 #: How long a transaction waits for another program that writes to the file (nobody should).
 BUSY_S = 5.0

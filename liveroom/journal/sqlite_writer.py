@@ -47,7 +47,7 @@ COMMIT_BYTES_MAX = 16 * 1024 * 1024
 #: How often the files are looked at while nothing is written.
 WATCH_S = 1.0
 #: Before a commit they are looked at unless that was so lately: at each commit it would cost as much as the commit's own work.
-LOOKED_S = 0.05
+LOOKED_S = 0.005
 
 T = TypeVar("T")
 

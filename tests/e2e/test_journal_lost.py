@@ -13,6 +13,7 @@ import websockets
 
 from liveroom.cli import main
 from liveroom.journal.sqlite_file import FILE_NAME
+from liveroom.journal.sqlite_writer import LOOKED_S
 from tests.serving import Server
 
 pytestmark = pytest.mark.journal("embedded", "it is about the files of the embedded journal")
@@ -60,6 +61,7 @@ async def test_a_removed_journal_ends_its_server(tmp_path: Path, files: tuple[st
         kept = {end: (server.data_dir / (FILE_NAME + end)).read_bytes() for end in ("", "-wal")}
         for end in files:
             (server.data_dir / (FILE_NAME + end)).unlink()
+        await asyncio.sleep(LOOKED_S)  # a commit that soon after another one does not look again
         assert await said(server, "too late") in ("unavailable", "gone")
         assert await ended(server) == 1
         words = server.log.read_text()
