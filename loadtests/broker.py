@@ -27,6 +27,7 @@ GONE_POLL_S: Final = 0.02
 #: Time for brokers to know a partition, and the pause before they are asked again.
 KNOWN_S: Final = 60.0
 AGAIN_S: Final = 0.1
+ASK_MS: Final = 2_000
 
 
 class Copies(Struct, frozen=True):
@@ -104,18 +105,24 @@ class OwnBrokers:
         os.kill(self._pid(number), signal.SIGCONT)
 
     async def copies(self, topic: str, partition: int) -> PartitionCopies:
-        """Who has a partition now; asks until somebody knows. Raises `TimeoutError` when nobody does in time."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.address.split(","))
+        """Who has a partition now; asks until a broker that runs knows. Raises `TimeoutError` when none does in time."""
         async with asyncio.timeout(KNOWN_S):
-            await admin.start()
-            try:
-                while True:
-                    for found in (await admin.describe_topics([topic]))[0]["partitions"]:
-                        if found["partition"] == partition:
-                            return PartitionCopies(found["leader"], tuple(found["isr"]), tuple(found["replicas"]))
-                    await asyncio.sleep(AGAIN_S)
-            finally:
-                await admin.close()
+            while True:
+                with contextlib.suppress(KafkaError):  # one that is down may be asked
+                    if (found := await self._ask(topic, partition)) is not None:
+                        return found
+                await asyncio.sleep(AGAIN_S)
+
+    async def _ask(self, topic: str, partition: int) -> PartitionCopies | None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.address.split(","), request_timeout_ms=ASK_MS)
+        await admin.start()
+        try:
+            for found in (await admin.describe_topics([topic]))[0]["partitions"]:
+                if found["partition"] == partition:
+                    return PartitionCopies(found["leader"], tuple(found["isr"]), tuple(found["replicas"]))
+        finally:
+            await admin.close()
+        return None
 
     def _pid(self, number: int) -> int:
         return int((self._directory / f"broker-{number}" / "broker.pid").read_text(encoding="ascii"))

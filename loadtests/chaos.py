@@ -60,7 +60,7 @@ async def _chaos(options: argparse.Namespace) -> int:
     if options.session_ms:
         settings += ["--kafka-session-ms", str(options.session_ms)]
     rows: list[dict[str, Any]] = []
-    async with brokers_of(options.kafka) as (kafka, brokers), cluster_of(kafka, settings, PROCESSES, program) as cluster:
+    async with brokers_of(options.kafka, options.brokers) as (kafka, brokers), cluster_of(kafka, settings, PROCESSES, program) as cluster:
         kafka_config = KafkaConfig(bootstrap_servers=tuple(kafka.split(",")), topic_prefix=prefix, **asdict(await copies_of(kafka)))
         config = Config(journal=JournalConfig(kind="kafka"), kafka=kafka_config)
         async with chronicle_of(config) as chronicle:
@@ -83,12 +83,13 @@ async def _chaos(options: argparse.Namespace) -> int:
 
 def _kinds(options: argparse.Namespace) -> list[str]:
     """The rounds' kinds: each as often as the others, shuffled by the seed."""
-    named = [name for name in options.kinds.split(",") if name] or [name for name, one in DISASTERS.items() if not (one.own_broker and options.kafka)]
+    own = 0 if options.kafka else options.brokers
+    named = [name for name in options.kinds.split(",") if name] or [name for name, one in DISASTERS.items() if one.own_brokers <= own]
     for name in named:
         if name not in DISASTERS:
             raise UsageError(f"--kinds: {name} is none of {', '.join(DISASTERS)}")
-        if DISASTERS[name].own_broker and options.kafka:
-            raise UsageError(f"--kinds: {name} needs a broker of the test's own; leave out --kafka")
+        if (needed := DISASTERS[name].own_brokers) > own:
+            raise UsageError(f"--kinds: {name} needs {needed} brokers of the test's own; leave out --kafka, or add --brokers {needed}")
     rng, kinds = random.Random(options.seed), list[str]()
     while len(kinds) < options.rounds:
         kinds += rng.sample(named, len(named))
@@ -121,7 +122,7 @@ def _report(rows: list[dict[str, Any]], options: argparse.Namespace) -> dict[str
         "answers": sum(row["answers"] for row in rows),
         "kinds": dict(Counter(row["kind"] for row in rows)),
         "rounds": rows,
-        "parameters": {name: getattr(options, name) for name in ("seed", "rounds", "viewers", "units", "within", "session_ms", "without")},
+        "parameters": {name: getattr(options, name) for name in ("seed", "rounds", "viewers", "units", "within", "session_ms", "without", "brokers")},
     }
 
 
@@ -169,7 +170,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--session-ms", type=positive_int, metavar="MS", help="kafka.session_ms (default: the server's own)")
     parser.add_argument("--without", choices=("epoch", "past"), default="", help="run liveroom without this check of its rule: the audit has to fail")
-    parser.add_argument("--kafka", default="", metavar="HOST:PORT", help="a broker that runs already (otherwise one is started, and restarted)")
+    parser.add_argument("--brokers", type=positive_int, default=1, metavar="N", help="how many brokers are started; some kinds need 3 (default: 1)")
+    parser.add_argument("--kafka", default="", metavar="HOST:PORT", help="brokers that run already (otherwise some are started, and restarted)")
     return run_main("chaos", _chaos(parser.parse_args(arguments)))
 
 

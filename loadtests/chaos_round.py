@@ -273,7 +273,7 @@ class Round:
             scenario, story = SCENARIOS[stand.options.scenario], Story()
             story.add(report.story)
             audit_answers(story.asked, scenario.refusals, findings)
-            audit_streams(story, stand.options.kills, findings)
+            audit_streams(story, stand.options.kills, findings, ("1006", "1012") if self._disaster.drains else ("1006",))
             try:
                 ledger = await self._target.ledger(stand.options.room)
             except TargetError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
@@ -11,17 +12,20 @@ from typing import Any, Final
 from liveroom.audit import Books
 from liveroom.codec import event_object
 from liveroom.config import Config
-from liveroom.errors import AuditFailed
+from liveroom.errors import AuditFailed, JournalUnavailable
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import PastEntry, StoredEntry
 from liveroom.journal.kafka import KafkaJournal
+from liveroom.journal.kafka_topics import Topics
 from liveroom.messages.records import Claim, Record
 from liveroom.telemetry.metrics import Metrics
 from loadtests.target import TargetError
 
 __all__ = ["Chronicle", "chronicle_of"]
 
-SETTLE_S: Final = 20.0
+SETTLE_S: Final = 60.0
+#: Pause before a partition that could not be read is read on.
+AGAIN_S: Final = 0.2
 
 
 class _Log:
@@ -40,6 +44,7 @@ class Chronicle:
     def __init__(self, journal: KafkaJournal, config: Config) -> None:
         self.partitions = journal.partitions
         self.chain_text = ""  # entries are kept as they were decoded: there are no bytes to chain
+        self.topic = Topics.of(config.kafka.topic_prefix).events
         self._journal = journal
         self._logs = [_Log() for _ in range(self.partitions)]
         self._books = [Books(partition, self.chain_text, config.engine) for partition in range(self.partitions)]
@@ -49,8 +54,16 @@ class Chronicle:
 
     async def follow(self, partition: int) -> None:
         """Without end."""
+        while True:
+            try:
+                await self._follow(partition)
+            except JournalUnavailable as error:  # brokers are struck, too
+                print(f"chronicle: {error}", file=sys.stderr, flush=True)
+                await asyncio.sleep(AGAIN_S)
+
+    async def _follow(self, partition: int) -> None:
         log = self._logs[partition]
-        async with aclosing(self._journal.read_events(partition, 0)) as entries:
+        async with aclosing(self._journal.read_events(partition, len(log.entries))) as entries:
             async for stored in entries:
                 log.entries.append(stored)
                 log.verdicts.append(log.acceptance.judge(stored.offset, stored.entry))
@@ -72,9 +85,19 @@ class Chronicle:
     async def settle(self) -> None:
         """Read up to the present end. Raises `TargetError` when that takes too long."""
         for partition, log in enumerate(self._logs):
-            end = await self._journal.events_end(partition)
+            end = await self._end(partition)
             if not await self.until(lambda log=log, end=end: len(log.entries) >= end, SETTLE_S):  # type: ignore[misc]
                 raise TargetError(f"events[{partition}] could not be read up to {end} within {SETTLE_S} s")
+
+    async def _end(self, partition: int) -> int:
+        """Raises `TargetError` when brokers do not say it in time."""
+        deadline_s = asyncio.get_running_loop().time() + SETTLE_S
+        while True:
+            try:
+                return await self._journal.events_end(partition)
+            except JournalUnavailable as error:
+                if asyncio.get_running_loop().time() > deadline_s:
+                    raise TargetError(str(error)) from None
 
     # What stands there
 

@@ -28,6 +28,8 @@ JUST_BEFORE_S: Final = 0.02
 LANDING_S: Final = 3.0
 #: Time for the customer to have an answer after that: the other engine's, or where a check is missing perhaps the zombie's.
 DECIDED_S: Final = 10.0
+#: Time for brokers to have caught up with each other.
+IN_SYNC_S: Final = 120.0
 #: Attempts to have an owner that has written nothing yet.
 FRESH_TRIES: Final = 4
 FRESH_S: Final = 20.0
@@ -67,14 +69,15 @@ class Scene(Struct):
 class Disaster(Struct, frozen=True):
     """`quiet`: it begins before its one customer does, who has one coupon to claim.
 
-    `own_broker`: only for a broker of ours. `cuts`: viewers may lose their connections.
+    `own_brokers`: only for so many brokers of ours, or more. `cuts`: viewers may lose their connections; `drains`: a gateway may send them elsewhere.
     """
 
     strike: Callable[[Scene], Awaitable[Struck]]
     words: str
     quiet: bool = False
-    own_broker: bool = False
+    own_brokers: int = 0
     cuts: bool = False
+    drains: bool = False
 
 
 async def _engine_killed(scene: Scene) -> Struck:
@@ -214,6 +217,82 @@ async def _broker_killed(scene: Scene) -> Struck:
     return Struck("broker")
 
 
+async def _gateways_rolled(scene: Scene) -> Struck:
+    """As an upgrade does it: one after the other drains and is started again."""
+    gateways = [name for name in scene.cluster.names if name.startswith("gateway")]
+    for name in gateways:
+        await scene.cluster.stop(name)
+        if name == gateways[0]:
+            await scene.told()
+        await scene.cluster.start(name)
+    return Struck(", ".join(gateways))
+
+
+async def _leader_killed(scene: Scene) -> Struck:
+    brokers = _three(scene)
+    leader = (await brokers.copies(scene.chronicle.topic, scene.partition)).leader
+    await brokers.kill(leader)
+    return await _until_in_sync(scene, await _goes_on(scene, f"broker {leader}"), [leader])
+
+
+async def _leader_paused(scene: Scene) -> Struck:
+    brokers = _three(scene)
+    leader = (await brokers.copies(scene.chronicle.topic, scene.partition)).leader
+    brokers.pause(leader)
+    try:
+        struck = await _goes_on(scene, f"broker {leader}")
+    finally:
+        brokers.resume(leader)
+    return await _until_in_sync(scene, struck, [])
+
+
+async def _follower_paused(scene: Scene) -> Struck:
+    brokers = _three(scene)
+    follower = scene.rng.choice((await brokers.copies(scene.chronicle.topic, scene.partition)).followers)
+    brokers.pause(follower)
+    try:
+        struck = await _goes_on(scene, f"broker {follower}")
+    finally:
+        brokers.resume(follower)
+    return await _until_in_sync(scene, struck, [])
+
+
+async def _rolling_restart(scene: Scene) -> Struck:
+    brokers = _three(scene)
+    for number in brokers.numbers:
+        await brokers.stop(number)
+        if number == brokers.numbers[0]:
+            await scene.told()
+        await _until_in_sync(scene, Struck(), [number])
+    return Struck("brokers 1 to 3")
+
+
+def _three(scene: Scene) -> OwnBrokers:
+    assert scene.brokers is not None
+    return scene.brokers
+
+
+async def _goes_on(scene: Scene, victim: str) -> Struck:
+    """After a blow to a broker: until somebody decides again, within `TAKEOVER_S`."""
+    chronicle, partition = scene.chronicle, scene.partition
+    end = chronicle.end(partition)
+    await scene.told()
+    decided = await chronicle.until(lambda: chronicle.end(partition) > end, TAKEOVER_S)
+    return Struck(victim, untaken=0 if decided else 1)
+
+
+async def _until_in_sync(scene: Scene, struck: Struck, away: list[int]) -> Struck:
+    """Start the brokers that are away, and wait until the next blow finds all copies whole."""
+    brokers = _three(scene)
+    for number in away:
+        await brokers.start(number)
+    async with asyncio.timeout(IN_SYNC_S):
+        for partition in range(scene.chronicle.partitions):
+            while len((await brokers.copies(scene.chronicle.topic, partition)).in_sync) < brokers.count:  # noqa: ASYNC110 (brokers tell nobody)
+                await asyncio.sleep(LATER_S)
+    return struck
+
+
 def _owned(scene: Scene, victim: str) -> dict[int, int]:
     """The busy partitions of the victim, with their epochs."""
     return {partition: scene.chronicle.epoch(partition) for partition in scene.partitions if scene.chronicle.owner(partition) == victim}
@@ -243,6 +322,11 @@ DISASTERS: Final[dict[str, Disaster]] = {
     "rebalance": Disaster(_rebalance, "an engine joins and leaves in the middle of a drop"),
     "gateway_killed": Disaster(_gateway_killed, "SIGKILL of a gateway", cuts=True),
     "gateway_paused": Disaster(_gateway_paused, "a gateway stands still"),
-    "broker_restarted": Disaster(_broker_restarted, "the broker is stopped and started", own_broker=True),
-    "broker_killed": Disaster(_broker_killed, "SIGKILL of the broker", own_broker=True),
+    "gateways_rolled": Disaster(_gateways_rolled, "one gateway after the other drains and is started again", cuts=True, drains=True),
+    "leader_killed": Disaster(_leader_killed, "SIGKILL of the broker that leads the partition", own_brokers=3),
+    "leader_paused": Disaster(_leader_paused, "the broker that leads the partition hangs", own_brokers=3),
+    "follower_paused": Disaster(_follower_paused, "a broker that follows the partition hangs", own_brokers=3),
+    "rolling_restart": Disaster(_rolling_restart, "one broker after the other is stopped and started", own_brokers=3),
+    "broker_restarted": Disaster(_broker_restarted, "all brokers are stopped and started", own_brokers=1),
+    "broker_killed": Disaster(_broker_killed, "SIGKILL of all brokers", own_brokers=1),
 }

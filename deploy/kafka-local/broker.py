@@ -237,7 +237,7 @@ def start(
             raise CannotRun(f"{words} with settings of its own; stop it first")
         print(f"kafka: {words}", file=sys.stderr, flush=True)
     fetch(lib_dir)
-    if not run_already:
+    if not there or (not run_already and (port or listen or settings_file)):
         _write_settings(brokers, port, listen, settings_file)
     heap = HEAP_ALONE if count == 1 else HEAP_OF_SEVERAL
     java = ["java", f"-Xmx{heap}", f"-Xms{heap}", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]

@@ -112,6 +112,7 @@ class Console:
     def _what_is_missing(self) -> str:
         if self._stopping:
             return "this process is shutting down"
-        if behind := self._reader.behind:
-            return f"partitions not read yet: {', '.join(map(str, behind))}"
-        return self._missing_elsewhere()
+        if missing := self._missing_elsewhere():  # why a partition is not read comes before that it is not
+            return missing
+        behind = self._reader.behind
+        return f"partitions not read yet: {', '.join(map(str, behind))}" if behind else ""

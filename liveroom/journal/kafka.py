@@ -91,7 +91,7 @@ class KafkaJournal(Journal):
 
     @property
     def unreachable(self) -> frozenset[int]:
-        return self._watch.unreachable
+        return self._watch.unreachable | self._ends.damaged.keys()  # viewers of either are told that nothing comes
 
     @property
     def damaged(self) -> Mapping[int, str]:

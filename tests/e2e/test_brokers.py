@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
 from liveroom.journal.partition import partition_of
+from liveroom.messages.fields import Role
 from loadtests.broker import OwnBrokers
-from tests.broker import can_start_broker
+from tests.broker import BROKER, can_start_broker
 from tests.e2e.viewer import Viewer, enter
 from tests.serving import Server
 
@@ -35,10 +40,10 @@ async def brokers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Own
     await own.kill()
 
 
-def flags(brokers: OwnBrokers, prefix: str) -> tuple[str, ...]:
+def flags(brokers: OwnBrokers, prefix: str, copies: int = 3) -> tuple[str, ...]:
     return (
         *("--journal-kind", "kafka", "--kafka-bootstrap-servers", brokers.address, "--kafka-topic-prefix", prefix),
-        *("--kafka-replication-factor", "3", "--kafka-min-insync-replicas", "2"),
+        *("--kafka-replication-factor", str(copies), "--kafka-min-insync-replicas", str(copies - 1)),
         *("--kafka-session-ms", "2000", "--gateway-reply-wait-ms", str(REPLY_WAIT_MS), "--console-reply-wait-ms", str(REPLY_WAIT_MS)),
     )
 
@@ -48,6 +53,45 @@ async def opened(server: Server) -> None:
     async with asyncio.timeout(BACK_S):
         while (await server.command(ROOM, "open_room", {"title": "Lamps"}))["http_status"] not in (200, 409):
             await asyncio.sleep(AGAIN_S)
+
+
+@asynccontextmanager
+async def enter_when_open(server: Server) -> AsyncIterator[Viewer]:
+    await opened(server)
+    async with enter(server, ROOM, "vera", Role.moderator) as viewer:  # who may say more at once
+        yield viewer
+
+
+async def status(server: Server) -> int:
+    async with aiohttp.ClientSession() as session, session.get(f"{server.console_url}/readyz") as response:
+        return response.status
+
+
+async def until_stopped(server: Server) -> str:
+    """Until the server says that a person must look; gives its words."""
+    async with asyncio.timeout(BACK_S), aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(f"{server.console_url}/readyz") as response:
+                words = await response.text()
+            if response.status == 503 and "a person must look" in words and "was lost" in words:
+                return words
+            await asyncio.sleep(AGAIN_S)
+
+
+async def force_elections(brokers: OwnBrokers) -> None:
+    """What a person may do who wants the rooms back at any price, by Kafka's own tool."""
+    tool = ("org.apache.kafka.tools.LeaderElectionCommand", "--election-type", "unclean", "--all-topic-partitions")
+    address = next(one for one in brokers.address.split(",") if answers(one))
+    command = ("java", "-cp", str(BROKER.parent / "lib" / "*"), *tool, "--bootstrap-server", address)
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
+    words, _ = await asyncio.wait_for(process.communicate(), BACK_S)
+    assert process.returncode == 0, words.decode()
+
+
+def answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
 
 
 async def until_decided(viewer: Viewer, words: str) -> None:
@@ -72,3 +116,53 @@ async def test_a_broker_that_hangs_silences_rooms_no_longer_than_its_cluster(bro
             finally:
                 brokers.resume(leader)
             await until_decided(viewer, "after")
+
+
+async def test_a_server_starts_while_a_broker_is_away(brokers: OwnBrokers, tmp_path: Path) -> None:
+    """Whether it is down or hangs, and whether the topics are there or have to be made: the start goes on with the others."""
+    server = Server(tmp_path / "data", *flags(brokers, "away"))
+    await brokers.stop(2)
+    try:
+        async with server:
+            await opened(server)
+    finally:
+        await brokers.start(2)
+    brokers.pause(3)
+    try:
+        async with server, enter(server, ROOM, "vera") as viewer:
+            await until_decided(viewer, "with two brokers")
+    finally:
+        brokers.resume(3)
+
+
+async def test_an_election_that_loses_what_was_promised_is_not_gone_along_with(brokers: OwnBrokers, tmp_path: Path) -> None:
+    """A follower was away while lines were accepted. It may not lead; forced to, the server stops with words, until a person gives the lines up."""
+    partition, topic = partition_of(ROOM, PARTITIONS), "unclean.events"
+    settings = (*flags(brokers, "unclean", copies=2), "--kafka-start-wait-ms", "120000")
+    async with Server(tmp_path / "data", *settings) as server, enter_when_open(server) as viewer:
+        await until_decided(viewer, "before")
+        copies = await brokers.copies(topic, partition)
+        leader, (behind,) = copies.leader, copies.followers
+        await brokers.kill(behind)
+        for number in range(7):
+            await until_decided(viewer, f"promised {number}")
+        await brokers.kill(leader)
+        await brokers.start(behind)
+        async with asyncio.timeout(BACK_S):
+            while (await brokers.copies(topic, partition)).leader != -1:
+                await asyncio.sleep(AGAIN_S)
+        assert (await viewer.ask("send_chat", "refused", text="refused"))["code"] == "unavailable"
+        assert (await brokers.copies(topic, partition)).leader == -1, "who lacks what was confirmed does not lead by itself"
+
+        await force_elections(brokers)
+        words = await until_stopped(server)
+        assert f"partition {partition} cannot be recovered" in words
+        (given_up,) = re.findall(rf"kafka.events_lost = ({partition}:[0-9]+-[0-9]+)", words)[:1]
+        reply = await viewer.ask("send_chat", "before", text="before")
+        assert (reply["type"], reply["code"]) == ("refused", "unavailable"), reply
+        seen = [event["text"] for event in viewer.events if event["type"] == "chat_sent"]
+        assert seen == ["before", *(f"promised {number}" for number in range(7))], "nobody is told another story"
+    await brokers.start(leader)
+    async with Server(tmp_path / "data", *settings, "--kafka-events-lost", given_up) as server, enter_when_open(server) as viewer:
+        await until_decided(viewer, "after it")
+        assert await status(server) == 200

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.broker import broker
+from tests.broker import broker, can_start_broker
 from tests.loadtests.test_programs import refused, report_of, run
+
+#: Three brokers start slowly on a busy machine.
+THREE_S = 400
 
 SMALL = ("--viewers", "20", "--units", "12", "--within", "2", "--session-ms", "1000")
 
@@ -25,6 +28,20 @@ def test_money_is_right_when_engines_die_and_zombies_write(tmp_path: Path) -> No
     report = report_of(chaos(file, "--rounds", "2", "--kinds", "engine_killed,engine_paused"), file)
     assert report["ok"]
     assert report["takeover_ms"]["count"] >= 2
+    assert report["answers"] > 200
+
+
+def test_money_is_right_when_one_of_three_brokers_goes(tmp_path: Path) -> None:
+    """A leader is killed, a follower hangs: the rooms go on, and all accounts add up."""
+    can_start_broker()
+    file, kinds = tmp_path / "report.json", ("leader_killed", "follower_paused")
+    done = run(
+        "loadtests.chaos", *SMALL, "--brokers", "3", "--json", str(file), "--rounds", str(len(kinds)), "--kinds", ",".join(kinds), within_s=THREE_S
+    )
+    report = report_of(done, file)
+    assert report["ok"]
+    assert report["kinds"] == dict.fromkeys(report["kinds"], 1)
+    assert report["kinds"].keys() == set(kinds)
     assert report["answers"] > 200
 
 
@@ -47,6 +64,7 @@ def test_without_a_check_of_the_rule_money_is_wrong(tmp_path: Path, check: str, 
         ("--rounds", "0"),
         ("--rounds", "1", "--kinds", "flood"),
         ("--rounds", "1", "--kinds", "broker_killed", "--kafka", "127.0.0.1:1"),
+        ("--rounds", "1", "--kinds", "leader_killed"),
         ("--rounds", "1", "--viewers", "5", "--units", "6"),
     ],
 )

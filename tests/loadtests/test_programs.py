@@ -22,9 +22,9 @@ ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).parent / "data"
 
 
-def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, within_s: float = 120, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", *arguments], cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, timeout=within_s, check=False
     )
 
 
