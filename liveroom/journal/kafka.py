@@ -72,6 +72,7 @@ class KafkaJournal(Journal):
             metrics,
             answered=lambda partition: self._sent[partition].answered_to,
             waiting=lambda: sum(sent.waiting for sent in self._sent),
+            known_end=self._ends.end,
             reaches=self._reaches,
         )
         self._watching = asyncio.create_task(self._watch.run(), name="kafka-watch")
@@ -176,8 +177,9 @@ class KafkaJournal(Journal):
     async def events_end(self, partition: int) -> int:
         self._must_be_open()
         while True:
+            known_end = self._ends.end(partition)
             end = await self._reader.end(self._topics.events, partition)
-            if self._reaches(partition, end):
+            if self._reaches(partition, end, known_end):
                 return end
             await asyncio.sleep(CUT_S / 10)
 
@@ -242,8 +244,8 @@ class KafkaJournal(Journal):
         await asyncio.gather(self._reader.close(), self._reader_aside.close())
         await self._cluster.close()
 
-    def _reaches(self, partition: int, end: int) -> bool:
-        return self._ends.reaches(partition, end, asyncio.get_running_loop().time())
+    def _reaches(self, partition: int, end: int, known_end: int) -> bool:
+        return self._ends.reaches(partition, end, known_end, asyncio.get_running_loop().time())
 
     def _seen(self, partition: int) -> tuple[tuple[str, bytes], ...]:
         seen = self._ends.seen(partition)

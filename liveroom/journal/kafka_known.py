@@ -117,11 +117,19 @@ class KnownEnds:
             known = self._known.setdefault(partition, _Known())
             known.end = max(known.end, seen.offset)
 
-    def reaches(self, partition: int, end: int, now: float) -> bool:
-        """Whether the log, which ends at `end`, holds all that is known. Raises `JournalDamaged` when it has not done so for `CUT_S`."""
+    def end(self, partition: int) -> int:
+        """Entries below this offset were confirmed. Take it before asking the brokers for the log's end: see `reaches`."""
+        known = self._known.get(partition)
+        return 0 if known is None else known.end
+
+    def reaches(self, partition: int, end: int, known_end: int, now: float) -> bool:
+        """Whether the log, which ends at `end`, holds all that is known. Raises `JournalDamaged` when it has not done so for `CUT_S`.
+
+        `known_end`: what `end` gave before the brokers were asked. Entries that were confirmed while the answer was on its way are no part of it.
+        """
         self.check(partition)
         known = self._known.get(partition)
-        if known is None or end >= known.end:
+        if known is None or end >= known_end:
             if known is not None:
                 known.low_since = None
             return True
@@ -129,7 +137,7 @@ class KnownEnds:
             known.low_since = now
         elif now - known.low_since >= CUT_S:
             self._stop(
-                partition, f"{self._topic}[{partition}] ends at {end}, but its entries up to {known.end} were confirmed: its end was lost", end
+                partition, f"{self._topic}[{partition}] ends at {end}, but its entries up to {known_end} were confirmed: its end was lost", end
             )
         return False
 

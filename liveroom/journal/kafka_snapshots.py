@@ -155,8 +155,9 @@ class Snapshots:
     async def _bounds(self, partition: int) -> tuple[int, int]:
         """Where the events begin and end. Raises `JournalDamaged` when more of them is known."""
         while True:
+            known_end = self._ends.end(partition)
             start, end = await self._reader.bounds(self._events, partition)  # asked last: what a snapshot is of stood there before it
-            if self._ends.reaches(partition, end, asyncio.get_running_loop().time()):
+            if self._ends.reaches(partition, end, known_end, asyncio.get_running_loop().time()):
                 return start, end
             await asyncio.sleep(CUT_S / 10)
 

@@ -34,7 +34,8 @@ class Watch:
     """Of the partitions that the process reads; of the first when it reads none, since it may have to soon.
 
     `answered(partition)` gives the command offset below which records answer, `waiting()` how many of this process' commands wait.
-    `reaches(partition, end)` is told where the events end, and raises `JournalDamaged` when more of them is known.
+    `known_end(partition)` gives what is known to stand in the events, `reaches(partition, end, known_end)` compares it with where they end and
+    raises `JournalDamaged` when they have lost something.
     """
 
     def __init__(
@@ -45,13 +46,15 @@ class Watch:
         *,
         answered: Callable[[int], int],
         waiting: Callable[[], int],
-        reaches: Callable[[int, int], bool],
+        known_end: Callable[[int], int],
+        reaches: Callable[[int, int, int], bool],
     ) -> None:
         self._reader = reader
         self._topics = topics
         self._metrics = metrics
         self._answered = answered
         self._waiting = waiting
+        self._known_end = known_end
         self._reaches = reaches
         self._marks: set[Mark] = set()  # readers of events
         self._owned: list[int] = []  # partitions whose commands are read
@@ -97,6 +100,7 @@ class Watch:
 
     async def _ask(self, partition: int) -> bool:
         """Gives whether it was answered."""
+        known_end = self._known_end(partition)
         try:
             async with asyncio.timeout(ANSWER_S):
                 events = await self._reader.end(self._topics.events, partition)
@@ -105,7 +109,7 @@ class Watch:
             self._metrics.journal_broker_errors.labels("ask").inc()
             return False
         with contextlib.suppress(JournalDamaged):  # readers of the partition are told
-            self._reaches(partition, events)
+            self._reaches(partition, events, known_end)
         if behind := [events - mark.offset for mark in self._marks if mark.partition == partition]:
             self._metrics.journal_lag_events.labels(str(partition)).set(max(0, *behind))
         if partition in self._owned:

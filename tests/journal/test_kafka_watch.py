@@ -11,6 +11,7 @@ from typing import cast
 import pytest
 
 from liveroom.journal import kafka_watch
+from liveroom.journal.kafka_known import CUT_S, KnownEnds
 from liveroom.journal.kafka_reader import Reader
 from liveroom.journal.kafka_topics import Topics
 from liveroom.journal.kafka_watch import Watch
@@ -25,22 +26,37 @@ class Brokers:
     def __init__(self) -> None:
         self.away = False
         self.hold_up_s = 0.0
+        self.ends: KnownEnds | None = None
         self.asked = 0
+        self.written = 0  # entries, of which each question finds one more under way
 
     async def end(self, topic: str, partition: int) -> int:
         self.asked += 1
         time.sleep(self.hold_up_s)  # noqa: ASYNC251
         self.hold_up_s = 0.0
         await asyncio.sleep(1_000 if self.away else 0)
+        end = self.written
+        if self.ends is not None:
+            self.ends.note(partition, end, f"mark-{end}")  # acknowledged while the answer is on its way
+            self.written += 1
         await asyncio.sleep(0)  # an answer takes its way through the loop: a bound that has passed meanwhile comes first
-        return 0
+        return end
 
 
 @asynccontextmanager
 async def watched(brokers: Brokers, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watch]:
     for name, value in (("ASK_S", ASK_S), ("ANSWER_S", ANSWER_S), ("SILENCE_S", SILENCE_S)):
         monkeypatch.setattr(kafka_watch, name, value)
-    watch = Watch(cast(Reader, brokers), Topics.of("t"), Metrics(), answered=lambda partition: 0, waiting=lambda: 0, reaches=lambda *_: True)
+    ends = brokers.ends or KnownEnds("t.events", (), lambda *_: None)
+    watch = Watch(
+        cast(Reader, brokers),
+        Topics.of("t"),
+        Metrics(),
+        answered=lambda partition: 0,
+        waiting=lambda: 0,
+        known_end=ends.end,
+        reaches=lambda partition, end, known_end: ends.reaches(partition, end, known_end, CUT_S * brokers.asked),
+    )
     watching = asyncio.create_task(watch.run())
     yield watch
     watching.cancel()
@@ -75,3 +91,12 @@ async def test_a_process_that_is_held_up_does_not_blame_the_brokers(monkeypatch:
         while brokers.asked < asked + 4:
             assert not watch.unreachable
             await asyncio.sleep(0)
+
+
+async def test_a_busy_partition_has_lost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries are confirmed while each answer is on its way, so each answer is older than they are; that is no loss, however long it goes on."""
+    brokers, damage = Brokers(), list[str]()
+    brokers.ends = KnownEnds("t.events", (), lambda partition, words: damage.append(words))
+    async with watched(brokers, monkeypatch):
+        await until(lambda: brokers.asked > 5)
+    assert not damage
