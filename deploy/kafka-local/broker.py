@@ -180,8 +180,9 @@ class Broker:
 
     def end(self, deadline: float) -> None:
         """Wait until it has ended after SIGTERM; SIGKILL when time is over."""
-        while (pid := self.pid()) is not None:
-            if time.monotonic() > deadline:
+        pid = self.pid()
+        while pid is not None and _runs(pid):
+            if time.monotonic() > deadline and self.pid() == pid:
                 os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
         self._pid_file.unlink(missing_ok=True)
@@ -264,6 +265,20 @@ def stop(data_dir: Path, *, only: int = 0) -> None:
     deadline = time.monotonic() + STOP_S
     for broker in ending:
         broker.end(deadline)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process runs. One that is about to end still does, although it has no command line any more."""
+    try:
+        return os.waitpid(pid, os.WNOHANG) == (0, 0)  # ours: it is gone once its end was taken
+    except ChildProcessError:
+        pass
+    try:
+        os.kill(pid, 0)
+        stat = Path(f"/proc/{pid}/stat")
+        return not stat.exists() or stat.read_bytes().rpartition(b") ")[2][:1] != b"Z"  # another process has to take the end of a zombie
+    except OSError:
+        return False
 
 
 def _write_settings(brokers: list[Broker], port: int, listen: str, settings_file: Path | None) -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from tests.broker import BROKER, DATA_DIR, broker, can_start_broker
 
 sys.path.insert(0, str(BROKER.parent))
-from broker import CannotRun, check_jars
+from broker import Broker, CannotRun, check_jars
 
 ANSWER_S = 200
 
@@ -38,6 +39,22 @@ def test_jars_of_other_bytes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "unknown.jar").write_bytes(b"")
     with pytest.raises(CannotRun, match=r"HdrHistogram.*lz4-java-1\.8\.0\.jar.*unknown\.jar"):
         check_jars(tmp_path)
+
+
+def test_a_broker_has_ended_when_its_process_has(tmp_path: Path) -> None:
+    """Stop waits for a process that is still on its way out, although its command line is gone by then."""
+    one = Broker(tmp_path, 1)
+    one.home.mkdir()
+    slow_end = "trap 'exec sleep 0.5' TERM; echo up; while :; do sleep 0.01; done"
+    with subprocess.Popen(["sh", "-c", slow_end, str(one.settings)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (one.home / "broker.pid").write_text(str(process.pid), encoding="ascii")
+        assert one.pid() == process.pid
+        process.terminate()
+        one.end(time.monotonic() + ANSWER_S)
+        with pytest.raises(ProcessLookupError):
+            os.kill(process.pid, 0)
 
 
 def test_a_broker_that_runs_is_found_again() -> None:

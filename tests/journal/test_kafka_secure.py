@@ -32,6 +32,10 @@ from tests.broker import BROKER, START_WAIT_MS, can_start_broker, kafka_config
 from tests.journal.entries import append_all, claim, record, request, stored, take
 from tests.serving import free_port
 
+#: The client for Kafka does not wait for the goodbye of a TLS connection. A loop that ends meanwhile warns of it, and a warning that is an error
+#: keeps uvloop from closing the connection.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed resource <TCPTransport:ResourceWarning")
+
 USER, PASSWORD = "liveroom", "pass-word-of-the-tests"
 #: May come in, and has no right to anything.
 GUEST = "guest"
