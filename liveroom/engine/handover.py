@@ -1,7 +1,12 @@
-"""What readers begin with beside the steps: rooms' details with what their users own, and keyframes; a record each, in turns with steps."""
+"""What readers begin with beside the steps: rooms' details with what their users own, and keyframes; in turns with steps.
+
+One record carries as many rooms as fit: a gateway that has just started asks for thousands. A room that is larger than a record comes alone,
+in several records with nothing in between.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -18,6 +23,8 @@ from liveroom.telemetry.isolation import IsolatedErrors
 
 __all__ = ["HandOver", "Handed", "detail_parts"]
 
+#: Rooms that one record hands over at most: they are encoded, and applied by readers, while nothing else happens.
+ROOMS_PER_RECORD_MAX: Final = 128
 #: What stands around the lists of a detail: their names.
 _LISTS_BYTES: Final = 100
 #: What stands around an entry of a list: quotes, colon, comma.
@@ -25,7 +32,7 @@ _ENTRY_BYTES: Final = 8
 
 
 class Handed(Struct, frozen=True):
-    """What one record hands over."""
+    """What one record hands over. What users own in a room comes before its detail."""
 
     keyframes: tuple[Keyframe, ...] = ()
     details: tuple[RoomDetail, ...] = ()
@@ -66,28 +73,61 @@ class HandOver:
             return None
 
     def begin(self, rooms: Mapping[str, RoomState], time_ms: int) -> Handed | None:
-        """The first part of what waits next, as the rooms are now; nothing for a room whose state is not known or cannot be told."""
+        """What waits next, as the rooms are now: several rooms, or the first part of a large one.
+
+        None when nothing is left; a room whose state is not known or cannot be told is passed over.
+        """
         if self._late:
             late, self._late = self._late, {}
             made: list[Keyframe] = []
             known = [room for room in late if room in rooms]
             self._isolated.each("engine_keyframe", known, lambda room: made.append(keyframe(room, rooms[room], time_ms, self._rules)))
             return Handed(keyframes=tuple(made)) if made else None
-        room = next(iter(self._wanted))
-        with_holdings = self._wanted.pop(room)
-        if room not in rooms:
-            return None
-        self._room_begun = room
-        self._parts = self._room(room, rooms[room], time_ms, with_holdings=with_holdings)
-        return self.go_on()
+        owned: list[HoldingsPart] = []
+        details: list[RoomDetail] = []
+        left = self._bytes_max
+        while self._wanted and len(details) < ROOMS_PER_RECORD_MAX:
+            room, with_holdings = next(iter(self._wanted.items()))
+            whole: _Whole | None = None
+            try:
+                if room in rooms:
+                    whole = _whole(room, rooms[room], time_ms, self._rules, with_holdings=with_holdings)
+            except Exception:
+                self._isolated.note("engine_keyframe", room=room)
+            if whole is not None and whole.size > left and details:
+                break  # it comes next
+            del self._wanted[room]
+            if whole is None:
+                continue
+            if whole.size > left:
+                self._room_begun = room
+                self._parts = self._in_parts(whole)
+                return self.go_on()
+            left -= whole.size
+            owned += whole.parts
+            details.append(whole.detail)
+        return Handed(details=tuple(details), holdings=tuple(owned)) if details else None
 
-    def _room(self, room: str, state: RoomState, time_ms: int, *, with_holdings: bool) -> Iterator[Handed]:
-        parts = holdings(room, state) if with_holdings else ()
-        for part in parts:
+    def _in_parts(self, whole: _Whole) -> Iterator[Handed]:
+        for part in whole.parts:
             yield Handed(holdings=(part,))
-        whole = detail(room, state, time_ms, self._rules)
-        for found in detail_parts(replace(whole, holdings=len(parts) if with_holdings else None), self._bytes_max):
+        for found in detail_parts(whole.detail, self._bytes_max):
             yield Handed(details=(found,))
+
+
+class _Whole(Struct, frozen=True):
+    """A room as it is handed over, and how many bytes of a record it takes."""
+
+    parts: tuple[HoldingsPart, ...]
+    detail: RoomDetail
+    size: int
+
+
+def _whole(room: str, state: RoomState, time_ms: int, rules: RoomsConfig, *, with_holdings: bool) -> _Whole:
+    parts = holdings(room, state) if with_holdings else ()
+    whole = replace(detail(room, state, time_ms, rules), holdings=len(parts) if with_holdings else None)
+    size = sum(len(encode(one)) + 1 for one in (*parts, whole)) if len(parts) <= 1 else sys.maxsize  # a room of many parts comes alone
+    return _Whole(parts, whole, size)
 
 
 def detail_parts(whole: RoomDetail, bytes_max: int) -> Iterator[RoomDetail]:

@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 FOLLOW_AGAIN_S = 0.5
 #: A partition of a shared journal is followed for so long after its last room was let go.
 PARTITION_IDLE_S = 30.0
-#: Records of one partition that are applied before the loop breathes.
-RECORDS_AT_ONCE = 64
+#: Records of one partition, and rooms that begin by them, that are applied before the loop breathes.
+APPLIED_AT_ONCE = 64
 
 
 class Feed:
@@ -130,8 +130,9 @@ class Feed:
                 self._hub.take(item.record, history, current=news)
                 for answer in item.record.answers:
                     self._courier.deliver(answer)
-                count += 1
-                if count % RECORDS_AT_ONCE == 0:
+                count += 1 + len(item.record.details)
+                if count >= APPLIED_AT_ONCE:
+                    count = 0
                     await asyncio.sleep(0)
 
     def _read(self, partition: int, offset: int) -> None:

@@ -1,0 +1,121 @@
+"""What readers begin with: as many rooms as fit into one record, each whole, and a large room with nothing in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liveroom.codec import encode
+from liveroom.config import RoomsConfig
+from liveroom.engine import handover
+from liveroom.engine.handover import ROOMS_PER_RECORD_MAX, Handed, HandOver
+from liveroom.engine.sizes import RECORD_HEAD_BYTES
+from liveroom.messages import commands as c
+from liveroom.messages.coupon import ClaimCoupon
+from liveroom.messages.records import RECORD_VERSION, Record
+from liveroom.rooms.room import RoomState
+from liveroom.telemetry.metrics import Metrics
+from tests.engine.full import ANCHOR, RULES, START_MS, Full, sender
+
+BYTES_MAX = 600_000
+
+
+def room_of(claims: int = 0, products: int = 0) -> RoomState:
+    """A room with so many coupon codes that users own, and products of about 4.5 KB."""
+    full = Full()
+    for number in range(products):
+        full.does(ANCHOR, c.AddProduct(full.product(number)))
+    if claims:
+        coupon = full.issues(stock=claims)
+        for number in range(claims):
+            full.does(sender(number), ClaimCoupon(coupon))
+    return full.now
+
+
+#: By codes and products: of one part and of several, smaller and larger than a record.
+SOME_ROOMS = {(claims, products): room_of(claims, products) for claims in (0, 1, 400) for products in (0, 3, 60, 150)}
+
+
+def hand_over(rules: RoomsConfig = RULES) -> HandOver:
+    return HandOver(rules, BYTES_MAX, Metrics().isolated)
+
+
+def all_of(waiting: HandOver, rooms: dict[str, RoomState]) -> Iterator[Handed]:
+    """Every record, in order."""
+    while True:
+        handed = waiting.go_on() or (waiting.begin(rooms, START_MS) if waiting.waiting else None)
+        if handed is None:
+            return
+        yield handed
+
+
+def test_many_small_rooms_come_in_one_record() -> None:
+    """A gateway that has just started asks for thousands of rooms: each costs a part of a record, and no room comes twice."""
+    rooms = {f"room-{number}": room_of() for number in range(2 * ROOMS_PER_RECORD_MAX + 1)}
+    waiting = hand_over()
+    for room in [*rooms, *rooms]:
+        waiting.want(room, with_holdings=True)
+    records = list(all_of(waiting, rooms))
+    assert [len(handed.details) for handed in records] == [ROOMS_PER_RECORD_MAX, ROOMS_PER_RECORD_MAX, 1]
+    assert [one.keyframe.room for handed in records for one in handed.details] == list(rooms)
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, 1, 400]), st.sampled_from([0, 3, 60, 150]), st.booleans()), min_size=1, max_size=6))
+def test_every_room_comes_whole_and_no_record_is_too_large(sizes: list[tuple[int, int, bool]]) -> None:
+    """The parts of what users own come before the detail that counts them; parts of a large room follow each other with no other room in between."""
+    rooms = {f"room-{number}": SOME_ROOMS[claims, products] for number, (claims, products, _) in enumerate(sizes)}
+    waiting = hand_over()
+    for room, (_, _, with_holdings) in zip(rooms, sizes, strict=True):
+        waiting.want(room, with_holdings)
+    told: dict[str, list[str]] = {}
+    parts_before: dict[str, int] = {}
+    turns: list[str] = []
+    for handed in all_of(waiting, rooms):
+        record = Record(RECORD_VERSION, 0, 0, 0, 0, 0, details=handed.details, holdings=handed.holdings)
+        assert len(encode(record)) <= BYTES_MAX
+        for part in handed.holdings:
+            assert part.part == parts_before.setdefault(part.room, 0)
+            parts_before[part.room] += 1
+        for one in handed.details:
+            room = one.keyframe.room
+            if not one.continues:
+                assert one.holdings == (parts_before.get(room, 0) if sizes[list(rooms).index(room)][2] else None)
+            told.setdefault(room, []).extend(product.id for product in one.products)
+        turns += [
+            room for room in dict.fromkeys([*(p.room for p in handed.holdings), *(d.keyframe.room for d in handed.details)]) if room not in turns[-1:]
+        ]
+    assert told == {room: list(state.products) for room, state in rooms.items()}
+    assert len(turns) == len(rooms), "no room is begun, left and gone on with"
+
+
+def test_a_room_that_cannot_be_told_keeps_no_other_from_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither one that raises nor one that is not known."""
+    rooms = {f"room-{number}": room_of() for number in range(4)}
+    told = handover.detail  # type: ignore[attr-defined]
+
+    def detail(room: str, *rest: Any) -> object:
+        if room == "room-1":
+            raise ValueError("this room")
+        return told(room, *rest)
+
+    monkeypatch.setattr(handover, "detail", detail)
+    waiting = hand_over()
+    for room in ("room-0", "room-1", "nowhere", "room-3"):
+        waiting.want(room, with_holdings=True)
+    assert [one.keyframe.room for handed in all_of(waiting, rooms) for one in handed.details] == ["room-0", "room-3"]
+    assert not waiting.waiting
+
+
+def test_rooms_fill_a_record() -> None:
+    """A record ends only where the next room would not fit."""
+    rooms = {f"room-{number}": SOME_ROOMS[0, 60] for number in range(5)}  # about 270 KB each
+    waiting = hand_over()
+    for room in rooms:
+        waiting.want(room, with_holdings=False)
+    records = list(all_of(waiting, rooms))
+    assert [len(handed.details) for handed in records] == [2, 2, 1]
+    assert sum(len(encode(one)) for one in records[0].details) > (BYTES_MAX - RECORD_HEAD_BYTES) * 0.9
