@@ -128,7 +128,7 @@ class KafkaConfig(Section, frozen=True):
         tuple[str, ...],
         _text(
             "Spans of the topic of events, as partition:from-to, that a person gave up after brokers had lost them: "
-            "the partition goes on where its log ends now"
+            "the partition goes on where its log ends now, and cursors of before begin again. Keep it, the same in every process"
         ),
     ] = ()
     commands_retention_h: Annotated[int, _text("How long commands are kept, for topics that are created; -1 = for ever", ge=-1, le=1_000_000)] = 168

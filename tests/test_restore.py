@@ -51,7 +51,7 @@ async def is_the_copy(data_dir: Path) -> str:
     assert len(await stored(journal)) == COPIED
     assert await journal.append(0, claim("b")) == COPIED
     await journal.close()
-    return journal.incarnation
+    return journal.incarnation(0)
 
 
 async def test_a_copy_becomes_the_present_journal(data_dir: Path) -> None:
@@ -109,7 +109,7 @@ async def test_a_journal_with_a_damaged_mark_is_accepted(data_dir: Path) -> None
         await opened(data_dir)
     restore_journal(on(data_dir), data_dir / FILE_NAME)
     journal = await opened(data_dir)
-    assert journal.incarnation
+    assert journal.incarnation(0)
     await journal.close()
 
 

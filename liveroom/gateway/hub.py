@@ -97,7 +97,7 @@ class _Sweep:
 class Hub:
     """All rooms of one gateway. `connections()` is the crowd; `ask_keyframe(room)` gets a room's detail sent, or a refusal to `asked`.
 
-    `may_be_behind`: other gateways read the same journal, and may be ahead of this one.
+    `incarnation(partition)` names its history. `may_be_behind`: other gateways read the same journal, and may be ahead of this one.
     `settle(gate)` is told of every gate of which the stream said something.
     """
 
@@ -108,7 +108,7 @@ class Hub:
         audience: Audience,
         *,
         partitions: int,
-        incarnation: str,
+        incarnation: Callable[[int], str],
         may_be_behind: bool,
         connections: Callable[[], int],
         ask_keyframe: Callable[[Room], None],
@@ -148,8 +148,9 @@ class Hub:
         return list(self._held.get(partition, {}).values())
 
     def _hold(self, room_id: str) -> Room:
-        room = self.rooms[room_id] = Room(room_id, self._config, self._metrics, self._incarnation)
-        self._held.setdefault(partition_of(room_id, self._partitions), {})[room_id] = room
+        partition = partition_of(room_id, self._partitions)
+        room = self.rooms[room_id] = Room(room_id, self._config, self._metrics, self._incarnation(partition))
+        self._held.setdefault(partition, {})[room_id] = room
         self._metrics.gateway_rooms.set(len(self.rooms))
         return room
 

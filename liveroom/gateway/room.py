@@ -109,7 +109,7 @@ class Room:
 
     @property
     def stream(self) -> str:
-        """What viewers know the room's numbering by: its epoch, and the journal's incarnation if that was ever another."""
+        """What viewers know the room's numbering by: its epoch, and its partition's incarnation if that was ever another."""
         return self.epoch + self._stream_suffix
 
     @property

@@ -129,8 +129,14 @@ class Journal(ABC):
     partitions: int
     #: Whether other processes may have it too.
     shared: bool = False
-    #: Changes when an older copy of the journal is taken for the present: cursors into its rooms' streams are of another history then.
-    incarnation: str = ""
+
+    def incarnation(self, partition: int) -> str:
+        """What names the partition's history; empty for the first one.
+
+        It changes when a person takes a log for the present that lacks entries which were confirmed. Cursors into its rooms' streams are of
+        another history then.
+        """
+        return ""
 
     @property
     def unreachable(self) -> frozenset[int]:

@@ -98,6 +98,9 @@ class KafkaJournal(Journal):
     def damaged(self) -> Mapping[int, str]:
         return self._ends.damaged
 
+    def incarnation(self, partition: int) -> str:
+        return self._ends.incarnation(partition)
+
     async def send_commands(self, partition: int, requests: Sequence[Request]) -> None:
         self._must_be_open()
         if not requests:

@@ -9,6 +9,7 @@ them from others. Commands carry that knowledge to the engine: one that has just
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Final
 
 from msgspec import Struct
@@ -21,6 +22,8 @@ __all__ = ["CUT_S", "KnownEnds", "LostSpan", "Seen", "lost_spans"]
 CUT_S: Final = 3.0
 #: Entries of a partition whose marks are remembered.
 MARKS_KEPT: Final = 256
+#: Characters of the hash that names a history.
+INCARNATION_CHARS: Final = 8
 
 
 class LostSpan(Struct, frozen=True):
@@ -81,6 +84,11 @@ class KnownEnds:
         """Raises `JournalDamaged` when the partition was found damaged."""
         if words := self.damaged.get(partition):
             raise JournalDamaged(words)
+
+    def incarnation(self, partition: int) -> str:
+        """What names the history that goes on without the spans that were given up: the same in every process with the same settings."""
+        spans = sorted((span.from_, span.to) for span in set(self._lost) if span.partition == partition)
+        return sha256(repr(spans).encode()).hexdigest()[:INCARNATION_CHARS] if spans else ""
 
     def is_lost(self, partition: int, offset: int) -> bool:
         """Whether a person says that the entries up to `offset` are not there any more."""

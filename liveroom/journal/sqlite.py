@@ -47,7 +47,6 @@ class SqliteJournal(Journal):
 
     def __init__(self, path: Path, config: JournalConfig, metrics: Metrics, lock: DirectoryLock, opened: Opened) -> None:
         self.partitions = config.partitions
-        self.incarnation = opened.identity.incarnation
         self._identity = opened.identity
         self._path = path
         self._snapshots_kept = config.snapshots_kept
@@ -82,6 +81,9 @@ class SqliteJournal(Journal):
         await self._damaged.wait()
         assert self._damage is not None
         return self._damage
+
+    def incarnation(self, partition: int) -> str:
+        return self._identity.incarnation
 
     async def send_commands(self, partition: int, requests: Sequence[Request]) -> None:
         self._must_be_whole()

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlencode
 
 import websockets
 from websockets.asyncio.client import ClientConnection
@@ -81,9 +82,10 @@ class Viewer:
 
 
 @asynccontextmanager
-async def enter(server: Server, room: str, user: str, role: Role = Role.viewer) -> AsyncIterator[Viewer]:
-    """A viewer that has its keyframe. At the end it must still be connected."""
-    async with websockets.connect(f"{server.gateway_url}/v1/rooms/{room}?token={server.token(room, user, role)}", max_queue=None) as connection:
+async def enter(server: Server, room: str, user: str, role: Role = Role.viewer, *, cursor: tuple[str, int] | None = None) -> AsyncIterator[Viewer]:
+    """A viewer that has its keyframe. At the end it must still be connected. `cursor`: the epoch and seq at which it asks to go on."""
+    query = {"token": server.token(room, user, role), **({"epoch": cursor[0], "seq": cursor[1]} if cursor else {})}
+    async with websockets.connect(f"{server.gateway_url}/v1/rooms/{room}?{urlencode(query)}", max_queue=None) as connection:
         viewer = Viewer(connection)
         reading = asyncio.create_task(viewer.read())
         await viewer.until(lambda: bool(viewer.keyframe))

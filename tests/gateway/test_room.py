@@ -192,7 +192,7 @@ async def test_a_gateway_that_may_be_behind_first_catches_up(monkeypatch: pytest
 
 async def test_another_incarnation_of_the_journal_is_another_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cursors of before are told `skipped` and get a keyframe, though the seq is in the ring; those of now resume."""
-    monkeypatch.setattr(MemoryJournal, "incarnation", "a1b2c3d4")
+    monkeypatch.setattr(MemoryJournal, "incarnation", lambda journal, partition: "a1b2c3d4")
     async with scripted() as (place, script):
         async with place.viewer("eve") as eve:
             joined, keyframe = await eve.next(), await eve.next()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 
@@ -136,6 +137,15 @@ def test_what_a_person_gave_up_is_known_no_more() -> None:
     assert ends.reaches(0, 5, ends.end(0), 0.0)
     ends.must_reach(0, Seen(9, "m"))
     assert not ends.reaches(0, 5, ends.end(0), 0.0)
+
+
+def test_what_a_person_gave_up_names_another_history() -> None:
+    """Of that partition alone, the same in every process whatever the order of the spans, and another one after each loss."""
+    once, twice, turned = known([], "0:5-8"), known([], "0:5-8", "0:20-30"), known([], "0:20-30", "1:3-4", "0:5-8", "0:5-8")
+    assert known([]).incarnation(0) == once.incarnation(1) == ""
+    assert len({"", once.incarnation(0), twice.incarnation(0), turned.incarnation(1)}) == 4
+    assert turned.incarnation(0) == twice.incarnation(0)
+    assert re.fullmatch(r"[0-9a-f]{8}", once.incarnation(0)), "it is a part of what viewers know a stream by"
 
 
 @pytest.mark.parametrize("text", [b"", b"x 1", b"-1 m", b"1" * 19 + b" m", b"\xff 2", "\u0661 m".encode()])

@@ -105,13 +105,13 @@ async def test_a_file_without_a_mark_is_taken_under_a_new_incarnation(tmp_path: 
     """Nobody can tell how far it had come, so readers' cursors are of another history; from then on it has a mark."""
     await made(tmp_path)
     journal = await opened(tmp_path)
-    assert journal.incarnation == "", "a journal that was always here has none"
+    assert journal.incarnation(0) == "", "a journal that was always here has none"
     await journal.close()
     (tmp_path / MARK_FILE).unlink()
     incarnations = []
     for _ in range(2):
         journal = await opened(tmp_path)
-        incarnations.append(journal.incarnation)
+        incarnations.append(journal.incarnation(0))
         assert len(await stored(journal)) == 4
         await journal.close()
     assert incarnations[0]

@@ -111,7 +111,7 @@ async def test_a_removed_write_ahead_log_loses_nothing(journal: SqliteJournal, t
     await journal.close()
     journal = await opened(tmp_path / "data")
     assert await stored(journal) == before
-    assert journal.incarnation == ""
+    assert journal.incarnation(0) == ""
     await journal.close()
 
 
