@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 
@@ -12,7 +13,10 @@ import pytest
 
 import liveroom
 from liveroom import errors
+from liveroom.console.problems import HTTP_PROBLEMS as PROBLEMS
 from liveroom.errors import CLOSE_CODES, REFUSALS, BadMessage, BadToken, LiveroomError
+from liveroom.messages.commands import COMMANDS
+from liveroom.messages.events import EVENTS
 
 PACKAGE = Path(liveroom.__file__).parent
 
@@ -101,3 +105,74 @@ def test_every_refusal_is_used() -> None:
     """There is no code that nothing in the package can answer with."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py") if path.name != "errors.py")
     assert not [code for code in REFUSALS if f'"{code}"' not in text]
+
+
+ROOT = PACKAGE.parent
+PYTHON = [path for part in ("liveroom", "loadtests", "deploy", "tests") for path in sorted((ROOT / part).rglob("*.py"))]
+SCRIPTS = sorted((PACKAGE / "client").glob("*.js")) + sorted((PACKAGE / "console" / "static").rglob("*.js"))
+KNOWN = {*REFUSALS, *PROBLEMS, ""}
+
+
+def _texts(node: ast.AST) -> list[str]:
+    """The texts of a literal: one, or all of a list of nothing but texts."""
+    nodes = node.elts if isinstance(node, ast.Tuple | ast.List | ast.Set) else [node]
+    texts = [one.value for one in nodes if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    return texts if len(texts) == len(nodes) else []
+
+
+def _is_a_code(node: ast.AST) -> bool:
+    """`refusal.code`, `reply["code"]` or `reply.get("code")`."""
+    if isinstance(node, ast.Attribute):
+        return node.attr == "code"
+    if isinstance(node, ast.Subscript):
+        return _texts(node.slice) == ["code"]
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get" and _texts(node.args[0])[:1] == ["code"]
+
+
+def _codes_mentioned(text: str) -> Iterator[str]:
+    """What a code is compared with in Python, and the members of lists that hold codes for the most part."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Compare) and _is_a_code(node.left):
+            yield from (code for other in node.comparators for code in _texts(other) if code)
+        elif isinstance(node, ast.Tuple | ast.List | ast.Set):
+            texts = set(_texts(node)) - {*COMMANDS, *EVENTS}
+            if len(texts & set(REFUSALS)) > len(texts) / 2:
+                yield from texts
+
+
+def test_codes_that_others_compare_with_are_registered() -> None:
+    """Load tests, the demo, clients and tests name no refusal that is not answered any more."""
+    mentioned = {path: set(_codes_mentioned(path.read_text(encoding="utf-8"))) for path in PYTHON if path != Path(__file__)}
+    assert sum(len(codes & set(REFUSALS)) for codes in mentioned.values()) > len(REFUSALS)
+    assert not {path: unknown for path, codes in mentioned.items() if (unknown := codes - KNOWN)}
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_codes_that_scripts_compare_with_are_registered(path: Path) -> None:
+    """The same for the pages and for liveroom.js; words for refusals are words for codes, with or without a field."""
+    text = path.read_text(encoding="utf-8")
+    compared = set(re.findall(r'\bcode\)? [!=]== "(\w+)"', text))
+    for listed in re.findall(r"CODES? = new Set\(\[([^\]]*)\]\)|UNDECIDED = new Set\(\[([^\]]*)\]\)", text):
+        compared |= set(re.findall(r'"(\w+)"', "".join(listed)))
+    assert not compared - KNOWN
+    worded = set(re.findall(r"^  refused_(\w+):", text, re.MULTILINE)) - {"unanswered", "closed"}  # the clients' own errors
+    assert not [key for key in worded if not any(key == code or key.startswith(f"{code}_") for code in (*REFUSALS, *PROBLEMS))]
+
+
+def test_alerts_name_refusals_that_exist() -> None:
+    """`liveroom_gateway_refusals_total` counts by code."""
+    text = (ROOT / "deploy" / "prometheus" / "rules.yml").read_text(encoding="utf-8")
+    named = re.findall(r'refusals_total\{code="(\w+)"\}', text)
+    assert named
+    assert set(named) <= set(REFUSALS)
+
+
+def test_a_code_that_went_is_found() -> None:
+    """In a comparison of any form, and in a list of codes."""
+    assert set(_codes_mentioned('assert reply.code == "gone_a"; reply["code"] in ("gone_b", "muted"); answer.get("code") != "gone_c"')) >= {
+        "gone_a",
+        "gone_b",
+        "gone_c",
+    }
+    assert "gone_d" in set(_codes_mentioned('LIST = frozenset({"gone_d", "sold_out", "muted"})'))
+    assert not set(_codes_mentioned('EVENTS = ("hold_confirmed", "stock_reserved", "chat_sent")')) - set(REFUSALS)
