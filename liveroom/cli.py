@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -120,6 +121,8 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
     _heed_hangups(app, stopping)
     if not await _started_unless(stopping, app):
         return
+    gc.collect()
+    gc.freeze()  # what is there now stays: a full collection, during which everybody waits, need not look at it
     tell_fit(wanted, config, allowed, gateway=gateway)
     demo: Demo | None = None
     try:

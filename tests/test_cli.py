@@ -240,6 +240,25 @@ def test_a_full_disk_for_its_words_stops_no_server(tmp_path: Path) -> None:
             process.wait()
 
 
+def test_what_a_server_starts_with_is_no_work_for_the_garbage_collector(tmp_path: Path) -> None:
+    """A full collection stops everybody: it looks only at what came after the start."""
+    ready = tmp_path / "ready"
+    flags = ("--mode", "dev", "--journal-kind", "memory", "--gateway-port", "0", "--console-port", "0", "--gateway-drain-ms", "0")
+    program = "import atexit, gc, sys; from liveroom.cli import main; atexit.register(lambda: print(gc.get_freeze_count())); main(sys.argv[1:])"
+    command = [sys.executable, "-c", program, "serve", *flags, "--ready-file", str(ready)]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    try:
+        while not ready.exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.terminate()
+        said, _ = process.communicate(timeout=TIMEOUT_S)
+    finally:
+        process.kill()
+        process.wait()
+    assert int(said.splitlines()[-1]) > 10_000
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_process_that_is_not_ready_yet_can_be_stopped(tmp_path: Path, number: signal.Signals) -> None:
     """Whoever started it towards brokers that do not answer need not wait for them, nor kill it: it ends as asked."""
