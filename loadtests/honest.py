@@ -21,6 +21,7 @@ from loadtests.honest_worker import Begin, Crowd, Pace, Pause, Progress, Repeat,
 from loadtests.journal import Journal
 from loadtests.latency import Latency
 from loadtests.phases import Phases
+from loadtests.priority import Prioritize
 from loadtests.scenario import Case, Start, StormOptions
 from loadtests.storm_worker import Finish, Life
 from loadtests.target import Target, TargetError
@@ -128,9 +129,12 @@ async def honest_of(
     log: str = "",
     watch: bool = False,
     environ: Mapping[str, str] | None = None,
-    nice: int = 0,
+    prioritize: Prioritize | None = None,
 ) -> AsyncIterator[Honest]:
-    """Start the process of `viewers` honest users; it is ended on the way out. `log`, `watch`: see `Crowd`; `environ`, `nice`: see `workers_of`."""
+    """Start the process of `viewers` honest users; it is ended on the way out.
+
+    `log`, `watch`: see `Crowd`; `environ`, `prioritize`: see `workers_of`.
+    """
     options = StormOptions(
         scenario="honest",
         viewers=viewers,
@@ -150,7 +154,7 @@ async def honest_of(
     await target.open_room(ROOM, "Honest users")
     part = Part(options, target.gateway_url, target.console_url, target.auth, first=0, viewers=viewers, sources=sources)
     crowd = Crowd(part, pace, log, watch)
-    async with workers_of("loadtests.honest_worker", [crowd], Progress(), Report, environ=environ, nice=nice) as workers:
+    async with workers_of("loadtests.honest_worker", [crowd], Progress(), Report, environ=environ, prioritize=prioritize) as workers:
         yield Honest(target, options, workers)
 
 

@@ -100,6 +100,7 @@ class Progress(Struct, tag="progress"):
     grabbed: int = 0
     delivered: int = 0
     problems: int = 0
+    first_problem: str = ""
     life: int = 0
     paused: bool = False
     repeated: bool = False
@@ -254,6 +255,7 @@ class Worker:
             grabbed=market.done["grabs"],
             delivered=market.trail.delivered,
             problems=len(market.problems),
+            first_problem=": ".join(market.problems[0]) if market.problems else "",
             life=market.life,
             paused=not self._going.is_set() and not self._acts and all(seat.to >= 0 for c in self._customers for seat in c.seats),
             repeated=self._repeated,

@@ -55,6 +55,8 @@ async def _hostile(options: argparse.Namespace) -> int:
         attacks=options.attacks,
         plain=options.plain,
         limits=not options.without_limits,
+        realtime=options.realtime,
+        fail_fast=options.fail_fast,
     )
     with tempfile.TemporaryDirectory(prefix="liveroom-load-hostile-") as name:
         directory = Path(name)
@@ -82,6 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--attacks", type=lambda text: text.split(","), default=list(ATTACKS), metavar="A,B", help="only these (default: all)")
     parser.add_argument("--plain", action="store_true", help="a gateway without TLS")
     parser.add_argument("--without-limits", action="store_true", help="a server whose limits are off: the run has to fail")
+    parser.add_argument(
+        "--realtime", action="store_true", help="server and honest users wait for no other process of this machine; everything else waits for them"
+    )
+    parser.add_argument("--fail-fast", action="store_true", help="end at the first problem that an honest user notices")
     parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
     return parser
 

@@ -25,8 +25,9 @@ from loadtests.hostile_report import compare
 from loadtests.journal import read_journal
 from loadtests.meters import MachineMeter
 from loadtests.phases import Phases
-from loadtests.priority import STAND_BACK, STAND_OUT, set_priority
+from loadtests.priority import Prioritize, lower_priority, raise_priority, set_realtime
 from loadtests.progress import Bar
+from loadtests.restoring import restore
 from loadtests.target import OwnServer, Target, TargetError, ledger_of
 from loadtests.watchdog import Watchdog, log_counts
 from loadtests.workers import Workers, workers_of
@@ -68,6 +69,8 @@ OTHER_STOCK: Final = 100_000
 OPEN_FOR_MS: Final = 86_400_000
 #: By how much the clock is off, one after the other within each hostile phase.
 CLOCK_MS: Final = (2_000, -2_000, 45_000, 0, -30_000, 0)
+#: Ends of connections when the server is stopped.
+ENDS: Final = ("1006", "1012")
 LEAD_S: Final = 2.0
 POLL_S: Final = 0.25
 REPORT_S: Final = 30.0
@@ -75,7 +78,10 @@ METRICS: Final = ("liveroom_gateway_handshakes_refused_total", "liveroom_gateway
 
 
 class HostileOptions(Struct, frozen=True):
-    """What is asked for. `limits`: whether the server has its limits."""
+    """What is asked for. `limits`: whether the server has its limits. `realtime`: whether server and honest users run with real-time priority.
+
+    `fail_fast`: end at the first problem of an honest user.
+    """
 
     viewers: int
     pairs: int
@@ -85,6 +91,13 @@ class HostileOptions(Struct, frozen=True):
     attacks: list[str]
     plain: bool
     limits: bool
+    realtime: bool
+    fail_fast: bool
+
+    @property
+    def prioritize(self) -> Prioritize:
+        """What puts server and honest users before others on this machine."""
+        return set_realtime if self.realtime else raise_priority
 
 
 def settings_of(options: HostileOptions) -> list[str]:
@@ -122,21 +135,22 @@ class _Run:
         await honest.begin(phases)
         assert target.pid is not None
         watchdog, machine = Watchdog(target.pid, phases), MachineMeter()
-        nice = 0 if standing_out else STAND_BACK  # attackers must neither win by taking the server's core, nor starve
+        part = None if standing_out else lower_priority  # attackers must neither win by taking the server's core, nor starve
         async with workers_of(
-            "loadtests.attack_worker", _parts(field, options, phases), attack_worker.Progress(), attack_worker.Report, nice=nice
+            "loadtests.attack_worker", _parts(field, options, phases), attack_worker.Progress(), attack_worker.Report, prioritize=part
         ) as them:
             await self._pass(phases, watchdog, them)
             attacks = await them.reports(REPORT_S)
         measured = {"busy_s": machine.busy_s(), "idle_s": machine.idle_s(), "attackers_cpu_s": _cpu_of(attacks), "standing_out": standing_out}
         self._bar.stage("audit", 1)
         metrics = {name: await target.metric(name) for name in METRICS}
+        restored = await restore(self._own, target, honest, options.prioritize)
         await honest.pause()
         report = await honest.finish()
         ledger, broken = await ledger_of(target, ROOM)
         await self._own.stop()
         journal = await read_journal(self._own.data_dir, ROOM, ("--engine-dedupe-window-ms", str(DEDUPE_MS)))
-        granted = audit_honest(honest.options, Told(report, honest.sale, 0, ledger, broken, journal), findings)
+        granted = audit_honest(honest.options, Told(report, honest.sale, 1, ledger, broken, journal, ENDS), findings)
         latency = compare(report, phases, options.ratio_max, findings)
         server = watchdog.judge(int(options.rss_mib_max * 2**20), FILES_MAX, findings)
         log = log_counts(self._own.log_file, findings)
@@ -150,6 +164,7 @@ class _Run:
             "refused": metrics,
             "log": log,
             "clock_steps": self._steps,
+            "restored": restored,
             "journal": {"events": len(journal.events), "answers": journal.answers, "audit": journal.audit},
             "machine": measured,
             "parameters": {**{name: getattr(options, name) for name in options.__struct_fields__}, "phases": phases.count},
@@ -164,6 +179,8 @@ class _Run:
                 raise TargetError(f"the server ended: {self._own.last_words()}")
             honest.check()
             attackers.check()
+            if self._options.fail_fast and honest.progress.problems:
+                raise TargetError(f"an honest user noticed something: {honest.progress.first_problem}")
             if failed := next((progress.failed for progress in attackers.progress if progress.failed), ""):
                 raise TargetError(f"an attacker broke: {failed}")
             watchdog.sample()
@@ -188,11 +205,21 @@ class _Run:
 async def run_hostile(target: Target, options: HostileOptions, clock: Path, environ: Mapping[str, str], bar: Bar) -> dict[str, Any]:
     """Run it and report. `environ` is for clients, who have to trust the server's certificate. Raises `TargetError`, `OSError`."""
     users = honest_of(
-        target, viewers=options.viewers, hold_ms=HOLD_MS, unpaid=0.0, pace=Pace(), sources=HONEST_SOURCES, watch=True, environ=environ, nice=STAND_OUT
+        target,
+        viewers=options.viewers,
+        hold_ms=HOLD_MS,
+        unpaid=0.0,
+        pace=Pace(),
+        sources=HONEST_SOURCES,
+        watch=True,
+        environ=environ,
+        prioritize=options.prioritize,
     )
     assert target.pid is not None
     resource.prlimit(target.pid, resource.RLIMIT_NOFILE, (FILES_MAX, FILES_MAX))  # after its start: it fits its own limits into what it finds
-    standing_out = set_priority(target.pid, STAND_OUT)
+    standing_out = options.prioritize(target.pid)
+    if options.realtime and not standing_out:
+        raise TargetError("--realtime: the system does not allow it; root and CAP_SYS_NICE may")
     async with users as honest:
         return await _Run(target, options, clock, honest, bar).run(standing_out=standing_out)
 

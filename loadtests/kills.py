@@ -29,7 +29,7 @@ from loadtests.honest_worker import Pace
 from loadtests.journal import Journal, read_journal
 from loadtests.kills_log import judge_log
 from loadtests.phases import Phases
-from loadtests.priority import STAND_OUT, set_priority
+from loadtests.priority import raise_priority
 from loadtests.progress import Bar
 from loadtests.target import OwnServer, Target, TargetError, ledger_of, own_server
 
@@ -94,7 +94,15 @@ async def _run(target: Target, options: argparse.Namespace, log: Path, bar: Bar)
     assert target.own is not None
     own, findings, rng, began_s = target.own, Findings(), random.Random(options.seed), time.monotonic()
     users = honest_of(
-        target, viewers=options.viewers, hold_ms=HOLD_MS, unpaid=UNPAID, pace=PACE, sources=[], kills=options.kills, log=str(log), nice=STAND_OUT
+        target,
+        viewers=options.viewers,
+        hold_ms=HOLD_MS,
+        unpaid=UNPAID,
+        pace=PACE,
+        sources=[],
+        kills=options.kills,
+        log=str(log),
+        prioritize=raise_priority,
     )
     async with users as honest:
         bar.stage("joining", options.viewers)
@@ -146,7 +154,7 @@ async def _kill_all(own: OwnServer, honest: Honest, count: int, rng: random.Rand
         await honest.life(number)
         began_s = time.monotonic()
         await own.launch()
-        set_priority(own.pid, STAND_OUT)  # hundreds of starts take long enough
+        raise_priority(own.pid)  # hundreds of starts take long enough
         if ready := number == count or rng.randrange(STARTS) > 0:
             await own.until_ready()
             kills.start_s_max = max(kills.start_s_max, time.monotonic() - began_s)

@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from loadtests.priority import set_priority
+from loadtests.priority import Prioritize
 from loadtests.target import TargetError
 from loadtests.worker import LINE_BYTES_MAX
 
@@ -94,11 +94,17 @@ class Workers(Generic[P, R]):
 
 @asynccontextmanager
 async def workers_of(
-    module: str, parts: Sequence[Struct], nothing: P, report: type[R], *, environ: Mapping[str, str] | None = None, nice: int = 0
+    module: str,
+    parts: Sequence[Struct],
+    nothing: P,
+    report: type[R],
+    *,
+    environ: Mapping[str, str] | None = None,
+    prioritize: Prioritize | None = None,
 ) -> AsyncIterator[Workers[P, R]]:
     """Start a process of `module` for each part; `nothing` is the progress of one that said nothing yet. They are ended on the way out.
 
-    `environ` is added to their environment; `nice` is how far they stand back for others, or, below 0, out before them where the system lets us.
+    `environ` is added to their environment; `prioritize` gives each its part of the machine, see `loadtests.priority`.
     """
     started: list[asyncio.subprocess.Process] = []
     words = type(nothing) | report  # both are structs with a tag
@@ -114,8 +120,8 @@ async def workers_of(
                 start_new_session=True,  # Ctrl-C is for us; their input ends when we do
             )
             started.append(process)
-            if nice:
-                set_priority(process.pid, nice)
+            if prioritize is not None:
+                prioritize(process.pid)
             assert process.stdin is not None
             process.stdin.write(msgspec.json.encode(part) + b"\n")
             await process.stdin.drain()

@@ -30,7 +30,7 @@ TOKEN_LIFETIME_S: Final = 86_400
 #: Acts of one attack that may be under way at once; a server that is slow to answer is not attacked with more and more of them.
 ACTS_MAX: Final = 64
 #: A held connection that was dropped is opened again after so long on average.
-AGAIN_S: Final = 2.0
+AGAIN_S: Final = 6.0
 
 
 class Field(Struct):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from loadtests.attacks.table import ATTACKS
 from loadtests.findings import Findings
 from loadtests.honest_worker import Report
-from loadtests.hostile_report import JUDGED, compare
+from loadtests.hostile_report import ADDED_MS_MAX, BY_RATIO, compare
 from loadtests.latency import Latency
 from loadtests.phases import NO_PHASE, Phases
 from loadtests.story import Story
@@ -19,8 +17,8 @@ from loadtests.trail import Audit
 from loadtests.watchdog import log_counts
 from tests.loadtests.test_programs import ROOT, refused, report_of, run
 
-#: A phase to warm up, two quiet and two hostile ones. How much slower it gets is judged in long runs: this machine does other things beside it.
-SHORT = ("--minutes", "0.5", "--phase", "5", "--ratio", "50")
+#: A phase to warm up, a quiet and a hostile one. CI's own run of some minutes judges how much slower it gets: here other tests run beside it.
+SHORT = ("--minutes", "0.25", "--phase", "5", "--ratio", "50")
 
 
 def test_honest_users_notice_nothing(tmp_path: Path) -> None:
@@ -32,15 +30,14 @@ def test_honest_users_notice_nothing(tmp_path: Path) -> None:
     assert report["honest"]["lines_delivered"] == report["honest"]["lines_expected"] > 100
     assert report["honest"]["purchases"] > 5
     assert report["clock_steps"] > 5
+    assert report["restored"]["lines_delivered_after"] > 50
 
 
-def test_without_limits_honest_users_notice(tmp_path: Path) -> None:
+def test_without_limits_honest_users_notice() -> None:
     """Silent connections to a server that does not limit them take every descriptor: newcomers are kept out, and the run fails."""
-    file = tmp_path / "report.json"
-    done = run("loadtests.hostile", *SHORT, "--without-limits", "--attacks", "silent,half_tls,silent_console", "--json", str(file))
+    done = run("loadtests.hostile", "--minutes", "1", "--fail-fast", "--without-limits", "--attacks", "silent,half_tls,silent_console")
     assert done.returncode == 1, done.stderr
-    report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    assert {"kept_out", "not_healthy"} & set(report["wrong"]), done.stderr
+    assert "an honest user noticed something: kept_out" in done.stderr or "an honest user noticed something: not_healthy" in done.stderr
 
 
 def test_every_attack_is_explained() -> None:
@@ -52,12 +49,13 @@ def test_every_attack_is_explained() -> None:
 PHASES = Phases(start_ns=1_000, phase_ns=100, pairs=3)
 
 
-def told(quiet_us: int, hostile_us: int) -> Report:
+def reported(quiet_us: dict[str, int], hostile_us: dict[str, int]) -> Report:
     latencies = []
     for number in range(PHASES.count):
-        latency = Latency()
-        latency.add(hostile_us if PHASES.hostile(number) else quiet_us, 100)
-        latencies += [(number, what, latency.to_plain()) for what in JUDGED]
+        for what, us in (hostile_us if PHASES.hostile(number) else quiet_us).items():
+            latency = Latency()
+            latency.add(us, 100)
+            latencies.append((number, what, latency.to_plain()))
     return Report(Story(), Audit(), latencies, [], [], {}, {}, 0.0)
 
 
@@ -68,20 +66,34 @@ def test_phases_take_turns() -> None:
     assert not PHASES.hostile(NO_PHASE)
 
 
-@pytest.mark.parametrize(("hostile_us", "wrong"), [(11_000, set()), (13_000, {"slower"})])
-def test_a_slower_hostile_phase_is_found(hostile_us: int, wrong: set[str]) -> None:
-    """p99 with attackers over p99 without is held against the limit."""
+QUIET = {"delivery": 10_000, "purchase": 10_000}
+
+
+@pytest.mark.parametrize(
+    ("hostile", "wrong"),
+    [
+        ({"delivery": 11_000, "purchase": 10_000}, 0),
+        ({"delivery": 13_000, "purchase": 10_000}, 1),
+        ({"delivery": 10_000, "purchase": 58_000}, 0),
+        ({"delivery": 10_000, "purchase": 63_000}, 1),
+        ({"delivery": 13_000, "purchase": 63_000}, 2),
+    ],
+)
+def test_a_slower_hostile_phase_is_found(hostile: dict[str, int], wrong: int) -> None:
+    """p99 with attackers is held against p99 without: a delivery by the ratio that was asked for, a purchase by the ms that it may take more."""
     findings = Findings()
-    found = compare(told(10_000, hostile_us), PHASES, 1.2, findings)
-    assert set(findings.counts) == wrong
-    assert found["delivery"]["p99_ratio"] == pytest.approx(hostile_us / 10_000, rel=0.03)
+    found = compare(reported(QUIET, hostile), PHASES, 1.2, findings)
+    assert findings.counts.get("slower", 0) == wrong
+    for what, us in hostile.items():
+        assert found[what]["p99_ratio"] == pytest.approx(us / QUIET[what], rel=0.03)
+        assert found[what]["p99_added_ms"] == pytest.approx((us - QUIET[what]) / 1_000, abs=0.02 * us / 1_000)
 
 
 def test_nothing_to_compare_is_no_success() -> None:
-    """A run in which no line came in hostile phases shows nothing."""
+    """A run without deliveries or purchases shows nothing."""
     findings = Findings()
     compare(Report(Story(), Audit(), [], [], [], {}, {}, 0.0), PHASES, 1.2, findings)
-    assert findings.counts == {"slower": len(JUDGED)}
+    assert findings.counts == {"slower": len(BY_RATIO) + len(ADDED_MS_MAX)}
 
 
 @pytest.mark.parametrize(
