@@ -134,7 +134,7 @@ class _Run:
         phases = Phases(time.monotonic_ns() + int(LEAD_S * 1e9), int(options.phase_s * 1e9), options.pairs)
         await honest.begin(phases)
         assert target.pid is not None
-        watchdog, machine = Watchdog(target.pid, phases), MachineMeter()
+        watchdog, machine = Watchdog(Path(f"/proc/{target.pid}"), phases, DEDUPE_MS / 1_000), MachineMeter()
         part = None if standing_out else lower_priority  # attackers must neither win by taking the server's core, nor starve
         async with workers_of(
             "loadtests.attack_worker", _parts(field, options, phases), attack_worker.Progress(), attack_worker.Report, prioritize=part
@@ -183,7 +183,7 @@ class _Run:
                 raise TargetError(f"an honest user noticed something: {honest.progress.first_problem}")
             if failed := next((progress.failed for progress in attackers.progress if progress.failed), ""):
                 raise TargetError(f"an attacker broke: {failed}")
-            watchdog.sample()
+            watchdog.sample(now_ns)
             self._step_clock(phases, now_ns)
             number, progress = phases.number(now_ns), honest.progress
             words = f"{'hostile' if phases.hostile(number) else 'quiet'}; {sum(one.acts for one in attackers.progress)} attacks, "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import time
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any, Final
@@ -23,25 +22,29 @@ _PLAIN: Final = ("liveroom",)
 RSS_GROWTH: Final = 1.15
 RSS_SPARE_BYTES: Final = 24 * 1024 * 1024
 FILES_SPARE: Final = 8
-#: A run with fewer pairs of phases is too short to say whether memory stays as it is.
-PAIRS_MIN: Final = 6
+#: With fewer quiet phases, after the windows are full, a run is too short to say whether memory stays as it is.
+QUIET_PHASES_MIN: Final = 6
 
 
 class Watchdog:
-    """Samples a process; `sample` is to be called some times a second."""
+    """Samples the process of a directory in /proc; `sample` is to be called some times a second.
 
-    def __init__(self, pid: int, phases: Phases) -> None:
-        self._proc = Path(f"/proc/{pid}")
+    For the first `fills_s` memory may grow: the server fills its windows.
+    """
+
+    def __init__(self, proc: Path, phases: Phases, fills_s: float) -> None:
+        self._proc = proc
         self._phases = phases
+        self._full_ns = phases.start_ns + int(fills_s * 1e9)
         self._page_bytes = os.sysconf("SC_PAGE_SIZE")
         self._tick_s = 1 / os.sysconf("SC_CLK_TCK")
         self._rss: defaultdict[int, list[int]] = defaultdict(list)
         self._files: defaultdict[int, list[int]] = defaultdict(list)
         self._cpu_s: dict[int, tuple[float, float]] = {}
 
-    def sample(self) -> None:
+    def sample(self, now_ns: int) -> None:
         """Look at it."""
-        phase = self._phases.number(time.monotonic_ns())
+        phase = self._phases.number(now_ns)
         if phase == NO_PHASE:
             return
         fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
@@ -58,11 +61,12 @@ class Watchdog:
 
     def judge(self, rss_bytes_max: int, files_max: int, findings: Findings) -> dict[str, Any]:
         """Whether memory and files are bounded and flat; gives figures."""
-        rss, files = self._thirds(self._rss), self._thirds(self._files)
+        quiet = [phase for phase in sorted(self._rss) if not self._phases.hostile(phase)]
+        full = [phase for phase in quiet if self._phases.begin_ns(phase) >= self._full_ns]
+        rss, files = _thirds(self._rss, full or quiet[-1:]), _thirds(self._files, quiet)
         most_bytes = max(max(values) for values in self._rss.values())
         most_files = max(max(values) for values in self._files.values())
-        flat = self._phases.pairs >= PAIRS_MIN
-        if flat and rss[1] > rss[0] * RSS_GROWTH + RSS_SPARE_BYTES:
+        if len(full) >= QUIET_PHASES_MIN and rss[1] > rss[0] * RSS_GROWTH + RSS_SPARE_BYTES:
             findings.add("memory_grows", f"{_mib(rss[0])} MiB in the first third, {_mib(rss[1])} MiB in the last")
         if most_bytes > rss_bytes_max:
             findings.add("memory_grows", f"{_mib(most_bytes)} MiB at most, and {_mib(rss_bytes_max)} MiB are the bound")
@@ -80,12 +84,12 @@ class Watchdog:
             ],
         }
 
-    def _thirds(self, values: dict[int, list[int]]) -> tuple[float, float]:
-        """Medians of quiet phases in the first and in the last third of the run; the warm-up is none."""
-        quiet = [phase for phase in sorted(values) if not self._phases.hostile(phase)]
-        third = max(1, len(quiet) // 3)
-        first, last = ([value for phase in part for value in values[phase]] for part in (quiet[:third], quiet[-third:]))
-        return statistics.median(first), statistics.median(last)
+
+def _thirds(values: dict[int, list[int]], phases: list[int]) -> tuple[float, float]:
+    """Medians in the first and in the last third of these phases."""
+    third = max(1, len(phases) // 3)
+    first, last = ([value for phase in part for value in values[phase]] for part in (phases[:third], phases[-third:]))
+    return statistics.median(first), statistics.median(last)
 
 
 def log_counts(file: Path, findings: Findings) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from loadtests.latency import Latency
 from loadtests.phases import NO_PHASE, Phases
 from loadtests.story import Story
 from loadtests.trail import Audit
-from loadtests.watchdog import log_counts
+from loadtests.watchdog import Watchdog, log_counts
 from tests.loadtests.test_programs import ROOT, refused, report_of, run
 
 #: A phase to warm up, a quiet and a hostile one. CI's own run of some minutes judges how much slower it gets: here other tests run beside it.
@@ -94,6 +96,37 @@ def test_nothing_to_compare_is_no_success() -> None:
     findings = Findings()
     compare(Report(Story(), Audit(), [], [], [], {}, {}, 0.0), PHASES, 1.2, findings)
     assert findings.counts == {"slower": len(BY_RATIO) + len(ADDED_MS_MAX)}
+
+
+MIB = 2**20
+FILLS_S = 30.0
+
+
+@pytest.mark.parametrize(
+    ("rss_mib", "files", "wrong"),
+    [
+        (lambda at_s: 100 + 2 * min(at_s, FILLS_S), lambda at_s: 50, set()),
+        (lambda at_s: 100 + 2 * at_s, lambda at_s: 50, {"memory_grows"}),
+        (lambda at_s: 301 if at_s == 25 else 100, lambda at_s: 50, {"memory_grows"}),
+        (lambda at_s: 100, lambda at_s: 50 + at_s // 10, {"descriptors_grow"}),
+        (lambda at_s: 100, lambda at_s: 81 if at_s == 95 else 50, {"descriptors_grow"}),
+    ],
+    ids=["while windows fill", "all the time", "beyond its bound", "files all the time", "files beyond their bound"],
+)
+def test_growth_is_found(tmp_path: Path, rss_mib: Callable[[int], int], files: Callable[[int], int], wrong: set[str]) -> None:
+    """Memory may grow while the server fills its windows and stays as it is then; open files stay as they are; both have a bound."""
+    phases = Phases(start_ns=0, phase_ns=5_000_000_000, pairs=15)
+    watchdog, findings = Watchdog(tmp_path, phases, FILLS_S), Findings()
+    (tmp_path / "fd").mkdir()
+    for at_s in range(0, 155, 5):
+        pages = int(rss_mib(at_s) * MIB) // os.sysconf("SC_PAGE_SIZE")
+        (tmp_path / "stat").write_text(f"1 (a name) S {' '.join(['0'] * 20)} {pages} 0")
+        for number in range(max(files(at_s), len(os.listdir(tmp_path / "fd")))):
+            file = tmp_path / "fd" / str(number)
+            file.touch() if number < files(at_s) else file.unlink()
+        watchdog.sample(int(at_s * 1e9))
+    watchdog.judge(300 * MIB, 80, findings)
+    assert set(findings.counts) == wrong
 
 
 @pytest.mark.parametrize(
