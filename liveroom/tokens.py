@@ -8,6 +8,7 @@ import os
 import secrets
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ from liveroom.messages.fields import NAME_CHARS_MAX, ROOM_CLAIM_PATTERN, Role, U
 from liveroom.owner_only import make_directory, make_owner_only
 from liveroom.text import clean_name
 
-__all__ = ["ANY_ROOM", "Identity", "TokenChecker", "kept_secret", "load_secret", "make_token"]
+__all__ = ["ANY_ROOM", "Identity", "TokenChecker", "bearer_token", "kept_secret", "load_secret", "make_token"]
 
 log = logging.getLogger("liveroom.auth")
 
@@ -209,3 +210,12 @@ def _read(path: str, setting: str) -> str:
         raise BadConfig(f"{setting}: {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise BadConfig(f"{setting}: {path}: is not text") from None
+
+
+def bearer_token(authorizations: Iterable[str]) -> str | None:
+    """The token of the first `Authorization` header whose scheme is Bearer (RFC 6750); `None` when there is none. Other schemes are passed over."""
+    for authorization in authorizations:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() == "bearer":
+            return token.strip()
+    return None

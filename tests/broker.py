@@ -76,11 +76,6 @@ def _broker() -> tuple[str, str]:
         return address_file.read_text(encoding="ascii"), ""
 
 
-def _what_is_missing() -> str:
-    missing = [command for command in ("java", "mvn") if shutil.which(command) is None]
-    return f"{' and '.join(missing)} not found: to have the tests on Kafka install Java 17 and Maven" if missing else ""
-
-
 def stop_broker() -> None:
     """End the broker of the tests' own, if they have started one; only the process that began the run does."""
     if DATA_DIR.exists() and "PYTEST_XDIST_WORKER" not in os.environ:

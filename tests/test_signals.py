@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.certificates import make_certificate
+from loadtests.certificate import make_certificate
 from tests.serving import Server
 
 TIMEOUT_S = 30
@@ -38,7 +38,7 @@ async def test_sighup_reads_the_certificate_again(tmp_path: Path) -> None:
     for folder in (first, second):
         folder.mkdir()
         make_certificate(folder)
-    used = tmp_path / "cert.pem", tmp_path / "key.pem"
+    used = tmp_path / "certificate.pem", tmp_path / "key.pem"
 
     def use(folder: Path) -> str:
         for file in used:

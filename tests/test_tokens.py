@@ -25,7 +25,7 @@ from liveroom.config import AuthConfig, Config, LiveroomConfig
 from liveroom.errors import BadConfig, BadToken
 from liveroom.messages.fields import Role
 from liveroom.text import first_forbidden
-from liveroom.tokens import ANY_ROOM, TOKEN_CHARS_MAX, Identity, TokenChecker, kept_secret, load_secret, make_token
+from liveroom.tokens import ANY_ROOM, TOKEN_CHARS_MAX, Identity, TokenChecker, bearer_token, kept_secret, load_secret, make_token
 
 SECRET = "s" * 64
 KEYS: dict[str, Any] = {
@@ -420,3 +420,19 @@ def test_no_error_shows_the_token(place: int, removed: int, inserted: str, good:
 def test_random_text_raises_nothing_but_bad_token(text: str) -> None:
     """Whatever a client calls its token, the answer is `BadToken`."""
     refused(TokenChecker(AuthConfig(), SECRET), text)
+
+
+@pytest.mark.parametrize(
+    ("headers", "token"),
+    [
+        ((), None),
+        (("Basic x",), None),
+        (("Bearer a.b.c",), "a.b.c"),
+        (("Basic x", "bearer  a.b.c "), "a.b.c"),
+        (("Bearer ", "Bearer a.b.c"), ""),
+        (("Bearerx a.b.c",), None),
+    ],
+)
+def test_a_bearer_token_is_found_beside_other_schemes(headers: tuple[str, ...], token: str | None) -> None:
+    """The first Bearer counts, in any case; an empty one is there and does not verify."""
+    assert bearer_token(headers) == token

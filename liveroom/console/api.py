@@ -27,7 +27,7 @@ from liveroom.messages.commands import ANCHORS, COMMANDS, MODERATORS
 from liveroom.messages.fields import Role
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Request, Sender
-from liveroom.tokens import Identity, TokenChecker
+from liveroom.tokens import Identity, TokenChecker, bearer_token
 
 __all__ = ["HTTP_COMMANDS", "QUERY_CHARS_MAX", "Api", "ReadLedger"]
 
@@ -168,9 +168,7 @@ class Api:
             raise Problem(
                 "bad_token", "the header `Authorization: Bearer <token>` is missing", headers={"WWW-Authenticate": 'Bearer realm="liveroom"'}
             )
-        schemes = [header.partition(" ") for header in headers]
-        token = next((token.strip() for scheme, _, token in schemes if scheme.lower() == "bearer"), None)
-        if token is None:
+        if (token := bearer_token(headers)) is None:
             raise BadToken("bad_token", "the header Authorization must say Bearer and the token")
         identity = self._checker.check(token)
         if not identity.may_enter(room):

@@ -17,11 +17,12 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from liveroom.config import EngineConfig
+from liveroom.messages.base import ANCHORS
 from liveroom.messages.fields import Role
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Answer
 
-__all__ = ["STAFF_PART", "CommandKey", "Outcome", "Outcomes", "Shortage", "key_of"]
+__all__ = ["CommandKey", "Outcome", "Outcomes", "Shortage", "key_of"]
 
 CommandKey = tuple[str, str, str]
 """Room, user, command id."""
@@ -29,8 +30,7 @@ CommandKey = tuple[str, str, str]
 #: Outcomes that moved money are bounded before they are made, never by forgetting.
 UNBOUNDED = sys.maxsize
 #: One in so many of them is kept for the anchors and the platform.
-STAFF_PART: Final = 4
-STAFF: Final = frozenset({Role.anchor, Role.platform})
+MONEY_STAFF_PART: Final = 4
 
 Shortage = Literal["", "all", "user"]
 """Whether everybody's share of the memory is used up, or the user's own; empty = neither."""
@@ -112,7 +112,7 @@ class Outcomes:
         self._window_ms = config.dedupe_window_ms
         self._count_max = config.dedupe_count_max
         self._money_max = config.dedupe_money_max
-        self._viewers_max = config.dedupe_money_max - config.dedupe_money_max // STAFF_PART
+        self._viewers_max = config.dedupe_money_max - config.dedupe_money_max // MONEY_STAFF_PART
         self._per_user_max = config.dedupe_money_per_user_max
         self._money_count = self._viewers_count = 0
         self._by_user: Counter[str] = Counter()  # of all but the platform
@@ -147,7 +147,7 @@ class Outcomes:
         """Why this user may not move money now: what could not be told from its repetition must not happen."""
         if role is not Role.platform and self._by_user.get(user, 0) >= self._per_user_max:
             return "user"
-        full = self._money_count >= self._money_max or (role not in STAFF and self._viewers_count >= self._viewers_max)
+        full = self._money_count >= self._money_max or (role not in ANCHORS and self._viewers_count >= self._viewers_max)
         return "all" if full else ""
 
     def remember(self, key: CommandKey, answer: Answer) -> None:
@@ -187,7 +187,7 @@ class Outcomes:
     def _count(self, answer: Answer, one: int) -> None:
         """Count an outcome that moved money, or count it no more."""
         self._money_count += one
-        if answer.kept not in STAFF:
+        if answer.kept not in ANCHORS:
             self._viewers_count += one
         if answer.kept is not Role.platform:
             self._by_user[answer.user] += one

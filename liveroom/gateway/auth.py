@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from liveroom.tokens import bearer_token
+
 __all__ = ["PROTOCOL", "Origins", "find_token"]
 
 #: The subprotocol of liveroom, version 1.
@@ -17,10 +19,8 @@ _PORTS = {"http": ":80", "ws": ":80", "https": ":443", "wss": ":443"}
 
 def find_token(authorizations: Sequence[str], subprotocols: Sequence[str], query: str | None) -> str:
     """The token by header, else by subprotocol, else by query; empty when there is none. Schemes that are not ours are passed over."""
-    for authorization in authorizations:
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() == "bearer":
-            return token.strip()
+    if (token := bearer_token(authorizations)) is not None:
+        return token
     for name in subprotocols:
         if name.startswith(TOKEN_PREFIX):
             return name[len(TOKEN_PREFIX) :]

@@ -10,23 +10,22 @@ from typing import Final
 from liveroom.codec import memory_bytes
 from liveroom.errors import JournalFull, JournalUnavailable
 from liveroom.journal.base import CommandBatch
-from liveroom.messages.fields import Role
+from liveroom.messages.base import ANCHORS
 from liveroom.messages.records import Request
 
-__all__ = ["STAFF_PART", "WAITING_BYTES_MAX", "CommandsLog", "full", "places"]
+__all__ = ["WAITING_BYTES_MAX", "CommandsLog", "full", "places"]
 
 #: One in so many of the commands that may wait is kept for the anchors and the platform.
-STAFF_PART: Final = 8
+WAITING_STAFF_PART: Final = 8
 #: Bytes of memory that the waiting commands of one partition may take.
 WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
-_STAFF: Final = frozenset({Role.anchor, Role.platform})
 
 
 def places(waiting_max: int, requests: Sequence[Request] = ()) -> int:
     """How many commands may wait when these are added: all places for a batch with a command of an anchor or the platform, or those of viewers."""
-    if any(request.sender.role in _STAFF and not request.sender.backend for request in requests):
+    if any(request.sender.role in ANCHORS and not request.sender.backend for request in requests):
         return waiting_max
-    return waiting_max - waiting_max // STAFF_PART
+    return waiting_max - waiting_max // WAITING_STAFF_PART
 
 
 def full(waiting: int, waiting_max: int) -> JournalFull:

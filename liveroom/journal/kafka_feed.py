@@ -40,8 +40,6 @@ logger = logging.getLogger(__name__)
 
 #: Events that may be on their way to the feed at once, of one partition.
 EVENTS_IN_FLIGHT_MAX = 5_000
-#: Records at the feed's end that are looked at first for where to go on; each further look takes in twice as many.
-LOOK_BACK_RECORDS = 4
 #: Pause before a partition whose publishing failed is taken up again where the feed ends.
 AGAIN_S = 0.5
 
@@ -138,29 +136,19 @@ class Publisher:
         ]
 
     async def _where_to_go_on(self, partition: int) -> _Position:
-        start, upper = await self._reader.bounds(self._topic, partition)
-        count = LOOK_BACK_RECORDS
-        while upper > start:
-            lower = max(start, upper - count)
-            if (found := await self._last_position(partition, lower, upper)) is not None:
-                self._journal.must_reach(partition, found.offset)  # what was published had happened
-                return found
-            count, upper = count * 2, lower
+        start, end = await self._reader.bounds(self._topic, partition)
+
+        def look(record: ConsumerRecord[bytes, bytes]) -> _Position | None:
+            found = _position_of(record)  # what others wrote there has none
+            return None if found is None or self._journal.is_lost(partition, found.offset) else found
+
+        if (found := await self._reader.newest(self._topic, partition, start, end, look)) is not None:
+            self._journal.must_reach(partition, found.offset)  # what was published had happened
+            return found
         snapshots = await self._journal.load_snapshots(partition)
         if await self._journal.events_start(partition) == 0 or not snapshots:
             return _Position(0, Acceptance())
         return _Position(snapshots[-1].offset, snapshots[-1].acceptance)
-
-    async def _last_position(self, partition: int, start: int, end: int) -> _Position | None:
-        """Of the records in [start, end); what others wrote there has none."""
-        last: _Position | None = None
-        async with aclosing(self._reader.read_until(self._topic, partition, start, end)) as runs:
-            async for records in runs:
-                for record in records:
-                    found = _position_of(record)
-                    if found is not None and not self._journal.is_lost(partition, found.offset):
-                        last = found
-        return last
 
 
 def _position_of(record: ConsumerRecord[bytes, bytes]) -> _Position | None:

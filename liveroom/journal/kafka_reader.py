@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
@@ -19,6 +20,8 @@ from liveroom.telemetry.metrics import Metrics
 __all__ = ["Reader"]
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Fetched records that may wait for one reader before no more are fetched for it.
 WAITING_RECORDS_MAX = 2_000
@@ -34,6 +37,8 @@ LEISURE_BYTES = 64 * 1024
 LEISURE_WAIT_MS = 100
 #: Records between two that are wanted which are read along rather than jumped over.
 GAP_RECORDS = 64
+#: Records that the first look back from the end of a log takes in.
+LOOK_BACK_RECORDS = 4
 #: Longest that a broker keeps such a read open: it has to end before another place is read.
 PICK_WAIT_MS = 10
 #: Pause before a client that failed is made anew, and between looks at a log that has not grown enough.
@@ -147,6 +152,24 @@ class Reader:
                     yield records
         finally:
             await stop(consumer)
+
+    async def newest(self, topic: str, partition: int, start: int, end: int, look: Callable[[ConsumerRecord[bytes, bytes]], T | None]) -> T | None:
+        """What `look` gives for the newest of the records in [start, end) for which it gives anything.
+
+        Looks back from the end, each time over twice as many records. Raises: as `read`.
+        """
+        count, upper = LOOK_BACK_RECORDS, end
+        while upper > start:
+            lower, found = max(start, upper - count), None
+            async with aclosing(self.read_until(topic, partition, lower, upper)) as runs:
+                async for records in runs:
+                    for record in records:
+                        if (seen := look(record)) is not None:
+                            found = seen
+            if found is not None:
+                return found
+            count, upper = count * 2, lower
+        return None
 
     async def _read_range(
         self, consumer: AIOKafkaConsumer, source: TopicPartition, start: int, end: int

@@ -33,8 +33,6 @@ logger = logging.getLogger(__name__)
 
 #: Records of snapshots that may be on their way at once.
 IN_FLIGHT_MAX = 16
-#: Records that the first look back from the end of the log takes in; each further look takes in twice as many.
-LOOK_BACK_RECORDS = 4
 
 _KIND = "kind"
 
@@ -172,7 +170,7 @@ class Snapshots:
     async def _manifests(self, partition: int) -> list[tuple[int, _Manifest]]:
         """The newest manifest and those that it names, with their offsets; those that are gone are left out."""
         start, end = await self._reader.bounds(self._topic, partition)
-        newest = await self._newest_manifest(partition, start, end)
+        newest = await self._reader.newest(self._topic, partition, start, end, _manifest_at)
         if newest is None:
             return []
         found = [newest]
@@ -182,16 +180,6 @@ class Snapshots:
                     found.append((at, manifest))
         return found
 
-    async def _newest_manifest(self, partition: int, start: int, end: int) -> tuple[int, _Manifest] | None:
-        count, upper = LOOK_BACK_RECORDS, end
-        while upper > start:
-            lower = max(start, upper - count)
-            for record in reversed(await self._some(self._topic, partition, lower, upper)):
-                if manifest := _manifest_of(record):
-                    return record.offset, manifest
-            count, upper = count * 2, lower
-        return None
-
     async def _some(self, topic: str, partition: int, start: int, end: int) -> list[Found]:
         """What is left of the records in [start, end); the log goes on at least to `end`."""
         found: list[Found] = []
@@ -199,6 +187,10 @@ class Snapshots:
             async for records in runs:
                 found += records
         return found
+
+
+def _manifest_at(record: Found) -> tuple[int, _Manifest] | None:
+    return None if (manifest := _manifest_of(record)) is None else (record.offset, manifest)
 
 
 def _manifest_of(record: Found) -> _Manifest | None:

@@ -18,7 +18,7 @@ import orjson
 import pytest
 import websockets
 
-from tests.certificates import make_certificate
+from loadtests.certificate import make_certificate
 from tests.e2e.raw import Raw
 from tests.serving import Server
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
-import ipaddress
 import socket
 import ssl
 import subprocess
@@ -15,10 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives import serialization
 from msgspec.structs import replace
 
 from liveroom.config import Config, JournalConfig, KafkaConfig
@@ -28,6 +23,7 @@ from liveroom.journal.kafka_client import Cluster
 from liveroom.journal.kafka_group import assignments
 from liveroom.messages.records import Entry
 from liveroom.telemetry.metrics import Metrics
+from loadtests.certificate import make_certificate
 from tests.broker import BROKER, START_WAIT_MS, can_start_broker, kafka_config
 from tests.journal.entries import append_all, claim, record, request, stored, take
 from tests.serving import free_port
@@ -54,27 +50,11 @@ super.users=User:ANONYMOUS;User:{USER}
 """
 
 
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate that signs itself: the broker's key store, and what clients check it against."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "broker")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-        .public_bytes(serialization.Encoding.PEM)
-    )
-    plain = serialization.NoEncryption()
-    store, trusted = folder / "keystore.pem", folder / "ca.pem"
-    store.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain) + certificate)
-    trusted.write_bytes(certificate)
+def broker_certificate(folder: Path) -> tuple[Path, Path]:
+    """The broker's key store, and what clients check it against."""
+    trusted, key_file = make_certificate(folder)
+    store = folder / "keystore.pem"
+    store.write_bytes(key_file.read_bytes() + trusted.read_bytes())
     return store, trusted
 
 
@@ -83,7 +63,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
     """The settings that fit a broker which wants TLS and a password."""
     can_start_broker()
     folder, port = tmp_path_factory.mktemp("secure"), free_port()
-    store, trusted = make_certificate(folder)
+    store, trusted = broker_certificate(folder)
     (folder / "more.properties").write_text(SETTINGS.format(keystore=store))
     here = ("--data-dir", str(folder / "kafka"))
     more = ("--listen", f"SECURE:SASL_SSL:{port}", "--settings", str(folder / "more.properties"))
@@ -169,7 +149,7 @@ async def test_a_port_without_tls_is_not_called_silence() -> None:
 
 async def test_a_certificate_that_is_missing_is_not_called_another_protocol(tmp_path: Path) -> None:
     """A broker that wants one from its clients says so after the handshake; the setting is named."""
-    store, trusted = make_certificate(tmp_path)
+    store, trusted = broker_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(store)
     context.load_verify_locations(trusted)
@@ -198,7 +178,7 @@ async def test_a_certificate_that_is_missing_is_not_called_another_protocol(tmp_
 
 def test_a_key_with_a_passphrase_is_said(tmp_path: Path) -> None:
     """Nobody sits at a server to type it, and `[Errno 22]` says nothing."""
-    store, _ = make_certificate(tmp_path)
+    store, _ = broker_certificate(tmp_path)
     key = serialization.load_pem_private_key(store.read_bytes(), None)
     (tmp_path / "key.pem").write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret"))
