@@ -29,16 +29,14 @@ __all__ = ["Step", "WaitingBatch", "weigh"]
 #: The offset of a dead letter that no command is behind.
 NO_COMMAND: Final = -1
 
-UNDECIDABLE = Refusal("internal_error", "the command could not be decided")
+UNDECIDABLE = Refusal("internal_error", "an error in the server kept it from deciding this command")
 #: Not remembered: a room that closes or is archived makes place.
-TOO_MANY_ROOMS = Refusal("overloaded", "this partition holds as many rooms as it may", retry_after_ms=1_000)
-OVERLOADED = Refusal("overloaded", "this came together with more than one record can hold; try again", retry_after_ms=1_000)
+TOO_MANY_ROOMS = Refusal("overloaded", "the server has no space for another open room now; try again later", retry_after_ms=1_000)
+OVERLOADED = Refusal("overloaded", "too many commands came at once; try again", retry_after_ms=1_000)
 #: What could not be told apart from its repetition must not happen. Neither refusal is remembered.
 SHORTAGES: Final[dict[Shortage, Refusal]] = {
-    "all": Refusal(
-        "overloaded", "more money moved in the last minutes than can be told apart from its repetitions; try again later", retry_after_ms=5_000
-    ),
-    "user": Refusal("rate_limited", "you moved money too often in the last minutes; try again later", retry_after_ms=5_000),
+    "all": Refusal("overloaded", "the server cannot remember more payments now; try again later", retry_after_ms=5_000),
+    "user": Refusal("rate_limited", "you reserved, claimed or paid too often in the last minutes; try again later", retry_after_ms=5_000),
 }
 
 

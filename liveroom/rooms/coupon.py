@@ -106,7 +106,7 @@ def _check_terms(terms: CouponTerms) -> Refusal | None:
     if bool(terms.amount_fen) == bool(terms.percent_off):
         return Refusal("bad_value", "a coupon takes off either an amount or a percentage", "terms")
     if terms.amount_fen and terms.discount_max_fen:
-        return Refusal("bad_value", "only a percentage may be bounded", "terms.discount_max_fen")
+        return Refusal("bad_value", "only a percentage may have a largest discount", "terms.discount_max_fen")
     return None
 
 
@@ -143,7 +143,7 @@ def _claimable(turn: Turn, seq: int) -> Coupon | Refusal:
     if coupon is None or coupon.valid_until_ms <= turn.now_ms:
         return Refusal("coupon_expired", "the coupon has expired")
     if coupon.stopped or coupon.claimable_until_ms <= turn.now_ms:
-        return Refusal("coupon_stopped", "the coupon can be claimed no more")
+        return Refusal("coupon_stopped", "the coupon was stopped: nobody can claim it any more")
     return coupon
 
 
@@ -168,7 +168,7 @@ def stop_all(turn: Turn) -> tuple[Event, ...]:
 def redeem_coupon(turn: Turn, command: RedeemCoupon) -> Decision:
     """Use a code for an order; the same order again, whatever it spends and however late, has the outcome of the first time."""
     if command.order.startswith(HOLD_ORDER):
-        return Refusal("bad_value", f"orders that begin with {HOLD_ORDER!r} are those of holds", "order")
+        return Refusal("bad_value", f"only orders of holds may begin with {HOLD_ORDER!r}", "order")
     first = _last_use(turn.state, command.code)
     if first is not None and first.order == command.order:
         return Decided((), {"coupon": first.coupon, "discount_fen": first.discount_fen})
@@ -195,7 +195,7 @@ def release_coupon(turn: Turn, command: ReleaseCoupon) -> Decision:
     if found.claim.order != command.order:
         return Refusal("coupon_not_used", "the code is not used by this order", "order")
     if command.order.startswith(HOLD_ORDER) and _is_open(turn.state, int(command.order.removeprefix(HOLD_ORDER))):
-        return Refusal("coupon_used", "the code is applied to a hold that is not resolved: cancel the hold", "order")
+        return Refusal("coupon_used", "the code is applied to a hold that is still open: cancel the hold", "order")
     return Decided(release_code(turn.state, turn.now_ms, command.code))
 
 

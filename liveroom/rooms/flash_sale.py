@@ -172,7 +172,7 @@ def confirm_hold(turn: Turn, command: ConfirmHold) -> Decision:
         return _resolved("expired")
     quantity = command.quantity or hold.quantity
     if quantity > hold.quantity:
-        return Refusal("out_of_range", f"the hold is of {hold.quantity}", "quantity")
+        return Refusal("out_of_range", f"the hold has only {hold.quantity} units", "quantity")
     returned, spend_fen = hold.quantity - quantity, sale.price_fen * quantity
     discount = discount_fen(hold.terms, spend_fen)
     paid_fen = spend_fen - discount

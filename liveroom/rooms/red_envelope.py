@@ -66,13 +66,13 @@ def drop_red_envelope(turn: Turn, command: DropRedEnvelope) -> Decision:
         return refusal
     keyword = plain(condition.keyword)
     if condition.keyword and not keyword:
-        return Refusal("empty_text", "the keyword holds nothing that could be said", "condition.keyword")
+        return Refusal("empty_text", "the keyword has no character that can be found in a text", "condition.keyword")
     if len(keyword) > WORD_CHARS_MAX:
         return Refusal(
             "too_long", f"the keyword has {len(keyword)} characters as it is compared; at most {WORD_CHARS_MAX} may be", "condition.keyword"
         )
     if command.total_fen < command.parts:
-        return Refusal("out_of_range", f"every one of {command.parts} shares is at least 1 fen", "total_fen")
+        return Refusal("out_of_range", f"{command.parts} shares of at least 1 fen need {command.parts} fen", "total_fen")
     if sum(envelope.closes_ms > turn.now_ms for envelope in state.envelopes.values()) >= turn.rules.red_envelopes_live_max:
         return Refusal("limit_reached", f"{turn.rules.red_envelopes_live_max} red envelopes are announced or open already")
     seed = turn.rng.getrandbits(8 * SEED_BYTES).to_bytes(SEED_BYTES, "big").hex()
@@ -166,7 +166,7 @@ def cancel_red_envelope(turn: Turn, command: CancelRedEnvelope) -> Decision:
     if envelope is None:
         return _not_live(turn.state, command.envelope, "")
     if envelope.opened or turn.now_ms >= envelope.opens_ms:
-        return Refusal("already_open", "the red envelope has opened: it ends by itself", "envelope")
+        return Refusal("already_open", "the red envelope has opened and cannot be cancelled any more", "envelope")
     return Decided((_closed(command.envelope, envelope, "cancelled"),), {"refunded_fen": envelope.total_fen})
 
 

@@ -42,7 +42,7 @@ def check_unpaid(turn: Turn, sale: FlashSale, quantity: int) -> Refusal | None:
             return Refusal("unpaid_limit", f"you made {holds_max} holds within an hour without paying", retry_after_ms=wait_ms)
     wait_ms = unpaid.pause_until_ms - now_ms
     if wait_ms > 0 and (sale.available - quantity) * SCARCE_PART <= sale.stock:
-        return Refusal("others_first", "little is left and you gave some back unpaid: others may come first", retry_after_ms=wait_ms)
+        return Refusal("others_first", "little is left and your last hold ended unpaid: others may buy first for a while", retry_after_ms=wait_ms)
     return None
 
 

@@ -42,7 +42,7 @@ def set_banned_words(turn: Turn, command: SetBannedWords) -> Decision:
             return refusal
         compared = plain(word)
         if not compared:
-            return Refusal("empty_text", f"the word {word!r} holds nothing to look for", "words")
+            return Refusal("empty_text", f"the word {word!r} has no character that can be found in a text", "words")
         if len(compared) > WORD_CHARS_MAX:
             return Refusal(
                 "too_long", f"the word {word!r} has {len(compared)} characters as it is compared; at most {WORD_CHARS_MAX} may be", "words"
