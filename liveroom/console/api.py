@@ -102,7 +102,7 @@ class Api:
         # Shielded: a client that goes away must not make the courier answer a future that is cancelled.
         reply = await asyncio.shield(answered)
         if isinstance(reply, Refused):
-            raise Problem(reply.code, reply.detail, field=reply.field, retry_after_ms=reply.retry_after_ms, id=reply.id)
+            raise Problem(reply.code, reply.detail, field=reply.field, retry_after_ms=reply.retry_after_ms, id=reply.id, seq=reply.seq)
         return _fresh(CommandDone(id=reply.id, seq=reply.seq, result=reply.result))
 
     async def _rooms(self, request: web.Request) -> web.Response:

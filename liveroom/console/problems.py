@@ -34,7 +34,7 @@ HTTP_PROBLEMS: MappingProxyType[str, tuple[int, str]] = MappingProxyType(
 
 
 class ProblemBody(Struct, frozen=True, omit_defaults=True):
-    """An RFC 9457 problem; `code` is what to act on, `detail` is for people."""
+    """An RFC 9457 problem; `code` is what to act on, `detail` is for people. `seq` is there when the room decided: then a new id is needed."""
 
     type: str
     title: str
@@ -44,13 +44,22 @@ class ProblemBody(Struct, frozen=True, omit_defaults=True):
     field: str = ""
     retry_after_ms: int = 0
     id: str = ""
+    seq: int = 0
 
 
 class Problem(Exception):
     """Ends a request with a problem; `code` is one of `REFUSALS` or `HTTP_PROBLEMS`."""
 
     def __init__(
-        self, code: str, detail: str, *, field: str = "", retry_after_ms: int = 0, id: str = "", headers: Mapping[str, str] | None = None
+        self,
+        code: str,
+        detail: str,
+        *,
+        field: str = "",
+        retry_after_ms: int = 0,
+        id: str = "",
+        seq: int = 0,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(f"{code}: {detail}")
         self.status, self.title = REFUSALS.get(code) or HTTP_PROBLEMS[code]
@@ -59,6 +68,7 @@ class Problem(Exception):
         self.field = field
         self.retry_after_ms = retry_after_ms
         self.id = id
+        self.seq = seq
         self.headers = dict(headers or {})
         if retry_after_ms:
             self.headers["Retry-After"] = str(math.ceil(retry_after_ms / 1000))
@@ -74,6 +84,7 @@ class Problem(Exception):
             field=self.field,
             retry_after_ms=self.retry_after_ms,
             id=self.id,
+            seq=self.seq,
         )
         headers = {"Cache-Control": "no-store", **self.headers}
         return web.Response(body=encode(body), status=self.status, content_type=PROBLEM_TYPE, headers=headers)

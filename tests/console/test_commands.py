@@ -155,7 +155,7 @@ async def test_a_refusal_of_the_room_is_a_problem(live: Live, command: str, fiel
 
 
 async def test_refusals_say_when_to_come_back(live: Live) -> None:
-    """A mute's end is in the problem and, in seconds, in Retry-After."""
+    """A mute's end is in the problem and, in seconds, in Retry-After. The seq says that the room decided: a retry needs a new key."""
     await live.do("open_room", {"title": "t"})
     await live.do("mute_user", {"user": "vera", "duration_ms": 60_000, "reason": "be kind"})
     answer = await live.send("send_chat", {"text": "x"}, token=VIEWER)
@@ -163,6 +163,7 @@ async def test_refusals_say_when_to_come_back(live: Live) -> None:
     assert "be kind" in answer.json["detail"]
     assert 0 < answer.json["retry_after_ms"] <= 60_000
     assert 1 <= int(answer.headers["Retry-After"]) <= 60
+    assert answer.json["seq"] > 0
 
 
 @pytest.mark.parametrize(
