@@ -37,7 +37,7 @@ class WebsocketsAsync:
     @classmethod
     async def dial(cls, url: str, extensions: Sequence[ClientExtensionFactory] | None, compression: str | None) -> WebsocketsAsync:
         """Connect; without the client's own pings, so that the server has to send its."""
-        return cls(await websockets.connect(url, extensions=extensions, compression=compression, ping_interval=None))
+        return cls(await websockets.connect(url, extensions=extensions, compression=compression, ping_interval=None, max_queue=None))
 
     async def send(self, text: str) -> None:
         await self._connection.send(text)

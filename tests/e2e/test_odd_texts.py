@@ -220,7 +220,7 @@ async def unharmed(stage: Stage) -> None:
             lines = (await answer.text()).splitlines()
     assert not [line for line in lines if line.startswith("liveroom_errors_isolated_total") and not line.endswith(" 0.0")]
     url = f"{stage.server.gateway_url}/v1/rooms/{ROOM}?token={stage.server.token(ROOM, 'onlooker')}"
-    async with websockets.connect(url, max_size=None) as onlooker:
+    async with websockets.connect(url, max_size=None, max_queue=None) as onlooker:
         assert orjson.loads(await onlooker.recv())["type"] == "joined"
         keyframe = orjson.loads(await onlooker.recv())
     texts = [keyframe["title"], keyframe["anchor_name"], *(line[field] for line in keyframe.get("chat", ()) for field in ("name", "text"))]
@@ -258,7 +258,7 @@ async def test_odd_commands_over_websocket(tmp_path: Path) -> None:
         def attempt(role: Role, texts: list[bytes]) -> Callable[[], Any]:
             async def say() -> None:
                 token = stage.server.token(ROOM, f"odd-{next(numbers)}", role)
-                async with websockets.connect(f"{stage.server.gateway_url}/v1/rooms/{ROOM}?token={token}", max_size=None) as viewer:
+                async with websockets.connect(f"{stage.server.gateway_url}/v1/rooms/{ROOM}?token={token}", max_size=None, max_queue=None) as viewer:
                     replies = 0
                     for text in texts:
                         await viewer.send(text, text=True)
@@ -297,7 +297,9 @@ async def test_odd_claims(tmp_path: Path) -> None:
                 for command, body in (("open_room", {"title": "Odd"}), ("send_chat", {"text": "hello"})):
                     async with session.post(url + command, json=body, headers={"Authorization": f"Bearer {token}"}) as answer:
                         assert answer.status < 500, await answer.text()
-                async with websockets.connect(f"{stage.server.gateway_url}/v1/rooms/{room}?token={quote(token)}", max_size=None) as viewer:
+                async with websockets.connect(
+                    f"{stage.server.gateway_url}/v1/rooms/{room}?token={quote(token)}", max_size=None, max_queue=None
+                ) as viewer:
                     try:
                         joined = orjson.loads(await viewer.recv())
                         assert (joined["type"], first_forbidden(joined["name"])) == ("joined", "")

@@ -129,7 +129,12 @@ class Place:
         if forwarded_for:
             headers["X-Forwarded-For"] = forwarded_for
         async with websockets.connect(
-            self.url(room, **query), additional_headers=headers, compression="deflate" if deflate else None, max_size=None, ssl=self.tls
+            self.url(room, **query),
+            additional_headers=headers,
+            compression="deflate" if deflate else None,
+            max_size=None,
+            max_queue=None,  # with a full queue it would not read the server's goodbye, and closing would take its ten seconds
+            ssl=self.tls,
         ) as connection:
             yield Viewer(connection)
 
