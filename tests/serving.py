@@ -109,6 +109,11 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def ended(self) -> bool:
+        """Whether `kill` or `stop` ended it, or it was never started; a process that ended by itself does not count."""
+        return self._process is None
+
     async def __aenter__(self) -> Server:
         await self.start()
         return self

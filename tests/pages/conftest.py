@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +15,9 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 from liveroom.messages.fields import Role
 from tests.serving import Server
 
+#: Tests that share a browser share its event loop. Each file says so itself: what is added to a test that has been collected comes too late for the
+#: scope of its loop, and the browser would start again for each test.
+ON_ONE_LOOP = pytest.mark.asyncio(loop_scope="session")
 CHROMIUM = os.environ.get("LIVEROOM_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 #: A name of this machine that no server of ours knows as its own; browsers know what ends like it.
 ELSEWHERE = "elsewhere.localhost"
@@ -28,17 +31,24 @@ WAIT_MS = 20_000
 #: What a browser says about a server that is away; nothing else may be in a page's console.
 AWAY = ("net::ERR_CONNECTION", "net::ERR_SOCKET_NOT_CONNECTED", "net::ERR_EMPTY_RESPONSE")
 
+_rooms = itertools.count(1)
+
 
 class Stage:
-    """A server, a browser, and what the pages complained about."""
+    """A room of the test's own on a server that its file shares, a browser, and what the pages complained about."""
 
-    def __init__(self, server: Server, browser: Browser) -> None:
+    def __init__(self, server: Server, room: str, browser: Browser) -> None:
         self.server = server
+        self.room = room
+        self.viewer_path = f"/rooms/{room}"
+        self.console_path = f"/console/{room}"
         self._browser = browser
         self._contexts: list[BrowserContext] = []
         self.complaints: list[str] = []
 
-    async def open(self, path: str, user: str = "", role: Role = Role.viewer, *, size: tuple[int, int] = DESKTOP, lang: str = "en-US") -> Page:
+    async def open(
+        self, path: str, user: str = "", role: Role = Role.viewer, *, size: tuple[int, int] = DESKTOP, lang: str = "en-US", origin: str = ""
+    ) -> Page:
         """A page in a browser of its own; with a token when `user` is named. `path` ends with the room id then."""
         context = await self._browser.new_context(viewport={"width": size[0], "height": size[1]}, locale=lang, reduced_motion="reduce")
         self._contexts.append(context)
@@ -47,20 +57,28 @@ class Stage:
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.complaints.append(f"{path}: {error}"))
         token = f"#token={self.server.token(path.rpartition('/')[2], user, role, name=user.title())}" if user else ""
-        await page.goto(self.server.console_url + path + token)
+        await page.goto((origin or self.server.console_url) + path + token)
         return page
 
     async def viewer(self, user: str, **more: Any) -> Page:
-        """The viewer page of `demo`, connected."""
-        page = await self.open("/rooms/demo", user, **more)
+        """The viewer page of the room, connected."""
+        page = await self.open(self.viewer_path, user, **more)
         await page.wait_for_selector("[data-connection=live]")
         return page
 
     async def console(self, **more: Any) -> Page:
-        """The console of `demo` as its anchor, connected."""
-        page = await self.open("/console/demo", "anna", Role.anchor, **more)
+        """The console of the room as its anchor, connected."""
+        page = await self.open(self.console_path, "anna", Role.anchor, **more)
         await page.wait_for_selector("#desk:not([hidden])")
         return page
+
+    async def command(self, command: str, body: dict[str, Any], *, user: str = "anna", role: Role = Role.anchor) -> dict[str, Any]:
+        """One command to the room over HTTP; returns the parsed answer with its `http_status`."""
+        return await self.server.command(self.room, command, body, user=user, role=role)
+
+    def token(self, user: str, role: Role = Role.viewer, **more: Any) -> str:
+        """A token for the room."""
+        return self.server.token(self.room, user, role, **more)
 
     async def close(self) -> None:
         """Close all pages."""
@@ -86,24 +104,23 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    """One server for all tests of a file, without a rate limit for chat."""
+    async with Server(tmp_path_factory.mktemp("server") / "data", "--rooms-chat-interval-ms", "0") as server:
+        yield server
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def stage(tmp_path: Path, browser: Browser) -> AsyncIterator[Stage]:
-    """A room `demo` that is open, on a server without a rate limit for chat."""
-    server = Server(tmp_path / "data", "--rooms-chat-interval-ms", "0")
-    await server.start()
+async def stage(server: Server, browser: Browser) -> AsyncIterator[Stage]:
+    """A room of the test's own that is open. A test that kills the server starts it again."""
+    if server.ended:  # a test failed in between
+        await server.start()
+    stage = Stage(server, f"room-{next(_rooms)}", browser)
+    opened = await stage.command("open_room", {"title": "Spring sale"})
+    assert opened["http_status"] == 200, opened
     try:
-        opened = await server.command("demo", "open_room", {"title": "Spring sale"})
-        assert opened["http_status"] == 200, opened
-        stage = Stage(server, browser)
         yield stage
-        await stage.close()
-        assert [words for words in stage.complaints if not any(away in words for away in AWAY)] == []
     finally:
-        await server.kill()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a browser share its event loop."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents and pytest_asyncio.is_async_test(item):
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+        await stage.close()
+    assert [words for words in stage.complaints if not any(away in words for away in AWAY)] == []

@@ -14,9 +14,9 @@ expect.set_options(timeout=WAIT_MS)
 SHIRT = {"id": "shirt", "title": "Linen shirt", "price_fen": 25_900}
 
 
-async def state_of(console: Page) -> dict[str, Any]:
+async def state_of(stage: Stage, console: Page) -> dict[str, Any]:
     """The room as the server tells it."""
-    state: dict[str, Any] = await console.evaluate("fetch('/v1/rooms/demo').then((answer) => answer.json())")
+    state: dict[str, Any] = await console.evaluate(f"fetch('/v1/rooms/{stage.room}').then((answer) => answer.json())")
     return state
 
 
@@ -52,12 +52,12 @@ async def agree(console: Page) -> None:
 
 async def viewer(stage: Stage, command: str, body: dict[str, Any], user: str = "vera") -> dict[str, Any]:
     """A viewer's command."""
-    return await stage.server.command("demo", command, body, user=user, role=Role.viewer)
+    return await stage.command(command, body, user=user, role=Role.viewer)
 
 
 async def platform(stage: Stage, command: str, body: dict[str, Any]) -> dict[str, Any]:
     """The platform's command."""
-    return await stage.server.command("demo", command, body, user="shop", role=Role.platform)
+    return await stage.command(command, body, user="shop", role=Role.platform)
 
 
 def seconds(words: str) -> int:

@@ -7,8 +7,10 @@ import re
 from playwright.async_api import Page, Route, expect
 
 from liveroom.messages.fields import Role
-from tests.pages.conftest import PHONE, Stage
+from tests.pages.conftest import ON_ONE_LOOP, PHONE, Stage
 from tests.pages.desk import SHIRT, fill, launch, state_of
+
+pytestmark = ON_ONE_LOOP
 
 #: What is wider than its place and would scroll sideways.
 WIDE = """() => {
@@ -33,14 +35,14 @@ async def test_an_envelope_is_reviewed_then_dropped_as_it_was_filled_in(stage: S
     for words in ("20 · Equal", "5 min", "90 s", "say “hello” in chat", "Spring luck"):
         await expect(dialog.locator(".review dd", has_text=words)).to_have_count(1)
     await console.keyboard.press("Enter")
-    assert "envelopes" not in await state_of(console)
+    assert "envelopes" not in await state_of(stage, console)
     await dialog.locator("[data-act=back]").click()
     await expect(dialog.locator("[name=total]")).to_have_value("100.29")
     await dialog.locator("[data-act=review]").click()
     await dialog.locator("[data-act=launch]").click()
     await expect(dialog).to_be_hidden()
     await expect(console.locator(".toast.good").first).to_have_text("The red envelope is on its way")
-    [envelope] = (await state_of(console))["envelopes"]
+    [envelope] = (await state_of(stage, console))["envelopes"]
     assert (envelope["total_fen"], envelope["parts"], envelope["split"], envelope["title"]) == (10_029, 20, "equal", "Spring luck")
     assert (envelope["closes_ms"] - envelope["opens_ms"], envelope["condition"]) == (90_000, {"keyword": "hello"})
     assert envelope["users_per_address_max"] == 3
@@ -67,13 +69,13 @@ async def test_what_cannot_be_read_is_told_at_its_field(stage: Stage) -> None:
     await expect(dialog.locator("[data-act=launch]")).to_be_hidden()
     await console.keyboard.press("Escape")
     await expect(dialog).to_be_hidden()
-    assert "envelopes" not in await state_of(console)
+    assert "envelopes" not in await state_of(stage, console)
     assert stage.complaints == []
 
 
 async def test_what_the_server_refuses_is_told_at_its_field(stage: Stage) -> None:
     """A refusal that names a field leads back to it, with words of this language; one that names none stands above the buttons; the form is kept."""
-    await stage.server.command("demo", "add_product", {"product": SHIRT})
+    await stage.command("add_product", {"product": SHIRT})
     console = await stage.console()
 
     async def refused(kind: str, name: str, words: str) -> None:
@@ -91,10 +93,10 @@ async def test_what_the_server_refuses_is_told_at_its_field(stage: Stage) -> Non
     await refused("envelope", "keyword", "There is nothing in it that could be said")
     await fill(console, "envelope", {"keyword": "hi"})
     await console.locator("#launch-envelope [data-act=review]").click()
-    others = [await stage.server.command("demo", "drop_red_envelope", {"total_fen": 1, "parts": 1, "opens_in_ms": 600_000}) for _ in range(4)]
+    others = [await stage.command("drop_red_envelope", {"total_fen": 1, "parts": 1, "opens_in_ms": 600_000}) for _ in range(4)]
     await console.locator("#launch-envelope [data-act=launch]").click()
     await expect(console.locator("#launch-envelope .form-error")).to_have_text("There are as many of these as there may be")
-    await stage.server.command("demo", "cancel_red_envelope", {"envelope": others[0]["result"]["envelope"]})
+    await stage.command("cancel_red_envelope", {"envelope": others[0]["result"]["envelope"]})
     await console.locator("#launch-envelope [data-act=launch]").click()  # what was refused may be tried again
     await expect(console.locator("#launch-envelope")).to_be_hidden()
 
@@ -109,7 +111,7 @@ async def test_what_the_server_refuses_is_told_at_its_field(stage: Stage) -> Non
     await console.keyboard.press("Escape")
 
     await fill(console, "sale", {"price": "99", "stock": "5"})
-    await stage.server.command("demo", "remove_product", {"product": "shirt"})
+    await stage.command("remove_product", {"product": "shirt"})
     await refused("sale", "product", "This product is no longer in the showcase")
     await console.context.close()
     stage.complaints[:] = [words for words in stage.complaints if not re.search(r"status of 4(00|04|09|22)", words)]
@@ -141,7 +143,7 @@ async def test_a_launch_whose_answer_was_lost_is_not_launched_twice(stage: Stage
     await dialog.locator("[data-act=launch]").click()
     await expect(dialog).to_be_hidden()
     assert len(set(ids)) == 1
-    assert len((await state_of(console))["envelopes"]) == 1
+    assert len((await state_of(stage, console))["envelopes"]) == 1
     await launch(console, "envelope", {"total": "8.88", "parts": "8", "opens_in": "10", "opens_in_unit": "60000"})  # the same on purpose
     await expect(console.locator("#offers [data-envelope]")).to_have_count(2)
     await console.context.close()
@@ -150,8 +152,8 @@ async def test_a_launch_whose_answer_was_lost_is_not_launched_twice(stage: Stage
 
 async def test_a_moderator_looks_and_a_closed_room_launches_nothing(stage: Stage) -> None:
     """A moderator sees what is live and can neither launch, end, nor read the accounts; in a room that is closed nobody can launch."""
-    await stage.server.command("demo", "issue_coupon", {"title": "Less", "terms": {"amount_fen": 5}, "stock": 3})
-    mod = await stage.open("/console/demo", "mo", Role.moderator)
+    await stage.command("issue_coupon", {"title": "Less", "terms": {"amount_fen": 5}, "stock": 3})
+    mod = await stage.open(stage.console_path, "mo", Role.moderator)
     await expect(mod.locator("#offers [data-coupon]")).to_be_visible()
     await expect(mod.locator("#offers button")).to_have_count(0)
     await expect(mod.locator("#launches")).to_be_hidden()
@@ -162,7 +164,7 @@ async def test_a_moderator_looks_and_a_closed_room_launches_nothing(stage: Stage
     await expect(console.locator("#launch-sale .form-error")).to_have_text("Add a product to the showcase first.")
     await expect(console.locator("#launch-sale [data-act=review]")).to_be_disabled()
     await console.keyboard.press("Escape")
-    await stage.server.command("demo", "close_room", {})
+    await stage.command("close_room", {})
     await expect(console.locator("[data-launch=sale]")).to_be_disabled()
     await expect(console.locator("#offers [data-coupon]")).to_have_count(0)
     assert stage.complaints == []
@@ -171,16 +173,14 @@ async def test_a_moderator_looks_and_a_closed_room_launches_nothing(stage: Stage
 async def test_money_fits_every_screen_in_chinese(stage: Stage) -> None:
     """Nothing scrolls sideways, neither page nor forms nor ledger, with long words and large numbers; every control has a name."""
     long = {"id": "long", "title": "手工雕刻" * 25, "price_fen": 100_000_000_000}
-    await stage.server.command("demo", "add_product", {"product": long})
+    await stage.command("add_product", {"product": long})
     for body in (
         {"opens_in_ms": 600_000, "title": "恭喜发财大吉大利" * 12, "condition": {"keyword": "新年快乐" * 10, "watched_s": 7_200}},
         {"opens_in_ms": 0},
     ):
-        await stage.server.command("demo", "drop_red_envelope", {"total_fen": 100_000_000_000, "parts": 10_000, **body})
-    await stage.server.command("demo", "announce_flash_sale", {"product": "long", "price_fen": 99_999_999_999, "stock": 1_000_000, "opens_in_ms": 0})
-    await stage.server.command(
-        "demo", "issue_coupon", {"title": "满减" * 50, "terms": {"percent_off": 15, "discount_max_fen": 123_456}, "stock": 5_000}
-    )
+        await stage.command("drop_red_envelope", {"total_fen": 100_000_000_000, "parts": 10_000, **body})
+    await stage.command("announce_flash_sale", {"product": "long", "price_fen": 99_999_999_999, "stock": 1_000_000, "opens_in_ms": 0})
+    await stage.command("issue_coupon", {"title": "满减" * 50, "terms": {"percent_off": 15, "discount_max_fen": 123_456}, "stock": 5_000})
     for size in ((320, 568), PHONE, (844, 390), (1280, 800)):
         await _fits(await stage.console(size=size, lang="zh-CN"), narrow=size[0] < 1000)
     assert stage.complaints == []

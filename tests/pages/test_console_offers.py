@@ -8,8 +8,10 @@ import pytest
 from playwright.async_api import Locator, Page, Route, expect
 
 from liveroom.messages.fields import Role
-from tests.pages.conftest import Stage
+from tests.pages.conftest import ON_ONE_LOOP, Stage
 from tests.pages.desk import SHIRT, agree, fill, launch, platform, seconds, state_of, viewer
+
+pytestmark = ON_ONE_LOOP
 
 
 async def test_an_envelope_lives_and_ends_before_the_anchors_eyes(stage: Stage) -> None:
@@ -85,7 +87,7 @@ async def test_a_coupon_is_issued_claimed_and_stopped(stage: Stage) -> None:
     await expect(dialog.locator(".sum")).to_have_text("Discounts of at most ¥20,000,000.00 in all")
     await expect(dialog.locator(".note")).to_have_text("With this coupon some orders cost nothing.")
     await console.keyboard.press("Escape")
-    [coupon] = (await state_of(console))["coupons"]
+    [coupon] = (await state_of(stage, console))["coupons"]
     assert coupon["terms"] == {"percent_off": 15, "discount_max_fen": 3_050, "min_spend_fen": 9_900}
     assert (coupon["title"], coupon["stock"], coupon["per_user_max"]) == ("15% off, at most ¥30.50", 4, 2)
     assert coupon["valid_until_ms"] - coupon["claimable_until_ms"] == 3 * 86_400_000 - 600_000
@@ -108,7 +110,7 @@ async def test_a_coupon_is_issued_claimed_and_stopped(stage: Stage) -> None:
 
 async def test_a_sale_is_announced_watched_restocked_and_closed(stage: Stage) -> None:
     """Holds and payments move the stacked bar; more stock comes, or is refused at its field; a closed sale stays until its last hold is resolved."""
-    await stage.server.command("demo", "add_product", {"product": SHIRT})
+    await stage.command("add_product", {"product": SHIRT})
     console = await stage.console()
     dialog = await fill(console, "sale", {"product": "shirt", "price": ""})
     await expect(dialog.locator(".preview")).to_have_text("usual price ¥259.00")
@@ -117,7 +119,7 @@ async def test_a_sale_is_announced_watched_restocked_and_closed(stage: Stage) ->
     await expect(dialog.locator(".note")).to_have_text("This is not below the usual price.")
     await dialog.locator("[data-act=back]").click()
     await launch(console, "sale", {"price": "99.90", "per_user": "4", "opens_in": "0", "open_for": "1", "hold_for": "10"})
-    [sale] = (await state_of(console))["sales"]
+    [sale] = (await state_of(stage, console))["sales"]
     assert (sale["product"], sale["price_fen"], sale["stock"], sale["per_user_max"], sale["hold_ms"]) == ("shirt", 9_990, 10, 4, 600_000)
 
     card = console.locator(f"#offers [data-sale='{sale['sale']}']")
@@ -158,20 +160,20 @@ async def test_a_sale_is_announced_watched_restocked_and_closed(stage: Stage) ->
 
 async def test_the_ledger_adds_up(stage: Stage) -> None:
     """Totals are the sums of the items, granted + can be won + refunded is the budget, and all of it is what the server's own ledger says."""
-    await stage.server.command("demo", "add_product", {"product": SHIRT})
+    await stage.command("add_product", {"product": SHIRT})
     console = await stage.console()
     for total_fen, parts in ((1_000, 2), (5_000, 5)):
-        dropped = await stage.server.command("demo", "drop_red_envelope", {"total_fen": total_fen, "parts": parts, "opens_in_ms": 0})
+        dropped = await stage.command("drop_red_envelope", {"total_fen": total_fen, "parts": parts, "opens_in_ms": 0})
         for user in ("vera", "victor"):
             await viewer(stage, "grab_red_envelope", {"envelope": dropped["result"]["envelope"]}, user)
-    announced = await stage.server.command("demo", "announce_flash_sale", {"product": "shirt", "price_fen": 990, "stock": 7, "opens_in_ms": 0})
+    announced = await stage.command("announce_flash_sale", {"product": "shirt", "price_fen": 990, "stock": 7, "opens_in_ms": 0})
     for user in ("vera", "victor"):
         hold = (await viewer(stage, "reserve_stock", {"sale": announced["result"]["sale"]}, user))["result"]["hold"]
     await platform(stage, "confirm_hold", {"hold": hold, "payment": "p1"})
     await expect(console.locator("#ledger [data-show=gross_fen]")).to_have_text("¥9.90")
 
-    headers = {"Authorization": f"Bearer {stage.server.token('demo', 'anna', Role.anchor)}"}
-    ledger = await console.evaluate("(headers) => fetch('/v1/rooms/demo/ledger', { headers }).then((answer) => answer.json())", headers)
+    headers = {"Authorization": f"Bearer {stage.token('anna', Role.anchor)}"}
+    ledger = await console.evaluate(f"(headers) => fetch('/v1/rooms/{stage.room}/ledger', {{ headers }}).then((answer) => answer.json())", headers)
     await console.locator("#ledger-open").click()
     accounts = console.locator("#ledger-accounts")
     await expect(accounts.locator("[data-envelope]")).to_have_count(2)
@@ -192,15 +194,15 @@ async def test_the_ledger_adds_up(stage: Stage) -> None:
     assert await fen(sale, "gross") == ledger["sales"][0]["gross_fen"] == 990
 
     await viewer(stage, "grab_red_envelope", {"envelope": ledger["envelopes"][1]["envelope"]}, "nora")
-    granted = f"{(await stage_granted(console, headers)) / 100:.2f}"
+    granted = f"{(await stage_granted(stage, console, headers)) / 100:.2f}"
     await expect(envelopes.locator(".totals [data-show=granted_fen]")).to_have_text(f"¥{granted}")  # open sheets follow too
     assert stage.complaints == []
 
 
-async def stage_granted(console: Page, headers: dict[str, str]) -> int:
+async def stage_granted(stage: Stage, console: Page, headers: dict[str, str]) -> int:
     """What was granted so far, by the server's ledger."""
-    script = "(headers) => fetch('/v1/rooms/demo/ledger', { headers }).then((answer) => answer.json()).then(({ totals }) => totals.granted_fen)"
-    granted: int = await console.evaluate(script, headers)
+    script = f"(headers) => fetch('/v1/rooms/{stage.room}/ledger', {{ headers }}).then((answer) => answer.json())"
+    granted: int = (await console.evaluate(script, headers))["totals"]["granted_fen"]
     return granted
 
 
@@ -238,4 +240,4 @@ async def test_a_console_that_was_away_shows_what_holds_now(stage: Stage) -> Non
     await expect(card).to_have_count(0)
     await expect(console.locator("#results [data-reason=cancelled]")).to_have_count(1)
     await expect(console.locator("#ledger [data-show=refunded_fen]")).to_have_text("¥50.00")
-    assert "envelopes" not in await state_of(console)
+    assert "envelopes" not in await state_of(stage, console)

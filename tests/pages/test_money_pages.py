@@ -12,8 +12,10 @@ from playwright.async_api import Locator, Page, WebSocketRoute, expect
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from liveroom.messages.fields import Role
-from tests.pages.conftest import PHONE, WAIT_MS, Stage
+from tests.pages.conftest import ON_ONE_LOOP, PHONE, WAIT_MS, Stage
 from tests.pages.desk import SHIRT, launch
+
+pytestmark = ON_ONE_LOOP
 
 expect.set_options(timeout=WAIT_MS)
 
@@ -58,7 +60,7 @@ async def nothing_is_misplaced(page: Page) -> None:
 
 async def do(stage: Stage, command: str, body: dict[str, Any], user: str = "anna", role: Role = Role.anchor) -> dict[str, Any]:
     """A command over HTTP that is accepted; gives its result."""
-    answer = await stage.server.command("demo", command, body, user=user, role=role)
+    answer = await stage.command(command, body, user=user, role=role)
     assert answer["http_status"] == 200, answer
     result: dict[str, Any] = answer["result"]
     return result
@@ -345,7 +347,7 @@ async def test_who_runs_the_room_or_has_no_token_looks_on(stage: Stage) -> None:
     await drop(stage)
     coupon, sale = await issue(stage), await announce(stage)
     for user, role, words in (("anna", Role.anchor, "Only viewers can do this"), ("", Role.viewer, "You are watching without a token")):
-        page = await stage.open("/rooms/demo", user, role=role)
+        page = await stage.open(stage.viewer_path, user, role=role)
         await expect(page.locator("#grab")).to_have_attribute("aria-disabled", "true")
         await expect(page.locator("#envelope-words")).to_contain_text(words)
         await expect(card(page, sale).locator(".reserve")).to_have_attribute("aria-disabled", "true")

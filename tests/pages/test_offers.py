@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.pages.conftest import Stage
+from tests.pages.conftest import ON_ONE_LOOP, Stage
+
+pytestmark = ON_ONE_LOOP
 
 MONEY = """async () => {
     const { money, shortMoney, yuanOf, fenOf, FEN_MAX } = await import("/static/js/money.js");
@@ -60,7 +62,7 @@ async def test_amounts_are_exact_to_the_fen(stage: Stage) -> None:
 
 async def test_a_stock_bar_shows_shares(stage: Stage) -> None:
     """Each kind is as wide as its share; one of a million is still seen; a screen reader hears the words."""
-    found = await (await stage.open("/console/demo")).evaluate(BAR)
+    found = await (await stage.open(stage.console_path)).evaluate(BAR)
     assert found["first"][0] == 0
     assert found["first"][1] == pytest.approx(300, abs=3)
     assert found["first"][2] == pytest.approx(700, abs=3)

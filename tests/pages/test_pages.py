@@ -10,7 +10,9 @@ import pytest
 from playwright.async_api import Page, Route, WebSocketRoute, expect
 
 from liveroom.messages.fields import Role
-from tests.pages.conftest import AWAY, ELSEWHERE, PHONE, WAIT_MS, Stage
+from tests.pages.conftest import AWAY, ELSEWHERE, ON_ONE_LOOP, PHONE, WAIT_MS, Stage
+
+pytestmark = ON_ONE_LOOP
 
 expect.set_options(timeout=WAIT_MS)
 
@@ -212,7 +214,7 @@ async def test_languages(stage: Stage) -> None:
     await sees(vera, "你好")
     await vera.reload()
     await expect(vera.locator("#mode")).to_have_text("Live")
-    console = await stage.open("/console/demo?lang=zh")
+    console = await stage.open(f"{stage.console_path}?lang=zh")
     await expect(console.locator("#gate-title")).to_have_text("主播台需要令牌")
     assert await words_differ(vera) == []
     assert stage.complaints == []
@@ -236,22 +238,22 @@ async def test_without_a_token_one_may_look(stage: Stage) -> None:
     await front.fill("#search", "no such room")
     await expect(front.locator("#empty-words")).to_contain_text("no such room")
     await front.fill("#search", "spring")
-    await front.locator(".room-card").click()
+    await front.locator(f".room-card[href='{stage.viewer_path}']").click()
     await sees(front, "anyone here?")
     await expect(front.locator("#no-token")).to_be_visible()
     await expect(front.locator("#composer")).to_be_hidden()
-    console = await stage.open("/console/demo")
-    await expect(console.locator("#gate")).to_contain_text("liveroom token --mode dev --room demo")
-    wrong = await stage.open("/console/demo", "vera")
+    console = await stage.open(stage.console_path)
+    await expect(console.locator("#gate")).to_contain_text(f"liveroom token --mode dev --room {stage.room} ")
+    wrong = await stage.open(stage.console_path, "vera")
     await expect(wrong.locator("#gate")).to_contain_text("This token is for a viewer")
     assert stage.complaints == []
 
 
 async def test_a_room_that_was_never_opened_is_opened_from_its_console(stage: Stage) -> None:
     """Viewer and console of a new room wait; the anchor opens it; both come alive."""
-    vera = await stage.open("/rooms/new", "vera")
+    vera = await stage.open(f"/rooms/{stage.room}-new", "vera")
     await expect(vera.locator("#banner")).to_contain_text("not open yet")
-    console = await stage.open("/console/new", "anna", Role.anchor)
+    console = await stage.open(f"/console/{stage.room}-new", "anna", Role.anchor)
     await console.fill("#open-title", "First light")
     await console.locator("#open-room [type=submit]").click()
     await expect(console.locator("#title")).to_have_text("First light")
@@ -317,7 +319,7 @@ async def test_an_added_product_is_seen_and_confirmed(stage: Stage) -> None:
     """What was just added is scrolled into view, however long the showcase, and a toast confirms it."""
     for number in range(20):
         product = {"id": f"p{number}", "title": f"Product {number}", "price_fen": 100}
-        await stage.server.command("demo", "add_product", {"product": product})
+        await stage.command("add_product", {"product": product})
     console = await stage.console()
     await expect(console.locator("#products .row")).to_have_count(20)
     await expect(console.locator("#products [data-product=p19]")).not_to_be_in_viewport()
@@ -329,7 +331,7 @@ async def test_an_added_product_is_seen_and_confirmed(stage: Stage) -> None:
 
 async def test_pages_say_that_the_room_does_not_answer(stage: Stage) -> None:
     """While the gateway holds the connection and nobody behind it answers a banner says so, in both languages; it goes when that is over."""
-    for path, user, role in (("/rooms/demo", "vera", Role.viewer), ("/console/demo", "anna", Role.anchor)):
+    for path, user, role in ((stage.viewer_path, "vera", Role.viewer), (stage.console_path, "anna", Role.anchor)):
         page = await stage.open(path, user, role, size=PHONE)
         sockets: list[WebSocketRoute] = []
 
@@ -353,8 +355,7 @@ async def test_pages_say_that_the_room_does_not_answer(stage: Stage) -> None:
 
 async def test_a_page_that_never_gets_in_says_what_it_may_be(stage: Stage) -> None:
     """A page of an origin that the gateway refuses hears no reason; after some attempts the banner names the setting, in both languages."""
-    stage.server.console_url = stage.server.console_url.replace("127.0.0.1", ELSEWHERE)
-    vera = await stage.open("/rooms/demo", "vera", size=PHONE)
+    vera = await stage.open(stage.viewer_path, "vera", size=PHONE, origin=stage.server.console_url.replace("127.0.0.1", ELSEWHERE))
     await expect(vera.locator("#banner")).to_contain_text("its origin must be in gateway.origins")
     await vera.locator("#language").click()
     await expect(vera.locator("#banner")).to_contain_text("请把它的来源（origin）加入 gateway.origins")
@@ -364,9 +365,9 @@ async def test_a_page_that_never_gets_in_says_what_it_may_be(stage: Stage) -> No
 
 async def test_the_command_for_a_token_works(stage: Stage) -> None:
     """The command that the pages print, run beside `make run`, makes a token that opens the page."""
-    front = await stage.open("/rooms/demo")
+    front = await stage.open(stage.viewer_path)
     await expect(front.locator("#no-token")).to_contain_text("In production your platform makes the tokens")
-    for path, place in (("/rooms/demo", "#no-token-command"), ("/console/demo", "#gate-command")):
+    for path, place in ((stage.viewer_path, "#no-token-command"), (stage.console_path, "#gate-command")):
         page = await stage.open(path)
         program, *arguments = (await page.locator(place).inner_text()).split()
         assert program == ".venv/bin/liveroom"
@@ -382,11 +383,11 @@ async def test_the_command_for_a_token_works(stage: Stage) -> None:
 async def test_nothing_lies_over_anything(stage: Stage, size: tuple[int, int]) -> None:
     """On every screen, live and ended, the viewer page's parts are apart and the composer's words fit; the console fills its height."""
     product = {"id": "shirt", "title": "Linen shirt with a long name", "price_fen": 19_900, "link_url": "https://shop.example/"}
-    await stage.server.command("demo", "add_product", {"product": product})
-    await stage.server.command("demo", "pin_product", {"product": "shirt"})
-    await stage.server.command("demo", "set_announcement", {"text": "Free shipping"})
+    await stage.command("add_product", {"product": product})
+    await stage.command("pin_product", {"product": "shirt"})
+    await stage.command("set_announcement", {"text": "Free shipping"})
     for number in range(30):
-        await stage.server.command("demo", "send_chat", {"text": f"line {number}"})
+        await stage.command("send_chat", {"text": f"line {number}"})
     vera = await stage.viewer("vera", size=size)
     console = await stage.console(size=size)
     await expect(vera.locator("#chat .line")).to_have_count(30)
@@ -394,7 +395,7 @@ async def test_nothing_lies_over_anything(stage: Stage, size: tuple[int, int]) -
     assert await vera.evaluate(OVERLAPS) == []
     assert await vera.evaluate("""() => document.querySelector("#text").clientWidth >= 90""")
     assert await console.evaluate("""() => innerHeight - document.querySelector("#chat-card").getBoundingClientRect().bottom""") < 30
-    await stage.server.command("demo", "close_room", {})
+    await stage.command("close_room", {})
     await expect(vera.locator("#ended")).to_be_visible()
     await expect(vera.locator("#stage-note")).to_be_hidden()
     assert await vera.evaluate(OVERLAPS) == []

@@ -10,8 +10,10 @@ from typing import Any
 from playwright.async_api import Page, Route, WebSocketRoute, expect
 
 from liveroom.messages.fields import Role
-from tests.pages.conftest import DESKTOP, PHONE, WAIT_MS, Stage
+from tests.pages.conftest import DESKTOP, ON_ONE_LOOP, PHONE, WAIT_MS, Stage
 from tests.pages.test_money_pages import do
+
+pytestmark = ON_ONE_LOOP
 
 expect.set_options(timeout=WAIT_MS)
 
@@ -89,9 +91,7 @@ async def test_a_reader_who_scrolled_up_stays_and_is_told_of_new_messages(stage:
         await vera.locator("#chat-more").click()
         await vera.wait_for_function(AT_END)
         await expect(vera.locator("#chat-more")).to_be_hidden()
-        answer = await stage.server.command(
-            "demo", "delete_message", {"message": int(await vera.locator("#chat .line").last.get_attribute("data-seq") or 0)}
-        )
+        answer = await stage.command("delete_message", {"message": int(await vera.locator("#chat .line").last.get_attribute("data-seq") or 0)})
         assert answer["http_status"] == 200, answer
         await expect(vera.locator("#chat .line")).to_have_count(40)
     assert stage.complaints == []
@@ -177,12 +177,12 @@ async def test_a_sales_product_keeps_its_picture_after_a_reload(stage: Stage) ->
 
     await do(stage, "add_product", {"product": {**SHIRT, "image_url": "https://shop.example/shirt.png"}})
     await do(stage, "announce_flash_sale", SALE)
-    vera = await stage.open("/rooms/demo")
+    vera = await stage.open(stage.viewer_path)
     await vera.context.route("https://shop.example/**", picture)
     await vera.context.route("**/showcase", showcase)
     await vera.goto("about:blank")
     asked.clear()
-    await vera.goto(f"{stage.server.console_url}/rooms/demo#token={stage.server.token('demo', 'vera')}")
+    await vera.goto(f"{stage.server.console_url}{stage.viewer_path}#token={stage.token('vera')}")
     await expect(vera.locator(".sale-picture img")).to_be_visible()
     await do(stage, "send_chat", {"text": "still one question"})
     await expect(vera.locator("#chat .line")).to_have_count(1)
@@ -220,7 +220,7 @@ async def test_the_reason_of_the_end_is_shown_to_everyone(stage: Stage) -> None:
     for _ in range(2):
         await expect(vera.locator("#ended-reason")).to_have_text("The studio has no power")
         await vera.reload()
-    front = await stage.open("/rooms/demo")
+    front = await stage.open(stage.viewer_path)
     await expect(front.locator("#ended-reason")).to_have_text("The studio has no power")
     await expect(console.locator("#subtitle")).to_contain_text("ended: The studio has no power")
     await do(stage, "open_room", {"title": "Again"})
@@ -236,7 +236,7 @@ async def test_a_product_may_be_called_as_what_every_object_has(stage: Stage) ->
     for id in ("constructor", "toString"):
         await do(stage, "add_product", {"product": {**SHIRT, "id": id}})
     await do(stage, "pin_product", {"product": "constructor"})
-    vera, console, front = await stage.viewer("vera"), await stage.console(), await stage.open("/rooms/demo")
+    vera, console, front = await stage.viewer("vera"), await stage.console(), await stage.open(stage.viewer_path)
     for page in (vera, front):
         await expect(page.locator("#pinned .product")).to_be_visible()
         await expect(page.locator("#pinned .wishes")).to_have_text("")
@@ -256,7 +256,7 @@ async def test_a_step_of_the_devices_clock_moves_no_countdown(stage: Stage) -> N
     await do(stage, "add_product", {"product": SHIRT})
     await do(stage, "announce_flash_sale", SALE)
     for token in ("vera", ""):
-        vera = await stage.open("/rooms/demo", token)
+        vera = await stage.open(stage.viewer_path, token)
         await vera.context.add_init_script(STEPPED_CLOCK)
         await vera.reload()
         left = vera.locator(".sale .countdown").first
@@ -276,7 +276,7 @@ def _seconds(words: str) -> int:
 async def test_a_link_does_not_make_somebody_else_of_a_viewer_unasked(stage: Stage) -> None:
     """A token in a link replaces who one is only after a yes; a no keeps everything; the same person's fresh token needs none."""
     vera = await stage.viewer("vera", size=PHONE)
-    other = f"{stage.server.console_url}/rooms/demo#token={stage.server.token('demo', 'mallory', name='Mallory')}"
+    other = f"{stage.server.console_url}{stage.viewer_path}#token={stage.token('mallory', name='Mallory')}"
     for answer, user in (("#sure-cancel", "Vera"), ("#sure-do", "Mallory")):
         await vera.goto("about:blank")
         await vera.goto(other)
@@ -292,7 +292,7 @@ async def test_a_link_does_not_make_somebody_else_of_a_viewer_unasked(stage: Sta
         await vera.press("#text", "Enter")
         await expect(vera.locator("#chat .line.mine .name").last).to_have_text(user)
     await vera.goto("about:blank")
-    await vera.goto(f"{stage.server.console_url}/rooms/demo#token={stage.server.token('demo', 'mallory', name='M')}")
+    await vera.goto(f"{stage.server.console_url}{stage.viewer_path}#token={stage.token('mallory', name='M')}")
     await expect(vera.locator("body")).to_have_attribute("data-connection", "live")
     await expect(vera.locator("#sure")).to_be_hidden()
     assert stage.complaints == []
@@ -301,7 +301,7 @@ async def test_a_link_does_not_make_somebody_else_of_a_viewer_unasked(stage: Sta
 async def test_a_link_over_an_open_page_and_on_the_console_asks_too(stage: Stage) -> None:
     """Also when the address changes under the page, for a console, and for what is no token at all."""
     console = await stage.console()
-    for token in (stage.server.token("demo", "eve", Role.anchor, name="Eve"), "nonsense"):
+    for token in (stage.token("eve", Role.anchor, name="Eve"), "nonsense"):
         await console.evaluate("(token) => (location.hash = `#token=${token}`)", token)
         await expect(console.locator("#sure-title")).to_have_text("Change who you are here?")
         await console.keyboard.press("Escape")
@@ -327,11 +327,11 @@ async def test_a_window_too_many_pauses_the_oldest_until_it_is_wanted(stage: Sta
 
 async def test_a_bad_answer_while_a_page_begins_is_not_its_end(stage: Stage) -> None:
     """A proxy's 502 for the settings: both pages ask again and come alive without a reload."""
-    for path, user, role in (("/rooms/demo", "vera", Role.viewer), ("/console/demo", "anna", Role.anchor)):
+    for path, user, role in ((stage.viewer_path, "vera", Role.viewer), (stage.console_path, "anna", Role.anchor)):
         answers = [502, 503]
         page = await stage.open("/")
         await page.route("**/v1/settings", _answering(answers))
-        await page.goto(f"{stage.server.console_url}{path}#token={stage.server.token('demo', user, role)}")
+        await page.goto(f"{stage.server.console_url}{path}#token={stage.token(user, role)}")
         await expect(page.locator("body")).to_have_attribute("data-connection", "live")
         assert answers == []
     stage.complaints[:] = [words for words in stage.complaints if "502" not in words and "503" not in words]
