@@ -3,9 +3,9 @@
 LiveroomError
 └── ClientError
     ├── CommandRefused      the command was understood and the answer is no (code, detail, field, retry_after_ms, id)
-    ├── CommandUnanswered   no answer came; whether it happened is not known, sending it again with its `id` finds out
+    ├── CommandUnanswered   no answer came in time, or the room was left after it went out (sent, code, reason); its `id` finds the outcome out
     ├── TooManyCommands     too many commands of this client wait for their answer; this one was not sent
-    └── Disconnected        the room was left for good (code, reason): refused, banned, or not to be reached
+    └── Disconnected        the room was left for good (code, reason): refused, banned, or not to be reached; a command was never sent
 """
 
 from __future__ import annotations
@@ -32,11 +32,20 @@ class CommandRefused(ClientError):
 
 
 class CommandUnanswered(ClientError):
-    """No answer came in time or before the room was left; sent again with the same `id` within 10 minutes it still happens at most once."""
+    """No answer came in time or before the room was left; sent again with the same `id` within 10 minutes it still happens at most once.
 
-    def __init__(self, id: str) -> None:
-        super().__init__(f"no answer to command {id}; its outcome is unknown")
+    `sent` is false when no connection carried the command in time: it did not happen. `code` and `reason` are those of the
+    connection's end, where the connection was lost; else `code` is 0.
+    """
+
+    def __init__(self, id: str, *, sent: bool = True, code: int = 0, reason: str = "") -> None:
+        words = f"no answer to command {id}; its outcome is unknown" if sent else f"command {id} was never sent"
+        ended = f"the connection ended with {code}: {reason}" if reason else f"the connection ended with {code}"
+        super().__init__(f"{words}; {ended}" if code else words)
         self.id = id
+        self.sent = sent
+        self.code = code
+        self.reason = reason
 
 
 class TooManyCommands(ClientError):

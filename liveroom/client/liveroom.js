@@ -102,12 +102,17 @@ export class CommandRefused extends Error {
   }
 }
 
-/** No answer came in time or before the room was left; sent again with the same `id` within 10 minutes it still happens at most once. */
+/**
+ * No answer came in time or before the room was left; sent again with the same `id` within 10 minutes it still happens at most once.
+ * `sent` is false when no connection carried the command in time: it did not happen. `code` and `reason` are those of the connection's
+ * end, where the connection was lost; else `code` is 0.
+ */
 export class CommandUnanswered extends Error {
-  constructor(id) {
-    super(`no answer to command ${id}; its outcome is unknown`);
+  constructor(id, { sent = true, code = 0, reason = "" } = {}) {
+    const words = sent ? `no answer to command ${id}; its outcome is unknown` : `command ${id} was never sent`;
+    super(code ? `${words}; the connection ended with ${code}${reason ? `: ${reason}` : ""}` : words);
     this.name = "CommandUnanswered";
-    this.id = id;
+    Object.assign(this, { id, sent, code, reason });
   }
 }
 
@@ -119,7 +124,7 @@ export class TooManyCommands extends Error {
   }
 }
 
-/** The room was left for good; `code` is the WebSocket close code, `reason` the server's words. */
+/** The room was left for good, and a command that fails with this was never sent; `code` is the WebSocket close code, `reason` the server's words. */
 export class Disconnected extends Error {
   constructor(code, reason) {
     super(`disconnected with ${code}${reason ? `: ${reason}` : ""}`);
@@ -144,7 +149,7 @@ export class Disconnected extends Error {
  * @param {number} [options.probeMs=5000]        time for the answer to a probe, which is sent when the page becomes visible or the network is back
  * @param {number} [options.likesBatchMs=300]    taps are collected for this long
  * @param {number} [options.chatLinesKept=200]   lines in `room.state.chat`
- * @param {function} [options.WebSocket]         the WebSocket class; the browser's own by default
+ * @param {function} [options.WebSocket]         the WebSocket class; the browser's own by default; without one `connect` throws a `TypeError`
  * @param {function} [options.random]            a number in [0, 1); `Math.random` by default
  */
 export function connect(options) {
@@ -202,6 +207,7 @@ export class Room extends EventTarget {
   #likes = { count: 0, reply: null };
   #iterators = new Set();
   #settleReady;
+  #lost = {}; // code and reason of the last connection's end, while there is no other connection
   #closed = null;
   #wake = ({ type }) => {
     if (globalThis.document?.hidden || (type === "online" && this.#status === "replaced")) return;
@@ -215,6 +221,8 @@ export class Room extends EventTarget {
     if (!/^wss?:\/\//.test(url ?? "")) throw new TypeError(`url: expected ws:// or wss://, got ${url}`);
     if (!room) throw new TypeError("room: is missing");
     if (!token) throw new TypeError("token: is missing; give a token or a function that returns one");
+    const WebSocket = options.WebSocket ?? globalThis.WebSocket;
+    if (!WebSocket) throw new TypeError("WebSocket: there is no such class here; give options.WebSocket, for example from the package ws");
     this.#options = {
       backoffMs: 500,
       backoffMaxMs: 20_000,
@@ -224,9 +232,9 @@ export class Room extends EventTarget {
       probeMs: PROBE_MS,
       likesBatchMs: 300,
       chatLinesKept: 200,
-      WebSocket: globalThis.WebSocket,
       random: Math.random,
       ...options,
+      WebSocket,
     };
     /** Resolves with the room once its first state is there and what this user owns; rejects with `Disconnected` if it never comes. */
     this.ready = new Promise((resolve, reject) => (this.#settleReady = { resolve, reject }));
@@ -320,15 +328,16 @@ export class Room extends EventTarget {
     const bytes = new TextEncoder().encode(text).length;
     if (bytes > this.#bytesMax) return refuse("too_large", `at most ${this.#bytesMax} bytes are allowed`);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#answer(id)?.reject(new CommandUnanswered(id)), timeoutMs);
-      this.#commands.set(id, { id, text, bytes, resolve, reject, timer, repeats, sent: 0, retries: 0, parked: false });
+      const command = { id, text, bytes, resolve, reject, repeats, sent: 0, retries: 0, parked: false };
+      command.timer = setTimeout(() => this.#answer(id)?.reject(new CommandUnanswered(id, { ...this.#lost, sent: command.sent > 0 })), timeoutMs);
+      this.#commands.set(id, command);
       this.#unsent.push(id);
       if (this.#status === "replaced") this.retryNow(); // this window is used again
       this.#pump();
     });
   }
 
-  /** Leave for good. Commands that still wait fail as `CommandUnanswered`. */
+  /** Leave for good. Commands that still wait fail as `CommandUnanswered`, or as `Disconnected` when they were never sent. */
   close() {
     const socket = this.#detach();
     if (!this.#closed) this.#finish(1000, "closed by the client");
@@ -401,6 +410,7 @@ export class Room extends EventTarget {
   /** The connection is lost, or given up by us: come back later or finish. */
   #drop(code, reason) {
     this.#detach()?.close(code >= 3000 && code < 5000 ? code : 1000);
+    this.#lost = { code, reason };
     this.#emit("disconnected", { code, reason });
     if (this.#closed) return;
     const then = thenOf(code);
@@ -437,7 +447,9 @@ export class Room extends EventTarget {
     globalThis.document?.removeEventListener("visibilitychange", this.#wake);
     this.#likes.reply?.catch(() => {});
     this.#likes.reject?.(this.#closed);
-    for (const id of [...this.#commands.keys()]) this.#answer(id).reject(new CommandUnanswered(id));
+    for (const { id, sent } of [...this.#commands.values()]) {
+      this.#answer(id).reject(sent ? new CommandUnanswered(id, { code, reason }) : this.#closed); // what was never sent did not happen
+    }
     this.#settleReady.reject(this.#closed);
     for (const iterator of this.#iterators) iterator.end(code === 1000 ? null : this.#closed);
     this.#emit("closed", { code, reason });
@@ -501,10 +513,11 @@ export class Room extends EventTarget {
     this.#interruption = this.#ban = null;
     this.#joinedAtMs = performance.now();
     for (const { id, bytes, sent, repeats } of [...this.#commands.values()]) {
-      if (sent && !repeats) this.#answer(id).reject(new CommandUnanswered(id));
+      if (sent && !repeats) this.#answer(id).reject(new CommandUnanswered(id, this.#lost));
       else if (bytes > this.#bytesMax) this.#answer(id).reject(new CommandRefused({ id, code: "too_large", detail: `at most ${this.#bytesMax} bytes are allowed` }));
     }
     this.#unsent = [...this.#commands.keys()]; // nobody knows what became of them: same ids, so at most one outcome
+    this.#lost = {};
     this.#allowance = { count: BURST_MAX, atMs: performance.now() };
     this.#emit("joined", frame);
     this.#pump();

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from liveroom.client.comeback import full_jitter_s
-from liveroom.client.exceptions import CommandRefused, CommandUnanswered, TooManyCommands
+from liveroom.client.exceptions import CommandRefused, CommandUnanswered, Disconnected, TooManyCommands
 from liveroom.codec import encode
 from liveroom.messages.commands import Command
 from liveroom.messages.frames import Accepted, Refused
@@ -44,6 +44,7 @@ class Outbox:
         self._unsent: deque[str] = deque()
         self._to_send = asyncio.Event()
         self._retries: set[asyncio.TimerHandle] = set()
+        self._ended = (0, "")  # code and reason of the last connection's end, while there is no other connection
         self._allowance = float(BURST_MAX)
         self._allowance_at_s = 0.0
 
@@ -51,7 +52,7 @@ class Outbox:
         return len(self._waiting)
 
     async def submit(self, id: str, command: Command, bytes_max: int | None, timeout_s: float) -> Accepted:
-        """Send a command and wait for its answer. Raises `CommandRefused`, `CommandUnanswered`, `TooManyCommands`, or what `abandon` was given."""
+        """Send a command and wait for its answer. Raises `CommandRefused`, `CommandUnanswered`, `TooManyCommands`, or `Disconnected`."""
         if id in self._waiting:
             raise CommandRefused("id_reused", "a command with this id still waits for its answer", field="id", id=id)
         if len(self._waiting) >= COMMANDS_WAITING_MAX:
@@ -66,17 +67,22 @@ class Outbox:
             async with asyncio.timeout(timeout_s):
                 return await waiting.answer
         except TimeoutError:
-            raise CommandUnanswered(id) from None
+            raise CommandUnanswered(id, sent=waiting.sent > 0, code=self._ended[0], reason=self._ended[1]) from None
         finally:
             del self._waiting[id]
             self._on_change()
 
     def restart(self) -> None:
         """A new connection: nobody knows what became of the commands that wait, so all of them go out again."""
+        self._ended = (0, "")
         self._unsent = deque(self._waiting)
         self._allowance, self._allowance_at_s = float(BURST_MAX), asyncio.get_running_loop().time()
         if self._unsent:
             self._to_send.set()
+
+    def lost(self, code: int, reason: str) -> None:
+        """The connection ended, or none came about: a command that runs out of time before the next one names this."""
+        self._ended = (code, reason)
 
     async def next_text(self, commands_per_s: int) -> str:
         """The next message to send, when the gateway's limit allows it."""
@@ -112,14 +118,15 @@ class Outbox:
             refused = CommandRefused(reply.code, reply.detail, field=reply.field, retry_after_ms=reply.retry_after_ms, id=reply.id)
             waiting.answer.set_exception(refused)
 
-    def abandon(self, error_for: Callable[[str], Exception]) -> None:
-        """Nothing more will be answered: every command that waits fails."""
+    def abandon(self, code: int, reason: str) -> None:
+        """Nothing more will be answered: every command that waits fails. One that was never sent did not happen, and fails as the room does."""
         for timer in self._retries:
             timer.cancel()
         self._retries.clear()
         for id, waiting in self._waiting.items():
             if not waiting.answer.done():
-                waiting.answer.set_exception(error_for(id))
+                unanswered = CommandUnanswered(id, code=code, reason=reason)
+                waiting.answer.set_exception(unanswered if waiting.sent else Disconnected(code, reason))
 
     @staticmethod
     def _is_open(waiting: _Waiting, reply: Refused) -> bool:

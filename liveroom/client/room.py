@@ -26,7 +26,7 @@ from websockets.uri import parse_uri
 from liveroom.client.backlog import Backlog
 from liveroom.client.comeback import Comeback, Goodbye, ban_delay_ms, checked_token, retry_after_ms
 from liveroom.client.endings import CLOSE_GAP, CLOSE_LOST, CLOSE_NO_TOKEN
-from liveroom.client.exceptions import CommandUnanswered, Disconnected
+from liveroom.client.exceptions import Disconnected
 from liveroom.client.items import Item, Reconnecting, decode_frame
 from liveroom.client.outbox import Outbox
 from liveroom.client.proxies import proxy_for
@@ -184,8 +184,8 @@ class Room:
     async def send(self, command: Command, id: str | None = None) -> Accepted:
         """Send any command and wait for its one answer, over a lost connection too: it is sent again with the same id.
 
-        Raises `CommandRefused`, `CommandUnanswered` (after `command_timeout_s`, or when the room is left meanwhile),
-        `TooManyCommands`, `Disconnected`, and `BadMessage` for an id of a wrong form.
+        Raises `CommandRefused`, `CommandUnanswered` (after `command_timeout_s`, or when the room is left after it went out),
+        `TooManyCommands`, `Disconnected` (the room was left before it went out), and `BadMessage` for an id of a wrong form.
         """
         if self._ended is not None:
             raise self._ended
@@ -219,12 +219,12 @@ class Room:
         await self.close()
 
     async def close(self) -> None:
-        """Leave the room; iteration ends, and commands that still wait raise `CommandUnanswered`."""
+        """Leave the room; iteration ends, and commands that still wait raise `CommandUnanswered`, or `Disconnected` when they were never sent."""
         self._left = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        self._outbox.abandon(CommandUnanswered)
+        self._outbox.abandon(1000, "the room was left")
         self._has_items.set()
 
     def __aiter__(self) -> Room:
@@ -262,6 +262,7 @@ class Room:
             while True:
                 self._joined_at_s = None
                 goodbye = self._goodbye = await self._one_connection()
+                self._outbox.lost(goodbye.code, goodbye.reason)
                 log.info("connection to %s ended with %d: %s", self._address, goodbye.code, goodbye.reason)
                 held_s = 0.0
                 if self._joined_at_s is not None:
@@ -283,7 +284,7 @@ class Room:
 
     def _end(self, error: Disconnected) -> None:
         self._ended = error
-        self._outbox.abandon(CommandUnanswered)
+        self._outbox.abandon(error.code, error.reason)
         self._ready.set()
         self._has_items.set()
 

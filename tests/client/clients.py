@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from liveroom.client import Banned, Disconnected, Joined, Reconnecting, connect
+from liveroom.client import Banned, CommandUnanswered, Disconnected, Joined, Reconnecting, connect
 
 __all__ = ["NODE", "Client", "JavaScript", "Python"]
 
@@ -26,7 +26,7 @@ class Client(Protocol):
         """Begin to connect."""
 
     async def until(self, type: str) -> dict[str, Any]:
-        """What was told next about `type`: joined, reconnecting, unauthorized, banned or ended (with `code`)."""
+        """What was told next about `type`: joined, reconnecting, unauthorized, banned, failed (a command) or ended (with `code`)."""
 
     async def stop(self) -> None:
         """Leave."""
@@ -65,6 +65,14 @@ class JavaScript:
         self._process.stdin.write(b"retry\n")
         await self._process.stdin.drain()
 
+    async def say(self, text: str) -> None:
+        """Send a chat line; what it fails with is told as `failed`. Returns when the client has it."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"say {text}\n".encode())
+        await self._process.stdin.drain()
+        await self.until("saying")
+
     async def ended_by_itself(self) -> None:
         """Nothing is scheduled any more: the process has no reason to go on."""
         async with asyncio.timeout(WAIT_S):
@@ -85,6 +93,7 @@ class Python:
 
     def __init__(self) -> None:
         self._task: asyncio.Task[None] | None = None
+        self._sayings: set[asyncio.Task[None]] = set()
 
     async def start(self, url: str, *, fixed: str | None = None, gives: list[str | None] | None = None, join_timeout_s: float = 5) -> None:
         self._told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -109,6 +118,21 @@ class Python:
             self._told.put_nowait({"type": "reconnecting", "code": item.code, "delayMs": item.delay_ms, "attempt": item.attempt})
             if item.unauthorized:
                 self._told.put_nowait({"type": "unauthorized", "code": item.code})
+
+    async def say(self, text: str) -> None:
+        """Send a chat line; what it fails with is told as `failed`. Returns when the client has it."""
+
+        async def send() -> None:
+            try:
+                await self._room.send_chat(text)
+            except (CommandUnanswered, Disconnected) as error:
+                told = {"name": type(error).__name__, "code": error.code, "reason": error.reason}
+                self._told.put_nowait({"type": "failed", "text": text, **told})
+
+        saying = asyncio.create_task(send())
+        self._sayings.add(saying)
+        saying.add_done_callback(self._sayings.discard)
+        await asyncio.sleep(0)  # the command waits in the client now
 
     async def until(self, type: str) -> dict[str, Any]:
         async with asyncio.timeout(WAIT_S):

@@ -21,5 +21,14 @@ for (const type of ["joined", "disconnected", "reconnecting", "unauthorized", "r
     if (type === "closed") process.stdin.destroy(); // nothing is left to do: the process ends by itself
   });
 }
-process.stdin.on("data", (order) => String(order).includes("retry") && room.retryNow());
+const say = (text) => {
+  room.sendChat(text).catch(({ name, code, reason }) => tell("failed", { text, name, code, reason }));
+  tell("saying");
+};
+process.stdin.on("data", (orders) => {
+  for (const order of String(orders).split("\n")) {
+    if (order === "retry") room.retryNow();
+    if (order.startsWith("say ")) say(order.slice(4));
+  }
+});
 process.stdin.on("end", () => room.close());

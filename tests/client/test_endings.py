@@ -96,6 +96,23 @@ async def test_a_fixed_token_that_is_refused_is_the_end(gateway: Gateway, client
     await client.ended_by_itself()
 
 
+@pytest.mark.parametrize("code", [code for code in CODES if code >= 4500 and then_of(code) in (Then.final, Then.token)])
+async def test_what_was_never_sent_fails_with_the_end(gateway: Gateway, client: Python | JavaScript, code: int) -> None:
+    """A command that no connection carried did not happen: it fails as the room does. One that went out is unanswered, and says by what end."""
+    await client.start(gateway.url, fixed="t1")
+    visit = await gateway.welcome()
+    await client.until("joined")
+    await client.say("went out")
+    await visit.command()
+    await end(visit, 1006)
+    again = await gateway.visit()
+    await client.say("never sent")
+    await end(again, code)
+    failed = {told["text"]: told for told in [await client.until("failed"), await client.until("failed")]}
+    assert {text: told["name"] for text, told in failed.items()} == {"went out": "CommandUnanswered", "never sent": "Disconnected"}
+    assert {(told["code"], told["reason"]) for told in failed.values()} == {(code, "why")}
+
+
 async def test_a_proxy_that_refuses_tokens_is_asked_with_another(gateway: Gateway, client: Python | JavaScript) -> None:
     """401 before the upgrade: Python comes with another token at once, liveroom.js within three attempts."""
     await client.start(gateway.url, gives=["t1", "t2"], join_timeout_s=0.5)  # node 20 says nothing at all about a 401

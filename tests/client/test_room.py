@@ -339,6 +339,23 @@ async def test_commands_have_limits(gateway: Gateway) -> None:
     await room.close()
 
 
+async def test_time_that_ran_out_tells_whether_the_command_went_out(gateway: Gateway) -> None:
+    """A command that waited for a connection in vain did not happen, and names the last end; the outcome of one that went out is unknown."""
+    room = connect(gateway.url, "demo", "t", command_timeout_s=0.2)
+    visit = await entered(gateway, room)
+    with pytest.raises(CommandUnanswered, match="outcome is unknown") as unknown:
+        await room.send_chat("hi")
+    assert (unknown.value.sent, unknown.value.code) == (True, 0)
+    gateway.refuse = [503] * 1_000
+    visit.socket.transport.abort()
+    await next_of(room, Reconnecting)
+    with pytest.raises(CommandUnanswered, match="never sent") as unsent:
+        await room.send_chat("hi")
+    assert not unsent.value.sent
+    assert unsent.value.code in (1006, 503)
+    await room.close()
+
+
 async def test_leaving_fails_what_waits_and_ends_iteration(gateway: Gateway) -> None:
     """`close` ends iteration without an error, and whoever waits for an answer is told that there will be none."""
     room = connect(gateway.url, "demo", "t")

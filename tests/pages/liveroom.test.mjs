@@ -81,6 +81,13 @@ test("bad options are told at once", () => {
   assert.throws(() => connect({ url: "http://x", room: "r", token: "t" }), /url/);
   assert.throws(() => connect({ url: "ws://x", token: "t" }), /room/);
   assert.throws(() => connect({ url: "ws://x", room: "r" }), /token/);
+  const own = Object.getOwnPropertyDescriptor(globalThis, "WebSocket"); // Node 22 has one, Node 20 has none
+  delete globalThis.WebSocket;
+  try {
+    assert.throws(() => connect({ url: "ws://x", room: "r", token: "t" }), /options\.WebSocket, for example from the package ws/);
+  } finally {
+    if (own) Object.defineProperty(globalThis, "WebSocket", own);
+  }
 });
 
 test("a keyframe is the state with its defaults; deltas are folded into it; ready resolves", async (t) => {
@@ -199,6 +206,25 @@ test("when it stays away, commands fail: those that wait, and new ones", async (
   await assert.rejects(waits, CommandUnanswered);
   await assert.rejects(room.sendChat("more"), Disconnected);
   assert.equal(sockets.length, 1);
+});
+
+test("a command that was never sent fails with the room's end, one that went out as unanswered, which names that end", async (t) => {
+  const { room, sockets } = begin(t);
+  const early = room.sendChat("hi");
+  await until(() => sockets.length === 1);
+  sockets[0].drops(4501, "another room");
+  await assert.rejects(early, (error) => error instanceof Disconnected && error.code === 4501 && error.reason === "another room");
+  const second = await live(t);
+  const sent = second.room.sendChat("hi");
+  second.sockets[0].drops(4504, "why");
+  await assert.rejects(sent, (error) => error instanceof CommandUnanswered && error.code === 4504 && error.reason === "why" && error.sent);
+});
+
+test("a command whose time runs out without a connection says that it was never sent, and names the last end", async (t) => {
+  const { room, sockets } = await live(t, { backoffMs: 1_000_000, backoffMaxMs: 1_000_000, random: () => 1 });
+  sockets[0].drops(1013, "busy");
+  const waits = room.send({ type: "send_chat", text: "a" }, { timeoutMs: 5 });
+  await assert.rejects(waits, (error) => error instanceof CommandUnanswered && !error.sent && error.code === 1013 && /never sent/.test(error.message));
 });
 
 test("`closed` is dispatched also when connecting fails at once", async (t) => {
