@@ -38,7 +38,10 @@ from tests.serving import Server
 
 ROOM: Final = "odd"
 WAIT_S: Final = 20
-AT_ONCE: Final = 16
+#: Commands that wait together share the journal's commits.
+AT_ONCE: Final = 64
+#: The close code of a room whose state could not be had in time.
+COME_BACK: Final = 4002
 
 #: Every class of characters that has broken something somewhere.
 ODD: Final = {
@@ -194,6 +197,19 @@ class Stage:
         await self.go_on()
 
 
+async def entered(gateway: str) -> int:
+    """Enter a room and leave it: 0, or the code that the connection was closed with, which is one that the protocol has for a token."""
+    async with websockets.connect(gateway, max_size=None, max_queue=None) as viewer:
+        try:
+            joined = orjson.loads(await viewer.recv())
+        except websockets.ConnectionClosed as closed:
+            assert closed.rcvd is not None
+            assert closed.rcvd.code in (4000, COME_BACK, 4003, 4004, 4500, 4501, 4502)
+            return closed.rcvd.code
+        assert (joined["type"], first_forbidden(joined["name"])) == ("joined", "")
+        return 0
+
+
 @asynccontextmanager
 async def staged(directory: Path) -> AsyncIterator[Stage]:
     flags = ("--rooms-chat-interval-ms", "0", "--gateway-commands-per-s", "1000", "--gateway-commands-burst", "10000")
@@ -297,15 +313,9 @@ async def test_odd_claims(tmp_path: Path) -> None:
                 for command, body in (("open_room", {"title": "Odd"}), ("send_chat", {"text": "hello"})):
                     async with session.post(url + command, json=body, headers={"Authorization": f"Bearer {token}"}) as answer:
                         assert answer.status < 500, await answer.text()
-                async with websockets.connect(
-                    f"{stage.server.gateway_url}/v1/rooms/{room}?token={quote(token)}", max_size=None, max_queue=None
-                ) as viewer:
-                    try:
-                        joined = orjson.loads(await viewer.recv())
-                        assert (joined["type"], first_forbidden(joined["name"])) == ("joined", "")
-                    except websockets.ConnectionClosed as closed:
-                        assert closed.rcvd is not None
-                        assert closed.rcvd.code in (4000, 4003, 4004, 4500, 4501, 4502)
+                gateway = f"{stage.server.gateway_url}/v1/rooms/{room}?token={quote(token)}"
+                while await entered(gateway) == COME_BACK:  # a busy machine has the room's state late
+                    pass
 
             return enter
 
