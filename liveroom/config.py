@@ -77,7 +77,13 @@ class JournalConfig(Section, frozen=True):
     ] = "sqlite"
     partitions: Annotated[int, _text("Number of partitions; fixed when the journal is made", ge=1, le=256)] = 4
     commands_waiting_max: Annotated[
-        int, _text("Unanswered commands that may wait in a partition before more are refused as `overloaded`", ge=100, le=1_000_000)
+        int,
+        _text(
+            "Unanswered commands that may wait in a partition before more are refused as `overloaded`; they take 64 MB at most."
+            " An eighth of both is kept for anchors and the platform",
+            ge=100,
+            le=1_000_000,
+        ),
     ] = 20_000
     record_bytes_max: Annotated[
         int, _text("Largest record in bytes; a step that would be larger takes fewer commands", ge=600_000, le=16_000_000)

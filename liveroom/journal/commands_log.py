@@ -13,24 +13,34 @@ from liveroom.journal.base import CommandBatch
 from liveroom.messages.base import ANCHORS
 from liveroom.messages.records import Request
 
-__all__ = ["WAITING_BYTES_MAX", "CommandsLog", "full", "places"]
+__all__ = ["WAITING_BYTES_MAX", "CommandsLog", "full", "full_of_bytes", "is_staffs", "part_of"]
 
-#: One in so many of the commands that may wait is kept for the anchors and the platform.
+#: One in so many of the commands that may wait, and of their bytes, is kept for the anchors and the platform.
 WAITING_STAFF_PART: Final = 8
 #: Bytes of memory that the waiting commands of one partition may take.
 WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
-def places(waiting_max: int, requests: Sequence[Request] = ()) -> int:
-    """How many commands may wait when these are added: all places for a batch with a command of an anchor or the platform, or those of viewers."""
-    if any(request.sender.role in ANCHORS and not request.sender.backend for request in requests):
-        return waiting_max
-    return waiting_max - waiting_max // WAITING_STAFF_PART
+def is_staffs(request: Request) -> bool:
+    """Whether an anchor or the platform sent it: a part of every limit of waiting commands is kept for them."""
+    return request.sender.role in ANCHORS and not request.sender.backend
+
+
+def part_of(limit: int, requests: Sequence[Request] = ()) -> int:
+    """How much of a limit this batch may use: all of it when staff sent every command, otherwise what is not kept for staff."""
+    if requests and all(map(is_staffs, requests)):
+        return limit
+    return limit - limit // WAITING_STAFF_PART
 
 
 def full(waiting: int, waiting_max: int) -> JournalFull:
     """The error that too many commands wait."""
     return JournalFull(f"{waiting} commands wait for an answer; at most {waiting_max} may (journal.commands_waiting_max)")
+
+
+def full_of_bytes(waiting_bytes: int) -> JournalFull:
+    """The error that the commands that wait take too much memory."""
+    return JournalFull(f"the commands that wait for an answer take {waiting_bytes} bytes; at most {WAITING_BYTES_MAX} may be taken")
 
 
 class CommandsLog:
@@ -59,11 +69,11 @@ class CommandsLog:
         """Take requests as one batch; raises `JournalFull` when as many commands wait as may, `JournalUnavailable` when closed."""
         if self._closed:
             raise JournalUnavailable("the journal is closed")
-        if self._waiting >= places(self._waiting_max, requests):
+        if self._waiting >= part_of(self._waiting_max, requests):
             raise full(self._waiting, self._waiting_max)
         size = sum(map(memory_bytes, requests))
-        if self._bytes + size > WAITING_BYTES_MAX:
-            raise JournalFull(f"the commands that wait for an answer take {self._bytes} bytes; at most {WAITING_BYTES_MAX} may be taken")
+        if self._bytes + size > part_of(WAITING_BYTES_MAX, requests):
+            raise full_of_bytes(self._bytes)
         if requests:
             self._batches.append(CommandBatch(self.end, tuple(requests)))
             self._waiting += len(requests)

@@ -12,6 +12,7 @@ from msgspec import Struct
 from liveroom.codec import encode
 from liveroom.errors import JournalError, JournalFull
 from liveroom.journal.base import Journal
+from liveroom.journal.commands_log import is_staffs
 from liveroom.journal.partition import partition_of
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Answer, Request
@@ -20,6 +21,9 @@ from liveroom.telemetry.metrics import Metrics
 __all__ = ["Courier", "OnAnswer"]
 
 OnAnswer = Callable[[Accepted | Refused], None]
+
+#: The batches that a command may go in: its partition, and whether staff sent it.
+_Lane = tuple[int, bool]
 
 #: How often waiting commands are looked through for those that waited too long.
 SWEEP_S = 0.25
@@ -66,8 +70,9 @@ class Courier:
         self._ticket = 0
         self._waiting: dict[int, _Waiting] = {}  # by ticket, oldest first
         self._silences: dict[int, _Silence] = {}  # by partition, where something waits or failed
-        self._batches: dict[int, list[Request]] = {}
-        self._sent_s: dict[int, float] = {}  # partition -> when its last batch was sent
+        # Staff's commands go in batches of their own: a journal keeps places for them, which viewers' commands beside them would take.
+        self._batches: dict[_Lane, list[Request]] = {}
+        self._sent_s: dict[_Lane, float] = {}  # when the lane's last batch was sent
         self._senders: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
@@ -105,14 +110,15 @@ class Courier:
         partition = partition_of(request.room, self._journal.partitions)
         self._waiting[self._ticket] = _Waiting(now + self._reply_wait_s, request.id, partition, on_answer)
         self._silences.setdefault(partition, _Silence(now)).waiting += 1
-        batch = self._batches.get(partition)
+        lane = (partition, is_staffs(request))
+        batch = self._batches.get(lane)
         if batch is None:
-            batch = self._batches[partition] = []
+            batch = self._batches[lane] = []
             # What comes after a pause goes on at once; only in a crowd is it worth its while to collect.
-            loop.call_at(self._sent_s.get(partition, 0.0) + self._batch_wait_s, self._send, partition)
+            loop.call_at(self._sent_s.get(lane, 0.0) + self._batch_wait_s, self._send, lane)
         batch.append(msgspec.structs.replace(request, source=self._source, connection=self._ticket))
         if len(batch) >= self._batch_commands_max:
-            self._send(partition)
+            self._send(lane)
         if self._sweeper is None:
             self._sweeper = loop.create_task(self._sweep())
 
@@ -140,12 +146,12 @@ class Courier:
         for ticket in list(self._waiting):
             self._refuse(ticket, "unavailable", CLOSED)
 
-    def _send(self, partition: int) -> None:
-        batch = [request for request in self._batches.pop(partition, ()) if self._can_be_written(request)]
+    def _send(self, lane: _Lane) -> None:
+        batch = [request for request in self._batches.pop(lane, ()) if self._can_be_written(request)]
         if batch:
             loop = asyncio.get_running_loop()
-            self._sent_s[partition] = loop.time()
-            task = loop.create_task(self._append(partition, batch))
+            self._sent_s[lane] = loop.time()
+            task = loop.create_task(self._append(lane[0], batch))
             self._senders.add(task)
             task.add_done_callback(self._senders.discard)
 

@@ -22,7 +22,7 @@ from liveroom.codec import decode_requests, encode
 from liveroom.config import Config
 from liveroom.errors import BadMessage, JournalDamaged, JournalUnavailable
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry, mark_of
-from liveroom.journal.commands_log import full, places
+from liveroom.journal.commands_log import WAITING_BYTES_MAX, full, full_of_bytes, part_of
 from liveroom.journal.kafka_client import Cluster
 from liveroom.journal.kafka_entries import passed_over, stored_entries
 from liveroom.journal.kafka_feed import Publisher
@@ -107,17 +107,22 @@ class KafkaJournal(Journal):
             return
         self._ends.check(partition)
         sent = self._sent[partition]
-        if sent.waiting >= places(sent.waiting_max, requests):
+        if sent.waiting >= part_of(sent.waiting_max, requests):
             self._look_for_answers(partition)
             raise full(sent.waiting, sent.waiting_max)
-        sent.waiting += len(requests)
         key = requests[0].room.encode()
         value = encode(requests[0] if len(requests) == 1 else requests)
+        if sent.writing_bytes + len(value) > part_of(WAITING_BYTES_MAX, requests):
+            raise full_of_bytes(sent.writing_bytes)
+        sent.waiting += len(requests)
+        sent.writing_bytes += len(value)
         try:
             offset = await self._writer.append(self._topics.commands, partition, value, key=key, headers=self._seen(partition))
         except BaseException:
             sent.waiting -= len(requests)
             raise
+        finally:
+            sent.writing_bytes -= len(value)
         sent.add(offset, len(requests))
 
     async def read_commands(self, partition: int, offset: int) -> AsyncGenerator[CommandBatch]:
@@ -304,7 +309,7 @@ class KafkaJournal(Journal):
             end = await self.events_end(partition)
             async with aclosing(self.read_events(partition, max(0, end - 1))) as entries:
                 async for _ in entries:
-                    if sent.waiting < places(sent.waiting_max):
+                    if sent.waiting < part_of(sent.waiting_max):
                         return
         except (JournalUnavailable, JournalDamaged) as error:
             logger.warning("a partition's answers cannot be read", extra={"partition": partition, "error": str(error)})
@@ -332,6 +337,7 @@ class _Sent:
     def __init__(self, waiting_max: int) -> None:
         self.waiting_max = waiting_max
         self.waiting = 0
+        self.writing_bytes = 0  # of the batches that brokers have not acknowledged: only they are in this process' memory
         self._batches: deque[tuple[int, int]] = deque()  # offset, commands
         self.answered_to = 0  # records of an epoch that lost the partition may count too much: the limit is a guard, not an account
 

@@ -14,7 +14,9 @@ from liveroom.errors import JournalFull
 from liveroom.journal import commands_log
 from liveroom.journal.commands_log import CommandsLog
 from liveroom.messages.commands import SetBannedWords
-from liveroom.messages.records import Request
+from liveroom.messages.fields import Role
+from liveroom.messages.flash_sale import ConfirmHold
+from liveroom.messages.records import Request, Sender
 from tests.journal.entries import request
 
 WORDS = SetBannedWords(tuple(chr(0x4E00 + n) * 50 for n in range(500)))
@@ -23,6 +25,15 @@ WORDS = SetBannedWords(tuple(chr(0x4E00 + n) * 50 for n in range(500)))
 def batch() -> Sequence[Request]:
     """A large command, as it comes out of the codec."""
     return decode_requests(encode([replace(request(), command=WORDS)]))
+
+
+def fill(log: CommandsLog, one: Request) -> None:
+    """Append the same until there is no room for it in bytes."""
+    try:
+        while True:
+            log.append([one])
+    except JournalFull as error:
+        assert "bytes" in str(error)
 
 
 def test_the_commands_that_wait_take_no_more_memory_than_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,6 +55,21 @@ def test_the_commands_that_wait_take_no_more_memory_than_they_may(monkeypatch: p
     log.append(batch())
     with pytest.raises(JournalFull, match="bytes"):
         log.append(batch())
+
+
+def test_an_eighth_of_the_bytes_is_kept_for_staff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many bytes of viewers' lines wait, a payment is taken, until the bytes of all are used up."""
+    monkeypatch.setattr(commands_log, "WAITING_BYTES_MAX", 100_000)
+    log, line = CommandsLog(0, 1_000_000), request(text="x" * 300)
+    payment = replace(line, sender=Sender("shop", "shop", Role.platform), command=ConfirmHold(1, "pay-1"))
+    fill(log, line)
+    with pytest.raises(JournalFull, match="bytes"):
+        log.append([payment, line])  # beside a payment a viewer's line has no more room
+    for _ in range(2):
+        log.append([payment])
+        with pytest.raises(JournalFull, match="bytes"):
+            log.append([line])
+    fill(log, payment)
 
 
 def test_a_command_that_cannot_be_encoded_is_measured_too() -> None:

@@ -13,6 +13,7 @@ from liveroom.journal.base import Journal
 from liveroom.journal.courier import Courier
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.partition import partition_of
+from liveroom.messages.fields import Role
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Answer, Request, Sender
 from liveroom.telemetry.metrics import Metrics
@@ -56,6 +57,21 @@ async def test_commands_of_a_moment_make_one_batch() -> None:
     assert [r.id for r in batch] == ["c0", "c1", "c2"]
     assert {r.source for r in batch} == {"gate-1"}
     assert len({r.connection for r in batch}) == 3
+    await carrier.close()
+
+
+async def test_staff_goes_in_batches_of_its_own() -> None:
+    """A journal that is full for viewers takes the payment that came in one breath with their lines."""
+    journal, replies = one_partition(waiting_max=100), asyncio.Queue[Reply]()
+    await journal.send_commands(0, [request(f"before-{n}") for n in range(88)])
+    carrier = courier(journal)
+    carrier.submit(request("line-1"), awaited(replies))
+    carrier.submit(replace(request("payment"), sender=Sender("shop", "shop", Role.platform)), awaited(replies))
+    carrier.submit(request("line-2"), awaited(replies))
+    _, payment = await asyncio.wait_for(sent(journal, 2), 5)
+    assert [r.id for r in payment] == ["payment"]
+    refused = [await asyncio.wait_for(replies.get(), 5) for _ in range(2)]
+    assert [(reply.id, reply.code) for reply in refused if isinstance(reply, Refused)] == [("line-1", "overloaded"), ("line-2", "overloaded")]
     await carrier.close()
 
 

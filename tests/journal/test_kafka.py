@@ -16,13 +16,16 @@ from msgspec.structs import replace
 
 from liveroom.codec import encode
 from liveroom.config import Config, JournalConfig
-from liveroom.errors import JournalDamaged, JournalMismatch, JournalUnavailable
+from liveroom.errors import JournalDamaged, JournalFull, JournalMismatch, JournalUnavailable
+from liveroom.journal import kafka
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, Snapshot
 from liveroom.journal.kafka import KafkaJournal
 from liveroom.journal.kafka_client import FETCH_BYTES
 from liveroom.journal.kafka_reader import WAITING_BYTES_MAX
-from liveroom.messages.records import REQUESTS_MAX, Entry
+from liveroom.messages.fields import Role
+from liveroom.messages.flash_sale import ConfirmHold
+from liveroom.messages.records import REQUESTS_MAX, Entry, Sender
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config
 from tests.journal.entries import append_all, claim, record, request, saved, snapshot, stored, take
@@ -401,6 +404,21 @@ async def test_what_waits_for_a_slow_reader_is_limited_in_bytes_too(open_journal
         assert sum(len(one.value or b"") for one in position.fetched) <= WAITING_BYTES_MAX + FETCH_BYTES
         while found < count:
             found += len(await anext(runs))
+
+
+async def test_commands_on_their_way_to_brokers_are_limited_in_bytes_with_a_part_for_staff(
+    open_journal: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines that no broker acknowledged yet leave room for a payment, and what was acknowledged makes room for lines again."""
+    monkeypatch.setattr(kafka, "WAITING_BYTES_MAX", 3_000)
+    journal, lines = await open_journal(), [request(f"c{n}", text="x" * 300) for n in range(20)]
+    payment = replace(request("payment"), sender=Sender("shop", "shop", Role.platform), command=ConfirmHold(1, "pay-1"))
+    sent = await asyncio.gather(*(journal.send_commands(0, [one]) for one in (*lines, payment)), return_exceptions=True)
+    refused = [error for error in sent[:-1] if isinstance(error, JournalFull)]
+    assert 10 < len(refused) < 20, sent
+    assert all("bytes" in str(error) for error in refused)
+    assert sent[-1] is None
+    await journal.send_commands(0, lines[:1])
 
 
 async def test_records_of_the_largest_size_pass(open_journal: Open, config: Config) -> None:
