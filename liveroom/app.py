@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import platform
 import re
-from collections.abc import Collection, Mapping
+import threading
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from liveroom.addresses import load_address_key
 from liveroom.audit import LedgerReader
@@ -33,8 +35,12 @@ __all__ = ["App", "check_files", "instance_name"]
 
 log = logging.getLogger("liveroom")
 
+T = TypeVar("T")
+
 #: How often it is looked whether the file of keys changed.
 KEYS_LOOK_S = 2.0
+#: A look that takes longer is told.
+KEYS_LATE_S = 10.0
 #: How often readiness is looked at while the engine takes over its partitions.
 READY_POLL_S = 0.02
 
@@ -173,8 +179,12 @@ class App:
         """Read the keys again when their file changes; a content that cannot be used is told, and the keys stay as they are."""
         while True:
             await asyncio.sleep(KEYS_LOOK_S)
+            look = _in_daemon_thread(checker.keys.reload)
+            if not (await asyncio.wait((look,), timeout=KEYS_LATE_S))[0]:
+                self.metrics.auth_key_reloads.labels("refused").inc()
+                log.error("the keys' file gives no answer; until it does, the keys stay as they are", extra={"waited_s": KEYS_LATE_S})
             try:
-                gone = await asyncio.to_thread(checker.keys.reload)
+                gone = await look
             except BadConfig as error:
                 self.metrics.auth_key_reloads.labels("refused").inc()
                 log.error("the keys could not be read again; those before stay valid", extra={"error": str(error)})
@@ -234,6 +244,28 @@ def check_files(config: Config) -> None:
         from liveroom.journal.kafka_client import tls_context as broker_tls_context  # its client takes long to import
 
         broker_tls_context(config.kafka)
+
+
+def _in_daemon_thread(work: Callable[[], T]) -> asyncio.Future[T]:
+    """Do work that may take without end, as a file on a network that is gone: neither the loop nor the end of the process waits for it."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def tell(result: T | None, error: Exception | None) -> None:
+        if not future.done():
+            future.set_exception(error) if error is not None else future.set_result(cast(T, result))
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = work()
+        except Exception as error:
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(tell, result, failure)
+
+    threading.Thread(target=run, name="slow-file", daemon=True).start()
+    return future
 
 
 def _words(stopped: Mapping[int, str]) -> str:

@@ -6,9 +6,11 @@ Each key is prepared once, not once a token.
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -124,8 +126,7 @@ class Keys:
     def _read(self) -> dict[str, Key]:
         where = f"auth.keys_file: {self._auth.keys_file}"
         try:
-            with Path(self._auth.keys_file).open("rb") as file:
-                content = file.read(FILE_BYTES_MAX + 1)
+            content = _content(self._auth.keys_file)
             found = json.loads(content) if len(content) <= FILE_BYTES_MAX else None
         except OSError as error:
             raise BadConfig(f"{where}: {error.strerror}") from None
@@ -151,6 +152,15 @@ class Keys:
         for entry in entries:
             if entry.get("use", "sig") == "sig" and entry.get("alg", self._auth.algorithm) == self._auth.algorithm:
                 yield entry
+
+
+def _content(path: str) -> bytes:
+    """Of a regular file: to open another kind may take without end. Raises `OSError`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is no regular file")
+        return file.read(FILE_BYTES_MAX + 1)
 
 
 def _is_kid(kid: str) -> bool:

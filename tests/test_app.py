@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 
 import aiohttp
@@ -14,6 +15,7 @@ import websockets
 from liveroom.app import App, instance_name
 from liveroom.config import AuthConfig, Config, ConsoleConfig, GatewayConfig, JournalConfig, LiveroomConfig
 from liveroom.errors import BadConfig
+from liveroom.keys import Keys
 from liveroom.parts import Part
 from tests.test_keys import jwk_of, token, written
 from tests.test_tokens import claims
@@ -69,6 +71,33 @@ async def test_keys_are_exchanged_under_connected_viewers(tmp_path: Path, monkey
             assert json.loads(await viewer.recv())["type"] == "joined"
     finally:
         await app.stop()
+
+
+async def test_a_file_of_keys_that_gives_no_answer_is_told_and_keeps_no_process_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A network that is gone may hold an `open` for ever: the keys stay as they are, and whoever stops the process does not wait."""
+    monkeypatch.setattr("liveroom.app.KEYS_LOOK_S", 0.02)
+    monkeypatch.setattr("liveroom.app.KEYS_LATE_S", 0.02)
+    answered = threading.Event()
+    monkeypatch.setattr(Keys, "reload", lambda keys: answered.wait())
+    config = Config(
+        liveroom=LiveroomConfig(data_dir=str(tmp_path / "data")),
+        journal=JournalConfig(kind="memory"),
+        gateway=GatewayConfig(port=0, drain_ms=0),
+        console=ConsoleConfig(port=0),
+        auth=AuthConfig(keys_file=written(tmp_path / "jwks.json", jwk_of("o" * 64, "HS256", kid="old"))),
+    )
+    app = App(config)
+    await app.start()
+    async with asyncio.timeout(10):
+        while not app.metrics.registry.get_sample_value("liveroom_auth_key_reloads_total", {"outcome": "refused"}):
+            await asyncio.sleep(0.01)
+        await open_room(app)
+        await app.stop()
+        await asyncio.get_running_loop().shutdown_default_executor()
+    assert "the keys' file gives no answer" in caplog.text
+    answered.set()
 
 
 @pytest.mark.parametrize("part", Part)

@@ -160,6 +160,13 @@ def test_what_is_no_file_of_keys_is_told_in_words(tmp_path: Path) -> None:
         assert words in str(caught.value), name
 
 
+def test_a_pipe_is_no_file_of_keys(tmp_path: Path) -> None:
+    """To open one would wait for a writer, without end."""
+    os.mkfifo(tmp_path / "keys")
+    with pytest.raises(BadConfig, match="is no regular file"):
+        Keys(AuthConfig(keys_file=str(tmp_path / "keys")))
+
+
 def test_the_key_of_the_settings_has_to_fit(tmp_path: Path) -> None:
     """A private key, a weak one and one of another curve are told when the settings are checked."""
     weak, curve = rsa_key(1_024), ec.generate_private_key(ec.SECP384R1())

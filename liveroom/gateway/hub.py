@@ -20,6 +20,7 @@ from liveroom.gateway.room import Resume, Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.partition import partition_of
 from liveroom.journal.partition_time import PartitionTime
+from liveroom.messages.fields import Role
 from liveroom.messages.frames import Banned, Interruption, Keyframe, RoomDetail
 from liveroom.messages.records import Record, RoomSpan
 from liveroom.telemetry.isolation import IsolatedErrors
@@ -173,7 +174,7 @@ class Hub:
                 connection.close(4002, "this gateway holds as many rooms as it may; come back")
                 return
             room = self._hold(room_id)
-        if self._is_banned(room, sender.user):
+        if self._is_banned(room, connection):
             self._turn_away(connection, room, room.banned[sender.user])
             self._let_go_later(room)
             return
@@ -223,7 +224,7 @@ class Hub:
             try:
                 if connection.stage is not Stage.open:
                     continue
-                if connection.sender and self._is_banned(room, connection.sender.user):
+                if connection.sender and self._is_banned(room, connection):
                     self._turn_away(connection, room, room.banned[connection.sender.user])
                 else:
                     self._join(room, connection, resume)
@@ -231,8 +232,9 @@ class Hub:
                 self._isolated.note("gateway_join", item=connection)
                 self._isolated.each("gateway_viewer", (connection,), lambda failed: failed.close(4002, "joining the room failed; come back"))
 
-    def _is_banned(self, room: Room, user: str) -> bool:
-        return room.banned.get(user, 0) > self.time_ms(room)
+    def _is_banned(self, room: Room, connection: Connection) -> bool:
+        sender = connection.sender
+        return sender is not None and _can_be_banned(connection) and room.banned.get(sender.user, 0) > self.time_ms(room)
 
     def time_ms(self, room: Room) -> int:
         """Now, by the room's clock: bans and mutes end by it, and viewers count down by it."""
@@ -314,7 +316,8 @@ class Hub:
 
     def _put_out(self, room: Room, user: str, until_ms: int, reason: str) -> None:
         if until_ms > self.time_ms(room):
-            self._isolated.each("gateway_viewer", room.users.get(user, ()), lambda connection: self._turn_away(connection, room, until_ms, reason))
+            banned = [connection for connection in room.users.get(user, ()) if _can_be_banned(connection)]
+            self._isolated.each("gateway_viewer", banned, lambda connection: self._turn_away(connection, room, until_ms, reason))
 
     def _turn_away(self, connection: Connection, room: Room, until_ms: int, reason: str = "") -> None:
         """Close the connection of a user who is banned; the frame before says until when, so that the client comes back by itself."""
@@ -440,6 +443,11 @@ class Hub:
         if not room.users and not room.may_go:
             room.may_go = True
             self._empty.add(room, _now())
+
+
+def _can_be_banned(connection: Connection) -> bool:
+    """The platform is bound by no ban, as in the engine's rules and at the console."""
+    return connection.sender is None or connection.sender.role is not Role.platform
 
 
 def _now() -> float:

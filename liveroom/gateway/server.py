@@ -13,6 +13,7 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from pathlib import Path
 
 from liveroom.addresses import AddressMarks, Proxies, counted_address
 from liveroom.codec import encode
@@ -485,6 +486,9 @@ def tls_context(config: GatewayConfig) -> ssl.SSLContext | None:
     """What the gateway speaks TLS with, if it does. Raises `BadConfig` when the files cannot be used."""
     if not config.tls_cert_file:
         return None
+    for name, file in (("tls_cert_file", config.tls_cert_file), ("tls_key_file", config.tls_key_file)):
+        if file and not Path(file).is_file():  # to open another kind may take without end
+            raise BadConfig(f"gateway.{name}: {file}: there is no such file")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         context.load_cert_chain(config.tls_cert_file, config.tls_key_file)

@@ -97,7 +97,7 @@ class Mark:
 
     def __init__(self, data_dir: Path, marked: Marked) -> None:
         """Write the file and sync it. Raises `JournalUnavailable`."""
-        self._path = path = data_dir / MARK_FILE
+        self.path = path = data_dir / MARK_FILE
         self._marked = marked
         self._file = -1
         self._failed = False
@@ -135,12 +135,17 @@ class Mark:
     @property
     def is_there(self) -> bool:
         """Whether the file is still the one in the directory."""
-        return _same_file(self._file, self._path)
+        return _same_file(self._file, self.path)
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether another file has its name."""
+        return not self.is_there and self.path.exists()
 
     def again(self, heads: Iterable[Head]) -> Mark:
         """The mark written anew, after somebody removed the file; this one when that fails."""
         try:
-            again = Mark(self._path.parent, replace(self._marked, heads=tuple(heads)))
+            again = Mark(self.path.parent, replace(self._marked, heads=tuple(heads)))
         except JournalUnavailable as error:
             logger.warning("the journal's mark cannot be written", extra={"error": str(error)})
             return self

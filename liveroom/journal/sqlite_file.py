@@ -27,6 +27,7 @@ __all__ = [
     "begin_incarnation",
     "chain_before",
     "check_pages",
+    "check_pages_of_small",
     "connect",
     "events_end",
     "head_chain",
@@ -37,6 +38,7 @@ __all__ = [
     "read_entries",
     "translate",
     "translated",
+    "wal_of",
 ]
 
 FILE_NAME = "journal.sqlite"
@@ -48,6 +50,8 @@ BUSY_S = 5.0
 #: The write-ahead log is cut back to this size after it was copied into the file.
 WAL_BYTES_KEPT = 64 * 1024 * 1024
 INCARNATION_CHARS = 8
+#: A file up to this size is looked through by SQLite at every start; that takes about a second. `liveroom audit` looks at every one.
+PAGES_CHECKED_BYTES_MAX = 256 * 1024 * 1024
 #: Of what SQLite says about damaged pages.
 PAGE_WORDS_MAX = 200
 
@@ -215,6 +219,17 @@ def check_pages(connection: sqlite3.Connection, path: Path, *, whole: bool) -> N
     found = connection.execute("PRAGMA integrity_check(1)" if whole else "PRAGMA quick_check(1)").fetchone()
     if found is None or found[0] != "ok":
         raise JournalDamaged(f"{path}: is damaged ({str(found and found[0])[:PAGE_WORDS_MAX]}); restore it from a copy")
+
+
+def check_pages_of_small(connection: sqlite3.Connection, path: Path) -> None:
+    """The same, unless that takes too long for a process that others wait for."""
+    if sum(file.stat().st_size for file in (path, wal_of(path)) if file.exists()) <= PAGES_CHECKED_BYTES_MAX:
+        check_pages(connection, path, whole=False)
+
+
+def wal_of(path: Path) -> Path:
+    """The write-ahead log of a database."""
+    return path.with_name(path.name + "-wal")
 
 
 def chain_before(connection: sqlite3.Connection, path: Path, identity: Identity, partition: int, offset: int) -> bytes:

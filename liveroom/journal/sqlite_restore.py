@@ -12,8 +12,7 @@ from pathlib import Path
 
 from liveroom.errors import JournalUnavailable
 from liveroom.journal.mark import Head, Mark, Marked, sync_directory
-from liveroom.journal.sqlite_file import FILE_NAME, begin_incarnation, connect, translated
-from liveroom.journal.sqlite_watch import wal_of
+from liveroom.journal.sqlite_file import FILE_NAME, begin_incarnation, connect, translated, wal_of
 from liveroom.owner_only import FILE_MODE, make_directory
 
 __all__ = ["RESTORING", "copy_into", "put_in_place"]

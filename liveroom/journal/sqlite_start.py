@@ -16,7 +16,7 @@ from liveroom.journal.sqlite_file import (
     Identity,
     begin_incarnation,
     chain_before,
-    check_pages,
+    check_pages_of_small,
     connect,
     events_end,
     head_chain,
@@ -26,18 +26,16 @@ from liveroom.journal.sqlite_file import (
     note_opening,
     read_entries,
     translated,
+    wal_of,
 )
 from liveroom.journal.sqlite_snapshots import load
-from liveroom.journal.sqlite_watch import FileWatch, wal_of
+from liveroom.journal.sqlite_watch import FileWatch
 from liveroom.journal.sqlite_writer import Tail
 from liveroom.owner_only import is_open_to_others, make_owner_only
 
 __all__ = ["Opened", "check_against_mark", "must_not_be_missing", "open_file"]
 
 logger = logging.getLogger(__name__)
-
-#: A file up to this size is looked through by SQLite at every start; that takes about a second. `liveroom audit` looks at every one.
-PAGES_CHECKED_BYTES_MAX = 256 * 1024 * 1024
 
 WAYS_OUT = (
     "put back what is missing, or take a copy for the present with `liveroom restore-journal FILE`; "
@@ -101,8 +99,7 @@ def _checked(reading: sqlite3.Connection, path: Path, partitions: int, marked: M
     identity = identity_of(reading, path)
     if identity.partitions != partitions:
         raise JournalMismatch(f"{path}: was made with {identity.partitions} partitions, the settings say {partitions} (journal.partitions)")
-    if sum(file.stat().st_size for file in (path, wal_of(path)) if file.exists()) <= PAGES_CHECKED_BYTES_MAX:
-        check_pages(reading, path, whole=False)
+    check_pages_of_small(reading, path)
     if marked is not None:
         check_against_mark(reading, path, identity, marked)
     return identity

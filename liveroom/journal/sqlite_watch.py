@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 from msgspec import Struct
 
-from liveroom.journal.sqlite_file import WAL_BYTES_KEPT
+from liveroom.journal.lock import LOCK_FILE
+from liveroom.journal.sqlite_file import WAL_BYTES_KEPT, wal_of
 
-__all__ = ["FileWatch", "wal_of"]
-
-
-def wal_of(path: Path) -> Path:
-    """The write-ahead log of a database."""
-    return path.with_name(path.name + "-wal")
+__all__ = ["FileWatch"]
 
 
 class _Seen(Struct):
@@ -25,18 +22,25 @@ class _Seen(Struct):
 
 
 class FileWatch:
-    """Compares the names in the directory with the files that were opened. SQLite itself would go on writing into deleted files."""
+    """Compares the names in the directory with the files that were opened. SQLite itself would go on writing into deleted files.
+
+    The lock is one of them: while its name leads elsewhere another process may take the directory.
+    """
 
     def __init__(self, path: Path) -> None:
         """Take the files as they are now; they must be open. Raises `OSError`."""
         self._database = _seen(path)
         self._wal = _seen(wal_of(path))
+        self._lock = _seen(path.with_name(LOCK_FILE))
+        self._written_ns = os.stat(path).st_mtime_ns
+        #: Another program wrote into the database: a checkpoint, or something else over it.
+        self.overwritten = False
         #: The write-ahead log was cut below what SQLite keeps: what is in it has to be read again.
         self.wal_cut = False
 
     def look(self) -> str:
         """What happened to the files, in words; empty when nothing did."""
-        for seen in (self._database, self._wal):
+        for seen in (self._database, self._wal, self._lock):
             try:
                 found = os.stat(seen.path)
             except (FileNotFoundError, NotADirectoryError):
@@ -48,9 +52,17 @@ class FileWatch:
             before, seen.size = seen.size, found.st_size
             if seen is self._wal:
                 self.wal_cut |= found.st_size < min(before, WAL_BYTES_KEPT)
-            elif found.st_size < before:
-                return f"{seen.path}: was cut from {before} to {found.st_size} bytes while it was in use"
+            elif seen is self._database:
+                if found.st_size < before:
+                    return f"{seen.path}: was cut from {before} to {found.st_size} bytes while it was in use"
+                self.overwritten |= found.st_mtime_ns != self._written_ns
+                self._written_ns = found.st_mtime_ns
         return ""
+
+    def wrote(self) -> None:
+        """The database may have been written by this process just now."""
+        with contextlib.suppress(OSError):  # the next look tells
+            self._written_ns = os.stat(self._database.path).st_mtime_ns
 
 
 def _seen(path: Path) -> _Seen:

@@ -33,7 +33,7 @@ from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import PastEntry, StoredEntry
 from liveroom.journal.chain import chained
 from liveroom.journal.mark import Head, Mark
-from liveroom.journal.sqlite_file import connect, events_end, head_chain, read_entries, translate
+from liveroom.journal.sqlite_file import check_pages_of_small, connect, events_end, head_chain, read_entries, translate
 from liveroom.journal.sqlite_watch import FileWatch
 from liveroom.messages.records import Entry
 from liveroom.telemetry.metrics import Metrics
@@ -267,6 +267,8 @@ class Writer:
         except JournalDamaged as damage:
             self._give_up(damage)
             raise
+        finally:
+            self._watch.wrote()
         return result
 
     def _give_up(self, damage: JournalDamaged) -> None:
@@ -300,21 +302,24 @@ class Writer:
         self._looked = time.monotonic()
         if words := self._watch.look():
             raise JournalDamaged(f"{words}; this process cannot go on, and acknowledges nothing any more")
-        if self._watch.wal_cut:
-            self._watch.wal_cut = False
-            self._check_ends()
+        if self._watch.wal_cut or self._watch.overwritten:
+            self._check_files(pages=self._watch.overwritten)
+            self._watch.wal_cut = self._watch.overwritten = False
 
-    def _check_ends(self) -> None:
-        """A program that copies the write-ahead log into the file may cut it; one that does not makes a hole."""
+    def _check_files(self, *, pages: bool) -> None:
+        """A program that copies the write-ahead log into the file may cut it, and writes into the file; one that does something else does damage."""
         try:
             connection = connect(self._path, "ro")
             try:
+                if pages:
+                    check_pages_of_small(connection, self._path)
                 for tail in self._tails:
                     self._must_continue(connection, tail)
             finally:
                 connection.close()
         except sqlite3.Error as error:
-            raise JournalDamaged(f"{self._path}-wal: was cut while it was in use ({error}); this process cannot go on") from error
+            what = f"{self._path}: was written over" if pages else f"{self._path}-wal: was cut"
+            raise JournalDamaged(f"{what} while it was in use ({error}); this process cannot go on") from error
 
     def _look_idle(self) -> None:
         if self._damage is None:
@@ -328,7 +333,9 @@ class Writer:
         now = time.monotonic()
         if self._damage is None and now - self._mark_seen >= WATCH_S:
             self._mark_seen = now
-            if not self._mark.is_there:
+            if self._mark.is_replaced:
+                self._give_up(JournalDamaged(f"{self._mark.path}: was replaced while it was in use: another process writes here, too"))
+            elif not self._mark.is_there:
                 logger.warning("the journal's mark was removed; it is written again")
                 self._mark = self._mark.again(tail.head for tail in self._tails)
 

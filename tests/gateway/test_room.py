@@ -17,6 +17,7 @@ from liveroom.gateway.ring import Frame
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.commands import AddProduct, BanUser, CloseRoom, MuteUser, OpenRoom, PinProduct, Product, UnbanUser
 from liveroom.messages.events import ChatSent, Event, LikesAdded
+from liveroom.messages.fields import Role
 from liveroom.messages.frames import RoomDetail
 from tests.gateway.place import ROOM, WAIT_S, Object, Show, running, scripted, show
 
@@ -275,6 +276,20 @@ async def test_a_ban_closes_every_connection_of_the_user_and_keeps_it_out_until_
         await place.command(UnbanUser("bob"))
         async with place.viewer("bob") as again:
             await again.until("keyframe")
+
+
+async def test_a_ban_binds_no_connection_of_the_platform() -> None:
+    """The engine's rules and the console say the same: the role decides, not the user id."""
+    async with show() as place, place.viewer("shop", role=Role.platform) as shop, place.viewer("shop") as viewer:
+        await shop.until("keyframe")
+        await viewer.until("keyframe")
+        await place.command(BanUser("shop", 60_000))
+        assert await viewer.closed() == 4502
+        while not any(e["type"] == "user_banned" for e in await shop.events(1)):
+            pass
+        async with place.viewer("shop", role=Role.platform) as again:
+            await again.until("keyframe")
+            assert (await again.ask("send_chat", text="still here"))["type"] == "accepted"
 
 
 async def test_a_room_that_is_held_anew_knows_its_bans_and_mutes() -> None:

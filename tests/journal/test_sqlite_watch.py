@@ -13,6 +13,7 @@ import pytest
 
 from liveroom.errors import JournalDamaged, JournalError
 from liveroom.journal import sqlite_writer
+from liveroom.journal.lock import LOCK_FILE
 from liveroom.journal.mark import MARK_FILE, read_mark
 from liveroom.journal.sqlite import SqliteJournal
 from liveroom.journal.sqlite_file import FILE_NAME
@@ -45,6 +46,18 @@ def remove_wal(data_dir: Path) -> None:
     (data_dir / WAL).unlink()
 
 
+def write_over(data_dir: Path) -> None:
+    """As `cp` of something else of the same size does it."""
+    path = data_dir / FILE_NAME
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(b"x" * (path.stat().st_size - path.stat().st_size // 2))
+
+
+def remove_lock(data_dir: Path) -> None:
+    (data_dir / LOCK_FILE).unlink()
+
+
 def rename_directory(data_dir: Path) -> None:
     data_dir.rename(data_dir.with_name("elsewhere"))
 
@@ -55,6 +68,8 @@ DAMAGES: dict[Callable[[Path], None], str] = {
     cut: r"journal.sqlite: was cut from \d+ to 0 bytes",
     cut_wal: "journal.sqlite-wal: was cut while it was in use|was cut short",
     remove_wal: "journal.sqlite-wal: was removed while it was in use",
+    write_over: "journal.sqlite: is damaged|journal.sqlite: was written over while it was in use",
+    remove_lock: "journal.lock: was removed while it was in use",
     rename_directory: "journal.sqlite: was removed while it was in use",
 }
 
@@ -123,6 +138,16 @@ async def test_a_write_ahead_log_that_was_copied_into_the_file_may_be_cut(journa
     assert await journal.append(0, claim("b")) == 21
     assert len(await stored(journal)) == 22
     other.close()
+    await journal.close()
+
+
+async def test_a_mark_of_another_process_ends_this_one(journal: SqliteJournal, tmp_path: Path) -> None:
+    """Two processes that write one journal would write over each other's marks without end."""
+    mark = tmp_path / "data" / MARK_FILE
+    shutil.copy(mark, tmp_path / "other")
+    os.replace(tmp_path / "other", mark)
+    found = await asyncio.wait_for(journal.until_damaged(), FOUND_S)
+    assert "journal.mark: was replaced while it was in use" in str(found)
     await journal.close()
 
 
