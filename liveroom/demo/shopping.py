@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from itertools import islice
 from typing import Any, Final
 
 from liveroom.client import Room, RoomEvent
@@ -35,17 +36,33 @@ DECIDE_S_MAX: Final = 15.0
 
 
 async def shop(room: Room, pay: Pay) -> None:
-    """Read the room's items for as long as it lives, and go after what they offer."""
+    """Go after what is on offer at the start, then read the room's items for as long as it lives, and go after what they offer."""
     async with asyncio.TaskGroup() as errands:
         under_way: set[asyncio.Task[None]] = set()
+
+        def go(errand: Coroutine[Any, Any, None]) -> None:
+            task = errands.create_task(errand)
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+
+        for errand in islice(_errands_at_start(room, pay), AFTER_MAX):
+            go(errand)
         async for item in room:
-            if not isinstance(item, RoomEvent) or len(under_way) >= AFTER_MAX:
-                continue
-            errand = _errand(room, item, pay)
-            if errand is not None:
-                task = errands.create_task(errand)
-                under_way.add(task)
-                task.add_done_callback(under_way.discard)
+            if isinstance(item, RoomEvent) and len(under_way) < AFTER_MAX and (wanted := _errand(room, item, pay)) is not None:
+                go(wanted)
+
+
+def _errands_at_start(room: Room, pay: Pay) -> Iterator[Coroutine[Any, Any, None]]:
+    """What this viewer wants of what was on offer before they came, as after a restart."""
+    for envelope in room.state.envelopes:
+        if envelope.open and random.random() < GRABS:
+            yield _grab(room, envelope.envelope)
+    for coupon in room.state.coupons:
+        if random.random() < CLAIMS:
+            yield _claim(room, coupon.coupon)
+    for sale in room.state.sales:
+        if sale.state == "open" and random.random() < BUYS:
+            yield _buy(room, sale.sale, pay)
 
 
 def _errand(room: Room, item: RoomEvent, pay: Pay) -> Coroutine[Any, Any, None] | None:

@@ -18,6 +18,7 @@ from liveroom.client.proxies import is_loopback
 from liveroom.codec import encode
 from liveroom.config import Config
 from liveroom.demo.attempt import attempt
+from liveroom.demo.checkout import take_payments
 from liveroom.demo.offers import KEYWORD, make_offers
 from liveroom.demo.shopping import shop
 from liveroom.messages.commands import (
@@ -41,6 +42,8 @@ log = logging.getLogger("liveroom.demo")
 
 ROOM = "demo"
 VIEWERS = 24
+#: What the ids of simulated viewers begin with; everybody else is a visitor.
+SIMULATED = "demo-"
 TOKEN_LIFETIME_S = 86_400
 ANSWER_TIMEOUT_S = 10
 ARRIVE_WITHIN_S = 3.0
@@ -94,6 +97,7 @@ class Demo:
         """Open the room and let the simulated people in; returns the links as text for people."""
         is_new = await asyncio.to_thread(self._open_room)
         self._spawn(self._anchor(is_new))
+        self._spawn(take_payments(self._config, ROOM, self._post_payment, lambda user: not user.startswith(SIMULATED)))
         for number in range(VIEWERS):
             self._spawn(self._viewer(number))
         return self._links()
@@ -143,7 +147,7 @@ class Demo:
 
     async def _viewer(self, number: int) -> None:
         await asyncio.sleep(random.uniform(0, ARRIVE_WITHIN_S))
-        async with self._connect(f"demo-{number}", NAMES[number % len(NAMES)], Role.viewer) as room, asyncio.TaskGroup() as doings:
+        async with self._connect(f"{SIMULATED}{number}", NAMES[number % len(NAMES)], Role.viewer) as room, asyncio.TaskGroup() as doings:
             doings.create_task(shop(room, self._pay))
             while True:
                 await asyncio.sleep(random.uniform(*PAUSE_BETWEEN_ACTIONS_S))
@@ -161,7 +165,10 @@ class Demo:
 
     async def _pay(self, hold: int) -> None:
         """As the platform's checkout does. One that comes too late is refused: there is nothing more to do about it here."""
-        await asyncio.to_thread(self._post, PLATFORM, "confirm_hold", {"hold": hold, "payment": f"demo-{hold}"})
+        await asyncio.to_thread(self._post_payment, hold)
+
+    def _post_payment(self, hold: int) -> None:
+        self._post(PLATFORM, "confirm_hold", {"hold": hold, "payment": f"demo-{hold}"})
 
     # What they need
 
