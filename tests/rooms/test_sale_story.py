@@ -6,6 +6,7 @@ or without them, and the state may be written and read again at any moment.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -21,6 +22,7 @@ from liveroom.messages import events as e
 from liveroom.messages import flash_sale as fs
 from liveroom.messages.coupon import CouponTerms
 from liveroom.messages.fields import Role
+from liveroom.messages.frames import SaleView
 from liveroom.messages.records import Sender
 from liveroom.rooms.room import Decided, RoomState, decide_due, decode_state, due_ms, encode_state, evolve
 from tests.rooms.play import ANCHOR, BELLA, MODERATOR, PLATFORM, SHIRT, VERA, VICTOR, Play
@@ -55,6 +57,9 @@ class Money(RuleBasedStateMachine):
         self.holds: dict[int, HoldFacts] = {}
         self.coupons: dict[int, CouponFacts] = {}
         self.codes: dict[str, CodeFacts] = {}
+        self.heard = 0
+        self.told_stock: dict[int, fs.StockChanged] = {}
+        self.told_left: dict[int, int] = {}
         for begins in (self.announce, self.issue):
             begins(Random(1))
 
@@ -372,45 +377,54 @@ class Money(RuleBasedStateMachine):
 
     @invariant()
     def check(self) -> None:
-        self.stock_adds_up()
+        self.listen()
+        keyframe = self.play.keyframe
+        self.stock_adds_up({view.sale: view for view in keyframe.sales})
         self.nobody_has_more_than_one_user_may()
-        self.coupons_left_add_up()
+        self.coupons_left_add_up({view.coupon: view.left for view in keyframe.coupons})
         self.a_timer_is_due_exactly_when_something_happens()
 
-    def stock_adds_up(self) -> None:
-        told = {event.sale: event for _seq, _time_ms, event in self.play.story if isinstance(event, fs.StockChanged)}
-        views = {view.sale: view for view in self.play.keyframe.sales}
-        assert set(views) == set(filter(self.is_live, self.sales))
+    def listen(self) -> None:
+        """What viewers were told last, of the events since the last check."""
+        for _seq, _time_ms, event in self.play.story[self.heard :]:
+            if isinstance(event, fs.StockChanged):
+                self.told_stock[event.sale] = event
+            elif isinstance(event, cp.CouponLeft):
+                self.told_left[event.coupon] = event.left
+        self.heard = len(self.play.story)
+
+    def stock_adds_up(self, views: dict[int, SaleView]) -> None:
+        held, sold = Counter[int](), Counter[int]()
+        for hold in self.holds.values():
+            held[hold.sale] += 0 if hold.how else hold.quantity
+            sold[hold.sale] += hold.sold
+        assert set(views) == {sale for sale, facts in self.sales.items() if not facts.closed or held[sale]}
         for sale, facts in self.sales.items():
-            held, sold = self.units(sale)
-            assert self.available(sale) >= 0
-            assert self.available(sale) + held + sold == facts.stock
-            if sale in views:
-                assert (views[sale].stock, views[sale].available, views[sale].held, views[sale].sold) == (
-                    facts.stock,
-                    self.available(sale),
-                    held,
-                    sold,
-                )
-            if sale in told:
-                assert (told[sale].available, told[sale].held, told[sale].sold) == (self.available(sale), held, sold)
+            available = facts.stock - held[sale] - sold[sale]
+            assert available >= 0
+            if view := views.get(sale):
+                assert (view.stock, view.available, view.held, view.sold) == (facts.stock, available, held[sale], sold[sale])
+            if told := self.told_stock.get(sale):
+                assert (told.available, told.held, told.sold) == (available, held[sale], sold[sale])
 
     def nobody_has_more_than_one_user_may(self) -> None:
-        for sale, facts in self.sales.items():
-            for user in {hold.user for hold in self.holds.values()}:
-                assert sum(self.units(sale, user)) <= facts.command.per_user_max
-        for coupon, claimed in self.coupons.items():
-            for user in {code.user for code in self.codes.values()}:
-                assert self.claims(coupon, user) <= claimed.command.per_user_max
+        units, claims = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
+        for hold in self.holds.values():
+            units[hold.sale, hold.user] += (0 if hold.how else hold.quantity) + hold.sold
+        for code in self.codes.values():
+            claims[code.coupon, code.user] += 1
+        for (sale, _), count in units.items():
+            assert count <= self.sales[sale].command.per_user_max
+        for (coupon, _), count in claims.items():
+            assert count <= self.coupons[coupon].command.per_user_max
 
-    def coupons_left_add_up(self) -> None:
-        told = {event.coupon: event.left for _seq, _time_ms, event in self.play.story if isinstance(event, cp.CouponLeft)}
-        views = {view.coupon: view.left for view in self.play.keyframe.coupons}
+    def coupons_left_add_up(self, views: dict[int, int]) -> None:
+        claimed = Counter(code.coupon for code in self.codes.values())
         assert set(views) == {seq for seq, facts in self.coupons.items() if not facts.stopped and not facts.expired}
         for coupon, facts in self.coupons.items():
-            left = facts.command.stock - self.claims(coupon)
+            left = facts.command.stock - claimed[coupon]
             assert left >= 0
-            assert told.get(coupon, left) == views.get(coupon, left) == left
+            assert self.told_left.get(coupon, left) == views.get(coupon, left) == left
 
     def a_timer_is_due_exactly_when_something_happens(self) -> None:
         due = due_ms(self.play.room)
