@@ -18,6 +18,9 @@ from tests.client.clients import NODE, JavaScript, Python
 
 SECRET = "a secret of this test, long enough"
 BEAT_MS = 300
+WAIT_S = 30
+#: Two beats are missing before a client leaves; it may take some more on a busy machine until the test hears of it.
+BEATS_LOST_MAX = 8
 
 
 class Proxy:
@@ -28,6 +31,7 @@ class Proxy:
         self._frozen: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.connections = 0
+        self.passed = self.dropped = 0  # pieces of what the server sent
 
     async def start(self) -> str:
         self._server = await asyncio.start_server(self._take, "127.0.0.1", 0)
@@ -41,14 +45,17 @@ class Proxy:
         number = self.connections
         there, back = await asyncio.open_connection("127.0.0.1", self._to)
         for source, sink in ((reader, back), (there, writer)):
-            self._tasks.add(asyncio.create_task(self._forward(number, source, sink)))
+            self._tasks.add(asyncio.create_task(self._forward(number, source, sink, counted=source is there)))
 
-    async def _forward(self, number: int, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _forward(self, number: int, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, counted: bool) -> None:
         with contextlib.suppress(OSError), contextlib.closing(sink):
             while data := await source.read(65_536):
                 if number not in self._frozen:
+                    self.passed += counted
                     sink.write(data)
                     await sink.drain()
+                else:
+                    self.dropped += counted
 
     async def stop(self) -> None:
         self._server.close()
@@ -79,13 +86,14 @@ async def test_a_dead_link_is_noticed_within_two_beats(app: App, kind: str) -> N
         token = make_token(SECRET, app.config.auth, user="eve", room="demo", role=Role.viewer, lifetime_s=600)
         await client.start(await proxy.start(), fixed=token)
         await client.until("joined")
-        await asyncio.sleep(BEAT_MS * 5 / 1_000)  # a live link: nothing but beats comes
+        joined = proxy.passed
+        async with asyncio.timeout(WAIT_S):
+            while proxy.passed < joined + 5:  # a live link: nothing but beats comes
+                await asyncio.sleep(0.01)
         assert proxy.connections == 1
-        loop = asyncio.get_running_loop()
-        frozen_s = loop.time()
         proxy.freeze()
         assert (await client.until("reconnecting"))["attempt"] == 1
-        assert loop.time() - frozen_s < BEAT_MS * 2 / 1_000 + 3
+        assert proxy.dropped <= BEATS_LOST_MAX, "by the server's own clock: so many beats went by"
         await client.until("joined")
         assert proxy.connections == 2
     finally:

@@ -373,14 +373,16 @@ async def test_leaving_fails_what_waits_and_ends_iteration(gateway: Gateway) -> 
 async def test_a_cancelled_application_leaves_cleanly(gateway: Gateway) -> None:
     """Cancelling the application closes the connection with 1000."""
 
+    inside = asyncio.Event()
+
     async def application() -> None:
         async with connect(gateway.url, "demo", "t") as room:
             async for _ in room:
-                pass
+                inside.set()
 
     running = asyncio.create_task(application())
     visit = await gateway.welcome()
-    await asyncio.sleep(0.05)
+    await asyncio.wait_for(inside.wait(), 10)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -395,7 +397,11 @@ async def test_a_slow_application_stops_the_reading(gateway: Gateway, monkeypatc
     visit = await entered(gateway, room)
     count = 5_000  # 20 MB, more than the kernel's buffers take
     flood = asyncio.create_task(visit.send(*(delta(seq, AnnouncementSet("x" * 4_000)) for seq in range(count))))
-    await asyncio.sleep(0.3)
+    async with asyncio.timeout(10):
+        while room._may_read.is_set() or not visit.socket.transport.get_write_buffer_size():
+            await asyncio.sleep(0.01)
+    for _ in range(1_000):  # turns of the loop: it would read on if it did
+        await asyncio.sleep(0)
     assert not flood.done()
     assert len(room._backlog) < 60
     for seq in range(count):

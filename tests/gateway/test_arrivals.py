@@ -18,6 +18,7 @@ import websockets
 
 from tests.gateway.place import WAIT_S, Show, show
 
+NEVER_S = 3_600.0
 HALF_A_HEAD = b"GET /v1/rooms/demo HTTP/1.1\r\nHost: x\r\n"
 
 
@@ -118,8 +119,9 @@ async def test_one_address_keeps_no_other_out(certificate: tuple[Path, Path], tl
         close(patient + flood)
 
 
-async def test_refused_tls_connections_are_gone_at_once(certificate: tuple[Path, Path]) -> None:
-    """A client that gets its refusal and never ends its side holds nothing."""
+async def test_refused_tls_connections_are_gone_at_once(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that gets its refusal and never ends its side holds nothing, however long the end of TLS may take."""
+    monkeypatch.setattr("liveroom.gateway.server.CLOSING_S", NEVER_S)
     async with tls_show(certificate) as place:
         place.tls.check_hostname = False
         before = sockets_open()
@@ -130,16 +132,15 @@ async def test_refused_tls_connections_are_gone_at_once(certificate: tuple[Path,
             clients.append(raw)
         answers = [await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT_S) for reader, _ in clients]
         assert all(answer.startswith(b"HTTP/1.1 404 ") for answer in answers)
-        began = asyncio.get_running_loop().time()
         await until(lambda: place.metric("handshakes_waiting") == 0)
-        assert asyncio.get_running_loop().time() - began < 2
         for _, writer in clients:
             writer.transport.abort()
         await until(lambda: sockets_open() <= before)
 
 
-async def test_a_refused_client_that_does_not_end_is_dropped(certificate: tuple[Path, Path]) -> None:
+async def test_a_refused_client_that_does_not_end_is_dropped(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """The same for one that reads nothing and answers no end of TLS, by a bare socket with TLS by hand."""
+    monkeypatch.setattr("liveroom.gateway.server.CLOSING_S", NEVER_S)
     async with tls_show(certificate) as place:
         place.tls.check_hostname = False
         (client,) = await silent(place, 1)
@@ -155,9 +156,7 @@ async def test_a_refused_client_that_does_not_end_is_dropped(certificate: tuple[
         tls.write(b"GET /elsewhere HTTP/1.1\r\nHost: x\r\n\r\n")
         await loop.sock_sendall(client, outgoing.read())
         await until(lambda: place.metric("handshakes_refused_total", reason="path") == 1)
-        began = loop.time()
         await until(lambda: place.metric("handshakes_waiting") == 0)
-        assert loop.time() - began < 2
         client.close()
 
 

@@ -31,15 +31,18 @@ async def test_beats_can_be_turned_off() -> None:
 
 async def test_a_room_that_speaks_needs_no_beats() -> None:
     """A beat comes only after a pause: what the room broadcast counts for every viewer."""
-    async with scripted(beat_ms=1_000) as (place, script), place.viewer("eve") as eve:
+    beat_s = 0.5
+    async with scripted(beat_ms=int(beat_s * 1_000)) as (place, script), place.viewer("eve") as eve:
         await eve.until("keyframe")
-        loop = asyncio.get_running_loop()
-        heard_s, end_s = loop.time(), loop.time() + 3
-        while heard_s < end_s:
+        clock = asyncio.get_running_loop().time
+        began_s = said_s = clock()
+        while clock() - began_s < 4 * beat_s:
+            before_s, said_s = said_s, clock()
             await script.say(1)
-            while (frame := await eve.next())["type"] != "delta":
-                assert frame["type"] != "beat" or loop.time() - heard_s > 0.5
-            heard_s = loop.time()
+            while (frame := await eve.next())["type"] != "delta":  # what comes before this line came after the one before
+                assert frame["type"] != "beat" or clock() - before_s > 0.9 * beat_s
+        frame = await eve.until("beat")
+        assert clock() - said_s > 0.9 * beat_s, frame
 
 
 async def test_a_viewer_whose_socket_is_full_gets_no_beats() -> None:

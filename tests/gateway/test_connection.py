@@ -100,7 +100,9 @@ async def test_replies_wait_while_the_socket_is_full_and_come_in_order() -> None
         client = await raw(place, "asking", recv_buffer=4_096)
         loop = asyncio.get_running_loop()
         await script.say(40, length=4_000)
-        await asyncio.sleep(0.3)
+        async with asyncio.timeout(WAIT_S):
+            while not any(connection.blocked for connection in place.gateway._connections):
+                await asyncio.sleep(0.01)
         sent = 0
         try:
             while True:

@@ -44,7 +44,9 @@ async def test_draining_does_not_wait_for_who_does_not_read() -> None:
     async with scripted(socket_send_bytes=4_096) as (place, script):
         client = await raw(place, "stalled", recv_buffer=4_096)
         await script.say(30, length=6_000)
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(WAIT_S):
+            while not any(connection.blocked for connection in place.gateway._connections):
+                await asyncio.sleep(0.01)
         await asyncio.wait_for(place.gateway.drain(), WAIT_S)
         assert place.metric("connections") == 0
         client.close()
@@ -55,7 +57,9 @@ async def test_draining_drops_handshakes_that_never_ended() -> None:
     async with show() as place:
         reader, writer = await asyncio.open_connection("127.0.0.1", place.gateway.port)
         writer.write(b"GET /v1/rooms/demo HTTP/1.1\r\n")
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(WAIT_S):
+            while not place.metric("handshakes_waiting"):
+                await asyncio.sleep(0.01)
         await asyncio.wait_for(place.gateway.drain(), WAIT_S)
         with suppress(ConnectionError):
             assert await asyncio.wait_for(reader.read(), WAIT_S) == b""
