@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import re
 import signal
 import socket
 import sys
@@ -170,3 +171,8 @@ class Server:
         async with aiohttp.ClientSession() as session, session.post(url, data=orjson.dumps(body), headers=headers) as response:
             answer: dict[str, Any] = {**orjson.loads(await response.read()), "http_status": response.status}
             return answer
+
+
+def unheard(server: Server) -> list[str]:
+    """Lines of a server's log that tell of a future or task whose error nobody looked at: each is a failure that went unnoticed."""
+    return re.findall(r"[^\n]*was never retrieved[^\n]*", server.log.read_text(errors="replace"))

@@ -32,6 +32,7 @@ __all__ = [
     "decode_gone",
     "hash_of",
     "mark_of",
+    "write_future",
 ]
 
 
@@ -106,6 +107,18 @@ class Snapshot(Struct, frozen=True):
 def mark_of(entry: Entry) -> str:
     """What tells an entry from any other that might come to stand in its place."""
     return entry.nonce if isinstance(entry, Claim) else f"{entry.epoch}-{entry.step}-{entry.from_}-{entry.to}-{entry.time_ms}"
+
+
+def write_future() -> Future[int]:
+    """A future for the offset of a write. Its error is not logged when nobody looks at it: who gave up on one write looks at none behind it."""
+    future: Future[int] = asyncio.get_running_loop().create_future()
+    future.add_done_callback(_look_at)
+    return future
+
+
+def _look_at(future: Future[int]) -> None:
+    if not future.cancelled():
+        future.exception()
 
 
 #: Characters of what is set aside that go into its dead letter; all of it stands at its offset of the commands, where those are kept.

@@ -21,7 +21,7 @@ from aiokafka import ConsumerRecord
 from liveroom.codec import decode_requests, encode
 from liveroom.config import Config
 from liveroom.errors import BadMessage, JournalDamaged, JournalUnavailable
-from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry, mark_of
+from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry, mark_of, write_future
 from liveroom.journal.commands_log import WAITING_BYTES_MAX, full, full_of_bytes, part_of
 from liveroom.journal.kafka_client import Cluster
 from liveroom.journal.kafka_entries import passed_over, stored_entries
@@ -144,7 +144,7 @@ class KafkaJournal(Journal):
         try:
             self._ends.check(partition)
         except JournalDamaged as error:
-            refused: Future[int] = asyncio.get_running_loop().create_future()
+            refused = write_future()
             refused.set_exception(error)
             return refused
         future = self._writer.append(self._topics.events, partition, encode(entry))

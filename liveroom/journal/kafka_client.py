@@ -168,6 +168,7 @@ class Cluster:
             releasing = asyncio.create_task(_release(client, starting))
             self._given_up.add(releasing)
             releasing.add_done_callback(self._given_up.discard)
+            releasing.add_done_callback(_look_at)
             raise
 
     async def _begin(self, client: Client) -> None:
@@ -254,8 +255,15 @@ async def stop(consumer: AIOKafkaConsumer) -> None:
             await asyncio.wait([task], timeout=STOP_S)
         finally:
             task.cancel()
+            task.add_done_callback(_look_at)
         if task.done() and not task.cancelled() and task.exception() is None:
             return
+
+
+def _look_at(closing: asyncio.Future[None]) -> None:
+    """A client that is given up may end with an error of its own, which changes nothing any more."""
+    if not closing.cancelled():
+        closing.exception()
 
 
 async def drop(producer: AIOKafkaProducer) -> None:

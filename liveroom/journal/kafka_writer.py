@@ -21,6 +21,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from msgspec import Struct
 
 from liveroom.errors import JournalUnavailable, WriteUnknown
+from liveroom.journal.base import write_future
 from liveroom.journal.kafka_client import Cluster, drop
 from liveroom.telemetry.metrics import Metrics
 
@@ -61,8 +62,7 @@ class Writer:
 
     def append(self, topic: str, partition: int, value: bytes | None, *, key: bytes | None = None, headers: Headers = ()) -> Future[int]:
         """Write one record; the future gives its offset. As many may wait as the caller lets."""
-        future: Future[int] = asyncio.get_running_loop().create_future()
-        future.add_done_callback(_retrieve)
+        future = write_future()
         if self._closed:
             future.set_exception(JournalUnavailable("the journal is closed"))
             return future
@@ -170,12 +170,6 @@ class Writer:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _retrieve(future: Future[Any]) -> None:
-    """A failure is counted and told here; whoever gave up waiting need not look at each of its writes."""
-    if not future.cancelled():
-        future.exception()
 
 
 def _meaning(error: BaseException | None) -> Exception:

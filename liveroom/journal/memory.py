@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Sequence
 from liveroom.config import JournalConfig
 from liveroom.errors import JournalUnavailable
 from liveroom.journal.acceptance import Acceptance, Verdict
-from liveroom.journal.base import CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry, decode_gone
+from liveroom.journal.base import CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry, decode_gone, write_future
 from liveroom.journal.commands_log import CommandsLog
 from liveroom.messages.records import Claim, Entry, Request
 
@@ -90,7 +90,7 @@ class _Partition:
 
     def append(self, entry: Entry) -> Future[int]:
         loop = asyncio.get_running_loop()
-        future: Future[int] = loop.create_future()
+        future = write_future()
         if self._closed:
             future.set_exception(JournalUnavailable("the journal is closed"))
             return future

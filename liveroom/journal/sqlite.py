@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from liveroom.config import JournalConfig
 from liveroom.errors import JournalDamaged, JournalUnavailable
-from liveroom.journal.base import CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry
+from liveroom.journal.base import CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry, write_future
 from liveroom.journal.commands_log import CommandsLog
 from liveroom.journal.lock import DirectoryLock
 from liveroom.journal.sqlite_file import FILE_NAME, chain_before, read_entries, translated
@@ -94,7 +94,7 @@ class SqliteJournal(Journal):
 
     def append(self, partition: int, entry: Entry) -> Future[int]:
         if self._closed:
-            future: Future[int] = asyncio.get_running_loop().create_future()
+            future = write_future()
             future.set_exception(_closed())
             return future
         return self._writer.append(partition, entry)

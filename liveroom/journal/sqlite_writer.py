@@ -30,7 +30,7 @@ from msgspec import Struct
 from liveroom.codec import encode
 from liveroom.errors import JournalDamaged, JournalUnavailable, WriteUnknown
 from liveroom.journal.acceptance import Acceptance, Verdict
-from liveroom.journal.base import PastEntry, StoredEntry
+from liveroom.journal.base import PastEntry, StoredEntry, write_future
 from liveroom.journal.chain import chained
 from liveroom.journal.mark import Head, Mark
 from liveroom.journal.sqlite_file import check_pages_of_small, connect, events_end, head_chain, read_entries, translate
@@ -140,7 +140,7 @@ class Writer:
 
     def append(self, partition: int, entry: Entry) -> Future[int]:
         """Queue an entry; as many may wait as the engines let steps be in flight."""
-        future: Future[int] = self._loop.create_future()
+        future = write_future()
         self._put(_Append(partition, entry, encode(entry), future))
         return future
 

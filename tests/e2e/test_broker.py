@@ -22,7 +22,7 @@ from liveroom.messages.fields import Role
 from loadtests.broker import OwnBrokers
 from tests.broker import can_start_broker
 from tests.e2e.viewer import WAIT_S, Viewer, enter
-from tests.serving import Server
+from tests.serving import Server, unheard
 
 pytestmark = pytest.mark.journal("kafka", "it is about the broker")
 
@@ -186,3 +186,4 @@ async def test_viewers_outlive_the_broker(own_broker: OwnBrokers, tmp_path: Path
         assert all(frame["type"] != "skipped" for viewer in viewers for frame in viewer.others)
         seqs = await published(own_broker, "outage", "the end")
         assert seqs == list(range(len(seqs))), seqs
+        assert unheard(server) == []

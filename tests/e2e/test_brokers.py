@@ -18,7 +18,7 @@ from liveroom.messages.fields import Role
 from loadtests.broker import OwnBrokers
 from tests.broker import BROKER, can_start_broker
 from tests.e2e.viewer import Viewer, enter
-from tests.serving import Server
+from tests.serving import Server, unheard
 
 pytestmark = [pytest.mark.journal("kafka", "it is about brokers"), pytest.mark.asyncio(loop_scope="module")]
 
@@ -163,6 +163,7 @@ async def test_an_election_that_loses_what_was_promised_is_not_gone_along_with(b
         seen = [event["text"] for event in viewer.events if event["type"] == "chat_sent"]
         assert seen == ["before", *(f"promised {number}" for number in range(7))], "nobody is told another story"
         cursor = (viewer.keyframe["epoch"], viewer.cursor)
+        assert unheard(server) == []
     await brokers.start(leader)
     async with Server(tmp_path / "data", *settings, "--kafka-events-lost", given_up) as server, enter_when_open(server) as viewer:
         for number in range(9):  # the room grows beyond the seq up to which viewers have seen another history
@@ -173,3 +174,18 @@ async def test_an_election_that_loses_what_was_promised_is_not_gone_along_with(b
             assert [frame["type"] for frame in back.others] == ["skipped"], "a cursor of what was lost begins again with a keyframe"
             assert back.keyframe["epoch"] != cursor[0]
             assert back.keyframe["epoch"] == viewer.keyframe["epoch"]
+
+
+async def test_a_broker_that_dies_leaves_no_error_that_nobody_looked_at(brokers: OwnBrokers, tmp_path: Path) -> None:
+    """Each leader is killed once and comes back: every request under way to it fails, and each failure is looked at."""
+    topic, partition = "dies.events", partition_of(ROOM, PARTITIONS)
+    async with Server(tmp_path / "data", *flags(brokers, "dies")) as server:
+        async with enter_when_open(server) as viewer:
+            for number in range(3):
+                await until_decided(viewer, f"before {number}")
+                leader = (await brokers.copies(topic, partition)).leader
+                await brokers.kill(leader)
+                await until_decided(viewer, f"without it {number}")
+                await brokers.start(leader)
+        assert await server.stop() == 0
+    assert unheard(server) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator
 from itertools import pairwise
 from typing import Any
@@ -228,6 +229,16 @@ async def test_close_ends_readers(journal: Journal) -> None:
     for future in waiting:
         with pytest.raises(JournalUnavailable, match="closed"):
             await future
+
+
+async def test_a_failed_write_that_nobody_looks_at_logs_nothing(journal: Journal, caplog: pytest.LogCaptureFixture) -> None:
+    """An engine that gave up after its first failure has others on their way."""
+    await journal.close()
+    for _ in range(3):
+        journal.append(0, claim())
+    await asyncio.sleep(0)
+    gc.collect()
+    assert not [record for record in caplog.records if "never retrieved" in record.getMessage()]
 
 
 async def test_a_closed_journal_refuses_everything(journal: Journal) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -430,3 +431,14 @@ async def test_records_of_the_largest_size_pass(open_journal: Open, config: Conf
     await append_all(journal, entries)
     assert [s.entry for s in await stored(journal)] == entries
     assert len(encode(entries[1])) > JOURNAL.record_bytes_max * 0.95
+
+
+async def test_a_partition_that_is_damaged_refuses_without_a_trace(open_journal: Open, caplog: pytest.LogCaptureFixture) -> None:
+    """Also where an engine has given up and looks at none of its writes."""
+    journal = await open_journal()
+    with pytest.raises(JournalDamaged):
+        journal._ends.stop(0, "of this test")
+    journal.append(0, claim("a"))
+    await asyncio.sleep(0)
+    gc.collect()
+    assert not [record for record in caplog.records if "never retrieved" in record.getMessage()]
