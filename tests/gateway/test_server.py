@@ -101,10 +101,13 @@ async def test_over_tls_everything_is_the_same(certificate: tuple[Path, Path]) -
 
 async def test_a_certificate_that_cannot_be_used_is_a_bad_setting(tmp_path: Path) -> None:
     """The message names the settings."""
-    (tmp_path / "cert.pem").write_text("nonsense")
-    with pytest.raises(BadConfig, match="tls_cert_file"):
-        async with scripted(tls_cert_file=str(tmp_path / "cert.pem"), tls_key_file=str(tmp_path / "key.pem")):
-            pass
+    cert_file, key_file = tmp_path / "cert.pem", tmp_path / "key.pem"
+    for file, setting in ((cert_file, "tls_cert_file"), (key_file, "tls_key_file: .* no such file"), (None, "tls_cert_file")):
+        with pytest.raises(BadConfig, match=setting):
+            async with scripted(tls_cert_file=str(cert_file), tls_key_file=str(key_file)):
+                pass
+        if file:
+            file.write_text("nonsense")
 
 
 async def test_plain_bytes_to_a_tls_port_harm_nobody(certificate: tuple[Path, Path]) -> None:
