@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, TypeVar
 from zlib import crc32
 
@@ -152,17 +153,17 @@ def event_object(event: Event, seq: int) -> dict[str, Any]:
     return plain
 
 
-def memory_bytes(message: msgspec.Struct) -> int:
-    """About what a decoded message takes in memory, rather more than less, in bytes; tests compare it with real memory.
+def memory_bytes(messages: Sequence[msgspec.Struct]) -> int:
+    """About what decoded messages take in memory, rather more than less, in bytes; tests compare it with real memory.
 
-    A message as JSON is shorter: one emoji makes every character of its text four bytes wide in memory. A message that
-    cannot be encoded is measured by its representation: measuring refuses nothing.
+    A message as JSON is shorter: one emoji makes every character of its text four bytes wide in memory. What cannot be
+    encoded is measured by its representation: measuring refuses nothing.
     """
     try:
-        size = len(encode(message))
+        size = len(encode(messages))
     except (ValueError, OverflowError):
-        size = len(repr(message))
-    return _MESSAGE_BYTES + _WIDEST_CHARACTER_BYTES * size
+        size = len(repr(messages))
+    return _MESSAGE_BYTES * len(messages) + _WIDEST_CHARACTER_BYTES * size
 
 
 _MESSAGE_BYTES: Final = 256

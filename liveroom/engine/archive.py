@@ -121,8 +121,9 @@ class Archive:
 
     def want(self, requests: Iterable[Request]) -> None:
         """Commands have come; rooms that they name are brought back before they are decided, as many as may wait."""
+        here = self.state.rooms
         for request in requests:
-            if self.state.is_archived(request.room) and len(self._wanted) < WANTED_ROOMS_MAX:
+            if request.room not in here and self.state.is_archived(request.room) and len(self._wanted) < WANTED_ROOMS_MAX:
                 self._wanted[request.room] = None
 
     @property

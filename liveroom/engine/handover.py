@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from msgspec import Struct
@@ -86,8 +87,7 @@ class HandOver:
         owned: list[HoldingsPart] = []
         details: list[RoomDetail] = []
         left = self._bytes_max
-        while self._wanted and len(details) < ROOMS_PER_RECORD_MAX:
-            room, with_holdings = next(iter(self._wanted.items()))
+        for room, with_holdings in list(islice(self._wanted.items(), ROOMS_PER_RECORD_MAX)):
             whole: _Whole | None = None
             try:
                 if room in rooms:

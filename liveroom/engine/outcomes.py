@@ -9,7 +9,7 @@ What moved money is remembered for the whole window, so its number is limited be
 from __future__ import annotations
 
 import sys
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import Final, Literal
@@ -115,7 +115,7 @@ class Outcomes:
         self._viewers_max = config.dedupe_money_max - config.dedupe_money_max // MONEY_STAFF_PART
         self._per_user_max = config.dedupe_money_per_user_max
         self._money_count = self._viewers_count = 0
-        self._by_user: Counter[str] = Counter()  # of all but the platform
+        self._by_user: dict[str, int] = {}  # of all but the platform
         self._answers: dict[CommandKey, Answer] = {}
         #: The answer that is remembered for an id, or `None`.
         self.find: Callable[[CommandKey], Answer | None] = self._answers.get
@@ -190,8 +190,10 @@ class Outcomes:
         if answer.kept not in ANCHORS:
             self._viewers_count += one
         if answer.kept is not Role.platform:
-            self._by_user[answer.user] += one
-            if not self._by_user[answer.user]:
+            count = self._by_user.get(answer.user, 0) + one
+            if count:
+                self._by_user[answer.user] = count
+            else:
                 del self._by_user[answer.user]
 
     def _close_groups(self, time_ms: int) -> None:

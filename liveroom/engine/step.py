@@ -245,7 +245,7 @@ class Step:
         money = request.command.moves_money
         if money and (shortage := outcomes.shortage(sender.user, sender.role)):
             return _unremembered(request, self._refuse(request, 0, SHORTAGES[shortage]))
-        if isinstance(request.command, OpenRoom) and not self._has_space(request.room):
+        if type(request.command) is OpenRoom and not self._has_space(request.room):
             return _unremembered(request, self._refuse(request, 0, TOO_MANY_ROOMS))
         reply = self._decide(request, offset)
         kept = sender.role if money and type(reply) is Accepted else None
@@ -276,7 +276,7 @@ class Step:
             self._isolated.note("engine_command", room=room, user=request.sender.user, command_id=request.id)
             self._set_aside(offset, f"{type(error).__name__}: {error}", _payload(request))
             return self._refuse(request, seq, UNDECIDABLE)
-        if not events and isinstance(request.command, RequestKeyframe):
+        if not events and type(request.command) is RequestKeyframe:
             self.wanted_details[room] = request.command.holdings or self.wanted_details.get(room, False)
         return Accepted(request.id, seq + len(events), decision.result)
 
@@ -289,7 +289,9 @@ class Step:
 
     def _apply(self, room: str, state: RoomState | None, seq: int, events: Sequence[Event]) -> None:
         """Fold events and take them into the record. After an error the room is put away, since some of them may be folded."""
-        self._state.changes(room)
+        span = self._spans.get(room)
+        if span is None:
+            self._state.changes(room)
         try:
             self._rooms[room] = evolve_all(state, events, seq, self.time_ms)
         except Exception:
@@ -299,7 +301,6 @@ class Step:
                 self._state.put_away(room)
                 self.broken[room] = seq
             raise
-        span = self._spans.get(room)
         if span is None:
             span = self._spans[room] = (seq, [])
         span[1].extend(events)

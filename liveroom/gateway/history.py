@@ -80,4 +80,4 @@ class History:
 
 def _bytes_of(events: Sequence[Event]) -> int:
     """At least what the events take in memory; a test compares it."""
-    return SPAN_BYTES + sum(memory_bytes(event) for event in events if event is not UNSHOWN)
+    return SPAN_BYTES + memory_bytes([event for event in events if event is not UNSHOWN])

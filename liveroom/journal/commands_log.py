@@ -71,7 +71,7 @@ class CommandsLog:
             raise JournalUnavailable("the journal is closed")
         if self._waiting >= part_of(self._waiting_max, requests):
             raise full(self._waiting, self._waiting_max)
-        size = sum(map(memory_bytes, requests))
+        size = memory_bytes(requests)
         if self._bytes + size > part_of(WAITING_BYTES_MAX, requests):
             raise full_of_bytes(self._bytes)
         if requests:

@@ -183,7 +183,8 @@ class FlashSale(Struct):
     users_per_address_max: int = 0
     addresses: dict[str, dict[str, int]] = field(default_factory=dict)  # mark -> user -> holds, open or paid; while stock can be reserved
     hold_marks: dict[int, str] = field(default_factory=dict)  # of open holds that count for an address; as long
-    unpaid: dict[str, UnpaidHolds] = field(default_factory=dict)  # by user, noted longest ago first; as long
+    unpaid: dict[str, UnpaidHolds] = field(default_factory=dict)  # by user; as long
+    unpaid_looked_ms: int = 0  # when users were last looked for who may be forgotten
 
     @property
     def available(self) -> int:

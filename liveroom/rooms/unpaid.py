@@ -6,7 +6,7 @@ Shops limit unpaid orders, since a hold costs nothing and keeps stock from every
 - Near the end of the stock, a user whose hold ended unpaid waits for as long as the units were kept, a minute at most.
   Without it, 20 holds of five minutes in a row would keep the last unit from everybody for longer than the hour.
 
-The state keeps users with such holds of the last hour alone. What it keeps depends on constants, never on settings.
+The state keeps users with such holds of the last hour, and forgets others within a minute. What it keeps depends on constants, never on settings.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ PAUSE_MS_MAX: Final = 60_000
 SCARCE_PART: Final = 10
 #: Holds of one user that are remembered; no setting may be larger.
 UNPAID_HOLDS_MAX: Final = 1_000
-#: Users that a sale remembers; beyond it the one whose last hold is oldest is forgotten, and may reserve again early.
+#: Users that a sale remembers; of more, those whose last holds are oldest are forgotten, and may reserve again early.
 UNPAID_USERS_MAX: Final = 100_000
+#: Of so many users one more is forgotten then, so that not each hold has to look for one.
+SPACE_PART: Final = 16
+#: How often users are looked for whose hour is over.
+LOOK_MS: Final = 60_000
 
 
 def check_unpaid(turn: Turn, sale: FlashSale, quantity: int) -> Refusal | None:
@@ -48,15 +52,20 @@ def check_unpaid(turn: Turn, sale: FlashSale, quantity: int) -> Refusal | None:
 
 def note_made(sale: FlashSale, user: str, time_ms: int) -> None:
     """Fold that a user made a hold."""
-    before = sale.unpaid.pop(user, UnpaidHolds())
-    made_ms = tuple(one_ms for one_ms in before.made_ms if one_ms > time_ms - UNPAID_WINDOW_MS)
-    sale.unpaid[user] = UnpaidHolds((*made_ms[1 - UNPAID_HOLDS_MAX :], time_ms), time_ms, before.pause_until_ms)
+    before = sale.unpaid.get(user)
+    if before is None:
+        sale.unpaid[user] = UnpaidHolds((time_ms,), time_ms)
+    else:
+        made_ms = before.made_ms
+        if made_ms and made_ms[0] <= time_ms - UNPAID_WINDOW_MS:
+            made_ms = tuple(one_ms for one_ms in made_ms if one_ms > time_ms - UNPAID_WINDOW_MS)
+        sale.unpaid[user] = UnpaidHolds((*made_ms[1 - UNPAID_HOLDS_MAX :], time_ms), time_ms, before.pause_until_ms)
     _forget_old(sale, time_ms)
 
 
 def note_ended(sale: FlashSale, user: str, made_ms: int, time_ms: int, *, paid: bool) -> None:
     """Fold that a hold is resolved: one that was paid counts no more, another one makes its user pause."""
-    before = sale.unpaid.pop(user, None)
+    before = sale.unpaid.get(user)
     if before is None:  # forgotten: the sale is closed, or too many others made holds since
         return
     made, pause_until_ms = before.made_ms, before.pause_until_ms
@@ -67,14 +76,18 @@ def note_ended(sale: FlashSale, user: str, made_ms: int, time_ms: int, *, paid: 
         made = made[:at] + made[at + 1 :]
     if made or pause_until_ms > time_ms:
         sale.unpaid[user] = UnpaidHolds(made, time_ms, pause_until_ms)
+    else:
+        del sale.unpaid[user]
     _forget_old(sale, time_ms)
 
 
 def _forget_old(sale: FlashSale, time_ms: int) -> None:
-    """Users are in the order in which they were last noted: each is looked at once when their hour is over."""
-    unpaid = sale.unpaid
-    while unpaid:
-        oldest = next(iter(unpaid))
-        if len(unpaid) <= UNPAID_USERS_MAX and unpaid[oldest].noted_ms > time_ms - UNPAID_WINDOW_MS:
-            break
-        del unpaid[oldest]
+    """Forget users whose hour is over, and those noted longest ago of too many. All are looked at together: one by one costs each hold time."""
+    if time_ms - sale.unpaid_looked_ms < LOOK_MS and len(sale.unpaid) <= UNPAID_USERS_MAX:
+        return
+    sale.unpaid_looked_ms = time_ms
+    kept = [(user, one) for user, one in sale.unpaid.items() if one.noted_ms > time_ms - UNPAID_WINDOW_MS]
+    if len(kept) > UNPAID_USERS_MAX:
+        kept.sort(key=lambda item: item[1].noted_ms)
+        del kept[: len(kept) - UNPAID_USERS_MAX + UNPAID_USERS_MAX // SPACE_PART]
+    sale.unpaid = dict(kept)

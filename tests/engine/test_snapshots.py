@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -242,7 +241,7 @@ def told(state: PartitionState) -> tuple[int, dict[str, bytes], list[Outcome]]:
     return state.time_ms, {room: encode_state(state.rooms[room]) for room in sorted(state.rooms)}, outcomes_of(state.outcomes)
 
 
-def known(outcomes: Outcomes) -> tuple[dict[CommandKey, tuple[Accepted | Refused, Role | None]], int, int, Counter[str]]:
+def known(outcomes: Outcomes) -> tuple[dict[CommandKey, tuple[Accepted | Refused, Role | None]], int, int, dict[str, int]]:
     """The answer that each id gets, and how many outcomes count in each share of the memory."""
     answers = {key: (answer.reply, answer.kept) for key, answer in outcomes._answers.items()}
     return answers, outcomes._money_count, outcomes._viewers_count, outcomes._by_user
