@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from liveroom.addresses import load_address_key
 from liveroom.audit import LedgerReader
 from liveroom.config import Config
+from liveroom.console.health import Missing
 from liveroom.console.ops import OpsServer
 from liveroom.console.server import Console
 from liveroom.engine.runner import Engine
 from liveroom.errors import BadConfig, JournalDamaged
 from liveroom.gateway.server import Gateway, tls_context
-from liveroom.journal.base import Journal
+from liveroom.journal.base import STOPPED_RUNBOOK, Journal
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.sqlite import SqliteJournal
 from liveroom.parts import Part, console_url, gateway_url, local_url
@@ -83,17 +84,17 @@ class App:
         """Whether every part can do its work."""
         return not self._what_is_missing() and (self._console is None or self._console.ready)
 
-    def _what_is_missing(self) -> str:
+    def _what_is_missing(self) -> Missing | None:
         """What is not ready, besides the console itself."""
         if self._damage is not None and self._damage.done():
-            return f"stopped, a person must look: {self._damage.result()}"
+            return Missing(str(self._damage.result()), stopped=True)
         stopped = dict(self._engine.stopped_partitions) if self._engine is not None else {}
         if stopped := (dict(self._journal.damaged) if self._journal is not None else {}) | stopped:
-            return "stopped, a person must look: " + _words(stopped)
+            return Missing(_words(stopped) + (f"; see {STOPPED_RUNBOOK}" if self.config.journal.kind == "kafka" else ""), stopped=True)
         if self._journal is not None and (away := self._journal.unreachable):
-            return f"the journal does not answer: partitions {', '.join(map(str, sorted(away)))}"
+            return Missing(f"the journal does not answer: partitions {', '.join(map(str, sorted(away)))}")
         waiting = [part for part, it in ((Part.engine, self._engine), (Part.gateway, self._gateway)) if part in self._parts and not (it and it.ready)]
-        return f"not ready: {', '.join(part.value for part in waiting)}" if waiting else ""
+        return Missing(f"not ready: {', '.join(part.value for part in waiting)}") if waiting else None
 
     async def start(self) -> None:
         """Start the parts; returns when the process is ready. What was started is stopped again when one fails."""

@@ -60,7 +60,7 @@ async def test_the_ipv6_wildcard_takes_ipv4_too(tmp_path: Path) -> None:
 @needs_ipv6
 async def test_so_does_that_of_a_process_without_a_console() -> None:
     """`--ops-host ::`."""
-    server = OpsServer(OpsConfig(host="::", port=0), Metrics(), lambda: "")
+    server = OpsServer(OpsConfig(host="::", port=0), Metrics(), lambda: None)
     await server.start()
     try:
         assert await statuses(server.port, "/livez") == [200, 200]

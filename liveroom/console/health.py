@@ -6,21 +6,29 @@ from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
+from msgspec import Struct
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from liveroom.console.problems import Problem
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["PATHS", "Health"]
+__all__ = ["PATHS", "Health", "Missing"]
 
 #: What is answered however full the process is.
 PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
 
 
-class Health:
-    """The handlers of `/livez`, `/readyz` and `/metrics`; `what_is_missing` is empty when ready."""
+class Missing(Struct, frozen=True):
+    """Why a process is not ready, in words; `stopped`: it will not be before a person has looked, so that waiting does not help."""
 
-    def __init__(self, metrics: Metrics, what_is_missing: Callable[[], str]) -> None:
+    words: str
+    stopped: bool = False
+
+
+class Health:
+    """The handlers of `/livez`, `/readyz` and `/metrics`; `what_is_missing` gives nothing when ready."""
+
+    def __init__(self, metrics: Metrics, what_is_missing: Callable[[], Missing | None]) -> None:
         self._metrics = metrics
         self._what_is_missing = what_is_missing
 
@@ -35,7 +43,7 @@ class Health:
 
     async def _readyz(self, request: web.Request) -> web.Response:
         if missing := self._what_is_missing():
-            raise Problem("not_ready", missing, retry_after_ms=1_000)
+            raise Problem("stopped", missing.words) if missing.stopped else Problem("not_ready", missing.words, retry_after_ms=1_000)
         return web.Response(text="ready\n", headers={"Cache-Control": "no-store"})
 
     async def _metrics_text(self, request: web.Request) -> web.Response:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from liveroom.config import OpsConfig
 from liveroom.console.guard import guard
-from liveroom.console.health import Health
+from liveroom.console.health import Health, Missing
 from liveroom.console.listener import Listener
 from liveroom.telemetry.metrics import Metrics
 
@@ -26,9 +26,9 @@ _HEADERS: Final = {"Server": "liveroom"}
 
 
 class OpsServer:
-    """`what_is_missing` is empty when the process is ready."""
+    """`what_is_missing` gives nothing when the process is ready."""
 
-    def __init__(self, config: OpsConfig, metrics: Metrics, what_is_missing: Callable[[], str]) -> None:
+    def __init__(self, config: OpsConfig, metrics: Metrics, what_is_missing: Callable[[], Missing | None]) -> None:
         app = web.Application(middlewares=[guard(_HEADERS, metrics)])
         Health(metrics, what_is_missing).add_routes(app.router)
         self._listener = Listener(

@@ -28,7 +28,8 @@ HTTP_PROBLEMS: MappingProxyType[str, tuple[int, str]] = MappingProxyType(
         "no_ledger": (501, "this server's journal cannot be read again"),
         "room_unavailable": (503, "a room that closed long ago cannot be read now; ask again later"),
         "ledger_unavailable": (503, "the journal cannot be read now; ask again later"),
-        "not_ready": (503, "this process is starting or going away"),
+        "not_ready": (503, "this process is starting or going away, or waits for its journal"),
+        "stopped": (503, "a partition or the journal has stopped: it goes on only when a person has looked"),
     }
 )
 

@@ -15,7 +15,7 @@ from liveroom.console.description import Description
 from liveroom.console.details import Details
 from liveroom.console.directory import Directory
 from liveroom.console.guard import guard
-from liveroom.console.health import Health
+from liveroom.console.health import Health, Missing
 from liveroom.console.listener import Listener
 from liveroom.console.pages import Pages
 from liveroom.console.reader import Reader
@@ -48,7 +48,7 @@ class Console:
         metrics: Metrics,
         address_key: bytes,
         gateway_url: str,
-        what_is_missing: Callable[[], str],
+        what_is_missing: Callable[[], Missing | None],
         read_ledger: ReadLedger | None = None,
     ) -> None:
         self._missing_elsewhere = what_is_missing
@@ -109,10 +109,10 @@ class Console:
         """Whether the directory holds what the journal did at the start."""
         return not self._stopping and not self._reader.behind
 
-    def _what_is_missing(self) -> str:
+    def _what_is_missing(self) -> Missing | None:
         if self._stopping:
-            return "this process is shutting down"
+            return Missing("this process is shutting down")
         if missing := self._missing_elsewhere():  # why a partition is not read comes before that it is not
             return missing
         behind = self._reader.behind
-        return f"partitions not read yet: {', '.join(map(str, behind))}" if behind else ""
+        return Missing(f"partitions not read yet: {', '.join(map(str, behind))}") if behind else None

@@ -11,7 +11,7 @@ from liveroom.config import Config
 from liveroom.engine.clock import SteadyClock, passed_ms, wall_clock_ms
 from liveroom.engine.owner import Owner, PartitionLost
 from liveroom.errors import JournalDamaged, JournalError
-from liveroom.journal.base import Journal
+from liveroom.journal.base import STOPPED_RUNBOOK, Journal
 from liveroom.rooms.room import Rng
 from liveroom.telemetry.metrics import Metrics
 
@@ -104,7 +104,8 @@ class Engine:
     def _stop_partition(self, partition: int, error: Exception) -> None:
         """Never guess about money: a record that cannot be read stops its partition until a person looks."""
         self.stopped_partitions[partition] = f"{type(error).__name__}: {error}"
-        log.critical("partition stopped", exc_info=error, extra={"partition": partition})
+        runbook = {"runbook": STOPPED_RUNBOOK} if self._config.journal.kind == "kafka" else {}
+        log.critical("partition stopped", exc_info=error, extra={"partition": partition, **runbook})
 
     async def _count(self) -> None:
         while True:

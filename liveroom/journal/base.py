@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from asyncio import Future
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from hashlib import blake2b
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +23,7 @@ from liveroom.messages.records import Claim, Entry, Request
 
 __all__ = [
     "PAYLOAD_CHARS_MAX",
+    "STOPPED_RUNBOOK",
     "CommandBatch",
     "DeadLetter",
     "Journal",
@@ -34,6 +36,9 @@ __all__ = [
     "mark_of",
     "write_future",
 ]
+
+#: What a person does about a partition of a journal in Kafka that has stopped: errors and log lines about one name it.
+STOPPED_RUNBOOK: Final = "docs/kafka.md#when-a-partition-has-stopped"
 
 
 class CommandBatch(Struct, frozen=True, gc=False):

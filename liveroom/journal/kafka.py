@@ -21,7 +21,7 @@ from aiokafka import ConsumerRecord
 from liveroom.codec import decode_requests, encode
 from liveroom.config import Config
 from liveroom.errors import BadMessage, JournalDamaged, JournalUnavailable
-from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry, mark_of, write_future
+from liveroom.journal.base import PAYLOAD_CHARS_MAX, STOPPED_RUNBOOK, CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry, mark_of, write_future
 from liveroom.journal.commands_log import WAITING_BYTES_MAX, full, full_of_bytes, part_of
 from liveroom.journal.kafka_client import Cluster
 from liveroom.journal.kafka_entries import passed_over, stored_entries
@@ -266,7 +266,7 @@ class KafkaJournal(Journal):
 
     def _found_damage(self, partition: int, words: str) -> None:
         """Stop everything of this process that reads the partition, and tell the engine, which may have begun after it."""
-        logger.critical("a partition is damaged", extra={"partition": partition, "reason": words})
+        logger.critical("a partition is damaged", extra={"partition": partition, "reason": words, "runbook": STOPPED_RUNBOOK})
         damaged = JournalDamaged(words)
         for reader in (self._reader, self._reader_aside):
             reader.fail(self._topics.events, partition, damaged)

@@ -14,6 +14,7 @@ from yarl import URL
 
 from liveroom.config import AuthConfig, Config, ConsoleConfig, JournalConfig
 from liveroom.console.api import ReadLedger
+from liveroom.console.health import Missing
 from liveroom.console.server import Console
 from liveroom.engine.clock import SteadyClock
 from liveroom.engine.runner import Engine
@@ -140,7 +141,7 @@ async def serve(
     config: Config | None = None,
     *,
     journal: SeenJournal | None = None,
-    what_is_missing: Callable[[], str] = lambda: "",
+    what_is_missing: Callable[[], Missing | None] = lambda: None,
     wait: bool = True,
     read_ledger: ReadLedger | None = None,
 ) -> AsyncIterator[Live]:

@@ -148,7 +148,7 @@ async def test_large_heads_are_read_and_larger_ones_refused(first: bytes) -> Non
 
 async def test_what_machines_ask_of_other_processes_has_the_same_limits() -> None:
     """A process without a console: silent connections keep no probe out."""
-    server = OpsServer(OpsConfig(port=0), Metrics(), lambda: "")
+    server = OpsServer(OpsConfig(port=0), Metrics(), lambda: None)
     await server.start()
     try:
         async with connected(server.port, ops.CONNECTIONS_MAX * 3):

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from liveroom.console import guard
 from liveroom.console import reader as reader_module
+from liveroom.console.health import Missing
 from liveroom.errors import JournalUnavailable
 from liveroom.journal.base import Snapshot
 from tests.console.live import ANCHOR, VIEWER, WAIT_S, Live, SeenJournal, config_of, engine_on, serve, serve_all, until
@@ -20,14 +21,25 @@ from tests.console.live import ANCHOR, VIEWER, WAIT_S, Live, SeenJournal, config
 async def test_ready_is_said_when_the_whole_process_is() -> None:
     """`/readyz` is a 503 problem that says what is missing until all is there; `/livez` does not wait."""
     missing = ["the engine"]
-    async with serve(what_is_missing=lambda: ", ".join(missing), wait=False) as live:
+    async with serve(what_is_missing=lambda: Missing(missing[0]) if missing else None, wait=False) as live:
         await until(lambda: not live.console._reader.behind)
         assert (await live.get("/livez")).status == 200
         answer = await live.get("/readyz")
         assert (answer.status, answer.json["code"]) == (503, "not_ready")
         assert "the engine" in answer.json["detail"]
+        assert answer.json["retry_after_ms"] == 1_000
         missing.clear()
         assert (await live.get("/readyz")).status == 200
+
+
+async def test_what_has_stopped_does_not_ask_for_patience() -> None:
+    """`/readyz` says `stopped` where only a person helps: no time to wait is named, and the title does not speak of a start."""
+    async with serve(what_is_missing=lambda: Missing("partition 3 cannot be recovered", stopped=True), wait=False) as live:
+        answer = await live.get("/readyz")
+        assert (answer.status, answer.json["code"], answer.json["detail"]) == (503, "stopped", "partition 3 cannot be recovered")
+        assert "person" in answer.json["title"]
+        assert "retry_after_ms" not in answer.json
+        assert "Retry-After" not in answer.headers
 
 
 class SlowJournal(SeenJournal):

@@ -118,7 +118,7 @@ def test_probes_and_scrapes_ask_what_is_served(role: str) -> None:
     served["gateway"] = {"viewers": found.gateway.port, "ops": found.ops.port}
     assert ports(role) == served[role]
     router = web.UrlDispatcher()
-    Health(Metrics(), str).add_routes(router)
+    Health(Metrics(), lambda: None).add_routes(router)
     paths = {resource.canonical for resource in router.resources()}
     for probe, path in (("startupProbe", "/livez"), ("readinessProbe", "/readyz"), ("livenessProbe", "/livez")):
         asked = container(role)[probe]["httpGet"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import pytest
@@ -14,7 +15,8 @@ import liveroom.rooms.room
 from liveroom.config import Config, EngineConfig, JournalConfig
 from liveroom.engine.owner import Owner
 from liveroom.engine.runner import Engine
-from liveroom.journal.base import Journal
+from liveroom.errors import JournalDamaged
+from liveroom.journal.base import STOPPED_RUNBOOK, Journal
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.room_index import load_whole
 from liveroom.journal.sqlite import SqliteJournal
@@ -37,6 +39,18 @@ def engine_states(engine: Engine) -> dict[str, bytes]:
     """Every room's state, encoded."""
     owners: list[Owner] = list(engine._owners.values())
     return {room: encode_state(state) for owner in owners for room, state in owner._state.rooms.items()}
+
+
+@pytest.mark.parametrize(("kind", "runbook"), [("kafka", STOPPED_RUNBOOK), ("sqlite", "")])
+def test_a_partition_that_stopped_names_the_page_that_helps(kind: Literal["kafka", "sqlite"], runbook: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The line in the log leads to the table of what it may say, which is about topics: a section of that page by this name."""
+    config = Config(journal=JournalConfig(kind=kind))
+    engine = Engine(MemoryJournal(CONFIG.journal), config, name="e", metrics=Metrics())
+    engine._stop_partition(1, JournalDamaged("events[1]: entry 7 cannot be read"))
+    (line,) = caplog.records
+    assert getattr(line, "runbook", "") == runbook
+    page, _, anchor = STOPPED_RUNBOOK.partition("#")
+    assert f"\n## {anchor.replace('-', ' ').capitalize()}\n" in (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
 
 
 async def test_a_command_gets_exactly_one_outcome_and_a_retry_the_original() -> None:
