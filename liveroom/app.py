@@ -237,10 +237,38 @@ class App:
 
 
 def check_files(config: Config) -> None:
-    """Read every file that the settings name, as the parts do when they start. Raises `BadConfig`."""
+    """Read every file that the settings name, as the parts do when they start. Raises `BadConfig` with everything that is wrong."""
+    mistakes: list[str] = []
+    for check in (_check_data_dir, _check_keys, load_address_key, _check_gateway_tls, _check_broker_tls):
+        try:
+            check(config)
+        except BadConfig as error:
+            mistakes += [words for words in error.mistakes if words not in mistakes]  # the tokens' secret is read twice
+    if mistakes:
+        raise BadConfig(*mistakes)
+
+
+def _check_data_dir(config: Config) -> None:
+    """Look whether the embedded journal's directory is there or can be made; nothing is made."""
+    if config.journal.kind != "sqlite":
+        return
+    path = Path(config.liveroom.data_dir).absolute()
+    there = next(place for place in (path, *path.parents) if place.exists() or place.is_symlink())
+    if not there.is_dir():
+        raise BadConfig(f"liveroom.data_dir: {path}: {there} is no directory")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise BadConfig(f"liveroom.data_dir: {path}: this user may not write to {there}")
+
+
+def _check_keys(config: Config) -> None:
     TokenChecker(config.auth, load_secret(config))
-    load_address_key(config)
+
+
+def _check_gateway_tls(config: Config) -> None:
     tls_context(config.gateway)
+
+
+def _check_broker_tls(config: Config) -> None:
     if config.journal.kind == "kafka" and config.kafka.security_protocol.endswith("SSL"):
         from liveroom.journal.kafka_client import tls_context as broker_tls_context  # its client takes long to import
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import difflib
 import gc
 import json
 import os
@@ -13,14 +14,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from msgspec.structs import astuple
 
 from liveroom import __version__
 from liveroom.accounts import Totals
 from liveroom.config import Config
-from liveroom.errors import BadConfig, JournalDamaged, JournalError, LiveroomError
+from liveroom.errors import BadConfig, JournalDamaged, LiveroomError
 from liveroom.messages.fields import Role
 from liveroom.open_files import files_needed, fit_connections, raise_open_files_limit, tell_fit
 from liveroom.parts import Part, console_url, gateway_url, local_url
@@ -55,23 +56,24 @@ PARTS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; every failure is one line on standard error and an exit code."""
+    """Run one command; every failure is a line on standard error, one for each wrong setting, and an exit code."""
     options = parser().parse_args(arguments)
     try:
         config = load_config(_config_file(options), os.environ, _flags(options))
         options.run(config, options)
-    except (BadConfig, JournalError) as error:
-        _fail(str(error), EXIT_USAGE if isinstance(error, BadConfig) else EXIT_FAILED)
+    except BadConfig as error:
+        _fail(EXIT_USAGE, *error.mistakes)
     except LiveroomError as error:
-        _fail(str(error), EXIT_FAILED)
+        _fail(EXIT_FAILED, str(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has gone, as with `| head`
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _fail(reason: str, code: int) -> None:
-    print(escaped(f"liveroom: {reason}"), file=sys.stderr)
+def _fail(code: int, *reasons: str) -> None:
+    for reason in reasons:
+        print(escaped(f"liveroom: {reason}"), file=sys.stderr)
     sys.exit(code)
 
 
@@ -361,9 +363,20 @@ def _default_config(_: Config, __: argparse.Namespace) -> None:
 # Arguments
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says which flag may have been meant by one that is not there."""
+
+    def error(self, message: str) -> NoReturn:
+        flags = [setting.flag for setting in settings() if not setting.secret]
+        if message.startswith("unrecognized arguments:"):
+            near = [match for word in message.split() for match in difflib.get_close_matches(word.partition("=")[0], flags, n=1, cutoff=0.75)]
+            message += f"; did you mean {', '.join(near)}?" if near else ""
+        super().error(message)
+
+
 def parser() -> argparse.ArgumentParser:
     """Every command and its flags."""
-    top = argparse.ArgumentParser(prog="liveroom", description="The real-time backend of live-commerce rooms.")
+    top = _Parser(prog="liveroom", description="The real-time backend of live-commerce rooms.")
     top.add_argument("--version", action="version", version=f"liveroom {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     common: dict[str, Any] = {"parents": [_settings_unshown()], "epilog": "Every setting is a flag here too: `liveroom serve --help` lists them."}

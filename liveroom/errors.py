@@ -175,7 +175,11 @@ class BadToken(LiveroomError):
 
 
 class BadConfig(LiveroomError):
-    """A setting that cannot be used; the message names the setting and its source."""
+    """Settings that cannot be used; each of the `mistakes` names the setting and its source."""
+
+    def __init__(self, *mistakes: str) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
 
 
 class EnvelopeDiffers(LiveroomError):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from liveroom.config import ADDRESS_SECRET_BYTES_MIN, SECRET_BYTES_MIN, Config
+from liveroom.config import ADDRESS_SECRET_BYTES_MIN, SECRET_BYTES_MIN, Config, ConsoleConfig, GatewayConfig
 from liveroom.config_values import expected, from_text, toml_value
 from liveroom.errors import BadConfig
 from liveroom.text import first_forbidden
@@ -64,58 +64,98 @@ def settings() -> Iterator[Setting]:
 
 
 def load_config(file: Path | None, environ: Mapping[str, str], flags: Mapping[tuple[str, str], str]) -> Config:
-    """Merge file < environment < flags and check; `flags` maps (section, name) to text. Raises `BadConfig`."""
+    """Merge file < environment < flags and check; `flags` maps (section, name) to text. Raises `BadConfig` with every mistake that was found."""
     known = {(s.section, s.name): s for s in settings()}
-    by_env = {s.env: s for s in known.values()}
-    tables: dict[str, dict[str, Any]] = {section: {} for section, _ in known}
+    merging = _Merging()
     if file:
-        for (section, name), value in _read_toml(file, known):
-            tables[section][name] = _checked(known[section, name], value, f"{file}: {section}.{name}")
+        merging.add_file(file, known)
+    by_env = {s.env: s for s in known.values()}
     for variable, text in environ.items():
         if setting := by_env.get(variable):
-            tables[setting.section][setting.name] = _checked_text(setting, text, variable)
+            merging.add_text(setting, text, variable)
         elif variable.startswith("LIVEROOM_") and not variable.startswith("LIVEROOM_TEST_") and variable != "LIVEROOM_CONFIG":
-            raise BadConfig(f"{variable}: there is no such setting{_like(variable, by_env)}")
+            merging.mistakes.append(f"{variable}: there is no such setting{_like(variable, by_env)}")
     for key, text in flags.items():
-        setting = known[key]
-        tables[setting.section][setting.name] = _checked_text(setting, text, setting.flag)
-    config = msgspec.convert(tables, Config)
-    _check_together(config)
+        merging.add_text(known[key], text, known[key].flag)
+    config = msgspec.convert(merging.tables, Config)
+    together = (words for words in _wrong_together(config) if not any(path in words for path in merging.bad))
+    if mistakes := [*merging.mistakes, *together]:
+        raise BadConfig(*mistakes)
     return config
 
 
-def _read_toml(file: Path, known: Mapping[tuple[str, str], Setting]) -> Iterator[tuple[tuple[str, str], Any]]:
+class _Merging:
+    """Values as they come, later ones before earlier ones, and what is wrong with them; a bad value leaves what was there."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, dict[str, Any]] = {section: {} for section in get_type_hints(Config)}
+        self.mistakes: list[str] = []
+        #: Paths of the settings that got a bad value: what they do together with others cannot be judged.
+        self.bad: set[str] = set()
+
+    def add_file(self, file: Path, known: Mapping[tuple[str, str], Setting]) -> None:
+        """Take what a TOML file holds."""
+        try:
+            tables = _read_toml(file)
+        except BadConfig as error:
+            self.mistakes += error.mistakes
+            return
+        for section, table in tables.items():
+            if section not in self.tables:
+                self.mistakes.append(f"{file}: {_no_section(section, table, known)}")
+            elif not isinstance(table, dict):
+                self.mistakes.append(f"{file}: {section}: is a section; write [{section}] and its settings below")
+            else:
+                for name, value in table.items():
+                    if setting := known.get((section, name)):
+                        self._add(setting, value, f"{file}: {section}.{name}")
+                    else:
+                        like = _like(name, [n for s, n in known if s == section])
+                        self.mistakes.append(f"{file}: {section}.{name}: there is no such setting{like}")
+
+    def add_text(self, setting: Setting, text: str, source: str) -> None:
+        """Take a value from the environment or the command line."""
+        try:
+            text.encode()  # bytes of the environment that are no UTF-8 come in as lone surrogates
+        except UnicodeEncodeError:
+            self.mistakes.append(f"{source}: is not UTF-8 text")
+            self.bad.add(setting.path)
+        else:
+            self._add(setting, from_text(setting.annotation, text), source)
+
+    def _add(self, setting: Setting, value: Any, source: str) -> None:
+        try:
+            self.tables[setting.section][setting.name] = _checked(setting, value, source)
+        except BadConfig as error:
+            self.mistakes += error.mistakes
+            self.bad.add(setting.path)
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadConfig(f"{file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise BadConfig(f"{file}: is not UTF-8 text") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadConfig(f"{file}: is not TOML: {error}") from None
-    sections = dict.fromkeys(section for section, _ in known)
-    for section, table in tables.items():
-        if section not in sections:
-            raise BadConfig(f"{file}: [{section}]: there is no such section; there are {', '.join(sections)}")
-        if not isinstance(table, dict):
-            raise BadConfig(f"{file}: {section}: is a section; write [{section}] and its settings below")
-        for name, value in table.items():
-            if (section, name) not in known:
-                raise BadConfig(f"{file}: {section}.{name}: there is no such setting{_like(name, [n for s, n in known if s == section])}")
-            yield (section, name), value
+
+
+def _no_section(name: str, value: Any, known: Mapping[tuple[str, str], Setting]) -> str:
+    """What is wrong with something at the top of a file that is none of the sections."""
+    if isinstance(value, dict):
+        sections = dict.fromkeys(section for section, _ in known)
+        near = difflib.get_close_matches(name, sections, n=1, cutoff=0.75)
+        return f"[{name}]: there is no such section; " + (f"did you mean [{near[0]}]?" if near else f"there are {', '.join(sections)}")
+    owners = [f"[{section}]" for section, setting in known if setting == name]
+    where = f"this one is of {', '.join(owners)}" if owners else "see docs/configuration.md"
+    return f"{name}: stands before the first section, where no setting belongs; {where}"
 
 
 def _like(name: str, names: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.75)
     return f"; did you mean {near[0]}?" if near else "; see docs/configuration.md"
-
-
-def _checked_text(setting: Setting, text: str, source: str) -> Any:
-    try:
-        text.encode()  # bytes of the environment that are no UTF-8 come in as lone surrogates
-    except UnicodeEncodeError:
-        raise BadConfig(f"{source}: is not UTF-8 text") from None
-    return _checked(setting, from_text(setting.annotation, text), source)
 
 
 def _checked(setting: Setting, value: Any, source: str) -> Any:
@@ -130,56 +170,77 @@ def _checked(setting: Setting, value: Any, source: str) -> Any:
         raise BadConfig(f"{source}: must be {setting.expected}{got}") from None
 
 
-def _check_together(config: Config) -> None:
+def _wrong_together(config: Config) -> Iterator[str]:
+    """What is wrong with settings beyond their own type, most of it because of another one."""
+    yield from _wrong_gateway(config)
+    yield from _wrong_kafka(config)
+    yield from _wrong_auth(config)
+    if config.journal.kind != "kafka" and _is_same_address(config.gateway, config.console):  # else they may be processes on two machines
+        yield f"gateway.port and console.port: both are {config.gateway.port}, and one process cannot listen twice on a port"
+
+
+def _is_same_address(one: GatewayConfig, other: ConsoleConfig) -> bool:
+    """Whether two listeners want the same port of the same host; 0 is any free port."""
+    hosts = {"127.0.0.1" if host == "localhost" else host for host in (one.host, other.host)}
+    return one.port == other.port != 0 and (len(hosts) == 1 or not hosts.isdisjoint(("0.0.0.0", "::", "")))
+
+
+def _wrong_gateway(config: Config) -> Iterator[str]:
     gateway = config.gateway
     if bool(gateway.tls_cert_file) != bool(gateway.tls_key_file):
-        raise BadConfig("gateway.tls_cert_file and gateway.tls_key_file: set both or none")
+        yield "gateway.tls_cert_file and gateway.tls_key_file: set both or none"
     if gateway.tick_ms_min > gateway.tick_ms_max:
-        raise BadConfig("gateway.tick_ms_min: is above gateway.tick_ms_max")
+        yield "gateway.tick_ms_min: is above gateway.tick_ms_max"
     if gateway.audience_repeat_ms * 2 > config.rooms.audience_expiry_ms:
-        raise BadConfig("gateway.audience_repeat_ms: must be at most half of rooms.audience_expiry_ms")
-    kafka = config.kafka
-    if bool(kafka.tls_cert_file) != bool(kafka.tls_key_file):
-        raise BadConfig("kafka.tls_cert_file and kafka.tls_key_file: set both or none")
-    if kafka.security_protocol.startswith("SASL") and not (kafka.sasl_username and kafka.sasl_password):
-        raise BadConfig(f"kafka.sasl_username and kafka.sasl_password: {kafka.security_protocol} needs both")
-    if kafka.min_insync_replicas > kafka.replication_factor:
-        raise BadConfig("kafka.min_insync_replicas: is above kafka.replication_factor")
-    for server in kafka.bootstrap_servers:
-        if not re.fullmatch(r"\S+:[0-9]{1,5}", server):
-            raise BadConfig(f"kafka.bootstrap_servers: {server!r} is not host:port")
-    for place in kafka.events_passed_over:
-        if not re.fullmatch(r"[0-9]{1,3}:[0-9]{1,18}", place):
-            raise BadConfig(f"kafka.events_passed_over: {place!r} is not partition:offset")
-    for span in kafka.events_lost:
-        if not re.fullmatch(r"[0-9]{1,6}:[0-9]{1,18}-[0-9]{1,18}", span):
-            raise BadConfig(f"kafka.events_lost: {span!r} is not partition:from-to")
-    if config.journal.kind == "kafka" and not kafka.bootstrap_servers:
-        raise BadConfig("kafka.bootstrap_servers: name at least one broker")
-    if config.auth.address_secret and len(config.auth.address_secret.encode()) < ADDRESS_SECRET_BYTES_MIN:
-        raise BadConfig(f"auth.address_secret: needs at least {ADDRESS_SECRET_BYTES_MIN} bytes")
-    auth = config.auth
-    shared_secret = auth.algorithm in SECRET_BYTES_MIN and (auth.secret or auth.secret_file or not auth.keys_file)
-    if config.journal.kind == "kafka" and not auth.address_secret and not shared_secret:
-        raise BadConfig("auth.address_secret: is not set; with a journal of many processes and no shared secret all of them need the same one")
-    if config.auth.secret and config.auth.secret_file:
-        raise BadConfig("auth.secret and auth.secret_file: set one of them")
-    least = SECRET_BYTES_MIN.get(config.auth.algorithm, 0)
-    if config.auth.secret and len(config.auth.secret.encode()) < least:
-        raise BadConfig(f"auth.secret: {config.auth.algorithm} needs at least {least} bytes")
+        yield "gateway.audience_repeat_ms: must be at most half of rooms.audience_expiry_ms"
     for origin in gateway.origins:
         if not re.fullmatch(r"\*|null|[a-z][a-z0-9+.-]*://([^*/\s?#@]+|\*(\.[^*./\s?#@:]+){2,}(:[0-9]{1,5})?)", origin):
-            raise BadConfig(
+            yield (
                 f"gateway.origins: {origin!r} is no origin; an origin is scheme://host or scheme://host:port, without a path; "
                 "`*` alone is any, and in a host it is the whole first label before at least two others, as in https://*.example.com"
             )
     if gateway.proxy_protocol and not gateway.trusted_proxies:
-        raise BadConfig("gateway.proxy_protocol: needs gateway.trusted_proxies, whose word on the client's address is believed")
+        yield "gateway.proxy_protocol: needs gateway.trusted_proxies, whose word on the client's address is believed"
     for network in gateway.trusted_proxies:
         try:
             ipaddress.ip_network(network)
         except ValueError as error:
-            raise BadConfig(f"gateway.trusted_proxies: {error}") from None
+            yield f"gateway.trusted_proxies: {error}"
+
+
+def _wrong_kafka(config: Config) -> Iterator[str]:
+    kafka = config.kafka
+    if bool(kafka.tls_cert_file) != bool(kafka.tls_key_file):
+        yield "kafka.tls_cert_file and kafka.tls_key_file: set both or none"
+    if kafka.security_protocol.startswith("SASL") and not (kafka.sasl_username and kafka.sasl_password):
+        yield f"kafka.sasl_username and kafka.sasl_password: {kafka.security_protocol} needs both"
+    if kafka.min_insync_replicas > kafka.replication_factor:
+        yield "kafka.min_insync_replicas: is above kafka.replication_factor"
+    for server in kafka.bootstrap_servers:
+        if not re.fullmatch(r"\S+:[0-9]{1,5}", server):
+            yield f"kafka.bootstrap_servers: {server!r} is not host:port"
+    for place in kafka.events_passed_over:
+        if not re.fullmatch(r"[0-9]{1,3}:[0-9]{1,18}", place):
+            yield f"kafka.events_passed_over: {place!r} is not partition:offset"
+    for span in kafka.events_lost:
+        if not re.fullmatch(r"[0-9]{1,6}:[0-9]{1,18}-[0-9]{1,18}", span):
+            yield f"kafka.events_lost: {span!r} is not partition:from-to"
+    if config.journal.kind == "kafka" and not kafka.bootstrap_servers:
+        yield "kafka.bootstrap_servers: name at least one broker"
+
+
+def _wrong_auth(config: Config) -> Iterator[str]:
+    auth = config.auth
+    if auth.address_secret and len(auth.address_secret.encode()) < ADDRESS_SECRET_BYTES_MIN:
+        yield f"auth.address_secret: needs at least {ADDRESS_SECRET_BYTES_MIN} bytes"
+    shared_secret = auth.algorithm in SECRET_BYTES_MIN and (auth.secret or auth.secret_file or not auth.keys_file)
+    if config.journal.kind == "kafka" and not auth.address_secret and not shared_secret:
+        yield "auth.address_secret: is not set; with a journal of many processes and no shared secret all of them need the same one"
+    if auth.secret and auth.secret_file:
+        yield "auth.secret and auth.secret_file: set one of them"
+    least = SECRET_BYTES_MIN.get(auth.algorithm, 0)
+    if auth.secret and len(auth.secret.encode()) < least:
+        yield f"auth.secret: {auth.algorithm} needs at least {least} bytes"
 
 
 def to_toml(config: Config) -> str:

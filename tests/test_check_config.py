@@ -76,4 +76,49 @@ def test_a_certificate_that_no_server_could_use_is_found(
     kafka = ("--journal-kind", "kafka", "--kafka-bootstrap-servers", "127.0.0.1:9", "--kafka-security-protocol", "SSL")
     more = kafka if setting.startswith("kafka") else ()
     code, said = checked(capsys, tmp_path / "data", "--mode", "dev", *more, *(files.get(flag, flag) for flag in flags))
+    if content is None:
+        setting = f"{setting.split(',')[0]}: {tmp_path / 'CERT'}: there is no such file"
     assert (code, said.startswith(f"liveroom: {setting}")) == (2, True), said
+
+
+def test_a_data_directory_that_cannot_be_made_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Below a file, or at one; nothing is made by the check."""
+    file = tmp_path / "file"
+    file.touch()
+    secret = ("--mode", "production", "--auth-secret-file", str(tmp_path / "secret"))
+    (tmp_path / "secret").write_text("x" * 64)
+    for path in (file, file / "deep" / "data"):
+        code, said = checked(capsys, path, *secret)
+        assert (code, said) == (2, f"liveroom: liveroom.data_dir: {path}: {file} is no directory\n")
+    assert checked(capsys, tmp_path / "deep" / "data", *secret) == (0, "the settings are fine\n")
+    assert not (tmp_path / "deep").exists()
+
+
+def test_a_data_directory_of_another_user_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that this user may not write to; the superuser may write to any, so the system's answer is played."""
+    monkeypatch.setattr("liveroom.app.os.access", lambda path, mode: Path(path) != tmp_path)
+    code, said = checked(capsys, tmp_path / "data", "--auth-secret-file", __file__)
+    assert (code, said) == (2, f"liveroom: liveroom.data_dir: {tmp_path / 'data'}: this user may not write to {tmp_path}\n")
+
+
+def test_every_file_that_is_wrong_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line each, and each once."""
+    flags = (
+        "--auth-secret-file",
+        str(tmp_path / "none"),
+        "--gateway-tls-cert-file",
+        str(tmp_path / "c"),
+        "--gateway-tls-key-file",
+        str(tmp_path / "k"),
+    )
+    code, said = checked(capsys, tmp_path / "data", *flags)
+    assert code == 2
+    assert [line.split(":")[1].strip() for line in said.splitlines()] == ["auth.secret_file", "gateway.tls_cert_file"]
+
+
+def test_a_flag_that_is_not_there_names_the_one_that_may_be_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As for a setting in a file."""
+    for typed in (("--gateway-prot", "1"), ("--gateway-prot=1",)):
+        code, said = checked(capsys, tmp_path, *typed)
+        assert (code, "did you mean --gateway-port?" in said) == (2, True), said
+    assert "did you mean" not in checked(capsys, tmp_path, "--zzzz")[1]

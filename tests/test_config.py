@@ -81,9 +81,15 @@ BAD_FILES: list[tuple[str, str | bytes, str]] = [
     ("not UTF-8", b"[logs]\nlevel = '\xff'\n", "is not UTF-8 text"),
     ("UTF-16", "[logs]\n".encode("utf-16"), "is not UTF-8 text"),
     ("a setting twice", "[logs]\nlevel='info'\nlevel='info'\n", "is not TOML: "),
-    ("unknown section", "[gatway]\nport = 1\n", "[gatway]: there is no such section; there are liveroom, journal,"),
+    ("unknown section", "[gatway]\nport = 1\n", "[gatway]: there is no such section; did you mean [gateway]?"),
+    ("unlike any section", "[zzzz]\nport = 1\n", "[zzzz]: there is no such section; there are liveroom, journal,"),
     ("a section that is a value", "gateway = 1\n", "gateway: is a section; write [gateway]"),
-    ("a setting outside its section", "port = 1\n", "[port]: there is no such section"),
+    (
+        "a setting outside its section",
+        "port = 1\n",
+        "port: stands before the first section, where no setting belongs; this one is of [gateway], [console], [ops]",
+    ),
+    ("nothing known outside a section", "zzzz = 1\n", "zzzz: stands before the first section, where no setting belongs; see docs/configuration.md"),
     ("unknown setting", "[gateway]\nprot = 1\n", "gateway.prot: there is no such setting; did you mean port?"),
     ("unlike any setting", "[gateway]\nzzzz = 1\n", "gateway.zzzz: there is no such setting; see docs/configuration.md"),
     ("a text for a number", "[gateway]\nport = '1'\n", "gateway.port: must be a whole number from 0 to 65535, not '1'"),
@@ -165,6 +171,8 @@ def test_names_for_tests_and_for_the_file_are_no_settings() -> None:
     ("text", "words"),
     [
         ("[gateway]\ntls_cert_file = 'a'\n", "gateway.tls_cert_file and gateway.tls_key_file: set both or none"),
+        ("[gateway]\nport = 8801\n", "gateway.port and console.port: both are 8801"),
+        ("[gateway]\nport = 8801\nhost = '0.0.0.0'\n", "gateway.port and console.port: both are 8801"),
         ("[gateway]\ntick_ms_min = 300\n", "gateway.tick_ms_min: is above gateway.tick_ms_max"),
         ("[rooms]\naudience_expiry_ms = 5000\n", "gateway.audience_repeat_ms: must be at most half of rooms.audience_expiry_ms"),
         (f"[auth]\nsecret = '{'x' * 32}'\nsecret_file = 'y'\n", "auth.secret and auth.secret_file: set one of them"),
@@ -189,6 +197,35 @@ def test_names_for_tests_and_for_the_file_are_no_settings() -> None:
 def test_settings_that_do_not_go_together_are_told(tmp_path: Path, text: str, words: str) -> None:
     """What each setting allows alone but not with another is an error that names both."""
     assert words in complaint(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[gateway]\nport = 0\n[console]\nport = 0\n",
+        "[gateway]\nport = 8801\nhost = '127.0.0.2'\n",
+        "[gateway]\nport = 8801\n[journal]\nkind = 'kafka'\n[kafka]\nbootstrap_servers = ['b:9092']\n",
+    ],
+)
+def test_ports_that_do_not_clash(tmp_path: Path, text: str) -> None:
+    """Any free port twice, two addresses of a machine, and parts that may be processes on two machines."""
+    load_config(write(tmp_path, text), {}, {})
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    """Of a file, the environment and flags, also what does not go together, but nothing that only follows from a bad value."""
+    file = write(tmp_path, "[gateway]\nprot = 1\ntick_ms_min = 'x'\ntick_ms_max = 1\n[gatway]\nx = 1\n[kafka]\nevents_lost = ['3:5']\n")
+    with pytest.raises(BadConfig) as caught:
+        load_config(file, {"LIVEROOM_LOGS_LEVEL": "loud"}, {("gateway", "port"): "x"})
+    told = [words.removeprefix(f"{file}: ").split(":")[0] for words in caught.value.mistakes]
+    assert told == [
+        "gateway.prot",
+        "gateway.tick_ms_min",
+        "[gatway]",
+        "LIVEROOM_LOGS_LEVEL",
+        "--gateway-port",
+        "kafka.events_lost",
+    ]
 
 
 def test_a_secret_is_never_told(tmp_path: Path) -> None:

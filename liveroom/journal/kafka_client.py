@@ -7,6 +7,7 @@ import logging
 import random
 import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -324,6 +325,10 @@ def _no_passphrase() -> str:
 
 def tls_context(config: KafkaConfig) -> ssl.SSLContext:
     """What brokers are spoken to with. Raises `BadConfig` when the files cannot be used."""
+    for name in ("tls_ca_file", "tls_cert_file", "tls_key_file"):
+        file = getattr(config, name)
+        if file and not Path(file).is_file():  # to open another kind may take without end
+            raise BadConfig(f"kafka.{name}: {file}: there is no such file")
     try:
         context = ssl.create_default_context(cafile=config.tls_ca_file or None)
     except (OSError, ssl.SSLError) as error:
