@@ -49,9 +49,13 @@ class Identity(Struct, frozen=True):
     #: The id of the key that it was verified with.
     key: str = ""
 
-    def may_enter(self, room: str) -> bool:
-        """Whether the token is for this room."""
-        return self.room == room or (self.room == ANY_ROOM and self.role is Role.platform)
+    def check_room(self, room: str) -> None:
+        """Raises `BadToken` unless the token is for this room."""
+        if self.room == room or (self.room == ANY_ROOM and self.role is Role.platform):
+            return
+        if self.room == ANY_ROOM:
+            raise BadToken("wrong_room", f"the room * is for the role platform only, and this token's role is {self.role.value}")
+        raise BadToken("wrong_room", "the token is for another room")
 
 
 class _Claims(Struct, frozen=True):
@@ -89,7 +93,7 @@ class TokenChecker:
                 leeway=self._auth.leeway_s,
                 issuer=self._auth.issuer or None,
                 audience=self._auth.audience or None,
-                options={"require": self._required, "verify_aud": bool(self._auth.audience)},
+                options={"require": self._required, "verify_aud": bool(self._auth.audience), "verify_sub": False, "verify_jti": False},
             )
             checked = msgspec.convert(claims, _Claims)
         except jwt.ExpiredSignatureError:
@@ -97,7 +101,7 @@ class TokenChecker:
         except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for half of a surrogate pair
             raise BadToken("bad_token", _claim_words(claims)) from None
         except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as error:
-            raise BadToken("bad_token", str(error)[:DETAIL_CHARS_MAX]) from None
+            raise BadToken("bad_token", _words(error, token, self._auth)[:DETAIL_CHARS_MAX]) from None
         if checked.exp > time.time() + self._auth.lifetime_s_max + self._auth.leeway_s:
             raise BadToken("bad_token", f"the token lives longer than {self._auth.lifetime_s_max} s")
         return Identity(
@@ -109,6 +113,38 @@ class TokenChecker:
             buyer=bool(checked.buyer),
             key=key.id,
         )
+
+
+def _words(error: Exception, token: str, auth: AuthConfig) -> str:
+    """Why a token does not verify, in words of ours: those of the library name no setting, and change with it."""
+    match error:
+        case jwt.MissingRequiredClaimError():
+            setting = {"iss": " (auth.issuer asks for it)", "aud": " (auth.audience asks for it)"}.get(error.claim, "")
+            return f"the claim {error.claim} is missing{setting}"
+        case jwt.InvalidAudienceError():
+            return f"the claim aud does not name {auth.audience} (auth.audience)"
+        case jwt.InvalidIssuerError():
+            return f"the claim iss is not {auth.issuer} (auth.issuer)"
+        case jwt.ImmatureSignatureError():
+            return "the token is not yet valid: its nbf or iat lies ahead of this server's clock"
+        case jwt.InvalidSignatureError():
+            return "the signature is not by the key that this server checks with"
+        case jwt.InvalidAlgorithmError():
+            return f"the token is not signed with {auth.algorithm} (auth.algorithm)"
+    if not _is_jwt(token):
+        return "this is no JWT: expected three parts of base64url with dots between, the first two JSON objects"
+    if isinstance(error, jwt.DecodeError | jwt.InvalidIssuedAtError | OverflowError):
+        return "the claims exp, nbf and iat must be numbers"
+    return "the token's header cannot be used"
+
+
+def _is_jwt(token: str) -> bool:
+    """Whether it has the form of one, whoever signed it."""
+    try:
+        jwt.decode_complete(token, options={"verify_signature": False})
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _claim_words(claims: dict[str, Any]) -> str:

@@ -92,10 +92,15 @@ def test_a_token_made_here_is_taken_here() -> None:
 def test_any_room_is_for_the_platform_only() -> None:
     """A token for `*` enters every room if its role is platform, and none otherwise."""
     checker = TokenChecker(AuthConfig(), SECRET)
-    assert checker.check(token()).may_enter("r1")
-    assert not checker.check(token()).may_enter("r2")
-    assert checker.check(token(room=ANY_ROOM, role="platform")).may_enter("r2")
-    assert not checker.check(token(room=ANY_ROOM, role="anchor")).may_enter("r2")
+    checker.check(token()).check_room("r1")
+    checker.check(token(room=ANY_ROOM, role="platform")).check_room("r2")
+    for text, words in (
+        (token(), "another room"),
+        (token(room=ANY_ROOM, role="anchor"), "for the role platform only, and this token's role is anchor"),
+    ):
+        with pytest.raises(BadToken, match=words) as refusal:
+            checker.check(text).check_room("r2")
+        assert refusal.value.code == "wrong_room"
 
 
 BAD_CLAIMS: list[tuple[str, dict[str, Any], str, str]] = [
@@ -184,6 +189,44 @@ def test_clocks_may_differ_by_the_leeway() -> None:
     assert refused(TokenChecker(AuthConfig(leeway_s=0), SECRET), just_expired).code == "token_expired"
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"aud": "liveroom"}, "the claim iss is missing (auth.issuer asks for it)"),
+        ({"iss": "shop"}, "the claim aud is missing (auth.audience asks for it)"),
+        ({"iss": "other", "aud": "liveroom"}, "the claim iss is not shop (auth.issuer)"),
+        ({"iss": "shop", "aud": "other"}, "the claim aud does not name liveroom (auth.audience)"),
+        ({"iss": "shop", "aud": 7}, "the claim aud does not name liveroom (auth.audience)"),
+    ],
+)
+def test_what_a_setting_asks_for_is_told_with_the_setting(changes: dict[str, Any], words: str) -> None:
+    """The words are ours: they say which setting asks for what, and no library's release changes them."""
+    assert refused(TokenChecker(AuthConfig(issuer="shop", audience="liveroom"), SECRET), token(**changes)).detail == words
+
+
+NO_JWT = "this is no JWT: expected three parts of base64url with dots between, the first two JSON objects"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("abc", NO_JWT),
+        ("a.b.c", NO_JWT),
+        (jwt.PyJWS().encode(b"[1]", SECRET), NO_JWT),
+        (token(exp="soon"), "the claims exp, nbf and iat must be numbers"),
+        (token(nbf="soon"), "the claims exp, nbf and iat must be numbers"),
+        (token(iat="soon"), "the claims exp, nbf and iat must be numbers"),
+        (token(exp=float("inf")), "the claims exp, nbf and iat must be numbers"),
+        (jwt.encode(claims(), SECRET * 2, algorithm="HS384"), "the token is not signed with HS256 (auth.algorithm)"),
+        (jwt.encode({**claims(), "sub": 7}, SECRET), "the claim sub is wrong: expected a text, got a whole number"),
+    ],
+)
+def test_what_does_not_verify_is_told_in_our_words(text: str, words: str) -> None:
+    """No form of a token that cannot be believed is answered with a library's words."""
+    error = refused(TokenChecker(AuthConfig(), SECRET), text)
+    assert (error.code, error.detail) == ("bad_token", words)
+
+
 @pytest.mark.parametrize("changes", [{}, {"iss": "other", "aud": "liveroom"}, {"iss": "shop", "aud": "other"}, {"iss": "shop"}, {"aud": "liveroom"}])
 def test_issuer_and_audience_are_required_when_set(changes: dict[str, Any]) -> None:
     """With `issuer` and `audience` set, a token without them or with others is refused."""
@@ -233,7 +276,7 @@ def test_what_does_not_verify_is_refused(text: str) -> None:
 def test_a_token_signed_with_another_secret_is_refused() -> None:
     """The signature counts, and so does every character of it and of the payload."""
     checker = TokenChecker(AuthConfig(), SECRET)
-    assert refused(checker, token("t" * 64)).detail == "Signature verification failed"
+    assert refused(checker, token("t" * 64)).detail == "the signature is not by the key that this server checks with"
     head, _, signature = token().split(".")
     other = forged({"alg": "HS256"}, claims(role="anchor")).split(".")[1]
     assert refused(checker, f"{head}.{other}.{signature}").code == "bad_token"

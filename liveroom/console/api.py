@@ -171,8 +171,7 @@ class Api:
         if (token := bearer_token(headers)) is None:
             raise BadToken("bad_token", "the header Authorization must say Bearer and the token")
         identity = self._checker.check(token)
-        if not identity.may_enter(room):
-            raise BadToken("wrong_room", "the token is for another room")
+        identity.check_room(room)
         return identity
 
     async def _whole(self, request: web.Request) -> RoomView:

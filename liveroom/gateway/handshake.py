@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from urllib.parse import parse_qs, unquote
 
@@ -28,6 +29,11 @@ __all__ = ["Doorkeeper", "Refusal", "Visit"]
 ROOMS_PATH = "/v1/rooms/"
 QUERY_FIELDS_MAX = 16
 SEQ_MAX = 2**53
+#: Refused origins that are logged, each once; and characters of one. Anybody can make origins up.
+ORIGINS_TOLD_MAX = 100
+ORIGIN_CHARS_MAX = 200
+
+log = logging.getLogger("liveroom.gateway")
 
 _CLOSE_FOR = {"bad_token": 4500, "token_expired": 4000, "wrong_room": 4501}
 
@@ -68,11 +74,12 @@ class _SharedDeflate(ServerPerMessageDeflateFactory):
 
 
 class Doorkeeper:
-    """Decides over one whole request head at a time; keeps nothing of it."""
+    """Decides over one whole request head at a time; keeps nothing of it but the origins that it refused."""
 
     def __init__(self, config: GatewayConfig, checker: TokenChecker, console_origins: Sequence[str]) -> None:
         self._checker = checker
         self._origins = Origins((*config.origins, *console_origins))
+        self._origins_refused: set[str] = set()
         self._proxies = Proxies(config.trusted_proxies)
         self._extensions = [_SharedDeflate()] if config.compression else None
 
@@ -88,7 +95,9 @@ class Doorkeeper:
         address = self._proxies.client_address(peer, headers.get_all("X-Forwarded-For"))
         if not path.startswith(ROOMS_PATH):
             return Refusal("path", _plain(protocol, 404, f"Rooms are at {ROOMS_PATH}{{room}}.\n"))
-        if not self._origins.allow(_only(headers, "Origin"), _only(headers, "Host")):
+        origin = _only(headers, "Origin")
+        if not self._origins.allow(origin, _only(headers, "Host")):
+            self._tell_refused(origin or "")
             return Refusal("origin", _plain(protocol, 403, "Pages from this origin may not connect.\n"))
         if found := full(address):
             return Refusal("full" if found[0] == 503 else "address", _plain(protocol, *found))
@@ -98,6 +107,13 @@ class Doorkeeper:
         visit = Visit(response=response.serialize(), address=address, deflate=bool(protocol.extensions))
         return self._admit(visit, request, unquote(path[len(ROOMS_PATH) :]), query)
 
+    def _tell_refused(self, origin: str) -> None:
+        """Once for each origin: a browser shows its page nothing but a lost connection, so only this line says what to set."""
+        origin = origin[:ORIGIN_CHARS_MAX]
+        if origin not in self._origins_refused and len(self._origins_refused) < ORIGINS_TOLD_MAX:
+            self._origins_refused.add(origin)
+            log.warning("a page of an origin that gateway.origins does not name may not connect", extra={"origin": origin})
+
     def _admit(self, visit: Visit, request: Request, room: str, query_text: str) -> Visit:
         query = _query(query_text)
         offered = [name.strip() for line in request.headers.get_all("Sec-WebSocket-Protocol") for name in line.split(",")]
@@ -105,8 +121,7 @@ class Doorkeeper:
         try:
             decode_room_id(room)
             identity = self._checker.check(token)
-            if not identity.may_enter(room):
-                raise BadToken("wrong_room", "the token is for another room")
+            identity.check_room(room)
         except BadMessage as error:
             return _closed(visit, 4505, error.detail)
         except BadToken as error:

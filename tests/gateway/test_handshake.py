@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 import websockets
 
+from liveroom.gateway import handshake
 from liveroom.messages.fields import Role
 from tests.gateway.place import ROOM, SECRET, WAIT_S, Place, Viewer, masked, raw, show, token
 
@@ -33,6 +34,16 @@ async def code_of(place: Place, url: str, **options: Any) -> int:
     """The close code of a connection that was upgraded and closed."""
     async with websockets.connect(url, **options) as connection:
         return await Viewer(connection).closed()
+
+
+async def test_a_refused_origin_is_logged_once_with_the_setting(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser shows its page a lost connection only, so the log says what to set: once for each origin, and for so many of them."""
+    monkeypatch.setattr(handshake, "ORIGINS_TOLD_MAX", 2)
+    async with show() as place:
+        for origin in ("https://shop.example", "https://shop.example", "https://" + "x" * 500, "https://third.example"):
+            assert (await status_of(place, origin=origin))[0] == 403
+    lines = [line for line in caplog.records if "gateway.origins" in line.getMessage()]
+    assert [getattr(line, "origin", "") for line in lines] == ["https://shop.example", ("https://" + "x" * 500)[:200]]
 
 
 async def test_pages_of_other_origins_are_refused_with_403() -> None:
