@@ -80,8 +80,17 @@ async def test_a_copy_is_restored_where_nothing_is(data_dir: Path, tmp_path: Pat
     assert await is_the_copy(tmp_path / "new")
 
 
+async def test_nothing_is_left_beside_the_copy(data_dir: Path, tmp_path: Path) -> None:
+    """A journal holds coupon codes and seeds: reading a copy of it makes no other files, which nobody would guard."""
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    copy = (tmp_path / "copy.sqlite").rename(folder / "copy.sqlite")
+    restore_journal(on(data_dir), copy)
+    assert [path.name for path in folder.iterdir()] == ["copy.sqlite"]
+
+
 async def test_what_the_copys_write_ahead_log_holds_is_restored(data_dir: Path, tmp_path: Path) -> None:
-    """Files that were copied together from a killed server are a whole copy."""
+    """Files that were copied together from a killed server are a whole copy; they stay what they were."""
     journal = await opened(data_dir)
     await append_all(journal, [claim("b")])
     copy = tmp_path / "killed"
@@ -90,6 +99,17 @@ async def test_what_the_copys_write_ahead_log_holds_is_restored(data_dir: Path, 
         shutil.copy(data_dir / (FILE_NAME + end), copy / (FILE_NAME + end))
     await journal.close()
     assert restore_journal(on(data_dir), copy / FILE_NAME).entries == 7
+    assert sorted(path.name for path in copy.iterdir()) == [FILE_NAME, FILE_NAME + "-wal"]
+
+
+async def test_damaged_first_pages_name_the_way_out(data_dir: Path) -> None:
+    """As every refusal of a start does: with a mark beside it, and whatever SQLite says about the file."""
+    path = data_dir / FILE_NAME
+    path.write_bytes(b"\0" * 8_192 + path.read_bytes()[8_192:])
+    with pytest.raises(JournalDamaged, match="liveroom restore-journal FILE"):
+        await opened(data_dir)
+    restore_journal(on(data_dir), data_dir.parent / "copy.sqlite")
+    assert await is_the_copy(data_dir)
 
 
 async def test_an_older_file_that_was_put_there_is_accepted(data_dir: Path) -> None:

@@ -22,6 +22,7 @@ from liveroom.owner_only import FILE_MODE
 
 __all__ = [
     "FILE_NAME",
+    "RESTORE_HINT",
     "SCHEMA_VERSION",
     "Identity",
     "begin_incarnation",
@@ -42,6 +43,8 @@ __all__ = [
 ]
 
 FILE_NAME = "journal.sqlite"
+#: The way out of a file that is damaged.
+RESTORE_HINT = "take a whole copy for the present with `liveroom restore-journal FILE`"
 #: 7: entries are chained by hashes, snapshots share their parts. A journal of another version is left as it is.
 SCHEMA_VERSION = 7
 
@@ -106,9 +109,13 @@ CREATE VIEW room_events AS
 """
 
 
-def connect(path: Path, mode: str) -> sqlite3.Connection:
-    """Open the file with SQLite's `mode` (ro, rw); transactions are begun by hand. Raises `sqlite3.Error`."""
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+def connect(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connection:
+    """Open the file with SQLite's `mode` (ro, rw); transactions are begun by hand. Raises `sqlite3.Error`.
+
+    `immutable`: nobody writes the file and it has no write-ahead log; so SQLite makes no files beside it.
+    """
+    address = f"{path.absolute().as_uri()}?mode={mode}{'&immutable=1' if immutable else ''}"
+    connection = sqlite3.connect(address, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
         if mode != "ro":
             connection.execute("PRAGMA journal_mode = WAL")
@@ -191,7 +198,7 @@ def identity_of(connection: sqlite3.Connection, path: Path) -> Identity:
     except (KeyError, TypeError, ValueError):
         raise JournalDamaged(f"{path}: does not say which journal it is; it is damaged") from None
     if changed := _tables_expected() - _tables_in(connection):
-        raise JournalDamaged(f"{path}: {', '.join(sorted(name for name, _ in changed))} is not as liveroom made it; restore the file from a copy")
+        raise JournalDamaged(f"{path}: {', '.join(sorted(name for name, _ in changed))} is not as liveroom made it; {RESTORE_HINT}")
     return identity
 
 
@@ -218,7 +225,7 @@ def check_pages(connection: sqlite3.Connection, path: Path, *, whole: bool) -> N
     """Have SQLite look at every page, and with `whole` compare indexes with their tables. Raises `JournalDamaged`."""
     found = connection.execute("PRAGMA integrity_check(1)" if whole else "PRAGMA quick_check(1)").fetchone()
     if found is None or found[0] != "ok":
-        raise JournalDamaged(f"{path}: is damaged ({str(found and found[0])[:PAGE_WORDS_MAX]}); restore it from a copy")
+        raise JournalDamaged(f"{path}: is damaged ({str(found and found[0])[:PAGE_WORDS_MAX]}); {RESTORE_HINT}")
 
 
 def check_pages_of_small(connection: sqlite3.Connection, path: Path) -> None:
@@ -238,7 +245,7 @@ def chain_before(connection: sqlite3.Connection, path: Path, identity: Identity,
         return chain_start(identity.chain_text)
     chain = head_chain(connection, partition, offset)
     if chain is None:
-        raise JournalDamaged(f"{path}: partition {partition} has no entry {offset - 1}; restore the file from a copy")
+        raise JournalDamaged(f"{path}: partition {partition} has no entry {offset - 1}; {RESTORE_HINT}")
     return chain
 
 
@@ -266,7 +273,7 @@ def read_entries(
             body = body or b""  # a damaged row may hold nothing
             chain = chained(chain, partition, offset, body)
             if chain != stored_chain:
-                raise JournalDamaged(f"{path}: entry {offset} of partition {partition} is not the one that was written; restore the file from a copy")
+                raise JournalDamaged(f"{path}: entry {offset} of partition {partition} is not the one that was written; {RESTORE_HINT}")
             yield PastEntry(offset, _decode(body, path, partition, offset), body, verdict)
             expected += 1
             size += len(body)
@@ -275,7 +282,7 @@ def read_entries(
     finally:
         cursor.close()  # an open one would keep the write-ahead log from being cut
     if expected < end:
-        raise JournalDamaged(f"{path}: partition {partition} has no entry {expected}; restore the file from a copy")
+        raise JournalDamaged(f"{path}: partition {partition} has no entry {expected}; {RESTORE_HINT}")
 
 
 def events_end(connection: sqlite3.Connection, partition: int) -> int:
@@ -288,9 +295,7 @@ def _decode(body: bytes, path: Path, partition: int, offset: int) -> Entry:
     try:
         return decode_entry(body)
     except BadMessage as error:
-        raise JournalDamaged(
-            f"{path}: entry {offset} of partition {partition} cannot be read: {error.detail}; restore the file from a copy"
-        ) from None
+        raise JournalDamaged(f"{path}: entry {offset} of partition {partition} cannot be read: {error.detail}; {RESTORE_HINT}") from None
 
 
 @contextmanager
@@ -306,12 +311,12 @@ def translate(error: sqlite3.Error, path: Path) -> JournalError:
     """What an error of SQLite outside COMMIT means: a damaged file, or that nothing was written."""
     code = getattr(error, "sqlite_errorcode", 0)
     if code == sqlite3.SQLITE_IOERR_SHORT_READ:
-        return JournalDamaged(f"{path}: was cut short while it was open ({error}); restore it from a copy")
+        return JournalDamaged(f"{path}: was cut short while it was open ({error}); {RESTORE_HINT}")
     if not code and "decode" in str(error):  # text that is no UTF-8: Python's own error, which has no code
-        return JournalDamaged(f"{path}: is damaged ({error}); restore it from a copy")
+        return JournalDamaged(f"{path}: is damaged ({error}); {RESTORE_HINT}")
     match code & 0xFF:
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:  # the last: our statements meet other tables
-            return JournalDamaged(f"{path}: is damaged ({error}); restore it from a copy")
+            return JournalDamaged(f"{path}: is damaged ({error}); {RESTORE_HINT}")
         case sqlite3.SQLITE_FULL:
             return JournalUnavailable(f"{path}: the disk is full")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:

@@ -33,16 +33,25 @@ def copy_into(data_dir: Path, file: Path) -> Path:
     directory = data_dir / RESTORING
     if directory.resolve() in file.resolve().parents:
         raise JournalUnavailable(f"{file}: lies in the folder that a restore works in and empties; move it elsewhere first")
+    index = file.with_name(file.name + "-shm")
+    had_index = index.exists()
     with translated(file):
         try:
             shutil.rmtree(directory, ignore_errors=True)
             make_directory(directory)
             os.close(os.open(directory / FILE_NAME, os.O_CREAT | os.O_RDWR, FILE_MODE))
-            with closing(connect(file, "ro")) as source, closing(sqlite3.connect(directory / FILE_NAME)) as target:
+            with closing(_open_copy(file)) as source, closing(sqlite3.connect(directory / FILE_NAME)) as target:
                 source.backup(target)
+            if not had_index:
+                index.unlink(missing_ok=True)  # a reader makes it for a write-ahead log, and cannot remove it
         except OSError as error:
             raise JournalUnavailable(f"{error.filename}: cannot be written: {error.strerror}") from None
     return directory
+
+
+def _open_copy(file: Path) -> sqlite3.Connection:
+    """Open a copy; where it has no write-ahead log, so that none is made beside it."""
+    return connect(file, "ro", immutable=not wal_of(file).exists())
 
 
 def put_in_place(data_dir: Path, copy: Path, heads: Sequence[Head]) -> Path | None:

@@ -14,6 +14,7 @@ from liveroom.codec import encode
 from liveroom.errors import JournalDamaged
 from liveroom.journal.base import Part, Snapshot, decode_gone, hash_of
 from liveroom.journal.room_index import decode_index
+from liveroom.journal.sqlite_file import RESTORE_HINT
 
 __all__ = ["ChainBefore", "get_parts", "load", "put_parts", "save", "verify_all"]
 
@@ -111,9 +112,7 @@ def _part(connection: sqlite3.Connection, partition: int, part: Part) -> bytes |
 
 def _must_continue(stored: bytes, folded: bytes, partition: int, offset: int) -> None:
     if stored != folded:
-        raise JournalDamaged(
-            f"the entries of partition {partition} below {offset} are not those that its snapshot was made of; restore the journal from a copy"
-        )
+        raise JournalDamaged(f"the entries of partition {partition} below {offset} are not those that its snapshot was made of; {RESTORE_HINT}")
 
 
 def _found(connection: sqlite3.Connection, partition: int) -> Iterator[tuple[Snapshot | None, tuple[int, bytes]]]:
