@@ -124,6 +124,11 @@ class AddressMarks:
         self._key = key
         self._proxies = Proxies(trusted_proxies)
 
+    def counted_forwarded(self, peer: str, forwarded_for: Sequence[str]) -> str:
+        """What limits per address count for a request from `peer`; empty for a trusted proxy that names no client."""
+        address = self._proxies.client_address(peer, forwarded_for)
+        return "" if self._proxies.includes(address) else counted_address(address)
+
     def mark_forwarded(self, peer: str, forwarded_for: Sequence[str], room: str, command: Command) -> str:
         """As `mark`, for a request from `peer`."""
         return self.mark(self._proxies.client_address(peer, forwarded_for), room, command)

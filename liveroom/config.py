@@ -338,11 +338,33 @@ class ConsoleConfig(Section, frozen=True):
     connections_max: Annotated[
         int,
         _text(
-            "Connections that may be open at once. For one more the oldest without a request is dropped; when all have one, it is answered 503",
+            "Connections that may be open at once. For one more a connection is dropped that waits for its client or has no request."
+            " When requests are at work on all of them, one more is answered 503. An eighth is kept for requests of anchors and the platform",
             ge=1,
             le=1_000_000,
         ),
     ] = 2_000
+    requests_per_user_max: Annotated[
+        int,
+        _text("Requests of one token's user under way at once, other than the platform's; more are refused as `rate_limited`", ge=1, le=1_000_000),
+    ] = 64
+    requests_per_address_max: Annotated[
+        int,
+        _text(
+            "Requests from one client address under way at once, with or without a token, other than staff's; more are refused as `rate_limited`."
+            " An IPv6 address counts as its /64 network, and `gateway.trusted_proxies` name the client",
+            ge=1,
+            le=1_000_000,
+        ),
+    ] = 500
+    unread_bytes_max: Annotated[
+        int,
+        _text(
+            "Bytes of answers that clients have not read; beyond it the slowest clients are dropped. An answer that many read counts once",
+            ge=1_048_576,
+            le=10_000_000_000,
+        ),
+    ] = 67_108_864
     head_ms: Annotated[int, _text("Time for the head of a connection's first request", ge=100, le=600_000)] = 10_000
     keep_alive_ms: Annotated[
         int,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 from uuid import uuid4
 
@@ -14,9 +14,13 @@ from liveroom.accounts import Statement
 from liveroom.addresses import AddressMarks
 from liveroom.codec import decode_command_body, decode_command_id, decode_room_id, encode
 from liveroom.config import PAGE_ROOMS_LIMIT, ConsoleConfig
+from liveroom.console.answers import EncodedViews
 from liveroom.console.bodies import CommandDone, Moderation, Questions, Rooms, RoomSummary, Settings, Showcase
+from liveroom.console.connection import Connection
+from liveroom.console.crowd import Caller
 from liveroom.console.details import Details
 from liveroom.console.directory import Directory
+from liveroom.console.guard import overloaded
 from liveroom.console.pages import etagged
 from liveroom.console.problems import Problem
 from liveroom.console.rate import RateLimiter
@@ -43,6 +47,8 @@ QUERY_CHARS_MAX: Final = 100
 #: Time for a request's body to come in.
 BODY_READ_S: Final = 10.0
 
+#: Where a request notes what its token says: an `Identity`, why the token is not believed, or nothing without one.
+_IDENTITY: Final = web.RequestKey[Identity | BadToken | Problem | None]("identity", object)  # type: ignore[arg-type]
 _OPEN: Final = {"true": True, "false": False, "any": None}
 _ROOMS_PARAMETERS: Final = {"q", "open", "limit", "after"}
 
@@ -70,6 +76,7 @@ class Api:
         self._gateway_url = gateway_url
         self._read_ledger = read_ledger
         self._rates = RateLimiter(config.requests_per_s, config.requests_burst)
+        self._encoded = EncodedViews()
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Add the API's routes."""
@@ -95,7 +102,7 @@ class Api:
             command = decode_command_body(name, await _body(request))
         except BadMessage as error:
             raise Problem(error.code, error.detail, field=error.field or "", id=command_id) from None
-        mark = self._marks.mark_forwarded(request.remote or "", request.headers.getall("X-Forwarded-For", ()), room, command)
+        mark = self._marks.mark_forwarded(*_peer(request), room, command)
         sender = Sender(user=identity.user, name=identity.name, role=identity.role, buyer=identity.buyer, address_mark=mark)
         answered: asyncio.Future[Accepted | Refused] = asyncio.get_running_loop().create_future()
         self._courier.submit(Request(id=command_id, room=room, sender=sender, command=command), answered.set_result)
@@ -122,14 +129,13 @@ class Api:
         return _kept(request, Rooms(tuple(map(_summary, views)), after))
 
     async def _room(self, request: web.Request) -> web.Response:
-        return _kept(request, (await self._whole(request)).keyframe)
+        return self._kept_view(request, "room", await self._whole(request), lambda view: view.keyframe)
 
     async def _showcase(self, request: web.Request) -> web.Response:
-        view = await self._whole(request)
-        return _kept(request, Showcase(view.keyframe.showcase_version, tuple(view.products.values()), view.keyframe.try_ons))
+        return self._kept_view(request, "showcase", await self._whole(request), _showcase_of)
 
     async def _questions(self, request: web.Request) -> web.Response:
-        return _kept(request, Questions((await self._whole(request)).all_questions()))
+        return self._kept_view(request, "questions", await self._whole(request), lambda view: Questions(view.all_questions()))
 
     async def _moderation(self, request: web.Request) -> web.Response:
         identity = self._identify(request, decode_room_id(request.match_info["room"]))
@@ -162,7 +168,31 @@ class Api:
     async def _settings(self, request: web.Request) -> web.Response:
         return _kept(request, Settings(self._gateway_url))
 
+    def caller(self, request: web.Request) -> Caller:
+        """Who sends a request, for its limits. Notes what its token says: the same request is not checked again."""
+        identity: Identity | BadToken | Problem | None = None
+        if "Authorization" in request.headers:
+            try:
+                identity = self._check_token(request)
+            except (BadToken, Problem) as error:
+                identity = error
+        request[_IDENTITY] = identity
+        address = self._marks.counted_forwarded(*_peer(request))
+        if not isinstance(identity, Identity):
+            return Caller(address)
+        user = "" if identity.role is Role.platform else identity.user
+        return Caller(address, user, identity.role in ANCHORS)
+
     def _identify(self, request: web.Request, room: str) -> Identity:
+        identity: Identity | BadToken | Problem | None = request[_IDENTITY]
+        if identity is None:
+            identity = self._check_token(request)
+        if not isinstance(identity, Identity):
+            raise identity
+        identity.check_room(room)
+        return identity
+
+    def _check_token(self, request: web.Request) -> Identity:
         headers = request.headers.getall("Authorization", ())
         if not headers:
             raise Problem(
@@ -170,9 +200,11 @@ class Api:
             )
         if (token := bearer_token(headers)) is None:
             raise BadToken("bad_token", "the header Authorization must say Bearer and the token")
-        identity = self._checker.check(token)
-        identity.check_room(room)
-        return identity
+        return self._checker.check(token)
+
+    def _kept_view(self, request: web.Request, kind: str, view: RoomView, make: Callable[[RoomView], Any]) -> web.Response:
+        body, etag = self._encoded.get(kind, view, make)
+        return etagged(request, body, "application/json", etag)
 
     async def _whole(self, request: web.Request) -> RoomView:
         """The room with all that can be read of it; of one that closed long ago that is read now."""
@@ -215,11 +247,29 @@ def _command_id(request: web.Request) -> str:
 
 
 async def _body(request: web.Request) -> bytes:
+    if request.content.is_eof():
+        return await request.read()
+    connection = request.protocol
+    assert isinstance(connection, Connection)
+    connection.wait()
     try:
         async with asyncio.timeout(BODY_READ_S):
-            return await request.read()
+            body = await request.read()
     except TimeoutError:
         raise Problem("request_timeout", f"the body did not come within {BODY_READ_S:.0f} s") from None
+    if not connection.work():
+        connection.refused("all")
+        raise overloaded()
+    return body
+
+
+def _peer(request: web.Request) -> tuple[str, Sequence[str]]:
+    """The other end of the connection, and what proxies say of the client behind it."""
+    return request.remote or "", request.headers.getall("X-Forwarded-For", ())
+
+
+def _showcase_of(view: RoomView) -> Showcase:
+    return Showcase(view.keyframe.showcase_version, tuple(view.products.values()), view.keyframe.try_ons)
 
 
 def _summary(view: RoomView) -> RoomSummary:

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_request import BaseRequest
 
-from liveroom.console.crowd import Crowd
+from liveroom.console.crowd import Caller, Crowd, Shortage
 from liveroom.console.problems import Problem
 from liveroom.listening import HEAD_BYTES_MAX
 
@@ -48,6 +48,8 @@ class Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        # An answer is over when the kernel has all of it. Nothing waits unseen in the transport.
+        cast(asyncio.WriteTransport, transport).set_write_buffer_limits(0)
         self._deadline = asyncio.get_running_loop().call_later(self._head_s, self._end_if_silent)
         self._crowd.arrive(self)
 
@@ -72,9 +74,21 @@ class Connection(web.RequestHandler):
 
     # What it is told
 
-    def begin(self) -> bool:
-        """A request begins; gives whether it may be more than a health check."""
-        return self._crowd.begin(self)
+    def begin(self, caller: Caller) -> Shortage:
+        """A request begins; gives the limit that lets it be no more than a health check."""
+        return self._crowd.begin(self, caller)
+
+    def refused(self, shortage: Shortage) -> None:
+        """The request was refused for this."""
+        self._crowd.refused(shortage)
+
+    def wait(self) -> None:
+        """The request waits for its client from now on: the connection may be dropped for a newcomer."""
+        self._crowd.wait(self)
+
+    def work(self) -> bool:
+        """The request waits for its client no more; gives whether it may be at work now."""
+        return self._crowd.work(self)
 
     def end(self) -> None:
         """The request was answered."""

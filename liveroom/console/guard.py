@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
 
+from liveroom.console.answers import CHUNK_BYTES, Chunks, UnreadAnswers
 from liveroom.console.connection import CLIENT_GONE, Connection
+from liveroom.console.crowd import Caller, Shortage
 from liveroom.console.health import PATHS
 from liveroom.console.problems import Problem, problem_of
 from liveroom.telemetry.metrics import Metrics
@@ -29,21 +31,29 @@ VERSIONS: Final = frozenset({HttpVersion10, HttpVersion11})
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def guard(headers: Mapping[str, str], metrics: Metrics) -> Middleware:
-    """The middleware; `headers` are put on every answer."""
+def guard(headers: Mapping[str, str], metrics: Metrics, caller_of: Callable[[web.Request], Caller], answers: UnreadAnswers) -> Middleware:
+    """The middleware; `headers` are put on every answer, `caller_of` says who sends a request."""
 
     @web.middleware
     async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
         connection = request.protocol
         assert isinstance(connection, Connection)
-        may_be_any = connection.begin()
+        caller = caller_of(request)
+        shortage = connection.begin(caller)
         if request.version not in VERSIONS:
             handler = _not_spoken
-        elif not may_be_any and request.path not in PATHS:
-            handler = _too_busy
+        elif shortage and request.path not in PATHS:
+            connection.refused(shortage)
+            handler = _REFUSING[shortage]
         try:
-            return await _serve(request, handler)
+            response = await _serve(request, handler)
+            body = response.body if isinstance(response, web.Response) else None
+            connection.wait()
+            answers.begin(connection, body if isinstance(body, bytes) else b"", is_staff=caller.is_staff)
+            await _send(request, response)
+            return response
         finally:
+            answers.end(connection)
             connection.end()
 
     async def _serve(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -53,7 +63,6 @@ def guard(headers: Mapping[str, str], metrics: Metrics) -> Middleware:
         response.headers.update(headers)
         metrics.console_requests.labels(request.method if request.method in METHODS else "other", str(response.status)).inc()
         metrics.console_request_seconds.observe(loop.time() - began)
-        await _send(request, response)
         return response
 
     return handle
@@ -64,7 +73,23 @@ async def _not_spoken(_: web.Request) -> web.StreamResponse:
 
 
 async def _too_busy(_: web.Request) -> web.StreamResponse:
-    raise Problem("overloaded", "the server handles its maximum number of requests; try again", retry_after_ms=1_000)
+    raise overloaded()
+
+
+def overloaded() -> Problem:
+    """The refusal of a request that everybody's limit has no room for."""
+    return Problem("overloaded", "the server handles its maximum number of requests; try again", retry_after_ms=1_000)
+
+
+async def _too_many_of_user(_: web.Request) -> web.StreamResponse:
+    raise Problem("rate_limited", "too many requests of this user are under way; wait for their answers", retry_after_ms=1_000)
+
+
+async def _too_many_of_address(_: web.Request) -> web.StreamResponse:
+    raise Problem("rate_limited", "too many requests from this network address are under way; wait for their answers", retry_after_ms=1_000)
+
+
+_REFUSING: Final[Mapping[Shortage, Handler]] = {"all": _too_busy, "user": _too_many_of_user, "address": _too_many_of_address}
 
 
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -81,6 +106,8 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 async def _send(request: web.Request, response: web.StreamResponse) -> None:
+    if isinstance(response, web.Response) and isinstance(response.body, bytes) and len(response.body) > CHUNK_BYTES:
+        response.body = Chunks(response.body)
     try:
         async with asyncio.timeout(ANSWER_WRITE_S):
             await response.prepare(request)

@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from liveroom.console.connection import Connection
-from liveroom.console.crowd import Crowd
+from liveroom.console.crowd import Crowd, Limits
 from liveroom.listening import listen, serve_each
 from liveroom.telemetry.metrics import Metrics
 
@@ -18,6 +18,8 @@ __all__ = ["Listener"]
 
 #: A peer that takes no byte for so long is gone, whatever its kernel says.
 UNACKNOWLEDGED_MS: Final = 30_000
+#: What the kernel takes of an answer for a client that does not read, in bytes; by itself it takes up to megabytes.
+SEND_BUFFER_BYTES: Final = 65_536
 
 
 class Listener:
@@ -32,7 +34,7 @@ class Listener:
         section: str,
         host: str,
         port: int,
-        connections_max: int,
+        limits: Limits,
         head_ms: int,
         keep_alive_ms: int,
         shutdown_ms: int,
@@ -43,7 +45,7 @@ class Listener:
         self._headers = headers
         self._head_s = head_ms / 1000
         self._keep_alive_s = keep_alive_ms / 1000
-        self._crowd = Crowd(connections_max, metrics)
+        self._crowd = Crowd(limits, metrics)
         self._runner = web.AppRunner(app, shutdown_timeout=shutdown_ms / 1000)
         self._servers: list[asyncio.Server] = []
 
@@ -65,6 +67,7 @@ class Listener:
         await self._runner.setup()
         listeners = await listen(self._host, self._port, section=self._section)
         for listener in listeners:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
             if hasattr(socket, "TCP_USER_TIMEOUT"):  # connections inherit it
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
         self._servers = await serve_each(listeners, self._connection)

@@ -143,7 +143,11 @@ def _rooms() -> Json:
         "summary": "What is live, most viewers first",
         "description": "A page may hold fewer rooms than asked for and still name a `next` one: go on until it is null.",
         "parameters": [{"name": name, "in": "query", "description": words, "schema": schema} for name, words, schema in query],
-        "responses": {"200": _json("A page of the directory", "Rooms"), "304": _ref("responses", "unchanged"), **_problems("bad")},
+        "responses": {
+            "200": _json("A page of the directory", "Rooms"),
+            "304": _ref("responses", "unchanged"),
+            **_problems("bad", "too_many", "unavailable"),
+        },
     }
 
 
@@ -153,7 +157,11 @@ def _read(operation: str, summary: str, schema: str) -> Json:
         "operationId": operation,
         "summary": summary,
         "parameters": [_ref("parameters", "room")],
-        "responses": {"200": _json(summary, schema), "304": _ref("responses", "unchanged"), **_problems("bad", "not_found", "unavailable")},
+        "responses": {
+            "200": _json(summary, schema),
+            "304": _ref("responses", "unchanged"),
+            **_problems("bad", "not_found", "too_many", "unavailable"),
+        },
     }
 
 
@@ -165,7 +173,10 @@ def _moderation() -> Json:
         "description": f"May be read by: {_names(MODERATORS)}.",
         "security": [{"token": []}],
         "parameters": [_ref("parameters", "room")],
-        "responses": {"200": _json("The lists", "Moderation"), **_problems("bad", "unauthorized", "forbidden", "not_found", "unavailable")},
+        "responses": {
+            "200": _json("The lists", "Moderation"),
+            **_problems("bad", "unauthorized", "forbidden", "not_found", "too_many", "unavailable"),
+        },
     }
 
 
@@ -193,9 +204,9 @@ def _service_paths() -> Json:
         "tags": ["rooms"],
         "operationId": "get_settings",
         "summary": "Where pages connect to",
-        "responses": {"200": _json("The addresses", "Settings"), "304": _ref("responses", "unchanged")},
+        "responses": {"200": _json("The addresses", "Settings"), "304": _ref("responses", "unchanged"), **_problems("too_many", "unavailable")},
     }
-    openapi = text("get_openapi", "This document", "application/yaml")
+    openapi = text("get_openapi", "This document", "application/yaml", "too_many", "unavailable")
     openapi["get"]["responses"]["304"] = _ref("responses", "unchanged")
     return {
         "/v1/settings": {"get": settings},
@@ -211,7 +222,7 @@ def _page_paths() -> Json:
         answers = {
             "200": {"description": summary, "content": {content: {}}},
             "304": _ref("responses", "unchanged"),
-            **_problems("bad", "not_found"),
+            **_problems("bad", "not_found", "too_many", "unavailable"),
         }
         operation_object: Json = {"tags": ["pages"], "operationId": operation, "summary": summary, "responses": answers}
         if parameters:

@@ -8,6 +8,8 @@ from typing import Final
 from aiohttp import web
 
 from liveroom.config import OpsConfig
+from liveroom.console.answers import UnreadAnswers
+from liveroom.console.crowd import Caller, Limits
 from liveroom.console.guard import guard
 from liveroom.console.health import Health, Missing
 from liveroom.console.listener import Listener
@@ -17,6 +19,8 @@ __all__ = ["OpsServer"]
 
 #: Connections that may be open: a few probes and a collector of metrics.
 CONNECTIONS_MAX: Final = 64
+#: Bytes of answers that are not read yet: metrics for many slow collectors.
+UNREAD_BYTES_MAX: Final = 4 * 1024 * 1024
 HEAD_MS: Final = 5_000
 KEEP_ALIVE_MS: Final = 90_000
 #: Time for open requests at the end.
@@ -29,7 +33,7 @@ class OpsServer:
     """`what_is_missing` gives nothing when the process is ready."""
 
     def __init__(self, config: OpsConfig, metrics: Metrics, what_is_missing: Callable[[], Missing | None]) -> None:
-        app = web.Application(middlewares=[guard(_HEADERS, metrics)])
+        app = web.Application(middlewares=[guard(_HEADERS, metrics, lambda _: Caller(), UnreadAnswers(UNREAD_BYTES_MAX, metrics))])
         Health(metrics, what_is_missing).add_routes(app.router)
         self._listener = Listener(
             app,
@@ -38,7 +42,7 @@ class OpsServer:
             section="ops",
             host=config.host,
             port=config.port,
-            connections_max=CONNECTIONS_MAX,
+            limits=Limits(CONNECTIONS_MAX, CONNECTIONS_MAX, CONNECTIONS_MAX),
             head_ms=HEAD_MS,
             keep_alive_ms=KEEP_ALIVE_MS,
             shutdown_ms=SHUTDOWN_MS,

@@ -12,7 +12,7 @@ from msgspec import Struct
 from liveroom.codec import decode_room_id
 from liveroom.console.problems import Problem
 
-__all__ = ["Pages", "etagged"]
+__all__ = ["Pages", "etag_of", "etagged"]
 
 STATIC = Path(__file__).parent / "static"
 CLIENT_JS = Path(__file__).parent.parent / "client" / "liveroom.js"
@@ -72,7 +72,7 @@ class Pages:
 
 def etagged(request: web.Request, body: bytes, content_type: str, etag: str = "") -> web.Response:
     """An answer that a client may keep and must ask about each time; 304 when it has it already."""
-    etag = etag or _etag(body)
+    etag = etag or etag_of(body)
     headers = {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}
     if any(known.value in (etag, "*") for known in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
@@ -83,8 +83,9 @@ def etagged(request: web.Request, body: bytes, content_type: str, etag: str = ""
 def _load(path: Path) -> _File:
     body = path.read_bytes()
     content_type = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return _File(body, content_type, _etag(body))
+    return _File(body, content_type, etag_of(body))
 
 
-def _etag(body: bytes) -> str:
+def etag_of(body: bytes) -> str:
+    """What names exactly this body."""
     return blake2b(body, digest_size=12).hexdigest()

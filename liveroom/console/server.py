@@ -10,7 +10,9 @@ from aiohttp import web
 
 from liveroom.addresses import AddressMarks
 from liveroom.config import Config
+from liveroom.console.answers import UnreadAnswers
 from liveroom.console.api import Api, ReadLedger
+from liveroom.console.crowd import Limits
 from liveroom.console.description import Description
 from liveroom.console.details import Details
 from liveroom.console.directory import Directory
@@ -67,9 +69,11 @@ class Console:
         self._details = Details(journal, self._directory, self._reader.ask, config.console.reply_wait_ms)
         metrics.console_rooms.set_function(lambda: len(self._directory))
         headers = security_headers(gateway_url)
-        app = web.Application(middlewares=[guard(headers, metrics)], client_max_size=config.console.body_bytes_max)
         marks = AddressMarks(address_key, config.gateway.trusted_proxies)
-        Api(config.console, checker, self._courier, self._directory, self._details, marks, gateway_url, read_ledger).add_routes(app.router)
+        api = Api(config.console, checker, self._courier, self._directory, self._details, marks, gateway_url, read_ledger)
+        answers = UnreadAnswers(config.console.unread_bytes_max, metrics)
+        app = web.Application(middlewares=[guard(headers, metrics, api.caller, answers)], client_max_size=config.console.body_bytes_max)
+        api.add_routes(app.router)
         Health(metrics, self._what_is_missing).add_routes(app.router)
         Description().add_routes(app.router)
         Pages().add_routes(app.router)
@@ -80,7 +84,11 @@ class Console:
             section="console",
             host=config.console.host,
             port=config.console.port,
-            connections_max=config.console.connections_max,
+            limits=Limits(
+                connections_max=config.console.connections_max,
+                per_user_max=config.console.requests_per_user_max,
+                per_address_max=config.console.requests_per_address_max,
+            ),
             head_ms=config.console.head_ms,
             keep_alive_ms=config.console.keep_alive_ms,
             shutdown_ms=config.console.shutdown_ms,

@@ -128,6 +128,7 @@ class RoomView:
         """Take what did not fit into the detail that it began with; one of another time says nothing new."""
         if detail.keyframe.seq == self.keyframe.seq:
             self._add(detail)
+            self.keyframe = replace(self.keyframe)  # another object: what was encoded before lacks this
 
     def _add(self, detail: RoomDetail) -> None:
         self.products |= {p.id: p for p in detail.products}

@@ -114,8 +114,16 @@ class Metrics:
         self.console_request_seconds = self._histogram("console_request_seconds", "Time to answer an HTTP request", _FAST_S)
         self.console_connections = self._gauge("console_connections", "HTTP connections that are open")
         self.console_connections_dropped = self._counter(
-            "console_connections_dropped", "HTTP connections without a request that were dropped", "reason"
+            "console_connections_dropped",
+            "HTTP connections that were dropped: `silent` never asked, `too_many` gave way to a newcomer, `unread` did not read its answer",
+            "reason",
         )
+        self.console_requests_refused = self._counter(
+            "console_requests_refused",
+            "HTTP requests refused because as many were under way as may be, by whose limit: `all`, `user` or `address`",
+            "reason",
+        )
+        self.console_unread_bytes = self._gauge("console_unread_bytes", "Bytes of HTTP answers that clients have not read")
         self.console_rooms = self._gauge("console_rooms", "Rooms in the directory")
 
     def exposition(self) -> bytes:

@@ -1,0 +1,125 @@
+"""Answers on their way to clients: one copy of each body for all its readers, and a limit to what clients have not read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
+from msgspec import Struct
+
+from liveroom.codec import encode
+from liveroom.console.crowd import Guest
+from liveroom.console.pages import etag_of
+from liveroom.console.view import RoomView
+from liveroom.messages.frames import Keyframe
+from liveroom.telemetry.metrics import Metrics
+from liveroom.telemetry.seldom import Seldom
+
+__all__ = ["CHUNK_BYTES", "Chunks", "EncodedViews", "UnreadAnswers"]
+
+#: A body goes out in pieces of so many bytes: asyncio's own transport copies what the client has not taken.
+CHUNK_BYTES: Final = 16 * 1024
+#: Bytes of encoded views that are kept for the next reader; the one not asked for longest goes first.
+ENCODED_BYTES_MAX: Final = 16 * 1024 * 1024
+
+log = logging.getLogger(__name__)
+
+
+class Chunks(Payload):
+    """A body that many answers share: it is written in pieces, each after the client took the one before."""
+
+    _autoclose = True  # there is nothing to close
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._size = len(body)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """The body as text."""
+        text: str = self._value.decode(encoding, errors)
+        return text
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Write the head by itself, so that no piece is copied to stand beside it, then the pieces."""
+        writer.send_headers()
+        body = memoryview(self._value)
+        for start in range(0, len(body), CHUNK_BYTES):
+            await writer.write(body[start : start + CHUNK_BYTES])
+            await writer.drain()
+
+
+class UnreadAnswers:
+    """The bodies of the answers that clients are taking. A body that several clients take counts once.
+
+    Beyond the limit the answers that were begun first are aborted, viewers' before staff's: their clients are the slowest.
+    The newest answer is never aborted.
+    """
+
+    def __init__(self, bytes_max: int, metrics: Metrics) -> None:
+        self._bytes_max = bytes_max
+        self._metrics = metrics
+        self._viewers: dict[Guest, bytes] = {}
+        self._staff: dict[Guest, bytes] = {}
+        self._readers: dict[int, int] = {}  # id of a body -> how many clients take it
+        self._bytes = 0
+        self._full = Seldom(log, "answers that clients do not read take too much memory; the slowest clients are dropped")
+        metrics.console_unread_bytes.set_function(lambda: self._bytes)
+
+    def begin(self, guest: Guest, body: bytes, *, is_staff: bool) -> None:
+        """An answer begins to go out; others may be aborted for it."""
+        if not body:
+            return
+        key = id(body)
+        self._bytes += 0 if key in self._readers else len(body)
+        self._readers[key] = self._readers.get(key, 0) + 1
+        while self._bytes > self._bytes_max and (slowest := next(iter(self._viewers or self._staff), None)) is not None:
+            self.end(slowest)
+            self._metrics.console_connections_dropped.labels("unread").inc()
+            self._full.warn(asyncio.get_running_loop().time(), unread_bytes_max=self._bytes_max)
+            slowest.drop()
+        (self._staff if is_staff else self._viewers)[guest] = body
+
+    def end(self, guest: Guest) -> None:
+        """The answer is read, or its connection is gone."""
+        body = self._viewers.pop(guest, None) or self._staff.pop(guest, None)
+        if body:
+            key = id(body)
+            self._readers[key] -= 1
+            if not self._readers[key]:
+                del self._readers[key]
+                self._bytes -= len(body)
+
+
+class _Encoded(Struct, frozen=True):
+    keyframe: Keyframe
+    body: bytes
+    etag: str
+
+
+class EncodedViews:
+    """What rooms look like, encoded once for all who ask until something happens in the room."""
+
+    def __init__(self, bytes_max: int = ENCODED_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self._kept: OrderedDict[tuple[str, str], _Encoded] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, kind: str, view: RoomView, make: Callable[[RoomView], Any]) -> tuple[bytes, str]:
+        """The body that `make` gives for this view, encoded, and its ETag. A view that changed has another keyframe."""
+        key = (kind, view.keyframe.room)
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self._bytes -= len(kept.body)
+        if kept is None or kept.keyframe is not view.keyframe:
+            body = encode(make(view))
+            kept = _Encoded(view.keyframe, body, etag_of(body))
+        self._kept[key] = kept
+        self._bytes += len(kept.body)
+        while self._bytes > self._bytes_max:
+            self._bytes -= len(self._kept.popitem(last=False)[1].body)
+        return kept.body, kept.etag
