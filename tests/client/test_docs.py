@@ -1,17 +1,24 @@
 """The examples of docs/client-python.md run as they stand there."""
 
+import asyncio
 import re
+import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from liveroom import client
+from liveroom.messages import commands, coupon, events, red_envelope
 from liveroom.messages.fields import Role
 from tests.serving import Server
 
 PAGE = Path(__file__).parents[2] / "docs" / "client-python.md"
-EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+BLOCKS: list[str] = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+#: The whole program, and pieces that stand in one.
+(PROGRAM,) = (block for block in BLOCKS if block.startswith("# shop.py"))
+EXAMPLES = [block for block in BLOCKS if block != PROGRAM]
 
 
 class _LoginService:
@@ -45,6 +52,30 @@ async def test_the_examples_run(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert re.fullmatch(r"\d+ Vera hi", said[2])
     assert re.fullmatch(r"won \d+ fen", said[3])
     assert said[4] == "inside as vera"
+
+
+async def test_the_whole_program_runs_as_it_stands(tmp_path: Path) -> None:
+    """A file of the program's words alone, beside a server's data folder: it sells out, and the ledger says for how much."""
+    async with Server(tmp_path / "data", "--gateway-drain-ms", "0") as server:
+        program = PROGRAM.replace("ws://127.0.0.1:8800", server.gateway_url).replace("http://127.0.0.1:8801", server.console_url)
+        assert server.gateway_url in program
+        assert server.console_url in program
+        (tmp_path / "shop.py").write_text(program, encoding="utf-8")
+        run = await asyncio.create_subprocess_exec(sys.executable, "shop.py", cwd=tmp_path, stdout=asyncio.subprocess.PIPE)
+        async with asyncio.timeout(60):
+            said = (await run.communicate())[0].decode().splitlines()
+    assert run.returncode == 0
+    assert sorted(said[:-1]) == [f"viewer{n} bought 2" for n in range(5)]
+    assert said[-1] == "10 sold for 5000 fen"
+
+
+def test_what_the_page_says_to_import_is_there() -> None:
+    """Every command and every event can be had from the module that the page names."""
+    for module, union in ((commands, tuple(commands.COMMANDS.values())), (events, get_args(events.Event))):
+        assert {kind.__name__ for kind in union} <= set(vars(module))
+    for name in re.findall(r"`(\w+)`", PAGE.read_text(encoding="utf-8").partition("## What to import")[2].partition("\n## ")[0]):
+        if name[0].isupper():
+            assert any(hasattr(module, name) for module in (client, commands, events, red_envelope, coupon)), name
 
 
 def _as_function(example: str, gateway_url: str) -> str:
