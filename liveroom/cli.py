@@ -268,7 +268,7 @@ def _tail(config: Config, options: argparse.Namespace) -> None:
 
 def _verify_envelope(config: Config, options: argparse.Namespace) -> None:
     if options.file is None:
-        proof = verify_envelope(tail(config, options.room, from_seq=options.envelope, follow=False), options.room, options.envelope)
+        proof = verify_envelope(tail(config, options.room, from_seq=0, follow=False), options.room, options.envelope)
     else:
         try:
             with options.file.open("rb") as lines:
@@ -413,7 +413,7 @@ def parser() -> argparse.ArgumentParser:
 
     verifying = commands.add_parser("verify-envelope", help="draw a red envelope's shares again from its seed and check every grant", **common)
     verifying.add_argument("room", help="room id")
-    verifying.add_argument("envelope", type=int, help="the envelope's id: the seq of the event that dropped it")
+    verifying.add_argument("envelope", type=int, help="the envelope's id: the seq of the event that dropped it, `no.` at the console")
     verifying.add_argument("--file", type=Path, help="read events from this file, JSON lines as `tail` prints them, not from the journal")
     verifying.set_defaults(run=_verify_envelope)
 

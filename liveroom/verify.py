@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -20,6 +21,9 @@ from liveroom.messages.red_envelope import (
 )
 
 __all__ = ["EnvelopeProof", "verify_envelope"]
+
+#: Envelopes that are named to somebody who asked for one that is not there.
+NEWEST_NAMED = 5
 
 
 class EnvelopeProof(Struct):
@@ -60,9 +64,11 @@ def verify_envelope(lines: Iterable[str | bytes], room: str, envelope: int) -> E
 
     Raises: `EnvelopeDiffers` with the first thing that is not as it must be.
     """
-    story = list(_story(lines, room, envelope))
+    newest: deque[int] = deque(maxlen=NEWEST_NAMED)
+    story = list(_story(lines, room, envelope, newest))
     if not story or not isinstance(story[0].event, RedEnvelopeDropped):
-        raise EnvelopeDiffers(f"no red envelope {envelope} was dropped in room {room} as far as these events go")
+        there = f"; the newest are {', '.join(map(str, newest))}" if newest else ""
+        raise EnvelopeDiffers(f"no red envelope {envelope} was dropped in room {room} as far as these events go{there}")
     proof = EnvelopeProof(story[0].event)
     _check_seed(proof, [one.event.seed for one in story if isinstance(one.event, RedEnvelopeSealed | RedEnvelopeClosed)])
     for one in story[1:]:
@@ -95,7 +101,8 @@ _head = msgspec.json.Decoder(_Head)
 _event: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
-def _story(lines: Iterable[str | bytes], room: str, envelope: int) -> Iterator[_Told]:
+def _story(lines: Iterable[str | bytes], room: str, envelope: int, newest: deque[int]) -> Iterator[_Told]:
+    """The events of one envelope; `newest` gets the id of each envelope that was dropped."""
     before = -1
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -107,6 +114,8 @@ def _story(lines: Iterable[str | bytes], room: str, envelope: int) -> Iterator[_
             event = _event.decode(line)
         except (msgspec.MsgspecError, UnicodeError) as error:
             raise EnvelopeDiffers(f"line {number} is no event as `liveroom tail` prints it: {error}") from None
+        if isinstance(event, RedEnvelopeDropped):
+            newest.append(head.seq)
         of = head.seq if isinstance(event, RedEnvelopeDropped) else event.envelope  # type: ignore[union-attr]
         if of != envelope:
             continue

@@ -58,6 +58,17 @@ def an_expired_envelope() -> tuple[Play, int]:
     return play, envelope
 
 
+def test_an_envelope_that_is_not_there_is_answered_with_the_newest_that_are() -> None:
+    """An id is hard to guess: it is a seq. At most five are named, the newest last."""
+    play = Play()
+    ids = []
+    for _ in range(7):
+        ids.append(int(play.does(ANCHOR, DropRedEnvelope(100, 1, opens_in_ms=0))["envelope"]))
+        play.passes(120_000)  # over before the next one
+    with pytest.raises(EnvelopeDiffers, match=f"; the newest are {', '.join(map(str, ids[-5:]))}$"):
+        verify_envelope(lines(told(play)), ROOM, ids[-1] + 1)
+
+
 def test_an_empty_envelope_passes() -> None:
     """All shares, the sums, the best list; other envelopes in between do not matter."""
     play, envelope = a_room_with_envelopes()

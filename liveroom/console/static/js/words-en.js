@@ -368,6 +368,7 @@ export const EN = {
   close_sale: "Close sale",
   close_sale_sure: "Close the sale of “{title}”? Nobody can reserve any more; open reservations can still be paid.",
   state_announced: "Announced",
+  number: "no. {number}",
   state_open: "Open",
   state_closed: "Closed",
   state_claimable: "Claimable",

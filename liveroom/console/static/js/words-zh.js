@@ -368,6 +368,7 @@ export const ZH = {
   close_sale: "结束秒杀",
   close_sale_sure: "确定结束“{title}”的秒杀吗？之后无法再抢购，已预留的仍可付款。",
   state_announced: "已预告",
+  number: "编号 {number}",
   state_open: "进行中",
   state_closed: "已结束",
   state_claimable: "可领取",

@@ -111,7 +111,7 @@ export class LedgerView {
     return h(
       "li",
       { class: "account", [`data-${IDS[kind]}`]: account[IDS[kind]], "data-state": account.state },
-      h("header", {}, h("strong", {}, account.title), h("span", { class: "tag" }, t(`state_${account.state}`))),
+      h("header", {}, h("strong", {}, account.title), h("span", { class: "number" }, t("number", { number: account[IDS[kind]] })), h("span", { class: "tag" }, t(`state_${account.state}`))),
       h("dl", { class: "figures" }, ACCOUNTS[kind].map((name) => figure(name, account[name]))),
     );
   }

@@ -20,7 +20,7 @@ export function makeEnvelope(view, cancel) {
     "envelope",
     title,
     open ? ["closes_in", closes_ms] : ["opens_in_now", opens_ms],
-    [t("envelope_meta", { amount: shortMoney(total_fen), parts }), t(`split_${split}`), who, addressWords(users_per_address_max)],
+    [t("number", { number: envelope }), t("envelope_meta", { amount: shortMoney(total_fen), parts }), t(`split_${split}`), who, addressWords(users_per_address_max)],
     stockBar(["taken", "left"]),
     foot(legend(["left", "parts_left", t("shares_left")], ["left", "left_fen", t("money_left")]), cancel && !open && h("button", { type: "button", class: "danger", "data-act": "cancel", onclick: ({ currentTarget }) => cancel(view, currentTarget) }, t("cancel_envelope"))),
   );
@@ -42,7 +42,7 @@ export function makeCoupon(view, stop) {
     "coupon",
     title,
     ["claimable_in", claimable_until_ms],
-    [title === what ? "" : what, minimumWords(terms), t("per_user_meta", { count: per_user_max }), addressWords(users_per_address_max)],
+    [t("number", { number: coupon }), title === what ? "" : what, minimumWords(terms), t("per_user_meta", { count: per_user_max }), addressWords(users_per_address_max)],
     stockBar(["taken", "left"]),
     foot(legend(["left", "left", t("coupons_left")]), stop && h("button", { type: "button", class: "danger", "data-act": "stop", onclick: ({ currentTarget }) => stop(view, currentTarget) }, t("stop_coupon"))),
   );
@@ -63,7 +63,7 @@ export function makeSale(view, close, restock) {
     "bolt",
     title,
     times[state],
-    [h("b", { class: "price" }, money(price_fen)), t("per_user_meta", { count: per_user_max }), addressWords(users_per_address_max), t("hold_meta", { time: durationWords(hold_ms) })],
+    [h("b", { class: "price" }, money(price_fen)), t("number", { number: sale }), t("per_user_meta", { count: per_user_max }), addressWords(users_per_address_max), t("hold_meta", { time: durationWords(hold_ms) })],
     stockBar(["sold", "held", "available"]),
     legend(["sold", "sold", t("sold")], ["held", "held", t("held")], ["available", "available", t("available")]),
     state === "closed" && h("p", { class: "meta" }, t("sale_waits")),
