@@ -29,6 +29,7 @@ from liveroom.journal.kafka_feed import Publisher
 from liveroom.journal.kafka_group import assignments
 from liveroom.journal.kafka_known import CUT_S, KnownEnds, Seen, lost_spans
 from liveroom.journal.kafka_reader import Reader
+from liveroom.journal.kafka_records import unreadable
 from liveroom.journal.kafka_snapshots import Snapshots
 from liveroom.journal.kafka_topics import Topics, prepare
 from liveroom.journal.kafka_watch import Watch
@@ -74,6 +75,7 @@ class KafkaJournal(Journal):
             waiting=lambda: sum(sent.waiting for sent in self._sent),
             known_end=self._ends.end,
             reaches=self._reaches,
+            failing=lambda: self._reader.failing() | self._reader_aside.failing(),
         )
         self._watching = asyncio.create_task(self._watch.run(), name="kafka-watch")
         self._watchers: dict[int, asyncio.Task[None]] = {}
@@ -286,6 +288,8 @@ class KafkaJournal(Journal):
         return assigned.difference(added)
 
     def _batch(self, partition: int, record: ConsumerRecord[bytes, bytes]) -> CommandBatch:
+        if (bad := unreadable(record)) is not None:
+            return CommandBatch(bad.last, (), f"malformed: {bad.reason}")
         value = record.value or b""
         try:
             requests = decode_requests(value)

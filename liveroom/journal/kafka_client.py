@@ -24,6 +24,7 @@ from aiokafka.errors import (
 
 from liveroom.config import KafkaConfig
 from liveroom.errors import BadConfig, JournalUnavailable, LiveroomError
+from liveroom.journal.kafka_records import CarefulConsumer
 
 __all__ = ["RECORD_BYTES_MAX", "Cluster", "answered", "drop", "offsets_of", "stop", "tls_context"]
 
@@ -202,12 +203,12 @@ class Cluster:
             **self._options, group_id=None, enable_auto_commit=False, isolation_level="read_committed", request_timeout_ms=QUESTION_MS
         )
 
-    def reader(self, fetch_wait_ms: int = FETCH_WAIT_MS, fetch_bytes_min: int = 1) -> AIOKafkaConsumer:
+    def reader(self, fetch_wait_ms: int = FETCH_WAIT_MS, fetch_bytes_min: int = 1) -> CarefulConsumer:
         """A client without a group that reads where it is told; what a producer took back is left out.
 
         The broker answers a fetch once there are `fetch_bytes_min`, or after `fetch_wait_ms`.
         """
-        return AIOKafkaConsumer(
+        return CarefulConsumer(
             **self._options,
             group_id=None,
             enable_auto_commit=False,

@@ -12,6 +12,7 @@ from liveroom.config import KafkaConfig
 from liveroom.errors import BadMessage, JournalDamaged
 from liveroom.journal.acceptance import NO_EPOCH
 from liveroom.journal.base import StoredEntry
+from liveroom.journal.kafka_records import unreadable
 from liveroom.messages.records import RECORD_VERSION, Record
 
 __all__ = ["Place", "passed_over", "stored_entries"]
@@ -43,5 +44,7 @@ def stored_entries(record: ConsumerRecord[bytes, bytes], offset: int, nothing_at
         yield StoredEntry(offset, decode_entry(record.value or b""))
     except BadMessage as error:
         if (record.partition, offset) not in nothing_at:
-            raise JournalDamaged(f"{where}: entry {offset} cannot be read: {error.detail}; only engines may write there") from None
+            bad = unreadable(record)
+            words = f"{error.detail}; only engines may write there" if bad is None else bad.reason
+            raise JournalDamaged(f"{where}: entry {offset} cannot be read: {words}") from None
         yield StoredEntry(offset, _NOTHING)

@@ -153,7 +153,7 @@ class Publisher:
 
 def _position_of(record: ConsumerRecord[bytes, bytes]) -> _Position | None:
     try:
-        return next((_position.decode(value) for key, value in record.headers if key == _POSITION), None)
+        return next((_position.decode(value or b"") for key, value in record.headers if key == _POSITION), None)  # Kafka lets a value be null
     except msgspec.DecodeError:
         logger.warning("a position in the feed cannot be read; only engines may write there", extra={"topic": record.topic, "offset": record.offset})
         return None

@@ -15,6 +15,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeEr
 
 from liveroom.errors import JournalError, JournalUnavailable
 from liveroom.journal.kafka_client import Cluster, answered, offsets_of, stop
+from liveroom.journal.kafka_records import after
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Reader"]
@@ -41,6 +42,8 @@ GAP_RECORDS = 64
 LOOK_BACK_RECORDS = 4
 #: Longest that a broker keeps such a read open: it has to end before another place is read.
 PICK_WAIT_MS = 10
+#: Partitions whose reads fail for so long count as unreachable.
+FAILING_S = 3.0
 #: Pause before a client that failed is made anew, and between looks at a log that has not grown enough.
 AGAIN_S = 0.1
 
@@ -74,7 +77,7 @@ class _Position:
     def take(self, records: list[ConsumerRecord[bytes, bytes]]) -> None:
         self.fetched.extend(records)
         self._fetched_bytes += sum(len(record.value or b"") for record in records)
-        self.next_offset = records[-1].offset + 1
+        self.next_offset = after(records[-1])
         self.news.set()
 
     def give(self) -> list[ConsumerRecord[bytes, bytes]]:
@@ -231,6 +234,10 @@ class Reader:
         for client in self._clients:
             client.fail(TopicPartition(topic, partition), failure)
 
+    def failing(self) -> frozenset[int]:
+        """Partitions that are followed and whose reads have failed, each one, for `FAILING_S`."""
+        return frozenset().union(*(client.failing() for client in self._clients))
+
     async def close(self) -> None:
         """Release everything; readers that wait are told."""
         self._closed = True
@@ -290,6 +297,7 @@ class _Client:
         self._leisurely = leisurely
         self._positions: dict[TopicPartition, _Position] = {}
         self._assigned_anew = False
+        self._failing_since_s: float | None = None
         self._wake = asyncio.Event()
         self._polling: asyncio.Future[dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]] | None = None
         self._task = asyncio.get_running_loop().create_task(self._run(), name="kafka-reader")
@@ -316,6 +324,13 @@ class _Client:
             position.fail(failure)
             self._assigned_anew = True
             self.wake()
+
+    def failing(self) -> frozenset[int]:
+        """What it serves, when nothing could be read for `FAILING_S` but errors."""
+        since_s = self._failing_since_s
+        if since_s is None or asyncio.get_running_loop().time() - since_s < FAILING_S:
+            return frozenset()
+        return frozenset(source.partition for source in self._positions)
 
     def wake(self) -> None:
         """Look again at what is wanted. A look that is given up takes nothing: records leave the client only with its result."""
@@ -346,6 +361,8 @@ class _Client:
             except Exception:  # whoever waits for records would wait for ever
                 self._metrics.journal_broker_errors.labels("fetch").inc()
                 logger.exception("a reader of Kafka failed and begins anew")
+            if self._failing_since_s is None:
+                self._failing_since_s = asyncio.get_running_loop().time()
             await asyncio.sleep(AGAIN_S)
 
     async def _serve(self, consumer: AIOKafkaConsumer) -> None:
@@ -355,6 +372,7 @@ class _Client:
             wanted = [source for source, position in self._positions.items() if position.has_space]
             self._wake.clear()
             if not wanted:
+                self._failing_since_s = None
                 await self._wake.wait()
                 continue
             try:
@@ -362,6 +380,7 @@ class _Client:
             except OffsetOutOfRangeError as error:
                 self._out_of_range(error)
                 continue
+            self._failing_since_s = None
             for source, records in found.items():
                 if records and (position := self._positions.get(source)):
                     position.take(records)

@@ -24,6 +24,7 @@ from liveroom.journal.base import Snapshot, decode_gone, mark_of
 from liveroom.journal.kafka_entries import Place, stored_entries
 from liveroom.journal.kafka_known import CUT_S, KnownEnds, Seen
 from liveroom.journal.kafka_reader import Reader
+from liveroom.journal.kafka_records import unreadable
 from liveroom.journal.kafka_topics import Topics
 from liveroom.journal.kafka_writer import Writer
 
@@ -71,7 +72,7 @@ class Snapshots:
     async def get(self, partition: int, places: Sequence[int]) -> list[bytes | None]:
         """What is left at these offsets."""
         found = await self._reader.pick(self._topic, partition, places)
-        return [found[place].value if place in found else None for place in places]
+        return [found[place].value if place in found and unreadable(found[place]) is None else None for place in places]
 
     async def save(self, partition: int, snapshot: Snapshot) -> None:
         """Write a snapshot. Raises `JournalError`; what was put for it then does not count."""
@@ -194,6 +195,9 @@ def _manifest_at(record: Found) -> tuple[int, _Manifest] | None:
 
 
 def _manifest_of(record: Found) -> _Manifest | None:
+    if (bad := unreadable(record)) is not None:
+        words = {"topic": record.topic, "partition": record.partition, "offset": record.offset, "error": bad.reason}
+        logger.warning("a record of snapshots cannot be read and is passed over", extra=words)
     if _kind(record) != b"manifest":
         return None
     try:

@@ -35,7 +35,8 @@ class Watch:
 
     `answered(partition)` gives the command offset below which records answer, `waiting()` how many of this process' commands wait.
     `known_end(partition)` gives what is known to stand in the events, `reaches(partition, end, known_end)` compares it with where they end and
-    raises `JournalDamaged` when they have lost something.
+    raises `JournalDamaged` when they have lost something. `failing()` gives the partitions whose reads have failed for a while: they count
+    as unreachable, whatever the brokers answer to questions.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Watch:
         waiting: Callable[[], int],
         known_end: Callable[[int], int],
         reaches: Callable[[int, int, int], bool],
+        failing: Callable[[], frozenset[int]],
     ) -> None:
         self._reader = reader
         self._topics = topics
@@ -56,6 +58,7 @@ class Watch:
         self._waiting = waiting
         self._known_end = known_end
         self._reaches = reaches
+        self._failing = failing
         self._marks: set[Mark] = set()  # readers of events
         self._owned: list[int] = []  # partitions whose commands are read
         self._silent_s: dict[int, float] = {}
@@ -93,7 +96,7 @@ class Watch:
             heard = await asyncio.gather(*(self._ask(partition) for partition in partitions))
             last_s, passed_s = clock(), min(clock() - last_s, ASK_S + ANSWER_S)  # time in which this process was held up is not the brokers' silence
             self._silent_s = {p: 0.0 if answers else self._silent_s.get(p, 0.0) + passed_s for p, answers in zip(partitions, heard, strict=True)}
-            self.unreachable = frozenset(p for p, silent_s in self._silent_s.items() if silent_s > SILENCE_S)
+            self.unreachable = frozenset(p for p, silent_s in self._silent_s.items() if silent_s > SILENCE_S) | self._failing()
             self._metrics.journal_partitions_unreachable.set(len(self.unreachable))
             self._metrics.journal_commands_waiting.set(self._waiting())
             await asyncio.sleep(ASK_S)

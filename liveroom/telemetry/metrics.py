@@ -96,7 +96,7 @@ class Metrics:
         )
         self.journal_commands_waiting = self._gauge("journal_commands_waiting", "Commands that this process sent to Kafka and has not seen answered")
         self.journal_partitions_unreachable = self._gauge(
-            "journal_partitions_unreachable", "Partitions that this process reads and whose broker does not answer"
+            "journal_partitions_unreachable", "Partitions that this process reads and whose broker does not answer, or whose reads fail"
         )
         self.journal_produce_seconds = self._histogram("journal_produce_seconds", "Time until Kafka acknowledged a write", _FAST_S)
         self.journal_fetch_seconds = self._histogram(

@@ -25,6 +25,7 @@ class Brokers:
 
     def __init__(self) -> None:
         self.away = False
+        self.failing: frozenset[int] = frozenset()  # partitions whose records cannot be had
         self.hold_up_s = 0.0
         self.ends: KnownEnds | None = None
         self.asked = 0
@@ -56,6 +57,7 @@ async def watched(brokers: Brokers, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
         waiting=lambda: 0,
         known_end=ends.end,
         reaches=lambda partition, end, known_end: ends.reaches(partition, end, known_end, CUT_S * brokers.asked),
+        failing=lambda: brokers.failing,
     )
     watching = asyncio.create_task(watch.run())
     yield watch
@@ -78,6 +80,16 @@ async def test_brokers_that_are_away_are_unreachable_until_they_answer(monkeypat
         brokers.away = True
         await until(lambda: watch.unreachable == {0})
         brokers.away = False
+        await until(lambda: not watch.unreachable)
+
+
+async def test_partitions_whose_reads_fail_are_unreachable_whatever_brokers_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where logs end may be known while nothing of them can be had."""
+    brokers = Brokers()
+    async with watched(brokers, monkeypatch) as watch:
+        brokers.failing = frozenset({3})
+        await until(lambda: watch.unreachable == {3})
+        brokers.failing = frozenset()
         await until(lambda: not watch.unreachable)
 
 

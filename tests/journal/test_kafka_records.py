@@ -1,0 +1,366 @@
+"""What the client library cannot decode concerns its own records alone, on a real broker and batch by batch."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
+from aiokafka.errors import NotLeaderForPartitionError
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.record.default_records import DefaultRecordBase, _DefaultRecordBatchBuilderPy
+from aiokafka.record.util import calc_crc32c
+from msgspec.structs import replace
+
+from liveroom.codec import encode
+from liveroom.config import Config, JournalConfig
+from liveroom.errors import JournalDamaged
+from liveroom.journal import kafka_reader
+from liveroom.journal.kafka import KafkaJournal
+from liveroom.journal.kafka_client import Cluster
+from liveroom.journal.kafka_reader import POLL_RECORDS
+from liveroom.journal.kafka_records import CarefulConsumer, CarefulRecords, Unreadable, after, unreadable
+from liveroom.journal.past import open_past
+from liveroom.telemetry.metrics import Metrics
+from tests.broker import kafka_config
+from tests.journal.entries import append_all, claim, record, request, saved, stored, take
+from tests.journal.test_kafka_feed import published
+
+WAIT_S = 30
+
+Headers = list[tuple[str, bytes | None]]
+
+
+class OddName(str):
+    """A header's name that is no UTF-8. Brokers take it, and clients in other languages write it."""
+
+    def encode(self, *_: object) -> bytes:
+        return b"\xff\xfe"
+
+
+ODD: Headers = [(OddName("odd"), b"value")]
+
+
+def batch(*values: bytes | None, headers: Headers | None = None, codec: int = 0, base: int = 0) -> bytes:
+    """A batch as producers make it; each record has the headers."""
+    builder = _DefaultRecordBatchBuilderPy(2, codec, 0, -1, -1, -1, 100_000_000)
+    for at, value in enumerate(values):
+        builder.append(at, 1_000, b"key", value, headers or [])
+    return sealed(struct.pack(">q", base) + bytes(builder.build())[8:])
+
+
+def sealed(data: bytes) -> bytes:
+    """With the right checksum."""
+    at = DefaultRecordBase.CRC_OFFSET
+    crc = calc_crc32c(data[DefaultRecordBase.ATTRIBUTES_OFFSET :])
+    return data[:at] + struct.pack(">I", crc) + data[at + 4 :]
+
+
+def damaged(data: bytes) -> bytes:
+    """With a wrong checksum."""
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
+def with_codec(data: bytes, codec: int) -> bytes:
+    """Said to be compressed in another way than it is, with the right checksum."""
+    at = DefaultRecordBase.ATTRIBUTES_OFFSET
+    return sealed(data[:at] + struct.pack(">h", codec) + data[at + 2 :])
+
+
+def read(data: bytes, start: int = 0) -> list[ConsumerRecord[bytes, bytes]]:
+    return list(PartitionRecords(TopicPartition("t", 0), CarefulRecords(data, start), [], start, None, None, True, READ_COMMITTED))
+
+
+@pytest.mark.parametrize("codec", [0, 1, 3])
+def test_a_header_with_an_odd_name_leaves_its_record_as_it_is(codec: int) -> None:
+    """Its name alone is replaced; key, value, other headers, offsets and time are what was written."""
+    records = read(batch(b"one", None, b"three", headers=[*ODD, ("seen", None), ("kind", b"k")], codec=codec, base=7), 8)
+    assert [(one.offset, one.key, one.value, one.timestamp) for one in records] == [(8, b"key", None, 1_000), (9, b"key", b"three", 1_000)]
+    assert records[0].headers == (("\ufffd\ufffd", b"value"), ("seen", None), ("kind", b"k"))
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason", "last"),
+    [
+        (damaged(batch(b"a", b"b", base=1)), "the batch's checksum is wrong", 2),
+        (with_codec(batch(b"a", b"b", base=1), 7), "the batch cannot be decoded", 2),
+        (with_codec(batch(b"a", b"b", base=1), 1), "the batch cannot be decoded", 2),
+        (sealed(batch(b"a", b"b", base=1)[:-3] + b"\xff" * 3), "the batch cannot be decoded", 2),
+    ],
+    ids=["checksum", "codec", "compression", "structure"],
+)
+def test_a_batch_that_cannot_be_decoded_is_one_unreadable_record(bad: bytes, reason: str, last: int) -> None:
+    """It says why and how far it goes; what stands before and after it is given, from whatever offset the read begins."""
+    data = batch(b"first", base=0) + bad + batch(b"after", base=3)
+    records = read(data)
+    (found,) = [one for one in records if unreadable(one) is not None]
+    assert isinstance(found.value, Unreadable)
+    assert reason in found.value.reason
+    assert (found.value.last, after(found)) == (last, last + 1)
+    assert [one.value for one in records if one.offset in (0, 3)] == [b"first", b"after"]
+    assert [(one.offset, unreadable(one) is None) for one in read(data[len(batch(b"first")) :], 2)] == [(2, False), (3, True)]
+
+
+def test_records_before_the_fault_in_a_batch_are_given() -> None:
+    """Only from where it begins a batch cannot be read."""
+    records = read(sealed(batch(b"a", b"b", b"c")[:-1] + b"\xff"))
+    assert [one.value for one in records[:2]] == [b"a", b"b"]
+    assert [(one.offset, after(one)) for one in records if unreadable(one) is not None] == [(2, 3)]
+    trailing = batch(b"a", headers=ODD) + b"\x00"
+    trailing = sealed(trailing[:8] + struct.pack(">i", len(trailing) - 12) + trailing[12:])
+    assert [one.value for one in read(trailing + batch(b"after", base=1))] == [b"a", b"after"]
+
+
+def test_what_compaction_left_of_a_control_batch_is_passed_over() -> None:
+    """It holds no record any more, where the library looks for one."""
+    assert [one.value for one in read(with_codec(batch(), 0x30) + batch(b"after", base=1))] == [b"after"]
+
+
+def test_a_damaged_batch_at_the_end_is_passed_by_one_offset() -> None:
+    """Its header may be what is damaged: a read goes no farther than it knows. A length that cannot be is such damage, too."""
+    assert [(one.offset, after(one)) for one in read(damaged(batch(b"a", b"b", base=5)), 5)] == [(5, 6)]
+    for length in (-12, -100, 0, 20):
+        records = read(struct.pack(">qi", 5, length) + batch(b"a")[12:], 5)
+        assert [(one.offset, after(one)) for one in records] == [(5, 6)]
+    assert read(batch(b"a") + batch(b"b", base=1)[:-1]) == read(batch(b"a"))  # the limit of a fetch cuts its last batch off
+
+
+@pytest.fixture
+def config() -> Config:
+    config = kafka_config(JournalConfig(partitions=2, snapshots_kept=2, kind="kafka"))
+    return replace(config, kafka=replace(config.kafka, session_ms=1_000))
+
+
+Open = Callable[..., Awaitable[KafkaJournal]]
+
+
+@pytest.fixture
+async def open_journal(config: Config) -> AsyncIterator[Open]:
+    opened: list[KafkaJournal] = []
+
+    async def open_one(with_config: Config = config) -> KafkaJournal:
+        opened.append(await KafkaJournal.open(with_config, Metrics(), f"test-{len(opened)}"))
+        return opened[-1]
+
+    yield open_one
+    for journal in opened:
+        await journal.close()
+
+
+async def write(config: Config, topic: str, *batches: bytes) -> None:
+    """As a client of another language: whole batches into partition 0."""
+    producer = AIOKafkaProducer(bootstrap_servers=list(config.kafka.bootstrap_servers))
+    await producer.start()
+    try:
+        whole = f"{config.kafka.topic_prefix}.{topic}"
+        await producer.partitions_for(whole)
+        for data in batches:
+            error = NotLeaderForPartitionError.errno
+            while error == NotLeaderForPartitionError.errno:  # as right after the topic was made
+                leader = producer.client.cluster.leader_for_partition(TopicPartition(whole, 0))
+                answer = await producer.client.send(leader, ProduceRequest(None, -1, 10_000, [(whole, [(0, data)])]))
+                error = answer.topics[0][1][0][1]
+            assert error == 0, answer
+    finally:
+        await producer.stop()
+
+
+def damage_fetched(monkeypatch: pytest.MonkeyPatch, topic: str, offset: int) -> None:
+    """Every fetch from now on finds the batch of partition 0 that begins at `offset` with a wrong checksum, as on a disk that lies."""
+    make = Cluster.reader
+
+    def spoiled(data: bytes) -> bytes:
+        at, out = 0, b""
+        while at + 12 <= len(data):
+            base, length = struct.unpack_from(">qi", data, at)
+            one = data[at : at + 12 + length]
+            out += damaged(one) if base == offset and len(one) == 12 + length else one
+            at += 12 + length
+        return out
+
+    def reader(self: Cluster, *args: int) -> CarefulConsumer:
+        consumer = make(self, *args)
+        send = consumer._client.send
+
+        async def sent(node: int, asked: Any, **options: Any) -> Any:
+            answer = await send(node, asked, **options)
+            if isinstance(asked, FetchRequest):
+                answer.topics = [
+                    (name, [(*part[:-1], spoiled(part[-1])) if name.endswith(topic) and part[0] == 0 else part for part in parts])
+                    for name, parts in answer.topics
+                ]
+            return answer
+
+        consumer._client.send = sent
+        return consumer
+
+    monkeypatch.setattr(Cluster, "reader", reader)
+
+
+async def test_a_command_with_an_odd_header_is_read_and_holds_up_nobody(open_journal: Open, config: Config) -> None:
+    """It is a command like any other; readers of both partitions go on over the same client, also those that come later."""
+    journal = await open_journal()
+    async with asyncio.timeout(WAIT_S), aclosing(journal.read_commands(0, 0)) as first, aclosing(journal.read_commands(1, 0)) as second:
+        await journal.send_commands(1, [request("d1", "toy-sale")])
+        assert (await anext(second)).requests[0].id == "d1"
+        await journal.send_commands(0, [request("c1")])
+        await write(config, "commands", batch(encode(request("c2")), b"rubbish", headers=ODD))
+        await journal.send_commands(0, [request("c3")])
+        await journal.send_commands(1, [request("d2", "toy-sale")])
+        assert [[one.id for one in (await anext(first)).requests] for _ in range(4)] == [["c1"], ["c2"], [], ["c3"]]
+        assert (await anext(second)).requests[0].id == "d2"
+    async with asyncio.timeout(WAIT_S):
+        assert [one.offset for one in await take(journal.read_commands(0, 0), 4)] == [0, 1, 2, 3]
+    assert not journal.unreachable
+
+
+async def test_many_odd_records_come_complete_and_in_order(open_journal: Open, config: Config) -> None:
+    """More than one look at the client brings, mixed with others and with what was taken back: each once."""
+    journal = await open_journal()
+    ids = [f"c{number}" for number in range(3 * POLL_RECORDS)]
+    half = len(ids) // 2
+    await write(config, "commands", batch(*(encode(request(id_)) for id_ in ids[:half]), headers=ODD))
+    producer = AIOKafkaProducer(bootstrap_servers=list(config.kafka.bootstrap_servers), transactional_id=config.kafka.topic_prefix)
+    await producer.start()
+    await producer.begin_transaction()
+    await producer.send_and_wait(f"{config.kafka.topic_prefix}.commands", encode(request("taken-back")), partition=0)
+    await producer.abort_transaction()
+    await producer.stop()
+    await write(config, "commands", batch(*(encode(request(id_)) for id_ in ids[half:])), batch(encode(request("last")), headers=ODD))
+    async with asyncio.timeout(WAIT_S):
+        batches = await take(journal.read_commands(0, 0), len(ids) + 1)
+    assert [one.requests[0].id for one in batches] == [*ids, "last"]
+
+
+async def test_commands_that_cannot_be_decoded_are_one_dead_letter(open_journal: Open, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands at the last of them and says which they are; the partition goes on, and so does the other one."""
+    damage_fetched(monkeypatch, "commands", 1)
+    journal = await open_journal()
+    await write(config, "commands", batch(encode(request("c1"))), batch(encode(request("c2")), encode(request("c3"))), batch(encode(request("c4"))))
+    await journal.send_commands(1, [request("d1", "toy-sale")])
+    async with asyncio.timeout(WAIT_S), aclosing(journal.read_commands(0, 0)) as first, aclosing(journal.read_commands(1, 0)) as second:
+        found = [await anext(first) for _ in range(3)]
+        assert [[one.id for one in batch_.requests] for batch_ in found] == [["c1"], [], ["c4"]]
+        assert (found[1].offset, found[1].poison) == (2, "malformed: the batch's checksum is wrong, so nothing from 1 to 2 can be read")
+        assert (await anext(second)).requests[0].id == "d1"
+
+
+async def test_an_entry_with_an_odd_header_counts(open_journal: Open, config: Config) -> None:
+    """What it says is whole; every reader has it, the running ones, later ones and those of the past."""
+    journal = await open_journal()
+    await append_all(journal, [claim()])
+    async with asyncio.timeout(WAIT_S), aclosing(journal.read_events(0, 0)) as running:
+        assert (await anext(running)).offset == 0
+        await write(config, "events", batch(encode(record(0, 0, 0, 0)), headers=ODD))
+        assert (await anext(running)).entry == record(0, 0, 0, 0)
+        expected = await stored(await open_journal())
+        assert [one.offset for one in expected] == [0, 1]
+
+    def look() -> None:
+        with open_past(config) as past:
+            assert [one.entry for one in past.entries(0)] == [one.entry for one in expected]
+
+    await asyncio.to_thread(look)
+
+
+@pytest.mark.parametrize("rotten", [False, True], ids=["rubbish", "checksum"])
+async def test_an_unreadable_entry_stops_its_partition_with_its_offset(
+    open_journal: Open, config: Config, monkeypatch: pytest.MonkeyPatch, rotten: bool
+) -> None:
+    """The other partition goes on; where a person says that nothing stands there, this one does, too, for every reader."""
+    if rotten:
+        damage_fetched(monkeypatch, "events", 1)
+    journal = await open_journal()
+    await append_all(journal, [claim()])
+    await append_all(journal, [claim("b")], 1)
+    async with asyncio.timeout(WAIT_S), aclosing(journal.read_events(0, 0)) as first, aclosing(journal.read_events(1, 0)) as second:
+        assert (await anext(first)).offset == (await anext(second)).offset == 0
+        await write(config, "events", batch(encode(claim("x")) if rotten else b"rubbish", headers=[] if rotten else ODD))
+        with pytest.raises(
+            JournalDamaged,
+            match=r"events\[0\]: entry 1 cannot be read: " + ("the batch's checksum is wrong" if rotten else "this cannot be read: JSON"),
+        ):
+            await anext(first)
+        await append_all(journal, [record(0, 0, 0, 0)], 1)
+        assert (await anext(second)).offset == 1
+    told = replace(config, kafka=replace(config.kafka, events_passed_over=("0:1",)))
+    again = await open_journal(told)
+    await append_all(again, [record(0, 0, 0, 0)])
+
+    def look(with_config: Config) -> list[int]:
+        with open_past(with_config) as past:
+            return [one.offset for one in past.entries(0)]
+
+    async with asyncio.timeout(WAIT_S):
+        assert [one.offset for one in await stored(again)] == [0, 1, 2]
+        assert await asyncio.to_thread(look, told) == [0, 1, 2]
+        with pytest.raises(JournalDamaged, match=r"events\[0\]: entry 1 cannot be read"):
+            await asyncio.to_thread(look, config)
+
+
+async def test_unreadable_records_among_snapshots_are_passed_over(open_journal: Open, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rubbish with an odd header, a manifest and a part that cannot be decoded: an older snapshot is begun from, and new ones are saved."""
+    journal = await open_journal()
+    await append_all(journal, [claim(), *(record(0, n, 0, 0) for n in range(4))])
+    first = await saved(journal, 1)
+    await write(config, "snapshots", batch(b"rubbish", headers=[*ODD, ("kind", b"manifest")]))
+    async with asyncio.timeout(WAIT_S):
+        assert await journal.load_snapshots(0) == [first]
+        second = await saved(journal, 2, (b"two alone",), before=1)
+        assert await journal.load_snapshots(0) == [second, first]
+        manifest = await journal._reader.end(f"{config.kafka.topic_prefix}.snapshots", 0) - 1
+        damage_fetched(monkeypatch, "snapshots", manifest)
+        assert await (await open_journal()).load_snapshots(0) == [first]
+        damage_fetched(monkeypatch, "snapshots", second.outcomes[0].place)
+        other = await open_journal()
+        assert await other._get_parts(0, [second.outcomes[0].place]) == [None]
+
+
+async def test_publishing_goes_on_behind_odd_records_in_the_feed(open_journal: Open, config: Config) -> None:
+    """A look back passes over them, and over a position without a value."""
+    journal = await open_journal()
+    await append_all(journal, [claim(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(3))])
+    publisher = journal.publisher()
+    publisher.start()
+    await published(config, 2)
+    await publisher.stop()
+    stranger = b'{"room": "key", "seq": -1}'
+    await write(config, "feed", batch(stranger, headers=[("position", None)]), batch(stranger))
+    await append_all(journal, [record(0, 3, 3, 4, text="line 3")])
+    publisher = journal.publisher()
+    publisher.start()
+    events = await published(config, 3)
+    await publisher.stop()
+    assert [event["seq"] for event in events if event["seq"] != -1] == [0, 1, 2, 3]
+    await write(config, "feed", batch(stranger, stranger, headers=ODD))
+    position = await asyncio.wait_for(publisher._where_to_go_on(0), WAIT_S)
+    assert position.offset == 5
+
+
+async def test_a_partition_whose_reads_fail_for_whatever_reason_is_unreachable(open_journal: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brokers answer questions all the while: readiness goes by what can be read. One read that succeeds ends it."""
+    monkeypatch.setattr(kafka_reader, "FAILING_S", 0.2)
+    getmany, failing = CarefulConsumer.getmany, True
+
+    async def fails(self: CarefulConsumer, *args: Any, **options: Any) -> Any:
+        if failing:
+            raise RuntimeError("a fault in a client")
+        return await getmany(self, *args, **options)
+
+    monkeypatch.setattr(CarefulConsumer, "getmany", fails)
+    journal = await open_journal()
+    async with asyncio.timeout(WAIT_S), aclosing(journal.read_events(1, 0)) as entries:
+        reading = asyncio.ensure_future(anext(entries))
+        while journal.unreachable != {1}:
+            await asyncio.sleep(0.02)
+        failing = False
+        await append_all(journal, [claim()], 1)
+        assert (await reading).offset == 0
+        while journal.unreachable:
+            await asyncio.sleep(0.02)
