@@ -171,6 +171,10 @@ class EngineConfig(Section, frozen=True):
     dedupe_count_max: Annotated[
         int, _text("How many outcomes of chat and the like, and of commands that were refused, a partition remembers at most", ge=100, le=10_000_000)
     ] = 100_000
+    dedupe_bytes_max: Annotated[
+        int,
+        _text("Bytes of memory that these outcomes may take in a partition; the oldest are forgotten first", ge=1_048_576, le=100_000_000_000),
+    ] = 67_108_864
     dedupe_money_max: Annotated[
         int,
         _text(
@@ -180,6 +184,15 @@ class EngineConfig(Section, frozen=True):
             le=10_000_000,
         ),
     ] = 500_000
+    dedupe_money_bytes_max: Annotated[
+        int,
+        _text(
+            "Bytes of memory that outcomes of commands that moved money may take in a partition; beyond it more are refused as `overloaded`."
+            " A quarter is kept for anchors and the platform",
+            ge=1_048_576,
+            le=100_000_000_000,
+        ),
+    ] = 536_870_912
     dedupe_money_per_user_max: Annotated[
         int,
         _text("How many of these one user may have, other than the platform; more are refused as `rate_limited`", ge=10, le=10_000_000),

@@ -4,6 +4,8 @@ What moved money is remembered for the whole window, so its number is limited be
 
 - A part of it is kept for the anchors and the platform. A crowd of viewers cannot keep a payment from being confirmed.
 - One user other than the platform may take so many of it and no more.
+
+Both kinds are limited in number and in bytes of memory. Bytes are reckoned from what an outcome says, so every engine reckons the same.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from liveroom.config import EngineConfig
+from liveroom.errors import REFUSALS
 from liveroom.messages.base import ANCHORS
 from liveroom.messages.fields import Role
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Answer
 
-__all__ = ["CommandKey", "Outcome", "Outcomes", "Shortage", "key_of"]
+__all__ = ["DETAIL_CHARS_KEPT", "CommandKey", "Outcome", "Outcomes", "Shortage", "key_of", "size_of"]
 
 CommandKey = tuple[str, str, str]
 """Room, user, command id."""
@@ -31,6 +34,18 @@ CommandKey = tuple[str, str, str]
 UNBOUNDED = sys.maxsize
 #: One in so many of them is kept for the anchors and the platform.
 MONEY_STAFF_PART: Final = 4
+
+#: A refusal's words are kept up to here: a retry acts on the code and the fields, which stay whole. Some words repeat what users wrote.
+DETAIL_CHARS_KEPT: Final = 100
+
+#: What an outcome takes in memory beside its texts: the structs, the key, its place in the table and in the line.
+_OUTCOME_BYTES: Final = 600
+_REFUSAL_BYTES: Final = 150
+_RESULT_BYTES: Final = 160
+_FIELD_BYTES: Final = 40
+_WIDEST_CHARACTER_BYTES: Final = 4
+
+_CODES: Final = {code: code for code in REFUSALS}
 
 Shortage = Literal["", "all", "user"]
 """Whether everybody's share of the memory is used up, or the user's own; empty = neither."""
@@ -59,6 +74,31 @@ def key_of(answered: Answer | Outcome) -> CommandKey:
     return (answered.room, answered.user, answered.reply.id)
 
 
+def size_of(answer: Answer) -> int:
+    """About what a remembered outcome takes in memory, rather more than less, in bytes; the same wherever it is reckoned."""
+    reply = answer.reply
+    size = _OUTCOME_BYTES + _text_bytes(answer.room) + _text_bytes(answer.user) + _text_bytes(reply.id)
+    if type(reply) is Refused:
+        size += _REFUSAL_BYTES + _text_bytes(reply.detail) + _text_bytes(reply.field)
+    elif type(reply) is Accepted and reply.result:
+        size += _RESULT_BYTES + sum(_FIELD_BYTES + (_text_bytes(value) if type(value) is str else 0) for value in reply.result.values())
+    return size
+
+
+def _text_bytes(text: str) -> int:
+    return len(text) if text.isascii() else _WIDEST_CHARACTER_BYTES * len(text)
+
+
+def _shortened(answer: Answer) -> Answer:
+    """The answer as it is kept: a refusal without the words that are too many, and with the code that all its like share."""
+    reply = answer.reply
+    if type(reply) is not Refused:
+        return answer
+    detail = reply.detail if len(reply.detail) <= DETAIL_CHARS_KEPT else reply.detail[: DETAIL_CHARS_KEPT - 1] + "…"
+    kept = Refused(reply.id, _CODES.get(reply.code, reply.code), detail, reply.seq, reply.field, reply.retry_after_ms)
+    return Answer(answer.room, answer.user, answer.digest, kept, kept=answer.kept)
+
+
 class _Line:
     """Answers in the order in which they were remembered, to be forgotten in the same order; each has a position, counted from 0."""
 
@@ -66,6 +106,7 @@ class _Line:
         self.groups: deque[_Group] = deque()
         self.new: list[Answer] = []
         self.count = 0
+        self.bytes = 0
         self.end = 0  # the position of the next
 
     def since(self, position: int) -> list[tuple[int, list[Answer]]]:
@@ -79,6 +120,16 @@ class _Line:
             left -= len(group.answers)
         return found[::-1]
 
+    def add(self, answer: Answer) -> None:
+        """Take one more; it is of the time that `close_group` tells."""
+        self.new.append(answer)
+        self.bytes += size_of(answer)
+
+    def take_back(self, answer: Answer) -> None:
+        """Undo `add`."""
+        self.new.remove(answer)
+        self.bytes -= size_of(answer)
+
     def close_group(self, time_ms: int) -> None:
         """What was added since the last call is of `time_ms`."""
         if self.new:
@@ -87,25 +138,36 @@ class _Line:
             self.end += len(self.new)
             self.new = []
 
-    def forget(self, horizon_ms: int, count_max: int) -> Iterator[list[Answer]]:
-        """Take out what is not younger than `horizon_ms`, and the oldest of what is more than `count_max`."""
+    def forget(self, horizon_ms: int, count_max: int, bytes_max: int) -> Iterator[list[Answer]]:
+        """Take out what is not younger than `horizon_ms`, and the oldest of what is more than `count_max` or takes more than `bytes_max`."""
         groups = self.groups
-        while groups and (groups[0].time_ms <= horizon_ms or self.count > count_max):
+        while groups and (groups[0].time_ms <= horizon_ms or self.count > count_max or self.bytes > bytes_max):
             oldest = groups[0]
-            count = len(oldest.answers) if oldest.time_ms <= horizon_ms else min(len(oldest.answers), self.count - count_max)
-            yield oldest.answers[:count]
-            del oldest.answers[:count]
-            self.count -= count
+            gone = oldest.answers if oldest.time_ms <= horizon_ms else list(self._too_many(oldest.answers, count_max, bytes_max))
+            yield gone
+            self.count -= len(gone)
+            self.bytes -= sum(map(size_of, gone))
+            del oldest.answers[: len(gone)]
             if not oldest.answers:
                 groups.popleft()
+
+    def _too_many(self, answers: list[Answer], count_max: int, bytes_max: int) -> Iterator[Answer]:
+        """The first of these, as many as have to go."""
+        count, size = self.count, self.bytes
+        for answer in answers:
+            if count <= count_max and size <= bytes_max:
+                break
+            yield answer
+            count -= 1
+            size -= size_of(answer)
 
 
 class Outcomes:
     """The outcomes of one partition, oldest first; forgotten after `window_ms` of partition time.
 
     Outcomes that moved money are forgotten for no other reason: `shortage` says whether one more may be made.
-    Of the others the newest `dedupe_count_max` are kept. Nothing is forgotten but in `end_record`: what is remembered depends on the records
-    alone, not on how they came to be.
+    Of the others the newest are kept, at most `dedupe_count_max` of them in at most `dedupe_bytes_max`. Nothing is forgotten but in
+    `end_record`: what is remembered depends on the records alone, not on how they came to be.
     """
 
     def __init__(self, config: EngineConfig) -> None:
@@ -114,7 +176,10 @@ class Outcomes:
         self._money_max = config.dedupe_money_max
         self._viewers_max = config.dedupe_money_max - config.dedupe_money_max // MONEY_STAFF_PART
         self._per_user_max = config.dedupe_money_per_user_max
-        self._money_count = self._viewers_count = 0
+        self._bytes_max = config.dedupe_bytes_max
+        self._money_bytes_max = config.dedupe_money_bytes_max
+        self._viewers_bytes_max = config.dedupe_money_bytes_max - config.dedupe_money_bytes_max // MONEY_STAFF_PART
+        self._money_count = self._viewers_count = self._viewers_bytes = 0
         self._by_user: dict[str, int] = {}  # of all but the platform
         self._answers: dict[CommandKey, Answer] = {}
         #: The answer that is remembered for an id, or `None`.
@@ -147,33 +212,36 @@ class Outcomes:
         """Why this user may not move money now: what could not be told from its repetition must not happen."""
         if role is not Role.platform and self._by_user.get(user, 0) >= self._per_user_max:
             return "user"
-        full = self._money_count >= self._money_max or (role not in ANCHORS and self._viewers_count >= self._viewers_max)
+        full = self._money_count >= self._money_max or self._money.bytes >= self._money_bytes_max
+        if role not in ANCHORS:
+            full = full or self._viewers_count >= self._viewers_max or self._viewers_bytes >= self._viewers_bytes_max
         return "all" if full else ""
 
     def remember(self, key: CommandKey, answer: Answer) -> None:
         """Keep the answer to a command that is not known. An id that is known nevertheless gets the newer answer from now on."""
+        answer = _shortened(answer)
         self._answers[key] = answer
         if answer.kept:
-            self._money.new.append(answer)
+            self._money.add(answer)
             self._count(answer, 1)
         else:
-            self._others.new.append(answer)
+            self._others.add(answer)
 
     def unremember(self, key: CommandKey) -> None:
         """Take back what was remembered for the record that is being made."""
         answer = self._answers.pop(key)
         if answer.kept:
-            self._money.new.remove(answer)
+            self._money.take_back(answer)
             self._count(answer, -1)
         else:
-            self._others.new.remove(answer)
+            self._others.take_back(answer)
 
     def end_record(self, time_ms: int) -> None:
         """What was remembered since the last call belongs to a record of `time_ms`; what is too old or too much by then is forgotten."""
         self._close_groups(time_ms)
         horizon_ms = time_ms - self._window_ms
-        self._forget(self._others.forget(horizon_ms, self._count_max))
-        self._forget(self._money.forget(horizon_ms, UNBOUNDED))
+        self._forget(self._others.forget(horizon_ms, self._count_max, self._bytes_max))
+        self._forget(self._money.forget(horizon_ms, UNBOUNDED, UNBOUNDED))
 
     def _forget(self, some: Iterator[list[Answer]]) -> None:
         """Forget answers, but not a newer answer to the same id."""
@@ -189,6 +257,7 @@ class Outcomes:
         self._money_count += one
         if answer.kept not in ANCHORS:
             self._viewers_count += one
+            self._viewers_bytes += one * size_of(answer)
         if answer.kept is not Role.platform:
             count = self._by_user.get(answer.user, 0) + one
             if count:

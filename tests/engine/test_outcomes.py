@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from liveroom.codec import encode
 from liveroom.config import Config, EngineConfig, JournalConfig
-from liveroom.engine.outcomes import CommandKey, Outcome, Outcomes
+from liveroom.engine.outcomes import DETAIL_CHARS_KEPT, CommandKey, Outcome, Outcomes, key_of, size_of
 from liveroom.engine.partition import PartitionState
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.commands import SendChat
 from liveroom.messages.fields import Role
 from liveroom.messages.flash_sale import CancelHold
-from liveroom.messages.frames import Accepted
+from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Answer, Record, Sender
 from liveroom.messages.red_envelope import DropRedEnvelope, GrabRedEnvelope
 from tests.engine.conftest import Clock, Voice, open_demo, outcomes_of, running_engine
 
 WINDOW_MS, COUNT_MAX, MONEY_MAX, PER_USER_MAX = 1_000, 100, 100, 60
+BYTES_MAX, MONEY_BYTES_MAX = 40_000, 45_000  # some 60 outcomes: with many ids these bind, otherwise the numbers do
 CONFIG = EngineConfig(dedupe_window_ms=WINDOW_MS, dedupe_count_max=COUNT_MAX, dedupe_money_max=MONEY_MAX, dedupe_money_per_user_max=PER_USER_MAX)
 
 #: The time since the record before, and the ids of the commands that the record answers: the first to the last of a run, and the role of
@@ -35,8 +38,10 @@ RECORDS = st.lists(st.tuples(st.sampled_from([0, 1, 500, 999, 1_000, 1_001]), RU
 class Plain:
     """The same by looking through all of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: EngineConfig) -> None:
+        self.config = config
         self.money: list[tuple[int, str, int]] = []
+        self.sizes: dict[str, int] = {}
         self.roles: dict[str, Role] = {}
         self.others: list[tuple[int, str, int]] = []
 
@@ -53,11 +58,19 @@ class Plain:
             return "user"
         viewers = sum(one in (Role.viewer, Role.moderator) for one in moved)
         full = len(moved) >= MONEY_MAX or (role in (Role.viewer, Role.moderator) and viewers >= MONEY_MAX * 3 // 4)
+        bytes_max = self.config.dedupe_money_bytes_max
+        of_all, of_viewers = (self.bytes(ids) for ids in (set(Role), {Role.viewer, Role.moderator}))
+        full = full or of_all >= bytes_max or (role in (Role.viewer, Role.moderator) and of_viewers >= bytes_max - bytes_max // 4)
         return "all" if full else ""
+
+    def bytes(self, roles: set[Role]) -> int:
+        return sum(self.sizes[kept_id] for _, kept_id, _ in self.money if self.roles[kept_id] in roles)
 
     def forget(self, now_ms: int) -> None:
         self.money = [one for one in self.money if one[0] > now_ms - WINDOW_MS]
         self.others = [one for one in self.others if one[0] > now_ms - WINDOW_MS][-COUNT_MAX:]
+        while sum(self.sizes[kept_id] for _, kept_id, _ in self.others) > self.config.dedupe_bytes_max:
+            del self.others[0]
 
 
 def key(command_id: str) -> CommandKey:
@@ -68,10 +81,24 @@ def digest_of(answer: Answer | None) -> int | None:
     return answer.digest if answer is not None else None
 
 
-@given(RECORDS, st.booleans())
-def test_an_id_is_known_for_so_long_and_among_so_many(records: list[tuple[int, list[tuple[int, Role | None]]]], through_a_snapshot: bool) -> None:
-    """After each record all money of the window is known, and the newest `count_max` of the rest, also through a snapshot."""
-    outcomes, plain, now_ms = Outcomes(CONFIG), Plain(), 1_000
+def reply_to(command_id: str, role: Role | None) -> Accepted | Refused:
+    """What moved money was accepted; of the others every third was refused, with more or fewer words."""
+    number = int(command_id)
+    if role is None and number % 3 == 0:
+        return Refused(command_id, "muted", "é" * (number * 7), retry_after_ms=1)
+    return Accepted(command_id, 0, {"hold": number} if number % 2 else {})
+
+
+@given(RECORDS, st.booleans(), st.booleans())
+def test_an_id_is_known_for_so_long_and_among_so_many(
+    records: list[tuple[int, list[tuple[int, Role | None]]]], through_a_snapshot: bool, few_bytes: bool
+) -> None:
+    """After each record all money of the window is known, and the newest of the rest: as many as the number and the bytes allow.
+
+    It is the same through a snapshot.
+    """
+    config = replace(CONFIG, dedupe_bytes_max=BYTES_MAX, dedupe_money_bytes_max=MONEY_BYTES_MAX) if few_bytes else CONFIG
+    outcomes, plain, now_ms = Outcomes(config), Plain(config), 1_000
     for number, (passed_ms, ids) in enumerate(records):
         now_ms += passed_ms
         for command_id, role in ((str(id_), role) for id_, role in ids):
@@ -79,7 +106,10 @@ def test_an_id_is_known_for_so_long_and_among_so_many(records: list[tuple[int, l
             assert digest_of(known) == plain.find(command_id)
             if known is None:
                 assert [outcomes.shortage("vera", one) for one in Role] == [plain.shortage(one) for one in Role]
-                outcomes.remember(key(command_id), Answer("demo", "vera", number + 1, Accepted(command_id, 0), kept=role))
+                outcomes.remember(key(command_id), Answer("demo", "vera", number + 1, reply_to(command_id, role), "gw/1", 7, kept=role))
+                remembered = outcomes.find(key(command_id))
+                assert remembered is not None
+                plain.sizes[command_id] = size_of(remembered)
                 (plain.money if role else plain.others).append((now_ms, command_id, number + 1))
                 if role:
                     plain.roles[command_id] = role
@@ -87,11 +117,74 @@ def test_an_id_is_known_for_so_long_and_among_so_many(records: list[tuple[int, l
         plain.forget(now_ms)
         if through_a_snapshot:
             written = msgspec.json.decode(encode(outcomes_of(outcomes)), type=list[Outcome])
-            outcomes, half = Outcomes(CONFIG), len(written) // 2
+            outcomes, half = Outcomes(config), len(written) // 2
             outcomes.add(written[:half])
             outcomes.add(written[half:])
-        assert len(outcomes) == len(plain.all)
+        assert (len(outcomes), outcomes._others.bytes) == (len(plain.all), sum(plain.sizes[kept_id] for _, kept_id, _ in plain.others))
+        assert outcomes._money.bytes == plain.bytes(set(Role))
         assert [(o.time_ms, o.reply.id, o.digest) for o in outcomes_of(outcomes)] == plain.all
+
+
+def answered(kind: str, number: int) -> Answer:
+    """An outcome as a record of the log holds it."""
+    short, long = (f"u{number}", "demo", f"{number:032x}"), (f"u{number}".ljust(128, "x"), "r" * 64, f"{number:064}")
+    user, room, command_id = long if kind.startswith("long") else short
+    replies: dict[str, Accepted | Refused] = {
+        "chat": Accepted(command_id, number + 1_000),
+        "hold": Accepted(command_id, number + 1_000, {"hold": number, "until_ms": 10**12 + number, "due_fen": number + 500, "discount_fen": 0}),
+        "refusal": Refused(command_id, "product_not_found", f"there is no product 'p{number}' in the showcase", number + 1_000, "product", 1_000),
+        "long refusal": Refused(command_id, "muted", f"you are muted until 2026: {number} " + "\U0001f600" * 300, number + 1_000, "", 1_000),
+    }
+    answer = Answer(room, user, number + 10**12, replies[kind], "gateway/abcdef", number + 1_000)
+    return msgspec.json.decode(encode(answer), type=Answer)
+
+
+@pytest.mark.parametrize("kind", ["chat", "hold", "refusal", "long refusal"])
+def test_outcomes_take_no_more_memory_than_they_may(kind: str) -> None:
+    """However long ids and words are, the outcomes that moved no money stay within `dedupe_bytes_max`, and come near to it."""
+    outcomes = Outcomes(replace(CONFIG, dedupe_count_max=1_000_000, dedupe_bytes_max=2_000_000))
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(4_000):
+            answer = answered(kind, number)
+            outcomes.remember(key_of(answer), answer)
+            if number % 50 == 0:
+                outcomes.end_record(1_000)
+        outcomes.end_record(1_000)
+        del answer
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert 1_000_000 < taken <= 2_000_000
+    assert len(outcomes) < 4_000
+
+
+def test_a_refusal_is_kept_without_too_many_words() -> None:
+    """A repeated command gets the code, the fields and the time of its refusal again, and the beginning of its words."""
+    outcomes, first = Outcomes(CONFIG), answered("long refusal", 1)
+    outcomes.remember(key_of(first), first)
+    again = outcomes.find(key_of(first))
+    assert again is not None
+    assert isinstance(first.reply, Refused)
+    assert again.reply == replace(first.reply, detail=first.reply.detail[: DETAIL_CHARS_KEPT - 1] + "…")
+
+
+def test_money_whose_outcomes_take_too_many_bytes_does_not_move() -> None:
+    """Viewers may use three quarters of `dedupe_money_bytes_max`, staff all of it; what is remembered stays."""
+    outcomes = Outcomes(replace(CONFIG, dedupe_money_bytes_max=20_000))
+    kept = 0
+    for role, allowed in ((Role.viewer, 15_000), (Role.platform, 20_000)):
+        while not outcomes.shortage(f"{role}-{kept}", role):
+            answer = replace(answered("chat", kept), user=f"{role}-{kept}", kept=role)
+            outcomes.remember(key_of(answer), answer)
+            outcomes.end_record(kept)
+            kept += 1
+        assert allowed <= outcomes._money.bytes < allowed + 1_000
+    assert len(outcomes) == kept
+    outcomes.end_record(WINDOW_MS + kept)
+    assert (len(outcomes), outcomes._money.bytes, outcomes._viewers_bytes) == (0, 0, 0)
+    assert not outcomes.shortage("vera", Role.viewer)
 
 
 def test_the_first_outcome_of_an_id_stays() -> None:
