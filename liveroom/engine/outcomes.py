@@ -77,7 +77,7 @@ def key_of(answered: Answer | Outcome) -> CommandKey:
 def size_of(answer: Answer) -> int:
     """About what a remembered outcome takes in memory, rather more than less, in bytes; the same wherever it is reckoned."""
     reply = answer.reply
-    size = _OUTCOME_BYTES + _text_bytes(answer.room) + _text_bytes(answer.user) + _text_bytes(reply.id)
+    size = _OUTCOME_BYTES + len(answer.room) + len(answer.user) + len(reply.id)  # all ids are ASCII
     if type(reply) is Refused:
         size += _REFUSAL_BYTES + _text_bytes(reply.detail) + _text_bytes(reply.field)
     elif type(reply) is Accepted and reply.result:
@@ -120,15 +120,19 @@ class _Line:
             left -= len(group.answers)
         return found[::-1]
 
-    def add(self, answer: Answer) -> None:
-        """Take one more; it is of the time that `close_group` tells."""
+    def add(self, answer: Answer) -> int:
+        """Take one more; it is of the time that `close_group` tells. Gives its bytes."""
+        size = size_of(answer)
         self.new.append(answer)
-        self.bytes += size_of(answer)
+        self.bytes += size
+        return size
 
-    def take_back(self, answer: Answer) -> None:
+    def take_back(self, answer: Answer) -> int:
         """Undo `add`."""
+        size = size_of(answer)
         self.new.remove(answer)
-        self.bytes -= size_of(answer)
+        self.bytes -= size
+        return size
 
     def close_group(self, time_ms: int) -> None:
         """What was added since the last call is of `time_ms`."""
@@ -138,28 +142,25 @@ class _Line:
             self.end += len(self.new)
             self.new = []
 
-    def forget(self, horizon_ms: int, count_max: int, bytes_max: int) -> Iterator[list[Answer]]:
-        """Take out what is not younger than `horizon_ms`, and the oldest of what is more than `count_max` or takes more than `bytes_max`."""
+    def forget(self, horizon_ms: int, count_max: int, bytes_max: int) -> Iterator[tuple[Answer, int]]:
+        """Take out what is not younger than `horizon_ms`, and the oldest of what is more than `count_max` or takes more than `bytes_max`.
+
+        Gives each with its bytes.
+        """
         groups = self.groups
         while groups and (groups[0].time_ms <= horizon_ms or self.count > count_max or self.bytes > bytes_max):
-            oldest = groups[0]
-            gone = oldest.answers if oldest.time_ms <= horizon_ms else list(self._too_many(oldest.answers, count_max, bytes_max))
-            yield gone
-            self.count -= len(gone)
-            self.bytes -= sum(map(size_of, gone))
-            del oldest.answers[: len(gone)]
+            oldest, gone = groups[0], 0
+            for answer in oldest.answers:
+                if oldest.time_ms > horizon_ms and self.count <= count_max and self.bytes <= bytes_max:
+                    break
+                size = size_of(answer)
+                self.count -= 1
+                self.bytes -= size
+                gone += 1
+                yield answer, size
+            del oldest.answers[:gone]
             if not oldest.answers:
                 groups.popleft()
-
-    def _too_many(self, answers: list[Answer], count_max: int, bytes_max: int) -> Iterator[Answer]:
-        """The first of these, as many as have to go."""
-        count, size = self.count, self.bytes
-        for answer in answers:
-            if count <= count_max and size <= bytes_max:
-                break
-            yield answer
-            count -= 1
-            size -= size_of(answer)
 
 
 class Outcomes:
@@ -222,8 +223,7 @@ class Outcomes:
         answer = _shortened(answer)
         self._answers[key] = answer
         if answer.kept:
-            self._money.add(answer)
-            self._count(answer, 1)
+            self._count(answer, 1, self._money.add(answer))
         else:
             self._others.add(answer)
 
@@ -231,8 +231,7 @@ class Outcomes:
         """Take back what was remembered for the record that is being made."""
         answer = self._answers.pop(key)
         if answer.kept:
-            self._money.take_back(answer)
-            self._count(answer, -1)
+            self._count(answer, -1, -self._money.take_back(answer))
         else:
             self._others.take_back(answer)
 
@@ -243,21 +242,20 @@ class Outcomes:
         self._forget(self._others.forget(horizon_ms, self._count_max, self._bytes_max))
         self._forget(self._money.forget(horizon_ms, UNBOUNDED, UNBOUNDED))
 
-    def _forget(self, some: Iterator[list[Answer]]) -> None:
+    def _forget(self, some: Iterator[tuple[Answer, int]]) -> None:
         """Forget answers, but not a newer answer to the same id."""
-        for answers in some:
-            for answer in answers:
-                if self._answers.get(key := key_of(answer)) is answer:
-                    del self._answers[key]
-                if answer.kept:
-                    self._count(answer, -1)
+        for answer, size in some:
+            if self._answers.get(key := key_of(answer)) is answer:
+                del self._answers[key]
+            if answer.kept:
+                self._count(answer, -1, -size)
 
-    def _count(self, answer: Answer, one: int) -> None:
-        """Count an outcome that moved money, or count it no more."""
+    def _count(self, answer: Answer, one: int, size: int) -> None:
+        """Count an outcome that moved money and its bytes, or count it no more: both are negative then."""
         self._money_count += one
         if answer.kept not in ANCHORS:
             self._viewers_count += one
-            self._viewers_bytes += one * size_of(answer)
+            self._viewers_bytes += size
         if answer.kept is not Role.platform:
             count = self._by_user.get(answer.user, 0) + one
             if count:
