@@ -46,8 +46,11 @@ def fit_connections(config: Config, allowed: int, *, gateway: bool = True) -> Co
 
 
 def tell_fit(wanted: Config, fitting: Config, allowed: int, *, gateway: bool = True) -> None:
-    """Warn when the settings were lowered."""
+    """Warn when the settings were lowered; in dev mode, where nobody needs so many, a short note suffices."""
     if fitting is wanted:
+        return
+    if wanted.liveroom.mode == "dev":
+        log.info("fewer connections fit into the limit of open files than the settings name", extra={"open_files_max": allowed})
         return
     log.warning(
         "connections_max of gateway and console does not fit into the limit of open files and is lowered; "

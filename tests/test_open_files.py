@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveroom.config import Config, ConsoleConfig, GatewayConfig
-from liveroom.open_files import OTHER_FILES_MAX, files_needed, fit_connections
+from liveroom.config import Config, ConsoleConfig, GatewayConfig, LiveroomConfig
+from liveroom.open_files import OTHER_FILES_MAX, files_needed, fit_connections, tell_fit
 from tests.serving import Server
 
 SCRIPT = """
@@ -56,6 +58,17 @@ def test_connections_never_need_the_files_of_others(allowed: int, viewers: int, 
         assert fitting is config
 
 
+@pytest.mark.parametrize(("mode", "level"), [("dev", logging.INFO), ("production", logging.WARNING)])
+def test_only_production_is_warned(mode: Literal["dev", "production"], level: int, caplog: pytest.LogCaptureFixture) -> None:
+    """On a developer's machine the limit is often low and never reached: it is a note there, without the numbers."""
+    caplog.set_level(logging.INFO)
+    config = Config(liveroom=LiveroomConfig(mode=mode))
+    tell_fit(config, fit_connections(config, 20_000), 20_000)
+    (line,) = caplog.records
+    assert line.levelno == level
+    assert hasattr(line, "connections_max") == (mode == "production")
+
+
 @pytest.mark.parametrize(("soft", "hard"), [(256, 4_096), (4_096, 4_096)])
 def test_the_soft_limit_is_raised_to_the_hard_one(soft: int, hard: int) -> None:
     """Nothing is said when everything fits."""
@@ -77,4 +90,4 @@ async def test_serve_does_so_at_its_start(tmp_path: Path) -> None:
         limits = Path(f"/proc/{server.pid}/limits").read_text().splitlines()
         (files,) = (line.split()[3:5] for line in limits if line.startswith("Max open files"))
         assert files == ["1024", "1024"]
-        assert "does not fit into the limit of open files" in server.log.read_text()
+        assert "fewer connections fit into the limit of open files" in server.log.read_text()
