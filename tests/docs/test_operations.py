@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from liveroom.config import Config
+from liveroom.config import AuthConfig, Config
 from liveroom.errors import BadToken
 from liveroom.messages.fields import Role
 from liveroom.open_files import files_needed
@@ -21,10 +21,16 @@ PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding
 SECRET = "s" * 64
 
 
+def examples(language: str) -> list[str]:
+    """The page's examples in a language."""
+    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    return found
+
+
 def example(language: str) -> str:
     """The one example in a language."""
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-    return str(found)
+    (found,) = examples(language)
+    return found
 
 
 def config(tmp_path: Path) -> Config:
@@ -46,7 +52,7 @@ def test_the_settings_are_fine(tmp_path: Path) -> None:
 def test_a_token_of_ones_own_backend_is_believed(tmp_path: Path) -> None:
     """What the example function makes is what a server with the example settings takes, and no other secret will do."""
     names: dict[str, Any] = {}
-    exec(example("python"), names)
+    exec(examples("python")[0], names)
     token = names["liveroom_token"](SECRET, "u7", "Ming", "tea")
     identity = TokenChecker(config(tmp_path).auth, SECRET).check(token)
     assert (identity.user, identity.name, identity.room, identity.role, identity.buyer) == ("u7", "Ming", "tea", Role.viewer, False)
@@ -71,3 +77,13 @@ def test_every_metric_and_setting_that_is_named_exists() -> None:
     sections = "|".join({s.section for s in settings()})
     for name in re.findall(rf"`((?:{sections})\.(?!js`|sqlite|mark`)[a-z_]+)`", PAGE):
         assert name in known, name
+
+
+def test_the_keys_file_and_a_token_of_it_are_made_as_the_page_says(tmp_path: Path) -> None:
+    """The example makes a JWK Set that a server takes, and a token that names its key."""
+    names: dict[str, Any] = {}
+    exec(examples("python")[1], names)
+    file = tmp_path / "keys.json"
+    file.write_text(names["keys_file"], encoding="utf-8")
+    checker = TokenChecker(AuthConfig(algorithm="ES256", keys_file=str(file), audience="liveroom"))
+    assert checker.check(names["token"]).user == "vera"
