@@ -81,6 +81,19 @@ def test_a_certificate_that_no_server_could_use_is_found(
     assert (code, said.startswith(f"liveroom: {setting}")) == (2, True), said
 
 
+@pytest.mark.parametrize("section", ["gateway", "kafka"])
+def test_a_key_of_another_user_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, section: str) -> None:
+    """The file that this user may not read, of the two; the superuser may read any, so the system's answer is played."""
+    cert, key = tmp_path / "cert", tmp_path / "key"
+    for file in (cert, key):
+        file.touch()
+    monkeypatch.setattr("os.access", lambda path, mode: str(path) != str(key))
+    kafka = ("--journal-kind", "kafka", "--kafka-bootstrap-servers", "127.0.0.1:9", "--kafka-security-protocol", "SSL")
+    tls = (f"--{section}-tls-cert-file", str(cert), f"--{section}-tls-key-file", str(key))
+    code, said = checked(capsys, tmp_path / "data", "--mode", "dev", *(kafka if section == "kafka" else ()), *tls)
+    assert (code, said) == (2, f"liveroom: {section}.tls_key_file: {key}: this user may not read it\n")
+
+
 def test_a_data_directory_that_cannot_be_made_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Below a file, or at one; nothing is made by the check."""
     file = tmp_path / "file"

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import logging
 import math
+import os
 import random
 import secrets
 import socket
@@ -489,6 +490,8 @@ def tls_context(config: GatewayConfig) -> ssl.SSLContext | None:
     for name, file in (("tls_cert_file", config.tls_cert_file), ("tls_key_file", config.tls_key_file)):
         if file and not Path(file).is_file():  # to open another kind may take without end
             raise BadConfig(f"gateway.{name}: {file}: there is no such file")
+        if file and not os.access(file, os.R_OK):
+            raise BadConfig(f"gateway.{name}: {file}: this user may not read it")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         context.load_cert_chain(config.tls_cert_file, config.tls_key_file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import ssl
 from collections.abc import Awaitable, Callable
@@ -330,6 +331,8 @@ def tls_context(config: KafkaConfig) -> ssl.SSLContext:
         file = getattr(config, name)
         if file and not Path(file).is_file():  # to open another kind may take without end
             raise BadConfig(f"kafka.{name}: {file}: there is no such file")
+        if file and not os.access(file, os.R_OK):
+            raise BadConfig(f"kafka.{name}: {file}: this user may not read it")
     try:
         context = ssl.create_default_context(cafile=config.tls_ca_file or None)
     except (OSError, ssl.SSLError) as error:
