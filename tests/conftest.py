@@ -19,6 +19,9 @@ from tests.loops import PRODUCTION, Loops
 # second and more in each of the hundreds of processes that the tests start. Those that are about certificates name their own.
 os.environ.setdefault("SSL_CERT_FILE", os.devnull)
 
+# Each of these processes would compile the whole package for itself, a quarter of its start, where the environment has nothing compiled kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # All servers of the tests are on this machine: a proxy of the environment leads to none of them.
 for name in ("http_proxy", "https_proxy", "all_proxy", "socks_proxy", "ws_proxy", "wss_proxy"):
     os.environ.pop(name, None)

@@ -147,14 +147,15 @@ class Broker:
         except OSError:
             return None
 
-    def format(self, java: list[str], cluster_id: str, scram: str) -> None:
-        """Make its storage, unless that was made. Raises `CannotRun`."""
-        if (self.home / "logs" / "meta.properties").exists():
-            return
+    @property
+    def has_storage(self) -> bool:
+        """Whether its storage was made."""
+        return (self.home / "logs" / "meta.properties").exists()
+
+    def format(self, java: list[str], cluster_id: str, scram: str) -> subprocess.Popen[str]:
+        """Begin to make its storage; see `formatted`."""
         command = [*java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self.settings)]
-        done = subprocess.run(command + (["--add-scram", scram] if scram else []), capture_output=True, text=True, timeout=START_S)
-        if done.returncode:
-            raise CannotRun(f"the storage could not be formatted: {(done.stdout + done.stderr).strip()[-2000:]}")
+        return subprocess.Popen(command + (["--add-scram", scram] if scram else []), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def begin(self, java: list[str]) -> subprocess.Popen[bytes]:
         """Start its process; see `wait_until_it_answers`."""
@@ -193,6 +194,23 @@ class Broker:
                 if line.startswith(f"{name}="):
                     return line.partition("=")[2]
         return ""
+
+
+def formatted(processes: list[subprocess.Popen[str]]) -> None:
+    """Wait until the storage of all is made. Raises `CannotRun`."""
+    deadline = time.monotonic() + START_S
+    try:
+        for process in processes:
+            words, _ = process.communicate(timeout=max(0.0, deadline - time.monotonic()))
+            if process.returncode:
+                raise CannotRun(f"the storage could not be formatted: {words.strip()[-2000:]}")
+    except subprocess.TimeoutExpired:
+        raise CannotRun(f"the storage could not be formatted within {START_S} s") from None
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
 
 def brokers_of(data_dir: Path) -> list[Broker]:
@@ -245,8 +263,7 @@ def start(
     java += ["-cp", str(lib_dir.resolve() / "*")]
     cluster_id = _cluster_id(data_dir)
     starting = [broker for broker in brokers if broker.number not in run_already and only in (0, broker.number)]
-    for broker in starting:
-        broker.format(java, cluster_id, scram)
+    formatted([broker.format(java, cluster_id, scram) for broker in starting if not broker.has_storage])
     processes = [(broker, broker.begin(java)) for broker in starting]
     deadline = time.monotonic() + START_S
     for broker, process in processes:
