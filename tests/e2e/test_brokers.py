@@ -68,13 +68,13 @@ async def status(server: Server) -> int:
 
 
 async def until_stopped(server: Server) -> str:
-    """Until the server says that a person must look; gives its words."""
+    """Until the server says that it has stopped, and that something was lost; gives its words."""
     async with asyncio.timeout(BACK_S), aiohttp.ClientSession() as session:
         while True:
             async with session.get(f"{server.console_url}/readyz") as response:
-                words = await response.text()
-            if response.status == 503 and "a person must look" in words and "was lost" in words:
-                return words
+                answer = await response.json(content_type=None) if response.status == 503 else {}
+            if answer.get("code") == "stopped" and "was lost" in answer["detail"]:
+                return str(answer["detail"])
             await asyncio.sleep(AGAIN_S)
 
 
