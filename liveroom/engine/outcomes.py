@@ -79,21 +79,22 @@ def size_of(answer: Answer) -> int:
     reply = answer.reply
     size = _OUTCOME_BYTES + len(answer.room) + len(answer.user) + len(reply.id)  # all ids are ASCII
     if type(reply) is Refused:
-        size += _REFUSAL_BYTES + _text_bytes(reply.detail) + _text_bytes(reply.field)
-    elif type(reply) is Accepted and reply.result:
-        size += _RESULT_BYTES + sum(_FIELD_BYTES + (_text_bytes(value) if type(value) is str else 0) for value in reply.result.values())
+        detail = reply.detail
+        return size + _REFUSAL_BYTES + len(detail) * (1 if detail.isascii() else _WIDEST_CHARACTER_BYTES) + len(reply.field)
+    if type(reply) is Accepted and reply.result:
+        size += _RESULT_BYTES
+        for value in reply.result.values():
+            size += _FIELD_BYTES
+            if type(value) is str:
+                size += len(value) * (1 if value.isascii() else _WIDEST_CHARACTER_BYTES)
     return size
-
-
-def _text_bytes(text: str) -> int:
-    return len(text) if text.isascii() else _WIDEST_CHARACTER_BYTES * len(text)
 
 
 def _shortened(answer: Answer) -> Answer:
     """The answer as it is kept: a refusal without the words that are too many, and with the code that all its like share."""
     reply = answer.reply
-    if type(reply) is not Refused:
-        return answer
+    if type(reply) is not Refused or (len(reply.detail) <= DETAIL_CHARS_KEPT and reply.code is _CODES.get(reply.code)):
+        return answer  # as the engine just made it
     detail = reply.detail if len(reply.detail) <= DETAIL_CHARS_KEPT else reply.detail[: DETAIL_CHARS_KEPT - 1] + "…"
     kept = Refused(reply.id, _CODES.get(reply.code, reply.code), detail, reply.seq, reply.field, reply.retry_after_ms)
     return Answer(answer.room, answer.user, answer.digest, kept, kept=answer.kept)
