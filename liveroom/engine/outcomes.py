@@ -93,8 +93,7 @@ def size_of(answer: Answer) -> int:
 def _shortened(answer: Answer) -> Answer:
     """The answer as it is kept: a refusal without the words that are too many, and with the code that all its like share."""
     reply = answer.reply
-    if type(reply) is not Refused or (len(reply.detail) <= DETAIL_CHARS_KEPT and reply.code is _CODES.get(reply.code)):
-        return answer  # as the engine just made it
+    assert type(reply) is Refused
     detail = reply.detail if len(reply.detail) <= DETAIL_CHARS_KEPT else reply.detail[: DETAIL_CHARS_KEPT - 1] + "…"
     kept = Refused(reply.id, _CODES.get(reply.code, reply.code), detail, reply.seq, reply.field, reply.retry_after_ms)
     return Answer(answer.room, answer.user, answer.digest, kept, kept=answer.kept)
@@ -121,15 +120,8 @@ class _Line:
             left -= len(group.answers)
         return found[::-1]
 
-    def add(self, answer: Answer) -> int:
-        """Take one more; it is of the time that `close_group` tells. Gives its bytes."""
-        size = size_of(answer)
-        self.new.append(answer)
-        self.bytes += size
-        return size
-
     def take_back(self, answer: Answer) -> int:
-        """Undo `add`."""
+        """Forget an answer of this record. Gives its bytes."""
         size = size_of(answer)
         self.new.remove(answer)
         self.bytes -= size
@@ -221,12 +213,15 @@ class Outcomes:
 
     def remember(self, key: CommandKey, answer: Answer) -> None:
         """Keep the answer to a command that is not known. An id that is known nevertheless gets the newer answer from now on."""
-        answer = _shortened(answer)
+        reply = answer.reply
+        if type(reply) is Refused and (len(reply.detail) > DETAIL_CHARS_KEPT or reply.code is not _CODES.get(reply.code)):
+            answer = _shortened(answer)
         self._answers[key] = answer
+        size, line = size_of(answer), self._money if answer.kept else self._others
+        line.new.append(answer)
+        line.bytes += size
         if answer.kept:
-            self._count(answer, 1, self._money.add(answer))
-        else:
-            self._others.add(answer)
+            self._count(answer, 1, size)
 
     def unremember(self, key: CommandKey) -> None:
         """Take back what was remembered for the record that is being made."""
