@@ -96,7 +96,7 @@ class Mark:
     """The file while the journal is open; made anew by each start. Only the writer's thread calls `note`."""
 
     def __init__(self, data_dir: Path, marked: Marked) -> None:
-        """Write the file and sync it. Raises `JournalUnavailable`."""
+        """Write the file and sync it, but not the directory: see `begin`. Raises `JournalUnavailable`."""
         self.path = path = data_dir / MARK_FILE
         self._marked = marked
         self._file = -1
@@ -109,11 +109,21 @@ class Mark:
             os.write(self._file, b"".join(lines))
             os.fsync(self._file)
             os.replace(draft, path)
-            sync_directory(data_dir)
         except OSError as error:
             self.close()
             raise JournalUnavailable(f"{path}: cannot be written: {error.strerror}") from None
         self._synced = time.monotonic()
+
+    @classmethod
+    def begin(cls, data_dir: Path, marked: Marked) -> Mark:
+        """A new mark that also survives a power failure. Raises `JournalUnavailable`."""
+        mark = cls(data_dir, marked)
+        try:
+            sync_directory(data_dir)
+        except OSError as error:
+            mark.close()
+            raise JournalUnavailable(f"{data_dir}: cannot be written: {error.strerror}") from None
+        return mark
 
     def note(self, heads: Iterable[tuple[int, Head]]) -> None:
         """Note how far partitions have come; what is noted must be durable. A note that fails is logged: entries do not depend on it."""
@@ -139,8 +149,12 @@ class Mark:
 
     @property
     def is_replaced(self) -> bool:
-        """Whether another file has its name."""
-        return not self.is_there and self.path.exists()
+        """Whether another file has its name. Where that cannot be looked at it counts as not so."""
+        try:
+            there, ours = os.stat(self.path), os.fstat(self._file)
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
 
     def again(self, heads: Iterable[Head]) -> Mark:
         """The mark written anew, after somebody removed the file; this one when that fails."""
@@ -150,6 +164,10 @@ class Mark:
             logger.warning("the journal's mark cannot be written", extra={"error": str(error)})
             return self
         self.close()
+        try:
+            sync_directory(self.path.parent)
+        except OSError as error:  # the file is there; only a power failure could take it
+            logger.warning("the directory of the journal's mark cannot be synced", extra={"error": str(error)})
         return again
 
     def close(self) -> None:

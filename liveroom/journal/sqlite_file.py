@@ -122,6 +122,7 @@ def connect(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connec
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone does not reach the disk there
             connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
+            connection.execute("PRAGMA wal_autocheckpoint = 0")  # the writer knows when the database file is written: see `Writer`
     except BaseException:
         connection.close()
         raise

@@ -75,7 +75,7 @@ def put_in_place(data_dir: Path, copy: Path, heads: Sequence[Head]) -> Path | No
             sync_directory(data_dir)
     except OSError as error:
         raise JournalUnavailable(f"{error.filename}: cannot be written: {error.strerror}") from None
-    Mark(data_dir, Marked(identity.journal_id, identity.incarnation, tuple(heads))).close()
+    Mark.begin(data_dir, Marked(identity.journal_id, identity.incarnation, tuple(heads))).close()
     return replaced
 
 

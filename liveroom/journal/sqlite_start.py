@@ -85,7 +85,7 @@ def _open_file(path: Path, partitions: int, marked: Marked | None) -> Opened:
             if marked is None and any(tail.end for tail in tails):
                 logger.warning("journal.mark is missing; the journal is accepted with a new incarnation")
                 identity = begin_incarnation(writing, path)
-            mark = Mark(path.parent, Marked(identity.journal_id, identity.incarnation, tuple(tail.head for tail in tails)))
+            mark = Mark.begin(path.parent, Marked(identity.journal_id, identity.incarnation, tuple(tail.head for tail in tails)))
             return Opened(writing, reading, tails, identity, mark, FileWatch(path))
         except BaseException:
             writing.close()

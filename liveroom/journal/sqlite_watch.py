@@ -60,7 +60,7 @@ class FileWatch:
         return ""
 
     def wrote(self) -> None:
-        """The database may have been written by this process just now."""
+        """This process has just written the database: it copied the write-ahead log into it."""
         with contextlib.suppress(OSError):  # the next look tells
             self._written_ns = os.stat(self._database.path).st_mtime_ns
 

@@ -46,6 +46,11 @@ logger = logging.getLogger(__name__)
 COMMIT_BYTES_MAX = 16 * 1024 * 1024
 #: How often the files are looked at while nothing is written.
 WATCH_S = 1.0
+#: The write-ahead log is copied into the database when it holds about so many pages: SQLite's own number.
+CHECKPOINT_PAGES = 1_000
+#: Pages that a commit writes: of the table, its index, and what leads there; and bytes of entries that fill one more.
+PAGES_A_COMMIT = 4
+PAGE_BODY_BYTES = 2_048
 #: Before a commit they are looked at unless that was so lately: at each commit it would cost as much as the commit's own work.
 LOOKED_S = 0.005
 
@@ -126,6 +131,7 @@ class Writer:
         self._watch = watch
         self._mark_seen = time.monotonic()  # when the mark was looked for
         self._looked = 0.0
+        self._pages = 0  # about so many are in the write-ahead log and not in the database
         self._damage: JournalDamaged | None = None
         self._on_damage = on_damage
         self._records_max = records_max
@@ -169,13 +175,17 @@ class Writer:
     def _run(self) -> None:
         try:
             while (work := self._next()) is not None:
-                if isinstance(work, _Job):
-                    self._do(work)
-                elif work:
-                    self._commit(work)
-                else:
-                    self._look_idle()
-                self._keep_mark()
+                try:
+                    if isinstance(work, _Job):
+                        self._do(work)
+                    elif work:
+                        self._commit(work)
+                    else:
+                        self._look_idle()
+                    self._keep_mark()
+                except Exception as error:  # a thread that ends without a word would leave everybody waiting
+                    logger.exception("the journal's writer failed")
+                    self._give_up(JournalDamaged(f"{self._path}: the journal's writer failed ({type(error).__name__}: {error})"))
         finally:
             self._drop_connection()
             self._mark.close()
@@ -209,6 +219,7 @@ class Writer:
             self._tell(_fail, job.future, error)
         else:
             self._tell(_succeed, job.future, result)
+            self._checkpoint()  # such work is rare, and may be large
 
     def _commit(self, appends: list[_Append]) -> None:
         started = time.perf_counter()
@@ -226,6 +237,9 @@ class Writer:
         self._metrics.journal_commit_seconds.observe(time.perf_counter() - started)
         self._metrics.journal_commit_records.observe(len(committed))
         self._tell(self._publish, committed)
+        self._pages += PAGES_A_COMMIT + sum(len(append.body) for append in appends) // PAGE_BODY_BYTES
+        if self._pages >= CHECKPOINT_PAGES:
+            self._checkpoint()
 
     def _publish(self, committed: Sequence[Committed]) -> None:
         self._on_committed(committed)
@@ -267,9 +281,21 @@ class Writer:
         except JournalDamaged as damage:
             self._give_up(damage)
             raise
-        finally:
-            self._watch.wrote()
         return result
+
+    def _checkpoint(self) -> None:
+        """Copy the write-ahead log into the database. At no other time does this process write that file: a change beside it is somebody else's."""
+        self._pages = 0
+        try:
+            self._look()
+            if self._connection is not None:
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except JournalDamaged as damage:
+            self._give_up(damage)
+        except sqlite3.Error as error:  # the log goes on growing until the next try
+            logger.warning("the write-ahead log could not be copied into the database", extra={"error": str(error)})
+        else:
+            self._watch.wrote()
 
     def _give_up(self, damage: JournalDamaged) -> None:
         """The connection stays until the end: the last one to close copies what a removed write-ahead log held into the file."""
@@ -304,10 +330,9 @@ class Writer:
             raise JournalDamaged(f"{words}; this process cannot go on, and acknowledges nothing any more")
         if self._watch.wal_cut or self._watch.overwritten:
             self._check_files(pages=self._watch.overwritten)
-            self._watch.wal_cut = self._watch.overwritten = False
 
     def _check_files(self, *, pages: bool) -> None:
-        """A program that copies the write-ahead log into the file may cut it, and writes into the file; one that does something else does damage."""
+        """Another program cut the log or wrote the database. If it copied one into the other all is well, otherwise something is missing."""
         try:
             connection = connect(self._path, "ro")
             try:
@@ -317,7 +342,10 @@ class Writer:
                     self._must_continue(connection, tail)
             finally:
                 connection.close()
+            self._watch.wal_cut = self._watch.overwritten = False
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CANTOPEN:
+                return  # as without a file descriptor left: the next look tries again
             what = f"{self._path}: was written over" if pages else f"{self._path}-wal: was cut"
             raise JournalDamaged(f"{what} while it was in use ({error}); this process cannot go on") from error
 

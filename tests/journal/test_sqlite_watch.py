@@ -118,6 +118,78 @@ async def test_nothing_is_acknowledged_afterwards(
     await asyncio.wait_for(journal.close(), FOUND_S)
 
 
+async def test_a_database_that_is_written_over_under_load_is_noticed(journal: SqliteJournal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in the middle of commits, and between two of this process' own checkpoints."""
+    monkeypatch.setattr(sqlite_writer, "CHECKPOINT_PAGES", 40)
+
+    async def write_on() -> None:
+        while True:
+            await journal.append(0, claim("b"))
+
+    writing = asyncio.create_task(write_on())
+    for _ in range(20):
+        await journal.append(1, claim("c"))
+    assert not writing.done()
+    write_over(tmp_path / "data")
+    found = await asyncio.wait_for(journal.until_damaged(), FOUND_S)
+    assert "is damaged" in str(found) or "was written over" in str(found)
+    with pytest.raises(JournalDamaged):
+        await writing
+    await journal.close()
+
+
+async def test_its_own_checkpoints_are_no_damage(journal: SqliteJournal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often the write-ahead log is copied into the database, by whichever work: nothing has to be checked, and the log does not grow."""
+    monkeypatch.setattr(sqlite_writer, "CHECKPOINT_PAGES", 40)
+    monkeypatch.setattr(sqlite_writer, "check_pages_of_small", lambda *_: pytest.fail("no other program wrote"))
+    database, before = tmp_path / "data" / FILE_NAME, (tmp_path / "data" / FILE_NAME).stat().st_mtime_ns
+    for number in range(100):
+        await journal.append(0, claim("b" * 2_000))
+        if number % 10 == 0:
+            await asyncio.sleep(0.06)  # it is looked at in between
+    assert database.stat().st_mtime_ns > before
+    assert (tmp_path / "data" / WAL).stat().st_size < 100 * 2_000
+    assert len(await stored(journal)) == 121
+    await journal.close()
+
+
+async def test_a_writer_that_fails_is_damage_and_no_silence(journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that ended would leave everybody waiting."""
+
+    def fail(writer: object) -> None:
+        raise PermissionError("cannot be looked at")
+
+    monkeypatch.setattr(sqlite_writer.Writer, "_keep_mark", fail)
+    found = await asyncio.wait_for(journal.until_damaged(), FOUND_S)
+    assert "the journal's writer failed (PermissionError: cannot be looked at)" in str(found)
+    with pytest.raises(JournalDamaged):
+        await asyncio.wait_for(journal.append(0, claim("b")), FOUND_S)
+    await journal.close()
+
+
+async def test_a_directory_that_cannot_be_looked_at_for_a_moment_is_no_damage(
+    journal: SqliteJournal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The open files are as they were."""
+    look = os.stat
+    denied = 0
+
+    def stat(path: object, **named: object) -> os.stat_result:
+        nonlocal denied
+        if str(path).startswith(str(tmp_path / "data")):
+            denied += 1
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path, **named)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", stat)
+        async with asyncio.timeout(FOUND_S):
+            while denied < 10:
+                await journal.append(0, claim("b"))
+    assert await asyncio.wait_for(journal.append(0, claim("b")), FOUND_S) > 21
+    await journal.close()
+
+
 async def test_a_removed_write_ahead_log_loses_nothing(journal: SqliteJournal, tmp_path: Path) -> None:
     """The process still has it open: at its end what was in it is in the file, and the next start finds all."""
     before = await stored(journal)
