@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from itertools import chain, islice
 from typing import Final, Literal, Protocol
 
@@ -53,8 +54,8 @@ class Crowd:
     """Every connection is fresh, idle, or has a request under way. Such a request is at work, or it waits for its client.
 
     A request at work keeps its connection. It waits for its client while the body comes in or the answer goes out: the client decides
-    how long that takes. For a newcomer the first of these is dropped: a viewer's request that waits for its client, the oldest first;
-    then the oldest that never asked, or the idle one that asked longest ago, whichever kind has more; then staff's request that waits.
+    how long that takes. A newcomer displaces the oldest connection of one kind: viewers' requests that wait for their client, idle
+    connections, or connections that never asked, whichever kind has most. Staff's requests that wait go only when there is no such connection.
     """
 
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
@@ -84,11 +85,18 @@ class Crowd:
         self._fresh[guest] = None
         everybody_works = self._at_work() >= self._limits.connections_max
         if len(self) > self._limits.connections_max + HEALTH_RESERVE * everybody_works:
-            silent = islice(self._fresh, len(self._fresh) - 1)
-            # Many idle ones must not make newcomers displace each other before they can ask.
-            without_request = chain(self._idle, silent) if len(self._idle) > len(self._fresh) else chain(silent, self._idle)
-            # The newcomer itself only when nobody else can go.
-            self.drop(next(chain(self._slow, without_request, self._slow_staff, self._fresh)), "too_many")
+            self.drop(self._dispensable(), "too_many")
+
+    def _dispensable(self) -> Guest:
+        """The oldest of the kind that has most, so that one kind in great number displaces its own; the newcomer only when nobody else can go."""
+        silent = len(self._fresh) - 1
+        kinds: list[tuple[int, Iterable[Guest]]] = [
+            (len(self._slow), self._slow),
+            (len(self._idle), self._idle),
+            (silent, islice(self._fresh, silent)),
+        ]
+        kinds.sort(key=lambda kind: kind[0], reverse=True)
+        return next(chain(*(guests for _, guests in kinds), self._slow_staff, self._fresh))
 
     def begin(self, guest: Guest, caller: Caller) -> Shortage:
         """A request of this one begins; gives the limit that lets it be no more than a health check.

@@ -101,6 +101,17 @@ async def test_idle_connections_do_not_make_newcomers_displace_each_other() -> N
     assert not any(line.dropped for line in newcomers)
 
 
+async def test_many_idle_connections_cut_no_request_off_that_waits_for_its_client() -> None:
+    """One kind in great number displaces its own: whoever fills the server with idle connections keeps no body from coming in."""
+    crowd = crowd_of(connections_max=6)
+    slow = asking(crowd, VIEWER, waits=True)
+    for _ in range(5):
+        crowd.end(asking(crowd, VIEWER))
+    for _ in range(20):
+        crowd.end(asking(crowd, VIEWER))
+    assert not slow.dropped
+
+
 def test_a_part_of_the_requests_at_work_is_kept_for_staff() -> None:
     """Seven of eight may be viewers'. One that waited for its client may not go beyond that either."""
     crowd = crowd_of(connections_max=8)
