@@ -27,8 +27,8 @@ __all__ = ["main"]
 ROOMS_MAX: Final = 5_000
 REPETITIONS_MAX: Final = 100
 PROCESSES: Final = ("engine-1", "gateway-1", "console")
-#: Viewers whose handshakes are under way at once.
-AT_ONCE: Final = 200
+#: Viewers whose joins are under way at once: all of a run, as after a restart.
+AT_ONCE: Final = 2_000
 #: Commands that open rooms are sent so many at once.
 OPENED_AT_ONCE: Final = 16
 #: Open files beside those of viewers.
