@@ -4,8 +4,8 @@ LiveroomError
 └── ClientError
     ├── CommandRefused      the command was understood and the answer is no (code, detail, field, retry_after_ms, id)
     ├── CommandUnanswered   no answer came in time, or the room was left after it went out (sent, code, reason); its `id` finds the outcome out
-    ├── TooManyCommands     too many commands of this client wait for their answer; this one was not sent
-    └── Disconnected        the room was left for good (code, reason): refused, banned, or not to be reached; a command was never sent
+    ├── TooManyCommands     too many commands of this client wait for their answer; this call did not send it
+    └── Disconnected        the room was left for good (code, reason): refused, banned, or not to be reached; this client did not send the command
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ class CommandRefused(ClientError):
 class CommandUnanswered(ClientError):
     """No answer came in time or before the room was left; sent again with the same `id` within 10 minutes it still happens at most once.
 
-    `sent` is false when no connection carried the command in time: it did not happen. `code` and `reason` are those of the
-    connection's end, where the connection was lost; else `code` is 0.
+    `sent` is true when the command went out in this call, or may have gone out in an earlier call of this client that had no outcome.
+    It is false otherwise. A command under an id that the client made for this call then did not happen. An id of your own may
+    still have gone out from another process. `code` and `reason` are those of the connection's end, where the connection was
+    lost; else `code` is 0.
     """
 
     def __init__(self, id: str, *, sent: bool = True, code: int = 0, reason: str = "") -> None:
-        words = f"no answer to command {id}; its outcome is unknown" if sent else f"command {id} was never sent"
+        words = f"no answer to command {id}; its outcome is unknown" if sent else f"this call did not send command {id}"
         ended = f"the connection ended with {code}: {reason}" if reason else f"the connection ended with {code}"
         super().__init__(f"{words}; {ended}" if code else words)
         self.id = id
@@ -49,7 +51,7 @@ class CommandUnanswered(ClientError):
 
 
 class TooManyCommands(ClientError):
-    """So many commands wait for their answer that this one was not sent."""
+    """So many commands wait for their answer that this call did not send another."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} commands wait for their answer already")

@@ -16,6 +16,8 @@
 export const COMMANDS_WAITING_MAX = 32;
 /** How often one command is sent again, with the same id, when its outcome is unknown. */
 export const RETRIES_MAX = 5;
+/** Ids that a room remembers because their commands went out and may have happened. Beyond it the oldest are forgotten. */
+export const SENT_IDS_MAX = 1_000;
 /** Taps in one `send_likes` command. */
 export const LIKES_MAX = 50;
 /** Events that wait for one async iterator; beyond it they are dropped and the iterator is told what it skipped. */
@@ -104,19 +106,20 @@ export class CommandRefused extends Error {
 
 /**
  * No answer came in time or before the room was left; sent again with the same `id` within 10 minutes it still happens at most once.
- * `sent` is false when no connection carried the command in time: it did not happen. `code` and `reason` are those of the connection's
- * end, where the connection was lost; else `code` is 0.
+ * `sent` is true when the command went out in this call, or may have gone out in an earlier call of this room that had no outcome. It is
+ * false otherwise. A command under an id that the room made for this call then did not happen. An id of your own may still have gone out
+ * before a reload or from another page. `code` and `reason` are those of the connection's end, where the connection was lost; else `code` is 0.
  */
 export class CommandUnanswered extends Error {
   constructor(id, { sent = true, code = 0, reason = "" } = {}) {
-    const words = sent ? `no answer to command ${id}; its outcome is unknown` : `command ${id} was never sent`;
+    const words = sent ? `no answer to command ${id}; its outcome is unknown` : `this call did not send command ${id}`;
     super(code ? `${words}; the connection ended with ${code}${reason ? `: ${reason}` : ""}` : words);
     this.name = "CommandUnanswered";
     Object.assign(this, { id, sent, code, reason });
   }
 }
 
-/** So many commands wait for their answer that this one was not sent. */
+/** So many commands wait for their answer that this call did not send another. */
 export class TooManyCommands extends Error {
   constructor() {
     super(`${COMMANDS_WAITING_MAX} commands wait for their answer already`);
@@ -124,7 +127,7 @@ export class TooManyCommands extends Error {
   }
 }
 
-/** The room was left for good, and a command that fails with this was never sent; `code` is the WebSocket close code, `reason` the server's words. */
+/** The room was left for good, and this room did not send a command that fails with this; `code` is the WebSocket close code, `reason` the server's words. */
 export class Disconnected extends Error {
   constructor(code, reason) {
     super(`disconnected with ${code}${reason ? `: ${reason}` : ""}`);
@@ -203,6 +206,7 @@ export class Room extends EventTarget {
   #waitingSinceMs = 0; // when a command went out while none was waited for
   #commands = new Map(); // id -> command that waits for its answer
   #unsent = []; // ids, in the order they go out
+  #sentIds = new SentIds();
   #allowance = { count: BURST_MAX, atMs: 0 };
   #likes = { count: 0, reply: null };
   #iterators = new Set();
@@ -311,16 +315,17 @@ export class Room extends EventTarget {
   }
 
   /** Send any command, for example `{type: "pin_product", product: "p1"}`. A lost connection does not lose it: it is sent again with the same id. */
-  send(command, { id = newId(), timeoutMs = this.#options.commandTimeoutMs } = {}) {
-    return this.#send(command, id, timeoutMs, true);
+  send(command, { id, timeoutMs = this.#options.commandTimeoutMs } = {}) {
+    const sentBefore = id != null && this.#sentIds.has(id); // one that is still to be made never went out
+    return this.#send(command, id ?? newId(), { timeoutMs, sentBefore });
   }
 
   get #bytesMax() {
     return this.#joined?.command_bytes_max ?? Infinity;
   }
 
-  #send(command, id, timeoutMs, repeats) {
-    if (this.#closed) return Promise.reject(this.#closed);
+  #send(command, id, { timeoutMs, sentBefore = false, repeats = true }) {
+    if (this.#closed) return Promise.reject(sentBefore ? new CommandUnanswered(id, this.#closed) : this.#closed);
     const refuse = (code, detail) => Promise.reject(new CommandRefused({ id, code, detail }));
     if (this.#commands.has(id)) return refuse("id_reused", `command ${id} still waits for its answer`);
     if (this.#commands.size >= COMMANDS_WAITING_MAX) return Promise.reject(new TooManyCommands());
@@ -328,8 +333,8 @@ export class Room extends EventTarget {
     const bytes = new TextEncoder().encode(text).length;
     if (bytes > this.#bytesMax) return refuse("too_large", `at most ${this.#bytesMax} bytes are allowed`);
     return new Promise((resolve, reject) => {
-      const command = { id, text, bytes, resolve, reject, repeats, sent: 0, retries: 0, parked: false };
-      command.timer = setTimeout(() => this.#answer(id)?.reject(new CommandUnanswered(id, { ...this.#lost, sent: command.sent > 0 })), timeoutMs);
+      const command = { id, text, bytes, resolve, reject, repeats, sentBefore, sent: 0, retries: 0, parked: false };
+      command.timer = setTimeout(() => this.#unanswered(id)?.reject(new CommandUnanswered(id, { ...this.#lost, sent: mayHaveHappened(command) })), timeoutMs);
       this.#commands.set(id, command);
       this.#unsent.push(id);
       if (this.#status === "replaced") this.retryNow(); // this window is used again
@@ -337,7 +342,7 @@ export class Room extends EventTarget {
     });
   }
 
-  /** Leave for good. Commands that still wait fail as `CommandUnanswered`, or as `Disconnected` when they were never sent. */
+  /** Leave for good. Commands that still wait fail as `CommandUnanswered`, or as `Disconnected` when this room did not send them. */
   close() {
     const socket = this.#detach();
     if (!this.#closed) this.#finish(1000, "closed by the client");
@@ -447,8 +452,9 @@ export class Room extends EventTarget {
     globalThis.document?.removeEventListener("visibilitychange", this.#wake);
     this.#likes.reply?.catch(() => {});
     this.#likes.reject?.(this.#closed);
-    for (const { id, sent } of [...this.#commands.values()]) {
-      this.#answer(id).reject(sent ? new CommandUnanswered(id, { code, reason }) : this.#closed); // what was never sent did not happen
+    for (const command of [...this.#commands.values()]) {
+      const { id } = command;
+      this.#unanswered(id).reject(mayHaveHappened(command) ? new CommandUnanswered(id, { code, reason }) : this.#closed);
     }
     this.#settleReady.reject(this.#closed);
     for (const iterator of this.#iterators) iterator.end(code === 1000 ? null : this.#closed);
@@ -512,9 +518,11 @@ export class Room extends EventTarget {
     this.#status = "live";
     this.#interruption = this.#ban = null;
     this.#joinedAtMs = performance.now();
-    for (const { id, bytes, sent, repeats } of [...this.#commands.values()]) {
-      if (sent && !repeats) this.#answer(id).reject(new CommandUnanswered(id, this.#lost));
-      else if (bytes > this.#bytesMax) this.#answer(id).reject(new CommandRefused({ id, code: "too_large", detail: `at most ${this.#bytesMax} bytes are allowed` }));
+    for (const command of [...this.#commands.values()]) {
+      const { id, bytes, sent, repeats } = command;
+      const tooLarge = bytes > this.#bytesMax;
+      if (tooLarge ? mayHaveHappened(command) : sent && !repeats) this.#unanswered(id).reject(new CommandUnanswered(id, this.#lost));
+      else if (tooLarge) this.#answer(id).reject(new CommandRefused({ id, code: "too_large", detail: `at most ${this.#bytesMax} bytes are allowed` }));
     }
     this.#unsent = [...this.#commands.keys()]; // nobody knows what became of them: same ids, so at most one outcome
     this.#lost = {};
@@ -601,8 +609,9 @@ export class Room extends EventTarget {
   #onRefused(frame) {
     const command = this.#commands.get(frame.id);
     if (!command) return;
-    const open = command.repeats && (frame.code === "unavailable" || (command.sent > 1 && !frame.seq && UNDECIDED.has(frame.code)));
-    if (!open || command.retries >= RETRIES_MAX) return this.#answer(frame.id).reject(new CommandRefused(frame));
+    const open = command.repeats && (frame.code === "unavailable" || ((command.sent > 1 || command.sentBefore) && !frame.seq && UNDECIDED.has(frame.code)));
+    if (!open) return this.#answer(frame.id).reject(new CommandRefused(frame));
+    if (command.retries >= RETRIES_MAX) return this.#unanswered(frame.id).reject(new CommandRefused(frame));
     command.retries += 1;
     const delayMs = Math.max(frame.retry_after_ms ?? 0, this.#jitter(command.retries));
     setTimeout(() => {
@@ -612,8 +621,21 @@ export class Room extends EventTarget {
     }, delayMs);
   }
 
-  /** Take a command off the books; `undefined` when it is answered already. */
+  /** Take a command off the books whose outcome is known; `undefined` when it is answered already. */
   #answer(id) {
+    const command = this.#remove(id);
+    this.#sentIds.delete(id);
+    return command;
+  }
+
+  /** Take a command off the books whose outcome is not known: one that may have gone out is remembered. */
+  #unanswered(id) {
+    const command = this.#remove(id);
+    if (command && mayHaveHappened(command)) this.#sentIds.add(id);
+    return command;
+  }
+
+  #remove(id) {
     const command = this.#commands.get(id);
     this.#commands.delete(id);
     clearTimeout(command?.timer);
@@ -690,7 +712,30 @@ export class Room extends EventTarget {
     const { count, resolve, reject } = this.#likes;
     this.#likes = { count: 0, reply: null };
     this.#timers.likes = null;
-    this.#send({ type: "send_likes", count }, newId(), this.#options.commandTimeoutMs, false).then(resolve, reject);
+    this.#send({ type: "send_likes", count }, newId(), { timeoutMs: this.#options.commandTimeoutMs, repeats: false }).then(resolve, reject);
+  }
+}
+
+/** Ids whose commands went out in earlier calls and may have happened: their outcome is not known. */
+class SentIds {
+  #ids = new Set(); // the newest last
+  #forgot = false;
+
+  /** Whether the command may have gone out. Once any id was forgotten, this holds for every id: a wrong no costs money. */
+  has(id) {
+    return this.#forgot || this.#ids.has(id);
+  }
+
+  add(id) {
+    this.#ids.delete(id);
+    this.#ids.add(id);
+    if (this.#ids.size <= SENT_IDS_MAX) return;
+    this.#ids.delete(this.#ids.values().next().value);
+    this.#forgot = true;
+  }
+
+  delete(id) {
+    this.#ids.delete(id);
   }
 }
 
@@ -747,6 +792,9 @@ class EventIterator {
     return this;
   }
 }
+
+/** Whether a command went out in its call or before. */
+const mayHaveHappened = ({ sent, sentBefore }) => sent > 0 || sentBefore;
 
 /** What follows the end of a connection with `code`: "retry", "token", "replaced" or "final". */
 function thenOf(code) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -15,24 +16,49 @@ from liveroom.messages.commands import Command
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.inbound import ClientMessage
 
-__all__ = ["COMMANDS_WAITING_MAX", "RETRIES_MAX", "Outbox"]
+__all__ = ["COMMANDS_WAITING_MAX", "RETRIES_MAX", "SENT_IDS_MAX", "Outbox", "SentIds"]
 
 #: Commands of one room that may wait for their answer at once.
 COMMANDS_WAITING_MAX: Final = 32
 #: How often one command is sent again, with the same id, when the server could not tell its outcome.
 RETRIES_MAX: Final = 5
+#: Ids that a client remembers because their commands went out and may have happened. Beyond it the oldest are forgotten.
+SENT_IDS_MAX: Final = 1_000
 #: Commands sent at once; beyond it they go at the rate that the gateway named.
 BURST_MAX: Final = 10
 #: What a gateway answers before the room has seen a command. On a repeated command it leaves the outcome open.
 _UNDECIDED: Final = frozenset({"rate_limited", "overloaded"})
 
 
+class SentIds:
+    """Ids whose commands went out in earlier calls and may have happened: their outcome is not known."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, None] = {}  # the newest last
+        self._forgot = False
+
+    def __contains__(self, id: str) -> bool:
+        """Whether the command may have gone out. Once any id was forgotten, this holds for every id: a wrong no costs money."""
+        return self._forgot or id in self._ids
+
+    def note(self, id: str, *, settled: bool) -> None:
+        """A call ended whose command had gone out in it or before; an outcome that is settled needs no memory."""
+        self._ids.pop(id, None)
+        if settled:
+            return
+        self._ids[id] = None
+        if len(self._ids) > SENT_IDS_MAX:
+            del self._ids[next(iter(self._ids))]
+            self._forgot = True
+
+
 class _Waiting:
-    def __init__(self, text: str, answer: asyncio.Future[Accepted]) -> None:
+    def __init__(self, text: str, answer: asyncio.Future[Accepted], *, sent_before: bool) -> None:
         self.text = text
         self.answer = answer
-        self.sent = 0
+        self.sent = int(sent_before)  # how often it went out; earlier calls count as once
         self.retries = 0
+        self.settled = False
 
 
 class Outbox:
@@ -41,6 +67,7 @@ class Outbox:
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         self._waiting: dict[str, _Waiting] = {}
+        self._sent_ids = SentIds()
         self._unsent: deque[str] = deque()
         self._to_send = asyncio.Event()
         self._retries: set[asyncio.TimerHandle] = set()
@@ -51,8 +78,14 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    async def submit(self, id: str, command: Command, bytes_max: int | None, timeout_s: float) -> Accepted:
-        """Send a command and wait for its answer. Raises `CommandRefused`, `CommandUnanswered`, `TooManyCommands`, or `Disconnected`."""
+    async def submit(self, id: str | None, command: Command, bytes_max: int | None, timeout_s: float) -> Accepted:
+        """Send a command under the caller's id, or under a new one, and wait for its answer.
+
+        Raises `CommandRefused`, `CommandUnanswered`, `TooManyCommands`, or `Disconnected`.
+        """
+        sent_before = self.may_have_sent(id)
+        if id is None:
+            id = f"py-{secrets.token_hex(12)}"
         if id in self._waiting:
             raise CommandRefused("id_reused", "a command with this id still waits for its answer", field="id", id=id)
         if len(self._waiting) >= COMMANDS_WAITING_MAX:
@@ -60,7 +93,7 @@ class Outbox:
         text = _encoded(id, command)
         if bytes_max is not None and len(text) > bytes_max:
             raise CommandRefused("too_large", f"at most {bytes_max} bytes are allowed, this command has {len(text)}", id=id)
-        waiting = self._waiting[id] = _Waiting(text.decode(), asyncio.get_running_loop().create_future())
+        waiting = self._waiting[id] = _Waiting(text.decode(), asyncio.get_running_loop().create_future(), sent_before=sent_before)
         self._queue(id)
         self._on_change()
         try:
@@ -70,7 +103,13 @@ class Outbox:
             raise CommandUnanswered(id, sent=waiting.sent > 0, code=self._ended[0], reason=self._ended[1]) from None
         finally:
             del self._waiting[id]
+            if waiting.sent:
+                self._sent_ids.note(id, settled=waiting.settled)
             self._on_change()
+
+    def may_have_sent(self, id: str | None) -> bool:
+        """Whether an earlier call sent this id without learning the outcome; `None` is an id that is still to be made."""
+        return id is not None and id in self._sent_ids
 
     def restart(self) -> None:
         """A new connection: nobody knows what became of the commands that wait, so all of them go out again."""
@@ -109,9 +148,11 @@ class Outbox:
         waiting = self._waiting.get(reply.id)
         if waiting is None or waiting.answer.done():
             return
+        is_open = isinstance(reply, Refused) and self._is_open(waiting, reply)
+        waiting.settled = not is_open
         if isinstance(reply, Accepted):
             waiting.answer.set_result(reply)
-        elif self._is_open(waiting, reply) and waiting.retries < RETRIES_MAX:
+        elif is_open and waiting.retries < RETRIES_MAX:
             waiting.retries += 1
             self._retry_later(reply.id, max(reply.retry_after_ms / 1000, full_jitter_s(waiting.retries, random.random())))
         else:
@@ -119,7 +160,7 @@ class Outbox:
             waiting.answer.set_exception(refused)
 
     def abandon(self, code: int, reason: str) -> None:
-        """Nothing more will be answered: every command that waits fails. One that was never sent did not happen, and fails as the room does."""
+        """Nothing more will be answered: every command that waits fails. One that this client did not send fails as the room does."""
         for timer in self._retries:
             timer.cancel()
         self._retries.clear()
@@ -130,7 +171,7 @@ class Outbox:
 
     @staticmethod
     def _is_open(waiting: _Waiting, reply: Refused) -> bool:
-        """Whether the outcome is still unknown: a command sent before may have happened although this time it was turned away at the door."""
+        """Whether the outcome is still unknown: a command sent before, in this call or an earlier one, may have happened."""
         return reply.code == "unavailable" or (waiting.sent > 1 and not reply.seq and reply.code in _UNDECIDED)
 
     def _retry_later(self, id: str, delay_s: float) -> None:

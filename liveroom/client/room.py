@@ -10,7 +10,6 @@ import asyncio
 import inspect
 import logging
 import random
-import secrets
 import ssl as ssl_module
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
@@ -26,7 +25,7 @@ from websockets.uri import parse_uri
 from liveroom.client.backlog import Backlog
 from liveroom.client.comeback import Comeback, Goodbye, ban_delay_ms, checked_token, retry_after_ms
 from liveroom.client.endings import CLOSE_GAP, CLOSE_LOST, CLOSE_NO_TOKEN
-from liveroom.client.exceptions import Disconnected
+from liveroom.client.exceptions import CommandUnanswered, Disconnected
 from liveroom.client.items import Item, Reconnecting, decode_frame
 from liveroom.client.outbox import Outbox
 from liveroom.client.proxies import proxy_for
@@ -185,15 +184,22 @@ class Room:
         """Send any command and wait for its one answer, over a lost connection too: it is sent again with the same id.
 
         Raises `CommandRefused`, `CommandUnanswered` (after `command_timeout_s`, or when the room is left after it went out),
-        `TooManyCommands`, `Disconnected` (the room was left before it went out), and `BadMessage` for an id of a wrong form.
+        `TooManyCommands`, `Disconnected` (the room was left, and this client did not send it), and `BadMessage` for an id of a wrong form.
+        An id of your own may have gone out from another process: `Disconnected` says nothing of that.
         """
-        if self._ended is not None:
-            raise self._ended
-        if self._task is None or self._left:
-            raise Disconnected(1000, "the room is not entered")
-        id = f"py-{secrets.token_hex(12)}" if id is None else decode_command_id(id)
+        if id is not None:
+            decode_command_id(id)
+        if (ended := self._why_closed()) is not None:
+            if id is not None and self._outbox.may_have_sent(id):
+                raise CommandUnanswered(id, code=ended.code, reason=ended.reason)
+            raise ended
         bytes_max = self._stream.joined.command_bytes_max if self._stream.joined else None
         return await self._outbox.submit(id, command, bytes_max, self._command_timeout_s)
+
+    def _why_closed(self) -> Disconnected | None:
+        if self._ended is not None:
+            return self._ended
+        return Disconnected(1000, "the room is not entered") if self._task is None or self._left else None
 
     # Coming and going
 
@@ -219,7 +225,7 @@ class Room:
         await self.close()
 
     async def close(self) -> None:
-        """Leave the room; iteration ends, and commands that still wait raise `CommandUnanswered`, or `Disconnected` when they were never sent."""
+        """Leave the room and end iteration. Commands that wait raise `CommandUnanswered`, or `Disconnected` when this client did not send them."""
         self._left = True
         if self._task is not None:
             self._task.cancel()

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from liveroom.client import Banned, CommandUnanswered, Disconnected, Joined, Reconnecting, connect
+from liveroom.client import Banned, ClientError, Disconnected, Joined, Reconnecting, connect
+from liveroom.messages.commands import SendChat
 
 __all__ = ["NODE", "Client", "JavaScript", "Python"]
 
@@ -65,11 +66,12 @@ class JavaScript:
         self._process.stdin.write(b"retry\n")
         await self._process.stdin.drain()
 
-    async def say(self, text: str) -> None:
-        """Send a chat line; what it fails with is told as `failed`. Returns when the client has it."""
+    async def say(self, text: str, id: str = "", timeout_s: float = 60) -> None:
+        """Send a chat line, under an id of its own where one is given; what it fails with is told as `failed`. Returns when the client has it."""
         assert self._process is not None
         assert self._process.stdin is not None
-        self._process.stdin.write(f"say {text}\n".encode())
+        order = json.dumps({"text": text, "id": id or None, "timeoutMs": timeout_s * 1000})
+        self._process.stdin.write(f"say {order}\n".encode())
         await self._process.stdin.drain()
         await self.until("saying")
 
@@ -119,14 +121,16 @@ class Python:
             if item.unauthorized:
                 self._told.put_nowait({"type": "unauthorized", "code": item.code})
 
-    async def say(self, text: str) -> None:
-        """Send a chat line; what it fails with is told as `failed`. Returns when the client has it."""
+    async def say(self, text: str, id: str = "", timeout_s: float = 60) -> None:
+        """Send a chat line, under an id of its own where one is given; what it fails with is told as `failed`. Returns when the client has it."""
 
         async def send() -> None:
+            self._room._command_timeout_s = timeout_s  # read when a command is sent
             try:
-                await self._room.send_chat(text)
-            except (CommandUnanswered, Disconnected) as error:
-                told = {"name": type(error).__name__, "code": error.code, "reason": error.reason}
+                await self._room.send(SendChat(text), id=id or None)
+            except ClientError as error:
+                told = {"name": type(error).__name__, "words": str(error)}
+                told |= {name: getattr(error, name) for name in ("code", "reason", "sent") if hasattr(error, name)}
                 self._told.put_nowait({"type": "failed", "text": text, **told})
 
         saying = asyncio.create_task(send())

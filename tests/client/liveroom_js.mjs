@@ -21,14 +21,15 @@ for (const type of ["joined", "disconnected", "reconnecting", "unauthorized", "r
     if (type === "closed") process.stdin.destroy(); // nothing is left to do: the process ends by itself
   });
 }
-const say = (text) => {
-  room.sendChat(text).catch(({ name, code, reason }) => tell("failed", { text, name, code, reason }));
+const say = ({ text, id, timeoutMs }) => {
+  const command = { type: "send_chat", text };
+  room.send(command, { id, timeoutMs }).catch(({ name, message, code, reason, sent }) => tell("failed", { text, name, words: message, code, reason, sent }));
   tell("saying");
 };
 process.stdin.on("data", (orders) => {
   for (const order of String(orders).split("\n")) {
     if (order === "retry") room.retryNow();
-    if (order.startsWith("say ")) say(order.slice(4));
+    if (order.startsWith("say ")) say(JSON.parse(order.slice(4)));
   }
 });
 process.stdin.on("end", () => room.close());

@@ -9,7 +9,7 @@ import pytest
 from liveroom.client import comeback, connect
 from liveroom.client.endings import CLOSE_NO_ADDRESS, CLOSE_NO_TOKEN, ENDINGS, Then, then_of
 from liveroom.errors import CLOSE_CODES
-from liveroom.messages.frames import Banned, Belongings
+from liveroom.messages.frames import Banned, Belongings, Refused
 from tests.client.clients import NODE, JavaScript, Python
 from tests.client.conftest import Gateway, Visit, joined, keyframe
 
@@ -98,7 +98,7 @@ async def test_a_fixed_token_that_is_refused_is_the_end(gateway: Gateway, client
 
 @pytest.mark.parametrize("code", [code for code in CODES if code >= 4500 and then_of(code) in (Then.final, Then.token)])
 async def test_what_was_never_sent_fails_with_the_end(gateway: Gateway, client: Python | JavaScript, code: int) -> None:
-    """A command that no connection carried did not happen: it fails as the room does. One that went out is unanswered, and says by what end."""
+    """A command that no connection carried fails as the room does. One that went out is unanswered, and says by what end."""
     await client.start(gateway.url, fixed="t1")
     visit = await gateway.welcome()
     await client.until("joined")
@@ -111,6 +111,47 @@ async def test_what_was_never_sent_fails_with_the_end(gateway: Gateway, client: 
     failed = {told["text"]: told for told in [await client.until("failed"), await client.until("failed")]}
     assert {text: told["name"] for text, told in failed.items()} == {"went out": "CommandUnanswered", "never sent": "Disconnected"}
     assert {(told["code"], told["reason"]) for told in failed.values()} == {(code, "why")}
+
+
+async def test_an_id_that_went_out_once_may_have_happened(gateway: Gateway, client: Python | JavaScript) -> None:
+    """Sent again under its id without a connection, in the room and after it, no error says that it was not sent; of another id each does."""
+    await client.start(gateway.url, fixed="t1", join_timeout_s=30)
+    visit = await gateway.welcome()
+    await client.until("joined")
+    await client.say("bought", id="buy-1", timeout_s=0.3)
+    assert (await visit.command()).id == "buy-1"
+    first = await client.until("failed")
+    assert (first["name"], first["sent"]) == ("CommandUnanswered", True)
+    await end(visit, 1006)
+    again = await gateway.visit()  # without a `joined`, it carries nothing
+    for text, sent, words in (("bought", True, "its outcome is unknown"), ("new", False, "this call did not send command new-1")):
+        await client.say(text, id="buy-1" if sent else "new-1", timeout_s=0.05)
+        told = await client.until("failed")
+        assert (told["name"], told["sent"]) == ("CommandUnanswered", sent)
+        assert words in told["words"]
+    await client.say("bought", id="buy-1")
+    await client.say("new", id="new-1")
+    await end(again, 4504)
+    failed = {told["text"]: told for told in [await client.until("failed"), await client.until("failed")]}
+    assert {text: told["name"] for text, told in failed.items()} == {"bought": "CommandUnanswered", "new": "Disconnected"}
+    assert failed["bought"]["sent"]
+
+
+async def test_an_id_that_went_out_in_an_earlier_call_is_not_refused_at_the_door(gateway: Gateway, client: Python | JavaScript) -> None:
+    """A gateway's `rate_limited` decides nothing about what went out before: the client asks again and gets the outcome."""
+    await client.start(gateway.url, fixed="t1")
+    visit = await gateway.welcome()
+    await client.until("joined")
+    await client.say("bought", id="buy-1", timeout_s=0.3)
+    await visit.command()
+    await client.until("failed")
+    await client.say("bought again", id="buy-1")
+    await visit.command()
+    await visit.send(Refused("buy-1", "rate_limited", "slow down"))
+    assert (await visit.command()).id == "buy-1"
+    await visit.send(Refused("buy-1", "sold_out", "all gone", seq=7))
+    told = await client.until("failed")
+    assert (told["name"], told["code"]) == ("CommandRefused", "sold_out")
 
 
 async def test_a_proxy_that_refuses_tokens_is_asked_with_another(gateway: Gateway, client: Python | JavaScript) -> None:

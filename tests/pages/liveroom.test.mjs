@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { COMMANDS_WAITING_MAX, CommandRefused, CommandUnanswered, Disconnected, EVENTS_WAITING_MAX, LIKES_MAX, RETRIES_MAX, TooManyCommands, connect, fold } from "../../liveroom/client/liveroom.js";
+import { COMMANDS_WAITING_MAX, CommandRefused, CommandUnanswered, Disconnected, EVENTS_WAITING_MAX, LIKES_MAX, RETRIES_MAX, SENT_IDS_MAX, TooManyCommands, connect, fold } from "../../liveroom/client/liveroom.js";
 
 /** A WebSocket whose server side is the test. */
 class FakeSocket {
@@ -220,11 +220,76 @@ test("a command that was never sent fails with the room's end, one that went out
   await assert.rejects(sent, (error) => error instanceof CommandUnanswered && error.code === 4504 && error.reason === "why" && error.sent);
 });
 
-test("a command whose time runs out without a connection says that it was never sent, and names the last end", async (t) => {
+test("a command whose time runs out without a connection says that this call did not send it, and names the last end", async (t) => {
   const { room, sockets } = await live(t, { backoffMs: 1_000_000, backoffMaxMs: 1_000_000, random: () => 1 });
   sockets[0].drops(1013, "busy");
   const waits = room.send({ type: "send_chat", text: "a" }, { timeoutMs: 5 });
-  await assert.rejects(waits, (error) => error instanceof CommandUnanswered && !error.sent && error.code === 1013 && /never sent/.test(error.message));
+  await assert.rejects(waits, (error) => error instanceof CommandUnanswered && !error.sent && error.code === 1013 && /this call did not send/.test(error.message));
+});
+
+const chatLine = { type: "send_chat", text: "a" };
+const ofSend = async (room, options = {}) => {
+  try {
+    return await room.send(chatLine, { timeoutMs: 5, ...options });
+  } catch (error) {
+    return [error.name, error.sent ?? error.code];
+  }
+};
+
+test("an id that went out stays sent in later calls, until its outcome is known, and also when the room is left", async (t) => {
+  const { room, sockets } = await live(t, { backoffMs: 1_000_000, backoffMaxMs: 1_000_000, random: () => 1 });
+  assert.deepEqual(await ofSend(room, { id: "buy-1" }), ["CommandUnanswered", true]);
+  assert.deepEqual(await ofSend(room, { id: "buy-2" }), ["CommandUnanswered", true]);
+  const answered = room.send(chatLine, { id: "buy-2" });
+  sockets[0].says({ type: "accepted", id: "buy-2", seq: 11 });
+  await answered;
+  sockets[0].drops(1013, "busy");
+  assert.deepEqual(await ofSend(room, { id: "buy-1" }), ["CommandUnanswered", true]);
+  assert.deepEqual(await ofSend(room, { id: "buy-1" }), ["CommandUnanswered", true]);
+  assert.deepEqual(await ofSend(room, { id: "buy-2" }), ["CommandUnanswered", false]);
+  assert.deepEqual(await ofSend(room), ["CommandUnanswered", false]);
+  const waits = room.send(chatLine, { id: "buy-1" });
+  room.close();
+  await assert.rejects(waits, (error) => error instanceof CommandUnanswered && error.sent);
+  assert.deepEqual(await ofSend(room, { id: "buy-1" }), ["CommandUnanswered", true]);
+  assert.deepEqual(await ofSend(room, { id: "buy-3" }), ["Disconnected", 1000]);
+});
+
+test("a command that is unavailable to the end may have happened: its id stays sent", async (t) => {
+  const { room, sockets } = await live(t, { backoffMs: 1, backoffMaxMs: 1 });
+  const waits = room.send(chatLine, { id: "buy-1" });
+  for (let sent = 1; sent <= RETRIES_MAX + 1; sent += 1) {
+    await until(() => sockets[0].sent.length === sent);
+    sockets[0].says({ type: "refused", id: "buy-1", code: "unavailable", detail: "not now" });
+  }
+  await assert.rejects(waits, (error) => error.code === "unavailable");
+  room.close();
+  assert.deepEqual(await ofSend(room, { id: "buy-1" }), ["CommandUnanswered", true]);
+});
+
+test("a command that went out is not refused by the lower limit of the next gateway", async (t) => {
+  const { room, sockets } = await live(t);
+  const waits = room.send({ type: "send_chat", text: "x".repeat(100) }, { id: "buy-1" });
+  sockets[0].drops(1006);
+  await until(() => sockets.length === 2);
+  sockets[1].says(joined({ command_bytes_max: 64 }));
+  await assert.rejects(waits, (error) => error instanceof CommandUnanswered && error.sent);
+});
+
+test("so many sent ids are remembered; once one is forgotten, every id of the caller may have gone out", async (t) => {
+  for (const count of [SENT_IDS_MAX, SENT_IDS_MAX + 1]) {
+    const { room, sockets } = begin(t);
+    await until(() => sockets.length === 1);
+    sockets[0].says(joined({ commands_per_s: 1_000_000_000 }), keyframe(), belongings());
+    for (let first = 0; first < count; first += COMMANDS_WAITING_MAX) {
+      const ids = Array.from({ length: Math.min(COMMANDS_WAITING_MAX, count - first) }, (_, index) => `buy-${first + index}`);
+      assert.deepEqual(new Set((await Promise.all(ids.map((id) => ofSend(room, { id })))).map(String)), new Set(["CommandUnanswered,true"]));
+    }
+    room.close();
+    assert.deepEqual(await ofSend(room, { id: "buy-0" }), ["CommandUnanswered", true]);
+    assert.deepEqual(await ofSend(room, { id: "another" }), count > SENT_IDS_MAX ? ["CommandUnanswered", true] : ["Disconnected", 1000]);
+    assert.deepEqual(await ofSend(room), ["Disconnected", 1000]);
+  }
 });
 
 test("`closed` is dispatched also when connecting fails at once", async (t) => {
