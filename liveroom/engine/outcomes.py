@@ -38,12 +38,12 @@ MONEY_STAFF_PART: Final = 4
 #: A refusal's words are kept up to here: a retry acts on the code and the fields, which stay whole. Some words repeat what users wrote.
 DETAIL_CHARS_KEPT: Final = 100
 
-#: What an outcome takes in memory beside its texts: the structs, the key, its place in the table and in the line.
-_OUTCOME_BYTES: Final = 600
-_REFUSAL_BYTES: Final = 150
-_RESULT_BYTES: Final = 160
-_FIELD_BYTES: Final = 40
-_WIDEST_CHARACTER_BYTES: Final = 4
+#: What an outcome takes in memory beside its ids: the structs, the key, its place in the table and in the line, and the room's id. It is
+#: reckoned at every command, so words and results count as the longest of their kind.
+_ACCEPTED_BYTES: Final = 820
+_FIELD_BYTES: Final = 120
+_REFUSED_BYTES: Final = 900
+_REFUSED_WIDE_BYTES: Final = _REFUSED_BYTES + 3 * DETAIL_CHARS_KEPT
 
 _CODES: Final = {code: code for code in REFUSALS}
 
@@ -77,17 +77,11 @@ def key_of(answered: Answer | Outcome) -> CommandKey:
 def size_of(answer: Answer) -> int:
     """About what a remembered outcome takes in memory, rather more than less, in bytes; the same wherever it is reckoned."""
     reply = answer.reply
-    size = _OUTCOME_BYTES + len(answer.room) + len(answer.user) + len(reply.id)  # all ids are ASCII
     if type(reply) is Refused:
-        detail = reply.detail
-        return size + _REFUSAL_BYTES + len(detail) * (1 if detail.isascii() else _WIDEST_CHARACTER_BYTES) + len(reply.field)
-    if type(reply) is Accepted and reply.result:
-        size += _RESULT_BYTES
-        for value in reply.result.values():
-            size += _FIELD_BYTES
-            if type(value) is str:
-                size += len(value) * (1 if value.isascii() else _WIDEST_CHARACTER_BYTES)
-    return size
+        size = _REFUSED_BYTES if reply.detail.isascii() else _REFUSED_WIDE_BYTES
+    else:
+        size = _ACCEPTED_BYTES + _FIELD_BYTES * len(reply.result)  # type: ignore[union-attr]
+    return size + len(answer.user) + len(reply.id)  # ids are ASCII
 
 
 def _shortened(answer: Answer) -> Answer:

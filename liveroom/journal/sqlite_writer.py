@@ -50,7 +50,7 @@ WATCH_S = 1.0
 CHECKPOINT_PAGES = 1_000
 #: Pages that a commit writes: of the table, its index, and what leads there; and bytes of entries that fill one more.
 PAGES_A_COMMIT = 4
-PAGE_BODY_BYTES = 2_048
+PAGE_BODY_BYTES = 4_000
 #: Before a commit they are looked at unless that was so lately: at each commit it would cost as much as the commit's own work.
 LOOKED_S = 0.005
 
