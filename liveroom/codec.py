@@ -207,7 +207,7 @@ def _examined(decoder: msgspec.json.Decoder[T], data: bytes | str, words: str) -
             raise _bad(fault)
         return decoder.decode(encode(value))
     except (ValueError, TypeError, OverflowError, msgspec.MsgspecError):
-        raise BadMessage("malformed", f"this cannot be read: {words}"[:DETAIL_CHARS_MAX]) from None
+        raise BadMessage("malformed", words[:DETAIL_CHARS_MAX]) from None
     except RecursionError:
         raise BadMessage("malformed", "nested too deeply") from None
 

@@ -29,7 +29,7 @@ from liveroom.journal.kafka_feed import Publisher
 from liveroom.journal.kafka_group import assignments
 from liveroom.journal.kafka_known import CUT_S, KnownEnds, Seen, lost_spans
 from liveroom.journal.kafka_reader import Reader
-from liveroom.journal.kafka_records import unreadable
+from liveroom.journal.kafka_records import after, unreadable
 from liveroom.journal.kafka_snapshots import Snapshots
 from liveroom.journal.kafka_topics import Topics, prepare
 from liveroom.journal.kafka_watch import Watch
@@ -135,12 +135,25 @@ class KafkaJournal(Journal):
         if offset < first:
             logger.error("commands were deleted before they were answered", extra={"partition": partition, "from": offset, "to": first})
         with self._watch.commands(partition):
-            async with aclosing(self._reader.read(self._topics.commands, partition, max(offset, first), own=False)) as runs:
+            expected = max(offset, first)
+            async with aclosing(self._reader.read(self._topics.commands, partition, expected, own=False)) as runs:
                 async for records in runs:
                     for record in records:
+                        if after(record) != expected + 1:
+                            await self._must_hold(partition, after(record) - 1)
+                        expected = after(record)
                         self._hear(partition, record)
                         if record.value is not None or not _header(record, _SEEN):  # what only tells what was seen is no command
                             yield self._batch(partition, record)
+
+    async def _must_hold(self, partition: int, offset: int) -> None:
+        """Commands reach up to `offset`, after a jump: answered is all below it. Raises `JournalDamaged` when they end before, for `CUT_S`."""
+        clock = asyncio.get_running_loop().time
+        began_s = clock()
+        while offset >= (end := await self._reader.end(self._topics.commands, partition)):
+            if clock() - began_s > CUT_S:  # a new leader learns of its end a little later
+                raise JournalDamaged(f"{self._topics.commands}[{partition}] ends at {end}, but a record in it says that it is of offset {offset}")
+            await asyncio.sleep(CUT_S / 10)
 
     def append(self, partition: int, entry: Entry) -> Future[int]:
         try:

@@ -57,6 +57,7 @@ def open_kafka_past(config: KafkaConfig) -> KafkaPast:
 async def _opened(cluster: Cluster, topic: str) -> tuple[AIOKafkaConsumer, int]:
     """A client, and how many partitions the topic has."""
     consumer = cluster.reader(FETCH_WAIT_MS)
+    consumer.gapless = True  # the events alone are read, which are never compacted
     try:
         try:
             await cluster.start(consumer)

@@ -348,6 +348,7 @@ class _Client:
     async def _run(self) -> None:
         while True:
             consumer = self._cluster.reader(LEISURE_WAIT_MS, LEISURE_BYTES) if self._leisurely else self._cluster.reader()
+            consumer.gapless = True  # commands and events are followed, which are never compacted
             try:
                 await self._cluster.start(consumer)
                 try:

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
-from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, KafkaError, UnsupportedCodecError
+from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, KafkaError, RecordTooLargeError, UnsupportedCodecError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.util import decode_varint
@@ -77,10 +77,16 @@ class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]
         super().__init__(data)
         self._start = start
         self._read_to = self.base_offset
+        self.size = len(data)
 
     @property
     def next_offset(self) -> int:
-        return max(int(super().next_offset), self._start + 1)  # every read goes on
+        return max(self.behind, self._start + 1)  # every read goes on
+
+    @property
+    def behind(self) -> int:
+        """The offset behind its last one, by its own words."""
+        return int(super().next_offset)
 
     @property
     def is_control_batch(self) -> bool:
@@ -131,7 +137,10 @@ class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]
 
 
 class _DamagedBatch:
-    """One batch of which no word is believed: its header may be what is damaged. A read goes on by one offset, or with the next batch."""
+    """Stands for a batch that cannot be decoded: one unreadable record from `start` to `last`.
+
+    Neither its header nor its length is believed. `last` is `start`, or the offset before the next batch when that one's checksum is right.
+    """
 
     producer_id = None
     is_control_batch = False
@@ -154,40 +163,91 @@ def _marker(offset: int, last: int, reason: str) -> _Record:
 
 
 class CarefulRecords:
-    """The batches that a fetch from `start` on brought, as the library's `PartitionRecords` takes them."""
+    """The batches that a fetch from `start` on brought, as the library's `PartitionRecords` takes them.
 
-    def __init__(self, data: bytes, start: int) -> None:
+    `end` is the high watermark that came with them: no record at or beyond it is believed. A checksum covers neither a batch's base offset
+    nor its length. So a length is believed when the checksum holds, and a base offset when the offsets around it allow it. `gapless` says that
+    each batch begins where the one before ends, as it is without compaction.
+    """
+
+    def __init__(self, data: bytes, start: int, end: int, *, gapless: bool) -> None:
         self._data = data
         self._start = start
+        self._end = end
+        self._gapless = gapless
         self._at = 0
 
     def has_next(self) -> bool:
-        """Whether another batch is there as a whole, or what is there cannot be one."""
-        return (length := self._length(self._at)) is not None and (length < 0 or self._at + length <= len(self._data))
+        """Whether a batch is there as a whole, or what is there cannot be one. A broker cuts every batch of a fetch but the first."""
+        if self._start >= self._end or (length := self._length(self._at)) is None:
+            return False
+        return length < 0 or self._at == 0 or self._at + length <= len(self._data)
 
     def next_batch(self) -> _Batch | _DamagedBatch:
         """The next batch."""
-        length = self._length(self._at) or 0
-        if length < 0:
+        at, length = self._at, self._length(self._at) or 0
+        self._at = at + length
+        if length < 0 or self._at > len(self._data):
             self._at = len(self._data)
-            return self._damaged(self._start, "a batch's length is wrong")
-        data = self._data[self._at : self._at + length]
-        self._at += length
-        base = int(unpack_from(">q", data)[0])
-        start = self._start = max(self._start, base)
-        if data[_FORMAT_AT] != FORMAT:
-            return self._damaged(start, f"the batch is of format {data[_FORMAT_AT]}, not {FORMAT}")
-        batch = _Batch(data, start)
-        if not batch.validate_crc():
-            return self._damaged(start, "the batch's checksum is wrong")
+            return self._damaged("a batch's length is wrong")
+        if (found := self._data[at + _FORMAT_AT]) != FORMAT:
+            return self._damaged(f"the batch is of format {found}, not {FORMAT}")
+        if (batch := self._sound(at)) is None:
+            return self._damaged("the batch's checksum is wrong")
+        if self._is_misplaced(batch, is_first=at == 0):
+            # Its checksum holds, so how many offsets it has is known. A broker may have been asked for one in the middle of the first batch.
+            return self._damaged("the batch's offset is wrong", batch.behind - batch.base_offset if self._gapless and at > 0 else None)
         self._start = batch.next_offset
         return batch
 
-    def _damaged(self, start: int, reason: str) -> _DamagedBatch:
-        """Its end is where the next batch begins, if that was fetched along."""
-        following = int(unpack_from(">q", self._data, self._at)[0]) if (self._length(self._at) or -1) > 0 else 0
-        self._start = max(start + 1, following)
-        return _DamagedBatch(start, self._start - 1, reason)
+    def _is_misplaced(self, batch: _Batch, *, is_first: bool) -> bool:
+        """Whether its offsets contradict those around it. Where it and the next batch contradict each other, the one behind both decides."""
+        start, base = self._start, batch.base_offset
+        if base < 0 or not start < batch.behind <= self._end or (base < start and not is_first):
+            return True
+        if base == start and not is_first:
+            return False
+        if (following := self._following()) is None:
+            return self._gapless and base > start
+        if self._fits(batch.behind, following.base_offset):
+            return False
+        third = self._sound(self._at + following.size)
+        if third is None:
+            return base != start or following.behind == self._end
+        return self._fits(following.behind, third.base_offset)
+
+    def _fits(self, behind: int, base: int) -> bool:
+        """Whether a batch may begin at `base` when the one before ends at `behind`."""
+        return base == behind if self._gapless else base >= behind
+
+    def _damaged(self, reason: str, offsets: int | None = None) -> _DamagedBatch:
+        """Has so many offsets, if that is known, or ends where the next batch begins, if that one is sound.
+
+        Else a read goes on by one offset, and nothing more of this fetch is believed.
+        """
+        start, following = self._start, self._following()
+        if offsets is not None:
+            behind = min(start + max(1, offsets), self._end)
+        elif following is not None:
+            behind = following.base_offset
+        else:
+            self._at = len(self._data)
+            behind = start + 1
+        self._start = behind
+        return _DamagedBatch(start, behind - 1, reason)
+
+    def _following(self) -> _Batch | None:
+        """The next batch, if it is sound and can stand behind this one."""
+        batch = self._sound(self._at)
+        return batch if batch is not None and self._start < batch.base_offset < batch.behind <= self._end else None
+
+    def _sound(self, at: int) -> _Batch | None:
+        """The batch at a place, if its format and checksum are right."""
+        length = self._length(at) or -1
+        if length < 0 or at + length > len(self._data) or self._data[at + _FORMAT_AT] != FORMAT:
+            return None
+        batch = _Batch(self._data[at : at + length], self._start)
+        return batch if batch.validate_crc() else None
 
     def _length(self, at: int) -> int | None:
         """Bytes of the batch at a place; negative when it cannot be so, None when too little is there to tell."""
@@ -200,18 +260,31 @@ class CarefulRecords:
 class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
     """A client without a group whose reads fail for brokers alone, never for what stands in a partition."""
 
+    #: Whether each batch of what is read begins where the one before ends; set by those who read topics without compaction.
+    gapless = False
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._by_hand: dict[TopicPartition, FetchResult] = {}
+
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
     ) -> dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]:
         """As the library's; what it fails to decode is read by hand, with up to `max_records` of each partition. Raises its errors about brokers."""
         before = {source: await self.position(source) for source in partitions or self.assignment()}
+        self._by_hand = {source: result for source, result in self._by_hand.items() if self._fetcher._records.get(source) is result}
         found: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]] = {}
         try:
             found = await super().getmany(*partitions, timeout_ms=timeout_ms, max_records=max_records)
+            for source, start in before.items():
+                self._must_be_there(source, start, await self.position(source), found.get(source, []), is_checked=source in self._by_hand)
         except Exception as error:
             if _is_about_brokers(error):
                 raise
             logger.debug("the client library cannot decode a batch, which is read by hand", extra={"error": repr(error)})
+            found = {}
+            if isinstance(error, RecordTooLargeError):  # the library has passed by one offset
+                before[error.args[1]] = error.args[2]
             for source, offset in before.items():  # what the failed call had taken of others is lost unless it is read again
                 self.seek(source, offset)
             results = await self._fetch(before)
@@ -219,9 +292,27 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
                 raise CorruptRecordException(f"a batch that cannot be decoded cannot be read by hand now: {error!r}") from error
             for source, result in results.items():
                 # Nothing is waited for in between: a fetch that is under way has the offset before, and the library drops it.
-                self._fetcher._records[source] = result
+                self._fetcher._records[source] = self._by_hand[source] = result
                 found |= await super().getmany(source, max_records=max_records)
         return found
+
+    def _must_be_there(
+        self, source: TopicPartition, start: int, position: int, records: list[ConsumerRecord[bytes, bytes]], *, is_checked: bool
+    ) -> None:
+        """Raises `CorruptRecordException` for offsets that cannot be: the library believes base offsets, which no checksum covers.
+
+        What was read by hand was checked more closely, so of it only the end is looked at.
+        """
+        end = self.highwater(source)
+        if end is None:  # nothing was fetched
+            return
+        expected = start
+        for record in records:
+            if not is_checked and (record.offset < expected or (self.gapless and record.offset > expected)):
+                raise CorruptRecordException(f"{source}: {record.offset} comes where {expected} should")
+            expected = after(record)
+        if max(expected, position) > end or (position < expected and not is_checked):
+            raise CorruptRecordException(f"{source}: goes on at {position} behind {expected}, and ends at {end}")
 
     async def _fetch(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, FetchResult]:
         """What brokers hold from these offsets on, decoded with care; without the partitions for which they answer with an error."""
@@ -235,12 +326,13 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         for leader, topics in by_leader.items():
             answer = await self._client.send(leader, FetchRequest(0, 1, self._fetch_max_bytes, READ_COMMITTED, list(topics.items())))
             for topic, answers in answer.topics:
-                for partition, error, _, *rest in answers:
+                for partition, error, end, *rest in answers:
                     source = TopicPartition(topic, partition)
-                    records = CarefulRecords(bytes(rest[-1] or b""), offsets[source])
+                    records = CarefulRecords(bytes(rest[-1] or b""), offsets[source], end, gapless=self.gapless)
                     if not error and records.has_next():
                         # Before the records: since version 11 also the replica to read from, which is asked for with a rack alone.
                         aborted = rest[2] if answer.API_VERSION >= 11 else rest[-2]
+                        self._subscription.subscription.assignment.state_value(source).highwater = end
                         found[source] = self._result(source, records, aborted, offsets[source])
         return found
 
@@ -249,9 +341,13 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         return FetchResult(source, assignment=self._subscription.subscription.assignment, partition_records=read, backoff=0)
 
 
+#: The last one is what the library says of a batch whose length goes beyond the fetch. Brokers send the first batch of a fetch whole.
+_ABOUT_BATCHES: Final = (CorruptRecordException, UnsupportedCodecError, RecordTooLargeError)
+
+
 def _is_about_brokers(error: Exception) -> bool:
     """Whether it says something of brokers or of this client; anything else was raised while a batch was decoded."""
     if isinstance(error, ConsumerStoppedError):
         return True
     # For a control batch that holds nothing the library raises the base class.
-    return isinstance(error, KafkaError) and type(error) is not KafkaError and not isinstance(error, CorruptRecordException | UnsupportedCodecError)
+    return isinstance(error, KafkaError) and type(error) is not KafkaError and not isinstance(error, _ABOUT_BATCHES)

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from liveroom.codec import encode
 from liveroom.config import Config, JournalConfig
 from liveroom.errors import JournalDamaged
-from liveroom.journal import kafka_reader
+from liveroom.journal import kafka, kafka_reader
 from liveroom.journal.kafka import KafkaJournal
 from liveroom.journal.kafka_client import Cluster
 from liveroom.journal.kafka_reader import POLL_RECORDS
@@ -73,8 +73,15 @@ def with_codec(data: bytes, codec: int) -> bytes:
     return sealed(data[:at] + struct.pack(">h", codec) + data[at + 2 :])
 
 
-def read(data: bytes, start: int = 0) -> list[ConsumerRecord[bytes, bytes]]:
-    return list(PartitionRecords(TopicPartition("t", 0), CarefulRecords(data, start), [], start, None, None, True, READ_COMMITTED))
+def flipped(data: bytes, bit: int) -> bytes:
+    """With one other bit, counted from the last one of the first byte."""
+    at = bit // 8
+    return data[:at] + bytes([data[at] ^ 1 << bit % 8]) + data[at + 1 :]
+
+
+def read(data: bytes, start: int = 0, end: int = 1_000, *, gapless: bool = True) -> list[ConsumerRecord[bytes, bytes]]:
+    records = CarefulRecords(data, start, end, gapless=gapless)
+    return list(PartitionRecords(TopicPartition("t", 0), records, [], start, None, None, True, READ_COMMITTED))
 
 
 @pytest.mark.parametrize("codec", [0, 1, 3])
@@ -131,6 +138,68 @@ def test_a_damaged_batch_at_the_end_is_passed_by_one_offset() -> None:
     assert read(batch(b"a") + batch(b"b", base=1)[:-1]) == read(batch(b"a"))  # the limit of a fetch cuts its last batch off
 
 
+#: Bits of a batch's header that a read goes by: its base offset, its length, and how far behind its base its last offset is.
+HEADER_BITS = [8 * at + bit for at in (*range(12), *range(23, 27)) for bit in range(8)]
+
+
+@pytest.mark.parametrize("begin", [0, 1])
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("base", [100, 101, 4_095])
+@pytest.mark.parametrize("sizes", [(3, 3, 3), (1, 1, 1), (40, 1, 2)])
+def test_a_flipped_bit_in_a_batchs_header_hides_its_own_records_alone(begin: int, which: int, base: int, sizes: tuple[int, int, int]) -> None:
+    """Whichever bit it is, each record is read once, at its own offset, or is said to be unreadable; nothing beyond the end is spoken of."""
+    firsts = [base, base + sizes[0], base + sizes[0] + sizes[1]]
+    end = base + sum(sizes)
+    whole = [
+        batch(*(f"{offset}: lamp for {10**18 + offset}".encode() for offset in range(first, first + count)), base=first)
+        for first, count in zip(firsts, sizes, strict=True)
+    ]
+    for bit in HEADER_BITS:
+        batches = [flipped(one, bit) if at == which else one for at, one in enumerate(whole)]
+        position = base + begin
+        while position < end:  # a broker knows by its index where batches are, and sends the one that holds the position first
+            skipped = sum(first + count <= position for first, count in zip(firsts, sizes, strict=True))
+            records = read(b"".join(batches[skipped:]), position, end)
+            assert records, (bit, position)
+            for one in records:
+                assert one.offset == position, bit
+                position = after(one)
+                if unreadable(one) is None:
+                    assert (one.value or b"").startswith(b"%d:" % one.offset), bit
+                else:
+                    assert firsts[which] <= one.offset < position <= firsts[which] + sizes[which], bit
+
+
+@pytest.mark.parametrize("end", [109, 10**6])
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_flipped_bit_takes_no_read_beyond_the_end_or_a_sound_batch(which: int, end: int) -> None:
+    """Also where compaction leaves gaps, so that a wrong offset may look right."""
+    whole = [batch(b"a", b"b", b"c", base=first) for first in (100, 103, 106)]
+    for bit in HEADER_BITS:
+        data = b"".join(flipped(one, bit) if at == which else one for at, one in enumerate(whole))
+        position = 100
+        for one in read(data, 100, end, gapless=False):
+            assert position <= one.offset < after(one) <= end, bit
+            position = after(one)
+            assert unreadable(one) is None or position <= 100 + 3 * (which + 1), bit
+
+
+def test_a_gap_is_believed_where_two_batches_agree() -> None:
+    """A lost segment, or compaction, leaves one; a batch alone may have a wrong offset instead."""
+    data = batch(b"a", base=5) + batch(b"b", base=6)
+    assert [one.offset for one in read(data, 2)] == [5, 6]
+    assert [(one.offset, after(one)) for one in read(batch(b"a", base=5), 2)] == [(2, 3)]
+    assert [one.offset for one in read(batch(b"a", base=5), 2, gapless=False)] == [5]
+
+
+def test_a_next_batch_is_believed_with_its_checksum_alone() -> None:
+    """What stands behind a damaged batch tells its end when it is sound itself; else a read goes on by one offset."""
+    first, second = damaged(batch(b"a", b"b", base=5)), batch(b"c", base=7)
+    assert [(one.offset, after(one)) for one in read(first + second, 5)] == [(5, 7), (7, 8)]
+    assert [(one.offset, after(one)) for one in read(first + damaged(second), 5)] == [(5, 6)]
+    assert [(one.offset, after(one)) for one in read(first + second, 5, 7)] == [(5, 6)]  # it is beyond the end
+
+
 @pytest.fixture
 def config() -> Config:
     config = kafka_config(JournalConfig(partitions=2, snapshots_kept=2, kind="kafka"))
@@ -171,8 +240,8 @@ async def write(config: Config, topic: str, *batches: bytes) -> None:
         await producer.stop()
 
 
-def damage_fetched(monkeypatch: pytest.MonkeyPatch, topic: str, offset: int) -> None:
-    """Every fetch from now on finds the batch of partition 0 that begins at `offset` with a wrong checksum, as on a disk that lies."""
+def damage_fetched(monkeypatch: pytest.MonkeyPatch, topic: str, offset: int, spoil: Callable[[bytes], bytes] = damaged) -> None:
+    """Every fetch from now on finds the batch of partition 0 that begins at `offset` spoiled, as on a disk that lies."""
     make = Cluster.reader
 
     def spoiled(data: bytes) -> bytes:
@@ -180,7 +249,7 @@ def damage_fetched(monkeypatch: pytest.MonkeyPatch, topic: str, offset: int) -> 
         while at + 12 <= len(data):
             base, length = struct.unpack_from(">qi", data, at)
             one = data[at : at + 12 + length]
-            out += damaged(one) if base == offset and len(one) == 12 + length else one
+            out += spoil(one) if base == offset and len(one) == 12 + length else one
             at += 12 + length
         return out
 
@@ -251,6 +320,63 @@ async def test_commands_that_cannot_be_decoded_are_one_dead_letter(open_journal:
         assert (await anext(second)).requests[0].id == "d1"
 
 
+#: Of a batch's base offset up by 2^40, by 16 and down by 1; of its length by 1, by 2^8 and by 2^20 bytes.
+FLIPS = {"far": 8 * 2, "near": 8 * 7 + 4, "back": 8 * 7, "length": 8 * 11, "long": 8 * 10, "longest": 8 * 9 + 4}
+
+
+@pytest.mark.parametrize("bit", FLIPS.values(), ids=FLIPS)
+async def test_no_command_counts_as_answered_for_a_flipped_bit(open_journal: Open, config: Config, monkeypatch: pytest.MonkeyPatch, bit: int) -> None:
+    """A batch whose offset or length is wrong is dead letters at its own offsets; commands before and behind it are read."""
+    damage_fetched(monkeypatch, "commands", 1, lambda data: flipped(data, bit))
+    journal = await open_journal()
+    sent = [[f"c{offset}" for offset in range(first, stop)] for first, stop in ((0, 1), (1, 3), (3, 40))]
+    await write(config, "commands", *(batch(*(encode(request(id_)) for id_ in ids)) for ids in sent))
+    for ask in (0, 1):  # from before the batch, and from its beginning
+        async with asyncio.timeout(WAIT_S), aclosing(journal.read_commands(0, ask)) as batches:
+            found = [await anext(batches)]
+            while found[-1].offset < 39:
+                found.append(await anext(batches))
+        bad = [one.offset for one in found if one.poison]
+        assert bad in ([1, 2], [2])
+        assert [(one.offset, one.requests[0].id) for one in found if not one.poison] == [(n, f"c{n}") for n in range(ask, 40) if not 1 <= n <= 2]
+
+
+async def test_a_command_beyond_the_end_is_damage(open_journal: Open, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine answers all below what it reads, so a journal never gives it an offset that brokers do not have."""
+    monkeypatch.setattr(kafka, "CUT_S", 0.2)
+    journal = await open_journal()
+    await journal.send_commands(0, [request("c1")])
+
+    async def far(*_: object, **__: object) -> AsyncIterator[list[ConsumerRecord[bytes, bytes]]]:
+        yield read(batch(encode(request("c2")), base=7 * 10**18), 7 * 10**18, 8 * 10**18)
+
+    monkeypatch.setattr(journal._reader, "read", far)
+    async with asyncio.timeout(WAIT_S), aclosing(journal.read_commands(0, 0)) as batches:
+        with pytest.raises(JournalDamaged, match=r"commands\[0\] ends at 1, but a record in it says that it is of offset 7000000000000000000"):
+            await anext(batches)
+
+
+@pytest.mark.parametrize("bit", FLIPS.values(), ids=FLIPS)
+async def test_an_entry_with_a_flipped_bit_stops_its_partition(open_journal: Open, config: Config, monkeypatch: pytest.MonkeyPatch, bit: int) -> None:
+    """With the entry's own offset, for readers that follow and for readers of the past."""
+    journal = await open_journal()
+    await append_all(journal, [claim()])
+    await append_all(journal, [record(0, 0, 0, 0)])
+    await append_all(journal, [record(0, 1, 0, 0)])
+    damage_fetched(monkeypatch, "events", 1, lambda data: flipped(data, bit))
+    again = await open_journal()
+    async with asyncio.timeout(WAIT_S):
+        with pytest.raises(JournalDamaged, match=r"events\[0\]: entry 1 cannot be read: (the|a) batch's (offset|length|checksum) is wrong"):
+            await take(again.read_events(0, 0), 3)
+
+    def look() -> None:
+        with open_past(config) as past, pytest.raises(JournalDamaged, match=r"events\[0\]: entry 1 cannot be read"):
+            list(past.entries(0))
+
+    async with asyncio.timeout(WAIT_S):
+        await asyncio.to_thread(look)
+
+
 async def test_an_entry_with_an_odd_header_counts(open_journal: Open, config: Config) -> None:
     """What it says is whole; every reader has it, the running ones, later ones and those of the past."""
     journal = await open_journal()
@@ -284,7 +410,7 @@ async def test_an_unreadable_entry_stops_its_partition_with_its_offset(
         await write(config, "events", batch(encode(claim("x")) if rotten else b"rubbish", headers=[] if rotten else ODD))
         with pytest.raises(
             JournalDamaged,
-            match=r"events\[0\]: entry 1 cannot be read: " + ("the batch's checksum is wrong" if rotten else "this cannot be read: JSON"),
+            match=r"events\[0\]: entry 1 cannot be read: " + ("the batch's checksum is wrong" if rotten else "JSON"),
         ):
             await anext(first)
         await append_all(journal, [record(0, 0, 0, 0)], 1)
