@@ -12,7 +12,7 @@ from liveroom.messages.flash_sale import AnnounceFlashSale, CancelHold, CloseFla
 from liveroom.messages.records import Sender
 from liveroom.rooms import flash_sale, unpaid
 from liveroom.rooms.room import decode_state, encode_state
-from tests.rooms.play import ANCHOR, PLATFORM, SHIRT, VERA, VICTOR, Play
+from tests.rooms.play import ANCHOR, BELLA, PLATFORM, SHIRT, VERA, VICTOR, Play
 
 SALE = AnnounceFlashSale("shirt", 1_000, stock=1_000, per_user_max=1_000, opens_in_ms=0, open_for_ms=86_400_000, hold_ms=10_000)
 MINUTE_MS = 60_000
@@ -136,6 +136,50 @@ def test_what_is_kept_is_bounded_and_goes_with_the_sale(monkeypatch: pytest.Monk
     play.does(ANCHOR, CloseFlashSale(sale))
     assert play.room.sales[sale].unpaid == {}
     play.passes(10_000)
+
+
+def test_of_too_many_users_some_are_forgotten_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one too many, and a sixteenth of the limit more: those noted longest ago, so that not each hold has to look for one."""
+    monkeypatch.setattr(unpaid, "UNPAID_USERS_MAX", 32)
+    play, sale = selling()
+    for number in range(32):
+        hold_of(play, sale, Sender(f"user-{number}", "U"))
+        play.passes(1)
+    play.does(PLATFORM, ConfirmHold(hold_of(play, sale, Sender("user-0", "U")), "p1"))  # noted last now, and at the first place
+    assert len(play.room.sales[sale].unpaid) == 32
+    hold_of(play, sale, Sender("one-more", "U"))
+    kept = play.room.sales[sale].unpaid
+    assert set(kept) == {"user-0", *(f"user-{number}" for number in range(4, 32)), "one-more"}
+    for number in range(2):
+        hold_of(play, sale, Sender(f"later-{number}", "U"))
+        assert len(play.room.sales[sale].unpaid) == 31 + number
+    assert "user-4" in play.room.sales[sale].unpaid
+
+
+def test_users_whose_hour_is_over_are_looked_for_once_a_minute() -> None:
+    """Not at each hold, for all users are looked at together; and at the first hold a minute after the last look."""
+    play, sale = selling()
+
+    def tries_on(sender: Sender) -> None:
+        play.does(sender, CancelHold(hold_of(play, sale, sender)))
+
+    tries_on(VERA)  # the first hold looks
+    first_ms = play.now_ms
+    assert play.room.sales[sale].unpaid_looked_ms == first_ms
+    play.passes(unpaid.LOOK_MS - 1)
+    tries_on(VICTOR)
+    assert play.room.sales[sale].unpaid_looked_ms == first_ms
+    play.passes(unpaid.UNPAID_WINDOW_MS - unpaid.LOOK_MS)
+    tries_on(BELLA)  # one ms before the first user's hour is over
+    looked_ms = first_ms + unpaid.UNPAID_WINDOW_MS - 1
+    assert play.room.sales[sale].unpaid_looked_ms == play.now_ms == looked_ms
+    play.passes(unpaid.LOOK_MS - 1)
+    tries_on(BELLA)
+    assert set(play.room.sales[sale].unpaid) == {"vera", "victor", "bella"}  # one hour is over, and nobody looked since
+    play.passes(1)
+    tries_on(BELLA)
+    assert set(play.room.sales[sale].unpaid) == {"bella"}
+    assert play.room.sales[sale].unpaid_looked_ms == looked_ms + unpaid.LOOK_MS
 
 
 def test_the_setting_is_asked_when_something_is_decided_and_never_when_it_is_folded() -> None:
