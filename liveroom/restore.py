@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from liveroom.audit import Books, audit
 from liveroom.config import Config
-from liveroom.errors import BadConfig, JournalDamaged, JournalMismatch
+from liveroom.errors import BadConfig, JournalDamaged, JournalMismatch, JournalUnavailable
 from liveroom.journal.lock import DirectoryLock
 from liveroom.journal.mark import read_mark
 from liveroom.journal.sqlite_file import FILE_NAME
@@ -45,7 +45,7 @@ def restore_journal(config: Config, file: Path) -> Restored:
     lock = DirectoryLock(data_dir)
     try:
         path = data_dir / FILE_NAME
-        in_place = file.exists() and path.exists() and os.path.samefile(file, path)
+        in_place = _is_same(file, path)
         directory = data_dir if in_place else copy_into(data_dir, file)
         try:
             return _restore(config, data_dir, directory)
@@ -54,6 +54,13 @@ def restore_journal(config: Config, file: Path) -> Restored:
                 shutil.rmtree(directory, ignore_errors=True)
     finally:
         lock.release()
+
+
+def _is_same(file: Path, path: Path) -> bool:
+    try:
+        return file.exists() and path.exists() and os.path.samefile(file, path)
+    except OSError as error:
+        raise JournalUnavailable(f"{error.filename}: cannot be looked at: {error.strerror}") from None
 
 
 def _restore(config: Config, data_dir: Path, directory: Path) -> Restored:

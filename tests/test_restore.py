@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -102,6 +105,77 @@ async def test_what_the_copys_write_ahead_log_holds_is_restored(data_dir: Path, 
     assert sorted(path.name for path in copy.iterdir()) == [FILE_NAME, FILE_NAME + "-wal"]
 
 
+@pytest.mark.parametrize("links", ["file", "directory"])
+async def test_a_link_to_a_copy_is_the_copy(data_dir: Path, tmp_path: Path, links: str) -> None:
+    """Its write-ahead log lies beside the file that a link leads to, and counts; `latest` may be a link to a file or to a directory."""
+    journal = await opened(data_dir)
+    await append_all(journal, [claim("b")])
+    copy = tmp_path / "monday"
+    copy.mkdir()
+    for end in ("", "-wal"):
+        shutil.copy(data_dir / (FILE_NAME + end), copy / (FILE_NAME + end))
+    await journal.close()
+    latest = tmp_path / "latest"
+    latest.symlink_to(copy / FILE_NAME if links == "file" else copy)
+    assert restore_journal(on(data_dir), latest if links == "file" else latest / FILE_NAME).entries == 7
+
+
+async def test_another_program_at_the_copy_is_not_disturbed(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that comes during the restore keeps the index that it made: without it, its writes would damage the copy."""
+    journal = await opened(data_dir)
+    await append_all(journal, [claim("b")])
+    copy = tmp_path / "killed"
+    copy.mkdir()
+    for end in ("", "-wal"):
+        shutil.copy(data_dir / (FILE_NAME + end), copy / (FILE_NAME + end))
+    await journal.close()
+    others: list[sqlite3.Connection] = []
+
+    def opened_with_another(*given: Any) -> sqlite3.Connection:
+        others.append(sqlite3.connect(copy / FILE_NAME))
+        others[0].execute("SELECT count(*) FROM events").fetchone()
+        return open_copy(*given)
+
+    open_copy = sqlite_restore._open_copy
+    monkeypatch.setattr(sqlite_restore, "_open_copy", opened_with_another)
+    assert restore_journal(on(data_dir), copy / FILE_NAME).entries == 7
+    assert (copy / (FILE_NAME + "-shm")).exists()
+    others[0].close()
+
+
+async def test_a_copy_that_changes_meanwhile_is_refused(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was copied would be of two times; everything stays as it was."""
+    copy, before = data_dir.parent / "copy.sqlite", content(data_dir)
+
+    def written_meanwhile(*given: Any) -> sqlite3.Connection:
+        connection = open_copy(*given)
+        with closing(sqlite3.connect(copy, isolation_level=None)) as other:
+            other.execute("UPDATE meta SET value = 'x' WHERE name = 'opened_ms'")
+        return connection
+
+    open_copy = sqlite_restore._open_copy
+    monkeypatch.setattr(sqlite_restore, "_open_copy", written_meanwhile)
+    with pytest.raises(JournalUnavailable, match="another program writes it"):
+        restore_journal(on(data_dir), copy)
+    assert content(data_dir) == before
+
+
+async def test_a_copy_that_was_not_finished_is_refused(data_dir: Path) -> None:
+    """An interrupted `.backup` leaves a rollback journal beside it. One that is done with, empty or zeroed, changes nothing."""
+    copy, before = data_dir.parent / "copy.sqlite", content(data_dir)
+    rollback = copy.with_name("copy.sqlite-journal")
+    rollback.write_bytes(bytes.fromhex("d9d505f920a163d7") + bytes(504))
+    with pytest.raises(JournalUnavailable, match=r"copy\.sqlite-journal beside it says that a write was not finished"):
+        restore_journal(on(data_dir), copy)
+    assert content(data_dir) == before
+    for done in (b"", bytes(512)):
+        rollback.write_bytes(done)
+        restored = restore_journal(on(data_dir), copy)
+        assert restored.entries == COPIED
+        assert restored.replaced is not None
+        shutil.rmtree(restored.replaced)  # its name is the second
+
+
 async def test_damaged_first_pages_name_the_way_out(data_dir: Path) -> None:
     """As every refusal of a start does: with a mark beside it, and whatever SQLite says about the file."""
     path = data_dir / FILE_NAME
@@ -176,6 +250,24 @@ async def test_what_cannot_be_restored_says_so(data_dir: Path) -> None:
     await journal.close()
 
 
+async def test_a_copy_that_cannot_be_looked_at_says_so(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words, and everything stays as it was; the superuser may look anywhere, so the system's answer is played."""
+    copy, before = data_dir.parent / "copy.sqlite", content(data_dir)
+    looked_at = Path.stat
+
+    def denied(path: Path, **how: Any) -> os.stat_result:
+        if path == copy:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return looked_at(path, **how)
+
+    monkeypatch.setattr(Path, "stat", denied)
+    with pytest.raises(JournalUnavailable, match="Permission denied"):
+        restore_journal(on(data_dir), copy)
+    with pytest.raises(JournalUnavailable, match="Permission denied"):
+        sqlite_restore.copy_into(data_dir, copy)
+    assert content(data_dir) == before
+
+
 async def test_what_a_killed_restore_left_is_not_emptied(data_dir: Path) -> None:
     """A copy that lies in the folder of an unfinished restore is refused with words, and stays as it is."""
     left = data_dir / sqlite_restore.RESTORING / FILE_NAME
@@ -198,9 +290,9 @@ async def test_a_restore_that_is_killed_is_found(data_dir: Path, monkeypatch: py
     def killed(*_: object) -> Mark:
         raise Killed
 
-    for name in ("Mark", "sync_directory"):
+    for owner, name in ((Mark, "begin"), (sqlite_restore, "sync_directory")):
         with monkeypatch.context() as context:
-            context.setattr(sqlite_restore, name, killed)
+            context.setattr(owner, name, killed)
             with pytest.raises(Killed):
                 restore_journal(on(data_dir), data_dir.parent / "copy.sqlite")
         with pytest.raises(JournalDamaged, match="incarnation"):

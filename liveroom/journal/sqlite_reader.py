@@ -25,9 +25,12 @@ def open_reader(data_dir: Path) -> SqliteReader:
     Raises: `JournalUnavailable` when there is none, `JournalVersion`, `JournalDamaged`.
     """
     path = data_dir / FILE_NAME
-    if not path.is_file() or not path.stat().st_size:
-        must_not_be_missing(path, read_mark(data_dir))
-        raise JournalUnavailable(f"{path}: there is no journal; was `liveroom serve` started with this data directory?")
+    try:
+        if not path.is_file() or not path.stat().st_size:
+            must_not_be_missing(path, read_mark(data_dir))
+            raise JournalUnavailable(f"{path}: there is no journal; was `liveroom serve` started with this data directory?")
+    except OSError as error:
+        raise JournalUnavailable(f"{error.filename or path}: cannot be looked at: {error.strerror}") from None
     with translated(path):
         connection = connect(path, "ro")
         try:

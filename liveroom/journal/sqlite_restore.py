@@ -19,6 +19,8 @@ __all__ = ["RESTORING", "copy_into", "put_in_place"]
 
 #: Where the copy lies while it is checked, in the data directory.
 RESTORING = "restoring"
+#: Where files that have a write-ahead log lie while SQLite reads them, in that directory.
+UNCHECKED = "unchecked"
 #: What the directories of what was replaced are called, with the time behind it (UTC).
 REPLACED = "replaced-%Y%m%dT%H%M%SZ"
 
@@ -28,30 +30,65 @@ def copy_into(data_dir: Path, file: Path) -> Path:
 
     Raises: `JournalUnavailable`, `JournalDamaged`.
     """
-    if not file.is_file():
-        raise JournalUnavailable(f"{file}: there is no such file")
-    directory = data_dir / RESTORING
-    if directory.resolve() in file.resolve().parents:
-        raise JournalUnavailable(f"{file}: lies in the folder that a restore works in and empties; move it elsewhere first")
-    index = file.with_name(file.name + "-shm")
-    had_index = index.exists()
-    with translated(file):
-        try:
+    try:
+        if not file.is_file():
+            raise JournalUnavailable(f"{file}: there is no such file")
+        source = file.resolve()  # SQLite keeps its other files beside the file itself, not beside a link to it
+        _check_finished(source)
+        directory = data_dir / RESTORING
+        if directory.resolve() in source.parents:
+            raise JournalUnavailable(f"{file}: lies in the folder that a restore works in and empties; move it elsewhere first")
+        with translated(file):
             shutil.rmtree(directory, ignore_errors=True)
             make_directory(directory)
             os.close(os.open(directory / FILE_NAME, os.O_CREAT | os.O_RDWR, FILE_MODE))
-            with closing(_open_copy(file)) as source, closing(sqlite3.connect(directory / FILE_NAME)) as target:
-                source.backup(target)
-            if not had_index:
-                index.unlink(missing_ok=True)  # a reader makes it for a write-ahead log, and cannot remove it
-        except OSError as error:
-            raise JournalUnavailable(f"{error.filename}: cannot be written: {error.strerror}") from None
+            before = _state(source)
+            with closing(_open_copy(source, directory)) as reading, closing(sqlite3.connect(directory / FILE_NAME)) as target:
+                reading.backup(target)
+            shutil.rmtree(directory / UNCHECKED, ignore_errors=True)
+            _check_finished(source)
+            if _state(source) != before:
+                raise JournalUnavailable(f"{file}: another program writes it; stop that program, or make a copy with sqlite3's .backup")
+    except OSError as error:
+        raise JournalUnavailable(f"{error.filename or data_dir}: cannot be copied: {error.strerror}") from None
     return directory
 
 
-def _open_copy(file: Path) -> sqlite3.Connection:
-    """Open a copy; where it has no write-ahead log, so that none is made beside it."""
-    return connect(file, "ro", immutable=not wal_of(file).exists())
+def _open_copy(source: Path, directory: Path) -> sqlite3.Connection:
+    """Open a copy so that no file is made beside it.
+
+    With a write-ahead log, SQLite makes an index beside the file it opens. Another program may come to share that index, and then nobody
+    can remove it safely. So files with a log are copied first.
+    """
+    if not wal_of(source).exists():
+        return connect(source, "ro", immutable=True)
+    files = directory / UNCHECKED
+    make_directory(files)
+    for file in (source, wal_of(source)):
+        with open(file, "rb") as reading, open(files / file.name, "xb", opener=_for_owner) as writing:
+            shutil.copyfileobj(reading, writing)
+    return connect(files / source.name, "ro")
+
+
+def _for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, FILE_MODE)
+
+
+def _state(source: Path) -> list[tuple[int, int, int] | None]:
+    """What changes when another program writes the file or its write-ahead log."""
+    found = [file.stat() if file.exists() else None for file in (source, wal_of(source))]
+    return [stat and (stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in found]
+
+
+def _check_finished(source: Path) -> None:
+    """Raises `JournalUnavailable` for a file that a program was still writing: pages that it had replaced are in a rollback journal."""
+    rollback = source.with_name(source.name + "-journal")
+    if not rollback.is_file():
+        return
+    with open(rollback, "rb") as file:
+        if file.read(1) not in (b"", b"\0"):  # one that is done with is emptied, or its first bytes are
+            words = "it was not copied to the end, or another program writes it; make the copy once more"
+            raise JournalUnavailable(f"{source}: {rollback.name} beside it says that a write was not finished: {words}")
 
 
 def put_in_place(data_dir: Path, copy: Path, heads: Sequence[Head]) -> Path | None:
