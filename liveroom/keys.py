@@ -157,10 +157,13 @@ class Keys:
 def _content(path: str) -> bytes:
     """Of a regular file: to open another kind may take without end. Raises `OSError`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "is no regular file")
-        return file.read(FILE_BYTES_MAX + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(FILE_BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _is_kid(kid: str) -> bool:

@@ -167,6 +167,20 @@ def test_a_pipe_is_no_file_of_keys(tmp_path: Path) -> None:
         Keys(AuthConfig(keys_file=str(tmp_path / "keys")))
 
 
+def test_what_cannot_be_read_leaves_no_descriptor(tmp_path: Path) -> None:
+    """The file is looked at again and again: a directory, a pipe and a key all give back what was opened."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "text").write_text("no keys")
+    before = len(os.listdir("/dev/fd"))
+    for path in (tmp_path, tmp_path / "pipe"):
+        for _ in range(3):
+            with pytest.raises(BadConfig, match="is no regular file"):
+                Keys(AuthConfig(keys_file=str(path)))
+    with pytest.raises(BadConfig, match="is not JSON"):
+        Keys(AuthConfig(keys_file=str(tmp_path / "text")))
+    assert len(os.listdir("/dev/fd")) == before
+
+
 def test_the_key_of_the_settings_has_to_fit(tmp_path: Path) -> None:
     """A private key, a weak one and one of another curve are told when the settings are checked."""
     weak, curve = rsa_key(1_024), ec.generate_private_key(ec.SECP384R1())
