@@ -215,6 +215,8 @@ class App:
             self._gateway.reload_certificate()
         except BadConfig as error:
             log.error("the certificate could not be read again; the one before stays in use", extra={"error": str(error)})
+        except Exception:
+            log.exception("the certificate could not be read again; the one before stays in use")
         else:
             log.info("the certificate was read again")
 
@@ -253,8 +255,12 @@ def _check_data_dir(config: Config) -> None:
     if config.journal.kind != "sqlite":
         return
     path = Path(config.liveroom.data_dir).absolute()
-    there = next(place for place in (path, *path.parents) if place.exists() or place.is_symlink())
-    if not there.is_dir():
+    try:
+        there = next(place for place in (path, *path.parents) if place.exists() or place.is_symlink())
+        is_directory = there.is_dir()
+    except OSError as error:  # as below a directory that this user may not search
+        raise BadConfig(f"liveroom.data_dir: {path}: {error.strerror}") from None
+    if not is_directory:
         raise BadConfig(f"liveroom.data_dir: {path}: {there} is no directory")
     if not os.access(there, os.W_OK | os.X_OK):
         raise BadConfig(f"liveroom.data_dir: {path}: this user may not write to {there}")

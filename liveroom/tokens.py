@@ -193,8 +193,11 @@ def load_secret(config: Config, *, make: bool = True) -> str:
 
 def _dev_secret(data_dir: Path, make: bool) -> str:
     path = data_dir / DEV_SECRET_FILE
-    if not make and not path.exists():
-        raise BadConfig(f"{path}: there is no dev secret here; `liveroom serve --mode dev` makes it, --data-dir names where")
+    try:
+        if not make and not path.exists():
+            raise BadConfig(f"{path}: there is no dev secret here; `liveroom serve --mode dev` makes it, --data-dir names where")
+    except OSError as error:
+        raise BadConfig(f"{path}: {error.strerror}; a secret is kept there") from None
     return kept_secret(path)
 
 

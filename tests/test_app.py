@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Never
 
 import aiohttp
 import jwt
@@ -17,6 +19,7 @@ from liveroom.config import AuthConfig, Config, ConsoleConfig, GatewayConfig, Jo
 from liveroom.errors import BadConfig
 from liveroom.keys import Keys
 from liveroom.parts import Part
+from loadtests.certificate import make_certificate
 from tests.test_keys import jwk_of, token, written
 from tests.test_tokens import claims
 
@@ -108,6 +111,35 @@ def test_a_journal_of_one_process_is_not_shared(kind: str, part: Part) -> None:
         BadConfig, match=rf"journal.kind: {kind} is for one process with all parts \(`liveroom serve`\); several processes need kafka"
     ):
         App(Config(journal=JournalConfig(kind=kind)), {part})  # type: ignore[arg-type]
+
+
+async def test_a_certificate_that_cannot_be_read_for_any_reason_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SIGHUP has `reload` called by the loop: an error that nobody thought of is logged, and never leaves it."""
+    make_certificate(tmp_path)
+    config = Config(
+        liveroom=LiveroomConfig(data_dir=str(tmp_path / "data"), mode="dev"),
+        journal=JournalConfig(kind="memory"),
+        gateway=GatewayConfig(port=0, drain_ms=0, tls_cert_file=str(tmp_path / "certificate.pem"), tls_key_file=str(tmp_path / "key.pem")),
+        console=ConsoleConfig(port=0),
+    )
+    app = App(config)
+    await app.start()
+    try:
+        for error in (PermissionError(13, "Permission denied"), RuntimeError("what nobody thought of")):
+            monkeypatch.setattr("liveroom.gateway.server.tls_context", failing_with(error))
+            app.reload()
+            assert caplog.records[-1].getMessage() == "the certificate could not be read again; the one before stays in use"
+    finally:
+        await app.stop()
+
+
+def failing_with(error: Exception) -> Callable[..., Never]:
+    def fail(*_: object) -> Never:
+        raise error
+
+    return fail
 
 
 def test_processes_of_one_machine_have_different_names() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from liveroom.cli import main
+from liveroom.config import KafkaConfig
+from liveroom.errors import BadConfig
+from liveroom.journal.kafka_client import tls_context as broker_tls_context
 from tests.test_tokens import private_pem, public_pem
 
 RSA, RSA_SHORT = rsa.generate_private_key(65537, 2048), rsa.generate_private_key(65537, 1024)
 P256, P384 = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP384R1())
+#: The user without rights, as of Linux distributions.
+NOBODY = 65_534
 #: What `openssl genrsa 512` makes; no library makes such a key any more.
 RSA_512 = b"""-----BEGIN PUBLIC KEY-----
 MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAJI26yEc0Gf0jGBZpTn5hkeDVSCEypZ+
@@ -112,6 +119,61 @@ def test_a_data_directory_of_another_user_is_found(tmp_path: Path, capsys: pytes
     monkeypatch.setattr("liveroom.app.os.access", lambda path, mode: Path(path) != tmp_path)
     code, said = checked(capsys, tmp_path / "data", "--auth-secret-file", __file__)
     assert (code, said) == (2, f"liveroom: liveroom.data_dir: {tmp_path / 'data'}: this user may not write to {tmp_path}\n")
+
+
+@pytest.fixture
+def unsearchable(tmp_path: Path) -> Iterator[Path]:
+    """A directory that this user may not search, with a file in it. The superuser may search any, so its rights rest meanwhile."""
+    directory = tmp_path / "unsearchable"
+    directory.mkdir()
+    (directory / "file").touch()
+    directory.chmod(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(NOBODY)
+    yield directory
+    os.seteuid(user)
+    directory.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--gateway-tls-cert-file", "FILE", "--gateway-tls-key-file", "FILE"), "gateway.tls_cert_file: FILE: Permission denied"),
+        (("--data-dir", "FILE"), "liveroom.data_dir: FILE: Permission denied"),
+        (("--mode", "production", "--auth-keys-file", "FILE"), "auth.keys_file: FILE: Permission denied"),
+        (("--auth-secret-file", "FILE"), "auth.secret_file: FILE: Permission denied"),
+    ],
+)
+def test_a_file_in_a_directory_of_another_user_is_named(
+    unsearchable: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], words: str
+) -> None:
+    """Words with the setting, and no traceback: the system does not even say whether the file is there."""
+    file = str(unsearchable / "file")
+    code, said = checked(capsys, tmp_path / "data", "--mode", "dev", *(flag.replace("FILE", file) for flag in flags))
+    assert (code, words.replace("FILE", file) in said) == (2, True), said
+
+
+@pytest.mark.parametrize("name", ["tls_ca_file", "tls_cert_file", "tls_key_file"])
+def test_a_brokers_file_in_a_directory_of_another_user_is_named(unsearchable: Path, name: str) -> None:
+    """The same for brokers."""
+    file = str(unsearchable / "file")
+    with pytest.raises(BadConfig, match=f"^kafka.{name}: {file}: Permission denied$"):
+        broker_tls_context(KafkaConfig(**{name: file}))  # type: ignore[arg-type]
+
+
+def test_commands_name_a_data_directory_of_another_user(unsearchable: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What reads the journal, restores one or asks for the dev secret says why it cannot."""
+    directory = str(unsearchable / "data")
+    commands = {
+        "audit": ["--data-dir", directory],
+        "restore-journal": [str(unsearchable / "file"), "--data-dir", directory],
+        "token": ["--room", "demo", "--user", "vera", "--mode", "dev", "--data-dir", directory],
+    }
+    for command, flags in commands.items():
+        with pytest.raises(SystemExit):
+            main([command, *flags])
+        assert "Permission denied" in capsys.readouterr().err, command
 
 
 def test_every_file_that_is_wrong_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,14 +7,12 @@ import contextlib
 import functools
 import logging
 import math
-import os
 import random
 import secrets
 import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from pathlib import Path
 
 from liveroom.addresses import AddressMarks, Proxies, counted_address
 from liveroom.codec import encode
@@ -42,6 +40,7 @@ from liveroom.listening import HEAD_BYTES_MAX, listen, serve_each
 from liveroom.messages.commands import Command, RequestKeyframe
 from liveroom.messages.frames import Beat, GoingAway, Refused
 from liveroom.messages.records import Request, Sender
+from liveroom.setting_files import check_file
 from liveroom.telemetry.metrics import Metrics
 from liveroom.telemetry.seldom import Seldom
 from liveroom.tokens import TokenChecker
@@ -488,10 +487,8 @@ def tls_context(config: GatewayConfig) -> ssl.SSLContext | None:
     if not config.tls_cert_file:
         return None
     for name, file in (("tls_cert_file", config.tls_cert_file), ("tls_key_file", config.tls_key_file)):
-        if file and not Path(file).is_file():  # to open another kind may take without end
-            raise BadConfig(f"gateway.{name}: {file}: there is no such file")
-        if file and not os.access(file, os.R_OK):
-            raise BadConfig(f"gateway.{name}: {file}: this user may not read it")
+        if file:
+            check_file(f"gateway.{name}", file)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         context.load_cert_chain(config.tls_cert_file, config.tls_key_file)

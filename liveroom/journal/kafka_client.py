@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import ssl
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -26,6 +24,7 @@ from aiokafka.errors import (
 from liveroom.config import KafkaConfig
 from liveroom.errors import BadConfig, JournalUnavailable, LiveroomError
 from liveroom.journal.kafka_records import CarefulConsumer
+from liveroom.setting_files import check_file
 
 __all__ = ["RECORD_BYTES_MAX", "Cluster", "answered", "drop", "offsets_of", "stop", "tls_context"]
 
@@ -328,11 +327,8 @@ def _no_passphrase() -> str:
 def tls_context(config: KafkaConfig) -> ssl.SSLContext:
     """What brokers are spoken to with. Raises `BadConfig` when the files cannot be used."""
     for name in ("tls_ca_file", "tls_cert_file", "tls_key_file"):
-        file = getattr(config, name)
-        if file and not Path(file).is_file():  # to open another kind may take without end
-            raise BadConfig(f"kafka.{name}: {file}: there is no such file")
-        if file and not os.access(file, os.R_OK):
-            raise BadConfig(f"kafka.{name}: {file}: this user may not read it")
+        if file := getattr(config, name):
+            check_file(f"kafka.{name}", file)
     try:
         context = ssl.create_default_context(cafile=config.tls_ca_file or None)
     except (OSError, ssl.SSLError) as error:
