@@ -150,6 +150,43 @@ async def test_a_launch_whose_answer_was_lost_is_not_launched_twice(stage: Stage
     stage.complaints[:] = [words for words in stage.complaints if "503" not in words]
 
 
+async def test_a_launch_that_may_have_happened_is_not_launched_twice_after_a_refusal(stage: Stage) -> None:
+    """A server that is too busy decides nothing about the attempt before: the page asks again, and the next launch has the same id."""
+    console = await stage.console()
+    ids: list[str] = []
+
+    async def lose_then_refuse(route: Route) -> None:
+        ids.append((await route.request.all_headers())["idempotency-key"])
+        if len(ids) == 1:
+            await route.fetch()
+            await route.fulfill(status=503, json={"code": "unavailable", "detail": "nobody knows"})
+        else:
+            await route.fulfill(status=503, json={"code": "overloaded", "detail": "too busy"})
+
+    await console.route("**/commands/drop_red_envelope", lose_then_refuse)
+    dialog = await fill(console, "envelope", {"total": "8.88", "parts": "8", "opens_in": "10", "opens_in_unit": "60000"})
+    await dialog.locator("[data-act=review]").click()
+    await console.clock.install()
+    for number in range(3):
+        async with console.expect_response("**/commands/drop_red_envelope") as answered:
+            if number:
+                await console.clock.fast_forward(9_000)
+            else:
+                await dialog.locator("[data-act=launch]").click()
+        await (await answered.value).finished()
+    await console.clock.fast_forward(61_000)
+    await expect(dialog.locator(".form-error")).not_to_be_empty()
+    await console.unroute("**/commands/drop_red_envelope", lose_then_refuse)
+    await dialog.locator("[data-act=back]").click()
+    await dialog.locator("[data-act=review]").click()
+    await dialog.locator("[data-act=launch]").click()
+    await expect(dialog).to_be_hidden()
+    assert len(set(ids)) == 1
+    assert len((await state_of(stage, console))["envelopes"]) == 1
+    await console.context.close()
+    stage.complaints[:] = [words for words in stage.complaints if "503" not in words]
+
+
 async def test_a_moderator_looks_and_a_closed_room_launches_nothing(stage: Stage) -> None:
     """A moderator sees what is live and can neither launch, end, nor read the accounts; in a room that is closed nobody can launch."""
     await stage.command("issue_coupon", {"title": "Less", "terms": {"amount_fen": 5}, "stock": 3})

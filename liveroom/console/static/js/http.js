@@ -7,6 +7,8 @@ const SHOWCASE_TRIES_MAX = 4;
 const COMMAND_TIMEOUT_MS = 60_000;
 const ATTEMPT_TIMEOUT_MS = 10_000;
 const BACKOFF_MAX_MS = 8_000;
+/** What a server answers before the room has seen a command. After another attempt it leaves the outcome open. */
+const UNDECIDED = new Set(["rate_limited", "overloaded"]);
 
 let clockOffsetMs = performance.timeOrigin;
 
@@ -63,15 +65,16 @@ export async function post(room, command, fields, token, pause, id = newCommandI
       const signal = AbortSignal.timeout(ATTEMPT_TIMEOUT_MS);
       return await read(await fetch(`/v1/rooms/${encodeURIComponent(room)}/commands/${command}`, { ...request, signal }));
     } catch (error) {
-      const delayMs = Math.random() * Math.min(BACKOFF_MAX_MS, 500 * 2 ** tries);
-      if (!isUnknown(error) || performance.now() + delayMs >= endMs) throw error;
+      const delayMs = Math.max(error.retryAfterMs ?? 0, Math.random() * Math.min(BACKOFF_MAX_MS, 500 * 2 ** tries));
+      const open = isUnknown(error) || (tries > 1 && !error.seq && UNDECIDED.has(error.code));
+      if (!open || performance.now() + delayMs >= endMs) throw error;
       await pause(delayMs);
     }
   }
 }
 
 /** Whether a command that failed with `error` may have happened all the same. */
-export function isUnknown(error) {
+function isUnknown(error) {
   return error instanceof TypeError || error.name === "TimeoutError" || error.code === "unavailable";
 }
 

@@ -1,7 +1,7 @@
 /** A form that launches something of money: filled in, reviewed with its sum, then sent, and refusals stand at the field that is wrong. */
 
 import { byId, h, toast } from "../dom.js";
-import { isUnknown, newCommandId } from "../http.js";
+import { newCommandId } from "../http.js";
 import { t, translate } from "../i18n.js";
 import { fieldReason, reasonOf } from "../reasons.js";
 import { FieldErrors } from "./field-errors.js";
@@ -141,7 +141,7 @@ export class LaunchForm {
   }
 
   #onFailed(error, fields) {
-    if (!isUnknown(error)) this.#unanswered = null;
+    if (error.seq) this.#unanswered = null; // the room decided; any other error leaves open what an attempt before did
     if (!this.#dialog.open || this.#fields !== fields) return false;
     const name = this.#plan.inputs[error.field];
     if (!name) {
