@@ -67,6 +67,12 @@ async def cut(config: Config, keep: int) -> None:
         while (await admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"retention.ms": "-1"})])).topic_errors[0][1]:
             await asyncio.sleep(0.1)
     await admin.close()
+    asking = AIOKafkaConsumer(bootstrap_servers=servers)
+    await asking.start()
+    async with asyncio.timeout(WAIT_S):
+        while (await asking.end_offsets([source]))[source]:  # the broker still has the log that is deleted: a write would go there
+            await asyncio.sleep(0.05)
+    await asking.stop()
     producer = AIOKafkaProducer(bootstrap_servers=servers)
     await producer.start()
     for value in values:
