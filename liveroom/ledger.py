@@ -55,7 +55,7 @@ class _Envelope(Struct):
     shares: list[int] = []
 
 
-class _Code(Struct):
+class _Code(Struct, gc=False):
     """A code of a coupon that has not expired."""
 
     coupon: int
@@ -64,7 +64,7 @@ class _Code(Struct):
     discount_fen: int = 0
 
 
-class _Hold(Struct, frozen=True):
+class _Hold(Struct, frozen=True, gc=False):
     """A hold that is not resolved; `coupon` is -1 without one."""
 
     sale: int

@@ -62,11 +62,11 @@ class Outcome(Struct, frozen=True, array_like=True, gc=False):
     kept: Role | None = None
 
 
-class _Group(Struct):
-    """What was remembered with one record, in order."""
+class _Group(Struct, gc=False):
+    """What was remembered with one record, in order. There are many: lists would be looked at by every full garbage collection."""
 
     time_ms: int
-    answers: list[Answer]
+    answers: tuple[Answer, ...]
 
 
 def key_of(answered: Answer | Outcome) -> CommandKey:
@@ -103,9 +103,9 @@ class _Line:
         self.bytes = 0
         self.end = 0  # the position of the next
 
-    def since(self, position: int) -> list[tuple[int, list[Answer]]]:
+    def since(self, position: int) -> list[tuple[int, tuple[Answer, ...]]]:
         """What is remembered from `position` on, with its times."""
-        found: list[tuple[int, list[Answer]]] = []
+        found: list[tuple[int, tuple[Answer, ...]]] = []
         left = self.end - position
         for group in reversed(self.groups):
             if left <= 0:
@@ -124,7 +124,7 @@ class _Line:
     def close_group(self, time_ms: int) -> None:
         """What was added since the last call is of `time_ms`."""
         if self.new:
-            self.groups.append(_Group(time_ms, self.new))
+            self.groups.append(_Group(time_ms, tuple(self.new)))
             self.count += len(self.new)
             self.end += len(self.new)
             self.new = []
@@ -145,7 +145,7 @@ class _Line:
                 self.bytes -= size
                 gone += 1
                 yield answer, size
-            del oldest.answers[:gone]
+            oldest.answers = oldest.answers[gone:]
             if not oldest.answers:
                 groups.popleft()
 
@@ -191,7 +191,7 @@ class Outcomes:
         line = self._money if money else self._others
         return line.end - line.count, line.end
 
-    def since(self, position: int, *, money: bool) -> list[tuple[int, list[Answer]]]:
+    def since(self, position: int, *, money: bool) -> list[tuple[int, tuple[Answer, ...]]]:
         """What is remembered from a position on, with its times."""
         line = self._money if money else self._others
         return line.since(position)

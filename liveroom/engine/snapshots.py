@@ -71,7 +71,7 @@ class _Fresh(Struct, frozen=True):
 
     forgotten: int
     start: int
-    groups: list[tuple[int, list[Answer]]]
+    groups: list[tuple[int, tuple[Answer, ...]]]
 
 
 class _Encoded(Struct, frozen=True):

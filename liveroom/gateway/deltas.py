@@ -42,7 +42,7 @@ def build_deltas(from_: int, events: Sequence[Event], time_ms: int, bytes_max: i
         to = parts[i + 1][0].seq if i + 1 < len(parts) else from_ + len(events)
         left_out = Counter(e.delivery.value for e in events[begin - from_ : to - from_])
         left_out.subtract(c.event.delivery.value for c in part)
-        frames.append(Frame(begin, to, _payload(begin, to, time_ms, part, {k: n for k, n in left_out.items() if n})))
+        frames.append(Frame.of(begin, to, _payload(begin, to, time_ms, part, {k: n for k, n in left_out.items() if n})))
         begin = to
     return frames
 

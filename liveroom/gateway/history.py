@@ -26,7 +26,7 @@ UNSHOWN: Final = BannedWordsSet((), "")
 SPAN_BYTES: Final = 512
 
 
-class Past(Struct, frozen=True):
+class Past(Struct, frozen=True, gc=False):
     """Events of a room that are contiguous from `from_` on; `time_ms` is that of the last."""
 
     from_: int

@@ -7,8 +7,11 @@ frame of the sequence: viewers that follow never need it.
 
 from __future__ import annotations
 
+import builtins
 from bisect import bisect_right
 from collections.abc import Sequence
+
+from msgspec import Struct
 
 from liveroom.gateway.wire import packed_frame, payload_of, text_frame
 
@@ -22,24 +25,26 @@ HARD_FACTOR = 2
 CHUNKS_KEPT = 4
 
 
-class Frame:
-    """The span [from_, to) of room seqs as one WebSocket frame; a keyframe has `from_ == to`."""
+class Frame(Struct, eq=False, gc=False):
+    """The span [from_, to) of room seqs as one WebSocket frame; a keyframe has `from_ == to`. Made by `of`."""
 
-    __slots__ = ("_packed", "from_", "plain", "to")
+    from_: int
+    to: int
+    plain: builtins.bytes
+    packed: builtins.bytes | None = None
 
-    def __init__(self, from_: int, to: int, payload: bytes) -> None:
-        self.from_ = from_
-        self.to = to
-        self.plain = text_frame(payload)
-        self._packed: bytes | None = None
+    @classmethod
+    def of(cls, from_: int, to: int, payload: builtins.bytes) -> Frame:
+        """The frame with this payload."""
+        return cls(from_, to, text_frame(payload))
 
-    def bytes(self, deflate: bool) -> bytes:
+    def bytes(self, deflate: bool) -> builtins.bytes:
         """The frame as it is written; compressed once, when the first viewer asks."""
         if not deflate:
             return self.plain
-        if self._packed is None:
-            self._packed = packed_frame(payload_of(self.plain))
-        return self._packed
+        if self.packed is None:
+            self.packed = packed_frame(payload_of(self.plain))
+        return self.packed
 
 
 class Ring:

@@ -241,7 +241,7 @@ class Room:
         self._metrics.isolated.each("gateway_viewer", behind, lambda connection: connection.notify(self._belongings(connection)))
 
     def _keyframe_frame(self, keyframe: Keyframe) -> Frame:
-        return Frame(keyframe.seq, keyframe.seq, encode(replace(keyframe, epoch=self.stream) if self._stream_suffix else keyframe))
+        return Frame.of(keyframe.seq, keyframe.seq, encode(replace(keyframe, epoch=self.stream) if self._stream_suffix else keyframe))
 
     def _past_frames(self, past: Sequence[Past]) -> list[Frame]:
         frames: list[Frame] = []

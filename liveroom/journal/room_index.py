@@ -28,7 +28,7 @@ class RoomPart(Struct, frozen=True, array_like=True):
     detail: msgspec.Raw
 
 
-class IndexEntry(Struct, frozen=True, array_like=True):
+class IndexEntry(Struct, frozen=True, array_like=True, gc=False):
     """Where a room's part is, and what is worth knowing without reading it.
 
     `resting`: the room is closed and waits for no time. `summary` is its keyframe without its lists.

@@ -22,6 +22,7 @@ from liveroom.messages.flash_sale import CancelHold
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Answer, Record, Sender
 from liveroom.messages.red_envelope import DropRedEnvelope, GrabRedEnvelope
+from tests.collector import looked_at
 from tests.engine.conftest import Clock, Voice, open_demo, outcomes_of, running_engine
 
 WINDOW_MS, COUNT_MAX, MONEY_MAX, PER_USER_MAX = 1_000, 100, 100, 60
@@ -158,6 +159,20 @@ def test_outcomes_take_no_more_memory_than_they_may(kind: str) -> None:
         tracemalloc.stop()
     assert 1_000_000 < taken <= 2_000_000
     assert len(outcomes) < 4_000
+
+
+def test_outcomes_are_no_work_for_the_garbage_collector() -> None:
+    """However many are remembered, a full collection looks at some objects only."""
+
+    def make() -> Outcomes:
+        outcomes = Outcomes(CONFIG)
+        for number in range(2_000):
+            answer = answered("hold" if number % 2 else "refusal", number)
+            outcomes.remember(key_of(answer), replace(answer, kept=Role.viewer if number % 2 else None))
+            outcomes.end_record(1_000)
+        return outcomes
+
+    assert looked_at(make) < 100
 
 
 def test_a_refusal_is_kept_without_too_many_words() -> None:

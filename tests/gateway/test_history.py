@@ -11,6 +11,7 @@ from liveroom.codec import decode_entry, encode
 from liveroom.gateway.history import History
 from liveroom.messages.events import AnnouncementSet, AudienceReported, BannedWordsSet, ChatSent, Event
 from liveroom.messages.records import Record, RoomSpan
+from tests.collector import looked_at
 
 PLENTY = 1_000_000_000
 
@@ -50,6 +51,18 @@ def test_the_oldest_go_first_by_bytes_too() -> None:
     kept = history.before("a", 1_000)
     assert 10 < len(kept) < 100
     assert kept[-1].from_ == 999
+
+
+def test_the_past_is_no_work_for_the_garbage_collector() -> None:
+    """However much is kept, a full collection looks at some objects only."""
+
+    def make() -> History:
+        history = History(PLENTY, PLENTY)
+        for seq in range(2_000):
+            history.add(_record(a=(seq, seq + 1)))
+        return history
+
+    assert looked_at(make) < 100
 
 
 def test_of_what_no_viewer_is_shown_only_the_place_is_kept() -> None:

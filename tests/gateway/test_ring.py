@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from liveroom.gateway import ring as ring_module
 from liveroom.gateway.ring import HARD_FACTOR, Frame, Ring
+from tests.collector import looked_at
 
 FRAMES_MAX = 16
 BYTES_MAX = 4_000
@@ -18,7 +19,7 @@ BYTES_MAX = 4_000
 
 def frame(from_: int, to: int, size: int) -> Frame:
     """A frame whose payload says its span."""
-    return Frame(from_, to, f"[{from_},{to}]".encode().ljust(size, b" "))
+    return Frame.of(from_, to, f"[{from_},{to}]".encode().ljust(size, b" "))
 
 
 class RingMachine(RuleBasedStateMachine):
@@ -123,7 +124,7 @@ def test_chunks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 @given(st.integers(0, 3_000))
 def test_compressed_bytes_inflate_to_the_payload(size: int) -> None:
     """Whatever was compressed is what was built, and is made once."""
-    made = Frame(0, 1, (b"abcd" * 1000)[:size])
+    made = Frame.of(0, 1, (b"abcd" * 1000)[:size])
     packed = made.bytes(True)
     assert packed is made.bytes(True)
     if packed[0] == 0xC1:
@@ -131,3 +132,15 @@ def test_compressed_bytes_inflate_to_the_payload(size: int) -> None:
         assert zlib.decompressobj(-15).decompress(body + b"\x00\x00\xff\xff") == (b"abcd" * 1000)[:size]
     else:
         assert packed == made.plain
+
+
+def test_a_ring_is_no_work_for_the_garbage_collector() -> None:
+    """There may be a thousand frames in each of thousands of rings: a full collection looks at none of them."""
+
+    def make() -> Ring:
+        ring = Ring(2_000, 10_000_000)
+        for seq in range(2_000):
+            ring.append(Frame.of(seq, seq + 1, b"{}"))
+        return ring
+
+    assert looked_at(make) < 100
