@@ -236,24 +236,20 @@ async def _leader_killed(scene: Scene) -> Struck:
 
 
 async def _leader_paused(scene: Scene) -> Struck:
-    brokers = _three(scene)
-    leader = (await brokers.copies(scene.chronicle.topic, scene.partition)).leader
-    brokers.pause(leader)
-    try:
-        struck = await _goes_on(scene, f"broker {leader}")
-    finally:
-        brokers.resume(leader)
-    return await _until_in_sync(scene, struck, [])
+    return await _paused(scene, (await _three(scene).copies(scene.chronicle.topic, scene.partition)).leader)
 
 
 async def _follower_paused(scene: Scene) -> Struck:
+    return await _paused(scene, scene.rng.choice((await _three(scene).copies(scene.chronicle.topic, scene.partition)).followers))
+
+
+async def _paused(scene: Scene, broker: int) -> Struck:
     brokers = _three(scene)
-    follower = scene.rng.choice((await brokers.copies(scene.chronicle.topic, scene.partition)).followers)
-    brokers.pause(follower)
+    brokers.pause(broker)
     try:
-        struck = await _goes_on(scene, f"broker {follower}")
+        struck = await _goes_on(scene, f"broker {broker}")
     finally:
-        brokers.resume(follower)
+        brokers.resume(broker)
     return await _until_in_sync(scene, struck, [])
 
 
