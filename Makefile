@@ -28,7 +28,7 @@ run-cluster: $(RUN)
 	@$(BIN)/python deploy/run_cluster.py $(FLAGS)
 
 test: $(TEST)
-	@echo "liveroom: running the tests of $(TESTS) (no network beyond this machine; all take about ten minutes on two cores)."
+	@echo "liveroom: running the tests of $(TESTS) (no network beyond this machine; all take about twelve minutes on two cores)."
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: $(TEST)

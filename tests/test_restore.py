@@ -92,14 +92,19 @@ async def test_nothing_is_left_beside_the_copy(data_dir: Path, tmp_path: Path) -
     assert [path.name for path in folder.iterdir()] == ["copy.sqlite"]
 
 
+def copy_files(data_dir: Path, copy: Path) -> None:
+    """The database and its write-ahead log, as a file system's copy has them."""
+    copy.mkdir()
+    for end in ("", "-wal"):
+        shutil.copy(data_dir / (FILE_NAME + end), copy / (FILE_NAME + end))
+
+
 async def test_what_the_copys_write_ahead_log_holds_is_restored(data_dir: Path, tmp_path: Path) -> None:
     """Files that were copied together from a killed server are a whole copy; they stay what they were."""
     journal = await opened(data_dir)
     await append_all(journal, [claim("b")])
     copy = tmp_path / "killed"
-    copy.mkdir()
-    for end in ("", "-wal"):
-        shutil.copy(data_dir / (FILE_NAME + end), copy / (FILE_NAME + end))
+    copy_files(data_dir, copy)
     await journal.close()
     assert restore_journal(on(data_dir), copy / FILE_NAME).entries == 7
     assert sorted(path.name for path in copy.iterdir()) == [FILE_NAME, FILE_NAME + "-wal"]
@@ -111,9 +116,7 @@ async def test_a_link_to_a_copy_is_the_copy(data_dir: Path, tmp_path: Path, link
     journal = await opened(data_dir)
     await append_all(journal, [claim("b")])
     copy = tmp_path / "monday"
-    copy.mkdir()
-    for end in ("", "-wal"):
-        shutil.copy(data_dir / (FILE_NAME + end), copy / (FILE_NAME + end))
+    copy_files(data_dir, copy)
     await journal.close()
     latest = tmp_path / "latest"
     latest.symlink_to(copy / FILE_NAME if links == "file" else copy)
@@ -125,9 +128,7 @@ async def test_another_program_at_the_copy_is_not_disturbed(data_dir: Path, tmp_
     journal = await opened(data_dir)
     await append_all(journal, [claim("b")])
     copy = tmp_path / "killed"
-    copy.mkdir()
-    for end in ("", "-wal"):
-        shutil.copy(data_dir / (FILE_NAME + end), copy / (FILE_NAME + end))
+    copy_files(data_dir, copy)
     await journal.close()
     others: list[sqlite3.Connection] = []
 
