@@ -45,6 +45,9 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 DAY_S = 86_400
+#: Python's threads take turns this often. Viewers wait for the event loop while another thread, such as one that reads a ledger, has its turn:
+#: Python's own 5 ms would be added to each system call of the loop.
+SWITCH_S = 0.000_5
 HEALTH_TIMEOUT_S = 5
 
 #: The parts that may be processes of their own, in words.
@@ -102,6 +105,7 @@ def _say(words: str) -> None:
 
 
 def _run(main: Any) -> None:
+    sys.setswitchinterval(SWITCH_S)
     try:
         import uvloop
     except ImportError:  # no wheel for this platform: asyncio's own loop does the same, slower

@@ -299,7 +299,7 @@ class GatewayConfig(Section, frozen=True):
     compression: Annotated[bool, _text("Offer permessage-deflate; frames are compressed once per room and tick")] = True
     tick_ms_min: Annotated[int, _text("Shortest time that events of a room are collected", ge=1, le=1_000)] = 20
     tick_ms_max: Annotated[int, _text("Longest time that events of a room are collected, for a full process", ge=1, le=5_000)] = 250
-    sweep_viewers: Annotated[int, _text("Viewers that are written to before the loop breathes", ge=1, le=100_000)] = 256
+    sweep_viewers: Annotated[int, _text("Viewers that are written to before the loop breathes", ge=1, le=100_000)] = 64
     frame_bytes_max: Annotated[int, _text("Largest delta; beyond it lossy events are left out, then the frame is split", ge=4_096, le=1_000_000)] = (
         32_768
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -47,4 +48,8 @@ class Health:
         return web.Response(text="ready\n", headers={"Cache-Control": "no-store"})
 
     async def _metrics_text(self, request: web.Request) -> web.Response:
-        return web.Response(body=self._metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
+        families = []
+        for family in self._metrics.exposition():
+            families.append(family)
+            await asyncio.sleep(0)  # viewers wait for one family at most
+        return web.Response(body=b"".join(families), headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})

@@ -74,6 +74,7 @@ class Arrivals:
         if tls is not None:
             self.use(tls)
         self._loop = asyncio.get_running_loop()
+        self._silent: dict[socket.socket, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._trouble = Seldom(log, "a connection could not be accepted; others wait until this ends")
@@ -96,7 +97,9 @@ class Arrivals:
             self._listener.close()
 
     async def ended(self) -> None:
-        """Wait until all that was accepted is either a connection or gone."""
+        """Wait until all that was accepted is either a connection or gone; every connection that has not said anything must have been aborted."""
+        for accepted in list(self._silent):  # their connections have ended, but the loop may not know yet
+            self._hear(accepted)
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self) -> None:
@@ -121,6 +124,13 @@ class Arrivals:
         if connection.ended:
             accepted.close()
             return
+        self._silent[accepted] = connection
+        self._loop.add_reader(accepted.fileno(), self._hear, accepted)
+
+    def _hear(self, accepted: socket.socket) -> None:
+        """The client's first bytes are there, or its end. Silent connections cost neither a task nor a TLS session."""
+        connection = self._silent.pop(accepted)
+        self._loop.remove_reader(accepted.fileno())
         task = self._loop.create_task(self._let_in(connection, accepted))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -133,7 +143,9 @@ class Arrivals:
                 if client := await self._client(accepted):
                     self._host.named(connection, client)
                 why = "tls" if self._tls else "gone"
-            if not connection.ended:
+            if _has_left(accepted):
+                why = "gone"
+            elif not connection.ended:
                 await self._loop.connect_accepted_socket(lambda: connection, accepted, **self._tls)
                 return
         except BadProxyHeader as error:
@@ -152,3 +164,11 @@ class Arrivals:
                 raise ConnectionResetError
             header += part
         return client_of(header)
+
+
+def _has_left(accepted: socket.socket) -> bool:
+    """Whether the client closed before it said anything. Raises `OSError` when it reset the connection."""
+    try:
+        return not accepted.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:  # a PROXY header was all that has come so far
+        return False

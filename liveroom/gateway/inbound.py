@@ -1,4 +1,4 @@
-"""A client's bytes become texts. The common frame, one whole masked text, is parsed here; every other goes to websockets."""
+"""A client's bytes become texts. The common frames, a whole masked text, a ping and a pong, are parsed here; every other goes to websockets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,12 @@ FRAME_TOO_LARGE = 1009
 PROTOCOL_ERROR = 4503
 FLOODING = 4504
 
+#: Payload that a ping, a pong or a close may have. RFC 6455, section 5.5.
+CONTROL_BYTES_MAX = 125
+
 _WHOLE_TEXT = 0x81
+_WHOLE_PING = 0x89
+_WHOLE_PONG = 0x8A
 _MASKED = 0x80
 _HEADER_BYTES_MAX = 14
 
@@ -96,7 +101,7 @@ class Inbound:
             if taken:
                 yield taken[0]
                 continue
-            completed = list(self._by_library(frame))
+            completed = [] if self._is_ping(frame) else list(self._by_library(frame))
             yield from completed
             self.frames_left -= not completed
             if self.frames_left < 0:
@@ -121,6 +126,16 @@ class Inbound:
             self.broken = FRAME_TOO_LARGE
             return None
         return header + length
+
+    def _is_ping(self, frame: bytes) -> bool:
+        """Answer a ping, take a pong; false for any other frame. Clients send pings all the time, and the library would take 100 us for each."""
+        opcode, payload_at = frame[0], 6
+        if frame[1] - _MASKED > CONTROL_BYTES_MAX or opcode not in (_WHOLE_PING, _WHOLE_PONG):
+            return False
+        if opcode == _WHOLE_PING:
+            payload = apply_mask(frame[payload_at:], frame[2:payload_at])
+            self.to_send += bytes((_WHOLE_PONG, len(payload))) + payload
+        return True
 
     def _by_library(self, frame: bytes) -> Iterator[bytes]:
         protocol = self._protocol

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 from weakref import ref
@@ -68,6 +69,7 @@ def check_words(banned: WordList, text: str) -> Refusal | None:
     return None
 
 
+@lru_cache(maxsize=1)  # a line is compared with banned words, and right afterwards with envelopes' keywords
 def normal(text: str) -> str:
     """A text as it is compared: NFKC, case-folded, without what is drawn as nothing or as decoration."""
     if text.isascii():

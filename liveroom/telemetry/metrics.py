@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 
 from liveroom.telemetry.isolation import PLACES, IsolatedErrors
@@ -13,6 +16,17 @@ __all__ = ["Metrics"]
 
 _FAST_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
+
+
+class _Family:
+    """A collector of a single family."""
+
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield it."""
+        yield self._family
 
 
 class Metrics:
@@ -126,9 +140,10 @@ class Metrics:
         self.console_unread_bytes = self._gauge("console_unread_bytes", "Bytes of HTTP answers that clients have not read")
         self.console_rooms = self._gauge("console_rooms", "Rooms in the directory")
 
-    def exposition(self) -> bytes:
-        """The metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+    def exposition(self) -> Iterator[bytes]:
+        """The metrics in Prometheus' text format, family by family: all of them take several ms, a family a small part of one."""
+        for family in self.registry.collect():
+            yield generate_latest(_Family(family))
 
     def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
         return Gauge(f"liveroom_{name}", words, labels, registry=self.registry)

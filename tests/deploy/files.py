@@ -82,7 +82,7 @@ def metrics_named(text: str) -> set[str]:
 
 def metrics_there_are() -> set[str]:
     """The names of all series that a process exports."""
-    exposition = Metrics().exposition().decode()
+    exposition = b"".join(Metrics().exposition()).decode()
     names = set()
     for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", exposition, re.MULTILINE):
         names |= {f"{name}_bucket", f"{name}_sum", f"{name}_count"} if kind == "histogram" else {name}

@@ -70,7 +70,7 @@ def test_the_unit_leaves_room_for_the_defaults() -> None:
 
 def test_every_metric_and_setting_that_is_named_exists() -> None:
     """Alarms and advice name what there is."""
-    exposition = Metrics().exposition().decode()
+    exposition = b"".join(Metrics().exposition()).decode()
     for name in re.findall(r"`((?:liveroom|process)_[a-z_]+)`", PAGE):
         assert f"# HELP {name} " in exposition, name
     known = {f"{s.section}.{s.name}" for s in settings()}

@@ -168,12 +168,29 @@ async def test_a_tls_handshake_that_fails_is_over_and_counted(certificate: tuple
         await until(lambda: place.metric("handshakes_refused_total", reason="tls") == 5)
         gone = await silent(place, 5)
         close(gone)
+        await until(lambda: place.metric("handshakes_refused_total", reason="gone") == 5)
+        part = await silent(place, 5, sending=b"\x16\x03\x01\x02\x00\x01")
+        close(part)
         await until(lambda: place.metric("handshakes_refused_total", reason="tls") == 10)
         slow = await silent(place, 5)
         await until(lambda: place.metric("handshakes_refused_total", reason="late") == 5)
         assert place.metric("handshakes_waiting") == 0
         close(clients + slow)
         await until(lambda: sockets_open() <= before)
+
+
+async def test_a_silent_connection_costs_no_task_and_no_tls_session(certificate: tuple[Path, Path]) -> None:
+    """TLS begins with the client's first bytes: connections that say nothing are only held."""
+    async with tls_show(certificate, handshake_ms=60_000) as place:
+        before = len(asyncio.all_tasks())
+        clients = await silent(place, 20)
+        await until(lambda: place.metric("handshakes_waiting") == 20)
+        assert len(asyncio.all_tasks()) == before
+        for client in clients:
+            client.send(b"\x16\x03\x01\x02\x00\x01")
+        await until(lambda: len(asyncio.all_tasks()) == before + 20)
+        close(clients)
+        await until(lambda: len(asyncio.all_tasks()) == before)
 
 
 async def test_draining_ends_tls_handshakes_under_way(certificate: tuple[Path, Path]) -> None:
