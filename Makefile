@@ -1,5 +1,5 @@
 # make run    a live demo room in the browser          make test    everything that CI tests; some: make test TESTS=tests/engine
-# make check  style, types and import rules            make docs    the generated pages of docs/
+# make check  style, types, import rules and prose     make docs    the generated pages of docs/
 # make kafka  a real Kafka broker on this machine      make kafka-stop       three of them: make kafka BROKERS=3, make kafka-stop BROKERS=3
 # make run-cluster  the demo on Kafka: broker, engines, gateways, console
 # make lock   deploy/locks/ again, with the newest versions within pyproject.toml's bounds
@@ -32,11 +32,12 @@ test: $(TEST)
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: $(TEST)
-	@echo "liveroom: style, types and import rules."
+	@echo "liveroom: style, types, import rules and prose."
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m docs.prose
 
 kafka:
 	@$(PYTHON) deploy/kafka-local/broker.py start --brokers $(BROKERS)

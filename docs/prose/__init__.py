@@ -1,0 +1,1 @@
+"""The linter of this project's prose: plain English, one sentence a line."""
