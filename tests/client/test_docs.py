@@ -69,11 +69,11 @@ async def test_the_whole_program_runs_as_it_stands(tmp_path: Path) -> None:
     assert said[-1] == "10 sold for 5000 fen"
 
 
-def test_what_the_page_says_to_import_is_there() -> None:
+def test_the_imports_of_the_page_are_there() -> None:
     """Every command and every event can be had from the module that the page names."""
     for module, union in ((commands, tuple(commands.COMMANDS.values())), (events, get_args(events.Event))):
         assert {kind.__name__ for kind in union} <= set(vars(module))
-    for name in re.findall(r"`(\w+)`", PAGE.read_text(encoding="utf-8").partition("## What to import")[2].partition("\n## ")[0]):
+    for name in re.findall(r"`(\w+)`", PAGE.read_text(encoding="utf-8").partition("## Imports")[2].partition("\n## ")[0]):
         if name[0].isupper():
             assert any(hasattr(module, name) for module in (client, commands, events, red_envelope, coupon)), name
 
