@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from docs.prose import commits, markdown, ratchet
+from docs.prose import commits, javascript, markdown, python, ratchet
 from docs.prose.rules import Finding, Passage, check
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +20,8 @@ OLD = "docs/prose/old.txt"
 ALLOWED = "docs/prose/allowed.toml"
 #: Where prose is looked for, besides Markdown files at the top.
 FOLDERS = ("deploy", "docs", "liveroom", "loadtests", "tests")
+#: Where string literals are read by people: in the package and in the reference pages.
+LITERALS = ("liveroom/", "docs/generate/")
 SKIPPED = frozenset({"node_modules", "__pycache__", ".venv"})
 
 
@@ -33,12 +35,16 @@ def files(root: Path) -> list[str]:
 
 def reader(name: str) -> bool:
     """Whether a file of this name has prose."""
-    return name.endswith(".md")
+    return name.endswith((".md", ".py", ".js", ".mjs"))
 
 
 def passages(path: str, text: str) -> Iterable[Passage]:
     """The prose of one file."""
-    return markdown.passages(text)
+    if path.endswith(".md"):
+        return markdown.passages(text)
+    if path.endswith(".py"):
+        return python.passages(text, literals=path.startswith(LITERALS))
+    return javascript.passages(text, words=path.endswith("words-en.js"))
 
 
 def findings(root: Path, paths: Iterable[str]) -> dict[str, list[Finding]]:

@@ -30,7 +30,7 @@ def check(root: Path) -> Iterator[Finding]:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git prints; empty if there is no git, no repository or no such branch."""
+    """The output of git; empty if there is no git, no repository or no such branch."""
     try:
         run = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=20, check=False)
     except OSError:

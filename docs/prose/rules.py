@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-__all__ = ["BANNED", "OPENINGS", "WORDS_MAX", "Finding", "Passage", "check"]
+__all__ = ["BANNED", "OPENINGS", "WORDS_MAX", "Finding", "Passage", "check", "hidden", "masked"]
 
 #: The most words of a sentence; code in backticks counts as one word.
 WORDS_MAX = 30
@@ -69,12 +69,13 @@ class _Sentence:
 
 def masked(text: str) -> str:
     """The text without link targets, and with code and addresses turned into one word that no rule looks into."""
-    text = _CODE.sub(lambda match: "`" + _hide(match[2]) + "`", text)
+    text = _CODE.sub(lambda match: "`" + hidden(match[2]) + "`", text)
     text = _LINK.sub("]", text)
-    return _URL.sub(lambda match: _hide(match[0]), text)
+    return _URL.sub(lambda match: hidden(match[0]), text)
 
 
-def _hide(text: str) -> str:
+def hidden(text: str) -> str:
+    """The text as one word that no rule looks into."""
     return "".join(chr(_MASK + ord(c)) if c != "\n" and ord(c) < 0x1000 else c for c in text)
 
 

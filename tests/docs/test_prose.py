@@ -1,4 +1,4 @@
-"""The linter of prose finds what breaks a rule, at its line, and nothing else."""
+"""The linter of prose, its rules and Markdown: it finds each place that breaks a rule, at its line, and nothing else."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_the_lists_are_read(tmp_path: Path) -> None:
 
 
 def test_long_commit_subjects_are_found(tmp_path: Path) -> None:
-    """Of 72 characters is the longest subject; without a repository there is nothing to find."""
+    """The longest subject has 72 characters; without a repository there is nothing to find."""
     assert list(commits.check(tmp_path)) == []
     git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.com"]
     subprocess.run(["git", "init", "--quiet", "--initial-branch=main", str(tmp_path)], check=True, timeout=20)
@@ -176,8 +176,9 @@ def test_long_commit_subjects_are_found(tmp_path: Path) -> None:
     assert list(commits.check(tmp_path / "archive")) == []
 
 
-def test_all_markdown_is_looked_at() -> None:
-    """Pages at the top, of docs/ and its folders, and of other folders."""
+def test_all_prose_is_looked_at() -> None:
+    """Pages at the top, of docs/ and its folders, and of other folders; Python and JavaScript of all folders."""
+    assert {"liveroom/cli.py", "liveroom/client/liveroom.js", "deploy/run_cluster.py", "docs/prose/rules.py", "tests/conftest.py"} <= set(files(ROOT))
     assert {"README.md", "CHANGELOG.md", "docs/money.md", "docs/decisions/0010-kafka.md", "tests/docs/fixtures/README.md"} <= set(files(ROOT))
 
 
