@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -218,3 +219,14 @@ def test_the_command_tidies_the_list(project: Path) -> None:
     assert main(["--tidy"], project) == 0
     assert (project / "docs" / "prose" / "old.txt").read_text(encoding="utf-8") == "# words\n"
     assert main([], project) == 0
+
+
+def test_the_rules_are_written_down() -> None:
+    """CONTRIBUTING.md names every word and bound of the rules."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rules = {row.split("|")[1].strip(" `"): row for row in text.splitlines() if row.startswith("| `")}
+    assert set(re.findall(r"`(\w+)`", rules["opening"].split("|")[2])) == OPENINGS
+    assert set(re.findall(r"`([^`]+)`", rules["banned"].split("|")[2])) == set(BANNED)
+    assert f"at most {WORDS_MAX} words" in rules["length"]
+    assert f"at most {commits.SUBJECT_MAX} characters" in rules["subject"]
+    assert "wrap" in rules
