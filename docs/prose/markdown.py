@@ -14,6 +14,7 @@ _ITEM = re.compile(r"(\s*)(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?")
 _HEADING = re.compile(r"#{1,6}\s+")
 _QUOTE = re.compile(r"\s*>\s?")
 _TABLE_RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
+_RULE = re.compile(r"\s*(?:-{3,}|={3,}|\*{3,})\s*$")
 _DEFINITION = re.compile(r"\s*\[[^\]]+\]:\s")
 _GENERATED = re.compile(r"<!-- begin [^\n]*?-->.*?<!-- end [^\n]*?-->", re.DOTALL)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -28,16 +29,15 @@ def passages(text: str) -> Iterator[Passage]:
     lines = list(_without_code(text))
     for index, (number, line) in enumerate(lines):
         body = _QUOTE.sub("", line)
-        if not body.strip() or _DEFINITION.match(body):
+        if not body.strip() or _DEFINITION.match(body) or _RULE.match(body):
             yield from _paragraph(open_)
         elif _HEADING.match(body):
             yield from _paragraph(open_)
             yield Passage(((number, _HEADING.sub("", body)),))
         elif body.lstrip().startswith("|"):
             yield from _paragraph(open_)
-            if not _TABLE_RULE.match(body):
-                heading = index + 1 < len(lines) and bool(_TABLE_RULE.match(_QUOTE.sub("", lines[index + 1][1])))
-                yield from _cells(number, body, heading)
+            heading = index + 1 < len(lines) and bool(_TABLE_RULE.match(_QUOTE.sub("", lines[index + 1][1])))
+            yield from _cells(number, body, heading)
         else:
             if _ITEM.match(body):
                 yield from _paragraph(open_)

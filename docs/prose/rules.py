@@ -21,9 +21,9 @@ _LINK = re.compile(r"\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*(?:\s+\"[^\"]*\")?\)")
 _URL = re.compile(r"\bhttps?://[^\s)>\]]*[^\s)>\].,;:!?]")
 _CLOSERS = r"[\"'”’)\]*_]*"
 _OPENERS = r"[\"'“‘(\[*_`]*"
-#: A gap between sentences: a line's end after a full stop, or blanks before something that looks like a beginning.
-_GAP = re.compile(rf"(?<=[.!?])({_CLOSERS})(?:[ \t]*\n\s*|[ \t]+(?={_OPENERS}[A-Z0-9\ue000-\uf8ff]))")
-_ABBREVIATION = re.compile(r"(?:^|[\s(])(?:e\.g|i\.e|vs|cf|approx|[Nn]o|[Nn]r|p|pp)\.$")
+#: A gap between sentences: a line's end or blanks after a full stop. Names such as liveroom begin sentences in lower case, too.
+_GAP = re.compile(rf"(?<=[.!?])({_CLOSERS})(?:[ \t]*\n\s*|[ \t]+(?={_OPENERS}[\w\ue000-\uf8ff]))")
+_NO_END = re.compile(r"(?:^|[\s(])(?:(?:e\.g|i\.e|vs|cf|approx|etc|p|pp)\.|\.\.\.)$")
 _FIRST_WORD = re.compile(rf"\s*{_OPENERS}([A-Za-z]+)(?![\w-])")
 _LABEL = re.compile(r"\*\*[^*]+\*\*\s*")
 _QUESTION = re.compile(rf"\?{_CLOSERS}\s*$")
@@ -90,7 +90,7 @@ def _sentences(passage: Passage) -> Iterator[_Sentence]:
     begin = 0
     for gap in _GAP.finditer(text):
         end = gap.end(1)
-        if "\n" not in gap[0] and _ABBREVIATION.search(text[begin:end]):
+        if "\n" not in gap[0] and _NO_END.search(text[begin:end]):
             continue
         yield _Sentence(_line(passage, text, begin), text[begin:end], "\n" not in gap[0])
         begin = gap.end()

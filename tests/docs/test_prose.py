@@ -30,6 +30,7 @@ def test_no_sentence_begins_with_these_words(word: str) -> None:
     assert in_markdown(f"| Place | Meaning |\n| --- | --- |\n| x | {statement} |\n") == [(3, "opening")]
     assert in_markdown(f"**Rooms.** {statement}\n") == [(1, "opening")]
     assert in_markdown(f"**{statement}**\n") == [(1, "opening")]
+    assert in_markdown(f"> {statement}\n") == [(1, "opening")]
 
 
 @pytest.mark.parametrize("word", sorted(OPENINGS - {"whoever"}))
@@ -52,6 +53,7 @@ def test_banned_words_are_found(words: str) -> None:
     assert (1, "banned") in in_markdown(f"Rooms [{words}](x.md).\n")
     assert in_markdown(f"Rooms say `{words}`.\n") == []
     assert in_markdown(f"Rooms say {words}x.\n") == []
+    assert in_markdown(f"Rooms are at https://example.com/{words.replace(' ', '-')}/{words.split()[-1]}.\n") == []
     assert in_markdown(f"Rooms [x]({words.replace(' ', '_')}.md).\n") == []
 
 
@@ -73,7 +75,11 @@ def test_a_long_sentence_is_found() -> None:
         "- Rooms open.\n  Rooms close.\n- Rooms stay.\n",
         "**Rooms.** They open.\nRooms close.\n",
         "Rooms are, e.g. Room one, open at 1.5 s (cf. Rooms).\n",
-        "Rooms end in `. A` and at https://example.com/a. B is next.\n".replace(" B", "\nB"),
+        "Rooms end in `. A` and at https://example.com/a.\nB is next.\n",
+        "Rooms 1 ... 5 and a, ... Z etc. are open.\n",
+        "Rooms open (vs. close).\n",
+        "Rooms open, close etc.\nRooms stay.\n",
+        "Rooms\n\n---\n\nRooms\n=====\n",
         "Rooms answer these:\n`x` and `y`.\n",
         "Rooms break here  \nand go on.\n",
         "| Rooms | Text |\n| --- | --- |\n| a | Rooms open. Rooms close. |\n",
@@ -87,20 +93,26 @@ def test_lines_end_where_sentences_end(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line"),
+    ("text", "lines"),
     [
-        ("Rooms open. Rooms close.\n", 1),
-        ("Rooms\nopen.\n", 1),
-        ("Rooms open.\nRooms close. `x` is next.\n", 2),
-        ("Rooms open? 3 do.\n", 1),
-        ("- Rooms open.\n- Rooms (all of\n  them) close.\n", 2),
-        ("Rooms **open.** Rooms close.\n", 1),
-        ("> Rooms open. Rooms close.\n", 1),
+        ("Rooms open. Rooms close.\n", [1]),
+        ("Rooms\nopen.\n", [1]),
+        ("Rooms open.\nRooms close. `x` is next.\n", [2]),
+        ("Rooms open? 3 do.\n", [1]),
+        ("Rooms open. liveroom closes.\n", [1]),
+        ("Rooms open at https://example.com/a. Rooms close.\n", [1]),
+        ('Rooms say "open." Rooms close.\n', [1]),
+        ("- Rooms open.\n- Rooms (all of\n  them) close.\n", [2]),
+        ("Rooms **open.** Rooms close.\n", [1]),
+        ("> Rooms open. Rooms close.\n", [1]),
+        ("Rooms open.\n**They.** Rooms close.\n", [2]),
+        ("Rooms\nare\nopen.\n", [1, 2]),
+        ("Rooms\nopen. Rooms close.\n", [1, 2]),
     ],
 )
-def test_other_line_ends_are_found(text: str, line: int) -> None:
+def test_other_line_ends_are_found(text: str, lines: list[int]) -> None:
     """A line that ends inside a sentence, and one with two sentences."""
-    assert in_markdown(text) == [(line, "wrap")]
+    assert in_markdown(text) == [(line, "wrap") for line in lines]
 
 
 def test_code_comments_and_generated_parts_are_no_prose() -> None:
@@ -109,6 +121,7 @@ def test_code_comments_and_generated_parts_are_no_prose() -> None:
     for passed_over in (
         f"```\n{bad}\n```\n",
         f"~~~ text\n{bad}\n```\n~~~\n",
+        f"```\nRooms\n``` x\n{bad}\n```\n",
         f"- Item:\n  ```\n  {bad}\n  ```\n",
         "    What is anew.\n",
         f"<!-- {bad} -->\n",
@@ -151,6 +164,9 @@ def test_tidying_takes_off_and_follows_but_never_adds() -> None:
     """A clean file leaves the list, a moved one is listed by its new path, and new findings stay findings."""
     both = found("new/a.md", "wrap") | found("b.md") | found("c.md", "wrap")
     assert ratchet.tidied(both, ["b.md", "gone.md", "old/a.md"], []) == ["new/a.md"]
+    more = both | found("other/a.md", "wrap")
+    assert ratchet.tidied(more, ["old/a.md", "other/a.md"], []) == ["new/a.md", "other/a.md"]
+    assert ratchet.tidied(more, ["old/a.md"], []) == []
 
 
 def test_the_lists_are_read(tmp_path: Path) -> None:
@@ -165,21 +181,46 @@ def test_the_lists_are_read(tmp_path: Path) -> None:
         ratchet.allowances(allowed)
 
 
+def git(folder: Path, *arguments: str) -> None:
+    """One git command in a repository of the test."""
+    author = ["-c", "user.name=x", "-c", "user.email=x@example.com"]
+    subprocess.run(["git", "-C", str(folder), *author, *arguments], check=True, capture_output=True, timeout=20)
+
+
+def commit(folder: Path, subject: str) -> None:
+    """A commit without files."""
+    git(folder, "commit", "--allow-empty", "--no-gpg-sign", "-m", subject)
+
+
 def test_long_commit_subjects_are_found(tmp_path: Path) -> None:
-    """The longest subject has 72 characters; without a repository there is nothing to find."""
+    """The longest subject has 72 characters, in the newest commits and in all of a branch; without a repository there is nothing to find."""
     assert list(commits.check(tmp_path)) == []
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.com"]
-    subprocess.run(["git", "init", "--quiet", "--initial-branch=main", str(tmp_path)], check=True, timeout=20)
-    for subject in ("a" * 72, "b" * 73):
-        subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--no-gpg-sign", "-m", subject], check=True, timeout=20)
+    git(tmp_path, "init", "--initial-branch=main")
+    commit(tmp_path, "a" * 72)
+    commit(tmp_path, "b" * 73)
     assert [(f.rule, f.words) for f in commits.check(tmp_path)] == [("subject", "b" * 73)]
     (tmp_path / "archive").mkdir()
     assert list(commits.check(tmp_path / "archive")) == []
+    git(tmp_path, "checkout", "-b", "other")
+    commit(tmp_path, "c" * 73)
+    for _ in range(commits.COMMITS):
+        commit(tmp_path, "d")
+    assert [f.words for f in commits.check(tmp_path)] == ["c" * 73]
+    git(tmp_path, "checkout", "main")
+    git(tmp_path, "merge", "--ff-only", "other")
+    assert list(commits.check(tmp_path)) == []
 
 
 def test_all_prose_is_looked_at() -> None:
     """Pages at the top, of docs/ and its folders, and of other folders; Python and JavaScript of all folders."""
-    assert {"liveroom/cli.py", "liveroom/client/liveroom.js", "deploy/run_cluster.py", "docs/prose/rules.py", "tests/conftest.py"} <= set(files(ROOT))
+    assert {
+        "liveroom/cli.py",
+        "liveroom/client/liveroom.js",
+        "deploy/run_cluster.py",
+        "docs/prose/rules.py",
+        "tests/conftest.py",
+        "tests/pages/fold.mjs",
+    } <= set(files(ROOT))
     assert {"README.md", "CHANGELOG.md", "docs/money.md", "docs/decisions/0010-kafka.md", "tests/docs/fixtures/README.md"} <= set(files(ROOT))
 
 
@@ -198,6 +239,9 @@ def test_the_command_passes_what_holds_the_rules(project: Path, capsys: pytest.C
     """Old prose on the list is silent, and new findings elsewhere fail the command with file, line, rule and words."""
     assert main([], project) == 0
     assert capsys.readouterr().out == ""
+    (project / "tests" / "node_modules").mkdir(parents=True)
+    (project / "tests" / "node_modules" / "README.md").write_text("As is.\n", encoding="utf-8")
+    assert main([], project) == 0
     (project / "README.md").write_text("Rooms open.\nThey begin anew today.\n", encoding="utf-8")
     assert main([], project) == 1
     assert capsys.readouterr().out.startswith("README.md:2: banned: has a plainer word: anew today.\n")
@@ -210,6 +254,14 @@ def test_the_command_shows_all_findings_of_named_files(project: Path, capsys: py
     printed = capsys.readouterr().out
     assert "docs/old.md:3: wrap: another sentence follows on the same line: Rooms open.\n" in printed
     assert 'docs/old.md:3: opening: no sentence begins with "as": As is.\n' in printed
+
+
+def test_the_command_looks_at_commits(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A long subject fails the command, too."""
+    git(project, "init", "--initial-branch=main")
+    commit(project, "a" * 73)
+    assert main([], project) == 1
+    assert ": subject: 73 characters, at most 72: aaa" in capsys.readouterr().out
 
 
 def test_the_command_tidies_the_list(project: Path) -> None:

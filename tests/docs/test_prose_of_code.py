@@ -57,6 +57,7 @@ def test_booleans_may_be_described_with_whether(annotation: str) -> None:
         assert in_python(text.format(annotation)) == [], text
         assert [rule for _, rule in in_python(text.format("int"))] == ["opening"], text
         assert [rule for _, rule in in_python(text.format(annotation).replace("Whether", "What"))] == ["opening"], text
+        assert [rule for _, rule in in_python(text.format(annotation) + text.format("int"))] == ["opening"], text
 
 
 def test_comments_are_read() -> None:
@@ -134,6 +135,8 @@ def test_the_words_of_the_pages_are_read() -> None:
     """The English word list is prose, holes included; the Chinese one has no English rules."""
     text = 'export const EN = {\n  a: "As {x} was.",\n  b: `Rooms ${x} begin anew`,\n  c: "As",\n};\n'
     assert in_javascript(text, words=True) == [(2, "opening"), (3, "banned")]
+    assert in_javascript('  a: "Rooms {anew} open",\n', words=True) == []
+    assert in_javascript('  // Rooms say "as they are anew"\n', words=True) == [(1, "banned")]
     assert in_javascript(f'  a: "{LONG}.",\n', words=True) == [(1, "length")]
     assert len(list(passages("liveroom/console/static/js/words-en.js", text))) == 2
     assert list(passages("liveroom/console/static/js/words-zh.js", text)) == []
