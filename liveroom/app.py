@@ -13,24 +13,24 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from liveroom.addresses import load_address_key
-from liveroom.audit import LedgerReader
-from liveroom.config import Config
+from liveroom.accounting.audit import LedgerReader
+from liveroom.auth.addresses import load_address_key
+from liveroom.auth.tokens import TokenChecker, load_secret
+from liveroom.config.schema import Config
 from liveroom.console.health import Missing
 from liveroom.console.ops import OpsServer
 from liveroom.console.server import Console
 from liveroom.engine.runner import Engine
-from liveroom.errors import BadConfig, JournalDamaged
 from liveroom.gateway.server import Gateway, tls_context
 from liveroom.journal.base import STOPPED_RUNBOOK, Journal
 from liveroom.journal.memory import MemoryJournal
-from liveroom.journal.sqlite import SqliteJournal
-from liveroom.parts import Part, console_url, gateway_url, local_url
+from liveroom.journal.sqlite.journal import SqliteJournal
+from liveroom.messages.errors import BadConfig, JournalDamaged
+from liveroom.process.roles import Part, console_url, gateway_url, local_url
 from liveroom.telemetry.metrics import Metrics
-from liveroom.tokens import TokenChecker, load_secret
 
 if TYPE_CHECKING:
-    from liveroom.journal.kafka_feed import Publisher
+    from liveroom.journal.kafka.feed import Publisher
 
 __all__ = ["App", "check_files", "instance_name"]
 
@@ -142,7 +142,7 @@ class App:
         self._engine = Engine(journal, self.config, name=self.name, metrics=self.metrics)
         await self._engine.start()
         if self.config.journal.kind == "kafka":
-            from liveroom.journal.kafka import KafkaJournal
+            from liveroom.journal.kafka.journal import KafkaJournal
 
             assert isinstance(journal, KafkaJournal)
             self._publisher = journal.publisher()
@@ -276,7 +276,7 @@ def _check_gateway_tls(config: Config) -> None:
 
 def _check_broker_tls(config: Config) -> None:
     if config.journal.kind == "kafka" and config.kafka.security_protocol.endswith("SSL"):
-        from liveroom.journal.kafka_client import tls_context as broker_tls_context  # its client takes long to import
+        from liveroom.journal.kafka.client import tls_context as broker_tls_context  # its client takes long to import
 
         broker_tls_context(config.kafka)
 
@@ -321,7 +321,7 @@ async def _open_journal(config: Config, metrics: Metrics, name: str) -> Journal:
     if config.journal.kind == "memory":
         return MemoryJournal(config.journal)
     if config.journal.kind == "kafka":
-        from liveroom.journal.kafka import KafkaJournal  # its client takes long to import: only who uses it waits
+        from liveroom.journal.kafka.journal import KafkaJournal  # its client takes long to import: only who uses it waits
 
         return await KafkaJournal.open(config, metrics, name)
     return await SqliteJournal.open(Path(config.liveroom.data_dir), config.journal, metrics)

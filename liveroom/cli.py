@@ -19,23 +19,23 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from msgspec.structs import astuple
 
 from liveroom import __version__
-from liveroom.accounts import Totals
-from liveroom.config import Config
-from liveroom.errors import BadConfig, JournalDamaged, LiveroomError
+from liveroom.accounting.statement import Totals
+from liveroom.accounting.verify_envelope import verify_envelope
+from liveroom.auth.tokens import ANY_ROOM, TokenChecker, load_secret, make_token
+from liveroom.config.schema import Config
+from liveroom.config.settings import Setting, load_config, settings, to_toml
+from liveroom.journal.tail import tail
+from liveroom.messages.errors import BadConfig, JournalDamaged, LiveroomError
 from liveroom.messages.fields import Role
-from liveroom.open_files import files_needed, fit_connections, raise_open_files_limit, tell_fit
-from liveroom.parts import Part, console_url, gateway_url, local_url
-from liveroom.settings import Setting, load_config, settings, to_toml
-from liveroom.tail import tail
+from liveroom.messages.text import escaped
+from liveroom.process.open_files import files_needed, fit_connections, raise_open_files_limit, tell_fit
+from liveroom.process.roles import Part, console_url, gateway_url, local_url
 from liveroom.telemetry.logs import set_up_logs
-from liveroom.text import escaped
-from liveroom.tokens import ANY_ROOM, TokenChecker, load_secret, make_token
-from liveroom.verify import verify_envelope
 
 # A command imports what it alone needs when it runs: all of it takes a second.
 if TYPE_CHECKING:
+    from liveroom.accounting.audit import Books
     from liveroom.app import App
-    from liveroom.audit import Books
     from liveroom.demo import Demo
 
 __all__ = ["main", "parser"]
@@ -284,7 +284,7 @@ def _verify_envelope(config: Config, options: argparse.Namespace) -> None:
 
 
 def _audit(config: Config, options: argparse.Namespace) -> None:
-    from liveroom.audit import audit
+    from liveroom.accounting.audit import audit
 
     books = audit(config, options.room)
     for line in _table(_totals(books)):
@@ -312,7 +312,7 @@ def _table(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
 
 
 def _restore_journal(config: Config, options: argparse.Namespace) -> None:
-    from liveroom.restore import restore_journal
+    from liveroom.accounting.restore import restore_journal
 
     restored = restore_journal(config, options.file)
     rooms, events = len([room for book in restored.books for room in book.rooms]), sum(r.next_seq for b in restored.books for r in b.rooms.values())
@@ -329,7 +329,7 @@ def _print_heads(books: list[Books]) -> None:
 
 
 def _export_money(config: Config, options: argparse.Namespace) -> None:
-    from liveroom.export import export_money
+    from liveroom.accounting.export import export_money
 
     for line in export_money(config, options.room, options.format):
         _write(line)

@@ -23,14 +23,14 @@ from typing import Any, Final, TypeAlias
 import aiohttp
 from msgspec import Struct
 
+from liveroom.accounting.audit import audit
 from liveroom.app import App
-from liveroom.audit import audit
-from liveroom.config import Config, ConsoleConfig, GatewayConfig, JournalConfig, LiveroomConfig
-from liveroom.errors import LiveroomError
-from liveroom.journal.mark import MARK_FILE
-from liveroom.journal.sqlite_file import FILE_NAME
+from liveroom.config.schema import Config, ConsoleConfig, GatewayConfig, JournalConfig, LiveroomConfig
+from liveroom.journal.sqlite.file import FILE_NAME
+from liveroom.journal.sqlite.mark import MARK_FILE
+from liveroom.journal.tail import tail
+from liveroom.messages.errors import LiveroomError
 from liveroom.messages.fields import Role
-from liveroom.tail import tail
 from loadtests.cli import positive_int, report_file, run_main, write_report
 from loadtests.target import OwnServer, Target, TargetError
 

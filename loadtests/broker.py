@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from msgspec import Struct
 
-from liveroom.config import KafkaConfig
+from liveroom.config.schema import KafkaConfig
 from loadtests.target import TargetError
 
 __all__ = ["Copies", "OwnBrokers", "PartitionCopies", "copies_of"]

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from msgspec.structs import asdict
 
-from liveroom.config import Config, JournalConfig, KafkaConfig
+from liveroom.config.schema import Config, JournalConfig, KafkaConfig
 from loadtests.broker import copies_of
 from loadtests.chaos_round import RoundOptions, run_round
 from loadtests.chronicle import Chronicle, chronicle_of

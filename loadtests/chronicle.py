@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
 
-from liveroom.audit import Books
-from liveroom.codec import event_object
-from liveroom.config import Config
-from liveroom.errors import AuditFailed, JournalUnavailable
+from liveroom.accounting.audit import Books
+from liveroom.config.schema import Config
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import PastEntry, StoredEntry
-from liveroom.journal.kafka import KafkaJournal
-from liveroom.journal.kafka_topics import Topics
+from liveroom.journal.kafka.journal import KafkaJournal
+from liveroom.journal.kafka.topics import Topics
+from liveroom.messages.codec import event_object
+from liveroom.messages.errors import AuditFailed, JournalUnavailable
 from liveroom.messages.records import Claim, Record
 from liveroom.telemetry.metrics import Metrics
 from loadtests.target import TargetError

@@ -20,11 +20,11 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from liveroom.config import Config, EngineConfig, JournalConfig
+from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine.runner import Engine
 from liveroom.journal.follower import AcceptedRecord, follow
 from liveroom.journal.partition import partition_of
-from liveroom.journal.sqlite import SqliteJournal
+from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.messages.commands import AddProduct, AskQuestion, CloseRoom, Command, OpenRoom, Product, SendChat
 from liveroom.messages.fields import Role
 from liveroom.messages.frames import Accepted

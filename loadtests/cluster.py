@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from liveroom.config import AuthConfig
+from liveroom.config.schema import AuthConfig
 from loadtests.broker import Copies, OwnBrokers, copies_of
 from loadtests.target import LIVEROOM, LOG_LINES_SHOWN, Target, TargetError, free_ports
 

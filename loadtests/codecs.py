@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from liveroom.codec import encode
+from liveroom.messages.codec import encode
 from liveroom.messages.commands import AddProduct, Product, SendChat, SendLikes, SetBannedWords
 from liveroom.messages.inbound import ClientMessage
 

@@ -13,9 +13,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from liveroom.config import AuthConfig
+from liveroom.auth.tokens import make_token
+from liveroom.config.schema import AuthConfig
 from liveroom.messages.fields import Role
-from liveroom.tokens import make_token
 from loadtests.guest import let_in
 from loadtests.lean import Address
 from loadtests.trail import Audit, Trail

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from liveroom.codec import encode
+from liveroom.messages.codec import encode
 from liveroom.messages.commands import Command
 from liveroom.messages.fields import Role
 from liveroom.messages.frames import Accepted

@@ -25,7 +25,7 @@ try:
 except ImportError:
     sys.exit("loadtests.decisions: redis is not installed; load tests need more than the server: pip install -e '.[load]'")
 
-from liveroom.config import EngineConfig
+from liveroom.config.schema import EngineConfig
 from loadtests.claims import JobKind, Mix, make_rounds
 from loadtests.cli import EXIT_FAILED, positive_int, report_file, run_main
 from loadtests.engine_alone import Sample, Wrong, decide_all

@@ -17,13 +17,13 @@ from typing import Final
 import uvloop
 from msgspec import Struct
 
-from liveroom.audit import audit
-from liveroom.config import Config, LiveroomConfig
+from liveroom.accounting.audit import audit
+from liveroom.config.schema import Config, LiveroomConfig
 from liveroom.engine.runner import Engine
 from liveroom.journal.follower import AcceptedRecord, follow
 from liveroom.journal.partition import partition_of
-from liveroom.journal.sqlite import SqliteJournal
-from liveroom.journal.sqlite_reader import open_reader
+from liveroom.journal.sqlite.journal import SqliteJournal
+from liveroom.journal.sqlite.reader import open_reader
 from liveroom.messages.commands import AddProduct, Command, OpenRoom, Product, SendLikes
 from liveroom.messages.fields import Role
 from liveroom.messages.flash_sale import AnnounceFlashSale, ReserveStock

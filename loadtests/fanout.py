@@ -25,9 +25,9 @@ from typing import Any
 
 import orjson
 
-from liveroom.config import AuthConfig
+from liveroom.auth.tokens import make_token
+from liveroom.config.schema import AuthConfig
 from liveroom.messages.fields import Role
-from liveroom.tokens import make_token
 from loadtests.contenders import ROOM, SECRET, Sample, run_contender
 from loadtests.readers import run_readers
 

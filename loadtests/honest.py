@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from liveroom.accounts import Statement
+from liveroom.accounting.statement import Statement
 from liveroom.messages.belongings import ENVELOPES_OVER_OWNED
 from loadtests import flash_sale, red_envelope
 from loadtests.answers import audit_answers, audit_streams, audit_told

@@ -12,13 +12,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from liveroom.config import Config, LiveroomConfig
+from liveroom.config.schema import Config, LiveroomConfig
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.partition import partition_of
-from liveroom.journal.sqlite_reader import open_reader
+from liveroom.journal.sqlite.reader import open_reader
+from liveroom.journal.tail import tail
 from liveroom.messages.frames import Accepted
 from liveroom.messages.records import Answer, Record
-from liveroom.tail import tail
 
 __all__ = ["Journal", "read_journal"]
 

@@ -19,9 +19,9 @@ from locust.runners import MasterRunner
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
 
-from liveroom.config import AuthConfig
+from liveroom.auth.tokens import ANY_ROOM, DEV_SECRET_FILE, make_token
+from liveroom.config.schema import AuthConfig
 from liveroom.messages.fields import Role
-from liveroom.tokens import ANY_ROOM, DEV_SECRET_FILE, make_token
 
 ROOM: Final = os.environ.get("LIVEROOM_LOAD_ROOM", "demo")
 HOST: Final = "http://127.0.0.1:8801"

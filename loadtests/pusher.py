@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from typing import Final
 
-from liveroom.codec import encode
+from liveroom.messages.codec import encode
 from liveroom.messages.commands import SetAnnouncement
 from liveroom.messages.fields import Role
 from liveroom.messages.frames import Accepted, Refused

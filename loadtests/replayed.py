@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from liveroom.client import Room, RoomEvent, Skipped, connect
-from liveroom.codec import encode
+from liveroom.messages.codec import encode
 from liveroom.messages.commands import SendChat
 from liveroom.messages.events import ChatSent
 from liveroom.messages.frames import Accepted, Refused

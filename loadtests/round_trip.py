@@ -24,7 +24,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from msgspec import Struct
 
-from liveroom.codec import encode
+from liveroom.messages.codec import encode
 from liveroom.messages.commands import Command, SendChat
 from liveroom.messages.flash_sale import ReserveStock
 from liveroom.messages.frames import Accepted, Refused

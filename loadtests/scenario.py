@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 
-from liveroom.accounts import Statement
+from liveroom.accounting.statement import Statement
 from loadtests.findings import Findings
 from loadtests.story import Story
 from loadtests.target import Target

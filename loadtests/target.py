@@ -22,11 +22,11 @@ import msgspec
 from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
-from liveroom.accounts import Statement
-from liveroom.config import AuthConfig
+from liveroom.accounting.statement import Statement
+from liveroom.auth.tokens import ANY_ROOM, make_token
+from liveroom.config.schema import AuthConfig
+from liveroom.config.settings import load_config
 from liveroom.messages.fields import Role
-from liveroom.settings import load_config
-from liveroom.tokens import ANY_ROOM, make_token
 
 __all__ = ["LIVEROOM", "OwnServer", "Target", "TargetError", "free_ports", "given_server", "ledger_of", "own_server", "raise_file_limit"]
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
-from liveroom.config import AuthConfig
+from liveroom.auth.tokens import make_token
+from liveroom.config.schema import AuthConfig
 from liveroom.messages.fields import Role
-from liveroom.tokens import make_token
 from loadtests.latency import Latency
 from loadtests.lean import Address
 from loadtests.scenario import StormOptions

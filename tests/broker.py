@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import pytest
 
-from liveroom.config import Config, JournalConfig, KafkaConfig
+from liveroom.config.schema import Config, JournalConfig, KafkaConfig
 
 BROKER = Path(__file__).parent.parent / "deploy" / "kafka-local" / "broker.py"
 START_S = 700

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from random import Random
 
-from liveroom.ledger import Ledger
+from liveroom.accounting.ledger import Ledger
 from liveroom.messages.commands import Command, GrabRedEnvelope
 from liveroom.messages.coupon import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
 from liveroom.messages.events import Event

@@ -18,13 +18,13 @@ import aiohttp
 import orjson
 from msgspec import structs
 
-from liveroom.config import AuthConfig, Config, JournalConfig, LiveroomConfig
+from liveroom.auth.tokens import make_token
+from liveroom.config.schema import AuthConfig, Config, JournalConfig, LiveroomConfig
 from liveroom.journal.base import Journal
-from liveroom.journal.kafka import KafkaJournal
-from liveroom.journal.sqlite import SqliteJournal
+from liveroom.journal.kafka.journal import KafkaJournal
+from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.messages.fields import Role
 from liveroom.telemetry.metrics import Metrics
-from liveroom.tokens import make_token
 from tests.broker import kafka_config, kafka_flags
 
 #: On three brokers and a busy machine. The wait ends with the start.

@@ -15,13 +15,13 @@ import pytest
 import websockets
 
 from liveroom.app import App, instance_name
-from liveroom.config import AuthConfig, Config, ConsoleConfig, GatewayConfig, JournalConfig, LiveroomConfig
-from liveroom.errors import BadConfig
-from liveroom.keys import Keys
-from liveroom.parts import Part
+from liveroom.auth.keys import Keys
+from liveroom.config.schema import AuthConfig, Config, ConsoleConfig, GatewayConfig, JournalConfig, LiveroomConfig
+from liveroom.messages.errors import BadConfig
+from liveroom.process.roles import Part
 from loadtests.certificate import make_certificate
-from tests.test_keys import jwk_of, token, written
-from tests.test_tokens import claims
+from tests.auth.test_keys import jwk_of, token, written
+from tests.auth.test_tokens import claims
 
 
 def connected(app: App, text: str) -> websockets.connect:

@@ -9,17 +9,17 @@ import aiohttp
 import pytest
 
 from liveroom.app import App
-from liveroom.config import Config, ConsoleConfig, GatewayConfig, LiveroomConfig
-from liveroom.errors import JournalDamaged
+from liveroom.auth.tokens import make_token
+from liveroom.config.schema import Config, ConsoleConfig, GatewayConfig, LiveroomConfig
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Snapshot
-from liveroom.journal.sqlite import SqliteJournal
-from liveroom.journal.sqlite_file import FILE_NAME
+from liveroom.journal.sqlite.file import FILE_NAME
+from liveroom.journal.sqlite.journal import SqliteJournal
+from liveroom.messages.errors import JournalDamaged
 from liveroom.messages.fields import Role
 from liveroom.telemetry.metrics import Metrics
-from liveroom.tokens import make_token
 from tests.journal.entries import append_all, claim
-from tests.journal.test_sqlite import change
+from tests.journal.sqlite.test_journal import change
 
 FOUND_S = 20
 

@@ -14,17 +14,17 @@ from pathlib import Path
 import orjson
 import pytest
 
+from liveroom.auth.tokens import TokenChecker, load_secret
 from liveroom.cli import main
-from liveroom.config import Config, LiveroomConfig
+from liveroom.config.schema import Config, LiveroomConfig
+from liveroom.config.settings import load_config, settings, to_toml
 from liveroom.journal.partition import partition_of
-from liveroom.journal.sqlite import SqliteJournal
+from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.messages.events import RoomOpened, RoomRules
 from liveroom.messages.fields import Role
 from liveroom.messages.records import RECORD_VERSION, Claim, Record, RoomSpan
-from liveroom.settings import load_config, settings, to_toml
+from liveroom.messages.text import first_forbidden
 from liveroom.telemetry.metrics import Metrics
-from liveroom.text import first_forbidden
-from liveroom.tokens import TokenChecker, load_secret
 from tests.serving import Server
 
 TIMEOUT_S = 60

@@ -9,8 +9,8 @@ import yaml
 
 from docs.generate.words import first_sentence
 from liveroom import __version__
-from liveroom.errors import CLOSE_CODES
 from liveroom.messages.commands import BACKEND, COMMANDS, CommandBase
+from liveroom.messages.errors import CLOSE_CODES
 from liveroom.messages.events import EVENTS, EventBase
 from liveroom.messages.fields import CommandId, Delivery, RoomId, Seq
 from liveroom.messages.frames import FRAMES, Accepted, Beat, Refused

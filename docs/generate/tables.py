@@ -10,17 +10,17 @@ from msgspec import NODEFAULT, Struct, inspect
 
 from docs.generate.words import description, first_sentence, table, type_words, value
 from liveroom.client.endings import ENDINGS, Ending, Then
-from liveroom.config import Config, GatewayConfig
-from liveroom.errors import CLOSE_CODES, REFUSALS
+from liveroom.config.schema import Config, GatewayConfig
+from liveroom.config.settings import settings
 from liveroom.messages.base import EVERYONE
 from liveroom.messages.belongings import Grant, OwnedCoupon, OwnedHold
 from liveroom.messages.commands import COMMANDS, CommandBase, Product
 from liveroom.messages.coupon import CouponTerms
+from liveroom.messages.errors import CLOSE_CODES, REFUSALS
 from liveroom.messages.events import EVENTS, EventBase, RoomRules
 from liveroom.messages.fields import Delivery, Role
 from liveroom.messages.frames import FRAMES, ChatLine, CouponView, EnvelopeView, Question, SaleView
 from liveroom.messages.red_envelope import EnvelopeCondition, EnvelopeWinner
-from liveroom.settings import settings
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["PARTS", "endings_js"]

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from liveroom.errors import CLOSE_CODES
+from liveroom.messages.errors import CLOSE_CODES
 
 __all__ = ["CLOSE_GAP", "CLOSE_LOST", "CLOSE_NO_ADDRESS", "CLOSE_NO_TOKEN", "ENDINGS", "Ending", "Then", "then_of"]
 

@@ -10,7 +10,7 @@ LiveroomError
 
 from __future__ import annotations
 
-from liveroom.errors import LiveroomError
+from liveroom.messages.errors import LiveroomError
 
 __all__ = ["ClientError", "CommandRefused", "CommandUnanswered", "Disconnected", "TooManyCommands"]
 
@@ -20,7 +20,7 @@ class ClientError(LiveroomError):
 
 
 class CommandRefused(ClientError):
-    """The answer to a command is no; `code` is one of `liveroom.errors.REFUSALS`, or newer than this client."""
+    """The answer to a command is no; `code` is one of `liveroom.messages.errors.REFUSALS`, or newer than this client."""
 
     def __init__(self, code: str, detail: str, *, field: str = "", retry_after_ms: int = 0, id: str = "") -> None:
         super().__init__(f"{code}: {detail}")

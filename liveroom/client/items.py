@@ -7,8 +7,8 @@ from typing import Any, Union
 import msgspec
 from msgspec import Struct
 
-from liveroom.errors import BadMessage
 from liveroom.messages.belongings import OwnedCoupon
+from liveroom.messages.errors import BadMessage
 from liveroom.messages.events import Event
 from liveroom.messages.frames import FRAMES, Banned, Belongings, Delta, Frame, Interruption, Joined, Keyframe, Parked, Personal, Skipped
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from liveroom.client.comeback import full_jitter_s
 from liveroom.client.exceptions import CommandRefused, CommandUnanswered, Disconnected, TooManyCommands
-from liveroom.codec import encode
+from liveroom.messages.codec import encode
 from liveroom.messages.commands import Command
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.inbound import ClientMessage

@@ -12,10 +12,10 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 from msgspec import Struct
 
-from liveroom.codec import encode
 from liveroom.console.crowd import Guest
 from liveroom.console.pages import etag_of
 from liveroom.console.view import RoomView
+from liveroom.messages.codec import encode
 from liveroom.messages.frames import Keyframe
 from liveroom.telemetry.metrics import Metrics
 from liveroom.telemetry.seldom import Seldom

@@ -10,10 +10,10 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from liveroom.accounts import Statement
-from liveroom.addresses import AddressMarks
-from liveroom.codec import decode_command_body, decode_command_id, decode_room_id, encode
-from liveroom.config import PAGE_ROOMS_LIMIT, ConsoleConfig
+from liveroom.accounting.statement import Statement
+from liveroom.auth.addresses import AddressMarks
+from liveroom.auth.tokens import Identity, TokenChecker, bearer_token
+from liveroom.config.schema import PAGE_ROOMS_LIMIT, ConsoleConfig
 from liveroom.console.answers import EncodedViews
 from liveroom.console.bodies import CommandDone, Moderation, Questions, Rooms, RoomSummary, Settings, Showcase
 from liveroom.console.connection import Connection
@@ -25,13 +25,13 @@ from liveroom.console.pages import etagged
 from liveroom.console.problems import Problem
 from liveroom.console.rate import RateLimiter
 from liveroom.console.view import RoomView, lasting
-from liveroom.errors import AuditFailed, BadMessage, BadToken, JournalError, JournalUnavailable
 from liveroom.journal.courier import Courier
+from liveroom.messages.codec import decode_command_body, decode_command_id, decode_room_id, encode
 from liveroom.messages.commands import ANCHORS, COMMANDS, MODERATORS
+from liveroom.messages.errors import AuditFailed, BadMessage, BadToken, JournalError, JournalUnavailable
 from liveroom.messages.fields import Role
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Request, Sender
-from liveroom.tokens import Identity, TokenChecker, bearer_token
 
 __all__ = ["HTTP_COMMANDS", "QUERY_CHARS_MAX", "Api", "ReadLedger"]
 

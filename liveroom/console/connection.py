@@ -13,7 +13,7 @@ from aiohttp.web_request import BaseRequest
 
 from liveroom.console.crowd import Caller, Crowd, Shortage
 from liveroom.console.problems import Problem
-from liveroom.listening import HEAD_BYTES_MAX
+from liveroom.process.listening import HEAD_BYTES_MAX
 
 __all__ = ["CLIENT_GONE", "Connection"]
 

@@ -8,9 +8,9 @@ from typing import Final
 
 from liveroom.console.directory import Directory
 from liveroom.console.view import RoomView
-from liveroom.errors import JournalError
 from liveroom.journal.base import Journal
 from liveroom.journal.room_index import decode_detail, decode_index
+from liveroom.messages.errors import JournalError
 
 __all__ = ["Details"]
 

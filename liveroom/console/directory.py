@@ -19,10 +19,10 @@ import msgspec
 from msgspec import Struct
 
 from liveroom.console.view import RoomView, SortKey, fold_text, new_detail
-from liveroom.errors import BadMessage
 from liveroom.journal.base import Part
 from liveroom.journal.partition_time import PartitionTime
 from liveroom.journal.room_index import IndexEntry
+from liveroom.messages.errors import BadMessage
 from liveroom.messages.events import RoomOpened
 from liveroom.messages.frames import Keyframe, RoomDetail
 from liveroom.messages.records import Record, RoomSpan

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from liveroom.console.connection import Connection
 from liveroom.console.crowd import Crowd, Limits
-from liveroom.listening import listen, serve_each
+from liveroom.process.listening import listen, serve_each
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Listener"]

@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
-from liveroom.config import OpsConfig
+from liveroom.config.schema import OpsConfig
 from liveroom.console.answers import UnreadAnswers
 from liveroom.console.crowd import Caller, Limits
 from liveroom.console.guard import guard

@@ -9,8 +9,8 @@ from pathlib import Path
 from aiohttp import web
 from msgspec import Struct
 
-from liveroom.codec import decode_room_id
 from liveroom.console.problems import Problem
+from liveroom.messages.codec import decode_room_id
 
 __all__ = ["Pages", "etag_of", "etagged"]
 

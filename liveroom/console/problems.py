@@ -9,8 +9,8 @@ from types import MappingProxyType
 from aiohttp import web
 from msgspec import Struct
 
-from liveroom.codec import encode
-from liveroom.errors import REFUSALS, BadMessage, BadToken
+from liveroom.messages.codec import encode
+from liveroom.messages.errors import REFUSALS, BadMessage, BadToken
 
 __all__ = ["HTTP_PROBLEMS", "PROBLEM_TYPE", "Problem", "ProblemBody", "problem_of"]
 

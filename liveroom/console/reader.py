@@ -9,13 +9,13 @@ from contextlib import aclosing
 from uuid import uuid4
 
 from liveroom.console.directory import Directory
-from liveroom.errors import JournalDamaged, JournalError
 from liveroom.journal.acceptance import Verdict
 from liveroom.journal.base import Journal
 from liveroom.journal.courier import Courier
 from liveroom.journal.follower import Beginning, follow
 from liveroom.journal.room_index import IndexEntry, decode_detail
 from liveroom.messages.commands import RequestKeyframe
+from liveroom.messages.errors import JournalDamaged, JournalError
 from liveroom.messages.frames import RoomDetail
 from liveroom.messages.records import Record, Request, Sender
 from liveroom.telemetry.metrics import Metrics

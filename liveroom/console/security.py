@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from liveroom.errors import BadConfig
+from liveroom.messages.errors import BadConfig
 
 __all__ = ["security_headers"]
 

@@ -8,8 +8,9 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from liveroom.addresses import AddressMarks
-from liveroom.config import Config
+from liveroom.auth.addresses import AddressMarks
+from liveroom.auth.tokens import TokenChecker
+from liveroom.config.schema import Config
 from liveroom.console.answers import UnreadAnswers
 from liveroom.console.api import Api, ReadLedger
 from liveroom.console.crowd import Limits
@@ -25,7 +26,6 @@ from liveroom.console.security import security_headers
 from liveroom.journal.base import Journal
 from liveroom.journal.courier import Courier
 from liveroom.telemetry.metrics import Metrics
-from liveroom.tokens import TokenChecker
 
 __all__ = ["Console"]
 

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from liveroom.config import Config
-from liveroom.errors import BadConfig, JournalError
+from liveroom.config.schema import Config
 from liveroom.journal.past import open_past
+from liveroom.journal.tail import Story
+from liveroom.messages.errors import BadConfig, JournalError
 from liveroom.messages.events import Event
 from liveroom.messages.flash_sale import HoldCancelled, HoldConfirmed, HoldExpired, StockReserved
-from liveroom.tail import Story
 
 __all__ = ["HOLDS_OPEN_MAX", "PAY_AFTER_MS", "PAY_AGAIN_MS", "OpenHolds", "take_payments"]
 

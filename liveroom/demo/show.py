@@ -13,14 +13,15 @@ from typing import Any
 
 import orjson
 
+from liveroom.auth.tokens import load_secret, make_token
 from liveroom.client import Room, RoomEvent, connect
 from liveroom.client.proxies import is_loopback
-from liveroom.codec import encode
-from liveroom.config import Config
+from liveroom.config.schema import Config
 from liveroom.demo.attempt import attempt
 from liveroom.demo.checkout import take_payments
 from liveroom.demo.offers import KEYWORD, make_offers
 from liveroom.demo.shopping import shop
+from liveroom.messages.codec import encode
 from liveroom.messages.commands import (
     AddProduct,
     AnswerQuestion,
@@ -34,7 +35,6 @@ from liveroom.messages.commands import (
 from liveroom.messages.events import QuestionAsked
 from liveroom.messages.fields import Role
 from liveroom.messages.frames import Accepted
-from liveroom.tokens import load_secret, make_token
 
 __all__ = ["Demo"]
 

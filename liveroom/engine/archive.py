@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from liveroom.config import EngineConfig, RoomsConfig
+from liveroom.config.schema import EngineConfig, RoomsConfig
 from liveroom.engine.partition import PartitionState
 from liveroom.engine.snapshots import Snapshots
 from liveroom.engine.timers import Timers

@@ -14,9 +14,9 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from liveroom.codec import encode
-from liveroom.config import RoomsConfig
+from liveroom.config.schema import RoomsConfig
 from liveroom.engine.sizes import RECORD_HEAD_BYTES
+from liveroom.messages.codec import encode
 from liveroom.messages.frames import Keyframe, RoomDetail
 from liveroom.messages.holdings import HoldingsPart
 from liveroom.rooms.room import RoomState, detail, holdings, keyframe

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from liveroom.config import EngineConfig
+from liveroom.config.schema import EngineConfig
 from liveroom.engine.timers import Timers
 from liveroom.messages.events import Event, RoomClosed, RoomOpened
 from liveroom.messages.fields import Delivery

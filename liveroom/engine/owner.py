@@ -10,8 +10,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from uuid import uuid4
 
-from liveroom.codec import encode
-from liveroom.config import Config
+from liveroom.config.schema import Config
 from liveroom.engine.archive import Archive, restore
 from liveroom.engine.clock import PartitionClock
 from liveroom.engine.handover import HandOver
@@ -22,9 +21,10 @@ from liveroom.engine.sizes import ROOM_DUE_BYTES_MAX, SPAN_HEAD_BYTES
 from liveroom.engine.snapshots import Moment
 from liveroom.engine.step import Step, WaitingBatch, weigh
 from liveroom.engine.timers import Timers
-from liveroom.errors import JournalError
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, Journal, mark_of
+from liveroom.messages.codec import encode
+from liveroom.messages.errors import JournalError
 from liveroom.messages.frames import Keyframe
 from liveroom.messages.records import RECORD_VERSION, Claim, Entry, Record
 from liveroom.rooms.room import Rng, decide_due, due_ms, keyframe, rests

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from liveroom.config import EngineConfig
-from liveroom.engine.outcomes import Outcomes, key_of
+from liveroom.config.schema import EngineConfig
 from liveroom.journal.acceptance import Acceptance
+from liveroom.journal.idempotency import Outcomes, key_of
 from liveroom.messages.records import Record
 from liveroom.rooms.room import Refusal, RoomState, evolve_all
 

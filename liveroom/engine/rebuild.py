@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import aclosing
 
-from liveroom.errors import JournalDamaged
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import Journal
+from liveroom.messages.errors import JournalDamaged
 from liveroom.messages.records import Record
 from liveroom.rooms.room import RoomState, evolve_all
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from liveroom.engine.partition import PartitionState
 from liveroom.engine.rebuild import rebuild
-from liveroom.errors import JournalDamaged, JournalError
 from liveroom.journal.base import Journal
+from liveroom.messages.errors import JournalDamaged, JournalError
 from liveroom.telemetry.isolation import IsolatedErrors
 
 __all__ = ["RoomRecovery"]

@@ -7,11 +7,11 @@ import logging
 import random
 from contextlib import aclosing
 
-from liveroom.config import Config
+from liveroom.config.schema import Config
 from liveroom.engine.clock import SteadyClock, passed_ms, wall_clock_ms
 from liveroom.engine.owner import Owner, PartitionLost
-from liveroom.errors import JournalDamaged, JournalError
 from liveroom.journal.base import STOPPED_RUNBOOK, Journal
+from liveroom.messages.errors import JournalDamaged, JournalError
 from liveroom.rooms.room import Rng
 from liveroom.telemetry.metrics import Metrics
 

@@ -10,13 +10,13 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from liveroom.codec import encode
-from liveroom.config import RoomsConfig
-from liveroom.engine.outcomes import Outcome, Outcomes
+from liveroom.config.schema import RoomsConfig
 from liveroom.engine.partition import PartitionState
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Journal, Part, Snapshot
+from liveroom.journal.idempotency import Outcome, Outcomes
 from liveroom.journal.room_index import IndexEntry, RoomPart, Whole, decode_entry, summary_of
+from liveroom.messages.codec import encode
 from liveroom.messages.frames import Keyframe
 from liveroom.messages.records import Answer
 from liveroom.rooms.room import detail, encode_state, rests

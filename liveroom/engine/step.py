@@ -8,21 +8,21 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from liveroom.codec import command_digest, encode
-from liveroom.config import Config
-from liveroom.engine.outcomes import Shortage, key_of
+from liveroom.config.schema import Config
 from liveroom.engine.partition import ARCHIVED, DERIVED_AGAIN, PartitionState
 from liveroom.engine.sizes import RECORD_HEAD_BYTES, SPAN_HEAD_BYTES, commands_bytes_max, refusal_bytes_max
 from liveroom.engine.unwritable import Unwritable, failure_of, unwritable
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter
+from liveroom.journal.idempotency import Shortage, key_of
+from liveroom.messages.codec import command_digest, encode
 from liveroom.messages.commands import OpenRoom, RequestKeyframe
 from liveroom.messages.events import Event
 from liveroom.messages.frames import Accepted, Keyframe, Refused, RoomDetail
 from liveroom.messages.holdings import HoldingsPart
 from liveroom.messages.records import RECORD_VERSION, Answer, Record, Request, RoomSpan
+from liveroom.messages.text import escaped
 from liveroom.rooms.room import Refusal, Rng, RoomState, decide, evolve_all
 from liveroom.telemetry.isolation import IsolatedErrors
-from liveroom.text import escaped
 
 __all__ = ["Step", "WaitingBatch", "weigh"]
 

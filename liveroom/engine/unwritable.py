@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from liveroom.codec import encode
+from liveroom.messages.codec import encode
 from liveroom.messages.frames import Accepted
 from liveroom.messages.records import Answer, Record
 

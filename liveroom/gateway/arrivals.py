@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from liveroom.gateway.connection import Connection, peer_address
 from liveroom.gateway.proxy_protocol import BadProxyHeader, bytes_wanted, client_of
-from liveroom.listening import ACCEPTS_MAX
+from liveroom.process.listening import ACCEPTS_MAX
 from liveroom.telemetry.seldom import Seldom
 
 __all__ = ["Arrivals"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from liveroom.tokens import bearer_token
+from liveroom.auth.tokens import bearer_token
 
 __all__ = ["PROTOCOL", "Origins", "find_token"]
 

@@ -9,9 +9,9 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from liveroom.errors import REFUSALS
 from liveroom.gateway.admission import PLACES_PER_USER_MAX, Claim, Gate, Reply, Step, Teller
 from liveroom.journal.courier import Courier
+from liveroom.messages.errors import REFUSALS
 from liveroom.messages.frames import Refused
 from liveroom.messages.records import Request
 from liveroom.telemetry.metrics import Metrics

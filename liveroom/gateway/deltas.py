@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from liveroom.codec import encode
 from liveroom.gateway.ring import Frame
+from liveroom.messages.codec import encode
 from liveroom.messages.events import ChatSent, Event
 from liveroom.messages.fields import Delivery, Role
 

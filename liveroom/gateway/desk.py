@@ -7,10 +7,8 @@ from functools import partial
 
 import msgspec
 
-from liveroom.addresses import AddressMarks
-from liveroom.codec import decode_client_message, encode
-from liveroom.config import GatewayConfig
-from liveroom.errors import BadMessage
+from liveroom.auth.addresses import AddressMarks
+from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.claims import Claims
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.gates import units_of
@@ -19,7 +17,9 @@ from liveroom.gateway.likes import Likes, Reply
 from liveroom.gateway.limits import Meter
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.courier import Courier
+from liveroom.messages.codec import decode_client_message, encode
 from liveroom.messages.commands import Command, SendLikes
+from liveroom.messages.errors import BadMessage
 from liveroom.messages.frames import Beat, Parked, Refused
 from liveroom.messages.inbound import ClientMessage, Probe
 from liveroom.messages.records import Request, Sender

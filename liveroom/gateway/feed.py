@@ -12,14 +12,14 @@ from collections.abc import Callable, Collection
 from contextlib import aclosing
 from functools import partial
 
-from liveroom.config import GatewayConfig
-from liveroom.errors import JournalDamaged, LiveroomError
+from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.history import History
 from liveroom.gateway.hub import Hub
 from liveroom.journal.acceptance import Verdict
 from liveroom.journal.base import Journal
 from liveroom.journal.courier import Courier
 from liveroom.journal.follower import Beginning, follow
+from liveroom.messages.errors import JournalDamaged, LiveroomError
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Feed"]

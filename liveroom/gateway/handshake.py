@@ -15,14 +15,14 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.typing import ExtensionParameter, Subprotocol
 
-from liveroom.addresses import Proxies
-from liveroom.codec import decode_room_id
-from liveroom.config import GatewayConfig
-from liveroom.errors import BadMessage, BadToken
+from liveroom.auth.addresses import Proxies
+from liveroom.auth.tokens import Identity, TokenChecker
+from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.auth import PROTOCOL, Origins, find_token
 from liveroom.gateway.head import BadHead, parse_head, split_target
 from liveroom.gateway.inbound import quiet_logger
-from liveroom.tokens import Identity, TokenChecker
+from liveroom.messages.codec import decode_room_id
+from liveroom.messages.errors import BadMessage, BadToken
 
 __all__ = ["Doorkeeper", "Refusal", "Visit"]
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from liveroom.codec import memory_bytes
+from liveroom.messages.codec import memory_bytes
 from liveroom.messages.events import BannedWordsSet, Event
 from liveroom.messages.fields import Delivery
 from liveroom.messages.records import Record

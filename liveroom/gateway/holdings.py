@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from liveroom.codec import encode
 from liveroom.gateway.wire import text_frame
 from liveroom.messages.belongings import BELONGINGS_MAX, ENVELOPES_OVER_OWNED, SHARES_OVER_OWNED, Grant, OwnedCoupon, OwnedHold
+from liveroom.messages.codec import encode
 from liveroom.messages.coupon import CouponClaimed, CouponExpired, CouponIssued, CouponRedeemed, CouponReleased, CouponTerms
 from liveroom.messages.events import Event
 from liveroom.messages.flash_sale import FlashSaleClosed, HoldCancelled, HoldConfirmed, HoldExpired, StockChanged, StockReserved

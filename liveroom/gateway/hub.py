@@ -9,8 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec
 
-from liveroom.codec import encode
-from liveroom.config import GatewayConfig
+from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.admission import Gate
 from liveroom.gateway.audience import Audience
 from liveroom.gateway.connection import Connection, Stage
@@ -20,6 +19,7 @@ from liveroom.gateway.room import Resume, Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.partition import partition_of
 from liveroom.journal.partition_time import PartitionTime
+from liveroom.messages.codec import encode
 from liveroom.messages.fields import Role
 from liveroom.messages.frames import Banned, Interruption, Keyframe, RoomDetail
 from liveroom.messages.records import Record, RoomSpan

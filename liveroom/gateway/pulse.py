@@ -7,13 +7,13 @@ import logging
 import time
 from collections.abc import Callable
 
-from liveroom.codec import encode
-from liveroom.config import GatewayConfig
+from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.hub import Hub
 from liveroom.gateway.room import Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
 from liveroom.journal.courier import Courier
+from liveroom.messages.codec import encode
 from liveroom.messages.frames import Interruption
 from liveroom.telemetry.metrics import Metrics
 

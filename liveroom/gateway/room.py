@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from liveroom.codec import encode
-from liveroom.config import GatewayConfig
+from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deltas import build_deltas, event_bytes
 from liveroom.gateway.gates import Gates
@@ -16,6 +15,7 @@ from liveroom.gateway.history import Past
 from liveroom.gateway.holdings import Holdings
 from liveroom.gateway.ring import Frame, Ring
 from liveroom.gateway.wire import text_frame
+from liveroom.messages.codec import encode
 from liveroom.messages.events import Event, SanctionExplained, UserBanned, UserMuted, UserUnbanned, UserUnmuted
 from liveroom.messages.fields import Delivery, Role
 from liveroom.messages.frames import Joined, Keyframe, RoomDetail, Skipped

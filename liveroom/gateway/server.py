@@ -14,10 +14,10 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
-from liveroom.addresses import AddressMarks, Proxies, counted_address
-from liveroom.codec import encode
-from liveroom.config import GatewayConfig
-from liveroom.errors import CLOSE_CODES, BadConfig
+from liveroom.auth.addresses import AddressMarks, Proxies, counted_address
+from liveroom.auth.tokens import TokenChecker
+from liveroom.config.files import check_file
+from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.arrivals import Arrivals
 from liveroom.gateway.audience import Audience
 from liveroom.gateway.claims import Claims
@@ -36,14 +36,14 @@ from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
 from liveroom.journal.courier import Courier
 from liveroom.journal.partition import partition_of
-from liveroom.listening import HEAD_BYTES_MAX, listen, serve_each
+from liveroom.messages.codec import encode
 from liveroom.messages.commands import Command, RequestKeyframe
+from liveroom.messages.errors import CLOSE_CODES, BadConfig
 from liveroom.messages.frames import Beat, GoingAway, Refused
 from liveroom.messages.records import Request, Sender
-from liveroom.setting_files import check_file
+from liveroom.process.listening import HEAD_BYTES_MAX, listen, serve_each
 from liveroom.telemetry.metrics import Metrics
 from liveroom.telemetry.seldom import Seldom
-from liveroom.tokens import TokenChecker
 
 __all__ = ["Gateway", "tls_context"]
 

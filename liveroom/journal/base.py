@@ -17,8 +17,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from liveroom.errors import JournalDamaged
 from liveroom.journal.acceptance import Acceptance
+from liveroom.messages.errors import JournalDamaged
 from liveroom.messages.records import Claim, Entry, Request
 
 __all__ = [

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
-from liveroom.codec import encode
-from liveroom.errors import JournalError, JournalFull
 from liveroom.journal.base import Journal
 from liveroom.journal.commands_log import is_staffs
 from liveroom.journal.partition import partition_of
+from liveroom.messages.codec import encode
+from liveroom.messages.errors import JournalError, JournalFull
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Answer, Request
 from liveroom.telemetry.metrics import Metrics

@@ -8,11 +8,11 @@ from asyncio import Future
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 
-from liveroom.config import JournalConfig
-from liveroom.errors import JournalUnavailable
+from liveroom.config.schema import JournalConfig
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry, decode_gone, write_future
 from liveroom.journal.commands_log import CommandsLog
+from liveroom.messages.errors import JournalUnavailable
 from liveroom.messages.records import Claim, Entry, Request
 
 __all__ = ["MemoryJournal"]

@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from liveroom.config import Config
-from liveroom.errors import BadConfig
+from liveroom.config.schema import Config
 from liveroom.journal.base import PastEntry
-from liveroom.journal.sqlite_reader import open_reader
+from liveroom.journal.sqlite.reader import open_reader
+from liveroom.messages.errors import BadConfig
 
 __all__ = ["Past", "open_past"]
 
@@ -45,7 +45,7 @@ def open_past(config: Config) -> AbstractContextManager[Past]:
         case "sqlite":
             return open_reader(Path(config.liveroom.data_dir))
         case "kafka":
-            from liveroom.journal.kafka_past import open_kafka_past  # its client takes long to import: only who uses it waits
+            from liveroom.journal.kafka.past import open_kafka_past  # its client takes long to import: only who uses it waits
 
             return open_kafka_past(config.kafka)
     raise BadConfig(f"journal.kind: a journal of kind {config.journal.kind} has no past that can be read; sqlite and kafka have")

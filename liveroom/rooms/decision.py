@@ -6,8 +6,8 @@ from typing import Protocol, final
 
 from msgspec import Struct
 
-from liveroom.config import RoomsConfig
-from liveroom.errors import REFUSALS
+from liveroom.config.schema import RoomsConfig
+from liveroom.messages.errors import REFUSALS
 from liveroom.messages.events import Event
 from liveroom.messages.frames import Result
 from liveroom.messages.records import Sender

@@ -8,8 +8,8 @@ from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from liveroom.codec import encode
-from liveroom.config import RoomsConfig
+from liveroom.config.schema import RoomsConfig
+from liveroom.messages.codec import encode
 from liveroom.messages.frames import ChatLine, CouponView, EnvelopeView, Keyframe, Question, RoomDetail, SaleView
 from liveroom.rooms.moderation import lasting
 from liveroom.rooms.state import Coupon, EnvelopeState, FlashSale, RoomState, Sanction

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from liveroom.config import RoomsConfig
+from liveroom.config.schema import RoomsConfig
 from liveroom.messages.commands import CloseRoom, OpenRoom, SetAnnouncement
 from liveroom.messages.events import AnnouncementSet, RoomClosed, RoomOpened, RoomRules
 from liveroom.messages.fields import Role

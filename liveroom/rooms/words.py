@@ -14,10 +14,10 @@ import ahocorasick
 
 from liveroom.messages.commands import SetBannedWords
 from liveroom.messages.events import BannedWordsSet
+from liveroom.messages.text import IGNORABLE
 from liveroom.rooms.decision import Decided, Decision, Refusal, Turn
 from liveroom.rooms.state import RoomState, WordList
 from liveroom.rooms.texts import check_line
-from liveroom.text import IGNORABLE
 
 __all__ = ["MATCHERS_BYTES_MAX", "WORD_CHARS_MAX", "Matchers", "banned_words_set", "check_words", "normal", "plain", "set_banned_words"]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from liveroom.config import LogsConfig
-from liveroom.text import escaped
+from liveroom.config.schema import LogsConfig
+from liveroom.messages.text import escaped
 
 __all__ = ["set_up_logs"]
 

@@ -10,7 +10,7 @@ import struct
 import zlib
 from typing import Final
 
-from liveroom.codec import encode
+from liveroom.messages.codec import encode
 from liveroom.messages.commands import SendChat
 from liveroom.messages.fields import Role
 from liveroom.messages.inbound import ClientMessage

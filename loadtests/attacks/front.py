@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 import aiohttp
 from msgspec import Struct
 
-from liveroom.config import AuthConfig
+from liveroom.auth.tokens import make_token
+from liveroom.config.schema import AuthConfig
 from liveroom.messages.fields import Role
-from liveroom.tokens import make_token
 from loadtests.guest import step_in
 from loadtests.lean import Address, HandshakeRefused
 from loadtests.speaker import Speaker

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from liveroom.codec import encode
+from liveroom.messages.codec import encode
 from liveroom.messages.commands import Command
 from liveroom.messages.flash_sale import CancelHold, ReserveStock
 from liveroom.messages.frames import Accepted, Refused

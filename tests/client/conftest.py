@@ -15,7 +15,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from liveroom.client import comeback
-from liveroom.codec import decode_client_message, encode, event_object
+from liveroom.messages.codec import decode_client_message, encode, event_object
 from liveroom.messages.events import Event
 from liveroom.messages.fields import Role
 from liveroom.messages.frames import Belongings, Delta, Joined, Keyframe

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from liveroom.app import App
+from liveroom.auth.tokens import make_token
+from liveroom.config.settings import load_config
 from liveroom.messages.fields import Role
-from liveroom.settings import load_config
-from liveroom.tokens import make_token
 from loadtests.target import Target
 from tests.client.clients import NODE, JavaScript, Python
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from liveroom.client.items import RoomEvent, UnknownEvent, decode_frame, events_of
-from liveroom.errors import BadMessage
+from liveroom.messages.errors import BadMessage
 from liveroom.messages.events import AnnouncementSet
 from liveroom.messages.frames import Accepted, Delta
 from tests.client.conftest import delta

@@ -9,13 +9,13 @@ import msgspec
 import pytest
 
 from liveroom.app import App
+from liveroom.auth.tokens import make_token
 from liveroom.client import Banned, CommandRefused, Disconnected, Joined, Reconnecting, Room, RoomEvent, connect
-from liveroom.config import Config
+from liveroom.config.schema import Config
+from liveroom.config.settings import load_config
 from liveroom.messages import commands as c
 from liveroom.messages import events as e
 from liveroom.messages.fields import Role
-from liveroom.settings import load_config
-from liveroom.tokens import make_token
 from loadtests.target import Target
 
 SECRET = "a secret of this test, long enough"

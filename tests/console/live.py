@@ -12,7 +12,8 @@ import msgspec
 from msgspec.structs import replace
 from yarl import URL
 
-from liveroom.config import AuthConfig, Config, ConsoleConfig, JournalConfig
+from liveroom.auth.tokens import TokenChecker, make_token
+from liveroom.config.schema import AuthConfig, Config, ConsoleConfig, JournalConfig
 from liveroom.console.api import ReadLedger
 from liveroom.console.health import Missing
 from liveroom.console.server import Console
@@ -22,7 +23,6 @@ from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.fields import Role
 from liveroom.messages.records import Request
 from liveroom.telemetry.metrics import Metrics
-from liveroom.tokens import TokenChecker, make_token
 from tests.console.contract import check_answer, check_request
 
 SECRET = "a secret of the tests, long enough for every algorithm there is here"

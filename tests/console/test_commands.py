@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from liveroom.config import GatewayConfig
+from liveroom.config.schema import GatewayConfig
 from liveroom.console import api
 from liveroom.console.api import HTTP_COMMANDS
-from liveroom.errors import REFUSALS
 from liveroom.messages.commands import COMMANDS
+from liveroom.messages.errors import REFUSALS
 from liveroom.messages.fields import Role
 from liveroom.messages.records import Sender
 from tests.console.live import ANCHOR, MODERATOR, PLATFORM, VIEWER, Live, SeenJournal, config_of, engine_on, serve, serve_all, token

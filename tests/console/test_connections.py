@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from liveroom.config import OpsConfig
+from liveroom.config.schema import OpsConfig
 from liveroom.console import ops
 from liveroom.console.crowd import HEALTH_RESERVE
 from liveroom.console.ops import OpsServer
-from liveroom.listening import HEAD_BYTES_MAX
+from liveroom.process.listening import HEAD_BYTES_MAX
 from liveroom.telemetry.metrics import Metrics
 from tests.console.live import ANCHOR, WAIT_S, Live, config_of, serve, until
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from liveroom.config import Config, EngineConfig
+from liveroom.config.schema import Config, EngineConfig
 from liveroom.console.details import LOADS_MAX
 from liveroom.console.directory import Directory
 from liveroom.engine.owner import Owner

@@ -13,9 +13,9 @@ from liveroom.console import directory as directory_module
 from liveroom.console.directory import Directory
 from liveroom.console.view import RoomView
 from liveroom.engine.clock import SteadyClock, passed_ms, wall_clock_ms
-from liveroom.errors import BadMessage
 from liveroom.journal.partition import partition_of
 from liveroom.messages.commands import Product, ReportAudience
+from liveroom.messages.errors import BadMessage
 from liveroom.messages.events import AudienceCounted, Event, ProductPinned, RoomClosed, RoomOpened, RoomRules
 from liveroom.messages.fields import Role
 from liveroom.messages.frames import RoomDetail

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from liveroom.console.problems import HTTP_PROBLEMS
-from liveroom.errors import REFUSALS
+from liveroom.messages.errors import REFUSALS
 from liveroom.messages.fields import Role
 from tests.console.contract import check_answer
 from tests.console.live import Live, token

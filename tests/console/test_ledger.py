@@ -9,9 +9,9 @@ import aiohttp
 import msgspec
 import pytest
 
-from liveroom.accounts import Statement
-from liveroom.audit import audit
-from liveroom.errors import AuditFailed, JournalDamaged, JournalError, JournalUnavailable
+from liveroom.accounting.audit import audit
+from liveroom.accounting.statement import Statement
+from liveroom.messages.errors import AuditFailed, JournalDamaged, JournalError, JournalUnavailable
 from liveroom.messages.fields import Role
 from tests.console.contract import check_answer
 from tests.console.live import ANCHOR, MODERATOR, PLATFORM, VIEWER, Live, serve_all, token

@@ -7,7 +7,7 @@ import logging
 import aiohttp
 import pytest
 
-from liveroom.config import OpsConfig
+from liveroom.config.schema import OpsConfig
 from liveroom.console.ops import OpsServer
 from liveroom.telemetry.metrics import Metrics
 

@@ -10,7 +10,7 @@ import pytest
 
 from liveroom.console import pages
 from liveroom.console.security import security_headers
-from liveroom.errors import BadConfig
+from liveroom.messages.errors import BadConfig
 from tests.console.live import ANCHOR, Live
 
 FILES = sorted(path.relative_to(pages.STATIC).as_posix() for path in pages.STATIC.rglob("*") if path.is_file())

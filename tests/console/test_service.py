@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from liveroom.console import guard
 from liveroom.console import reader as reader_module
 from liveroom.console.health import Missing
-from liveroom.errors import JournalUnavailable
 from liveroom.journal.base import Snapshot
+from liveroom.messages.errors import JournalUnavailable
 from tests.console.live import ANCHOR, VIEWER, WAIT_S, Live, SeenJournal, config_of, engine_on, serve, serve_all, until
 
 

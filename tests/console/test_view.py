@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import asdict, replace
 
-from liveroom.config import RoomsConfig
+from liveroom.config.schema import RoomsConfig
 from liveroom.console.view import RoomView
 from liveroom.journal.partition import partition_of
 from liveroom.messages import commands as c

@@ -14,8 +14,8 @@ import yaml
 
 from liveroom.app import App
 from liveroom.cli import parser
-from liveroom.config import Config
-from liveroom.settings import load_config
+from liveroom.config.schema import Config
+from liveroom.config.settings import load_config
 from liveroom.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]

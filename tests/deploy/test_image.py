@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from liveroom.cli import parser
-from liveroom.config import Config
-from liveroom.settings import settings
+from liveroom.config.schema import Config
+from liveroom.config.settings import settings
 from tests.deploy.files import ROOT, dockerfile, image_environment, last
 from tests.serving import Server
 

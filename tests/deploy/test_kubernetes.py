@@ -10,11 +10,11 @@ import jsonschema
 import pytest
 from aiohttp import web
 
-from liveroom.config import Config
+from liveroom.config.schema import Config
+from liveroom.config.settings import settings
 from liveroom.console.health import Health
 from liveroom.console.pages import Pages
 from liveroom.gateway.server import CLOSING_S, LAST_REPORTS_S
-from liveroom.settings import settings
 from liveroom.telemetry.metrics import Metrics
 from tests.deploy.files import DEPLOY, SECRET, Object, check_schema, config_of, last, metrics_there_are, port_of_metrics, yaml_of
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator
 
 from docs.generate.asyncapi import client_commands, public_events
-from liveroom.codec import decode_client_message, encode, event_object
-from liveroom.errors import CLOSE_CODES, REFUSALS, BadMessage
+from liveroom.messages.codec import decode_client_message, encode, event_object
 from liveroom.messages.commands import BACKEND, COMMANDS
+from liveroom.messages.errors import CLOSE_CODES, REFUSALS, BadMessage
 from liveroom.messages.events import EVENTS
 from liveroom.messages.fields import CommandId, Delivery
 from liveroom.messages.frames import FRAMES, Accepted, Delta, Personal, Refused

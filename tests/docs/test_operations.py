@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from liveroom.config import AuthConfig, Config
-from liveroom.errors import BadToken
+from liveroom.auth.tokens import TokenChecker
+from liveroom.config.schema import AuthConfig, Config
+from liveroom.config.settings import load_config, settings
+from liveroom.messages.errors import BadToken
 from liveroom.messages.fields import Role
-from liveroom.open_files import files_needed
-from liveroom.settings import load_config, settings
+from liveroom.process.open_files import files_needed
 from liveroom.telemetry.metrics import Metrics
-from liveroom.tokens import TokenChecker
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 SECRET = "s" * 64

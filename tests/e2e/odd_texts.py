@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec import inspect
 
-from liveroom.text import first_forbidden
+from liveroom.messages.text import first_forbidden
 
 #: Every class of characters that has broken something somewhere.
 ODD: Final = {

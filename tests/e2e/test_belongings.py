@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from liveroom.client import CommandRefused, CommandUnanswered, Grant, OwnedCoupon, OwnedHold, Room, connect
-from liveroom.config import Config, EngineConfig
+from liveroom.config.schema import Config, EngineConfig
 from liveroom.engine.partition import PartitionState
 from liveroom.journal.acceptance import Verdict
 from liveroom.journal.past import open_past

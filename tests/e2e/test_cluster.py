@@ -17,13 +17,13 @@ import pytest
 import pytest_asyncio
 import websockets
 
+from liveroom.auth.tokens import make_token
 from liveroom.client import Room, RoomEvent, connect
-from liveroom.config import AuthConfig, JournalConfig
+from liveroom.config.schema import AuthConfig, JournalConfig
 from liveroom.messages.commands import SendChat
 from liveroom.messages.events import ChatSent
 from liveroom.messages.fields import Role
 from liveroom.messages.frames import Accepted
-from liveroom.tokens import make_token
 from tests.broker import kafka_config
 from tests.serving import free_port
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from liveroom.journal.sqlite_file import FILE_NAME
+from liveroom.journal.sqlite.file import FILE_NAME
 from liveroom.messages.fields import Role
 from tests.e2e.viewer import Viewer, enter
 from tests.serving import Server

@@ -12,8 +12,8 @@ import pytest
 import websockets
 
 from liveroom.cli import main
-from liveroom.journal.sqlite_file import FILE_NAME
-from liveroom.journal.sqlite_writer import LOOKED_S
+from liveroom.journal.sqlite.file import FILE_NAME
+from liveroom.journal.sqlite.writer import LOOKED_S
 from tests.serving import Server
 
 pytestmark = pytest.mark.journal("embedded", "it is about the files of the embedded journal")

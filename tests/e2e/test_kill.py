@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import structs
 
 from liveroom.client import CommandRefused, RoomEvent, connect
-from liveroom.config import Config, EngineConfig, RoomsConfig
+from liveroom.config.schema import Config, EngineConfig, RoomsConfig
 from liveroom.engine.archive import restore
 from liveroom.engine.partition import PartitionState
 from liveroom.journal.acceptance import Acceptance, Verdict

@@ -27,12 +27,12 @@ import websockets
 from aiokafka import AIOKafkaProducer
 from msgspec import inspect
 
+from liveroom.auth.tokens import _Claims
 from liveroom.journal.partition import partition_of
 from liveroom.messages.commands import COMMANDS
 from liveroom.messages.fields import NAME_CHARS_MAX, Role
 from liveroom.messages.records import Request
-from liveroom.text import clean_name, first_forbidden
-from liveroom.tokens import _Claims
+from liveroom.messages.text import clean_name, first_forbidden
 from tests.e2e.arena import _address
 from tests.e2e.odd_texts import ODD, escaped, is_no_utf8, odd_bodies, paths, raw, refused_as, sample, texts_in
 from tests.e2e.raw import Raw, request

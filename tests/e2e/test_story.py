@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from liveroom.journal.sqlite_file import FILE_NAME
+from liveroom.journal.sqlite.file import FILE_NAME
 from liveroom.messages.events import EVENTS
 from liveroom.messages.fields import Delivery, Role
 from tests.e2e.viewer import Viewer, enter

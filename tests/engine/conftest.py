@@ -8,12 +8,12 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from liveroom.config import Config
+from liveroom.config.schema import Config
 from liveroom.engine.clock import SteadyClock
-from liveroom.engine.outcomes import Outcome, Outcomes
 from liveroom.engine.runner import Engine
 from liveroom.journal.base import Journal
 from liveroom.journal.follower import AcceptedRecord, follow
+from liveroom.journal.idempotency import Outcome, Outcomes
 from liveroom.journal.partition import partition_of
 from liveroom.messages.commands import CommandBase, OpenRoom
 from liveroom.messages.events import Event

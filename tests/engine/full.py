@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from liveroom.config import RoomsConfig
+from liveroom.config.schema import RoomsConfig
 from liveroom.messages import commands as c
 from liveroom.messages.coupon import ClaimCoupon, CouponTerms, IssueCoupon
 from liveroom.messages.fields import Role

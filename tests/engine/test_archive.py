@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from liveroom.codec import encode
-from liveroom.config import Config, EngineConfig, JournalConfig
+from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine import archive as archive_module
 from liveroom.engine.archive import restore
 from liveroom.engine.owner import Owner
 from liveroom.engine.runner import Engine
 from liveroom.engine.snapshots import Snapshots
 from liveroom.journal.base import Part
-from liveroom.journal.kafka import KafkaJournal
+from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.room_index import decode_entry
+from liveroom.messages.codec import encode
 from liveroom.messages.commands import (
     BanUser,
     CloseRoom,

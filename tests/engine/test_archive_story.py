@@ -9,10 +9,10 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from liveroom.codec import encode
 from liveroom.engine.runner import Engine
 from liveroom.journal.base import Part
 from liveroom.journal.memory import MemoryJournal
+from liveroom.messages.codec import encode
 from liveroom.messages.commands import (
     BanUser,
     CloseRoom,

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 
 from msgspec.structs import replace
 
-from liveroom.config import Config, EngineConfig, JournalConfig
+from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Snapshot, StoredEntry
 from liveroom.journal.memory import MemoryJournal

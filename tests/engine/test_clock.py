@@ -7,7 +7,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveroom.config import Config, JournalConfig
+from liveroom.config.schema import Config, JournalConfig
 from liveroom.engine.clock import AHEAD_PACE, PartitionClock, SteadyClock, passed_ms, wall_clock_ms
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.commands import AddProduct, Product, SendChat

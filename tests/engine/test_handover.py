@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveroom.codec import encode
-from liveroom.config import RoomsConfig
+from liveroom.config.schema import RoomsConfig
 from liveroom.engine import handover
 from liveroom.engine.handover import ROOMS_PER_RECORD_MAX, Handed, HandOver
 from liveroom.engine.sizes import RECORD_HEAD_BYTES
 from liveroom.messages import commands as c
+from liveroom.messages.codec import encode
 from liveroom.messages.coupon import ClaimCoupon
 from liveroom.messages.records import RECORD_VERSION, Record
 from liveroom.rooms.room import RoomState

@@ -16,11 +16,11 @@ import liveroom.engine.rebuild
 import liveroom.engine.snapshots
 import liveroom.engine.step
 import liveroom.rooms.room
-from liveroom.config import Config, EngineConfig, JournalConfig
+from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine.owner import TIMER_AGAIN_MS, Owner
 from liveroom.engine.runner import Engine
 from liveroom.journal.base import DeadLetter, Journal
-from liveroom.journal.sqlite import SqliteJournal
+from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.messages.commands import OpenRoom, ReportAudience, SendChat, SetAnnouncement
 from liveroom.messages.events import AnnouncementSet, AudienceCounted
 from liveroom.messages.frames import Accepted, Refused

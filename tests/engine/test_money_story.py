@@ -17,14 +17,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from liveroom.codec import decode_entry, encode
-from liveroom.config import Config, EngineConfig, JournalConfig
+from liveroom.accounting.ledger import Ledger
+from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine.archive import restore
 from liveroom.engine.partition import PartitionState
 from liveroom.engine.runner import Engine
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.memory import MemoryJournal
-from liveroom.ledger import Ledger
+from liveroom.messages.codec import decode_entry, encode
 from liveroom.messages.commands import AddProduct, Command
 from liveroom.messages.frames import Accepted, Refused
 from liveroom.messages.records import Answer, Entry, Record, Sender

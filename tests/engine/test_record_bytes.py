@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 import pytest
 from msgspec.structs import replace
 
-from liveroom.codec import encode
-from liveroom.config import Config, EngineConfig, JournalConfig
+from liveroom.config.schema import Config, EngineConfig, JournalConfig
+from liveroom.config.settings import settings
 from liveroom.console.view import RoomView
 from liveroom.engine.handover import detail_parts
 from liveroom.engine.keyframes import KEYFRAMES_PER_RECORD_MAX
@@ -20,6 +20,7 @@ from liveroom.engine.step import weigh
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages import commands as c
+from liveroom.messages.codec import encode
 from liveroom.messages.coupon import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
 from liveroom.messages.events import ChatSent
 from liveroom.messages.fields import Role
@@ -29,7 +30,6 @@ from liveroom.messages.records import Answer, Entry, Record, Request, Sender
 from liveroom.messages.red_envelope import CancelRedEnvelope, DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope, RedEnvelopeClosed
 from liveroom.rooms.keyframe import KEYFRAME_BYTES_MAX
 from liveroom.rooms.room import Decided, decide, decide_due, detail
-from liveroom.settings import settings
 from tests.engine.conftest import Clock, Voice, running_engine
 from tests.engine.full import ANCHOR, DAY_MS, ORDER, PLATFORM, REASON, RULES, START_MS, TITLE, URL, WIDE, Full, sender, user
 

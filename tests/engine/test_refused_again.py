@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 import liveroom.rooms
-from liveroom.config import Config, EngineConfig, JournalConfig, RoomsConfig
+from liveroom.config.schema import Config, EngineConfig, JournalConfig, RoomsConfig
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.base import CommandBase
 from liveroom.messages.commands import AddProduct, BanUser, MuteUser, OpenRoom, Product, SendChat, SetSlowMode

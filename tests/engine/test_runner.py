@@ -12,16 +12,16 @@ import pytest
 import liveroom.engine.step
 import liveroom.rooms.holdings
 import liveroom.rooms.room
-from liveroom.config import Config, EngineConfig, JournalConfig
+from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine.owner import Owner
 from liveroom.engine.runner import Engine
-from liveroom.errors import JournalDamaged
 from liveroom.journal.base import STOPPED_RUNBOOK, Journal
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.room_index import load_whole
-from liveroom.journal.sqlite import SqliteJournal
+from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.messages.commands import AddProduct, PinProduct, Product, ReportAudience, RequestKeyframe, SendChat, SetAnnouncement
 from liveroom.messages.coupon import CouponTerms, IssueCoupon
+from liveroom.messages.errors import JournalDamaged
 from liveroom.messages.events import AudienceCounted, ChatSent
 from liveroom.messages.fields import Role
 from liveroom.messages.records import RECORD_VERSION, Claim, Entry, Record, Sender

@@ -13,22 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from liveroom.codec import encode
-from liveroom.config import Config, EngineConfig, JournalConfig
+from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine import snapshots as snapshots_module
 from liveroom.engine.archive import Archive, restore
-from liveroom.engine.outcomes import CommandKey, Outcome, Outcomes
 from liveroom.engine.partition import PartitionState
 from liveroom.engine.runner import Engine
 from liveroom.engine.snapshots import OUTCOMES_PER_PART, Moment, Snapshots
-from liveroom.errors import JournalDamaged, JournalUnavailable
 from liveroom.journal.base import Journal, Part, Snapshot, StoredEntry, mark_of
+from liveroom.journal.idempotency import CommandKey, Outcome, Outcomes
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.room_index import load_whole
-from liveroom.journal.sqlite import SqliteJournal
-from liveroom.journal.sqlite_file import FILE_NAME
-from liveroom.journal.sqlite_reader import open_reader
+from liveroom.journal.sqlite.file import FILE_NAME
+from liveroom.journal.sqlite.journal import SqliteJournal
+from liveroom.journal.sqlite.reader import open_reader
+from liveroom.messages.codec import encode
 from liveroom.messages.commands import AddProduct, CloseRoom, OpenRoom, Product, RequestKeyframe, SetAnnouncement
+from liveroom.messages.errors import JournalDamaged, JournalUnavailable
 from liveroom.messages.events import AnnouncementSet, RoomClosed, RoomOpened, RoomRules
 from liveroom.messages.fields import Role
 from liveroom.messages.flash_sale import CancelHold

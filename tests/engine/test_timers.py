@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveroom.config import Config, JournalConfig
+from liveroom.config.schema import Config, JournalConfig
 from liveroom.engine.timers import Timers
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.commands import SendChat

@@ -7,7 +7,7 @@ from collections import defaultdict, deque
 from functools import partial
 from random import Random
 
-from liveroom.config import RoomsConfig
+from liveroom.config.schema import RoomsConfig
 from liveroom.gateway.admission import PLACES_PER_USER_MAX, Claim, Gate, Reply, Step
 from liveroom.gateway.gates import Gates, units_of
 from liveroom.gateway.history import Past

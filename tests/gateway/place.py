@@ -17,7 +17,8 @@ import orjson
 import websockets
 from websockets.asyncio.client import ClientConnection
 
-from liveroom.config import AuthConfig, Config, EngineConfig, GatewayConfig, JournalConfig
+from liveroom.auth.tokens import TokenChecker, make_token
+from liveroom.config.schema import AuthConfig, Config, EngineConfig, GatewayConfig, JournalConfig
 from liveroom.engine.clock import SteadyClock
 from liveroom.engine.runner import Engine
 from liveroom.gateway.server import Gateway
@@ -31,7 +32,6 @@ from liveroom.messages.frames import Accepted, Keyframe, Refused, RoomDetail
 from liveroom.messages.holdings import HoldingsPart
 from liveroom.messages.records import RECORD_VERSION, Answer, Claim, Record, Request, RoomSpan, Sender
 from liveroom.telemetry.metrics import Metrics
-from liveroom.tokens import TokenChecker, make_token
 
 SECRET = "gateway-tests-gateway-tests-gateway-tests"
 ROOM = "demo"

@@ -13,10 +13,11 @@ import orjson
 import pytest
 from msgspec.structs import replace
 
+from liveroom.auth.tokens import TokenChecker
 from liveroom.client.backlog import Backlog
 from liveroom.client.items import PersonalEvent, decode_frame
 from liveroom.client.stream import Stream
-from liveroom.config import AuthConfig, GatewayConfig
+from liveroom.config.schema import AuthConfig, GatewayConfig
 from liveroom.gateway.history import History
 from liveroom.gateway.room import Room
 from liveroom.gateway.server import Gateway
@@ -32,7 +33,6 @@ from liveroom.messages.records import RECORD_VERSION, Record
 from liveroom.messages.red_envelope import RedEnvelopeGrabbed
 from liveroom.rooms.state import RoomState
 from liveroom.telemetry.metrics import Metrics
-from liveroom.tokens import TokenChecker
 from tests.gateway.place import ROOM, SECRET, WAIT_S, Place, Show, raw, read_frame, running, scripted, show
 from tests.trades import BUYERS, KINDS, Trade, in_order, owned, trade_command
 

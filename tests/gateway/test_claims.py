@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from unittest.mock import ANY
 
-from liveroom.config import GatewayConfig
+from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.admission import PLACES_PER_USER_MAX, Gate
 from liveroom.gateway.claims import PARKED_TOLD_S, Claims
 from liveroom.journal.courier import OnAnswer

@@ -12,7 +12,7 @@ import tracemalloc
 
 import pytest
 
-from liveroom.config import AuthConfig
+from liveroom.config.schema import AuthConfig
 from liveroom.gateway import server
 from liveroom.gateway.connection import WAITING_BYTES_MAX
 from liveroom.gateway.limits import ODD_FRAMES_MAX

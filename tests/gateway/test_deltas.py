@@ -8,9 +8,9 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liveroom.codec import encode, event_object
 from liveroom.gateway.deltas import build_deltas
 from liveroom.gateway.wire import payload_of
+from liveroom.messages.codec import encode, event_object
 from liveroom.messages.events import AudienceReported, ChatSent, Event, LikesAdded, ProductUnpinned, TryOnRequested
 from liveroom.messages.fields import Delivery, Role
 from liveroom.messages.frames import Delta

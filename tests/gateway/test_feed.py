@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
-from liveroom.config import JournalConfig
+from liveroom.config.schema import JournalConfig
 from liveroom.gateway import feed
 from liveroom.journal.base import StoredEntry
 from liveroom.journal.memory import MemoryJournal

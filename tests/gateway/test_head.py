@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liveroom.gateway.head import HEADERS_MAX, TARGET_BYTES_MAX, BadHead, parse_head, split_target
-from liveroom.listening import HEAD_BYTES_MAX
+from liveroom.process.listening import HEAD_BYTES_MAX
 from tests.gateway.place import ROOM, WAIT_S, Place, raw, show, token
 
 UPGRADE = b"Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from liveroom.codec import decode_entry, encode
 from liveroom.gateway.history import History
+from liveroom.messages.codec import decode_entry, encode
 from liveroom.messages.events import AnnouncementSet, AudienceReported, BannedWordsSet, ChatSent, Event
 from liveroom.messages.records import Record, RoomSpan
 from tests.collector import looked_at

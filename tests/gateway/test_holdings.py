@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liveroom.codec import encode
 from liveroom.gateway import holdings as module
 from liveroom.gateway.holdings import Holdings
 from liveroom.gateway.wire import payload_of
 from liveroom.messages.belongings import BELONGINGS_MAX, ENVELOPES_OVER_OWNED, SHARES_OVER_OWNED, Grant
+from liveroom.messages.codec import encode
 from liveroom.messages.coupon import CouponClaimed, CouponExpired, CouponIssued, CouponTerms
 from liveroom.messages.flash_sale import HoldCancelled, HoldConfirmed, StockReserved
 from liveroom.messages.frames import Belongings

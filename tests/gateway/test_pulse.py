@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from liveroom.config import Config, JournalConfig
+from liveroom.config.schema import Config, JournalConfig
 from liveroom.engine.runner import Engine
 from tests.gateway.place import show
 

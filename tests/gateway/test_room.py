@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from liveroom.config import GatewayConfig
+from liveroom.config.schema import GatewayConfig
 from liveroom.engine.clock import SteadyClock, passed_ms, wall_clock_ms
 from liveroom.gateway import hub
 from liveroom.gateway import room as room_module

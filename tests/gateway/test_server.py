@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import websockets
 
-from liveroom.config import GatewayConfig
-from liveroom.errors import BadConfig
+from liveroom.config.schema import GatewayConfig
+from liveroom.messages.errors import BadConfig
 from liveroom.messages.events import AnnouncementSet
 from tests.gateway.place import WAIT_S, Object, Viewer, raw, running, scripted, show, token
 

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
-from liveroom.config import EngineConfig
+from liveroom.config.schema import EngineConfig
 from liveroom.messages.commands import AddProduct, Command, Product
 from liveroom.messages.fields import Role
 from liveroom.messages.flash_sale import AnnounceFlashSale, ConfirmHold

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Snapshot
-from liveroom.journal.sqlite import SqliteJournal
+from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.telemetry.metrics import Metrics
 from tests.journal.conftest import CONFIG
 from tests.journal.entries import claim, newest, record, saved

@@ -9,7 +9,7 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBase, _DefaultRecordBatchBuilderPy
 from aiokafka.record.util import calc_crc32c
 
-from liveroom.journal.kafka_records import CarefulRecords
+from liveroom.journal.kafka.records import CarefulRecords
 
 Headers = list[tuple[str, bytes | None]]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from liveroom.config import JournalConfig
+from liveroom.config.schema import JournalConfig
 from liveroom.journal.base import Journal
-from liveroom.journal.kafka import KafkaJournal
+from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.memory import MemoryJournal
-from liveroom.journal.sqlite import SqliteJournal
+from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config
 

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from liveroom.codec import encode
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Journal, Snapshot, StoredEntry
+from liveroom.messages.codec import encode
 from liveroom.messages.commands import SendChat
 from liveroom.messages.events import ChatSent
 from liveroom.messages.frames import Accepted

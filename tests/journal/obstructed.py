@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import DeadLetter
-from liveroom.journal.sqlite import SqliteJournal
-from liveroom.journal.sqlite_file import FILE_NAME
+from liveroom.journal.sqlite.file import FILE_NAME
+from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.telemetry.metrics import Metrics
 from tests.journal.conftest import CONFIG
 from tests.journal.entries import claim, record, snapshot, stored

@@ -9,11 +9,11 @@ from contextlib import suppress
 import pytest
 from msgspec.structs import replace
 
-from liveroom.codec import decode_requests, encode
-from liveroom.errors import JournalFull
 from liveroom.journal import commands_log
 from liveroom.journal.commands_log import CommandsLog
+from liveroom.messages.codec import decode_requests, encode
 from liveroom.messages.commands import SetBannedWords
+from liveroom.messages.errors import JournalFull
 from liveroom.messages.fields import Role
 from liveroom.messages.flash_sale import ConfirmHold
 from liveroom.messages.records import Request, Sender

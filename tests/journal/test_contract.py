@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from liveroom.codec import encode
-from liveroom.errors import JournalFull, JournalUnavailable
 from liveroom.journal.base import DeadLetter, Journal, Part, Snapshot
+from liveroom.messages.codec import encode
+from liveroom.messages.errors import JournalFull, JournalUnavailable
 from liveroom.messages.fields import Role
 from liveroom.messages.records import Entry, Sender
 from tests.journal.conftest import CONFIG

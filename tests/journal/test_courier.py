@@ -8,7 +8,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from liveroom.config import JournalConfig
+from liveroom.config.schema import JournalConfig
 from liveroom.journal.base import Journal
 from liveroom.journal.courier import Courier
 from liveroom.journal.memory import MemoryJournal

@@ -6,11 +6,11 @@ import asyncio
 
 from msgspec.structs import replace
 
-from liveroom.codec import encode
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import Journal, Part, Snapshot
 from liveroom.journal.follower import AcceptedRecord, Beginning, follow
 from liveroom.journal.room_index import IndexEntry
+from liveroom.messages.codec import encode
 from liveroom.messages.frames import Keyframe
 from tests.journal.entries import append_all, claim, record, take
 

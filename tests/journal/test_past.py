@@ -13,14 +13,14 @@ from aiokafka.admin import RecordsToDelete
 from aiokafka.structs import TopicPartition
 from msgspec import structs
 
-from liveroom.config import Config, JournalConfig, KafkaConfig, LiveroomConfig
-from liveroom.errors import BadConfig, JournalDamaged, JournalUnavailable
+from liveroom.config.schema import Config, JournalConfig, KafkaConfig, LiveroomConfig
 from liveroom.journal.base import Journal, PastEntry, StoredEntry
-from liveroom.journal.kafka import KafkaJournal
-from liveroom.journal.kafka_client import Cluster
-from liveroom.journal.kafka_past import CHUNK_RECORDS
+from liveroom.journal.kafka.client import Cluster
+from liveroom.journal.kafka.journal import KafkaJournal
+from liveroom.journal.kafka.past import CHUNK_RECORDS
 from liveroom.journal.past import open_past
-from liveroom.journal.sqlite import SqliteJournal
+from liveroom.journal.sqlite.journal import SqliteJournal
+from liveroom.messages.errors import BadConfig, JournalDamaged, JournalUnavailable
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import broker, kafka_config
 from tests.journal.conftest import CONFIG

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from liveroom.accounts import CouponAccount, EnvelopeAccount, SaleAccount, Statement, Totals
+from liveroom.accounting.statement import CouponAccount, EnvelopeAccount, SaleAccount, Statement, Totals
 from liveroom.messages.belongings import Grant, OwnedCoupon, OwnedHold
 from liveroom.messages.coupon import CouponTerms
 from liveroom.messages.frames import Accepted, Belongings, Refused

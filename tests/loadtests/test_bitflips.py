@@ -10,11 +10,11 @@ import pytest
 
 from liveroom.app import App
 from liveroom.console.health import Missing
-from liveroom.journal.mark import MARK_FILE
-from liveroom.journal.sqlite_file import FILE_NAME
+from liveroom.journal.sqlite.file import FILE_NAME
+from liveroom.journal.sqlite.mark import MARK_FILE
 from loadtests import bitflips
+from tests.accounting.test_audit import link_again
 from tests.loadtests.test_programs import report_of, run
-from tests.test_audit import link_again
 
 
 def test_damage_is_found_or_makes_no_difference(tmp_path: Path) -> None:

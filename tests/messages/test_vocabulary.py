@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from liveroom.codec import COMMAND_BYTES_MAX, encode
 from liveroom.messages import commands, events, frames
 from liveroom.messages.base import BACKEND, PLATFORM, VIEWERS
+from liveroom.messages.codec import COMMAND_BYTES_MAX, encode
 from liveroom.messages.commands import COMMANDS, CommandBase
 from liveroom.messages.events import EVENTS, ChatSent, EventBase
 from liveroom.messages.fields import Delivery, Role

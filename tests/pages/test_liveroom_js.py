@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from liveroom.codec import encode, event_object
 from liveroom.messages import commands as c
+from liveroom.messages.codec import encode, event_object
 from liveroom.messages.coupon import CouponTerms
 from liveroom.messages.fields import Delivery
 from liveroom.messages.frames import Belongings, Personal

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from liveroom.config import RoomsConfig
+from liveroom.config.schema import RoomsConfig
 from liveroom.messages.commands import AddProduct, Command, OpenRoom, Product, SendChat
 from liveroom.messages.events import Event
 from liveroom.messages.fields import Role

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
-from liveroom.codec import encode
 from liveroom.messages.belongings import ENVELOPES_OVER_OWNED
+from liveroom.messages.codec import encode
 from liveroom.messages.coupon import CouponTerms
 from liveroom.messages.holdings import HoldingsPart
 from liveroom.rooms import holdings as module

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from liveroom.codec import encode
+from liveroom.messages.codec import encode
 from liveroom.messages.commands import (
     AddProduct,
     AnswerQuestion,

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from liveroom.codec import encode
 from liveroom.fairness import commitment_of, split
+from liveroom.messages.codec import encode
 from liveroom.messages.commands import BanUser, CloseRoom, MuteUser, OpenRoom, SendChat, SetChatBudget
 from liveroom.messages.events import Event, RoomClosed
 from liveroom.messages.records import Sender

@@ -8,9 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from liveroom.codec import encode, event_object
+from liveroom.accounting.verify_envelope import verify_envelope
 from liveroom.fairness import split
 from liveroom.messages import commands as c
+from liveroom.messages.codec import encode, event_object
 from liveroom.messages.fields import Delivery
 from liveroom.messages.records import Sender
 from liveroom.messages.red_envelope import (
@@ -22,7 +23,6 @@ from liveroom.messages.red_envelope import (
     RedEnvelopeSealed,
 )
 from liveroom.rooms.room import Decided, Refusal, RoomState, decode_state, due_ms, encode_state, evolve
-from liveroom.verify import verify_envelope
 from tests.rooms.play import ANCHOR, PLATFORM, ROOM, Play
 
 LIVE_MAX = 3

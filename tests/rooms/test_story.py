@@ -10,10 +10,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from liveroom.codec import encode
-from liveroom.errors import REFUSALS
 from liveroom.messages import commands as c
+from liveroom.messages.codec import encode
 from liveroom.messages.coupon import CouponTerms
+from liveroom.messages.errors import REFUSALS
 from liveroom.messages.events import AudienceCounted, ChatSent, QuestionAsked
 from liveroom.messages.fields import Role
 from liveroom.messages.records import Sender

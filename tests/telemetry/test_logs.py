@@ -10,7 +10,7 @@ from typing import Literal
 
 import pytest
 
-from liveroom.config import LogsConfig
+from liveroom.config.schema import LogsConfig
 from liveroom.telemetry.logs import set_up_logs
 
 log = logging.getLogger("liveroom.test")

@@ -1,0 +1,171 @@
+"""Re-derives every account from the journal alone and stops at the first difference, also while servers write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from msgspec import Struct
+
+from liveroom.accounting.ledger import Ledger
+from liveroom.accounting.statement import Statement
+from liveroom.config.schema import Config, EngineConfig
+from liveroom.journal.acceptance import Acceptance, Verdict
+from liveroom.journal.base import PastEntry
+from liveroom.journal.chain import chain_start, chained
+from liveroom.journal.idempotency import Outcomes, key_of
+from liveroom.journal.partition import partition_of
+from liveroom.journal.past import Past, open_past
+from liveroom.journal.sqlite.mark import Head
+from liveroom.messages.codec import decode_room_id
+from liveroom.messages.errors import AuditFailed, JournalDamaged, JournalUnavailable, LedgerBroken
+from liveroom.messages.frames import Refused
+from liveroom.messages.records import Answer, Record
+
+__all__ = ["Books", "LedgerReader", "RoomBook", "audit"]
+
+
+class RoomBook(Struct):
+    """A room as far as it was read: its next seq, its accounts."""
+
+    room: str
+    next_seq: int
+    ledger: Ledger
+
+
+class Books:
+    """The rooms of one partition and what was answered there, folded and checked; `room` leaves all others out.
+
+    `head` is how far it was read, with the chain value computed from the entries' bytes alone.
+    """
+
+    def __init__(self, partition: int, chain_text: str, config: EngineConfig, room: str = "") -> None:
+        self.partition = partition
+        self.rooms: dict[str, RoomBook] = {}
+        self.answers = 0
+        self.skipped = 0
+        self._room = room
+        self._acceptance = Acceptance()
+        self.head = Head(0, chain_start(chain_text))
+        self._outcomes = Outcomes(config)
+        self._failed: AuditFailed | JournalDamaged | None = None
+
+    def read(self, past: Past, until: Callable[[], bool] = lambda: False) -> None:
+        """Go on to the present end, or until `until`. Raises `AuditFailed` or `JournalDamaged`, and the same again afterwards; `JournalError`."""
+        if self._failed is not None:
+            raise self._failed
+        try:
+            for stored in past.entries(self.partition, self.head.end):
+                self._follow(stored)
+                if until():
+                    return
+        except (AuditFailed, JournalDamaged) as error:
+            self._failed = error
+            raise
+
+    def _follow(self, past: PastEntry) -> None:
+        chain = self.head.chain if past.body is None else chained(self.head.chain, self.partition, past.offset, past.body)
+        self.head = Head(past.offset + 1, chain)
+        verdict = self._acceptance.judge(past.offset, past.entry)
+        if past.verdict not in ("", verdict.value):
+            raise JournalDamaged(f"entry {past.offset} of partition {self.partition} is said to be {past.verdict!r}, but is {verdict.value}")
+        if verdict is Verdict.accepted:
+            assert isinstance(past.entry, Record)
+            self._follow_record(past.entry)
+        elif verdict is not Verdict.claimed:
+            self.skipped += 1
+
+    def _follow_record(self, record: Record) -> None:
+        for room, span in record.rooms.items():
+            if self._room not in ("", room):
+                continue
+            book = self.rooms.get(room) or self.rooms.setdefault(room, RoomBook(room, 0, Ledger()))
+            if span.from_ != book.next_seq:
+                raise AuditFailed(room, book.next_seq, f"the events after it are missing or told twice: the next span begins at {span.from_}")
+            for event in span.events:
+                try:
+                    book.ledger.apply(event, book.next_seq, record.time_ms)
+                except LedgerBroken as error:
+                    raise AuditFailed(room, error.seq, error.what) from None
+                book.next_seq += 1
+        for answer in record.answers:
+            if answer.digest:  # what gateways send themselves is never retried
+                self._follow_answer(answer)
+        self._outcomes.end_record(record.time_ms)
+
+    def _follow_answer(self, answer: Answer) -> None:
+        """Every answer counts, whatever the room: they are forgotten in one order."""
+        reply, told = answer.reply, self._room in ("", answer.room)
+        key = key_of(answer)
+        known = self._outcomes.find(key)
+        self.answers += told
+        if not answer.repeated:
+            if told and known is not None:
+                raise AuditFailed(answer.room, reply.seq, f"command {reply.id!r} of {answer.user} has two outcomes within the engine's dedupe window")
+            if known is None:
+                self._outcomes.remember(key, answer)
+        elif told and known is not None and not _repeats(answer, known):
+            raise AuditFailed(answer.room, reply.seq, f"the retry of command {reply.id!r} of {answer.user} got another answer than the command")
+
+
+def _repeats(answer: Answer, known: Answer) -> bool:
+    if answer.digest == known.digest:
+        return answer.reply == known.reply
+    return isinstance(answer.reply, Refused) and answer.reply.code == "id_reused"
+
+
+def audit(config: Config, room: str = "", *, against_mark: bool = True) -> list[Books]:
+    """Read a journal from its beginning, one room or all (`room` empty); the books of the partitions that were read.
+
+    With all rooms, what stands beside the entries is verified too; `against_mark` is false for a copy that is older than the mark on purpose.
+    Raises: `AuditFailed` at the first difference, `BadMessage` for a room id of a wrong form, `BadConfig`, `JournalError`.
+    """
+    if room:
+        decode_room_id(room)
+    with open_past(config) as past:
+        if not room:
+            past.verify(against_mark=against_mark)
+        partitions = [partition_of(room, past.partitions)] if room else range(past.partitions)
+        books = [Books(partition, past.chain_text, config.engine, room) for partition in partitions]
+        for book in books:
+            book.read(past)
+    if room and not any(book.rooms for book in books):
+        raise AuditFailed(room, 0, "there is no such room in this journal")
+    return books
+
+
+class LedgerReader:
+    """Statements for a server, each as fresh as the journal; the first one reads a partition's past, the others what came since.
+
+    One is read at a time, in a thread of its own; whoever asks meanwhile waits.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._books: dict[int, Books] = {}
+        self._thread = ThreadPoolExecutor(1, "ledger")
+        self._closed = False
+
+    async def read(self, room: str) -> Statement:
+        """The room's accounts; nobody waits for the journal but the caller. Raises `AuditFailed`, `JournalError`."""
+        self._must_be_open()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, room)
+
+    def _read(self, room: str) -> Statement:
+        with open_past(self._config) as past:
+            partition = partition_of(room, past.partitions)
+            books = self._books.get(partition) or self._books.setdefault(partition, Books(partition, past.chain_text, self._config.engine))
+            books.read(past, lambda: self._closed)
+            self._must_be_open()
+            book = books.rooms.get(room)
+            return (book.ledger if book is not None else Ledger()).statement(room)
+
+    def close(self) -> None:
+        """Read no more: what is under way ends soon, however long the journal is."""
+        self._closed = True
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _must_be_open(self) -> None:
+        if self._closed:
+            raise JournalUnavailable("the ledger is closed")

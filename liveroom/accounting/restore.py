@@ -1,0 +1,81 @@
+"""Takes a copy of the embedded journal for the present one: on purpose, checked in full, and so that no page resumes into another history."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from liveroom.accounting.audit import Books, audit
+from liveroom.config.schema import Config
+from liveroom.journal.sqlite.file import FILE_NAME
+from liveroom.journal.sqlite.lock import DirectoryLock
+from liveroom.journal.sqlite.mark import read_mark
+from liveroom.journal.sqlite.restore import copy_into, put_in_place
+from liveroom.messages.errors import BadConfig, JournalDamaged, JournalMismatch, JournalUnavailable
+
+__all__ = ["Restored", "restore_journal"]
+
+
+class Restored(Struct, frozen=True):
+    """What was restored, how much less it is than what was here, and where that lies now."""
+
+    books: list[Books]
+    missing: int
+    replaced: Path | None
+
+    @property
+    def entries(self) -> int:
+        """Entries of all partitions."""
+        return sum(book.head.end for book in self.books)
+
+
+def restore_journal(config: Config, file: Path) -> Restored:
+    """Check a copy as `liveroom audit` does, and make it the present journal under a new incarnation; no server may run.
+
+    Raises: `BadConfig`, `JournalLocked`, `JournalMismatch`, `JournalUnavailable`; `JournalDamaged` or `AuditFailed` when the copy
+    is not whole, and then everything is as it was.
+    """
+    if config.journal.kind != "sqlite":
+        raise BadConfig(f"journal.kind: a journal of kind {config.journal.kind} is not restored from a file; sqlite is")
+    data_dir = Path(config.liveroom.data_dir)
+    lock = DirectoryLock(data_dir)
+    try:
+        path = data_dir / FILE_NAME
+        in_place = _is_same(file, path)
+        directory = data_dir if in_place else copy_into(data_dir, file)
+        try:
+            return _restore(config, data_dir, directory)
+        finally:
+            if not in_place:
+                shutil.rmtree(directory, ignore_errors=True)
+    finally:
+        lock.release()
+
+
+def _is_same(file: Path, path: Path) -> bool:
+    try:
+        return file.exists() and path.exists() and os.path.samefile(file, path)
+    except OSError as error:
+        raise JournalUnavailable(f"{error.filename}: cannot be looked at: {error.strerror}") from None
+
+
+def _restore(config: Config, data_dir: Path, directory: Path) -> Restored:
+    books = audit(replace(config, liveroom=replace(config.liveroom, data_dir=str(directory))), against_mark=False)
+    if len(books) != config.journal.partitions:
+        raise JournalMismatch(f"the copy has {len(books)} partitions, the settings say {config.journal.partitions} (journal.partitions)")
+    heads = [book.head for book in books]
+    missing = _missing(data_dir, heads=[head.end for head in heads])
+    return Restored(books, missing, put_in_place(data_dir, directory / FILE_NAME, heads))
+
+
+def _missing(data_dir: Path, heads: list[int]) -> int:
+    """Entries that the mark knows and the copy does not have; none where no mark can be read."""
+    try:
+        marked = read_mark(data_dir)
+    except JournalDamaged:
+        return 0
+    return sum(max(0, head.end - end) for head, end in zip(marked.heads, heads, strict=False)) if marked is not None else 0

@@ -1,0 +1,258 @@
+"""Idempotency: the outcome of every command id, so that a retry gets the original answer.
+
+What moved money is remembered for the whole window, so its number is limited before it is made. Everybody shares that number:
+
+- A part of it is kept for the anchors and the platform. A crowd of viewers cannot keep a payment from being confirmed.
+- One user other than the platform may take so many of it and no more.
+
+Both kinds are limited in number and in bytes of memory. Bytes are reckoned from what an outcome says, so every engine reckons the same.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from liveroom.config.schema import EngineConfig
+from liveroom.messages.base import ANCHORS
+from liveroom.messages.errors import REFUSALS
+from liveroom.messages.fields import Role
+from liveroom.messages.frames import Accepted, Refused
+from liveroom.messages.records import Answer
+
+__all__ = ["DETAIL_CHARS_KEPT", "CommandKey", "Outcome", "Outcomes", "Shortage", "key_of", "size_of"]
+
+CommandKey = tuple[str, str, str]
+"""Room, user, command id."""
+
+#: Outcomes that moved money are bounded before they are made, never by forgetting.
+UNBOUNDED = sys.maxsize
+#: One in so many of them is kept for the anchors and the platform.
+MONEY_STAFF_PART: Final = 4
+
+#: A refusal's words are kept up to here: a retry acts on the code and the fields, which stay whole. Some words repeat what users wrote.
+DETAIL_CHARS_KEPT: Final = 100
+
+#: What an outcome takes in memory beside its ids: the structs, the key, its place in the table and in the line, and the room's id. It is
+#: reckoned at every command, so words and results count as the longest of their kind.
+_ACCEPTED_BYTES: Final = 820
+_FIELD_BYTES: Final = 120
+_REFUSED_BYTES: Final = 900
+_REFUSED_WIDE_BYTES: Final = _REFUSED_BYTES + 3 * DETAIL_CHARS_KEPT
+
+_CODES: Final = {code: code for code in REFUSALS}
+
+Shortage = Literal["", "all", "user"]
+"""Whether everybody's share of the memory is used up, or the user's own; empty = neither."""
+
+
+class Outcome(Struct, frozen=True, array_like=True, gc=False):
+    """What one command came to, and when; `kept` is the role of who moved money by it."""
+
+    room: str
+    user: str
+    time_ms: int
+    digest: int
+    reply: Accepted | Refused
+    kept: Role | None = None
+
+
+class _Group(Struct, gc=False):
+    """What was remembered with one record, in order. There are many: lists would be looked at by every full garbage collection."""
+
+    time_ms: int
+    answers: tuple[Answer, ...]
+
+
+def key_of(answered: Answer | Outcome) -> CommandKey:
+    """Whose command it was."""
+    return (answered.room, answered.user, answered.reply.id)
+
+
+def size_of(answer: Answer) -> int:
+    """About what a remembered outcome takes in memory, rather more than less, in bytes; the same wherever it is reckoned."""
+    reply = answer.reply
+    if type(reply) is Refused:
+        size = _REFUSED_BYTES if reply.detail.isascii() else _REFUSED_WIDE_BYTES
+    else:
+        size = _ACCEPTED_BYTES + _FIELD_BYTES * len(reply.result)  # type: ignore[union-attr]
+    return size + len(answer.user) + len(reply.id)  # ids are ASCII
+
+
+def _shortened(answer: Answer) -> Answer:
+    """The answer as it is kept: a refusal without the words that are too many, and with the code that all its like share."""
+    reply = answer.reply
+    assert type(reply) is Refused
+    detail = reply.detail if len(reply.detail) <= DETAIL_CHARS_KEPT else reply.detail[: DETAIL_CHARS_KEPT - 1] + "…"
+    kept = Refused(reply.id, _CODES.get(reply.code, reply.code), detail, reply.seq, reply.field, reply.retry_after_ms)
+    return Answer(answer.room, answer.user, answer.digest, kept, kept=answer.kept)
+
+
+class _Line:
+    """Answers in the order in which they were remembered, to be forgotten in the same order; each has a position, counted from 0."""
+
+    def __init__(self) -> None:
+        self.groups: deque[_Group] = deque()
+        self.new: list[Answer] = []
+        self.count = 0
+        self.bytes = 0
+        self.end = 0  # the position of the next
+
+    def since(self, position: int) -> list[tuple[int, tuple[Answer, ...]]]:
+        """What is remembered from `position` on, with its times."""
+        found: list[tuple[int, tuple[Answer, ...]]] = []
+        left = self.end - position
+        for group in reversed(self.groups):
+            if left <= 0:
+                break
+            found.append((group.time_ms, group.answers[-left:]))
+            left -= len(group.answers)
+        return found[::-1]
+
+    def take_back(self, answer: Answer) -> int:
+        """Forget an answer of this record. Gives its bytes."""
+        size = size_of(answer)
+        self.new.remove(answer)
+        self.bytes -= size
+        return size
+
+    def close_group(self, time_ms: int) -> None:
+        """What was added since the last call is of `time_ms`."""
+        if self.new:
+            self.groups.append(_Group(time_ms, tuple(self.new)))
+            self.count += len(self.new)
+            self.end += len(self.new)
+            self.new = []
+
+    def forget(self, horizon_ms: int, count_max: int, bytes_max: int) -> Iterator[tuple[Answer, int]]:
+        """Take out what is not younger than `horizon_ms`, and the oldest of what is more than `count_max` or takes more than `bytes_max`.
+
+        Gives each with its bytes.
+        """
+        groups = self.groups
+        while groups and (groups[0].time_ms <= horizon_ms or self.count > count_max or self.bytes > bytes_max):
+            oldest, gone = groups[0], 0
+            for answer in oldest.answers:
+                if oldest.time_ms > horizon_ms and self.count <= count_max and self.bytes <= bytes_max:
+                    break
+                size = size_of(answer)
+                self.count -= 1
+                self.bytes -= size
+                gone += 1
+                yield answer, size
+            oldest.answers = oldest.answers[gone:]
+            if not oldest.answers:
+                groups.popleft()
+
+
+class Outcomes:
+    """The outcomes of one partition, oldest first; forgotten after `window_ms` of partition time.
+
+    Outcomes that moved money are forgotten for no other reason: `shortage` says whether one more may be made.
+    Of the others the newest are kept, at most `dedupe_count_max` of them in at most `dedupe_bytes_max`. Nothing is forgotten but in
+    `end_record`: what is remembered depends on the records alone, not on how they came to be.
+    """
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._window_ms = config.dedupe_window_ms
+        self._count_max = config.dedupe_count_max
+        self._money_max = config.dedupe_money_max
+        self._viewers_max = config.dedupe_money_max - config.dedupe_money_max // MONEY_STAFF_PART
+        self._per_user_max = config.dedupe_money_per_user_max
+        self._bytes_max = config.dedupe_bytes_max
+        self._money_bytes_max = config.dedupe_money_bytes_max
+        self._viewers_bytes_max = config.dedupe_money_bytes_max - config.dedupe_money_bytes_max // MONEY_STAFF_PART
+        self._money_count = self._viewers_count = self._viewers_bytes = 0
+        self._by_user: dict[str, int] = {}  # of all but the platform
+        self._answers: dict[CommandKey, Answer] = {}
+        #: The answer that is remembered for an id, or `None`.
+        self.find: Callable[[CommandKey], Answer | None] = self._answers.get
+        self._money = _Line()
+        self._others = _Line()
+
+    def add(self, outcomes: Iterable[Outcome]) -> None:
+        """Remember what a snapshot holds, in its order."""
+        for time_ms, of_one_time in groupby(outcomes, lambda outcome: outcome.time_ms):
+            for outcome in of_one_time:
+                answer = Answer(outcome.room, outcome.user, outcome.digest, outcome.reply, kept=outcome.kept)
+                self.remember(key_of(outcome), answer)
+            self._close_groups(time_ms)
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def span(self, *, money: bool) -> tuple[int, int]:
+        """The positions from the oldest outcome that is remembered to the next one, of those that moved money or of the others."""
+        line = self._money if money else self._others
+        return line.end - line.count, line.end
+
+    def since(self, position: int, *, money: bool) -> list[tuple[int, tuple[Answer, ...]]]:
+        """What is remembered from a position on, with its times."""
+        line = self._money if money else self._others
+        return line.since(position)
+
+    def shortage(self, user: str, role: Role) -> Shortage:
+        """Why this user may not move money now: what could not be told from its repetition must not happen."""
+        if role is not Role.platform and self._by_user.get(user, 0) >= self._per_user_max:
+            return "user"
+        full = self._money_count >= self._money_max or self._money.bytes >= self._money_bytes_max
+        if role not in ANCHORS:
+            full = full or self._viewers_count >= self._viewers_max or self._viewers_bytes >= self._viewers_bytes_max
+        return "all" if full else ""
+
+    def remember(self, key: CommandKey, answer: Answer) -> None:
+        """Keep the answer to a command that is not known. An id that is known nevertheless gets the newer answer from now on."""
+        reply = answer.reply
+        if type(reply) is Refused and (len(reply.detail) > DETAIL_CHARS_KEPT or reply.code is not _CODES.get(reply.code)):
+            answer = _shortened(answer)
+        self._answers[key] = answer
+        size, line = size_of(answer), self._money if answer.kept else self._others
+        line.new.append(answer)
+        line.bytes += size
+        if answer.kept:
+            self._count(answer, 1, size)
+
+    def unremember(self, key: CommandKey) -> None:
+        """Take back what was remembered for the record that is being made."""
+        answer = self._answers.pop(key)
+        if answer.kept:
+            self._count(answer, -1, -self._money.take_back(answer))
+        else:
+            self._others.take_back(answer)
+
+    def end_record(self, time_ms: int) -> None:
+        """What was remembered since the last call belongs to a record of `time_ms`; what is too old or too much by then is forgotten."""
+        self._close_groups(time_ms)
+        horizon_ms = time_ms - self._window_ms
+        self._forget(self._others.forget(horizon_ms, self._count_max, self._bytes_max))
+        self._forget(self._money.forget(horizon_ms, UNBOUNDED, UNBOUNDED))
+
+    def _forget(self, some: Iterator[tuple[Answer, int]]) -> None:
+        """Forget answers, but not a newer answer to the same id."""
+        for answer, size in some:
+            if self._answers.get(key := key_of(answer)) is answer:
+                del self._answers[key]
+            if answer.kept:
+                self._count(answer, -1, -size)
+
+    def _count(self, answer: Answer, one: int, size: int) -> None:
+        """Count an outcome that moved money and its bytes, or count it no more: both are negative then."""
+        self._money_count += one
+        if answer.kept not in ANCHORS:
+            self._viewers_count += one
+            self._viewers_bytes += size
+        if answer.kept is not Role.platform:
+            count = self._by_user.get(answer.user, 0) + one
+            if count:
+                self._by_user[answer.user] = count
+            else:
+                del self._by_user[answer.user]
+
+    def _close_groups(self, time_ms: int) -> None:
+        self._others.close_group(time_ms)
+        self._money.close_group(time_ms)

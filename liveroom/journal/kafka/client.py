@@ -1,0 +1,341 @@
+"""How every client of the Kafka cluster is set up, and what the cluster's errors mean."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    IllegalSaslStateError,
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
+
+from liveroom.config.files import check_file
+from liveroom.config.schema import KafkaConfig
+from liveroom.journal.kafka.records import CarefulConsumer
+from liveroom.messages.errors import BadConfig, JournalUnavailable, LiveroomError
+
+__all__ = ["RECORD_BYTES_MAX", "Cluster", "answered", "drop", "offsets_of", "stop", "tls_context"]
+
+#: Largest record that a topic takes: above the journal's own limit, so that a record that passes it always fits.
+RECORD_BYTES_MAX = 20 * 1024 * 1024
+#: Bytes that one fetch of one partition may bring.
+FETCH_BYTES = 2 * 1024 * 1024
+#: Longest that a broker keeps a fetch open when there is nothing new.
+FETCH_WAIT_MS = 500
+#: Records of a partition that go to a broker in one batch, in bytes.
+BATCH_BYTES = 1024 * 1024
+RETRY_BACKOFF_MS = 50
+#: A client whose start was given up has so long to finish it: cut off in the middle it would leave a connection open.
+GIVEN_UP_S = 5.0
+#: Time for a broker to take a connection and say which versions it speaks, where another one can be asked instead.
+PROBE_MS = 2_000
+#: Time for one question for offsets; it is asked again until a write would be given up, too.
+QUESTION_MS = 2_000
+#: Time for a broker to say why it does not let this process in.
+ASKED_WHY_MS = 5_000
+
+#: So long a client may take to stop before its connections are closed under it.
+STOP_S = 2.0
+
+T = TypeVar("T")
+
+Client: TypeAlias = AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient
+
+#: Where no logs are set up, as in commands that end with one line, the library's are not printed either.
+logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+
+
+class Cluster:
+    """Makes clients. Raises `BadConfig` for TLS files that cannot be used."""
+
+    def __init__(self, config: KafkaConfig, name: str) -> None:
+        self.servers = ", ".join(config.bootstrap_servers)
+        self._compression = None if config.compression == "none" else config.compression
+        self._write_wait_ms = config.write_wait_ms
+        self.session_ms = config.session_ms
+        self._options: dict[str, Any] = {
+            "bootstrap_servers": list(config.bootstrap_servers),
+            "client_id": name,
+            "security_protocol": config.security_protocol,
+            "retry_backoff_ms": RETRY_BACKOFF_MS,
+        }
+        if config.security_protocol.endswith("SSL"):
+            self._options["ssl_context"] = tls_context(config)
+        if config.security_protocol.startswith("SASL"):
+            self._options |= {
+                "sasl_mechanism": config.sasl_mechanism,
+                "sasl_plain_username": config.sasl_username,
+                "sasl_plain_password": config.sasl_password,
+            }
+        self._given_up: set[asyncio.Task[None]] = set()
+        self._heard_last = ""  # the bootstrap server that answered last
+        self.answer_wait_s = max(self._write_wait_ms, 10 * FETCH_WAIT_MS) / 1000
+
+    async def explained(self, error: JournalUnavailable) -> LiveroomError:
+        """The same error, or one that says more; `BadConfig` when brokers are there and refuse this process."""
+        protocol, hangs_up = self._options["security_protocol"], ""
+        for server in self._options["bootstrap_servers"]:
+            connection = self._connection(server, ASKED_WHY_MS)
+            try:
+                await connection.connect()
+            except ssl.SSLCertVerificationError as refused:
+                return BadConfig(f"kafka.tls_ca_file: the certificate of {server} is not trusted: {refused.verify_message}")
+            except ssl.SSLError as refused:
+                return BadConfig(f"kafka.security_protocol: {server} does not speak TLS as {protocol} needs it: {refused.reason}")
+            except (SaslAuthenticationFailed, UnsupportedSaslMechanismError, IllegalSaslStateError) as refused:
+                return BadConfig(f"kafka.sasl_username, kafka.sasl_password, kafka.sasl_mechanism: {server} refuses them: {refused}")
+            except (ConnectionResetError, KafkaConnectionError):
+                hangs_up = server
+            except (KafkaError, TimeoutError, OSError):
+                continue
+            else:
+                hangs_up = server
+            finally:
+                connection.close()
+        if hangs_up and protocol.endswith("SSL") and (refusal := await self._tls_refusal(hangs_up)):
+            return refusal
+        if hangs_up:
+            words = "is it a port for another kafka.security_protocol, or a broker that hangs?"
+            return JournalUnavailable(f"{hangs_up} takes connections and does not answer as {protocol}: {words}")
+        return error
+
+    async def _tls_refusal(self, server: str) -> BadConfig | None:
+        """What a broker objects to in a client's certificate: TLS 1.3 says so after the handshake, where a client takes it for a broken line."""
+        host, _, port = server.rpartition(":")
+        try:
+            async with asyncio.timeout(ASKED_WHY_MS / 1000):
+                reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=self._options["ssl_context"])
+                try:
+                    await reader.read(1)
+                finally:
+                    writer.close()
+        except ssl.SSLError as refused:
+            if "CERTIFICATE" in (refused.reason or "") or "HANDSHAKE" in (refused.reason or ""):
+                return BadConfig(
+                    f"kafka.tls_cert_file, kafka.tls_key_file: {server} wants another certificate from its clients, or one at all: {refused.reason}"
+                )
+        except (TimeoutError, OSError):
+            pass
+        return None
+
+    def _connection(self, server: str, wait_ms: int) -> AIOKafkaConnection:
+        host, _, port = server.rpartition(":")
+        options = {name: value for name, value in self._options.items() if name not in ("bootstrap_servers", "retry_backoff_ms")}
+        return AIOKafkaConnection(host.strip("[]"), int(port), request_timeout_ms=wait_ms, **options)
+
+    async def _server_that_answers(self) -> str:
+        """The bootstrap server to begin with. A broker that hangs takes connections, so a client that begins with it would wait in vain.
+
+        Raises: `KafkaConnectionError` when none answers.
+        """
+        servers: list[str] = self._options["bootstrap_servers"]
+        if len(servers) == 1:
+            return servers[0]
+        others = [server for server in servers if server != self._heard_last]
+        random.shuffle(others)
+        for server in [self._heard_last, *others] if self._heard_last else others:
+            connection = self._connection(server, PROBE_MS)
+            try:
+                await connection.connect()
+            except (KafkaError, TimeoutError, OSError):
+                continue
+            finally:
+                connection.close()
+            self._heard_last = server
+            return server
+        raise KafkaConnectionError(f"none of {len(servers)} answers within {PROBE_MS} ms")
+
+    async def start(self, client: Client) -> None:
+        """Connect a client, as `begin`. Raises `JournalUnavailable`."""
+        await answered(self.begin(client), self)
+
+    async def begin(self, client: Client) -> None:
+        """Connect a client; one whose start fails or is given up is released. Raises the library's errors."""
+        starting = asyncio.ensure_future(self._begin(client))
+        try:
+            await asyncio.shield(starting)
+        except BaseException:
+            releasing = asyncio.create_task(_release(client, starting))
+            self._given_up.add(releasing)
+            releasing.add_done_callback(self._given_up.discard)
+            releasing.add_done_callback(_look_at)
+            raise
+
+    async def _begin(self, client: Client) -> None:
+        _inner(client)._bootstrap_servers = [await self._server_that_answers()]
+        await client.start()
+
+    async def close(self) -> None:
+        """Wait until what was given up is released."""
+        await asyncio.gather(*self._given_up, return_exceptions=True)
+
+    def admin(self) -> AIOKafkaAdminClient:
+        """A client that makes topics and looks at them."""
+        return AIOKafkaAdminClient(**self._options, request_timeout_ms=max(self._write_wait_ms, 10_000))
+
+    def producer(self) -> AIOKafkaProducer:
+        """A client whose writes count when all in-sync copies have them, each once and in order."""
+        return AIOKafkaProducer(
+            **self._options,
+            acks="all",
+            enable_idempotence=True,
+            compression_type=self._compression,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=RECORD_BYTES_MAX,
+            request_timeout_ms=self._write_wait_ms,
+        )
+
+    def asker(self) -> AIOKafkaConsumer:
+        """A client for `offsets_of`: a broker that hangs holds up none of its questions for long."""
+        return AIOKafkaConsumer(
+            **self._options, group_id=None, enable_auto_commit=False, isolation_level="read_committed", request_timeout_ms=QUESTION_MS
+        )
+
+    def reader(self, fetch_wait_ms: int = FETCH_WAIT_MS, fetch_bytes_min: int = 1) -> CarefulConsumer:
+        """A client without a group that reads where it is told; what a producer took back is left out.
+
+        The broker answers a fetch once there are `fetch_bytes_min`, or after `fetch_wait_ms`.
+        """
+        return CarefulConsumer(
+            **self._options,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=FETCH_BYTES,
+            fetch_min_bytes=fetch_bytes_min,
+            fetch_max_wait_ms=fetch_wait_ms,
+            request_timeout_ms=int(self.answer_wait_s * 1000),
+        )
+
+    def member(self, group: str, session_ms: int) -> AIOKafkaConsumer:
+        """A client that is one of a group, and is told which partitions are its own; taken for dead when not heard of for `session_ms`."""
+        return AIOKafkaConsumer(
+            **self._options,
+            group_id=group,
+            enable_auto_commit=False,
+            session_timeout_ms=session_ms,
+            heartbeat_interval_ms=max(100, session_ms // 10),
+            rebalance_timeout_ms=session_ms,
+            request_timeout_ms=session_ms + self._write_wait_ms,  # joining takes as long as the slowest member, which has its session for it
+            metadata_max_age_ms=60_000,
+        )
+
+
+def _inner(client: Client) -> Any:
+    """The part of the library's clients that all of them have."""
+    return client.client if isinstance(client, AIOKafkaProducer) else client._client
+
+
+async def _release(client: Client, starting: asyncio.Future[None]) -> None:
+    await asyncio.wait([starting], timeout=GIVEN_UP_S)
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    if isinstance(client, AIOKafkaConsumer):
+        await stop(client)
+    else:
+        await (client.stop() if isinstance(client, AIOKafkaProducer) else client.close())
+
+
+async def stop(consumer: AIOKafkaConsumer) -> None:
+    """Close a consumer. With a broker that hangs its own `stop` may wait without end, or end with a cancellation that nobody asked for."""
+    for closing in (consumer.stop, consumer._client.close):
+        task = asyncio.ensure_future(closing())
+        try:
+            await asyncio.wait([task], timeout=STOP_S)
+        finally:
+            task.cancel()
+            task.add_done_callback(_look_at)
+        if task.done() and not task.cancelled() and task.exception() is None:
+            return
+
+
+def _look_at(closing: asyncio.Future[None]) -> None:
+    """A client that is given up may end with an error of its own, which changes nothing any more."""
+    if not closing.cancelled():
+        closing.exception()
+
+
+async def drop(producer: AIOKafkaProducer) -> None:
+    """Close a producer with what it has not delivered: by itself it would go on trying for ever."""
+    if (sending := producer._sender.sender_task) is not None:
+        sending.cancel()
+    await producer.client.close()
+
+
+Question: TypeAlias = Callable[[AIOKafkaConsumer], Awaitable[dict[TopicPartition, int]]]
+
+
+async def offsets_of(consumer: AIOKafkaConsumer, ask: Question, cluster: Cluster) -> dict[TopicPartition, int]:
+    """The answer to a question for offsets. Raises `JournalUnavailable` when none comes within `Cluster.answer_wait_s`.
+
+    A question that gets no answer has the client look for leaders anew. By itself the client asks a broker that hangs again and again,
+    and hears of another leader only when its metadata is five minutes old.
+    """
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + cluster.answer_wait_s
+    while True:
+        try:
+            async with asyncio.timeout(QUESTION_MS / 1000):
+                return await ask(consumer)
+        except ConsumerStoppedError:
+            raise
+        except (KafkaError, TimeoutError, OSError) as error:
+            _inner(consumer).force_metadata_update()
+            if clock() >= deadline or not getattr(error, "retriable", True):
+                words = (
+                    f"{type(error).__name__}: {error}"
+                    if str(error)
+                    else f"a question for offsets was not answered within {cluster.answer_wait_s:g} s"
+                )
+                raise JournalUnavailable(f"Kafka at {cluster.servers}: {words}") from error
+            await asyncio.sleep(RETRY_BACKOFF_MS / 1000)
+        except asyncio.CancelledError:
+            _inner(consumer).force_metadata_update()
+            raise
+
+
+async def answered(call: Awaitable[T], cluster: Cluster) -> T:
+    """The answer of a broker; raises `JournalUnavailable` when none comes or it is an error."""
+    try:
+        return await call
+    except KafkaConnectionError as error:
+        raise JournalUnavailable(f"no Kafka broker answers at {cluster.servers} (kafka.bootstrap_servers): {error}") from error
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise JournalUnavailable(f"Kafka at {cluster.servers}: {type(error).__name__}: {error}") from error
+
+
+def _no_passphrase() -> str:
+    """Without this a process would ask for it where nobody sits."""
+    raise BadConfig(
+        "kafka.tls_key_file: the key is encrypted; store it without a passphrase (openssl pkey -in KEY -out NEW), readable by this user alone"
+    )
+
+
+def tls_context(config: KafkaConfig) -> ssl.SSLContext:
+    """What brokers are spoken to with. Raises `BadConfig` when the files cannot be used."""
+    for name in ("tls_ca_file", "tls_cert_file", "tls_key_file"):
+        if file := getattr(config, name):
+            check_file(f"kafka.{name}", file)
+    try:
+        context = ssl.create_default_context(cafile=config.tls_ca_file or None)
+    except (OSError, ssl.SSLError) as error:
+        raise BadConfig(f"kafka.tls_ca_file: {config.tls_ca_file}: {error}") from None
+    if config.tls_cert_file:
+        try:
+            context.load_cert_chain(config.tls_cert_file, config.tls_key_file or None, password=_no_passphrase)
+        except (OSError, ssl.SSLError) as error:
+            raise BadConfig(f"kafka.tls_cert_file, kafka.tls_key_file: {error}") from None
+    return context

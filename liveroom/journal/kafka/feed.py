@@ -1,0 +1,166 @@
+"""The public feed: every room's events, one a record, for whoever wants to analyse or search them.
+
+A record is keyed by its room and holds the event with its seq. What is personal or internal is there without its
+content, so that a room's seqs have no gap. Records are written from accepted entries only and in order. After a crash,
+or while two processes publish the same partition for a moment, some are written again; the first of each seq come in
+order in any case, so that a reader who drops the seqs it has seen has every event exactly once.
+
+Each record carries the position in the journal that its writer had reached: the last one says where to go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from asyncio import Future
+from collections import deque
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import msgspec
+from aiokafka import ConsumerRecord
+from msgspec import Struct
+
+from liveroom.journal.acceptance import Acceptance, Verdict
+from liveroom.journal.kafka.reader import Reader
+from liveroom.journal.kafka.writer import Writer
+from liveroom.messages.codec import encode, event_object
+from liveroom.messages.errors import JournalDamaged, JournalError
+from liveroom.messages.events import Event
+from liveroom.messages.fields import Delivery
+from liveroom.messages.records import Record
+from liveroom.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from liveroom.journal.kafka.journal import KafkaJournal
+
+__all__ = ["Publisher", "feed_event"]
+
+logger = logging.getLogger(__name__)
+
+#: Events that may be on their way to the feed at once, of one partition.
+EVENTS_IN_FLIGHT_MAX = 5_000
+#: Pause before a partition whose publishing failed is taken up again where the feed ends.
+AGAIN_S = 0.5
+
+_POSITION = "position"
+_WITHHELD = (Delivery.personal, Delivery.internal)
+
+
+class _Position(Struct, frozen=True):
+    """Where to read on: every entry below `offset` is published."""
+
+    offset: int
+    acceptance: Acceptance
+
+
+_position = msgspec.json.Decoder(_Position)
+
+
+class Publisher:
+    """Publishes the partitions that its group gives it, until it is stopped."""
+
+    def __init__(self, journal: KafkaJournal, reader: Reader, writer: Writer, topic: str, metrics: Metrics) -> None:
+        self._journal = journal
+        self._reader = reader
+        self._writer = writer
+        self._topic = topic
+        self._metrics = metrics
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._following: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._following = asyncio.create_task(self._follow_assignments(), name="publisher")
+
+    async def stop(self) -> None:
+        """Stop; what was not acknowledged is written again by whoever goes on."""
+        tasks = [*self._tasks.values(), *([self._following] if self._following else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow_assignments(self) -> None:
+        async with aclosing(self._journal.publishing_assignments()) as changes:
+            async for assigned in changes:
+                for partition in self._tasks.keys() - assigned:
+                    task = self._tasks.pop(partition)
+                    task.cancel()
+                    await asyncio.gather(task, return_exceptions=True)
+                for partition in assigned - self._tasks.keys():
+                    self._tasks[partition] = asyncio.create_task(self._keep_publishing(partition), name=f"publisher-{partition}")
+
+    async def _keep_publishing(self, partition: int) -> None:
+        while True:
+            try:
+                await self._publish(partition)
+            except JournalDamaged as error:
+                logger.critical(
+                    "a partition is damaged; nothing of it is published until this process is started again",
+                    extra={"partition": partition, "error": str(error)},
+                )
+                return
+            except JournalError as error:
+                logger.warning("publishing a partition failed and is taken up again", extra={"partition": partition, "error": str(error)})
+            except Exception:
+                logger.exception("publishing a partition failed and is taken up again", extra={"partition": partition})
+            await asyncio.sleep(AGAIN_S)
+
+    async def _publish(self, partition: int) -> None:
+        position = await self._where_to_go_on(partition)
+        acceptance = position.acceptance.copy()
+        waiting: deque[Future[int]] = deque()
+        async with aclosing(self._journal.read_events_leisurely(partition, position.offset)) as entries:
+            async for stored in entries:
+                before = encode(_Position(stored.offset, acceptance))
+                if acceptance.judge(stored.offset, stored.entry) is not Verdict.accepted:
+                    continue
+                assert isinstance(stored.entry, Record)
+                while len(waiting) > EVENTS_IN_FLIGHT_MAX or (waiting and waiting[0].done()):
+                    await waiting.popleft()
+                if waiting and waiting[-1].done():
+                    await waiting[-1]  # a failure fails the first or the last of what waits: nothing may be written beyond it
+                waiting += self._write(partition, stored.entry, before, encode(_Position(stored.offset + 1, acceptance)))
+
+    def _write(self, partition: int, record: Record, before: bytes, after: bytes) -> list[Future[int]]:
+        """Write a record's events; only with the last of them all of the record is published."""
+        lines = [
+            (room.encode(), encode(feed_event(room, event, seq, record.time_ms)))
+            for room, span in record.rooms.items()
+            for seq, event in enumerate(span.events, span.from_)
+        ]
+        self._metrics.journal_feed_events.inc(len(lines))
+        return [
+            self._writer.append(self._topic, partition, line, key=room, headers=((_POSITION, after if at == len(lines) else before),))
+            for at, (room, line) in enumerate(lines, 1)
+        ]
+
+    async def _where_to_go_on(self, partition: int) -> _Position:
+        start, end = await self._reader.bounds(self._topic, partition)
+
+        def look(record: ConsumerRecord[bytes, bytes]) -> _Position | None:
+            found = _position_of(record)  # what others wrote there has none
+            return None if found is None or self._journal.is_lost(partition, found.offset) else found
+
+        if (found := await self._reader.newest(self._topic, partition, start, end, look)) is not None:
+            self._journal.must_reach(partition, found.offset)  # what was published had happened
+            return found
+        snapshots = await self._journal.load_snapshots(partition)
+        if await self._journal.events_start(partition) == 0 or not snapshots:
+            return _Position(0, Acceptance())
+        return _Position(snapshots[-1].offset, snapshots[-1].acceptance)
+
+
+def _position_of(record: ConsumerRecord[bytes, bytes]) -> _Position | None:
+    try:
+        return next((_position.decode(value or b"") for key, value in record.headers if key == _POSITION), None)  # Kafka lets a value be null
+    except msgspec.DecodeError:
+        logger.warning("a position in the feed cannot be read; only engines may write there", extra={"topic": record.topic, "offset": record.offset})
+        return None
+
+
+def feed_event(room: str, event: Event, seq: int, time_ms: int) -> dict[str, object]:
+    """An event as the feed has it: of one that is not for everybody, only its type."""
+    if event.delivery in _WITHHELD:
+        return {"room": room, "seq": seq, "time_ms": time_ms, "type": event.__struct_config__.tag, "withheld": event.delivery.value}
+    return {"room": room, "time_ms": time_ms, **event_object(event, seq)}

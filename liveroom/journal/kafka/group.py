@@ -1,0 +1,105 @@
+"""Who should own which partition: the engines are a consumer group, and the brokers spread the partitions over them.
+
+The group says who *should* own a partition (liveness); claims in the log decide who *does* (safety). So nobody waits
+for anybody here: who loses a partition may go on until a claim of another ends its epoch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import GroupAuthorizationFailedError, InvalidSessionTimeoutError, KafkaError, TopicAuthorizationFailedError
+
+from liveroom.journal.kafka.client import Cluster, stop
+from liveroom.telemetry.metrics import Metrics
+
+__all__ = ["assignments"]
+
+logger = logging.getLogger(__name__)
+
+#: The shortest session that brokers allow by their own default.
+SESSION_ALLOWED_MS = 6_000
+#: Pause before a membership that failed is taken up again.
+AGAIN_S = 0.5
+#: The same when the brokers do not let this process in: somebody has to give it the right.
+REFUSED_AGAIN_S = 10.0
+#: How often the client is asked for records that never come: a member that never asks would be taken for hung.
+POLL_MS = 1_000
+
+
+async def assignments(cluster: Cluster, group: str, topic: str, metrics: Metrics) -> AsyncGenerator[frozenset[int]]:
+    """The partitions of `topic` that this process should own, each time that they change; leaves the group when closed."""
+    changes = _Changes()
+    task = asyncio.create_task(_keep_membership(cluster, group, topic, changes, metrics), name="kafka-member")
+    try:
+        while True:
+            yield await changes.next()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Told by the client; a partition that is taken away only to be given back at once did not change."""
+
+    def __init__(self) -> None:
+        self.consumer: AIOKafkaConsumer | None = None
+        self._assigned: frozenset[int] | None = None
+        self._news = asyncio.Event()
+
+    async def next(self) -> frozenset[int]:
+        """Wait for the next change; only the newest counts."""
+        await self._news.wait()
+        self._news.clear()
+        assert self._assigned is not None
+        return self._assigned
+
+    async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
+        """Nothing to do: what is really lost is not in the next assignment."""
+
+    async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
+        """The brokers have spoken."""
+        assert self.consumer is not None
+        self.consumer.pause(*assigned)  # membership alone is wanted, no records
+        self._assigned = frozenset(source.partition for source in assigned)
+        self._news.set()
+
+
+async def _keep_membership(cluster: Cluster, group: str, topic: str, changes: _Changes, metrics: Metrics) -> None:
+    session_ms = cluster.session_ms
+    while True:
+        try:
+            await _be_member(cluster, group, session_ms, topic, changes)
+        except (GroupAuthorizationFailedError, TopicAuthorizationFailedError) as error:
+            metrics.journal_broker_errors.labels("group").inc()
+            refusal = "the brokers do not let this process into a group: its user needs Read on the group, and Read and Describe on the topic"
+            logger.error(refusal, extra={"group": group, "topic": topic, "error": repr(error)})
+            await asyncio.sleep(REFUSED_AGAIN_S)
+        except (KafkaError, OSError) as error:
+            if isinstance(error, InvalidSessionTimeoutError) and session_ms < SESSION_ALLOWED_MS:
+                words = {"session_ms": session_ms, "used_ms": SESSION_ALLOWED_MS}
+                logger.warning("the brokers' group.min.session.timeout.ms does not allow kafka.session_ms", extra=words)
+                session_ms = SESSION_ALLOWED_MS
+                continue
+            metrics.journal_broker_errors.labels("group").inc()
+            logger.warning("membership in a group failed and is taken up again", extra={"group": group, "error": repr(error)})
+            await asyncio.sleep(AGAIN_S)
+        except Exception:  # an engine that is no member and does not know it would never own anything again
+            metrics.journal_broker_errors.labels("group").inc()
+            logger.exception("membership in a group failed and is taken up again", extra={"group": group})
+            await asyncio.sleep(AGAIN_S)
+
+
+async def _be_member(cluster: Cluster, group: str, session_ms: int, topic: str, changes: _Changes) -> None:
+    changes.consumer = consumer = cluster.member(group, session_ms)
+    consumer.subscribe([topic], listener=changes)
+    await cluster.begin(consumer)
+    try:
+        while True:
+            await consumer.getmany(timeout_ms=POLL_MS)
+    finally:
+        await stop(consumer)

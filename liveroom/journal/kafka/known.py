@@ -1,0 +1,161 @@
+"""What this process knows to stand in `events[p]`, so that a log which has lost its end is noticed.
+
+Kafka loses what it confirmed when a broker is made leader that does not have it (an unclean election), or with its disks.
+What is there afterwards is whole in itself: only somebody who remembers what stood there can tell. So each process keeps,
+for every partition that it reads or writes, the offset up to which entries were confirmed, and what tells the newest of
+them from others. Commands carry that knowledge to the engine: one that has just begun knows what gateways have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Final
+
+from msgspec import Struct
+
+from liveroom.messages.errors import JournalDamaged
+
+__all__ = ["CUT_S", "KnownEnds", "LostSpan", "Seen", "lost_spans"]
+
+#: The end has to be below what is known for this time: a broker that hung and was replaced may say an older end once it wakes up.
+CUT_S: Final = 3.0
+#: Entries of a partition whose marks are remembered.
+MARKS_KEPT: Final = 256
+#: Characters of the hash that names a history.
+INCARNATION_CHARS: Final = 8
+
+
+class LostSpan(Struct, frozen=True):
+    """Entries [from, to) of `events[partition]`, of which a person says that they are lost."""
+
+    partition: int
+    from_: int
+    to: int
+
+
+class Seen(Struct, frozen=True):
+    """What a process has seen: entries below `offset` were confirmed, and the last of them had this mark."""
+
+    offset: int
+    mark: str
+
+    def to_bytes(self) -> bytes:
+        """As a header of a command."""
+        return f"{self.offset} {self.mark}".encode()
+
+    @classmethod
+    def of_bytes(cls, text: bytes) -> Seen | None:
+        """None for what is no such header."""
+        offset, _, mark = text.decode("utf-8", "replace").partition(" ")
+        return cls(int(offset), mark) if offset.isascii() and offset.isdigit() and len(offset) < 19 else None
+
+
+def lost_spans(texts: Sequence[str]) -> tuple[LostSpan, ...]:
+    """Of the setting `kafka.events_lost`, each as partition:from-to."""
+    spans = []
+    for text in texts:
+        partition, _, span = text.partition(":")
+        from_, _, to = span.partition("-")
+        spans.append(LostSpan(int(partition), int(from_), int(to)))
+    return tuple(spans)
+
+
+class _Known:
+    """Of one partition."""
+
+    def __init__(self) -> None:
+        self.end = 0
+        self.marks: dict[int, str] = {}  # offset -> mark, of the newest entries
+        self.low_since: float | None = None
+
+
+class KnownEnds:
+    """Of all partitions. `stopped(partition, words)` is called once when one is found damaged."""
+
+    def __init__(self, topic: str, lost: Sequence[LostSpan], stopped: Callable[[int, str], None]) -> None:
+        self._topic = topic
+        self._lost = lost
+        self._stopped = stopped
+        self._known: dict[int, _Known] = {}
+        self.damaged: dict[int, str] = {}
+
+    def check(self, partition: int) -> None:
+        """Raises `JournalDamaged` when the partition was found damaged."""
+        if words := self.damaged.get(partition):
+            raise JournalDamaged(words)
+
+    def incarnation(self, partition: int) -> str:
+        """What names the history that goes on without the spans that were given up: the same in every process with the same settings."""
+        spans = sorted((span.from_, span.to) for span in set(self._lost) if span.partition == partition)
+        return sha256(repr(spans).encode()).hexdigest()[:INCARNATION_CHARS] if spans else ""
+
+    def is_lost(self, partition: int, offset: int) -> bool:
+        """Whether a person says that the entries up to `offset` are not there any more."""
+        return any(span.partition == partition and span.from_ < offset <= span.to for span in self._lost)
+
+    def seen(self, partition: int) -> Seen | None:
+        """What commands tell the engine."""
+        known = self._known.get(partition)
+        return Seen(known.end, known.marks.get(known.end - 1, "")) if known is not None and known.end else None
+
+    def note(self, partition: int, offset: int, mark: str) -> None:
+        """An entry was read or its write was acknowledged. Raises `JournalDamaged` when another one stood there."""
+        self.check(partition)
+        known = self._known.setdefault(partition, _Known())
+        before = known.marks.get(offset) if offset >= known.end - MARKS_KEPT else None
+        if before is not None and before != mark:
+            self._stop(
+                partition, f"{self._topic}[{partition}] holds another entry {offset} than it did: its end was lost and has grown again", offset
+            )
+        known.end = max(known.end, offset + 1)
+        oldest = known.end - MARKS_KEPT
+        if offset >= oldest:  # a reader of old entries pushes out no newer mark
+            known.marks[offset] = mark
+        if len(known.marks) > 2 * MARKS_KEPT:
+            known.marks = {at: kept for at, kept in known.marks.items() if at >= oldest}
+
+    def must_reach(self, partition: int, seen: Seen) -> None:
+        """Somebody else has seen this. Raises as `note`."""
+        if self.is_lost(partition, seen.offset):
+            return
+        if seen.mark:
+            self.note(partition, seen.offset - 1, seen.mark)
+        elif seen.offset:
+            known = self._known.setdefault(partition, _Known())
+            known.end = max(known.end, seen.offset)
+
+    def end(self, partition: int) -> int:
+        """Entries below this offset were confirmed. Take it before asking the brokers for the log's end: see `reaches`."""
+        known = self._known.get(partition)
+        return 0 if known is None else known.end
+
+    def reaches(self, partition: int, end: int, known_end: int, now: float) -> bool:
+        """Whether the log, which ends at `end`, holds all that is known. Raises `JournalDamaged` when it has not done so for `CUT_S`.
+
+        `known_end`: what `end` gave before the brokers were asked. Entries that were confirmed while the answer was on its way are no part of it.
+        """
+        self.check(partition)
+        known = self._known.get(partition)
+        if known is None or end >= known_end:
+            if known is not None:
+                known.low_since = None
+            return True
+        if known.low_since is None:
+            known.low_since = now
+        elif now - known.low_since >= CUT_S:
+            self._stop(
+                partition, f"{self._topic}[{partition}] ends at {end}, but its entries up to {known_end} were confirmed: its end was lost", end
+            )
+        return False
+
+    def stop(self, partition: int, words: str) -> None:
+        """The partition is damaged. Raises `JournalDamaged`."""
+        if partition not in self.damaged:
+            self.damaged[partition] = words
+            self._stopped(partition, words)
+        self.check(partition)
+
+    def _stop(self, partition: int, words: str, from_: int) -> None:
+        remedy = f"nothing is decided on it; a person may go on without them (kafka.events_lost = {partition}:{from_}-{self._known[partition].end})"
+        self.stop(partition, f"{words}; {remedy}")

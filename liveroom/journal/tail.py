@@ -1,0 +1,54 @@
+"""A room's story as JSON lines, read from the journal alone, also while servers write it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from liveroom.config.schema import Config
+from liveroom.journal.acceptance import Acceptance, Verdict
+from liveroom.journal.partition import partition_of
+from liveroom.journal.past import Past, open_past
+from liveroom.messages.codec import decode_room_id, encode, event_object
+from liveroom.messages.events import Event
+from liveroom.messages.records import Record
+
+__all__ = ["Story", "tail"]
+
+#: How often a followed journal is looked at for more.
+FOLLOW_POLL_S = 0.2
+
+
+class Story:
+    """What happened in one room, in order: each call of `more` goes on where the last one ended. It blocks, as the past does."""
+
+    def __init__(self, past: Past, room: str) -> None:
+        self._past = past
+        self._room = room
+        self._partition = partition_of(room, past.partitions)
+        self._acceptance = Acceptance()
+        self._offset = 0
+
+    def more(self) -> Iterator[tuple[int, int, Event]]:
+        """`(time_ms, seq, event)` of the accepted events that came since; raises `JournalError`."""
+        for stored in self._past.entries(self._partition, self._offset):
+            self._offset = stored.offset + 1
+            if self._acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
+                assert isinstance(stored.entry, Record)
+                if (span := stored.entry.rooms.get(self._room)) is not None:
+                    for seq, event in enumerate(span.events, span.from_):
+                        yield stored.entry.time_ms, seq, event
+
+
+def tail(config: Config, room: str, *, from_seq: int, follow: bool) -> Iterator[str]:
+    """Lines `{"room", "seq", "time_ms", "type", ...}` of accepted events from `from_seq` on; raises `BadConfig`, `BadMessage`, `JournalError`."""
+    decode_room_id(room)
+    with open_past(config) as past:
+        story = Story(past, room)
+        while True:
+            for time_ms, seq, event in story.more():
+                if seq >= from_seq:
+                    yield encode({"room": room, "time_ms": time_ms, **event_object(event, seq)}).decode()
+            if not follow:
+                return
+            time.sleep(FOLLOW_POLL_S)

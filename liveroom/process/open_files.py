@@ -1,0 +1,91 @@
+"""The system's limit of open files. Each connection is one: the limit is raised as far as it goes, and connections are limited to what fits."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from msgspec.structs import replace
+
+from liveroom.config.schema import Config
+
+__all__ = ["OTHER_FILES_MAX", "files_needed", "fit_connections", "raise_open_files_limit", "tell_fit"]
+
+log = logging.getLogger("liveroom")
+
+#: Files of the process beside connections: the journal's, listeners, the event loop's, those that audits and ledgers read,
+#: and connections that were accepted in one turn of the loop and are not dropped yet. No client ever gets one of these.
+OTHER_FILES_MAX: Final = 500
+
+#: When not everything fits: the parts of the rest that the console gets, and, of the gateway's part, its handshakes.
+_CONSOLE_PART: Final = 4
+_HANDSHAKES_PART: Final = 8
+#: Fewer of each kind make no sense: beyond this the limit itself has to be raised.
+_LEAST: Final = 16
+
+
+def files_needed(config: Config, *, gateway: bool = True) -> int:
+    """How many files are open when everything is as full as the settings allow; `gateway`: whether the process holds viewers."""
+    viewers = config.gateway.connections_max + config.gateway.handshakes_waiting_max if gateway else 0
+    return viewers + config.console.connections_max + OTHER_FILES_MAX
+
+
+def fit_connections(config: Config, allowed: int, *, gateway: bool = True) -> Config:
+    """The settings with as many connections as fit into `allowed` open files (-1 = any number), less `OTHER_FILES_MAX`."""
+    if not _is_more(files_needed(config, gateway=gateway), allowed):
+        return config
+    left = allowed - OTHER_FILES_MAX
+    console = _at_least(left // _CONSOLE_PART if gateway else left, config.console.connections_max)
+    handshakes = _at_least((left - console) // _HANDSHAKES_PART, config.gateway.handshakes_waiting_max)
+    viewers = _at_least(left - console - handshakes, config.gateway.connections_max)
+    return replace(
+        config,
+        console=replace(config.console, connections_max=console),
+        gateway=replace(config.gateway, connections_max=viewers, handshakes_waiting_max=handshakes),
+    )
+
+
+def tell_fit(wanted: Config, fitting: Config, allowed: int, *, gateway: bool = True) -> None:
+    """Warn when the settings were lowered; in dev mode, where nobody needs so many, a short note suffices."""
+    if fitting is wanted:
+        return
+    if wanted.liveroom.mode == "dev":
+        log.info("fewer connections fit into the limit of open files than the settings name", extra={"open_files_max": allowed})
+        return
+    log.warning(
+        "connections_max of gateway and console does not fit into the limit of open files and is lowered; "
+        "raise the limit (LimitNOFILE, ulimit -n) or lower the settings",
+        extra={
+            "open_files_max": allowed,
+            "open_files_needed": files_needed(wanted, gateway=gateway),
+            "connections_max": fitting.gateway.connections_max if gateway else 0,
+            "handshakes_waiting_max": fitting.gateway.handshakes_waiting_max if gateway else 0,
+            "console_connections_max": fitting.console.connections_max,
+        },
+    )
+
+
+def raise_open_files_limit(wanted: int) -> int:
+    """Raise the soft limit to the hard one, or to `wanted` where that is all the system gives; gives the limit, -1 for none."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return -1
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limit in (hard, wanted):  # not every system takes a hard limit that is none as a soft one
+        if _is_more(limit, soft):
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+                break
+            except (OSError, ValueError):
+                continue
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def _at_least(share: int, setting: int) -> int:
+    return min(setting, max(_LEAST, share))
+
+
+def _is_more(files: int, than: int) -> bool:
+    """-1 is no limit at all."""
+    return than >= 0 and (files < 0 or files > than)

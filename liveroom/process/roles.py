@@ -1,0 +1,34 @@
+"""The parts that a process may have, and where they are reached."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from liveroom.config.schema import Config
+
+__all__ = ["Part", "console_url", "gateway_url", "local_url"]
+
+
+class Part(str, Enum):
+    """A role that a process may have."""
+
+    engine = "engine"
+    gateway = "gateway"
+    console = "console"
+
+
+def local_url(scheme: str, host: str, port: int) -> str:
+    """The address of a server on this machine, also of one that listens on all its addresses."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"{scheme}://{reachable}:{port}"
+
+
+def gateway_url(config: Config, port: int = 0) -> str:
+    """The address of the gateway as browsers reach it; `port` is the one that it listens on, when the settings leave that open."""
+    scheme = "wss" if config.gateway.tls_cert_file else "ws"
+    return config.console.gateway_url or local_url(scheme, config.gateway.host, port or config.gateway.port)
+
+
+def console_url(config: Config, port: int = 0) -> str:
+    """The address of the console on this machine."""
+    return local_url("http", config.console.host, port or config.console.port)
