@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from liveroom.messages.frames import Accepted
+from liveroom.protocol.frames import Accepted
 from loadtests.findings import Findings
 from loadtests.story import FOR_A_WHILE, Asked, Reply, Story, Told
 

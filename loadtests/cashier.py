@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 
 from liveroom.messages.fields import Role
-from liveroom.messages.frames import Accepted, Refused
+from liveroom.protocol.frames import Accepted, Refused
 from loadtests.story import PASSING, Asked, Reply, Told
 from loadtests.venue import Venue
 

@@ -15,9 +15,9 @@ from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import PastEntry, StoredEntry
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.kafka.topics import Topics
-from liveroom.messages.codec import event_object
+from liveroom.protocol.codec import event_object
 from liveroom.messages.errors import AuditFailed, JournalUnavailable
-from liveroom.messages.records import Claim, Record
+from liveroom.protocol.records import Claim, Record
 from liveroom.telemetry.metrics import Metrics
 from loadtests.target import TargetError
 

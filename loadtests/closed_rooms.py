@@ -25,10 +25,10 @@ from liveroom.engine.runner import Engine
 from liveroom.journal.follower import AcceptedRecord, follow
 from liveroom.journal.partition import partition_of
 from liveroom.journal.sqlite.journal import SqliteJournal
-from liveroom.messages.commands import AddProduct, AskQuestion, CloseRoom, Command, OpenRoom, Product, SendChat
+from liveroom.protocol.commands import AddProduct, AskQuestion, CloseRoom, Command, OpenRoom, Product, SendChat
 from liveroom.messages.fields import Role
-from liveroom.messages.frames import Accepted
-from liveroom.messages.records import Request, Sender
+from liveroom.protocol.frames import Accepted
+from liveroom.protocol.records import Request, Sender
 from liveroom.telemetry.metrics import Metrics
 from loadtests.cli import positive_float, positive_int, report_file, run_main, write_report
 from loadtests.latency import Latency

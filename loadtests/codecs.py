@@ -20,9 +20,9 @@ from typing import Any
 import msgspec
 import orjson
 
-from liveroom.messages.codec import encode
-from liveroom.messages.commands import AddProduct, Product, SendChat, SendLikes, SetBannedWords
-from liveroom.messages.inbound import ClientMessage
+from liveroom.protocol.codec import encode
+from liveroom.protocol.commands import AddProduct, Product, SendChat, SendLikes, SetBannedWords
+from liveroom.protocol.inbound import ClientMessage
 
 Decode = Callable[[bytes], Any]
 

@@ -20,11 +20,11 @@ from liveroom.auth.tokens import TokenChecker
 from liveroom.config.schema import AuthConfig, GatewayConfig, JournalConfig
 from liveroom.gateway.server import Gateway
 from liveroom.journal.memory import MemoryJournal
-from liveroom.messages.codec import encode, event_object
-from liveroom.messages.commands import RequestKeyframe
-from liveroom.messages.events import ChatSent, Event
-from liveroom.messages.frames import Accepted, Delta, Keyframe, RoomDetail
-from liveroom.messages.records import RECORD_VERSION, Answer, Claim, Record, RoomSpan
+from liveroom.protocol.codec import encode, event_object
+from liveroom.protocol.commands import RequestKeyframe
+from liveroom.protocol.events import ChatSent, Event
+from liveroom.protocol.frames import Accepted, Delta, Keyframe, RoomDetail
+from liveroom.protocol.records import RECORD_VERSION, Answer, Claim, Record, RoomSpan
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["ROOM", "SECRET", "Sample", "run_contender"]

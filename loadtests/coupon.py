@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from typing import Any, Final
 
-from liveroom.messages.coupon import ClaimCoupon
+from liveroom.features.coupon.messages import ClaimCoupon
 from loadtests.answers import audit_told, audit_units
 from loadtests.customer import Customer
 from loadtests.findings import Findings

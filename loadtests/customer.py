@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from liveroom.messages.codec import encode
-from liveroom.messages.commands import Command
+from liveroom.protocol.codec import encode
+from liveroom.protocol.commands import Command
 from liveroom.messages.fields import Role
-from liveroom.messages.frames import Accepted
-from liveroom.messages.inbound import ClientMessage
+from liveroom.protocol.frames import Accepted
+from liveroom.protocol.inbound import ClientMessage
 from loadtests.scenario import Start
 from loadtests.seat import Seat
 from loadtests.story import PASSING, Asked, Reply, Told

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from liveroom.messages.records import Record
+from liveroom.protocol.records import Record
 from loadtests.broker import OwnBrokers
 from loadtests.chronicle import Chronicle
 from loadtests.cluster import Cluster

@@ -24,12 +24,12 @@ from liveroom.journal.follower import AcceptedRecord, follow
 from liveroom.journal.partition import partition_of
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.journal.sqlite.reader import open_reader
-from liveroom.messages.commands import AddProduct, Command, OpenRoom, Product, SendLikes
+from liveroom.protocol.commands import AddProduct, Command, OpenRoom, Product, SendLikes
 from liveroom.messages.fields import Role
-from liveroom.messages.flash_sale import AnnounceFlashSale, ReserveStock
-from liveroom.messages.frames import Accepted
-from liveroom.messages.records import Record, Request, Sender
-from liveroom.messages.red_envelope import DropRedEnvelope, GrabRedEnvelope
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock
+from liveroom.protocol.frames import Accepted
+from liveroom.protocol.records import Record, Request, Sender
+from liveroom.features.red_envelope.messages import DropRedEnvelope, GrabRedEnvelope
 from liveroom.telemetry.metrics import Metrics
 from loadtests.claims import GRANTED, PER_USER_MAX, Claim, JobKind, Round
 

@@ -6,8 +6,8 @@ import asyncio
 from collections import Counter
 from typing import Any, Final, NamedTuple
 
-from liveroom.messages.flash_sale import ReserveStock
-from liveroom.messages.frames import Accepted
+from liveroom.features.flash_sale.messages import ReserveStock
+from liveroom.protocol.frames import Accepted
 from loadtests.answers import audit_told, audit_units
 from loadtests.customer import Customer
 from loadtests.findings import Findings

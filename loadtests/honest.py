@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from liveroom.accounting.statement import Statement
-from liveroom.messages.belongings import ENVELOPES_OVER_OWNED
+from liveroom.protocol.belongings import ENVELOPES_OVER_OWNED
 from loadtests import flash_sale, red_envelope
 from loadtests.answers import audit_answers, audit_streams, audit_told
 from loadtests.findings import Findings

@@ -16,10 +16,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from liveroom.messages.commands import SendChat
-from liveroom.messages.flash_sale import CancelHold, ReserveStock
-from liveroom.messages.frames import Accepted
-from liveroom.messages.red_envelope import GrabRedEnvelope
+from liveroom.protocol.commands import SendChat
+from liveroom.features.flash_sale.messages import CancelHold, ReserveStock
+from liveroom.protocol.frames import Accepted
+from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from loadtests.cashier import Cashier
 from loadtests.customer import Customer
 from loadtests.doorbell import Doorbell

@@ -17,8 +17,8 @@ from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.partition import partition_of
 from liveroom.journal.sqlite.reader import open_reader
 from liveroom.journal.tail import tail
-from liveroom.messages.frames import Accepted
-from liveroom.messages.records import Answer, Record
+from liveroom.protocol.frames import Accepted
+from liveroom.protocol.records import Answer, Record
 
 __all__ = ["Journal", "read_journal"]
 

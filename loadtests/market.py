@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from liveroom.messages.commands import SendChat
+from liveroom.protocol.commands import SendChat
 from loadtests import flash_sale, red_envelope
 from loadtests.answers import audit_told
 from loadtests.customer import Customer

@@ -7,11 +7,11 @@ import time
 from collections import Counter
 from typing import Final
 
-from liveroom.messages.codec import encode
-from liveroom.messages.commands import SetAnnouncement
+from liveroom.protocol.codec import encode
+from liveroom.protocol.commands import SetAnnouncement
 from liveroom.messages.fields import Role
-from liveroom.messages.frames import Accepted, Refused
-from liveroom.messages.inbound import ClientMessage
+from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.inbound import ClientMessage
 from loadtests.lean import Address
 from loadtests.speaker import Speaker, open_speaker
 from loadtests.target import Target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from liveroom.messages.red_envelope import GrabRedEnvelope
+from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from loadtests.answers import audit_told, audit_units
 from loadtests.customer import Customer
 from loadtests.findings import Findings

@@ -20,7 +20,7 @@ from typing import Any, Final
 import redis
 from msgspec import Struct
 
-from liveroom.fairness import split
+from liveroom.features.red_envelope.fairness import split
 from loadtests.claims import PER_USER_MAX, Claim, JobKind, Round
 from loadtests.engine_alone import TOTAL_FEN_PER_PART, Wrong
 

@@ -12,11 +12,11 @@ from typing import Any, Final
 from msgspec import Struct
 
 from liveroom.client import Room, RoomEvent, Skipped, connect
-from liveroom.messages.codec import encode
-from liveroom.messages.commands import SendChat
-from liveroom.messages.events import ChatSent
-from liveroom.messages.frames import Accepted, Refused
-from liveroom.messages.inbound import ClientMessage
+from liveroom.protocol.codec import encode
+from liveroom.protocol.commands import SendChat
+from liveroom.protocol.events import ChatSent
+from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.inbound import ClientMessage
 from loadtests.chatfile import Line, sayable
 from loadtests.latency import Latency
 from loadtests.lean import Address

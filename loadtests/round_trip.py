@@ -24,11 +24,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from msgspec import Struct
 
-from liveroom.messages.codec import encode
-from liveroom.messages.commands import Command, SendChat
-from liveroom.messages.flash_sale import ReserveStock
-from liveroom.messages.frames import Accepted, Refused
-from liveroom.messages.inbound import ClientMessage
+from liveroom.protocol.codec import encode
+from liveroom.protocol.commands import Command, SendChat
+from liveroom.features.flash_sale.messages import ReserveStock
+from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.inbound import ClientMessage
 from loadtests.broker import copies_of
 from loadtests.cli import EXIT_FAILED, UsageError, positive_int, report_file, run_main, write_report
 from loadtests.cluster import brokers_of, cluster_of

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from liveroom.messages.frames import Accepted, Belongings, Refused
+from liveroom.protocol.frames import Accepted, Belongings, Refused
 from loadtests.guest import is_passing, step_in
 from loadtests.lean import HandshakeRefused
 from loadtests.story import Asked, Owned, Reply

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 from msgspec import Struct
 
-from liveroom.messages.frames import SaleView
+from liveroom.protocol.frames import SaleView
 from loadtests.trail import Event
 
 __all__ = ["Shelf"]

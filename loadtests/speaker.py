@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
-from liveroom.messages.frames import Accepted, Refused
+from liveroom.protocol.frames import Accepted, Refused
 from loadtests.guest import Guest, let_in
 from loadtests.lean import Address
 

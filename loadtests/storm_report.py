@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from liveroom.messages.frames import Refused
+from liveroom.protocol.frames import Refused
 from loadtests.answers import repeated_after_kill
 from loadtests.audit import Course, audit_storm
 from loadtests.latency import Latency

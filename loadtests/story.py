@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from liveroom.messages.frames import Accepted, Belongings, Refused
+from liveroom.protocol.frames import Accepted, Belongings, Refused
 
 __all__ = ["FOR_A_WHILE", "PASSING", "Asked", "End", "Letter", "Owned", "Reply", "Story", "Told"]
 

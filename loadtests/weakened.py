@@ -20,7 +20,7 @@ from liveroom import cli
 from liveroom.engine.owner import Owner
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import StoredEntry
-from liveroom.messages.records import Claim, Entry, Record
+from liveroom.protocol.records import Claim, Entry, Record
 
 __all__ = ["RECORDS_MISSED"]
 

@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from random import Random
 
 from liveroom.accounting.ledger import Ledger
-from liveroom.messages.commands import Command, GrabRedEnvelope
-from liveroom.messages.coupon import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
-from liveroom.messages.events import Event
-from liveroom.messages.flash_sale import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
-from liveroom.messages.frames import Result
-from liveroom.messages.records import Sender
-from liveroom.messages.red_envelope import CancelRedEnvelope, DropRedEnvelope
+from liveroom.protocol.commands import Command, GrabRedEnvelope
+from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
+from liveroom.protocol.events import Event
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
+from liveroom.protocol.frames import Result
+from liveroom.protocol.records import Sender
+from liveroom.features.red_envelope.messages import CancelRedEnvelope, DropRedEnvelope
 from liveroom.rooms.room import Decided
-from tests.rooms.play import ANCHOR, PLATFORM, SHIRT, Play
+from tests.features.play import ANCHOR, PLATFORM, SHIRT, Play
 
 Story = list[tuple[int, int, Event]]
 

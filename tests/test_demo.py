@@ -12,11 +12,11 @@ import pytest
 
 from liveroom.client import PersonalEvent, Room, RoomEvent, connect
 from liveroom.demo.checkout import HOLDS_OPEN_MAX, PAY_AFTER_MS, PAY_AGAIN_MS, OpenHolds
-from liveroom.messages.coupon import CouponLeft
-from liveroom.messages.events import ChatSent
+from liveroom.features.coupon.messages import CouponLeft
+from liveroom.protocol.events import ChatSent
 from liveroom.messages.fields import Role
-from liveroom.messages.flash_sale import HoldConfirmed, HoldExpired, ReserveStock, StockChanged, StockReserved
-from liveroom.messages.red_envelope import RedEnvelopeDropped, RedEnvelopeGrabbed
+from liveroom.features.flash_sale.messages import HoldConfirmed, HoldExpired, ReserveStock, StockChanged, StockReserved
+from liveroom.features.red_envelope.messages import RedEnvelopeDropped, RedEnvelopeGrabbed
 from tests.serving import Server
 
 #: The demo with its waits a tenth as long.

@@ -9,13 +9,13 @@ import yaml
 
 from docs.generate.words import first_sentence
 from liveroom import __version__
-from liveroom.messages.commands import BACKEND, COMMANDS, CommandBase
+from liveroom.protocol.commands import BACKEND, COMMANDS, CommandBase
 from liveroom.messages.errors import CLOSE_CODES
-from liveroom.messages.events import EVENTS, EventBase
+from liveroom.protocol.events import EVENTS, EventBase
 from liveroom.messages.fields import CommandId, Delivery, RoomId, Seq
-from liveroom.messages.frames import FRAMES, Accepted, Beat, Refused
-from liveroom.messages.inbound import Probe
-from liveroom.messages.schemas import schema_components, schema_of
+from liveroom.protocol.frames import FRAMES, Accepted, Beat, Refused
+from liveroom.protocol.inbound import Probe
+from liveroom.protocol.schemas import schema_components, schema_of
 
 __all__ = ["HEAD", "client_commands", "document", "dump", "public_events", "text"]
 

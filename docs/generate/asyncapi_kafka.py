@@ -7,10 +7,10 @@ from typing import Any
 from docs.generate.asyncapi import HEAD, dump
 from docs.generate.words import first_sentence
 from liveroom import __version__
-from liveroom.messages.events import EVENTS
+from liveroom.protocol.events import EVENTS
 from liveroom.messages.fields import Delivery, RoomId, Seq, TimeMs
-from liveroom.messages.records import REQUESTS_MAX, Request
-from liveroom.messages.schemas import schema_components, schema_of
+from liveroom.protocol.records import REQUESTS_MAX, Request
+from liveroom.protocol.schemas import schema_components, schema_of
 
 __all__ = ["EXAMPLES", "document", "text"]
 

@@ -13,11 +13,11 @@ from msgspec import Struct
 from liveroom.accounting.ledger import Ledger
 from liveroom.config.schema import Config
 from liveroom.journal.tail import tail
-from liveroom.messages.codec import encode
-from liveroom.messages.coupon import CouponClaimed, CouponExpired, CouponIssued, CouponRedeemed, CouponReleased, CouponStopped
+from liveroom.protocol.codec import encode
+from liveroom.features.coupon.messages import CouponClaimed, CouponExpired, CouponIssued, CouponRedeemed, CouponReleased, CouponStopped
 from liveroom.messages.errors import LiveroomError
-from liveroom.messages.events import Event
-from liveroom.messages.flash_sale import (
+from liveroom.protocol.events import Event
+from liveroom.features.flash_sale.messages import (
     FlashSaleAnnounced,
     FlashSaleClosed,
     FlashSaleRestocked,
@@ -26,7 +26,7 @@ from liveroom.messages.flash_sale import (
     HoldExpired,
     StockReserved,
 )
-from liveroom.messages.red_envelope import RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed
+from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed
 
 __all__ = ["COLUMNS", "MoneyRow", "csv_lines", "export_money"]
 

@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from liveroom.accounting.address_limits import AddressBook
 from liveroom.accounting.statement import CouponAccount, EnvelopeAccount, SaleAccount, Statement, Totals
-from liveroom.fairness import SEED_BYTES, commitment_of, split
-from liveroom.messages.coupon import (
+from liveroom.features.red_envelope.fairness import SEED_BYTES, commitment_of, split
+from liveroom.features.coupon.messages import (
     CouponClaimed,
     CouponExpired,
     CouponIssued,
@@ -25,8 +25,8 @@ from liveroom.messages.coupon import (
     CouponTerms,
 )
 from liveroom.messages.errors import LedgerBroken
-from liveroom.messages.events import AddressCounted, Event
-from liveroom.messages.flash_sale import (
+from liveroom.protocol.events import AddressCounted, Event
+from liveroom.features.flash_sale.messages import (
     FlashSaleAnnounced,
     FlashSaleClosed,
     FlashSaleOpened,
@@ -37,7 +37,7 @@ from liveroom.messages.flash_sale import (
     StockChanged,
     StockReserved,
 )
-from liveroom.messages.red_envelope import RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed, RedEnvelopeOpened, RedEnvelopeSealed
+from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed, RedEnvelopeOpened, RedEnvelopeSealed
 
 __all__ = ["ITEMS_MAX", "Ledger"]
 

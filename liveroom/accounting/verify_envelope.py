@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 import msgspec
 from msgspec import Struct
 
-from liveroom.fairness import BEST_MAX, SEED_BYTES, commitment_of, split
+from liveroom.features.red_envelope.fairness import BEST_MAX, SEED_BYTES, commitment_of, split
 from liveroom.messages.errors import EnvelopeDiffers
-from liveroom.messages.events import Event
-from liveroom.messages.red_envelope import (
+from liveroom.protocol.events import Event
+from liveroom.features.red_envelope.messages import (
     EnvelopeWinner,
     RedEnvelopeClosed,
     RedEnvelopeDropped,

@@ -17,11 +17,11 @@ from typing import Final
 
 from liveroom.auth.tokens import kept_secret, load_secret
 from liveroom.config.schema import Config
-from liveroom.messages.commands import Command
-from liveroom.messages.coupon import ClaimCoupon
+from liveroom.protocol.commands import Command
+from liveroom.features.coupon.messages import ClaimCoupon
 from liveroom.messages.errors import BadConfig
-from liveroom.messages.flash_sale import ReserveStock
-from liveroom.messages.red_envelope import GrabRedEnvelope
+from liveroom.features.flash_sale.messages import ReserveStock
+from liveroom.features.red_envelope.messages import GrabRedEnvelope
 
 __all__ = ["IPV6_NETWORK_BITS", "AddressMarks", "Proxies", "counted_address", "load_address_key"]
 

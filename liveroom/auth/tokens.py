@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 
 from liveroom.auth.keys import Keys
 from liveroom.config.schema import SECRET_BYTES_MIN, AuthConfig, Config
-from liveroom.messages.diagnosis import diagnose
+from liveroom.protocol.diagnosis import diagnose
 from liveroom.messages.errors import BadConfig, BadToken
 from liveroom.messages.fields import NAME_CHARS_MAX, ROOM_CLAIM_PATTERN, Role, UserId, UserName
 from liveroom.messages.text import clean_name

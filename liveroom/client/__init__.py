@@ -14,8 +14,8 @@ from liveroom.client.items import BelongingsReplaced, Item, PersonalEvent, Recon
 from liveroom.client.mine import fold_mine
 from liveroom.client.room import Room, connect
 from liveroom.client.state import fold
-from liveroom.messages.belongings import Grant, OwnedCoupon, OwnedHold
-from liveroom.messages.frames import Accepted, Banned, Belongings, Interruption, Joined, Keyframe, Parked, Skipped
+from liveroom.protocol.belongings import Grant, OwnedCoupon, OwnedHold
+from liveroom.protocol.frames import Accepted, Banned, Belongings, Interruption, Joined, Keyframe, Parked, Skipped
 
 __all__ = [
     "Accepted",

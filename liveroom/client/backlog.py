@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from liveroom.client.items import Advanced, BelongingsReplaced, Item, PersonalEvent, Repeated, RoomEvent, StateReplaced
 from liveroom.client.mine import fold_mine, sales_over
 from liveroom.client.state import fold, passed
-from liveroom.messages.frames import Belongings, Joined, Keyframe, Skipped
+from liveroom.protocol.frames import Belongings, Joined, Keyframe, Skipped
 
 __all__ = ["Backlog"]
 

@@ -7,10 +7,10 @@ from typing import Any, Union
 import msgspec
 from msgspec import Struct
 
-from liveroom.messages.belongings import OwnedCoupon
+from liveroom.protocol.belongings import OwnedCoupon
 from liveroom.messages.errors import BadMessage
-from liveroom.messages.events import Event
-from liveroom.messages.frames import FRAMES, Banned, Belongings, Delta, Frame, Interruption, Joined, Keyframe, Parked, Personal, Skipped
+from liveroom.protocol.events import Event
+from liveroom.protocol.frames import FRAMES, Banned, Belongings, Delta, Frame, Interruption, Joined, Keyframe, Parked, Personal, Skipped
 
 __all__ = [
     "Advanced",

@@ -12,9 +12,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from liveroom.client.items import PersonalEvent, RoomEvent
-from liveroom.messages import events as e
-from liveroom.messages.belongings import BELONGINGS_MAX, Grant, OwnedHold
-from liveroom.messages.frames import Belongings, SaleView
+from liveroom.protocol import events as e
+from liveroom.protocol.belongings import BELONGINGS_MAX, Grant, OwnedHold
+from liveroom.protocol.frames import Belongings, SaleView
 
 __all__ = ["fold_mine", "sales_over"]
 

@@ -11,10 +11,10 @@ from typing import Final
 
 from liveroom.client.comeback import full_jitter_s
 from liveroom.client.exceptions import CommandRefused, CommandUnanswered, Disconnected, TooManyCommands
-from liveroom.messages.codec import encode
-from liveroom.messages.commands import Command
-from liveroom.messages.frames import Accepted, Refused
-from liveroom.messages.inbound import ClientMessage
+from liveroom.protocol.codec import encode
+from liveroom.protocol.commands import Command
+from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.inbound import ClientMessage
 
 __all__ = ["COMMANDS_WAITING_MAX", "RETRIES_MAX", "SENT_IDS_MAX", "Outbox", "SentIds"]
 

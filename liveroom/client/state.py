@@ -12,9 +12,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from liveroom.client.items import RoomEvent
-from liveroom.messages import events as e
-from liveroom.messages.frames import ChatLine, Keyframe, Question
-from liveroom.messages.offers import fold_coupons, fold_envelopes, fold_sales
+from liveroom.protocol import events as e
+from liveroom.protocol.frames import ChatLine, Keyframe, Question
+from liveroom.protocol.offers import fold_coupons, fold_envelopes, fold_sales
 
 __all__ = ["CHAT_LINES_KEPT", "QUESTIONS_KEPT", "fold", "passed"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from liveroom.client.items import Advanced, BelongingsReplaced, Item, Repeated, RoomEvent, StateReplaced, events_of, personal_event
-from liveroom.messages.events import UserMuted, UserUnmuted
-from liveroom.messages.frames import Belongings, Delta, Frame, Interruption, Joined, Keyframe, Parked, Personal, Skipped
+from liveroom.protocol.events import UserMuted, UserUnmuted
+from liveroom.protocol.frames import Belongings, Delta, Frame, Interruption, Joined, Keyframe, Parked, Personal, Skipped
 
 __all__ = ["Gap", "Stream"]
 

@@ -15,8 +15,8 @@ from msgspec import Struct
 from liveroom.console.crowd import Guest
 from liveroom.console.pages import etag_of
 from liveroom.console.view import RoomView
-from liveroom.messages.codec import encode
-from liveroom.messages.frames import Keyframe
+from liveroom.protocol.codec import encode
+from liveroom.protocol.frames import Keyframe
 from liveroom.telemetry.metrics import Metrics
 from liveroom.telemetry.seldom import Seldom
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from liveroom.messages.commands import Product
-from liveroom.messages.frames import Question, Result
+from liveroom.protocol.commands import Product
+from liveroom.protocol.frames import Question, Result
 
 __all__ = ["CommandDone", "Moderation", "Questions", "RoomSummary", "Rooms", "Settings", "Showcase"]
 

@@ -23,9 +23,9 @@ from liveroom.journal.base import Part
 from liveroom.journal.partition_time import PartitionTime
 from liveroom.journal.room_index import IndexEntry
 from liveroom.messages.errors import BadMessage
-from liveroom.messages.events import RoomOpened
-from liveroom.messages.frames import Keyframe, RoomDetail
-from liveroom.messages.records import Record, RoomSpan
+from liveroom.protocol.events import RoomOpened
+from liveroom.protocol.frames import Keyframe, RoomDetail
+from liveroom.protocol.records import Record, RoomSpan
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["SCAN_ROOMS_MAX", "Directory"]

@@ -15,11 +15,11 @@ from liveroom.config.schema import PAGE_ROOMS_LIMIT, ConsoleConfig
 from liveroom.console.api import HTTP_COMMANDS, QUERY_CHARS_MAX
 from liveroom.console.bodies import CommandDone, Moderation, Questions, Rooms, Settings, Showcase
 from liveroom.console.problems import HTTP_PROBLEMS, PROBLEM_TYPE, ProblemBody
-from liveroom.messages.commands import ANCHORS, COMMANDS, MODERATORS, CommandBase
+from liveroom.protocol.commands import ANCHORS, COMMANDS, MODERATORS, CommandBase
 from liveroom.messages.errors import REFUSALS
 from liveroom.messages.fields import CommandId, Role, RoomId
-from liveroom.messages.frames import Keyframe
-from liveroom.messages.schemas import schema_components, schema_of
+from liveroom.protocol.frames import Keyframe
+from liveroom.protocol.schemas import schema_components, schema_of
 
 __all__ = ["document", "document_yaml"]
 

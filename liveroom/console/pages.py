@@ -10,7 +10,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from liveroom.console.problems import Problem
-from liveroom.messages.codec import decode_room_id
+from liveroom.protocol.codec import decode_room_id
 
 __all__ = ["Pages", "etag_of", "etagged"]
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from aiohttp import web
 from msgspec import Struct
 
-from liveroom.messages.codec import encode
+from liveroom.protocol.codec import encode
 from liveroom.messages.errors import REFUSALS, BadMessage, BadToken
 
 __all__ = ["HTTP_PROBLEMS", "PROBLEM_TYPE", "Problem", "ProblemBody", "problem_of"]

@@ -14,10 +14,10 @@ from liveroom.journal.base import Journal
 from liveroom.journal.courier import Courier
 from liveroom.journal.follower import Beginning, follow
 from liveroom.journal.room_index import IndexEntry, decode_detail
-from liveroom.messages.commands import RequestKeyframe
+from liveroom.protocol.commands import RequestKeyframe
 from liveroom.messages.errors import JournalDamaged, JournalError
-from liveroom.messages.frames import RoomDetail
-from liveroom.messages.records import Record, Request, Sender
+from liveroom.protocol.frames import RoomDetail
+from liveroom.protocol.records import Record, Request, Sender
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Reader"]

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from liveroom.journal.base import Part
 from liveroom.journal.room_index import summary_of
-from liveroom.messages.commands import Product
-from liveroom.messages.events import (
+from liveroom.protocol.commands import Product
+from liveroom.protocol.events import (
     AnnouncementSet,
     AudienceCounted,
     BannedWordsSet,
@@ -38,9 +38,9 @@ from liveroom.messages.events import (
     UserUnbanned,
     UserUnmuted,
 )
-from liveroom.messages.frames import ChatLine, Keyframe, Question, RoomDetail
-from liveroom.messages.offers import fold_coupons, fold_envelopes, fold_sales
-from liveroom.messages.records import RoomSpan
+from liveroom.protocol.frames import ChatLine, Keyframe, Question, RoomDetail
+from liveroom.protocol.offers import fold_coupons, fold_envelopes, fold_sales
+from liveroom.protocol.records import RoomSpan
 
 __all__ = ["RoomView", "SortKey", "fold_text", "lasting", "new_detail"]
 

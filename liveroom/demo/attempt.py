@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable
 
 from liveroom.client import CommandRefused, CommandUnanswered, TooManyCommands
-from liveroom.messages.frames import Accepted
+from liveroom.protocol.frames import Accepted
 
 __all__ = ["attempt"]
 

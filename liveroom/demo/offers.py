@@ -10,10 +10,10 @@ from typing import Final
 
 from liveroom.client import Room
 from liveroom.demo.attempt import attempt
-from liveroom.messages.commands import Command, Product
-from liveroom.messages.coupon import CouponTerms, IssueCoupon
-from liveroom.messages.flash_sale import AnnounceFlashSale
-from liveroom.messages.red_envelope import DropRedEnvelope, EnvelopeCondition
+from liveroom.protocol.commands import Command, Product
+from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
+from liveroom.features.flash_sale.messages import AnnounceFlashSale
+from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition
 
 __all__ = ["KEYWORD", "make_offers"]
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from liveroom.client import Room, RoomEvent
 from liveroom.demo.attempt import attempt
-from liveroom.messages.coupon import ClaimCoupon, CouponIssued
-from liveroom.messages.flash_sale import CancelHold, FlashSaleOpened, FlashSaleRestocked, ReserveStock
-from liveroom.messages.frames import Accepted, SaleView
-from liveroom.messages.red_envelope import GrabRedEnvelope, RedEnvelopeOpened
+from liveroom.features.coupon.messages import ClaimCoupon, CouponIssued
+from liveroom.features.flash_sale.messages import CancelHold, FlashSaleOpened, FlashSaleRestocked, ReserveStock
+from liveroom.protocol.frames import Accepted, SaleView
+from liveroom.features.red_envelope.messages import GrabRedEnvelope, RedEnvelopeOpened
 
 __all__ = ["Pay", "shop"]
 

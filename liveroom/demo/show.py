@@ -21,8 +21,8 @@ from liveroom.demo.attempt import attempt
 from liveroom.demo.checkout import take_payments
 from liveroom.demo.offers import KEYWORD, make_offers
 from liveroom.demo.shopping import shop
-from liveroom.messages.codec import encode
-from liveroom.messages.commands import (
+from liveroom.protocol.codec import encode
+from liveroom.protocol.commands import (
     AddProduct,
     AnswerQuestion,
     AskQuestion,
@@ -32,9 +32,9 @@ from liveroom.messages.commands import (
     RequestTryOn,
     SetAnnouncement,
 )
-from liveroom.messages.events import QuestionAsked
+from liveroom.protocol.events import QuestionAsked
 from liveroom.messages.fields import Role
-from liveroom.messages.frames import Accepted
+from liveroom.protocol.frames import Accepted
 
 __all__ = ["Demo"]
 

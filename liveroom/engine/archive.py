@@ -16,7 +16,7 @@ from liveroom.engine.snapshots import Snapshots
 from liveroom.engine.timers import Timers
 from liveroom.journal.base import Journal
 from liveroom.journal.room_index import decode_entry, decode_room, load_whole
-from liveroom.messages.records import Record, Request
+from liveroom.protocol.records import Record, Request
 from liveroom.rooms.room import decode_state, rests
 
 __all__ = ["Archive", "restore"]

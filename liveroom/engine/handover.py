@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from liveroom.config.schema import RoomsConfig
 from liveroom.engine.sizes import RECORD_HEAD_BYTES
-from liveroom.messages.codec import encode
-from liveroom.messages.frames import Keyframe, RoomDetail
-from liveroom.messages.holdings import HoldingsPart
+from liveroom.protocol.codec import encode
+from liveroom.protocol.frames import Keyframe, RoomDetail
+from liveroom.protocol.holdings import HoldingsPart
 from liveroom.rooms.room import RoomState, detail, holdings, keyframe
 from liveroom.telemetry.isolation import IsolatedErrors
 

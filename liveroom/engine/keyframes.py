@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from liveroom.config.schema import EngineConfig
 from liveroom.engine.timers import Timers
-from liveroom.messages.events import Event, RoomClosed, RoomOpened
+from liveroom.protocol.events import Event, RoomClosed, RoomOpened
 from liveroom.messages.fields import Delivery
 
 __all__ = ["KeyframeSchedule"]

@@ -23,10 +23,10 @@ from liveroom.engine.step import Step, WaitingBatch, weigh
 from liveroom.engine.timers import Timers
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, Journal, mark_of
-from liveroom.messages.codec import encode
+from liveroom.protocol.codec import encode
 from liveroom.messages.errors import JournalError
-from liveroom.messages.frames import Keyframe
-from liveroom.messages.records import RECORD_VERSION, Claim, Entry, Record
+from liveroom.protocol.frames import Keyframe
+from liveroom.protocol.records import RECORD_VERSION, Claim, Entry, Record
 from liveroom.rooms.room import Rng, decide_due, due_ms, keyframe, rests
 from liveroom.telemetry.metrics import Metrics
 

@@ -9,7 +9,7 @@ from typing import Final
 from liveroom.config.schema import EngineConfig
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.idempotency import Outcomes, key_of
-from liveroom.messages.records import Record
+from liveroom.protocol.records import Record
 from liveroom.rooms.room import Refusal, RoomState, evolve_all
 
 __all__ = ["ARCHIVED", "DERIVED_AGAIN", "PartitionState"]

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import Journal
 from liveroom.messages.errors import JournalDamaged
-from liveroom.messages.records import Record
+from liveroom.protocol.records import Record
 from liveroom.rooms.room import RoomState, evolve_all
 
 __all__ = ["rebuild"]

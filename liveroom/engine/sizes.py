@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from liveroom.messages.base import CommandBase
-from liveroom.messages.commands import CloseRoom, PinProduct
-from liveroom.messages.records import Request
-from liveroom.messages.red_envelope import GrabRedEnvelope
+from liveroom.protocol.commands import CloseRoom, PinProduct
+from liveroom.protocol.records import Request
+from liveroom.features.red_envelope.messages import GrabRedEnvelope
 
 __all__ = ["RECORD_HEAD_BYTES", "ROOM_DUE_BYTES_MAX", "SPAN_HEAD_BYTES", "commands_bytes_max", "refusal_bytes_max"]
 

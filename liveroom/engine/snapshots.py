@@ -16,9 +16,9 @@ from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Journal, Part, Snapshot
 from liveroom.journal.idempotency import Outcome, Outcomes
 from liveroom.journal.room_index import IndexEntry, RoomPart, Whole, decode_entry, summary_of
-from liveroom.messages.codec import encode
-from liveroom.messages.frames import Keyframe
-from liveroom.messages.records import Answer
+from liveroom.protocol.codec import encode
+from liveroom.protocol.frames import Keyframe
+from liveroom.protocol.records import Answer
 from liveroom.rooms.room import detail, encode_state, rests
 
 __all__ = ["Moment", "Snapshots"]

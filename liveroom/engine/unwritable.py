@@ -6,9 +6,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from liveroom.messages.codec import encode
-from liveroom.messages.frames import Accepted
-from liveroom.messages.records import Answer, Record
+from liveroom.protocol.codec import encode
+from liveroom.protocol.frames import Accepted
+from liveroom.protocol.records import Answer, Record
 
 __all__ = ["Unwritable", "failure_of", "unwritable"]
 

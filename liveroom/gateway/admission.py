@@ -12,8 +12,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from liveroom.messages.frames import Accepted, Refused
-from liveroom.messages.records import Request
+from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.records import Request
 
 __all__ = ["PLACES_PER_USER_MAX", "WINNERS_MAX", "Claim", "Gate", "Step", "Teller"]
 

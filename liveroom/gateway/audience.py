@@ -10,10 +10,10 @@ from itertools import takewhile
 
 from liveroom.gateway.likes import OnReply, Reply
 from liveroom.gateway.room import Room
-from liveroom.messages.commands import ReportAudience
+from liveroom.protocol.commands import ReportAudience
 from liveroom.messages.fields import Role
-from liveroom.messages.frames import Refused
-from liveroom.messages.records import Sender
+from liveroom.protocol.frames import Refused
+from liveroom.protocol.records import Sender
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Audience", "user_hash"]

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from liveroom.gateway.admission import PLACES_PER_USER_MAX, Claim, Gate, Reply, Step, Teller
 from liveroom.journal.courier import Courier
 from liveroom.messages.errors import REFUSALS
-from liveroom.messages.frames import Refused
-from liveroom.messages.records import Request
+from liveroom.protocol.frames import Refused
+from liveroom.protocol.records import Request
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["PARKED_TOLD_S", "Claims"]

@@ -14,7 +14,7 @@ from liveroom.gateway.wire import PING, close_frame
 
 if TYPE_CHECKING:
     from liveroom.gateway.room import Room
-    from liveroom.messages.records import Sender
+    from liveroom.protocol.records import Sender
 
 __all__ = ["Connection", "Host", "Stage", "peer_address"]
 

@@ -17,13 +17,13 @@ from liveroom.gateway.likes import Likes, Reply
 from liveroom.gateway.limits import Meter
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.courier import Courier
-from liveroom.messages.codec import decode_client_message, encode
-from liveroom.messages.commands import Command, SendLikes
+from liveroom.protocol.codec import decode_client_message, encode
+from liveroom.protocol.commands import Command, SendLikes
 from liveroom.messages.errors import BadMessage
-from liveroom.messages.frames import Beat, Parked, Refused
-from liveroom.messages.inbound import ClientMessage, Probe
-from liveroom.messages.records import Request, Sender
-from liveroom.messages.red_envelope import GrabRedEnvelope
+from liveroom.protocol.frames import Beat, Parked, Refused
+from liveroom.protocol.inbound import ClientMessage, Probe
+from liveroom.protocol.records import Request, Sender
+from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Desk"]

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from liveroom.gateway.admission import Gate
 from liveroom.gateway.history import Past
-from liveroom.messages.commands import Command
-from liveroom.messages.coupon import ClaimCoupon, CouponClaimed, CouponExpired, CouponIssued, CouponLeft, CouponStopped
-from liveroom.messages.events import Event
-from liveroom.messages.flash_sale import FlashSaleAnnounced, FlashSaleClosed, ReserveStock, StockChanged, StockReserved
-from liveroom.messages.frames import Keyframe
-from liveroom.messages.red_envelope import GrabRedEnvelope, RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed
+from liveroom.protocol.commands import Command
+from liveroom.features.coupon.messages import ClaimCoupon, CouponClaimed, CouponExpired, CouponIssued, CouponLeft, CouponStopped
+from liveroom.protocol.events import Event
+from liveroom.features.flash_sale.messages import FlashSaleAnnounced, FlashSaleClosed, ReserveStock, StockChanged, StockReserved
+from liveroom.protocol.frames import Keyframe
+from liveroom.features.red_envelope.messages import GrabRedEnvelope, RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed
 
 __all__ = ["GATES_MAX", "Gates", "units_of"]
 

@@ -12,10 +12,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from liveroom.messages.codec import memory_bytes
-from liveroom.messages.events import BannedWordsSet, Event
+from liveroom.protocol.codec import memory_bytes
+from liveroom.protocol.events import BannedWordsSet, Event
 from liveroom.messages.fields import Delivery
-from liveroom.messages.records import Record
+from liveroom.protocol.records import Record
 
 __all__ = ["History", "Past"]
 

@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from liveroom.gateway.wire import text_frame
-from liveroom.messages.belongings import BELONGINGS_MAX, ENVELOPES_OVER_OWNED, SHARES_OVER_OWNED, Grant, OwnedCoupon, OwnedHold
-from liveroom.messages.codec import encode
-from liveroom.messages.coupon import CouponClaimed, CouponExpired, CouponIssued, CouponRedeemed, CouponReleased, CouponTerms
-from liveroom.messages.events import Event
-from liveroom.messages.flash_sale import FlashSaleClosed, HoldCancelled, HoldConfirmed, HoldExpired, StockChanged, StockReserved
-from liveroom.messages.frames import Belongings
-from liveroom.messages.holdings import HoldingsPart
-from liveroom.messages.red_envelope import RedEnvelopeClosed, RedEnvelopeGrabbed
+from liveroom.protocol.belongings import BELONGINGS_MAX, ENVELOPES_OVER_OWNED, SHARES_OVER_OWNED, Grant, OwnedCoupon, OwnedHold
+from liveroom.protocol.codec import encode
+from liveroom.features.coupon.messages import CouponClaimed, CouponExpired, CouponIssued, CouponRedeemed, CouponReleased, CouponTerms
+from liveroom.protocol.events import Event
+from liveroom.features.flash_sale.messages import FlashSaleClosed, HoldCancelled, HoldConfirmed, HoldExpired, StockChanged, StockReserved
+from liveroom.protocol.frames import Belongings
+from liveroom.protocol.holdings import HoldingsPart
+from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelopeGrabbed
 
 __all__ = ["Holdings"]
 

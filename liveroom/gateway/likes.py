@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from liveroom.messages.commands import ReportLikes
-from liveroom.messages.frames import Accepted, Refused
+from liveroom.protocol.commands import ReportLikes
+from liveroom.protocol.frames import Accepted, Refused
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Likes", "OnReply", "Reply"]

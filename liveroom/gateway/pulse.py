@@ -13,8 +13,8 @@ from liveroom.gateway.room import Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
 from liveroom.journal.courier import Courier
-from liveroom.messages.codec import encode
-from liveroom.messages.frames import Interruption
+from liveroom.protocol.codec import encode
+from liveroom.protocol.frames import Interruption
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Pulse"]

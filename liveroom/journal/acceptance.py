@@ -13,7 +13,7 @@ from enum import Enum
 from msgspec import Struct
 from msgspec.structs import replace
 
-from liveroom.messages.records import Claim, Entry
+from liveroom.protocol.records import Claim, Entry
 
 __all__ = ["NO_EPOCH", "Acceptance", "Verdict"]
 

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from liveroom.journal.acceptance import Acceptance
 from liveroom.messages.errors import JournalDamaged
-from liveroom.messages.records import Claim, Entry, Request
+from liveroom.protocol.records import Claim, Entry, Request
 
 __all__ = [
     "PAYLOAD_CHARS_MAX",

@@ -12,10 +12,10 @@ from msgspec import Struct
 from liveroom.journal.base import Journal
 from liveroom.journal.commands_log import is_staffs
 from liveroom.journal.partition import partition_of
-from liveroom.messages.codec import encode
+from liveroom.protocol.codec import encode
 from liveroom.messages.errors import JournalError, JournalFull
-from liveroom.messages.frames import Accepted, Refused
-from liveroom.messages.records import Answer, Request
+from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.records import Answer, Request
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Courier", "OnAnswer"]

@@ -10,7 +10,7 @@ from msgspec import Struct
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import Journal
 from liveroom.journal.room_index import IndexEntry, load_whole
-from liveroom.messages.records import Claim, Record
+from liveroom.protocol.records import Claim, Record
 
 __all__ = ["AcceptedRecord", "Beginning", "follow"]
 

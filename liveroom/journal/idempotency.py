@@ -22,8 +22,8 @@ from liveroom.config.schema import EngineConfig
 from liveroom.messages.base import ANCHORS
 from liveroom.messages.errors import REFUSALS
 from liveroom.messages.fields import Role
-from liveroom.messages.frames import Accepted, Refused
-from liveroom.messages.records import Answer
+from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.records import Answer
 
 __all__ = ["DETAIL_CHARS_KEPT", "CommandKey", "Outcome", "Outcomes", "Shortage", "key_of", "size_of"]
 

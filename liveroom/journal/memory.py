@@ -13,7 +13,7 @@ from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry, decode_gone, write_future
 from liveroom.journal.commands_log import CommandsLog
 from liveroom.messages.errors import JournalUnavailable
-from liveroom.messages.records import Claim, Entry, Request
+from liveroom.protocol.records import Claim, Entry, Request
 
 __all__ = ["MemoryJournal"]
 

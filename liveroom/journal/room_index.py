@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from liveroom.journal.base import Journal, Part, Snapshot
-from liveroom.messages.frames import Keyframe, RoomDetail
+from liveroom.protocol.frames import Keyframe, RoomDetail
 
 __all__ = ["IndexEntry", "RoomPart", "Whole", "decode_detail", "decode_entry", "decode_index", "decode_room", "load_whole", "summary_of"]
 

@@ -9,9 +9,9 @@ from liveroom.config.schema import Config
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.partition import partition_of
 from liveroom.journal.past import Past, open_past
-from liveroom.messages.codec import decode_room_id, encode, event_object
-from liveroom.messages.events import Event
-from liveroom.messages.records import Record
+from liveroom.protocol.codec import decode_room_id, encode, event_object
+from liveroom.protocol.events import Event
+from liveroom.protocol.records import Record
 
 __all__ = ["Story", "tail"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from liveroom.messages.codec import encode
-from liveroom.messages.commands import Command
-from liveroom.messages.flash_sale import CancelHold, ReserveStock
-from liveroom.messages.frames import Accepted, Refused
-from liveroom.messages.inbound import ClientMessage
+from liveroom.protocol.codec import encode
+from liveroom.protocol.commands import Command
+from liveroom.features.flash_sale.messages import CancelHold, ReserveStock
+from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.inbound import ClientMessage
 from loadtests.attacks.front import Front
 from loadtests.speaker import Speaker
 

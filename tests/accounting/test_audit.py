@@ -29,18 +29,18 @@ from liveroom.journal.sqlite.file import FILE_NAME
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.journal.sqlite.mark import MARK_FILE
 from liveroom.journal.sqlite.reader import SqliteReader, open_reader
-from liveroom.messages.codec import encode
-from liveroom.messages.commands import AddProduct, GrabRedEnvelope
-from liveroom.messages.coupon import ClaimCoupon, CouponTerms, IssueCoupon
+from liveroom.protocol.codec import encode
+from liveroom.protocol.commands import AddProduct, GrabRedEnvelope
+from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
 from liveroom.messages.errors import AuditFailed, BadMessage, JournalDamaged, JournalUnavailable, LedgerBroken, LiveroomError
-from liveroom.messages.flash_sale import AnnounceFlashSale, ConfirmHold, ReserveStock
-from liveroom.messages.records import Sender
-from liveroom.messages.red_envelope import DropRedEnvelope
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, ConfirmHold, ReserveStock
+from liveroom.protocol.records import Sender
+from liveroom.features.red_envelope.messages import DropRedEnvelope
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config, kafka_flags
 from tests.engine.conftest import Clock, Voice, open_demo, running_engine
 from tests.journal.entries import stored
-from tests.rooms.play import PLATFORM, SHIRT
+from tests.features.play import PLATFORM, SHIRT
 
 CONFIG = Config(journal=JournalConfig(kind="sqlite", partitions=2))
 VERA, WANG = Sender("vera", "Vera"), Sender("wang", "Wang")

@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from liveroom.accounting.ledger import ITEMS_MAX, Ledger
-from liveroom.messages.coupon import CouponClaimed, CouponIssued, CouponLeft, CouponRedeemed, CouponReleased, CouponStopped, CouponTerms
+from liveroom.features.coupon.messages import CouponClaimed, CouponIssued, CouponLeft, CouponRedeemed, CouponReleased, CouponStopped, CouponTerms
 from liveroom.messages.errors import LedgerBroken
-from liveroom.messages.events import AddressCounted, EventBase
-from liveroom.messages.flash_sale import (
+from liveroom.protocol.events import AddressCounted, EventBase
+from liveroom.features.flash_sale.messages import (
     FlashSaleAnnounced,
     FlashSaleClosed,
     FlashSaleOpened,
@@ -22,7 +22,7 @@ from liveroom.messages.flash_sale import (
     StockChanged,
     StockReserved,
 )
-from liveroom.messages.red_envelope import RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed, RedEnvelopeOpened, RedEnvelopeSealed
+from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed, RedEnvelopeOpened, RedEnvelopeSealed
 from tests.ledgers import Story, a_random_evening, an_evening, folded
 
 

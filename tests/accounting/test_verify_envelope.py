@@ -9,12 +9,12 @@ import orjson
 import pytest
 
 from liveroom.accounting.verify_envelope import verify_envelope
-from liveroom.fairness import commitment_of
-from liveroom.messages.codec import encode, event_object
-from liveroom.messages.commands import CancelRedEnvelope, DropRedEnvelope, GrabRedEnvelope
+from liveroom.features.red_envelope.fairness import commitment_of
+from liveroom.protocol.codec import encode, event_object
+from liveroom.protocol.commands import CancelRedEnvelope, DropRedEnvelope, GrabRedEnvelope
 from liveroom.messages.errors import EnvelopeDiffers
-from liveroom.messages.records import Sender
-from tests.rooms.play import ANCHOR, ROOM, Play
+from liveroom.protocol.records import Sender
+from tests.features.play import ANCHOR, ROOM, Play
 
 Object = dict[str, Any]
 Forgery = Callable[[dict[str, list[Object]]], None]

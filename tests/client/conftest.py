@@ -15,11 +15,11 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from liveroom.client import comeback
-from liveroom.messages.codec import decode_client_message, encode, event_object
-from liveroom.messages.events import Event
+from liveroom.protocol.codec import decode_client_message, encode, event_object
+from liveroom.protocol.events import Event
 from liveroom.messages.fields import Role
-from liveroom.messages.frames import Belongings, Delta, Joined, Keyframe
-from liveroom.messages.inbound import ClientMessage
+from liveroom.protocol.frames import Belongings, Delta, Joined, Keyframe
+from liveroom.protocol.inbound import ClientMessage
 
 EPOCH = "e1"
 

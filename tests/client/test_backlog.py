@@ -3,8 +3,8 @@
 from liveroom.client import BelongingsReplaced, PersonalEvent, Reconnecting, RoomEvent, StateReplaced
 from liveroom.client.backlog import Backlog
 from liveroom.client.items import Advanced, Item
-from liveroom.messages.events import AnnouncementSet, HoldConfirmed
-from liveroom.messages.frames import Belongings, Skipped
+from liveroom.protocol.events import AnnouncementSet, HoldConfirmed
+from liveroom.protocol.frames import Belongings, Skipped
 from tests.client.conftest import joined, keyframe
 
 

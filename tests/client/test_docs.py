@@ -10,7 +10,10 @@ from typing import Any, get_args
 import pytest
 
 from liveroom import client
-from liveroom.messages import commands, coupon, events, red_envelope
+from liveroom.protocol import commands
+from liveroom.features.coupon import messages as coupon
+from liveroom.protocol import events
+from liveroom.features.red_envelope import messages as red_envelope
 from liveroom.messages.fields import Role
 from tests.serving import Server
 

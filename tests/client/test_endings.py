@@ -9,7 +9,7 @@ import pytest
 from liveroom.client import comeback, connect
 from liveroom.client.endings import CLOSE_NO_ADDRESS, CLOSE_NO_TOKEN, ENDINGS, Then, then_of
 from liveroom.messages.errors import CLOSE_CODES
-from liveroom.messages.frames import Banned, Belongings, Refused
+from liveroom.protocol.frames import Banned, Belongings, Refused
 from tests.client.clients import NODE, JavaScript, Python
 from tests.client.conftest import Gateway, Visit, joined, keyframe
 

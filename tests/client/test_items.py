@@ -6,8 +6,8 @@ import pytest
 
 from liveroom.client.items import RoomEvent, UnknownEvent, decode_frame, events_of
 from liveroom.messages.errors import BadMessage
-from liveroom.messages.events import AnnouncementSet
-from liveroom.messages.frames import Accepted, Delta
+from liveroom.protocol.events import AnnouncementSet
+from liveroom.protocol.frames import Accepted, Delta
 from tests.client.conftest import delta
 
 

@@ -9,15 +9,15 @@ from msgspec.structs import replace
 from liveroom.client.backlog import Backlog
 from liveroom.client.items import Advanced, BelongingsReplaced, Item, PersonalEvent, Repeated, RoomEvent, StateReplaced
 from liveroom.client.mine import fold_mine
-from liveroom.messages.belongings import BELONGINGS_MAX, Grant, OwnedCoupon, OwnedHold
-from liveroom.messages.coupon import CouponExpired, CouponTerms
-from liveroom.messages.events import AnnouncementSet
+from liveroom.protocol.belongings import BELONGINGS_MAX, Grant, OwnedCoupon, OwnedHold
+from liveroom.features.coupon.messages import CouponExpired, CouponTerms
+from liveroom.protocol.events import AnnouncementSet
 from liveroom.messages.fields import Delivery
-from liveroom.messages.flash_sale import HoldConfirmed, StockReserved
-from liveroom.messages.frames import Belongings
-from liveroom.messages.red_envelope import RedEnvelopeGrabbed
+from liveroom.features.flash_sale.messages import HoldConfirmed, StockReserved
+from liveroom.protocol.frames import Belongings
+from liveroom.features.red_envelope.messages import RedEnvelopeGrabbed
 from tests.client.conftest import joined
-from tests.rooms.play import Play
+from tests.features.play import Play
 from tests.trades import TRADES, Trade, claimed, in_order, market, owned, play_trade
 
 USER = "vera"

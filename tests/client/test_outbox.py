@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from liveroom.client import CommandRefused, CommandUnanswered, Disconnected, connect, outbox
 from liveroom.client.outbox import RETRIES_MAX, SENT_IDS_MAX, Outbox, SentIds
-from liveroom.messages.flash_sale import ReserveStock
-from liveroom.messages.frames import Accepted, Refused
+from liveroom.features.flash_sale.messages import ReserveStock
+from liveroom.protocol.frames import Accepted, Refused
 from tests.client.conftest import Gateway
 from tests.client.test_room import entered
 

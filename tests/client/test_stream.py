@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from liveroom.client.items import BelongingsReplaced, PersonalEvent, Repeated, RoomEvent
 from liveroom.client.stream import Gap, Stream
-from liveroom.messages.events import AnnouncementSet, HoldExpired, UserMuted, UserUnmuted
-from liveroom.messages.frames import Belongings, Frame, Interruption, Personal, Skipped
+from liveroom.protocol.events import AnnouncementSet, HoldExpired, UserMuted, UserUnmuted
+from liveroom.protocol.frames import Belongings, Frame, Interruption, Personal, Skipped
 from tests.client.conftest import delta, joined, keyframe
 
 

@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from liveroom.config.schema import Config
 from liveroom.config.settings import Setting, load_config, settings, to_toml
 from liveroom.messages.errors import BadConfig
-from tests.messages.strategies import messages
+from tests.protocol.strategies import messages
 
 ALL = list(settings())
 SECRET = "keep-this-out-of-every-message-0123456789"

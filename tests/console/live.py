@@ -21,7 +21,7 @@ from liveroom.engine.clock import SteadyClock
 from liveroom.engine.runner import Engine
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.fields import Role
-from liveroom.messages.records import Request
+from liveroom.protocol.records import Request
 from liveroom.telemetry.metrics import Metrics
 from tests.console.contract import check_answer, check_request
 

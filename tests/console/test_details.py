@@ -17,8 +17,8 @@ from liveroom.engine.runner import Engine
 from liveroom.journal.base import Part
 from liveroom.journal.room_index import IndexEntry, summary_of
 from liveroom.messages.fields import Role
-from liveroom.messages.frames import Keyframe, RoomDetail
-from liveroom.messages.records import RECORD_VERSION, Record
+from liveroom.protocol.frames import Keyframe, RoomDetail
+from liveroom.protocol.records import RECORD_VERSION, Record
 from liveroom.telemetry.metrics import Metrics
 from tests.console.live import PLATFORM, WAIT_S, Live, SeenJournal, config_of, engine_on, serve, token, until
 

@@ -14,12 +14,12 @@ from liveroom.console.directory import Directory
 from liveroom.console.view import RoomView
 from liveroom.engine.clock import SteadyClock, passed_ms, wall_clock_ms
 from liveroom.journal.partition import partition_of
-from liveroom.messages.commands import Product, ReportAudience
+from liveroom.protocol.commands import Product, ReportAudience
 from liveroom.messages.errors import BadMessage
-from liveroom.messages.events import AudienceCounted, Event, ProductPinned, RoomClosed, RoomOpened, RoomRules
+from liveroom.protocol.events import AudienceCounted, Event, ProductPinned, RoomClosed, RoomOpened, RoomRules
 from liveroom.messages.fields import Role
-from liveroom.messages.frames import RoomDetail
-from liveroom.messages.records import Record, Request, RoomSpan, Sender
+from liveroom.protocol.frames import RoomDetail
+from liveroom.protocol.records import Record, Request, RoomSpan, Sender
 from liveroom.telemetry.metrics import Metrics
 from tests.console.live import MODERATOR, PLATFORM, Live, SeenJournal, config_of, engine_on, serve, serve_all, token, until
 

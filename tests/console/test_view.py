@@ -11,11 +11,11 @@ from msgspec.structs import asdict, replace
 from liveroom.config.schema import RoomsConfig
 from liveroom.console.view import RoomView
 from liveroom.journal.partition import partition_of
-from liveroom.messages import commands as c
-from liveroom.messages.coupon import CouponTerms
+from liveroom.protocol import commands as c
+from liveroom.features.coupon.messages import CouponTerms
 from liveroom.messages.fields import Role
-from liveroom.messages.frames import RoomDetail
-from liveroom.messages.records import Request, RoomSpan, Sender
+from liveroom.protocol.frames import RoomDetail
+from liveroom.protocol.records import Request, RoomSpan, Sender
 from liveroom.rooms.room import Refusal, RoomState, decide, decide_due, detail, evolve
 from tests.console.live import SeenJournal, config_of, engine_on, serve, until, with_engine
 

@@ -24,7 +24,7 @@ from liveroom.client import connect
 from liveroom.config.schema import Config
 from liveroom.config.settings import settings
 from liveroom.gateway.server import CLOSING_S, LAST_REPORTS_S
-from liveroom.messages.frames import Accepted
+from liveroom.protocol.frames import Accepted
 from tests.broker import BROKER, can_start_broker
 from tests.deploy.files import DEPLOY, SECRET, Object, check_schema, config_of, port_of_metrics, yaml_of
 from tests.serving import Server, free_port

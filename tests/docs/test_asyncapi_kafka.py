@@ -16,11 +16,11 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from docs.generate.__main__ import DOCS
 from docs.generate.asyncapi_kafka import EXAMPLES
 from liveroom.journal.kafka.feed import feed_event
-from liveroom.messages.codec import decode_requests, encode
-from liveroom.messages.events import EVENTS
-from liveroom.messages.records import Request
+from liveroom.protocol.codec import decode_requests, encode
+from liveroom.protocol.events import EVENTS
+from liveroom.protocol.records import Request
 from tests.docs.test_asyncapi import FIXTURES
-from tests.messages.strategies import messages
+from tests.protocol.strategies import messages
 
 
 @cache

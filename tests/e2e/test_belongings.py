@@ -14,13 +14,13 @@ from liveroom.config.schema import Config, EngineConfig
 from liveroom.engine.partition import PartitionState
 from liveroom.journal.acceptance import Verdict
 from liveroom.journal.past import open_past
-from liveroom.messages.commands import CancelHold, Command
-from liveroom.messages.coupon import ClaimCoupon, CouponTerms
+from liveroom.protocol.commands import CancelHold, Command
+from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms
 from liveroom.messages.fields import Role
-from liveroom.messages.flash_sale import ReserveStock
-from liveroom.messages.frames import Belongings
-from liveroom.messages.red_envelope import GrabRedEnvelope
-from liveroom.rooms.state import RoomState
+from liveroom.features.flash_sale.messages import ReserveStock
+from liveroom.protocol.frames import Belongings
+from liveroom.features.red_envelope.messages import GrabRedEnvelope
+from liveroom.features.state import RoomState
 from tests.serving import Server
 from tests.trades import in_order, owned
 

@@ -20,10 +20,10 @@ import websockets
 from liveroom.auth.tokens import make_token
 from liveroom.client import Room, RoomEvent, connect
 from liveroom.config.schema import AuthConfig, JournalConfig
-from liveroom.messages.commands import SendChat
-from liveroom.messages.events import ChatSent
+from liveroom.protocol.commands import SendChat
+from liveroom.protocol.events import ChatSent
 from liveroom.messages.fields import Role
-from liveroom.messages.frames import Accepted
+from liveroom.protocol.frames import Accepted
 from tests.broker import kafka_config
 from tests.serving import free_port
 

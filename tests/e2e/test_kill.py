@@ -15,11 +15,11 @@ from liveroom.engine.archive import restore
 from liveroom.engine.partition import PartitionState
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.past import open_past
-from liveroom.messages.commands import SendChat, SetAnnouncement
-from liveroom.messages.events import AnnouncementSet
+from liveroom.protocol.commands import SendChat, SetAnnouncement
+from liveroom.protocol.events import AnnouncementSet
 from liveroom.messages.fields import Role
-from liveroom.messages.frames import Accepted, Refused
-from liveroom.messages.records import Record
+from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.records import Record
 from liveroom.rooms.room import encode_state, keyframe
 from tests.engine.conftest import outcomes_of
 from tests.serving import Server, open_journal

@@ -29,9 +29,9 @@ from msgspec import inspect
 
 from liveroom.auth.tokens import _Claims
 from liveroom.journal.partition import partition_of
-from liveroom.messages.commands import COMMANDS
+from liveroom.protocol.commands import COMMANDS
 from liveroom.messages.fields import NAME_CHARS_MAX, Role
-from liveroom.messages.records import Request
+from liveroom.protocol.records import Request
 from liveroom.messages.text import clean_name, first_forbidden
 from tests.e2e.arena import _address
 from tests.e2e.odd_texts import ODD, escaped, is_no_utf8, odd_bodies, paths, raw, refused_as, sample, texts_in

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from liveroom.journal.sqlite.file import FILE_NAME
-from liveroom.messages.events import EVENTS
+from liveroom.protocol.events import EVENTS
 from liveroom.messages.fields import Delivery, Role
 from tests.e2e.viewer import Viewer, enter
 from tests.serving import Server, journal_flags

@@ -5,13 +5,13 @@ from __future__ import annotations
 from random import Random
 
 from liveroom.config.schema import RoomsConfig
-from liveroom.messages import commands as c
-from liveroom.messages.coupon import ClaimCoupon, CouponTerms, IssueCoupon
+from liveroom.protocol import commands as c
+from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
 from liveroom.messages.fields import Role
-from liveroom.messages.flash_sale import AnnounceFlashSale, ReserveStock
-from liveroom.messages.frames import Result
-from liveroom.messages.records import Request, Sender
-from liveroom.messages.red_envelope import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock
+from liveroom.protocol.frames import Result
+from liveroom.protocol.records import Request, Sender
+from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
 from liveroom.rooms.room import Decided, RoomState, decide, decide_due, evolve
 
 ROOM = "r" * 64

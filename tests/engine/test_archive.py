@@ -20,8 +20,8 @@ from liveroom.journal.base import Part
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.room_index import decode_entry
-from liveroom.messages.codec import encode
-from liveroom.messages.commands import (
+from liveroom.protocol.codec import encode
+from liveroom.protocol.commands import (
     BanUser,
     CloseRoom,
     OpenRoom,
@@ -31,9 +31,9 @@ from liveroom.messages.commands import (
     SetAnnouncement,
     SetBannedWords,
 )
-from liveroom.messages.coupon import CouponTerms, IssueCoupon
-from liveroom.messages.frames import Refused
-from liveroom.messages.records import Sender
+from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
+from liveroom.protocol.frames import Refused
+from liveroom.protocol.records import Sender
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config

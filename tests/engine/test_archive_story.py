@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from liveroom.engine.runner import Engine
 from liveroom.journal.base import Part
 from liveroom.journal.memory import MemoryJournal
-from liveroom.messages.codec import encode
-from liveroom.messages.commands import (
+from liveroom.protocol.codec import encode
+from liveroom.protocol.commands import (
     BanUser,
     CloseRoom,
     Command,
@@ -22,9 +22,9 @@ from liveroom.messages.commands import (
     SendChat,
     SetAnnouncement,
 )
-from liveroom.messages.coupon import ClaimCoupon, CouponTerms, IssueCoupon
-from liveroom.messages.records import Sender
-from liveroom.messages.red_envelope import DropRedEnvelope, GrabRedEnvelope
+from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
+from liveroom.protocol.records import Sender
+from liveroom.features.red_envelope.messages import DropRedEnvelope, GrabRedEnvelope
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
 from tests.engine.conftest import ANCHOR, GATEWAY, VIEWER, Clock, Voice, leaping, outcomes_of

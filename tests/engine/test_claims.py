@@ -12,8 +12,8 @@ from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Snapshot, StoredEntry
 from liveroom.journal.memory import MemoryJournal
-from liveroom.messages.commands import SetAnnouncement
-from liveroom.messages.records import RECORD_VERSION, Claim, Entry, Record, Request
+from liveroom.protocol.commands import SetAnnouncement
+from liveroom.protocol.records import RECORD_VERSION, Claim, Entry, Record, Request
 from tests.engine.conftest import ANCHOR, WAIT_S, Clock, Voice, open_demo, running_engine
 from tests.journal.entries import newest
 

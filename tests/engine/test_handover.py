@@ -13,10 +13,10 @@ from liveroom.config.schema import RoomsConfig
 from liveroom.engine import handover
 from liveroom.engine.handover import ROOMS_PER_RECORD_MAX, Handed, HandOver
 from liveroom.engine.sizes import RECORD_HEAD_BYTES
-from liveroom.messages import commands as c
-from liveroom.messages.codec import encode
-from liveroom.messages.coupon import ClaimCoupon
-from liveroom.messages.records import RECORD_VERSION, Record
+from liveroom.protocol import commands as c
+from liveroom.protocol.codec import encode
+from liveroom.features.coupon.messages import ClaimCoupon
+from liveroom.protocol.records import RECORD_VERSION, Record
 from liveroom.rooms.room import RoomState
 from liveroom.telemetry.metrics import Metrics
 from tests.engine.full import ANCHOR, RULES, START_MS, Full, sender

@@ -24,15 +24,15 @@ from liveroom.engine.partition import PartitionState
 from liveroom.engine.runner import Engine
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.memory import MemoryJournal
-from liveroom.messages.codec import decode_entry, encode
-from liveroom.messages.commands import AddProduct, Command
-from liveroom.messages.frames import Accepted, Refused
-from liveroom.messages.records import Answer, Entry, Record, Sender
+from liveroom.protocol.codec import decode_entry, encode
+from liveroom.protocol.commands import AddProduct, Command
+from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.records import Answer, Entry, Record, Sender
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
 from tests.engine.conftest import WAIT_S, Clock, Voice, leaping, open_demo, outcomes_of
 from tests.ledgers import Things, a_wish
-from tests.rooms.play import SHIRT
+from tests.features.play import SHIRT
 
 CONFIG = Config(
     journal=JournalConfig(kind="memory", partitions=1),

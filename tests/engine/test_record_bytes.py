@@ -19,15 +19,15 @@ from liveroom.engine.sizes import RECORD_HEAD_BYTES, ROOM_DUE_BYTES_MAX, SPAN_HE
 from liveroom.engine.step import weigh
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter
 from liveroom.journal.memory import MemoryJournal
-from liveroom.messages import commands as c
-from liveroom.messages.codec import encode
-from liveroom.messages.coupon import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
-from liveroom.messages.events import ChatSent
+from liveroom.protocol import commands as c
+from liveroom.protocol.codec import encode
+from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
+from liveroom.protocol.events import ChatSent
 from liveroom.messages.fields import Role
-from liveroom.messages.flash_sale import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
-from liveroom.messages.frames import Accepted, Question, Refused, RoomDetail
-from liveroom.messages.records import Answer, Entry, Record, Request, Sender
-from liveroom.messages.red_envelope import CancelRedEnvelope, DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope, RedEnvelopeClosed
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
+from liveroom.protocol.frames import Accepted, Question, Refused, RoomDetail
+from liveroom.protocol.records import Answer, Entry, Record, Request, Sender
+from liveroom.features.red_envelope.messages import CancelRedEnvelope, DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope, RedEnvelopeClosed
 from liveroom.rooms.keyframe import KEYFRAME_BYTES_MAX
 from liveroom.rooms.room import Decided, decide, decide_due, detail
 from tests.engine.conftest import Clock, Voice, running_engine

@@ -14,10 +14,10 @@ import liveroom.rooms
 from liveroom.config.schema import Config, EngineConfig, JournalConfig, RoomsConfig
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.base import CommandBase
-from liveroom.messages.commands import AddProduct, BanUser, MuteUser, OpenRoom, Product, SendChat, SetSlowMode
-from liveroom.messages.flash_sale import AnnounceFlashSale, CancelHold, ReserveStock
-from liveroom.messages.records import Sender
-from liveroom.messages.red_envelope import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
+from liveroom.protocol.commands import AddProduct, BanUser, MuteUser, OpenRoom, Product, SendChat, SetSlowMode
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, ReserveStock
+from liveroom.protocol.records import Sender
+from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
 from tests.engine.conftest import ANCHOR, VIEWER, Clock, Voice, running_engine
 
 ROOM = "demo"

@@ -19,12 +19,12 @@ from liveroom.journal.base import STOPPED_RUNBOOK, Journal
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.room_index import load_whole
 from liveroom.journal.sqlite.journal import SqliteJournal
-from liveroom.messages.commands import AddProduct, PinProduct, Product, ReportAudience, RequestKeyframe, SendChat, SetAnnouncement
-from liveroom.messages.coupon import CouponTerms, IssueCoupon
+from liveroom.protocol.commands import AddProduct, PinProduct, Product, ReportAudience, RequestKeyframe, SendChat, SetAnnouncement
+from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
 from liveroom.messages.errors import JournalDamaged
-from liveroom.messages.events import AudienceCounted, ChatSent
+from liveroom.protocol.events import AudienceCounted, ChatSent
 from liveroom.messages.fields import Role
-from liveroom.messages.records import RECORD_VERSION, Claim, Entry, Record, Sender
+from liveroom.protocol.records import RECORD_VERSION, Claim, Entry, Record, Sender
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
 from tests.engine.conftest import GATEWAY, VIEWER, Clock, Voice, open_demo, running_engine

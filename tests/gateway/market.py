@@ -11,14 +11,14 @@ from liveroom.config.schema import RoomsConfig
 from liveroom.gateway.admission import PLACES_PER_USER_MAX, Claim, Gate, Reply, Step
 from liveroom.gateway.gates import Gates, units_of
 from liveroom.gateway.history import Past
-from liveroom.messages.commands import AddProduct, Command, OpenRoom, Product
-from liveroom.messages.coupon import ClaimCoupon, CouponTerms, IssueCoupon
-from liveroom.messages.events import Event
+from liveroom.protocol.commands import AddProduct, Command, OpenRoom, Product
+from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
+from liveroom.protocol.events import Event
 from liveroom.messages.fields import Role
-from liveroom.messages.flash_sale import AnnounceFlashSale, ReserveStock
-from liveroom.messages.frames import Accepted, Refused
-from liveroom.messages.records import Request, Sender
-from liveroom.messages.red_envelope import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock
+from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.records import Request, Sender
+from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
 from liveroom.rooms.room import Decided, Refusal, RoomState, decide, decide_due, evolve, keyframe
 
 ROOM = "room-1"

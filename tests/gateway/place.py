@@ -25,12 +25,12 @@ from liveroom.gateway.server import Gateway
 from liveroom.journal.courier import Courier
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.partition import partition_of
-from liveroom.messages.commands import Command, OpenRoom, RequestKeyframe
-from liveroom.messages.events import ChatSent, Event
+from liveroom.protocol.commands import Command, OpenRoom, RequestKeyframe
+from liveroom.protocol.events import ChatSent, Event
 from liveroom.messages.fields import Role
-from liveroom.messages.frames import Accepted, Keyframe, Refused, RoomDetail
-from liveroom.messages.holdings import HoldingsPart
-from liveroom.messages.records import RECORD_VERSION, Answer, Claim, Record, Request, RoomSpan, Sender
+from liveroom.protocol.frames import Accepted, Keyframe, Refused, RoomDetail
+from liveroom.protocol.holdings import HoldingsPart
+from liveroom.protocol.records import RECORD_VERSION, Answer, Claim, Record, Request, RoomSpan, Sender
 from liveroom.telemetry.metrics import Metrics
 
 SECRET = "gateway-tests-gateway-tests-gateway-tests"

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from liveroom.gateway.admission import Gate
 from liveroom.gateway.gates import Gates
-from liveroom.messages.commands import CloseRoom, Command
-from liveroom.messages.coupon import StopCoupon
+from liveroom.protocol.commands import CloseRoom, Command
+from liveroom.features.coupon.messages import StopCoupon
 from liveroom.messages.fields import Role
-from liveroom.messages.flash_sale import CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
-from liveroom.messages.frames import Accepted, Refused
-from liveroom.messages.records import Request, Sender
-from liveroom.messages.red_envelope import GrabRedEnvelope
+from liveroom.features.flash_sale.messages import CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
+from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.records import Request, Sender
+from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from tests.gateway.market import ANCHOR, MARGIN, WATCHED_S, Market
 
 USERS = [f"u{i}" for i in range(12)]

@@ -7,11 +7,11 @@ import asyncio
 from liveroom.gateway.audience import JOINED_MAX, Audience, user_hash
 from liveroom.gateway.likes import OnReply
 from liveroom.journal.partition import partition_of
-from liveroom.messages.commands import ReportAudience
-from liveroom.messages.events import AudienceReported
+from liveroom.protocol.commands import ReportAudience
+from liveroom.protocol.events import AudienceReported
 from liveroom.messages.fields import Role
-from liveroom.messages.frames import Accepted, Refused
-from liveroom.messages.records import Record, Sender
+from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.records import Record, Sender
 from liveroom.telemetry.metrics import Metrics
 from tests.gateway.place import ROOM, WAIT_S, Object, Place, Viewer, show
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from liveroom.gateway import server
-from liveroom.messages.commands import BanUser
+from liveroom.protocol.commands import BanUser
 from tests.gateway.place import WAIT_S, Viewer, raw, scripted, show
 
 

@@ -16,7 +16,7 @@ from liveroom.config.schema import AuthConfig
 from liveroom.gateway import server
 from liveroom.gateway.connection import WAITING_BYTES_MAX
 from liveroom.gateway.limits import ODD_FRAMES_MAX
-from liveroom.messages.events import ChatSent, SanctionExplained
+from liveroom.protocol.events import ChatSent, SanctionExplained
 from tests.gateway.place import ROOM, WAIT_S, Object, masked, raw, read_frame, read_frames, scripted, show
 
 LIKE = b'{"id":"c1","command":{"type":"send_likes"}}'

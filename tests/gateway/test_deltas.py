@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from liveroom.gateway.deltas import build_deltas
 from liveroom.gateway.wire import payload_of
-from liveroom.messages.codec import encode, event_object
-from liveroom.messages.events import AudienceReported, ChatSent, Event, LikesAdded, ProductUnpinned, TryOnRequested
+from liveroom.protocol.codec import encode, event_object
+from liveroom.protocol.events import AudienceReported, ChatSent, Event, LikesAdded, ProductUnpinned, TryOnRequested
 from liveroom.messages.fields import Delivery, Role
-from liveroom.messages.frames import Delta
+from liveroom.protocol.frames import Delta
 
 EVENTS = st.one_of(
     st.builds(

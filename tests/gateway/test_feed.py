@@ -13,8 +13,8 @@ from liveroom.gateway import feed
 from liveroom.journal.base import StoredEntry
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.partition import partition_of
-from liveroom.messages.commands import OpenRoom, SendChat
-from liveroom.messages.frames import Accepted
+from liveroom.protocol.commands import OpenRoom, SendChat
+from liveroom.protocol.frames import Accepted
 from tests.gateway.place import ROOM, WAIT_S, Show, show
 
 #: A room of the other partition.

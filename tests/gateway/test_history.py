@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from liveroom.gateway.history import History
-from liveroom.messages.codec import decode_entry, encode
-from liveroom.messages.events import AnnouncementSet, AudienceReported, BannedWordsSet, ChatSent, Event
-from liveroom.messages.records import Record, RoomSpan
+from liveroom.protocol.codec import decode_entry, encode
+from liveroom.protocol.events import AnnouncementSet, AudienceReported, BannedWordsSet, ChatSent, Event
+from liveroom.protocol.records import Record, RoomSpan
 from tests.collector import looked_at
 
 PLENTY = 1_000_000_000

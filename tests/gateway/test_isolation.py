@@ -13,9 +13,9 @@ from liveroom.gateway.gates import Gates
 from liveroom.gateway.likes import Likes, Reply
 from liveroom.gateway.room import Room
 from liveroom.journal.partition import partition_of
-from liveroom.messages.commands import BanUser, OpenRoom, ReportLikes
-from liveroom.messages.events import ChatSent
-from liveroom.messages.frames import Accepted
+from liveroom.protocol.commands import BanUser, OpenRoom, ReportLikes
+from liveroom.protocol.events import ChatSent
+from liveroom.protocol.frames import Accepted
 from liveroom.telemetry.metrics import Metrics
 from tests.gateway.place import ROOM, WAIT_S, Place, scripted, show
 

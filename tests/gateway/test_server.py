@@ -12,7 +12,7 @@ import websockets
 
 from liveroom.config.schema import GatewayConfig
 from liveroom.messages.errors import BadConfig
-from liveroom.messages.events import AnnouncementSet
+from liveroom.protocol.events import AnnouncementSet
 from tests.gateway.place import WAIT_S, Object, Viewer, raw, running, scripted, show, token
 
 

@@ -7,11 +7,11 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from liveroom.config.schema import EngineConfig
-from liveroom.messages.commands import AddProduct, Command, Product
+from liveroom.protocol.commands import AddProduct, Command, Product
 from liveroom.messages.fields import Role
-from liveroom.messages.flash_sale import AnnounceFlashSale, ConfirmHold
-from liveroom.messages.frames import Accepted
-from liveroom.messages.records import Sender
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, ConfirmHold
+from liveroom.protocol.frames import Accepted
+from liveroom.protocol.records import Sender
 from tests.gateway.place import Object, Place, Show, Viewer, show
 
 PLATFORM = Sender("platform", "Platform", Role.platform)

@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Journal, Snapshot, StoredEntry
-from liveroom.messages.codec import encode
-from liveroom.messages.commands import SendChat
-from liveroom.messages.events import ChatSent
-from liveroom.messages.frames import Accepted
-from liveroom.messages.records import RECORD_VERSION, Answer, Claim, Entry, Record, Request, RoomSpan, Sender
+from liveroom.protocol.codec import encode
+from liveroom.protocol.commands import SendChat
+from liveroom.protocol.events import ChatSent
+from liveroom.protocol.frames import Accepted
+from liveroom.protocol.records import RECORD_VERSION, Answer, Claim, Entry, Record, Request, RoomSpan, Sender
 
 T = TypeVar("T")
 

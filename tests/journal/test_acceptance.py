@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from liveroom.journal.acceptance import NO_EPOCH, Acceptance, Verdict
-from liveroom.messages.records import Entry
+from liveroom.protocol.records import Entry
 from tests.journal.entries import claim, record
 
 

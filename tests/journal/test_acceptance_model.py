@@ -17,8 +17,8 @@ import pytest
 from msgspec.structs import replace
 
 from liveroom.journal.acceptance import NO_EPOCH, Acceptance, Verdict
-from liveroom.messages.frames import Accepted
-from liveroom.messages.records import RECORD_VERSION, Answer, Claim, Entry, Record, RoomSpan
+from liveroom.protocol.frames import Accepted
+from liveroom.protocol.records import RECORD_VERSION, Answer, Claim, Entry, Record, RoomSpan
 
 SCHEDULES = 1_500
 ACTIONS = 80

@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from liveroom.journal import commands_log
 from liveroom.journal.commands_log import CommandsLog
-from liveroom.messages.codec import decode_requests, encode
-from liveroom.messages.commands import SetBannedWords
+from liveroom.protocol.codec import decode_requests, encode
+from liveroom.protocol.commands import SetBannedWords
 from liveroom.messages.errors import JournalFull
 from liveroom.messages.fields import Role
-from liveroom.messages.flash_sale import ConfirmHold
-from liveroom.messages.records import Request, Sender
+from liveroom.features.flash_sale.messages import ConfirmHold
+from liveroom.protocol.records import Request, Sender
 from tests.journal.entries import request
 
 WORDS = SetBannedWords(tuple(chr(0x4E00 + n) * 50 for n in range(500)))

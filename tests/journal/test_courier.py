@@ -14,8 +14,8 @@ from liveroom.journal.courier import Courier
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role
-from liveroom.messages.frames import Accepted, Refused
-from liveroom.messages.records import Answer, Request, Sender
+from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.records import Answer, Request, Sender
 from liveroom.telemetry.metrics import Metrics
 from tests.journal.entries import answer, request, take
 

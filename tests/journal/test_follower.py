@@ -10,8 +10,8 @@ from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import Journal, Part, Snapshot
 from liveroom.journal.follower import AcceptedRecord, Beginning, follow
 from liveroom.journal.room_index import IndexEntry
-from liveroom.messages.codec import encode
-from liveroom.messages.frames import Keyframe
+from liveroom.protocol.codec import encode
+from liveroom.protocol.frames import Keyframe
 from tests.journal.entries import append_all, claim, record, take
 
 

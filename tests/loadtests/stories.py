@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from liveroom.accounting.statement import CouponAccount, EnvelopeAccount, SaleAccount, Statement, Totals
-from liveroom.messages.belongings import Grant, OwnedCoupon, OwnedHold
-from liveroom.messages.coupon import CouponTerms
-from liveroom.messages.frames import Accepted, Belongings, Refused
+from liveroom.protocol.belongings import Grant, OwnedCoupon, OwnedHold
+from liveroom.features.coupon.messages import CouponTerms
+from liveroom.protocol.frames import Accepted, Belongings, Refused
 from loadtests.audit import Course
 from loadtests.journal import Journal
 from loadtests.scenario import Case, Start, StormOptions

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from liveroom.messages.belongings import Grant
-from liveroom.messages.frames import Accepted
+from liveroom.protocol.belongings import Grant
+from liveroom.protocol.frames import Accepted
 from loadtests.audit import Course, Kill, audit_storm
 from loadtests.findings import FINDINGS, Findings
 from loadtests.scenario import Case

@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from liveroom.messages import commands as c
-from liveroom.messages.codec import encode, event_object
-from liveroom.messages.coupon import CouponTerms
+from liveroom.protocol import commands as c
+from liveroom.protocol.codec import encode, event_object
+from liveroom.features.coupon.messages import CouponTerms
 from liveroom.messages.fields import Delivery
-from liveroom.messages.frames import Belongings, Personal
-from liveroom.messages.records import Sender
+from liveroom.protocol.frames import Belongings, Personal
+from liveroom.protocol.records import Sender
 from liveroom.rooms.room import Decided
-from tests.rooms.play import ANCHOR, BELLA, MODERATOR, PLATFORM, VERA, VICTOR, Play
+from tests.features.play import ANCHOR, BELLA, MODERATOR, PLATFORM, VERA, VICTOR, Play
 from tests.trades import claimed, in_order, owned
 
 HERE = Path(__file__).parent

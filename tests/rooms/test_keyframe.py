@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from liveroom.messages.codec import encode
-from liveroom.messages.commands import (
+from liveroom.protocol.codec import encode
+from liveroom.protocol.commands import (
     AddProduct,
     AnswerQuestion,
     AskQuestion,
@@ -19,13 +19,13 @@ from liveroom.messages.commands import (
     SendChat,
     SetAnnouncement,
 )
-from liveroom.messages.coupon import CouponTerms, IssueCoupon, StopCoupon
-from liveroom.messages.flash_sale import AnnounceFlashSale, CloseFlashSale, ReserveStock
-from liveroom.messages.records import Sender
-from liveroom.messages.red_envelope import DropRedEnvelope, EnvelopeCondition
+from liveroom.features.coupon.messages import CouponTerms, IssueCoupon, StopCoupon
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, CloseFlashSale, ReserveStock
+from liveroom.protocol.records import Sender
+from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition
 from liveroom.rooms.keyframe import COUPONS_SHOWN, KEYFRAME_FILLED_BYTES, QUESTIONS_SHOWN, SALES_SHOWN, TRY_ONS_SHOWN
 from liveroom.rooms.room import KEYFRAME_BYTES_MAX, decode_state, encode_state, keyframe
-from tests.rooms.play import ANCHOR, MODERATOR, ROOM, SHIRT, VERA, Play
+from tests.features.play import ANCHOR, MODERATOR, ROOM, SHIRT, VERA, Play
 
 WIDE = "𠮷"  # four bytes in UTF-8
 QUOTE = '"'  # two bytes in JSON

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from liveroom.messages.commands import (
+from liveroom.protocol.commands import (
     AddProduct,
     AskQuestion,
     BanUser,
@@ -20,8 +20,8 @@ from liveroom.messages.commands import (
     SetAnnouncement,
     SetBannedWords,
 )
-from liveroom.messages.records import Sender
-from tests.rooms.play import ANCHOR, GATEWAY, MODERATOR, PLATFORM, SHIRT, VERA, Play
+from liveroom.protocol.records import Sender
+from tests.features.play import ANCHOR, GATEWAY, MODERATOR, PLATFORM, SHIRT, VERA, Play
 
 
 def test_an_open_room_cannot_be_opened() -> None:

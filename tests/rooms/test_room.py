@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from liveroom.messages.commands import (
+from liveroom.protocol.commands import (
     COMMANDS,
     AddProduct,
     CloseRoom,
@@ -18,12 +18,12 @@ from liveroom.messages.commands import (
     SendChat,
     SetChatBudget,
 )
-from liveroom.messages.events import EVENTS, RoomOpened
+from liveroom.protocol.events import EVENTS, RoomOpened
 from liveroom.messages.fields import Role
-from liveroom.messages.records import Sender
+from liveroom.protocol.records import Sender
 from liveroom.rooms import room
 from liveroom.rooms.room import due_ms, evolve
-from tests.rooms.play import ANCHOR, GATEWAY, MODERATOR, PLATFORM, SHIRT, START_MS, VERA, Play
+from tests.features.play import ANCHOR, GATEWAY, MODERATOR, PLATFORM, SHIRT, START_MS, VERA, Play
 
 
 def test_every_command_is_decided() -> None:

@@ -10,18 +10,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from liveroom.messages import commands as c
-from liveroom.messages.codec import encode
-from liveroom.messages.coupon import CouponTerms
+from liveroom.protocol import commands as c
+from liveroom.protocol.codec import encode
+from liveroom.features.coupon.messages import CouponTerms
 from liveroom.messages.errors import REFUSALS
-from liveroom.messages.events import AudienceCounted, ChatSent, QuestionAsked
+from liveroom.protocol.events import AudienceCounted, ChatSent, QuestionAsked
 from liveroom.messages.fields import Role
-from liveroom.messages.records import Sender
-from liveroom.messages.red_envelope import EnvelopeCondition
-from liveroom.rooms.audience import USERS_EXACT_MAX
+from liveroom.protocol.records import Sender
+from liveroom.features.red_envelope.messages import EnvelopeCondition
+from liveroom.features.audience.rules import USERS_EXACT_MAX
 from liveroom.rooms.room import KEYFRAME_BYTES_MAX, Decided, RoomState, decode_state, due_ms, encode_state, evolve, keyframe
-from tests.messages.strategies import messages
-from tests.rooms.play import ANCHOR, BELLA, GATEWAY, MODERATOR, PLATFORM, ROOM, VERA, VICTOR, Play
+from tests.protocol.strategies import messages
+from tests.features.play import ANCHOR, BELLA, GATEWAY, MODERATOR, PLATFORM, ROOM, VERA, VICTOR, Play
 
 SENDERS = st.sampled_from([VERA, VICTOR, BELLA, MODERATOR, ANCHOR, PLATFORM, GATEWAY])
 TALKERS = st.sampled_from([VERA, VICTOR, BELLA, MODERATOR, ANCHOR])

@@ -25,7 +25,7 @@ from liveroom.journal.kafka.reader import Reader
 from liveroom.journal.kafka.records import unreadable
 from liveroom.journal.kafka.topics import Topics
 from liveroom.journal.kafka.writer import Writer
-from liveroom.messages.codec import encode
+from liveroom.protocol.codec import encode
 from liveroom.messages.errors import JournalUnavailable
 
 __all__ = ["Snapshots"]

@@ -15,9 +15,9 @@ from msgspec import Struct
 
 from liveroom.journal.base import PastEntry
 from liveroom.journal.chain import chain_start, chained
-from liveroom.messages.codec import decode_entry
+from liveroom.protocol.codec import decode_entry
 from liveroom.messages.errors import BadMessage, JournalDamaged, JournalError, JournalMismatch, JournalUnavailable, JournalVersion
-from liveroom.messages.records import Entry
+from liveroom.protocol.records import Entry
 from liveroom.process.owner_only import FILE_MODE
 
 __all__ = [

@@ -24,7 +24,7 @@ from liveroom.journal.sqlite.snapshots import get_parts, load, put_parts, save
 from liveroom.journal.sqlite.start import Opened, open_file
 from liveroom.journal.sqlite.writer import Committed, Tail, Writer
 from liveroom.messages.errors import JournalDamaged, JournalUnavailable
-from liveroom.messages.records import Claim, Entry, Request
+from liveroom.protocol.records import Claim, Entry, Request
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["SqliteJournal"]

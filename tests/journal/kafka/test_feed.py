@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from liveroom.config.schema import Config, JournalConfig
 from liveroom.journal.kafka.journal import KafkaJournal
-from liveroom.messages.coupon import CouponClaimed
-from liveroom.messages.events import ChatSent
-from liveroom.messages.records import RECORD_VERSION, Record, RoomSpan
+from liveroom.features.coupon.messages import CouponClaimed
+from liveroom.protocol.events import ChatSent
+from liveroom.protocol.records import RECORD_VERSION, Record, RoomSpan
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config
 from tests.journal.entries import append_all, claim, record

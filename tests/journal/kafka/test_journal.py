@@ -22,11 +22,11 @@ from liveroom.journal.kafka import journal as kafka
 from liveroom.journal.kafka.client import FETCH_BYTES
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.kafka.reader import WAITING_BYTES_MAX
-from liveroom.messages.codec import encode
+from liveroom.protocol.codec import encode
 from liveroom.messages.errors import JournalDamaged, JournalFull, JournalMismatch, JournalUnavailable
 from liveroom.messages.fields import Role
-from liveroom.messages.flash_sale import ConfirmHold
-from liveroom.messages.records import REQUESTS_MAX, Entry, Sender
+from liveroom.features.flash_sale.messages import ConfirmHold
+from liveroom.protocol.records import REQUESTS_MAX, Entry, Sender
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config
 from tests.journal.entries import append_all, claim, record, request, saved, snapshot, stored, take

@@ -19,7 +19,7 @@ from liveroom.journal.base import mark_of
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.kafka.known import CUT_S, MARKS_KEPT, KnownEnds, Seen, lost_spans
 from liveroom.messages.errors import JournalDamaged
-from liveroom.messages.records import Entry
+from liveroom.protocol.records import Entry
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config
 from tests.journal.entries import append_all, claim, record, request, snapshot, stored, take

@@ -21,7 +21,7 @@ from liveroom.journal.kafka.client import Cluster
 from liveroom.journal.kafka.group import assignments
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.messages.errors import BadConfig, JournalUnavailable, LiveroomError
-from liveroom.messages.records import Entry
+from liveroom.protocol.records import Entry
 from liveroom.telemetry.metrics import Metrics
 from loadtests.certificate import make_certificate
 from tests.broker import BROKER, START_WAIT_MS, can_start_broker, kafka_config

@@ -16,7 +16,7 @@ from liveroom.journal.sqlite.file import FILE_NAME
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.journal.sqlite.mark import MARK_FILE
 from liveroom.messages.errors import JournalDamaged
-from liveroom.messages.records import Entry
+from liveroom.protocol.records import Entry
 from tests.journal.entries import append_all, claim, record, saved, snapshot, stored
 from tests.journal.sqlite.test_journal import change, made, opened
 

@@ -21,7 +21,7 @@ from liveroom.journal.sqlite import journal as sqlite_module
 from liveroom.journal.sqlite.file import FILE_NAME, SCHEMA_VERSION
 from liveroom.journal.sqlite.journal import RECENT_ENTRIES_MAX, SqliteJournal
 from liveroom.messages.errors import JournalDamaged, JournalLocked, JournalMismatch, JournalUnavailable, JournalVersion
-from liveroom.messages.records import Entry
+from liveroom.protocol.records import Entry
 from liveroom.telemetry.metrics import Metrics
 from tests.journal.conftest import CONFIG
 from tests.journal.entries import append_all, claim, record, request, saved, stored, take

@@ -11,8 +11,8 @@ from pathlib import Path
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.journal.sqlite.mark import read_mark
-from liveroom.messages.events import ChatSent
-from liveroom.messages.records import Record
+from liveroom.protocol.events import ChatSent
+from liveroom.protocol.records import Record
 from liveroom.telemetry.metrics import Metrics
 from tests.journal.conftest import CONFIG
 from tests.journal.entries import stored

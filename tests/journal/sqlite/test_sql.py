@@ -12,9 +12,9 @@ import pytest
 from liveroom.journal.base import DeadLetter
 from liveroom.journal.sqlite.file import FILE_NAME
 from liveroom.journal.sqlite.journal import SqliteJournal
-from liveroom.messages.events import AnnouncementSet, ChatSent
-from liveroom.messages.frames import Refused
-from liveroom.messages.records import RECORD_VERSION, Answer, Record, RoomSpan
+from liveroom.protocol.events import AnnouncementSet, ChatSent
+from liveroom.protocol.frames import Refused
+from liveroom.protocol.records import RECORD_VERSION, Answer, Record, RoomSpan
 from tests.journal.entries import answer, append_all, claim, record, request
 
 DOC = Path(__file__).parents[3] / "docs" / "journal.md"

@@ -1,0 +1,103 @@
+"""The audience: viewers now (the sum of what gateways reported and what has not expired), the peak, and unique users.
+
+Unique users are counted exactly, as a set of 53-bit hashes, until there are more than `USERS_EXACT_MAX`; from then on
+by a sketch (`sketch.py`), and `unique_estimated` says so. `AudienceReported.seen` follows what the state holds
+*before* the event: while it is the set, the hashes that are new in it; once it is the sketch, the updates that raise
+a register of it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from liveroom.protocol.commands import ReportAudience
+from liveroom.protocol.events import AudienceCounted, AudienceReported, Event
+from liveroom.features.audience import hyperloglog as sketch
+from liveroom.features.decision import Decided, Decision, Refusal, Turn
+from liveroom.features.state import GatewayCount, RoomState
+
+__all__ = ["GATEWAYS_MAX", "USERS_EXACT_MAX", "audience_counted", "audience_due_ms", "audience_expired", "audience_reported", "report_audience"]
+
+#: Unique users that are counted exactly.
+USERS_EXACT_MAX: Final = 1_000
+#: Gateways that may hold viewers of one room.
+GATEWAYS_MAX: Final = 1_000
+
+
+def report_audience(turn: Turn, command: ReportAudience) -> Decision:
+    """Take a gateway's report; the room's numbers are announced when they changed."""
+    state = turn.state
+    known = command.gateway in state.gateways
+    if not known and len(state.gateways) >= GATEWAYS_MAX:
+        return Refusal("limit_reached", f"{GATEWAYS_MAX} gateways report viewers of this room already", "gateway")
+    seen = _new(state, command.joined)
+    viewers = command.viewers + sum(
+        count.viewers for gateway, count in state.gateways.items() if gateway != command.gateway and count.expires_ms > turn.now_ms
+    )
+    counted = _count(state, viewers, seen)
+    events: tuple[Event, ...] = (*_changed(state, counted),)
+    if known or command.viewers or seen:
+        events = (AudienceReported(command.gateway, command.viewers, seen), *events)
+    return Decided(events, {"viewers": counted.viewers, "unique": counted.unique})
+
+
+def audience_due_ms(state: RoomState) -> int | None:
+    """When the next report expires."""
+    return min((count.expires_ms for count in state.gateways.values()), default=None)
+
+
+def audience_expired(state: RoomState, now_ms: int) -> tuple[Event, ...]:
+    """Gateways that were silent too long count 0 viewers from now on."""
+    silent = [gateway for gateway, count in state.gateways.items() if count.expires_ms <= now_ms]
+    if not silent:
+        return ()
+    viewers = sum(count.viewers for count in state.gateways.values() if count.expires_ms > now_ms)
+    return (*(AudienceReported(gateway, 0) for gateway in silent), *_changed(state, _count(state, viewers, ())))
+
+
+def _new(state: RoomState, joined: tuple[int, ...]) -> tuple[int, ...]:
+    if state.sketch:
+        return tuple(sketch.raising(state.sketch, map(sketch.update_of, joined)))
+    return tuple(dict.fromkeys(user for user in joined if user not in state.users))
+
+
+def _count(state: RoomState, viewers: int, seen: tuple[int, ...]) -> AudienceCounted:
+    """The numbers as after `seen`; the change from counting to estimating never lowers `unique`."""
+    unique, estimated = state.unique, state.unique_estimated
+    if seen and not state.sketch and len(state.users) + len(seen) <= USERS_EXACT_MAX:
+        unique = len(state.users) + len(seen)
+    elif seen:
+        estimated = True
+        unique = max(unique, sketch.estimate(_sketch_with(state, seen)))
+    return AudienceCounted(viewers, unique, max(state.peak, viewers), estimated)
+
+
+def _sketch_with(state: RoomState, seen: tuple[int, ...]) -> bytearray:
+    if state.sketch:
+        registers, updates = bytearray(state.sketch), seen
+    else:
+        registers, updates = bytearray(sketch.REGISTERS), tuple(map(sketch.update_of, (*state.users, *seen)))
+    sketch.apply(registers, updates)
+    return registers
+
+
+def _changed(state: RoomState, counted: AudienceCounted) -> tuple[AudienceCounted, ...]:
+    before = AudienceCounted(state.viewers, state.unique, state.peak, state.unique_estimated)
+    return () if counted == before else (counted,)
+
+
+def audience_reported(state: RoomState, event: AudienceReported, seq: int, time_ms: int) -> None:
+    """Fold a report: the gateway's count with its expiry, and its new users."""
+    state.gateways.pop(event.gateway, None)
+    if event.viewers:
+        state.gateways[event.gateway] = GatewayCount(event.viewers, time_ms + state.rules.audience_expiry_ms)
+    if not state.sketch and len(state.users) + len(event.seen) <= USERS_EXACT_MAX:
+        state.users.update(dict.fromkeys(event.seen))
+    elif event.seen:
+        state.sketch = _sketch_with(state, event.seen)
+        state.users = {}
+
+
+def audience_counted(state: RoomState, event: AudienceCounted, seq: int, time_ms: int) -> None:
+    """Fold the numbers."""
+    state.viewers, state.unique, state.peak, state.unique_estimated = event.viewers, event.unique, event.peak, event.unique_estimated

@@ -1,0 +1,125 @@
+"""Chat: who may say a line, which lines are shown, and taking one back."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Final, TypeVar
+
+from liveroom.protocol.commands import DeleteMessage, SendChat, SetChatBudget, SetSlowMode
+from liveroom.protocol.events import ChatBudgetSet, ChatSent, MessageDeleted, SlowModeSet
+from liveroom.messages.fields import CHAT_BUDGET_MAX
+from liveroom.protocol.frames import ChatLine
+from liveroom.features.decision import Decided, Decision, Refusal, Turn
+from liveroom.features.red_envelope.rules import note_keyword
+from liveroom.features.state import RoomState
+from liveroom.features.chat.limits import VIEWER, check_voice, note_spoken
+
+__all__ = [
+    "BUYER_SHARE",
+    "CHAT_LINES_MAX",
+    "MESSAGES_MAX",
+    "chat_budget_set",
+    "chat_sent",
+    "delete_message",
+    "message_deleted",
+    "send_chat",
+    "set_chat_budget",
+    "set_slow_mode",
+    "slow_mode_set",
+]
+
+#: Last shown lines that the state keeps in full, for keyframes.
+CHAT_LINES_MAX: Final = 200
+#: Last shown lines that can still be deleted.
+MESSAGES_MAX: Final = 2_000
+#: One in so many lines of the budget is kept free for buyers.
+BUYER_SHARE: Final = 4
+_WINDOW_MS: Final = 1_000
+
+T = TypeVar("T")
+
+
+def send_chat(turn: Turn, command: SendChat) -> Decision:
+    """Say a line; beyond the room's budget it is taken but not shown, and the sender is told."""
+    state, sender = turn.state, turn.sender
+    if not state.open:
+        return Refusal("room_closed", "the room is closed: nothing can be said")
+    refusal = check_voice(turn, command.text, chat=True)
+    if refusal is not None:
+        return refusal
+    shown = _fits_budget(turn)
+    event = ChatSent(sender.user, sender.name, command.text, sender.role, sender.buyer, shown)
+    return Decided((event,), {"message": state.seq, "shown": shown})
+
+
+def _fits_budget(turn: Turn) -> bool:
+    """No second, wherever it begins, shows more viewers' lines than the budget; those who run the room always show."""
+    if turn.sender.role is not VIEWER:
+        return True
+    budget = turn.state.chat_budget
+    allowed = budget if turn.sender.buyer else budget - budget // BUYER_SHARE
+    shown_ms = turn.state.shown_ms
+    return len(shown_ms) < allowed or shown_ms[-allowed] <= turn.now_ms - _WINDOW_MS
+
+
+def chat_sent(state: RoomState, event: ChatSent, seq: int, time_ms: int) -> None:
+    """Fold a line: it counts against its sender's limits, and against the budget if it was shown."""
+    if event.role is VIEWER:
+        note_spoken(state, event.user, time_ms, chat=True)
+    if state.envelopes:
+        note_keyword(state, event)
+    if not event.shown:
+        return
+    if event.role is VIEWER:
+        _push(state.shown_ms, time_ms, CHAT_BUDGET_MAX)
+    _push(state.messages, seq, MESSAGES_MAX)
+    _push(state.chat, ChatLine(seq, event.user, event.name, event.text, event.role, event.buyer), CHAT_LINES_MAX)
+
+
+def _push(items: list[T], item: T, keep: int) -> None:
+    """Append; now and then drop the oldest, so that `keep` to twice as many stay and appending costs the same on average."""
+    items.append(item)
+    if len(items) >= 2 * keep:
+        del items[:-keep]
+
+
+def delete_message(turn: Turn, command: DeleteMessage) -> Decision:
+    """Take back one of the last shown lines."""
+    last = turn.state.messages[-MESSAGES_MAX:]
+    at = bisect_left(last, command.message)
+    if at == len(last) or last[at] != command.message:
+        return Refusal("message_not_found", f"none of the last {MESSAGES_MAX} shown lines has this id", "message")
+    return Decided((MessageDeleted(command.message, turn.sender.user),))
+
+
+def message_deleted(state: RoomState, event: MessageDeleted, seq: int, time_ms: int) -> None:
+    """Fold a deletion: the line leaves the keyframe."""
+    del state.messages[bisect_left(state.messages, event.message)]
+    at = bisect_left(state.chat, event.message, key=lambda line: line.seq)
+    if at < len(state.chat) and state.chat[at].seq == event.message:
+        del state.chat[at]
+
+
+def set_slow_mode(turn: Turn, command: SetSlowMode) -> Decision:
+    """Set how often each viewer may speak; lines said before do not count."""
+    if command.interval_ms == turn.state.slow_mode_ms:
+        return Decided(())
+    return Decided((SlowModeSet(command.interval_ms),))
+
+
+def slow_mode_set(state: RoomState, event: SlowModeSet, seq: int, time_ms: int) -> None:
+    """Fold slow mode."""
+    state.slow_mode_ms = event.interval_ms
+    state.slow_mode_since_ms = time_ms
+
+
+def set_chat_budget(turn: Turn, command: SetChatBudget) -> Decision:
+    """Set how many of the viewers' lines are shown a second."""
+    if command.lines_per_s == turn.state.chat_budget:
+        return Decided(())
+    return Decided((ChatBudgetSet(command.lines_per_s),))
+
+
+def chat_budget_set(state: RoomState, event: ChatBudgetSet, seq: int, time_ms: int) -> None:
+    """Fold the budget."""
+    state.budget_set = event.lines_per_s

@@ -1,0 +1,311 @@
+"""Coupons: claimed while there are any, each claim a code, each code used by one order at a time.
+
+A code is worth the same to whoever has it: the platform may redeem it for anybody's order, and anybody may apply it to a
+hold of a flash sale (`flash_sale.py`), which uses it under the order `hold-<seq of the hold>`.
+"""
+
+from __future__ import annotations
+
+from base64 import b32encode
+from itertools import islice
+from typing import Final
+
+from msgspec import Struct
+
+from liveroom.features.coupon.messages import (
+    ClaimCoupon,
+    CouponClaimed,
+    CouponExpired,
+    CouponIssued,
+    CouponLeft,
+    CouponRedeemed,
+    CouponReleased,
+    CouponStopped,
+    CouponTerms,
+    IssueCoupon,
+    RedeemCoupon,
+    ReleaseCoupon,
+    StopCoupon,
+)
+from liveroom.protocol.events import Event
+from liveroom.features.address_limits.rules import check_address, count_address, forget_addresses
+from liveroom.features.decision import Decided, Decision, Refusal, Rng, Turn
+from liveroom.features.coupon.price import discount_fen, meets_minimum
+from liveroom.features.state import ClaimedCode, CodeUse, Coupon, RoomState
+from liveroom.features.texts import check_line
+
+__all__ = [
+    "COUPONS_OVER_MAX",
+    "EXPIRED_CODES_MAX",
+    "HOLD_ORDER",
+    "claim_coupon",
+    "coupon_claimed",
+    "coupon_expired",
+    "coupon_issued",
+    "coupon_left",
+    "coupon_redeemed",
+    "coupon_released",
+    "coupon_stopped",
+    "coupons_due",
+    "coupons_due_ms",
+    "issue_coupon",
+    "redeem_coupon",
+    "release_code",
+    "release_coupon",
+    "stop_all",
+    "stop_coupon",
+    "use_code",
+]
+
+#: Last expired coupons that are told apart from those that never were.
+COUPONS_OVER_MAX: Final = 200
+#: Last expired codes that are told apart from those that never were, each with the order that used it.
+EXPIRED_CODES_MAX: Final = 2_000
+#: What the orders of holds begin with; no order of the platform's may.
+HOLD_ORDER: Final = "hold-"
+
+_CODE_BITS: Final = 80
+
+
+class _Found(Struct, frozen=True):
+    """A code that is valid now, and the coupon it is of."""
+
+    seq: int
+    coupon: Coupon
+    claim: ClaimedCode
+
+
+def issue_coupon(turn: Turn, command: IssueCoupon) -> Decision:
+    """Issue a coupon: claimable from now on for `claimable_ms`, its codes valid from now on for `valid_ms`."""
+    state, now_ms, rules = turn.state, turn.now_ms, turn.rules
+    if not state.open:
+        return Refusal("room_closed", "the room is closed: nothing is issued")
+    refusal = check_line(command.title, "title") or _check_terms(command.terms)
+    if refusal is not None:
+        return refusal
+    if command.valid_ms < command.claimable_ms:
+        return Refusal("out_of_range", "codes must be valid for at least as long as they can be claimed", "valid_ms")
+    if len(state.coupons) >= rules.coupons_live_max:
+        return Refusal("limit_reached", f"{rules.coupons_live_max} coupons have not expired yet")
+    if sum(map(_codes, state.coupons.values())) + command.stock > rules.coupon_codes_max:
+        return Refusal("limit_reached", f"all coupons together may have {rules.coupon_codes_max} codes", "stock")
+    issued = CouponIssued(
+        title=command.title,
+        terms=command.terms,
+        stock=command.stock,
+        per_user_max=command.per_user_max,
+        claimable_until_ms=now_ms + command.claimable_ms,
+        valid_until_ms=now_ms + command.valid_ms,
+        by=turn.sender.user,
+        users_per_address_max=command.users_per_address_max,
+    )
+    return Decided((issued,), {"coupon": state.seq})
+
+
+def _check_terms(terms: CouponTerms) -> Refusal | None:
+    if bool(terms.amount_fen) == bool(terms.percent_off):
+        return Refusal("bad_value", "a coupon takes off either an amount or a percentage", "terms")
+    if terms.amount_fen and terms.discount_max_fen:
+        return Refusal("bad_value", "only a percentage may have a largest discount", "terms.discount_max_fen")
+    return None
+
+
+def _codes(coupon: Coupon) -> int:
+    """How many codes it has or may still have."""
+    return len(coupon.codes) if coupon.stopped else coupon.stock
+
+
+def claim_coupon(turn: Turn, command: ClaimCoupon) -> Decision:
+    """Claim a code, up to the coupon's limit per user."""
+    state, user = turn.state, turn.sender.user
+    coupon = _claimable(turn, command.coupon)
+    if isinstance(coupon, Refusal):
+        return coupon
+    if coupon.claimed.get(user, 0) >= coupon.per_user_max:
+        return Refusal("per_user_limit", f"you have {coupon.per_user_max} of this coupon already")
+    if not coupon.left:
+        return Refusal("coupon_gone", f"all {coupon.stock} are claimed")
+    counted: tuple[Event, ...] = ()
+    if coupon.users_per_address_max:
+        refusal = check_address(coupon, turn.sender)
+        if refusal is not None:
+            return refusal
+        counted = count_address(command.coupon, turn.sender)
+    code, left = _draw(state, turn.rng), coupon.left - 1
+    events = (CouponClaimed(command.coupon, user, code), *counted, CouponLeft(command.coupon, left))
+    return Decided(events, {"coupon": command.coupon, "code": code, "left": left})
+
+
+def _claimable(turn: Turn, seq: int) -> Coupon | Refusal:
+    coupon = turn.state.coupons.get(seq)
+    if coupon is None and seq not in turn.state.coupons_over:
+        return Refusal("coupon_not_found", "there is no such coupon", "coupon")
+    if coupon is None or coupon.valid_until_ms <= turn.now_ms:
+        return Refusal("coupon_expired", "the coupon has expired")
+    if coupon.stopped or coupon.claimable_until_ms <= turn.now_ms:
+        return Refusal("coupon_stopped", "the coupon was stopped: nobody can claim it any more")
+    return coupon
+
+
+def _draw(state: RoomState, rng: Rng) -> str:
+    while True:
+        code = b32encode(rng.getrandbits(_CODE_BITS).to_bytes(_CODE_BITS // 8, "big")).decode()
+        if not any(code in coupon.codes for coupon in state.coupons.values()) and code not in state.expired_codes:
+            return code
+
+
+def stop_coupon(turn: Turn, command: StopCoupon) -> Decision:
+    """Let nobody claim any more; what was claimed stays valid."""
+    coupon = _claimable(turn, command.coupon)
+    return coupon if isinstance(coupon, Refusal) else Decided((CouponStopped(command.coupon, turn.sender.user),))
+
+
+def stop_all(turn: Turn) -> tuple[Event, ...]:
+    """What closing the room does to its coupons: nobody can claim any more."""
+    return tuple(CouponStopped(seq, turn.sender.user) for seq, coupon in turn.state.coupons.items() if not coupon.stopped)
+
+
+def redeem_coupon(turn: Turn, command: RedeemCoupon) -> Decision:
+    """Use a code for an order; the same order again, whatever it spends and however late, has the outcome of the first time."""
+    if command.order.startswith(HOLD_ORDER):
+        return Refusal("bad_value", f"only orders of holds may begin with {HOLD_ORDER!r}", "order")
+    first = _last_use(turn.state, command.code)
+    if first is not None and first.order == command.order:
+        return Decided((), {"coupon": first.coupon, "discount_fen": first.discount_fen})
+    used = use_code(turn, command.code, command.order, command.spend_fen, "code")
+    return used if isinstance(used, Refusal) else Decided((used,), {"coupon": used.coupon, "discount_fen": used.discount_fen})
+
+
+def _last_use(state: RoomState, code: str) -> CodeUse | None:
+    for seq, coupon in state.coupons.items():
+        if code in coupon.codes:
+            return _code_use(seq, coupon.codes[code])
+    return state.expired_codes.get(code)
+
+
+def _code_use(seq: int, claim: ClaimedCode) -> CodeUse | None:
+    return CodeUse(seq, claim.order, claim.discount_fen) if claim.order else None
+
+
+def release_coupon(turn: Turn, command: ReleaseCoupon) -> Decision:
+    """Give a code back; what an open hold uses comes back with the hold alone."""
+    found = _find(turn, command.code, "code")
+    if isinstance(found, Refusal):
+        return found
+    if found.claim.order != command.order:
+        return Refusal("coupon_not_used", "the code is not used by this order", "order")
+    if command.order.startswith(HOLD_ORDER) and _is_open(turn.state, int(command.order.removeprefix(HOLD_ORDER))):
+        return Refusal("coupon_used", "the code is applied to a hold that is still open: cancel the hold", "order")
+    return Decided(release_code(turn.state, turn.now_ms, command.code))
+
+
+def _is_open(state: RoomState, hold: int) -> bool:
+    return any(hold in sale.holds for sale in state.sales.values())
+
+
+def use_code(turn: Turn, code: str, order: str, spend_fen: int, field: str) -> CouponRedeemed | Refusal:
+    """The event that a code is used by an order of `spend_fen`; `field` is the command's that holds the code."""
+    found = _find(turn, code, field)
+    return found if isinstance(found, Refusal) else _use(found, code, order, spend_fen, field)
+
+
+def release_code(state: RoomState, now_ms: int, code: str) -> tuple[Event, ...]:
+    """The event that makes a used code usable again; none when it has expired."""
+    for seq, coupon in state.coupons.items():
+        claim = coupon.codes.get(code)
+        if claim is not None and coupon.valid_until_ms > now_ms:
+            return (CouponReleased(seq, claim.user, code, claim.order),)
+    return ()
+
+
+def _find(turn: Turn, code: str, field: str) -> _Found | Refusal:
+    for seq, coupon in turn.state.coupons.items():
+        claim = coupon.codes.get(code)
+        if claim is not None and coupon.valid_until_ms > turn.now_ms:
+            return _Found(seq, coupon, claim)
+        if claim is not None:
+            return Refusal("coupon_expired", "the code has expired", field)
+    if code in turn.state.expired_codes:
+        return Refusal("coupon_expired", "the code has expired", field)
+    return Refusal("coupon_not_found", "there is no such code", field)
+
+
+def _use(found: _Found, code: str, order: str, spend_fen: int, field: str) -> CouponRedeemed | Refusal:
+    coupon, claim = found.coupon, found.claim
+    if claim.order:
+        return Refusal("coupon_used", "the code is used by another order", field)
+    if not meets_minimum(coupon.terms, spend_fen):
+        return Refusal("spend_too_small", f"the coupon needs a spend of at least {coupon.terms.min_spend_fen} fen, this is {spend_fen}")
+    discount = discount_fen(coupon.terms, spend_fen)
+    if not discount:  # a code that takes nothing off stays worth what it is
+        return Refusal("no_discount", f"the coupon takes nothing off a spend of {spend_fen} fen", field)
+    return CouponRedeemed(found.seq, claim.user, code, order, discount)
+
+
+def coupons_due_ms(state: RoomState) -> int | None:
+    """When the next coupon can be claimed no more, or expires."""
+    return min((coupon.valid_until_ms if coupon.stopped else coupon.claimable_until_ms for coupon in state.coupons.values()), default=None)
+
+
+def coupons_due(state: RoomState, now_ms: int) -> tuple[Event, ...]:
+    """Coupons whose time is over expire; those whose time to be claimed is over are stopped, by nobody."""
+    events: list[Event] = []
+    for seq, coupon in state.coupons.items():
+        if coupon.valid_until_ms <= now_ms:
+            events.append(CouponExpired(seq))
+        elif coupon.claimable_until_ms <= now_ms and not coupon.stopped:
+            events.append(CouponStopped(seq, ""))
+    return tuple(events)
+
+
+def coupon_issued(state: RoomState, event: CouponIssued, seq: int, time_ms: int) -> None:
+    """Fold a coupon."""
+    state.coupons[seq] = Coupon(
+        event.title,
+        event.terms,
+        event.stock,
+        event.per_user_max,
+        event.claimable_until_ms,
+        event.valid_until_ms,
+        users_per_address_max=event.users_per_address_max,
+    )
+
+
+def coupon_claimed(state: RoomState, event: CouponClaimed, seq: int, time_ms: int) -> None:
+    """Fold a claim."""
+    coupon = state.coupons[event.coupon]
+    coupon.codes[event.code] = ClaimedCode(event.user)
+    coupon.claimed[event.user] = coupon.claimed.get(event.user, 0) + 1
+
+
+def coupon_left(state: RoomState, event: CouponLeft, seq: int, time_ms: int) -> None:
+    """Fold what the claim before it made true already."""
+    assert state.coupons[event.coupon].left == event.left, "the claims say how many are left"
+
+
+def coupon_redeemed(state: RoomState, event: CouponRedeemed, seq: int, time_ms: int) -> None:
+    """Fold a use."""
+    state.coupons[event.coupon].codes[event.code] = ClaimedCode(event.user, event.order, event.discount_fen)
+
+
+def coupon_released(state: RoomState, event: CouponReleased, seq: int, time_ms: int) -> None:
+    """Fold a release."""
+    state.coupons[event.coupon].codes[event.code] = ClaimedCode(event.user)
+
+
+def coupon_stopped(state: RoomState, event: CouponStopped, seq: int, time_ms: int) -> None:
+    """Fold a stop."""
+    coupon = state.coupons[event.coupon]
+    coupon.stopped = True
+    forget_addresses(coupon)
+
+
+def coupon_expired(state: RoomState, event: CouponExpired, seq: int, time_ms: int) -> None:
+    """Fold an expiry: the codes go, the last of them are remembered as expired, with the order that used them."""
+    coupon = state.coupons.pop(event.coupon)
+    state.coupons_over.append(event.coupon)
+    del state.coupons_over[:-COUPONS_OVER_MAX]
+    newest = list(islice(reversed(coupon.codes), EXPIRED_CODES_MAX))
+    state.expired_codes.update((code, _code_use(event.coupon, coupon.codes[code])) for code in reversed(newest))
+    for code in list(islice(state.expired_codes, max(0, len(state.expired_codes) - EXPIRED_CODES_MAX))):
+        del state.expired_codes[code]

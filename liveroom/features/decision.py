@@ -1,0 +1,56 @@
+"""What deciding takes and gives: a turn in, events or a refusal out."""
+
+from __future__ import annotations
+
+from typing import Protocol, final
+
+from msgspec import Struct
+
+from liveroom.config.schema import RoomsConfig
+from liveroom.messages.errors import REFUSALS
+from liveroom.protocol.events import Event
+from liveroom.protocol.frames import Result
+from liveroom.protocol.records import Sender
+from liveroom.features.state import RoomState
+
+__all__ = ["Decided", "Decision", "Refusal", "Rng", "Turn"]
+
+
+class Rng(Protocol):
+    """The part of `random.Random` that rooms need; what it gives is always written into an event."""
+
+    def getrandbits(self, k: int, /) -> int:
+        """An integer of `k` random bits."""
+
+
+class Decided(Struct, frozen=True, gc=False):
+    """Yes: these events happen, at consecutive seqs from the state's own on, and the sender is told `result`."""
+
+    events: tuple[Event, ...]
+    result: Result = {}
+
+
+@final
+class Refusal(Struct, frozen=True, gc=False):
+    """No: `code` is one of `REFUSALS`, `detail` is for people, `retry_after_ms` is 0 when waiting does not help."""
+
+    code: str
+    detail: str
+    field: str = ""
+    retry_after_ms: int = 0
+
+    def __post_init__(self) -> None:
+        assert self.code in REFUSALS, self.code
+
+
+Decision = Decided | Refusal
+
+
+class Turn(Struct, frozen=True, gc=False):
+    """Everything that one decision may look at beside the command."""
+
+    state: RoomState
+    sender: Sender
+    now_ms: int
+    rules: RoomsConfig
+    rng: Rng

@@ -1,0 +1,439 @@
+"""Flash sales: stock that is reserved by holds, each of which is confirmed, cancelled or expires, and only once.
+
+Stock of a hold that expired comes back with its `hold_expired` event, never before: what is reserved meanwhile is decided
+by the stock that everybody was told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from liveroom.features.coupon.messages import CouponTerms
+from liveroom.protocol.events import Event
+from liveroom.messages.fields import Role
+from liveroom.features.flash_sale.messages import (
+    AnnounceFlashSale,
+    CancelHold,
+    CloseFlashSale,
+    ConfirmHold,
+    FlashSaleAnnounced,
+    FlashSaleClosed,
+    FlashSaleOpened,
+    FlashSaleRestocked,
+    HoldCancelled,
+    HoldConfirmed,
+    HoldExpired,
+    ReserveStock,
+    RestockFlashSale,
+    StockChanged,
+    StockReserved,
+)
+from liveroom.protocol.frames import Result
+from liveroom.features.address_limits.rules import check_address, count_address, forget_addresses, uncount_hold
+from liveroom.features.coupon.rules import HOLD_ORDER, release_code, use_code
+from liveroom.features.decision import Decided, Decision, Refusal, Turn
+from liveroom.features.coupon.price import discount_fen
+from liveroom.features.state import FlashSale, Hold, ResolvedHold, RoomState
+from liveroom.features.flash_sale.unpaid import check_unpaid, note_ended, note_made
+
+__all__ = [
+    "HOLDS_EXPIRED_MAX",
+    "PAYMENTS_MAX",
+    "RESOLVED_HOLDS_MAX",
+    "SALES_OVER_MAX",
+    "STOCK_MAX",
+    "announce_flash_sale",
+    "cancel_hold",
+    "close_all",
+    "close_flash_sale",
+    "confirm_hold",
+    "flash_sale_announced",
+    "flash_sale_closed",
+    "flash_sale_opened",
+    "flash_sale_restocked",
+    "hold_cancelled",
+    "hold_confirmed",
+    "hold_expired",
+    "reserve_stock",
+    "restock_flash_sale",
+    "sales_due",
+    "sales_due_ms",
+    "stock_changed",
+    "stock_reserved",
+]
+
+#: Most units that a sale may ever have had.
+STOCK_MAX: Final = 1_000_000
+#: Holds that expire at once; more of them expire right after.
+HOLDS_EXPIRED_MAX: Final = 500
+#: Last closed sales that are told apart from those that never were.
+SALES_OVER_MAX: Final = 200
+#: Last resolved holds that are told apart from those that never were; up to twice as many are.
+RESOLVED_HOLDS_MAX: Final = 5_000
+#: Last payments of a room that are told from new ones; up to twice as many are. Holds that were not paid push none of them out.
+PAYMENTS_MAX: Final = 20_000
+
+#: Queue places before an open hold that are kept until they are more than half of the queue.
+_QUEUE_SLACK: Final = 64
+
+
+def announce_flash_sale(turn: Turn, command: AnnounceFlashSale) -> Decision:
+    """Announce a sale of a showcase product, whose title it keeps whatever becomes of the product."""
+    state, now_ms, rules = turn.state, turn.now_ms, turn.rules
+    if not state.open:
+        return Refusal("room_closed", "the room is closed: nothing is sold")
+    product = state.products.get(command.product)
+    if product is None:
+        return Refusal("product_not_found", f"there is no product {command.product!r} in the showcase", "product")
+    if len(state.sales) >= rules.flash_sales_live_max:
+        return Refusal("limit_reached", f"{rules.flash_sales_live_max} flash sales are not over yet")
+    opens_ms = now_ms + command.opens_in_ms
+    announced = FlashSaleAnnounced(
+        product=product.id,
+        title=product.title,
+        price_fen=command.price_fen,
+        stock=command.stock,
+        per_user_max=command.per_user_max,
+        opens_ms=opens_ms,
+        closes_ms=opens_ms + command.open_for_ms,
+        hold_ms=command.hold_ms,
+        by=turn.sender.user,
+        users_per_address_max=command.users_per_address_max,
+    )
+    events: tuple[Event, ...] = (announced,) if command.opens_in_ms else (announced, FlashSaleOpened(state.seq))
+    return Decided(events, {"sale": state.seq})
+
+
+def reserve_stock(turn: Turn, command: ReserveStock) -> Decision:
+    """Reserve units for as long as the sale's holds last; a coupon's code is used by the hold."""
+    state, user, quantity = turn.state, turn.sender.user, command.quantity
+    sale = _selling(turn, command.sale)
+    if type(sale) is Refusal:
+        return sale
+    if turn.now_ms < sale.opens_ms:
+        return Refusal("sale_not_open", "the flash sale is not open yet", retry_after_ms=sale.opens_ms - turn.now_ms)
+    taken = sale.taken.get(user, 0)
+    if taken + quantity > sale.per_user_max:
+        return Refusal("per_user_limit", f"one user may have {sale.per_user_max}, you have {taken}", "quantity")
+    unpaid = check_unpaid(turn, sale, quantity)
+    if unpaid is not None:
+        return unpaid
+    available = sale.available
+    if quantity > available:
+        return Refusal("sold_out", f"{available} are available now", "quantity")
+    beside: tuple[Event, ...] = ()
+    if sale.users_per_address_max:
+        refusal = check_address(sale, turn.sender)
+        if refusal is not None:
+            return refusal
+        beside = count_address(command.sale, turn.sender, hold=state.seq)
+    if _open_holds(state) >= turn.rules.holds_per_room_max:
+        return Refusal("limit_reached", f"{turn.rules.holds_per_room_max} holds are open already")
+    spend_fen, discount = sale.price_fen * quantity, 0
+    if command.coupon_code:
+        used = use_code(turn, command.coupon_code, f"{HOLD_ORDER}{state.seq}", spend_fen, "coupon_code")
+        if isinstance(used, Refusal):
+            return used
+        discount, beside = used.discount_fen, (*beside, used)
+    until_ms, due_fen = turn.now_ms + sale.hold_ms, spend_fen - discount
+    events = (
+        StockReserved(command.sale, user, quantity, until_ms, due_fen, discount, command.coupon_code),
+        *beside,
+        StockChanged(command.sale, available - quantity, sale.held + quantity, sale.sold),
+    )
+    return Decided(events, {"hold": state.seq, "until_ms": until_ms, "due_fen": due_fen, "discount_fen": discount})
+
+
+def _open_holds(state: RoomState) -> int:
+    count = 0
+    for sale in state.sales.values():
+        count += len(sale.holds)
+    return count
+
+
+def confirm_hold(turn: Turn, command: ConfirmHold) -> Decision:
+    """Sell a hold or a part of it; the same payment again, whatever part it names now, has the outcome of the first time.
+
+    A payment pays one hold: for another one it is refused.
+    """
+    found = _find_hold(turn, command.hold)
+    if isinstance(found, ResolvedHold):
+        if found.how == "confirmed" and found.payment == command.payment:
+            return Decided((), _receipt(found.quantity, found.returned, found.paid_fen))
+        return _resolved(found.how)
+    if isinstance(found, Refusal):
+        return found
+    seq, sale, hold = found
+    paid_hold = _paid_by(turn.state, command.payment)
+    if paid_hold is not None:
+        return Refusal("payment_used", f"this payment has paid hold {paid_hold}", "payment")
+    if hold.until_ms <= turn.now_ms:
+        return _resolved("expired")
+    quantity = command.quantity or hold.quantity
+    if quantity > hold.quantity:
+        return Refusal("out_of_range", f"the hold has only {hold.quantity} units", "quantity")
+    returned, spend_fen = hold.quantity - quantity, sale.price_fen * quantity
+    discount = discount_fen(hold.terms, spend_fen)
+    paid_fen = spend_fen - discount
+    released: tuple[Event, ...] = ()
+    if hold.terms is not None and not discount:
+        released = release_code(turn.state, turn.now_ms, hold.coupon_code)
+    events = (
+        HoldConfirmed(seq, command.hold, hold.user, quantity, returned, paid_fen, command.payment),
+        *released,
+        _stock(seq, sale, held=-hold.quantity, sold=quantity),
+    )
+    return Decided(events, _receipt(quantity, returned, paid_fen))
+
+
+def _paid_by(state: RoomState, payment: str) -> int | None:
+    """The hold that a payment has paid, as far as it is remembered."""
+    hold = state.payments.get(payment)
+    return state.payments_before.get(payment) if hold is None else hold
+
+
+def _receipt(quantity: int, returned: int, paid_fen: int) -> Result:
+    return {"quantity": quantity, "returned": returned, "paid_fen": paid_fen}
+
+
+def cancel_hold(turn: Turn, command: CancelHold) -> Decision:
+    """Give a hold back; its coupon can be used again."""
+    found = _find_hold(turn, command.hold)
+    if isinstance(found, Refusal):
+        return found
+    owner = found.user if isinstance(found, ResolvedHold) else found[2].user
+    if turn.sender.role is not Role.platform and turn.sender.user != owner:
+        return Refusal("not_owner", "the hold is another user's", "hold")
+    if isinstance(found, ResolvedHold):
+        return _resolved(found.how)
+    seq, sale, hold = found
+    if hold.until_ms <= turn.now_ms:
+        return _resolved("expired")
+    events = (
+        HoldCancelled(seq, command.hold, hold.user, turn.sender.user),
+        *_release(turn.state, turn.now_ms, hold),
+        _stock(seq, sale, held=-hold.quantity),
+    )
+    return Decided(events, {"hold": command.hold})
+
+
+def restock_flash_sale(turn: Turn, command: RestockFlashSale) -> Decision:
+    """Put more stock into a sale that is not closed."""
+    sale = _selling(turn, command.sale)
+    if isinstance(sale, Refusal):
+        return sale
+    stock = sale.stock + command.quantity
+    if stock > STOCK_MAX:
+        return Refusal("limit_reached", f"a sale may have {STOCK_MAX} units in all, it has had {sale.stock}", "quantity")
+    events = (FlashSaleRestocked(command.sale, command.quantity, stock), _stock(command.sale, sale, available=command.quantity))
+    return Decided(events, {"stock": stock})
+
+
+def close_flash_sale(turn: Turn, command: CloseFlashSale) -> Decision:
+    """Reserve nothing more, also before the sale opened."""
+    sale = _selling(turn, command.sale)
+    return sale if isinstance(sale, Refusal) else Decided((FlashSaleClosed(command.sale, turn.sender.user, sale.held),))
+
+
+def close_all(turn: Turn) -> tuple[Event, ...]:
+    """What closing the room does to its sales: they are closed."""
+    return tuple(FlashSaleClosed(seq, turn.sender.user, sale.held) for seq, sale in turn.state.sales.items() if sale.phase != "closed")
+
+
+def _selling(turn: Turn, seq: int) -> FlashSale | Refusal:
+    """A sale that is not closed."""
+    sale = turn.state.sales.get(seq)
+    if sale is None and seq not in turn.state.sales_over:
+        return Refusal("sale_not_found", "there is no such flash sale", "sale")
+    if sale is None or sale.phase == "closed" or sale.closes_ms <= turn.now_ms:
+        return Refusal("sale_closed", "the flash sale is over", "sale")
+    return sale
+
+
+def _find_hold(turn: Turn, hold: int) -> tuple[int, FlashSale, Hold] | ResolvedHold | Refusal:
+    """A hold with its sale and the sale's seq, or what became of it."""
+    state = turn.state
+    for seq, sale in state.sales.items():
+        if hold in sale.holds:
+            return seq, sale, sale.holds[hold]
+    resolved = state.resolved_holds.get(hold) or state.resolved_holds_before.get(hold)
+    return resolved or Refusal("hold_not_found", "there is no such hold", "hold")
+
+
+_RESOLVED: Final = {
+    "confirmed": Refusal("hold_confirmed", "the hold is already paid", "hold"),
+    "cancelled": Refusal("hold_cancelled", "the hold is already cancelled", "hold"),
+    "expired": Refusal("hold_expired", "the hold has expired", "hold"),
+}
+
+
+def _resolved(how: str) -> Refusal:
+    return _RESOLVED[how]
+
+
+def _release(state: RoomState, now_ms: int, hold: Hold) -> tuple[Event, ...]:
+    return release_code(state, now_ms, hold.coupon_code) if hold.coupon_code else ()
+
+
+def _stock(seq: int, sale: FlashSale, *, available: int = 0, held: int = 0, sold: int = 0) -> StockChanged:
+    """The sale's stock as after these changes; what is held or sold is taken from what is available."""
+    return StockChanged(seq, sale.available + available - held - sold, sale.held + held, sale.sold + sold)
+
+
+def sales_due_ms(state: RoomState) -> int | None:
+    """When a sale opens or closes or a hold expires next: a look at each sale, none at its holds."""
+    return min((due for sale in state.sales.values() for due in _due_ms(sale)), default=None)
+
+
+def _due_ms(sale: FlashSale) -> Iterator[int]:
+    if sale.phase == "announced":
+        yield sale.opens_ms
+    elif sale.phase == "open":
+        yield sale.closes_ms
+    if sale.holds:
+        yield sale.holds[sale.queue[sale.queue_head]].until_ms
+
+
+def sales_due(state: RoomState, now_ms: int) -> tuple[Event, ...]:
+    """Holds expire, at most `HOLDS_EXPIRED_MAX` at once; sales open and close."""
+    events: list[Event] = []
+    left = HOLDS_EXPIRED_MAX
+    for seq, sale in state.sales.items():
+        expired = _expired(sale, now_ms, left)
+        left -= len(expired)
+        for number in expired:
+            hold = sale.holds[number]
+            events += [HoldExpired(seq, number, hold.user), *_release(state, now_ms, hold)]
+        back = sum(sale.holds[number].quantity for number in expired)
+        if expired:
+            events.append(_stock(seq, sale, held=-back))
+        if sale.phase == "announced" and sale.opens_ms <= now_ms:
+            events.append(FlashSaleOpened(seq))
+        if sale.phase != "closed" and sale.closes_ms <= now_ms:
+            events.append(FlashSaleClosed(seq, "", sale.held - back))
+    return tuple(events)
+
+
+def _expired(sale: FlashSale, now_ms: int, at_most: int) -> list[int]:
+    """The first holds whose time is over; holds of a sale last equally long, so that they expire in their order."""
+    expired: list[int] = []
+    for place in range(sale.queue_head, len(sale.queue)):
+        hold = sale.holds.get(sale.queue[place])
+        if len(expired) == at_most or (hold is not None and hold.until_ms > now_ms):
+            break
+        if hold is not None:
+            expired.append(sale.queue[place])
+    return expired
+
+
+def flash_sale_announced(state: RoomState, event: FlashSaleAnnounced, seq: int, time_ms: int) -> None:
+    """Fold a sale."""
+    state.sales[seq] = FlashSale(
+        event.product,
+        event.title,
+        event.price_fen,
+        event.stock,
+        event.per_user_max,
+        event.opens_ms,
+        event.closes_ms,
+        event.hold_ms,
+        users_per_address_max=event.users_per_address_max,
+    )
+
+
+def flash_sale_opened(state: RoomState, event: FlashSaleOpened, seq: int, time_ms: int) -> None:
+    """Fold an opening."""
+    state.sales[event.sale].phase = "open"
+
+
+def flash_sale_restocked(state: RoomState, event: FlashSaleRestocked, seq: int, time_ms: int) -> None:
+    """Fold more stock."""
+    state.sales[event.sale].stock = event.stock
+
+
+def flash_sale_closed(state: RoomState, event: FlashSaleClosed, seq: int, time_ms: int) -> None:
+    """Fold a closing: with no open hold the sale is over."""
+    assert state.sales[event.sale].held == event.held, "holds say what is held"
+    state.sales[event.sale].phase = "closed"
+    forget_addresses(state.sales[event.sale])
+    state.sales[event.sale].unpaid = {}
+    _end(state, event.sale)
+
+
+def stock_reserved(state: RoomState, event: StockReserved, seq: int, time_ms: int) -> None:
+    """Fold a hold."""
+    sale = state.sales[event.sale]
+    user, quantity, code = event.user, event.quantity, event.coupon_code
+    assert 0 < quantity <= sale.available, "no unit is held twice"
+    sale.holds[seq] = Hold(user, quantity, event.until_ms, event.due_fen, code, _terms(state, code) if code else None)
+    sale.queue.append(seq)
+    sale.held += quantity
+    sale.taken[user] = sale.taken.get(user, 0) + quantity
+    note_made(sale, user, time_ms)
+
+
+def _terms(state: RoomState, code: str) -> CouponTerms:
+    return next(coupon.terms for coupon in state.coupons.values() if code in coupon.codes)
+
+
+def stock_changed(state: RoomState, event: StockChanged, seq: int, time_ms: int) -> None:
+    """Fold what the events before it made true already; a closed sale ends with its last hold."""
+    sale = state.sales[event.sale]
+    assert sale.held == event.held, "holds say what is held"
+    assert sale.sold == event.sold, "holds say what is sold"
+    assert sale.available == event.available, "available + held + sold = stock"
+    if sale.phase == "closed":
+        _end(state, event.sale)
+
+
+def hold_confirmed(state: RoomState, event: HoldConfirmed, seq: int, time_ms: int) -> None:
+    """Fold a payment."""
+    resolved = ResolvedHold(event.user, "confirmed", event.payment, event.quantity, event.returned, event.paid_fen)
+    _resolve(state, event.sale, event.hold, resolved, time_ms)
+    if len(state.payments) >= PAYMENTS_MAX:
+        state.payments_before, state.payments = state.payments, {}
+    state.payments[event.payment] = event.hold
+
+
+def hold_cancelled(state: RoomState, event: HoldCancelled, seq: int, time_ms: int) -> None:
+    """Fold a cancellation."""
+    _resolve(state, event.sale, event.hold, ResolvedHold(event.user, "cancelled"), time_ms)
+
+
+def hold_expired(state: RoomState, event: HoldExpired, seq: int, time_ms: int) -> None:
+    """Fold an expiry."""
+    _resolve(state, event.sale, event.hold, ResolvedHold(event.user, "expired"), time_ms)
+
+
+def _resolve(state: RoomState, seq: int, number: int, resolved: ResolvedHold, time_ms: int) -> None:
+    sale = state.sales[seq]
+    hold = sale.holds.pop(number)
+    sale.held -= hold.quantity
+    sale.sold += resolved.quantity
+    sale.taken[hold.user] -= hold.quantity - resolved.quantity
+    if not sale.taken[hold.user]:
+        del sale.taken[hold.user]
+    if sale.hold_marks:
+        uncount_hold(sale, number, hold.user, paid=resolved.quantity > 0)
+    note_ended(sale, hold.user, hold.until_ms - sale.hold_ms, time_ms, paid=resolved.quantity > 0)
+    _advance(sale)
+    if len(state.resolved_holds) >= RESOLVED_HOLDS_MAX:
+        state.resolved_holds_before, state.resolved_holds = state.resolved_holds, {}
+    state.resolved_holds[number] = resolved
+
+
+def _advance(sale: FlashSale) -> None:
+    """Let the queue begin at an open hold again; each place is passed once and dropped once."""
+    while sale.queue_head < len(sale.queue) and sale.queue[sale.queue_head] not in sale.holds:
+        sale.queue_head += 1
+    if sale.queue_head > max(_QUEUE_SLACK, len(sale.queue) // 2):
+        del sale.queue[: sale.queue_head]
+        sale.queue_head = 0
+
+
+def _end(state: RoomState, seq: int) -> None:
+    if not state.sales[seq].holds:
+        del state.sales[seq]
+        state.sales_over.append(seq)
+        del state.sales_over[:-SALES_OVER_MAX]

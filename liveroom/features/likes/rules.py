@@ -1,0 +1,39 @@
+"""Likes: taps add up to one total over the room's life."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from liveroom.protocol.commands import ReportLikes, SendLikes
+from liveroom.protocol.events import LikesAdded
+from liveroom.features.decision import Decided, Decision, Refusal, Turn
+from liveroom.features.state import RoomState
+
+__all__ = ["likes_added", "report_likes", "send_likes"]
+
+#: The largest integer that every JSON reader keeps exactly; the total stops there.
+_TOTAL_MAX: Final = 2**53 - 1
+
+
+def send_likes(turn: Turn, command: SendLikes) -> Decision:
+    """One viewer's taps."""
+    if not turn.state.open:
+        return Refusal("room_closed", "the room is closed: likes are not counted")
+    return _add(turn.state, command.count)
+
+
+def report_likes(turn: Turn, command: ReportLikes) -> Decision:
+    """A gateway's sum; its viewers are answered as it is, so a room that was closed meanwhile refuses it too."""
+    if not turn.state.open:
+        return Refusal("room_closed", "the room is closed: likes are not counted")
+    return _add(turn.state, command.count)
+
+
+def _add(state: RoomState, count: int) -> Decided:
+    total = min(state.likes + count, _TOTAL_MAX)
+    return Decided((LikesAdded(count, total),), {"total": total})
+
+
+def likes_added(state: RoomState, event: LikesAdded, seq: int, time_ms: int) -> None:
+    """Fold taps."""
+    state.likes = event.total

@@ -1,0 +1,137 @@
+"""Mutes and bans: who may not speak, who may not be here, and until when."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec.structs import replace
+
+from liveroom.protocol.commands import BanUser, MuteUser, UnbanUser, UnmuteUser
+from liveroom.protocol.events import SanctionExplained, UserBanned, UserMuted, UserUnbanned, UserUnmuted
+from liveroom.messages.fields import Role
+from liveroom.protocol.records import Sender
+from liveroom.features.decision import Decided, Decision, Refusal, Turn
+from liveroom.features.state import RoomState, Sanction
+from liveroom.features.texts import check_optional, utc
+
+__all__ = [
+    "ban_user",
+    "check_banned",
+    "check_muted",
+    "lasting",
+    "mute_user",
+    "sanction_explained",
+    "unban_user",
+    "unmute_user",
+    "user_banned",
+    "user_muted",
+    "user_unbanned",
+    "user_unmuted",
+]
+
+
+def mute_user(turn: Turn, command: MuteUser) -> Decision:
+    """Mute a user from now on; a second mute replaces the first."""
+    refusal = _check_sanction(turn, command, turn.state.muted, turn.rules.muted_users_max)
+    if refusal is not None:
+        return refusal
+    until_ms = turn.now_ms + command.duration_ms
+    return Decided((UserMuted(command.user, until_ms, turn.sender.user), *_explained(command, "mute")), {"until_ms": until_ms})
+
+
+def ban_user(turn: Turn, command: BanUser) -> Decision:
+    """Ban a user from now on; a second ban replaces the first."""
+    refusal = _check_sanction(turn, command, turn.state.banned, turn.rules.banned_users_max)
+    if refusal is not None:
+        return refusal
+    until_ms = turn.now_ms + command.duration_ms
+    banned = UserBanned(command.user, until_ms, turn.sender.user, command.delete_messages)
+    return Decided((banned, *_explained(command, "ban")), {"until_ms": until_ms})
+
+
+def _explained(command: MuteUser | BanUser, sanction: Literal["mute", "ban"]) -> tuple[SanctionExplained, ...]:
+    """The event that tells the user why: a reason is between those two."""
+    return (SanctionExplained(command.user, sanction, command.reason),) if command.reason else ()
+
+
+def _check_sanction(turn: Turn, command: MuteUser | BanUser, sanctions: dict[str, Sanction], users_max: int) -> Refusal | None:
+    if command.user == turn.state.anchor:
+        return Refusal("forbidden", "the room's anchor can be neither muted nor banned", "user")
+    if len(sanctions) >= users_max:
+        others = lasting(sanctions, turn.now_ms)
+        others.pop(command.user, None)
+        if len(others) >= users_max:
+            return Refusal("limit_reached", f"{users_max} users are on this list already", "user")
+    return check_optional(command.reason, "reason")
+
+
+def unmute_user(turn: Turn, command: UnmuteUser) -> Decision:
+    """Let a muted user speak again."""
+    if not _lasts(turn.state.muted.get(command.user), turn.now_ms):
+        return Refusal("not_muted", f"{command.user} is not muted", "user")
+    return Decided((UserUnmuted(command.user, turn.sender.user),))
+
+
+def unban_user(turn: Turn, command: UnbanUser) -> Decision:
+    """Let a banned user come back."""
+    if not _lasts(turn.state.banned.get(command.user), turn.now_ms):
+        return Refusal("not_banned", f"{command.user} is not banned", "user")
+    return Decided((UserUnbanned(command.user, turn.sender.user),))
+
+
+def check_muted(state: RoomState, sender: Sender, now_ms: int) -> Refusal | None:
+    """Why the sender may not speak; the platform itself always may."""
+    muted = state.muted.get(sender.user)
+    return _refusal("muted", muted, now_ms) if muted is not None and sender.role is not Role.platform else None
+
+
+def check_banned(state: RoomState, sender: Sender, now_ms: int) -> Refusal | None:
+    """Why the sender may do nothing here; the platform itself always may."""
+    banned = state.banned.get(sender.user)
+    return _refusal("banned", banned, now_ms) if banned is not None and sender.role is not Role.platform else None
+
+
+def _refusal(code: str, sanction: Sanction, now_ms: int) -> Refusal | None:
+    if not _lasts(sanction, now_ms):
+        return None
+    why = f": {sanction.reason}" if sanction.reason else ""
+    return Refusal(code, f"you are {code} until {utc(sanction.until_ms)}{why}", retry_after_ms=sanction.until_ms - now_ms)
+
+
+def user_muted(state: RoomState, event: UserMuted, seq: int, time_ms: int) -> None:
+    """Fold a mute; those that are past are forgotten."""
+    state.muted = {**lasting(state.muted, time_ms), event.user: Sanction(event.until_ms, event.by)}
+
+
+def user_banned(state: RoomState, event: UserBanned, seq: int, time_ms: int) -> None:
+    """Fold a ban; those that are past are forgotten."""
+    state.banned = {**lasting(state.banned, time_ms), event.user: Sanction(event.until_ms, event.by)}
+    if event.messages_deleted:
+        gone = {line.seq for line in state.chat if line.user == event.user}
+        state.chat = [line for line in state.chat if line.seq not in gone]
+        state.messages = [message for message in state.messages if message not in gone]
+
+
+def sanction_explained(state: RoomState, event: SanctionExplained, seq: int, time_ms: int) -> None:
+    """Fold the reason of the mute or ban right before."""
+    sanctions = state.muted if event.sanction == "mute" else state.banned
+    sanctions[event.user] = replace(sanctions[event.user], reason=event.reason)
+
+
+def user_unmuted(state: RoomState, event: UserUnmuted, seq: int, time_ms: int) -> None:
+    """Fold the end of a mute."""
+    del state.muted[event.user]
+
+
+def user_unbanned(state: RoomState, event: UserUnbanned, seq: int, time_ms: int) -> None:
+    """Fold the end of a ban."""
+    del state.banned[event.user]
+
+
+def lasting(sanctions: dict[str, Sanction], now_ms: int) -> dict[str, Sanction]:
+    """Those that are not past at `now_ms`."""
+    return {user: sanction for user, sanction in sanctions.items() if _lasts(sanction, now_ms)}
+
+
+def _lasts(sanction: Sanction | None, now_ms: int) -> bool:
+    return sanction is not None and sanction.until_ms > now_ms

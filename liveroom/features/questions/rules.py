@@ -1,0 +1,108 @@
+"""Questions to the anchor: asked, picked (one at a time), then answered or dismissed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from liveroom.protocol.commands import AnswerQuestion, AskQuestion, DismissQuestion, PickQuestion
+from liveroom.protocol.events import QuestionAnswered, QuestionAsked, QuestionDismissed, QuestionPicked
+from liveroom.protocol.frames import Question
+from liveroom.features.decision import Decided, Decision, Refusal, Turn
+from liveroom.features.state import RoomState
+from liveroom.features.texts import check_paragraphs
+from liveroom.features.chat.limits import check_voice, note_spoken
+
+__all__ = [
+    "ANSWERED_MAX",
+    "RESOLVED_MAX",
+    "answer_question",
+    "ask_question",
+    "dismiss_question",
+    "pick_question",
+    "question_answered",
+    "question_asked",
+    "question_dismissed",
+    "question_picked",
+]
+
+#: Last answered questions that stay visible with their answers.
+ANSWERED_MAX: Final = 20
+#: Last answered and dismissed questions that are told apart from those that never were.
+RESOLVED_MAX: Final = 200
+
+
+def ask_question(turn: Turn, command: AskQuestion) -> Decision:
+    """Ask; what holds for chat holds here, but slow mode does not."""
+    state, sender, rules = turn.state, turn.sender, turn.rules
+    if not state.open:
+        return Refusal("room_closed", "the room is closed: nothing can be asked")
+    refusal = check_voice(turn, command.text, chat=False)
+    if refusal is not None:
+        return refusal
+    if len(state.questions) >= rules.questions_max:
+        return Refusal("limit_reached", f"{rules.questions_max} questions are open already")
+    if sum(question.user == sender.user for question in state.questions.values()) >= rules.questions_per_user_max:
+        return Refusal("limit_reached", f"you have {rules.questions_per_user_max} open questions already")
+    return Decided((QuestionAsked(sender.user, sender.name, command.text),), {"question": state.seq})
+
+
+def pick_question(turn: Turn, command: PickQuestion) -> Decision:
+    """Show a question as the one being answered; the one picked before is merely asked again."""
+    question = turn.state.questions.get(command.question)
+    if question is None:
+        return _not_open(turn.state, command.question)
+    return Decided(() if question.state == "picked" else (QuestionPicked(command.question),))
+
+
+def answer_question(turn: Turn, command: AnswerQuestion) -> Decision:
+    """Mark a question as answered."""
+    if command.question not in turn.state.questions:
+        return _not_open(turn.state, command.question)
+    return check_paragraphs(command.text) or Decided((QuestionAnswered(command.question, command.text),))
+
+
+def dismiss_question(turn: Turn, command: DismissQuestion) -> Decision:
+    """Take a question off the list."""
+    if command.question not in turn.state.questions:
+        return _not_open(turn.state, command.question)
+    return Decided((QuestionDismissed(command.question),))
+
+
+def _not_open(state: RoomState, question: int) -> Refusal:
+    if question in state.resolved:
+        return Refusal("question_not_open", "the question is already answered or dismissed", "question")
+    return Refusal("question_not_found", "there is no such question", "question")
+
+
+def question_asked(state: RoomState, event: QuestionAsked, seq: int, time_ms: int) -> None:
+    """Fold a question: it counts against its sender's rate limit."""
+    note_spoken(state, event.user, time_ms, chat=False)
+    state.questions[seq] = Question(seq, event.user, event.name, event.text)
+
+
+def question_picked(state: RoomState, event: QuestionPicked, seq: int, time_ms: int) -> None:
+    """Fold a pick."""
+    for other, question in state.questions.items():
+        if question.state == "picked":
+            state.questions[other] = msgspec.structs.replace(question, state="asked")
+    state.questions[event.question] = msgspec.structs.replace(state.questions[event.question], state="picked")
+
+
+def question_answered(state: RoomState, event: QuestionAnswered, seq: int, time_ms: int) -> None:
+    """Fold an answer."""
+    question = _resolve(state, event.question)
+    state.answered.append(msgspec.structs.replace(question, state="answered", answer=event.text))
+    del state.answered[:-ANSWERED_MAX]
+
+
+def question_dismissed(state: RoomState, event: QuestionDismissed, seq: int, time_ms: int) -> None:
+    """Fold a dismissal."""
+    _resolve(state, event.question)
+
+
+def _resolve(state: RoomState, question: int) -> Question:
+    state.resolved.append(question)
+    del state.resolved[:-RESOLVED_MAX]
+    return state.questions.pop(question)

@@ -1,0 +1,119 @@
+"""The showcase: what is for sale, the product being explained, and what viewers wish to see tried on."""
+
+from __future__ import annotations
+
+from liveroom.protocol.commands import AddProduct, PinProduct, RemoveProduct, RequestTryOn, UnpinProduct
+from liveroom.protocol.events import Event, ProductAdded, ProductPinned, ProductRemoved, ProductUnpinned, TryOnRequested
+from liveroom.features.decision import Decided, Decision, Refusal, Turn
+from liveroom.features.state import RoomState
+from liveroom.features.texts import check_line, check_optional
+
+__all__ = [
+    "add_product",
+    "pin_product",
+    "product_added",
+    "product_pinned",
+    "product_removed",
+    "product_unpinned",
+    "remove_product",
+    "request_try_on",
+    "try_on_requested",
+    "unpin_product",
+]
+
+
+def add_product(turn: Turn, command: AddProduct) -> Decision:
+    """Put a product into the showcase or replace it in its place; the pinned one is pinned anew, so that all see the new words."""
+    state, product = turn.state, command.product
+    refusal = (
+        check_line(product.title, "product.title")
+        or check_optional(product.image_url, "product.image_url")
+        or check_optional(product.link_url, "product.link_url")
+    )
+    if refusal is not None:
+        return refusal
+    if product.id not in state.products and len(state.products) >= turn.rules.products_max:
+        return Refusal("limit_reached", f"the showcase holds {turn.rules.products_max} products already", "product")
+    if state.products.get(product.id) == product:
+        return Decided((), {"version": state.showcase_version})
+    events: tuple[Event, ...] = (ProductAdded(product),)
+    if state.pinned == product.id:
+        events += (ProductPinned(product),)
+    return Decided(events, {"version": state.seq})
+
+
+def remove_product(turn: Turn, command: RemoveProduct) -> Decision:
+    """Take a product out; a pinned one is unpinned first. Its wishes are forgotten."""
+    state = turn.state
+    if command.product not in state.products:
+        return _not_found(command.product)
+    events: tuple[Event, ...] = (ProductRemoved(command.product),)
+    if state.pinned == command.product:
+        events = (ProductUnpinned(command.product), *events)
+    return Decided(events, {"version": state.seq + len(events) - 1})
+
+
+def pin_product(turn: Turn, command: PinProduct) -> Decision:
+    """Pin the product that is being explained."""
+    product = turn.state.products.get(command.product)
+    if product is None:
+        return _not_found(command.product)
+    return Decided(() if turn.state.pinned == product.id else (ProductPinned(product),))
+
+
+def unpin_product(turn: Turn, command: UnpinProduct) -> Decision:
+    """Unpin it."""
+    if not turn.state.pinned:
+        return Refusal("not_pinned", "no product is pinned")
+    return Decided((ProductUnpinned(turn.state.pinned),))
+
+
+def request_try_on(turn: Turn, command: RequestTryOn) -> Decision:
+    """Wish to see a product tried on, once per user and product."""
+    state, user = turn.state, turn.sender.user
+    if not state.open:
+        return Refusal("room_closed", "the room is closed: nothing is tried on any more")
+    if command.product not in state.products:
+        return _not_found(command.product)
+    users = state.try_ons.get(command.product, {})
+    if user in users:
+        return Refusal("already_requested", "you already asked to see this product tried on", "product")
+    if sum(user in wishers for wishers in state.try_ons.values()) >= turn.rules.try_ons_per_user_max:
+        return Refusal("limit_reached", f"you have asked for {turn.rules.try_ons_per_user_max} products already")
+    if state.try_ons_count >= turn.rules.try_on_users_max:
+        return Refusal("limit_reached", f"the room has {turn.rules.try_on_users_max} try-on wishes already")
+    count = len(users) + 1
+    return Decided((TryOnRequested(command.product, user, count),), {"count": count})
+
+
+def _not_found(product: str) -> Refusal:
+    return Refusal("product_not_found", f"there is no product {product!r} in the showcase", "product")
+
+
+def product_added(state: RoomState, event: ProductAdded, seq: int, time_ms: int) -> None:
+    """Fold a product."""
+    state.products[event.product.id] = event.product
+    state.showcase_version = seq
+
+
+def product_removed(state: RoomState, event: ProductRemoved, seq: int, time_ms: int) -> None:
+    """Fold a removal."""
+    del state.products[event.product]
+    state.try_ons_count -= len(state.try_ons.pop(event.product, {}))
+    state.showcase_version = seq
+
+
+def product_pinned(state: RoomState, event: ProductPinned, seq: int, time_ms: int) -> None:
+    """Fold a pin."""
+    state.pinned = event.product.id
+
+
+def product_unpinned(state: RoomState, event: ProductUnpinned, seq: int, time_ms: int) -> None:
+    """Fold an unpin."""
+    state.pinned = ""
+
+
+def try_on_requested(state: RoomState, event: TryOnRequested, seq: int, time_ms: int) -> None:
+    """Fold a wish."""
+    state.try_ons.setdefault(event.product, {})[event.user] = None
+    state.try_ons_count += 1

@@ -1,0 +1,21 @@
+"""What a client sends: a command with the id that its reply will carry, or a probe."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from liveroom.protocol.commands import Command
+from liveroom.messages.fields import CommandId
+
+__all__ = ["ClientMessage", "Probe"]
+
+
+class ClientMessage(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """One text frame from a client: `{"id": "c1", "command": {"type": "send_chat", "text": "hi"}}`."""
+
+    id: CommandId
+    command: Command
+
+
+class Probe(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="probe", gc=False):
+    """A question whether the link still works, for clients that cannot ping: a `beat` answers it at once."""

@@ -1,0 +1,85 @@
+"""What is on offer: a keyframe's views and the events after it give the views that a later keyframe has."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from liveroom.protocol import events as e
+from liveroom.features.coupon.messages import CouponTerms
+from liveroom.protocol.frames import CouponView, EnvelopeView, SaleView
+from liveroom.protocol.offers import OFFERS_KEPT, fold_coupons, fold_envelopes, fold_sales
+
+TERMS = CouponTerms(percent_off=10)
+DROPPED = e.RedEnvelopeDropped(100, 2, "lucky", "Luck", 1, 9, "c0", "anna")
+ENVELOPE = EnvelopeView(6, "Luck", 100, 2, 2, 100, "lucky", 1, 9, "c0")
+ISSUED = e.CouponIssued("Less", TERMS, 3, 1, 8, 9, "anna")
+COUPON = CouponView(6, "Less", TERMS, 3, 3, 1, 8, 9)
+ANNOUNCED = e.FlashSaleAnnounced("tea", "Tea", 990, 10, 2, 1, 9, 5, "anna")
+SALE = SaleView(6, "tea", "Tea", 990, 10, 10, 0, 0, 2, 1, 9, 5, "announced")
+OTHERS = (replace(ENVELOPE, envelope=1), replace(COUPON, coupon=1), replace(SALE, sale=1))
+
+
+@pytest.mark.parametrize(
+    ("event", "after"),
+    [
+        (e.RedEnvelopeOpened(6), (replace(ENVELOPE, open=True),)),
+        (e.RedEnvelopeGrabbed(6, "u", "U", 40, 1, 60), (replace(ENVELOPE, parts_left=1, left_fen=60),)),
+        (e.RedEnvelopeClosed(6, "expired", 40, 60, "s0"), ()),
+    ],
+)
+def test_red_envelopes(event: e.EventBase, after: tuple[EnvelopeView, ...]) -> None:
+    """From the drop to the end; the others stay as they are."""
+    assert fold_envelopes((), DROPPED, 6) == (ENVELOPE,)
+    assert fold_envelopes((OTHERS[0], ENVELOPE), event, 7) == (OTHERS[0], *after)
+
+
+@pytest.mark.parametrize(
+    ("event", "after"),
+    [(e.CouponLeft(6, 1), (replace(COUPON, left=1),)), (e.CouponStopped(6, "anna"), ()), (e.CouponExpired(6), ())],
+)
+def test_coupons(event: e.EventBase, after: tuple[CouponView, ...]) -> None:
+    """From the issue until nobody can claim; the others stay as they are."""
+    assert fold_coupons((), ISSUED, 6) == (COUPON,)
+    assert fold_coupons((OTHERS[1], COUPON), event, 7) == (OTHERS[1], *after)
+
+
+@pytest.mark.parametrize(
+    ("event", "after"),
+    [
+        (e.FlashSaleOpened(6), (replace(SALE, state="open"),)),
+        (e.FlashSaleRestocked(6, 5, 15), (replace(SALE, stock=15),)),
+        (e.StockChanged(6, 7, 2, 1), (replace(SALE, available=7, held=2, sold=1),)),
+        (e.FlashSaleClosed(6, "anna"), ()),
+        (e.FlashSaleClosed(6, "anna", 2), (replace(SALE, state="closed", held=2),)),
+    ],
+)
+def test_flash_sales(event: e.EventBase, after: tuple[SaleView, ...]) -> None:
+    """From the announcement until the last hold of a closed one is resolved; the others stay as they are."""
+    assert fold_sales((), ANNOUNCED, 6) == (SALE,)
+    assert fold_sales((OTHERS[2], SALE), event, 7) == (OTHERS[2], *after)
+
+
+def test_a_closed_sale_goes_with_its_last_hold() -> None:
+    """When its stock says so."""
+    closed = replace(SALE, state="closed", held=2)
+    assert fold_sales((closed,), e.StockChanged(6, 9, 1, 0), 8) == (replace(closed, available=9, held=1),)
+    assert fold_sales((closed,), e.StockChanged(6, 10, 0, 0), 8) == ()
+
+
+def test_what_is_kept_is_bounded() -> None:
+    """The newest of each kind."""
+    envelopes: tuple[EnvelopeView, ...] = ()
+    coupons: tuple[CouponView, ...] = ()
+    sales: tuple[SaleView, ...] = ()
+    for seq in range(OFFERS_KEPT + 5):
+        envelopes, coupons, sales = fold_envelopes(envelopes, DROPPED, seq), fold_coupons(coupons, ISSUED, seq), fold_sales(sales, ANNOUNCED, seq)
+    assert len(envelopes) == len(coupons) == len(sales) == OFFERS_KEPT
+    assert (envelopes[0].envelope, coupons[0].coupon, sales[0].sale) == (5, 5, 5)
+
+
+def test_other_events_change_nothing() -> None:
+    """The very same views come back."""
+    views = ((ENVELOPE,), (COUPON,), (SALE,))
+    for fold, view in zip((fold_envelopes, fold_coupons, fold_sales), views, strict=True):
+        assert fold(view, e.LikesAdded(1, 2), 7) is view  # type: ignore[operator]
