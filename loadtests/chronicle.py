@@ -15,8 +15,8 @@ from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import PastEntry, StoredEntry
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.kafka.topics import Topics
-from liveroom.protocol.codec import event_object
 from liveroom.messages.errors import AuditFailed, JournalUnavailable
+from liveroom.protocol.codec import event_object
 from liveroom.protocol.records import Claim, Record
 from liveroom.telemetry.metrics import Metrics
 from loadtests.target import TargetError

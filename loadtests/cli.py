@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from liveroom.protocol.codec import decode_room_id
 from liveroom.messages.errors import BadConfig, BadMessage
+from liveroom.protocol.codec import decode_room_id
 from loadtests.lean import Address, HandshakeRefused
 from loadtests.target import Target, TargetError, given_server, own_server
 

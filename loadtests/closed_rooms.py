@@ -25,8 +25,8 @@ from liveroom.engine.runner import Engine
 from liveroom.journal.follower import AcceptedRecord, follow
 from liveroom.journal.partition import partition_of
 from liveroom.journal.sqlite.journal import SqliteJournal
-from liveroom.protocol.commands import AddProduct, AskQuestion, CloseRoom, Command, OpenRoom, Product, SendChat
 from liveroom.messages.fields import Role
+from liveroom.protocol.commands import AddProduct, AskQuestion, CloseRoom, Command, OpenRoom, Product, SendChat
 from liveroom.protocol.frames import Accepted
 from liveroom.protocol.records import Request, Sender
 from liveroom.telemetry.metrics import Metrics

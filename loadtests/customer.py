@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from liveroom.messages.fields import Role
 from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import Command
-from liveroom.messages.fields import Role
 from liveroom.protocol.frames import Accepted
 from liveroom.protocol.inbound import ClientMessage
 from loadtests.scenario import Start

@@ -20,16 +20,16 @@ from msgspec import Struct
 from liveroom.accounting.audit import audit
 from liveroom.config.schema import Config, LiveroomConfig
 from liveroom.engine.runner import Engine
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock
+from liveroom.features.red_envelope.messages import DropRedEnvelope, GrabRedEnvelope
 from liveroom.journal.follower import AcceptedRecord, follow
 from liveroom.journal.partition import partition_of
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.journal.sqlite.reader import open_reader
-from liveroom.protocol.commands import AddProduct, Command, OpenRoom, Product, SendLikes
 from liveroom.messages.fields import Role
-from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock
+from liveroom.protocol.commands import AddProduct, Command, OpenRoom, Product, SendLikes
 from liveroom.protocol.frames import Accepted
 from liveroom.protocol.records import Record, Request, Sender
-from liveroom.features.red_envelope.messages import DropRedEnvelope, GrabRedEnvelope
 from liveroom.telemetry.metrics import Metrics
 from loadtests.claims import GRANTED, PER_USER_MAX, Claim, JobKind, Round
 

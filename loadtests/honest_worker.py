@@ -16,10 +16,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from liveroom.protocol.commands import SendChat
 from liveroom.features.flash_sale.messages import CancelHold, ReserveStock
-from liveroom.protocol.frames import Accepted
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
+from liveroom.protocol.commands import SendChat
+from liveroom.protocol.frames import Accepted
 from loadtests.cashier import Cashier
 from loadtests.customer import Customer
 from loadtests.doorbell import Doorbell

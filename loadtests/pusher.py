@@ -7,9 +7,9 @@ import time
 from collections import Counter
 from typing import Final
 
+from liveroom.messages.fields import Role
 from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import SetAnnouncement
-from liveroom.messages.fields import Role
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.inbound import ClientMessage
 from loadtests.lean import Address

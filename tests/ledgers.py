@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from random import Random
 
 from liveroom.accounting.ledger import Ledger
-from liveroom.protocol.commands import Command, GrabRedEnvelope
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
-from liveroom.protocol.events import Event
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
+from liveroom.features.red_envelope.messages import CancelRedEnvelope, DropRedEnvelope
+from liveroom.protocol.commands import Command, GrabRedEnvelope
+from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Result
 from liveroom.protocol.records import Sender
-from liveroom.features.red_envelope.messages import CancelRedEnvelope, DropRedEnvelope
 from liveroom.rooms.room import Decided
 from tests.features.play import ANCHOR, PLATFORM, SHIRT, Play
 

@@ -20,10 +20,10 @@ from liveroom.config.schema import Config, LiveroomConfig
 from liveroom.config.settings import load_config, settings, to_toml
 from liveroom.journal.partition import partition_of
 from liveroom.journal.sqlite.journal import SqliteJournal
-from liveroom.protocol.events import RoomOpened, RoomRules
 from liveroom.messages.fields import Role
-from liveroom.protocol.records import RECORD_VERSION, Claim, Record, RoomSpan
 from liveroom.messages.text import first_forbidden
+from liveroom.protocol.events import RoomOpened, RoomRules
+from liveroom.protocol.records import RECORD_VERSION, Claim, Record, RoomSpan
 from liveroom.telemetry.metrics import Metrics
 from tests.serving import Server
 

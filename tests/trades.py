@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import replace
 
+from liveroom.features.coupon.messages import CouponClaimed, CouponIssued, CouponTerms
+from liveroom.features.state import RoomState
 from liveroom.protocol import commands as c
 from liveroom.protocol.belongings import Grant, OwnedCoupon, OwnedHold
-from liveroom.features.coupon.messages import CouponClaimed, CouponIssued, CouponTerms
 from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Belongings
 from liveroom.protocol.records import Sender
-from liveroom.features.state import RoomState
 from tests.features.play import ANCHOR, BELLA, PLATFORM, VERA, VICTOR, Play
 
 __all__ = ["BUYERS", "KINDS", "TRADES", "Trade", "claimed", "in_order", "market", "owned", "play_trade", "trade_command"]

@@ -7,8 +7,8 @@ from typing import Any
 from docs.generate.asyncapi import HEAD, dump
 from docs.generate.words import first_sentence
 from liveroom import __version__
-from liveroom.protocol.events import EVENTS
 from liveroom.messages.fields import Delivery, RoomId, Seq, TimeMs
+from liveroom.protocol.events import EVENTS
 from liveroom.protocol.records import REQUESTS_MAX, Request
 from liveroom.protocol.schemas import schema_components, schema_of
 

@@ -12,15 +12,15 @@ from docs.generate.words import description, first_sentence, table, type_words, 
 from liveroom.client.endings import ENDINGS, Ending, Then
 from liveroom.config.schema import Config, GatewayConfig
 from liveroom.config.settings import settings
+from liveroom.features.coupon.messages import CouponTerms
+from liveroom.features.red_envelope.messages import EnvelopeCondition, EnvelopeWinner
 from liveroom.messages.base import EVERYONE
+from liveroom.messages.errors import CLOSE_CODES, REFUSALS
+from liveroom.messages.fields import Delivery, Role
 from liveroom.protocol.belongings import Grant, OwnedCoupon, OwnedHold
 from liveroom.protocol.commands import COMMANDS, CommandBase, Product
-from liveroom.features.coupon.messages import CouponTerms
-from liveroom.messages.errors import CLOSE_CODES, REFUSALS
 from liveroom.protocol.events import EVENTS, EventBase, RoomRules
-from liveroom.messages.fields import Delivery, Role
 from liveroom.protocol.frames import FRAMES, ChatLine, CouponView, EnvelopeView, Question, SaleView
-from liveroom.features.red_envelope.messages import EnvelopeCondition, EnvelopeWinner
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["PARTS", "endings_js"]

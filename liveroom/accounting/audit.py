@@ -18,8 +18,8 @@ from liveroom.journal.idempotency import Outcomes, key_of
 from liveroom.journal.partition import partition_of
 from liveroom.journal.past import Past, open_past
 from liveroom.journal.sqlite.mark import Head
-from liveroom.protocol.codec import decode_room_id
 from liveroom.messages.errors import AuditFailed, JournalDamaged, JournalUnavailable, LedgerBroken
+from liveroom.protocol.codec import decode_room_id
 from liveroom.protocol.frames import Refused
 from liveroom.protocol.records import Answer, Record
 

@@ -12,11 +12,7 @@ from msgspec import Struct
 
 from liveroom.accounting.ledger import Ledger
 from liveroom.config.schema import Config
-from liveroom.journal.tail import tail
-from liveroom.protocol.codec import encode
 from liveroom.features.coupon.messages import CouponClaimed, CouponExpired, CouponIssued, CouponRedeemed, CouponReleased, CouponStopped
-from liveroom.messages.errors import LiveroomError
-from liveroom.protocol.events import Event
 from liveroom.features.flash_sale.messages import (
     FlashSaleAnnounced,
     FlashSaleClosed,
@@ -27,6 +23,10 @@ from liveroom.features.flash_sale.messages import (
     StockReserved,
 )
 from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed
+from liveroom.journal.tail import tail
+from liveroom.messages.errors import LiveroomError
+from liveroom.protocol.codec import encode
+from liveroom.protocol.events import Event
 
 __all__ = ["COLUMNS", "MoneyRow", "csv_lines", "export_money"]
 

@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from liveroom.accounting.address_limits import AddressBook
 from liveroom.accounting.statement import CouponAccount, EnvelopeAccount, SaleAccount, Statement, Totals
-from liveroom.features.red_envelope.fairness import SEED_BYTES, commitment_of, split
 from liveroom.features.coupon.messages import (
     CouponClaimed,
     CouponExpired,
@@ -24,8 +23,6 @@ from liveroom.features.coupon.messages import (
     CouponStopped,
     CouponTerms,
 )
-from liveroom.messages.errors import LedgerBroken
-from liveroom.protocol.events import AddressCounted, Event
 from liveroom.features.flash_sale.messages import (
     FlashSaleAnnounced,
     FlashSaleClosed,
@@ -37,7 +34,10 @@ from liveroom.features.flash_sale.messages import (
     StockChanged,
     StockReserved,
 )
+from liveroom.features.red_envelope.fairness import SEED_BYTES, commitment_of, split
 from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed, RedEnvelopeOpened, RedEnvelopeSealed
+from liveroom.messages.errors import LedgerBroken
+from liveroom.protocol.events import AddressCounted, Event
 
 __all__ = ["ITEMS_MAX", "Ledger"]
 

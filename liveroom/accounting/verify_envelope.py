@@ -9,8 +9,6 @@ import msgspec
 from msgspec import Struct
 
 from liveroom.features.red_envelope.fairness import BEST_MAX, SEED_BYTES, commitment_of, split
-from liveroom.messages.errors import EnvelopeDiffers
-from liveroom.protocol.events import Event
 from liveroom.features.red_envelope.messages import (
     EnvelopeWinner,
     RedEnvelopeClosed,
@@ -19,6 +17,8 @@ from liveroom.features.red_envelope.messages import (
     RedEnvelopeOpened,
     RedEnvelopeSealed,
 )
+from liveroom.messages.errors import EnvelopeDiffers
+from liveroom.protocol.events import Event
 
 __all__ = ["EnvelopeProof", "verify_envelope"]
 
@@ -116,7 +116,7 @@ def _story(lines: Iterable[str | bytes], room: str, envelope: int, newest: deque
             raise EnvelopeDiffers(f"line {number} is no event as `liveroom tail` prints it: {error}") from None
         if isinstance(event, RedEnvelopeDropped):
             newest.append(head.seq)
-        of = head.seq if isinstance(event, RedEnvelopeDropped) else event.envelope  # type: ignore[union-attr]
+        of = head.seq if isinstance(event, RedEnvelopeDropped) else event.envelope  # type: ignore[attr-defined]
         if of != envelope:
             continue
         if head.seq <= before:

@@ -17,11 +17,11 @@ from typing import Final
 
 from liveroom.auth.tokens import kept_secret, load_secret
 from liveroom.config.schema import Config
-from liveroom.protocol.commands import Command
 from liveroom.features.coupon.messages import ClaimCoupon
-from liveroom.messages.errors import BadConfig
 from liveroom.features.flash_sale.messages import ReserveStock
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
+from liveroom.messages.errors import BadConfig
+from liveroom.protocol.commands import Command
 
 __all__ = ["IPV6_NETWORK_BITS", "AddressMarks", "Proxies", "counted_address", "load_address_key"]
 

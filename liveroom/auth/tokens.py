@@ -18,11 +18,11 @@ from msgspec import Meta, Struct
 
 from liveroom.auth.keys import Keys
 from liveroom.config.schema import SECRET_BYTES_MIN, AuthConfig, Config
-from liveroom.protocol.diagnosis import diagnose
 from liveroom.messages.errors import BadConfig, BadToken
 from liveroom.messages.fields import NAME_CHARS_MAX, ROOM_CLAIM_PATTERN, Role, UserId, UserName
 from liveroom.messages.text import clean_name
 from liveroom.process.owner_only import make_directory, make_owner_only
+from liveroom.protocol.diagnosis import diagnose
 
 __all__ = ["ANY_ROOM", "Identity", "TokenChecker", "bearer_token", "kept_secret", "load_secret", "make_token"]
 

@@ -7,8 +7,8 @@ from typing import Any, Union
 import msgspec
 from msgspec import Struct
 
-from liveroom.protocol.belongings import OwnedCoupon
 from liveroom.messages.errors import BadMessage
+from liveroom.protocol.belongings import OwnedCoupon
 from liveroom.protocol.events import Event
 from liveroom.protocol.frames import FRAMES, Banned, Belongings, Delta, Frame, Interruption, Joined, Keyframe, Parked, Personal, Skipped
 

@@ -30,9 +30,9 @@ from liveroom.client.items import Item, Reconnecting, decode_frame
 from liveroom.client.outbox import Outbox
 from liveroom.client.proxies import proxy_for
 from liveroom.client.stream import Gap, Stream
+from liveroom.messages.errors import BadMessage
 from liveroom.protocol.codec import decode_command_id, decode_room_id
 from liveroom.protocol.commands import AskQuestion, Command, RequestTryOn, SendChat, SendLikes
-from liveroom.messages.errors import BadMessage
 from liveroom.protocol.frames import Accepted, Banned, Belongings, GoingAway, Interruption, Joined, Keyframe, Refused
 
 __all__ = ["ITEMS_WAITING_MAX", "Room", "TokenSource", "connect"]

@@ -12,9 +12,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from liveroom.client.items import RoomEvent
+from liveroom.features.coupon.view import fold_coupons
+from liveroom.features.flash_sale.view import fold_sales
+from liveroom.features.red_envelope.view import fold_envelopes
 from liveroom.protocol import events as e
 from liveroom.protocol.frames import ChatLine, Keyframe, Question
-from liveroom.protocol.offers import fold_coupons, fold_envelopes, fold_sales
 
 __all__ = ["CHAT_LINES_KEPT", "QUESTIONS_KEPT", "fold", "passed"]
 

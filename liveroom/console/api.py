@@ -26,10 +26,10 @@ from liveroom.console.problems import Problem
 from liveroom.console.rate import RateLimiter
 from liveroom.console.view import RoomView, lasting
 from liveroom.journal.courier import Courier
-from liveroom.protocol.codec import decode_command_body, decode_command_id, decode_room_id, encode
-from liveroom.protocol.commands import ANCHORS, COMMANDS, MODERATORS
 from liveroom.messages.errors import AuditFailed, BadMessage, BadToken, JournalError, JournalUnavailable
 from liveroom.messages.fields import Role
+from liveroom.protocol.codec import decode_command_body, decode_command_id, decode_room_id, encode
+from liveroom.protocol.commands import ANCHORS, COMMANDS, MODERATORS
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Request, Sender
 

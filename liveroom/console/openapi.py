@@ -15,9 +15,9 @@ from liveroom.config.schema import PAGE_ROOMS_LIMIT, ConsoleConfig
 from liveroom.console.api import HTTP_COMMANDS, QUERY_CHARS_MAX
 from liveroom.console.bodies import CommandDone, Moderation, Questions, Rooms, Settings, Showcase
 from liveroom.console.problems import HTTP_PROBLEMS, PROBLEM_TYPE, ProblemBody
-from liveroom.protocol.commands import ANCHORS, COMMANDS, MODERATORS, CommandBase
 from liveroom.messages.errors import REFUSALS
 from liveroom.messages.fields import CommandId, Role, RoomId
+from liveroom.protocol.commands import ANCHORS, COMMANDS, MODERATORS, CommandBase
 from liveroom.protocol.frames import Keyframe
 from liveroom.protocol.schemas import schema_components, schema_of
 

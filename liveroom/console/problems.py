@@ -9,8 +9,8 @@ from types import MappingProxyType
 from aiohttp import web
 from msgspec import Struct
 
-from liveroom.protocol.codec import encode
 from liveroom.messages.errors import REFUSALS, BadMessage, BadToken
+from liveroom.protocol.codec import encode
 
 __all__ = ["HTTP_PROBLEMS", "PROBLEM_TYPE", "Problem", "ProblemBody", "problem_of"]
 

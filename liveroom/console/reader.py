@@ -14,8 +14,8 @@ from liveroom.journal.base import Journal
 from liveroom.journal.courier import Courier
 from liveroom.journal.follower import Beginning, follow
 from liveroom.journal.room_index import IndexEntry, decode_detail
-from liveroom.protocol.commands import RequestKeyframe
 from liveroom.messages.errors import JournalDamaged, JournalError
+from liveroom.protocol.commands import RequestKeyframe
 from liveroom.protocol.frames import RoomDetail
 from liveroom.protocol.records import Record, Request, Sender
 from liveroom.telemetry.metrics import Metrics

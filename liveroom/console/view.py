@@ -9,6 +9,9 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from liveroom.features.coupon.view import fold_coupons
+from liveroom.features.flash_sale.view import fold_sales
+from liveroom.features.red_envelope.view import fold_envelopes
 from liveroom.journal.base import Part
 from liveroom.journal.room_index import summary_of
 from liveroom.protocol.commands import Product
@@ -39,7 +42,6 @@ from liveroom.protocol.events import (
     UserUnmuted,
 )
 from liveroom.protocol.frames import ChatLine, Keyframe, Question, RoomDetail
-from liveroom.protocol.offers import fold_coupons, fold_envelopes, fold_sales
 from liveroom.protocol.records import RoomSpan
 
 __all__ = ["RoomView", "SortKey", "fold_text", "lasting", "new_detail"]

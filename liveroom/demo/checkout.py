@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Final
 
 from liveroom.config.schema import Config
+from liveroom.features.flash_sale.messages import HoldCancelled, HoldConfirmed, HoldExpired, StockReserved
 from liveroom.journal.past import open_past
 from liveroom.journal.tail import Story
 from liveroom.messages.errors import BadConfig, JournalError
 from liveroom.protocol.events import Event
-from liveroom.features.flash_sale.messages import HoldCancelled, HoldConfirmed, HoldExpired, StockReserved
 
 __all__ = ["HOLDS_OPEN_MAX", "PAY_AFTER_MS", "PAY_AGAIN_MS", "OpenHolds", "take_payments"]
 

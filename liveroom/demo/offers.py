@@ -10,10 +10,10 @@ from typing import Final
 
 from liveroom.client import Room
 from liveroom.demo.attempt import attempt
-from liveroom.protocol.commands import Command, Product
 from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
 from liveroom.features.flash_sale.messages import AnnounceFlashSale
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition
+from liveroom.protocol.commands import Command, Product
 
 __all__ = ["KEYWORD", "make_offers"]
 

@@ -12,8 +12,8 @@ from liveroom.client import Room, RoomEvent
 from liveroom.demo.attempt import attempt
 from liveroom.features.coupon.messages import ClaimCoupon, CouponIssued
 from liveroom.features.flash_sale.messages import CancelHold, FlashSaleOpened, FlashSaleRestocked, ReserveStock
-from liveroom.protocol.frames import Accepted, SaleView
 from liveroom.features.red_envelope.messages import GrabRedEnvelope, RedEnvelopeOpened
+from liveroom.protocol.frames import Accepted, SaleView
 
 __all__ = ["Pay", "shop"]
 

@@ -21,6 +21,7 @@ from liveroom.demo.attempt import attempt
 from liveroom.demo.checkout import take_payments
 from liveroom.demo.offers import KEYWORD, make_offers
 from liveroom.demo.shopping import shop
+from liveroom.messages.fields import Role
 from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import (
     AddProduct,
@@ -33,7 +34,6 @@ from liveroom.protocol.commands import (
     SetAnnouncement,
 )
 from liveroom.protocol.events import QuestionAsked
-from liveroom.messages.fields import Role
 from liveroom.protocol.frames import Accepted
 
 __all__ = ["Demo"]

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from liveroom.config.schema import EngineConfig
 from liveroom.engine.timers import Timers
-from liveroom.protocol.events import Event, RoomClosed, RoomOpened
 from liveroom.messages.fields import Delivery
+from liveroom.protocol.events import Event, RoomClosed, RoomOpened
 
 __all__ = ["KeyframeSchedule"]
 

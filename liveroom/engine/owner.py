@@ -23,8 +23,8 @@ from liveroom.engine.step import Step, WaitingBatch, weigh
 from liveroom.engine.timers import Timers
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, Journal, mark_of
-from liveroom.protocol.codec import encode
 from liveroom.messages.errors import JournalError
+from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Keyframe
 from liveroom.protocol.records import RECORD_VERSION, Claim, Entry, Record
 from liveroom.rooms.room import Rng, decide_due, due_ms, keyframe, rests

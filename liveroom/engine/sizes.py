@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from liveroom.messages.base import CommandBase
 from liveroom.protocol.commands import CloseRoom, PinProduct
 from liveroom.protocol.records import Request
-from liveroom.features.red_envelope.messages import GrabRedEnvelope
 
 __all__ = ["RECORD_HEAD_BYTES", "ROOM_DUE_BYTES_MAX", "SPAN_HEAD_BYTES", "commands_bytes_max", "refusal_bytes_max"]
 

@@ -14,13 +14,13 @@ from liveroom.engine.sizes import RECORD_HEAD_BYTES, SPAN_HEAD_BYTES, commands_b
 from liveroom.engine.unwritable import Unwritable, failure_of, unwritable
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter
 from liveroom.journal.idempotency import Shortage, key_of
+from liveroom.messages.text import escaped
 from liveroom.protocol.codec import command_digest, encode
 from liveroom.protocol.commands import OpenRoom, RequestKeyframe
 from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Accepted, Keyframe, Refused, RoomDetail
 from liveroom.protocol.holdings import HoldingsPart
 from liveroom.protocol.records import RECORD_VERSION, Answer, Record, Request, RoomSpan
-from liveroom.messages.text import escaped
 from liveroom.rooms.room import Refusal, Rng, RoomState, decide, evolve_all
 from liveroom.telemetry.isolation import IsolatedErrors
 

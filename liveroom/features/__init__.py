@@ -1,1 +1,1 @@
-"""TODO."""
+"""The features of a room, one package each."""

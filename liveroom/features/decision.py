@@ -7,11 +7,11 @@ from typing import Protocol, final
 from msgspec import Struct
 
 from liveroom.config.schema import RoomsConfig
-from liveroom.messages.errors import REFUSALS
-from liveroom.protocol.events import Event
-from liveroom.protocol.frames import Result
-from liveroom.protocol.records import Sender
 from liveroom.features.state import RoomState
+from liveroom.messages.base import EventBase
+from liveroom.messages.errors import REFUSALS
+from liveroom.messages.replies import Result
+from liveroom.messages.sender import Sender
 
 __all__ = ["Decided", "Decision", "Refusal", "Rng", "Turn"]
 
@@ -26,7 +26,7 @@ class Rng(Protocol):
 class Decided(Struct, frozen=True, gc=False):
     """Yes: these events happen, at consecutive seqs from the state's own on, and the sender is told `result`."""
 
-    events: tuple[Event, ...]
+    events: tuple[EventBase, ...]
     result: Result = {}
 
 

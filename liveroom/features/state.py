@@ -10,11 +10,12 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct, field
 
-from liveroom.protocol.commands import Product
+from liveroom.features.chat.messages import ChatLine
 from liveroom.features.coupon.messages import CouponTerms
-from liveroom.protocol.events import RoomRules
-from liveroom.protocol.frames import ChatLine, Question
+from liveroom.features.lifecycle.messages import RoomRules
+from liveroom.features.questions.messages import Question
 from liveroom.features.red_envelope.messages import EnvelopeCondition, EnvelopeWinner
+from liveroom.features.showcase.messages import Product
 
 __all__ = [
     "EnvelopeOver",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from liveroom.messages.text import first_forbidden, is_visible
 from liveroom.features.decision import Refusal
+from liveroom.messages.text import first_forbidden, is_visible
 
 __all__ = ["check_line", "check_optional", "check_paragraphs", "utc"]
 

@@ -10,8 +10,8 @@ from itertools import takewhile
 
 from liveroom.gateway.likes import OnReply, Reply
 from liveroom.gateway.room import Room
-from liveroom.protocol.commands import ReportAudience
 from liveroom.messages.fields import Role
+from liveroom.protocol.commands import ReportAudience
 from liveroom.protocol.frames import Refused
 from liveroom.protocol.records import Sender
 from liveroom.telemetry.metrics import Metrics

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from liveroom.gateway.ring import Frame
+from liveroom.messages.fields import Delivery, Role
 from liveroom.protocol.codec import encode
 from liveroom.protocol.events import ChatSent, Event
-from liveroom.messages.fields import Delivery, Role
 
 __all__ = ["build_deltas", "event_bytes"]
 

@@ -9,6 +9,7 @@ import msgspec
 
 from liveroom.auth.addresses import AddressMarks
 from liveroom.config.schema import GatewayConfig
+from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from liveroom.gateway.claims import Claims
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.gates import units_of
@@ -17,13 +18,12 @@ from liveroom.gateway.likes import Likes, Reply
 from liveroom.gateway.limits import Meter
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.courier import Courier
+from liveroom.messages.errors import BadMessage
 from liveroom.protocol.codec import decode_client_message, encode
 from liveroom.protocol.commands import Command, SendLikes
-from liveroom.messages.errors import BadMessage
 from liveroom.protocol.frames import Beat, Parked, Refused
 from liveroom.protocol.inbound import ClientMessage, Probe
 from liveroom.protocol.records import Request, Sender
-from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Desk"]

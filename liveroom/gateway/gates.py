@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from liveroom.features.coupon.messages import ClaimCoupon, CouponClaimed, CouponExpired, CouponIssued, CouponLeft, CouponStopped
+from liveroom.features.flash_sale.messages import FlashSaleAnnounced, FlashSaleClosed, ReserveStock, StockChanged, StockReserved
+from liveroom.features.red_envelope.messages import GrabRedEnvelope, RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed
 from liveroom.gateway.admission import Gate
 from liveroom.gateway.history import Past
 from liveroom.protocol.commands import Command
-from liveroom.features.coupon.messages import ClaimCoupon, CouponClaimed, CouponExpired, CouponIssued, CouponLeft, CouponStopped
 from liveroom.protocol.events import Event
-from liveroom.features.flash_sale.messages import FlashSaleAnnounced, FlashSaleClosed, ReserveStock, StockChanged, StockReserved
 from liveroom.protocol.frames import Keyframe
-from liveroom.features.red_envelope.messages import GrabRedEnvelope, RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed
 
 __all__ = ["GATES_MAX", "Gates", "units_of"]
 

@@ -21,8 +21,8 @@ from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.auth import PROTOCOL, Origins, find_token
 from liveroom.gateway.head import BadHead, parse_head, split_target
 from liveroom.gateway.inbound import quiet_logger
-from liveroom.protocol.codec import decode_room_id
 from liveroom.messages.errors import BadMessage, BadToken
+from liveroom.protocol.codec import decode_room_id
 
 __all__ = ["Doorkeeper", "Refusal", "Visit"]
 

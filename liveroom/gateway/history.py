@@ -12,9 +12,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from liveroom.messages.fields import Delivery
 from liveroom.protocol.codec import memory_bytes
 from liveroom.protocol.events import BannedWordsSet, Event
-from liveroom.messages.fields import Delivery
 from liveroom.protocol.records import Record
 
 __all__ = ["History", "Past"]

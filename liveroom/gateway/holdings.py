@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
+from liveroom.features.coupon.messages import CouponClaimed, CouponExpired, CouponIssued, CouponRedeemed, CouponReleased, CouponTerms
+from liveroom.features.flash_sale.messages import FlashSaleClosed, HoldCancelled, HoldConfirmed, HoldExpired, StockChanged, StockReserved
+from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelopeGrabbed
 from liveroom.gateway.wire import text_frame
 from liveroom.protocol.belongings import BELONGINGS_MAX, ENVELOPES_OVER_OWNED, SHARES_OVER_OWNED, Grant, OwnedCoupon, OwnedHold
 from liveroom.protocol.codec import encode
-from liveroom.features.coupon.messages import CouponClaimed, CouponExpired, CouponIssued, CouponRedeemed, CouponReleased, CouponTerms
 from liveroom.protocol.events import Event
-from liveroom.features.flash_sale.messages import FlashSaleClosed, HoldCancelled, HoldConfirmed, HoldExpired, StockChanged, StockReserved
 from liveroom.protocol.frames import Belongings
 from liveroom.protocol.holdings import HoldingsPart
-from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelopeGrabbed
 
 __all__ = ["Holdings"]
 

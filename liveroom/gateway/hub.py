@@ -19,8 +19,8 @@ from liveroom.gateway.room import Resume, Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.partition import partition_of
 from liveroom.journal.partition_time import PartitionTime
-from liveroom.protocol.codec import encode
 from liveroom.messages.fields import Role
+from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Banned, Interruption, Keyframe, RoomDetail
 from liveroom.protocol.records import Record, RoomSpan
 from liveroom.telemetry.isolation import IsolatedErrors

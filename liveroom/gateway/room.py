@@ -15,9 +15,9 @@ from liveroom.gateway.history import Past
 from liveroom.gateway.holdings import Holdings
 from liveroom.gateway.ring import Frame, Ring
 from liveroom.gateway.wire import text_frame
+from liveroom.messages.fields import Delivery, Role
 from liveroom.protocol.codec import encode
 from liveroom.protocol.events import Event, SanctionExplained, UserBanned, UserMuted, UserUnbanned, UserUnmuted
-from liveroom.messages.fields import Delivery, Role
 from liveroom.protocol.frames import Joined, Keyframe, RoomDetail, Skipped
 from liveroom.protocol.holdings import HoldingsPart
 

@@ -36,12 +36,12 @@ from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
 from liveroom.journal.courier import Courier
 from liveroom.journal.partition import partition_of
+from liveroom.messages.errors import CLOSE_CODES, BadConfig
+from liveroom.process.listening import HEAD_BYTES_MAX, listen, serve_each
 from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import Command, RequestKeyframe
-from liveroom.messages.errors import CLOSE_CODES, BadConfig
 from liveroom.protocol.frames import Beat, GoingAway, Refused
 from liveroom.protocol.records import Request, Sender
-from liveroom.process.listening import HEAD_BYTES_MAX, listen, serve_each
 from liveroom.telemetry.metrics import Metrics
 from liveroom.telemetry.seldom import Seldom
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from liveroom.journal.base import CommandBatch
 from liveroom.messages.base import ANCHORS
-from liveroom.protocol.codec import memory_bytes
 from liveroom.messages.errors import JournalFull, JournalUnavailable
+from liveroom.protocol.codec import memory_bytes
 from liveroom.protocol.records import Request
 
 __all__ = ["WAITING_BYTES_MAX", "CommandsLog", "full", "full_of_bytes", "is_staffs", "part_of"]

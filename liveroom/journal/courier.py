@@ -12,8 +12,8 @@ from msgspec import Struct
 from liveroom.journal.base import Journal
 from liveroom.journal.commands_log import is_staffs
 from liveroom.journal.partition import partition_of
-from liveroom.protocol.codec import encode
 from liveroom.messages.errors import JournalError, JournalFull
+from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Answer, Request
 from liveroom.telemetry.metrics import Metrics

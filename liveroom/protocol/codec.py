@@ -16,14 +16,14 @@ from zlib import crc32
 import msgspec
 from msgspec.structs import replace
 
+from liveroom.messages.errors import REFUSALS, BadMessage
+from liveroom.messages.fields import NAME_CHARS_MAX, CommandId, RoomId
+from liveroom.messages.text import clean_name
 from liveroom.protocol.commands import COMMANDS, Command
 from liveroom.protocol.diagnosis import Fault, diagnose, parse
-from liveroom.messages.errors import REFUSALS, BadMessage
 from liveroom.protocol.events import Event
-from liveroom.messages.fields import NAME_CHARS_MAX, CommandId, RoomId
 from liveroom.protocol.inbound import ClientMessage, Probe
 from liveroom.protocol.records import RECORD_VERSION, REQUESTS_MAX, Entry, Request
-from liveroom.messages.text import clean_name
 
 __all__ = [
     "COMMAND_BYTES_MAX",

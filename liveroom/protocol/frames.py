@@ -6,11 +6,15 @@ from typing import Any, Union, get_args
 
 from msgspec import Struct
 
-from liveroom.protocol.belongings import Grant, OwnedCoupon, OwnedHold
-from liveroom.protocol.commands import Product
-from liveroom.features.coupon.messages import CouponTerms
+from liveroom.features.chat.messages import ChatLine
+from liveroom.features.coupon.messages import CouponView
+from liveroom.features.flash_sale.messages import SaleView
+from liveroom.features.questions.messages import Question
+from liveroom.features.red_envelope.messages import EnvelopeView
+from liveroom.features.showcase.messages import Product
 from liveroom.messages.fields import Role
-from liveroom.features.red_envelope.messages import EnvelopeCondition
+from liveroom.messages.replies import Accepted, FrameBase, Refused, Result
+from liveroom.protocol.belongings import Grant, OwnedCoupon, OwnedHold
 
 __all__ = [
     "FRAMES",
@@ -35,86 +39,6 @@ __all__ = [
     "SaleView",
     "Skipped",
 ]
-
-#: What a reply tells beside yes: plain values by name.
-Result = dict[str, str | int | bool]
-
-
-class FrameBase(Struct, frozen=True, omit_defaults=True, tag_field="type", gc=False):
-    """What every frame has: its type."""
-
-
-class ChatLine(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A chat line inside a keyframe."""
-
-    seq: int
-    user: str
-    name: str
-    text: str
-    role: Role = Role.viewer
-    buyer: bool = False
-
-
-class Question(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A question inside a keyframe; `state` is asked, picked or answered."""
-
-    seq: int
-    user: str
-    name: str
-    text: str
-    state: str = "asked"
-    answer: str = ""
-
-
-class EnvelopeView(Struct, frozen=True, omit_defaults=True):
-    """A red envelope inside a keyframe: announced or open."""
-
-    envelope: int
-    title: str
-    total_fen: int
-    parts: int
-    parts_left: int
-    left_fen: int
-    split: str
-    opens_ms: int
-    closes_ms: int
-    commitment: str
-    open: bool = False
-    condition: EnvelopeCondition = EnvelopeCondition()
-    users_per_address_max: int = 0
-
-
-class CouponView(Struct, frozen=True, omit_defaults=True):
-    """A coupon inside a keyframe that can be claimed."""
-
-    coupon: int
-    title: str
-    terms: CouponTerms
-    stock: int
-    left: int
-    per_user_max: int
-    claimable_until_ms: int
-    valid_until_ms: int
-    users_per_address_max: int = 0
-
-
-class SaleView(Struct, frozen=True, omit_defaults=True):
-    """A flash sale inside a keyframe: announced or open, or closed with holds that are not resolved."""
-
-    sale: int
-    product: str
-    title: str
-    price_fen: int
-    stock: int
-    available: int
-    held: int
-    sold: int
-    per_user_max: int
-    opens_ms: int
-    closes_ms: int
-    hold_ms: int
-    state: str  # announced, open or closed
-    users_per_address_max: int = 0
 
 
 class Keyframe(FrameBase, frozen=True, tag="keyframe"):
@@ -222,25 +146,6 @@ class Parked(FrameBase, frozen=True, tag="parked"):
 
     id: str
     ahead: int
-
-
-class Accepted(FrameBase, frozen=True, tag="accepted"):
-    """The command `id` happened; its events have seqs below `seq`."""
-
-    id: str
-    seq: int
-    result: Result = {}
-
-
-class Refused(FrameBase, frozen=True, tag="refused"):
-    """The command `id` did not happen; `code` is one of the refusal codes. `id` is empty if none could be read."""
-
-    id: str
-    code: str
-    detail: str
-    seq: int = 0
-    field: str = ""
-    retry_after_ms: int = 0
 
 
 class Interruption(FrameBase, frozen=True, tag="interruption"):

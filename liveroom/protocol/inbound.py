@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from liveroom.protocol.commands import Command
 from liveroom.messages.fields import CommandId
+from liveroom.protocol.commands import Command
 
 __all__ = ["ClientMessage", "Probe"]
 

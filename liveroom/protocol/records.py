@@ -6,30 +6,18 @@ from typing import Annotated, Union
 
 from msgspec import Meta, Struct
 
+from liveroom.messages.fields import CommandId, Count, Role, RoomId
+from liveroom.messages.replies import Accepted, Refused
+from liveroom.messages.sender import Sender
 from liveroom.protocol.commands import Command
 from liveroom.protocol.events import Event
-from liveroom.messages.fields import CommandId, Count, Role, RoomId, UserId, UserName
-from liveroom.protocol.frames import Accepted, Keyframe, Refused, RoomDetail
+from liveroom.protocol.frames import Keyframe, RoomDetail
 from liveroom.protocol.holdings import HoldingsPart
 
 __all__ = ["RECORD_VERSION", "Answer", "Claim", "Entry", "Record", "Request", "RoomSpan", "Sender"]
 
 #: 2: an outcome that moved money says by whose role.
 RECORD_VERSION = 2
-
-
-class Sender(Struct, frozen=True, omit_defaults=True, array_like=True, gc=False):
-    """Who sends a command, as its token says; gateways themselves send with `backend`."""
-
-    user: UserId
-    name: UserName
-    role: Role = Role.viewer
-    buyer: bool = False
-    backend: bool = False
-    #: How long the gateway has seen the user watch without a break, in whole seconds; 0 when nobody saw it.
-    watched_s: Count = 0
-    #: Stands for the network address that a claim comes from, for the claimed item alone; empty when nobody knows it or it does not matter.
-    address_mark: Annotated[str, Meta(max_length=16)] = ""
 
 
 class Request(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):

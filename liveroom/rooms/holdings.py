@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any, Final
 
+from liveroom.features.state import FlashSale, RoomState
 from liveroom.protocol.belongings import ENVELOPES_OVER_OWNED
 from liveroom.protocol.holdings import BoughtUnits, ClaimedCoupon, CouponWorth, HeldUnits, HoldingsPart, Share
-from liveroom.features.state import FlashSale, RoomState
 
 __all__ = ["PART_BYTES_MAX", "holdings"]
 

@@ -9,10 +9,10 @@ from typing import Final, TypeVar
 from msgspec.structs import replace
 
 from liveroom.config.schema import RoomsConfig
-from liveroom.protocol.codec import encode
-from liveroom.protocol.frames import ChatLine, CouponView, EnvelopeView, Keyframe, Question, RoomDetail, SaleView
 from liveroom.features.moderation.rules import lasting
 from liveroom.features.state import Coupon, EnvelopeState, FlashSale, RoomState, Sanction
+from liveroom.protocol.codec import encode
+from liveroom.protocol.frames import ChatLine, CouponView, EnvelopeView, Keyframe, Question, RoomDetail, SaleView
 
 __all__ = [
     "COUPONS_SHOWN",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from liveroom.config.schema import RoomsConfig
-from liveroom.protocol.commands import CloseRoom, OpenRoom, SetAnnouncement
-from liveroom.protocol.events import AnnouncementSet, RoomClosed, RoomOpened, RoomRules
-from liveroom.messages.fields import Role
-from liveroom.protocol.records import Sender
 from liveroom.features.coupon.rules import stop_all
 from liveroom.features.decision import Decided, Decision, Refusal, Rng, Turn
 from liveroom.features.flash_sale.rules import close_all
 from liveroom.features.red_envelope.rules import room_closes
 from liveroom.features.state import RoomState
 from liveroom.features.texts import check_line, check_optional, check_paragraphs
+from liveroom.messages.fields import Role
+from liveroom.protocol.commands import CloseRoom, OpenRoom, SetAnnouncement
+from liveroom.protocol.events import AnnouncementSet, RoomClosed, RoomOpened, RoomRules
+from liveroom.protocol.records import Sender
 
 __all__ = ["announcement_set", "close_room", "new_room", "open_room", "room_closed", "room_opened", "set_announcement"]
 

@@ -10,25 +10,25 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from liveroom.config.schema import RoomsConfig
-from liveroom.protocol import commands as c
-from liveroom.protocol import events as e
-from liveroom.protocol.records import Request, Sender
-from liveroom.rooms import lifecycle
 from liveroom.features.address_limits import rules as addresses
 from liveroom.features.audience import rules as audience
 from liveroom.features.chat import rules as chat
 from liveroom.features.coupon import rules as coupon
+from liveroom.features.decision import Decided, Decision, Refusal, Rng, Turn
 from liveroom.features.flash_sale import rules as flash_sale
 from liveroom.features.likes import rules as likes
+from liveroom.features.moderation import banned_words as words
 from liveroom.features.moderation import rules as moderation
 from liveroom.features.questions import rules as questions
 from liveroom.features.red_envelope import rules as red_envelope
 from liveroom.features.showcase import rules as showcase
-from liveroom.features.moderation import banned_words as words
-from liveroom.features.decision import Decided, Decision, Refusal, Rng, Turn
+from liveroom.features.state import RoomState, decode_state, encode_state
+from liveroom.protocol import commands as c
+from liveroom.protocol import events as e
+from liveroom.protocol.records import Request, Sender
+from liveroom.rooms import lifecycle
 from liveroom.rooms.holdings import holdings
 from liveroom.rooms.keyframe import KEYFRAME_BYTES_MAX, detail, keyframe
-from liveroom.features.state import RoomState, decode_state, encode_state
 
 __all__ = [
     "KEYFRAME_BYTES_MAX",

@@ -10,9 +10,9 @@ import struct
 import zlib
 from typing import Final
 
+from liveroom.messages.fields import Role
 from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import SendChat
-from liveroom.messages.fields import Role
 from liveroom.protocol.inbound import ClientMessage
 from loadtests.attacks.front import Front
 from loadtests.speaker import OnReply, Speaker

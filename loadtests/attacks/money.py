@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from liveroom.features.flash_sale.messages import CancelHold, ReserveStock
 from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import Command
-from liveroom.features.flash_sale.messages import CancelHold, ReserveStock
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.inbound import ClientMessage
 from loadtests.attacks.front import Front

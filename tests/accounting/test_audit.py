@@ -22,6 +22,9 @@ from liveroom.accounting.audit import LedgerReader, audit
 from liveroom.accounting.export import COLUMNS, export_money
 from liveroom.cli import main
 from liveroom.config.schema import Config, JournalConfig, LiveroomConfig
+from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, ConfirmHold, ReserveStock
+from liveroom.features.red_envelope.messages import DropRedEnvelope
 from liveroom.journal.base import PastEntry
 from liveroom.journal.chain import chain_start, chained
 from liveroom.journal.kafka.journal import KafkaJournal
@@ -29,18 +32,15 @@ from liveroom.journal.sqlite.file import FILE_NAME
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.journal.sqlite.mark import MARK_FILE
 from liveroom.journal.sqlite.reader import SqliteReader, open_reader
+from liveroom.messages.errors import AuditFailed, BadMessage, JournalDamaged, JournalUnavailable, LedgerBroken, LiveroomError
 from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import AddProduct, GrabRedEnvelope
-from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
-from liveroom.messages.errors import AuditFailed, BadMessage, JournalDamaged, JournalUnavailable, LedgerBroken, LiveroomError
-from liveroom.features.flash_sale.messages import AnnounceFlashSale, ConfirmHold, ReserveStock
 from liveroom.protocol.records import Sender
-from liveroom.features.red_envelope.messages import DropRedEnvelope
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config, kafka_flags
 from tests.engine.conftest import Clock, Voice, open_demo, running_engine
-from tests.journal.entries import stored
 from tests.features.play import PLATFORM, SHIRT
+from tests.journal.entries import stored
 
 CONFIG = Config(journal=JournalConfig(kind="sqlite", partitions=2))
 VERA, WANG = Sender("vera", "Vera"), Sender("wang", "Wang")

@@ -9,8 +9,6 @@ from msgspec.structs import replace
 
 from liveroom.accounting.ledger import ITEMS_MAX, Ledger
 from liveroom.features.coupon.messages import CouponClaimed, CouponIssued, CouponLeft, CouponRedeemed, CouponReleased, CouponStopped, CouponTerms
-from liveroom.messages.errors import LedgerBroken
-from liveroom.protocol.events import AddressCounted, EventBase
 from liveroom.features.flash_sale.messages import (
     FlashSaleAnnounced,
     FlashSaleClosed,
@@ -23,6 +21,8 @@ from liveroom.features.flash_sale.messages import (
     StockReserved,
 )
 from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed, RedEnvelopeOpened, RedEnvelopeSealed
+from liveroom.messages.errors import LedgerBroken
+from liveroom.protocol.events import AddressCounted, EventBase
 from tests.ledgers import Story, a_random_evening, an_evening, folded
 
 

@@ -9,11 +9,11 @@ import pytest
 from liveroom.auth.addresses import AddressMarks, Proxies, load_address_key
 from liveroom.config.schema import AuthConfig, Config, JournalConfig, LiveroomConfig
 from liveroom.config.settings import load_config
-from liveroom.protocol.commands import Command, SendChat
 from liveroom.features.coupon.messages import ClaimCoupon
-from liveroom.messages.errors import BadConfig
 from liveroom.features.flash_sale.messages import ReserveStock
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
+from liveroom.messages.errors import BadConfig
+from liveroom.protocol.commands import Command, SendChat
 
 KEY = b"k" * 32
 GRAB = GrabRedEnvelope(5)

@@ -15,9 +15,9 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from liveroom.client import comeback
+from liveroom.messages.fields import Role
 from liveroom.protocol.codec import decode_client_message, encode, event_object
 from liveroom.protocol.events import Event
-from liveroom.messages.fields import Role
 from liveroom.protocol.frames import Belongings, Delta, Joined, Keyframe
 from liveroom.protocol.inbound import ClientMessage
 

@@ -10,11 +10,10 @@ from typing import Any, get_args
 import pytest
 
 from liveroom import client
-from liveroom.protocol import commands
 from liveroom.features.coupon import messages as coupon
-from liveroom.protocol import events
 from liveroom.features.red_envelope import messages as red_envelope
 from liveroom.messages.fields import Role
+from liveroom.protocol import commands, events
 from tests.serving import Server
 
 PAGE = Path(__file__).parents[2] / "docs" / "client-python.md"

@@ -9,13 +9,13 @@ from msgspec.structs import replace
 from liveroom.client.backlog import Backlog
 from liveroom.client.items import Advanced, BelongingsReplaced, Item, PersonalEvent, Repeated, RoomEvent, StateReplaced
 from liveroom.client.mine import fold_mine
-from liveroom.protocol.belongings import BELONGINGS_MAX, Grant, OwnedCoupon, OwnedHold
 from liveroom.features.coupon.messages import CouponExpired, CouponTerms
-from liveroom.protocol.events import AnnouncementSet
-from liveroom.messages.fields import Delivery
 from liveroom.features.flash_sale.messages import HoldConfirmed, StockReserved
-from liveroom.protocol.frames import Belongings
 from liveroom.features.red_envelope.messages import RedEnvelopeGrabbed
+from liveroom.messages.fields import Delivery
+from liveroom.protocol.belongings import BELONGINGS_MAX, Grant, OwnedCoupon, OwnedHold
+from liveroom.protocol.events import AnnouncementSet
+from liveroom.protocol.frames import Belongings
 from tests.client.conftest import joined
 from tests.features.play import Play
 from tests.trades import TRADES, Trade, claimed, in_order, market, owned, play_trade

@@ -13,9 +13,9 @@ from liveroom.auth.tokens import make_token
 from liveroom.client import Banned, CommandRefused, Disconnected, Joined, Reconnecting, Room, RoomEvent, connect
 from liveroom.config.schema import Config
 from liveroom.config.settings import load_config
+from liveroom.messages.fields import Role
 from liveroom.protocol import commands as c
 from liveroom.protocol import events as e
-from liveroom.messages.fields import Role
 from loadtests.target import Target
 
 SECRET = "a secret of this test, long enough"

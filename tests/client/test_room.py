@@ -25,9 +25,9 @@ from liveroom.client import (
 )
 from liveroom.client import room as room_module
 from liveroom.client.outbox import COMMANDS_WAITING_MAX, RETRIES_MAX
+from liveroom.messages.errors import BadMessage
 from liveroom.protocol.codec import event_object
 from liveroom.protocol.commands import MuteUser, SendChat
-from liveroom.messages.errors import BadMessage
 from liveroom.protocol.events import AnnouncementSet, HoldConfirmed
 from liveroom.protocol.frames import Accepted, GoingAway, Personal, Refused
 from tests.client.conftest import Gateway, Visit, delta, joined, keyframe

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from liveroom.client import RoomEvent, UnknownEvent
 from liveroom.client.state import CHAT_LINES_KEPT, QUESTIONS_KEPT, fold, passed
+from liveroom.features.coupon.messages import CouponTerms
 from liveroom.protocol import events as e
 from liveroom.protocol.commands import Product
-from liveroom.features.coupon.messages import CouponTerms
 from liveroom.protocol.frames import ChatLine, CouponView, EnvelopeView, Question, SaleView
 from tests.client.conftest import keyframe
 

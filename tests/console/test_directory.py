@@ -14,10 +14,10 @@ from liveroom.console.directory import Directory
 from liveroom.console.view import RoomView
 from liveroom.engine.clock import SteadyClock, passed_ms, wall_clock_ms
 from liveroom.journal.partition import partition_of
-from liveroom.protocol.commands import Product, ReportAudience
 from liveroom.messages.errors import BadMessage
-from liveroom.protocol.events import AudienceCounted, Event, ProductPinned, RoomClosed, RoomOpened, RoomRules
 from liveroom.messages.fields import Role
+from liveroom.protocol.commands import Product, ReportAudience
+from liveroom.protocol.events import AudienceCounted, Event, ProductPinned, RoomClosed, RoomOpened, RoomRules
 from liveroom.protocol.frames import RoomDetail
 from liveroom.protocol.records import Record, Request, RoomSpan, Sender
 from liveroom.telemetry.metrics import Metrics

@@ -10,10 +10,10 @@ from msgspec.structs import asdict, replace
 
 from liveroom.config.schema import RoomsConfig
 from liveroom.console.view import RoomView
-from liveroom.journal.partition import partition_of
-from liveroom.protocol import commands as c
 from liveroom.features.coupon.messages import CouponTerms
+from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role
+from liveroom.protocol import commands as c
 from liveroom.protocol.frames import RoomDetail
 from liveroom.protocol.records import Request, RoomSpan, Sender
 from liveroom.rooms.room import Refusal, RoomState, decide, decide_due, detail, evolve

@@ -11,9 +11,9 @@ import pytest
 
 from docs.generate.__main__ import DOCS, generated, main
 from liveroom.config.settings import settings
+from liveroom.messages.errors import CLOSE_CODES, REFUSALS
 from liveroom.protocol.codec import decode_request
 from liveroom.protocol.commands import COMMANDS, CommandBase
-from liveroom.messages.errors import CLOSE_CODES, REFUSALS
 from liveroom.protocol.events import EVENTS, EventBase
 from liveroom.protocol.frames import FRAMES
 from tests.docs.traffic import check_client_frame, check_server_frame

@@ -12,15 +12,15 @@ from typing import Any
 from liveroom.client import CommandRefused, CommandUnanswered, Grant, OwnedCoupon, OwnedHold, Room, connect
 from liveroom.config.schema import Config, EngineConfig
 from liveroom.engine.partition import PartitionState
-from liveroom.journal.acceptance import Verdict
-from liveroom.journal.past import open_past
-from liveroom.protocol.commands import CancelHold, Command
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms
-from liveroom.messages.fields import Role
 from liveroom.features.flash_sale.messages import ReserveStock
-from liveroom.protocol.frames import Belongings
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from liveroom.features.state import RoomState
+from liveroom.journal.acceptance import Verdict
+from liveroom.journal.past import open_past
+from liveroom.messages.fields import Role
+from liveroom.protocol.commands import CancelHold, Command
+from liveroom.protocol.frames import Belongings
 from tests.serving import Server
 from tests.trades import in_order, owned
 

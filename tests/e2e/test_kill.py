@@ -15,9 +15,9 @@ from liveroom.engine.archive import restore
 from liveroom.engine.partition import PartitionState
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.past import open_past
+from liveroom.messages.fields import Role
 from liveroom.protocol.commands import SendChat, SetAnnouncement
 from liveroom.protocol.events import AnnouncementSet
-from liveroom.messages.fields import Role
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Record
 from liveroom.rooms.room import encode_state, keyframe

@@ -29,10 +29,10 @@ from msgspec import inspect
 
 from liveroom.auth.tokens import _Claims
 from liveroom.journal.partition import partition_of
-from liveroom.protocol.commands import COMMANDS
 from liveroom.messages.fields import NAME_CHARS_MAX, Role
-from liveroom.protocol.records import Request
 from liveroom.messages.text import clean_name, first_forbidden
+from liveroom.protocol.commands import COMMANDS
+from liveroom.protocol.records import Request
 from tests.e2e.arena import _address
 from tests.e2e.odd_texts import ODD, escaped, is_no_utf8, odd_bodies, paths, raw, refused_as, sample, texts_in
 from tests.e2e.raw import Raw, request

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from liveroom.journal.sqlite.file import FILE_NAME
-from liveroom.protocol.events import EVENTS
 from liveroom.messages.fields import Delivery, Role
+from liveroom.protocol.events import EVENTS
 from tests.e2e.viewer import Viewer, enter
 from tests.serving import Server, journal_flags
 

@@ -15,9 +15,9 @@ from liveroom.journal.base import Journal
 from liveroom.journal.follower import AcceptedRecord, follow
 from liveroom.journal.idempotency import Outcome, Outcomes
 from liveroom.journal.partition import partition_of
+from liveroom.messages.fields import Role
 from liveroom.protocol.commands import CommandBase, OpenRoom
 from liveroom.protocol.events import Event
-from liveroom.messages.fields import Role
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Answer, Record, Request, Sender
 from liveroom.telemetry.metrics import Metrics

@@ -5,13 +5,13 @@ from __future__ import annotations
 from random import Random
 
 from liveroom.config.schema import RoomsConfig
-from liveroom.protocol import commands as c
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
-from liveroom.messages.fields import Role
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock
+from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
+from liveroom.messages.fields import Role
+from liveroom.protocol import commands as c
 from liveroom.protocol.frames import Result
 from liveroom.protocol.records import Request, Sender
-from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
 from liveroom.rooms.room import Decided, RoomState, decide, decide_due, evolve
 
 ROOM = "r" * 64

@@ -16,6 +16,7 @@ from liveroom.engine.archive import restore
 from liveroom.engine.owner import Owner
 from liveroom.engine.runner import Engine
 from liveroom.engine.snapshots import Snapshots
+from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
 from liveroom.journal.base import Part
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.memory import MemoryJournal
@@ -31,7 +32,6 @@ from liveroom.protocol.commands import (
     SetAnnouncement,
     SetBannedWords,
 )
-from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
 from liveroom.protocol.frames import Refused
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import encode_state

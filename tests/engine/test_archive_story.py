@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from liveroom.engine.runner import Engine
+from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
+from liveroom.features.red_envelope.messages import DropRedEnvelope, GrabRedEnvelope
 from liveroom.journal.base import Part
 from liveroom.journal.memory import MemoryJournal
 from liveroom.protocol.codec import encode
@@ -22,9 +24,7 @@ from liveroom.protocol.commands import (
     SendChat,
     SetAnnouncement,
 )
-from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
 from liveroom.protocol.records import Sender
-from liveroom.features.red_envelope.messages import DropRedEnvelope, GrabRedEnvelope
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
 from tests.engine.conftest import ANCHOR, GATEWAY, VIEWER, Clock, Voice, leaping, outcomes_of

@@ -13,9 +13,9 @@ from liveroom.config.schema import RoomsConfig
 from liveroom.engine import handover
 from liveroom.engine.handover import ROOMS_PER_RECORD_MAX, Handed, HandOver
 from liveroom.engine.sizes import RECORD_HEAD_BYTES
+from liveroom.features.coupon.messages import ClaimCoupon
 from liveroom.protocol import commands as c
 from liveroom.protocol.codec import encode
-from liveroom.features.coupon.messages import ClaimCoupon
 from liveroom.protocol.records import RECORD_VERSION, Record
 from liveroom.rooms.room import RoomState
 from liveroom.telemetry.metrics import Metrics

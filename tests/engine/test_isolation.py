@@ -19,13 +19,13 @@ import liveroom.rooms.room
 from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine.owner import TIMER_AGAIN_MS, Owner
 from liveroom.engine.runner import Engine
+from liveroom.features.decision import Decided
 from liveroom.journal.base import DeadLetter, Journal
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.protocol.commands import OpenRoom, ReportAudience, SendChat, SetAnnouncement
 from liveroom.protocol.events import AnnouncementSet, AudienceCounted
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Request
-from liveroom.features.decision import Decided
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
 from tests.engine.conftest import ANCHOR, GATEWAY, VIEWER, WAIT_S, Clock, Voice, open_demo, running_engine

@@ -31,8 +31,8 @@ from liveroom.protocol.records import Answer, Entry, Record, Sender
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
 from tests.engine.conftest import WAIT_S, Clock, Voice, leaping, open_demo, outcomes_of
-from tests.ledgers import Things, a_wish
 from tests.features.play import SHIRT
+from tests.ledgers import Things, a_wish
 
 CONFIG = Config(
     journal=JournalConfig(kind="memory", partitions=1),

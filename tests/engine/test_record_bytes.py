@@ -17,17 +17,17 @@ from liveroom.engine.handover import detail_parts
 from liveroom.engine.keyframes import KEYFRAMES_PER_RECORD_MAX
 from liveroom.engine.sizes import RECORD_HEAD_BYTES, ROOM_DUE_BYTES_MAX, SPAN_HEAD_BYTES
 from liveroom.engine.step import weigh
+from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
+from liveroom.features.red_envelope.messages import CancelRedEnvelope, DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope, RedEnvelopeClosed
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter
 from liveroom.journal.memory import MemoryJournal
+from liveroom.messages.fields import Role
 from liveroom.protocol import commands as c
 from liveroom.protocol.codec import encode
-from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
 from liveroom.protocol.events import ChatSent
-from liveroom.messages.fields import Role
-from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
 from liveroom.protocol.frames import Accepted, Question, Refused, RoomDetail
 from liveroom.protocol.records import Answer, Entry, Record, Request, Sender
-from liveroom.features.red_envelope.messages import CancelRedEnvelope, DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope, RedEnvelopeClosed
 from liveroom.rooms.keyframe import KEYFRAME_BYTES_MAX
 from liveroom.rooms.room import Decided, decide, decide_due, detail
 from tests.engine.conftest import Clock, Voice, running_engine

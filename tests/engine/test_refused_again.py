@@ -10,14 +10,15 @@ from typing import NamedTuple
 import pytest
 from msgspec.structs import replace
 
+import liveroom.features
 import liveroom.rooms
 from liveroom.config.schema import Config, EngineConfig, JournalConfig, RoomsConfig
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, ReserveStock
+from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.base import CommandBase
 from liveroom.protocol.commands import AddProduct, BanUser, MuteUser, OpenRoom, Product, SendChat, SetSlowMode
-from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, ReserveStock
 from liveroom.protocol.records import Sender
-from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
 from tests.engine.conftest import ANCHOR, VIEWER, Clock, Voice, running_engine
 
 ROOM = "demo"
@@ -79,7 +80,7 @@ CASES: dict[str, Case] = {
 
 def waiting_codes() -> Iterator[str]:
     """The codes of all refusals of the rules that name a time to wait; empty for one that is no constant."""
-    for path in Path(liveroom.rooms.__file__).parent.glob("*.py"):
+    for path in (*Path(liveroom.rooms.__file__).parent.glob("*.py"), *Path(liveroom.features.__file__).parent.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call) or getattr(node.func, "id", "") != "Refusal":
                 continue

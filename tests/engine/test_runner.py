@@ -15,15 +15,15 @@ import liveroom.rooms.room
 from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine.owner import Owner
 from liveroom.engine.runner import Engine
+from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
 from liveroom.journal.base import STOPPED_RUNBOOK, Journal
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.room_index import load_whole
 from liveroom.journal.sqlite.journal import SqliteJournal
-from liveroom.protocol.commands import AddProduct, PinProduct, Product, ReportAudience, RequestKeyframe, SendChat, SetAnnouncement
-from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
 from liveroom.messages.errors import JournalDamaged
-from liveroom.protocol.events import AudienceCounted, ChatSent
 from liveroom.messages.fields import Role
+from liveroom.protocol.commands import AddProduct, PinProduct, Product, ReportAudience, RequestKeyframe, SendChat, SetAnnouncement
+from liveroom.protocol.events import AudienceCounted, ChatSent
 from liveroom.protocol.records import RECORD_VERSION, Claim, Entry, Record, Sender
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics

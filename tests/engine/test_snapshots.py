@@ -19,6 +19,8 @@ from liveroom.engine.archive import Archive, restore
 from liveroom.engine.partition import PartitionState
 from liveroom.engine.runner import Engine
 from liveroom.engine.snapshots import OUTCOMES_PER_PART, Moment, Snapshots
+from liveroom.features.flash_sale.messages import CancelHold
+from liveroom.features.red_envelope.messages import DropRedEnvelope
 from liveroom.journal.base import Journal, Part, Snapshot, StoredEntry, mark_of
 from liveroom.journal.idempotency import CommandKey, Outcome, Outcomes
 from liveroom.journal.memory import MemoryJournal
@@ -26,15 +28,13 @@ from liveroom.journal.room_index import load_whole
 from liveroom.journal.sqlite.file import FILE_NAME
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.journal.sqlite.reader import open_reader
+from liveroom.messages.errors import JournalDamaged, JournalUnavailable
+from liveroom.messages.fields import Role
 from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import AddProduct, CloseRoom, OpenRoom, Product, RequestKeyframe, SetAnnouncement
-from liveroom.messages.errors import JournalDamaged, JournalUnavailable
 from liveroom.protocol.events import AnnouncementSet, RoomClosed, RoomOpened, RoomRules
-from liveroom.messages.fields import Role
-from liveroom.features.flash_sale.messages import CancelHold
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Answer, Record, RoomSpan
-from liveroom.features.red_envelope.messages import DropRedEnvelope
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
 from tests.engine.conftest import GATEWAY, VIEWER, WAIT_S, Clock, Voice, open_demo, outcomes_of, running_engine

@@ -8,9 +8,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from liveroom.config.schema import RoomsConfig
+from liveroom.messages.fields import Role
 from liveroom.protocol.commands import AddProduct, Command, OpenRoom, Product, SendChat
 from liveroom.protocol.events import Event
-from liveroom.messages.fields import Role
 from liveroom.protocol.frames import Keyframe, Result, RoomDetail
 from liveroom.protocol.records import Request, Sender
 from liveroom.rooms.room import Decided, Refusal, RoomState, decide, decide_due, detail, encode_state, evolve, keyframe

@@ -8,17 +8,17 @@ from functools import partial
 from random import Random
 
 from liveroom.config.schema import RoomsConfig
+from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock
+from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
 from liveroom.gateway.admission import PLACES_PER_USER_MAX, Claim, Gate, Reply, Step
 from liveroom.gateway.gates import Gates, units_of
 from liveroom.gateway.history import Past
-from liveroom.protocol.commands import AddProduct, Command, OpenRoom, Product
-from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
-from liveroom.protocol.events import Event
 from liveroom.messages.fields import Role
-from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock
+from liveroom.protocol.commands import AddProduct, Command, OpenRoom, Product
+from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Request, Sender
-from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
 from liveroom.rooms.room import Decided, Refusal, RoomState, decide, decide_due, evolve, keyframe
 
 ROOM = "room-1"

@@ -25,9 +25,9 @@ from liveroom.gateway.server import Gateway
 from liveroom.journal.courier import Courier
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.partition import partition_of
+from liveroom.messages.fields import Role
 from liveroom.protocol.commands import Command, OpenRoom, RequestKeyframe
 from liveroom.protocol.events import ChatSent, Event
-from liveroom.messages.fields import Role
 from liveroom.protocol.frames import Accepted, Keyframe, Refused, RoomDetail
 from liveroom.protocol.holdings import HoldingsPart
 from liveroom.protocol.records import RECORD_VERSION, Answer, Claim, Record, Request, RoomSpan, Sender

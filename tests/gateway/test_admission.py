@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from liveroom.features.coupon.messages import StopCoupon
+from liveroom.features.flash_sale.messages import CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
+from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from liveroom.gateway.admission import Gate
 from liveroom.gateway.gates import Gates
-from liveroom.protocol.commands import CloseRoom, Command
-from liveroom.features.coupon.messages import StopCoupon
 from liveroom.messages.fields import Role
-from liveroom.features.flash_sale.messages import CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
+from liveroom.protocol.commands import CloseRoom, Command
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Request, Sender
-from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from tests.gateway.market import ANCHOR, MARGIN, WATCHED_S, Market
 
 USERS = [f"u{i}" for i in range(12)]

@@ -7,9 +7,9 @@ import asyncio
 from liveroom.gateway.audience import JOINED_MAX, Audience, user_hash
 from liveroom.gateway.likes import OnReply
 from liveroom.journal.partition import partition_of
+from liveroom.messages.fields import Role
 from liveroom.protocol.commands import ReportAudience
 from liveroom.protocol.events import AudienceReported
-from liveroom.messages.fields import Role
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Record, Sender
 from liveroom.telemetry.metrics import Metrics

@@ -18,20 +18,20 @@ from liveroom.client.backlog import Backlog
 from liveroom.client.items import PersonalEvent, decode_frame
 from liveroom.client.stream import Stream
 from liveroom.config.schema import AuthConfig, GatewayConfig
+from liveroom.features.coupon.messages import CouponClaimed, CouponIssued, CouponTerms
+from liveroom.features.flash_sale.messages import HoldConfirmed, StockReserved
+from liveroom.features.red_envelope.messages import RedEnvelopeGrabbed
+from liveroom.features.state import RoomState
 from liveroom.gateway.history import History
 from liveroom.gateway.room import Room
 from liveroom.gateway.server import Gateway
 from liveroom.journal.partition import partition_of
 from liveroom.protocol import commands as c
 from liveroom.protocol.belongings import Grant, OwnedCoupon
-from liveroom.features.coupon.messages import CouponClaimed, CouponIssued, CouponTerms
 from liveroom.protocol.events import ChatSent
-from liveroom.features.flash_sale.messages import HoldConfirmed, StockReserved
 from liveroom.protocol.frames import Belongings, RoomDetail
 from liveroom.protocol.holdings import BoughtUnits, CouponWorth, HoldingsPart, Share
 from liveroom.protocol.records import RECORD_VERSION, Record
-from liveroom.features.red_envelope.messages import RedEnvelopeGrabbed
-from liveroom.features.state import RoomState
 from liveroom.telemetry.metrics import Metrics
 from tests.gateway.place import ROOM, SECRET, WAIT_S, Place, Show, raw, read_frame, running, scripted, show
 from tests.trades import BUYERS, KINDS, Trade, in_order, owned, trade_command

@@ -9,17 +9,17 @@ from functools import partial
 from unittest.mock import ANY
 
 from liveroom.config.schema import GatewayConfig
+from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, ReserveStock
+from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
 from liveroom.gateway.admission import PLACES_PER_USER_MAX, Gate
 from liveroom.gateway.claims import PARKED_TOLD_S, Claims
 from liveroom.journal.courier import OnAnswer
-from liveroom.protocol.commands import AddProduct, Command, Product
-from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
-from liveroom.protocol.events import AddressCounted
 from liveroom.messages.fields import Role
-from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, ReserveStock
+from liveroom.protocol.commands import AddProduct, Command, Product
+from liveroom.protocol.events import AddressCounted
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Record, Request, Sender
-from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
 from liveroom.telemetry.metrics import Metrics
 from tests.gateway.place import Object, Place, Show, Viewer, running, show
 

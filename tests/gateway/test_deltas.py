@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from liveroom.gateway.deltas import build_deltas
 from liveroom.gateway.wire import payload_of
+from liveroom.messages.fields import Delivery, Role
 from liveroom.protocol.codec import encode, event_object
 from liveroom.protocol.events import AudienceReported, ChatSent, Event, LikesAdded, ProductUnpinned, TryOnRequested
-from liveroom.messages.fields import Delivery, Role
 from liveroom.protocol.frames import Delta
 
 EVENTS = st.one_of(

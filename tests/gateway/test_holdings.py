@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from liveroom.features.coupon.messages import CouponClaimed, CouponExpired, CouponIssued, CouponTerms
+from liveroom.features.flash_sale.messages import HoldCancelled, HoldConfirmed, StockReserved
+from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelopeGrabbed
+from liveroom.features.red_envelope.rules import WINNERS_KEPT_MAX
 from liveroom.gateway import holdings as module
 from liveroom.gateway.holdings import Holdings
 from liveroom.gateway.wire import payload_of
 from liveroom.protocol.belongings import BELONGINGS_MAX, ENVELOPES_OVER_OWNED, SHARES_OVER_OWNED, Grant
 from liveroom.protocol.codec import encode
-from liveroom.features.coupon.messages import CouponClaimed, CouponExpired, CouponIssued, CouponTerms
-from liveroom.features.flash_sale.messages import HoldCancelled, HoldConfirmed, StockReserved
 from liveroom.protocol.frames import Belongings
 from liveroom.protocol.holdings import HoldingsPart, Share
-from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelopeGrabbed
 from liveroom.rooms import holdings as rooms_module
-from liveroom.features.red_envelope.rules import WINNERS_KEPT_MAX
 from liveroom.rooms.room import holdings
 from tests.features.play import ROOM, Play
 from tests.trades import BUYERS, TRADES, Trade, claimed, market, owned, play_trade

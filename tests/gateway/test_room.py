@@ -15,9 +15,9 @@ from liveroom.gateway import room as room_module
 from liveroom.gateway.deltas import build_deltas
 from liveroom.gateway.ring import Frame
 from liveroom.journal.memory import MemoryJournal
+from liveroom.messages.fields import Role
 from liveroom.protocol.commands import AddProduct, BanUser, CloseRoom, MuteUser, OpenRoom, PinProduct, Product, UnbanUser
 from liveroom.protocol.events import ChatSent, Event, LikesAdded
-from liveroom.messages.fields import Role
 from liveroom.protocol.frames import RoomDetail
 from tests.gateway.place import ROOM, WAIT_S, Object, Show, running, scripted, show
 

@@ -7,9 +7,9 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from liveroom.config.schema import EngineConfig
-from liveroom.protocol.commands import AddProduct, Command, Product
-from liveroom.messages.fields import Role
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, ConfirmHold
+from liveroom.messages.fields import Role
+from liveroom.protocol.commands import AddProduct, Command, Product
 from liveroom.protocol.frames import Accepted
 from liveroom.protocol.records import Sender
 from tests.gateway.place import Object, Place, Show, Viewer, show

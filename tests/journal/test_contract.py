@@ -12,9 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from liveroom.journal.base import DeadLetter, Journal, Part, Snapshot
-from liveroom.protocol.codec import encode
 from liveroom.messages.errors import JournalFull, JournalUnavailable
 from liveroom.messages.fields import Role
+from liveroom.protocol.codec import encode
 from liveroom.protocol.records import Entry, Sender
 from tests.journal.conftest import CONFIG
 from tests.journal.entries import append_all, claim, record, request, saved, snapshot, stored, take

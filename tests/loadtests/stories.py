@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from liveroom.accounting.statement import CouponAccount, EnvelopeAccount, SaleAccount, Statement, Totals
-from liveroom.protocol.belongings import Grant, OwnedCoupon, OwnedHold
 from liveroom.features.coupon.messages import CouponTerms
+from liveroom.protocol.belongings import Grant, OwnedCoupon, OwnedHold
 from liveroom.protocol.frames import Accepted, Belongings, Refused
 from loadtests.audit import Course
 from loadtests.journal import Journal

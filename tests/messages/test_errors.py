@@ -14,8 +14,8 @@ import pytest
 import liveroom
 from liveroom.console.problems import HTTP_PROBLEMS as PROBLEMS
 from liveroom.messages import errors
-from liveroom.protocol.commands import COMMANDS
 from liveroom.messages.errors import CLOSE_CODES, REFUSALS, BadMessage, BadToken, LiveroomError
+from liveroom.protocol.commands import COMMANDS
 from liveroom.protocol.events import EVENTS
 
 PACKAGE = Path(liveroom.__file__).parent

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liveroom.features.red_envelope.fairness import split
 from liveroom.features.coupon.messages import CouponTerms
 from liveroom.features.coupon.price import discount_fen
+from liveroom.features.red_envelope.fairness import split
 
 HERE = Path(__file__).parent
 NODE = shutil.which("node")

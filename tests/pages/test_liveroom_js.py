@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from liveroom.protocol import commands as c
-from liveroom.protocol.codec import encode, event_object
 from liveroom.features.coupon.messages import CouponTerms
 from liveroom.messages.fields import Delivery
+from liveroom.protocol import commands as c
+from liveroom.protocol.codec import encode, event_object
 from liveroom.protocol.frames import Belongings, Personal
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import Decided

@@ -12,8 +12,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from liveroom.protocol import codec
-from liveroom.protocol import diagnosis
+from liveroom.messages.errors import REFUSALS, BadMessage
+from liveroom.messages.fields import FORMS, NAME_CHARS_MAX
+from liveroom.messages.replies import FrameBase
+from liveroom.messages.text import clean_name
+from liveroom.protocol import codec, diagnosis
 from liveroom.protocol.codec import (
     COMMAND_BYTES_MAX,
     DETAIL_CHARS_MAX,
@@ -29,13 +32,10 @@ from liveroom.protocol.codec import (
     event_object,
 )
 from liveroom.protocol.commands import COMMANDS, AddProduct, Command, CommandBase, Product, SendChat, SendLikes, SetBannedWords
-from liveroom.messages.errors import REFUSALS, BadMessage
 from liveroom.protocol.events import EVENTS, EventBase, LikesAdded
-from liveroom.messages.fields import FORMS, NAME_CHARS_MAX
-from liveroom.protocol.frames import FRAMES, Frame, FrameBase
+from liveroom.protocol.frames import FRAMES, Frame
 from liveroom.protocol.inbound import ClientMessage
 from liveroom.protocol.records import Claim, Record, Request
-from liveroom.messages.text import clean_name
 from tests.protocol.strategies import json_values, messages
 
 PRODUCT = {"id": "p1", "title": "Silk scarf", "price_fen": 9_900}

@@ -9,15 +9,14 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from liveroom.protocol import commands
-from liveroom.protocol import events
-from liveroom.protocol import frames
 from liveroom.messages.base import BACKEND, PLATFORM, VIEWERS
+from liveroom.messages.fields import Delivery, Role
+from liveroom.messages.replies import FrameBase
+from liveroom.protocol import commands, events, frames
 from liveroom.protocol.codec import COMMAND_BYTES_MAX, encode
 from liveroom.protocol.commands import COMMANDS, CommandBase
 from liveroom.protocol.events import EVENTS, ChatSent, EventBase
-from liveroom.messages.fields import Delivery, Role
-from liveroom.protocol.frames import FRAMES, FrameBase
+from liveroom.protocol.frames import FRAMES
 from liveroom.protocol.inbound import ClientMessage
 from liveroom.protocol.records import Request
 

@@ -9,13 +9,13 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
+from liveroom.features.coupon.messages import CouponTerms
+from liveroom.features.state import ClaimedCode, Coupon, EnvelopeOver, FlashSale, Hold, RoomState
 from liveroom.protocol.belongings import ENVELOPES_OVER_OWNED
 from liveroom.protocol.codec import encode
-from liveroom.features.coupon.messages import CouponTerms
 from liveroom.protocol.holdings import HoldingsPart
 from liveroom.rooms import holdings as module
 from liveroom.rooms.holdings import PART_BYTES_MAX, holdings
-from liveroom.features.state import ClaimedCode, Coupon, EnvelopeOver, FlashSale, Hold, RoomState
 from tests.features.play import ROOM, Play
 from tests.trades import BUYERS, TRADES, Trade, market, owned, play_trade
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from liveroom.messages.fields import Role
 from liveroom.protocol.commands import (
     COMMANDS,
     AddProduct,
@@ -19,7 +20,6 @@ from liveroom.protocol.commands import (
     SetChatBudget,
 )
 from liveroom.protocol.events import EVENTS, RoomOpened
-from liveroom.messages.fields import Role
 from liveroom.protocol.records import Sender
 from liveroom.rooms import room
 from liveroom.rooms.room import due_ms, evolve

@@ -10,18 +10,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from liveroom.features.audience.rules import USERS_EXACT_MAX
+from liveroom.features.coupon.messages import CouponTerms
+from liveroom.features.red_envelope.messages import EnvelopeCondition
+from liveroom.messages.errors import REFUSALS
+from liveroom.messages.fields import Role
 from liveroom.protocol import commands as c
 from liveroom.protocol.codec import encode
-from liveroom.features.coupon.messages import CouponTerms
-from liveroom.messages.errors import REFUSALS
 from liveroom.protocol.events import AudienceCounted, ChatSent, QuestionAsked
-from liveroom.messages.fields import Role
 from liveroom.protocol.records import Sender
-from liveroom.features.red_envelope.messages import EnvelopeCondition
-from liveroom.features.audience.rules import USERS_EXACT_MAX
 from liveroom.rooms.room import KEYFRAME_BYTES_MAX, Decided, RoomState, decode_state, due_ms, encode_state, evolve, keyframe
-from tests.protocol.strategies import messages
 from tests.features.play import ANCHOR, BELLA, GATEWAY, MODERATOR, PLATFORM, ROOM, VERA, VICTOR, Play
+from tests.protocol.strategies import messages
 
 SENDERS = st.sampled_from([VERA, VICTOR, BELLA, MODERATOR, ANCHOR, PLATFORM, GATEWAY])
 TALKERS = st.sampled_from([VERA, VICTOR, BELLA, MODERATOR, ANCHOR])

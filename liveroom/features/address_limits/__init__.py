@@ -1,1 +1,1 @@
-"""TODO."""
+"""Limits of users per network address."""

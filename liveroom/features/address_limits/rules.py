@@ -6,10 +6,11 @@ is counted. An unpaid hold stops counting when it is resolved. Nothing is kept o
 
 from __future__ import annotations
 
-from liveroom.protocol.events import AddressCounted, Event
-from liveroom.protocol.records import Sender
+from liveroom.features.address_limits.messages import AddressCounted
 from liveroom.features.decision import Refusal
 from liveroom.features.state import Coupon, EnvelopeState, FlashSale, RoomState
+from liveroom.messages.base import EventBase
+from liveroom.messages.sender import Sender
 
 __all__ = ["address_counted", "check_address", "count_address", "forget_addresses", "uncount_hold"]
 
@@ -24,7 +25,7 @@ def check_address(item: Item, sender: Sender) -> Refusal | None:
     return Refusal("address_limit", f"{item.users_per_address_max} users of your network address have some of it already; no more may")
 
 
-def count_address(number: int, sender: Sender, *, hold: int = -1) -> tuple[Event, ...]:
+def count_address(number: int, sender: Sender, *, hold: int = -1) -> tuple[EventBase, ...]:
     """The event that counts what the sender gets of an item that has a limit."""
     return (AddressCounted(number, sender.user, sender.address_mark, hold),) if sender.address_mark else ()
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The audience: who watches, as gateways report it."""

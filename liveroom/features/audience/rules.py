@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from liveroom.protocol.commands import ReportAudience
-from liveroom.protocol.events import AudienceCounted, AudienceReported, Event
 from liveroom.features.audience import hyperloglog as sketch
+from liveroom.features.audience.messages import AudienceCounted, AudienceReported, ReportAudience
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
 from liveroom.features.state import GatewayCount, RoomState
+from liveroom.messages.base import EventBase
 
 __all__ = ["GATEWAYS_MAX", "USERS_EXACT_MAX", "audience_counted", "audience_due_ms", "audience_expired", "audience_reported", "report_audience"]
 
@@ -35,7 +35,7 @@ def report_audience(turn: Turn, command: ReportAudience) -> Decision:
         count.viewers for gateway, count in state.gateways.items() if gateway != command.gateway and count.expires_ms > turn.now_ms
     )
     counted = _count(state, viewers, seen)
-    events: tuple[Event, ...] = (*_changed(state, counted),)
+    events: tuple[EventBase, ...] = (*_changed(state, counted),)
     if known or command.viewers or seen:
         events = (AudienceReported(command.gateway, command.viewers, seen), *events)
     return Decided(events, {"viewers": counted.viewers, "unique": counted.unique})
@@ -46,7 +46,7 @@ def audience_due_ms(state: RoomState) -> int | None:
     return min((count.expires_ms for count in state.gateways.values()), default=None)
 
 
-def audience_expired(state: RoomState, now_ms: int) -> tuple[Event, ...]:
+def audience_expired(state: RoomState, now_ms: int) -> tuple[EventBase, ...]:
     """Gateways that were silent too long count 0 viewers from now on."""
     silent = [gateway for gateway, count in state.gateways.items() if count.expires_ms <= now_ms]
     if not silent:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from liveroom.messages.fields import Role
 from liveroom.features.decision import Refusal, Turn
+from liveroom.features.moderation.banned_words import check_words
 from liveroom.features.moderation.rules import check_muted
 from liveroom.features.state import RoomState, Spoken
 from liveroom.features.texts import check_line
-from liveroom.features.moderation.banned_words import check_words
+from liveroom.messages.fields import Role
 
 __all__ = ["SPEAKERS_MAX", "VIEWER", "check_voice", "note_spoken"]
 

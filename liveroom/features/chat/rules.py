@@ -5,14 +5,22 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Final, TypeVar
 
-from liveroom.protocol.commands import DeleteMessage, SendChat, SetChatBudget, SetSlowMode
-from liveroom.protocol.events import ChatBudgetSet, ChatSent, MessageDeleted, SlowModeSet
-from liveroom.messages.fields import CHAT_BUDGET_MAX
-from liveroom.protocol.frames import ChatLine
+from liveroom.features.chat.limits import VIEWER, check_voice, note_spoken
+from liveroom.features.chat.messages import (
+    ChatBudgetSet,
+    ChatLine,
+    ChatSent,
+    DeleteMessage,
+    MessageDeleted,
+    SendChat,
+    SetChatBudget,
+    SetSlowMode,
+    SlowModeSet,
+)
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
 from liveroom.features.red_envelope.rules import note_keyword
 from liveroom.features.state import RoomState
-from liveroom.features.chat.limits import VIEWER, check_voice, note_spoken
+from liveroom.messages.fields import CHAT_BUDGET_MAX
 
 __all__ = [
     "BUYER_SHARE",

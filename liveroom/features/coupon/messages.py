@@ -20,6 +20,7 @@ __all__ = [
     "CouponReleased",
     "CouponStopped",
     "CouponTerms",
+    "CouponView",
     "IssueCoupon",
     "OrderId",
     "RedeemCoupon",
@@ -155,3 +156,17 @@ class CouponExpired(EventBase, frozen=True, tag="coupon_expired"):
     """Its codes cannot be used any more."""
 
     coupon: int
+
+
+class CouponView(Struct, frozen=True, omit_defaults=True):
+    """A coupon inside a keyframe that can be claimed."""
+
+    coupon: int
+    title: str
+    terms: CouponTerms
+    stock: int
+    left: int
+    per_user_max: int
+    claimable_until_ms: int
+    valid_until_ms: int
+    users_per_address_max: int = 0

@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from liveroom.features.address_limits.rules import check_address, count_address, forget_addresses
 from liveroom.features.coupon.messages import (
     ClaimCoupon,
     CouponClaimed,
@@ -27,12 +28,11 @@ from liveroom.features.coupon.messages import (
     ReleaseCoupon,
     StopCoupon,
 )
-from liveroom.protocol.events import Event
-from liveroom.features.address_limits.rules import check_address, count_address, forget_addresses
-from liveroom.features.decision import Decided, Decision, Refusal, Rng, Turn
 from liveroom.features.coupon.price import discount_fen, meets_minimum
+from liveroom.features.decision import Decided, Decision, Refusal, Rng, Turn
 from liveroom.features.state import ClaimedCode, CodeUse, Coupon, RoomState
 from liveroom.features.texts import check_line
+from liveroom.messages.base import EventBase
 
 __all__ = [
     "COUPONS_OVER_MAX",
@@ -125,7 +125,7 @@ def claim_coupon(turn: Turn, command: ClaimCoupon) -> Decision:
         return Refusal("per_user_limit", f"you have {coupon.per_user_max} of this coupon already")
     if not coupon.left:
         return Refusal("coupon_gone", f"all {coupon.stock} are claimed")
-    counted: tuple[Event, ...] = ()
+    counted: tuple[EventBase, ...] = ()
     if coupon.users_per_address_max:
         refusal = check_address(coupon, turn.sender)
         if refusal is not None:
@@ -160,7 +160,7 @@ def stop_coupon(turn: Turn, command: StopCoupon) -> Decision:
     return coupon if isinstance(coupon, Refusal) else Decided((CouponStopped(command.coupon, turn.sender.user),))
 
 
-def stop_all(turn: Turn) -> tuple[Event, ...]:
+def stop_all(turn: Turn) -> tuple[EventBase, ...]:
     """What closing the room does to its coupons: nobody can claim any more."""
     return tuple(CouponStopped(seq, turn.sender.user) for seq, coupon in turn.state.coupons.items() if not coupon.stopped)
 
@@ -209,7 +209,7 @@ def use_code(turn: Turn, code: str, order: str, spend_fen: int, field: str) -> C
     return found if isinstance(found, Refusal) else _use(found, code, order, spend_fen, field)
 
 
-def release_code(state: RoomState, now_ms: int, code: str) -> tuple[Event, ...]:
+def release_code(state: RoomState, now_ms: int, code: str) -> tuple[EventBase, ...]:
     """The event that makes a used code usable again; none when it has expired."""
     for seq, coupon in state.coupons.items():
         claim = coupon.codes.get(code)
@@ -247,9 +247,9 @@ def coupons_due_ms(state: RoomState) -> int | None:
     return min((coupon.valid_until_ms if coupon.stopped else coupon.claimable_until_ms for coupon in state.coupons.values()), default=None)
 
 
-def coupons_due(state: RoomState, now_ms: int) -> tuple[Event, ...]:
+def coupons_due(state: RoomState, now_ms: int) -> tuple[EventBase, ...]:
     """Coupons whose time is over expire; those whose time to be claimed is over are stopped, by nobody."""
-    events: list[Event] = []
+    events: list[EventBase] = []
     for seq, coupon in state.coupons.items():
         if coupon.valid_until_ms <= now_ms:
             events.append(CouponExpired(seq))

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Flash sales."""

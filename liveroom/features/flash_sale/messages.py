@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
-from liveroom.messages.base import ANCHORS, PLATFORM, CommandBase, EventBase
 from liveroom.features.coupon.messages import OrderId
+from liveroom.messages.base import ANCHORS, PLATFORM, CommandBase, EventBase
 from liveroom.messages.fields import Delivery, Fen, ProductId, Role, Seq, UsersPerAddress
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "HoldExpired",
     "ReserveStock",
     "RestockFlashSale",
+    "SaleView",
     "StockChanged",
     "StockReserved",
 ]
@@ -192,3 +193,22 @@ class FlashSaleClosed(EventBase, frozen=True, tag="flash_sale_closed"):
     sale: int
     by: str
     held: int = 0
+
+
+class SaleView(Struct, frozen=True, omit_defaults=True):
+    """A flash sale inside a keyframe: announced or open, or closed with holds that are not resolved."""
+
+    sale: int
+    product: str
+    title: str
+    price_fen: int
+    stock: int
+    available: int
+    held: int
+    sold: int
+    per_user_max: int
+    opens_ms: int
+    closes_ms: int
+    hold_ms: int
+    state: str  # announced, open or closed
+    users_per_address_max: int = 0

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from liveroom.features.address_limits.rules import check_address, count_address, forget_addresses, uncount_hold
 from liveroom.features.coupon.messages import CouponTerms
-from liveroom.protocol.events import Event
-from liveroom.messages.fields import Role
+from liveroom.features.coupon.price import discount_fen
+from liveroom.features.coupon.rules import HOLD_ORDER, release_code, use_code
+from liveroom.features.decision import Decided, Decision, Refusal, Turn
 from liveroom.features.flash_sale.messages import (
     AnnounceFlashSale,
     CancelHold,
@@ -29,13 +31,11 @@ from liveroom.features.flash_sale.messages import (
     StockChanged,
     StockReserved,
 )
-from liveroom.protocol.frames import Result
-from liveroom.features.address_limits.rules import check_address, count_address, forget_addresses, uncount_hold
-from liveroom.features.coupon.rules import HOLD_ORDER, release_code, use_code
-from liveroom.features.decision import Decided, Decision, Refusal, Turn
-from liveroom.features.coupon.price import discount_fen
-from liveroom.features.state import FlashSale, Hold, ResolvedHold, RoomState
 from liveroom.features.flash_sale.unpaid import check_unpaid, note_ended, note_made
+from liveroom.features.state import FlashSale, Hold, ResolvedHold, RoomState
+from liveroom.messages.base import EventBase
+from liveroom.messages.fields import Role
+from liveroom.messages.replies import Result
 
 __all__ = [
     "HOLDS_EXPIRED_MAX",
@@ -101,7 +101,7 @@ def announce_flash_sale(turn: Turn, command: AnnounceFlashSale) -> Decision:
         by=turn.sender.user,
         users_per_address_max=command.users_per_address_max,
     )
-    events: tuple[Event, ...] = (announced,) if command.opens_in_ms else (announced, FlashSaleOpened(state.seq))
+    events: tuple[EventBase, ...] = (announced,) if command.opens_in_ms else (announced, FlashSaleOpened(state.seq))
     return Decided(events, {"sale": state.seq})
 
 
@@ -122,7 +122,7 @@ def reserve_stock(turn: Turn, command: ReserveStock) -> Decision:
     available = sale.available
     if quantity > available:
         return Refusal("sold_out", f"{available} are available now", "quantity")
-    beside: tuple[Event, ...] = ()
+    beside: tuple[EventBase, ...] = ()
     if sale.users_per_address_max:
         refusal = check_address(sale, turn.sender)
         if refusal is not None:
@@ -176,7 +176,7 @@ def confirm_hold(turn: Turn, command: ConfirmHold) -> Decision:
     returned, spend_fen = hold.quantity - quantity, sale.price_fen * quantity
     discount = discount_fen(hold.terms, spend_fen)
     paid_fen = spend_fen - discount
-    released: tuple[Event, ...] = ()
+    released: tuple[EventBase, ...] = ()
     if hold.terms is not None and not discount:
         released = release_code(turn.state, turn.now_ms, hold.coupon_code)
     events = (
@@ -236,7 +236,7 @@ def close_flash_sale(turn: Turn, command: CloseFlashSale) -> Decision:
     return sale if isinstance(sale, Refusal) else Decided((FlashSaleClosed(command.sale, turn.sender.user, sale.held),))
 
 
-def close_all(turn: Turn) -> tuple[Event, ...]:
+def close_all(turn: Turn) -> tuple[EventBase, ...]:
     """What closing the room does to its sales: they are closed."""
     return tuple(FlashSaleClosed(seq, turn.sender.user, sale.held) for seq, sale in turn.state.sales.items() if sale.phase != "closed")
 
@@ -272,7 +272,7 @@ def _resolved(how: str) -> Refusal:
     return _RESOLVED[how]
 
 
-def _release(state: RoomState, now_ms: int, hold: Hold) -> tuple[Event, ...]:
+def _release(state: RoomState, now_ms: int, hold: Hold) -> tuple[EventBase, ...]:
     return release_code(state, now_ms, hold.coupon_code) if hold.coupon_code else ()
 
 
@@ -295,9 +295,9 @@ def _due_ms(sale: FlashSale) -> Iterator[int]:
         yield sale.holds[sale.queue[sale.queue_head]].until_ms
 
 
-def sales_due(state: RoomState, now_ms: int) -> tuple[Event, ...]:
+def sales_due(state: RoomState, now_ms: int) -> tuple[EventBase, ...]:
     """Holds expire, at most `HOLDS_EXPIRED_MAX` at once; sales open and close."""
-    events: list[Event] = []
+    events: list[EventBase] = []
     left = HOLDS_EXPIRED_MAX
     for seq, sale in state.sales.items():
         expired = _expired(sale, now_ms, left)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from liveroom.protocol.commands import ReportLikes, SendLikes
-from liveroom.protocol.events import LikesAdded
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
+from liveroom.features.likes.messages import LikesAdded, ReportLikes, SendLikes
 from liveroom.features.state import RoomState
 
 __all__ = ["likes_added", "report_likes", "send_likes"]

@@ -12,12 +12,11 @@ from weakref import ref
 
 import ahocorasick
 
-from liveroom.protocol.commands import SetBannedWords
-from liveroom.protocol.events import BannedWordsSet
-from liveroom.messages.text import IGNORABLE
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
+from liveroom.features.moderation.messages import BannedWordsSet, SetBannedWords
 from liveroom.features.state import RoomState, WordList
 from liveroom.features.texts import check_line
+from liveroom.messages.text import IGNORABLE
 
 __all__ = ["MATCHERS_BYTES_MAX", "WORD_CHARS_MAX", "Matchers", "banned_words_set", "check_words", "normal", "plain", "set_banned_words"]
 

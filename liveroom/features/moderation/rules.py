@@ -6,13 +6,22 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from liveroom.protocol.commands import BanUser, MuteUser, UnbanUser, UnmuteUser
-from liveroom.protocol.events import SanctionExplained, UserBanned, UserMuted, UserUnbanned, UserUnmuted
-from liveroom.messages.fields import Role
-from liveroom.protocol.records import Sender
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
+from liveroom.features.moderation.messages import (
+    BanUser,
+    MuteUser,
+    SanctionExplained,
+    UnbanUser,
+    UnmuteUser,
+    UserBanned,
+    UserMuted,
+    UserUnbanned,
+    UserUnmuted,
+)
 from liveroom.features.state import RoomState, Sanction
 from liveroom.features.texts import check_optional, utc
+from liveroom.messages.fields import Role
+from liveroom.messages.sender import Sender
 
 __all__ = [
     "ban_user",

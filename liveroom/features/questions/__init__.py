@@ -1,1 +1,1 @@
-"""TODO."""
+"""Questions to the anchor."""

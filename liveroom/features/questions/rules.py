@@ -6,13 +6,21 @@ from typing import Final
 
 import msgspec
 
-from liveroom.protocol.commands import AnswerQuestion, AskQuestion, DismissQuestion, PickQuestion
-from liveroom.protocol.events import QuestionAnswered, QuestionAsked, QuestionDismissed, QuestionPicked
-from liveroom.protocol.frames import Question
+from liveroom.features.chat.limits import check_voice, note_spoken
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
+from liveroom.features.questions.messages import (
+    AnswerQuestion,
+    AskQuestion,
+    DismissQuestion,
+    PickQuestion,
+    Question,
+    QuestionAnswered,
+    QuestionAsked,
+    QuestionDismissed,
+    QuestionPicked,
+)
 from liveroom.features.state import RoomState
 from liveroom.features.texts import check_paragraphs
-from liveroom.features.chat.limits import check_voice, note_spoken
 
 __all__ = [
     "ANSWERED_MAX",

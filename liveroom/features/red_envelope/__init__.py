@@ -1,1 +1,1 @@
-"""TODO."""
+"""Red envelopes."""

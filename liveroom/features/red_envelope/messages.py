@@ -13,6 +13,7 @@ __all__ = [
     "CancelRedEnvelope",
     "DropRedEnvelope",
     "EnvelopeCondition",
+    "EnvelopeView",
     "EnvelopeWinner",
     "GrabRedEnvelope",
     "RedEnvelopeClosed",
@@ -128,3 +129,21 @@ class RedEnvelopeClosed(EventBase, frozen=True, tag="red_envelope_closed"):
     refunded_fen: int
     seed: str
     best: tuple[EnvelopeWinner, ...] = ()
+
+
+class EnvelopeView(Struct, frozen=True, omit_defaults=True):
+    """A red envelope inside a keyframe: announced or open."""
+
+    envelope: int
+    title: str
+    total_fen: int
+    parts: int
+    parts_left: int
+    left_fen: int
+    split: str
+    opens_ms: int
+    closes_ms: int
+    commitment: str
+    open: bool = False
+    condition: EnvelopeCondition = EnvelopeCondition()
+    users_per_address_max: int = 0

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from liveroom.features.address_limits.rules import check_address, count_address
+from liveroom.features.chat.messages import ChatSent
+from liveroom.features.decision import Decided, Decision, Refusal, Turn
+from liveroom.features.moderation.banned_words import WORD_CHARS_MAX, normal, plain
 from liveroom.features.red_envelope.fairness import BEST_MAX, SEED_BYTES, commitment_of, split
-from liveroom.protocol.events import ChatSent, Event
 from liveroom.features.red_envelope.messages import (
     CancelRedEnvelope,
     DropRedEnvelope,
@@ -22,11 +25,9 @@ from liveroom.features.red_envelope.messages import (
     RedEnvelopeOpened,
     RedEnvelopeSealed,
 )
-from liveroom.features.address_limits.rules import check_address, count_address
-from liveroom.features.decision import Decided, Decision, Refusal, Turn
 from liveroom.features.state import EnvelopeOver, EnvelopeState, RoomState
 from liveroom.features.texts import check_line, check_optional
-from liveroom.features.moderation.banned_words import WORD_CHARS_MAX, normal, plain
+from liveroom.messages.base import EventBase
 
 __all__ = [
     "OVER_MAX",
@@ -90,7 +91,7 @@ def drop_red_envelope(turn: Turn, command: DropRedEnvelope) -> Decision:
         condition,
         command.users_per_address_max,
     )
-    events: tuple[Event, ...] = (dropped, RedEnvelopeSealed(state.seq, seed))
+    events: tuple[EventBase, ...] = (dropped, RedEnvelopeSealed(state.seq, seed))
     if not command.opens_in_ms:
         events += (RedEnvelopeOpened(state.seq),)
     return Decided(events, {"envelope": state.seq, "opens_ms": opens_ms, "closes_ms": closes_ms, "commitment": dropped.commitment})
@@ -109,7 +110,7 @@ def grab_red_envelope(turn: Turn, command: GrabRedEnvelope) -> Decision:
     amount_fen = envelope.shares[granted]
     parts_left = envelope.parts - granted - 1
     left_fen = envelope.left_fen - amount_fen
-    events: tuple[Event, ...] = (RedEnvelopeGrabbed(number, sender.user, sender.name, amount_fen, parts_left, left_fen),)
+    events: tuple[EventBase, ...] = (RedEnvelopeGrabbed(number, sender.user, sender.name, amount_fen, parts_left, left_fen),)
     if envelope.users_per_address_max:
         events += count_address(number, sender)
     if not envelope.opened:
@@ -170,7 +171,7 @@ def cancel_red_envelope(turn: Turn, command: CancelRedEnvelope) -> Decision:
     return Decided((_closed(command.envelope, envelope, "cancelled"),), {"refunded_fen": envelope.total_fen})
 
 
-def room_closes(state: RoomState, now_ms: int) -> tuple[Event, ...]:
+def room_closes(state: RoomState, now_ms: int) -> tuple[EventBase, ...]:
     """Closing the room ends its envelopes; what was not granted is refunded."""
     return tuple(
         _closed(number, envelope, "room_closed" if now_ms < envelope.closes_ms else "expired") for number, envelope in state.envelopes.items()
@@ -182,9 +183,9 @@ def envelopes_due_ms(state: RoomState) -> int | None:
     return min((envelope.closes_ms if envelope.opened else envelope.opens_ms for envelope in state.envelopes.values()), default=None)
 
 
-def envelopes_due(state: RoomState, now_ms: int) -> tuple[Event, ...]:
+def envelopes_due(state: RoomState, now_ms: int) -> tuple[EventBase, ...]:
     """Envelopes whose time has come open or close; after a long sleep, both."""
-    events: list[Event] = []
+    events: list[EventBase] = []
     for number, envelope in state.envelopes.items():
         if not envelope.opened and envelope.opens_ms <= now_ms:
             events.append(RedEnvelopeOpened(number))

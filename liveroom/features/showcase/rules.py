@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from liveroom.protocol.commands import AddProduct, PinProduct, RemoveProduct, RequestTryOn, UnpinProduct
-from liveroom.protocol.events import Event, ProductAdded, ProductPinned, ProductRemoved, ProductUnpinned, TryOnRequested
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
+from liveroom.features.showcase.messages import (
+    AddProduct,
+    PinProduct,
+    ProductAdded,
+    ProductPinned,
+    ProductRemoved,
+    ProductUnpinned,
+    RemoveProduct,
+    RequestTryOn,
+    TryOnRequested,
+    UnpinProduct,
+)
 from liveroom.features.state import RoomState
 from liveroom.features.texts import check_line, check_optional
+from liveroom.messages.base import EventBase
 
 __all__ = [
     "add_product",
@@ -36,7 +47,7 @@ def add_product(turn: Turn, command: AddProduct) -> Decision:
         return Refusal("limit_reached", f"the showcase holds {turn.rules.products_max} products already", "product")
     if state.products.get(product.id) == product:
         return Decided((), {"version": state.showcase_version})
-    events: tuple[Event, ...] = (ProductAdded(product),)
+    events: tuple[EventBase, ...] = (ProductAdded(product),)
     if state.pinned == product.id:
         events += (ProductPinned(product),)
     return Decided(events, {"version": state.seq})
@@ -47,7 +58,7 @@ def remove_product(turn: Turn, command: RemoveProduct) -> Decision:
     state = turn.state
     if command.product not in state.products:
         return _not_found(command.product)
-    events: tuple[Event, ...] = (ProductRemoved(command.product),)
+    events: tuple[EventBase, ...] = (ProductRemoved(command.product),)
     if state.pinned == command.product:
         events = (ProductUnpinned(command.product), *events)
     return Decided(events, {"version": state.seq + len(events) - 1})

@@ -11,8 +11,8 @@ from liveroom.config.schema import KafkaConfig
 from liveroom.journal.acceptance import NO_EPOCH
 from liveroom.journal.base import StoredEntry
 from liveroom.journal.kafka.records import unreadable
-from liveroom.protocol.codec import decode_entry
 from liveroom.messages.errors import BadMessage, JournalDamaged
+from liveroom.protocol.codec import decode_entry
 from liveroom.protocol.records import RECORD_VERSION, Record
 
 __all__ = ["Place", "passed_over", "stored_entries"]

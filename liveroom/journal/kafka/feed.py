@@ -24,10 +24,10 @@ from msgspec import Struct
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.kafka.reader import Reader
 from liveroom.journal.kafka.writer import Writer
-from liveroom.protocol.codec import encode, event_object
 from liveroom.messages.errors import JournalDamaged, JournalError
-from liveroom.protocol.events import Event
 from liveroom.messages.fields import Delivery
+from liveroom.protocol.codec import encode, event_object
+from liveroom.protocol.events import Event
 from liveroom.protocol.records import Record
 from liveroom.telemetry.metrics import Metrics
 

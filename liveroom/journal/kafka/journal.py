@@ -33,8 +33,8 @@ from liveroom.journal.kafka.topics import Topics, prepare
 from liveroom.journal.kafka.watch import Watch
 from liveroom.journal.kafka.writer import Writer
 from liveroom.journal.partition import partition_of
-from liveroom.protocol.codec import decode_requests, encode
 from liveroom.messages.errors import BadMessage, JournalDamaged, JournalUnavailable
+from liveroom.protocol.codec import decode_requests, encode
 from liveroom.protocol.records import Claim, Entry, Request
 from liveroom.telemetry.metrics import Metrics
 

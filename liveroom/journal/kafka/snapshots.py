@@ -25,8 +25,8 @@ from liveroom.journal.kafka.reader import Reader
 from liveroom.journal.kafka.records import unreadable
 from liveroom.journal.kafka.topics import Topics
 from liveroom.journal.kafka.writer import Writer
-from liveroom.protocol.codec import encode
 from liveroom.messages.errors import JournalUnavailable
+from liveroom.protocol.codec import encode
 
 __all__ = ["Snapshots"]
 

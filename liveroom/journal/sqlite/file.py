@@ -15,10 +15,10 @@ from msgspec import Struct
 
 from liveroom.journal.base import PastEntry
 from liveroom.journal.chain import chain_start, chained
-from liveroom.protocol.codec import decode_entry
 from liveroom.messages.errors import BadMessage, JournalDamaged, JournalError, JournalMismatch, JournalUnavailable, JournalVersion
-from liveroom.protocol.records import Entry
 from liveroom.process.owner_only import FILE_MODE
+from liveroom.protocol.codec import decode_entry
+from liveroom.protocol.records import Entry
 
 __all__ = [
     "FILE_NAME",

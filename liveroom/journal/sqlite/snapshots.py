@@ -13,8 +13,8 @@ import msgspec
 from liveroom.journal.base import Part, Snapshot, decode_gone, hash_of
 from liveroom.journal.room_index import decode_index
 from liveroom.journal.sqlite.file import RESTORE_HINT
-from liveroom.protocol.codec import encode
 from liveroom.messages.errors import JournalDamaged
+from liveroom.protocol.codec import encode
 
 __all__ = ["ChainBefore", "get_parts", "load", "put_parts", "save", "verify_all"]
 

@@ -33,8 +33,8 @@ from liveroom.journal.chain import chained
 from liveroom.journal.sqlite.file import check_pages_of_small, connect, events_end, head_chain, read_entries, translate
 from liveroom.journal.sqlite.mark import Head, Mark
 from liveroom.journal.sqlite.watch import FileWatch
-from liveroom.protocol.codec import encode
 from liveroom.messages.errors import JournalDamaged, JournalUnavailable, WriteUnknown
+from liveroom.protocol.codec import encode
 from liveroom.protocol.records import Entry
 from liveroom.telemetry.metrics import Metrics
 

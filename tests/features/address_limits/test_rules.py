@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from liveroom.protocol.commands import Command, GrabRedEnvelope
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon, StopCoupon
-from liveroom.protocol.events import AddressCounted
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock
-from liveroom.protocol.records import Sender
 from liveroom.features.red_envelope.messages import DropRedEnvelope
+from liveroom.protocol.commands import Command, GrabRedEnvelope
+from liveroom.protocol.events import AddressCounted
+from liveroom.protocol.records import Sender
 from liveroom.rooms.room import Refusal
 from tests.features.play import ANCHOR, PLATFORM, SHIRT, Play
 

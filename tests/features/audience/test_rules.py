@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
-from liveroom.protocol.commands import CloseRoom, OpenRoom, ReportAudience
-from liveroom.protocol.events import AudienceCounted, AudienceReported
 from liveroom.features.audience import rules as audience
 from liveroom.features.audience.rules import GATEWAYS_MAX, USERS_EXACT_MAX
+from liveroom.protocol.commands import CloseRoom, OpenRoom, ReportAudience
+from liveroom.protocol.events import AudienceCounted, AudienceReported
 from liveroom.rooms.room import due_ms
 from tests.features.play import ANCHOR, GATEWAY, Play
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from liveroom.features.chat import limits as voice
 from liveroom.protocol.commands import SendChat, SetSlowMode
 from liveroom.protocol.records import Sender
-from liveroom.features.chat import limits as voice
 from tests.features.play import MODERATOR, VERA, Play
 
 

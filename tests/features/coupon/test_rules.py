@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from liveroom.protocol.commands import CloseRoom, Command, OpenRoom
+from liveroom.features.coupon import rules
 from liveroom.features.coupon.messages import (
     ClaimCoupon,
     CouponClaimed,
@@ -24,10 +24,10 @@ from liveroom.features.coupon.messages import (
     ReleaseCoupon,
     StopCoupon,
 )
-from liveroom.protocol.events import RoomClosed
-from liveroom.features.coupon import rules
 from liveroom.features.coupon.rules import COUPONS_OVER_MAX
 from liveroom.features.decision import Decided
+from liveroom.protocol.commands import CloseRoom, Command, OpenRoom
+from liveroom.protocol.events import RoomClosed
 from liveroom.rooms.room import decode_state, due_ms, encode_state
 from tests.features.play import ANCHOR, BELLA, MODERATOR, PLATFORM, VERA, VICTOR, Play
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from liveroom.features.coupon import messages as cp
-from liveroom.features.flash_sale import messages as fs
 from liveroom.features.coupon.messages import CouponTerms
+from liveroom.features.flash_sale import messages as fs
 from liveroom.protocol.frames import Result
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from liveroom.protocol.commands import CloseRoom, OpenRoom, RemoveProduct
 from liveroom.features.coupon.messages import ClaimCoupon, CouponRedeemed, CouponReleased, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon
+from liveroom.features.flash_sale import rules
 from liveroom.features.flash_sale.messages import (
     AnnounceFlashSale,
     CancelHold,
@@ -26,10 +26,10 @@ from liveroom.features.flash_sale.messages import (
     StockChanged,
     StockReserved,
 )
+from liveroom.features.flash_sale.rules import HOLDS_EXPIRED_MAX, SALES_OVER_MAX, STOCK_MAX
+from liveroom.protocol.commands import CloseRoom, OpenRoom, RemoveProduct
 from liveroom.protocol.frames import SaleView
 from liveroom.protocol.records import Sender
-from liveroom.features.flash_sale import rules
-from liveroom.features.flash_sale.rules import HOLDS_EXPIRED_MAX, SALES_OVER_MAX, STOCK_MAX
 from liveroom.rooms.room import decode_state, due_ms, encode_state
 from tests.features.play import ANCHOR, BELLA, MODERATOR, PLATFORM, SHIRT, SHOES, VERA, VICTOR, Play
 

@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec.structs import replace
 
-from liveroom.protocol import commands as c
 from liveroom.features.coupon import messages as cp
-from liveroom.protocol import events as e
-from liveroom.features.flash_sale import messages as fs
 from liveroom.features.coupon.messages import CouponTerms
+from liveroom.features.flash_sale import messages as fs
 from liveroom.messages.fields import Role
+from liveroom.protocol import commands as c
+from liveroom.protocol import events as e
 from liveroom.protocol.frames import SaleView
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import Decided, RoomState, decide_due, decode_state, due_ms, encode_state, evolve
-from tests.features.play import ANCHOR, BELLA, MODERATOR, PLATFORM, SHIRT, VERA, VICTOR, Play
 from tests.features.flash_sale.sale_facts import CodeFacts, CouponFacts, HoldFacts, SaleFacts, cents_off
+from tests.features.play import ANCHOR, BELLA, MODERATOR, PLATFORM, SHIRT, VERA, VICTOR, Play
 
 BUYERS = (VERA, VICTOR, BELLA, MODERATOR)
 TERMS = (

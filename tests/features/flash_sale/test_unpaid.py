@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon
-from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, StockReserved
-from liveroom.protocol.records import Sender
 from liveroom.features.flash_sale import rules as flash_sale
 from liveroom.features.flash_sale import unpaid
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, StockReserved
+from liveroom.protocol.records import Sender
 from liveroom.rooms.room import decode_state, encode_state
 from tests.features.play import ANCHOR, BELLA, PLATFORM, SHIRT, VERA, VICTOR, Play
 

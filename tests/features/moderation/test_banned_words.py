@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveroom.protocol.commands import AskQuestion, SendChat, SetBannedWords
-from liveroom.protocol.events import BannedWordsSet
+from liveroom.features.moderation.banned_words import WORD_CHARS_MAX, Matchers, check_words, normal
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition
 from liveroom.features.state import WordList
-from liveroom.features.moderation.banned_words import WORD_CHARS_MAX, Matchers, check_words, normal
+from liveroom.protocol.commands import AskQuestion, SendChat, SetBannedWords
+from liveroom.protocol.events import BannedWordsSet
 from tests.features.play import ANCHOR, MODERATOR, VERA, Play
 
 
@@ -161,7 +161,7 @@ _GROWTH = """
 import sys
 from random import Random
 from liveroom.protocol.commands import SendChat, SetBannedWords
-from liveroom.rooms import words
+from liveroom.features.moderation import banned_words as words
 from liveroom.features.moderation.banned_words import Matchers
 from tests.features.play import MODERATOR, VERA, Play
 from tests.features.moderation.test_banned_words import lists_of

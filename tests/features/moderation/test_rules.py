@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from liveroom.messages.fields import Delivery, Role
 from liveroom.protocol.commands import (
     AskQuestion,
     BanUser,
@@ -20,7 +21,6 @@ from liveroom.protocol.commands import (
     UnmuteUser,
 )
 from liveroom.protocol.events import SanctionExplained, UserBanned
-from liveroom.messages.fields import Delivery, Role
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import decode_state, encode_state
 from tests.features.play import ANCHOR, MODERATOR, PLATFORM, SHIRT, VERA, VICTOR, Play

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from liveroom.features.questions.rules import ANSWERED_MAX, RESOLVED_MAX
 from liveroom.protocol.commands import AnswerQuestion, AskQuestion, Command, DismissQuestion, PickQuestion, SendChat, SetSlowMode
 from liveroom.protocol.records import Sender
-from liveroom.features.questions.rules import ANSWERED_MAX, RESOLVED_MAX
 from tests.features.play import ANCHOR, MODERATOR, VERA, VICTOR, Play
 
 

@@ -6,11 +6,8 @@ from random import Random
 
 import pytest
 
+from liveroom.features.red_envelope import rules as red_envelope
 from liveroom.features.red_envelope.fairness import commitment_of, split
-from liveroom.protocol.codec import encode
-from liveroom.protocol.commands import BanUser, CloseRoom, MuteUser, OpenRoom, SendChat, SetChatBudget
-from liveroom.protocol.events import Event, RoomClosed
-from liveroom.protocol.records import Sender
 from liveroom.features.red_envelope.messages import (
     CancelRedEnvelope,
     DropRedEnvelope,
@@ -23,8 +20,11 @@ from liveroom.features.red_envelope.messages import (
     RedEnvelopeOpened,
     RedEnvelopeSealed,
 )
-from liveroom.features.red_envelope import rules as red_envelope
 from liveroom.features.red_envelope.rules import OVER_MAX, WINNERS_KEPT_MAX
+from liveroom.protocol.codec import encode
+from liveroom.protocol.commands import BanUser, CloseRoom, MuteUser, OpenRoom, SendChat, SetChatBudget
+from liveroom.protocol.events import Event, RoomClosed
+from liveroom.protocol.records import Sender
 from liveroom.rooms.room import decode_state, due_ms, encode_state
 from tests.features.play import ANCHOR, BELLA, MODERATOR, PLATFORM, VERA, VICTOR, Play
 

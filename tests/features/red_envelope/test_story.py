@@ -10,10 +10,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from liveroom.accounting.verify_envelope import verify_envelope
 from liveroom.features.red_envelope.fairness import split
-from liveroom.protocol import commands as c
-from liveroom.protocol.codec import encode, event_object
-from liveroom.messages.fields import Delivery
-from liveroom.protocol.records import Sender
 from liveroom.features.red_envelope.messages import (
     EnvelopeCondition,
     RedEnvelopeClosed,
@@ -22,6 +18,10 @@ from liveroom.features.red_envelope.messages import (
     RedEnvelopeOpened,
     RedEnvelopeSealed,
 )
+from liveroom.messages.fields import Delivery
+from liveroom.protocol import commands as c
+from liveroom.protocol.codec import encode, event_object
+from liveroom.protocol.records import Sender
 from liveroom.rooms.room import Decided, Refusal, RoomState, decode_state, due_ms, encode_state, evolve
 from tests.features.play import ANCHOR, PLATFORM, ROOM, Play
 

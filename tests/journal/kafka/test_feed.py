@@ -11,8 +11,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from msgspec.structs import replace
 
 from liveroom.config.schema import Config, JournalConfig
-from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.features.coupon.messages import CouponClaimed
+from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.protocol.events import ChatSent
 from liveroom.protocol.records import RECORD_VERSION, Record, RoomSpan
 from liveroom.telemetry.metrics import Metrics

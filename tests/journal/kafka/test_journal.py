@@ -16,16 +16,16 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from msgspec.structs import replace
 
 from liveroom.config.schema import Config, JournalConfig
+from liveroom.features.flash_sale.messages import ConfirmHold
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, Snapshot
 from liveroom.journal.kafka import journal as kafka
 from liveroom.journal.kafka.client import FETCH_BYTES
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.kafka.reader import WAITING_BYTES_MAX
-from liveroom.protocol.codec import encode
 from liveroom.messages.errors import JournalDamaged, JournalFull, JournalMismatch, JournalUnavailable
 from liveroom.messages.fields import Role
-from liveroom.features.flash_sale.messages import ConfirmHold
+from liveroom.protocol.codec import encode
 from liveroom.protocol.records import REQUESTS_MAX, Entry, Sender
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config

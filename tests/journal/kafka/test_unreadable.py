@@ -23,8 +23,8 @@ from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.kafka.reader import POLL_RECORDS
 from liveroom.journal.kafka.records import CarefulConsumer, after, unreadable
 from liveroom.journal.past import open_past
-from liveroom.protocol.codec import encode
 from liveroom.messages.errors import JournalDamaged
+from liveroom.protocol.codec import encode
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config
 from tests.journal.batches import ODD, batch, damaged, flipped, read

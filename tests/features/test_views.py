@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from liveroom.protocol import events as e
 from liveroom.features.coupon.messages import CouponTerms
+from liveroom.features.coupon.view import fold_coupons
+from liveroom.features.flash_sale.view import fold_sales
+from liveroom.features.red_envelope.view import fold_envelopes
+from liveroom.features.views import OFFERS_KEPT
+from liveroom.protocol import events as e
 from liveroom.protocol.frames import CouponView, EnvelopeView, SaleView
-from liveroom.protocol.offers import OFFERS_KEPT, fold_coupons, fold_envelopes, fold_sales
 
 TERMS = CouponTerms(percent_off=10)
 DROPPED = e.RedEnvelopeDropped(100, 2, "lucky", "Luck", 1, 9, "c0", "anna")

@@ -1,0 +1,21 @@
+"""Parts that the views of several features share.
+
+A view is one thing of a feature as a keyframe shows it. Each fold gives the views after one event at `seq`. An event about other things, or
+about one that is not shown, changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+__all__ = ["OFFERS_KEPT", "replace_if"]
+
+#: Newest views of a kind that are kept; a keyframe may hold fewer.
+OFFERS_KEPT: Final = 50
+
+
+def replace_if(it_is: bool, view: Any, **changed: Any) -> Any:
+    """The view with these fields changed when `it_is`, and the same view otherwise."""
+    return replace(view, **changed) if it_is else view
