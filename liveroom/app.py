@@ -17,11 +17,11 @@ from liveroom.accounting.audit import LedgerReader
 from liveroom.auth.addresses import load_address_key
 from liveroom.auth.tokens import TokenChecker, load_secret
 from liveroom.config.schema import Config
+from liveroom.console.console import Console
 from liveroom.console.health import Missing
 from liveroom.console.ops import OpsServer
-from liveroom.console.server import Console
-from liveroom.engine.runner import Engine
-from liveroom.gateway.server import Gateway, tls_context
+from liveroom.engine.engine import Engine
+from liveroom.gateway.gateway import Gateway, tls_context
 from liveroom.journal.base import STOPPED_RUNBOOK, Journal
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.sqlite.journal import SqliteJournal

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from liveroom.config.schema import Config, EngineConfig, JournalConfig
-from liveroom.engine.runner import Engine
+from liveroom.engine.engine import Engine
 from liveroom.journal.follower import AcceptedRecord, follow
 from liveroom.journal.partition import partition_of
 from liveroom.journal.sqlite.journal import SqliteJournal

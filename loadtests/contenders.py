@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from liveroom.auth.tokens import TokenChecker
 from liveroom.config.schema import AuthConfig, GatewayConfig, JournalConfig
-from liveroom.gateway.server import Gateway
+from liveroom.gateway.gateway import Gateway
 from liveroom.journal.memory import MemoryJournal
 from liveroom.protocol.codec import encode, event_object
 from liveroom.protocol.commands import RequestKeyframe

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from liveroom.accounting.audit import audit
 from liveroom.config.schema import Config, LiveroomConfig
-from liveroom.engine.runner import Engine
+from liveroom.engine.engine import Engine
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock
 from liveroom.features.red_envelope.messages import DropRedEnvelope, GrabRedEnvelope
 from liveroom.journal.follower import AcceptedRecord, follow

@@ -128,7 +128,7 @@ async def test_a_certificate_that_cannot_be_read_for_any_reason_changes_nothing(
     await app.start()
     try:
         for error in (PermissionError(13, "Permission denied"), RuntimeError("what nobody thought of")):
-            monkeypatch.setattr("liveroom.gateway.server.tls_context", failing_with(error))
+            monkeypatch.setattr("liveroom.gateway.gateway.tls_context", failing_with(error))
             app.reload()
             assert caplog.records[-1].getMessage() == "the certificate could not be read again; the one before stays in use"
     finally:

@@ -16,8 +16,8 @@ from liveroom.journal.base import PastEntry
 from liveroom.journal.chain import chain_start, chained
 from liveroom.journal.idempotency import Outcomes, key_of
 from liveroom.journal.partition import partition_of
-from liveroom.journal.past import Past, open_past
 from liveroom.journal.sqlite.mark import Head
+from liveroom.journal.stored_log import Past, open_past
 from liveroom.messages.errors import AuditFailed, JournalDamaged, JournalUnavailable, LedgerBroken
 from liveroom.protocol.codec import decode_room_id
 from liveroom.protocol.frames import Refused

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from liveroom.client.comeback import full_jitter_s
 from liveroom.client.exceptions import CommandRefused, CommandUnanswered, Disconnected, TooManyCommands
+from liveroom.client.reconnect import full_jitter_s
 from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import Accepted, Refused

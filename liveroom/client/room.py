@@ -23,12 +23,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, W
 from websockets.uri import parse_uri
 
 from liveroom.client.backlog import Backlog
-from liveroom.client.comeback import Comeback, Goodbye, ban_delay_ms, checked_token, retry_after_ms
 from liveroom.client.endings import CLOSE_GAP, CLOSE_LOST, CLOSE_NO_TOKEN
 from liveroom.client.exceptions import CommandUnanswered, Disconnected
 from liveroom.client.items import Item, Reconnecting, decode_frame
 from liveroom.client.outbox import Outbox
 from liveroom.client.proxies import proxy_for
+from liveroom.client.reconnect import Comeback, Goodbye, ban_delay_ms, checked_token, retry_after_ms
 from liveroom.client.stream import Gap, Stream
 from liveroom.messages.errors import BadMessage
 from liveroom.protocol.codec import decode_command_id, decode_room_id

@@ -15,17 +15,17 @@ from liveroom.auth.addresses import AddressMarks
 from liveroom.auth.tokens import Identity, TokenChecker, bearer_token
 from liveroom.config.schema import PAGE_ROOMS_LIMIT, ConsoleConfig
 from liveroom.console.answers import EncodedViews
-from liveroom.console.bodies import CommandDone, Moderation, Questions, Rooms, RoomSummary, Settings, Showcase
 from liveroom.console.connection import Connection
 from liveroom.console.crowd import Caller
 from liveroom.console.details import Details
 from liveroom.console.directory import Directory
-from liveroom.console.guard import overloaded
+from liveroom.console.middleware import overloaded
 from liveroom.console.pages import etagged
 from liveroom.console.problems import Problem
 from liveroom.console.rate import RateLimiter
+from liveroom.console.schemas import CommandDone, Moderation, Questions, Rooms, RoomSummary, Settings, Showcase
 from liveroom.console.view import RoomView, lasting
-from liveroom.journal.courier import Courier
+from liveroom.journal.command_sender import Courier
 from liveroom.messages.errors import AuditFailed, BadMessage, BadToken, JournalError, JournalUnavailable
 from liveroom.messages.fields import Role
 from liveroom.protocol.codec import decode_command_body, decode_command_id, decode_room_id, encode

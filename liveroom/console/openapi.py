@@ -13,8 +13,8 @@ from liveroom import __version__
 from liveroom.accounting.statement import Statement
 from liveroom.config.schema import PAGE_ROOMS_LIMIT, ConsoleConfig
 from liveroom.console.api import HTTP_COMMANDS, QUERY_CHARS_MAX
-from liveroom.console.bodies import CommandDone, Moderation, Questions, Rooms, Settings, Showcase
 from liveroom.console.problems import HTTP_PROBLEMS, PROBLEM_TYPE, ProblemBody
+from liveroom.console.schemas import CommandDone, Moderation, Questions, Rooms, Settings, Showcase
 from liveroom.messages.errors import REFUSALS
 from liveroom.messages.fields import CommandId, Role, RoomId
 from liveroom.protocol.commands import ANCHORS, COMMANDS, MODERATORS, CommandBase

@@ -10,9 +10,9 @@ from aiohttp import web
 from liveroom.config.schema import OpsConfig
 from liveroom.console.answers import UnreadAnswers
 from liveroom.console.crowd import Caller, Limits
-from liveroom.console.guard import guard
 from liveroom.console.health import Health, Missing
 from liveroom.console.listener import Listener
+from liveroom.console.middleware import guard
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["OpsServer"]

@@ -11,7 +11,7 @@ from uuid import uuid4
 from liveroom.console.directory import Directory
 from liveroom.journal.acceptance import Verdict
 from liveroom.journal.base import Journal
-from liveroom.journal.courier import Courier
+from liveroom.journal.command_sender import Courier
 from liveroom.journal.follower import Beginning, follow
 from liveroom.journal.room_index import IndexEntry, decode_detail
 from liveroom.messages.errors import JournalDamaged, JournalError

@@ -12,7 +12,7 @@ from typing import Final
 
 from liveroom.config.schema import Config
 from liveroom.features.flash_sale.messages import HoldCancelled, HoldConfirmed, HoldExpired, StockReserved
-from liveroom.journal.past import open_past
+from liveroom.journal.stored_log import open_past
 from liveroom.journal.tail import Story
 from liveroom.messages.errors import BadConfig, JournalError
 from liveroom.protocol.events import Event

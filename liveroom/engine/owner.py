@@ -13,12 +13,12 @@ from uuid import uuid4
 from liveroom.config.schema import Config
 from liveroom.engine.archive import Archive, restore
 from liveroom.engine.clock import PartitionClock
-from liveroom.engine.handover import HandOver
 from liveroom.engine.keyframes import KeyframeSchedule
 from liveroom.engine.partition import PartitionState
 from liveroom.engine.recovery import RoomRecovery
 from liveroom.engine.sizes import ROOM_DUE_BYTES_MAX, SPAN_HEAD_BYTES
 from liveroom.engine.snapshots import Moment
+from liveroom.engine.state_transfer import HandOver
 from liveroom.engine.step import Step, WaitingBatch, weigh
 from liveroom.engine.timers import Timers
 from liveroom.journal.acceptance import Acceptance, Verdict

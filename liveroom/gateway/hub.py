@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec
 
 from liveroom.config.schema import GatewayConfig
-from liveroom.gateway.admission import Gate
+from liveroom.gateway.admission_queue import Gate
 from liveroom.gateway.audience import Audience
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deadlines import Deadlines
-from liveroom.gateway.history import History, Past
+from liveroom.gateway.replay_buffer import History, Past
 from liveroom.gateway.room import Resume, Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.partition import partition_of

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from liveroom.config.schema import GatewayConfig
+from liveroom.gateway.admission_queues import Gates
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deltas import build_deltas, event_bytes
-from liveroom.gateway.gates import Gates
-from liveroom.gateway.history import Past
 from liveroom.gateway.holdings import Holdings
+from liveroom.gateway.replay_buffer import Past
 from liveroom.gateway.ring import Frame, Ring
 from liveroom.gateway.wire import text_frame
 from liveroom.messages.fields import Delivery, Role

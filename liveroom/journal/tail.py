@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from liveroom.config.schema import Config
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.partition import partition_of
-from liveroom.journal.past import Past, open_past
+from liveroom.journal.stored_log import Past, open_past
 from liveroom.protocol.codec import decode_room_id, encode, event_object
 from liveroom.protocol.events import Event
 from liveroom.protocol.records import Record

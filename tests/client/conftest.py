@@ -14,7 +14,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from liveroom.client import comeback
+from liveroom.client import reconnect as comeback
 from liveroom.messages.fields import Role
 from liveroom.protocol.codec import decode_client_message, encode, event_object
 from liveroom.protocol.events import Event

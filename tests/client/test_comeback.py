@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveroom.client.comeback import BAN_WAIT_MAX_S, Comeback, ban_delay_ms, checked_token, full_jitter_s, retry_after_ms
+from liveroom.client.reconnect import BAN_WAIT_MAX_S, Comeback, ban_delay_ms, checked_token, full_jitter_s, retry_after_ms
 
 
 @given(st.integers(0, 10_000), st.floats(0, 1, exclude_max=True))

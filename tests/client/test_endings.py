@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from liveroom.client import comeback, connect
+from liveroom.client import connect
+from liveroom.client import reconnect as comeback
 from liveroom.client.endings import CLOSE_NO_ADDRESS, CLOSE_NO_TOKEN, ENDINGS, Then, then_of
 from liveroom.messages.errors import CLOSE_CODES
 from liveroom.protocol.frames import Banned, Belongings, Refused

@@ -15,10 +15,10 @@ from yarl import URL
 from liveroom.auth.tokens import TokenChecker, make_token
 from liveroom.config.schema import AuthConfig, Config, ConsoleConfig, JournalConfig
 from liveroom.console.api import ReadLedger
+from liveroom.console.console import Console
 from liveroom.console.health import Missing
-from liveroom.console.server import Console
 from liveroom.engine.clock import SteadyClock
-from liveroom.engine.runner import Engine
+from liveroom.engine.engine import Engine
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.fields import Role
 from liveroom.protocol.records import Request

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from liveroom.config.schema import Config, EngineConfig
 from liveroom.console.details import LOADS_MAX
 from liveroom.console.directory import Directory
+from liveroom.engine.engine import Engine
 from liveroom.engine.owner import Owner
-from liveroom.engine.runner import Engine
 from liveroom.journal.base import Part
 from liveroom.journal.room_index import IndexEntry, summary_of
 from liveroom.messages.fields import Role

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from liveroom.console import guard
+from liveroom.console import middleware as guard
 from liveroom.console import reader as reader_module
 from liveroom.console.health import Missing
 from liveroom.journal.base import Snapshot

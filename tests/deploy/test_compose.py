@@ -23,7 +23,7 @@ from liveroom.cli import parser
 from liveroom.client import connect
 from liveroom.config.schema import Config
 from liveroom.config.settings import settings
-from liveroom.gateway.server import CLOSING_S, LAST_REPORTS_S
+from liveroom.gateway.gateway import CLOSING_S, LAST_REPORTS_S
 from liveroom.protocol.frames import Accepted
 from tests.broker import BROKER, can_start_broker
 from tests.deploy.files import DEPLOY, SECRET, Object, check_schema, config_of, port_of_metrics, yaml_of

@@ -14,7 +14,7 @@ from liveroom.config.schema import Config
 from liveroom.config.settings import settings
 from liveroom.console.health import Health
 from liveroom.console.pages import Pages
-from liveroom.gateway.server import CLOSING_S, LAST_REPORTS_S
+from liveroom.gateway.gateway import CLOSING_S, LAST_REPORTS_S
 from liveroom.telemetry.metrics import Metrics
 from tests.deploy.files import DEPLOY, SECRET, Object, check_schema, config_of, last, metrics_there_are, port_of_metrics, yaml_of
 

@@ -17,7 +17,7 @@ from liveroom.features.flash_sale.messages import ReserveStock
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from liveroom.features.state import RoomState
 from liveroom.journal.acceptance import Verdict
-from liveroom.journal.past import open_past
+from liveroom.journal.stored_log import open_past
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import CancelHold, Command
 from liveroom.protocol.frames import Belongings

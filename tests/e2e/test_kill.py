@@ -14,7 +14,7 @@ from liveroom.config.schema import Config, EngineConfig, RoomsConfig
 from liveroom.engine.archive import restore
 from liveroom.engine.partition import PartitionState
 from liveroom.journal.acceptance import Acceptance, Verdict
-from liveroom.journal.past import open_past
+from liveroom.journal.stored_log import open_past
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import SendChat, SetAnnouncement
 from liveroom.protocol.events import AnnouncementSet

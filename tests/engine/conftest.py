@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from liveroom.config.schema import Config
 from liveroom.engine.clock import SteadyClock
-from liveroom.engine.runner import Engine
+from liveroom.engine.engine import Engine
 from liveroom.journal.base import Journal
 from liveroom.journal.follower import AcceptedRecord, follow
 from liveroom.journal.idempotency import Outcome, Outcomes

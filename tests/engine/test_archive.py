@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine import archive as archive_module
 from liveroom.engine.archive import restore
+from liveroom.engine.engine import Engine
 from liveroom.engine.owner import Owner
-from liveroom.engine.runner import Engine
 from liveroom.engine.snapshots import Snapshots
 from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
 from liveroom.journal.base import Part

@@ -9,7 +9,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from liveroom.engine.runner import Engine
+from liveroom.engine.engine import Engine
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
 from liveroom.features.red_envelope.messages import DropRedEnvelope, GrabRedEnvelope
 from liveroom.journal.base import Part

@@ -17,8 +17,8 @@ import liveroom.engine.snapshots
 import liveroom.engine.step
 import liveroom.rooms.room
 from liveroom.config.schema import Config, EngineConfig, JournalConfig
+from liveroom.engine.engine import Engine
 from liveroom.engine.owner import TIMER_AGAIN_MS, Owner
-from liveroom.engine.runner import Engine
 from liveroom.features.decision import Decided
 from liveroom.journal.base import DeadLetter, Journal
 from liveroom.journal.sqlite.journal import SqliteJournal

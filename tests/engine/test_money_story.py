@@ -20,8 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from liveroom.accounting.ledger import Ledger
 from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine.archive import restore
+from liveroom.engine.engine import Engine
 from liveroom.engine.partition import PartitionState
-from liveroom.engine.runner import Engine
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.memory import MemoryJournal
 from liveroom.protocol.codec import decode_entry, encode

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.config.settings import settings
 from liveroom.console.view import RoomView
-from liveroom.engine.handover import detail_parts
 from liveroom.engine.keyframes import KEYFRAMES_PER_RECORD_MAX
 from liveroom.engine.sizes import RECORD_HEAD_BYTES, ROOM_DUE_BYTES_MAX, SPAN_HEAD_BYTES
+from liveroom.engine.state_transfer import detail_parts
 from liveroom.engine.step import weigh
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine import snapshots as snapshots_module
 from liveroom.engine.archive import Archive, restore
+from liveroom.engine.engine import Engine
 from liveroom.engine.partition import PartitionState
-from liveroom.engine.runner import Engine
 from liveroom.engine.snapshots import OUTCOMES_PER_PART, Moment, Snapshots
 from liveroom.features.flash_sale.messages import CancelHold
 from liveroom.features.red_envelope.messages import DropRedEnvelope

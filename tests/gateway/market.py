@@ -11,9 +11,9 @@ from liveroom.config.schema import RoomsConfig
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
-from liveroom.gateway.admission import PLACES_PER_USER_MAX, Claim, Gate, Reply, Step
-from liveroom.gateway.gates import Gates, units_of
-from liveroom.gateway.history import Past
+from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, Claim, Gate, Reply, Step
+from liveroom.gateway.admission_queues import Gates, units_of
+from liveroom.gateway.replay_buffer import Past
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import AddProduct, Command, OpenRoom, Product
 from liveroom.protocol.events import Event

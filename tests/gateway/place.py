@@ -20,9 +20,9 @@ from websockets.asyncio.client import ClientConnection
 from liveroom.auth.tokens import TokenChecker, make_token
 from liveroom.config.schema import AuthConfig, Config, EngineConfig, GatewayConfig, JournalConfig
 from liveroom.engine.clock import SteadyClock
-from liveroom.engine.runner import Engine
-from liveroom.gateway.server import Gateway
-from liveroom.journal.courier import Courier
+from liveroom.engine.engine import Engine
+from liveroom.gateway.gateway import Gateway
+from liveroom.journal.command_sender import Courier
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role

@@ -121,7 +121,7 @@ async def test_one_address_keeps_no_other_out(certificate: tuple[Path, Path], tl
 
 async def test_refused_tls_connections_are_gone_at_once(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that gets its refusal and never ends its side holds nothing, however long the end of TLS may take."""
-    monkeypatch.setattr("liveroom.gateway.server.CLOSING_S", NEVER_S)
+    monkeypatch.setattr("liveroom.gateway.gateway.CLOSING_S", NEVER_S)
     async with tls_show(certificate) as place:
         place.tls.check_hostname = False
         before = sockets_open()
@@ -140,7 +140,7 @@ async def test_refused_tls_connections_are_gone_at_once(certificate: tuple[Path,
 
 async def test_a_refused_client_that_does_not_end_is_dropped(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """The same for one that reads nothing and answers no end of TLS, by a bare socket with TLS by hand."""
-    monkeypatch.setattr("liveroom.gateway.server.CLOSING_S", NEVER_S)
+    monkeypatch.setattr("liveroom.gateway.gateway.CLOSING_S", NEVER_S)
     async with tls_show(certificate) as place:
         place.tls.check_hostname = False
         (client,) = await silent(place, 1)
@@ -205,7 +205,7 @@ async def test_draining_ends_tls_handshakes_under_way(certificate: tuple[Path, P
 
 async def test_unfinished_heads_hold_no_more_than_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
     """Together; those that began first are dropped."""
-    monkeypatch.setattr("liveroom.gateway.server.HEADS_BYTES_MAX", 40_000)
+    monkeypatch.setattr("liveroom.gateway.gateway.HEADS_BYTES_MAX", 40_000)
     async with show(handshake_ms=60_000) as place:
         clients = await silent(place, 20, sending=HALF_A_HEAD + b"X: " + b"y" * 5_000)
         await until(lambda: place.metric("handshakes_refused_total", reason="heads_bytes") == 13)

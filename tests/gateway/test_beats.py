@@ -7,7 +7,7 @@ import asyncio
 import orjson
 import pytest
 
-from liveroom.gateway import server
+from liveroom.gateway import gateway as server
 from liveroom.protocol.commands import BanUser
 from tests.gateway.place import WAIT_S, Viewer, raw, scripted, show
 

@@ -22,9 +22,9 @@ from liveroom.features.coupon.messages import CouponClaimed, CouponIssued, Coupo
 from liveroom.features.flash_sale.messages import HoldConfirmed, StockReserved
 from liveroom.features.red_envelope.messages import RedEnvelopeGrabbed
 from liveroom.features.state import RoomState
-from liveroom.gateway.history import History
+from liveroom.gateway.gateway import Gateway
+from liveroom.gateway.replay_buffer import History
 from liveroom.gateway.room import Room
-from liveroom.gateway.server import Gateway
 from liveroom.journal.partition import partition_of
 from liveroom.protocol import commands as c
 from liveroom.protocol.belongings import Grant, OwnedCoupon

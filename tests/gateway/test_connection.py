@@ -13,7 +13,7 @@ import tracemalloc
 import pytest
 
 from liveroom.config.schema import AuthConfig
-from liveroom.gateway import server
+from liveroom.gateway import gateway as server
 from liveroom.gateway.connection import WAITING_BYTES_MAX
 from liveroom.gateway.limits import ODD_FRAMES_MAX
 from liveroom.protocol.events import ChatSent, SanctionExplained

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from liveroom.gateway.gates import Gates
+from liveroom.gateway.admission_queues import Gates
 from liveroom.gateway.likes import Likes, Reply
 from liveroom.gateway.room import Room
 from liveroom.journal.partition import partition_of

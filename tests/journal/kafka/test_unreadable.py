@@ -22,7 +22,7 @@ from liveroom.journal.kafka.client import Cluster
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.kafka.reader import POLL_RECORDS
 from liveroom.journal.kafka.records import CarefulConsumer, after, unreadable
-from liveroom.journal.past import open_past
+from liveroom.journal.stored_log import open_past
 from liveroom.messages.errors import JournalDamaged
 from liveroom.protocol.codec import encode
 from liveroom.telemetry.metrics import Metrics

@@ -11,10 +11,10 @@ import pytest
 from liveroom.config.schema import Config, JournalConfig, LiveroomConfig
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Snapshot
-from liveroom.journal.past import open_past
 from liveroom.journal.sqlite.file import FILE_NAME
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.journal.sqlite.mark import MARK_FILE
+from liveroom.journal.stored_log import open_past
 from liveroom.messages.errors import JournalDamaged
 from liveroom.protocol.records import Entry
 from tests.journal.entries import append_all, claim, record, saved, snapshot, stored

@@ -18,23 +18,23 @@ from liveroom.auth.addresses import AddressMarks, Proxies, counted_address
 from liveroom.auth.tokens import TokenChecker
 from liveroom.config.files import check_file
 from liveroom.config.schema import GatewayConfig
+from liveroom.gateway.admission_controller import Claims
 from liveroom.gateway.arrivals import Arrivals
 from liveroom.gateway.audience import Audience
-from liveroom.gateway.claims import Claims
+from liveroom.gateway.command_handler import Desk
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deadlines import Deadlines
-from liveroom.gateway.desk import Desk
-from liveroom.gateway.feed import Feed
 from liveroom.gateway.handshake import Doorkeeper, Refusal
 from liveroom.gateway.hub import Hub
 from liveroom.gateway.likes import Likes, OnReply
 from liveroom.gateway.limits import Tally
+from liveroom.gateway.outage_monitor import Pulse
+from liveroom.gateway.partition_follower import Feed
 from liveroom.gateway.pending import Pending
-from liveroom.gateway.pulse import Pulse
 from liveroom.gateway.room import Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
-from liveroom.journal.courier import Courier
+from liveroom.journal.command_sender import Courier
 from liveroom.journal.partition import partition_of
 from liveroom.messages.errors import CLOSE_CODES, BadConfig
 from liveroom.process.listening import HEAD_BYTES_MAX, listen, serve_each

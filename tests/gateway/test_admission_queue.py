@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from liveroom.features.coupon.messages import StopCoupon
 from liveroom.features.flash_sale.messages import CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
-from liveroom.gateway.admission import Gate
-from liveroom.gateway.gates import Gates
+from liveroom.gateway.admission_queue import Gate
+from liveroom.gateway.admission_queues import Gates
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import CloseRoom, Command
 from liveroom.protocol.frames import Accepted, Refused

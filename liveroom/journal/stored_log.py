@@ -45,7 +45,7 @@ def open_past(config: Config) -> AbstractContextManager[Past]:
         case "sqlite":
             return open_reader(Path(config.liveroom.data_dir))
         case "kafka":
-            from liveroom.journal.kafka.past import open_kafka_past  # its client takes long to import: only who uses it waits
+            from liveroom.journal.kafka.stored_log import open_kafka_past  # its client takes long to import: only who uses it waits
 
             return open_kafka_past(config.kafka)
     raise BadConfig(f"journal.kind: a journal of kind {config.journal.kind} has no past that can be read; sqlite and kafka have")

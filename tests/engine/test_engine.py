@@ -13,8 +13,8 @@ import liveroom.engine.step
 import liveroom.rooms.holdings
 import liveroom.rooms.room
 from liveroom.config.schema import Config, EngineConfig, JournalConfig
+from liveroom.engine.engine import Engine
 from liveroom.engine.owner import Owner
-from liveroom.engine.runner import Engine
 from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
 from liveroom.journal.base import STOPPED_RUNBOOK, Journal
 from liveroom.journal.memory import MemoryJournal

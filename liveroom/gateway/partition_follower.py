@@ -13,11 +13,11 @@ from contextlib import aclosing
 from functools import partial
 
 from liveroom.config.schema import GatewayConfig
-from liveroom.gateway.history import History
 from liveroom.gateway.hub import Hub
+from liveroom.gateway.replay_buffer import History
 from liveroom.journal.acceptance import Verdict
 from liveroom.journal.base import Journal
-from liveroom.journal.courier import Courier
+from liveroom.journal.command_sender import Courier
 from liveroom.journal.follower import Beginning, follow
 from liveroom.messages.errors import JournalDamaged, LiveroomError
 from liveroom.telemetry.metrics import Metrics

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from liveroom.gateway.history import History
+from liveroom.gateway.replay_buffer import History
 from liveroom.protocol.codec import decode_entry, encode
 from liveroom.protocol.events import AnnouncementSet, AudienceReported, BannedWordsSet, ChatSent, Event
 from liveroom.protocol.records import Record, RoomSpan

@@ -17,9 +17,9 @@ from liveroom.config.schema import Config, JournalConfig, KafkaConfig, LiveroomC
 from liveroom.journal.base import Journal, PastEntry, StoredEntry
 from liveroom.journal.kafka.client import Cluster
 from liveroom.journal.kafka.journal import KafkaJournal
-from liveroom.journal.kafka.past import CHUNK_RECORDS
-from liveroom.journal.past import open_past
+from liveroom.journal.kafka.stored_log import CHUNK_RECORDS
 from liveroom.journal.sqlite.journal import SqliteJournal
+from liveroom.journal.stored_log import open_past
 from liveroom.messages.errors import BadConfig, JournalDamaged, JournalUnavailable
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import broker, kafka_config

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from liveroom.config.schema import JournalConfig
 from liveroom.journal.base import Journal
-from liveroom.journal.courier import Courier
+from liveroom.journal.command_sender import Courier
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role

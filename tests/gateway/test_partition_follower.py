@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 import pytest
 
 from liveroom.config.schema import JournalConfig
-from liveroom.gateway import feed
+from liveroom.gateway import partition_follower as feed
 from liveroom.journal.base import StoredEntry
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.partition import partition_of

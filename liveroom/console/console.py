@@ -17,14 +17,14 @@ from liveroom.console.crowd import Limits
 from liveroom.console.description import Description
 from liveroom.console.details import Details
 from liveroom.console.directory import Directory
-from liveroom.console.guard import guard
 from liveroom.console.health import Health, Missing
 from liveroom.console.listener import Listener
+from liveroom.console.middleware import guard
 from liveroom.console.pages import Pages
 from liveroom.console.reader import Reader
 from liveroom.console.security import security_headers
 from liveroom.journal.base import Journal
-from liveroom.journal.courier import Courier
+from liveroom.journal.command_sender import Courier
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Console"]

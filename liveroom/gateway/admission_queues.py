@@ -8,8 +8,8 @@ from typing import Any, Final
 from liveroom.features.coupon.messages import ClaimCoupon, CouponClaimed, CouponExpired, CouponIssued, CouponLeft, CouponStopped
 from liveroom.features.flash_sale.messages import FlashSaleAnnounced, FlashSaleClosed, ReserveStock, StockChanged, StockReserved
 from liveroom.features.red_envelope.messages import GrabRedEnvelope, RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed
-from liveroom.gateway.admission import Gate
-from liveroom.gateway.history import Past
+from liveroom.gateway.admission_queue import Gate
+from liveroom.gateway.replay_buffer import Past
 from liveroom.protocol.commands import Command
 from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Keyframe

@@ -12,7 +12,7 @@ from liveroom.gateway.hub import Hub
 from liveroom.gateway.room import Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
-from liveroom.journal.courier import Courier
+from liveroom.journal.command_sender import Courier
 from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Interruption
 from liveroom.telemetry.metrics import Metrics

@@ -9,8 +9,8 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from liveroom.gateway.admission import PLACES_PER_USER_MAX, Claim, Gate, Reply, Step, Teller
-from liveroom.journal.courier import Courier
+from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, Claim, Gate, Reply, Step, Teller
+from liveroom.journal.command_sender import Courier
 from liveroom.messages.errors import REFUSALS
 from liveroom.protocol.frames import Refused
 from liveroom.protocol.records import Request

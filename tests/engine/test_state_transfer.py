@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liveroom.config.schema import RoomsConfig
-from liveroom.engine import handover
-from liveroom.engine.handover import ROOMS_PER_RECORD_MAX, Handed, HandOver
+from liveroom.engine import state_transfer as handover
 from liveroom.engine.sizes import RECORD_HEAD_BYTES
+from liveroom.engine.state_transfer import ROOMS_PER_RECORD_MAX, Handed, HandOver
 from liveroom.features.coupon.messages import ClaimCoupon
 from liveroom.protocol import commands as c
 from liveroom.protocol.codec import encode

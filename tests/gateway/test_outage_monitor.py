@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from liveroom.config.schema import Config, JournalConfig
-from liveroom.engine.runner import Engine
+from liveroom.engine.engine import Engine
 from tests.gateway.place import show
 
 

@@ -10,14 +10,14 @@ import msgspec
 from liveroom.auth.addresses import AddressMarks
 from liveroom.config.schema import GatewayConfig
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
-from liveroom.gateway.claims import Claims
+from liveroom.gateway.admission_controller import Claims
+from liveroom.gateway.admission_queues import units_of
 from liveroom.gateway.connection import Connection, Stage
-from liveroom.gateway.gates import units_of
 from liveroom.gateway.hub import Hub
 from liveroom.gateway.likes import Likes, Reply
 from liveroom.gateway.limits import Meter
 from liveroom.gateway.wire import text_frame
-from liveroom.journal.courier import Courier
+from liveroom.journal.command_sender import Courier
 from liveroom.messages.errors import BadMessage
 from liveroom.protocol.codec import decode_client_message, encode
 from liveroom.protocol.commands import Command, SendLikes

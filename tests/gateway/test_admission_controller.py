@@ -12,9 +12,9 @@ from liveroom.config.schema import GatewayConfig
 from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, ReserveStock
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
-from liveroom.gateway.admission import PLACES_PER_USER_MAX, Gate
-from liveroom.gateway.claims import PARKED_TOLD_S, Claims
-from liveroom.journal.courier import OnAnswer
+from liveroom.gateway.admission_controller import PARKED_TOLD_S, Claims
+from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, Gate
+from liveroom.journal.command_sender import OnAnswer
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import AddProduct, Command, Product
 from liveroom.protocol.events import AddressCounted
