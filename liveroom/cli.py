@@ -34,7 +34,7 @@ from liveroom.telemetry.logs import set_up_logs
 
 # A command imports what it alone needs when it runs: all of it takes a second.
 if TYPE_CHECKING:
-    from liveroom.accounting.audit import Books
+    from liveroom.accounting.audit import PartitionAudit
     from liveroom.app import App
     from liveroom.demo import Demo
 
@@ -296,7 +296,7 @@ def _audit(config: Config, options: argparse.Namespace) -> None:
     print("verdict: every account adds up, every command has one outcome, every entry is the one that was written")
 
 
-def _totals(books: list[Books]) -> Iterator[tuple[str, ...]]:
+def _totals(books: list[PartitionAudit]) -> Iterator[tuple[str, ...]]:
     """A heading, then a line for every room in which there was money."""
     yield ("room", *Totals.__struct_fields__)
     for book in books:
@@ -323,7 +323,7 @@ def _restore_journal(config: Config, options: argparse.Namespace) -> None:
     print("restored: the next start serves this journal, and every page begins with a keyframe")
 
 
-def _print_heads(books: list[Books]) -> None:
+def _print_heads(books: list[PartitionAudit]) -> None:
     for book in books:
         print(f"head of partition {book.partition}: {book.head.end} entries, chain {book.head.chain.hex()}")
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
 
-from liveroom.accounting.audit import Books
+from liveroom.accounting.audit import PartitionAudit
 from liveroom.config.schema import Config
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import PastEntry, StoredEntry
@@ -47,7 +47,7 @@ class Chronicle:
         self.topic = Topics.of(config.kafka.topic_prefix).events
         self._journal = journal
         self._logs = [_Log() for _ in range(self.partitions)]
-        self._books = [Books(partition, self.chain_text, config.engine) for partition in range(self.partitions)]
+        self._books = [PartitionAudit(partition, self.chain_text, config.engine) for partition in range(self.partitions)]
         self._news = asyncio.Event()
 
     # Following

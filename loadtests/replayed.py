@@ -24,7 +24,7 @@ from loadtests.progress import Bar
 from loadtests.speaker import Limits, OnReply, Speaker, open_speaker
 from loadtests.target import Target
 
-__all__ = ["ROOM", "Outcomes", "replay", "user_id", "user_name"]
+__all__ = ["ROOM", "IdempotencyStore", "replay", "user_id", "user_name"]
 
 ROOM: Final = "replay"
 WITNESS: Final = "witness"
@@ -69,7 +69,7 @@ class Said(Struct, frozen=True):
     shown: bool
 
 
-class Outcomes:
+class IdempotencyStore:
     """What became of each line; the numbers add up to those sent."""
 
     def __init__(self) -> None:
@@ -118,13 +118,13 @@ class Outcomes:
         }
 
 
-async def replay(target: Target, lines: tuple[Line, ...], *, speed: float, room: str, bar: Bar) -> Outcomes:
+async def replay(target: Target, lines: tuple[Line, ...], *, speed: float, room: str, bar: Bar) -> IdempotencyStore:
     """Say all lines at `speed` times the pace of the file. Raises `TargetError`, `HandshakeRefused`, `Disconnected`, `OSError`."""
     await target.open_room(room, "Replay")
     by_user: defaultdict[str, list[Line]] = defaultdict(list)
     for line in lines:
         by_user[line.user].append(line)
-    outcomes = Outcomes()
+    outcomes = IdempotencyStore()
     token = target.token(WITNESS, room)
     async with connect(target.gateway_url, room, token) as witness:
         bar.stage("joining", len(by_user))
@@ -172,7 +172,7 @@ async def _open_all(target: Target, room: str, users: Iterable[str], bar: Bar) -
     return speakers
 
 
-async def _talk(speaker: Speaker, user: str, lines: list[Line], due_s: Callable[[Line], float], outcomes: Outcomes) -> None:
+async def _talk(speaker: Speaker, user: str, lines: list[Line], due_s: Callable[[Line], float], outcomes: IdempotencyStore) -> None:
     """One user: says each line when it is due, never faster than the gateway allows one connection."""
     loop = asyncio.get_running_loop()
     limits = await speaker.joined
@@ -200,7 +200,7 @@ def _message_of(id: str, text: str, limits: Limits) -> tuple[bytes, str]:
     return message, "too_large" if len(message) > limits.command_bytes_max else ""
 
 
-def _noting(user: str, text: str, outcomes: Outcomes, slots: asyncio.Semaphore) -> OnReply:
+def _noting(user: str, text: str, outcomes: IdempotencyStore, slots: asyncio.Semaphore) -> OnReply:
     at_ns = time.monotonic_ns()
 
     def on_reply(reply: Accepted | Refused | None) -> None:
@@ -216,7 +216,7 @@ def _noting(user: str, text: str, outcomes: Outcomes, slots: asyncio.Semaphore) 
     return on_reply
 
 
-async def _watch(witness: Room, outcomes: Outcomes) -> None:
+async def _watch(witness: Room, outcomes: IdempotencyStore) -> None:
     async for item in witness:
         if isinstance(item, Skipped):
             outcomes.skipped += item.to - item.from_
@@ -228,7 +228,7 @@ async def _all(talks: Iterable[Awaitable[None]]) -> None:
     await asyncio.gather(*talks)
 
 
-async def _until_said(talks: Iterable[Awaitable[None]], watching: asyncio.Task[None], outcomes: Outcomes, bar: Bar) -> None:
+async def _until_said(talks: Iterable[Awaitable[None]], watching: asyncio.Task[None], outcomes: IdempotencyStore, bar: Bar) -> None:
     talking = asyncio.create_task(_all(talks))
     try:
         while not talking.done():
@@ -241,7 +241,7 @@ async def _until_said(talks: Iterable[Awaitable[None]], watching: asyncio.Task[N
         talking.cancel()
 
 
-async def _settle(witness: Room, watching: asyncio.Task[None], outcomes: Outcomes) -> None:
+async def _settle(witness: Room, watching: asyncio.Task[None], outcomes: IdempotencyStore) -> None:
     """Wait for the last answers, and until the witness has passed the last accepted line."""
     for _ in range(int(SETTLE_S / POLL_S)):
         if watching.done() or (outcomes.answered == outcomes.sent and witness.state.seq >= outcomes.seq):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-__all__ = ["AddressBook"]
+__all__ = ["AddressLimits"]
 
 
 class _Page(Struct):
@@ -14,7 +14,7 @@ class _Page(Struct):
     marks: dict[str, dict[str, set[int]]] = {}
 
 
-class AddressBook:
+class AddressLimits:
     """Of all items that have such a limit and can still be had."""
 
     def __init__(self) -> None:

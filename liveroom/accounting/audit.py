@@ -14,7 +14,7 @@ from liveroom.config.schema import Config, EngineConfig
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import PastEntry
 from liveroom.journal.chain import chain_start, chained
-from liveroom.journal.idempotency import Outcomes, key_of
+from liveroom.journal.idempotency import IdempotencyStore, key_of
 from liveroom.journal.partition import partition_of
 from liveroom.journal.sqlite.mark import Head
 from liveroom.journal.stored_log import Past, open_past
@@ -23,7 +23,7 @@ from liveroom.protocol.codec import decode_room_id
 from liveroom.protocol.frames import Refused
 from liveroom.protocol.records import Answer, Record
 
-__all__ = ["Books", "LedgerReader", "RoomBook", "audit"]
+__all__ = ["LedgerReader", "PartitionAudit", "RoomBook", "audit"]
 
 
 class RoomBook(Struct):
@@ -34,7 +34,7 @@ class RoomBook(Struct):
     ledger: Ledger
 
 
-class Books:
+class PartitionAudit:
     """The rooms of one partition and what was answered there, folded and checked; `room` leaves all others out.
 
     `head` is how far it was read, with the chain value computed from the entries' bytes alone.
@@ -48,7 +48,7 @@ class Books:
         self._room = room
         self._acceptance = Acceptance()
         self.head = Head(0, chain_start(chain_text))
-        self._outcomes = Outcomes(config)
+        self._outcomes = IdempotencyStore(config)
         self._failed: AuditFailed | JournalDamaged | None = None
 
     def read(self, past: Past, until: Callable[[], bool] = lambda: False) -> None:
@@ -115,7 +115,7 @@ def _repeats(answer: Answer, known: Answer) -> bool:
     return isinstance(answer.reply, Refused) and answer.reply.code == "id_reused"
 
 
-def audit(config: Config, room: str = "", *, against_mark: bool = True) -> list[Books]:
+def audit(config: Config, room: str = "", *, against_mark: bool = True) -> list[PartitionAudit]:
     """Read a journal from its beginning, one room or all (`room` empty); the books of the partitions that were read.
 
     With all rooms, what stands beside the entries is verified too; `against_mark` is false for a copy that is older than the mark on purpose.
@@ -127,7 +127,7 @@ def audit(config: Config, room: str = "", *, against_mark: bool = True) -> list[
         if not room:
             past.verify(against_mark=against_mark)
         partitions = [partition_of(room, past.partitions)] if room else range(past.partitions)
-        books = [Books(partition, past.chain_text, config.engine, room) for partition in partitions]
+        books = [PartitionAudit(partition, past.chain_text, config.engine, room) for partition in partitions]
         for book in books:
             book.read(past)
     if room and not any(book.rooms for book in books):
@@ -143,7 +143,7 @@ class LedgerReader:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._books: dict[int, Books] = {}
+        self._books: dict[int, PartitionAudit] = {}
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._closed = False
 
@@ -155,7 +155,7 @@ class LedgerReader:
     def _read(self, room: str) -> Statement:
         with open_past(self._config) as past:
             partition = partition_of(room, past.partitions)
-            books = self._books.get(partition) or self._books.setdefault(partition, Books(partition, past.chain_text, self._config.engine))
+            books = self._books.get(partition) or self._books.setdefault(partition, PartitionAudit(partition, past.chain_text, self._config.engine))
             books.read(past, lambda: self._closed)
             self._must_be_open()
             book = books.rooms.get(room)

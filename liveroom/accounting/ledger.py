@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from liveroom.accounting.address_limits import AddressBook
+from liveroom.accounting.address_limits import AddressLimits
 from liveroom.accounting.statement import CouponAccount, EnvelopeAccount, SaleAccount, Statement, Totals
 from liveroom.features.coupon.messages import (
     CouponClaimed,
@@ -108,7 +108,7 @@ class Ledger:
         self._terms: dict[int, CouponTerms] = {}
         self._codes: dict[str, _Code] = {}
         self._holds: dict[int, _Hold] = {}
-        self._addresses = AddressBook()
+        self._addresses = AddressLimits()
         self._granted = (-1, -1, "", -1)  # the last share, code or hold: its seq, item and user; the hold again
 
     def apply(self, event: Event, seq: int, time_ms: int) -> None:

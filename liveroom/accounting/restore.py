@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from liveroom.accounting.audit import Books, audit
+from liveroom.accounting.audit import PartitionAudit, audit
 from liveroom.config.schema import Config
 from liveroom.journal.sqlite.file import FILE_NAME
 from liveroom.journal.sqlite.lock import DirectoryLock
@@ -23,7 +23,7 @@ __all__ = ["Restored", "restore_journal"]
 class Restored(Struct, frozen=True):
     """What was restored, how much less it is than what was here, and where that lies now."""
 
-    books: list[Books]
+    books: list[PartitionAudit]
     missing: int
     replaced: Path | None
 

@@ -23,7 +23,7 @@ from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from liveroom.messages.errors import BadConfig
 from liveroom.protocol.commands import Command
 
-__all__ = ["IPV6_NETWORK_BITS", "AddressMarks", "Proxies", "counted_address", "load_address_key"]
+__all__ = ["IPV6_NETWORK_BITS", "AddressHasher", "TrustedProxies", "counted_address", "load_address_key"]
 
 #: An IPv6 user has at least a network of this size to choose addresses from: it counts as one address.
 IPV6_NETWORK_BITS: Final = 64
@@ -58,7 +58,7 @@ def _counted(address: Address) -> Address | IPv6Network:
     return IPv6Network((int(address) >> _HOST_BITS << _HOST_BITS, IPV6_NETWORK_BITS))
 
 
-class Proxies:
+class TrustedProxies:
     """The proxies whose word on the client's address is believed. Raises `BadConfig` for what is no network."""
 
     def __init__(self, networks: Sequence[str]) -> None:
@@ -117,12 +117,12 @@ def _parse(text: str) -> Address | None:
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
-class AddressMarks:
+class AddressHasher:
     """Makes marks; all gateways and consoles of one journal need the same key. Raises `BadConfig` for proxies that are no networks."""
 
     def __init__(self, key: bytes, trusted_proxies: Sequence[str]) -> None:
         self._key = key
-        self._proxies = Proxies(trusted_proxies)
+        self._proxies = TrustedProxies(trusted_proxies)
 
     def counted_forwarded(self, peer: str, forwarded_for: Sequence[str]) -> str:
         """What limits per address count for a request from `peer`; empty for a trusted proxy that names no client."""

@@ -11,7 +11,7 @@ from uuid import uuid4
 from aiohttp import web
 
 from liveroom.accounting.statement import Statement
-from liveroom.auth.addresses import AddressMarks
+from liveroom.auth.addresses import AddressHasher
 from liveroom.auth.tokens import Identity, TokenChecker, bearer_token
 from liveroom.config.schema import PAGE_ROOMS_LIMIT, ConsoleConfig
 from liveroom.console.answers import EncodedViews
@@ -25,7 +25,7 @@ from liveroom.console.problems import Problem
 from liveroom.console.rate import RateLimiter
 from liveroom.console.schemas import CommandDone, Moderation, Questions, Rooms, RoomSummary, Settings, Showcase
 from liveroom.console.view import RoomView, lasting
-from liveroom.journal.command_sender import Courier
+from liveroom.journal.command_sender import CommandSender
 from liveroom.messages.errors import AuditFailed, BadMessage, BadToken, JournalError, JournalUnavailable
 from liveroom.messages.fields import Role
 from liveroom.protocol.codec import decode_command_body, decode_command_id, decode_room_id, encode
@@ -60,16 +60,16 @@ class Api:
         self,
         config: ConsoleConfig,
         checker: TokenChecker,
-        courier: Courier,
+        command_sender: CommandSender,
         directory: Directory,
         details: Details,
-        marks: AddressMarks,
+        marks: AddressHasher,
         gateway_url: str,
         read_ledger: ReadLedger | None,
     ) -> None:
         self._config = config
         self._checker = checker
-        self._courier = courier
+        self._command_sender = command_sender
         self._directory = directory
         self._details = details
         self._marks = marks
@@ -105,7 +105,7 @@ class Api:
         mark = self._marks.mark_forwarded(*_peer(request), room, command)
         sender = Sender(user=identity.user, name=identity.name, role=identity.role, buyer=identity.buyer, address_mark=mark)
         answered: asyncio.Future[Accepted | Refused] = asyncio.get_running_loop().create_future()
-        self._courier.submit(Request(id=command_id, room=room, sender=sender, command=command), answered.set_result)
+        self._command_sender.submit(Request(id=command_id, room=room, sender=sender, command=command), answered.set_result)
         # Shielded: a client that goes away must not make the courier answer a future that is cancelled.
         reply = await asyncio.shield(answered)
         if isinstance(reply, Refused):

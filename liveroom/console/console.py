@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from liveroom.auth.addresses import AddressMarks
+from liveroom.auth.addresses import AddressHasher
 from liveroom.auth.tokens import TokenChecker
 from liveroom.config.schema import Config
 from liveroom.console.answers import UnreadAnswers
@@ -24,7 +24,7 @@ from liveroom.console.pages import Pages
 from liveroom.console.reader import Reader
 from liveroom.console.security import security_headers
 from liveroom.journal.base import Journal
-from liveroom.journal.command_sender import Courier
+from liveroom.journal.command_sender import CommandSender
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Console"]
@@ -57,7 +57,7 @@ class Console:
         self._stopping = False
         self._directory = Directory(config.console.rooms_max, config.console.closed_rooms_whole_max, config.rooms.chat_lines_kept, metrics)
         # The source is new at every start: answers to an earlier life of this process, read again from the journal, are nobody's here.
-        self._courier = Courier(
+        self._command_sender = CommandSender(
             journal,
             f"{name}/{uuid4().hex}",
             metrics,
@@ -65,12 +65,12 @@ class Console:
             batch_wait_ms=BATCH_WAIT_MS,
             reply_wait_ms=config.console.reply_wait_ms,
         )
-        self._reader = Reader(journal, self._directory, self._courier, metrics)
+        self._reader = Reader(journal, self._directory, self._command_sender, metrics)
         self._details = Details(journal, self._directory, self._reader.ask, config.console.reply_wait_ms)
         metrics.console_rooms.set_function(lambda: len(self._directory))
         headers = security_headers(gateway_url)
-        marks = AddressMarks(address_key, config.gateway.trusted_proxies)
-        api = Api(config.console, checker, self._courier, self._directory, self._details, marks, gateway_url, read_ledger)
+        marks = AddressHasher(address_key, config.gateway.trusted_proxies)
+        api = Api(config.console, checker, self._command_sender, self._directory, self._details, marks, gateway_url, read_ledger)
         answers = UnreadAnswers(config.console.unread_bytes_max, metrics)
         app = web.Application(middlewares=[guard(headers, metrics, api.caller, answers)], client_max_size=config.console.body_bytes_max)
         api.add_routes(app.router)
@@ -108,7 +108,7 @@ class Console:
         """Take no more requests, finish those that are open within `console.shutdown_ms`, then stop reading."""
         self._stopping = True
         await self._listener.stop()
-        await self._courier.close()
+        await self._command_sender.close()
         await self._details.stop()
         await self._reader.stop()
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 from liveroom.console.directory import Directory
 from liveroom.journal.acceptance import Verdict
 from liveroom.journal.base import Journal
-from liveroom.journal.command_sender import Courier
+from liveroom.journal.command_sender import CommandSender
 from liveroom.journal.follower import Beginning, follow
 from liveroom.journal.room_index import IndexEntry, decode_detail
 from liveroom.messages.errors import JournalDamaged, JournalError
@@ -38,10 +38,10 @@ CONSOLE = Sender(user="console", name="console", backend=True)
 class Reader:
     """Follows all partitions of a journal until it is stopped; a failed one is begun anew and the others go on."""
 
-    def __init__(self, journal: Journal, directory: Directory, courier: Courier, metrics: Metrics) -> None:
+    def __init__(self, journal: Journal, directory: Directory, command_sender: CommandSender, metrics: Metrics) -> None:
         self._journal = journal
         self._directory = directory
-        self._courier = courier
+        self._command_sender = command_sender
         self._metrics = metrics
         self._behind = set(range(journal.partitions))
         self._tasks: list[asyncio.Task[None]] = []
@@ -115,11 +115,11 @@ class Reader:
             self.ask(room)
         # Answers come last: whoever gets one reads its own writes.
         for answer in record.answers:
-            self._courier.deliver(answer)
+            self._command_sender.deliver(answer)
 
     def ask(self, room: str) -> None:
         """Have a room's detail sent to all readers."""
-        self._courier.submit(Request(id=uuid4().hex, room=room, sender=CONSOLE, command=RequestKeyframe()), lambda answer: None)
+        self._command_sender.submit(Request(id=uuid4().hex, room=room, sender=CONSOLE, command=RequestKeyframe()), lambda answer: None)
 
     def _on_skipped(self, verdict: Verdict) -> None:
         self._metrics.journal_skipped.labels(verdict.value).inc()

@@ -18,7 +18,7 @@ from liveroom.engine.partition import PartitionState
 from liveroom.engine.recovery import RoomRecovery
 from liveroom.engine.sizes import ROOM_DUE_BYTES_MAX, SPAN_HEAD_BYTES
 from liveroom.engine.snapshots import Moment
-from liveroom.engine.state_transfer import HandOver
+from liveroom.engine.state_transfer import StateTransfer
 from liveroom.engine.step import Step, WaitingBatch, weigh
 from liveroom.engine.timers import Timers
 from liveroom.journal.acceptance import Acceptance, Verdict
@@ -74,7 +74,7 @@ class Owner:
         self._archive: Archive  # of this state, once it is recovered
         self._keyframes = KeyframeSchedule(config.engine)
         self._isolated = metrics.isolated
-        self._hand_over = HandOver(config.rooms, config.journal.record_bytes_max, self._isolated)
+        self._hand_over = StateTransfer(config.rooms, config.journal.record_bytes_max, self._isolated)
         self._recovery = RoomRecovery(journal, partition, self._isolated, self._came_back)
         self._steps_turn_over = False
         self._timers = Timers()

@@ -8,7 +8,7 @@ from typing import Final
 
 from liveroom.config.schema import EngineConfig
 from liveroom.journal.acceptance import Acceptance
-from liveroom.journal.idempotency import Outcomes, key_of
+from liveroom.journal.idempotency import IdempotencyStore, key_of
 from liveroom.protocol.records import Record
 from liveroom.rooms.room import Refusal, RoomState, evolve_all
 
@@ -26,7 +26,7 @@ class PartitionState:
 
     def __init__(self, config: EngineConfig) -> None:
         self.rooms: dict[str, RoomState] = {}
-        self.outcomes = Outcomes(config)
+        self.outcomes = IdempotencyStore(config)
         self.acceptance = Acceptance()
         self.time_ms = 0
         #: Rooms that exist but whose state is not known, with what their commands are answered; they are not among `rooms`.

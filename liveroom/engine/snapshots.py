@@ -14,7 +14,7 @@ from liveroom.config.schema import RoomsConfig
 from liveroom.engine.partition import PartitionState
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Journal, Part, Snapshot
-from liveroom.journal.idempotency import Outcome, Outcomes
+from liveroom.journal.idempotency import IdempotencyStore, Outcome
 from liveroom.journal.room_index import IndexEntry, RoomPart, Whole, decode_entry, summary_of
 from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Keyframe
@@ -157,7 +157,7 @@ class Snapshots:
         self._first = -1
         self._fresh = {money: self._take_fresh(state.outcomes, money) for money in (False, True)}
 
-    def _take_fresh(self, outcomes: Outcomes, money: bool) -> _Fresh:
+    def _take_fresh(self, outcomes: IdempotencyStore, money: bool) -> _Fresh:
         """What no part holds, and what is in the last parts if those are not much larger, so that there are few; parts of what is forgotten go."""
         first, end = outcomes.span(money=money)
         stretches = self._stretches[money]

@@ -22,7 +22,7 @@ from liveroom.protocol.holdings import HoldingsPart
 from liveroom.rooms.room import RoomState, detail, holdings, keyframe
 from liveroom.telemetry.isolation import IsolatedErrors
 
-__all__ = ["HandOver", "Handed", "detail_parts"]
+__all__ = ["StateChunk", "StateTransfer", "detail_parts"]
 
 #: Rooms that one record hands over at most: they are encoded, and applied by readers, while nothing else happens.
 ROOMS_PER_RECORD_MAX: Final = 128
@@ -32,7 +32,7 @@ _LISTS_BYTES: Final = 100
 _ENTRY_BYTES: Final = 8
 
 
-class Handed(Struct, frozen=True):
+class StateChunk(Struct, frozen=True):
     """What one record hands over. What users own in a room comes before its detail."""
 
     keyframes: tuple[Keyframe, ...] = ()
@@ -40,7 +40,7 @@ class Handed(Struct, frozen=True):
     holdings: tuple[HoldingsPart, ...] = ()
 
 
-class HandOver:
+class StateTransfer:
     """What is still to be handed over; each room once, whoever asked how often."""
 
     def __init__(self, rules: RoomsConfig, record_bytes_max: int, isolated: IsolatedErrors) -> None:
@@ -49,7 +49,7 @@ class HandOver:
         self._bytes_max = record_bytes_max - RECORD_HEAD_BYTES
         self._late: dict[str, None] = {}  # rooms whose keyframe did not fit into a step's record
         self._wanted: dict[str, bool] = {}  # room -> with what its users own
-        self._parts: Iterator[Handed] = iter(())
+        self._parts: Iterator[StateChunk] = iter(())
         self._room_begun = ""
 
     def want(self, room: str, with_holdings: bool) -> None:
@@ -65,7 +65,7 @@ class HandOver:
         """Whether anything waits to be begun."""
         return bool(self._wanted or self._late)
 
-    def go_on(self) -> Handed | None:
+    def go_on(self) -> StateChunk | None:
         """The next part of what was begun: nothing may happen in between. A room whose part cannot be made is asked for again."""
         try:
             return next(self._parts, None)
@@ -73,7 +73,7 @@ class HandOver:
             self._isolated.note("engine_keyframe", room=self._room_begun)
             return None
 
-    def begin(self, rooms: Mapping[str, RoomState], time_ms: int) -> Handed | None:
+    def begin(self, rooms: Mapping[str, RoomState], time_ms: int) -> StateChunk | None:
         """What waits next, as the rooms are now: several rooms, or the first part of a large one.
 
         None when nothing is left; a room whose state is not known or cannot be told is passed over.
@@ -83,7 +83,7 @@ class HandOver:
             made: list[Keyframe] = []
             known = [room for room in late if room in rooms]
             self._isolated.each("engine_keyframe", known, lambda room: made.append(keyframe(room, rooms[room], time_ms, self._rules)))
-            return Handed(keyframes=tuple(made)) if made else None
+            return StateChunk(keyframes=tuple(made)) if made else None
         owned: list[HoldingsPart] = []
         details: list[RoomDetail] = []
         left = self._bytes_max
@@ -106,13 +106,13 @@ class HandOver:
             left -= whole.size
             owned += whole.parts
             details.append(whole.detail)
-        return Handed(details=tuple(details), holdings=tuple(owned)) if details else None
+        return StateChunk(details=tuple(details), holdings=tuple(owned)) if details else None
 
-    def _in_parts(self, whole: _Whole) -> Iterator[Handed]:
+    def _in_parts(self, whole: _Whole) -> Iterator[StateChunk]:
         for part in whole.parts:
-            yield Handed(holdings=(part,))
+            yield StateChunk(holdings=(part,))
         for found in detail_parts(whole.detail, self._bytes_max):
-            yield Handed(details=(found,))
+            yield StateChunk(details=(found,))
 
 
 class _Whole(Struct, frozen=True):

@@ -1,6 +1,6 @@
 """The line before one scarce thing: claims go on to the engine while there are units for them, the rest wait in order of arrival.
 
-No I/O and no clock: whoever holds a gate tells it what the stream says (`stand`, `end`, `won`), brings claims and answers, and
+No I/O and no clock: whoever holds a gate tells it what the stream says (`set_stock`, `end`, `add_winner`), brings claims and answers, and
 after each of these takes what `next` says until it says nothing more. docs/admission.md tells the rules and why.
 """
 
@@ -15,7 +15,7 @@ from msgspec import Struct
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Request
 
-__all__ = ["PLACES_PER_USER_MAX", "WINNERS_MAX", "Claim", "Gate", "Step", "Teller"]
+__all__ = ["PLACES_PER_USER_MAX", "WINNERS_MAX", "AdmissionQueue", "Claim", "ReplyCallback", "Step"]
 
 #: Winners of one thing that a gate remembers; beyond it nobody is refused here any more, since anybody may be one that asks again.
 WINNERS_MAX: Final = 200_000
@@ -28,13 +28,13 @@ UNITS_MAX: Final = 1_000
 
 Reply = Accepted | Refused
 #: Tells one of those who wait for a claim's outcome.
-Teller = Callable[[Reply], None]
+ReplyCallback = Callable[[Reply], None]
 
 
 class Claim:
-    """One place in the line; `tellers` are all who wait at it, each with its own request."""
+    """One place in the line; `callbacks` are all who wait at it, each with its own request."""
 
-    __slots__ = ("at", "counted", "key", "number", "parked", "request", "tellers", "units")
+    __slots__ = ("at", "callbacks", "counted", "key", "number", "parked", "request", "units")
 
     def __init__(self, key: object, request: Request, units: int, at: float, number: int) -> None:
         self.key = key
@@ -44,7 +44,7 @@ class Claim:
         self.number = number
         self.parked = True
         self.counted = False  # among those under way that may take units
-        self.tellers: list[tuple[Request, Teller]] = []
+        self.callbacks: list[tuple[Request, ReplyCallback]] = []
 
 
 class Step(Struct, frozen=True):
@@ -54,7 +54,7 @@ class Step(Struct, frozen=True):
     code: str = ""
 
 
-class Gate:
+class AdmissionQueue:
     """Of one thing. `once`: a user has one place, whatever the ids. `returns`: units may come back, so the line waits when there are none.
 
     `sure` says whether every winner so far is known. If not, a claim may be a winner's that asks again after its answer was
@@ -67,15 +67,15 @@ class Gate:
         self._wait_s = wait_s
         self._once = once
         self._returns = returns
-        self._sure = False
+        self._complete = False
         self._left = 0
         self._held = 0
         self._end_code = ""
-        self._dry = 0  # how many times the units ran out and came back
+        self._sold_out_count = 0  # how many times the units ran out and came back
         self._winners: dict[str, int] = {}  # user -> the dry time in which the engine was last asked for them
         self._claims: dict[object, Claim] = {}
         self._lines: dict[int, deque[Claim]] = {}  # by units, each in order of arrival
-        self._aside: deque[Claim] = deque()  # winners' claims: to the engine, past the line
+        self._bypass: deque[Claim] = deque()  # winners' claims: to the engine, past the line
         self._under_way = 0  # units of the counted claims that the engine has not answered
         self._number = 0
         self._places: Counter[str] = Counter()  # by user, in the line
@@ -86,39 +86,39 @@ class Gate:
 
     # What the stream says
 
-    def stand(self, left: int, held: int = 0) -> None:
+    def set_stock(self, left: int, held: int = 0) -> None:
         """So many units are left, and so many may come back."""
         if left and not self._left:
-            self._dry += 1
+            self._sold_out_count += 1
         self._left, self._held = left, held
 
     def end(self, code: str) -> None:
         """It is over: later claims are refused with `code`."""
         self._end_code = code
 
-    def won(self, user: str) -> None:
+    def add_winner(self, user: str) -> None:
         """A user got units."""
         if len(self._winners) < WINNERS_MAX:
             self._winners.setdefault(user, -1)
         else:
-            self._sure = False
+            self._complete = False
 
-    def vouch(self) -> None:
+    def mark_complete(self) -> None:
         """Everything that became of the thing so far was heard."""
-        self._sure = True
+        self._complete = True
 
-    def doubt(self) -> None:
+    def mark_incomplete(self) -> None:
         """Something may have become of the thing that was not heard; of one that is over nothing can."""
         if not self._end_code:
-            self._sure = False
-            self.stand(0)
+            self._complete = False
+            self.set_stock(0)
 
     @property
     def gone(self) -> str:
         """The code that the engine refuses every new claim with; empty while there are units or may be."""
         if self._end_code:
             return self._end_code
-        return self._empty_code if self._sure and not self._left and not self._held else ""
+        return self._empty_code if self._complete and not self._left and not self._held else ""
 
     @property
     def idle(self) -> bool:
@@ -127,7 +127,7 @@ class Gate:
 
     # Claims
 
-    def claim(self, request: Request, units: int, teller: Teller, now: float) -> Claim | None:
+    def claim(self, request: Request, units: int, on_reply: ReplyCallback, now: float) -> Claim | None:
         """Take a claim; one that repeats another that has no outcome yet joins it. `None` when its user has as many places as one may."""
         user = request.sender.user
         key: object = user if self._once else (user, request.id, request.command)
@@ -138,13 +138,13 @@ class Gate:
                 return None
             claim = self._claims[key] = Claim(key, request, units, now, self._number)
             if passes:
-                self._put_aside(claim)
+                self._let_bypass(claim)
             else:
                 self._places[user] += 1
                 self._number += 1
                 self.parked += 1
                 self._lines.setdefault(units, deque()).append(claim)
-        claim.tellers.append((request, teller))
+        claim.callbacks.append((request, on_reply))
         return claim
 
     def ahead(self, claim: Claim) -> int:
@@ -154,8 +154,8 @@ class Gate:
     def next(self, now: float) -> Step | None:
         """The next claim that leaves the line; `None` when the others have to wait."""
         while True:
-            if self._aside:
-                return Step(self._aside.popleft())
+            if self._bypass:
+                return Step(self._bypass.popleft())
             if claim := self._admitted():
                 self._take_out(claim)
                 claim.counted = True
@@ -163,17 +163,17 @@ class Gate:
                 return Step(claim)
             if not (claim := self._oldest(0)):
                 return None
-            code = self._hopeless(claim, now)
+            code = self._refusal_code(claim, now)
             if not code:
                 return None
             self._take_out(claim)
             if code != "overloaded" and claim.request.sender.user in self._winners:
-                self._put_aside(claim)
+                self._let_bypass(claim)
                 continue
             del self._claims[claim.key]
             return Step(claim, code)
 
-    def answered(self, claim: Claim, now: float) -> list[Teller]:
+    def answered(self, claim: Claim, now: float) -> list[ReplyCallback]:
         """The engine answered a claim that went on to it, or nobody knows whether it did. Gives those who asked under its id.
 
         Its user's other ids may have outcomes of their own, which only the engine knows: they take their turn now.
@@ -181,10 +181,10 @@ class Gate:
         del self._claims[claim.key]
         if claim.counted:
             self._under_way -= claim.units
-        for request, teller in claim.tellers:
+        for request, on_reply in claim.callbacks:
             if request.id != claim.request.id:  # only where a user has one place, which is free now
-                self.claim(request, claim.units, teller, now)
-        return [teller for request, teller in claim.tellers if request.id == claim.request.id]
+                self.claim(request, claim.units, on_reply, now)
+        return [on_reply for request, on_reply in claim.callbacks if request.id == claim.request.id]
 
     def _passes(self, user: str) -> bool:
         """Whether a user's claim goes past the line: a winner's that takes no units, since the engine answers it as it did before, or no."""
@@ -193,14 +193,14 @@ class Gate:
             return False
         if self._once or self.gone:
             return True
-        if self._left or asked == self._dry:
+        if self._left or asked == self._sold_out_count:
             return False
-        self._winners[user] = self._dry  # once while there are no units: those in the line shall not be overtaken
+        self._winners[user] = self._sold_out_count  # once while there are no units: those in the line shall not be overtaken
         return True
 
-    def _put_aside(self, claim: Claim) -> None:
+    def _let_bypass(self, claim: Claim) -> None:
         claim.parked = False
-        self._aside.append(claim)
+        self._bypass.append(claim)
 
     def _take_out(self, claim: Claim) -> None:
         line = self._lines[claim.units]
@@ -221,7 +221,7 @@ class Gate:
 
     def _admitted(self) -> Claim | None:
         """The first claim that there are units for, if so much may be under way at once."""
-        if self._sure:
+        if self._complete:
             if not self._left or self._end_code:
                 return None
             claim = self._oldest(self._left)
@@ -234,10 +234,10 @@ class Gate:
             return None
         return claim
 
-    def _hopeless(self, claim: Claim, now: float) -> str:
+    def _refusal_code(self, claim: Claim, now: float) -> str:
         """The code to refuse the oldest claim with; empty while it may wait."""
-        if self._sure and (gone := self.gone):
+        if self._complete and (gone := self.gone):
             return gone
         if claim.at + self._wait_s > now:
             return ""
-        return self._empty_code if self._sure and claim.units > self._left else "overloaded"
+        return self._empty_code if self._complete and claim.units > self._left else "overloaded"

@@ -44,10 +44,10 @@ class Doorstep(asyncio.Transport):
 class Host(Protocol):
     """Whom arrivals tell of connections that are no viewers yet."""
 
-    def named(self, connection: Connection, address: str) -> None:
+    def on_client_address(self, connection: Connection, address: str) -> None:
         """A proxy said whose connection it forwards."""
 
-    def failed(self, connection: Connection, why: str) -> None:
+    def on_handshake_failed(self, connection: Connection, why: str) -> None:
         """It ended before HTTP began."""
 
 
@@ -141,7 +141,7 @@ class Arrivals:
             if self._says_client(proxy := connection.address):
                 why = "proxy_header"
                 if client := await self._client(accepted):
-                    self._host.named(connection, client)
+                    self._host.on_client_address(connection, client)
                 why = "tls" if self._tls else "gone"
             if _has_left(accepted):
                 why = "gone"
@@ -152,7 +152,7 @@ class Arrivals:
             self._bad_header.warn(self._loop.time(), proxy=proxy, error=str(error))
         except (OSError, ssl.SSLError):  # what the client did, or its deadline
             pass
-        self._host.failed(connection, why)
+        self._host.on_handshake_failed(connection, why)
         accepted.close()
 
     async def _client(self, accepted: socket.socket) -> str:

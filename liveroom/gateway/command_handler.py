@@ -7,17 +7,17 @@ from functools import partial
 
 import msgspec
 
-from liveroom.auth.addresses import AddressMarks
+from liveroom.auth.addresses import AddressHasher
 from liveroom.config.schema import GatewayConfig
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
-from liveroom.gateway.admission_controller import Claims
+from liveroom.gateway.admission_controller import AdmissionController
 from liveroom.gateway.admission_queues import units_of
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.hub import Hub
 from liveroom.gateway.likes import Likes, Reply
-from liveroom.gateway.limits import Meter
+from liveroom.gateway.limits import TokenBucket
 from liveroom.gateway.wire import text_frame
-from liveroom.journal.command_sender import Courier
+from liveroom.journal.command_sender import CommandSender
 from liveroom.messages.errors import BadMessage
 from liveroom.protocol.codec import decode_client_message, encode
 from liveroom.protocol.commands import Command, SendLikes
@@ -26,13 +26,13 @@ from liveroom.protocol.inbound import ClientMessage, Probe
 from liveroom.protocol.records import Request, Sender
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["Desk"]
+__all__ = ["CommandHandler"]
 
 #: Refusals that say that nobody decided; they count as the gateway's, whoever in this process or behind it gave them.
 NOT_DECIDED = frozenset({"unavailable", "overloaded"})
 
 
-class Desk:
+class CommandHandler:
     """Every command gets exactly one reply, from the room or, with a code, from here."""
 
     def __init__(
@@ -40,74 +40,74 @@ class Desk:
         config: GatewayConfig,
         metrics: Metrics,
         hub: Hub,
-        courier: Courier,
+        command_sender: CommandSender,
         likes: Likes,
-        claims: Claims,
-        marks: AddressMarks,
+        claims: AdmissionController,
+        marks: AddressHasher,
         now: Callable[[], float],
     ) -> None:
         self._config = config
         self._metrics = metrics
         self._hub = hub
-        self._courier = courier
+        self._command_sender = command_sender
         self._likes = likes
         self._claims = claims
         self._marks = marks
         self._now = now
 
-    def said(self, connection: Connection, payload: bytes) -> None:
+    def on_message(self, connection: Connection, payload: bytes) -> None:
         """One text of a viewer."""
         config = self._config
         self._metrics.gateway_commands.inc()
         now = self._now()
-        meter = connection.meter
-        if meter is None:
-            meter = connection.meter = Meter(config.commands_burst, now)
-        wait_ms = meter.take(config.commands_per_s, config.commands_burst, now)
+        bucket = connection.bucket
+        if bucket is None:
+            bucket = connection.bucket = TokenBucket(config.commands_burst, now)
+        wait_ms = bucket.take(config.commands_per_s, config.commands_burst, now)
         try:
             message = decode_client_message(payload)
         except BadMessage as error:
-            self._refuse(connection, meter, Refused(error.command_id or "", error.code, error.detail, field=error.field or ""))
+            self._refuse(connection, bucket, Refused(error.command_id or "", error.code, error.detail, field=error.field or ""))
             return
         if wait_ms:
             words = f"at most {config.commands_per_s} commands a second are taken"
             id = "" if isinstance(message, Probe) else message.id
-            self._refuse(connection, meter, Refused(id, "rate_limited", words, retry_after_ms=wait_ms))
+            self._refuse(connection, bucket, Refused(id, "rate_limited", words, retry_after_ms=wait_ms))
         elif isinstance(message, Probe):
             self._beat(connection)
         elif len(payload) > config.command_bytes_max:
-            self._refuse(connection, meter, Refused(message.id, "too_large", f"a command may have {config.command_bytes_max} bytes"))
-        elif meter.waiting >= config.commands_waiting_max:
+            self._refuse(connection, bucket, Refused(message.id, "too_large", f"a command may have {config.command_bytes_max} bytes"))
+        elif bucket.waiting >= config.commands_waiting_max:
             self._metrics.gateway_refusals.labels("overloaded").inc()
-            words = f"{meter.waiting} commands of this connection are waiting"
+            words = f"{bucket.waiting} commands of this connection are waiting"
             connection.send(text_frame(encode(Refused(message.id, "overloaded", words, retry_after_ms=1_000))))
         else:
-            self._submit(connection, meter, message)
+            self._submit(connection, bucket, message)
 
     def _beat(self, connection: Connection) -> None:
         """Answer a probe; a viewer whose room was let go is on its way out."""
         if (room := self._hub.rooms.get(connection.room_id)) is not None:
             connection.send(text_frame(encode(Beat(self._hub.time_ms(room)))))
 
-    def _submit(self, connection: Connection, meter: Meter, message: ClientMessage) -> None:
-        meter.waiting += 1
+    def _submit(self, connection: Connection, bucket: TokenBucket, message: ClientMessage) -> None:
+        bucket.waiting += 1
         sender, command = connection.sender, message.command
         assert sender is not None
-        teller = partial(self._reply, connection)
+        on_reply = partial(self._reply, connection)
         if isinstance(command, SendLikes):
-            self._likes.add(connection.room_id, message.id, command.count, teller)
+            self._likes.add(connection.room_id, message.id, command.count, on_reply)
             return
         room = self._hub.rooms.get(connection.room_id)
-        gate = room.gates.find(command, live=room.live) if room is not None and sender.role in command.roles else None
+        queue = room.admission_queues.find(command, live=room.live) if room is not None and sender.role in command.roles else None
         if room is not None and isinstance(command, GrabRedEnvelope):
             sender = msgspec.structs.replace(sender, watched_s=room.watched_s(sender.user, self._now()))
-        if gate is None or gate.counts_addresses:
+        if queue is None or queue.counts_addresses:
             sender = self._marked(connection, sender, command)
         request = Request(message.id, connection.room_id, sender, command)
-        if gate is None:
-            self._courier.submit(request, teller)
+        if queue is None:
+            self._command_sender.submit(request, on_reply)
             return
-        self._claims.claim(gate, request, units_of(command), teller, partial(_say_parked, connection, message.id))
+        self._claims.claim(queue, request, units_of(command), on_reply, partial(_say_parked, connection, message.id))
 
     def _marked(self, connection: Connection, sender: Sender, command: Command) -> Sender:
         """The sender of a claim that may count for its address."""
@@ -115,17 +115,17 @@ class Desk:
         return msgspec.structs.replace(sender, address_mark=mark) if mark else sender
 
     def _reply(self, connection: Connection, reply: Reply) -> None:
-        if connection.meter is not None:
-            connection.meter.waiting -= 1
+        if connection.bucket is not None:
+            connection.bucket.waiting -= 1
         if isinstance(reply, Refused) and reply.code in NOT_DECIDED:
             self._metrics.gateway_refusals.labels(reply.code).inc()
         if connection.stage is Stage.open:
             connection.send(text_frame(encode(reply)))
 
-    def _refuse(self, connection: Connection, meter: Meter, refusal: Refused) -> None:
+    def _refuse(self, connection: Connection, bucket: TokenBucket, refusal: Refused) -> None:
         self._metrics.gateway_refusals.labels(refusal.code).inc()
         connection.send(text_frame(encode(refusal)))
-        if meter.refuse(self._now()) > self._config.flood_refusals_max:
+        if bucket.refuse(self._now()) > self._config.flood_refusals_max:
             connection.close(4504, "far beyond the limits for too long")
 
 

@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from liveroom.gateway.inbound import FLOODING, FRAME_TOO_LARGE, PROTOCOL_ERROR, Inbound, take_text
-from liveroom.gateway.limits import FLOOD_WINDOW_S, ODD_FRAME_S, Meter
+from liveroom.gateway.limits import FLOOD_WINDOW_S, ODD_FRAME_S, TokenBucket
 from liveroom.gateway.wire import PING, close_frame
 
 if TYPE_CHECKING:
@@ -49,19 +49,19 @@ class Host(Protocol):
     command_bytes_max: int
     replies_waiting_max: int
 
-    def arrived(self, connection: Connection) -> None:
+    def on_connect(self, connection: Connection) -> None:
         """A client connected."""
 
-    def asked(self, connection: Connection, data: bytes) -> None:
+    def on_handshake_data(self, connection: Connection, data: bytes) -> None:
         """Bytes of the handshake came."""
 
-    def said(self, connection: Connection, payload: bytes) -> None:
+    def on_message(self, connection: Connection, payload: bytes) -> None:
         """A whole text came."""
 
-    def ending(self, connection: Connection, code: int) -> None:
+    def on_closing(self, connection: Connection, code: int) -> None:
         """A close frame was sent or came, or the connection was lost without one (1006); told once."""
 
-    def lost(self, connection: Connection) -> None:
+    def on_disconnect(self, connection: Connection) -> None:
         """The connection is gone; told once."""
 
     def time(self) -> float:
@@ -88,6 +88,7 @@ class Connection(asyncio.Protocol):
         "address",
         "beat_at",
         "blocked",
+        "bucket",
         "cursor",
         "deflate",
         "expires_s",
@@ -96,7 +97,6 @@ class Connection(asyncio.Protocol):
         "heard",
         "joined_at",
         "key",
-        "meter",
         "odd_until",
         "pinged",
         "place",
@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
         self.heard = host.time()
         self.joined_at = 0.0
         self.key = ""
-        self.meter: Meter | None = None
+        self.bucket: TokenBucket | None = None
         self.odd_until = 0.0  # each frame that completes no text puts it off; too far ahead of the clock is a flood
         self.pinged = False
         self.place = 0
@@ -142,7 +142,7 @@ class Connection(asyncio.Protocol):
         """A client's connection was accepted; `transport` is good for `abort` until `connection_made` brings another."""
         self._transport = transport
         self.address = address
-        self._host.arrived(self)
+        self._host.on_connect(self)
 
     # What the loop calls
 
@@ -167,14 +167,14 @@ class Connection(asyncio.Protocol):
         self.heard = host.time()
         self.pinged = False
         if self.stage is Stage.handshake:
-            host.asked(self, data)
+            host.on_handshake_data(self, data)
             return
         at = 0
         if self._inbound is None and self.stage is Stage.open:
             bytes_max = host.command_bytes_max * READ_FACTOR
             while taken := take_text(data, at, bytes_max):
                 payload, at = taken
-                host.said(self, payload)
+                host.on_message(self, payload)
                 if self.stage is not Stage.open:
                     break
         if at < len(data) and self.stage < Stage.closed:
@@ -196,10 +196,10 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.fd = NO_DESCRIPTOR
         if self.stage in (Stage.handshake, Stage.open):
-            self._host.ending(self, 1006)
+            self._host.on_closing(self, 1006)
         self.stage = Stage.closed
         self._inbound = self._replies = self.head = None
-        self._host.lost(self)
+        self._host.on_disconnect(self)
 
     # Writing
 
@@ -217,7 +217,7 @@ class Connection(asyncio.Protocol):
             self.abort()
             return len(data)
 
-    def hand_over(self, rest: bytes) -> None:
+    def write_via_transport(self, rest: bytes) -> None:
         """Let the transport write what the socket did not take; `blocked` until it has."""
         if self.stage < Stage.closed:
             self._transport.write(rest)
@@ -264,7 +264,7 @@ class Connection(asyncio.Protocol):
     def _write_all(self, data: bytes) -> None:
         written = self.write(data)
         if written < len(data):
-            self.hand_over(data[written:])
+            self.write_via_transport(data[written:])
 
     # Ending
 
@@ -282,19 +282,19 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
     def close(self, code: int, reason: str = "", last: bytes = b"") -> None:
-        """Send `last` and a close frame and wait for the client's; whoever is told by `ending` sees to it that this ends."""
+        """Send `last` and a close frame and wait for the client's; whoever is told by `on_closing` sees to it that this ends."""
         if self.stage is not Stage.open:
             return
         frame = last + close_frame(code, reason)
         if self.blocked:
-            self.hand_over(frame)
+            self.write_via_transport(frame)
         else:
             self._write_all(frame)
         if self.stage is Stage.open:
             self.stage = Stage.closing
             self._replies = None
             self._transport.resume_reading()
-            self._host.ending(self, code)
+            self._host.on_closing(self, code)
 
     def drop(self) -> None:
         """Give up a handshake: as `abort`, and the host hears of nothing but its end."""
@@ -322,7 +322,7 @@ class Connection(asyncio.Protocol):
         frames_left = inbound.frames_left = int((self.heard + FLOOD_WINDOW_S - odd_until) / ODD_FRAME_S)
         for payload in inbound.feed(data):
             if self.stage is Stage.open:
-                self._host.said(self, payload)
+                self._host.on_message(self, payload)
                 continue
             inbound.frames_left -= 1  # nobody listens any more: to whoever goes on and on nobody does
             if inbound.frames_left < 0:
@@ -338,7 +338,7 @@ class Connection(asyncio.Protocol):
         if inbound.closed:
             if self.stage is Stage.open:
                 self.stage = Stage.closing
-                self._host.ending(self, 1000)
+                self._host.on_closing(self, 1000)
             self._hang_up()
         elif inbound.broken:
             if self.stage is Stage.open:

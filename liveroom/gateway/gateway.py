@@ -14,27 +14,27 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
-from liveroom.auth.addresses import AddressMarks, Proxies, counted_address
+from liveroom.auth.addresses import AddressHasher, TrustedProxies, counted_address
 from liveroom.auth.tokens import TokenChecker
 from liveroom.config.files import check_file
 from liveroom.config.schema import GatewayConfig
-from liveroom.gateway.admission_controller import Claims
+from liveroom.gateway.admission_controller import AdmissionController
 from liveroom.gateway.arrivals import Arrivals
 from liveroom.gateway.audience import Audience
-from liveroom.gateway.command_handler import Desk
+from liveroom.gateway.command_handler import CommandHandler
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deadlines import Deadlines
-from liveroom.gateway.handshake import Doorkeeper, Refusal
+from liveroom.gateway.handshake import HandshakeHandler, Refusal
 from liveroom.gateway.hub import Hub
 from liveroom.gateway.likes import Likes, OnReply
-from liveroom.gateway.limits import Tally
-from liveroom.gateway.outage_monitor import Pulse
-from liveroom.gateway.partition_follower import Feed
+from liveroom.gateway.limits import KeyedCounter
+from liveroom.gateway.outage_monitor import OutageMonitor
+from liveroom.gateway.partition_follower import PartitionFollower
 from liveroom.gateway.pending import Pending
 from liveroom.gateway.room import Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
-from liveroom.journal.command_sender import Courier
+from liveroom.journal.command_sender import CommandSender
 from liveroom.journal.partition import partition_of
 from liveroom.messages.errors import CLOSE_CODES, BadConfig
 from liveroom.process.listening import HEAD_BYTES_MAX, listen, serve_each
@@ -99,7 +99,7 @@ class Gateway:
         # Answers name their source in the journal: one of its own for each start, so that old answers are never taken for new ones.
         self._nonce = secrets.token_hex(6)
         self._command_number = 0
-        self._courier = Courier(
+        self._command_sender = CommandSender(
             journal,
             f"{name}/{self._nonce}",
             metrics,
@@ -109,7 +109,7 @@ class Gateway:
         )
         self._audience = Audience(name, self._report, metrics, repeat_ms=config.audience_repeat_ms)
         self._likes = Likes(self._report, metrics)
-        self._claims = Claims(self._courier, metrics, self.time, count=config.sweep_viewers)
+        self._claims = AdmissionController(self._command_sender, metrics, self.time, count=config.sweep_viewers)
         self._hub = Hub(
             config,
             metrics,
@@ -121,15 +121,15 @@ class Gateway:
             ask_keyframe=self._ask_keyframe,
             settle=self._claims.settle,
         )
-        self._pulse = Pulse(journal, self._courier, self._hub, config, metrics, ask=self._ask_keyframe)
-        self._feed = Feed(journal, config, self._hub, self._courier, metrics, begun=self._followed)
-        marks = AddressMarks(address_key, config.trusted_proxies)
-        self._desk = Desk(config, metrics, self._hub, self._courier, self._likes, self._claims, marks, self.time)
-        self._door = Doorkeeper(config, checker, console_origins)
+        self._outage_monitor = OutageMonitor(journal, self._command_sender, self._hub, config, metrics, ask=self._ask_keyframe)
+        self._follower = PartitionFollower(journal, config, self._hub, self._command_sender, metrics, begun=self._followed)
+        marks = AddressHasher(address_key, config.trusted_proxies)
+        self._command_handler = CommandHandler(config, metrics, self._hub, self._command_sender, self._likes, self._claims, marks, self.time)
+        self._door = HandshakeHandler(config, checker, console_origins)
         self._tls = tls_context(config)
         self._connections: dict[Connection, None] = {}  # upgraded
-        self._addresses = Tally()
-        self._proxies = Proxies(config.trusted_proxies)
+        self._addresses = KeyedCounter()
+        self._proxies = TrustedProxies(config.trusted_proxies)
         self._waits_as = functools.lru_cache(PEERS_REMEMBERED)(self._address_of_peer)
         self._pending: Pending[Connection] = Pending(
             count_max=config.handshakes_waiting_max,
@@ -164,9 +164,9 @@ class Gateway:
             self._report_likes,
             self._report_audience,
             self._claims.sweep,
-            self._pulse.watch,
+            self._outage_monitor.watch,
         ]
-        self._feed.start()
+        self._follower.start()
         self._tasks = [loop.create_task(_forever(work)) for work in background]
         await self._begin_to_accept(listeners)
         log.info("gateway listens", extra={"host": self._config.host, "port": self.port, "tls": self._tls is not None})
@@ -199,7 +199,7 @@ class Gateway:
     @property
     def ready(self) -> bool:
         """Whether viewers should be sent here."""
-        return bool(self._listening) and not self._draining and self._feed.caught_up
+        return bool(self._listening) and not self._draining and self._follower.caught_up
 
     async def drain(self) -> None:
         """Take nobody new, send everybody away over `drain_ms` with a delay of their own each, then stop."""
@@ -241,13 +241,13 @@ class Gateway:
                 await listening.ended()
         self._likes.flush()
         self._audience.flush(self.time())
-        if not await self._courier.settle(LAST_REPORTS_S):  # what is counted last is zero viewers: it must reach the journal
+        if not await self._command_sender.settle(LAST_REPORTS_S):  # what is counted last is zero viewers: it must reach the journal
             log.warning("the last reports were not answered in time; this gateway's viewers count until they expire")
-        await self._feed.stop()
+        await self._follower.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._courier.close()
+        await self._command_sender.close()
         log.info("gateway stopped")
 
     # What connections tell
@@ -256,7 +256,7 @@ class Gateway:
         """The loop's clock."""
         return asyncio.get_running_loop().time()
 
-    def arrived(self, connection: Connection) -> None:
+    def on_connect(self, connection: Connection) -> None:
         """A client connected: it has `handshake_ms` to ask for a room, with its TLS handshake."""
         if self._draining:
             self._metrics.gateway_handshakes_refused.labels("draining").inc()
@@ -281,19 +281,19 @@ class Gateway:
             self._metrics.gateway_handshakes_refused.labels("late").inc()
         connection.drop()
 
-    def named(self, connection: Connection, address: str) -> None:
+    def on_client_address(self, connection: Connection, address: str) -> None:
         """A proxy said whose connection it forwards: limits count that address from now on."""
         connection.address = address
         if connection.stage is Stage.handshake and (crowded := self._pending.move(connection, self._waits_as(address))):
             self._give_up(*crowded)
 
-    def failed(self, connection: Connection, why: str) -> None:
+    def on_handshake_failed(self, connection: Connection, why: str) -> None:
         """A handshake ended before HTTP began."""
         if self._pending.discard(connection):
             self._metrics.gateway_handshakes_refused.labels(why).inc()
             connection.stage = Stage.closed
 
-    def asked(self, connection: Connection, data: bytes) -> None:
+    def on_handshake_data(self, connection: Connection, data: bytes) -> None:
         """Bytes of a handshake: collected up to the end of the head, then decided at once."""
         head: bytes | bytearray = data
         searched = 0
@@ -341,11 +341,11 @@ class Gateway:
         for oldest in self._pending.hold(connection, len(data)):
             self._give_up(oldest, "heads_bytes")
 
-    def said(self, connection: Connection, payload: bytes) -> None:
+    def on_message(self, connection: Connection, payload: bytes) -> None:
         """A whole text."""
-        self._desk.said(connection, payload)
+        self._command_handler.on_message(connection, payload)
 
-    def ending(self, connection: Connection, code: int) -> None:
+    def on_closing(self, connection: Connection, code: int) -> None:
         """No more frames for this one."""
         if connection in self._connections:
             self._metrics.gateway_closes.labels(str(code)).inc()
@@ -355,7 +355,7 @@ class Gateway:
         elif self._pending.discard(connection):
             self._metrics.gateway_handshakes_refused.labels("gone").inc()
 
-    def lost(self, connection: Connection) -> None:
+    def on_disconnect(self, connection: Connection) -> None:
         """The connection is gone."""
         if self._connections.pop(connection, connection) is None:
             self._addresses.remove(counted_address(connection.address))
@@ -385,14 +385,14 @@ class Gateway:
 
     def _request(self, room: str, command: Command, on_reply: OnReply) -> None:
         self._command_number += 1
-        self._courier.submit(Request(f"{self._nonce}-{self._command_number}", room, GATEWAY_SENDER, command), on_reply)
+        self._command_sender.submit(Request(f"{self._nonce}-{self._command_number}", room, GATEWAY_SENDER, command), on_reply)
 
     def _report(self, room: str, command: Command, on_reply: OnReply) -> None:
         self._request(room, command, on_reply)
 
     def _ask_keyframe(self, room: Room) -> None:
         """Once the room's partition is followed: an answer from before that would be of the past."""
-        if self._feed.want(partition_of(room.id, self._journal.partitions)):
+        if self._follower.want(partition_of(room.id, self._journal.partitions)):
             self._ask_for_detail(room)
 
     def _followed(self, partition: int) -> None:
@@ -413,7 +413,7 @@ class Gateway:
             unanswered = [c for c in (*self._refused.due(now), *self._closing.due(now)) if c.stage is Stage.closing]
             self._isolated.each("gateway_viewer", unanswered, Connection.abort)
             self._hub.tidy()
-            self._feed.tidy(self._hub.partitions(), now)
+            self._follower.tidy(self._hub.partitions(), now)
             self._claims.tidy()
 
     async def _watch_idle(self) -> None:

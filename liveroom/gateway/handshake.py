@@ -15,7 +15,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.typing import ExtensionParameter, Subprotocol
 
-from liveroom.auth.addresses import Proxies
+from liveroom.auth.addresses import TrustedProxies
 from liveroom.auth.tokens import Identity, TokenChecker
 from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.auth import PROTOCOL, Origins, find_token
@@ -24,7 +24,7 @@ from liveroom.gateway.inbound import quiet_logger
 from liveroom.messages.errors import BadMessage, BadToken
 from liveroom.protocol.codec import decode_room_id
 
-__all__ = ["Doorkeeper", "Refusal", "Visit"]
+__all__ = ["AcceptedHandshake", "HandshakeHandler", "Refusal"]
 
 ROOMS_PATH = "/v1/rooms/"
 QUERY_FIELDS_MAX = 16
@@ -45,7 +45,7 @@ class Refusal(Struct, frozen=True):
     response: bytes
 
 
-class Visit(Struct, frozen=True):
+class AcceptedHandshake(Struct, frozen=True):
     """A handshake that ends in an upgrade; with a `close_code` the connection is closed at once, so that browsers can see why."""
 
     response: bytes
@@ -73,17 +73,17 @@ class _SharedDeflate(ServerPerMessageDeflateFactory):
         return answer, extension
 
 
-class Doorkeeper:
+class HandshakeHandler:
     """Decides over one whole request head at a time; keeps nothing of it but the origins that it refused."""
 
     def __init__(self, config: GatewayConfig, checker: TokenChecker, console_origins: Sequence[str]) -> None:
         self._checker = checker
         self._origins = Origins((*config.origins, *console_origins))
         self._origins_refused: set[str] = set()
-        self._proxies = Proxies(config.trusted_proxies)
+        self._proxies = TrustedProxies(config.trusted_proxies)
         self._extensions = [_SharedDeflate()] if config.compression else None
 
-    def receive(self, head: bytes, peer: str, full: Callable[[str], tuple[int, str] | None]) -> Refusal | Visit:
+    def receive(self, head: bytes, peer: str, full: Callable[[str], tuple[int, str] | None]) -> Refusal | AcceptedHandshake:
         """Answer the request `head` from `peer`; `full` says by a client's address whether there is no place (status, why)."""
         protocol = ServerProtocol(extensions=self._extensions, select_subprotocol=_select, logger=quiet_logger, max_size=None)
         try:
@@ -104,7 +104,7 @@ class Doorkeeper:
         response = protocol.accept(request)
         if response.status_code != 101:
             return Refusal("no_websocket", _as_bad_request(response).serialize())
-        visit = Visit(response=response.serialize(), address=address, deflate=bool(protocol.extensions))
+        visit = AcceptedHandshake(response=response.serialize(), address=address, deflate=bool(protocol.extensions))
         return self._admit(visit, request, unquote(path[len(ROOMS_PATH) :]), query)
 
     def _tell_refused(self, origin: str) -> None:
@@ -114,7 +114,7 @@ class Doorkeeper:
             self._origins_refused.add(origin)
             log.warning("a page of an origin that gateway.origins does not name may not connect", extra={"origin": origin})
 
-    def _admit(self, visit: Visit, request: Request, room: str, query_text: str) -> Visit:
+    def _admit(self, visit: AcceptedHandshake, request: Request, room: str, query_text: str) -> AcceptedHandshake:
         query = _query(query_text)
         offered = [name.strip() for line in request.headers.get_all("Sec-WebSocket-Protocol") for name in line.split(",")]
         token = find_token(request.headers.get_all("Authorization"), offered, query.get("token"))
@@ -126,7 +126,7 @@ class Doorkeeper:
             return _closed(visit, 4505, error.detail)
         except BadToken as error:
             return _closed(visit, _CLOSE_FOR[error.code], error.detail)
-        return Visit(visit.response, visit.address, visit.deflate, room, identity, _resume(query))
+        return AcceptedHandshake(visit.response, visit.address, visit.deflate, room, identity, _resume(query))
 
 
 def _only(headers: Headers, name: str) -> str | None:
@@ -135,8 +135,8 @@ def _only(headers: Headers, name: str) -> str | None:
     return ", ".join(values) if values else None
 
 
-def _closed(visit: Visit, code: int, reason: str) -> Visit:
-    return Visit(visit.response, visit.address, visit.deflate, close_code=code, close_reason=reason)
+def _closed(visit: AcceptedHandshake, code: int, reason: str) -> AcceptedHandshake:
+    return AcceptedHandshake(visit.response, visit.address, visit.deflate, close_code=code, close_reason=reason)
 
 
 def _query(text: str) -> dict[str, str]:

@@ -116,11 +116,11 @@ class Holdings:
 
     # Events
 
-    def heed(self, seq: int, event: Event) -> None:
+    def apply(self, seq: int, event: Event) -> None:
         """Take the next event of the room's stream."""
-        heed = _HEEDS.get(type(event))
-        if heed is not None:
-            heed(self, seq, event)
+        apply = _CHANGES.get(type(event))
+        if apply is not None:
+            apply(self, seq, event)
 
     def _grabbed(self, seq: int, event: RedEnvelopeGrabbed) -> None:
         self._envelopes.setdefault(event.envelope, {})[event.user] = event.amount_fen
@@ -201,7 +201,7 @@ class Holdings:
             self._ends = 0
 
 
-_HEEDS: Final[dict[type, Callable[[Holdings, int, Any], None]]] = {
+_CHANGES: Final[dict[type, Callable[[Holdings, int, Any], None]]] = {
     RedEnvelopeGrabbed: Holdings._grabbed,
     RedEnvelopeClosed: Holdings._envelope_closed,
     CouponIssued: Holdings._issued,

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec
 
 from liveroom.config.schema import GatewayConfig
-from liveroom.gateway.admission_queue import Gate
+from liveroom.gateway.admission_queue import AdmissionQueue
 from liveroom.gateway.audience import Audience
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deadlines import Deadlines
-from liveroom.gateway.replay_buffer import History, Past
+from liveroom.gateway.replay_buffer import EventSpan, ReplayBuffer
 from liveroom.gateway.room import Resume, Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.partition import partition_of
@@ -78,7 +78,7 @@ class _Sweep:
                     if n == len(data):
                         viewer.cursor = end
                     else:
-                        room.cut(viewer, start, n)
+                        room.split_frame(viewer, start, n)
                 elif viewer.room is room and not viewer.blocked and viewer.cursor != end:
                     room.advance(viewer)
                     frames += 1
@@ -113,7 +113,7 @@ class Hub:
         may_be_behind: bool,
         connections: Callable[[], int],
         ask_keyframe: Callable[[Room], None],
-        settle: Callable[[Gate], None],
+        settle: Callable[[AdmissionQueue], None],
     ) -> None:
         self._config = config
         self._metrics = metrics
@@ -242,8 +242,8 @@ class Hub:
 
     # The stream
 
-    def take(self, record: Record, history: History, *, current: bool) -> None:
-        """Apply an accepted record, the last of its partition's `history`, to the rooms that are held.
+    def take(self, record: Record, replay_buffer: ReplayBuffer, *, current: bool) -> None:
+        """Apply an accepted record, the last of its partition's `replay_buffer`, to the rooms that are held.
 
         A room begins with what is `current`: while a partition is read up to where it ended, what others once asked for is of the past.
         """
@@ -259,7 +259,7 @@ class Hub:
                 self._try(room, Room.receive, part)
         for detail in record.details if current else ():
             if room := rooms.get(detail.keyframe.room):
-                self._try(room, self._begin, detail, history)
+                self._try(room, self._begin, detail, replay_buffer)
 
     def _try(self, room: Room, step: Callable[Concatenate[Room, Step], object], *arguments: Step.args, **named: Step.kwargs) -> None:
         """One room's step; when it raises, the room is lost until its detail comes and no other room is touched."""
@@ -282,19 +282,19 @@ class Hub:
         room.renew(keyframe)
         self._heard(room)
 
-    def _begin(self, room: Room, detail: RoomDetail, history: History) -> None:
+    def _begin(self, room: Room, detail: RoomDetail, replay_buffer: ReplayBuffer) -> None:
         if detail.continues:
             for user, until_ms in room.go_on(detail):
                 self._put_out(room, user, until_ms, "")
-        elif not self._begun(room, detail, history.before(room.id, detail.keyframe.seq)):
+        elif not self._begun(room, detail, replay_buffer.before(room.id, detail.keyframe.seq)):
             viewers = list(room.viewers)
             self._isolated.each("gateway_viewer", viewers, lambda connection: connection.close(4002, "the room began anew; come back"))
         self._heard(room)
 
     def _heard(self, room: Room) -> None:
         """After anything that may have changed the room."""
-        for gate in room.gates.take_heard():
-            self._settle(gate)
+        for queue in room.admission_queues.take_changed():
+            self._settle(queue)
         if room.live and room.waiting:
             self._let_in(room)
         if room.has_news:
@@ -302,7 +302,7 @@ class Hub:
         if (room.users and not room.live) or (room.epoch and room.ring.wants_keyframe):
             self._ask(room)
 
-    def _begun(self, room: Room, detail: RoomDetail, past: Sequence[Past]) -> bool:
+    def _begun(self, room: Room, detail: RoomDetail, past: Sequence[EventSpan]) -> bool:
         """As `Room.begin`; when that raises, once more without the past, which may hold the event that a room was lost by."""
         parts = room.parts
         try:

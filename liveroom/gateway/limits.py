@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-__all__ = ["FLOOD_WINDOW_S", "ODD_FRAMES_MAX", "ODD_FRAME_S", "Meter", "Tally"]
+__all__ = ["FLOOD_WINDOW_S", "ODD_FRAMES_MAX", "ODD_FRAME_S", "KeyedCounter", "TokenBucket"]
 
 #: Refusals are counted over this time to see a flood.
 FLOOD_WINDOW_S = 10.0
@@ -13,7 +13,7 @@ ODD_FRAMES_MAX = 1_000
 ODD_FRAME_S = FLOOD_WINDOW_S / ODD_FRAMES_MAX
 
 
-class Meter:
+class TokenBucket:
     """Of one connection that has spoken: a token bucket, unanswered commands and recent refusals."""
 
     __slots__ = ("_at", "_refusals", "_tokens", "_window_at", "waiting")
@@ -43,7 +43,7 @@ class Meter:
         return self._refusals
 
 
-class Tally:
+class KeyedCounter:
     """Counts by name, without entries for zero."""
 
     def __init__(self) -> None:

@@ -12,12 +12,12 @@ from liveroom.gateway.hub import Hub
 from liveroom.gateway.room import Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
-from liveroom.journal.command_sender import Courier
+from liveroom.journal.command_sender import CommandSender
 from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Interruption
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["Pulse"]
+__all__ = ["OutageMonitor"]
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +27,14 @@ LOOK_S = 0.25
 ASK_S = 1.0
 
 
-class Pulse:
+class OutageMonitor:
     """`ask(room)` sends a command of the gateway's own: its answer ends an interruption also when no viewer says anything."""
 
-    def __init__(self, journal: Journal, courier: Courier, hub: Hub, config: GatewayConfig, metrics: Metrics, *, ask: Callable[[Room], None]) -> None:
+    def __init__(
+        self, journal: Journal, command_sender: CommandSender, hub: Hub, config: GatewayConfig, metrics: Metrics, *, ask: Callable[[Room], None]
+    ) -> None:
         self._journal = journal
-        self._courier = courier
+        self._command_sender = command_sender
         self._hub = hub
         self._silence_s_max = config.interruption_ms / 1000
         self._viewers_at_once = config.sweep_viewers
@@ -52,7 +54,7 @@ class Pulse:
             self._metrics.gateway_partitions_interrupted.set(len(self._hub.interrupted))
 
     async def _look(self, partition: int) -> None:
-        silence_s = self._courier.silence_s(partition)
+        silence_s = self._command_sender.silence_s(partition)
         interrupted = silence_s > self._silence_s_max or partition in self._journal.unreachable
         since_ms = self._hub.interrupted.get(partition)
         if interrupted and since_ms is None:

@@ -14,15 +14,15 @@ from functools import partial
 
 from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.hub import Hub
-from liveroom.gateway.replay_buffer import History
+from liveroom.gateway.replay_buffer import ReplayBuffer
 from liveroom.journal.acceptance import Verdict
 from liveroom.journal.base import Journal
-from liveroom.journal.command_sender import Courier
+from liveroom.journal.command_sender import CommandSender
 from liveroom.journal.follower import Beginning, follow
 from liveroom.messages.errors import JournalDamaged, LiveroomError
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["Feed"]
+__all__ = ["PartitionFollower"]
 
 log = logging.getLogger(__name__)
 
@@ -34,17 +34,17 @@ PARTITION_IDLE_S = 30.0
 APPLIED_AT_ONCE = 64
 
 
-class Feed:
+class PartitionFollower:
     """`begun(partition)` is called when it is known where a partition's log ends: only what is asked for after that is news."""
 
     def __init__(
-        self, journal: Journal, config: GatewayConfig, hub: Hub, courier: Courier, metrics: Metrics, *, begun: Callable[[int], None]
+        self, journal: Journal, config: GatewayConfig, hub: Hub, command_sender: CommandSender, metrics: Metrics, *, begun: Callable[[int], None]
     ) -> None:
         self._journal = journal
         self._history_events_max = config.history_events_max // journal.partitions
         self._history_bytes_max = config.history_bytes_max // journal.partitions
         self._hub = hub
-        self._courier = courier
+        self._command_sender = command_sender
         self._metrics = metrics
         self._begun = begun
         self._ends: dict[int, int] = {}  # partition -> where its log ended when its reading began
@@ -80,7 +80,7 @@ class Feed:
         if not self._journal.shared:
             return
         for partition in list(self._tasks):
-            if partition in held or self._courier.waits(partition):
+            if partition in held or self._command_sender.waits(partition):
                 self._idle_since.pop(partition, None)
             elif now - self._idle_since.setdefault(partition, now) > PARTITION_IDLE_S:
                 del self._idle_since[partition]
@@ -108,28 +108,28 @@ class Feed:
             await asyncio.sleep(FOLLOW_AGAIN_S)
 
     async def _follow(self, partition: int) -> None:
-        history = History(self._history_events_max, self._history_bytes_max)
+        replay_buffer = ReplayBuffer(self._history_events_max, self._history_bytes_max)
         self._ends[partition] = await self._journal.events_end(partition)
         try:
             self._begun(partition)
-            await self._read_on(partition, history)
+            await self._read_on(partition, replay_buffer)
         finally:
             if self._tasks.get(partition) is asyncio.current_task():  # or it was let go, and may be followed anew by now
                 self._forget(partition)
 
-    async def _read_on(self, partition: int, history: History) -> None:
+    async def _read_on(self, partition: int, replay_buffer: ReplayBuffer) -> None:
         count = 0
         following = follow(self._journal, partition, self._skipped, partial(self._read, partition), from_oldest=True)
         async with aclosing(following) as items:
             async for item in items:
                 if isinstance(item, Beginning):
                     continue  # rooms are held for viewers only; the first viewer's request brings the room's detail
-                history.add(item.record)
+                replay_buffer.add(item.record)
                 news = item.offset >= self._ends[partition]
                 self._hub.times[partition].note(item.record.time_ms, live=news)
-                self._hub.take(item.record, history, current=news)
+                self._hub.take(item.record, replay_buffer, current=news)
                 for answer in item.record.answers:
-                    self._courier.deliver(answer)
+                    self._command_sender.deliver(answer)
                 count += 1 + len(item.record.details)
                 if count >= APPLIED_AT_ONCE:
                     count = 0

@@ -17,7 +17,7 @@ from liveroom.protocol.codec import memory_bytes
 from liveroom.protocol.events import BannedWordsSet, Event
 from liveroom.protocol.records import Record
 
-__all__ = ["History", "Past"]
+__all__ = ["EventSpan", "ReplayBuffer"]
 
 
 #: Stands for every event that no viewer is shown: such events may be large, and only their place matters here.
@@ -26,7 +26,7 @@ UNSHOWN: Final = BannedWordsSet((), "")
 SPAN_BYTES: Final = 512
 
 
-class Past(Struct, frozen=True, gc=False):
+class EventSpan(Struct, frozen=True, gc=False):
     """Events of a room that are contiguous from `from_` on; `time_ms` is that of the last."""
 
     from_: int
@@ -34,14 +34,14 @@ class Past(Struct, frozen=True, gc=False):
     time_ms: int
 
 
-class History:
+class ReplayBuffer:
     """Of one partition, bounded by `events_max` and by `bytes_max` over all its rooms: the oldest records go first."""
 
     def __init__(self, events_max: int, bytes_max: int) -> None:
         self._events_max = events_max
         self._bytes_max = bytes_max
         self._events = 0
-        self._rooms: dict[str, deque[Past]] = {}
+        self._rooms: dict[str, deque[EventSpan]] = {}
         self._order: deque[tuple[str, int]] = deque()  # the room and the bytes of every span that is kept, oldest first
         self.bytes = 0
 
@@ -50,16 +50,16 @@ class History:
         for room, span in record.rooms.items():
             events = tuple(UNSHOWN if event.delivery is Delivery.internal else event for event in span.events)
             size = _bytes_of(events)
-            self._rooms.setdefault(room, deque()).append(Past(span.from_, events, record.time_ms))
+            self._rooms.setdefault(room, deque()).append(EventSpan(span.from_, events, record.time_ms))
             self._order.append((room, size))
             self._events += len(events)
             self.bytes += size
         while self._order and (self._events > self._events_max or self.bytes > self._bytes_max):
             self._drop_oldest()
 
-    def before(self, room: str, seq: int) -> list[Past]:
+    def before(self, room: str, seq: int) -> list[EventSpan]:
         """What is known of a room's events below `seq`, contiguous up to there."""
-        found: list[Past] = []
+        found: list[EventSpan] = []
         for past in reversed(self._rooms.get(room, ())):
             if past.from_ >= seq:
                 continue

@@ -134,7 +134,7 @@ class Ring:
         self._chunks[key] = found
         return found
 
-    def cut(self, seq: int, written: int, deflate: bool) -> tuple[bytes, int]:
+    def split_frame(self, seq: int, written: int, deflate: bool) -> tuple[bytes, int]:
         """After `written` bytes of `chunk(seq)`: what is missing of the frame that was cut (all of it on a boundary), and the seq after it."""
         for frame in self._frames[bisect_right(self._froms, seq) - 1 :]:
             data = frame.bytes(deflate)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from liveroom.config.schema import GatewayConfig
-from liveroom.gateway.admission_queues import Gates
+from liveroom.gateway.admission_queues import AdmissionQueues
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deltas import build_deltas, event_bytes
 from liveroom.gateway.holdings import Holdings
-from liveroom.gateway.replay_buffer import Past
+from liveroom.gateway.replay_buffer import EventSpan
 from liveroom.gateway.ring import Frame, Ring
 from liveroom.gateway.wire import text_frame
 from liveroom.messages.fields import Delivery, Role
@@ -46,12 +46,12 @@ class Room:
         "_metrics",
         "_pending",
         "_stream_suffix",
+        "admission_queues",
         "asked",
         "banned",
         "deflaters",
         "empty_at",
         "epoch",
-        "gates",
         "holdings",
         "id",
         "lost",
@@ -95,7 +95,7 @@ class Room:
         self.holdings = Holdings()
         self.parts: list[HoldingsPart] = []  # of the detail that will follow
         self.parts_before = 0  # when it was last looked whether more have come
-        self.gates = Gates(config.admission_margin, config.reply_wait_ms / 1000)
+        self.admission_queues = AdmissionQueues(config.admission_margin, config.reply_wait_ms / 1000)
 
     @property
     def live(self) -> bool:
@@ -139,8 +139,8 @@ class Room:
             return bans
         self.time_ms = time_ms
         for event in events[self.next_seq - from_ :]:
-            self.gates.heed(self.next_seq, event)
-            self.holdings.heed(self.next_seq, event)
+            self.admission_queues.apply(self.next_seq, event)
+            self.holdings.apply(self.next_seq, event)
             if event.delivery is Delivery.personal:
                 self._tell(self.next_seq, event)
                 if isinstance(event, SanctionExplained) and event.sanction == "ban":
@@ -174,7 +174,7 @@ class Room:
         frame = text_frame(b'{"type":"personal","seq":%d,"time_ms":%d,"event":%b%b}' % (seq, self.time_ms, event_bytes(event, seq), more))
         self._metrics.isolated.each("gateway_viewer", connections, lambda connection: connection.notify(frame))
 
-    def begin(self, detail: RoomDetail, past: Sequence[Past]) -> bool:
+    def begin(self, detail: RoomDetail, past: Sequence[EventSpan]) -> bool:
         """Take a room's detail and the events that led to it; gives false when the stream was another one: viewers have to come back."""
         keyframe, parts = detail.keyframe, self.parts
         self.parts = []
@@ -227,13 +227,13 @@ class Room:
         self.asked = False
         self.time_ms = keyframe.time_ms
 
-    def _start(self, keyframe: Keyframe, parts: Sequence[HoldingsPart], past: Sequence[Past]) -> None:
+    def _start(self, keyframe: Keyframe, parts: Sequence[HoldingsPart], past: Sequence[EventSpan]) -> None:
         self._pending.clear()
         self.epoch = keyframe.epoch
         self.time_ms = keyframe.time_ms
         self.lost = self.asked = False
         self._has_news = bool(self.viewers)
-        self.gates.begin(keyframe, past)
+        self.admission_queues.begin(keyframe, past)
         self.holdings = Holdings(parts)
         self.ring.begin(self._keyframe_frame(keyframe), self._past_frames(past))
         self.swept = self.ring.end  # who stands below it is written to on its own
@@ -243,7 +243,7 @@ class Room:
     def _keyframe_frame(self, keyframe: Keyframe) -> Frame:
         return Frame.of(keyframe.seq, keyframe.seq, encode(replace(keyframe, epoch=self.stream) if self._stream_suffix else keyframe))
 
-    def _past_frames(self, past: Sequence[Past]) -> list[Frame]:
+    def _past_frames(self, past: Sequence[EventSpan]) -> list[Frame]:
         frames: list[Frame] = []
         for some in _runs(past):
             events = [event for span in some for event in span.events]
@@ -390,28 +390,28 @@ class Room:
             written = connection.write(data)
             self._metrics.gateway_bytes_sent.inc(written)
             if written < len(data):
-                self._spill(connection, head, begin, written)
+                self._handle_partial_write(connection, head, begin, written)
             head = b""
         if head and connection.stage is Stage.open:
             connection.send(head)
 
-    def _spill(self, connection: Connection, head: bytes, begin: int, written: int) -> None:
+    def _handle_partial_write(self, connection: Connection, head: bytes, begin: int, written: int) -> None:
         """The socket took `written` bytes of `head` and of what follows `begin`: let the transport finish the frame that was cut."""
         if written < len(head):
             connection.cursor = begin
-            connection.hand_over(head[written:])
+            connection.write_via_transport(head[written:])
         else:
-            self.cut(connection, begin, written - len(head))
+            self.split_frame(connection, begin, written - len(head))
 
-    def cut(self, connection: Connection, begin: int, written: int) -> None:
-        """As `_spill`, without a head."""
-        rest, connection.cursor = self.ring.cut(begin, written, connection.deflate)
-        connection.hand_over(rest)
+    def split_frame(self, connection: Connection, begin: int, written: int) -> None:
+        """As `_handle_partial_write`, without a head."""
+        rest, connection.cursor = self.ring.split_frame(begin, written, connection.deflate)
+        connection.write_via_transport(rest)
 
 
-def _runs(past: Sequence[Past]) -> Iterator[list[Past]]:
+def _runs(past: Sequence[EventSpan]) -> Iterator[list[EventSpan]]:
     """Spans joined to runs of some events, so that a past of many small records takes few frames."""
-    run: list[Past] = []
+    run: list[EventSpan] = []
     for span in past:
         run.append(span)
         if sum(len(s.events) for s in run) >= PAST_EVENTS_PER_FRAME:

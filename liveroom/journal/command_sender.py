@@ -18,7 +18,7 @@ from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Answer, Request
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["Courier", "OnAnswer"]
+__all__ = ["CommandSender", "OnAnswer"]
 
 OnAnswer = Callable[[Accepted | Refused], None]
 
@@ -51,7 +51,7 @@ class _Silence(Struct, eq=False):
     failed_at: float = NEVER
 
 
-class Courier:
+class CommandSender:
     """One per gateway or console process part; `source` names it in requests and answers.
 
     A command is answered exactly once: by its answer from the journal, by `overloaded` when too many

@@ -25,7 +25,7 @@ from liveroom.messages.fields import Role
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Answer
 
-__all__ = ["DETAIL_CHARS_KEPT", "CommandKey", "Outcome", "Outcomes", "Shortage", "key_of", "size_of"]
+__all__ = ["DETAIL_CHARS_KEPT", "CommandKey", "IdempotencyStore", "Outcome", "Shortage", "key_of", "size_of"]
 
 CommandKey = tuple[str, str, str]
 """Room, user, command id."""
@@ -150,7 +150,7 @@ class _Line:
                 groups.popleft()
 
 
-class Outcomes:
+class IdempotencyStore:
     """The outcomes of one partition, oldest first; forgotten after `window_ms` of partition time.
 
     Outcomes that moved money are forgotten for no other reason: `shortage` says whether one more may be made.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from liveroom.auth.addresses import AddressMarks, Proxies, load_address_key
+from liveroom.auth.addresses import AddressHasher, TrustedProxies, load_address_key
 from liveroom.config.schema import AuthConfig, Config, JournalConfig, LiveroomConfig
 from liveroom.config.settings import load_config
 from liveroom.features.coupon.messages import ClaimCoupon
@@ -47,12 +47,12 @@ GRAB = GrabRedEnvelope(5)
 )
 def test_the_clients_address_is_the_right_most_that_is_no_trusted_proxy(peer: str, forwarded_for: list[str], address: str) -> None:
     """What stands left of it was written by the client and is not believed."""
-    assert Proxies(("10.0.0.0/8", "fd00::/8")).client_address(peer, forwarded_for) == address
+    assert TrustedProxies(("10.0.0.0/8", "fd00::/8")).client_address(peer, forwarded_for) == address
 
 
 def test_a_proxy_whose_word_is_no_address_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     """Limits per address count nobody behind it, which the operator could not see otherwise; what a client may write says nothing."""
-    proxies = Proxies(("10.0.0.0/8",))
+    proxies = TrustedProxies(("10.0.0.0/8",))
     for peer, forwarded_for in (("10.0.0.1", []), ("10.0.0.1", ["unknown, 1.1.1.1:80"]), ("9.9.9.9", ["unknown"])):
         proxies.client_address(peer, forwarded_for)
     assert caplog.records == []
@@ -67,11 +67,11 @@ def test_a_proxy_whose_word_is_no_address_is_told_once(caplog: pytest.LogCapture
 def test_a_network_that_is_none_is_told_by_its_setting() -> None:
     """A mistyped proxy must not silently trust nobody."""
     with pytest.raises(BadConfig, match=r"gateway\.trusted_proxies"):
-        Proxies(("10.0.0.0/40",))
+        TrustedProxies(("10.0.0.0/40",))
 
 
 def mark(address: str, command: Command = GRAB, *, room: str = "demo", key: bytes = KEY) -> str:
-    return AddressMarks(key, ["10.0.0.0/8"]).mark(address, room, command)
+    return AddressHasher(key, ["10.0.0.0/8"]).mark(address, room, command)
 
 
 def test_a_mark_is_of_one_network_and_one_item() -> None:
@@ -109,7 +109,7 @@ def test_what_is_no_claim_of_a_known_address_has_no_mark(address: str, command: 
 
 def test_a_forwarded_request_is_marked_by_its_client() -> None:
     """As a trusted proxy names it; what others claim is not believed."""
-    marks = AddressMarks(KEY, ["10.0.0.0/8"])
+    marks = AddressHasher(KEY, ["10.0.0.0/8"])
     assert marks.mark_forwarded("10.0.0.1", ["192.0.2.7"], "demo", GRAB) == mark("192.0.2.7")
     assert marks.mark_forwarded("10.0.0.1", ["192.0.2.7:4711"], "demo", GRAB) == mark("192.0.2.7"), "a port is not of the address"
     assert marks.mark_forwarded("192.0.2.8", ["192.0.2.7"], "demo", GRAB) == mark("192.0.2.8")

@@ -41,7 +41,7 @@ def delta(from_: int, *events: Event | dict[str, Any], to: int | None = None, le
     return Delta(from_=from_, to=from_ + len(events) if to is None else to, time_ms=2, events=objects, left_out=left_out or {})
 
 
-class Visit:
+class AcceptedHandshake:
     """One connection of the client, as the gateway's side holds it."""
 
     def __init__(self, socket: ServerConnection) -> None:
@@ -69,7 +69,7 @@ class Gateway:
     """Takes connections; the test asks for them one after the other."""
 
     def __init__(self) -> None:
-        self.visits: asyncio.Queue[Visit] = asyncio.Queue()
+        self.visits: asyncio.Queue[AcceptedHandshake] = asyncio.Queue()
         #: HTTP statuses to refuse the next handshakes with.
         self.refuse: list[int] = []
         self.retry_after = ""
@@ -90,12 +90,12 @@ class Gateway:
         assert self._server is not None
         return f"ws://127.0.0.1:{next(iter(self._server.sockets)).getsockname()[1]}"
 
-    async def visit(self) -> Visit:
+    async def visit(self) -> AcceptedHandshake:
         """The next connection."""
         async with asyncio.timeout(10):
             return await self.visits.get()
 
-    async def welcome(self, seq: int = 0, **state: Any) -> Visit:
+    async def welcome(self, seq: int = 0, **state: Any) -> AcceptedHandshake:
         """The next connection, joined, with its keyframe and with what its user owns: nothing."""
         visit = await self.visit()
         await visit.send(joined(seq), keyframe(seq, **state), Belongings(seq))
@@ -113,7 +113,7 @@ class Gateway:
         return response
 
     async def _serve(self, socket: ServerConnection) -> None:
-        await self.visits.put(Visit(socket))
+        await self.visits.put(AcceptedHandshake(socket))
         await socket.wait_closed()
 
 

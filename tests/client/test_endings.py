@@ -12,7 +12,7 @@ from liveroom.client.endings import CLOSE_NO_ADDRESS, CLOSE_NO_TOKEN, ENDINGS, T
 from liveroom.messages.errors import CLOSE_CODES
 from liveroom.protocol.frames import Banned, Belongings, Refused
 from tests.client.clients import NODE, JavaScript, Python
-from tests.client.conftest import Gateway, Visit, joined, keyframe
+from tests.client.conftest import AcceptedHandshake, Gateway, joined, keyframe
 
 HTML = "<html><body><h1>502 Bad Gateway</h1></body></html>"
 
@@ -34,7 +34,7 @@ async def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     await client.stop()
 
 
-async def end(visit: Visit, code: int) -> None:
+async def end(visit: AcceptedHandshake, code: int) -> None:
     """End a connection with a close code, or as a network does."""
     if code == 1006:
         visit.socket.transport.abort()
@@ -44,7 +44,7 @@ async def end(visit: Visit, code: int) -> None:
         await visit.close(code, "why")
 
 
-def token_of(visit: Visit) -> str:
+def token_of(visit: AcceptedHandshake) -> str:
     """The token that a client came with: Python's in a header, a browser's as a subprotocol."""
     offered = visit.headers.get("Sec-WebSocket-Protocol", "").split("liveroom.token.")[-1]
     return offered or visit.headers["Authorization"].removeprefix("Bearer ")

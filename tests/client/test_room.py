@@ -30,7 +30,7 @@ from liveroom.protocol.codec import event_object
 from liveroom.protocol.commands import MuteUser, SendChat
 from liveroom.protocol.events import AnnouncementSet, HoldConfirmed
 from liveroom.protocol.frames import Accepted, GoingAway, Personal, Refused
-from tests.client.conftest import Gateway, Visit, delta, joined, keyframe
+from tests.client.conftest import AcceptedHandshake, Gateway, delta, joined, keyframe
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ async def no_tasks_left() -> AsyncIterator[None]:
     pytest.fail(f"tasks left: {left}")
 
 
-async def entered(gateway: Gateway, room: Room, seq: int = 0) -> Visit:
+async def entered(gateway: Gateway, room: Room, seq: int = 0) -> AcceptedHandshake:
     """Enter `room` while the gateway welcomes it."""
     entering = asyncio.create_task(room.__aenter__())
     visit = await gateway.welcome(seq)

@@ -40,7 +40,7 @@ async def test_sigkill_under_load_loses_nothing_that_was_acknowledged(tmp_path: 
     # Many small snapshots are kept: recovery begins at the newest, and the past that witnesses resume from at the oldest.
     limits = ("--engine-snapshot-records-max", "200", "--journal-snapshots-kept", "50", "--gateway-commands-per-s", "1000")
     server = Server(tmp_path / "data", "--journal-partitions", "2", *limits)
-    outcomes: Outcomes = {}
+    outcomes: IdempotencyStore = {}
     witnessed: dict[str, list[int]] = {room: [] for room in ROOMS}
     async with server:
         await _live_through_kills(server, chance, outcomes, witnessed)
@@ -58,10 +58,10 @@ async def test_sigkill_under_load_loses_nothing_that_was_acknowledged(tmp_path: 
     await asyncio.to_thread(_assert_replay_is_the_same, server.config, [(archive.state, archive.snapshots.offset) for archive in restored])
 
 
-Outcomes = dict[tuple[str, str, str], Accepted | Refused]
+IdempotencyStore = dict[tuple[str, str, str], Accepted | Refused]
 
 
-async def _live_through_kills(server: Server, chance: random.Random, outcomes: Outcomes, witnessed: dict[str, list[int]]) -> None:
+async def _live_through_kills(server: Server, chance: random.Random, outcomes: IdempotencyStore, witnessed: dict[str, list[int]]) -> None:
     for room in ROOMS:
         opened = await server.command(room, "open_room", {"title": room})
         assert opened["http_status"] == 200, opened
@@ -89,7 +89,7 @@ async def _live_through_kills(server: Server, chance: random.Random, outcomes: O
     assert not [e for e in ended if isinstance(e, Exception)], ended
 
 
-async def _speak(server: Server, room: str, number: int, outcomes: Outcomes, stopping: asyncio.Event) -> None:
+async def _speak(server: Server, room: str, number: int, outcomes: IdempotencyStore, stopping: asyncio.Event) -> None:
     user = f"speaker-{number}"
     count = 0
 

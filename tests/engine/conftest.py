@@ -13,7 +13,7 @@ from liveroom.engine.clock import SteadyClock
 from liveroom.engine.engine import Engine
 from liveroom.journal.base import Journal
 from liveroom.journal.follower import AcceptedRecord, follow
-from liveroom.journal.idempotency import Outcome, Outcomes
+from liveroom.journal.idempotency import IdempotencyStore, Outcome
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import CommandBase, OpenRoom
@@ -129,7 +129,7 @@ async def running_engine(
         await engine.stop()
 
 
-def outcomes_of(outcomes: Outcomes) -> list[Outcome]:
+def outcomes_of(outcomes: IdempotencyStore) -> list[Outcome]:
     """All that is remembered: what moved no money, then what did, each oldest first."""
     return [
         Outcome(answer.room, answer.user, time_ms, answer.digest, answer.reply, answer.kept)

@@ -22,7 +22,7 @@ from liveroom.engine.snapshots import OUTCOMES_PER_PART, Moment, Snapshots
 from liveroom.features.flash_sale.messages import CancelHold
 from liveroom.features.red_envelope.messages import DropRedEnvelope
 from liveroom.journal.base import Journal, Part, Snapshot, StoredEntry, mark_of
-from liveroom.journal.idempotency import CommandKey, Outcome, Outcomes
+from liveroom.journal.idempotency import CommandKey, IdempotencyStore, Outcome
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.room_index import load_whole
 from liveroom.journal.sqlite.file import FILE_NAME
@@ -241,7 +241,7 @@ def told(state: PartitionState) -> tuple[int, dict[str, bytes], list[Outcome]]:
     return state.time_ms, {room: encode_state(state.rooms[room]) for room in sorted(state.rooms)}, outcomes_of(state.outcomes)
 
 
-def known(outcomes: Outcomes) -> tuple[dict[CommandKey, tuple[Accepted | Refused, Role | None]], int, int, dict[str, int]]:
+def known(outcomes: IdempotencyStore) -> tuple[dict[CommandKey, tuple[Accepted | Refused, Role | None]], int, int, dict[str, int]]:
     """The answer that each id gets, and how many outcomes count in each share of the memory."""
     answers = {key: (answer.reply, answer.kept) for key, answer in outcomes._answers.items()}
     return answers, outcomes._money_count, outcomes._viewers_count, outcomes._by_user

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from liveroom.config.schema import RoomsConfig
 from liveroom.engine import state_transfer as handover
 from liveroom.engine.sizes import RECORD_HEAD_BYTES
-from liveroom.engine.state_transfer import ROOMS_PER_RECORD_MAX, Handed, HandOver
+from liveroom.engine.state_transfer import ROOMS_PER_RECORD_MAX, StateChunk, StateTransfer
 from liveroom.features.coupon.messages import ClaimCoupon
 from liveroom.protocol import commands as c
 from liveroom.protocol.codec import encode
@@ -40,11 +40,11 @@ def room_of(claims: int = 0, products: int = 0) -> RoomState:
 SOME_ROOMS = {(claims, products): room_of(claims, products) for claims in (0, 1, 400) for products in (0, 3, 60, 150)}
 
 
-def hand_over(rules: RoomsConfig = RULES) -> HandOver:
-    return HandOver(rules, BYTES_MAX, Metrics().isolated)
+def hand_over(rules: RoomsConfig = RULES) -> StateTransfer:
+    return StateTransfer(rules, BYTES_MAX, Metrics().isolated)
 
 
-def all_of(waiting: HandOver, rooms: dict[str, RoomState]) -> Iterator[Handed]:
+def all_of(waiting: StateTransfer, rooms: dict[str, RoomState]) -> Iterator[StateChunk]:
     """Every record, in order."""
     while True:
         handed = waiting.go_on() or (waiting.begin(rooms, START_MS) if waiting.waiting else None)

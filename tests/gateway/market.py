@@ -11,9 +11,9 @@ from liveroom.config.schema import RoomsConfig
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
-from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, Claim, Gate, Reply, Step
-from liveroom.gateway.admission_queues import Gates, units_of
-from liveroom.gateway.replay_buffer import Past
+from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, AdmissionQueue, Claim, Reply, Step
+from liveroom.gateway.admission_queues import AdmissionQueues, units_of
+from liveroom.gateway.replay_buffer import EventSpan
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import AddProduct, Command, OpenRoom, Product
 from liveroom.protocol.events import Event
@@ -44,12 +44,12 @@ class Side:
     """One gateway: its gates, how far it has read, and the room as it has read it."""
 
     def __init__(self, state: RoomState, read: int) -> None:
-        self.gates = Gates(MARGIN, WAIT_S)
+        self.admission_queues = AdmissionQueues(MARGIN, WAIT_S)
         self.state = state
         self.read = read
-        self.under_way: dict[Claim, Gate] = {}
+        self.under_way: dict[Claim, AdmissionQueue] = {}
         self.counted: list[Claim] = []  # every claim that went on through the line
-        self.gates_met: dict[Gate, None] = {}
+        self.gates_met: dict[AdmissionQueue, None] = {}
 
 
 class Market:
@@ -129,12 +129,12 @@ class Market:
 
     # The gateways
 
-    def side(self, *, history: bool = True) -> Side:
+    def side(self, *, replay_buffer: bool = True) -> Side:
         """A gateway that begins to hold the room now, with or without a past."""
         assert self.state is not None
         side = Side(copy.deepcopy(self.state), len(self.stream))
-        past = [Past(r.from_, r.events, r.time_ms) for r in self.stream if r.events] if history else []
-        side.gates.begin(keyframe(ROOM, self.state, self.now_ms, RULES), past)
+        past = [EventSpan(r.from_, r.events, r.time_ms) for r in self.stream if r.events] if replay_buffer else []
+        side.admission_queues.begin(keyframe(ROOM, self.state, self.now_ms, RULES), past)
         return side
 
     def leap(self, at: int) -> None:
@@ -142,7 +142,7 @@ class Market:
         assert self.state is not None
         side = self.sides[at]
         side.read, side.state = len(self.stream), copy.deepcopy(self.state)
-        side.gates.begin(keyframe(ROOM, self.state, self.now_ms, RULES), ())
+        side.admission_queues.begin(keyframe(ROOM, self.state, self.now_ms, RULES), ())
 
     def claim(self, at: int, user: str, command_id: str, quantity: int = 1, *, watched_s: int = WATCHED_S, mark: str = "") -> int:
         """A viewer claims; gives the command's number, under which it is told."""
@@ -155,18 +155,18 @@ class Market:
         command = claims[self.kind]
         request = Request(command_id, ROOM, Sender(user, user, watched_s=watched_s, address_mark=mark), command)
         side = self.sides[at]
-        gate = side.gates.find(command, live=True)
-        if gate is None:  # of what is over and forgotten here: the engine knows
+        queue = side.admission_queues.find(command, live=True)
+        if queue is None:  # of what is over and forgotten here: the engine knows
             claim = Claim(None, request, units_of(command), 0, 0)
-            claim.tellers.append((request, partial(self._tell, number)))
+            claim.callbacks.append((request, partial(self._tell, number)))
             self.queue.append((at, claim))
             return number
-        side.gates_met[gate] = None
-        if gate.claim(request, units_of(command), partial(self._tell, number), self.now_ms / 1000) is None:
-            mine = sum(claim.parked and claim.request.sender.user == user for claim in gate._claims.values())
+        side.gates_met[queue] = None
+        if queue.claim(request, units_of(command), partial(self._tell, number), self.now_ms / 1000) is None:
+            mine = sum(claim.parked and claim.request.sender.user == user for claim in queue._claims.values())
             assert mine == PLACES_PER_USER_MAX, "only who has as many places as one may is turned away"
             self._tell(number, Refused(command_id, "overloaded", ""))
-        self._settle(at, gate)
+        self._settle(at, queue)
         return number
 
     def read(self, at: int) -> None:
@@ -177,14 +177,14 @@ class Market:
         record = self.stream[side.read]
         side.read += 1
         for i, event in enumerate(record.events):
-            side.gates.heed(record.from_ + i, event)
+            side.admission_queues.apply(record.from_ + i, event)
             side.state = evolve(side.state, event, record.from_ + i, record.time_ms)
-        for gate in side.gates.take_heard():
-            self._settle(at, gate)
+        for queue in side.admission_queues.take_changed():
+            self._settle(at, queue)
         for index, claim, reply in record.answers:
             if index == at and claim.key is None:
-                for _, teller in claim.tellers:
-                    teller(reply)
+                for _, on_reply in claim.callbacks:
+                    on_reply(reply)
             elif index == at and (found := side.under_way.pop(claim, None)):
                 self._answer(at, found, claim, reply)
 
@@ -201,8 +201,8 @@ class Market:
         self.catch_up()
         self.now_ms += int(WAIT_S * 1_000)
         for at, side in enumerate(self.sides):
-            for gate in side.gates_met:
-                self._settle(at, gate)
+            for queue in side.gates_met:
+                self._settle(at, queue)
         self.catch_up()
 
     def catch_up(self) -> None:
@@ -220,14 +220,14 @@ class Market:
         if events := decide_due(self.state, self.now_ms):
             self._record(events, [])
 
-    def _settle(self, at: int, gate: Gate) -> None:
+    def _settle(self, at: int, queue: AdmissionQueue) -> None:
         side = self.sides[at]
-        while step := gate.next(self.now_ms / 1000):
+        while step := queue.next(self.now_ms / 1000):
             if step.code:
                 self._refuse(side, step)
             else:
                 self.queue.append((at, step.claim))
-                side.under_way[step.claim] = gate
+                side.under_way[step.claim] = queue
                 if step.claim.counted:
                     side.counted.append(step.claim)
 
@@ -242,13 +242,13 @@ class Market:
         for later in side.counted:
             assert later.number < step.claim.number or later.units < step.claim.units, "others went first"
         self.refused_here.append((step.claim, step.code))
-        for _, teller in step.claim.tellers:
-            teller(Refused("", step.code, ""))
+        for _, on_reply in step.claim.callbacks:
+            on_reply(Refused("", step.code, ""))
 
-    def _answer(self, at: int, gate: Gate, claim: Claim, reply: Reply) -> None:
-        for teller in gate.answered(claim, self.now_ms / 1000):
-            teller(reply)
-        self._settle(at, gate)
+    def _answer(self, at: int, queue: AdmissionQueue, claim: Claim, reply: Reply) -> None:
+        for on_reply in queue.answered(claim, self.now_ms / 1000):
+            on_reply(reply)
+        self._settle(at, queue)
 
     def _tell(self, number: int, reply: Reply) -> None:
         self.told[number].append(reply)

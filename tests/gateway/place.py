@@ -22,7 +22,7 @@ from liveroom.config.schema import AuthConfig, Config, EngineConfig, GatewayConf
 from liveroom.engine.clock import SteadyClock
 from liveroom.engine.engine import Engine
 from liveroom.gateway.gateway import Gateway
-from liveroom.journal.command_sender import Courier
+from liveroom.journal.command_sender import CommandSender
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role
@@ -102,7 +102,7 @@ class Place:
         self.gateway = gateway
         self.journal = journal
         self.metrics = metrics
-        self._courier = Courier(journal, "test", metrics, batch_commands_max=1, batch_wait_ms=0, reply_wait_ms=WAIT_S * 1000)
+        self._command_sender = CommandSender(journal, "test", metrics, batch_commands_max=1, batch_wait_ms=0, reply_wait_ms=WAIT_S * 1000)
         self._scheme = "ws"
         self.tls: Any = None
 
@@ -230,7 +230,7 @@ class Show(Place):
         """Send a command past the gateway, as the console does."""
         request = Request(command_id or f"t-{next(_ids)}", room, sender, command, "", 0)
         reply: asyncio.Future[Accepted | Refused] = asyncio.get_running_loop().create_future()
-        self._courier.submit(request, reply.set_result)
+        self._command_sender.submit(request, reply.set_result)
         return await asyncio.wait_for(reply, WAIT_S)
 
 
@@ -270,7 +270,7 @@ async def show(
                 for task in readers:
                     task.cancel()
                 await asyncio.gather(*readers, return_exceptions=True)
-                await made._courier.close()
+                await made._command_sender.close()
     finally:
         await engine.stop()
         await journal.close()
@@ -280,7 +280,7 @@ async def _deliver(place: Show, partition: int) -> None:
     async for stored in place.journal.read_events(partition, 0):
         if isinstance(stored.entry, Record):
             for answer in stored.entry.answers:
-                place._courier.deliver(answer)
+                place._command_sender.deliver(answer)
 
 
 class Script:

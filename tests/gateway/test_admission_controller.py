@@ -12,8 +12,8 @@ from liveroom.config.schema import GatewayConfig
 from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, ReserveStock
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
-from liveroom.gateway.admission_controller import PARKED_TOLD_S, Claims
-from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, Gate
+from liveroom.gateway.admission_controller import PARKED_TOLD_S, AdmissionController
+from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, AdmissionQueue
 from liveroom.journal.command_sender import OnAnswer
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import AddProduct, Command, Product
@@ -234,13 +234,13 @@ def test_only_who_waits_for_long_is_told_so() -> None:
     def tell(user: str, ahead: int) -> None:
         told.append((user, ahead))
 
-    claims = Claims(engine, Metrics(), lambda: now[0], count=2)  # type: ignore[arg-type]
-    gate = Gate("envelope_empty", 1, 10.0, once=True)
-    gate.vouch()
-    gate.stand(1)
+    claims = AdmissionController(engine, Metrics(), lambda: now[0], count=2)  # type: ignore[arg-type]
+    queue = AdmissionQueue("envelope_empty", 1, 10.0, once=True)
+    queue.mark_complete()
+    queue.set_stock(1)
     for user in ("u1", "u2", "u3", "u4", "u5", "u6"):
         request = Request("c1", "room-1", Sender(user, user), GrabRedEnvelope(1))
-        claims.claim(gate, request, 1, lambda reply: None, partial(tell, user))
+        claims.claim(queue, request, 1, lambda reply: None, partial(tell, user))
     assert [request.sender.user for request, _ in engine.asked] == ["u1", "u2"]
     claims.tidy()
     assert told == [], "nobody has waited yet"
@@ -256,21 +256,21 @@ def test_only_who_waits_for_long_is_told_so() -> None:
 def test_one_user_has_a_few_places_in_a_line() -> None:
     """Under ids of its own, over however many connections: more are refused at once, and nobody else waits longer for them."""
     engine, told = Engine(), list[tuple[str, str]]()
-    claims = Claims(engine, Metrics(), lambda: 0.0, count=100)  # type: ignore[arg-type]
-    gate = Gate("sold_out", 1, 10.0, returns=True)
-    gate.vouch()
-    gate.stand(0, held=1)
+    claims = AdmissionController(engine, Metrics(), lambda: 0.0, count=100)  # type: ignore[arg-type]
+    queue = AdmissionQueue("sold_out", 1, 10.0, returns=True)
+    queue.mark_complete()
+    queue.set_stock(0, held=1)
 
-    def teller(user: str, command_id: str) -> Callable[[Accepted | Refused], None]:
+    def on_reply(user: str, command_id: str) -> Callable[[Accepted | Refused], None]:
         return lambda reply: told.append((user, f"{command_id} {getattr(reply, 'code', 'accepted')}"))
 
     for n in range(10):
-        claims.claim(gate, Request(f"c{n}", "room-1", Sender("pest", "pest"), ReserveStock(1)), 1, teller("pest", f"c{n}"), lambda ahead: None)
+        claims.claim(queue, Request(f"c{n}", "room-1", Sender("pest", "pest"), ReserveStock(1)), 1, on_reply("pest", f"c{n}"), lambda ahead: None)
     assert told == [("pest", f"c{n} overloaded") for n in range(PLACES_PER_USER_MAX, 10)]
-    claims.claim(gate, Request("c1", "room-1", Sender("vera", "Vera"), ReserveStock(1)), 1, teller("vera", "c1"), lambda ahead: None)
-    gate.stand(PLACES_PER_USER_MAX + 1)
-    claims.settle(gate)
-    claims.settle(gate)
+    claims.claim(queue, Request("c1", "room-1", Sender("vera", "Vera"), ReserveStock(1)), 1, on_reply("vera", "c1"), lambda ahead: None)
+    queue.set_stock(PLACES_PER_USER_MAX + 1)
+    claims.settle(queue)
+    claims.settle(queue)
     assert [request.sender.user for request, _ in engine.asked] == ["pest"] * PLACES_PER_USER_MAX + ["vera"]
-    claims.claim(gate, Request("c20", "room-1", Sender("pest", "pest"), ReserveStock(1)), 1, teller("pest", "c20"), lambda ahead: None)
+    claims.claim(queue, Request("c20", "room-1", Sender("pest", "pest"), ReserveStock(1)), 1, on_reply("pest", "c20"), lambda ahead: None)
     assert len(told) == 10 - PLACES_PER_USER_MAX, "places that were left are free again"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from liveroom.features.coupon.messages import StopCoupon
 from liveroom.features.flash_sale.messages import CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
-from liveroom.gateway.admission_queue import Gate
-from liveroom.gateway.admission_queues import Gates
+from liveroom.gateway.admission_queue import AdmissionQueue
+from liveroom.gateway.admission_queues import AdmissionQueues
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import CloseRoom, Command
 from liveroom.protocol.frames import Accepted, Refused
@@ -115,13 +115,13 @@ def test_an_envelope_goes_to_the_first_who_may_have_it(parts: int, story: list[t
 
 @given(st.integers(1, 6), steps(delays, losses, waits), st.booleans(), st.integers(0, 2))
 @settings(max_examples=200, deadline=None)
-def test_two_gateways_refuse_nobody_while_shares_are_left(parts: int, story: list[tuple[object, ...]], history: bool, per_address: int) -> None:
+def test_two_gateways_refuse_nobody_while_shares_are_left(parts: int, story: list[tuple[object, ...]], replay_buffer: bool, per_address: int) -> None:
     """Each knows of the other's winners by the stream alone; one that begins without a past knows less, and asks the engine more."""
     market = Market("envelope", parts, conditional=True, per_address=per_address)
     for user in USERS[:2]:
         market.claim(0, user, "c0-1")
     market.catch_up()
-    market.sides.append(market.side(history=history))
+    market.sides.append(market.side(replay_buffer=replay_buffer))
     play(market, story)
     others = {int(str(args[0])) for kind, *args in story if kind == "claim"} - {0, 1}
     assert len(winners(market)) == min(parts, 2 + len(first_who_may(others, len(USERS), per_address)))
@@ -143,12 +143,12 @@ def test_coupons_go_out_to_the_last(stock: int, per_user_max: int, story: list[t
 @given(st.integers(1, 8), st.integers(1, 3), steps(delays, losses, waits, returns), st.booleans(), st.booleans(), st.integers(0, 2))
 @settings(max_examples=300, deadline=None)
 def test_a_sale_is_refused_only_when_there_is_none_and_first_come_first_served(
-    stock: int, per_user_max: int, story: list[tuple[object, ...]], second: bool, history: bool, per_address: int
+    stock: int, per_user_max: int, story: list[tuple[object, ...]], second: bool, replay_buffer: bool, per_address: int
 ) -> None:
     """Stock that comes back lets those in the line through in their order; `Market` checks every refusal as it is made."""
     market = Market("sale", stock, per_user_max=per_user_max, per_address=per_address)
     if second:
-        market.sides.append(market.side(history=history))
+        market.sides.append(market.side(replay_buffer=replay_buffer))
     play(market, story)
     if not second and not market.lost:
         through = set(map(id, market.sides[0].counted))
@@ -227,7 +227,7 @@ def test_a_winner_that_asks_again_gets_the_first_outcome() -> None:
     market = Market("envelope", 1)
     market.claim(0, "u1", "c1")
     market.catch_up()
-    market.sides += [market.side(), market.side(history=False)]
+    market.sides += [market.side(), market.side(replay_buffer=False)]
     for at in range(3):
         again = market.claim(at, "u1", "c1")
         market.catch_up()
@@ -269,7 +269,7 @@ def test_a_gateway_that_does_not_know_the_winners_refuses_nobody() -> None:
     for user in winners_before:
         market.claim(0, user, "c1")
     market.catch_up()
-    market.sides.append(market.side(history=False))
+    market.sides.append(market.side(replay_buffer=False))
     market.claim(0, "last", "c1")
     market.catch_up()
     retries = [market.claim(1, user, "c1") for user in [*winners_before, "loser"]]
@@ -305,20 +305,20 @@ def test_as_many_go_on_as_there_are_units_and_a_margin() -> None:
 
 def test_whoever_waited_too_long_while_there_may_be_units_may_try_again() -> None:
     """The engine does not answer: that is no reason to say that there is nothing left."""
-    gate = Gate("sold_out", 1, 10.0, returns=True)
+    queue = AdmissionQueue("sold_out", 1, 10.0, returns=True)
     for user in ("u1", "u2"):
         request = Request("c1", "room-1", Sender(user, user), ReserveStock(1))
-        gate.claim(request, 1, lambda reply: None, 0.0)
-    first = gate.next(0.0)
+        queue.claim(request, 1, lambda reply: None, 0.0)
+    first = queue.next(0.0)
     assert first is not None
     assert not first.code
-    assert gate.next(9.9) is None
-    late = gate.next(10.0)
+    assert queue.next(9.9) is None
+    late = queue.next(10.0)
     assert late is not None
     assert late.code == "overloaded"
-    assert gate.parked == 0
-    gate.answered(first.claim, 10.0)
-    assert gate.idle
+    assert queue.parked == 0
+    queue.answered(first.claim, 10.0)
+    assert queue.idle
 
 
 def test_taps_of_one_user_have_one_place() -> None:
@@ -338,11 +338,11 @@ def test_taps_of_one_user_have_one_place() -> None:
 
 def test_retries_of_several_ids_at_once_get_the_outcome_of_each() -> None:
     """Also at a gateway that just began: whichever comes first, no id is told another's outcome."""
-    for history in (True, False):
+    for replay_buffer in (True, False):
         market = Market("envelope", 2)
         first = [market.claim(0, "u1", f"c{i}") for i in range(3)]
         market.catch_up()
-        market.sides.append(market.side(history=history))
+        market.sides.append(market.side(replay_buffer=replay_buffer))
         again = [market.claim(1, "u1", f"c{i}") for i in (2, 0, 1)]
         market.catch_up()
         assert [outcome(market, again[i]) for i in (1, 2, 0)] == [outcome(market, tap) for tap in first]
@@ -373,9 +373,9 @@ def test_claims_name_their_address_where_it_counts_or_may() -> None:
         for per_address, counts in ((0, False), (2, True)):
             market = Market(kind, 2, per_address=per_address)
             market.claim(0, "u1", "c1")
-            assert [gate.counts_addresses for gate in market.sides[0].gates_met] == [counts]
-            side = market.side(history=False)
-            assert [gate.counts_addresses for gate in side.gates.take_heard()] == [counts]
-    gate = Gates(MARGIN, 10.0).find(GrabRedEnvelope(7), live=False)
-    assert gate is not None
-    assert gate.counts_addresses
+            assert [queue.counts_addresses for queue in market.sides[0].gates_met] == [counts]
+            side = market.side(replay_buffer=False)
+            assert [queue.counts_addresses for queue in side.admission_queues.take_changed()] == [counts]
+    queue = AdmissionQueues(MARGIN, 10.0).find(GrabRedEnvelope(7), live=False)
+    assert queue is not None
+    assert queue.counts_addresses

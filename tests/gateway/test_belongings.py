@@ -23,7 +23,7 @@ from liveroom.features.flash_sale.messages import HoldConfirmed, StockReserved
 from liveroom.features.red_envelope.messages import RedEnvelopeGrabbed
 from liveroom.features.state import RoomState
 from liveroom.gateway.gateway import Gateway
-from liveroom.gateway.replay_buffer import History
+from liveroom.gateway.replay_buffer import ReplayBuffer
 from liveroom.gateway.room import Room
 from liveroom.journal.partition import partition_of
 from liveroom.protocol import commands as c
@@ -333,7 +333,7 @@ async def test_a_room_does_not_begin_with_the_past() -> None:
             handed_over = {"holdings": (part,)}, {"details": (RoomDetail(script.keyframe(), holdings=1),)}
             for current, contents in ((False, (alone, *handed_over)), (True, handed_over)):
                 for content in contents:
-                    place.gateway._hub.take(Record(RECORD_VERSION, 0, 0, 0, 0, 1, **content), History(0, 0), current=current)
+                    place.gateway._hub.take(Record(RECORD_VERSION, 0, 0, 0, 0, 1, **content), ReplayBuffer(0, 0), current=current)
                 assert bool(place.gateway._hub.rooms[ROOM].live) is current
             await _until_belongings(vera, 1)
             assert vera.mine.bought == {5: 2}
@@ -350,7 +350,7 @@ async def test_what_others_asked_for_before_a_gateway_started_is_the_past() -> N
         room = gateway._hub.rooms[ROOM] = Room(ROOM, GatewayConfig(), Metrics())
         await gateway.start()
         async with asyncio.timeout(WAIT_S):
-            while not gateway._feed.caught_up:
+            while not gateway._follower.caught_up:
                 await asyncio.sleep(0.005)
         assert not room.live
         await script.hand_over(True)

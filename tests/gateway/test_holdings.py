@@ -50,14 +50,14 @@ def test_what_is_folded_is_what_the_rules_say(before: list[Trade], after: list[T
             play_trade(play, trade)
         from_beginning, since = Holdings(), 0
         for seq, _, event in play.story:
-            from_beginning.heed(seq, event)
+            from_beginning.apply(seq, event)
         kept, since = begun(play), len(play.story)
         for step in [None, *after]:
             if step is not None:
                 play_trade(play, step)
             for seq, _, event in play.story[since:]:
-                kept.heed(seq, event)
-                from_beginning.heed(seq, event)
+                kept.apply(seq, event)
+                from_beginning.apply(seq, event)
                 assert kept.claimed(event) == claimed(play, event)
             since = len(play.story)
             for user in BUYERS:
@@ -70,17 +70,17 @@ def test_whoever_still_owns_something_is_not_forgotten(monkeypatch: pytest.Monke
     """When it is looked anew who owns anything, one thing of any kind is enough; who owned something once is forgotten."""
     monkeypatch.setattr(module, "ENDS_MAX", 0)
     kept = Holdings()
-    kept.heed(0, CouponIssued("Less", CouponTerms(5), 9, 9, 1, 9, "a"))
-    kept.heed(1, CouponClaimed(0, "claimer", "code"))
-    kept.heed(2, RedEnvelopeGrabbed(3, "winner", "W", 5, 0, 0))
-    kept.heed(3, RedEnvelopeGrabbed(4, "earlier", "E", 5, 0, 0))
-    kept.heed(4, RedEnvelopeClosed(4, "empty", 5, 0, "s"))
-    kept.heed(5, StockReserved(6, "holder", 1, 9, 9))
-    kept.heed(6, StockReserved(6, "buyer", 1, 9, 9))
-    kept.heed(7, HoldConfirmed(6, 6, "buyer", 1, 0, 9, "p"))
+    kept.apply(0, CouponIssued("Less", CouponTerms(5), 9, 9, 1, 9, "a"))
+    kept.apply(1, CouponClaimed(0, "claimer", "code"))
+    kept.apply(2, RedEnvelopeGrabbed(3, "winner", "W", 5, 0, 0))
+    kept.apply(3, RedEnvelopeGrabbed(4, "earlier", "E", 5, 0, 0))
+    kept.apply(4, RedEnvelopeClosed(4, "empty", 5, 0, "s"))
+    kept.apply(5, StockReserved(6, "holder", 1, 9, 9))
+    kept.apply(6, StockReserved(6, "buyer", 1, 9, 9))
+    kept.apply(7, HoldConfirmed(6, 6, "buyer", 1, 0, 9, "p"))
     for number in range(10, 20):
-        kept.heed(number, StockReserved(6, f"gone-{number}", 1, 9, 9))
-        kept.heed(number, HoldCancelled(6, number, f"gone-{number}", "x"))
+        kept.apply(number, StockReserved(6, f"gone-{number}", 1, 9, 9))
+        kept.apply(number, HoldCancelled(6, number, f"gone-{number}", "x"))
     assert "gone-10" not in kept._owners
     assert all(told(kept, user) != Belongings(0) for user in ("claimer", "winner", "earlier", "holder", "buyer"))
 
@@ -95,9 +95,9 @@ def test_shares_of_the_last_envelopes_stay_for_a_while() -> None:
     assert SHARES_OVER_OWNED == WINNERS_KEPT_MAX
     kept = Holdings()
     for number in range(ENVELOPES_OVER_OWNED + 3):
-        kept.heed(number, RedEnvelopeGrabbed(number, "vera", "V", 5, 0, 0))
+        kept.apply(number, RedEnvelopeGrabbed(number, "vera", "V", 5, 0, 0))
         if number:
-            kept.heed(number, RedEnvelopeClosed(number, "empty", 5, 0, "s"))
+            kept.apply(number, RedEnvelopeClosed(number, "empty", 5, 0, "s"))
     assert told(kept, "vera").grants == (Grant(0, 5), *(Grant(number, 5) for number in range(3, ENVELOPES_OVER_OWNED + 3)))
 
 
@@ -106,9 +106,9 @@ def test_what_was_over_before_the_beginning_goes_first() -> None:
     over = HoldingsPart("r", "e", 0, 0, envelopes_over=(8, 5), shares=(Share(5, "vera", 1), Share(8, "vera", 2)))
     kept = Holdings([over])
     for number in range(10, 10 + ENVELOPES_OVER_OWNED - 1):
-        kept.heed(number, RedEnvelopeClosed(number, "expired", 0, 5, "s"))
+        kept.apply(number, RedEnvelopeClosed(number, "expired", 0, 5, "s"))
     assert told(kept, "vera").grants == (Grant(5, 1),)
-    kept.heed(99, RedEnvelopeClosed(99, "expired", 0, 5, "s"))
+    kept.apply(99, RedEnvelopeClosed(99, "expired", 0, 5, "s"))
     assert told(kept, "vera").grants == ()
 
 
@@ -118,8 +118,8 @@ def test_shares_of_the_oldest_envelopes_go_first(monkeypatch: pytest.MonkeyPatch
     kept = Holdings()
     for number, users in ((1, 3), (2, 2), (3, 1)):
         for i in range(users):
-            kept.heed(0, RedEnvelopeGrabbed(number, f"u{i}", "U", 5, 0, 0))
-        kept.heed(0, RedEnvelopeClosed(number, "empty", 5, 0, "s"))
+            kept.apply(0, RedEnvelopeGrabbed(number, f"u{i}", "U", 5, 0, 0))
+        kept.apply(0, RedEnvelopeClosed(number, "empty", 5, 0, "s"))
     assert told(kept, "u0").grants == (Grant(2, 5), Grant(3, 5))
     assert told(kept, "u2").grants == ()
 
@@ -127,13 +127,13 @@ def test_shares_of_the_oldest_envelopes_go_first(monkeypatch: pytest.MonkeyPatch
 def test_a_frame_is_bounded_and_counts_what_it_leaves_out() -> None:
     """The newest of each kind are named."""
     kept = Holdings()
-    kept.heed(0, CouponIssued("Less", CouponTerms(5), 1_000, 1_000, 1, 9, "a"))
+    kept.apply(0, CouponIssued("Less", CouponTerms(5), 1_000, 1_000, 1, 9, "a"))
     for number in range(BELONGINGS_MAX + 3):
-        kept.heed(number, CouponClaimed(0, "vera", f"code-{number}"))
+        kept.apply(number, CouponClaimed(0, "vera", f"code-{number}"))
     for number in range(BELONGINGS_MAX + 2):
-        kept.heed(number, RedEnvelopeGrabbed(number, "vera", "V", 5, 0, 0))
+        kept.apply(number, RedEnvelopeGrabbed(number, "vera", "V", 5, 0, 0))
     for number in range(1, BELONGINGS_MAX + 2):
-        kept.heed(number, StockReserved(0, "vera", 1, 9, 5))
+        kept.apply(number, StockReserved(0, "vera", 1, 9, 5))
     mine = told(kept, "vera")
     assert [coupon.code for coupon in mine.coupons] == [f"code-{number}" for number in range(3, BELONGINGS_MAX + 3)]
     assert [hold.hold for hold in mine.holds] == list(range(2, BELONGINGS_MAX + 2))
@@ -149,7 +149,7 @@ def test_what_has_ended_is_forgotten() -> None:
     play.passes(200_000)
     kept = Holdings()
     for seq, _, event in play.story:
-        kept.heed(seq, event)
+        kept.apply(seq, event)
     assert not play.room.sales
     assert (kept._coupons, kept._sales, kept._envelopes) == ({}, {}, {})
     assert kept._owners == {user.user for user in BUYERS}, "few ends: it is not looked yet"

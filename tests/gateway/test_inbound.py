@@ -119,9 +119,9 @@ def test_a_hundred_thousand_fuzzed_frames_raise_nothing(seed: int) -> None:
         frame = bytearray(rng.choice(seeds))
         for _ in range(rng.randint(0, 3)):
             frame[rng.randrange(min(len(frame), 20))] = rng.randrange(256)
-        cut = rng.randint(0, len(frame))
+        split_frame = rng.randint(0, len(frame))
         inbound = Inbound(BYTES_MAX, deflate=rng.random() < 0.5)
-        texts = [*inbound.feed(bytes(frame[:cut])), *inbound.feed(bytes(frame[cut:]))]
+        texts = [*inbound.feed(bytes(frame[:split_frame])), *inbound.feed(bytes(frame[split_frame:]))]
         assert all(len(text) <= BYTES_MAX for text in texts)
         assert len(inbound._buffer) <= BYTES_MAX + 14
         assert inbound.broken in (0, 1009, 4503)

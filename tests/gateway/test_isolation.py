@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from liveroom.gateway.admission_queues import Gates
+from liveroom.gateway.admission_queues import AdmissionQueues
 from liveroom.gateway.likes import Likes, Reply
 from liveroom.gateway.room import Room
 from liveroom.journal.partition import partition_of
@@ -75,7 +75,7 @@ async def test_a_viewer_whose_write_raises_is_dropped_and_the_others_read_on(mon
 
 async def test_a_room_whose_event_raises_comes_back_and_no_other_notices(monkeypatch: pytest.MonkeyPatch) -> None:
     """The room is asked for again and its viewers go on from a keyframe; the rooms beside it miss nothing."""
-    failing(monkeypatch, Gates, "heed", lambda gates, seq, event: isinstance(event, ChatSent) and event.text == "broken")
+    failing(monkeypatch, AdmissionQueues, "apply", lambda admission_queues, seq, event: isinstance(event, ChatSent) and event.text == "broken")
     async with show() as place:
         await place.command(OpenRoom("Beside"), room=BESIDE)
         async with place.viewer("ann") as ann, place.viewer("bob", room=BESIDE) as bob:

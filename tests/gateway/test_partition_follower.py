@@ -103,4 +103,4 @@ async def test_an_embedded_journal_is_followed_whole() -> None:
     """Its gateway is ready once it has read it, and every room is at hand."""
     async with show(), show(open_room=False) as place:
         await until(lambda: place.gateway.ready)
-        assert sorted(place.gateway._feed._tasks) == [0, 1]
+        assert sorted(place.gateway._follower._tasks) == [0, 1]

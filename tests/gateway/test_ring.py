@@ -58,14 +58,14 @@ class RingMachine(RuleBasedStateMachine):
         assert got == expected
 
     @rule(data=st.data(), deflate=st.booleans())
-    def cut(self, data: st.DataObject, deflate: bool) -> None:
+    def split_frame(self, data: st.DataObject, deflate: bool) -> None:
         """After a partial write, the missing part of one frame and a cursor on the next boundary complete the chunk."""
         if self.ring.start == self.ring.end:
             return
         seq = self.ring.boundary(data.draw(st.integers(self.ring.start, self.ring.end - 1)))
         chunk, to = self.ring.chunk(seq, deflate)
         written = data.draw(st.integers(0, len(chunk) - 1))
-        rest, cursor = self.ring.cut(seq, written, deflate)
+        rest, cursor = self.ring.split_frame(seq, written, deflate)
         assert 0 < len(rest) <= max(len(f.bytes(deflate)) for f in self.sent)
         following = b"".join(f.bytes(deflate) for f in self.sent if cursor <= f.from_ < to)
         assert chunk[:written] + rest + following == chunk

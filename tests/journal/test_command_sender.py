@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from liveroom.config.schema import JournalConfig
 from liveroom.journal.base import Journal
-from liveroom.journal.command_sender import Courier
+from liveroom.journal.command_sender import CommandSender
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role
@@ -22,13 +22,15 @@ from tests.journal.entries import answer, request, take
 Reply = Accepted | Refused
 
 
-def isolated(carrier: Courier, place: str) -> float:
+def isolated(carrier: CommandSender, place: str) -> float:
     """How often an error was kept from the others at this place."""
     return float(carrier._isolated._counter.labels(place)._value.get())
 
 
-def courier(journal: Journal, *, batch_commands_max: int = 64, batch_wait_ms: int = 1, reply_wait_ms: int = 10_000) -> Courier:
-    return Courier(journal, "gate-1", Metrics(), batch_commands_max=batch_commands_max, batch_wait_ms=batch_wait_ms, reply_wait_ms=reply_wait_ms)
+def command_sender(journal: Journal, *, batch_commands_max: int = 64, batch_wait_ms: int = 1, reply_wait_ms: int = 10_000) -> CommandSender:
+    return CommandSender(
+        journal, "gate-1", Metrics(), batch_commands_max=batch_commands_max, batch_wait_ms=batch_wait_ms, reply_wait_ms=reply_wait_ms
+    )
 
 
 def one_partition(waiting_max: int = 1_000) -> MemoryJournal:
@@ -50,7 +52,7 @@ async def sent(journal: Journal, batches: int, partition: int = 0) -> list[list[
 async def test_commands_of_a_moment_make_one_batch() -> None:
     """What is submitted in one breath goes to the journal together, marked with source and ticket."""
     journal, replies = one_partition(), asyncio.Queue[Reply]()
-    carrier = courier(journal)
+    carrier = command_sender(journal)
     for n in range(3):
         carrier.submit(request(f"c{n}"), awaited(replies))
     [batch] = await sent(journal, 1)
@@ -64,7 +66,7 @@ async def test_staff_goes_in_batches_of_its_own() -> None:
     """A journal that is full for viewers takes the payment that came in one breath with their lines."""
     journal, replies = one_partition(waiting_max=100), asyncio.Queue[Reply]()
     await journal.send_commands(0, [request(f"before-{n}") for n in range(88)])
-    carrier = courier(journal)
+    carrier = command_sender(journal)
     carrier.submit(request("line-1"), awaited(replies))
     carrier.submit(replace(request("payment"), sender=Sender("shop", "shop", Role.platform)), awaited(replies))
     carrier.submit(request("line-2"), awaited(replies))
@@ -78,7 +80,7 @@ async def test_staff_goes_in_batches_of_its_own() -> None:
 async def test_a_request_that_cannot_be_written_is_refused_alone() -> None:
     """The others of its batch reach the journal, which never sees it."""
     journal, replies = one_partition(), asyncio.Queue[Reply]()
-    carrier = courier(journal)
+    carrier = command_sender(journal)
     carrier.submit(request("c0"), awaited(replies))
     carrier.submit(replace(request("c1"), sender=Sender("u1", "Anna \ud83d")), awaited(replies))
     carrier.submit(request("c2"), awaited(replies))
@@ -99,7 +101,7 @@ async def test_whatever_a_batch_fails_with_every_command_is_answered() -> None:
             raise ZeroDivisionError("a bug")
 
     journal, replies = BrokenJournal(JournalConfig(partitions=1)), asyncio.Queue[Reply]()
-    carrier = courier(journal)
+    carrier = command_sender(journal)
     carrier.submit(request("c0"), awaited(replies))
     carrier.submit(request("c1"), raising)
     carrier.submit(request("c2"), awaited(replies))
@@ -113,7 +115,7 @@ async def test_whatever_a_batch_fails_with_every_command_is_answered() -> None:
 async def test_what_comes_after_a_pause_goes_at_once() -> None:
     """The first command waits for nobody; those that come within `batch_wait_ms` of it go together after that."""
     journal, replies = one_partition(), asyncio.Queue[Reply]()
-    carrier = courier(journal, batch_wait_ms=300)
+    carrier = command_sender(journal, batch_wait_ms=300)
     carrier.submit(request("c0"), awaited(replies))
     assert [[r.id for r in batch] for batch in await asyncio.wait_for(sent(journal, 1), 0.25)] == [["c0"]]
     for n in (1, 2):
@@ -126,7 +128,7 @@ async def test_what_comes_after_a_pause_goes_at_once() -> None:
 async def test_a_full_batch_goes_at_once() -> None:
     """`batch_commands_max` commands are sent without waiting."""
     journal, replies = one_partition(), asyncio.Queue[Reply]()
-    carrier = courier(journal, batch_commands_max=2, batch_wait_ms=600_000)
+    carrier = command_sender(journal, batch_commands_max=2, batch_wait_ms=600_000)
     for n in range(4):
         carrier.submit(request(f"c{n}"), awaited(replies))
     assert [[r.id for r in batch] for batch in await sent(journal, 2)] == [["c0", "c1"], ["c2", "c3"]]
@@ -136,7 +138,7 @@ async def test_a_full_batch_goes_at_once() -> None:
 async def test_each_room_goes_to_its_partition() -> None:
     """A command lands in the partition of its room."""
     journal, replies = MemoryJournal(JournalConfig(partitions=4)), asyncio.Queue[Reply]()
-    carrier = courier(journal)
+    carrier = command_sender(journal)
     rooms = [f"room-{n}" for n in range(20)]
     for room in rooms:
         carrier.submit(request(room=room), awaited(replies))
@@ -150,7 +152,7 @@ async def test_an_answer_finds_its_sender_once() -> None:
     """The callback gets the reply of its own ticket; a second answer to the same ticket is ignored."""
     journal = one_partition()
     first, second = asyncio.Queue[Reply](), asyncio.Queue[Reply]()
-    carrier = courier(journal)
+    carrier = command_sender(journal)
     carrier.submit(request("c1"), awaited(first))
     carrier.submit(request("c2"), awaited(second))
     [[one, two]] = await sent(journal, 1)
@@ -166,7 +168,7 @@ async def test_an_answer_finds_its_sender_once() -> None:
 async def test_answers_for_others_are_ignored() -> None:
     """An answer that names another source is another process's."""
     journal, replies = one_partition(), asyncio.Queue[Reply]()
-    carrier = courier(journal)
+    carrier = command_sender(journal)
     carrier.submit(request(), awaited(replies))
     [[one]] = await sent(journal, 1)
     carrier.deliver(Answer(one.room, "vera", 0, Accepted("c1", 1), source="gate-2", connection=one.connection))
@@ -179,7 +181,7 @@ async def test_a_full_journal_answers_overloaded() -> None:
     """Commands that the journal does not take are refused as `overloaded`, with the time to come back."""
     journal, replies = one_partition(waiting_max=100), asyncio.Queue[Reply]()
     await journal.send_commands(0, [request(f"old-{n}") for n in range(100)])
-    carrier = courier(journal)
+    carrier = command_sender(journal)
     carrier.submit(request("c1"), awaited(replies))
     reply = await replies.get()
     assert isinstance(reply, Refused)
@@ -191,7 +193,7 @@ async def test_a_journal_that_is_away_answers_unavailable() -> None:
     """When the journal raises, the command is refused as `unavailable`."""
     journal, replies = one_partition(), asyncio.Queue[Reply]()
     await journal.close()
-    carrier = courier(journal)
+    carrier = command_sender(journal)
     carrier.submit(request("c1"), awaited(replies))
     reply = await replies.get()
     assert isinstance(reply, Refused)
@@ -202,7 +204,7 @@ async def test_a_journal_that_is_away_answers_unavailable() -> None:
 async def test_a_command_without_an_answer_is_given_up_in_time() -> None:
     """After `reply_wait_ms` the sender is told `unavailable`; an answer that comes later is ignored."""
     journal, replies = one_partition(), asyncio.Queue[Reply]()
-    carrier = courier(journal, reply_wait_ms=1)
+    carrier = command_sender(journal, reply_wait_ms=1)
     carrier.submit(request("c1"), awaited(replies))
     [[one]] = await sent(journal, 1)
     reply = await replies.get()
@@ -216,7 +218,7 @@ async def test_a_command_without_an_answer_is_given_up_in_time() -> None:
 async def test_close_answers_everything_that_waits() -> None:
     """Whoever still waits when the process ends is told so, once."""
     replies = asyncio.Queue[Reply]()
-    carrier = courier(one_partition(), batch_wait_ms=600_000)
+    carrier = command_sender(one_partition(), batch_wait_ms=600_000)
     for n in range(3):
         carrier.submit(request(f"c{n}"), awaited(replies))
     await carrier.close()
@@ -229,7 +231,7 @@ async def test_close_answers_everything_that_waits() -> None:
 async def test_nothing_is_sent_after_the_close() -> None:
     """Commands that were collected when the courier closed are answered `unavailable` and go nowhere; no task outlives the close."""
     journal, replies = one_partition(), asyncio.Queue[Reply]()
-    carrier = courier(journal, batch_wait_ms=1)
+    carrier = command_sender(journal, batch_wait_ms=1)
     carrier.submit(request("c0"), awaited(replies))
     await carrier.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -245,7 +247,7 @@ async def test_nothing_is_sent_after_the_close() -> None:
 async def test_what_is_submitted_while_it_closes_is_answered_too() -> None:
     """Who is told that the process ends lets the next one in the line through: that one is told as well, and nothing is begun any more."""
     journal, replies = one_partition(), asyncio.Queue[Reply]()
-    carrier = courier(journal, batch_commands_max=1)
+    carrier = command_sender(journal, batch_commands_max=1)
 
     def next_one(number: int, reply: Reply) -> None:
         replies.put_nowait(reply)

@@ -15,7 +15,7 @@ from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine.partition import PartitionState
 from liveroom.features.flash_sale.messages import CancelHold
 from liveroom.features.red_envelope.messages import DropRedEnvelope, GrabRedEnvelope
-from liveroom.journal.idempotency import DETAIL_CHARS_KEPT, CommandKey, Outcome, Outcomes, key_of, size_of
+from liveroom.journal.idempotency import DETAIL_CHARS_KEPT, CommandKey, IdempotencyStore, Outcome, key_of, size_of
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.fields import Role
 from liveroom.protocol.codec import encode
@@ -99,7 +99,7 @@ def test_an_id_is_known_for_so_long_and_among_so_many(
     It is the same through a snapshot.
     """
     config = replace(CONFIG, dedupe_bytes_max=BYTES_MAX, dedupe_money_bytes_max=MONEY_BYTES_MAX) if few_bytes else CONFIG
-    outcomes, plain, now_ms = Outcomes(config), Plain(config), 1_000
+    outcomes, plain, now_ms = IdempotencyStore(config), Plain(config), 1_000
     for number, (passed_ms, ids) in enumerate(records):
         now_ms += passed_ms
         for command_id, role in ((str(id_), role) for id_, role in ids):
@@ -118,7 +118,7 @@ def test_an_id_is_known_for_so_long_and_among_so_many(
         plain.forget(now_ms)
         if through_a_snapshot:
             written = msgspec.json.decode(encode(outcomes_of(outcomes)), type=list[Outcome])
-            outcomes, half = Outcomes(config), len(written) // 2
+            outcomes, half = IdempotencyStore(config), len(written) // 2
             outcomes.add(written[:half])
             outcomes.add(written[half:])
         assert (len(outcomes), outcomes._others.bytes) == (len(plain.all), sum(plain.sizes[kept_id] for _, kept_id, _ in plain.others))
@@ -143,7 +143,7 @@ def answered(kind: str, number: int) -> Answer:
 @pytest.mark.parametrize("kind", ["chat", "hold", "refusal", "long refusal"])
 def test_outcomes_take_no_more_memory_than_they_may(kind: str) -> None:
     """However long ids and words are, the outcomes that moved no money stay within `dedupe_bytes_max`, and come near to it."""
-    outcomes = Outcomes(replace(CONFIG, dedupe_count_max=1_000_000, dedupe_bytes_max=2_000_000))
+    outcomes = IdempotencyStore(replace(CONFIG, dedupe_count_max=1_000_000, dedupe_bytes_max=2_000_000))
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
@@ -164,8 +164,8 @@ def test_outcomes_take_no_more_memory_than_they_may(kind: str) -> None:
 def test_outcomes_are_no_work_for_the_garbage_collector() -> None:
     """However many are remembered, a full collection looks at some objects only."""
 
-    def make() -> Outcomes:
-        outcomes = Outcomes(CONFIG)
+    def make() -> IdempotencyStore:
+        outcomes = IdempotencyStore(CONFIG)
         for number in range(2_000):
             answer = answered("hold" if number % 2 else "refusal", number)
             outcomes.remember(key_of(answer), replace(answer, kept=Role.viewer if number % 2 else None))
@@ -177,7 +177,7 @@ def test_outcomes_are_no_work_for_the_garbage_collector() -> None:
 
 def test_a_refusal_is_kept_without_too_many_words() -> None:
     """A repeated command gets the code, the fields and the time of its refusal again, and the beginning of its words."""
-    outcomes, first = Outcomes(CONFIG), answered("long refusal", 1)
+    outcomes, first = IdempotencyStore(CONFIG), answered("long refusal", 1)
     outcomes.remember(key_of(first), first)
     again = outcomes.find(key_of(first))
     assert again is not None
@@ -187,7 +187,7 @@ def test_a_refusal_is_kept_without_too_many_words() -> None:
 
 def test_money_whose_outcomes_take_too_many_bytes_does_not_move() -> None:
     """Viewers may use three quarters of `dedupe_money_bytes_max`, staff all of it; what is remembered stays."""
-    outcomes = Outcomes(replace(CONFIG, dedupe_money_bytes_max=20_000))
+    outcomes = IdempotencyStore(replace(CONFIG, dedupe_money_bytes_max=20_000))
     kept = 0
     for role, allowed in ((Role.viewer, 15_000), (Role.platform, 20_000)):
         while not outcomes.shortage(f"{role}-{kept}", role):
@@ -215,7 +215,7 @@ def test_the_first_outcome_of_an_id_stays() -> None:
 @pytest.mark.parametrize("kept_again", [None, Role.viewer])
 def test_an_id_that_is_remembered_twice_keeps_its_newest_answer(kept: Role | None, kept_again: Role | None) -> None:
     """Forgetting the older one leaves the newer one known, and each counts in its share for as long as it is remembered."""
-    outcomes = Outcomes(CONFIG)
+    outcomes = IdempotencyStore(CONFIG)
     for time_ms, role in ((0, kept), (500, kept_again)):
         outcomes.remember(key("twice"), Answer("demo", "vera", time_ms, Accepted("twice", 0), kept=role))
         outcomes.end_record(time_ms)
