@@ -17,7 +17,7 @@ from liveroom.journal.chain import chain_start, chained
 from liveroom.journal.idempotency import IdempotencyStore, key_of
 from liveroom.journal.partition import partition_of
 from liveroom.journal.sqlite.mark import Head
-from liveroom.journal.stored_log import Past, open_past
+from liveroom.journal.stored_log import StoredLog, open_stored_log
 from liveroom.messages.errors import AuditFailed, JournalDamaged, JournalUnavailable, LedgerBroken
 from liveroom.protocol.codec import decode_room_id
 from liveroom.protocol.frames import Refused
@@ -51,12 +51,12 @@ class PartitionAudit:
         self._outcomes = IdempotencyStore(config)
         self._failed: AuditFailed | JournalDamaged | None = None
 
-    def read(self, past: Past, until: Callable[[], bool] = lambda: False) -> None:
+    def read(self, stored_log: StoredLog, until: Callable[[], bool] = lambda: False) -> None:
         """Go on to the present end, or until `until`. Raises `AuditFailed` or `JournalDamaged`, and the same again afterwards; `JournalError`."""
         if self._failed is not None:
             raise self._failed
         try:
-            for stored in past.entries(self.partition, self.head.end):
+            for stored in stored_log.entries(self.partition, self.head.end):
                 self._follow(stored)
                 if until():
                     return
@@ -64,15 +64,15 @@ class PartitionAudit:
             self._failed = error
             raise
 
-    def _follow(self, past: PastEntry) -> None:
-        chain = self.head.chain if past.body is None else chained(self.head.chain, self.partition, past.offset, past.body)
-        self.head = Head(past.offset + 1, chain)
-        verdict = self._acceptance.judge(past.offset, past.entry)
-        if past.verdict not in ("", verdict.value):
-            raise JournalDamaged(f"entry {past.offset} of partition {self.partition} is said to be {past.verdict!r}, but is {verdict.value}")
+    def _follow(self, stored: PastEntry) -> None:
+        chain = self.head.chain if stored.body is None else chained(self.head.chain, self.partition, stored.offset, stored.body)
+        self.head = Head(stored.offset + 1, chain)
+        verdict = self._acceptance.judge(stored.offset, stored.entry)
+        if stored.verdict not in ("", verdict.value):
+            raise JournalDamaged(f"entry {stored.offset} of partition {self.partition} is said to be {stored.verdict!r}, but is {verdict.value}")
         if verdict is Verdict.accepted:
-            assert isinstance(past.entry, Record)
-            self._follow_record(past.entry)
+            assert isinstance(stored.entry, Record)
+            self._follow_record(stored.entry)
         elif verdict is not Verdict.claimed:
             self.skipped += 1
 
@@ -123,13 +123,13 @@ def audit(config: Config, room: str = "", *, against_mark: bool = True) -> list[
     """
     if room:
         decode_room_id(room)
-    with open_past(config) as past:
+    with open_stored_log(config) as stored_log:
         if not room:
-            past.verify(against_mark=against_mark)
-        partitions = [partition_of(room, past.partitions)] if room else range(past.partitions)
-        books = [PartitionAudit(partition, past.chain_text, config.engine, room) for partition in partitions]
+            stored_log.verify(against_mark=against_mark)
+        partitions = [partition_of(room, stored_log.partitions)] if room else range(stored_log.partitions)
+        books = [PartitionAudit(partition, stored_log.chain_text, config.engine, room) for partition in partitions]
         for book in books:
-            book.read(past)
+            book.read(stored_log)
     if room and not any(book.rooms for book in books):
         raise AuditFailed(room, 0, "there is no such room in this journal")
     return books
@@ -153,10 +153,12 @@ class LedgerReader:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, room)
 
     def _read(self, room: str) -> Statement:
-        with open_past(self._config) as past:
-            partition = partition_of(room, past.partitions)
-            books = self._books.get(partition) or self._books.setdefault(partition, PartitionAudit(partition, past.chain_text, self._config.engine))
-            books.read(past, lambda: self._closed)
+        with open_stored_log(self._config) as stored_log:
+            partition = partition_of(room, stored_log.partitions)
+            books = self._books.get(partition) or self._books.setdefault(
+                partition, PartitionAudit(partition, stored_log.chain_text, self._config.engine)
+            )
+            books.read(stored_log, lambda: self._closed)
             self._must_be_open()
             book = books.rooms.get(room)
             return (book.ledger if book is not None else Ledger()).statement(room)

@@ -203,7 +203,7 @@ class Owner:
 
     async def _watch(self) -> None:
         """Read back what really stands in the journal. Nobody waits for it: what is acknowledged in a row is confirmed by that."""
-        async with aclosing(self._journal.read_events_leisurely(self.partition, self._epoch + 1)) as entries:
+        async with aclosing(self._journal.read_events_in_background(self.partition, self._epoch + 1)) as entries:
             async for stored in entries:
                 if stored.offset >= self._confirmed_offset:
                     self._confirm(stored.offset, stored.entry)
@@ -307,7 +307,7 @@ class Owner:
         for letter in step.dead_letters:
             self._metrics.journal_dead_letters.inc()
             try:
-                await self._journal.set_aside(letter)
+                await self._journal.write_dead_letter(letter)
             except Exception:
                 self._isolated.note("engine_dead_letter", partition=self.partition, offset=letter.offset, reason=letter.reason)
 

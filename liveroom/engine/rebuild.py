@@ -23,7 +23,7 @@ async def rebuild(journal: Journal, partition: int, rooms: Mapping[str, int]) ->
     missing = dict(rooms)
     acceptance = Acceptance()
     end = await journal.events_end(partition)
-    async with aclosing(journal.read_events_leisurely(partition, 0)) as entries:
+    async with aclosing(journal.read_events_in_background(partition, 0)) as entries:
         async for stored in entries:
             if acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
                 assert isinstance(stored.entry, Record)

@@ -106,7 +106,7 @@ class Step:
         """Decide every command of a batch in order; of one that may be larger than a record, the only one in it, those that there is room for."""
         batch = waiting.batch
         if batch.poison:
-            self._set_aside(batch.offset, batch.poison, batch.payload)
+            self._add_dead_letter(batch.offset, batch.poison, batch.payload)
         if not self.has_room(waiting.bytes_max):
             self._answer_some(waiting)
             return
@@ -120,7 +120,7 @@ class Step:
         refusals = [refusal_bytes_max(request) for request in batch.requests]
         kept = sum(refusals)
         if not self.has_room(kept):
-            self._set_aside(batch.offset, "too_large: answers to all of the list would not fit into a record", encode(batch.requests).decode())
+            self._add_dead_letter(batch.offset, "too_large: answers to all of the list would not fit into a record", encode(batch.requests).decode())
             return
         self._requests.append((batch.offset, batch.requests))
         full = False
@@ -149,7 +149,7 @@ class Step:
 
     def fail_timer(self, room: str, error: Exception) -> None:
         """Set aside a timer whose events could not be made or applied."""
-        self._set_aside(NO_COMMAND, f"a timer: {type(error).__name__}: {error}", room)
+        self._add_dead_letter(NO_COMMAND, f"a timer: {type(error).__name__}: {error}", room)
 
     def changed_rooms(self) -> dict[str, list[Event]]:
         """The rooms in which something happened, with their events."""
@@ -224,7 +224,7 @@ class Step:
         elif type(answer.reply) is Refused:
             self._refused -= 1
         if bad.is_of(answer):
-            self._set_aside(offset, f"cannot be encoded: {bad.reason}", _payload(request))
+            self._add_dead_letter(offset, f"cannot be encoded: {bad.reason}", _payload(request))
             return _unremembered(request, self._refuse(request, 0, UNDECIDABLE))
         return _unremembered(request, self._refuse(request, 0, DERIVED_AGAIN))
 
@@ -274,7 +274,7 @@ class Step:
                 self._apply(room, state, seq, events)
         except Exception as error:
             self._isolated.note("engine_command", room=room, user=request.sender.user, command_id=request.id)
-            self._set_aside(offset, f"{type(error).__name__}: {error}", _payload(request))
+            self._add_dead_letter(offset, f"{type(error).__name__}: {error}", _payload(request))
             return self._refuse(request, seq, UNDECIDABLE)
         if not events and type(request.command) is RequestKeyframe:
             self.wanted_details[room] = request.command.holdings or self.wanted_details.get(room, False)
@@ -309,7 +309,7 @@ class Step:
         self._refused += 1
         return Refused(request.id, refusal.code, refusal.detail, seq, refusal.field, refusal.retry_after_ms)
 
-    def _set_aside(self, offset: int, reason: str, payload: str) -> None:
+    def _add_dead_letter(self, offset: int, reason: str, payload: str) -> None:
         self.dead_letters.append(DeadLetter(self._partition, offset, self.time_ms, escaped(reason), escaped(payload[:PAYLOAD_CHARS_MAX])))
 
 

@@ -189,7 +189,7 @@ class Journal(ABC):
     def read_events(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
         """Follow `events[p]` from `offset` on, without end; close the iterator to stop."""
 
-    def read_events_leisurely(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
+    def read_events_in_background(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
         """As `read_events` for those whom nobody waits for: where each look costs something, what came within some ms is had at once."""
         return self.read_events(partition, offset)
 
@@ -224,7 +224,7 @@ class Journal(ABC):
         """The snapshots that are kept, newest first; whether their parts are there is seen when those are read."""
 
     @abstractmethod
-    async def set_aside(self, letter: DeadLetter) -> None:
+    async def write_dead_letter(self, letter: DeadLetter) -> None:
         """Write a line to the dead-letter log."""
 
     async def assignments(self) -> AsyncGenerator[frozenset[int]]:

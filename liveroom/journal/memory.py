@@ -61,7 +61,7 @@ class MemoryJournal(Journal):
         self._must_be_open()
         return list(self._partitions[partition].snapshots)
 
-    async def set_aside(self, letter: DeadLetter) -> None:
+    async def write_dead_letter(self, letter: DeadLetter) -> None:
         self._must_be_open()
         self.dead_letters.append(letter)
 

@@ -12,10 +12,10 @@ from liveroom.journal.base import PastEntry
 from liveroom.journal.sqlite.reader import open_reader
 from liveroom.messages.errors import BadConfig
 
-__all__ = ["Past", "open_past"]
+__all__ = ["StoredLog", "open_stored_log"]
 
 
-class Past(Protocol):
+class StoredLog(Protocol):
     """What it does blocks, so in an event loop it belongs into a thread; one thread at a time. Memory is bounded, however long the past."""
 
     #: Number of partitions, as the journal was made.
@@ -36,7 +36,7 @@ class Past(Protocol):
         """Release everything."""
 
 
-def open_past(config: Config) -> AbstractContextManager[Past]:
+def open_stored_log(config: Config) -> AbstractContextManager[StoredLog]:
     """The past of the journal that the settings name, for reading only; needs none of the processes to run.
 
     Raises: `BadConfig` for a journal in memory, `JournalUnavailable` when there is none, `JournalVersion`, `JournalDamaged`.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from liveroom.config.schema import Config
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.partition import partition_of
-from liveroom.journal.stored_log import Past, open_past
+from liveroom.journal.stored_log import StoredLog, open_stored_log
 from liveroom.protocol.codec import decode_room_id, encode, event_object
 from liveroom.protocol.events import Event
 from liveroom.protocol.records import Record
@@ -22,10 +22,10 @@ FOLLOW_POLL_S = 0.2
 class Story:
     """What happened in one room, in order: each call of `more` goes on where the last one ended. It blocks, as the past does."""
 
-    def __init__(self, past: Past, room: str) -> None:
-        self._past = past
+    def __init__(self, stored_log: StoredLog, room: str) -> None:
+        self._past = stored_log
         self._room = room
-        self._partition = partition_of(room, past.partitions)
+        self._partition = partition_of(room, stored_log.partitions)
         self._acceptance = Acceptance()
         self._offset = 0
 
@@ -43,8 +43,8 @@ class Story:
 def tail(config: Config, room: str, *, from_seq: int, follow: bool) -> Iterator[str]:
     """Lines `{"room", "seq", "time_ms", "type", ...}` of accepted events from `from_seq` on; raises `BadConfig`, `BadMessage`, `JournalError`."""
     decode_room_id(room)
-    with open_past(config) as past:
-        story = Story(past, room)
+    with open_stored_log(config) as stored_log:
+        story = Story(stored_log, room)
         while True:
             for time_ms, seq, event in story.more():
                 if seq >= from_seq:

@@ -296,7 +296,7 @@ async def test_a_ledger_that_is_closed_reads_no_more(data_dir: Path, monkeypatch
         with open_reader(data_dir) as real:
             yield Closing(real._path, real._connection, real._identity)
 
-    monkeypatch.setattr("liveroom.accounting.audit.open_past", opened)
+    monkeypatch.setattr("liveroom.accounting.audit.open_stored_log", opened)
     reader = LedgerReader(on(data_dir))
     for _ in range(2):
         with pytest.raises(JournalUnavailable, match="closed"):

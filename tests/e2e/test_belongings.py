@@ -17,7 +17,7 @@ from liveroom.features.flash_sale.messages import ReserveStock
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from liveroom.features.state import RoomState
 from liveroom.journal.acceptance import Verdict
-from liveroom.journal.stored_log import open_past
+from liveroom.journal.stored_log import open_stored_log
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import CancelHold, Command
 from liveroom.protocol.frames import Belongings
@@ -184,10 +184,10 @@ async def _buy(room: Room, things: tuple[int, int, int], chance: random.Random, 
 
 def _state(config: Config) -> RoomState:
     """The room as the journal tells it."""
-    with open_past(config) as past:
-        for partition in range(past.partitions):
+    with open_stored_log(config) as stored_log:
+        for partition in range(stored_log.partitions):
             state = PartitionState(EngineConfig())
-            for stored in past.entries(partition):
+            for stored in stored_log.entries(partition):
                 if state.acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
                     state.fold(stored.entry)  # type: ignore[arg-type]
             if ROOM in state.rooms:

@@ -14,7 +14,7 @@ from liveroom.config.schema import Config, EngineConfig, RoomsConfig
 from liveroom.engine.archive import restore
 from liveroom.engine.partition import PartitionState
 from liveroom.journal.acceptance import Acceptance, Verdict
-from liveroom.journal.stored_log import open_past
+from liveroom.journal.stored_log import open_stored_log
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import SendChat, SetAnnouncement
 from liveroom.protocol.events import AnnouncementSet
@@ -141,10 +141,10 @@ def _read_story(config: Config) -> tuple[dict[tuple[str, str, str], list[Accepte
 
 def _accepted_records(config: Config) -> list[Record]:
     records = []
-    with open_past(config) as past:
-        for partition in range(past.partitions):
+    with open_stored_log(config) as stored_log:
+        for partition in range(stored_log.partitions):
             acceptance = Acceptance()
-            for stored in past.entries(partition):
+            for stored in stored_log.entries(partition):
                 if acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
                     assert isinstance(stored.entry, Record)
                     records.append(stored.entry)
@@ -154,10 +154,10 @@ def _accepted_records(config: Config) -> list[Record]:
 def _assert_replay_is_the_same(config: Config, restored: list[tuple[PartitionState, int]]) -> None:
     """The fold of the whole log equals a snapshot with its tail, and every keyframe that was ever published is found again on the way."""
     assert any(start > 0 for _, start in restored), "no snapshot was taken: the load was no load"
-    with open_past(config) as past:
+    with open_stored_log(config) as stored_log:
         for partition, (resumed, start) in enumerate(restored):
             whole = PartitionState(EngineConfig())
-            for stored in past.entries(partition):
+            for stored in stored_log.entries(partition):
                 for state, begins in ((whole, 0), (resumed, start)):
                     if stored.offset >= begins and state.acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
                         assert isinstance(stored.entry, Record)

@@ -91,7 +91,7 @@ async def test_a_record_of_somebody_else_under_its_epoch_ends_an_ownership() -> 
 class UnwatchedJournal(MemoryJournal):
     """Reads back nothing, as a broker that is slow with it."""
 
-    async def read_events_leisurely(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
+    async def read_events_in_background(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
         await get_running_loop().create_future()
         yield StoredEntry(offset, Claim(RECORD_VERSION, "nobody", 1))
 

@@ -230,13 +230,13 @@ async def test_a_command_whose_decision_raises_is_set_aside_and_the_partition_go
 
     monkeypatch.setattr(liveroom.engine.step, "decide", poisoned)
     letters = []
-    real_set_aside = journal.set_aside
+    real_write_dead_letter = journal.write_dead_letter
 
     async def remember(letter):  # type: ignore[no-untyped-def]
         letters.append(letter)
-        await real_set_aside(letter)
+        await real_write_dead_letter(letter)
 
-    monkeypatch.setattr(journal, "set_aside", remember)
+    monkeypatch.setattr(journal, "write_dead_letter", remember)
     async with running_engine(journal, CONFIG, Clock()):
         await open_demo(voice)
         refused = await voice.refused("demo", SetAnnouncement("poison"))

@@ -42,9 +42,9 @@ class LettersKept(SqliteJournal):
 
     letters: list[DeadLetter]
 
-    async def set_aside(self, letter: DeadLetter) -> None:
+    async def write_dead_letter(self, letter: DeadLetter) -> None:
         self.letters.append(letter)
-        await super().set_aside(letter)
+        await super().write_dead_letter(letter)
 
 
 @pytest.fixture
@@ -320,7 +320,7 @@ async def test_a_dead_letter_that_cannot_be_written_stops_nothing(journal: Lette
     async def raising(letter: DeadLetter) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(journal, "set_aside", raising)
+    monkeypatch.setattr(journal, "write_dead_letter", raising)
     async with running_engine(journal, CONFIG, Clock()) as engine:
         await open_demo(voice)
         assert (await voice.refused("demo", SetAnnouncement("broken"))).code == "internal_error"

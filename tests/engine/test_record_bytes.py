@@ -272,7 +272,7 @@ class Scales(MemoryJournal):
     def _landed(self, _: object) -> None:
         self.under_way -= 1
 
-    async def set_aside(self, letter: DeadLetter) -> None:
+    async def write_dead_letter(self, letter: DeadLetter) -> None:
         self.dead.append(letter)
 
 

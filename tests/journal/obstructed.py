@@ -57,7 +57,7 @@ async def main(kind: str, data_dir: Path) -> None:
     queued = await asyncio.gather(*behind, return_exceptions=True)
     others = await asyncio.gather(
         journal.put_parts(0, [TEXT.encode() * 20]),
-        journal.set_aside(DeadLetter(0, 0, 0, "reason", TEXT * 20)),
+        journal.write_dead_letter(DeadLetter(0, 0, 0, "reason", TEXT * 20)),
         return_exceptions=True,
     )
     end = await journal.events_end(0)

@@ -210,7 +210,7 @@ async def test_a_snapshot_that_does_not_build_on_the_newest_takes_its_place(jour
 
 async def test_dead_letters_are_taken(journal: Journal) -> None:
     """A command can be set aside with any text in it."""
-    await journal.set_aside(DeadLetter(0, 4, 1_000, "decide raised ValueError: \x00 坏", '{"id": "c1"}'))
+    await journal.write_dead_letter(DeadLetter(0, 4, 1_000, "decide raised ValueError: \x00 坏", '{"id": "c1"}'))
 
 
 async def test_close_writes_what_was_appended(journal: Journal) -> None:
@@ -255,7 +255,7 @@ async def test_a_closed_journal_refuses_everything(journal: Journal) -> None:
         journal.load_snapshots(0),
         journal.put_parts(0, [b""]),
         journal.get_parts(0, [Part(0, "")]),
-        journal.set_aside(DeadLetter(0, 0, 0, "", "")),
+        journal.write_dead_letter(DeadLetter(0, 0, 0, "", "")),
     ):
         with pytest.raises(JournalUnavailable, match="closed"):
             await call

@@ -19,7 +19,7 @@ from liveroom.journal.kafka.client import Cluster
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.kafka.stored_log import CHUNK_RECORDS
 from liveroom.journal.sqlite.journal import SqliteJournal
-from liveroom.journal.stored_log import open_past
+from liveroom.journal.stored_log import open_stored_log
 from liveroom.messages.errors import BadConfig, JournalDamaged, JournalUnavailable
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import broker, kafka_config
@@ -51,8 +51,8 @@ async def kafka() -> AsyncIterator[tuple[Config, KafkaJournal]]:
 
 
 def read(config: Config, partition: int = 0, offset: int = 0) -> list[StoredEntry]:
-    with open_past(config) as past:
-        return plain(past.entries(partition, offset))
+    with open_stored_log(config) as stored_log:
+        return plain(stored_log.entries(partition, offset))
 
 
 def plain(entries: Iterable[PastEntry]) -> list[StoredEntry]:
@@ -69,16 +69,16 @@ async def test_the_past_is_what_was_appended(kept: tuple[Config, Journal]) -> No
     expected, other = await stored(journal), await stored(journal, 1)
 
     def look() -> None:
-        with open_past(config) as past:
-            assert past.partitions == CONFIG.partitions
-            entries = past.entries(0)
+        with open_stored_log(config) as stored_log:
+            assert stored_log.partitions == CONFIG.partitions
+            entries = stored_log.entries(0)
             assert plain(islice(entries, 3)) == expected[:3]
-            assert plain(past.entries(1)) == other
+            assert plain(stored_log.entries(1)) == other
             assert plain(entries) == expected[3:]
-            assert plain(past.entries(0, count)) == expected[count:]
-            assert list(past.entries(0, count + 1)) == []
+            assert plain(stored_log.entries(0, count)) == expected[count:]
+            assert list(stored_log.entries(0, count + 1)) == []
             asyncio.run_coroutine_threadsafe(append_all(journal, [claim("b")]), loop).result()
-            assert [one.entry for one in past.entries(0, count + 1)] == [claim("b")]
+            assert [one.entry for one in stored_log.entries(0, count + 1)] == [claim("b")]
 
     loop = asyncio.get_running_loop()
     await asyncio.to_thread(look)
@@ -109,8 +109,8 @@ async def test_what_is_no_entry(kafka: tuple[Config, KafkaJournal]) -> None:
     await producer.stop()
 
     def look() -> None:
-        with open_past(config) as past:
-            entries = past.entries(0)
+        with open_stored_log(config) as stored_log:
+            entries = stored_log.entries(0)
             assert next(entries).entry == claim()
             with pytest.raises(JournalDamaged, match=r"events\[0\]: entry 1 cannot be read"):
                 next(entries)
@@ -122,15 +122,15 @@ def test_no_topic_and_no_broker(capfd: pytest.CaptureFixture[str]) -> None:
     """Both are named, nothing is made, and the client adds no words of its own."""
     nowhere = Config(journal=JournalConfig(kind="kafka"), kafka=KafkaConfig(bootstrap_servers=("127.0.0.1:1",)))
     with pytest.raises(JournalUnavailable, match=r"no Kafka broker answers at 127.0.0.1:1 \(kafka.bootstrap_servers\)"):
-        open_past(nowhere)
+        open_stored_log(nowhere)
     empty = structs.replace(nowhere, kafka=KafkaConfig(bootstrap_servers=(broker(),), topic_prefix="nobody"))
     for _ in range(2):
         with pytest.raises(JournalUnavailable, match=r"there is no topic nobody.events at .*kafka.topic_prefix"):
-            open_past(empty)
+            open_stored_log(empty)
     assert capfd.readouterr().err == ""
 
 
 def test_a_journal_in_memory_has_no_past() -> None:
     """It says so, and which ones have."""
     with pytest.raises(BadConfig, match=r"journal.kind: .* memory .*; sqlite and kafka have"):
-        open_past(Config(journal=JournalConfig(kind="memory")))
+        open_stored_log(Config(journal=JournalConfig(kind="memory")))

@@ -110,7 +110,7 @@ class Publisher:
         position = await self._where_to_go_on(partition)
         acceptance = position.acceptance.copy()
         waiting: deque[Future[int]] = deque()
-        async with aclosing(self._journal.read_events_leisurely(partition, position.offset)) as entries:
+        async with aclosing(self._journal.read_events_in_background(partition, position.offset)) as entries:
             async for stored in entries:
                 before = encode(_Position(stored.offset, acceptance))
                 if acceptance.judge(stored.offset, stored.entry) is not Verdict.accepted:

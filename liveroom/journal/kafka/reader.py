@@ -97,10 +97,10 @@ class Reader:
     A client has one fetch a broker under way: were topics to share, what comes in one would wait for what came in another.
     """
 
-    def __init__(self, cluster: Cluster, metrics: Metrics, *, leisurely: bool = False) -> None:
+    def __init__(self, cluster: Cluster, metrics: Metrics, *, background: bool = False) -> None:
         self._cluster = cluster
         self._metrics = metrics
-        self._leisurely = leisurely
+        self._background = background
         self._clients: list[_Client] = []
         self._asking: AIOKafkaConsumer | None = None
         self._asking_starts = asyncio.Lock()
@@ -119,7 +119,7 @@ class Reader:
         position = _Position(source, offset)
         client = next((client for client in self._clients if client.is_free(source)), None)
         if client is None:
-            client = _Client(self._cluster, self._metrics, leisurely=self._leisurely)
+            client = _Client(self._cluster, self._metrics, background=self._background)
             self._clients.append(client)
         client.add(position)
         try:
@@ -131,7 +131,7 @@ class Reader:
                     if was_full:
                         client.wake()
                     # What is older tells how long ago it happened, not how long it took.
-                    if own and records[-1].offset >= end and not self._leisurely:
+                    if own and records[-1].offset >= end and not self._background:
                         self._metrics.journal_fetch_seconds.observe(max(0.0, time.time() - records[-1].timestamp / 1000))
                     yield records
                 elif position.failure is not None:
@@ -291,10 +291,10 @@ class Reader:
 class _Client:
     """One consumer and the positions that it serves, at most one a partition."""
 
-    def __init__(self, cluster: Cluster, metrics: Metrics, *, leisurely: bool) -> None:
+    def __init__(self, cluster: Cluster, metrics: Metrics, *, background: bool) -> None:
         self._cluster = cluster
         self._metrics = metrics
-        self._leisurely = leisurely
+        self._background = background
         self._positions: dict[TopicPartition, _Position] = {}
         self._assigned_anew = False
         self._failing_since_s: float | None = None
@@ -347,7 +347,7 @@ class _Client:
 
     async def _run(self) -> None:
         while True:
-            consumer = self._cluster.reader(LEISURE_WAIT_MS, LEISURE_BYTES) if self._leisurely else self._cluster.reader()
+            consumer = self._cluster.reader(LEISURE_WAIT_MS, LEISURE_BYTES) if self._background else self._cluster.reader()
             consumer.gapless = True  # commands and events are followed, which are never compacted
             try:
                 await self._cluster.start(consumer)

@@ -78,7 +78,7 @@ async def _opened(cluster: Cluster, topic: str) -> tuple[AIOKafkaConsumer, int]:
 
 
 class KafkaPast:
-    """A context manager; see `Past`. Any number of processes may read, and nobody notices."""
+    """A context manager; see `StoredLog`. Any number of processes may read, and nobody notices."""
 
     def __init__(self, cluster: Cluster, config: KafkaConfig, runner: asyncio.Runner, consumer: AIOKafkaConsumer, partitions: int) -> None:
         self._topics = Topics.of(config.topic_prefix)
@@ -106,7 +106,7 @@ class KafkaPast:
             self._runner.close()
 
     def entries(self, partition: int, offset: int = 0) -> Iterator[PastEntry]:
-        """As `Past.entries`; what came while it read is given too, as far as it was fetched along."""
+        """As `StoredLog.entries`; what came while it read is given too, as far as it was fetched along."""
         source = TopicPartition(self._topic, partition)
         first, end = self._run(self._bounds(source))
         if offset < first:

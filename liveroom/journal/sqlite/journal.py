@@ -130,7 +130,7 @@ class SqliteJournal(Journal):
     async def load_snapshots(self, partition: int) -> list[Snapshot]:
         return await self._read(load, partition, self._chain_before)
 
-    async def set_aside(self, letter: DeadLetter) -> None:
+    async def write_dead_letter(self, letter: DeadLetter) -> None:
         await self._write(_put_letter, letter)
 
     async def close(self) -> None:

@@ -22,7 +22,7 @@ from liveroom.journal.kafka.client import Cluster
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.kafka.reader import POLL_RECORDS
 from liveroom.journal.kafka.records import CarefulConsumer, after, unreadable
-from liveroom.journal.stored_log import open_past
+from liveroom.journal.stored_log import open_stored_log
 from liveroom.messages.errors import JournalDamaged
 from liveroom.protocol.codec import encode
 from liveroom.telemetry.metrics import Metrics
@@ -244,8 +244,8 @@ async def test_an_entry_with_a_flipped_bit_stops_its_partition(open_journal: Ope
             await take(again.read_events(0, 0), 3)
 
     def look() -> None:
-        with open_past(config) as past, pytest.raises(JournalDamaged, match=r"events\[0\]: entry 1 cannot be read"):
-            list(past.entries(0))
+        with open_stored_log(config) as stored_log, pytest.raises(JournalDamaged, match=r"events\[0\]: entry 1 cannot be read"):
+            list(stored_log.entries(0))
 
     async with asyncio.timeout(WAIT_S):
         await asyncio.to_thread(look)
@@ -263,8 +263,8 @@ async def test_an_entry_with_an_odd_header_counts(open_journal: Open, config: Co
         assert [one.offset for one in expected] == [0, 1]
 
     def look() -> None:
-        with open_past(config) as past:
-            assert [one.entry for one in past.entries(0)] == [one.entry for one in expected]
+        with open_stored_log(config) as stored_log:
+            assert [one.entry for one in stored_log.entries(0)] == [one.entry for one in expected]
 
     await asyncio.to_thread(look)
 
@@ -294,8 +294,8 @@ async def test_an_unreadable_entry_stops_its_partition_with_its_offset(
     await append_all(again, [record(0, 0, 0, 0)])
 
     def look(with_config: Config) -> list[int]:
-        with open_past(with_config) as past:
-            return [one.offset for one in past.entries(0)]
+        with open_stored_log(with_config) as stored_log:
+            return [one.offset for one in stored_log.entries(0)]
 
     async with asyncio.timeout(WAIT_S):
         assert [one.offset for one in await stored(again)] == [0, 1, 2]

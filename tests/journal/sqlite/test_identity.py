@@ -14,7 +14,7 @@ from liveroom.journal.base import Snapshot
 from liveroom.journal.sqlite.file import FILE_NAME
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.journal.sqlite.mark import MARK_FILE
-from liveroom.journal.stored_log import open_past
+from liveroom.journal.stored_log import open_stored_log
 from liveroom.messages.errors import JournalDamaged
 from liveroom.protocol.records import Entry
 from tests.journal.entries import append_all, claim, record, saved, snapshot, stored
@@ -202,11 +202,11 @@ async def test_what_stands_beside_the_entries_is_verified_on_request(tmp_path: P
     await saved(journal, 4)
     await journal.close()
     config = Config(liveroom=LiveroomConfig(data_dir=str(tmp_path)), journal=JournalConfig(partitions=2))
-    with open_past(config) as past:
-        past.verify()
+    with open_stored_log(config) as stored_log:
+        stored_log.verify()
     change(tmp_path, damage)
-    with open_past(config) as past, pytest.raises(JournalDamaged, match=words):
-        past.verify()
+    with open_stored_log(config) as stored_log, pytest.raises(JournalDamaged, match=words):
+        stored_log.verify()
 
 
 async def test_a_reader_of_a_removed_journal_says_what_was_here(tmp_path: Path) -> None:
@@ -215,4 +215,4 @@ async def test_a_reader_of_a_removed_journal_says_what_was_here(tmp_path: Path) 
     (tmp_path / FILE_NAME).unlink()
     config = Config(liveroom=LiveroomConfig(data_dir=str(tmp_path)))
     with pytest.raises(JournalDamaged, match="is missing, but journal"):
-        open_past(config)
+        open_stored_log(config)

@@ -362,7 +362,7 @@ async def test_dead_letters_are_rows_and_bounded(sqlite: SqliteJournal, tmp_path
     """The newest `DEAD_LETTERS_KEPT` stay, with everything that is known of them."""
     monkeypatch.setattr(sqlite_module, "DEAD_LETTERS_KEPT", 3)
     for n in range(5):
-        await sqlite.set_aside(DeadLetter(1, n, 1_000 + n, f"reason {n}", '{"id": "c1"}'))
+        await sqlite.write_dead_letter(DeadLetter(1, n, 1_000 + n, f"reason {n}", '{"id": "c1"}'))
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
         rows = connection.execute("SELECT partition, offset, time_ms, reason, payload FROM dead_letters ORDER BY id").fetchall()
     connection.close()

@@ -33,7 +33,7 @@ async def rows(sqlite: SqliteJournal, tmp_path: Path) -> list[list[dict[str, Any
     second = Record(RECORD_VERSION, 0, 1, 1, 3, TIME_MS, spans, answers)
     zombie = record(7, 2, 3, 4, text="never happened")
     await append_all(sqlite, [claim("engine-a"), record(0, 0, 0, 1, text="one", time_ms=TIME_MS - 1_000), second, zombie])
-    await sqlite.set_aside(DeadLetter(0, 3, TIME_MS, "why", "{}"))
+    await sqlite.write_dead_letter(DeadLetter(0, 3, TIME_MS, "why", "{}"))
     connection = sqlite3.connect((tmp_path / FILE_NAME).as_uri() + "?mode=ro", uri=True)
     connection.row_factory = sqlite3.Row
     found = [[dict(row) for row in connection.execute(statement)] for statement in STATEMENTS]
