@@ -1,1 +1,1 @@
-"""What a room's money came to, worked out from its events alone: no rule of the engine is used."""
+"""The accounts of a room, worked out from its events alone, without the engine's rules."""

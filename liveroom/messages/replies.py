@@ -1,4 +1,4 @@
-"""Replies to commands."""
+"""Replies to commands: accepted or refused."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from msgspec import Struct
 
 __all__ = ["Accepted", "FrameBase", "Refused", "Result"]
 
-#: What a reply tells beside yes: plain values by name.
+#: Plain values by name, which a reply gives beside yes.
 Result = dict[str, str | int | bool]
 
 
 class FrameBase(Struct, frozen=True, omit_defaults=True, tag_field="type", gc=False):
-    """What every frame has: its type."""
+    """The base of all frames."""
 
 
 class Accepted(FrameBase, frozen=True, tag="accepted"):

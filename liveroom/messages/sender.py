@@ -12,14 +12,14 @@ __all__ = ["Sender"]
 
 
 class Sender(Struct, frozen=True, omit_defaults=True, array_like=True, gc=False):
-    """Who sends a command, as its token says; gateways themselves send with `backend`."""
+    """The user that sends a command, as the user's token says. Gateways themselves send with `backend`."""
 
     user: UserId
     name: UserName
     role: Role = Role.viewer
     buyer: bool = False
     backend: bool = False
-    #: How long the gateway has seen the user watch without a break, in whole seconds; 0 when nobody saw it.
+    #: Whole seconds that the gateway has seen the user watch without a break; 0 when no gateway saw it.
     watched_s: Count = 0
-    #: Stands for the network address that a claim comes from, for the claimed item alone; empty when nobody knows it or it does not matter.
+    #: Stands for the network address of a claim, for the claimed item alone; empty when the address is unknown or does not matter.
     address_mark: Annotated[str, Meta(max_length=16)] = ""

@@ -1,1 +1,1 @@
-"""What a process needs from its machine: sockets, open files, private files, and the roles that it may have."""
+"""The machine's side of a process: sockets, open files, private files, and roles."""

@@ -1,4 +1,4 @@
-"""What is on offer: a keyframe's views and the events after it give the views that a later keyframe has."""
+"""Views of a keyframe and the events after it give the views that a later keyframe has."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ __all__ = ["AddressCounted"]
 
 
 class AddressCounted(EventBase, frozen=True, tag="address_counted"):
-    """What a user just got of an item counts for a network address, which `mark` stands for; `hold` is -1 unless it is a hold."""
+    """The user's share of an item counts for a network address, which `mark` stands for; `hold` is -1 unless it is a hold."""
 
     delivery = Delivery.internal
     item: int

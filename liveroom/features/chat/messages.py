@@ -16,7 +16,10 @@ class SendChat(CommandBase, frozen=True, tag="send_chat"):
     """Say one line to the room."""
 
     roles = EVERYONE
-    results = {"message": "the line's name, for `delete_message`", "shown": "whether the room is shown it (false: over its budget)"}
+    results = {
+        "message": "the line's name, for `delete_message`",
+        "shown": "true when the room sees the line; false when the room's budget is used up",
+    }
     text: Line
 
 

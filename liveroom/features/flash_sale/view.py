@@ -38,7 +38,7 @@ def fold_sales(sales: tuple[SaleView, ...], event: object, seq: int) -> tuple[Sa
             sales = tuple(replace_if(view.sale == event.sale, view, **stock) for view in sales)
             return tuple(view for view in sales if view.state != "closed" or view.held)
         case FlashSaleClosed():
-            if event.held:  # as the event says: the stock's own event may have been left out for a later one
+            if event.held:  # the number is the event's own: the stock's event may have been left out for a later one
                 return tuple(replace_if(view.sale == event.sale, view, state="closed", held=event.held) for view in sales)
             return tuple(view for view in sales if view.sale != event.sale)
     return sales

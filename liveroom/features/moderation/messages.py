@@ -68,7 +68,7 @@ class SetBannedWords(CommandBase, frozen=True, tag="set_banned_words"):
 
 
 class UserMuted(EventBase, frozen=True, tag="user_muted"):
-    """A user may not speak until `until_ms`; why is told to that user alone, by `sanction_explained`."""
+    """A user may not speak until `until_ms`. The reason goes to that user alone, by `sanction_explained`."""
 
     user: str
     until_ms: int
@@ -92,7 +92,7 @@ class UserBanned(EventBase, frozen=True, tag="user_banned"):
 
 
 class SanctionExplained(EventBase, frozen=True, tag="sanction_explained"):
-    """Why a user was muted or banned by the event right before; only that user is told, and whoever reads the journal."""
+    """The reason of the mute or ban right before this event. Only that user and readers of the journal see it."""
 
     delivery = Delivery.personal
     user: str
