@@ -17,9 +17,7 @@ from typing import Final
 
 from liveroom.auth.tokens import kept_secret, load_secret
 from liveroom.config.schema import Config
-from liveroom.features.coupon.messages import ClaimCoupon
-from liveroom.features.flash_sale.messages import ReserveStock
-from liveroom.features.red_envelope.messages import GrabRedEnvelope
+from liveroom.features.registry import admission_of
 from liveroom.messages.errors import BadConfig
 from liveroom.protocol.commands import Command
 
@@ -135,23 +133,11 @@ class AddressHasher:
 
     def mark(self, address: str, room: str, command: Command) -> str:
         """16 hex digits for the address that a claim comes from; empty for other commands, and when the client's address is not known."""
-        item = _claimed(command)
+        admission = admission_of(command)
         parsed = _parse(address)
-        if item is None or parsed is None or self._proxies.trusts(parsed):
+        if admission is None or parsed is None or self._proxies.trusts(parsed):
             return ""
-        return blake2b(f"{_counted(parsed)} {room} {item}".encode(), key=self._key, digest_size=_MARK_BYTES).hexdigest()
-
-
-def _claimed(command: Command) -> int | None:
-    """The envelope, coupon or sale that a command claims some of."""
-    match command:
-        case GrabRedEnvelope():
-            return command.envelope
-        case ClaimCoupon():
-            return command.coupon
-        case ReserveStock():
-            return command.sale
-    return None
+        return blake2b(f"{_counted(parsed)} {room} {admission.claim(command)[0]}".encode(), key=self._key, digest_size=_MARK_BYTES).hexdigest()
 
 
 def load_address_key(config: Config) -> bytes:

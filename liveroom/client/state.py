@@ -12,9 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from liveroom.client.items import RoomEvent
-from liveroom.features.coupon.view import fold_coupons
-from liveroom.features.flash_sale.view import fold_sales
-from liveroom.features.red_envelope.view import fold_envelopes
+from liveroom.features.registry import VIEWS
 from liveroom.protocol import events as e
 from liveroom.protocol.frames import ChatLine, Keyframe, Question
 
@@ -30,6 +28,8 @@ def fold(state: Keyframe, item: RoomEvent) -> Keyframe:
     """The state after one event; events without public effect, and unknown ones, only move its seq and time."""
     change = _CHANGES.get(type(item.event))
     changed = change(state, item, item.event) if change else {}
+    if view := VIEWS.get(type(item.event)):
+        changed = {**changed, view.field: view.fold(getattr(state, view.field), item.event, item.seq)}
     return replace(state, seq=item.seq + 1, time_ms=item.time_ms, **changed)
 
 
@@ -95,18 +95,6 @@ def _counted(state: Keyframe, item: RoomEvent, event: e.AudienceCounted) -> Chan
     return {"viewers": event.viewers, "unique": event.unique, "peak": event.peak, "unique_estimated": event.unique_estimated}
 
 
-def _envelopes(state: Keyframe, item: RoomEvent, event: e.EventBase) -> Changes:
-    return {"envelopes": fold_envelopes(state.envelopes, event, item.seq)}
-
-
-def _coupons(state: Keyframe, item: RoomEvent, event: e.EventBase) -> Changes:
-    return {"coupons": fold_coupons(state.coupons, event, item.seq)}
-
-
-def _sales(state: Keyframe, item: RoomEvent, event: e.EventBase) -> Changes:
-    return {"sales": fold_sales(state.sales, event, item.seq)}
-
-
 _CHANGES: dict[type, Callable[[Keyframe, RoomEvent, Any], Changes]] = {
     e.RoomOpened: _opened,
     e.RoomClosed: lambda state, item, event: {"open": False, "close_reason": event.reason},
@@ -127,17 +115,4 @@ _CHANGES: dict[type, Callable[[Keyframe, RoomEvent, Any], Changes]] = {
     e.ProductUnpinned: lambda state, item, event: {"pinned": None},
     e.TryOnRequested: lambda state, item, event: {"try_ons": {**state.try_ons, event.product: event.count}},
     e.AudienceCounted: _counted,
-    e.RedEnvelopeDropped: _envelopes,
-    e.RedEnvelopeOpened: _envelopes,
-    e.RedEnvelopeGrabbed: _envelopes,
-    e.RedEnvelopeClosed: _envelopes,
-    e.CouponIssued: _coupons,
-    e.CouponLeft: _coupons,
-    e.CouponStopped: _coupons,
-    e.CouponExpired: _coupons,
-    e.FlashSaleAnnounced: _sales,
-    e.FlashSaleOpened: _sales,
-    e.FlashSaleRestocked: _sales,
-    e.FlashSaleClosed: _sales,
-    e.StockChanged: _sales,
 }

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
 from heapq import nsmallest
 from typing import Any, Final
 
 from msgspec.structs import replace
 
-from liveroom.features.coupon.view import fold_coupons
-from liveroom.features.flash_sale.view import fold_sales
-from liveroom.features.red_envelope.view import fold_envelopes
+from liveroom.features.registry import VIEWS
 from liveroom.journal.base import Part
 from liveroom.journal.room_index import summary_of
 from liveroom.protocol.commands import Product
@@ -55,9 +52,6 @@ TRY_ONS_SHOWN: Final = 30
 
 #: Characters of a room's texts that a search looks at, as they are compared: NFKC makes up to 18 of one.
 SEARCHED_CHARS_MAX: Final = 1_000
-
-#: What is on offer, by its name in the keyframe.
-OFFERS: Final[dict[str, Callable[[Any, Event, int], Any]]] = {"envelopes": fold_envelopes, "coupons": fold_coupons, "sales": fold_sales}
 
 #: The directory's order: open rooms first, then the most viewers, then by name.
 SortKey = tuple[bool, int, str]
@@ -159,7 +153,7 @@ class RoomView:
         for seq, event in enumerate(span.events, span.from_):
             self._fold_public(event, seq, time_ms, changed)
             self._fold_kept(event, seq, time_ms, changed)
-            self._fold_offers(event, seq, changed)
+            self._fold_view(event, seq, changed)
         self.keyframe = replace(self.keyframe, **changed)
         self.note_texts()
 
@@ -223,13 +217,14 @@ class RoomView:
             case BannedWordsSet():
                 self.banned_words = event.words
 
-    def _fold_offers(self, event: Event, seq: int, changed: dict[str, Any]) -> None:
-        """Fold what is on offer."""
-        for name, fold in OFFERS.items():
-            before = self._now(changed, name)
-            after = fold(before, event, seq)
-            if after is not before:
-                changed[name] = after
+    def _fold_view(self, event: Event, seq: int, changed: dict[str, Any]) -> None:
+        """Fold an event into the view of its feature."""
+        if (view := VIEWS.get(type(event))) is None:
+            return
+        before = self._now(changed, view.field)
+        after = view.fold(before, event, seq)
+        if after is not before:
+            changed[view.field] = after
 
     def _fold_question(self, event: QuestionAsked | QuestionPicked | QuestionAnswered | QuestionDismissed, seq: int) -> None:
         if isinstance(event, QuestionAsked):

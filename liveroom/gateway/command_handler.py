@@ -9,9 +9,8 @@ import msgspec
 
 from liveroom.auth.addresses import AddressHasher
 from liveroom.config.schema import GatewayConfig
-from liveroom.features.red_envelope.messages import GrabRedEnvelope
+from liveroom.features.registry import admission_of
 from liveroom.gateway.admission_controller import AdmissionController
-from liveroom.gateway.admission_queues import units_of
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.hub import Hub
 from liveroom.gateway.likes import Likes, Reply
@@ -99,15 +98,16 @@ class CommandHandler:
             return
         room = self._hub.rooms.get(connection.room_id)
         queue = room.admission_queues.find(command, live=room.live) if room is not None and sender.role in command.roles else None
-        if room is not None and isinstance(command, GrabRedEnvelope):
+        admission = admission_of(command)
+        if room is not None and admission is not None and admission.needs_watch_time:
             sender = msgspec.structs.replace(sender, watched_s=room.watched_s(sender.user, self._now()))
         if queue is None or queue.counts_addresses:
             sender = self._marked(connection, sender, command)
         request = Request(message.id, connection.room_id, sender, command)
-        if queue is None:
+        if queue is None or admission is None:
             self._command_sender.submit(request, on_reply)
             return
-        self._claims.claim(queue, request, units_of(command), on_reply, partial(_say_parked, connection, message.id))
+        self._claims.claim(queue, request, admission.claim(command)[1], on_reply, partial(_say_parked, connection, message.id))
 
     def _marked(self, connection: Connection, sender: Sender, command: Command) -> Sender:
         """The sender of a claim that may count for its address."""

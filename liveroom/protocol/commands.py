@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Union, get_args
+from typing import TYPE_CHECKING, Union
 
 from liveroom.features.audience.messages import ReportAudience
 from liveroom.features.chat.messages import DeleteMessage, SendChat, SetChatBudget, SetSlowMode
@@ -13,6 +13,7 @@ from liveroom.features.likes.messages import ReportLikes, SendLikes
 from liveroom.features.moderation.messages import BanUser, MuteUser, SetBannedWords, UnbanUser, UnmuteUser
 from liveroom.features.questions.messages import AnswerQuestion, AskQuestion, DismissQuestion, PickQuestion
 from liveroom.features.red_envelope.messages import CancelRedEnvelope, DropRedEnvelope, GrabRedEnvelope
+from liveroom.features.registry import FEATURES
 from liveroom.features.showcase.messages import AddProduct, PinProduct, Product, RemoveProduct, RequestTryOn, UnpinProduct
 from liveroom.messages.base import ANCHORS, BACKEND, EVERYONE, MODERATORS, CommandBase
 
@@ -67,47 +68,10 @@ __all__ = [
 ]
 
 
-Command = Union[
-    OpenRoom,
-    CloseRoom,
-    SetAnnouncement,
-    SendChat,
-    DeleteMessage,
-    MuteUser,
-    UnmuteUser,
-    BanUser,
-    UnbanUser,
-    SetSlowMode,
-    SetBannedWords,
-    SetChatBudget,
-    AskQuestion,
-    PickQuestion,
-    AnswerQuestion,
-    DismissQuestion,
-    SendLikes,
-    ReportLikes,
-    AddProduct,
-    RemoveProduct,
-    PinProduct,
-    UnpinProduct,
-    RequestTryOn,
-    ReportAudience,
-    RequestKeyframe,
-    DropRedEnvelope,
-    GrabRedEnvelope,
-    CancelRedEnvelope,
-    IssueCoupon,
-    ClaimCoupon,
-    StopCoupon,
-    RedeemCoupon,
-    ReleaseCoupon,
-    AnnounceFlashSale,
-    ReserveStock,
-    ConfirmHold,
-    CancelHold,
-    RestockFlashSale,
-    CloseFlashSale,
-]
+if TYPE_CHECKING:
+    Command = CommandBase  # to a type checker a command is any command: the union follows from the list of features
+else:
+    Command = Union[tuple(command for feature in FEATURES for command in feature.commands)]
 
 #: Name -> class, in the order of the vocabulary.
-COMMANDS: dict[str, type[CommandBase]] = {str(c.__struct_config__.tag): c for c in get_args(Command)}
+COMMANDS: dict[str, type[CommandBase]] = {str(c.__struct_config__.tag): c for feature in FEATURES for c in feature.commands}

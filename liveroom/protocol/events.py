@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Union, get_args
+from typing import TYPE_CHECKING, Union
 
 from liveroom.features.address_limits.messages import AddressCounted
 from liveroom.features.audience.messages import AudienceCounted, AudienceReported
@@ -24,6 +24,7 @@ from liveroom.features.likes.messages import LikesAdded
 from liveroom.features.moderation.messages import BannedWordsSet, SanctionExplained, UserBanned, UserMuted, UserUnbanned, UserUnmuted
 from liveroom.features.questions.messages import QuestionAnswered, QuestionAsked, QuestionDismissed, QuestionPicked
 from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed, RedEnvelopeOpened, RedEnvelopeSealed
+from liveroom.features.registry import FEATURES
 from liveroom.features.showcase.messages import ProductAdded, ProductPinned, ProductRemoved, ProductUnpinned, TryOnRequested
 from liveroom.messages.base import EventBase
 
@@ -83,58 +84,9 @@ __all__ = [
 
 
 if TYPE_CHECKING:
-    # To a type checker an event is any event: a feature's rules make events without knowing those of other features.
-    Event = EventBase
+    Event = EventBase  # to a type checker an event is any event: the union follows from the list of features
 else:
-    Event = Union[
-        RoomOpened,
-        RoomClosed,
-        AnnouncementSet,
-        ChatSent,
-        MessageDeleted,
-        UserMuted,
-        UserUnmuted,
-        UserBanned,
-        UserUnbanned,
-        SanctionExplained,
-        SlowModeSet,
-        BannedWordsSet,
-        ChatBudgetSet,
-        QuestionAsked,
-        QuestionPicked,
-        QuestionAnswered,
-        QuestionDismissed,
-        LikesAdded,
-        ProductAdded,
-        ProductRemoved,
-        ProductPinned,
-        ProductUnpinned,
-        TryOnRequested,
-        AudienceReported,
-        AudienceCounted,
-        RedEnvelopeDropped,
-        RedEnvelopeSealed,
-        RedEnvelopeOpened,
-        RedEnvelopeGrabbed,
-        RedEnvelopeClosed,
-        CouponIssued,
-        CouponClaimed,
-        CouponLeft,
-        CouponRedeemed,
-        CouponReleased,
-        CouponStopped,
-        CouponExpired,
-        FlashSaleAnnounced,
-        FlashSaleOpened,
-        StockChanged,
-        StockReserved,
-        HoldConfirmed,
-        HoldCancelled,
-        HoldExpired,
-        FlashSaleRestocked,
-        FlashSaleClosed,
-        AddressCounted,
-    ]
+    Event = Union[tuple(event for feature in FEATURES for event in feature.events)]
 
 #: Name -> class, in the order of the vocabulary.
-EVENTS: dict[str, type[EventBase]] = {str(c.__struct_config__.tag): c for c in get_args(Event)}
+EVENTS: dict[str, type[EventBase]] = {str(c.__struct_config__.tag): c for feature in FEATURES for c in feature.events}

@@ -82,7 +82,7 @@ class Voice:
         """Send one command and wait for its answer."""
         ticket = next(self._tickets)
         future = self._waiting[ticket] = asyncio.get_running_loop().create_future()
-        request = Request(command_id or f"c{ticket}", room, sender, command, self._source, ticket)  # type: ignore[arg-type]
+        request = Request(command_id or f"c{ticket}", room, sender, command, self._source, ticket)
         await self.journal.send_commands(partition_of(room, self.journal.partitions), [request])
         return await asyncio.wait_for(future, WAIT_S)
 

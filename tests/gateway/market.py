@@ -11,8 +11,9 @@ from liveroom.config.schema import RoomsConfig
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
+from liveroom.features.registry import admission_of
 from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, AdmissionQueue, Claim, Reply, Step
-from liveroom.gateway.admission_queues import AdmissionQueues, units_of
+from liveroom.gateway.admission_queues import AdmissionQueues
 from liveroom.gateway.replay_buffer import EventSpan
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import AddProduct, Command, OpenRoom, Product
@@ -28,6 +29,12 @@ START_MS = 1_700_000_000_000
 MARGIN = 3
 WAIT_S = 10.0
 WATCHED_S = 60
+
+
+def _units_of(command: Command) -> int:
+    admission = admission_of(command)
+    assert admission is not None, command
+    return admission.claim(command)[1]
 
 
 class Record:
@@ -157,12 +164,12 @@ class Market:
         side = self.sides[at]
         queue = side.admission_queues.find(command, live=True)
         if queue is None:  # of what is over and forgotten here: the engine knows
-            claim = Claim(None, request, units_of(command), 0, 0)
+            claim = Claim(None, request, _units_of(command), 0, 0)
             claim.callbacks.append((request, partial(self._tell, number)))
             self.queue.append((at, claim))
             return number
         side.gates_met[queue] = None
-        if queue.claim(request, units_of(command), partial(self._tell, number), self.now_ms / 1000) is None:
+        if queue.claim(request, _units_of(command), partial(self._tell, number), self.now_ms / 1000) is None:
             mine = sum(claim.parked and claim.request.sender.user == user for claim in queue._claims.values())
             assert mine == PLACES_PER_USER_MAX, "only who has as many places as one may is turned away"
             self._tell(number, Refused(command_id, "overloaded", ""))

@@ -1,0 +1,17 @@
+"""The feature audience, as the contract wants it."""
+
+from __future__ import annotations
+
+from liveroom.features.audience.messages import AudienceCounted, AudienceReported, ReportAudience
+from liveroom.features.feature import Feature
+
+__all__ = ["FEATURE"]
+
+FEATURE = Feature(
+    name="audience",
+    commands=(ReportAudience,),
+    events=(
+        AudienceReported,
+        AudienceCounted,
+    ),
+)

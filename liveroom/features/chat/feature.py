@@ -1,0 +1,24 @@
+"""The feature chat, as the contract wants it."""
+
+from __future__ import annotations
+
+from liveroom.features.chat.messages import ChatBudgetSet, ChatSent, DeleteMessage, MessageDeleted, SendChat, SetChatBudget, SetSlowMode, SlowModeSet
+from liveroom.features.feature import Feature
+
+__all__ = ["FEATURE"]
+
+FEATURE = Feature(
+    name="chat",
+    commands=(
+        SendChat,
+        DeleteMessage,
+        SetSlowMode,
+        SetChatBudget,
+    ),
+    events=(
+        ChatSent,
+        MessageDeleted,
+        SlowModeSet,
+        ChatBudgetSet,
+    ),
+)

@@ -1,0 +1,45 @@
+"""The feature coupon, as the contract wants it."""
+
+from __future__ import annotations
+
+from liveroom.features.coupon.admission import CLAIM
+from liveroom.features.coupon.messages import (
+    ClaimCoupon,
+    CouponClaimed,
+    CouponExpired,
+    CouponIssued,
+    CouponLeft,
+    CouponRedeemed,
+    CouponReleased,
+    CouponStopped,
+    IssueCoupon,
+    RedeemCoupon,
+    ReleaseCoupon,
+    StopCoupon,
+)
+from liveroom.features.coupon.view import fold_coupons
+from liveroom.features.feature import Feature, View
+
+__all__ = ["FEATURE"]
+
+FEATURE = Feature(
+    name="coupon",
+    commands=(
+        IssueCoupon,
+        ClaimCoupon,
+        StopCoupon,
+        RedeemCoupon,
+        ReleaseCoupon,
+    ),
+    events=(
+        CouponIssued,
+        CouponClaimed,
+        CouponLeft,
+        CouponRedeemed,
+        CouponReleased,
+        CouponStopped,
+        CouponExpired,
+    ),
+    views=(View("coupons", (CouponIssued, CouponLeft, CouponStopped, CouponExpired), fold_coupons),),
+    admission=CLAIM,
+)

@@ -1,0 +1,83 @@
+"""The contract of a feature: everything that gateway, console, client and tokens need to know about one.
+
+How it works. Each feature has a package with a `feature.py` that makes one `Feature`; `liveroom.features.FEATURES` lists them all. Code outside
+the features loops over that list and names no feature.
+
+- `commands` and `events` are the feature's part of the vocabulary.
+- A `View` keeps one field of the keyframe current: the console and the client fold it by the same function.
+- An `Admission` says how one command takes units of something scarce. Gateways queue such commands while no units are left, and count
+  network addresses by it.
+
+The rules are not part of the contract: only the engine's side may import them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from liveroom.messages.base import CommandBase, EventBase
+
+__all__ = ["Admission", "Feature", "StockChange", "View"]
+
+
+class View(Struct, frozen=True):
+    """One field of the keyframe: things of one kind, as viewers see them.
+
+    `fold(things, event, seq)` gives the things as after an event at `seq`; `events` are the classes that can change them.
+    """
+
+    field: str
+    events: tuple[type[EventBase], ...]
+    fold: Callable[[tuple[Any, ...], Any, int], tuple[Any, ...]]
+
+
+class StockChange(Struct, frozen=True, gc=False):
+    """News of one scarce item; a field that is `None` or empty says nothing.
+
+    `stock` is how many units are left and how many may come back; `total` is how many a keyframe's view began with. `is_new` marks the event
+    that begins the item. `end_code` is the refusal code of every later claim. `units_max` bounds the units of one claim.
+    """
+
+    item: int
+    stock: tuple[int, int] | None = None
+    winner: str = ""
+    end_code: str = ""
+    total: int | None = None
+    is_new: bool = False
+    units_max: int | None = None
+    counts_addresses: bool | None = None
+
+
+class Admission(Struct, frozen=True, kw_only=True):
+    """How one command claims units of scarce items.
+
+    `claim(command)` gives the item and the units. `empty_code` is the refusal when no units are left. `changes` tells what each event says of
+    an item at its seq; `view` does the same for the items of the keyframe's field `views`.
+
+    `one_per_user`: a user has one place in the queue, whatever the command's ids.
+    `returns`: units may come back, so claims wait while there are none.
+    `needs_watch_time`: the rules look at how long the sender has watched.
+    """
+
+    command: type[CommandBase]
+    claim: Callable[[Any], tuple[int, int]]
+    empty_code: str
+    changes: Mapping[type[EventBase], Callable[[int, Any], StockChange]]
+    views: str
+    view: Callable[[Any], StockChange]
+    one_per_user: bool = False
+    returns: bool = False
+    needs_watch_time: bool = False
+
+
+class Feature(Struct, frozen=True, kw_only=True):
+    """One feature; `name` is the name of its package."""
+
+    name: str
+    commands: tuple[type[CommandBase], ...] = ()
+    events: tuple[type[EventBase], ...] = ()
+    views: tuple[View, ...] = ()
+    admission: Admission | None = None

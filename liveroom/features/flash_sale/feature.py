@@ -1,0 +1,51 @@
+"""The feature flash sale, as the contract wants it."""
+
+from __future__ import annotations
+
+from liveroom.features.feature import Feature, View
+from liveroom.features.flash_sale.admission import RESERVE
+from liveroom.features.flash_sale.messages import (
+    AnnounceFlashSale,
+    CancelHold,
+    CloseFlashSale,
+    ConfirmHold,
+    FlashSaleAnnounced,
+    FlashSaleClosed,
+    FlashSaleOpened,
+    FlashSaleRestocked,
+    HoldCancelled,
+    HoldConfirmed,
+    HoldExpired,
+    ReserveStock,
+    RestockFlashSale,
+    StockChanged,
+    StockReserved,
+)
+from liveroom.features.flash_sale.view import fold_sales
+
+__all__ = ["FEATURE"]
+
+FEATURE = Feature(
+    name="flash_sale",
+    commands=(
+        AnnounceFlashSale,
+        ReserveStock,
+        ConfirmHold,
+        CancelHold,
+        RestockFlashSale,
+        CloseFlashSale,
+    ),
+    events=(
+        FlashSaleAnnounced,
+        FlashSaleOpened,
+        StockChanged,
+        StockReserved,
+        HoldConfirmed,
+        HoldCancelled,
+        HoldExpired,
+        FlashSaleRestocked,
+        FlashSaleClosed,
+    ),
+    views=(View("sales", (FlashSaleAnnounced, FlashSaleOpened, FlashSaleRestocked, StockChanged, FlashSaleClosed), fold_sales),),
+    admission=RESERVE,
+)

@@ -1,0 +1,23 @@
+"""The feature the room itself, as the contract wants it."""
+
+from __future__ import annotations
+
+from liveroom.features.feature import Feature
+from liveroom.features.lifecycle.messages import AnnouncementSet, CloseRoom, OpenRoom, RequestKeyframe, RoomClosed, RoomOpened, SetAnnouncement
+
+__all__ = ["FEATURE"]
+
+FEATURE = Feature(
+    name="lifecycle",
+    commands=(
+        OpenRoom,
+        CloseRoom,
+        SetAnnouncement,
+        RequestKeyframe,
+    ),
+    events=(
+        RoomOpened,
+        RoomClosed,
+        AnnouncementSet,
+    ),
+)

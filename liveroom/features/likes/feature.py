@@ -1,0 +1,17 @@
+"""The feature likes, as the contract wants it."""
+
+from __future__ import annotations
+
+from liveroom.features.feature import Feature
+from liveroom.features.likes.messages import LikesAdded, ReportLikes, SendLikes
+
+__all__ = ["FEATURE"]
+
+FEATURE = Feature(
+    name="likes",
+    commands=(
+        SendLikes,
+        ReportLikes,
+    ),
+    events=(LikesAdded,),
+)

@@ -1,0 +1,33 @@
+"""The feature questions, as the contract wants it."""
+
+from __future__ import annotations
+
+from liveroom.features.feature import Feature
+from liveroom.features.questions.messages import (
+    AnswerQuestion,
+    AskQuestion,
+    DismissQuestion,
+    PickQuestion,
+    QuestionAnswered,
+    QuestionAsked,
+    QuestionDismissed,
+    QuestionPicked,
+)
+
+__all__ = ["FEATURE"]
+
+FEATURE = Feature(
+    name="questions",
+    commands=(
+        AskQuestion,
+        PickQuestion,
+        AnswerQuestion,
+        DismissQuestion,
+    ),
+    events=(
+        QuestionAsked,
+        QuestionPicked,
+        QuestionAnswered,
+        QuestionDismissed,
+    ),
+)

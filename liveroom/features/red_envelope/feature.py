@@ -1,0 +1,37 @@
+"""The feature red envelope, as the contract wants it."""
+
+from __future__ import annotations
+
+from liveroom.features.feature import Feature, View
+from liveroom.features.red_envelope.admission import GRAB
+from liveroom.features.red_envelope.messages import (
+    CancelRedEnvelope,
+    DropRedEnvelope,
+    GrabRedEnvelope,
+    RedEnvelopeClosed,
+    RedEnvelopeDropped,
+    RedEnvelopeGrabbed,
+    RedEnvelopeOpened,
+    RedEnvelopeSealed,
+)
+from liveroom.features.red_envelope.view import fold_envelopes
+
+__all__ = ["FEATURE"]
+
+FEATURE = Feature(
+    name="red_envelope",
+    commands=(
+        DropRedEnvelope,
+        GrabRedEnvelope,
+        CancelRedEnvelope,
+    ),
+    events=(
+        RedEnvelopeDropped,
+        RedEnvelopeSealed,
+        RedEnvelopeOpened,
+        RedEnvelopeGrabbed,
+        RedEnvelopeClosed,
+    ),
+    views=(View("envelopes", (RedEnvelopeDropped, RedEnvelopeOpened, RedEnvelopeGrabbed, RedEnvelopeClosed), fold_envelopes),),
+    admission=GRAB,
+)

@@ -1,0 +1,47 @@
+"""The one list of features; the order is that of the vocabulary in the reference pages."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from liveroom.features.address_limits.feature import FEATURE as ADDRESS_LIMITS
+from liveroom.features.audience.feature import FEATURE as AUDIENCE
+from liveroom.features.chat.feature import FEATURE as CHAT
+from liveroom.features.coupon.feature import FEATURE as COUPON
+from liveroom.features.feature import Admission, Feature, View
+from liveroom.features.flash_sale.feature import FEATURE as FLASH_SALE
+from liveroom.features.lifecycle.feature import FEATURE as LIFECYCLE
+from liveroom.features.likes.feature import FEATURE as LIKES
+from liveroom.features.moderation.feature import FEATURE as MODERATION
+from liveroom.features.questions.feature import FEATURE as QUESTIONS
+from liveroom.features.red_envelope.feature import FEATURE as RED_ENVELOPE
+from liveroom.features.showcase.feature import FEATURE as SHOWCASE
+from liveroom.messages.base import CommandBase
+
+__all__ = ["ADMISSIONS", "FEATURES", "VIEWS", "admission_of"]
+
+FEATURES: Final[tuple[Feature, ...]] = (
+    LIFECYCLE,
+    CHAT,
+    MODERATION,
+    QUESTIONS,
+    LIKES,
+    SHOWCASE,
+    AUDIENCE,
+    RED_ENVELOPE,
+    COUPON,
+    FLASH_SALE,
+    ADDRESS_LIMITS,
+)
+
+#: Every scarce kind of item.
+ADMISSIONS: Final[tuple[Admission, ...]] = tuple(feature.admission for feature in FEATURES if feature.admission is not None)
+#: By class of event: the views that such an event can change.
+VIEWS: Final[dict[type, View]] = {event: view for feature in FEATURES for view in feature.views for event in view.events}
+
+_BY_COMMAND: Final[dict[type[CommandBase], Admission]] = {admission.command: admission for admission in ADMISSIONS}
+
+
+def admission_of(command: CommandBase) -> Admission | None:
+    """The admission of a command that claims units of something scarce; `None` for every other command."""
+    return _BY_COMMAND.get(type(command))

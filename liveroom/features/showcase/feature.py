@@ -1,0 +1,37 @@
+"""The feature showcase, as the contract wants it."""
+
+from __future__ import annotations
+
+from liveroom.features.feature import Feature
+from liveroom.features.showcase.messages import (
+    AddProduct,
+    PinProduct,
+    ProductAdded,
+    ProductPinned,
+    ProductRemoved,
+    ProductUnpinned,
+    RemoveProduct,
+    RequestTryOn,
+    TryOnRequested,
+    UnpinProduct,
+)
+
+__all__ = ["FEATURE"]
+
+FEATURE = Feature(
+    name="showcase",
+    commands=(
+        AddProduct,
+        RemoveProduct,
+        PinProduct,
+        UnpinProduct,
+        RequestTryOn,
+    ),
+    events=(
+        ProductAdded,
+        ProductRemoved,
+        ProductPinned,
+        ProductUnpinned,
+        TryOnRequested,
+    ),
+)

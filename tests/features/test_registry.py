@@ -1,0 +1,48 @@
+"""The list of features is complete, and each feature says of itself what its package holds."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+
+import liveroom.features
+from liveroom.features.feature import Feature
+from liveroom.features.registry import ADMISSIONS, FEATURES, VIEWS
+from liveroom.messages.base import CommandBase, EventBase
+from liveroom.protocol.commands import COMMANDS
+from liveroom.protocol.events import EVENTS
+from liveroom.protocol.frames import Keyframe
+
+PACKAGES = sorted(path.parent.name for path in Path(liveroom.features.__file__).parent.glob("*/feature.py"))
+
+
+def test_every_package_is_listed_once() -> None:
+    """A feature whose package is not in the list would be silent."""
+    assert sorted(feature.name for feature in FEATURES) == PACKAGES
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+def test_a_feature_lists_all_its_messages(feature: Feature) -> None:
+    """Each command and event of `messages.py` is in the feature's lists, so the codec reads it."""
+    module = importlib.import_module(f"liveroom.features.{feature.name}.messages")
+    classes = [one for _, one in inspect.getmembers(module, inspect.isclass) if one.__module__ == module.__name__]
+    assert {one for one in classes if issubclass(one, CommandBase)} == set(feature.commands)
+    assert {one for one in classes if issubclass(one, EventBase)} == set(feature.events)
+
+
+def test_no_name_is_taken_twice() -> None:
+    """Names of commands and events are the keys of the vocabulary."""
+    assert len(COMMANDS) == sum(len(feature.commands) for feature in FEATURES)
+    assert len(EVENTS) == sum(len(feature.events) for feature in FEATURES)
+
+
+def test_views_and_admissions_name_fields_of_the_keyframe() -> None:
+    """A view or an admission of a field that does not exist would fail in the middle of a room."""
+    fields = set(Keyframe.__struct_fields__)
+    assert {view.field for view in VIEWS.values()} <= fields
+    assert {admission.views for admission in ADMISSIONS} <= fields
+    assert all(set(view.events) <= set(feature.events) for feature in FEATURES for view in feature.views)
+    assert all(set(f.admission.changes) <= set(f.events) and f.admission.command in f.commands for f in FEATURES if f.admission)
