@@ -74,9 +74,10 @@ class Admission(Struct, frozen=True, kw_only=True):
 
 
 class Feature(Struct, frozen=True, kw_only=True):
-    """One feature; `name` is the name of its package."""
+    """One feature; `name` is the name of its package, `rules` the dotted name of its module of rules."""
 
     name: str
+    rules: str
     commands: tuple[type[CommandBase], ...] = ()
     events: tuple[type[EventBase], ...] = ()
     views: tuple[View, ...] = ()

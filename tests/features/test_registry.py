@@ -33,6 +33,14 @@ def test_a_feature_lists_all_its_messages(feature: Feature) -> None:
     assert {one for one in classes if issubclass(one, EventBase)} == set(feature.events)
 
 
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+def test_a_feature_has_rules_for_all_its_messages(feature: Feature) -> None:
+    """A command that no rule decides, or an event that no rule folds, would stop the room that it comes to."""
+    rules = importlib.import_module(feature.rules).RULES
+    assert set(rules.decide) == set(feature.commands)
+    assert set(rules.evolve) == set(feature.events)
+
+
 def test_no_name_is_taken_twice() -> None:
     """Names of commands and events are the keys of the vocabulary."""
     assert len(COMMANDS) == sum(len(feature.commands) for feature in FEATURES)

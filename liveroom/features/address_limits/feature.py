@@ -9,5 +9,6 @@ __all__ = ["FEATURE"]
 
 FEATURE = Feature(
     name="address_limits",
+    rules="liveroom.features.address_limits.rules",
     events=(AddressCounted,),
 )

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from liveroom.features.address_limits.messages import AddressCounted
 from liveroom.features.decision import Refusal
+from liveroom.features.ruleset import Rules
 from liveroom.features.state import Coupon, EnvelopeState, FlashSale, RoomState
 from liveroom.messages.base import EventBase
 from liveroom.messages.sender import Sender
 
-__all__ = ["address_counted", "check_address", "count_address", "forget_addresses", "uncount_hold"]
+__all__ = ["RULES", "address_counted", "check_address", "count_address", "forget_addresses", "uncount_hold"]
 
 Item = EnvelopeState | Coupon | FlashSale
 
@@ -59,3 +60,10 @@ def forget_addresses(item: Coupon | FlashSale) -> None:
     item.addresses = {}
     if isinstance(item, FlashSale):
         item.hold_marks = {}
+
+
+RULES = Rules(
+    evolve={
+        AddressCounted: address_counted,
+    },
+)

@@ -9,6 +9,7 @@ __all__ = ["FEATURE"]
 
 FEATURE = Feature(
     name="audience",
+    rules="liveroom.features.audience.rules",
     commands=(ReportAudience,),
     events=(
         AudienceReported,

@@ -13,10 +13,20 @@ from typing import Final
 from liveroom.features.audience import hyperloglog as sketch
 from liveroom.features.audience.messages import AudienceCounted, AudienceReported, ReportAudience
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
+from liveroom.features.ruleset import Rules
 from liveroom.features.state import GatewayCount, RoomState
 from liveroom.messages.base import EventBase
 
-__all__ = ["GATEWAYS_MAX", "USERS_EXACT_MAX", "audience_counted", "audience_due_ms", "audience_expired", "audience_reported", "report_audience"]
+__all__ = [
+    "GATEWAYS_MAX",
+    "RULES",
+    "USERS_EXACT_MAX",
+    "audience_counted",
+    "audience_due_ms",
+    "audience_expired",
+    "audience_reported",
+    "report_audience",
+]
 
 #: Unique users that are counted exactly.
 USERS_EXACT_MAX: Final = 1_000
@@ -101,3 +111,16 @@ def audience_reported(state: RoomState, event: AudienceReported, seq: int, time_
 def audience_counted(state: RoomState, event: AudienceCounted, seq: int, time_ms: int) -> None:
     """Fold the numbers."""
     state.viewers, state.unique, state.peak, state.unique_estimated = event.viewers, event.unique, event.peak, event.unique_estimated
+
+
+RULES = Rules(
+    decide={
+        ReportAudience: report_audience,
+    },
+    evolve={
+        AudienceReported: audience_reported,
+        AudienceCounted: audience_counted,
+    },
+    due_ms=audience_due_ms,
+    due=audience_expired,
+)

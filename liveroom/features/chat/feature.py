@@ -9,6 +9,7 @@ __all__ = ["FEATURE"]
 
 FEATURE = Feature(
     name="chat",
+    rules="liveroom.features.chat.rules",
     commands=(
         SendChat,
         DeleteMessage,

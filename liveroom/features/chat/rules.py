@@ -19,6 +19,7 @@ from liveroom.features.chat.messages import (
 )
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
 from liveroom.features.red_envelope.rules import note_keyword
+from liveroom.features.ruleset import Rules
 from liveroom.features.state import RoomState
 from liveroom.messages.fields import CHAT_BUDGET_MAX
 
@@ -26,6 +27,7 @@ __all__ = [
     "BUYER_SHARE",
     "CHAT_LINES_MAX",
     "MESSAGES_MAX",
+    "RULES",
     "chat_budget_set",
     "chat_sent",
     "delete_message",
@@ -131,3 +133,19 @@ def set_chat_budget(turn: Turn, command: SetChatBudget) -> Decision:
 def chat_budget_set(state: RoomState, event: ChatBudgetSet, seq: int, time_ms: int) -> None:
     """Fold the budget."""
     state.budget_set = event.lines_per_s
+
+
+RULES = Rules(
+    decide={
+        SendChat: send_chat,
+        DeleteMessage: delete_message,
+        SetSlowMode: set_slow_mode,
+        SetChatBudget: set_chat_budget,
+    },
+    evolve={
+        ChatSent: chat_sent,
+        MessageDeleted: message_deleted,
+        SlowModeSet: slow_mode_set,
+        ChatBudgetSet: chat_budget_set,
+    },
+)

@@ -24,6 +24,7 @@ __all__ = ["FEATURE"]
 
 FEATURE = Feature(
     name="coupon",
+    rules="liveroom.features.coupon.rules",
     commands=(
         IssueCoupon,
         ClaimCoupon,

@@ -30,6 +30,7 @@ from liveroom.features.coupon.messages import (
 )
 from liveroom.features.coupon.price import discount_fen, meets_minimum
 from liveroom.features.decision import Decided, Decision, Refusal, Rng, Turn
+from liveroom.features.ruleset import Rules
 from liveroom.features.state import ClaimedCode, CodeUse, Coupon, RoomState
 from liveroom.features.texts import check_line
 from liveroom.messages.base import EventBase
@@ -38,6 +39,7 @@ __all__ = [
     "COUPONS_OVER_MAX",
     "EXPIRED_CODES_MAX",
     "HOLD_ORDER",
+    "RULES",
     "claim_coupon",
     "coupon_claimed",
     "coupon_expired",
@@ -309,3 +311,26 @@ def coupon_expired(state: RoomState, event: CouponExpired, seq: int, time_ms: in
     state.expired_codes.update((code, _code_use(event.coupon, coupon.codes[code])) for code in reversed(newest))
     for code in list(islice(state.expired_codes, max(0, len(state.expired_codes) - EXPIRED_CODES_MAX))):
         del state.expired_codes[code]
+
+
+RULES = Rules(
+    decide={
+        IssueCoupon: issue_coupon,
+        ClaimCoupon: claim_coupon,
+        StopCoupon: stop_coupon,
+        RedeemCoupon: redeem_coupon,
+        ReleaseCoupon: release_coupon,
+    },
+    evolve={
+        CouponIssued: coupon_issued,
+        CouponClaimed: coupon_claimed,
+        CouponLeft: coupon_left,
+        CouponRedeemed: coupon_redeemed,
+        CouponReleased: coupon_released,
+        CouponStopped: coupon_stopped,
+        CouponExpired: coupon_expired,
+    },
+    due_ms=coupons_due_ms,
+    due=coupons_due,
+    close=stop_all,
+)

@@ -27,6 +27,7 @@ __all__ = ["FEATURE"]
 
 FEATURE = Feature(
     name="flash_sale",
+    rules="liveroom.features.flash_sale.rules",
     commands=(
         AnnounceFlashSale,
         ReserveStock,

@@ -32,6 +32,7 @@ from liveroom.features.flash_sale.messages import (
     StockReserved,
 )
 from liveroom.features.flash_sale.unpaid import check_unpaid, note_ended, note_made
+from liveroom.features.ruleset import Rules
 from liveroom.features.state import FlashSale, Hold, ResolvedHold, RoomState
 from liveroom.messages.base import EventBase
 from liveroom.messages.fields import Role
@@ -41,6 +42,7 @@ __all__ = [
     "HOLDS_EXPIRED_MAX",
     "PAYMENTS_MAX",
     "RESOLVED_HOLDS_MAX",
+    "RULES",
     "SALES_OVER_MAX",
     "STOCK_MAX",
     "announce_flash_sale",
@@ -437,3 +439,29 @@ def _end(state: RoomState, seq: int) -> None:
         del state.sales[seq]
         state.sales_over.append(seq)
         del state.sales_over[:-SALES_OVER_MAX]
+
+
+RULES = Rules(
+    decide={
+        AnnounceFlashSale: announce_flash_sale,
+        ReserveStock: reserve_stock,
+        ConfirmHold: confirm_hold,
+        CancelHold: cancel_hold,
+        RestockFlashSale: restock_flash_sale,
+        CloseFlashSale: close_flash_sale,
+    },
+    evolve={
+        FlashSaleAnnounced: flash_sale_announced,
+        FlashSaleOpened: flash_sale_opened,
+        StockChanged: stock_changed,
+        StockReserved: stock_reserved,
+        HoldConfirmed: hold_confirmed,
+        HoldCancelled: hold_cancelled,
+        HoldExpired: hold_expired,
+        FlashSaleRestocked: flash_sale_restocked,
+        FlashSaleClosed: flash_sale_closed,
+    },
+    due_ms=sales_due_ms,
+    due=sales_due,
+    close=close_all,
+)

@@ -9,6 +9,7 @@ __all__ = ["FEATURE"]
 
 FEATURE = Feature(
     name="lifecycle",
+    rules="liveroom.features.lifecycle.rules",
     commands=(
         OpenRoom,
         CloseRoom,

@@ -9,6 +9,7 @@ __all__ = ["FEATURE"]
 
 FEATURE = Feature(
     name="likes",
+    rules="liveroom.features.likes.rules",
     commands=(
         SendLikes,
         ReportLikes,

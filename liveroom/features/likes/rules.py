@@ -6,9 +6,10 @@ from typing import Final
 
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
 from liveroom.features.likes.messages import LikesAdded, ReportLikes, SendLikes
+from liveroom.features.ruleset import Rules
 from liveroom.features.state import RoomState
 
-__all__ = ["likes_added", "report_likes", "send_likes"]
+__all__ = ["RULES", "likes_added", "report_likes", "send_likes"]
 
 #: The largest integer that every JSON reader keeps exactly; the total stops there.
 _TOTAL_MAX: Final = 2**53 - 1
@@ -36,3 +37,14 @@ def _add(state: RoomState, count: int) -> Decided:
 def likes_added(state: RoomState, event: LikesAdded, seq: int, time_ms: int) -> None:
     """Fold taps."""
     state.likes = event.total
+
+
+RULES = Rules(
+    decide={
+        SendLikes: send_likes,
+        ReportLikes: report_likes,
+    },
+    evolve={
+        LikesAdded: likes_added,
+    },
+)

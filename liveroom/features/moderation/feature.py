@@ -21,6 +21,7 @@ __all__ = ["FEATURE"]
 
 FEATURE = Feature(
     name="moderation",
+    rules="liveroom.features.moderation.rules",
     commands=(
         MuteUser,
         UnmuteUser,

@@ -7,10 +7,13 @@ from typing import Literal
 from msgspec.structs import replace
 
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
+from liveroom.features.moderation.banned_words import banned_words_set, set_banned_words
 from liveroom.features.moderation.messages import (
+    BannedWordsSet,
     BanUser,
     MuteUser,
     SanctionExplained,
+    SetBannedWords,
     UnbanUser,
     UnmuteUser,
     UserBanned,
@@ -18,12 +21,14 @@ from liveroom.features.moderation.messages import (
     UserUnbanned,
     UserUnmuted,
 )
+from liveroom.features.ruleset import Rules
 from liveroom.features.state import RoomState, Sanction
 from liveroom.features.texts import check_optional, utc
 from liveroom.messages.fields import Role
 from liveroom.messages.sender import Sender
 
 __all__ = [
+    "RULES",
     "ban_user",
     "check_banned",
     "check_muted",
@@ -144,3 +149,22 @@ def lasting(sanctions: dict[str, Sanction], now_ms: int) -> dict[str, Sanction]:
 
 def _lasts(sanction: Sanction | None, now_ms: int) -> bool:
     return sanction is not None and sanction.until_ms > now_ms
+
+
+RULES = Rules(
+    decide={
+        MuteUser: mute_user,
+        UnmuteUser: unmute_user,
+        BanUser: ban_user,
+        UnbanUser: unban_user,
+        SetBannedWords: set_banned_words,
+    },
+    evolve={
+        UserMuted: user_muted,
+        UserUnmuted: user_unmuted,
+        UserBanned: user_banned,
+        UserUnbanned: user_unbanned,
+        SanctionExplained: sanction_explained,
+        BannedWordsSet: banned_words_set,
+    },
+)

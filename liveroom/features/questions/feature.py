@@ -18,6 +18,7 @@ __all__ = ["FEATURE"]
 
 FEATURE = Feature(
     name="questions",
+    rules="liveroom.features.questions.rules",
     commands=(
         AskQuestion,
         PickQuestion,

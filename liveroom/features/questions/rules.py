@@ -19,12 +19,14 @@ from liveroom.features.questions.messages import (
     QuestionDismissed,
     QuestionPicked,
 )
+from liveroom.features.ruleset import Rules
 from liveroom.features.state import RoomState
 from liveroom.features.texts import check_paragraphs
 
 __all__ = [
     "ANSWERED_MAX",
     "RESOLVED_MAX",
+    "RULES",
     "answer_question",
     "ask_question",
     "dismiss_question",
@@ -114,3 +116,19 @@ def _resolve(state: RoomState, question: int) -> Question:
     state.resolved.append(question)
     del state.resolved[:-RESOLVED_MAX]
     return state.questions.pop(question)
+
+
+RULES = Rules(
+    decide={
+        AskQuestion: ask_question,
+        PickQuestion: pick_question,
+        AnswerQuestion: answer_question,
+        DismissQuestion: dismiss_question,
+    },
+    evolve={
+        QuestionAsked: question_asked,
+        QuestionPicked: question_picked,
+        QuestionAnswered: question_answered,
+        QuestionDismissed: question_dismissed,
+    },
+)

@@ -20,6 +20,7 @@ __all__ = ["FEATURE"]
 
 FEATURE = Feature(
     name="red_envelope",
+    rules="liveroom.features.red_envelope.rules",
     commands=(
         DropRedEnvelope,
         GrabRedEnvelope,

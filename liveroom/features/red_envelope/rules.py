@@ -25,12 +25,14 @@ from liveroom.features.red_envelope.messages import (
     RedEnvelopeOpened,
     RedEnvelopeSealed,
 )
+from liveroom.features.ruleset import Rules
 from liveroom.features.state import EnvelopeOver, EnvelopeState, RoomState
 from liveroom.features.texts import check_line, check_optional
 from liveroom.messages.base import EventBase
 
 __all__ = [
     "OVER_MAX",
+    "RULES",
     "SAID_MAX",
     "WINNERS_KEPT_MAX",
     "cancel_red_envelope",
@@ -273,3 +275,22 @@ def red_envelope_closed(state: RoomState, event: RedEnvelopeClosed, seq: int, ti
             break
         kept -= len(one.winners)
         one.winners = {}
+
+
+RULES = Rules(
+    decide={
+        DropRedEnvelope: drop_red_envelope,
+        GrabRedEnvelope: grab_red_envelope,
+        CancelRedEnvelope: cancel_red_envelope,
+    },
+    evolve={
+        RedEnvelopeDropped: red_envelope_dropped,
+        RedEnvelopeSealed: red_envelope_sealed,
+        RedEnvelopeOpened: red_envelope_opened,
+        RedEnvelopeGrabbed: red_envelope_grabbed,
+        RedEnvelopeClosed: red_envelope_closed,
+    },
+    due_ms=envelopes_due_ms,
+    due=envelopes_due,
+    close=lambda turn: room_closes(turn.state, turn.now_ms),
+)

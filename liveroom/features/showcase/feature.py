@@ -20,6 +20,7 @@ __all__ = ["FEATURE"]
 
 FEATURE = Feature(
     name="showcase",
+    rules="liveroom.features.showcase.rules",
     commands=(
         AddProduct,
         RemoveProduct,

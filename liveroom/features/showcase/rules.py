@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
+from liveroom.features.ruleset import Rules
 from liveroom.features.showcase.messages import (
     AddProduct,
     PinProduct,
@@ -20,6 +21,7 @@ from liveroom.features.texts import check_line, check_optional
 from liveroom.messages.base import EventBase
 
 __all__ = [
+    "RULES",
     "add_product",
     "pin_product",
     "product_added",
@@ -128,3 +130,21 @@ def try_on_requested(state: RoomState, event: TryOnRequested, seq: int, time_ms:
     """Fold a wish."""
     state.try_ons.setdefault(event.product, {})[event.user] = None
     state.try_ons_count += 1
+
+
+RULES = Rules(
+    decide={
+        AddProduct: add_product,
+        RemoveProduct: remove_product,
+        PinProduct: pin_product,
+        UnpinProduct: unpin_product,
+        RequestTryOn: request_try_on,
+    },
+    evolve={
+        ProductAdded: product_added,
+        ProductRemoved: product_removed,
+        ProductPinned: product_pinned,
+        ProductUnpinned: product_unpinned,
+        TryOnRequested: try_on_requested,
+    },
+)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from liveroom.config.schema import RoomsConfig
-from liveroom.features.coupon.rules import stop_all
 from liveroom.features.decision import Decided, Decision, Refusal, Rng, Turn
-from liveroom.features.flash_sale.rules import close_all
-from liveroom.features.red_envelope.rules import room_closes
+from liveroom.features.lifecycle.messages import (
+    AnnouncementSet,
+    CloseRoom,
+    OpenRoom,
+    RequestKeyframe,
+    RoomClosed,
+    RoomOpened,
+    RoomRules,
+    SetAnnouncement,
+)
+from liveroom.features.ruleset import Rules, all_rules
 from liveroom.features.state import RoomState
 from liveroom.features.texts import check_line, check_optional, check_paragraphs
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import CloseRoom, OpenRoom, SetAnnouncement
-from liveroom.protocol.events import AnnouncementSet, RoomClosed, RoomOpened, RoomRules
-from liveroom.protocol.records import Sender
+from liveroom.messages.sender import Sender
 
-__all__ = ["announcement_set", "close_room", "new_room", "open_room", "room_closed", "room_opened", "set_announcement"]
+__all__ = ["RULES", "announcement_set", "close_room", "new_room", "open_room", "room_closed", "room_opened", "set_announcement"]
 
 
 def open_room(state: RoomState | None, command: OpenRoom, sender: Sender, rng: Rng, rules: RoomsConfig) -> Decision:
@@ -47,12 +53,12 @@ def room_opened(state: RoomState, event: RoomOpened, seq: int, time_ms: int) -> 
 
 
 def close_room(turn: Turn, command: CloseRoom) -> Decision:
-    """Close the room; before it its red envelopes end, its coupons are stopped, its flash sales close."""
+    """Close the room. The items of all features end before it."""
     if not turn.state.open:
         return Refusal("room_closed", "the room is already closed")
     refusal = check_optional(command.reason, "reason")
-    money = (*room_closes(turn.state, turn.now_ms), *stop_all(turn), *close_all(turn))
-    return refusal or Decided((*money, RoomClosed(command.reason)))
+    endings = [event for rules in all_rules() if rules.close is not None for event in rules.close(turn)]
+    return refusal or Decided((*endings, RoomClosed(command.reason)))
 
 
 def room_closed(state: RoomState, event: RoomClosed, seq: int, time_ms: int) -> None:
@@ -70,3 +76,28 @@ def set_announcement(turn: Turn, command: SetAnnouncement) -> Decision:
 def announcement_set(state: RoomState, event: AnnouncementSet, seq: int, time_ms: int) -> None:
     """Fold an announcement."""
     state.announcement = event.text
+
+
+def _request_keyframe(turn: Turn, command: RequestKeyframe) -> Decision:
+    """Decide nothing: the engine adds the room's detail to the answer's record."""
+    return Decided(())
+
+
+def _open_again(turn: Turn, command: OpenRoom) -> Decision:
+    """Open a room that was open before."""
+    return open_room(turn.state, command, turn.sender, turn.rng, turn.rules)
+
+
+RULES = Rules(
+    decide={
+        OpenRoom: _open_again,
+        CloseRoom: close_room,
+        SetAnnouncement: set_announcement,
+        RequestKeyframe: _request_keyframe,
+    },
+    evolve={
+        RoomOpened: room_opened,
+        RoomClosed: room_closed,
+        AnnouncementSet: announcement_set,
+    },
+)
