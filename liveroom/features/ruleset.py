@@ -1,4 +1,4 @@
-"""What a feature's rules offer to the room that dispatches to them; `RULES` at the end of each `rules.py` is one of these.
+"""The rules of a feature, as the room dispatches to them: `RULES` at the end of each `rules.py` is one `Rules`.
 
 Only the engine's side imports rules. A feature names its module of rules as text, so the list of features can be read without them.
 """

@@ -24,7 +24,7 @@ __all__ = ["RULES", "announcement_set", "close_room", "new_room", "open_room", "
 
 
 def open_room(state: RoomState | None, command: OpenRoom, sender: Sender, rng: Rng, rules: RoomsConfig) -> Decision:
-    """Open the room, or open it again: its epoch, its counts, its showcase and its lists stay, its rules are read anew."""
+    """Open the room, or open it again. A second opening keeps epoch, counts, showcase and lists, and reads the rules again."""
     if state is not None and state.open:
         return Refusal("room_already_open", "the room is already open")
     refusal = check_line(command.title, "title")

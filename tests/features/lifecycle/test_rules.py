@@ -74,14 +74,14 @@ def test_nothing_may_be_said_in_a_closed_room(command: Command, sender: Sender) 
     "command", [AddProduct(SHIRT), MuteUser("vera", 60_000), BanUser("vera", 60_000), SetBannedWords(("x",)), SetAnnouncement("See you tomorrow")]
 )
 def test_a_closed_room_can_be_tidied_and_prepared(command: Command) -> None:
-    """Those who run the room may still moderate it, announce, and stock the showcase for the next time."""
+    """Staff may still moderate it, announce, and stock the showcase for the next time."""
     play = Play()
     play.does(ANCHOR, CloseRoom())
     play.does(ANCHOR, command)
 
 
 def test_a_closed_room_still_counts_its_viewers() -> None:
-    """Viewers stay connected and gateways go on reporting them; taps count no more, whoever brings them."""
+    """Viewers stay connected and gateways go on reporting them; taps count no more."""
     play = Play()
     play.does(ANCHOR, CloseRoom())
     play.does(GATEWAY, ReportAudience("g1", 3))
