@@ -23,7 +23,7 @@ from liveroom.engine.step import Step, WaitingBatch, weigh
 from liveroom.engine.timers import Timers
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, Journal, mark_of
-from liveroom.messages.errors import JournalError
+from liveroom.messages.errors import InvariantBroken, JournalError
 from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Keyframe
 from liveroom.protocol.records import RECORD_VERSION, Claim, Entry, Record
@@ -385,7 +385,8 @@ class Owner:
                 break
             self._inbox.popleft()
             self._inbox_space.set()
-            assert batch.offset >= to, f"commands go back from {to} to {batch.offset}"  # offsets between may hold nothing
+            if batch.offset < to:  # offsets between may hold nothing
+                raise InvariantBroken(f"commands go back from {to} to {batch.offset}")
             step.answer_batch(waiting)
             to = batch.offset + 1
             first = False

@@ -13,6 +13,7 @@ from enum import Enum
 from msgspec import Struct
 from msgspec.structs import replace
 
+from liveroom.messages.errors import InvariantBroken
 from liveroom.protocol.records import Claim, Entry
 
 __all__ = ["NO_EPOCH", "Acceptance", "Verdict"]
@@ -45,7 +46,8 @@ class Acceptance(Struct, omit_defaults=True):
     def judge(self, offset: int, entry: Entry) -> Verdict:
         """Judge the entry at `offset` and move on; entries must be given in order of their offsets."""
         if isinstance(entry, Claim):
-            assert offset > self.epoch, "entries must come in order"
+            if offset <= self.epoch:
+                raise InvariantBroken("entries come in order")
             if self.step:
                 self.after = f"{self.nonce}-{self.step - 1}"
             self.epoch, self.step, self.nonce = offset, 0, entry.nonce
@@ -56,7 +58,8 @@ class Acceptance(Struct, omit_defaults=True):
             return Verdict.wrong_step
         if not self.step and entry.after != self.after:
             return Verdict.wrong_past
-        assert entry.from_ == self.next_command <= entry.to, "who read all that counted goes on at the next command"
+        if not entry.from_ == self.next_command <= entry.to:
+            raise InvariantBroken("an engine that read all that counted goes on at the next command")
         self.step += 1
         self.next_command = entry.to
         return Verdict.accepted

@@ -148,6 +148,13 @@ CLOSE_CODES: MappingProxyType[int, tuple[str, str]] = MappingProxyType(
 )
 
 
+class InvariantBroken(Exception):
+    """A rule about money or order does not hold: a bug, or a log that no engine wrote.
+
+    It stops the room that it is found in. It is no `assert`, since `python -O` removes those.
+    """
+
+
 class LiveroomError(Exception):
     """Base of everything liveroom raises on purpose."""
 

@@ -15,6 +15,7 @@ from liveroom.features.lifecycle import rules as lifecycle
 from liveroom.features.moderation import rules as moderation
 from liveroom.features.ruleset import all_rules
 from liveroom.features.state import RoomState, decode_state, encode_state
+from liveroom.messages.errors import InvariantBroken
 from liveroom.protocol import commands as c
 from liveroom.protocol import events as e
 from liveroom.protocol.records import Request, Sender
@@ -79,10 +80,13 @@ def evolve_all(state: RoomState | None, events: Sequence[e.Event], seq: int, tim
     """Fold events from `seq` on into the state, which may be changed in place and returned; a room's first event opens it."""
     if state is None:
         opened = events[0]
-        assert isinstance(opened, e.RoomOpened), "a room begins by being opened"
-        assert seq == 0, "a room's events are counted from 0"
+        if not isinstance(opened, e.RoomOpened):
+            raise InvariantBroken("a room begins by being opened")
+        if seq != 0:
+            raise InvariantBroken("a room's events are counted from 0")
         state = lifecycle.new_room(opened, time_ms)
-    assert seq == state.seq, f"event {seq} is not the next one, {state.seq}"
+    if seq != state.seq:
+        raise InvariantBroken(f"event {seq} is not the next one, {state.seq}")
     for event in events:
         _FOLDERS[type(event)](state, event, seq, time_ms)
         seq += 1

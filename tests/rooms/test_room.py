@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from liveroom.messages.errors import InvariantBroken
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import (
     COMMANDS,
@@ -73,9 +74,9 @@ def test_events_must_come_in_order() -> None:
     play = Play()
     opened = play.story[0][2]
     assert isinstance(opened, RoomOpened)
-    with pytest.raises(AssertionError):
+    with pytest.raises(InvariantBroken):
         evolve(play.state, opened, 0, START_MS)
-    with pytest.raises(AssertionError):
+    with pytest.raises(InvariantBroken):
         evolve(None, opened, 1, START_MS)
 
 

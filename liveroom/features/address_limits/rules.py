@@ -11,6 +11,7 @@ from liveroom.features.decision import Refusal
 from liveroom.features.ruleset import Rules
 from liveroom.features.state import Coupon, EnvelopeState, FlashSale, RoomState
 from liveroom.messages.base import EventBase
+from liveroom.messages.errors import InvariantBroken
 from liveroom.messages.sender import Sender
 
 __all__ = ["RULES", "address_counted", "check_address", "count_address", "forget_addresses", "uncount_hold"]
@@ -37,7 +38,8 @@ def address_counted(state: RoomState, event: AddressCounted, seq: int, time_ms: 
     item: Item = sale or state.envelopes.get(event.item) or state.coupons[event.item]
     users = item.addresses.setdefault(event.mark, {})
     users[event.user] = users.get(event.user, 0) + 1
-    assert len(users) <= item.users_per_address_max, "no more users of one address than may"
+    if len(users) > item.users_per_address_max:
+        raise InvariantBroken("no more users of one address than may")
     if sale is not None:
         sale.hold_marks[event.hold] = event.mark
 

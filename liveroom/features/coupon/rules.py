@@ -34,6 +34,7 @@ from liveroom.features.ruleset import Rules
 from liveroom.features.state import ClaimedCode, CodeUse, Coupon, RoomState
 from liveroom.features.texts import check_line
 from liveroom.messages.base import EventBase
+from liveroom.messages.errors import InvariantBroken
 
 __all__ = [
     "COUPONS_OVER_MAX",
@@ -282,7 +283,8 @@ def coupon_claimed(state: RoomState, event: CouponClaimed, seq: int, time_ms: in
 
 def coupon_left(state: RoomState, event: CouponLeft, seq: int, time_ms: int) -> None:
     """Fold what the claim before it made true already."""
-    assert state.coupons[event.coupon].left == event.left, "the claims say how many are left"
+    if state.coupons[event.coupon].left != event.left:
+        raise InvariantBroken("the claims say how many are left")
 
 
 def coupon_redeemed(state: RoomState, event: CouponRedeemed, seq: int, time_ms: int) -> None:

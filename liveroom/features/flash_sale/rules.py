@@ -35,6 +35,7 @@ from liveroom.features.flash_sale.unpaid import check_unpaid, note_ended, note_m
 from liveroom.features.ruleset import Rules
 from liveroom.features.state import FlashSale, Hold, ResolvedHold, RoomState
 from liveroom.messages.base import EventBase
+from liveroom.messages.errors import InvariantBroken
 from liveroom.messages.fields import Role
 from liveroom.messages.replies import Result
 
@@ -356,7 +357,8 @@ def flash_sale_restocked(state: RoomState, event: FlashSaleRestocked, seq: int, 
 
 def flash_sale_closed(state: RoomState, event: FlashSaleClosed, seq: int, time_ms: int) -> None:
     """Fold a closing: with no open hold the sale is over."""
-    assert state.sales[event.sale].held == event.held, "holds say what is held"
+    if state.sales[event.sale].held != event.held:
+        raise InvariantBroken("holds say what is held")
     state.sales[event.sale].phase = "closed"
     forget_addresses(state.sales[event.sale])
     state.sales[event.sale].unpaid = {}
@@ -367,7 +369,8 @@ def stock_reserved(state: RoomState, event: StockReserved, seq: int, time_ms: in
     """Fold a hold."""
     sale = state.sales[event.sale]
     user, quantity, code = event.user, event.quantity, event.coupon_code
-    assert 0 < quantity <= sale.available, "no unit is held twice"
+    if not 0 < quantity <= sale.available:
+        raise InvariantBroken("no unit is held twice")
     sale.holds[seq] = Hold(user, quantity, event.until_ms, event.due_fen, code, _terms(state, code) if code else None)
     sale.queue.append(seq)
     sale.held += quantity
@@ -382,9 +385,12 @@ def _terms(state: RoomState, code: str) -> CouponTerms:
 def stock_changed(state: RoomState, event: StockChanged, seq: int, time_ms: int) -> None:
     """Fold what the events before it made true already; a closed sale ends with its last hold."""
     sale = state.sales[event.sale]
-    assert sale.held == event.held, "holds say what is held"
-    assert sale.sold == event.sold, "holds say what is sold"
-    assert sale.available == event.available, "available + held + sold = stock"
+    if sale.held != event.held:
+        raise InvariantBroken("holds say what is held")
+    if sale.sold != event.sold:
+        raise InvariantBroken("holds say what is sold")
+    if sale.available != event.available:
+        raise InvariantBroken("available + held + sold = stock")
     if sale.phase == "closed":
         _end(state, event.sale)
 

@@ -10,6 +10,8 @@ from hashlib import sha256
 from struct import unpack
 from typing import Final
 
+from liveroom.messages.errors import InvariantBroken
+
 __all__ = ["BEST_MAX", "SEED_BYTES", "commitment_of", "split"]
 
 SEED_BYTES: Final = 32
@@ -25,8 +27,10 @@ def commitment_of(seed: str) -> str:
 
 def split(seed: str, total_fen: int, parts: int, how: str) -> list[int]:
     """The shares in the order in which they are granted: each at least 1 fen, all of them `total_fen`; `how` is lucky or equal."""
-    assert how in ("lucky", "equal"), how
-    assert 1 <= parts <= total_fen, "every share is at least 1 fen"
+    if how not in ("lucky", "equal"):
+        raise InvariantBroken(f"there is no split {how!r}")
+    if not 1 <= parts <= total_fen:
+        raise InvariantBroken("every share is at least 1 fen")
     words = _words(bytes.fromhex(seed))
     shares = _lucky(words, total_fen, parts) if how == "lucky" else _equal(total_fen, parts)
     _shuffle(words, shares)

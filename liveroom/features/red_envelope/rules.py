@@ -29,6 +29,7 @@ from liveroom.features.ruleset import Rules
 from liveroom.features.state import EnvelopeOver, EnvelopeState, RoomState
 from liveroom.features.texts import check_line, check_optional
 from liveroom.messages.base import EventBase
+from liveroom.messages.errors import InvariantBroken
 
 __all__ = [
     "OVER_MAX",
@@ -238,7 +239,8 @@ def red_envelope_dropped(state: RoomState, event: RedEnvelopeDropped, seq: int, 
 def red_envelope_sealed(state: RoomState, event: RedEnvelopeSealed, seq: int, time_ms: int) -> None:
     """Fold the seed: the shares follow from it."""
     envelope = state.envelopes[event.envelope]
-    assert commitment_of(event.seed) == envelope.commitment, "the seed is the one that was committed to"
+    if commitment_of(event.seed) != envelope.commitment:
+        raise InvariantBroken("the seed is the one that was committed to")
     envelope.seed = event.seed
     envelope.shares = split(event.seed, envelope.total_fen, envelope.parts, envelope.split)
 
@@ -252,19 +254,24 @@ def red_envelope_grabbed(state: RoomState, event: RedEnvelopeGrabbed, seq: int, 
     """Fold a grant; what does not add up stops the room."""
     envelope = state.envelopes[event.envelope]
     winners, amount_fen = envelope.winners, event.amount_fen
-    assert event.user not in winners, "a user has one share"
-    assert amount_fen == envelope.shares[len(winners)], "shares are granted as they were drawn"
+    if event.user in winners:
+        raise InvariantBroken("a user has one share")
+    if amount_fen != envelope.shares[len(winners)]:
+        raise InvariantBroken("shares are granted as they were drawn")
     winners[event.user] = amount_fen
     envelope.left_fen -= amount_fen
-    assert event.left_fen == envelope.left_fen, "granted + left = total"
-    assert event.parts_left == envelope.parts - len(winners), "every share is granted once"
+    if event.left_fen != envelope.left_fen:
+        raise InvariantBroken("granted + left = total")
+    if event.parts_left != envelope.parts - len(winners):
+        raise InvariantBroken("every share is granted once")
     envelope.best = _better(envelope.best, event.user, event.name, amount_fen)
 
 
 def red_envelope_closed(state: RoomState, event: RedEnvelopeClosed, seq: int, time_ms: int) -> None:
     """Fold an end: what late grabs and winners who ask again are told stays."""
     envelope = state.envelopes.pop(event.envelope)
-    assert (event.granted_fen, event.refunded_fen) == (envelope.total_fen - envelope.left_fen, envelope.left_fen), "granted + refunded = total"
+    if (event.granted_fen, event.refunded_fen) != (envelope.total_fen - envelope.left_fen, envelope.left_fen):
+        raise InvariantBroken("granted + refunded = total")
     over = state.envelopes_over
     over[event.envelope] = EnvelopeOver(event.reason, envelope.winners)
     while len(over) > OVER_MAX:

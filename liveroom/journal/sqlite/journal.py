@@ -23,7 +23,7 @@ from liveroom.journal.sqlite.lock import DirectoryLock
 from liveroom.journal.sqlite.snapshots import get_parts, load, put_parts, save
 from liveroom.journal.sqlite.start import Opened, open_file
 from liveroom.journal.sqlite.writer import Committed, Tail, Writer
-from liveroom.messages.errors import JournalDamaged, JournalUnavailable
+from liveroom.messages.errors import InvariantBroken, JournalDamaged, JournalUnavailable
 from liveroom.protocol.records import Claim, Entry, Request
 from liveroom.telemetry.metrics import Metrics
 
@@ -209,7 +209,8 @@ class _Partition:
     def add(self, item: Committed) -> None:
         """Take note of an entry that is durable."""
         stored = item.stored
-        assert stored.offset == self.end, "entries are reported in order, without gaps"
+        if stored.offset != self.end:
+            raise InvariantBroken("entries are reported in order, without gaps")
         self.end += 1
         self._recent.append(stored)
         self._sizes.append(item.size)

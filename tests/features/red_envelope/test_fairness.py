@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import liveroom
 from liveroom.features.red_envelope import fairness
 from liveroom.features.red_envelope.fairness import SEED_BYTES, commitment_of, split
+from liveroom.messages.errors import InvariantBroken
 
 PAGE = (Path(liveroom.__file__).parents[1] / "docs" / "fairness.md").read_text(encoding="utf-8")
 SEEDS = {"A": "00" * 32, "B": bytes(range(32)).hex()}
@@ -122,7 +123,7 @@ def test_as_many_fen_as_parts_are_one_each(parts: int, how: str) -> None:
 @pytest.mark.parametrize(("total_fen", "parts"), [(0, 1), (9, 10), (10, 0)])
 def test_what_cannot_be_split_is_not(total_fen: int, parts: int) -> None:
     """Fewer fen than parts, or no parts, is a bug of the caller."""
-    with pytest.raises(AssertionError):
+    with pytest.raises(InvariantBroken):
         split(SEEDS["A"], total_fen, parts, "lucky")
 
 
