@@ -142,10 +142,11 @@ class App:
         self._engine = Engine(journal, self.config, name=self.name, metrics=self.metrics)
         await self._engine.start()
         if self.config.journal.kind == "kafka":
+            from liveroom.journal.kafka.feed import Publisher
             from liveroom.journal.kafka.journal import KafkaJournal
 
             assert isinstance(journal, KafkaJournal)
-            self._publisher = journal.publisher()
+            self._publisher = Publisher(journal, self.metrics)
             self._publisher.start()
 
     async def _start_gateway(self, journal: Journal, checker: TokenChecker, address_key: bytes) -> None:

@@ -15,24 +15,19 @@ import logging
 from asyncio import Future
 from collections import deque
 from contextlib import aclosing
-from typing import TYPE_CHECKING
 
 import msgspec
 from aiokafka import ConsumerRecord
 from msgspec import Struct
 
 from liveroom.journal.acceptance import Acceptance, Verdict
-from liveroom.journal.kafka.reader import Reader
-from liveroom.journal.kafka.writer import Writer
+from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.messages.errors import JournalDamaged, JournalError
 from liveroom.messages.fields import Delivery
 from liveroom.protocol.codec import encode, event_object
 from liveroom.protocol.events import Event
 from liveroom.protocol.records import Record
 from liveroom.telemetry.metrics import Metrics
-
-if TYPE_CHECKING:
-    from liveroom.journal.kafka.journal import KafkaJournal
 
 __all__ = ["Publisher", "feed_event"]
 
@@ -58,13 +53,13 @@ _position = msgspec.json.Decoder(_Position)
 
 
 class Publisher:
-    """Publishes the partitions that its group gives it, until it is stopped."""
+    """Publishes the partitions that its group gives it, until it is stopped; one per engine process."""
 
-    def __init__(self, journal: KafkaJournal, reader: Reader, writer: Writer, topic: str, metrics: Metrics) -> None:
+    def __init__(self, journal: KafkaJournal, metrics: Metrics) -> None:
         self._journal = journal
-        self._reader = reader
-        self._writer = writer
-        self._topic = topic
+        self._reader = journal.background_reader
+        self._writer = journal.background_writer
+        self._topic = journal.feed_topic
         self._metrics = metrics
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._following: asyncio.Task[None] | None = None

@@ -23,7 +23,6 @@ from liveroom.journal.base import PAYLOAD_CHARS_MAX, STOPPED_RUNBOOK, CommandBat
 from liveroom.journal.commands_log import WAITING_BYTES_MAX, full, full_of_bytes, part_of
 from liveroom.journal.kafka.client import Cluster
 from liveroom.journal.kafka.entries import passed_over, stored_entries
-from liveroom.journal.kafka.feed import Publisher
 from liveroom.journal.kafka.group import assignments
 from liveroom.journal.kafka.known import CUT_S, KnownEnds, Seen, lost_spans
 from liveroom.journal.kafka.reader import Reader
@@ -55,17 +54,18 @@ class KafkaJournal(Journal):
         self.partitions = config.journal.partitions
         self._cluster = cluster
         self._topics = topics
+        self.feed_topic = topics.feed
         self._metrics = metrics
         self._prefix = config.kafka.topic_prefix
         self._nothing_at = passed_over(config.kafka)
         self._reader = Reader(cluster, metrics)
         self._writer = Writer(cluster, config.kafka.write_wait_ms, metrics)
         # A client has one request a broker under way: what no viewer waits for has clients of its own.
-        self._background_reader = Reader(cluster, metrics, background=True)
-        self._background_writer = Writer(cluster, config.kafka.write_wait_ms, metrics)
+        self.background_reader = Reader(cluster, metrics, background=True)
+        self.background_writer = Writer(cluster, config.kafka.write_wait_ms, metrics)
         self._ends = KnownEnds(topics.events, lost_spans(config.kafka.events_lost), self._found_damage)
         self._objections: set[Future[int]] = set()
-        self._snapshots = Snapshots(self._reader, self._background_writer, topics, config.journal.snapshots_kept, self._nothing_at, self._ends)
+        self._snapshots = Snapshots(self._reader, self.background_writer, topics, config.journal.snapshots_kept, self._nothing_at, self._ends)
         self._sent = [_Sent(config.journal.commands_waiting_max) for _ in range(self.partitions)]
         self._watch = Watch(
             self._reader,
@@ -75,7 +75,7 @@ class KafkaJournal(Journal):
             waiting=lambda: sum(sent.waiting for sent in self._sent),
             known_end=self._ends.end,
             reaches=self._reaches,
-            failing=lambda: self._reader.failing() | self._background_reader.failing(),
+            failing=lambda: self._reader.failing() | self.background_reader.failing(),
         )
         self._watching = asyncio.create_task(self._watch.run(), name="kafka-watch")
         self._watchers: dict[int, asyncio.Task[None]] = {}
@@ -176,7 +176,7 @@ class KafkaJournal(Journal):
         return self._read_events(self._reader, partition, offset)
 
     def read_events_in_background(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
-        return self._read_events(self._background_reader, partition, offset)
+        return self._read_events(self.background_reader, partition, offset)
 
     async def _read_events(self, reader: Reader, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
         self._must_be_open()
@@ -232,7 +232,7 @@ class KafkaJournal(Journal):
 
     async def write_dead_letter(self, letter: DeadLetter) -> None:
         self._must_be_open()
-        await self._background_writer.append(self._topics.dead_letters, letter.partition, encode(letter))
+        await self.background_writer.append(self._topics.dead_letters, letter.partition, encode(letter))
 
     async def assignments(self) -> AsyncGenerator[frozenset[int]]:
         self._must_be_open()
@@ -251,10 +251,6 @@ class KafkaJournal(Journal):
         """The first offset of `events[p]` that is kept."""
         return await self._reader.start(self._topics.events, partition)
 
-    def publisher(self) -> Publisher:
-        """What writes the public feed; one per engine process."""
-        return Publisher(self, self._background_reader, self._background_writer, self._topics.feed, self._metrics)
-
     async def close(self) -> None:
         if self._closed:
             return
@@ -263,8 +259,8 @@ class KafkaJournal(Journal):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(self._writer.close(), self._background_writer.close())
-        await asyncio.gather(self._reader.close(), self._background_reader.close())
+        await asyncio.gather(self._writer.close(), self.background_writer.close())
+        await asyncio.gather(self._reader.close(), self.background_reader.close())
         await self._cluster.close()
 
     def _reaches(self, partition: int, end: int, known_end: int) -> bool:
@@ -283,11 +279,11 @@ class KafkaJournal(Journal):
         """Stop everything of this process that reads the partition, and tell the engine, which may have begun after it."""
         logger.critical("a partition is damaged", extra={"partition": partition, "reason": words, "runbook": STOPPED_RUNBOOK})
         damaged = JournalDamaged(words)
-        for reader in (self._reader, self._background_reader):
+        for reader in (self._reader, self.background_reader):
             reader.fail(self._topics.events, partition, damaged)
             reader.fail(self._topics.commands, partition, damaged)
         if seen := self._seen(partition):
-            objection = self._background_writer.append(self._topics.commands, partition, None, key=_SEEN.encode(), headers=seen)
+            objection = self.background_writer.append(self._topics.commands, partition, None, key=_SEEN.encode(), headers=seen)
             self._objections.add(objection)
             objection.add_done_callback(self._objections.discard)
 

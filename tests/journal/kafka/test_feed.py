@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from liveroom.config.schema import Config, JournalConfig
 from liveroom.features.coupon.messages import CouponClaimed
+from liveroom.journal.kafka.feed import Publisher
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.protocol.events import ChatSent
 from liveroom.protocol.records import RECORD_VERSION, Record, RoomSpan
@@ -60,7 +61,7 @@ async def test_accepted_events_come_in_order(journal: KafkaJournal, config: Conf
     zombie = record(7, 0, 0, 0, text="too late")
     await append_all(journal, [claim(), *(record(0, n, n, n + 1, text=f"line {n}", time_ms=n) for n in range(50)), zombie])
     await append_all(journal, [record(0, 50, 50, 51, text="the last")])
-    publisher = journal.publisher()
+    publisher = Publisher(journal, Metrics())
     publisher.start()
     events = await published(config, 50)
     await publisher.stop()
@@ -72,13 +73,13 @@ async def test_publishing_goes_on_where_it_was(journal: KafkaJournal, config: Co
     """A publisher that is stopped and started again leaves out nothing; the first of each seq come in order."""
     await append_all(journal, [claim()])
     for at in range(4):
-        publisher = journal.publisher()
+        publisher = Publisher(journal, Metrics())
         publisher.start()
         await append_all(journal, [record(0, n, n, n + 1, text=f"line {n}") for n in range(at * 20, at * 20 + 20)])
         if at % 2:
             await published(config, at * 20 + 19)
         await publisher.stop()
-    publisher = journal.publisher()
+    publisher = Publisher(journal, Metrics())
     publisher.start()
     events = await published(config, 79)
     await publisher.stop()
@@ -89,7 +90,7 @@ async def test_publishing_goes_on_where_it_was(journal: KafkaJournal, config: Co
 async def test_what_others_wrote_into_the_feed_is_passed_over(journal: KafkaJournal, config: Config) -> None:
     """With or without something that looks like a position: publishing goes on behind the last event that is there."""
     await append_all(journal, [claim(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(3))])
-    publisher = journal.publisher()
+    publisher = Publisher(journal, Metrics())
     publisher.start()
     await published(config, 2)
     await publisher.stop()
@@ -101,7 +102,7 @@ async def test_what_others_wrote_into_the_feed_is_passed_over(journal: KafkaJour
         await producer.send_and_wait(topic, stranger, key=b"x", partition=0)
     await producer.stop()
     await append_all(journal, [record(0, 3, 3, 4, text="line 3")])
-    publisher = journal.publisher()
+    publisher = Publisher(journal, Metrics())
     publisher.start()
     events = await published(config, 3)
     await publisher.stop()
@@ -113,7 +114,7 @@ async def test_what_is_not_for_everybody_is_withheld(journal: KafkaJournal, conf
     events = (ChatSent("vera", "Vera", "hi"), CouponClaimed(3, "vera", "ABCDEFGHIJKLMNOP"), ChatSent("vera", "Vera", "ho"))
     entry = Record(RECORD_VERSION, 0, 0, 0, 1, 9, {"lamp-sale": RoomSpan(0, events)})
     await append_all(journal, [claim(), entry])
-    publisher = journal.publisher()
+    publisher = Publisher(journal, Metrics())
     publisher.start()
     found = await published(config, 2)
     await publisher.stop()

@@ -19,6 +19,7 @@ from liveroom.config.schema import Config, JournalConfig
 from liveroom.journal.kafka import journal as kafka
 from liveroom.journal.kafka import reader as kafka_reader
 from liveroom.journal.kafka.client import Cluster
+from liveroom.journal.kafka.feed import Publisher
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.kafka.reader import POLL_RECORDS
 from liveroom.journal.kafka.records import CarefulConsumer, after, unreadable
@@ -326,14 +327,14 @@ async def test_publishing_goes_on_behind_odd_records_in_the_feed(open_journal: O
     """A look back passes over them, and over a position without a value."""
     journal = await open_journal()
     await append_all(journal, [claim(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(3))])
-    publisher = journal.publisher()
+    publisher = Publisher(journal, Metrics())
     publisher.start()
     await published(config, 2)
     await publisher.stop()
     stranger = b'{"room": "key", "seq": -1}'
     await write(config, "feed", batch(stranger, headers=[("position", None)]), batch(stranger))
     await append_all(journal, [record(0, 3, 3, 4, text="line 3")])
-    publisher = journal.publisher()
+    publisher = Publisher(journal, Metrics())
     publisher.start()
     events = await published(config, 3)
     await publisher.stop()
