@@ -1,7 +1,9 @@
-"""Which rooms of a partition are in memory. A room that is closed and waits for no time rests; one that rested for long is archived.
+"""The archive of a partition: it decides which rooms are in memory.
 
-Of an archived room the index alone is in memory: it says where the newest snapshot has the room. The room is brought back
-before anything is decided or folded in it. Which rooms are in memory changes no outcome and stands in no record.
+A closed room that waits for no time rests; a room that has rested long enough is archived.
+An archived room has only its index entry in memory, which says where the newest snapshot holds the room.
+The room is loaded again before anything is decided or folded in it.
+Which rooms are in memory changes no outcome and appears in no record.
 """
 
 from __future__ import annotations
@@ -23,18 +25,19 @@ __all__ = ["Archive", "restore"]
 
 log = logging.getLogger("liveroom.engine")
 
-#: Rooms that a step waits for. Commands for other archived rooms are refused as `overloaded`; those rooms come next.
+#: Limit of the rooms that one step loads.
+#: Commands for other archived rooms are refused as `overloaded`; those rooms are loaded next.
 BROUGHT_BACK_PER_STEP_MAX: Final = 64
-#: Archived rooms that may wait to be brought back.
+#: Limit of the archived rooms that wait to be loaded.
 WANTED_ROOMS_MAX: Final = 1_000
-#: Rooms that were brought back and have not changed since may take this many bytes, counted as their parts.
+#: Limit of the bytes, counted as their parts, of rooms that were loaded and have not changed since.
 BROUGHT_BACK_BYTES_MAX: Final = 32 * 1024 * 1024
-#: Rooms that leave memory in one turn of the engine because their time has come; the others follow in the next turns.
+#: Limit of the due rooms that are archived in one turn of the engine; the others follow in the next turns.
 ARCHIVED_PER_TURN_MAX: Final = 1_000
 
 
 class Archive:
-    """Of one partition, with its `state` and its `snapshots`."""
+    """The archive of one partition, with its `state` and its `snapshots`."""
 
     def __init__(self, journal: Journal, partition: int, state: PartitionState, snapshots: Snapshots, config: EngineConfig) -> None:
         self.state = state
@@ -43,30 +46,33 @@ class Archive:
         self._partition = partition
         self._rooms_max = config.rooms_max
         self._after_ms = config.archive_after_ms
-        self._ready = Timers()  # resting rooms that the newest snapshot has, and when they are to be archived
-        self._unsaved: dict[str, int] = {}  # resting rooms that wait for a snapshot, and when they are to be archived after it
-        self._brought_back: dict[str, int] = {}  # resting rooms in which nothing happened since -> bytes of their parts
+        self._ready = Timers()  # resting room in the newest snapshot -> when it is archived
+        self._unsaved: dict[str, int] = {}  # resting room that waits for a snapshot -> when it may be archived after it
+        self._brought_back: dict[str, int] = {}  # resting room without a change since it was loaded -> bytes of its part
         self._brought_back_bytes = 0
         self._wanted: dict[str, None] = {}
-        #: Rooms whose parts are damaged, and the seqs up to which they are to be derived again.
+        #: Rooms with damaged parts -> the seqs up to which they are rebuilt.
         self.damaged: dict[str, int] = {}
         state.make_space = self._make_space
 
     @property
     def archived_count(self) -> int:
-        """Rooms that are not in memory and can be brought back."""
+        """Archived rooms, which can be loaded."""
         index = self.state.index
         return len(index) - sum(room in index for rooms in (self.state.rooms, self.state.away) for room in rooms)
 
     @property
     def is_crowded(self) -> bool:
-        """Whether memory is full and no room can leave it before the next snapshot. The engine asks in every turn, so this looks at no room."""
+        """Whether memory is full and no room can leave it before the next snapshot.
+
+        Looks at no room, because the engine asks in every turn.
+        """
         return len(self.state.rooms) >= self._rooms_max and bool(self._unsaved) and self.next_ms() is None
 
     # Out of memory
 
     def note(self, room: str, time_ms: int, *, rests: bool) -> None:
-        """Something happened in a room, or it was looked at; it `rests` when it is closed and waits for no time."""
+        """Note that a room changed or was looked at. It `rests` when it is closed and waits for no time."""
         saved = self.snapshots.has(room)
         self._ready.set(room, time_ms + self._after_ms if rests and saved else None)
         self._unsaved.pop(room, None)
@@ -76,28 +82,32 @@ class Archive:
             self._brought_back_bytes -= self._brought_back.pop(room, 0)
 
     async def save(self) -> None:
-        """Write the snapshot that was begun; resting rooms that waited for it may be archived now. Raises what `Snapshots.save` raises."""
+        """Write the snapshot that was begun; then the resting rooms in it may be archived.
+
+        Raises the errors of `Snapshots.save`.
+        """
         await self.snapshots.save()
         for room in [room for room in self._unsaved if self.snapshots.has(room)]:
             self._ready.set(room, self._unsaved.pop(room))
 
     def next_ms(self) -> int | None:
-        """When the next room is to be archived; `None` when no room rests that the newest snapshot has."""
+        """When the next room is due to be archived; `None` when no resting room is in the newest snapshot."""
         return self._ready.next_ms()
 
     def tidy(self, now_ms: int) -> None:
-        """Archive the rooms whose time has come, those of which there are too many, and the first of those that take too much."""
+        """Archive the rooms that are due, those above the limit of rooms, and the oldest ones above the limit of bytes."""
         for room in self._ready.take(now_ms, ARCHIVED_PER_TURN_MAX):
             self._archive(room)
         while len(self.state.rooms) > self._rooms_max and self._make_space(""):
             pass
-        while self._brought_back_bytes > BROUGHT_BACK_BYTES_MAX and len(self._brought_back) > 1:  # one room alone may be as large as it is
+        while self._brought_back_bytes > BROUGHT_BACK_BYTES_MAX and len(self._brought_back) > 1:  # a single room may exceed the limit
             self._archive(next(iter(self._brought_back)))
 
     def _make_space(self, but: str) -> bool:
-        """Archive the room that was not used for longest, before its time; not `but`.
+        """Archive the room that was unused for longest, before its time, but not the room `but`.
 
-        A room in which the step that is under way made something happen is passed over. It is noted again when that step ends.
+        A room that changes in the current step is skipped.
+        It is noted again when that step ends.
         """
         kept_ms: int | None = None
         found = False
@@ -120,7 +130,7 @@ class Archive:
     # Back into memory
 
     def want(self, requests: Iterable[Request]) -> None:
-        """Commands have come; rooms that they name are brought back before they are decided, as many as may wait."""
+        """Queue the archived rooms that these commands name, up to the limit of waiting rooms."""
         here = self.state.rooms
         for request in requests:
             if request.room not in here and self.state.is_archived(request.room) and len(self._wanted) < WANTED_ROOMS_MAX:
@@ -128,11 +138,11 @@ class Archive:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether rooms wait to be brought back."""
+        """Whether rooms wait to be loaded."""
         return bool(self._wanted)
 
     async def bring_back(self, now_ms: int) -> None:
-        """Bring back what waits next, as far as memory holds it. Raises `JournalError`."""
+        """Load the next waiting rooms, as far as memory has space. Raises `JournalError`."""
         some = list(self._wanted)[:BROUGHT_BACK_PER_STEP_MAX]
         for room in some:
             del self._wanted[room]
@@ -142,7 +152,7 @@ class Archive:
             await self.load([room for room in some if self.state.is_archived(room)], now_ms)
 
     async def load(self, rooms: Sequence[str], now_ms: int) -> None:
-        """Take archived rooms into memory; those whose parts are damaged are put away. Raises `JournalError`."""
+        """Load archived rooms; a room with a damaged part is put away. Raises `JournalError`."""
         for start in range(0, len(rooms), BROUGHT_BACK_PER_STEP_MAX):
             some = rooms[start : start + BROUGHT_BACK_PER_STEP_MAX]
             entries = [decode_entry(self.state.index[room]) for room in some]
@@ -161,7 +171,10 @@ class Archive:
                     self._note_folded(room, now_ms)
 
     async def fold(self, record: Record) -> None:
-        """Apply an accepted record to the state; archived rooms in which something happened are brought back first. Raises `JournalError`."""
+        """Apply an accepted record to the state, and load the archived rooms that it changes first.
+
+        Raises `JournalError`.
+        """
         await self.load([room for room in record.rooms if self.state.is_archived(room)], record.time_ms)
         for room, span in record.rooms.items():
             if room in self.damaged:
@@ -176,7 +189,7 @@ class Archive:
 
 
 async def restore(journal: Journal, partition: int, config: EngineConfig, rules: RoomsConfig) -> Archive:
-    """The newest snapshot that is whole, with the rooms in memory that do not rest. Raises `JournalError`."""
+    """Load the newest whole snapshot, with the rooms that do not rest. Raises `JournalError`."""
     state = PartitionState(config)
     snapshots = Snapshots(journal, partition, state, rules)
     archive = Archive(journal, partition, state, snapshots, config)
@@ -185,6 +198,6 @@ async def restore(journal: Journal, partition: int, config: EngineConfig, rules:
         snapshots.load(whole)
         state.acceptance = whole.snapshot.acceptance.copy()
         state.time_ms = whole.snapshot.time_ms
-        state.outcomes.end_record(state.time_ms)  # a shorter memory may be set now
+        state.outcomes.end_record(state.time_ms)  # the configured window may be shorter now
         await archive.load([room for room, entry in whole.entries().items() if not entry.resting], state.time_ms)
     return archive

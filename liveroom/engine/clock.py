@@ -1,4 +1,4 @@
-"""A partition's time: its owner's clock, as long as that goes forward, and not faster than time may pass."""
+"""A partition's time: its owner's clock, but it never goes back and never leaps."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["AHEAD_PACE", "PartitionClock", "SteadyClock", "passed_ms", "wall_clo
 
 log = logging.getLogger("liveroom.engine")
 
-#: While the system's clock is ahead of what has passed, time goes on at this many times the pace at which it really passes.
+#: While the system's clock is ahead of the time that really passed, time goes on at this many times its pace.
 AHEAD_PACE: Final = 2
-#: A step of the system's clock that is told in the log.
+#: A step of the system's clock above this gets a line in the log.
 STEP_TOLD_MS: Final = 1_000
 
-#: While the clock is behind the partition's time, that goes on at this part of the clock's pace.
+#: While the clock is behind the partition's time, the partition's time goes on at the clock's pace divided by this.
 BEHIND_PACE: Final = 2
 
 
@@ -26,17 +26,19 @@ def wall_clock_ms() -> int:
 
 
 def passed_ms() -> int:
-    """Time in ms that nobody sets; where the system can tell, it goes on while the machine sleeps."""
+    """Monotonic time in ms, which nobody can set. It includes the machine's sleep where the system can tell."""
     which = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime_ns(which) // 1_000_000
 
 
 class SteadyClock:
-    """The system's clock, which may be stepped forward: its time then goes on at `AHEAD_PACE` until it has caught up.
+    """The system's clock, protected against steps forward: its time then goes on at `AHEAD_PACE` until it has caught up.
 
-    A step would make everything due at once: holds would expire, and the ids of commands would be forgotten before their
-    retries came, so that a retry would make a second hold. All partitions of a process share one such clock, so a
-    partition that is claimed again does not leap either. A process that starts believes the clock that it finds.
+    A step would make everything due at once.
+    Holds would expire, and the ids of commands would be forgotten before their retries came.
+    Such a retry would make a second hold.
+    All partitions of a process share one such clock, so a partition that is taken over again does not leap either.
+    A new process trusts the clock that it finds.
     """
 
     def __init__(self, clock_ms: Callable[[], int], passed_ms: Callable[[], int]) -> None:
@@ -45,7 +47,7 @@ class SteadyClock:
         self._seen_passed_ms = passed_ms()
         self._now_ms = clock_ms()
         self._told = False
-        #: How far this clock is behind the system's.
+        #: How far this clock is behind the system's, in ms.
         self.held_back_ms = 0
 
     def __call__(self) -> int:
@@ -66,10 +68,11 @@ class SteadyClock:
 
 
 class PartitionClock:
-    """Neither goes back nor stands still, whatever the owners' clocks say.
+    """A clock that neither goes back nor stands still, whatever the owners' clocks say.
 
-    The partition's time may be ahead of the clock: the owner before had another one, or this one was set back. It goes
-    on at half the clock's pace then, until the clock has caught up: what is due comes late, and nothing waits for ever.
+    The partition's time may be ahead of the clock: the owner before had another clock, or this one was set back.
+    It then goes on at half the clock's pace until the clock has caught up.
+    Due events come late, but none waits forever.
     """
 
     def __init__(self, clock_ms: Callable[[], int], time_ms: int) -> None:

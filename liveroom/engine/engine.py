@@ -1,4 +1,4 @@
-"""The engine: owns partitions and keeps owning them, whatever happens to a single claim."""
+"""The engine: owns partitions, and takes one over again when an owner fails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger("liveroom.engine")
 
 
 class Engine:
-    """Owns the partitions that the journal assigns to it, one `Owner` at a time each."""
+    """Owns the partitions that the journal assigns to it, with one `Owner` for each."""
 
     def __init__(
         self,
@@ -43,22 +43,25 @@ class Engine:
         self._keepers: dict[int, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._assigned = False
-        self.stopped_partitions: dict[int, str] = {}  # partition -> why; damage does this
+        self.stopped_partitions: dict[int, str] = {}  # partition -> reason; only damage stops a partition
 
     @property
     def ready(self) -> bool:
-        """Whether partitions were assigned and every one of them is owned and being served; there may be none, with more engines than partitions."""
+        """Whether partitions were assigned and all of them are served.
+
+        With more engines than partitions, an assignment may be empty.
+        """
         return self._assigned and all(p in self._owners and self._owners[p].ready for p in self._keepers)
 
     async def start(self) -> None:
-        """Begin to own what is assigned; returns at once, see `ready`."""
+        """Start to own the assigned partitions. Returns at once; see `ready`."""
         self._tasks = [
             asyncio.create_task(self._follow_assignments(), name="engine-assignments"),
             asyncio.create_task(self._count(), name="engine-metrics"),
         ]
 
     async def stop(self) -> None:
-        """Stop deciding; what was appended is the journal's."""
+        """Stop deciding. Appended records stay in the journal."""
         tasks = [*self._tasks, *self._keepers.values()]
         for task in tasks:
             task.cancel()
@@ -95,14 +98,14 @@ class Engine:
                 self._stop_partition(partition, error)
                 return
             except (PartitionLost, JournalError) as error:
-                log.warning("partition given up, claiming it anew", extra={"partition": partition, "reason": f"{type(error).__name__}: {error}"})
+                log.warning("partition given up; taking it over again", extra={"partition": partition, "reason": f"{type(error).__name__}: {error}"})
                 await asyncio.sleep(self._config.engine.claim_retry_ms / 1000)
             except Exception as error:
                 self._stop_partition(partition, error)
                 return
 
     def _stop_partition(self, partition: int, error: Exception) -> None:
-        """Never guess about money: a record that cannot be read stops its partition until a person looks."""
+        """Stop a partition until an operator has looked: an engine never guesses about money."""
         self.stopped_partitions[partition] = f"{type(error).__name__}: {error}"
         runbook = {"runbook": STOPPED_RUNBOOK} if self._config.journal.kind == "kafka" else {}
         log.critical("partition stopped", exc_info=error, extra={"partition": partition, **runbook})

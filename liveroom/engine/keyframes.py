@@ -1,4 +1,4 @@
-"""When a room gets a keyframe: every few seconds of change, after many events, and at once when it opens or closes."""
+"""The schedule of keyframes: after some seconds of change, after many events, and at once when a room opens or closes."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from liveroom.protocol.events import Event, RoomClosed, RoomOpened
 
 __all__ = ["KeyframeSchedule"]
 
-#: Keyframes that one record may carry; the others wait for the next. Those that do not fit beside a step's own bytes come in a record of their own.
+#: Limit of the keyframes in one record; the others wait for the next.
+#: Keyframes that do not fit beside a step go into a record of their own.
 KEYFRAMES_PER_RECORD_MAX = 16
 
 
 class KeyframeSchedule:
-    """Remembers which rooms changed since their last keyframe; rooms that did not change cost nothing."""
+    """Remembers which rooms changed since their last keyframe. Unchanged rooms cost nothing."""
 
     def __init__(self, config: EngineConfig) -> None:
         self._interval_ms = config.keyframe_interval_ms
         self._events_max = config.keyframe_events_max
         self._changed: dict[str, int] = {}  # room -> events since its last keyframe
-        self._last_ms: dict[str, int] = {}  # room -> time of its last keyframe, while that is still young
+        self._last_ms: dict[str, int] = {}  # room -> time of its last keyframe, while that is recent
         self._timers = Timers()
 
     def note(self, room: str, events: Sequence[Event], now_ms: int) -> None:
-        """Take note of what happened in a room."""
+        """Note the events of a room."""
         kinds: Counter[type[Event]] = Counter(map(type, events))
         public = sum(count for kind, count in kinds.items() if kind.delivery is not Delivery.internal)
         if not public:
@@ -43,13 +44,13 @@ class KeyframeSchedule:
         return self._timers.next_ms()
 
     def take(self, now_ms: int) -> list[str]:
-        """The rooms whose keyframe goes into the record that is being made."""
+        """Take the rooms whose keyframes go into the next record."""
         rooms = self._timers.take(now_ms, KEYFRAMES_PER_RECORD_MAX)
         self.made(rooms, now_ms)
         return rooms
 
     def made(self, rooms: Iterable[str], now_ms: int) -> None:
-        """Rooms that get a keyframe now, also for another reason."""
+        """Note rooms that get a keyframe now, for whatever reason."""
         for room in rooms:
             self._changed.pop(room, None)
             self._timers.set(room, None)

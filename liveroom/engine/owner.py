@@ -1,4 +1,16 @@
-"""The owner of one partition: claims it, folds what is there, then decides commands until it loses the partition."""
+"""The owner of one partition, from its takeover until it loses the partition.
+
+How it works:
+
+1. `run` appends a takeover (`Claim`). The offset of that entry is the fencing epoch of all records that this owner writes.
+2. `_recover` loads the newest snapshot and folds the accepted records behind it, up to the own takeover. It decides nothing.
+3. `_read_commands` puts batches of commands into the inbox. `_serve` turns them and the due timers into steps, and each step into one
+   record.
+4. Decisions run ahead of the journal: up to `engine.steps_in_flight_max` appends may wait to become durable.
+5. `_watch` reads the log of events back, and `_confirm` judges each entry by the acceptance rule. A foreign takeover raises
+   `PartitionLost`.
+6. Every error ends `run`. The engine then starts a new owner, which folds the log again.
+"""
 
 from __future__ import annotations
 
@@ -34,22 +46,22 @@ __all__ = ["Owner", "PartitionLost"]
 
 log = logging.getLogger("liveroom.engine")
 
-#: Batches that may wait between the journal's reader and the decisions.
+#: Limit of the batches that wait between the journal's reader and the decisions.
 BATCHES_WAITING_MAX = 256
-#: A clock that is further behind the partition's time is told in the log.
+#: A clock that is further behind the partition's time than this gets a warning in the log.
 BEHIND_MS_MAX = 1_000
-#: A room's timer that raised is tried again after this time.
+#: A room's timer that raised runs again after this time.
 TIMER_AGAIN_MS = 60_000
-#: Rooms whose timers one step may serve.
+#: Limit of the rooms whose timers run in one step.
 DUE_ROOMS_PER_STEP_MAX = 200
 
 
 class PartitionLost(Exception):
-    """Somebody else claimed the partition, or wrote as if it were its own."""
+    """Another engine took the partition over, or wrote under this owner's epoch."""
 
 
 class Owner:
-    """One stretch of ownership, from a claim to its loss; a new claim is a new Owner."""
+    """One period of ownership, from a takeover to its loss. A new takeover needs a new `Owner`."""
 
     def __init__(
         self,
@@ -71,22 +83,22 @@ class Owner:
         self._clock_ms = clock_ms
         self._rng = rng
         self._state = PartitionState(config.engine)
-        self._archive: Archive  # of this state, once it is recovered
+        self._archive: Archive  # the archive of `_state`, set by `_recover`
         self._keyframes = KeyframeSchedule(config.engine)
         self._isolated = metrics.isolated
         self._hand_over = StateTransfer(config.rooms, config.journal.record_bytes_max, self._isolated)
         self._recovery = RoomRecovery(journal, partition, self._isolated, self._came_back)
         self._steps_turn_over = False
         self._timers = Timers()
-        self._timers_aside: dict[str, int] = {}  # rooms whose timers raised, and when they are tried again
+        self._timers_aside: dict[str, int] = {}  # room whose timer raised -> when it runs again
         self._inbox: deque[WaitingBatch] = deque()
         self._inbox_space = asyncio.Event()
         self._wake = asyncio.Event()
-        self._in_flight: dict[asyncio.Future[int], float] = {}  # appends that are not durable yet, oldest first, and when they began
+        self._in_flight: dict[asyncio.Future[int], float] = {}  # appends that are not durable yet, oldest first, with the times when they began
         self._failure: BaseException | None = None
-        self._confirmed = Acceptance()  # as a reader of the journal sees it
+        self._confirmed = Acceptance()  # the acceptance rule, applied to the log as it is read back
         self._confirmed_offset = 0
-        self._confirmed_entry: Entry  # the one before it
+        self._confirmed_entry: Entry  # the entry before `_confirmed_offset`
         self._records_since_snapshot = 0
         self._snapshot_due_ms = 0
         self._saving: asyncio.Task[None] | None = None
@@ -101,7 +113,7 @@ class Owner:
 
     @property
     def rooms_archived_count(self) -> int:
-        """Rooms that are not in memory."""
+        """Archived rooms, which are not in memory."""
         return self._archive.archived_count
 
     @property
@@ -111,12 +123,15 @@ class Owner:
 
     @property
     def append_waiting_s(self) -> float:
-        """How long the oldest append has waited to be durable; 0 when none waits."""
+        """Seconds that the oldest append has waited to become durable; 0 when none waits."""
         began = next(iter(self._in_flight.values()), None)
         return time.monotonic() - began if began is not None else 0.0
 
     async def run(self) -> None:
-        """Claim and serve; ends only by an exception: `PartitionLost`, a `JournalError`, a bug outside the rules, or cancellation."""
+        """Take the partition over and serve it.
+
+        Ends only by an exception: `PartitionLost`, a `JournalError`, a bug outside the rules, or cancellation.
+        """
         began = time.monotonic()
         claim = Claim(RECORD_VERSION, self._name, self._clock_ms(), uuid4().hex)
         await self._journal.append(self.partition, claim)
@@ -143,16 +158,19 @@ class Owner:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    # Recovery: fold, never decide again.
+    # Recovery: it folds what was decided and decides nothing.
 
     async def _recover(self, claim: Claim) -> None:
-        """Fold up to the engine's own claim, wherever it stands; its offset is the epoch."""
+        """Fold the log up to the own takeover, whose offset becomes the epoch.
+
+        Raises `PartitionLost` when the takeover is not where it must be.
+        """
         end = await self._journal.events_end(self.partition)
         self._archive = await restore(self._journal, self.partition, self._config.engine, self._config.rooms)
         self._state = self._archive.state
         start = max(0, self._archive.snapshots.offset)
         if start >= end:
-            raise PartitionLost(f"partition {self.partition} was claimed by somebody else before this engine began")
+            raise PartitionLost(f"partition {self.partition} was taken over by another engine before this engine began")
         state = self._state
         async with aclosing(self._journal.read_events(self.partition, start)) as entries:
             async for stored in entries:
@@ -166,7 +184,7 @@ class Owner:
                     self._epoch = stored.offset
                     break
                 if stored.offset + 1 >= end:
-                    raise PartitionLost(f"the claim of partition {self.partition} does not stand between {start} and {end}")
+                    raise PartitionLost(f"the takeover of partition {self.partition} is not between {start} and {end}")
         if (behind_ms := state.time_ms - self._clock_ms()) > BEHIND_MS_MAX:
             words = "this engine's clock is behind the partition's time, which goes on at half its pace until the clock has caught up"
             log.warning(words, extra={"partition": self.partition, "behind_ms": behind_ms})
@@ -175,13 +193,14 @@ class Owner:
         self._confirmed_offset, self._confirmed_entry = self._epoch + 1, claim
         self._next_command = state.acceptance.next_command
         self._records_since_snapshot = self._epoch + 1 - start
-        # The first snapshot is taken at once: readers that want to see the past begin at the oldest, so it must be of the beginning.
+        # The first snapshot is due at once.
+        # A reader of the whole history starts at the oldest snapshot, so that one must cover the beginning.
         self._snapshot_due_ms = self._clock_ms() + (self._config.engine.snapshot_interval_ms if start else 0)
         for room in state.rooms:
             self._set_timer(room)
         self._derive_damaged()
 
-    # What is read while serving.
+    # The readers that run while the owner serves.
 
     async def _read_commands(self) -> None:
         async with aclosing(self._journal.read_commands(self.partition, self._next_command)) as batches:
@@ -194,7 +213,7 @@ class Owner:
                 self._wake.set()
 
     def _weigh(self, batch: CommandBatch) -> WaitingBatch:
-        """What cannot even be weighed is set aside whole."""
+        """Measure a batch; one that cannot be measured becomes a dead letter as a whole."""
         try:
             return weigh(batch)
         except Exception as error:
@@ -202,22 +221,28 @@ class Owner:
             return weigh(CommandBatch(batch.offset, (), f"{type(error).__name__}: {error}", repr(batch.requests)[:PAYLOAD_CHARS_MAX]))
 
     async def _watch(self) -> None:
-        """Read back what really stands in the journal. Nobody waits for it: what is acknowledged in a row is confirmed by that."""
+        """Read back what the log really holds.
+
+        A background reader is fast enough: acknowledgments in a row already confirm the own records.
+        """
         async with aclosing(self._journal.read_events_in_background(self.partition, self._epoch + 1)) as entries:
             async for stored in entries:
                 if stored.offset >= self._confirmed_offset:
                     self._confirm(stored.offset, stored.entry)
 
     def _confirm(self, offset: int, entry: Entry) -> None:
-        """Judge the next entry that stands in the journal. Raises `PartitionLost` for a foreign claim or a record that only looks like an own one."""
+        """Judge the next entry of the log.
+
+        Raises `PartitionLost` for a foreign takeover, and for a foreign record under the own epoch.
+        """
         verdict = self._confirmed.judge(offset, entry)
         if verdict is Verdict.claimed:
-            raise PartitionLost(f"partition {self.partition} was claimed at offset {offset}")
+            raise PartitionLost(f"partition {self.partition} was taken over at offset {offset}")
         if verdict is not Verdict.accepted:
             self._metrics.journal_skipped.labels(verdict.value).inc()
         assert isinstance(entry, Record)
         if entry.epoch == self._epoch and (verdict is not Verdict.accepted or self._confirmed.step > self._step):
-            raise PartitionLost(f"somebody else wrote under epoch {self._epoch} of partition {self.partition}, at offset {offset}")
+            raise PartitionLost(f"another engine wrote under epoch {self._epoch} of partition {self.partition}, at offset {offset}")
         self._confirmed_offset, self._confirmed_entry = offset + 1, entry
         self._wake.set()
 
@@ -260,7 +285,10 @@ class Owner:
             pass
 
     async def _make_record(self, now_ms: int) -> bool:
-        """Send one record to the journal: in turns a step and what is to be handed over; false when there was nothing to do."""
+        """Append one record, a step and a chunk of a state transfer in turns.
+
+        Gives false when there was nothing to do.
+        """
         handed = self._hand_over.go_on()
         if handed is None and self._hand_over.waiting and self._steps_turn_over:
             handed = self._hand_over.begin(self._state.rooms, max(self._state.time_ms, now_ms))
@@ -271,14 +299,14 @@ class Owner:
             self._append(alone.record(self._epoch, self._step, to, to, handed.keyframes, handed.details, handed.holdings), alone)
             return True
         self._steps_turn_over = True
-        if self._archive.is_wanted:  # right before the commands that name these rooms, so that nothing archives them in between
+        if self._archive.is_wanted:  # This runs right before the commands that name these rooms, so that nothing archives the rooms in between.
             await self._archive.bring_back(now_ms)
             self._derive_damaged()
             now_ms = self._clock_ms()
         return await self._make_step(now_ms) or self._hand_over.waiting
 
     async def _make_step(self, now_ms: int) -> bool:
-        """Decide what waits; false when there was nothing to do."""
+        """Decide the waiting timers and commands. Gives false when there were none."""
         step = self._new_step(now_ms)
         self._let_time_pass(step)
         to = self._answer_waiting(step)
@@ -292,7 +320,7 @@ class Owner:
         self._append(step.record(self._epoch, self._step, self._next_command, to, self._keyframes_that_fit(step, rooms)), step)
         for room, with_holdings in step.wanted_details.items():
             self._hand_over.want(room, with_holdings)
-            self._set_timer(room)  # it is used
+            self._set_timer(room)  # a request for its detail counts as use
         await self._end(step)
         return True
 
@@ -300,7 +328,7 @@ class Owner:
         return Step(self.partition, self._state, self._config, self._rng, now_ms, self._isolated)
 
     async def _end(self, step: Step) -> None:
-        """Derive again the rooms that were put away, and write down what was set aside."""
+        """Rebuild the rooms whose state was lost, and write the dead letters."""
         for room in step.broken:
             self._set_timer(room)
         self._recovery.begin(self._state, step.broken, tuple(self._in_flight))
@@ -312,19 +340,23 @@ class Owner:
                 self._isolated.note("engine_dead_letter", partition=self.partition, offset=letter.offset, reason=letter.reason)
 
     def _came_back(self, room: str) -> None:
-        """A room's state was derived again."""
+        """Resume a room whose state was rebuilt."""
         self._set_timer(room)
         self._hand_over.put_off((room,))
         self._wake.set()
 
     def _derive_damaged(self) -> None:
-        """Derive again the rooms that could not be brought back."""
+        """Rebuild the rooms whose stored state is damaged."""
         if self._archive.damaged:
             self._recovery.begin(self._state, self._archive.damaged, tuple(self._in_flight))
             self._archive.damaged = {}
 
     def _set_timer(self, room: str) -> None:
-        """A timer that raised is tried again now and then; a room whose state is not known has none. One without a timer may rest."""
+        """Set the room's next due time, and tell the archive whether the room rests.
+
+        A timer that raised waits for `TIMER_AGAIN_MS`.
+        A room whose state is unknown has no timer.
+        """
         due: int | None = None
         may_rest = False
         try:
@@ -338,7 +370,7 @@ class Owner:
         self._archive.note(room, self._state.time_ms, rests=may_rest)
 
     def _let_time_pass(self, step: Step) -> None:
-        """Timers come before commands, as many rooms as fit."""
+        """Run due timers before commands, for as many rooms as the record can hold."""
         for _ in range(DUE_ROOMS_PER_STEP_MAX):
             if not step.has_room(ROOM_DUE_BYTES_MAX) or not (due := self._timers.take(step.time_ms, 1)):
                 break
@@ -350,13 +382,13 @@ class Owner:
                 self._timers_aside.pop(room, None)
             except Exception as error:
                 self._isolated.note("engine_timer", room=room)
-                if room not in self._timers_aside:  # a letter for each room, not for each try
+                if room not in self._timers_aside:  # one dead letter for each room, not for each try
                     step.fail_timer(room, error)
                 self._timers_aside[room] = step.time_ms + TIMER_AGAIN_MS
             self._set_timer(room)
 
     def _keyframes_that_fit(self, step: Step, rooms: list[str]) -> list[Keyframe]:
-        """Into the step's record; the others come in one of their own."""
+        """The keyframes that fit into the step's record. The others go into a record of their own."""
         keyframes: list[Keyframe] = []
         for at, room in enumerate(rooms):
             try:
@@ -373,7 +405,7 @@ class Owner:
         return keyframes
 
     def _answer_waiting(self, step: Step) -> int:
-        """Give waiting batches to the step, within its limits; returns the command offset that the step ends at."""
+        """Pass waiting batches to the step, within its limits. Gives the command offset at which the step ends."""
         to = self._next_command
         commands_left = self._config.engine.step_commands_max
         first = True
@@ -385,7 +417,7 @@ class Owner:
                 break
             self._inbox.popleft()
             self._inbox_space.set()
-            if batch.offset < to:  # offsets between may hold nothing
+            if batch.offset < to:  # gaps between offsets are normal
                 raise InvariantBroken(f"commands go back from {to} to {batch.offset}")
             step.answer_batch(waiting)
             to = batch.offset + 1
@@ -427,7 +459,10 @@ class Owner:
         future.add_done_callback(landed)
 
     def _landed(self, offset: int, record: Record) -> None:
-        """An own record was acknowledged: right behind what is confirmed it need not be read back, since nobody's can stand in between."""
+        """Handle the acknowledgment of an own record.
+
+        A record that directly follows the last confirmed entry needs no read-back: no other entry can lie between.
+        """
         self._wake.set()
         if offset != self._confirmed_offset:
             return
@@ -436,10 +471,10 @@ class Owner:
         except PartitionLost as lost:
             self._fail(lost)
 
-    # Snapshots: only when all that was decided stands in the journal, with nobody's record in between.
+    # Snapshots: one begins only when every decided record is confirmed, with no foreign record in between.
 
     def _snapshot_is_due(self, now_ms: int) -> bool:
-        if not self._records_since_snapshot or self._saving is not None or self._state.away:  # a snapshot tells of every room
+        if not self._records_since_snapshot or self._saving is not None or self._state.away:  # a snapshot needs the state of every room
             return False
         return now_ms >= self._snapshot_due_ms or self._records_since_snapshot >= self._config.engine.snapshot_records_max or self._archive.is_crowded
 
@@ -456,14 +491,16 @@ class Owner:
         self._saving = asyncio.create_task(self._save())
 
     async def _save(self) -> None:
-        """Beside the steps: a journal may take its time with it."""
+        """Save the snapshot while steps go on, because a journal may need a while for it."""
         try:
             await self._archive.save()
             self._metrics.engine_snapshots.inc()
         except JournalError as error:
             self._fail(error)
             return
-        except Exception:  # a room that cannot be encoded: the next snapshot tries again, and until then recovery reads more of the log
+        # The snapshot holds a room that cannot be encoded.
+        # The next snapshot tries again; until then a recovery reads more of the log.
+        except Exception:
             self._isolated.note("engine_snapshot", partition=self.partition)
             self._archive.snapshots.abandon()
         self._saving = None

@@ -1,4 +1,4 @@
-"""The state of one partition: its rooms and outcomes, folded from accepted records and from nothing else."""
+"""The state of one partition: its rooms and outcomes, folded from accepted records and nothing else."""
 
 from __future__ import annotations
 
@@ -22,62 +22,71 @@ SET_ASIDE: Final = Refusal("internal_error", "the server cannot apply an event o
 
 
 class PartitionState:
-    """What an engine knows of a partition that it owns."""
+    """An engine's state of one partition."""
 
     def __init__(self, config: EngineConfig) -> None:
         self.rooms: dict[str, RoomState] = {}
         self.outcomes = IdempotencyStore(config)
         self.acceptance = Acceptance()
         self.time_ms = 0
-        #: Rooms that exist but whose state is not known, with what their commands are answered; they are not among `rooms`.
+        #: Rooms that exist but whose state is unknown, with the refusal of their commands.
+        #: They are not in `rooms`.
         self.away: dict[str, Refusal] = {}
-        #: Rooms in which something happened since the last snapshot was begun.
+        #: Rooms that changed since the last snapshot began.
         self.changed: dict[str, None] = {}
-        #: Called with a room that is about to change.
+        #: Called with a room before it changes.
         self.before_change: Callable[[str], None] = _nothing
-        #: Room -> its entry in the index of rooms, as JSON: rooms that a snapshot has, whether they are in memory or not.
+        #: Room -> its entry in the index of rooms, as JSON.
+        #: It lists each room of a snapshot, in memory or not.
         self.index: dict[str, bytes] = {}
-        #: Takes a room out of memory that need not be there, but not the one that is given; gives whether there was one.
+        #: Archives some room that may leave memory, but not the given one.
+        #: Gives whether there was one.
         self.make_space: Callable[[str], bool] = _never
 
     def put_away(self, room: str) -> None:
-        """A room's state is not known until it is derived again."""
+        """Drop a room's state, which is unknown until it is rebuilt."""
         self.rooms.pop(room, None)
         self.away[room] = DERIVED_AGAIN
 
     def was_not_opened(self, room: str) -> None:
-        """What would have opened a room cannot be applied or written: there is no such room."""
+        """Drop a room whose opening cannot be applied or written: the room does not exist."""
         self.rooms.pop(room, None)
         self.away.pop(room, None)
         self.changed.pop(room, None)
 
     def set_aside(self, room: str) -> None:
-        """What stands in the log cannot be applied to a room: no state of it is right until a person has looked."""
+        """Mark a room whose events in the log cannot be applied.
+
+        Its state stays unknown until an operator has looked.
+        """
         self.rooms.pop(room, None)
         self.away[room] = SET_ASIDE
 
     def bring_back(self, room: str, state: RoomState) -> None:
-        """A room's state is known again."""
+        """Set the rebuilt state of a room."""
         del self.away[room]
         self.rooms[room] = state
-        self.changed[room] = None  # what the newest snapshot has of it may be damaged
+        self.changed[room] = None  # the newest snapshot may hold a damaged state of it
 
     @property
     def set_aside_count(self) -> int:
-        """Rooms that wait for a person."""
+        """Rooms that wait for an operator."""
         return sum(refusal is SET_ASIDE for refusal in self.away.values())
 
     def is_archived(self, room: str) -> bool:
-        """Whether a room exists and is not in memory, and can be brought back."""
+        """Whether a room exists, is not in memory and can be loaded."""
         return room not in self.rooms and room in self.index and room not in self.away
 
     def changes(self, room: str) -> None:
-        """Something is about to happen in a room."""
+        """Note that a room is about to change."""
         self.before_change(room)
         self.changed[room] = None
 
     def fold(self, record: Record) -> None:
-        """Apply an accepted record; a room whose events cannot be applied is set aside, and no other is touched."""
+        """Apply an accepted record.
+
+        A room whose events cannot be applied is set aside; other rooms are not affected.
+        """
         rooms = self.rooms
         for room, span in record.rooms.items():
             if room in self.away:

@@ -1,4 +1,4 @@
-"""Rooms whose stored state is damaged, folded again from the events alone."""
+"""Rebuilds rooms from the events alone, when their stored state is damaged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ __all__ = ["rebuild"]
 
 
 async def rebuild(journal: Journal, partition: int, rooms: Mapping[str, int]) -> dict[str, RoomState]:
-    """The rooms' states, each as after all events below the given seq. It reads the log from its beginning.
+    """Fold the states of rooms, each up to the given seq.
+    Reads the log from its beginning.
 
     Raises: `JournalDamaged` when the log does not hold all of a room's events, `JournalError`.
     """

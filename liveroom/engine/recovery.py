@@ -1,4 +1,7 @@
-"""Rooms whose state is not known because an event could not be folded: each is derived again from the log while the others go on."""
+"""Recovery of rooms whose state is unknown after a failed fold.
+
+They are rebuilt from the log while the other rooms go on.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ __all__ = ["RoomRecovery"]
 
 log = logging.getLogger("liveroom.engine")
 
-#: Pause before the log is read again after it could not be.
+#: Pause before the log is read again after a failure.
 AGAIN_S: Final = 1.0
 
 
 class RoomRecovery:
-    """Of one partition. `on_back(room)` is called when a room has its state again."""
+    """The recovery of one partition's rooms. Calls `on_back(room)` when a room has its state again."""
 
     def __init__(self, journal: Journal, partition: int, isolated: IsolatedErrors, on_back: Callable[[str], None]) -> None:
         self._journal = journal
@@ -32,20 +35,23 @@ class RoomRecovery:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, state: PartitionState, rooms: Mapping[str, int], in_flight: Sequence[asyncio.Future[int]]) -> None:
-        """Derive rooms again, each up to its seq; records that hold their events may still be in flight."""
+        """Rebuild rooms, each up to its seq. Records with their events may still be in flight."""
         if rooms:
             task = asyncio.create_task(self._recover_all(state, dict(rooms), in_flight), name=f"engine-recovery-{self._partition}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
-        """Derive nothing any more."""
+        """Cancel all recoveries."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _recover_all(self, state: PartitionState, rooms: dict[str, int], in_flight: Sequence[asyncio.Future[int]]) -> None:
-        """Together, since each time the log is read from its beginning; one by one when one of them spoils that."""
+        """Rebuild the rooms together, since each pass reads the whole log.
+
+        If one of them fails the pass, rebuild them one by one.
+        """
         if in_flight:
             await asyncio.wait(in_flight)
         if not await self._recover(state, rooms) and len(rooms) > 1:
@@ -53,7 +59,7 @@ class RoomRecovery:
                 await self._recover(state, {room: seq})
 
     async def _recover(self, state: PartitionState, rooms: Mapping[str, int]) -> bool:
-        """Whether the log holds the rooms' events and they can be applied."""
+        """Rebuild rooms. Gives false when the log lacks events of a room or an event cannot be applied."""
         while True:
             try:
                 found = await rebuild(self._journal, self._partition, rooms)
@@ -72,7 +78,10 @@ class RoomRecovery:
         return True
 
     def _give_up(self, state: PartitionState, rooms: Mapping[str, int]) -> bool:
-        """What stands in the log cannot be applied either, or is not whole; of one room alone it is known which."""
+        """Set the room aside, if it is the only one.
+
+        With several rooms the cause is still unknown, so gives false.
+        """
         if len(rooms) == 1:
             (room,) = rooms
             self._isolated.note("engine_room", room=room)

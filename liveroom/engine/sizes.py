@@ -1,4 +1,7 @@
-"""How large what goes into a record may be: bounds that are reckoned with before it is made, each proved by a test at the limits."""
+"""Upper bounds of the sizes that go into a record.
+
+A step reserves them in advance; tests at the limits prove each of them.
+"""
 
 from __future__ import annotations
 
@@ -14,31 +17,34 @@ __all__ = ["RECORD_HEAD_BYTES", "ROOM_DUE_BYTES_MAX", "SPAN_HEAD_BYTES", "comman
 
 #: A record's own fields.
 RECORD_HEAD_BYTES: Final = 500
-#: What stands around a room's events: its name, the seq of the first.
+#: The frame around a room's events: the room's name and the seq of the first event.
 SPAN_HEAD_BYTES: Final = 150
-#: What a command adds beside its own words and its sender's, at most: others' ids, numbers, the words of a refusal.
+#: The most that a command adds beside its own text and its sender's: other users' ids, numbers, the text of a refusal.
 COMMAND_ADDED_BYTES: Final = 1_300
-#: How often the sender stands in an answer and in events, at most.
+#: The most often that the sender appears in an answer and its events.
 SENDER_TIMES: Final = 3
-#: What some add more: the product that is pinned; the ends of all envelopes, coupons and sales of a room.
+#: Extra bytes of some commands: the product that is pinned; the ends of all envelopes, coupons and sales of a room.
 MORE_BYTES: Final[dict[type[CommandBase], int]] = {PinProduct: 4_000, CloseRoom: 405_000}
-#: The end of an envelope, by the grab of its last share: the luckiest with their names.
+#: The end of an envelope after the grab of its last share: the luckiest users with their names.
 ENVELOPE_END_BYTES: Final = 3_200
-#: What the passing of time may add to one room at once.
+#: The most that due timers add to one room at once.
 ROOM_DUE_BYTES_MAX: Final = 570_000
 
-#: An answer that refuses with a few words of ours, beside the names in it.
+#: A refusal with a short fixed text, without the names in it.
 _REFUSAL_BYTES: Final = 500
-#: A character as JSON, at most: six when it has to be written as a number; of a name, four; of an id, two, as a quote.
+#: The most bytes of one character in JSON: six as an escaped number, four in a name, two in an id (an escaped quote).
 _CHARACTER_BYTES: Final = 6
 _NAME_CHARACTER_BYTES: Final = 4
 _ID_CHARACTER_BYTES: Final = 2
 
 
 def commands_bytes_max(requests: Sequence[Request], encoded: Sequence[bytes]) -> int:
-    """What commands add to a record at most; the words of one may stand in an event and in the one that pins a product anew."""
+    """The most bytes that commands add to a record.
+
+    The text of one command may appear twice: in its event, and in one that pins the product again.
+    """
     more = 0
-    grabbed: set[tuple[str, int]] = set()  # each ends once
+    grabbed: set[tuple[str, int]] = set()  # each envelope ends once
     for request in requests:
         command = request.command
         if type(command) is GrabRedEnvelope:
@@ -52,6 +58,6 @@ def commands_bytes_max(requests: Sequence[Request], encoded: Sequence[bytes]) ->
 
 
 def refusal_bytes_max(request: Request) -> int:
-    """What an answer adds that says no without looking at the command."""
+    """The most bytes that a refusal adds which needs no look at the command."""
     names = len(request.room) + len(request.sender.user) + len(request.id) + len(request.source)
     return _REFUSAL_BYTES + _CHARACTER_BYTES * names

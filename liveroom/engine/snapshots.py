@@ -1,4 +1,7 @@
-"""Snapshots of a partition: each writes the rooms that changed since the one before and names all others as that did."""
+"""Snapshots of a partition.
+
+Each one writes the rooms that changed since the last one, and refers to the stored parts of all others.
+"""
 
 from __future__ import annotations
 
@@ -23,20 +26,22 @@ from liveroom.rooms.room import detail, encode_state, rests
 
 __all__ = ["Moment", "Snapshots"]
 
-#: Parts that are put into the journal at once, in bytes: while they are written, records wait.
+#: Bytes of parts that are written to the journal in one call.
+#: Records wait while they are written.
 SLICE_BYTES: Final = 512 * 1024
-#: A part of the index, and a list of what is gone, is closed once it holds this much: it has to fit into a record of the journal.
+#: A part of the index, or of a list of dropped parts, is closed at this size.
+#: It has to fit into a record of the journal.
 PART_BYTES: Final = 256 * 1024
-#: Outcomes in a part that is written once and never again.
+#: Outcomes in a full part, which is never written again.
 OUTCOMES_PER_PART: Final = 1_000
-#: How long a snapshot may keep the event loop before the loop breathes.
+#: Longest time in seconds that a snapshot works before it yields to the event loop.
 BREATH_S: Final = 0.002
 
 _outcomes = msgspec.json.Decoder(list[Outcome])
 
 
 class Moment(Struct, frozen=True):
-    """What a snapshot is of: the fold of all accepted entries below `offset`, `mark` the last one's."""
+    """The moment of a snapshot: it folds all accepted entries below `offset`, the last of which has this `mark`."""
 
     offset: int
     mark: str
@@ -45,14 +50,14 @@ class Moment(Struct, frozen=True):
 
 
 class _Segment(Struct, frozen=True):
-    """A segment of the index: its parts, and the rooms in it."""
+    """A segment of the index: its parts and the rooms in it."""
 
     parts: tuple[Part, ...]
     rooms: tuple[str, ...]
 
 
 class _Stretch(Struct, frozen=True):
-    """Outcomes from position `start` on, up to `end`, in one part."""
+    """One part with the outcomes of the positions from `start` to `end`."""
 
     start: int
     end: int
@@ -64,9 +69,9 @@ class _Stretch(Struct, frozen=True):
 
 
 class _Fresh(Struct, frozen=True):
-    """Outcomes from position `start` on that no full part holds: times, and what was answered then.
+    """Outcomes from position `start` on that no full part holds, grouped by time.
 
-    `forgotten` outcomes at the beginning of the oldest part do not count any more.
+    The first `forgotten` outcomes of the oldest part no longer count.
     """
 
     forgotten: int
@@ -75,7 +80,7 @@ class _Fresh(Struct, frozen=True):
 
 
 class _Encoded(Struct, frozen=True):
-    """A room's part and what its entry says, as of the moment of a snapshot."""
+    """A room's part and the content of its entry, at the moment of a snapshot."""
 
     body: bytes
     resting: bool
@@ -83,7 +88,7 @@ class _Encoded(Struct, frozen=True):
 
 
 class _Breath:
-    """Lets the event loop breathe whenever it was kept for `BREATH_S`."""
+    """Yields to the event loop whenever the work took `BREATH_S`."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -95,9 +100,11 @@ class _Breath:
 
 
 class Snapshots:
-    """What the newest snapshot of a partition names, and the next one while it is saved.
+    """The snapshots of one partition: the newest one and, while it is saved, the next one.
 
-    The next one is of the moment of `begin`. Its rooms are encoded bit by bit afterwards; one that changes meanwhile is encoded before that.
+    The next one shows the state at `begin`.
+    Its rooms are encoded bit by bit afterwards.
+    A room that changes meanwhile is encoded before the change.
     """
 
     def __init__(self, journal: Journal, partition: int, state: PartitionState, rules: RoomsConfig) -> None:
@@ -109,16 +116,16 @@ class Snapshots:
         self._stretches: dict[bool, list[_Stretch]] = {False: [], True: []}
         self._before = -1
         self._moment: Moment
-        self._pending: dict[str, _Encoded | None] = {}  # rooms that are still to be put
+        self._pending: dict[str, _Encoded | None] = {}  # rooms that are not stored yet
         self._begun: dict[str, None] = {}  # all rooms of the snapshot that is being saved
-        self._spoiled: Exception | None = None  # what a room raised that could not be encoded before it changed
+        self._spoiled: Exception | None = None  # the error of a room that could not be encoded before it changed
         self._fresh: dict[bool, _Fresh] = {}
-        self._gone: list[Part] = []  # parts that the newest snapshot names and the next one does not
+        self._gone: list[Part] = []  # parts that the newest snapshot names and the next one will not
         self._first = -1
         state.before_change = self._keep
 
     def load(self, whole: Whole) -> None:
-        """Go on from a snapshot that `state` was restored from."""
+        """Continue from the snapshot that `state` was restored from."""
         snapshot = whole.snapshot
         self._state.index = {room: encode(entry) for room, entry in whole.entries().items()}
         segments = zip(snapshot.rooms, whole.segments, strict=True)
@@ -131,7 +138,10 @@ class Snapshots:
         self._gone, self._before = list(snapshot.gone), snapshot.offset
 
     def _load_outcomes(self, part: Part, outcomes: list[Outcome], money: bool, forgotten: int) -> None:
-        """Remember what a part holds, outcomes of one kind; `forgotten` is how many of the first of the oldest part do not count."""
+        """Load the outcomes of a part, all of one kind.
+
+        The first `forgotten` outcomes of the oldest part do not count.
+        """
         stretches = self._stretches[money]
         _, end = self._state.outcomes.span(money=money)
         start = stretches[-1].end if stretches else end - forgotten
@@ -144,11 +154,11 @@ class Snapshots:
         return self._before
 
     def has(self, room: str) -> bool:
-        """Whether the newest snapshot has the room as it is now."""
+        """Whether the newest snapshot holds the current state of the room."""
         return room in self._state.index and room not in self._state.changed and room not in self._begun
 
     def begin(self, moment: Moment) -> None:
-        """Now is the moment that the next snapshot is of."""
+        """Begin the next snapshot; it shows the state of this moment."""
         state = self._state
         self._moment = moment
         self._pending = dict.fromkeys(room for room in state.changed if room in state.rooms)
@@ -158,7 +168,10 @@ class Snapshots:
         self._fresh = {money: self._take_fresh(state.outcomes, money) for money in (False, True)}
 
     def _take_fresh(self, outcomes: IdempotencyStore, money: bool) -> _Fresh:
-        """What no part holds, and what is in the last parts if those are not much larger, so that there are few; parts of what is forgotten go."""
+        """The outcomes that need a new part; drops the parts whose outcomes are all forgotten.
+
+        Small parts at the end are merged into the new one, so that there are few.
+        """
         first, end = outcomes.span(money=money)
         stretches = self._stretches[money]
         while stretches and stretches[0].end <= first:
@@ -172,7 +185,10 @@ class Snapshots:
         return _Fresh(forgotten, start, outcomes.since(start, money=money))
 
     async def save(self) -> None:
-        """Write the snapshot that was begun. Raises `JournalError`, or what a room raises that cannot be encoded: it has to be abandoned then."""
+        """Write the snapshot that was begun.
+
+        Raises `JournalError`, or the error of a room that cannot be encoded; then call `abandon`.
+        """
         moment = self._moment
         entries = await self._put_rooms()
         await self._put_index(entries)
@@ -196,13 +212,16 @@ class Snapshots:
         self._fresh, self._begun = {}, {}
 
     def abandon(self) -> None:
-        """The snapshot that was begun is not written; its rooms are put for the next one."""
+        """Give up the snapshot that was begun. Its rooms belong to the next one."""
         self._pending.clear()
         self._state.changed |= self._begun
         self._fresh, self._begun = {}, {}
 
     def _keep(self, room: str) -> None:
-        """A room is about to change: the snapshot is of what it is like now. One that cannot be encoded spoils the snapshot and no command."""
+        """Encode a room before it changes, since the snapshot shows its state before.
+
+        A room that cannot be encoded fails the snapshot, but no command.
+        """
         if room in self._pending and self._pending[room] is None:
             try:
                 self._pending[room] = self._encode(room)
@@ -216,7 +235,7 @@ class Snapshots:
         return _Encoded(body, rests(state), summary_of(whole.keyframe))
 
     async def _put_rooms(self) -> dict[str, bytes]:
-        """Put the rooms that changed; their entries."""
+        """Store the changed rooms; gives their index entries."""
         entries: dict[str, bytes] = {}
         breath = _Breath()
         some: list[tuple[str, _Encoded]] = []
@@ -243,7 +262,10 @@ class Snapshots:
             entries[room] = encode(IndexEntry(part, encoded.resting, encoded.summary))
 
     async def _put_index(self, entries: dict[str, bytes]) -> None:
-        """Add a segment with the entries that changed; it takes in those before it that are not much larger, so that there are few."""
+        """Add an index segment with the changed entries.
+
+        It absorbs older segments that are not much larger, so that there are few.
+        """
         if not entries:
             return
         self._state.index |= entries
@@ -267,14 +289,14 @@ class Snapshots:
         await self._put_stretch(money, start, some)
 
     async def _put_stretch(self, money: bool, start: int, outcomes: list[Outcome]) -> int:
-        """Put a part of outcomes; the position where it ends."""
+        """Store a part of outcomes; gives the position where it ends."""
         end = start + len(outcomes)
         for part in await self._put([encode(outcomes)] if outcomes else []):
             self._stretches[money].append(_Stretch(start, end, part))
         return end
 
     async def _put_list(self, items: Iterable[bytes]) -> tuple[Part, ...]:
-        """Put a list of what is JSON already, in parts that are each a list."""
+        """Store a list of encoded JSON values in parts, each of which is a list."""
         parts: list[Part] = []
         some: list[bytes] = []
         size = 0

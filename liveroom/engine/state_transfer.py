@@ -1,7 +1,8 @@
-"""What readers begin with beside the steps: rooms' details with what their users own, and keyframes; in turns with steps.
+"""Room state that readers ask for: keyframes, and rooms' details with their users' entitlements.
+Chunks of it alternate with steps.
 
-One record carries as many rooms as fit: a gateway that has just started asks for thousands. A room that is larger than a record comes alone,
-in several records with nothing in between.
+A gateway that has just started asks for thousands of rooms, so one record carries as many rooms as fit.
+A room that is larger than a record comes alone, in several consecutive records.
 """
 
 from __future__ import annotations
@@ -24,16 +25,17 @@ from liveroom.telemetry.isolation import IsolatedErrors
 
 __all__ = ["StateChunk", "StateTransfer", "detail_parts"]
 
-#: Rooms that one record hands over at most: they are encoded, and applied by readers, while nothing else happens.
+#: Limit of the rooms in one record.
+#: While they are encoded, and while readers apply them, nothing else happens.
 ROOMS_PER_RECORD_MAX: Final = 128
-#: What stands around the lists of a detail: their names.
+#: Bytes around the lists of a detail: their names.
 _LISTS_BYTES: Final = 100
-#: What stands around an entry of a list: quotes, colon, comma.
+#: Bytes around an entry of a list: quotes, colon, comma.
 _ENTRY_BYTES: Final = 8
 
 
 class StateChunk(Struct, frozen=True):
-    """What one record hands over. What users own in a room comes before its detail."""
+    """The state in one record. A room's entitlements come before its detail."""
 
     keyframes: tuple[Keyframe, ...] = ()
     details: tuple[RoomDetail, ...] = ()
@@ -41,32 +43,35 @@ class StateChunk(Struct, frozen=True):
 
 
 class StateTransfer:
-    """What is still to be handed over; each room once, whoever asked how often."""
+    """The queue of the requested room states. Each room is in it once, however often it was asked for."""
 
     def __init__(self, rules: RoomsConfig, record_bytes_max: int, isolated: IsolatedErrors) -> None:
         self._isolated = isolated
         self._rules = rules
         self._bytes_max = record_bytes_max - RECORD_HEAD_BYTES
-        self._late: dict[str, None] = {}  # rooms whose keyframe did not fit into a step's record
-        self._wanted: dict[str, bool] = {}  # room -> with what its users own
+        self._late: dict[str, None] = {}  # rooms whose keyframes did not fit into a step's record
+        self._wanted: dict[str, bool] = {}  # room -> whether to include its users' entitlements
         self._parts: Iterator[StateChunk] = iter(())
         self._room_begun = ""
 
     def want(self, room: str, with_holdings: bool) -> None:
-        """Somebody asked for a room's detail."""
+        """Queue a room's detail."""
         self._wanted[room] = with_holdings or self._wanted.get(room, False)
 
     def put_off(self, rooms: Iterable[str]) -> None:
-        """Keyframes did not fit; at most as many as one record may carry."""
+        """Queue keyframes that did not fit: at most as many as one record may carry."""
         self._late.update(dict.fromkeys(rooms))
 
     @property
     def waiting(self) -> bool:
-        """Whether anything waits to be begun."""
+        """Whether any room waits."""
         return bool(self._wanted or self._late)
 
     def go_on(self) -> StateChunk | None:
-        """The next part of what was begun: nothing may happen in between. A room whose part cannot be made is asked for again."""
+        """The next chunk of a room that is being sent; no step may come in between.
+
+        After an error the rest is dropped, and the reader asks for the room again.
+        """
         try:
             return next(self._parts, None)
         except Exception:
@@ -74,9 +79,10 @@ class StateTransfer:
             return None
 
     def begin(self, rooms: Mapping[str, RoomState], time_ms: int) -> StateChunk | None:
-        """What waits next, as the rooms are now: several rooms, or the first part of a large one.
+        """The next chunk, with the present state: several rooms, or the first part of a large one.
 
-        None when nothing is left; a room whose state is not known or cannot be told is passed over.
+        Gives `None` when nothing is left.
+        Skips rooms whose state is unknown or cannot be encoded.
         """
         if self._late:
             late, self._late = self._late, {}
@@ -95,7 +101,7 @@ class StateTransfer:
             except Exception:
                 self._isolated.note("engine_keyframe", room=room)
             if whole is not None and whole.size > left and details:
-                break  # it comes next
+                break  # the next chunk begins with it
             del self._wanted[room]
             if whole is None:
                 continue
@@ -116,7 +122,7 @@ class StateTransfer:
 
 
 class _Whole(Struct, frozen=True):
-    """A room as it is handed over, and how many bytes of a record it takes."""
+    """The state of one room, and the bytes that it takes in a record."""
 
     parts: tuple[HoldingsPart, ...]
     detail: RoomDetail
@@ -126,12 +132,15 @@ class _Whole(Struct, frozen=True):
 def _whole(room: str, state: RoomState, time_ms: int, rules: RoomsConfig, *, with_holdings: bool) -> _Whole:
     parts = holdings(room, state) if with_holdings else ()
     whole = replace(detail(room, state, time_ms, rules), holdings=len(parts) if with_holdings else None)
-    size = sum(len(encode(one)) + 1 for one in (*parts, whole)) if len(parts) <= 1 else sys.maxsize  # a room of many parts comes alone
+    size = sum(len(encode(one)) + 1 for one in (*parts, whole)) if len(parts) <= 1 else sys.maxsize  # a room of several parts comes alone
     return _Whole(parts, whole, size)
 
 
 def detail_parts(whole: RoomDetail, bytes_max: int) -> Iterator[RoomDetail]:
-    """A detail as one or, when it is larger than `bytes_max`, as several that continue each other; who may not speak or be here stands first."""
+    """Split a detail that is larger than `bytes_max` into several that continue each other.
+
+    Bans and mutes come first.
+    """
     if len(encode(whole)) <= bytes_max:
         yield whole
         return
@@ -150,8 +159,6 @@ def detail_parts(whole: RoomDetail, bytes_max: int) -> Iterator[RoomDetail]:
 
 
 class _Entries(Struct):
-    """Entries of a detail's lists."""
-
     banned: list[tuple[str, int]] = []
     muted: list[tuple[str, int]] = []
     questions: list[Any] = []

@@ -1,4 +1,7 @@
-"""One step: commands and due timers in, one record out. It is decided on the engine's own state, ahead of the journal."""
+"""One step: commands and due timers go in, one record comes out.
+
+It is decided on the engine's own state, ahead of the journal.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +29,15 @@ from liveroom.telemetry.isolation import IsolatedErrors
 
 __all__ = ["Step", "WaitingBatch", "weigh"]
 
-#: The offset of a dead letter that no command is behind.
+#: The offset of a dead letter without a command.
 NO_COMMAND: Final = -1
 
 UNDECIDABLE = Refusal("internal_error", "an error in the server kept it from deciding this command")
-#: Not remembered: a room that closes or is archived makes place.
+#: This refusal is not remembered, because a slot becomes free when a room closes or is archived.
 TOO_MANY_ROOMS = Refusal("overloaded", "the server has no space for another open room now; try again later", retry_after_ms=1_000)
 OVERLOADED = Refusal("overloaded", "too many commands came at once; try again", retry_after_ms=1_000)
-#: What could not be told apart from its repetition must not happen. Neither refusal is remembered.
+#: A payment command whose retry could not be recognized must not run.
+#: Neither refusal is remembered.
 SHORTAGES: Final[dict[Shortage, Refusal]] = {
     "all": Refusal("overloaded", "the server cannot remember more payments now; try again later", retry_after_ms=5_000),
     "user": Refusal("rate_limited", "you reserved, claimed or paid too often in the last minutes; try again later", retry_after_ms=5_000),
@@ -41,7 +45,7 @@ SHORTAGES: Final[dict[Shortage, Refusal]] = {
 
 
 class WaitingBatch(Struct, frozen=True, gc=False):
-    """A batch that waits to be answered: its commands as JSON, and the most that it adds to its record."""
+    """A batch that waits for its step: its commands as JSON, and the most bytes that it adds to the record."""
 
     batch: CommandBatch
     commands: list[bytes]
@@ -49,13 +53,13 @@ class WaitingBatch(Struct, frozen=True, gc=False):
 
 
 def weigh(batch: CommandBatch) -> WaitingBatch:
-    """A batch as it waits."""
+    """Encode and measure a batch."""
     commands = [encode(request.command) for request in batch.requests]
     return WaitingBatch(batch, commands, commands_bytes_max(batch.requests, commands))
 
 
 class Step:
-    """Collects the effects of one step; `record()` makes it the journal's."""
+    """Collects the effects of one step. `record()` turns them into a record for the journal."""
 
     def __init__(self, partition: int, state: PartitionState, config: Config, rng: Rng, now_ms: int, isolated: IsolatedErrors) -> None:
         self._isolated = isolated
@@ -69,41 +73,44 @@ class Step:
         self.time_ms = max(state.time_ms, now_ms)
         self._spans: dict[str, tuple[int, list[Event]]] = {}
         self._answers: list[Answer] = []
-        self._requests: list[tuple[int, Sequence[Request]]] = []  # with their offsets, in the order of their answers
+        self._requests: list[tuple[int, Sequence[Request]]] = []  # with their offsets, in the order of the answers
         self._refused = 0
         self._repeated = 0
         self.dead_letters: list[DeadLetter] = []
-        self.broken: dict[str, int] = {}  # rooms that were put away, and the seq up to which they are to be derived again
-        self.wanted_details: dict[str, bool] = {}  # room -> with what its users own
+        self.broken: dict[str, int] = {}  # room that was put away -> the seq up to which it is rebuilt
+        self.wanted_details: dict[str, bool] = {}  # room -> whether to include its users' entitlements
         self._bytes_max = config.journal.record_bytes_max - RECORD_HEAD_BYTES
-        self._bytes_left = self._bytes_max  # at least: what is in the record counts with the most that it may be
+        self._bytes_left = self._bytes_max  # a lower bound, because each item counts with its largest possible size
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing happened and nobody is answered."""
+        """Whether there are neither events nor answers."""
         return not self._spans and not self._answers
 
     @property
     def events_count(self) -> int:
-        """Events that happened."""
+        """The number of events."""
         return sum(len(events) for _, events in self._spans.values())
 
     @property
     def outcomes_count(self) -> dict[str, int]:
-        """Commands by what became of them; one that is poison may have been answered too."""
+        """Commands by outcome; a poison command may be counted as answered too."""
         accepted = len(self._answers) - self._refused - self._repeated
         return {"accepted": accepted, "refused": self._refused, "repeated": self._repeated, "poison": len(self.dead_letters)}
 
     def has_room(self, bytes_max: int) -> bool:
-        """Whether the record may surely grow by so much."""
+        """Whether the record certainly has space for this many bytes."""
         return bytes_max <= self._bytes_left
 
     def take_room(self, bytes_max: int) -> None:
-        """Reckon with something that grows it by at most so much."""
+        """Reserve this many bytes in the record."""
         self._bytes_left -= bytes_max
 
     def answer_batch(self, waiting: WaitingBatch) -> None:
-        """Decide every command of a batch in order; of one that may be larger than a record, the only one in it, those that there is room for."""
+        """Decide every command of a batch in order.
+
+        A batch that may exceed a record comes alone; commands beyond the space are refused as `overloaded`.
+        """
         batch = waiting.batch
         if batch.poison:
             self._add_dead_letter(batch.offset, batch.poison, batch.payload)
@@ -127,7 +134,7 @@ class Step:
         for request, command, refusal in zip(batch.requests, waiting.commands, refusals, strict=True):
             kept -= refusal
             full = full or not self._has_room_after_all(commands_bytes_max((request,), (command,)) + kept)
-            if full:  # not remembered: the same id may try again
+            if full:  # not remembered, so the same id may try again
                 self._answers.append(_unremembered(request, self._refuse(request, 0, OVERLOADED)))
             else:
                 self._answers.append(self._answer(request, command, batch.offset))
@@ -135,24 +142,27 @@ class Step:
         self._bytes_left = 0
 
     def _has_room_after_all(self, bytes_max: int) -> bool:
-        """As `has_room`, by what is in the record: it took less than was reckoned with."""
+        """Like `has_room`, but measured by the present content, which takes less than was reserved."""
         if bytes_max > self._bytes_left:
             spans = sum(len(encode(events)) + SPAN_HEAD_BYTES for _, events in self._spans.values())
             self._bytes_left = self._bytes_max - spans - len(encode(self._answers))
         return bytes_max <= self._bytes_left
 
     def happen(self, room: str, events: Sequence[Event]) -> None:
-        """Apply events of a room that a timer made. Raises what raises in it; the room is put away then."""
+        """Apply the events of a room's timer.
+
+        Raises the error of an event that cannot be applied; the room is put away then.
+        """
         state = self._rooms[room]
         if events:
             self._apply(room, state, state.seq, events)
 
     def fail_timer(self, room: str, error: Exception) -> None:
-        """Set aside a timer whose events could not be made or applied."""
+        """Write a dead letter for a timer whose events could not be made or applied."""
         self._add_dead_letter(NO_COMMAND, f"a timer: {type(error).__name__}: {error}", room)
 
     def changed_rooms(self) -> dict[str, list[Event]]:
-        """The rooms in which something happened, with their events."""
+        """The changed rooms with their events."""
         return {room: events for room, (_, events) in self._spans.items()}
 
     def record(
@@ -165,7 +175,7 @@ class Step:
         details: Sequence[RoomDetail] = (),
         holdings: Sequence[HoldingsPart] = (),
     ) -> Record:
-        """The step as a record that answers the command offsets [from_, to); nothing more may be added to it but `end`."""
+        """The step as a record that answers the command offsets [from_, to). After that, only `end` may be called."""
         return Record(
             v=RECORD_VERSION,
             epoch=epoch,
@@ -182,15 +192,16 @@ class Step:
         )
 
     def end(self) -> None:
-        """The record is on its way to the journal."""
+        """Advance the partition's time, once the record is handed to the journal."""
         self._state.time_ms = self.time_ms
         self._outcomes.end_record(self.time_ms)
 
     def repaired(self, record: Record) -> Record:
-        """The record of this step, which could not be encoded, without what cannot be.
+        """The record without the parts that cannot be encoded.
 
-        A command whose event or result is such is set aside. Its room is put away as it was before the step; that room's other
-        commands may be sent again. Raises what raises when nothing of the kind is found.
+        A command whose event or result cannot be encoded becomes a dead letter.
+        Its room is put away as it was before the step, and the room's other commands may be sent again.
+        Raises the original error when no such part is found.
         """
         bad = unwritable(record)
         answers: list[Answer] = []
@@ -216,7 +227,7 @@ class Step:
         )
 
     def _taken_back(self, answer: Answer, request: Request, offset: int, bad: Unwritable) -> Answer:
-        """What a command is answered whose room cannot have what happened."""
+        """The new answer to a command whose room lost this step's events."""
         if answer.digest and not answer.repeated:
             self._outcomes.unremember(key_of(answer))
         if answer.repeated:
@@ -229,13 +240,13 @@ class Step:
         return _unremembered(request, self._refuse(request, 0, DERIVED_AGAIN))
 
     def _answer(self, request: Request, command: bytes, offset: int) -> Answer:
-        """Decide a command, or repeat the answer that its id got before."""
+        """Decide a command, or repeat the first answer to its id."""
         sender, outcomes = request.sender, self._outcomes
         if (away := self._state.away) and request.room in away:
             return _unremembered(request, self._refuse(request, 0, away[request.room]))
         if request.room not in self._rooms and self._state.is_archived(request.room):
             return _unremembered(request, self._refuse(request, 0, ARCHIVED))
-        if sender.backend:  # a gateway's own commands are never retried under the same id: they are answered but not remembered
+        if sender.backend:  # A gateway never retries its own commands under the same id, so they are not remembered.
             return _unremembered(request, self._decide(request, offset))
         digest = command_digest(command)
         key = (request.room, sender.user, request.id)
@@ -254,7 +265,7 @@ class Step:
         return answer
 
     def _repeat(self, request: Request, digest: int, known: Answer) -> Answer:
-        """The answer that an id got before, for the same command and for no other."""
+        """The first answer to an id, if the command is the same; otherwise `id_reused`."""
         self._repeated += 1
         reply = known.reply
         if known.digest != digest:
@@ -267,7 +278,7 @@ class Step:
         seq = 0 if state is None else state.seq
         try:
             decision = decide(state, request, self.time_ms, self._rng, self._rules)
-            if type(decision) is Refusal:  # a Struct's isinstance() takes six times as long to say no
+            if type(decision) is Refusal:  # isinstance() takes six times as long to say no to a Struct
                 return self._refuse(request, seq, decision)
             events = decision.events
             if events:
@@ -281,14 +292,17 @@ class Step:
         return Accepted(request.id, seq + len(events), decision.result)
 
     def _has_space(self, room: str) -> bool:
-        """Whether this room may be open; a room that rests makes place for it."""
+        """Whether this room may be opened; a resting room gives up its slot if need be."""
         if (state := self._rooms.get(room)) is not None and state.open:
             return True
         others = len(self._rooms) - (room in self._rooms)
         return others < self._rooms_max or self._state.make_space(room)
 
     def _apply(self, room: str, state: RoomState | None, seq: int, events: Sequence[Event]) -> None:
-        """Fold events and take them into the record. After an error the room is put away, since some of them may be folded."""
+        """Fold events and add them to the record.
+
+        After an error the room is put away, since some of them may be folded.
+        """
         span = self._spans.get(room)
         if span is None:
             self._state.changes(room)
@@ -321,5 +335,5 @@ def _payload(request: Request) -> str:
 
 
 def _unremembered(request: Request, reply: Accepted | Refused) -> Answer:
-    """An answer after which the same id may be sent again for anything."""
+    """An answer that is not remembered: the same id may be sent again, for any command."""
     return Answer(request.room, request.sender.user, 0, reply, request.source, request.connection)

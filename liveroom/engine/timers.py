@@ -1,4 +1,4 @@
-"""Due times of rooms: a heap that forgets nothing and costs nothing for rooms that wait for nothing."""
+"""Due times of rooms, in a heap. Rooms without a due time cost nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Timers"]
 
 
 class Timers:
-    """At most one due time per room; setting another replaces it."""
+    """At most one due time per room; a new one replaces it."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, str]] = []
@@ -35,7 +35,7 @@ class Timers:
         return None
 
     def take(self, now_ms: int, rooms_max: int) -> list[str]:
-        """Remove and give up to `rooms_max` rooms that are due at `now_ms`, earliest first."""
+        """Remove up to `rooms_max` rooms that are due at `now_ms`, and return them, earliest first."""
         taken: list[str] = []
         while len(taken) < rooms_max and (due := self.next_ms()) is not None and due <= now_ms:
             _, room = heapq.heappop(self._heap)

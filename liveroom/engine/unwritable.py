@@ -1,4 +1,7 @@
-"""What of a record cannot be encoded, when the whole of it could not be: found only then, so that no command pays for it."""
+"""Finds the parts of a record that cannot be encoded.
+
+It runs only after an encoding failed, so normal commands do not pay for it.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,14 @@ __all__ = ["Unwritable", "failure_of", "unwritable"]
 
 
 class Unwritable(Struct):
-    """What cannot be encoded in one room: the seq of its first such event, or the ids of such answers."""
+    """The failure in one room: the seq of its first event that cannot be encoded, or the ids of such answers."""
 
     reason: str
     seq: int = -1
     ids: set[tuple[str, str]] = set()
 
     def is_of(self, answer: Answer) -> bool:
-        """Whether the answer is of the command that caused it: the first accepted command after the event that cannot be encoded."""
+        """Whether the answer belongs to the command that caused it: the first accepted command after the broken event."""
         if (answer.user, answer.reply.id) in self.ids:
             return True
         if isinstance(answer.reply, Accepted) and not answer.repeated and -1 < self.seq < answer.reply.seq:
@@ -31,7 +34,7 @@ class Unwritable(Struct):
 
 
 def unwritable(record: Record) -> dict[str, Unwritable]:
-    """The rooms of which an event or an answer cannot be encoded, with what that is."""
+    """The rooms with an event or an answer that cannot be encoded, and the failure in each."""
     bad: dict[str, Unwritable] = {}
     for room, span in record.rooms.items():
         for seq, event in enumerate(span.events, span.from_):
@@ -44,7 +47,7 @@ def unwritable(record: Record) -> dict[str, Unwritable]:
 
 
 def failure_of(message: Any) -> str:
-    """Why it cannot be encoded; empty when it can."""
+    """Why a message cannot be encoded; empty when it can."""
     try:
         encode(message)
     except Exception as error:

@@ -1,9 +1,17 @@
-"""The acceptance rule: which entries of `events[p]` count. Every reader uses this one class.
+"""The acceptance rule: it decides which entries of `events[p]` count.
+Every reader uses this one class.
 
-A claim fences: its own offset becomes the epoch. A record counts if and only if its `epoch` is the last
-claim's offset, its `step` is that epoch's next, and, if it is the epoch's first, its `after` names the last
-record that counted. Anything else was written by an engine that had already lost the partition, or twice, or that
-had not read all that counted, and is skipped.
+How it works:
+
+An engine becomes the owner of a partition by a takeover (`Claim`).
+The offset of the takeover is the fencing epoch of the owner's records.
+A record counts only if all of these hold:
+- Its `epoch` is the offset of the last takeover. Otherwise its engine had lost the partition.
+- Its `step` is the next one of that epoch. Otherwise it was written twice, or a record before it is missing.
+- The first record of an epoch names in `after` the last record that counted before. Otherwise its engine had not read the whole log.
+
+All other records are skipped.
+The rule depends on the log alone, so all readers agree, even while two engines believe that they own the partition.
 """
 
 from __future__ import annotations
@@ -18,12 +26,12 @@ from liveroom.protocol.records import Claim, Entry
 
 __all__ = ["NO_EPOCH", "Acceptance", "Verdict"]
 
-#: The epoch before the first claim; no record can carry it.
+#: The epoch before the first takeover; no record can carry it.
 NO_EPOCH = -1
 
 
 class Verdict(str, Enum):
-    """What the rule says of one entry."""
+    """The rule's verdict on one entry."""
 
     claimed = "claimed"
     accepted = "accepted"
@@ -33,18 +41,19 @@ class Verdict(str, Enum):
 
 
 class Acceptance(Struct, omit_defaults=True):
-    """Where a reader of one partition stands: the last claim, its next step, the next command offset, and what counted last before the claim."""
+    """The position of a reader of one partition: the last takeover, its next step, and the next command offset."""
 
     epoch: int = NO_EPOCH
     step: int = 0
     next_command: int = 0
-    #: Of the last claim.
+    #: The nonce of the last takeover.
     nonce: str = ""
-    #: The last record that counted before the last claim, by its own claim's nonce and its step; empty when none did.
+    #: The last record that counted before the last takeover, as the nonce of its takeover and its step.
+    #: Empty when there is none.
     after: str = ""
 
     def judge(self, offset: int, entry: Entry) -> Verdict:
-        """Judge the entry at `offset` and move on; entries must be given in order of their offsets."""
+        """Judge the entry at `offset` and move on. Entries must come in order of their offsets."""
         if isinstance(entry, Claim):
             if offset <= self.epoch:
                 raise InvariantBroken("entries come in order")

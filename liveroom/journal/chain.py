@@ -1,6 +1,7 @@
 """The hash chain over a partition's entries: each value covers every byte from the journal's beginning.
 
-`docs/journal.md` says how anybody computes it again. SHA-256 is in every standard library, and today's processors have instructions for it.
+`docs/journal.md` says how to compute it.
+SHA-256 is in every standard library, and today's processors have instructions for it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ def chain_start(identity: str) -> bytes:
 
 
 def chained(previous: bytes, partition: int, offset: int, body: bytes) -> bytes:
-    """The value after the entry at `offset`: over the one before, the place as two 8-byte big-endian numbers, and the entry's bytes."""
+    """The value after the entry at `offset`: the hash over the value before, the partition and offset as 8-byte big-endian numbers, and
+    the bytes.
+    """
     digest = sha256(previous + _place(partition, offset))
     digest.update(body)
     return digest.digest()

@@ -1,4 +1,4 @@
-"""Carries commands to the journal in batches and brings each one's answer back to whoever waits for it."""
+"""Sends commands to the journal in batches, and gives each caller the reply."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = ["CommandSender", "OnAnswer"]
 
 OnAnswer = Callable[[Accepted | Refused], None]
 
-#: The batches that a command may go in: its partition, and whether staff sent it.
+#: The batches that a command may join: its partition, and whether staff sent it.
 _Lane = tuple[int, bool]
 
-#: How often waiting commands are looked through for those that waited too long.
+#: Pause between two checks for commands that waited too long.
 SWEEP_S = 0.25
 
-#: A command that failed without an answer counts for the silence of its partition for so long.
+#: Time for which a command that failed without an answer still counts towards its partition's silence.
 FAILURE_COUNTS_S = 30.0
 
 NEVER = float("-inf")
@@ -44,7 +44,7 @@ class _Waiting(Struct, frozen=True, eq=False):
 
 
 class _Silence(Struct, eq=False):
-    """Of one partition: since when nothing was answered although something should be."""
+    """The silence of one partition: since when no command was answered although one should have been."""
 
     since: float
     waiting: int = 0
@@ -52,12 +52,13 @@ class _Silence(Struct, eq=False):
 
 
 class CommandSender:
-    """One per gateway or console process part; `source` names it in requests and answers.
+    """The command sender of a gateway or console; `source` names it in requests and answers.
 
-    A command is answered exactly once: by its answer from the journal, by `overloaded` when too many
-    wait, or by `unavailable` after `reply_wait_ms` (its outcome is then unknown and a retry with the
-    same id finds it). A request that cannot be written is refused alone, and whatever else a batch
-    fails with, each of its commands is answered.
+    A command is answered exactly once.
+    The answer comes from the journal, is `overloaded` when too many commands wait, or is `unavailable` after `reply_wait_ms`.
+    After `unavailable` the outcome is unknown, and a retry with the same id finds it.
+    A request that cannot be written is refused alone.
+    If a batch fails for another reason, each of its commands still gets an answer.
     """
 
     def __init__(self, journal: Journal, source: str, metrics: Metrics, *, batch_commands_max: int, batch_wait_ms: int, reply_wait_ms: int) -> None:
@@ -69,8 +70,9 @@ class CommandSender:
         self._reply_wait_s = reply_wait_ms / 1000
         self._ticket = 0
         self._waiting: dict[int, _Waiting] = {}  # by ticket, oldest first
-        self._silences: dict[int, _Silence] = {}  # by partition, where something waits or failed
-        # Staff's commands go in batches of their own: a journal keeps places for them, which viewers' commands beside them would take.
+        self._silences: dict[int, _Silence] = {}  # by partition, while commands wait or after a failure
+        # Staff commands go in batches of their own.
+        # A journal reserves places for them, which viewers' commands in the same batch would take.
         self._batches: dict[_Lane, list[Request]] = {}
         self._sent_s: dict[_Lane, float] = {}  # when the lane's last batch was sent
         self._senders: set[asyncio.Task[None]] = set()
@@ -80,16 +82,16 @@ class CommandSender:
 
     @property
     def waiting(self) -> int:
-        """Commands that are not answered yet."""
+        """The number of commands without an answer."""
         return len(self._waiting)
 
     def waits(self, partition: int) -> bool:
-        """Whether a command of the partition is not answered yet."""
+        """Whether a command of the partition waits for its answer."""
         silence = self._silences.get(partition)
         return silence is not None and silence.waiting > 0
 
     def silence_s(self, partition: int) -> float:
-        """For how long no command of the partition was answered although at least one should have been; 0 = all is well."""
+        """Seconds for which no command of the partition was answered although one should have been; 0 when all is well."""
         silence = self._silences.get(partition)
         if silence is None:
             return 0.0
@@ -100,9 +102,13 @@ class CommandSender:
         return now - silence.since
 
     def submit(self, request: Request, on_answer: OnAnswer) -> None:
-        """Send a request; `on_answer` is called once, later, in the event loop. `source` and `connection` are set here."""
+        """Send a request.
+
+        Calls `on_answer` once, later, in the event loop.
+        Sets `source` and `connection` of the request.
+        """
         loop = asyncio.get_running_loop()
-        if self._closed:  # whoever is told that the process ends may let the next one in the line through: nothing is begun any more
+        if self._closed:  # `on_answer` may submit the next command of a queue; a closing sender accepts none.
             loop.call_soon(on_answer, Refused(id=request.id, code="unavailable", detail=CLOSED, retry_after_ms=1_000))
             return
         self._ticket += 1
@@ -114,7 +120,7 @@ class CommandSender:
         batch = self._batches.get(lane)
         if batch is None:
             batch = self._batches[lane] = []
-            # What comes after a pause goes on at once; only in a crowd is it worth its while to collect.
+            # A command after a pause goes out at once, because collecting a batch only pays off in a crowd.
             loop.call_at(self._sent_s.get(lane, 0.0) + self._batch_wait_s, self._send, lane)
         batch.append(msgspec.structs.replace(request, source=self._source, connection=self._ticket))
         if len(batch) >= self._batch_commands_max:
@@ -123,12 +129,12 @@ class CommandSender:
             self._sweeper = loop.create_task(self._sweep())
 
     def deliver(self, answer: Answer) -> None:
-        """Hand over an answer that an accepted record holds; answers for others are ignored."""
+        """Pass an answer of an accepted record to its caller. Ignores answers for other sources."""
         if answer.source == self._source:
             self._answer(answer.connection, answer.reply, heard=True)
 
     async def settle(self, timeout_s: float) -> bool:
-        """Wait until every command is answered, for so long at most; gives whether all are."""
+        """Wait at most `timeout_s` until every command is answered; gives whether all are."""
         if self._waiting:
             self._settled.clear()
             with contextlib.suppress(TimeoutError):
@@ -136,9 +142,9 @@ class CommandSender:
         return not self._waiting
 
     async def close(self) -> None:
-        """Stop; commands that still wait are answered `unavailable`, and so are those that come later."""
+        """Stop. Waiting and later commands are answered `unavailable`."""
         self._closed = True
-        self._batches.clear()  # what was collected is answered below and goes nowhere
+        self._batches.clear()  # their commands are answered below and never sent
         tasks = [*self._senders, *([self._sweeper] if self._sweeper else [])]
         for task in tasks:
             task.cancel()
@@ -167,7 +173,7 @@ class CommandSender:
             self._refuse_all(batch, "unavailable", "the command could not be handed over; its outcome is unknown, retry with the same id")
 
     def _can_be_written(self, request: Request) -> bool:
-        """Whether a journal can take it; one that cannot must not fail the others of its batch."""
+        """Whether the request can be encoded. One that cannot must not fail the others of its batch."""
         try:
             encode(request)
         except Exception:
@@ -196,7 +202,7 @@ class CommandSender:
                 self._settled.set()
 
     def _note(self, partition: int, heard: bool) -> None:
-        """One command of the partition waits no more: it was answered by the journal, or failed here."""
+        """Note that one command of the partition stopped waiting: the journal answered it, or it failed here."""
         silence, now = self._silences[partition], asyncio.get_running_loop().time()
         silence.waiting -= 1
         if not heard:

@@ -1,4 +1,4 @@
-"""`commands[p]` in memory, for the journals that may let unanswered commands pass through it."""
+"""`commands[p]` in memory, for journals that may lose unanswered commands."""
 
 from __future__ import annotations
 
@@ -15,39 +15,40 @@ from liveroom.protocol.records import Request
 
 __all__ = ["WAITING_BYTES_MAX", "CommandsLog", "full", "full_of_bytes", "is_staffs", "part_of"]
 
-#: One in so many of the commands that may wait, and of their bytes, is kept for the anchors and the platform.
+#: One of this many waiting commands, and of their bytes, is reserved for the anchors and the platform.
 WAITING_STAFF_PART: Final = 8
-#: Bytes of memory that the waiting commands of one partition may take.
+#: Limit of the memory of one partition's waiting commands, in bytes.
 WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
 def is_staffs(request: Request) -> bool:
-    """Whether an anchor or the platform sent it: a part of every limit of waiting commands is kept for them."""
+    """Whether an anchor or the platform sent it. A part of every limit of waiting commands is reserved for them."""
     return request.sender.role in ANCHORS and not request.sender.backend
 
 
 def part_of(limit: int, requests: Sequence[Request] = ()) -> int:
-    """How much of a limit this batch may use: all of it when staff sent every command, otherwise what is not kept for staff."""
+    """The part of a limit that this batch may use: all of it if staff sent every command, otherwise the part not reserved for staff."""
     if requests and all(map(is_staffs, requests)):
         return limit
     return limit - limit // WAITING_STAFF_PART
 
 
 def full(waiting: int, waiting_max: int) -> JournalFull:
-    """The error that too many commands wait."""
+    """The error for too many waiting commands."""
     return JournalFull(f"{waiting} commands wait for an answer; at most {waiting_max} may (journal.commands_waiting_max)")
 
 
 def full_of_bytes(waiting_bytes: int) -> JournalFull:
-    """The error that the commands that wait take too much memory."""
+    """The error for waiting commands that take too much memory."""
     return JournalFull(f"the commands that wait for an answer take {waiting_bytes} bytes; at most {WAITING_BYTES_MAX} may be taken")
 
 
 class CommandsLog:
     """Batches from `first` on, kept until the record that answers them is durable.
 
-    An unanswered command was never promised, so nothing is lost when the process ends: its sender
-    repeats it by its id, and the log goes on at the `to` of the last record that counts.
+    An unanswered command was never promised, so nothing is lost when the process ends.
+    Its sender repeats it with its id.
+    The log continues at the `to` of the last record that counts.
     """
 
     def __init__(self, first: int, waiting_max: int) -> None:
@@ -55,18 +56,21 @@ class CommandsLog:
         self._waiting_max = waiting_max
         self._batches: deque[CommandBatch] = deque()
         self._waiting = 0
-        self._sizes: deque[int] = deque()  # of the batches, in bytes of memory
+        self._sizes: deque[int] = deque()  # bytes of memory of each batch
         self._bytes = 0
         self._news = asyncio.Event()
         self._closed = False
 
     @property
     def end(self) -> int:
-        """The offset that the next batch will get."""
+        """The offset of the next batch."""
         return self._first + len(self._batches)
 
     def append(self, requests: Sequence[Request]) -> None:
-        """Take requests as one batch; raises `JournalFull` when as many commands wait as may, `JournalUnavailable` when closed."""
+        """Append requests as one batch.
+
+        Raises `JournalFull` when too many commands wait, `JournalUnavailable` when closed.
+        """
         if self._closed:
             raise JournalUnavailable("the journal is closed")
         if self._waiting >= part_of(self._waiting_max, requests):
@@ -82,7 +86,7 @@ class CommandsLog:
             self._ring()
 
     def trim(self, to: int) -> None:
-        """Forget the batches below `to`: they are answered."""
+        """Drop the answered batches below `to`."""
         while self._first < to and self._batches:
             self._waiting -= len(self._batches.popleft().requests)
             self._bytes -= self._sizes.popleft()
@@ -90,9 +94,9 @@ class CommandsLog:
         self._first = max(self._first, to)
 
     async def read(self, offset: int) -> AsyncGenerator[CommandBatch]:
-        """Follow from `offset` on without end.
+        """Follow the batches from `offset` on, without end.
 
-        Raises: `JournalUnavailable` when closed, or when what comes next was answered and is gone: the reader was overtaken.
+        Raises: `JournalUnavailable` when closed, or when the next batch was answered and dropped before this reader came to it.
         """
         while True:
             if self._closed:
@@ -106,7 +110,7 @@ class CommandsLog:
                 await self._news.wait()
 
     def close(self) -> None:
-        """Take nothing more and end the readers."""
+        """Refuse new batches and end the readers."""
         self._closed = True
         self._ring()
 

@@ -1,4 +1,7 @@
-"""A reader of one partition: starts at a snapshot, applies the acceptance rule, gives accepted records only."""
+"""A reader of one partition.
+
+It starts at a snapshot, applies the acceptance rule, and gives accepted records only.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,16 @@ __all__ = ["AcceptedRecord", "Beginning", "follow"]
 
 
 class Beginning(Struct, frozen=True):
-    """First item: the index of the rooms as of the newest snapshot (empty at a journal's beginning, and when the follower starts at the oldest)."""
+    """The first item: the index of the rooms in the newest snapshot.
+
+    Empty without a snapshot, and when the follower starts at the oldest one.
+    """
 
     rooms: dict[str, IndexEntry]
 
 
 class AcceptedRecord(Struct, frozen=True):
-    """A record that counts, at its offset of `events[p]`."""
+    """An accepted record with its offset of `events[p]`."""
 
     offset: int
     record: Record
@@ -38,8 +44,8 @@ async def follow(
 ) -> AsyncGenerator[Beginning | AcceptedRecord]:
     """Follow a partition without end: one `Beginning`, then every accepted record in order.
 
-    It starts at the newest snapshot, or at the oldest that is kept to see some of the past too.
-    `on_read` is told the offset below which everything was given out and taken: so a reader knows when it has caught up.
+    It starts at the newest snapshot, or at the oldest stored one to include some history.
+    After the consumer has taken all entries below an offset, it calls `on_read` with that offset; so a reader knows when it has caught up.
     """
     if from_oldest:
         snapshot, rooms = next(reversed(await journal.load_snapshots(partition)), None), {}

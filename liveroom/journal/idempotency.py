@@ -1,11 +1,19 @@
-"""Idempotency: the outcome of every command id, so that a retry gets the original answer.
+"""The idempotency store: the outcome of every recent command id, so that a retry gets the first answer.
 
-What moved money is remembered for the whole window, so its number is limited before it is made. Everybody shares that number:
+How it works:
 
-- A part of it is kept for the anchors and the platform. A crowd of viewers cannot keep a payment from being confirmed.
-- One user other than the platform may take so many of it and no more.
+The store keeps one answer per room, user and command id.
+Answers are grouped by record and forgotten in the order in which they came.
+There are two lines of answers:
+- Commands that moved money: their answers stay for the whole window. The store limits them in advance: `shortage` says whether one more may
+  run.
+- All other commands: the newest answers stay, within limits of count and bytes.
 
-Both kinds are limited in number and in bytes of memory. Bytes are reckoned from what an outcome says, so every engine reckons the same.
+Everybody shares the limits on payments.
+A part of them is reserved for the anchors and the platform, so that a crowd of viewers cannot block the confirmation of a payment.
+One user other than the platform may use only a limited number.
+
+Bytes are estimated from the content of an answer, so every engine computes the same number.
 """
 
 from __future__ import annotations
@@ -28,18 +36,20 @@ from liveroom.protocol.records import Answer
 __all__ = ["DETAIL_CHARS_KEPT", "CommandKey", "IdempotencyStore", "Outcome", "Shortage", "key_of", "size_of"]
 
 CommandKey = tuple[str, str, str]
-"""Room, user, command id."""
+"""The room, the user and the command id."""
 
-#: Outcomes that moved money are bounded before they are made, never by forgetting.
+#: Outcomes that moved money are limited in advance, never by forgetting.
 UNBOUNDED = sys.maxsize
-#: One in so many of them is kept for the anchors and the platform.
+#: One of this many is reserved for the anchors and the platform.
 MONEY_STAFF_PART: Final = 4
 
-#: A refusal's words are kept up to here: a retry acts on the code and the fields, which stay whole. Some words repeat what users wrote.
+#: A refusal's detail is kept up to this length.
+#: A retry acts on the code and the fields, which stay whole.
+#: Some details repeat users' text.
 DETAIL_CHARS_KEPT: Final = 100
 
-#: What an outcome takes in memory beside its ids: the structs, the key, its place in the table and in the line, and the room's id. It is
-#: reckoned at every command, so words and results count as the longest of their kind.
+#: The memory of an outcome beside its ids: the structs, the key, the entries in the table and the line, and the room's id.
+#: It is computed for every command, so details and results count with their longest form.
 _ACCEPTED_BYTES: Final = 820
 _FIELD_BYTES: Final = 120
 _REFUSED_BYTES: Final = 900
@@ -48,11 +58,11 @@ _REFUSED_WIDE_BYTES: Final = _REFUSED_BYTES + 3 * DETAIL_CHARS_KEPT
 _CODES: Final = {code: code for code in REFUSALS}
 
 Shortage = Literal["", "all", "user"]
-"""Whether everybody's share of the memory is used up, or the user's own; empty = neither."""
+"""The exhausted limit: `all` for everybody's, `user` for the user's own, empty for neither."""
 
 
 class Outcome(Struct, frozen=True, array_like=True, gc=False):
-    """What one command came to, and when; `kept` is the role of who moved money by it."""
+    """The outcome of one command. `kept` is the sender's role, if the command moved money."""
 
     room: str
     user: str
@@ -63,19 +73,22 @@ class Outcome(Struct, frozen=True, array_like=True, gc=False):
 
 
 class _Group(Struct, gc=False):
-    """What was remembered with one record, in order. There are many: lists would be looked at by every full garbage collection."""
+    """The answers of one record, in order.
+
+    They are a tuple because a full garbage collection would visit every list.
+    """
 
     time_ms: int
     answers: tuple[Answer, ...]
 
 
 def key_of(answered: Answer | Outcome) -> CommandKey:
-    """Whose command it was."""
+    """The key of an answer or outcome."""
     return (answered.room, answered.user, answered.reply.id)
 
 
 def size_of(answer: Answer) -> int:
-    """About what a remembered outcome takes in memory, rather more than less, in bytes; the same wherever it is reckoned."""
+    """The estimated memory of an outcome in bytes, rather too high than too low. It is the same in every process."""
     reply = answer.reply
     if type(reply) is Refused:
         size = _REFUSED_BYTES if reply.detail.isascii() else _REFUSED_WIDE_BYTES
@@ -85,7 +98,7 @@ def size_of(answer: Answer) -> int:
 
 
 def _shortened(answer: Answer) -> Answer:
-    """The answer as it is kept: a refusal without the words that are too many, and with the code that all its like share."""
+    """The answer in its stored form: a shortened detail, and a code string that all such answers share."""
     reply = answer.reply
     assert type(reply) is Refused
     detail = reply.detail if len(reply.detail) <= DETAIL_CHARS_KEPT else reply.detail[: DETAIL_CHARS_KEPT - 1] + "…"
@@ -94,17 +107,17 @@ def _shortened(answer: Answer) -> Answer:
 
 
 class _Line:
-    """Answers in the order in which they were remembered, to be forgotten in the same order; each has a position, counted from 0."""
+    """Answers in the order in which they came and will be forgotten. Each has a position, counted from 0."""
 
     def __init__(self) -> None:
         self.groups: deque[_Group] = deque()
         self.new: list[Answer] = []
         self.count = 0
         self.bytes = 0
-        self.end = 0  # the position of the next
+        self.end = 0  # the position of the next answer
 
     def since(self, position: int) -> list[tuple[int, tuple[Answer, ...]]]:
-        """What is remembered from `position` on, with its times."""
+        """The answers from `position` on, with their times."""
         found: list[tuple[int, tuple[Answer, ...]]] = []
         left = self.end - position
         for group in reversed(self.groups):
@@ -115,14 +128,14 @@ class _Line:
         return found[::-1]
 
     def take_back(self, answer: Answer) -> int:
-        """Forget an answer of this record. Gives its bytes."""
+        """Forget an answer of the current record. Gives its bytes."""
         size = size_of(answer)
         self.new.remove(answer)
         self.bytes -= size
         return size
 
     def close_group(self, time_ms: int) -> None:
-        """What was added since the last call is of `time_ms`."""
+        """Assign `time_ms` to the answers that were added since the last call."""
         if self.new:
             self.groups.append(_Group(time_ms, tuple(self.new)))
             self.count += len(self.new)
@@ -130,7 +143,7 @@ class _Line:
             self.new = []
 
     def forget(self, horizon_ms: int, count_max: int, bytes_max: int) -> Iterator[tuple[Answer, int]]:
-        """Take out what is not younger than `horizon_ms`, and the oldest of what is more than `count_max` or takes more than `bytes_max`.
+        """Forget the answers that are not newer than `horizon_ms`, and the oldest above `count_max` or `bytes_max`.
 
         Gives each with its bytes.
         """
@@ -151,11 +164,12 @@ class _Line:
 
 
 class IdempotencyStore:
-    """The outcomes of one partition, oldest first; forgotten after `window_ms` of partition time.
+    """The outcomes of one partition, oldest first, forgotten after `window_ms` of partition time.
 
-    Outcomes that moved money are forgotten for no other reason: `shortage` says whether one more may be made.
-    Of the others the newest are kept, at most `dedupe_count_max` of them in at most `dedupe_bytes_max`. Nothing is forgotten but in
-    `end_record`: what is remembered depends on the records alone, not on how they came to be.
+    Outcomes that moved money are forgotten for no other reason; `shortage` says whether one more may be made.
+    The newest other outcomes are kept: at most `dedupe_count_max`, in at most `dedupe_bytes_max`.
+    Only `end_record` forgets.
+    The content therefore depends on the records alone, not on the way in which they were made.
     """
 
     def __init__(self, config: EngineConfig) -> None:
@@ -168,15 +182,15 @@ class IdempotencyStore:
         self._money_bytes_max = config.dedupe_money_bytes_max
         self._viewers_bytes_max = config.dedupe_money_bytes_max - config.dedupe_money_bytes_max // MONEY_STAFF_PART
         self._money_count = self._viewers_count = self._viewers_bytes = 0
-        self._by_user: dict[str, int] = {}  # of all but the platform
+        self._by_user: dict[str, int] = {}  # user other than the platform -> outcomes that moved money
         self._answers: dict[CommandKey, Answer] = {}
-        #: The answer that is remembered for an id, or `None`.
+        #: The stored answer for a key, or `None`.
         self.find: Callable[[CommandKey], Answer | None] = self._answers.get
         self._money = _Line()
         self._others = _Line()
 
     def add(self, outcomes: Iterable[Outcome]) -> None:
-        """Remember what a snapshot holds, in its order."""
+        """Load the outcomes of a snapshot, in its order."""
         for time_ms, of_one_time in groupby(outcomes, lambda outcome: outcome.time_ms):
             for outcome in of_one_time:
                 answer = Answer(outcome.room, outcome.user, outcome.digest, outcome.reply, kept=outcome.kept)
@@ -187,17 +201,20 @@ class IdempotencyStore:
         return len(self._answers)
 
     def span(self, *, money: bool) -> tuple[int, int]:
-        """The positions from the oldest outcome that is remembered to the next one, of those that moved money or of the others."""
+        """The positions of the oldest outcome and of the next one, for outcomes that moved money or for the others."""
         line = self._money if money else self._others
         return line.end - line.count, line.end
 
     def since(self, position: int, *, money: bool) -> list[tuple[int, tuple[Answer, ...]]]:
-        """What is remembered from a position on, with its times."""
+        """The answers from a position on, with their times."""
         line = self._money if money else self._others
         return line.since(position)
 
     def shortage(self, user: str, role: Role) -> Shortage:
-        """Why this user may not move money now: what could not be told from its repetition must not happen."""
+        """The limit that forbids this user to move money now.
+
+        A payment whose retry could not be recognized must not happen.
+        """
         if role is not Role.platform and self._by_user.get(user, 0) >= self._per_user_max:
             return "user"
         full = self._money_count >= self._money_max or self._money.bytes >= self._money_bytes_max
@@ -206,7 +223,7 @@ class IdempotencyStore:
         return "all" if full else ""
 
     def remember(self, key: CommandKey, answer: Answer) -> None:
-        """Keep the answer to a command that is not known. An id that is known nevertheless gets the newer answer from now on."""
+        """Store the answer to a command. A known id gets the newer answer from now on."""
         reply = answer.reply
         if type(reply) is Refused and (len(reply.detail) > DETAIL_CHARS_KEPT or reply.code is not _CODES.get(reply.code)):
             answer = _shortened(answer)
@@ -218,7 +235,7 @@ class IdempotencyStore:
             self._count(answer, 1, size)
 
     def unremember(self, key: CommandKey) -> None:
-        """Take back what was remembered for the record that is being made."""
+        """Forget an answer of the record that is being made."""
         answer = self._answers.pop(key)
         if answer.kept:
             self._count(answer, -1, -self._money.take_back(answer))
@@ -226,14 +243,13 @@ class IdempotencyStore:
             self._others.take_back(answer)
 
     def end_record(self, time_ms: int) -> None:
-        """What was remembered since the last call belongs to a record of `time_ms`; what is too old or too much by then is forgotten."""
+        """Assign the new answers to a record of `time_ms`, then forget those that are too old or too many."""
         self._close_groups(time_ms)
         horizon_ms = time_ms - self._window_ms
         self._forget(self._others.forget(horizon_ms, self._count_max, self._bytes_max))
         self._forget(self._money.forget(horizon_ms, UNBOUNDED, UNBOUNDED))
 
     def _forget(self, some: Iterator[tuple[Answer, int]]) -> None:
-        """Forget answers, but not a newer answer to the same id."""
         for answer, size in some:
             if self._answers.get(key := key_of(answer)) is answer:
                 del self._answers[key]
@@ -241,7 +257,7 @@ class IdempotencyStore:
                 self._count(answer, -1, -size)
 
     def _count(self, answer: Answer, one: int, size: int) -> None:
-        """Count an outcome that moved money and its bytes, or count it no more: both are negative then."""
+        """Count an outcome that moved money; `one` and `size` are negative when it is forgotten."""
         self._money_count += one
         if answer.kept not in ANCHORS:
             self._viewers_count += one

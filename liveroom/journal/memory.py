@@ -115,7 +115,7 @@ class _Partition:
         return places
 
     def save(self, snapshot: Snapshot) -> None:
-        """Parts of what was never finished stay: they go with the process."""
+        """Store a snapshot. Parts of unfinished snapshots stay until the process ends."""
         older = [other for other in self.snapshots if other.offset <= snapshot.before]
         self.snapshots = [snapshot, *older][: self._snapshots_kept]
         for listed in self.snapshots[-1].gone:
@@ -136,7 +136,7 @@ class _Partition:
                 assert not isinstance(entry, Claim)
                 self.commands.trim(entry.to)
             self.entries.append(StoredEntry(offset, entry))
-            if not future.done():  # its caller may have gone
+            if not future.done():  # the caller may have given up
                 future.set_result(offset)
         if pending:
             self._news.set()

@@ -1,4 +1,4 @@
-"""A partition's time as its readers know it: mutes, bans and countdowns end by this clock, not by a reader's own."""
+"""A partition's time in its readers. Mutes, bans and countdowns end by this clock, not by a reader's own."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["PartitionTime"]
 
 
 class PartitionTime:
-    """The time of the last record, and what has passed since.
+    """The time of the last record, plus the time that has passed since.
 
-    What is read of the past says little about now. Until a record is news, the reader's own clock counts, unless the
-    partition's time is ahead of it.
+    Old records say little about the present.
+    Until a live record arrives, the reader's own clock counts, unless the partition's time is ahead of it.
     """
 
     def __init__(self, passed_s: Callable[[], float] = time.monotonic, clock_s: Callable[[], float] = time.time) -> None:
@@ -23,10 +23,10 @@ class PartitionTime:
         self._live = False
 
     def note(self, time_ms: int, *, live: bool) -> None:
-        """A record of `time_ms` was read just now; `live`: it was written since reading began."""
+        """Note a record of `time_ms` that was just read; `live` means that it was written after reading began."""
         self._time_ms, self._at_s, self._live = time_ms, self._passed_s(), live
 
     def now_ms(self) -> int:
-        """Unix ms in the partition."""
+        """The partition's time in Unix ms."""
         time_ms = self._time_ms + int((self._passed_s() - self._at_s) * 1000)
         return time_ms if self._live else max(time_ms, int(self._clock_s() * 1000))

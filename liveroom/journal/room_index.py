@@ -1,4 +1,7 @@
-"""The parts of a snapshot: rooms, the index of rooms, what is gone; and the newest snapshot that is whole."""
+"""The parts of a snapshot: rooms, the index of rooms and the list of dropped parts.
+
+Also loads the newest whole snapshot.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,12 @@ __all__ = ["IndexEntry", "RoomPart", "Whole", "decode_detail", "decode_entry", "
 
 logger = logging.getLogger(__name__)
 
-#: Parts that are read from the journal at once.
+#: Parts that are read from the journal in one call.
 PARTS_AT_ONCE = 32
 
 
 class RoomPart(Struct, frozen=True, array_like=True):
-    """One room: the engine's own state, and the detail from which readers begin."""
+    """One room: the engine's own state, and the detail for readers."""
 
     room: str
     state: msgspec.Raw
@@ -29,9 +32,10 @@ class RoomPart(Struct, frozen=True, array_like=True):
 
 
 class IndexEntry(Struct, frozen=True, array_like=True, gc=False):
-    """Where a room's part is, and what is worth knowing without reading it.
+    """The place of a room's part, and a summary.
 
-    `resting`: the room is closed and waits for no time. `summary` is its keyframe without its lists.
+    `resting`: the room is closed and waits for no time.
+    `summary` is its keyframe without its lists.
     """
 
     part: Part
@@ -40,14 +44,14 @@ class IndexEntry(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Whole(Struct, frozen=True):
-    """A snapshot with its index by segments and the bytes of its outcomes; the parts of its rooms are read when they are needed."""
+    """A snapshot with its index segments and the bytes of its outcomes. The parts of its rooms are read on demand."""
 
     snapshot: Snapshot
     segments: tuple[list[IndexEntry], ...]
     outcomes: tuple[bytes, ...]
 
     def entries(self) -> dict[str, IndexEntry]:
-        """All rooms, each as its latest segment has it."""
+        """All rooms, each with the entry of its latest segment."""
         return {entry.summary.room: entry for segment in self.segments for entry in segment}
 
 
@@ -68,7 +72,7 @@ def summary_of(keyframe: Keyframe) -> Keyframe:
 
 
 async def load_whole(journal: Journal, partition: int) -> Whole | None:
-    """The newest snapshot whose index and outcomes are there; those that are not whole are passed over with a warning."""
+    """The newest snapshot with a complete index and all outcomes. Incomplete ones are skipped with a warning."""
     for snapshot in await journal.load_snapshots(partition):
         segments = [await _read(journal, partition, segment) for segment in snapshot.rooms]
         outcomes = await _read(journal, partition, snapshot.outcomes)
@@ -80,7 +84,7 @@ async def load_whole(journal: Journal, partition: int) -> Whole | None:
 
 
 async def _read(journal: Journal, partition: int, parts: Sequence[Part]) -> list[bytes] | None:
-    """The bytes of all these parts, or `None` when one is not there."""
+    """The bytes of all these parts, or `None` when one is missing."""
     bodies: list[bytes] = []
     for start in range(0, len(parts), PARTS_AT_ONCE):
         for body in await journal.get_parts(partition, parts[start : start + PARTS_AT_ONCE]):

@@ -1,4 +1,4 @@
-"""A journal's past: what stands in it now, for whoever reads it from outside, also while servers write."""
+"""The stored log: a journal's entries for commands that read it from outside, also while servers write."""
 
 from __future__ import annotations
 
@@ -16,28 +16,37 @@ __all__ = ["StoredLog", "open_stored_log"]
 
 
 class StoredLog(Protocol):
-    """What it does blocks, so in an event loop it belongs into a thread; one thread at a time. Memory is bounded, however long the past."""
+    """A stored log.
 
-    #: Number of partitions, as the journal was made.
+    Its calls block, so an event loop runs them in a thread, one at a time.
+    Memory is bounded, whatever the length of the log.
+    """
+
+    #: The journal's number of partitions.
     partitions: int
-    #: What the hash chain of every partition begins with.
+    #: The text from which the hash chain of every partition starts.
     chain_text: str
 
     def entries(self, partition: int, offset: int = 0) -> Iterator[PastEntry]:
-        """Entries from `offset` up to the present end at least; to follow, ask again from the next offset every 200 ms or so.
+        """Entries from `offset` up to at least the present end.
+        To follow, call again with the next offset every 200 ms or so.
 
-        Raises: `JournalUnavailable`; `JournalDamaged` when something from `offset` on is missing or no entry.
+        Raises: `JournalUnavailable`; `JournalDamaged` when an entry from `offset` on is missing or cannot be read.
         """
 
     def verify(self, *, against_mark: bool = True) -> None:
-        """Check what stands beside the entries, and how far they must reach at least. Raises `JournalDamaged`, `JournalUnavailable`."""
+        """Check the data beside the entries, and that the log reaches as far as it must.
+
+        Raises `JournalDamaged`, `JournalUnavailable`.
+        """
 
     def close(self) -> None:
         """Release everything."""
 
 
 def open_stored_log(config: Config) -> AbstractContextManager[StoredLog]:
-    """The past of the journal that the settings name, for reading only; needs none of the processes to run.
+    """Open the stored log of the configured journal, for reading only.
+    No server needs to run.
 
     Raises: `BadConfig` for a journal in memory, `JournalUnavailable` when there is none, `JournalVersion`, `JournalDamaged`.
     """
@@ -45,7 +54,7 @@ def open_stored_log(config: Config) -> AbstractContextManager[StoredLog]:
         case "sqlite":
             return open_reader(Path(config.liveroom.data_dir))
         case "kafka":
-            from liveroom.journal.kafka.stored_log import open_kafka_past  # its client takes long to import: only who uses it waits
+            from liveroom.journal.kafka.stored_log import open_kafka_past  # the client library is slow to import
 
             return open_kafka_past(config.kafka)
     raise BadConfig(f"journal.kind: a journal of kind {config.journal.kind} has no past that can be read; sqlite and kafka have")

@@ -1,4 +1,4 @@
-"""A room's story as JSON lines, read from the journal alone, also while servers write it."""
+"""A room's events as JSON lines, read from the journal alone, also while servers write it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from liveroom.protocol.records import Record
 
 __all__ = ["Story", "tail"]
 
-#: How often a followed journal is looked at for more.
+#: Pause between two looks at a followed journal.
 FOLLOW_POLL_S = 0.2
 
 
 class Story:
-    """What happened in one room, in order: each call of `more` goes on where the last one ended. It blocks, as the past does."""
+    """The events of one room, in order.
+
+    Each call of `more` continues where the last one ended.
+    It blocks, as the stored log does.
+    """
 
     def __init__(self, stored_log: StoredLog, room: str) -> None:
         self._past = stored_log
@@ -30,7 +34,7 @@ class Story:
         self._offset = 0
 
     def more(self) -> Iterator[tuple[int, int, Event]]:
-        """`(time_ms, seq, event)` of the accepted events that came since; raises `JournalError`."""
+        """The new accepted events as `(time_ms, seq, event)`. Raises `JournalError`."""
         for stored in self._past.entries(self._partition, self._offset):
             self._offset = stored.offset + 1
             if self._acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
