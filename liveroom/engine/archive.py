@@ -25,8 +25,7 @@ __all__ = ["Archive", "restore"]
 
 log = logging.getLogger("liveroom.engine")
 
-#: Limit of the rooms that one step loads.
-#: Commands for other archived rooms are refused as `overloaded`; those rooms are loaded next.
+#: Limit of the rooms that one step loads. Commands for other archived rooms are refused as `overloaded`; those rooms are loaded next.
 BROUGHT_BACK_PER_STEP_MAX: Final = 64
 #: Limit of the archived rooms that wait to be loaded.
 WANTED_ROOMS_MAX: Final = 1_000
@@ -63,10 +62,7 @@ class Archive:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether memory is full and no room can leave it before the next snapshot.
-
-        Looks at no room, because the engine asks in every turn.
-        """
+        """Whether memory is full and no room can leave it before the next snapshot. Looks at no room, because the engine asks in every turn."""
         return len(self.state.rooms) >= self._rooms_max and bool(self._unsaved) and self.next_ms() is None
 
     # Out of memory
@@ -82,10 +78,7 @@ class Archive:
             self._brought_back_bytes -= self._brought_back.pop(room, 0)
 
     async def save(self) -> None:
-        """Write the snapshot that was begun; then the resting rooms in it may be archived.
-
-        Raises the errors of `Snapshots.save`.
-        """
+        """Write the snapshot that was begun; then the resting rooms in it may be archived. Raises the errors of `Snapshots.save`."""
         await self.snapshots.save()
         for room in [room for room in self._unsaved if self.snapshots.has(room)]:
             self._ready.set(room, self._unsaved.pop(room))
@@ -171,10 +164,7 @@ class Archive:
                     self._note_folded(room, now_ms)
 
     async def fold(self, record: Record) -> None:
-        """Apply an accepted record to the state, and load the archived rooms that it changes first.
-
-        Raises `JournalError`.
-        """
+        """Apply an accepted record to the state, and load the archived rooms that it changes first. Raises `JournalError`."""
         await self.load([room for room in record.rooms if self.state.is_archived(room)], record.time_ms)
         for room, span in record.rooms.items():
             if room in self.damaged:

@@ -47,10 +47,7 @@ class Engine:
 
     @property
     def ready(self) -> bool:
-        """Whether partitions were assigned and all of them are served.
-
-        With more engines than partitions, an assignment may be empty.
-        """
+        """Whether partitions were assigned and all of them are served. With more engines than partitions, an assignment may be empty."""
         return self._assigned and all(p in self._owners and self._owners[p].ready for p in self._keepers)
 
     async def start(self) -> None:

@@ -161,10 +161,7 @@ class Owner:
     # Recovery: it folds what was decided and decides nothing.
 
     async def _recover(self, claim: Claim) -> None:
-        """Fold the log up to the own takeover, whose offset becomes the epoch.
-
-        Raises `PartitionLost` when the takeover is not where it must be.
-        """
+        """Fold the log up to the own takeover, whose offset becomes the epoch. Raises `PartitionLost` when the takeover is not where it must be."""
         end = await self._journal.events_end(self.partition)
         self._archive = await restore(self._journal, self.partition, self._config.engine, self._config.rooms)
         self._state = self._archive.state
@@ -221,20 +218,14 @@ class Owner:
             return weigh(CommandBatch(batch.offset, (), f"{type(error).__name__}: {error}", repr(batch.requests)[:PAYLOAD_CHARS_MAX]))
 
     async def _watch(self) -> None:
-        """Read back what the log really holds.
-
-        A background reader is fast enough: acknowledgments in a row already confirm the own records.
-        """
+        """Read back what the log really holds. A background reader is fast enough: acknowledgments in a row already confirm the own records."""
         async with aclosing(self._journal.read_events_in_background(self.partition, self._epoch + 1)) as entries:
             async for stored in entries:
                 if stored.offset >= self._confirmed_offset:
                     self._confirm(stored.offset, stored.entry)
 
     def _confirm(self, offset: int, entry: Entry) -> None:
-        """Judge the next entry of the log.
-
-        Raises `PartitionLost` for a foreign takeover, and for a foreign record under the own epoch.
-        """
+        """Judge the next entry of the log. Raises `PartitionLost` for a foreign takeover, and for a foreign record under the own epoch."""
         verdict = self._confirmed.judge(offset, entry)
         if verdict is Verdict.claimed:
             raise PartitionLost(f"partition {self.partition} was taken over at offset {offset}")
@@ -285,10 +276,7 @@ class Owner:
             pass
 
     async def _make_record(self, now_ms: int) -> bool:
-        """Append one record, a step and a chunk of a state transfer in turns.
-
-        Gives false when there was nothing to do.
-        """
+        """Append one record, a step and a chunk of a state transfer in turns. Gives false when there was nothing to do."""
         handed = self._hand_over.go_on()
         if handed is None and self._hand_over.waiting and self._steps_turn_over:
             handed = self._hand_over.begin(self._state.rooms, max(self._state.time_ms, now_ms))
@@ -498,8 +486,7 @@ class Owner:
         except JournalError as error:
             self._fail(error)
             return
-        # The snapshot holds a room that cannot be encoded.
-        # The next snapshot tries again; until then a recovery reads more of the log.
+        # The snapshot holds a room that cannot be encoded. The next snapshot tries again; until then a recovery reads more of the log.
         except Exception:
             self._isolated.note("engine_snapshot", partition=self.partition)
             self._archive.snapshots.abandon()

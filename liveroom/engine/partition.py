@@ -29,18 +29,15 @@ class PartitionState:
         self.outcomes = IdempotencyStore(config)
         self.acceptance = Acceptance()
         self.time_ms = 0
-        #: Rooms that exist but whose state is unknown, with the refusal of their commands.
-        #: They are not in `rooms`.
+        #: Rooms that exist but whose state is unknown, with the refusal of their commands. They are not in `rooms`.
         self.away: dict[str, Refusal] = {}
         #: Rooms that changed since the last snapshot began.
         self.changed: dict[str, None] = {}
         #: Called with a room before it changes.
         self.before_change: Callable[[str], None] = _nothing
-        #: Room -> its entry in the index of rooms, as JSON.
-        #: It lists each room of a snapshot, in memory or not.
+        #: Room -> its entry in the index of rooms, as JSON. It lists each room of a snapshot, in memory or not.
         self.index: dict[str, bytes] = {}
-        #: Archives some room that may leave memory, but not the given one.
-        #: Gives whether there was one.
+        #: Archives some room that may leave memory, but not the given one. Gives whether there was one.
         self.make_space: Callable[[str], bool] = _never
 
     def put_away(self, room: str) -> None:
@@ -55,10 +52,7 @@ class PartitionState:
         self.changed.pop(room, None)
 
     def set_aside(self, room: str) -> None:
-        """Mark a room whose events in the log cannot be applied.
-
-        Its state stays unknown until an operator has looked.
-        """
+        """Mark a room whose events in the log cannot be applied. Its state stays unknown until an operator has looked."""
         self.rooms.pop(room, None)
         self.away[room] = SET_ASIDE
 
@@ -83,10 +77,7 @@ class PartitionState:
         self.changed[room] = None
 
     def fold(self, record: Record) -> None:
-        """Apply an accepted record.
-
-        A room whose events cannot be applied is set aside; other rooms are not affected.
-        """
+        """Apply an accepted record. A room whose events cannot be applied is set aside; other rooms are not affected."""
         rooms = self.rooms
         for room, span in record.rooms.items():
             if room in self.away:

@@ -48,10 +48,7 @@ class RoomRecovery:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _recover_all(self, state: PartitionState, rooms: dict[str, int], in_flight: Sequence[asyncio.Future[int]]) -> None:
-        """Rebuild the rooms together, since each pass reads the whole log.
-
-        If one of them fails the pass, rebuild them one by one.
-        """
+        """Rebuild the rooms together, since each pass reads the whole log. If one of them fails the pass, rebuild them one by one."""
         if in_flight:
             await asyncio.wait(in_flight)
         if not await self._recover(state, rooms) and len(rooms) > 1:
@@ -78,10 +75,7 @@ class RoomRecovery:
         return True
 
     def _give_up(self, state: PartitionState, rooms: Mapping[str, int]) -> bool:
-        """Set the room aside, if it is the only one.
-
-        With several rooms the cause is still unknown, so gives false.
-        """
+        """Set the room aside, if it is the only one. With several rooms the cause is still unknown, so gives false."""
         if len(rooms) == 1:
             (room,) = rooms
             self._isolated.note("engine_room", room=room)

@@ -26,11 +26,9 @@ from liveroom.rooms.room import detail, encode_state, rests
 
 __all__ = ["Moment", "Snapshots"]
 
-#: Bytes of parts that are written to the journal in one call.
-#: Records wait while they are written.
+#: Bytes of parts that are written to the journal in one call. Records wait while they are written.
 SLICE_BYTES: Final = 512 * 1024
-#: A part of the index, or of a list of dropped parts, is closed at this size.
-#: It has to fit into a record of the journal.
+#: A part of the index, or of a list of dropped parts, is closed at this size. It has to fit into a record of the journal.
 PART_BYTES: Final = 256 * 1024
 #: Outcomes in a full part, which is never written again.
 OUTCOMES_PER_PART: Final = 1_000
@@ -138,10 +136,7 @@ class Snapshots:
         self._gone, self._before = list(snapshot.gone), snapshot.offset
 
     def _load_outcomes(self, part: Part, outcomes: list[Outcome], money: bool, forgotten: int) -> None:
-        """Load the outcomes of a part, all of one kind.
-
-        The first `forgotten` outcomes of the oldest part do not count.
-        """
+        """Load the outcomes of a part, all of one kind. The first `forgotten` outcomes of the oldest part do not count."""
         stretches = self._stretches[money]
         _, end = self._state.outcomes.span(money=money)
         start = stretches[-1].end if stretches else end - forgotten
@@ -185,10 +180,7 @@ class Snapshots:
         return _Fresh(forgotten, start, outcomes.since(start, money=money))
 
     async def save(self) -> None:
-        """Write the snapshot that was begun.
-
-        Raises `JournalError`, or the error of a room that cannot be encoded; then call `abandon`.
-        """
+        """Write the snapshot that was begun. Raises `JournalError`, or the error of a room that cannot be encoded; then call `abandon`."""
         moment = self._moment
         entries = await self._put_rooms()
         await self._put_index(entries)
@@ -262,10 +254,7 @@ class Snapshots:
             entries[room] = encode(IndexEntry(part, encoded.resting, encoded.summary))
 
     async def _put_index(self, entries: dict[str, bytes]) -> None:
-        """Add an index segment with the changed entries.
-
-        It absorbs older segments that are not much larger, so that there are few.
-        """
+        """Add an index segment with the changed entries. It absorbs older segments that are not much larger, so that there are few."""
         if not entries:
             return
         self._state.index |= entries

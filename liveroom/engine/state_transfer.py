@@ -25,8 +25,7 @@ from liveroom.telemetry.isolation import IsolatedErrors
 
 __all__ = ["StateChunk", "StateTransfer", "detail_parts"]
 
-#: Limit of the rooms in one record.
-#: While they are encoded, and while readers apply them, nothing else happens.
+#: Limit of the rooms in one record. While they are encoded, and while readers apply them, nothing else happens.
 ROOMS_PER_RECORD_MAX: Final = 128
 #: Bytes around the lists of a detail: their names.
 _LISTS_BYTES: Final = 100
@@ -137,10 +136,7 @@ def _whole(room: str, state: RoomState, time_ms: int, rules: RoomsConfig, *, wit
 
 
 def detail_parts(whole: RoomDetail, bytes_max: int) -> Iterator[RoomDetail]:
-    """Split a detail that is larger than `bytes_max` into several that continue each other.
-
-    Bans and mutes come first.
-    """
+    """Split a detail that is larger than `bytes_max` into several that continue each other. Bans and mutes come first."""
     if len(encode(whole)) <= bytes_max:
         yield whole
         return

@@ -36,8 +36,7 @@ UNDECIDABLE = Refusal("internal_error", "an error in the server kept it from dec
 #: This refusal is not remembered, because a slot becomes free when a room closes or is archived.
 TOO_MANY_ROOMS = Refusal("overloaded", "the server has no space for another open room now; try again later", retry_after_ms=1_000)
 OVERLOADED = Refusal("overloaded", "too many commands came at once; try again", retry_after_ms=1_000)
-#: A payment command whose retry could not be recognized must not run.
-#: Neither refusal is remembered.
+#: A payment command whose retry could not be recognized must not run. Neither refusal is remembered.
 SHORTAGES: Final[dict[Shortage, Refusal]] = {
     "all": Refusal("overloaded", "the server cannot remember more payments now; try again later", retry_after_ms=5_000),
     "user": Refusal("rate_limited", "you reserved, claimed or paid too often in the last minutes; try again later", retry_after_ms=5_000),
@@ -149,10 +148,7 @@ class Step:
         return bytes_max <= self._bytes_left
 
     def happen(self, room: str, events: Sequence[Event]) -> None:
-        """Apply the events of a room's timer.
-
-        Raises the error of an event that cannot be applied; the room is put away then.
-        """
+        """Apply the events of a room's timer. Raises the error of an event that cannot be applied; the room is put away then."""
         state = self._rooms[room]
         if events:
             self._apply(room, state, state.seq, events)
@@ -299,10 +295,7 @@ class Step:
         return others < self._rooms_max or self._state.make_space(room)
 
     def _apply(self, room: str, state: RoomState | None, seq: int, events: Sequence[Event]) -> None:
-        """Fold events and add them to the record.
-
-        After an error the room is put away, since some of them may be folded.
-        """
+        """Fold events and add them to the record. After an error the room is put away, since some of them may be folded."""
         span = self._spans.get(room)
         if span is None:
             self._state.changes(room)

@@ -1,14 +1,15 @@
-"""The acceptance rule: it decides which entries of `events[p]` count.
+"""The acceptance rule, which decides which entries of `events[p]` count.
 Every reader uses this one class.
 
 How it works:
 
 An engine becomes the owner of a partition by a takeover (`Claim`).
 The offset of the takeover is the fencing epoch of the owner's records.
-A record counts only if all of these hold:
+A record counts if, and only if, all of these hold:
 - Its `epoch` is the offset of the last takeover. Otherwise its engine had lost the partition.
 - Its `step` is the next one of that epoch. Otherwise it was written twice, or a record before it is missing.
-- The first record of an epoch names in `after` the last record that counted before. Otherwise its engine had not read the whole log.
+- If it is the first record of its epoch, its `after` names the last record that counted before. Otherwise its engine had not read the whole
+  log.
 
 All other records are skipped.
 The rule depends on the log alone, so all readers agree, even while two engines believe that they own the partition.
@@ -48,8 +49,7 @@ class Acceptance(Struct, omit_defaults=True):
     next_command: int = 0
     #: The nonce of the last takeover.
     nonce: str = ""
-    #: The last record that counted before the last takeover, as the nonce of its takeover and its step.
-    #: Empty when there is none.
+    #: The last record that counted before the last takeover, as the nonce of its takeover and its step. Empty when there is none.
     after: str = ""
 
     def judge(self, offset: int, entry: Entry) -> Verdict:

@@ -38,8 +38,7 @@ __all__ = [
     "write_future",
 ]
 
-#: The runbook for a stopped partition of a journal in Kafka.
-#: Errors and log lines about such a partition name it.
+#: The runbook for a stopped partition of a journal in Kafka. Errors and log lines about such a partition name it.
 STOPPED_RUNBOOK: Final = "docs/kafka.md#when-a-partition-has-stopped"
 
 
@@ -123,10 +122,7 @@ def mark_of(entry: Entry) -> str:
 
 
 def write_future() -> Future[int]:
-    """A future for the offset of a write.
-
-    Its error is not logged if nobody awaits it: after one failed write, a caller drops the later ones.
-    """
+    """A future for the offset of a write. Its error is not logged if nobody awaits it: after one failed write, a caller drops the later ones."""
     future: Future[int] = asyncio.get_running_loop().create_future()
     future.add_done_callback(_look_at)
     return future
@@ -153,10 +149,7 @@ class DeadLetter(Struct, frozen=True):
 
 
 class Journal(ABC):
-    """The interface of all journals.
-
-    Raises: `JournalUnavailable` when nothing was written, `WriteUnknown` when the outcome cannot be known.
-    """
+    """The interface of all journals. Raises: `JournalUnavailable` when nothing was written, `WriteUnknown` when the outcome cannot be known."""
 
     #: The number of partitions, fixed when the journal is made.
     partitions: int
@@ -173,10 +166,7 @@ class Journal(ABC):
 
     @property
     def unreachable(self) -> frozenset[int]:
-        """Partitions that this process reads and whose log has not answered for a while.
-
-        An embedded journal always answers.
-        """
+        """Partitions that this process reads and whose log has not answered for a while. An embedded journal always answers."""
         return frozenset()
 
     @property
@@ -193,10 +183,7 @@ class Journal(ABC):
 
     @abstractmethod
     async def send_commands(self, partition: int, requests: Sequence[Request]) -> None:
-        """Append requests to `commands[p]` as one batch; returns when the journal has taken them.
-
-        Raises `JournalFull`.
-        """
+        """Append requests to `commands[p]` as one batch; returns when the journal has taken them. Raises `JournalFull`."""
 
     @abstractmethod
     def read_commands(self, partition: int, offset: int) -> AsyncGenerator[CommandBatch]:
@@ -215,10 +202,7 @@ class Journal(ABC):
         """Follow `events[p]` from `offset` on, without end. Close the iterator to stop."""
 
     def read_events_in_background(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
-        """Like `read_events`, for readers that are not urgent.
-
-        Where each poll has a cost, it collects entries for some ms.
-        """
+        """Like `read_events`, for readers that are not urgent. Where each poll has a cost, it collects entries for some ms."""
         return self.read_events(partition, offset)
 
     @abstractmethod
@@ -245,10 +229,7 @@ class Journal(ABC):
 
     @abstractmethod
     async def save_snapshot(self, partition: int, snapshot: Snapshot) -> None:
-        """Store a snapshot whose parts are stored.
-
-        May drop all but the newest few snapshots, and parts that none of them names.
-        """
+        """Store a snapshot whose parts are stored. May drop all but the newest few snapshots, and parts that none of them names."""
 
     @abstractmethod
     async def load_snapshots(self, partition: int) -> list[Snapshot]:

@@ -67,10 +67,7 @@ class CommandsLog:
         return self._first + len(self._batches)
 
     def append(self, requests: Sequence[Request]) -> None:
-        """Append requests as one batch.
-
-        Raises `JournalFull` when too many commands wait, `JournalUnavailable` when closed.
-        """
+        """Append requests as one batch. Raises `JournalFull` when too many commands wait, `JournalUnavailable` when closed."""
         if self._closed:
             raise JournalUnavailable("the journal is closed")
         if self._waiting >= part_of(self._waiting_max, requests):

@@ -19,10 +19,7 @@ __all__ = ["AcceptedRecord", "Beginning", "follow"]
 
 
 class Beginning(Struct, frozen=True):
-    """The first item: the index of the rooms in the newest snapshot.
-
-    Empty without a snapshot, and when the follower starts at the oldest one.
-    """
+    """The first item: the index of the rooms in the newest snapshot. Empty without a snapshot, and when the follower starts at the oldest one."""
 
     rooms: dict[str, IndexEntry]
 

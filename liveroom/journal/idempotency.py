@@ -43,9 +43,7 @@ UNBOUNDED = sys.maxsize
 #: One of this many is reserved for the anchors and the platform.
 MONEY_STAFF_PART: Final = 4
 
-#: A refusal's detail is kept up to this length.
-#: A retry acts on the code and the fields, which stay whole.
-#: Some details repeat users' text.
+#: A refusal's detail is kept up to this length. A retry acts on the code and the fields, which stay whole. Some details repeat users' text.
 DETAIL_CHARS_KEPT: Final = 100
 
 #: The memory of an outcome beside its ids: the structs, the key, the entries in the table and the line, and the room's id.
@@ -73,10 +71,7 @@ class Outcome(Struct, frozen=True, array_like=True, gc=False):
 
 
 class _Group(Struct, gc=False):
-    """The answers of one record, in order.
-
-    They are a tuple because a full garbage collection would visit every list.
-    """
+    """The answers of one record, in order. They are a tuple because a full garbage collection would visit every list."""
 
     time_ms: int
     answers: tuple[Answer, ...]
@@ -143,10 +138,7 @@ class _Line:
             self.new = []
 
     def forget(self, horizon_ms: int, count_max: int, bytes_max: int) -> Iterator[tuple[Answer, int]]:
-        """Forget the answers that are not newer than `horizon_ms`, and the oldest above `count_max` or `bytes_max`.
-
-        Gives each with its bytes.
-        """
+        """Forget the answers that are not newer than `horizon_ms`, and the oldest above `count_max` or `bytes_max`. Gives each with its bytes."""
         groups = self.groups
         while groups and (groups[0].time_ms <= horizon_ms or self.count > count_max or self.bytes > bytes_max):
             oldest, gone = groups[0], 0
@@ -211,10 +203,7 @@ class IdempotencyStore:
         return line.since(position)
 
     def shortage(self, user: str, role: Role) -> Shortage:
-        """The limit that forbids this user to move money now.
-
-        A payment whose retry could not be recognized must not happen.
-        """
+        """The limit that forbids this user to move money now. A payment whose retry could not be recognized must not happen."""
         if role is not Role.platform and self._by_user.get(user, 0) >= self._per_user_max:
             return "user"
         full = self._money_count >= self._money_max or self._money.bytes >= self._money_bytes_max

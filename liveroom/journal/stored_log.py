@@ -35,10 +35,7 @@ class StoredLog(Protocol):
         """
 
     def verify(self, *, against_mark: bool = True) -> None:
-        """Check the data beside the entries, and that the log reaches as far as it must.
-
-        Raises `JournalDamaged`, `JournalUnavailable`.
-        """
+        """Check the data beside the entries, and that the log reaches as far as it must. Raises `JournalDamaged`, `JournalUnavailable`."""
 
     def close(self) -> None:
         """Release everything."""

@@ -1,4 +1,7 @@
-"""The system's limit of open files. Each connection is one: the limit is raised as far as it goes, and connections are limited to what fits."""
+"""The system's limit of open files.
+
+Each connection needs one, so the limit is raised as far as possible, and connections are limited to what fits.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +16,26 @@ __all__ = ["OTHER_FILES_MAX", "files_needed", "fit_connections", "raise_open_fil
 
 log = logging.getLogger("liveroom")
 
-#: Files of the process beside connections: the journal's, listeners, the event loop's, those that audits and ledgers read,
-#: and connections that were accepted in one turn of the loop and are not dropped yet. No client ever gets one of these.
+#: Files of the process beside connections: those of the journal, listeners, the event loop, audits and ledgers.
+#: Connections that were accepted in one turn of the loop and not dropped yet count, too. Clients never get one of these.
 OTHER_FILES_MAX: Final = 500
 
-#: When not everything fits: the parts of the rest that the console gets, and, of the gateway's part, its handshakes.
+#: If not everything fits, the console gets one of `_CONSOLE_PART` remaining files.
+#: Handshakes get one of `_HANDSHAKES_PART` of the gateway's.
 _CONSOLE_PART: Final = 4
 _HANDSHAKES_PART: Final = 8
-#: Fewer of each kind make no sense: beyond this the limit itself has to be raised.
+#: The minimum of each kind. With less, the limit itself has to be raised.
 _LEAST: Final = 16
 
 
 def files_needed(config: Config, *, gateway: bool = True) -> int:
-    """How many files are open when everything is as full as the settings allow; `gateway`: whether the process holds viewers."""
+    """Files that are open when everything is as full as the settings allow. `gateway`: whether the process holds viewers."""
     viewers = config.gateway.connections_max + config.gateway.handshakes_waiting_max if gateway else 0
     return viewers + config.console.connections_max + OTHER_FILES_MAX
 
 
 def fit_connections(config: Config, allowed: int, *, gateway: bool = True) -> Config:
-    """The settings with as many connections as fit into `allowed` open files (-1 = any number), less `OTHER_FILES_MAX`."""
+    """Lower the settings to the connections that fit into `allowed` open files (-1 = no limit), less `OTHER_FILES_MAX`."""
     if not _is_more(files_needed(config, gateway=gateway), allowed):
         return config
     left = allowed - OTHER_FILES_MAX
@@ -46,7 +50,7 @@ def fit_connections(config: Config, allowed: int, *, gateway: bool = True) -> Co
 
 
 def tell_fit(wanted: Config, fitting: Config, allowed: int, *, gateway: bool = True) -> None:
-    """Warn when the settings were lowered; in dev mode, where nobody needs so many, a short note suffices."""
+    """Warn when the settings were lowered. In dev mode, where few connections are needed, a short note suffices."""
     if fitting is wanted:
         return
     if wanted.liveroom.mode == "dev":
@@ -66,13 +70,13 @@ def tell_fit(wanted: Config, fitting: Config, allowed: int, *, gateway: bool = T
 
 
 def raise_open_files_limit(wanted: int) -> int:
-    """Raise the soft limit to the hard one, or to `wanted` where that is all the system gives; gives the limit, -1 for none."""
+    """Raise the soft limit to the hard one, or to `wanted` if the system allows no more. Gives the limit, -1 for none."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
         return -1
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    for limit in (hard, wanted):  # not every system takes a hard limit that is none as a soft one
+    for limit in (hard, wanted):  # some systems refuse an unlimited soft limit
         if _is_more(limit, soft):
             try:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
@@ -87,5 +91,5 @@ def _at_least(share: int, setting: int) -> int:
 
 
 def _is_more(files: int, than: int) -> bool:
-    """-1 is no limit at all."""
+    """Compare numbers of files, where -1 means no limit."""
     return than >= 0 and (files < 0 or files > than)

@@ -1,4 +1,4 @@
-"""Files and directories for their owner alone: a journal holds coupon codes, names, and seeds that are not revealed yet."""
+"""Files and directories for their owner alone: a journal holds coupon codes, names, and seeds before they are public."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ OTHERS = 0o077
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory, and those above it; one that is there stays as it is. Raises `OSError`."""
+    """Make a directory and its parents; an existing one stays unchanged. Raises `OSError`."""
     path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
 
 
 def make_owner_only(path: Path) -> bool:
-    """Take a file's permissions from everybody but its owner; gives whether that was needed. Raises `OSError`."""
+    """Remove a file's permissions for everybody but its owner. Gives whether that was needed. Raises `OSError`."""
     mode = stat.S_IMODE(path.stat().st_mode)
     if not mode & OTHERS:
         return False
@@ -29,5 +29,5 @@ def make_owner_only(path: Path) -> bool:
 
 
 def is_open_to_others(directory: Path) -> bool:
-    """Whether users outside of its group may list a directory, enter it, or change it. Raises `OSError`."""
+    """Whether users outside its group may list a directory, enter it, or change it. Raises `OSError`."""
     return bool(stat.S_IMODE(directory.stat().st_mode) & 0o007)

@@ -1,4 +1,4 @@
-"""The parts that a process may have, and where they are reached."""
+"""The roles that a process may have, and their addresses."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Part(str, Enum):
 
 
 def local_url(scheme: str, host: str, port: int) -> str:
-    """The address of a server on this machine, also of one that listens on all its addresses."""
+    """The address of a server on this machine; also works for one that listens on all addresses."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"{scheme}://{reachable}:{port}"
 
 
 def gateway_url(config: Config, port: int = 0) -> str:
-    """The address of the gateway as browsers reach it; `port` is the one that it listens on, when the settings leave that open."""
+    """The gateway's address for browsers. `port` is the port in use, if the settings leave it open."""
     scheme = "wss" if config.gateway.tls_cert_file else "ws"
     return config.console.gateway_url or local_url(scheme, config.gateway.host, port or config.gateway.port)
 

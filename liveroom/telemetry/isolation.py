@@ -1,4 +1,4 @@
-"""Errors of one item in a loop that many share: counted, logged with what finds the item, and kept from the others."""
+"""Errors of one item in a shared loop: counted, logged with the item, and kept from the other items."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ log = logging.getLogger("liveroom")
 Place = Literal[
     "command_request",  # a request that cannot be written
     "command_batch",  # a batch that failed without a journal's error
-    "command_answer",  # handing an answer to the one that waits for it
-    "gateway_room",  # a room's events, keyframe or detail: the room is asked for again
+    "command_answer",  # passing an answer to its caller
+    "gateway_room",  # a room's events, keyframe or detail; the room is requested again
     "gateway_join",  # a viewer that waited for its room
     "gateway_viewer",  # writing to one viewer, or closing it
-    "gateway_claim",  # the line of one scarce thing
+    "gateway_claim",  # the admission queue of one scarce item
     "gateway_report",  # a room's likes or audience
-    "gateway_partition",  # looking whether a partition is heard from
+    "gateway_partition",  # checking whether a partition answers
     "console_room",  # a room in the directory
     "engine_command",  # deciding, encoding or folding a command
-    "engine_timer",  # what the passing of time makes happen in a room
+    "engine_timer",  # a room's timer
     "engine_keyframe",  # a room's keyframe or detail
     "engine_snapshot",  # a snapshot with a room that cannot be encoded
     "engine_room",  # a room whose events cannot be folded
@@ -35,23 +35,23 @@ Place = Literal[
 ]
 PLACES: Final[tuple[str, ...]] = get_args(Place)
 
-#: At each place one error in this time is logged with its trace; the next one says how many were left out.
+#: Each place logs one error in this time, with its trace. The next line says how many were left out.
 LOGGED_EVERY_S: Final = 1.0
 
 Item = TypeVar("Item")
 
 
 class IsolatedErrors:
-    """Of one process."""
+    """The isolated errors of one process."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
-        self._logged: dict[Place, tuple[float, int]] = {}  # when, and how many were left out since
+        self._logged: dict[Place, tuple[float, int]] = {}  # time of the last log line, and how many errors were left out since
         for place in PLACES:
             counter.labels(place)  # so that the first error is an increase
 
     def note(self, place: Place, **found: object) -> None:
-        """Take note of the exception that is being handled; `found` is what finds the item."""
+        """Count and log the current exception; `found` identifies the item."""
         self._counter.labels(place).inc()
         now = time.monotonic()
         at, left_out = self._logged.get(place, (-math.inf, 0))
@@ -63,7 +63,7 @@ class IsolatedErrors:
         log.exception("one item failed; the others go on", extra=extra)
 
     def each(self, place: Place, items: Iterable[Item], step: Callable[[Item], object]) -> None:
-        """Take the step for every item; one whose step raises is noted and the others have theirs."""
+        """Run the step for every item. An error of one item is noted, and the others still run."""
         for item in items:
             try:
                 step(item)

@@ -1,4 +1,4 @@
-"""Logs: one line an event, to standard error, as text for people or JSON for collectors."""
+"""Logs: one line per event, to standard error, as text for people or JSON for collectors."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from liveroom.messages.text import escaped
 
 __all__ = ["set_up_logs"]
 
-#: Libraries that tell each of their steps as news, and the same trouble many times a second.
+#: Libraries that log every step at INFO, and the same problem many times a second.
 TALKATIVE = ("aiokafka",)
-#: A line of such a library is written this often at most.
+#: Shortest time between two equal lines of such a library.
 REPEATED_S = 10.0
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 def set_up_logs(config: LogsConfig) -> None:
-    """Send all logs of the process to standard error; extra fields of a log call are shown as name=value."""
+    """Send all logs of the process to standard error. Extra fields of a log call appear as name=value."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if config.format == "json" else _Text())
     handler.addFilter(_NowAndThen())
@@ -41,11 +41,12 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class _NowAndThen(logging.Filter):
-    """Of the same words of a talkative library only the first in a while; the next says how many were left out."""
+    """Passes only the first of equal messages of a talkative library in a while. The next one says how many were left out."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._seen: dict[tuple[str, str], list[float]] = {}  # (logger, words without values) -> when it was written, how many were not
+        # (logger, message without values) -> time of the last line, and how many were dropped since
+        self._seen: dict[tuple[str, str], list[float]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not record.name.startswith(TALKATIVE):
@@ -66,7 +67,7 @@ class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
         extra = "".join(f" {k}={v}" for k, v in _extra(record).items())
-        # Users' words cannot begin a line of their own or color the terminal.
+        # Text from users cannot begin a new line or color the terminal.
         line = escaped(f"{at} {record.levelname.lower():7} {record.name}: {record.getMessage()}{extra}")
         trace = self.formatException(record.exc_info).split("\n") if record.exc_info else []
         return "\n".join((line, *map(escaped, trace)))

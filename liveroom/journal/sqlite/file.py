@@ -1,4 +1,4 @@
-"""The SQLite file of the embedded journal: its tables, how it is opened and checked, what its errors mean."""
+"""The SQLite file of the embedded journal: its tables, how it is opened and checked, and the meaning of its errors."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ __all__ = [
 ]
 
 FILE_NAME = "journal.sqlite"
-#: The way out of a file that is damaged.
-RESTORE_HINT = "take a whole copy for the present with `liveroom restore-journal FILE`"
-#: 7: entries are chained by hashes, snapshots share their parts. A journal of another version is left as it is.
+#: The remedy for a damaged file.
+RESTORE_HINT = "restore a whole copy with `liveroom restore-journal FILE`"
+#: Version 7: entries are chained by hashes, and snapshots share their parts. A journal of another version is left unchanged.
 SCHEMA_VERSION = 7
 
-#: How long a transaction waits for another program that writes to the file (nobody should).
+#: Time in seconds that a transaction waits for another program that writes to the file. No other program should.
 BUSY_S = 5.0
-#: The write-ahead log is cut back to this size after it was copied into the file.
+#: The write-ahead log is truncated to this size after a checkpoint.
 WAL_BYTES_KEPT = 64 * 1024 * 1024
 INCARNATION_CHARS = 8
-#: A file up to this size is looked through by SQLite at every start; that takes about a second. `liveroom audit` looks at every one.
+#: SQLite checks every page of a file up to this size at each start, which takes about a second. `liveroom audit` checks files of any size.
 PAGES_CHECKED_BYTES_MAX = 256 * 1024 * 1024
-#: Of what SQLite says about damaged pages.
+#: Limit of the text that SQLite gives about damaged pages.
 PAGE_WORDS_MAX = 200
 
 _TABLES = """
@@ -110,9 +110,11 @@ CREATE VIEW room_events AS
 
 
 def connect(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connection:
-    """Open the file with SQLite's `mode` (ro, rw); transactions are begun by hand. Raises `sqlite3.Error`.
+    """Open the file with SQLite's `mode` (ro, rw).
+    The caller begins transactions.
+    Raises `sqlite3.Error`.
 
-    `immutable`: nobody writes the file and it has no write-ahead log; so SQLite makes no files beside it.
+    `immutable`: no program writes the file and it has no write-ahead log, so SQLite makes no files beside it.
     """
     address = f"{path.absolute().as_uri()}?mode={mode}{'&immutable=1' if immutable else ''}"
     connection = sqlite3.connect(address, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
@@ -120,9 +122,9 @@ def connect(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connec
         if mode != "ro":
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone does not reach the disk there
+            connection.execute("PRAGMA fullfsync = ON")  # on macOS, fsync alone does not reach the disk
             connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
-            connection.execute("PRAGMA wal_autocheckpoint = 0")  # the writer knows when the database file is written: see `Writer`
+            connection.execute("PRAGMA wal_autocheckpoint = 0")  # the writer checkpoints by itself: see `Writer`
     except BaseException:
         connection.close()
         raise
@@ -130,7 +132,7 @@ def connect(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connec
 
 
 class Identity(Struct, frozen=True):
-    """What tells this journal from all others. The incarnation changes when an older copy is taken for the present."""
+    """The identity of this journal. The incarnation changes when an older copy replaces the journal."""
 
     journal_id: str
     partitions: int
@@ -138,12 +140,12 @@ class Identity(Struct, frozen=True):
 
     @property
     def chain_text(self) -> str:
-        """What the hash chain begins with."""
+        """The text from which the hash chain starts."""
         return f"{self.journal_id} {self.partitions}"
 
 
 def make_journal(path: Path, partitions: int) -> None:
-    """Make a new journal in a file that holds nothing. Raises `sqlite3.Error`, `OSError`."""
+    """Make a new journal in an empty file. Raises `sqlite3.Error`, `OSError`."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))  # SQLite gives its other files the same mode
     connection = connect(path, "rw")
     try:
@@ -157,19 +159,19 @@ def make_journal(path: Path, partitions: int) -> None:
 
 
 def holds_tables(connection: sqlite3.Connection) -> bool:
-    """Whether anything was ever made in the file."""
+    """Whether the file holds any table."""
     return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
 
 
 def note_opening(connection: sqlite3.Connection) -> None:
-    """Write when the journal was opened, so that a file that cannot be written is found now. Raises `sqlite3.Error`."""
+    """Write the time of opening, so that an unwritable file is found now. Raises `sqlite3.Error`."""
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('opened_ms', ?)", (str(time.time_ns() // 1_000_000),))
     connection.execute("COMMIT")
 
 
 def begin_incarnation(connection: sqlite3.Connection, path: Path) -> Identity:
-    """Give the journal a new incarnation: no reader's cursor into its rooms is good any more."""
+    """Give the journal a new incarnation, which makes all readers' cursors into its rooms invalid."""
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('incarnation', ?)", (uuid.uuid4().hex[:INCARNATION_CHARS],))
     connection.execute("COMMIT")
@@ -177,7 +179,7 @@ def begin_incarnation(connection: sqlite3.Connection, path: Path) -> Identity:
 
 
 def identity_of(connection: sqlite3.Connection, path: Path) -> Identity:
-    """Whose journal this is, if this version can read it. Raises `JournalVersion`, `JournalMismatch`, `JournalDamaged`."""
+    """The identity of a journal that this version can read. Raises `JournalVersion`, `JournalMismatch`, `JournalDamaged`."""
     meta = _meta(connection)
     if not meta and holds_tables(connection) and not {name for name, _ in _tables_in(connection)} & {name for name, _ in _tables_expected()}:
         raise JournalMismatch(f"{path}: is a database, but not a journal of liveroom")
@@ -223,14 +225,14 @@ def _tables_expected() -> frozenset[tuple[str, str]]:
 
 
 def check_pages(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None:
-    """Have SQLite look at every page, and with `whole` compare indexes with their tables. Raises `JournalDamaged`."""
+    """Have SQLite check every page and, with `whole`, compare indexes with their tables. Raises `JournalDamaged`."""
     found = connection.execute("PRAGMA integrity_check(1)" if whole else "PRAGMA quick_check(1)").fetchone()
     if found is None or found[0] != "ok":
         raise JournalDamaged(f"{path}: is damaged ({str(found and found[0])[:PAGE_WORDS_MAX]}); {RESTORE_HINT}")
 
 
 def check_pages_of_small(connection: sqlite3.Connection, path: Path) -> None:
-    """The same, unless that takes too long for a process that others wait for."""
+    """Like `check_pages`, but skip a file that is too large for a quick check at the start of a server."""
     if sum(file.stat().st_size for file in (path, wal_of(path)) if file.exists()) <= PAGES_CHECKED_BYTES_MAX:
         check_pages(connection, path, whole=False)
 
@@ -241,7 +243,7 @@ def wal_of(path: Path) -> Path:
 
 
 def chain_before(connection: sqlite3.Connection, path: Path, identity: Identity, partition: int, offset: int) -> bytes:
-    """The chain value that the entry at `offset` is linked to. Raises `JournalDamaged` when the entry before it is missing."""
+    """The chain value before the entry at `offset`. Raises `JournalDamaged` when the entry before it is missing."""
     if offset == 0:
         return chain_start(identity.chain_text)
     chain = head_chain(connection, partition, offset)
@@ -251,7 +253,7 @@ def chain_before(connection: sqlite3.Connection, path: Path, identity: Identity,
 
 
 def head_chain(connection: sqlite3.Connection, partition: int, end: int) -> bytes | None:
-    """The chain value that is stored with the entry before `end`, if there is one."""
+    """The chain value stored with the entry before `end`, or `None`."""
     found = connection.execute("SELECT chain FROM events WHERE partition = ? AND offset = ?", (partition, end - 1)).fetchone()
     return bytes(found[0]) if found is not None and isinstance(found[0], bytes) else None
 
@@ -259,9 +261,10 @@ def head_chain(connection: sqlite3.Connection, partition: int, end: int) -> byte
 def read_entries(
     connection: sqlite3.Connection, path: Path, partition: int, start: int, end: int, chain: bytes, *, bytes_max: int = 2**62
 ) -> Iterator[PastEntry]:
-    """Entries of `events[partition]` in [start, end), until `bytes_max` is passed; `chain` is the value before the first.
+    """Entries of `events[partition]` in [start, end), until `bytes_max` is passed.
+    `chain` is the value before the first.
 
-    Raises: `JournalDamaged` at a hole, at what is no entry, and at an entry that is not the one that was written.
+    Raises: `JournalDamaged` at a gap, at an unreadable entry, and at an entry that was changed.
     """
     sql = "SELECT offset, CAST(body AS BLOB), chain, verdict FROM events WHERE partition = ? AND offset >= ? AND offset < ? ORDER BY offset"
     cursor = connection.execute(sql, (partition, start, end))
@@ -281,7 +284,7 @@ def read_entries(
             if size >= bytes_max:
                 return
     finally:
-        cursor.close()  # an open one would keep the write-ahead log from being cut
+        cursor.close()  # an open cursor would keep the write-ahead log from being truncated
     if expected < end:
         raise JournalDamaged(f"{path}: partition {partition} has no entry {expected}; {RESTORE_HINT}")
 
@@ -301,7 +304,7 @@ def _decode(body: bytes, path: Path, partition: int, offset: int) -> Entry:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """SQLite's errors as ours, for what writes nothing or was rolled back."""
+    """Translates SQLite's errors, for work that writes nothing or was rolled back."""
     try:
         yield
     except sqlite3.Error as error:
@@ -309,14 +312,14 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def translate(error: sqlite3.Error, path: Path) -> JournalError:
-    """What an error of SQLite outside COMMIT means: a damaged file, or that nothing was written."""
+    """The meaning of an SQLite error outside COMMIT: a damaged file, or nothing was written."""
     code = getattr(error, "sqlite_errorcode", 0)
     if code == sqlite3.SQLITE_IOERR_SHORT_READ:
         return JournalDamaged(f"{path}: was cut short while it was open ({error}); {RESTORE_HINT}")
-    if not code and "decode" in str(error):  # text that is no UTF-8: Python's own error, which has no code
+    if not code and "decode" in str(error):  # text that is not UTF-8 raises an error of Python without a code
         return JournalDamaged(f"{path}: is damaged ({error}); {RESTORE_HINT}")
     match code & 0xFF:
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:  # the last: our statements meet other tables
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:  # SQLITE_ERROR: the statements meet other tables
             return JournalDamaged(f"{path}: is damaged ({error}); {RESTORE_HINT}")
         case sqlite3.SQLITE_FULL:
             return JournalUnavailable(f"{path}: the disk is full")

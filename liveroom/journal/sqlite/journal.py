@@ -1,8 +1,11 @@
-"""The embedded journal: one SQLite file, one process, durable. Commands pass through memory.
+"""The embedded journal: one SQLite file, one process, durable.
+Commands only pass through memory.
 
-`events[p]` are rows of the file. An append is queued in order of the calls and committed in groups by the
-writer's thread; readers at the tail share the typed entries of a bounded window, readers behind it read the
-file. A command is kept in memory until the record that answers it is durable.
+`events[p]` are rows of the file.
+Appends are queued in the order of the calls, and the writer's thread commits them in groups.
+Readers at the end of the log share a bounded window of typed entries.
+Readers further behind read the file.
+A command stays in memory until the record that answers it is durable.
 """
 
 from __future__ import annotations
@@ -29,13 +32,13 @@ from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["SqliteJournal"]
 
-#: Newest entries that a partition keeps in memory for its readers at the tail.
+#: Newest entries that a partition keeps in memory for readers at the end of the log.
 RECENT_ENTRIES_MAX = 2_048
-#: The same as bytes of JSON, over all partitions.
+#: Limit of these entries in bytes of JSON, over all partitions.
 RECENT_BYTES_MAX = 64 * 1024 * 1024
-#: Entries that a reader is handed before it looks at the journal again.
+#: Entries that a reader gets in one batch.
 READ_ENTRIES_MAX = 256
-#: The same as bytes of JSON, for what comes from the file.
+#: Limit of a batch in bytes of JSON, for entries from the file.
 READ_BYTES_MAX = 4 * 1024 * 1024
 DEAD_LETTERS_KEPT = 10_000
 
@@ -43,7 +46,7 @@ T = TypeVar("T")
 
 
 class SqliteJournal(Journal):
-    """Made by `open`; one instance owns the data directory until `close`."""
+    """The embedded journal, made by `open`. One instance owns the data directory until `close`."""
 
     def __init__(self, path: Path, config: JournalConfig, metrics: Metrics, lock: DirectoryLock, opened: Opened) -> None:
         self.partitions = config.partitions
@@ -141,7 +144,7 @@ class SqliteJournal(Journal):
             partition.commands.close()
         await asyncio.get_running_loop().run_in_executor(self._read_thread, self._reading.close)
         self._read_thread.shutdown()
-        await asyncio.to_thread(self._writer.stop)  # the last to close: that copies the write-ahead log into the file
+        await asyncio.to_thread(self._writer.stop)  # It closes last, which copies the write-ahead log into the file.
         for partition in self._partitions:
             partition.ring()
         self._lock.release()
@@ -161,7 +164,7 @@ class SqliteJournal(Journal):
         return [StoredEntry(past.offset, past.entry) for past in some]
 
     def _on_damage(self, damage: JournalDamaged) -> None:
-        """Nothing more is taken, written or read; whoever waits for `until_damaged` is told."""
+        """Stop accepting, writing and reading, and end `until_damaged`."""
         if self._damage is None:
             self._damage = damage
             self._writer.give_up(damage)
@@ -195,7 +198,7 @@ class SqliteJournal(Journal):
 
 
 class _Partition:
-    """What the event loop knows of a partition: where it ends, its newest entries, its commands."""
+    """The event loop's view of a partition: its end, its newest entries and its commands."""
 
     def __init__(self, tail: Tail, commands_waiting_max: int, recent_bytes_max: int) -> None:
         self.end = tail.end
@@ -207,7 +210,7 @@ class _Partition:
         self._bytes_max = recent_bytes_max
 
     def add(self, item: Committed) -> None:
-        """Take note of an entry that is durable."""
+        """Add a durable entry."""
         stored = item.stored
         if stored.offset != self.end:
             raise InvariantBroken("entries are reported in order, without gaps")
@@ -221,18 +224,18 @@ class _Partition:
             self.commands.trim(stored.entry.to)
 
     def recent(self, offset: int, count: int) -> list[StoredEntry]:
-        """Up to `count` entries from `offset` on; none if they are no longer kept."""
+        """Up to `count` entries from `offset` on; an empty list if they are no longer in memory."""
         start = offset - (self.end - len(self._recent))
         return self._recent[start : start + count] if start >= 0 else []
 
     def ring(self) -> None:
-        """Wake those who wait for news."""
+        """Wake the waiting readers."""
         self.news.set()
         self.news = asyncio.Event()
 
     def _shrink(self) -> None:
         while len(self._recent) > RECENT_ENTRIES_MAX or self._bytes > self._bytes_max:
-            gone = max(1, len(self._recent) // 8)  # not one at a time: a list moves what stays
+            gone = max(1, len(self._recent) // 8)  # many at once, because removing from the front of a list moves the rest
             self._bytes -= sum(self._sizes[:gone])
             del self._recent[:gone], self._sizes[:gone]
 

@@ -1,10 +1,12 @@
 """The high-water mark of the embedded journal, in a file of its own: which journal was here, and how far it had come.
 
-A database that was deleted, cut, or replaced by an older copy is whole in itself. Only something outside of it can tell. Every commit is noted
-here after it is durable, so the mark never runs ahead of the file. The note itself is not synced at once: a killed process leaves it right,
-a power failure may leave it some seconds behind.
+A database that was deleted, truncated or replaced by an older copy looks whole.
+Only data outside of it can show the loss.
+Every commit is noted here after it is durable, so the mark is never ahead of the database.
+A note is not synced at once: it survives a killed process, but a power failure may leave it some seconds behind.
 
-The file is lines of JSON of a fixed size: a head, then one line per partition. A line never crosses a page, so a note is written whole or not at all.
+The file holds lines of JSON of a fixed size: a head, then one line per partition.
+A line never crosses a page, so a note is written whole or not at all.
 """
 
 from __future__ import annotations
@@ -30,21 +32,21 @@ logger = logging.getLogger(__name__)
 MARK_FILE = "journal.mark"
 LINE_BYTES = 256
 VERSION = 1
-#: The file is synced this often while entries are written.
+#: Pause between two syncs while entries are written.
 SYNC_S = 5.0
-#: A larger file is no mark: as many lines as a journal has partitions at most, and the head.
+#: A larger file is not a mark: a mark has a head and at most as many lines as a journal has partitions.
 FILE_BYTES_MAX = LINE_BYTES * 1_025
 
 
 class Head(Struct, frozen=True):
-    """Where a partition ends: the offset of its next entry and the chain value before it."""
+    """The end of a partition: the offset of its next entry and the chain value before it."""
 
     end: int
     chain: bytes
 
 
 class Marked(Struct, frozen=True):
-    """What a mark says: the journal, its incarnation, and how far each partition had come."""
+    """The content of a mark: the journal, its incarnation, and the end of each partition."""
 
     journal_id: str
     incarnation: str
@@ -52,12 +54,12 @@ class Marked(Struct, frozen=True):
 
     @property
     def entries(self) -> int:
-        """Entries that had been written."""
+        """The number of entries in the mark."""
         return sum(head.end for head in self.heads)
 
 
 class _First(Struct, frozen=True):
-    mark: int  # version of the form
+    mark: int  # format version
     journal: str
     incarnation: str
     partitions: int
@@ -70,7 +72,7 @@ class _Line(Struct, frozen=True):
 
 
 def read_mark(data_dir: Path) -> Marked | None:
-    """The mark in `data_dir`, if there is one. Raises `JournalDamaged` when it cannot be read, `JournalUnavailable`."""
+    """Read the mark in `data_dir`, if there is one. Raises `JournalDamaged` when it cannot be read, `JournalUnavailable`."""
     path = data_dir / MARK_FILE
     try:
         with path.open("rb") as file:
@@ -93,10 +95,14 @@ def read_mark(data_dir: Path) -> Marked | None:
 
 
 class Mark:
-    """The file while the journal is open; made anew by each start. Only the writer's thread calls `note`."""
+    """The mark's file while the journal is open.
+
+    Each start makes a new one.
+    Only the writer's thread calls `note`.
+    """
 
     def __init__(self, data_dir: Path, marked: Marked) -> None:
-        """Write the file and sync it, but not the directory: see `begin`. Raises `JournalUnavailable`."""
+        """Write and sync the file, but not the directory: see `begin`. Raises `JournalUnavailable`."""
         self.path = path = data_dir / MARK_FILE
         self._marked = marked
         self._file = -1
@@ -116,7 +122,7 @@ class Mark:
 
     @classmethod
     def begin(cls, data_dir: Path, marked: Marked) -> Mark:
-        """A new mark that also survives a power failure. Raises `JournalUnavailable`."""
+        """Make a mark that also survives a power failure. Raises `JournalUnavailable`."""
         mark = cls(data_dir, marked)
         try:
             sync_directory(data_dir)
@@ -126,7 +132,7 @@ class Mark:
         return mark
 
     def note(self, heads: Iterable[tuple[int, Head]]) -> None:
-        """Note how far partitions have come; what is noted must be durable. A note that fails is logged: entries do not depend on it."""
+        """Note the new ends of partitions; their entries must be durable. A failure is only logged, since entries do not depend on the mark."""
         try:
             for partition, head in heads:
                 os.pwrite(self._file, _line(_Line(partition, head.end, head.chain.hex())), LINE_BYTES * (1 + partition))
@@ -149,7 +155,7 @@ class Mark:
 
     @property
     def is_replaced(self) -> bool:
-        """Whether another file has its name. Where that cannot be looked at it counts as not so."""
+        """Whether another file has its name; false where that cannot be checked."""
         try:
             there, ours = os.stat(self.path), os.fstat(self._file)
         except OSError:
@@ -157,7 +163,7 @@ class Mark:
         return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
 
     def again(self, heads: Iterable[Head]) -> Mark:
-        """The mark written anew, after somebody removed the file; this one when that fails."""
+        """Write the mark again after somebody removed the file. Gives this mark when that fails."""
         try:
             again = Mark(self.path.parent, replace(self._marked, heads=tuple(heads)))
         except JournalUnavailable as error:
@@ -166,32 +172,31 @@ class Mark:
         self.close()
         try:
             sync_directory(self.path.parent)
-        except OSError as error:  # the file is there; only a power failure could take it
+        except OSError as error:  # the file exists; only a power failure could lose it
             logger.warning("the directory of the journal's mark cannot be synced", extra={"error": str(error)})
         return again
 
     def close(self) -> None:
-        """Release the file; it stays."""
+        """Close the file and leave it in place."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
 
 
 def _line(line: _First | _Line) -> bytes:
-    """A line with its checksum, as long as all are: whatever is changed in it can be seen."""
+    """A line of fixed length with its checksum, so that every change shows."""
     text = msgspec.json.encode(line)
     return b'%b,"crc":"%08x"}' % (text[:-1], crc32(text)) + b" " * (LINE_BYTES - len(text) - 18) + b"\n"
 
 
 def _damaged(path: Path) -> JournalDamaged:
     return JournalDamaged(
-        f"{path}: is damaged, so nobody can tell whether the journal beside it is the whole and present one; "
+        f"{path}: is damaged, so it cannot show whether the journal beside it is whole and up to date; "
         f"if you know that it is, accept it: `liveroom restore-journal {path.with_name('journal.sqlite')}`"
     )
 
 
 def _same_file(descriptor: int, path: Path) -> bool:
-    """Whether `path` still names the open file."""
     try:
         there, ours = os.stat(path), os.fstat(descriptor)
     except OSError:

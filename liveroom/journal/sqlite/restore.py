@@ -1,4 +1,4 @@
-"""Puts a copy of the embedded journal into the place of what was there, so that a kill in between is found by the next start."""
+"""Replaces the embedded journal by a copy. The next start notices a kill in between."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from liveroom.process.owner_only import FILE_MODE, make_directory
 
 __all__ = ["RESTORING", "copy_into", "put_in_place"]
 
-#: Where the copy lies while it is checked, in the data directory.
+#: The folder in the data directory where the copy is checked.
 RESTORING = "restoring"
-#: Where files that have a write-ahead log lie while SQLite reads them, in that directory.
+#: The folder in there from which SQLite reads files with a write-ahead log.
 UNCHECKED = "unchecked"
-#: What the directories of what was replaced are called, with the time behind it (UTC).
+#: The name of a folder with replaced files, before its time in UTC.
 REPLACED = "replaced-%Y%m%dT%H%M%SZ"
 
 
 def copy_into(data_dir: Path, file: Path) -> Path:
-    """Copy a journal, with what its write-ahead log holds, into a directory of its own below `data_dir`; gives that directory.
+    """Copy a journal and the content of its write-ahead log into a folder below `data_dir`; gives that folder.
 
     Raises: `JournalUnavailable`, `JournalDamaged`.
     """
     try:
         if not file.is_file():
             raise JournalUnavailable(f"{file}: there is no such file")
-        source = file.resolve()  # SQLite keeps its other files beside the file itself, not beside a link to it
+        source = file.resolve()  # SQLite's other files lie beside the file itself, not beside a link to it
         _check_finished(source)
         directory = data_dir / RESTORING
         if directory.resolve() in source.parents:
@@ -55,10 +55,11 @@ def copy_into(data_dir: Path, file: Path) -> Path:
 
 
 def _open_copy(source: Path, directory: Path) -> sqlite3.Connection:
-    """Open a copy so that no file is made beside it.
+    """Open a copy without making a file beside it.
 
-    With a write-ahead log, SQLite makes an index beside the file it opens. Another program may come to share that index, and then nobody
-    can remove it safely. So files with a log are copied first.
+    With a write-ahead log, SQLite makes an index beside the file.
+    Another program may share that index, and then it cannot be removed safely.
+    Files with a log are therefore copied first.
     """
     if not wal_of(source).exists():
         return connect(source, "ro", immutable=True)
@@ -75,26 +76,29 @@ def _for_owner(path: str, flags: int) -> int:
 
 
 def _state(source: Path) -> list[tuple[int, int, int] | None]:
-    """What changes when another program writes the file or its write-ahead log."""
+    """The sizes and times that change when another program writes the file or its write-ahead log."""
     found = [file.stat() if file.exists() else None for file in (source, wal_of(source))]
     return [stat and (stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in found]
 
 
 def _check_finished(source: Path) -> None:
-    """Raises `JournalUnavailable` for a file that a program was still writing: pages that it had replaced are in a rollback journal."""
+    """Raises `JournalUnavailable` for a file whose last write was not finished: a rollback journal holds pages that it had replaced."""
     rollback = source.with_name(source.name + "-journal")
     if not rollback.is_file():
         return
     with open(rollback, "rb") as file:
-        if file.read(1) not in (b"", b"\0"):  # one that is done with is emptied, or its first bytes are
+        if file.read(1) not in (b"", b"\0"):  # a finished one is empty or begins with a zero byte
             words = "it was not copied to the end, or another program writes it; make the copy once more"
             raise JournalUnavailable(f"{source}: {rollback.name} beside it says that a write was not finished: {words}")
 
 
 def put_in_place(data_dir: Path, copy: Path, heads: Sequence[Head]) -> Path | None:
-    """Make a checked copy the present journal, under a new incarnation; gives where what was there lies now, if anything was.
+    """Make a checked copy the current journal, under a new incarnation.
+    Gives the folder of the replaced files, if there were any.
 
-    The mark comes last: until then the next start finds another journal than the mark's, and says so.
+    The mark comes last.
+    Until then the next start finds another journal than the mark's, and says so.
+
     Raises: `JournalUnavailable`, `JournalDamaged`.
     """
     path = data_dir / FILE_NAME
@@ -117,7 +121,7 @@ def put_in_place(data_dir: Path, copy: Path, heads: Sequence[Head]) -> Path | No
 
 
 def _kept_aside(path: Path) -> Path | None:
-    """A directory with the database that is in the way and its write-ahead log, which would be read as a part of the new one."""
+    """A folder for the old database and its write-ahead log, which SQLite would otherwise read as a part of the new one."""
     old = [file for file in (path, wal_of(path), path.with_name(path.name + "-shm")) if file.exists()]
     if not old:
         return None
@@ -125,7 +129,7 @@ def _kept_aside(path: Path) -> Path | None:
     make_directory(directory)
     for file in old:
         if file == path:
-            os.link(file, directory / file.name)  # it stays until the copy takes its place
+            os.link(file, directory / file.name)  # the old name stays until the copy takes its place
         else:
             os.rename(file, directory / file.name)
     return directory

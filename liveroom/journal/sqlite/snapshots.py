@@ -1,4 +1,4 @@
-"""Snapshots as rows: one for each snapshot, with a hash over it, and one for each part that any of them names."""
+"""Snapshots as rows: one for each snapshot, with a hash over it, and one for each part."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 
 _snapshot = msgspec.json.Decoder(Snapshot)
 
-#: The chain value that the entry at an offset of a partition is linked to; raises `JournalDamaged` when the one before is missing.
+#: Gives the chain value before an entry; raises `JournalDamaged` when the entry before it is missing.
 ChainBefore: TypeAlias = Callable[[sqlite3.Connection, int, int], bytes]
 
 
 def put_parts(connection: sqlite3.Connection, partition: int, bodies: Sequence[bytes]) -> list[int]:
-    """Write parts; a place is the number of a row, and no number comes twice."""
+    """Write parts. A place is a row number, and no number is used twice."""
     return [connection.execute("INSERT INTO parts (partition, body) VALUES (?, ?)", (partition, body)).lastrowid or 0 for body in bodies]
 
 
@@ -39,13 +39,13 @@ def get_parts(connection: sqlite3.Connection, partition: int, places: Sequence[i
 
 
 def save(connection: sqlite3.Connection, partition: int, snapshot: Snapshot, kept: int, chain_before: ChainBefore) -> None:
-    """Write a snapshot; what is older than the newest `kept` goes, and so do the parts that none of those names."""
+    """Write a snapshot. Deletes those older than the newest `kept`, and the parts that no kept one names."""
     body = encode(snapshot)
     _drop_what_does_not_count(connection, partition, snapshot)
     (end,) = connection.execute("SELECT coalesce(max(id) + 1, 0) FROM parts").fetchone()
     row = (partition, snapshot.offset, end, chain_before(connection, partition, snapshot.offset), _hash(partition, snapshot.offset, end, body), body)
     connection.execute("INSERT INTO snapshots (partition, offset, parts_end, chain, hash, body) VALUES (?, ?, ?, ?, ?, CAST(? AS TEXT))", row)
-    # The oldest snapshot that is kept, and those that are dropped (several when fewer are kept than before), list what goes with them.
+    # The oldest kept snapshot and the deleted ones list the parts to delete with them. There are several if fewer are kept than before.
     going = [found for found, _ in list(_found(connection, partition))[kept - 1 :] if found is not None]
     lists = get_parts(connection, partition, [part.place for found in going for part in found.gone])
     places = [(part.place, partition) for listed in lists if listed is not None for part in decode_gone(listed)]
@@ -58,7 +58,7 @@ def save(connection: sqlite3.Connection, partition: int, snapshot: Snapshot, kep
 
 
 def _drop_what_does_not_count(connection: sqlite3.Connection, partition: int, snapshot: Snapshot) -> None:
-    """Snapshots that are newer than the one that `snapshot` builds on, and the parts that were put for them or for none."""
+    """Delete snapshots newer than the base of `snapshot`, and parts of these or of unfinished ones."""
     sql = "SELECT coalesce(max(parts_end), 0) FROM snapshots WHERE partition = ? AND offset = ?"
     (start,) = connection.execute(sql, (partition, snapshot.before)).fetchone()
     end = snapshot.first if snapshot.first >= 0 else 2**63 - 1
@@ -67,9 +67,9 @@ def _drop_what_does_not_count(connection: sqlite3.Connection, partition: int, sn
 
 
 def load(connection: sqlite3.Connection, partition: int, chain_before: ChainBefore) -> list[Snapshot]:
-    """The snapshots that are as they were written, newest first; damaged ones are passed over with a warning.
+    """The unchanged snapshots, newest first; damaged ones are skipped with a warning.
 
-    Raises: `JournalDamaged` when the entries below one are gone, or are not those that it was made of.
+    Raises: `JournalDamaged` when the entries below one are missing or are not those that it was made from.
     """
     snapshots: list[Snapshot] = []
     for snapshot, (offset, chain) in _found(connection, partition):
@@ -82,8 +82,8 @@ def load(connection: sqlite3.Connection, partition: int, chain_before: ChainBefo
 
 
 def verify_all(connection: sqlite3.Connection, partition: int, chain_before: ChainBefore) -> None:
-    """Raises `JournalDamaged` unless every snapshot of the partition is whole and of the entries below it."""
-    connection.execute("BEGIN")  # as of one moment: a server may write
+    """Raises `JournalDamaged` unless every snapshot of the partition is whole and matches the entries below it."""
+    connection.execute("BEGIN")  # one consistent view, since a server may write meanwhile
     try:
         for snapshot, (offset, chain) in _found(connection, partition):
             if snapshot is None or not _parts_are_there(connection, partition, snapshot):
@@ -94,7 +94,7 @@ def verify_all(connection: sqlite3.Connection, partition: int, chain_before: Cha
 
 
 def _parts_are_there(connection: sqlite3.Connection, partition: int, snapshot: Snapshot) -> bool:
-    """Whether all that a snapshot names is as it was written; of a room the part that its latest entry names."""
+    """Whether all parts of a snapshot are unchanged; for a room, the part in its latest entry."""
     rooms: dict[str, Part] = {}
     for part in (*(part for segment in snapshot.rooms for part in segment), *snapshot.outcomes, *snapshot.gone):
         body = _part(connection, partition, part)
@@ -116,7 +116,7 @@ def _must_continue(stored: bytes, folded: bytes, partition: int, offset: int) ->
 
 
 def _found(connection: sqlite3.Connection, partition: int) -> Iterator[tuple[Snapshot | None, tuple[int, bytes]]]:
-    """The snapshots with their offsets and chain values, newest first; `None` for one that is not as it was written."""
+    """The snapshots with their offsets and chain values, newest first; `None` for a changed one."""
     sql = "SELECT offset, parts_end, chain, hash, CAST(body AS BLOB) FROM snapshots WHERE partition = ? ORDER BY offset DESC, id DESC"
     for offset, end, chain, hash_, stored in connection.execute(sql, (partition,)).fetchall():
         body = stored or b""  # a damaged row may hold nothing

@@ -1,4 +1,7 @@
-"""Opens the embedded journal's file: is it the journal that was here, whole, and as far as it had come? If not, nothing is made in its place."""
+"""Opens the embedded journal's file.
+
+It must be the journal that was here, whole and up to date; otherwise nothing is made in its place.
+"""
 
 from __future__ import annotations
 
@@ -38,13 +41,13 @@ __all__ = ["Opened", "check_against_mark", "must_not_be_missing", "open_file"]
 logger = logging.getLogger(__name__)
 
 WAYS_OUT = (
-    "put back what is missing, or take a copy for the present with `liveroom restore-journal FILE`; "
+    "put back what is missing, or restore a copy with `liveroom restore-journal FILE`; "
     "to begin with an empty journal, use another data directory or move everything out of this one"
 )
 
 
 class Opened(Struct):
-    """An open journal: a connection that writes, one that reads, where each partition ends."""
+    """An open journal: a connection that writes, one that reads, and the end of each partition."""
 
     writing: sqlite3.Connection
     reading: sqlite3.Connection
@@ -71,9 +74,9 @@ def _open_file(path: Path, partitions: int, marked: Marked | None) -> Opened:
     must_not_be_missing(path, marked)
     if not path.exists() or not path.stat().st_size:
         make_journal(path, partitions)
-    reading = connect(path, "ro")  # looks first: what is refused stays as it was found
+    reading = connect(path, "ro")  # reads first, so that a refused file stays unchanged
     try:
-        if not holds_tables(reading):  # its first start was killed, or it lost what it held
+        if not holds_tables(reading):  # its first start was killed, or it lost its content
             if marked is not None:
                 raise _less(path, "holds nothing", marked)
             make_journal(path, partitions)
@@ -106,7 +109,7 @@ def _checked(reading: sqlite3.Connection, path: Path, partitions: int, marked: M
 
 
 def _keep_others_out(path: Path) -> None:
-    """Tighten what older versions or copies left readable. The directory may serve other ends too, so about it there are words only."""
+    """Close files that older versions or copies left readable. The directory may have other uses, so it only gets a warning."""
     for file in (path, wal_of(path), path.with_name(path.name + "-shm"), path.with_name(MARK_FILE), path.with_name(LOCK_FILE)):
         try:
             if make_owner_only(file):
@@ -120,7 +123,7 @@ def _keep_others_out(path: Path) -> None:
 
 
 def must_not_be_missing(path: Path, marked: Marked | None) -> None:
-    """Raises `JournalDamaged` when there is no file, or an empty one, where there was a journal."""
+    """Raises `JournalDamaged` when the file of a known journal is missing or empty."""
     size = path.stat().st_size if path.exists() else 0
     if size:
         return
@@ -137,7 +140,7 @@ def _less(path: Path, state: str, marked: Marked) -> JournalDamaged:
 
 
 def check_against_mark(connection: sqlite3.Connection, path: Path, identity: Identity, marked: Marked) -> None:
-    """Raises `JournalDamaged` when this is another journal than the mark's, or less of it, or another history."""
+    """Raises `JournalDamaged` when this is another journal than the mark's, lacks entries, or has another history."""
     if identity.journal_id != marked.journal_id:
         raise JournalDamaged(f"{path}: is journal {identity.journal_id}, but {marked.journal_id} was here; {WAYS_OUT}")
     if identity.incarnation != marked.incarnation:
@@ -157,7 +160,7 @@ def check_against_mark(connection: sqlite3.Connection, path: Path, identity: Ide
 def _tail(connection: sqlite3.Connection, path: Path, identity: Identity, partition: int) -> Tail:
     end = events_end(connection, partition)
     for _ in read_entries(connection, path, partition, 0, min(end, 1), chain_before(connection, path, identity, partition, 0)):
-        pass  # the first is linked to what the journal is called, and is verified however far the snapshots reach
+        pass  # the first entry is linked to the journal's identity, and it is always verified
     snapshots = load(connection, partition, lambda connection, p, offset: chain_before(connection, path, identity, p, offset))
     start, acceptance = (snapshots[0].offset, snapshots[0].acceptance) if snapshots else (0, Acceptance())
     tail = Tail(partition, start, acceptance, chain_before(connection, path, identity, partition, start))

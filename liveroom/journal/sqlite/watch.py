@@ -1,4 +1,4 @@
-"""Notices that the open database, or its write-ahead log, is not what lies in the directory any more."""
+"""Notices when the open database or its write-ahead log is no longer the file in the directory."""
 
 from __future__ import annotations
 
@@ -22,30 +22,31 @@ class _Seen(Struct):
 
 
 class FileWatch:
-    """Compares the names in the directory with the files that were opened. SQLite itself would go on writing into deleted files.
+    """Compares the names in the directory with the open files.
+    SQLite itself would go on writing into deleted files.
 
-    The lock is one of them: while its name leads elsewhere another process may take the directory.
+    The lock is one of them: once its name leads elsewhere, another process may take the directory.
     """
 
     def __init__(self, path: Path) -> None:
-        """Take the files as they are now; they must be open. Raises `OSError`."""
+        """Note the present files, which must be open. Raises `OSError`."""
         self._database = _seen(path)
         self._wal = _seen(wal_of(path))
         self._lock = _seen(path.with_name(LOCK_FILE))
         self._written_ns = os.stat(path).st_mtime_ns
-        #: Another program wrote into the database: a checkpoint, or something else over it.
+        #: Another program wrote into the database: by a checkpoint, or over its content.
         self.overwritten = False
-        #: The write-ahead log was cut below what SQLite keeps: what is in it has to be read again.
+        #: The write-ahead log was truncated below SQLite's own size, so its content has to be read again.
         self.wal_cut = False
 
     def look(self) -> str:
-        """What happened to the files, in words; empty when nothing did."""
+        """A text about what happened to the files; empty when nothing did."""
         for seen in (self._database, self._wal, self._lock):
             try:
                 found = os.stat(seen.path)
             except (FileNotFoundError, NotADirectoryError):
                 return f"{seen.path}: was removed while it was in use"
-            except OSError:  # the directory cannot be looked at; the open files are as they were
+            except OSError:  # the directory cannot be read; the open files are unchanged
                 return ""
             if (found.st_dev, found.st_ino) != (seen.device, seen.inode):
                 return f"{seen.path}: was replaced by another file while it was in use"
@@ -60,8 +61,8 @@ class FileWatch:
         return ""
 
     def wrote(self) -> None:
-        """This process has just written the database: it copied the write-ahead log into it."""
-        with contextlib.suppress(OSError):  # the next look tells
+        """Note that this process has just checkpointed the write-ahead log into the database."""
+        with contextlib.suppress(OSError):  # the next look finds it
             self._written_ns = os.stat(self._database.path).st_mtime_ns
 
 

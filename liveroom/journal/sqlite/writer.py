@@ -1,14 +1,19 @@
-"""The one thread with the one connection that writes: group commit, and what a failed write means.
+"""The one thread with the one writing connection: it commits in groups and knows what a failed write means.
 
-A transaction that fails before COMMIT was rolled back: nothing was written (`JournalUnavailable`). The same
-holds for a COMMIT that found the disk full: the frame that would commit was not written whole. Any other
-failure of COMMIT may have left that frame in the write-ahead log, where a crash would bring it to life:
-nobody can know (`WriteUnknown`). After every failure the connection is opened anew and the end of each
-partition is read again before the next write: what is there then is there for good, and what is not there
-is overwritten by that write.
+How it works:
 
-Order has no holes: when entries could not be written, every entry that is queued behind them fails with them,
-in the same turn of the event loop. What is appended after that is tried again.
+1. `append` queues an entry. The thread takes all queued entries, up to a limit, and commits them in one transaction. The futures get their
+   offsets in the event loop after the commit.
+2. A transaction that fails before COMMIT is rolled back: nothing was written (`JournalUnavailable`). A COMMIT on a full disk counts as
+   well, because its commit frame was not written whole.
+3. Any other failure of COMMIT may have left the commit frame in the write-ahead log, where a restart after a crash would apply it. The
+   outcome is unknown (`WriteUnknown`).
+4. After every failure the thread opens a new connection and reads the end of each partition before the next write. Entries that it finds
+   there are durable for good. All others are overwritten by that write.
+
+The order has no gaps.
+When entries could not be written, all entries queued behind them fail in the same turn of the event loop.
+Later appends are tried again.
 """
 
 from __future__ import annotations
@@ -42,16 +47,16 @@ __all__ = ["Committed", "Tail", "Writer"]
 
 logger = logging.getLogger(__name__)
 
-#: Entries that one commit may hold, in bytes of JSON.
+#: Limit of the entries in one commit, in bytes of JSON.
 COMMIT_BYTES_MAX = 16 * 1024 * 1024
-#: How often the files are looked at while nothing is written.
+#: Pause between two looks at the files while nothing is written.
 WATCH_S = 1.0
-#: The write-ahead log is copied into the database when it holds about so many pages: SQLite's own number.
+#: A checkpoint runs when the write-ahead log holds about this many pages, which is SQLite's own default.
 CHECKPOINT_PAGES = 1_000
-#: Pages that a commit writes: of the table, its index, and what leads there; and bytes of entries that fill one more.
+#: Pages that a commit writes: of the table, its index, and their inner nodes. Then the bytes of entries that fill one more page.
 PAGES_A_COMMIT = 4
 PAGE_BODY_BYTES = 4_000
-#: Before a commit they are looked at unless that was so lately: at each commit it would cost as much as the commit's own work.
+#: The files are checked before a commit unless the last look is more recent than this. A look costs as much as a commit's own work.
 LOOKED_S = 0.005
 
 T = TypeVar("T")
@@ -67,7 +72,7 @@ class _Append(Struct, frozen=True, eq=False):
 
 
 class Committed(Struct, frozen=True):
-    """An entry that is durable; `future` is its caller's, if it has one."""
+    """A durable entry; `future` is its caller's, if it has one."""
 
     partition: int
     stored: StoredEntry
@@ -77,7 +82,7 @@ class Committed(Struct, frozen=True):
 
 
 class Tail(Struct):
-    """Where a partition ends: the next offset, how the next entry will be judged, and what it will be linked to."""
+    """The end of a partition: the next offset, the acceptance rule's state, and the chain value."""
 
     partition: int
     end: int
@@ -85,7 +90,7 @@ class Tail(Struct):
     chain: bytes
 
     def add(self, entry: Entry, body: bytes) -> tuple[int, Verdict]:
-        """Give the entry the next offset, judge it and link it."""
+        """Give the entry the next offset, judge it and chain it."""
         offset = self.end
         self.end += 1
         self.chain = chained(self.chain, self.partition, offset, body)
@@ -97,7 +102,7 @@ class Tail(Struct):
 
     @property
     def head(self) -> Head:
-        """What the mark says of it."""
+        """The mark's entry for this partition."""
         return Head(self.end, self.chain)
 
 
@@ -107,9 +112,11 @@ class _Job(Struct, frozen=True, eq=False):
 
 
 class Writer:
-    """Takes work from the event loop in order of the calls; `on_committed` runs in the loop, before the futures of its entries.
+    """The writer's thread and its queue.
+    It takes work from the event loop in the order of the calls.
 
-    `on_damage` runs in the loop, too, once: nothing is written after that.
+    `on_committed` runs in the loop, before the futures of its entries.
+    `on_damage` runs there once, and nothing is written after that.
     """
 
     def __init__(
@@ -129,9 +136,9 @@ class Writer:
         self._tails = tails
         self._mark = mark
         self._watch = watch
-        self._mark_seen = time.monotonic()  # when the mark was looked for
+        self._mark_seen = time.monotonic()  # when the mark was checked last
         self._looked = 0.0
-        self._pages = 0  # about so many are in the write-ahead log and not in the database
+        self._pages = 0  # estimated pages in the write-ahead log that are not in the database
         self._damage: JournalDamaged | None = None
         self._on_damage = on_damage
         self._records_max = records_max
@@ -145,7 +152,7 @@ class Writer:
         self._thread.start()
 
     def append(self, partition: int, entry: Entry) -> Future[int]:
-        """Queue an entry; as many may wait as the engines let steps be in flight."""
+        """Queue an entry. The engines limit how many steps may be in flight."""
         future = write_future()
         self._put(_Append(partition, entry, encode(entry), future))
         return future
@@ -157,7 +164,7 @@ class Writer:
         return future
 
     def stop(self) -> None:
-        """Write what is queued and end the thread; blocks until it has ended, so never call it in the loop."""
+        """Write the queued work and end the thread. Blocks until then, so never call it in the loop."""
         with self._filled:
             self._stopping = True
             self._filled.notify()
@@ -169,7 +176,7 @@ class Writer:
             self._filled.notify()
 
     def give_up(self, damage: JournalDamaged) -> None:
-        """Write nothing any more: what is queued, and what comes, fails. Any thread may call it."""
+        """Stop writing: all queued and later work fails. Any thread may call it."""
         self._damage = self._damage or damage
 
     def _run(self) -> None:
@@ -183,7 +190,7 @@ class Writer:
                     else:
                         self._look_idle()
                     self._keep_mark()
-                except Exception as error:  # a thread that ends without a word would leave everybody waiting
+                except Exception as error:  # a thread that ends silently would leave all callers waiting
                     logger.exception("the journal's writer failed")
                     self._give_up(JournalDamaged(f"{self._path}: the journal's writer failed ({type(error).__name__}: {error})"))
         finally:
@@ -191,7 +198,7 @@ class Writer:
             self._mark.close()
 
     def _next(self) -> _Job | list[_Append] | None:
-        """What to do next: an empty list after a while without work, `None` at the end."""
+        """The next work: an empty list after a while without any, `None` at the end."""
         with self._filled:
             while not self._queue and not self._stopping:
                 if not self._filled.wait(WATCH_S):
@@ -219,7 +226,7 @@ class Writer:
             self._tell(_fail, job.future, error)
         else:
             self._tell(_succeed, job.future, result)
-            self._checkpoint()  # such work is rare, and may be large
+            self._checkpoint()  # such work is rare and may be large
 
     def _commit(self, appends: list[_Append]) -> None:
         started = time.perf_counter()
@@ -227,7 +234,7 @@ class Writer:
             tails, committed = self._transaction(lambda connection: self._insert(connection, appends))
         except Exception as error:
             logger.warning("entries could not be written", extra={"entries": len(appends), "error": str(error)})
-            told = threading.Event()  # until then nothing of what is queued may be taken
+            told = threading.Event()  # until then the thread must take nothing from the queue
             if self._tell(self._break, appends, error, told):
                 told.wait()
             return
@@ -284,7 +291,10 @@ class Writer:
         return result
 
     def _checkpoint(self) -> None:
-        """Copy the write-ahead log into the database. At no other time does this process write that file: a change beside it is somebody else's."""
+        """Copy the write-ahead log into the database.
+
+        This process writes that file at no other time, so any other change comes from another program.
+        """
         self._pages = 0
         try:
             self._look()
@@ -292,13 +302,16 @@ class Writer:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except JournalDamaged as damage:
             self._give_up(damage)
-        except sqlite3.Error as error:  # the log goes on growing until the next try
+        except sqlite3.Error as error:  # the log grows until the next try
             logger.warning("the write-ahead log could not be copied into the database", extra={"error": str(error)})
         else:
             self._watch.wrote()
 
     def _give_up(self, damage: JournalDamaged) -> None:
-        """The connection stays until the end: the last one to close copies what a removed write-ahead log held into the file."""
+        """Report damage.
+
+        The connection stays open until the end: closing the last one copies the content of a removed write-ahead log into the file.
+        """
         self.give_up(damage)
         self._tell(self._on_damage, damage)
 
@@ -324,7 +337,7 @@ class Writer:
         return result
 
     def _look(self) -> None:
-        """What is acknowledged must be in the files that the next start will open. Raises `JournalDamaged` when it is not."""
+        """Check that the files are still those that the next start will open. Raises `JournalDamaged` when they are not."""
         self._looked = time.monotonic()
         if words := self._watch.look():
             raise JournalDamaged(f"{words}; this process cannot go on, and acknowledges nothing any more")
@@ -332,7 +345,10 @@ class Writer:
             self._check_files(pages=self._watch.overwritten)
 
     def _check_files(self, *, pages: bool) -> None:
-        """Another program cut the log or wrote the database. If it copied one into the other all is well, otherwise something is missing."""
+        """Check the files after another program truncated the log or wrote the database.
+
+        If it copied the log into the database, all is well; otherwise entries are missing.
+        """
         try:
             connection = connect(self._path, "ro")
             try:
@@ -345,7 +361,7 @@ class Writer:
             self._watch.wal_cut = self._watch.overwritten = False
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CANTOPEN:
-                return  # as without a file descriptor left: the next look tries again
+                return  # for example, no file descriptor is left: the next look tries again
             what = f"{self._path}: was written over" if pages else f"{self._path}-wal: was cut"
             raise JournalDamaged(f"{what} while it was in use ({error}); this process cannot go on") from error
 
@@ -357,7 +373,7 @@ class Writer:
                 self._give_up(damage)
 
     def _keep_mark(self) -> None:
-        """Write the mark again when somebody removed it; looked for once in `WATCH_S`, however busy the writer is."""
+        """Write the mark again when somebody removed it. Checks once in `WATCH_S`, however busy the writer is."""
         now = time.monotonic()
         if self._damage is None and now - self._mark_seen >= WATCH_S:
             self._mark_seen = now
@@ -368,7 +384,7 @@ class Writer:
                 self._mark = self._mark.again(tail.head for tail in self._tails)
 
     def _connect_again(self) -> sqlite3.Connection:
-        """A new connection after a failure; entries that turn out to be in the file are reported as committed."""
+        """Open a new connection after a failure. Entries that turn out to be in the file are reported as committed."""
         connection = connect(self._path, "rw")
         try:
             for partition, tail in enumerate(self._tails):
@@ -384,7 +400,7 @@ class Writer:
         return connection
 
     def _must_continue(self, connection: sqlite3.Connection, tail: Tail) -> int:
-        """The end of a partition, which must be what was written or continue it. Raises `JournalDamaged`."""
+        """The end of a partition, which must equal or continue the written entries. Raises `JournalDamaged`."""
         end = events_end(connection, tail.partition)
         if end < tail.end:
             raise JournalDamaged(f"{self._path}: partition {tail.partition} ends at {end}, but {tail.end} entries had been written; restore the file")
@@ -418,7 +434,7 @@ def _found(partition: int, stored: PastEntry, tail: Tail) -> Committed:
 
 
 def _succeed(future: Future[T], result: T) -> None:
-    if not future.done():  # its caller may have gone
+    if not future.done():  # the caller may have given up
         future.set_result(result)
 
 
