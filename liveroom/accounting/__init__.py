@@ -1,1 +1,1 @@
-"""The accounts of a room, worked out from its events alone, without the engine's rules."""
+"""The accounts of a room, derived from its events alone, without the engine's rules."""

@@ -1,4 +1,4 @@
-"""Which users count for which network address, folded from events: the ledger's own reckoning of limits per address."""
+"""The ledger's own count of users per network address, folded from events."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ __all__ = ["AddressLimits"]
 
 
 class _Page(Struct):
-    """One item: how many users of one address may have some of it, and what those at each address got, by seq."""
+    """One item: how many users of one address may get units, and the users of each address with the seqs of their grants."""
 
     users_max: int
     marks: dict[str, dict[str, set[int]]] = {}
 
 
 class AddressLimits:
-    """Of all items that have such a limit and can still be had."""
+    """The limits per address of all items that are still available."""
 
     def __init__(self) -> None:
         self._pages: dict[int, _Page] = {}
         self._holds: dict[int, tuple[int, str, str]] = {}  # hold -> item, mark, user
 
     def begin(self, item: int, users_max: int) -> None:
-        """An item can be had from now on; 0 = without a limit."""
+        """Begin the limit of an item; 0 means no limit."""
         if users_max:
             self._pages[item] = _Page(users_max)
 
     def end(self, item: int) -> None:
-        """Nobody can get any of it any more."""
+        """End the limit of an item that is over."""
         if self._pages.pop(item, None) is not None:
             self._holds = {hold: counted for hold, counted in self._holds.items() if counted[0] != item}
 
     def count(self, item: int, user: str, mark: str, grant: int, hold: int) -> str:
-        """Count what a user got at the seq `grant`; gives what is wrong, in words, or nothing."""
+        """Count a grant at the seq `grant`. Gives a text about what is wrong, or nothing."""
         page = self._pages.get(item)
         if page is None:
             return f"item {item} has no limit per address, or is over"
@@ -45,7 +45,7 @@ class AddressLimits:
         return ""
 
     def resolve(self, hold: int, *, paid: bool) -> None:
-        """A hold is resolved: if it was not paid, it does not count any more."""
+        """Resolve a hold; an unpaid one no longer counts."""
         item, mark, user = self._holds.pop(hold, (-1, "", ""))
         if item < 0 or paid:
             return

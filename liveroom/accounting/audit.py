@@ -1,4 +1,4 @@
-"""Re-derives every account from the journal alone and stops at the first difference, also while servers write."""
+"""Derives every account again from the journal alone, also while servers write, and stops at the first difference."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["LedgerReader", "PartitionAudit", "RoomBook", "audit"]
 
 
 class RoomBook(Struct):
-    """A room as far as it was read: its next seq, its accounts."""
+    """A room as far as it was read: its next seq and its accounts."""
 
     room: str
     next_seq: int
@@ -35,9 +35,9 @@ class RoomBook(Struct):
 
 
 class PartitionAudit:
-    """The rooms of one partition and what was answered there, folded and checked; `room` leaves all others out.
+    """The rooms and answers of one partition, folded and checked; with `room`, of that room only.
 
-    `head` is how far it was read, with the chain value computed from the entries' bytes alone.
+    `head` is the position of the reader, with the chain value computed from the entries' bytes alone.
     """
 
     def __init__(self, partition: int, chain_text: str, config: EngineConfig, room: str = "") -> None:
@@ -52,7 +52,10 @@ class PartitionAudit:
         self._failed: AuditFailed | JournalDamaged | None = None
 
     def read(self, stored_log: StoredLog, until: Callable[[], bool] = lambda: False) -> None:
-        """Go on to the present end, or until `until`. Raises `AuditFailed` or `JournalDamaged`, and the same again afterwards; `JournalError`."""
+        """Read on to the present end, or until `until`.
+
+        Raises `AuditFailed`, `JournalDamaged` or `JournalError`; the first two again in every later call.
+        """
         if self._failed is not None:
             raise self._failed
         try:
@@ -90,12 +93,12 @@ class PartitionAudit:
                     raise AuditFailed(room, error.seq, error.what) from None
                 book.next_seq += 1
         for answer in record.answers:
-            if answer.digest:  # what gateways send themselves is never retried
+            if answer.digest:  # commands of gateways are never retried
                 self._follow_answer(answer)
         self._outcomes.end_record(record.time_ms)
 
     def _follow_answer(self, answer: Answer) -> None:
-        """Every answer counts, whatever the room: they are forgotten in one order."""
+        """Check an answer. The answers of all rooms count, because the engine forgets them in one order."""
         reply, told = answer.reply, self._room in ("", answer.room)
         key = key_of(answer)
         known = self._outcomes.find(key)
@@ -116,10 +119,12 @@ def _repeats(answer: Answer, known: Answer) -> bool:
 
 
 def audit(config: Config, room: str = "", *, against_mark: bool = True) -> list[PartitionAudit]:
-    """Read a journal from its beginning, one room or all (`room` empty); the books of the partitions that were read.
+    """Read a journal from its beginning, one room or all (`room` empty); gives the audits of the partitions that were read.
 
-    With all rooms, what stands beside the entries is verified too; `against_mark` is false for a copy that is older than the mark on purpose.
-    Raises: `AuditFailed` at the first difference, `BadMessage` for a room id of a wrong form, `BadConfig`, `JournalError`.
+    With all rooms, the data beside the entries is verified too.
+    `against_mark` is false for a copy that is older than the mark on purpose.
+
+    Raises: `AuditFailed` at the first difference, `BadMessage` for a malformed room id, `BadConfig`, `JournalError`.
     """
     if room:
         decode_room_id(room)
@@ -136,9 +141,10 @@ def audit(config: Config, room: str = "", *, against_mark: bool = True) -> list[
 
 
 class LedgerReader:
-    """Statements for a server, each as fresh as the journal; the first one reads a partition's past, the others what came since.
+    """Statements for a server, always up to date.
+    The first one reads a partition's whole log, later ones only the new entries.
 
-    One is read at a time, in a thread of its own; whoever asks meanwhile waits.
+    One statement is read at a time, in a thread of its own; other callers wait.
     """
 
     def __init__(self, config: Config) -> None:
@@ -148,7 +154,7 @@ class LedgerReader:
         self._closed = False
 
     async def read(self, room: str) -> Statement:
-        """The room's accounts; nobody waits for the journal but the caller. Raises `AuditFailed`, `JournalError`."""
+        """The room's accounts. Only the caller waits for the journal. Raises `AuditFailed`, `JournalError`."""
         self._must_be_open()
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, room)
 
@@ -164,7 +170,7 @@ class LedgerReader:
             return (book.ledger if book is not None else Ledger()).statement(room)
 
     def close(self) -> None:
-        """Read no more: what is under way ends soon, however long the journal is."""
+        """Stop reading. A running read ends soon, however long the journal is."""
         self._closed = True
         self._thread.shutdown(wait=False, cancel_futures=True)
 

@@ -1,4 +1,4 @@
-"""A room's money events as rows for accounting: one event a row, the same columns for all of them."""
+"""A room's money events as rows for accounting: one event per row, with the same columns for all."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["COLUMNS", "MoneyRow", "csv_lines", "export_money"]
 
 
 class MoneyRow(Struct, frozen=True):
-    """One money event. Columns that an event does not have are 0 or empty; `item` is the envelope, coupon or sale, by its seq."""
+    """One money event. Columns that do not apply are 0 or empty; `item` is the seq of the envelope, coupon or sale."""
 
     room: str
     seq: int
@@ -47,14 +47,14 @@ class MoneyRow(Struct, frozen=True):
     reference: str = ""
 
 
-#: What a formula may begin with in a spreadsheet, also in the wide forms that some read as the narrow ones.
+#: The characters that begin a formula in a spreadsheet, with the wide forms that some programs treat as the narrow ones.
 _FORMULA_BEGINNINGS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 COLUMNS = tuple(field.name for field in msgspec.structs.fields(MoneyRow))
 
 
 class _Told(Struct):
-    """What a line of a room's story has beside the event."""
+    """The fields beside the event in a line of a room's events."""
 
     room: str
     seq: int
@@ -66,7 +66,8 @@ _event: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 def export_money(config: Config, room: str, form: Literal["jsonl", "csv"]) -> Iterator[str]:
-    """Lines in order of their seqs, for CSV with a heading; the ledger is kept along, so that nothing is exported beyond a difference.
+    """Lines in order of their seqs, for CSV with a heading.
+    The ledger follows along, so no row after a difference is exported.
 
     Raises: `LedgerBroken`, `BadConfig`, `BadMessage`, `JournalError`; `LiveroomError` for a room without events.
     """
@@ -141,5 +142,5 @@ def csv_lines(rows: Iterator[MoneyRow]) -> Iterator[str]:
 
 
 def _cell(value: str | int) -> str | int:
-    """Text that a spreadsheet would run as a formula gets an apostrophe before it (OWASP, "CSV Injection"); numbers stay numbers."""
+    """Put an apostrophe before text that a spreadsheet would run as a formula (OWASP, "CSV Injection"). Numbers stay numbers."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_BEGINNINGS) else value

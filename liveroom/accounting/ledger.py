@@ -1,6 +1,7 @@
-"""A room's accounts, folded from its events alone and held against themselves at every step.
+"""A room's accounts, folded from its events alone and checked against themselves at every event.
 
-The arithmetic is the ledger's own: it shares no line with the rules that decided, so that the same mistake is not made twice.
+The arithmetic is the ledger's own.
+It shares no code with the rules that decided, so that one mistake cannot hide in both.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ from liveroom.protocol.events import AddressCounted, Event
 
 __all__ = ["ITEMS_MAX", "Ledger"]
 
-#: Accounts of each kind in a statement, the newest; the totals count all.
+#: Limit of the accounts of each kind in a statement, newest first. The totals count all.
 ITEMS_MAX: Final = 200
 
 _HOLD_ORDER: Final = "hold-"
 
 
 class _Envelope(Struct):
-    """What is needed of an envelope until it is over."""
+    """The data of an envelope that is not over yet."""
 
     dropped: RedEnvelopeDropped
     winners: set[str] = set()
@@ -65,7 +66,7 @@ class _Code(Struct, gc=False):
 
 
 class _Hold(Struct, frozen=True, gc=False):
-    """A hold that is not resolved; `coupon` is -1 without one."""
+    """An open hold; `coupon` is -1 without one."""
 
     sale: int
     user: str
@@ -77,24 +78,24 @@ class _Hold(Struct, frozen=True, gc=False):
 
 
 class _At(Struct, frozen=True):
-    """Where the fold stands, for the word that says what is wrong."""
+    """The position of the fold, for error texts."""
 
     seq: int
     time_ms: int
 
     def require(self, holds: bool, otherwise: str) -> None:
-        """Stop at what does not hold."""
+        """Raise `LedgerBroken` unless the condition holds."""
         if not holds:
             raise LedgerBroken(self.seq, otherwise)
 
     def same(self, what: str, told: object, right: object) -> None:
-        """Stop at a number that is not as it follows from the events before."""
+        """Raise `LedgerBroken` unless a number follows from the events before."""
         if told != right:
             raise LedgerBroken(self.seq, f"{what} is {told}, but {right} follows from what happened before")
 
 
 class Ledger:
-    """The accounts of one room; it keeps the details only of what is not over. Give it every event of the room, from the first."""
+    """The accounts of one room, with details only of open items. It needs every event of the room, from the first."""
 
     def __init__(self) -> None:
         self.seq = -1
@@ -109,17 +110,17 @@ class Ledger:
         self._codes: dict[str, _Code] = {}
         self._holds: dict[int, _Hold] = {}
         self._addresses = AddressLimits()
-        self._granted = (-1, -1, "", -1)  # the last share, code or hold: its seq, item and user; the hold again
+        self._granted = (-1, -1, "", -1)  # the last share, code or hold: its seq, item, user, and again the hold
 
     def apply(self, event: Event, seq: int, time_ms: int) -> None:
-        """Fold an event; others than money's change nothing. Raises `LedgerBroken` at the first difference; the ledger is of no use then."""
+        """Fold an event; only events about money change anything. Raises `LedgerBroken` at the first difference, and then the ledger is unusable."""
         fold = _FOLDS.get(type(event))
         if fold is not None:
             fold(self, event, _At(seq, time_ms))
             self.seq, self.time_ms = seq, time_ms
 
     def held_quantity(self, hold: int) -> int:
-        """The units of a hold that is not resolved; 0 for any other."""
+        """The units of an open hold; 0 for any other."""
         found = self._holds.get(hold)
         return found.quantity if found is not None else 0
 
@@ -145,7 +146,7 @@ class Ledger:
         )
 
     def statement(self, room: str) -> Statement:
-        """The accounts as they stand now, copied."""
+        """A copy of the present accounts."""
         kinds: tuple[dict[int, Any], ...] = (self.envelopes, self.coupons, self.sales)
         envelopes, coupons, sales = (tuple(map(copy, list(kind.values())[-ITEMS_MAX:])) for kind in kinds)
         left_out = sum(max(0, len(kind) - ITEMS_MAX) for kind in kinds)
@@ -321,7 +322,7 @@ class Ledger:
         self._granted = (at.seq, event.sale, event.user, at.seq)
 
     def _resolve(self, event: HoldConfirmed | HoldCancelled | HoldExpired, at: _At, sold: int, discount_fen: int) -> None:
-        """Take a hold off the books: `sold` of it are sold, its coupon takes `discount_fen` off in the end."""
+        """Close a hold: `sold` of its units are sold, and its coupon takes `discount_fen` off."""
         hold, account = self._holds.pop(event.hold), self.sales[event.sale]
         returned = hold.quantity - sold
         self._addresses.resolve(event.hold, paid=sold > 0)
@@ -387,14 +388,14 @@ class Ledger:
     # Limits per network address
 
     def _address_counted(self, event: AddressCounted, at: _At) -> None:
-        at.same("what counts for an address", (at.seq - 1, event.item, event.user, event.hold), self._granted)
+        at.same("the grant that counts for an address", (at.seq - 1, event.item, event.user, event.hold), self._granted)
         wrong = self._addresses.count(event.item, event.user, event.mark, at.seq - 1, event.hold)
         at.require(not wrong, wrong)
 
     # Coupons on holds
 
     def _discount_fen(self, coupon: int, spend_fen: int) -> int:
-        """What a coupon takes off so much: rounded down, 0 below its minimum, never more than is spent."""
+        """The discount of a coupon on this amount: rounded down, 0 below its minimum, never more than the amount."""
         terms = self._terms.get(coupon)
         if terms is None or spend_fen < terms.min_spend_fen:
             return 0
@@ -403,7 +404,7 @@ class Ledger:
 
 
 def _most_fen(terms: CouponTerms) -> int | None:
-    """The most that a coupon may ever take off; `None` without a bound."""
+    """The largest discount that a coupon may give; `None` without a bound."""
     return terms.amount_fen or terms.discount_max_fen or None
 
 

@@ -1,4 +1,4 @@
-"""Takes a copy of the embedded journal for the present one: on purpose, checked in full, and so that no page resumes into another history."""
+"""Replaces the embedded journal by a copy: on explicit request, fully checked, and so that no client resumes into another history."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Restored", "restore_journal"]
 
 
 class Restored(Struct, frozen=True):
-    """What was restored, how much less it is than what was here, and where that lies now."""
+    """The result of a restore: the restored entries, the lost entries, and the folder of the replaced files."""
 
     books: list[PartitionAudit]
     missing: int
@@ -29,15 +29,17 @@ class Restored(Struct, frozen=True):
 
     @property
     def entries(self) -> int:
-        """Entries of all partitions."""
+        """The number of restored entries, over all partitions."""
         return sum(book.head.end for book in self.books)
 
 
 def restore_journal(config: Config, file: Path) -> Restored:
-    """Check a copy as `liveroom audit` does, and make it the present journal under a new incarnation; no server may run.
+    """Check a copy as `liveroom audit` does, and make it the current journal under a new incarnation.
+    No server may run.
 
-    Raises: `BadConfig`, `JournalLocked`, `JournalMismatch`, `JournalUnavailable`; `JournalDamaged` or `AuditFailed` when the copy
-    is not whole, and then everything is as it was.
+    Raises: `BadConfig`, `JournalLocked`, `JournalMismatch`, `JournalUnavailable`; `JournalDamaged` or `AuditFailed` when the copy is not
+    whole.
+    After an error nothing has changed.
     """
     if config.journal.kind != "sqlite":
         raise BadConfig(f"journal.kind: a journal of kind {config.journal.kind} is not restored from a file; sqlite is")
@@ -73,7 +75,7 @@ def _restore(config: Config, data_dir: Path, directory: Path) -> Restored:
 
 
 def _missing(data_dir: Path, heads: list[int]) -> int:
-    """Entries that the mark knows and the copy does not have; none where no mark can be read."""
+    """Entries that the mark lists and the copy lacks; 0 if no mark can be read."""
     try:
         marked = read_mark(data_dir)
     except JournalDamaged:

@@ -1,4 +1,4 @@
-"""What a room's ledger tells: an account for each thing that money is in, the sums, and a statement of all."""
+"""A room's ledger in numbers: an account for each item that holds money, the totals, and the statement."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class EnvelopeAccount(Struct):
 
 
 class CouponAccount(Struct):
-    """A coupon; `redeemed` codes are used by an order now, which takes `discount_fen` off. `state`: claimable, stopped or expired."""
+    """A coupon; `redeemed` codes are in use by an order, with `discount_fen` off. `state`: claimable, stopped or expired."""
 
     coupon: int
     title: str
@@ -70,7 +70,7 @@ class Totals(Struct, frozen=True):
 
 
 class Statement(Struct, frozen=True):
-    """A room's accounts after its money events up to `seq` (-1: there were none); `left_out` older accounts are in the totals only."""
+    """A room's accounts after its money events up to `seq` (-1 for none). `left_out` older accounts appear in the totals only."""
 
     room: str
     seq: int

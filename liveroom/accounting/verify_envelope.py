@@ -22,12 +22,12 @@ from liveroom.protocol.events import Event
 
 __all__ = ["EnvelopeProof", "verify_envelope"]
 
-#: Envelopes that are named to somebody who asked for one that is not there.
+#: Envelopes that the error names when the requested one is missing.
 NEWEST_NAMED = 5
 
 
 class EnvelopeProof(Struct):
-    """An envelope as far as its events have told it; `shares` are those that follow from the seed."""
+    """An envelope up to the events read so far; `shares` follow from the seed."""
 
     dropped: RedEnvelopeDropped
     seed: str = ""
@@ -39,11 +39,11 @@ class EnvelopeProof(Struct):
 
     @property
     def left_fen(self) -> int:
-        """What was not granted."""
+        """The amount that was not granted."""
         return self.dropped.total_fen - self.granted_fen
 
     def words(self) -> str:
-        """The verdict for people; the seed only once it is public."""
+        """The verdict as text; it shows the seed only once it is public."""
         dropped, closed = self.dropped, self.closed
         lines = [
             f"{dropped.total_fen} fen in {dropped.parts} parts, {dropped.split} split",
@@ -62,7 +62,7 @@ class EnvelopeProof(Struct):
 def verify_envelope(lines: Iterable[str | bytes], room: str, envelope: int) -> EnvelopeProof:
     """Check the events of `envelope` among `lines`, JSON objects as `liveroom tail` prints them.
 
-    Raises: `EnvelopeDiffers` with the first thing that is not as it must be.
+    Raises: `EnvelopeDiffers` with the first difference.
     """
     newest: deque[int] = deque(maxlen=NEWEST_NAMED)
     story = list(_story(lines, room, envelope, newest))
@@ -89,7 +89,7 @@ class _Told(Struct):
 
 
 class _Head(Struct):
-    """What every line has; `time_ms` and `room` are absent from objects taken out of frames."""
+    """The fields of every line; `time_ms` and `room` are missing in objects taken from frames."""
 
     type: str
     seq: int
@@ -125,7 +125,7 @@ def _story(lines: Iterable[str | bytes], room: str, envelope: int, newest: deque
         yield _Told(head.seq, -1 if head.time_ms is None else head.time_ms, event)
 
 
-# Checking, in the order of what the events promise
+# Checks, in the order of the events' promises
 
 
 def _check_seed(proof: EnvelopeProof, seeds: list[str]) -> None:

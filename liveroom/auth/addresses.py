@@ -1,7 +1,8 @@
-"""Clients' network addresses: whose word on them is believed, and the marks that stand for them in the journal.
+"""Clients' network addresses: which proxies are trusted, and the address hashes in the journal.
 
-A mark is a keyed hash, another one for each claimed item: the engine counts users of one network by it without knowing the
-network, and two items' marks cannot be laid beside each other. docs/decisions/0009-address-marks.md says why it is made so.
+The hash of an address is keyed, and differs for each claimed item.
+The engine counts users of one network by it without knowing the network, and nobody can compare the hashes of two items.
+docs/decisions/0009-address-marks.md gives the reasons.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from liveroom.protocol.commands import Command
 
 __all__ = ["IPV6_NETWORK_BITS", "AddressHasher", "TrustedProxies", "counted_address", "load_address_key"]
 
-#: An IPv6 user has at least a network of this size to choose addresses from: it counts as one address.
+#: An IPv6 user can choose addresses from a network of at least this size, so it counts as one address.
 IPV6_NETWORK_BITS: Final = 64
 
 _HOST_BITS: Final = 128 - IPV6_NETWORK_BITS
 
 _MARK_BYTES: Final = 8
 _KEY_FILE: Final = "address-secret"
-#: What a log shows of a hop that is no address.
+#: The text in the log for a hop that is not an address.
 _NAMED_CHARS: Final = 64
 
-#: A hop with what proxies put around an address: `[IPv6]`, `[IPv6]:port`, `IPv4:port`. An IPv6 address without brackets has no port.
+#: A hop in the forms that proxies write: `[IPv6]`, `[IPv6]:port`, `IPv4:port`. An IPv6 address without brackets has no port.
 _HOP: Final = re.compile(r"\[([^\[\]]+)\](?::[0-9]{1,5})?|([^:\[\]]+):[0-9]{1,5}")
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ Address = IPv4Address | IPv6Address
 
 
 def counted_address(address: str) -> str:
-    """What limits per address count: an IPv4 address, or the /64 network of an IPv6 address. Other text stands for itself."""
+    """The unit of limits per address: an IPv4 address, or the /64 network of an IPv6 address. Other text stays as it is."""
     if ":" not in address:
         return address
     parsed = _parse(address)
@@ -50,14 +51,14 @@ def counted_address(address: str) -> str:
 
 
 def _counted(address: Address) -> Address | IPv6Network:
-    """An IPv6 user chooses addresses freely within its network, so the network is what counts."""
+    """The counted unit of an address; for IPv6 its network, because a user can choose any address in it."""
     if isinstance(address, IPv4Address):
         return address
     return IPv6Network((int(address) >> _HOST_BITS << _HOST_BITS, IPV6_NETWORK_BITS))
 
 
 class TrustedProxies:
-    """The proxies whose word on the client's address is believed. Raises `BadConfig` for what is no network."""
+    """The trusted proxies, whose claims about the client's address are believed. Raises `BadConfig` for text that is not a network."""
 
     def __init__(self, networks: Sequence[str]) -> None:
         self._networks: list[IPv4Network | IPv6Network] = []
@@ -69,7 +70,7 @@ class TrustedProxies:
                 raise BadConfig(f"gateway.trusted_proxies: {error}") from None
 
     def client_address(self, peer: str, forwarded_for: Sequence[str]) -> str:
-        """The right-most address of the chain that is no trusted proxy; what an untrusted peer claims is ignored."""
+        """The right-most address of the chain that is not a trusted proxy. Claims of an untrusted peer are ignored."""
         address = _parse(peer)
         if address is None:
             return peer
@@ -84,10 +85,10 @@ class TrustedProxies:
         return str(address)
 
     def _warn(self, proxy: Address, named: str) -> None:
-        """Once, since every request through this proxy may be like it."""
+        """Warn once, since every request through this proxy may have the same fault."""
         if not self._warned:
             self._warned = True
-            words = "a trusted proxy's X-Forwarded-For names no address: limits per address do not see its clients; this is told once"
+            words = "a trusted proxy's X-Forwarded-For names no address: limits per address do not see its clients; this is logged once"
             log.warning(words, extra={"proxy": str(proxy), "named": named[:_NAMED_CHARS]})
 
     def trusts(self, address: Address) -> bool:
@@ -95,7 +96,7 @@ class TrustedProxies:
         return any(address in network for network in self._networks)
 
     def includes(self, peer: str) -> bool:
-        """Whether the address of a connection's other end, as text, is a trusted proxy's own."""
+        """Whether the text of a peer's address names a trusted proxy."""
         if not self._networks:
             return False
         address = _parse(peer)
@@ -116,23 +117,27 @@ def _parse(text: str) -> Address | None:
 
 
 class AddressHasher:
-    """Makes marks; all gateways and consoles of one journal need the same key. Raises `BadConfig` for proxies that are no networks."""
+    """Makes address hashes.
+
+    All gateways and consoles of one journal need the same key.
+    Raises `BadConfig` for proxies that are not networks.
+    """
 
     def __init__(self, key: bytes, trusted_proxies: Sequence[str]) -> None:
         self._key = key
         self._proxies = TrustedProxies(trusted_proxies)
 
     def counted_forwarded(self, peer: str, forwarded_for: Sequence[str]) -> str:
-        """What limits per address count for a request from `peer`; empty for a trusted proxy that names no client."""
+        """The unit of limits per address for a request from `peer`; empty for a trusted proxy that names no client."""
         address = self._proxies.client_address(peer, forwarded_for)
         return "" if self._proxies.includes(address) else counted_address(address)
 
     def mark_forwarded(self, peer: str, forwarded_for: Sequence[str], room: str, command: Command) -> str:
-        """As `mark`, for a request from `peer`."""
+        """Like `mark`, for a request from `peer`."""
         return self.mark(self._proxies.client_address(peer, forwarded_for), room, command)
 
     def mark(self, address: str, room: str, command: Command) -> str:
-        """16 hex digits for the address that a claim comes from; empty for other commands, and when the client's address is not known."""
+        """The address hash of a claim, 16 hex digits. Empty for other commands, and when the client's address is unknown."""
         admission = admission_of(command)
         parsed = _parse(address)
         if admission is None or parsed is None or self._proxies.trusts(parsed):
@@ -141,8 +146,8 @@ class AddressHasher:
 
 
 def load_address_key(config: Config) -> bytes:
-    """The key of marks, by the settings: of their own secret, of the tokens', or of one kept in the data directory. Raises `BadConfig`."""
+    """The key of address hashes: from its own secret, from the tokens' secret, or from one in the data directory. Raises `BadConfig`."""
     secret = config.auth.address_secret or load_secret(config)
     if not secret and config.journal.kind == "memory":
-        return secrets.token_bytes(32)  # what it counted goes with the process
+        return secrets.token_bytes(32)  # the counts do not outlive the process
     return blake2b((secret or kept_secret(Path(config.liveroom.data_dir) / _KEY_FILE)).encode(), person=b"liveroom address", digest_size=32).digest()

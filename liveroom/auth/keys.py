@@ -1,6 +1,6 @@
-"""The keys that tokens are verified with: one by the settings, several by their `kid` in a JWK Set that is read again when it changes.
+"""The keys that verify tokens: one from the settings, or several by their `kid` in a JWK Set, which is read again when it changes.
 
-Each key is prepared once, not once a token.
+Each key is prepared once, not for each token.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from liveroom.messages.fields import PRINTABLE_PATTERN
 
 __all__ = ["KEYS_MAX", "Key", "Keys"]
 
-#: Keys that one file may hold.
+#: Limit of the keys in one file.
 KEYS_MAX: Final = 100
 FILE_BYTES_MAX: Final = 1024 * 1024
-#: Keys that went are remembered by their `kid`, the last ones: their tokens are asked for again instead of being refused for good.
+#: The `kid`s of the last removed keys are remembered. Clients with such tokens are asked for a new token instead of being refused for good.
 REVOKED_MAX: Final = 1_000
 #: RFC 7518, 3.3.
 RSA_BITS_MIN: Final = 2_048
@@ -40,21 +40,21 @@ _PRIVATE: Final = "is a private key; only the public one belongs here"
 
 
 class _PreparedHmac(HMACAlgorithm):
-    """A secret was looked at when it was read; PyJWT would parse it as a certificate for every token."""
+    """An HMAC whose secret was checked when it was read. PyJWT would parse it as a certificate for every token."""
 
     def prepare_key(self, key: str | bytes) -> bytes:
         return key.encode() if isinstance(key, str) else key
 
 
 class Key(Struct, frozen=True):
-    """A key of the pinned algorithm; `id` stands for its name and its content."""
+    """A key of the pinned algorithm; `id` identifies its name and content."""
 
     id: str
     jwk: jwt.PyJWK
 
 
 class Keys:
-    """All keys that are believed. Raises `BadConfig` when made without a key that fits."""
+    """All trusted keys. Raises `BadConfig` without a usable key."""
 
     def __init__(self, auth: AuthConfig, secret: str = "") -> None:
         self._auth = auth
@@ -70,11 +70,15 @@ class Keys:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of keys."""
         return len(self._named) + (self._alone is not None)
 
     def find(self, token: str) -> Key:
-        """The key that a token names; one without a name has the key of the settings, or the only one. Raises `BadToken`, `jwt.PyJWTError`."""
+        """The key that a token names.
+
+        A token without a name gets the key of the settings, or the only one.
+        Raises `BadToken`, `jwt.PyJWTError`.
+        """
         if not self._named and self._alone is not None:
             return self._alone
         kid = jwt.get_unverified_header(token).get("kid")
@@ -89,9 +93,10 @@ class Keys:
         raise BadToken("bad_token", "the token names no key that is known here" if kid is None else "the token names a key that is not known here")
 
     def reload(self) -> frozenset[str] | None:
-        """Look at the file again; the ids of keys that are not valid any more, or `None` when it did not change.
+        """Look at the file again.
+        Gives the ids of revoked keys, or `None` when the file did not change.
 
-        Raises: `BadConfig` for a content that cannot be used, once; the keys stay as they are.
+        Raises: `BadConfig` once for unusable content; the keys then stay as they are.
         """
         if (seen := self._look()) == self._seen:
             return None
@@ -100,13 +105,13 @@ class Keys:
         valid = {key.id for key in named.values()}
         gone = {kid: key.id for kid, key in before.items() if key.id not in valid}
         revoked = list({**self._revoked, **dict.fromkeys(gone)})[-REVOKED_MAX:]
-        # In this order: a token that is checked in between finds its key, or that the key was revoked.
+        # The order matters: a token that is checked in between finds its key, or learns that the key was revoked.
         self._revoked = dict.fromkeys(kid for kid in revoked if kid not in named)
         self._named = named
         return frozenset(gone.values())
 
     def _look(self) -> tuple[int, ...]:
-        """What changes when the file does."""
+        """The attributes that change with the file."""
         if not self._auth.keys_file:
             return ()
         try:
@@ -148,14 +153,14 @@ class Keys:
         return keys
 
     def _ours(self, entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Those for signatures of the pinned algorithm: a platform's set may hold others."""
+        """The entries for signatures with the pinned algorithm; a platform's set may hold others."""
         for entry in entries:
             if entry.get("use", "sig") == "sig" and entry.get("alg", self._auth.algorithm) == self._auth.algorithm:
                 yield entry
 
 
 def _content(path: str) -> bytes:
-    """Of a regular file: to open another kind may take without end. Raises `OSError`."""
+    """The content of a regular file; opening another kind could block forever. Raises `OSError`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -194,7 +199,7 @@ def _jwk_of_pem(auth: AuthConfig) -> dict[str, Any]:
 
 
 def _key(kid: str, entry: dict[str, Any], algorithm: str, where: str) -> Key:
-    """A key from its JWK. Raises `BadConfig` for one that is private, too weak or of another kind."""
+    """A key from its JWK. Raises `BadConfig` for a private, weak or unsuitable key."""
     if "d" in entry:
         raise BadConfig(f"{where}: {_PRIVATE}")
     try:
@@ -218,5 +223,5 @@ def _key(kid: str, entry: dict[str, Any], algorithm: str, where: str) -> Key:
     return Key(f"{kid}:{sha256(material.encode()).hexdigest()[:16]}", jwk)
 
 
-#: The members of a JWK that make the key, RFC 7638.
+#: The members of a JWK that form the key (RFC 7638).
 _MATERIAL: Final = frozenset({"kty", "k", "n", "e", "crv", "x", "y"})

@@ -1,4 +1,4 @@
-"""Tokens: JWTs that say who someone is, in which room and in what role; made and checked here alone."""
+"""Tokens: JWTs that name a user, a room and a role. Only this module makes and checks them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["ANY_ROOM", "Identity", "TokenChecker", "bearer_token", "kept_secret"
 
 log = logging.getLogger("liveroom.auth")
 
-#: A platform token with this room is good for every room.
+#: A platform token with this room is valid for every room.
 ANY_ROOM = "*"
 
 TOKEN_CHARS_MAX = 4_096
@@ -37,16 +37,16 @@ DEV_SECRET_FILE = "dev-secret"
 
 
 class Identity(Struct, frozen=True):
-    """Whom a token speaks for."""
+    """The identity that a token proves."""
 
     user: UserId
     name: UserName
     role: Role
     room: str
-    #: Unix s at which the token is believed no more: its `exp` and `auth.leeway_s`.
+    #: Unix s at which the token stops being accepted: its `exp` plus `auth.leeway_s`.
     expires_s: int
     buyer: bool = False
-    #: The id of the key that it was verified with.
+    #: The id of the key that verified it.
     key: str = ""
 
     def check_room(self, room: str) -> None:
@@ -68,7 +68,7 @@ class _Claims(Struct, frozen=True):
 
 
 class TokenChecker:
-    """Verifies tokens with the one algorithm that the settings pin and the keys that they name. Raises `BadConfig` when made without a key."""
+    """Verifies tokens with the pinned algorithm and the configured keys. Raises `BadConfig` when made without a key."""
 
     def __init__(self, auth: AuthConfig, secret: str = "") -> None:
         self._auth = auth
@@ -76,7 +76,7 @@ class TokenChecker:
         self._required = ["sub", "exp"] + (["iss"] if auth.issuer else []) + (["aud"] if auth.audience else [])
 
     def check(self, token: str) -> Identity:
-        """Verify `token`; raises `BadToken` whose text never holds the token itself."""
+        """Verify `token`. Raises `BadToken`, whose text never contains the token."""
         if not token:
             raise BadToken("bad_token", "the token is missing")
         if len(token) > TOKEN_CHARS_MAX:
@@ -98,7 +98,7 @@ class TokenChecker:
             checked = msgspec.convert(claims, _Claims)
         except jwt.ExpiredSignatureError:
             raise BadToken("token_expired", "the token has expired") from None
-        except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for half of a surrogate pair
+        except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for an unpaired surrogate
             raise BadToken("bad_token", _claim_words(claims)) from None
         except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as error:
             raise BadToken("bad_token", _words(error, token, self._auth)[:DETAIL_CHARS_MAX]) from None
@@ -109,14 +109,14 @@ class TokenChecker:
             name=clean_name(checked.name or "", NAME_CHARS_MAX, checked.sub),
             role=checked.role,
             room=checked.room,
-            expires_s=int(checked.exp) + self._auth.leeway_s,  # as PyJWT judges it at the door
+            expires_s=int(checked.exp) + self._auth.leeway_s,  # PyJWT allows the same leeway
             buyer=bool(checked.buyer),
             key=key.id,
         )
 
 
 def _words(error: Exception, token: str, auth: AuthConfig) -> str:
-    """Why a token does not verify, in words of ours: those of the library name no setting, and change with it."""
+    """The reason why a token does not verify. The library's own texts name no setting and change with its version."""
     match error:
         case jwt.MissingRequiredClaimError():
             setting = {"iss": " (auth.issuer asks for it)", "aud": " (auth.audience asks for it)"}.get(error.claim, "")
@@ -139,7 +139,7 @@ def _words(error: Exception, token: str, auth: AuthConfig) -> str:
 
 
 def _is_jwt(token: str) -> bool:
-    """Whether it has the form of one, whoever signed it."""
+    """Whether the text has the form of a JWT, whatever its signature."""
     try:
         jwt.decode_complete(token, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, RecursionError):
@@ -154,9 +154,9 @@ def _claim_words(claims: dict[str, Any]) -> str:
 
 
 def make_token(secret: str, auth: AuthConfig, *, user: str, room: str, role: Role, lifetime_s: int, name: str = "", buyer: bool = False) -> str:
-    """Sign a token with the shared secret; raises `BadConfig` when the settings pin a public-key algorithm."""
+    """Sign a token with the shared secret. Raises `BadConfig` when the settings pin a public-key algorithm."""
     if not auth.algorithm.startswith("HS"):
-        raise BadConfig(f"auth.algorithm: {auth.algorithm} tokens are signed by whoever holds the private key, not by liveroom")
+        raise BadConfig(f"auth.algorithm: {auth.algorithm} tokens are signed by the holder of the private key, not by liveroom")
     if not secret:
         raise BadConfig("auth.secret: is not set; only a token for the key of `auth.secret` or `auth.secret_file` can be made here")
     claims: dict[str, Any] = {"sub": user, "room": room, "role": role.value, "exp": int(time.time()) + lifetime_s}
@@ -172,7 +172,7 @@ def make_token(secret: str, auth: AuthConfig, *, user: str, room: str, role: Rol
 
 
 def load_secret(config: Config, *, make: bool = True) -> str:
-    """The shared secret by the settings; dev mode makes one (unless told not to) and keeps it in the data directory. Empty for public keys."""
+    """The shared secret; empty for public keys. Dev mode keeps one in the data directory, and makes it unless `make` is false."""
     auth = config.auth
     if not auth.algorithm.startswith("HS"):
         return ""
@@ -202,7 +202,7 @@ def _dev_secret(data_dir: Path, make: bool) -> str:
 
 
 def kept_secret(path: Path) -> str:
-    """The secret in a file of our own, which is made when there is none. Raises `BadConfig`."""
+    """The secret in a file, which is made when it is missing. Raises `BadConfig`."""
     try:
         make_directory(path.parent)
         if not path.exists():
@@ -219,7 +219,7 @@ def kept_secret(path: Path) -> str:
 
 
 def _keep_others_out(path: Path) -> None:
-    """A secret that others can read still works: its owner, or the mount, may not let this process change it."""
+    """Remove other users' permissions. A failure is only logged, because the owner or the mount may forbid the change."""
     try:
         make_owner_only(path)
     except OSError as error:
@@ -227,7 +227,7 @@ def _keep_others_out(path: Path) -> None:
 
 
 def _create_once(path: Path, text: str) -> None:
-    """Make the file with its whole content at once, for its owner only; if another process was first, its file stands."""
+    """Make the file with its whole content at once, for its owner only. If another process was first, its file stays."""
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
     try:
         with open(descriptor, "w", encoding="ascii") as file:
@@ -252,7 +252,7 @@ def _read(path: str, setting: str) -> str:
 
 
 def bearer_token(authorizations: Iterable[str]) -> str | None:
-    """The token of the first `Authorization` header whose scheme is Bearer (RFC 6750); `None` when there is none. Other schemes are passed over."""
+    """The token of the first `Authorization` header with the scheme Bearer (RFC 6750), or `None`. Other schemes are skipped."""
     for authorization in authorizations:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() == "bearer":

@@ -230,9 +230,9 @@ def test_what_counts_for_an_address_was_granted_just_before() -> None:
     claimed = CouponClaimed(0, "vera", "A" * 16)
     folded([(0, 0, coupon), (1, 0, claimed), (2, 0, AddressCounted(0, "vera", "a"))])
     for wrong in (AddressCounted(0, "victor", "a"), AddressCounted(1, "vera", "a"), AddressCounted(0, "vera", "a", 1)):
-        with pytest.raises(LedgerBroken, match="what counts for an address"):
+        with pytest.raises(LedgerBroken, match="the grant that counts for an address"):
             folded([(0, 0, coupon), (1, 0, claimed), (2, 0, wrong)])
-    with pytest.raises(LedgerBroken, match="what counts for an address"):
+    with pytest.raises(LedgerBroken, match="the grant that counts for an address"):
         folded([(0, 0, coupon), (1, 0, claimed), (2, 0, AddressCounted(0, "vera", "a")), (3, 0, AddressCounted(0, "vera", "a"))])
     with pytest.raises(LedgerBroken, match="has no limit per address"):
         folded([(0, 0, replace(coupon, users_per_address_max=0)), (1, 0, claimed), (2, 0, AddressCounted(0, "vera", "a"))])

@@ -301,7 +301,7 @@ def test_public_key_algorithms_work_with_the_public_key_alone(algorithm: Any, tm
         "EdDSA": ed25519.Ed25519PrivateKey.generate(),
     }[algorithm]
     assert refused(checker, token(stranger, algorithm)).code == "bad_token"
-    with pytest.raises(BadConfig, match="signed by whoever holds the private key"):
+    with pytest.raises(BadConfig, match="signed by the holder of the private key"):
         make_token("", auth, user="u1", room="r1", role=Role.viewer, lifetime_s=60)
 
 

@@ -1,4 +1,4 @@
-"""How every client of the Kafka cluster is set up, and what the cluster's errors mean."""
+"""The set-up of all clients of the Kafka cluster, and the meaning of the cluster's errors."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ from liveroom.messages.errors import BadConfig, JournalUnavailable, LiveroomErro
 
 __all__ = ["RECORD_BYTES_MAX", "Cluster", "answered", "drop", "offsets_of", "stop", "tls_context"]
 
-#: Largest record that a topic takes: above the journal's own limit, so that a record that passes it always fits.
+#: Largest record that a topic takes. It is above the journal's own limit, so an allowed record always fits.
 RECORD_BYTES_MAX = 20 * 1024 * 1024
-#: Bytes that one fetch of one partition may bring.
+#: Limit of the bytes that one fetch brings from one partition.
 FETCH_BYTES = 2 * 1024 * 1024
-#: Longest that a broker keeps a fetch open when there is nothing new.
+#: Longest time that a broker holds a fetch when there is nothing new.
 FETCH_WAIT_MS = 500
-#: Records of a partition that go to a broker in one batch, in bytes.
+#: Limit of one batch of a partition's records, in bytes.
 BATCH_BYTES = 1024 * 1024
 RETRY_BACKOFF_MS = 50
-#: A client whose start was given up has so long to finish it: cut off in the middle it would leave a connection open.
+#: Time for a client whose start was given up to finish it. Cut off in the middle, it would leave a connection open.
 GIVEN_UP_S = 5.0
-#: Time for a broker to take a connection and say which versions it speaks, where another one can be asked instead.
+#: Time for a broker to accept a connection and list its versions, where another broker can be asked instead.
 PROBE_MS = 2_000
-#: Time for one question for offsets; it is asked again until a write would be given up, too.
+#: Time for one request for offsets. It is repeated until a write would be given up, too.
 QUESTION_MS = 2_000
-#: Time for a broker to say why it does not let this process in.
+#: Time for a broker to say why it rejects this process.
 ASKED_WHY_MS = 5_000
 
-#: So long a client may take to stop before its connections are closed under it.
+#: Time for a client to stop before its connections are closed.
 STOP_S = 2.0
 
 T = TypeVar("T")
 
 Client: TypeAlias = AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient
 
-#: Where no logs are set up, as in commands that end with one line, the library's are not printed either.
+#: Commands that end with one line set up no logs, and the library's logs are not printed there either.
 logging.getLogger("aiokafka").addHandler(logging.NullHandler())
 
 
 class Cluster:
-    """Makes clients. Raises `BadConfig` for TLS files that cannot be used."""
+    """Makes clients of the cluster. Raises `BadConfig` for unusable TLS files."""
 
     def __init__(self, config: KafkaConfig, name: str) -> None:
         self.servers = ", ".join(config.bootstrap_servers)
@@ -80,11 +80,11 @@ class Cluster:
                 "sasl_plain_password": config.sasl_password,
             }
         self._given_up: set[asyncio.Task[None]] = set()
-        self._heard_last = ""  # the bootstrap server that answered last
+        self._heard_last = ""  # the last bootstrap server that answered
         self.answer_wait_s = max(self._write_wait_ms, 10 * FETCH_WAIT_MS) / 1000
 
     async def explained(self, error: JournalUnavailable) -> LiveroomError:
-        """The same error, or one that says more; `BadConfig` when brokers are there and refuse this process."""
+        """A more precise error, or the same one. Gives `BadConfig` when brokers answer and reject this process."""
         protocol, hangs_up = self._options["security_protocol"], ""
         for server in self._options["bootstrap_servers"]:
             connection = self._connection(server, ASKED_WHY_MS)
@@ -112,7 +112,10 @@ class Cluster:
         return error
 
     async def _tls_refusal(self, server: str) -> BadConfig | None:
-        """What a broker objects to in a client's certificate: TLS 1.3 says so after the handshake, where a client takes it for a broken line."""
+        """A broker's complaint about a client's certificate.
+
+        TLS 1.3 reports it after the handshake, where a client takes it for a broken connection.
+        """
         host, _, port = server.rpartition(":")
         try:
             async with asyncio.timeout(ASKED_WHY_MS / 1000):
@@ -136,9 +139,10 @@ class Cluster:
         return AIOKafkaConnection(host.strip("[]"), int(port), request_timeout_ms=wait_ms, **options)
 
     async def _server_that_answers(self) -> str:
-        """The bootstrap server to begin with. A broker that hangs takes connections, so a client that begins with it would wait in vain.
+        """The bootstrap server to begin with.
+        A hanging broker accepts connections, so a client that begins with it would wait in vain.
 
-        Raises: `KafkaConnectionError` when none answers.
+        Raises: `KafkaConnectionError` when no server answers.
         """
         servers: list[str] = self._options["bootstrap_servers"]
         if len(servers) == 1:
@@ -155,14 +159,14 @@ class Cluster:
                 connection.close()
             self._heard_last = server
             return server
-        raise KafkaConnectionError(f"none of {len(servers)} answers within {PROBE_MS} ms")
+        raise KafkaConnectionError(f"no answer from any of {len(servers)} servers within {PROBE_MS} ms")
 
     async def start(self, client: Client) -> None:
-        """Connect a client, as `begin`. Raises `JournalUnavailable`."""
+        """Connect a client, like `begin`. Raises `JournalUnavailable`."""
         await answered(self.begin(client), self)
 
     async def begin(self, client: Client) -> None:
-        """Connect a client; one whose start fails or is given up is released. Raises the library's errors."""
+        """Connect a client. Releases one whose start fails or is given up. Raises the library's errors."""
         starting = asyncio.ensure_future(self._begin(client))
         try:
             await asyncio.shield(starting)
@@ -178,15 +182,15 @@ class Cluster:
         await client.start()
 
     async def close(self) -> None:
-        """Wait until what was given up is released."""
+        """Wait until all abandoned clients are released."""
         await asyncio.gather(*self._given_up, return_exceptions=True)
 
     def admin(self) -> AIOKafkaAdminClient:
-        """A client that makes topics and looks at them."""
+        """A client that makes and describes topics."""
         return AIOKafkaAdminClient(**self._options, request_timeout_ms=max(self._write_wait_ms, 10_000))
 
     def producer(self) -> AIOKafkaProducer:
-        """A client whose writes count when all in-sync copies have them, each once and in order."""
+        """A producer whose writes count once all in-sync copies have them, each once and in order."""
         return AIOKafkaProducer(
             **self._options,
             acks="all",
@@ -198,13 +202,13 @@ class Cluster:
         )
 
     def asker(self) -> AIOKafkaConsumer:
-        """A client for `offsets_of`: a broker that hangs holds up none of its questions for long."""
+        """A client for `offsets_of`, on which no request waits long for a hanging broker."""
         return AIOKafkaConsumer(
             **self._options, group_id=None, enable_auto_commit=False, isolation_level="read_committed", request_timeout_ms=QUESTION_MS
         )
 
     def reader(self, fetch_wait_ms: int = FETCH_WAIT_MS, fetch_bytes_min: int = 1) -> CarefulConsumer:
-        """A client without a group that reads where it is told; what a producer took back is left out.
+        """A reader without a group; it skips aborted transactions.
 
         The broker answers a fetch once there are `fetch_bytes_min`, or after `fetch_wait_ms`.
         """
@@ -221,7 +225,7 @@ class Cluster:
         )
 
     def member(self, group: str, session_ms: int) -> AIOKafkaConsumer:
-        """A client that is one of a group, and is told which partitions are its own; taken for dead when not heard of for `session_ms`."""
+        """A member of a group, which gets its partitions from the brokers. They take it for dead after `session_ms` without a sign of life."""
         return AIOKafkaConsumer(
             **self._options,
             group_id=group,
@@ -229,13 +233,13 @@ class Cluster:
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=max(100, session_ms // 10),
             rebalance_timeout_ms=session_ms,
-            request_timeout_ms=session_ms + self._write_wait_ms,  # joining takes as long as the slowest member, which has its session for it
+            request_timeout_ms=session_ms + self._write_wait_ms,  # joining waits for the slowest member, which may use its whole session
             metadata_max_age_ms=60_000,
         )
 
 
 def _inner(client: Client) -> Any:
-    """The part of the library's clients that all of them have."""
+    """The client object that all of the library's clients share."""
     return client.client if isinstance(client, AIOKafkaProducer) else client._client
 
 
@@ -250,7 +254,7 @@ async def _release(client: Client, starting: asyncio.Future[None]) -> None:
 
 
 async def stop(consumer: AIOKafkaConsumer) -> None:
-    """Close a consumer. With a broker that hangs its own `stop` may wait without end, or end with a cancellation that nobody asked for."""
+    """Close a consumer. The library's own `stop` may block forever on a hanging broker, or raise a cancellation that nobody requested."""
     for closing in (consumer.stop, consumer._client.close):
         task = asyncio.ensure_future(closing())
         try:
@@ -263,13 +267,13 @@ async def stop(consumer: AIOKafkaConsumer) -> None:
 
 
 def _look_at(closing: asyncio.Future[None]) -> None:
-    """A client that is given up may end with an error of its own, which changes nothing any more."""
+    """Ignore the error of an abandoned client."""
     if not closing.cancelled():
         closing.exception()
 
 
 async def drop(producer: AIOKafkaProducer) -> None:
-    """Close a producer with what it has not delivered: by itself it would go on trying for ever."""
+    """Close a producer and drop its undelivered records; by itself it would retry forever."""
     if (sending := producer._sender.sender_task) is not None:
         sending.cancel()
     await producer.client.close()
@@ -279,10 +283,11 @@ Question: TypeAlias = Callable[[AIOKafkaConsumer], Awaitable[dict[TopicPartition
 
 
 async def offsets_of(consumer: AIOKafkaConsumer, ask: Question, cluster: Cluster) -> dict[TopicPartition, int]:
-    """The answer to a question for offsets. Raises `JournalUnavailable` when none comes within `Cluster.answer_wait_s`.
+    """Ask for offsets.
+    Raises `JournalUnavailable` without an answer within `Cluster.answer_wait_s`.
 
-    A question that gets no answer has the client look for leaders anew. By itself the client asks a broker that hangs again and again,
-    and hears of another leader only when its metadata is five minutes old.
+    After an unanswered request the client looks for the leaders again.
+    By itself it keeps asking a hanging broker, and learns of a new leader only when its metadata is five minutes old.
     """
     clock = asyncio.get_running_loop().time
     deadline = clock() + cluster.answer_wait_s
@@ -308,7 +313,7 @@ async def offsets_of(consumer: AIOKafkaConsumer, ask: Question, cluster: Cluster
 
 
 async def answered(call: Awaitable[T], cluster: Cluster) -> T:
-    """The answer of a broker; raises `JournalUnavailable` when none comes or it is an error."""
+    """The answer of a broker. Raises `JournalUnavailable` when none comes or it is an error."""
     try:
         return await call
     except KafkaConnectionError as error:
@@ -318,14 +323,14 @@ async def answered(call: Awaitable[T], cluster: Cluster) -> T:
 
 
 def _no_passphrase() -> str:
-    """Without this a process would ask for it where nobody sits."""
+    """Refuse an encrypted key; OpenSSL would otherwise wait for a passphrase at the terminal."""
     raise BadConfig(
         "kafka.tls_key_file: the key is encrypted; store it without a passphrase (openssl pkey -in KEY -out NEW), readable by this user alone"
     )
 
 
 def tls_context(config: KafkaConfig) -> ssl.SSLContext:
-    """What brokers are spoken to with. Raises `BadConfig` when the files cannot be used."""
+    """The TLS context for brokers. Raises `BadConfig` for unusable files."""
     for name in ("tls_ca_file", "tls_cert_file", "tls_key_file"):
         if file := getattr(config, name):
             check_file(f"kafka.{name}", file)

@@ -1,4 +1,4 @@
-"""What stands in the topic of events: claims and records, without a gap."""
+"""The entries in the topic of events: takeovers and records, without a gap."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from liveroom.protocol.records import RECORD_VERSION, Record
 
 __all__ = ["Place", "passed_over", "stored_entries"]
 
-#: Partition and offset.
+#: A partition and an offset.
 Place: TypeAlias = tuple[int, int]
 
-#: Stands where a person said that nothing does; no rule counts it, since no epoch is like its own.
+#: Stands in for an offset that the settings skip. No reader accepts it, since no takeover has its epoch.
 _NOTHING: Final = Record(RECORD_VERSION, epoch=NO_EPOCH - 1, step=0, from_=0, to=0, time_ms=0)
 
 
 def passed_over(config: KafkaConfig) -> frozenset[Place]:
-    """Where a person found what no engine wrote."""
+    """The places of foreign records that the settings skip."""
     return frozenset((int(partition), int(offset)) for partition, _, offset in (place.partition(":") for place in config.events_passed_over))
 
 
 def stored_entries(record: ConsumerRecord[bytes, bytes], offset: int, nothing_at: Container[Place]) -> Iterator[StoredEntry]:
-    """The entry that must stand at `offset`; what is not there, or is no entry, is passed over where `nothing_at` says so.
+    """The entry that must be at `offset`.
+    A missing or unreadable one is skipped if `nothing_at` lists its place.
 
-    Raises: `JournalDamaged` when another one comes next, or what is no entry.
+    Raises: `JournalDamaged` for another offset or an unreadable entry.
     """
     where = f"{record.topic}[{record.partition}]"
     while offset < record.offset and (record.partition, offset) in nothing_at:

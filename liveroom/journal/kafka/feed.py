@@ -1,11 +1,14 @@
-"""The public feed: every room's events, one a record, for whoever wants to analyse or search them.
+"""The public feed: every room's events, one per record, for analysis and search.
 
-A record is keyed by its room and holds the event with its seq. What is personal or internal is there without its
-content, so that a room's seqs have no gap. Records are written from accepted entries only and in order. After a crash,
-or while two processes publish the same partition for a moment, some are written again; the first of each seq come in
-order in any case, so that a reader who drops the seqs it has seen has every event exactly once.
+A record is keyed by its room and holds the event with its seq.
+Personal and internal events appear without their content, so that a room's seqs have no gap.
+Records are written only from accepted entries, in order.
+After a crash, or while two processes briefly publish the same partition, some records are written twice.
+The first record of each seq still comes in order.
+A reader that drops known seqs gets every event exactly once.
 
-Each record carries the position in the journal that its writer had reached: the last one says where to go on.
+Each record carries the position in the journal that its writer had reached.
+The last record says where to continue.
 """
 
 from __future__ import annotations
@@ -33,9 +36,9 @@ __all__ = ["Publisher", "feed_event"]
 
 logger = logging.getLogger(__name__)
 
-#: Events that may be on their way to the feed at once, of one partition.
+#: Limit of one partition's events that are on their way to the feed.
 EVENTS_IN_FLIGHT_MAX = 5_000
-#: Pause before a partition whose publishing failed is taken up again where the feed ends.
+#: Pause before the publishing of a partition starts again after a failure.
 AGAIN_S = 0.5
 
 _POSITION = "position"
@@ -43,7 +46,7 @@ _WITHHELD = (Delivery.personal, Delivery.internal)
 
 
 class _Position(Struct, frozen=True):
-    """Where to read on: every entry below `offset` is published."""
+    """The position to continue from: every entry below `offset` is published."""
 
     offset: int
     acceptance: Acceptance
@@ -53,7 +56,7 @@ _position = msgspec.json.Decoder(_Position)
 
 
 class Publisher:
-    """Publishes the partitions that its group gives it, until it is stopped; one per engine process."""
+    """Publishes the partitions that its group assigns to it, until it is stopped."""
 
     def __init__(self, journal: KafkaJournal, metrics: Metrics) -> None:
         self._journal = journal
@@ -65,11 +68,11 @@ class Publisher:
         self._following: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Start publishing."""
         self._following = asyncio.create_task(self._follow_assignments(), name="publisher")
 
     async def stop(self) -> None:
-        """Stop; what was not acknowledged is written again by whoever goes on."""
+        """Stop. The next publisher writes unacknowledged records again."""
         tasks = [*self._tasks.values(), *([self._following] if self._following else [])]
         for task in tasks:
             task.cancel()
@@ -114,11 +117,11 @@ class Publisher:
                 while len(waiting) > EVENTS_IN_FLIGHT_MAX or (waiting and waiting[0].done()):
                     await waiting.popleft()
                 if waiting and waiting[-1].done():
-                    await waiting[-1]  # a failure fails the first or the last of what waits: nothing may be written beyond it
+                    await waiting[-1]  # A failure hits the first or the last of the waiting writes, and nothing may be written after it.
                 waiting += self._write(partition, stored.entry, before, encode(_Position(stored.offset + 1, acceptance)))
 
     def _write(self, partition: int, record: Record, before: bytes, after: bytes) -> list[Future[int]]:
-        """Write a record's events; only with the last of them all of the record is published."""
+        """Write a record's events. Only the last event marks the record as published."""
         lines = [
             (room.encode(), encode(feed_event(room, event, seq, record.time_ms)))
             for room, span in record.rooms.items()
@@ -134,11 +137,11 @@ class Publisher:
         start, end = await self._reader.bounds(self._topic, partition)
 
         def look(record: ConsumerRecord[bytes, bytes]) -> _Position | None:
-            found = _position_of(record)  # what others wrote there has none
+            found = _position_of(record)  # records of other programs have none
             return None if found is None or self._journal.is_lost(partition, found.offset) else found
 
         if (found := await self._reader.newest(self._topic, partition, start, end, look)) is not None:
-            self._journal.must_reach(partition, found.offset)  # what was published had happened
+            self._journal.must_reach(partition, found.offset)  # published entries did exist
             return found
         snapshots = await self._journal.load_snapshots(partition)
         if await self._journal.events_start(partition) == 0 or not snapshots:
@@ -148,14 +151,14 @@ class Publisher:
 
 def _position_of(record: ConsumerRecord[bytes, bytes]) -> _Position | None:
     try:
-        return next((_position.decode(value or b"") for key, value in record.headers if key == _POSITION), None)  # Kafka lets a value be null
+        return next((_position.decode(value or b"") for key, value in record.headers if key == _POSITION), None)  # Kafka allows null values
     except msgspec.DecodeError:
         logger.warning("a position in the feed cannot be read; only engines may write there", extra={"topic": record.topic, "offset": record.offset})
         return None
 
 
 def feed_event(room: str, event: Event, seq: int, time_ms: int) -> dict[str, object]:
-    """An event as the feed has it: of one that is not for everybody, only its type."""
+    """An event for the feed; of a personal or internal event only its type."""
     if event.delivery in _WITHHELD:
         return {"room": room, "seq": seq, "time_ms": time_ms, "type": event.__struct_config__.tag, "withheld": event.delivery.value}
     return {"room": room, "time_ms": time_ms, **event_object(event, seq)}

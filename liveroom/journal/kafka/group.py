@@ -1,7 +1,8 @@
-"""Who should own which partition: the engines are a consumer group, and the brokers spread the partitions over them.
+"""The assignment of partitions: the engines form a consumer group, and the brokers spread the partitions over its members.
 
-The group says who *should* own a partition (liveness); claims in the log decide who *does* (safety). So nobody waits
-for anybody here: who loses a partition may go on until a claim of another ends its epoch.
+The group says which engine *should* own a partition (liveness).
+Takeovers in the log decide which one *does* (safety).
+So nobody has to wait here: an engine that loses a partition may continue until another takeover ends its epoch.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ __all__ = ["assignments"]
 
 logger = logging.getLogger(__name__)
 
-#: The shortest session that brokers allow by their own default.
+#: The shortest session that brokers allow by default.
 SESSION_ALLOWED_MS = 6_000
-#: Pause before a membership that failed is taken up again.
+#: Pause before a failed membership starts again.
 AGAIN_S = 0.5
-#: The same when the brokers do not let this process in: somebody has to give it the right.
+#: The same pause when the brokers reject this process, and an operator has to grant the right.
 REFUSED_AGAIN_S = 10.0
-#: How often the client is asked for records that never come: a member that never asks would be taken for hung.
+#: Pause between two polls for records that never come. Brokers take a member that never polls for hung.
 POLL_MS = 1_000
 
 
 async def assignments(cluster: Cluster, group: str, topic: str, metrics: Metrics) -> AsyncGenerator[frozenset[int]]:
-    """The partitions of `topic` that this process should own, each time that they change; leaves the group when closed."""
+    """The partitions of `topic` that this process should own, after each change. Leaves the group when closed."""
     changes = _Changes()
     task = asyncio.create_task(_keep_membership(cluster, group, topic, changes, metrics), name="kafka-member")
     try:
@@ -44,7 +45,7 @@ async def assignments(cluster: Cluster, group: str, topic: str, metrics: Metrics
 
 
 class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Told by the client; a partition that is taken away only to be given back at once did not change."""
+    """The client's callbacks. A partition that is revoked and assigned again at once did not change."""
 
     def __init__(self) -> None:
         self.consumer: AIOKafkaConsumer | None = None
@@ -59,12 +60,12 @@ class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
         return self._assigned
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
-        """Nothing to do: what is really lost is not in the next assignment."""
+        """Do nothing: a lost partition is missing in the next assignment."""
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
-        """The brokers have spoken."""
+        """Store the new assignment."""
         assert self.consumer is not None
-        self.consumer.pause(*assigned)  # membership alone is wanted, no records
+        self.consumer.pause(*assigned)  # the group only assigns partitions; records are read elsewhere
         self._assigned = frozenset(source.partition for source in assigned)
         self._news.set()
 
@@ -88,7 +89,7 @@ async def _keep_membership(cluster: Cluster, group: str, topic: str, changes: _C
             metrics.journal_broker_errors.labels("group").inc()
             logger.warning("membership in a group failed and is taken up again", extra={"group": group, "error": repr(error)})
             await asyncio.sleep(AGAIN_S)
-        except Exception:  # an engine that is no member and does not know it would never own anything again
+        except Exception:  # an engine that lost its membership unnoticed would never own a partition again
             metrics.journal_broker_errors.labels("group").inc()
             logger.exception("membership in a group failed and is taken up again", extra={"group": group})
             await asyncio.sleep(AGAIN_S)

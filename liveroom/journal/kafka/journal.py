@@ -1,8 +1,8 @@
 """The journal in Kafka: many processes, many machines.
 
-`commands`, `events` and `snapshots` are topics with the same number of partitions, read without a group from the
-offset that the reader names. A process' commands that are not answered yet are counted, so that a partition whose
-engine is away refuses more instead of piling them up.
+`commands`, `events` and `snapshots` are topics with the same number of partitions.
+Readers use no group; each names its offset.
+Each process counts its unanswered commands, so that a partition without an engine refuses commands instead of piling them up.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ __all__ = ["KafkaJournal"]
 
 logger = logging.getLogger(__name__)
 
-#: The header of a command that says what its sender has seen of the events.
+#: The header of a command with the events that its sender has seen.
 _SEEN = "seen"
 
 
 class KafkaJournal(Journal):
-    """Made by `open`; any number of processes may have one on the same topics."""
+    """The journal in Kafka, made by `open`. Any number of processes may use the same topics."""
 
     shared = True
 
@@ -60,7 +60,8 @@ class KafkaJournal(Journal):
         self._nothing_at = passed_over(config.kafka)
         self._reader = Reader(cluster, metrics)
         self._writer = Writer(cluster, config.kafka.write_wait_ms, metrics)
-        # A client has one request a broker under way: what no viewer waits for has clients of its own.
+        # A client has one request per broker in flight.
+        # Background reads and writes have clients of their own, so that no viewer waits for them.
         self.background_reader = Reader(cluster, metrics, background=True)
         self.background_writer = Writer(cluster, config.kafka.write_wait_ms, metrics)
         self._ends = KnownEnds(topics.events, lost_spans(config.kafka.events_lost), self._found_damage)
@@ -83,10 +84,7 @@ class KafkaJournal(Journal):
 
     @classmethod
     async def open(cls, config: Config, metrics: Metrics, name: str) -> KafkaJournal:
-        """Make or check the topics.
-
-        Raises: `JournalUnavailable`, `JournalMismatch`, `BadConfig`.
-        """
+        """Connect, and make or check the topics. Raises: `JournalUnavailable`, `JournalMismatch`, `BadConfig`."""
         cluster = Cluster(config.kafka, name)
         topics = Topics.of(config.kafka.topic_prefix)
         await prepare(cluster, topics, config.journal, config.kafka)
@@ -94,7 +92,7 @@ class KafkaJournal(Journal):
 
     @property
     def unreachable(self) -> frozenset[int]:
-        return self._watch.unreachable | self._ends.damaged.keys()  # viewers of either are told that nothing comes
+        return self._watch.unreachable | self._ends.damaged.keys()  # the gateway reports an interruption for both
 
     @property
     def damaged(self) -> Mapping[int, str]:
@@ -143,15 +141,19 @@ class KafkaJournal(Journal):
                             await self._must_hold(partition, after(record) - 1)
                         expected = after(record)
                         self._hear(partition, record)
-                        if record.value is not None or not _header(record, _SEEN):  # what only tells what was seen is no command
+                        if record.value is not None or not _header(record, _SEEN):  # a record with only the header is not a command
                             yield self._batch(partition, record)
 
     async def _must_hold(self, partition: int, offset: int) -> None:
-        """Commands reach up to `offset`, after a jump: answered is all below it. Raises `JournalDamaged` when they end before, for `CUT_S`."""
+        """Check that the commands reach up to `offset` after a jump.
+
+        Everything below it is answered.
+        Raises `JournalDamaged` when they end earlier for `CUT_S`.
+        """
         clock = asyncio.get_running_loop().time
         began_s = clock()
         while offset >= (end := await self._reader.end(self._topics.commands, partition)):
-            if clock() - began_s > CUT_S:  # a new leader learns of its end a little later
+            if clock() - began_s > CUT_S:  # a new leader learns its end a little later
                 raise JournalDamaged(f"{self._topics.commands}[{partition}] ends at {end}, but a record in it says that it is of offset {offset}")
             await asyncio.sleep(CUT_S / 10)
 
@@ -167,9 +169,9 @@ class KafkaJournal(Journal):
         return future
 
     def _appended(self, partition: int, mark: str, written: Future[int]) -> None:
-        """What is acknowledged stands there: where another entry stood before, the log has lost its end."""
+        """Note an acknowledged entry. If another entry was there before, the log has lost its end."""
         if not written.cancelled() and written.exception() is None:
-            with contextlib.suppress(JournalDamaged):  # whoever reads or writes next is told
+            with contextlib.suppress(JournalDamaged):  # the next read or write raises it
                 self._ends.note(partition, written.result(), mark)
 
     def read_events(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
@@ -184,7 +186,7 @@ class KafkaJournal(Journal):
             raise JournalDamaged(
                 f"{self._topics.events}[{partition}] begins at {start}: its entries from {offset} on were deleted, and no snapshot has them"
             )
-        await self.events_end(partition)  # does it still hold what is known?
+        await self.events_end(partition)  # checks that the log still holds all known entries
         with self._watch.events(partition, offset) as mark:
             async with aclosing(reader.read(self._topics.events, partition, offset)) as runs:
                 async for records in runs:
@@ -207,11 +209,11 @@ class KafkaJournal(Journal):
             await asyncio.sleep(CUT_S / 10)
 
     def must_reach(self, partition: int, offset: int) -> None:
-        """Somebody has read the events below `offset`. Raises `JournalDamaged` now, or when they are looked for."""
+        """Note that a reader has seen the events below `offset`. Raises `JournalDamaged` now, or later when they are missing."""
         self._ends.must_reach(partition, Seen(offset, ""))
 
     def is_lost(self, partition: int, offset: int) -> bool:
-        """Whether a person gave up the events up to `offset` (`kafka.events_lost`)."""
+        """Whether the settings give up the events up to `offset` (`kafka.events_lost`)."""
         return self._ends.is_lost(partition, offset)
 
     async def _put_parts(self, partition: int, parts: Sequence[tuple[str, bytes]]) -> list[int]:
@@ -241,14 +243,14 @@ class KafkaJournal(Journal):
                 yield self._known(self._topics.commands, owned)
 
     async def publishing_assignments(self) -> AsyncGenerator[frozenset[int]]:
-        """The partitions whose events this process should publish in the feed, as `assignments`."""
+        """The partitions whose events this process should publish in the feed, like `assignments`."""
         self._must_be_open()
         async with aclosing(assignments(self._cluster, f"{self._prefix}.publishers", self._topics.events, self._metrics)) as changes:
             async for owned in changes:
                 yield self._known(self._topics.events, owned)
 
     async def events_start(self, partition: int) -> int:
-        """The first offset of `events[p]` that is kept."""
+        """The first stored offset of `events[p]`."""
         return await self._reader.start(self._topics.events, partition)
 
     async def close(self) -> None:
@@ -271,12 +273,12 @@ class KafkaJournal(Journal):
         return ((_SEEN, seen.to_bytes()),) if seen is not None else ()
 
     def _hear(self, partition: int, record: ConsumerRecord[bytes, bytes]) -> None:
-        """What the sender of a command had seen of the events. Raises `JournalDamaged`."""
+        """Note the events that the sender of a command had seen. Raises `JournalDamaged`."""
         if (text := _header(record, _SEEN)) and (seen := Seen.of_bytes(text)) is not None:
             self._ends.must_reach(partition, seen)
 
     def _found_damage(self, partition: int, words: str) -> None:
-        """Stop everything of this process that reads the partition, and tell the engine, which may have begun after it."""
+        """Stop all readers of the partition in this process, and tell the engine, which may have begun later."""
         logger.critical("a partition is damaged", extra={"partition": partition, "reason": words, "runbook": STOPPED_RUNBOOK})
         damaged = JournalDamaged(words)
         for reader in (self._reader, self.background_reader):
@@ -288,7 +290,7 @@ class KafkaJournal(Journal):
             objection.add_done_callback(self._objections.discard)
 
     def _known(self, topic: str, assigned: frozenset[int]) -> frozenset[int]:
-        """Without partitions that somebody added to the topic while it is in use: no room belongs to them."""
+        """The assigned partitions without those added to the topic later: no room belongs to them."""
         if added := [partition for partition in sorted(assigned) if partition >= self.partitions]:
             logger.error(
                 "partitions were added to a topic: nothing in them is read, and other programs' commands may go to a wrong one",
@@ -311,7 +313,7 @@ class KafkaJournal(Journal):
         return CommandBatch(record.offset, requests)
 
     def _look_for_answers(self, partition: int) -> None:
-        """See which commands are answered, when nobody in this process reads the partition's events."""
+        """Track which commands are answered, when no other reader in this process follows the partition's events."""
         if partition not in self._watchers:
             task = self._watchers[partition] = asyncio.create_task(self._read_answers(partition), name=f"kafka-answers-{partition}")
             task.add_done_callback(lambda _: self._watchers.pop(partition, None))
@@ -333,7 +335,7 @@ class KafkaJournal(Journal):
 
 
 def _misplaced(room: str, key: bytes | None, right: int) -> str:
-    """What to change where a record came from that is in another partition than its room's."""
+    """The remedy for a record in another partition than its room's."""
     remedy = "key the record by the room's id"
     if key == room.encode():
         remedy = "its producer spreads keys otherwise than Kafka's default partitioner does; librdkafka's clients need partitioner=murmur2_random"
@@ -345,22 +347,22 @@ def _header(record: ConsumerRecord[bytes, bytes], name: str) -> bytes:
 
 
 class _Sent:
-    """This process' commands of one partition that no record has answered yet, as far as this process has read."""
+    """This process's unanswered commands of one partition, as far as it has read the events."""
 
     def __init__(self, waiting_max: int) -> None:
         self.waiting_max = waiting_max
         self.waiting = 0
-        self.writing_bytes = 0  # of the batches that brokers have not acknowledged: only they are in this process' memory
+        self.writing_bytes = 0  # bytes of the batches that brokers have not acknowledged; only these are in memory
         self._batches: deque[tuple[int, int]] = deque()  # offset, commands
-        self.answered_to = 0  # records of an epoch that lost the partition may count too much: the limit is a guard, not an account
+        self.answered_to = 0  # may be too high, through records of an engine that lost the partition; the limit needs no exact count
 
     def add(self, offset: int, count: int) -> None:
-        """Sent and acknowledged."""
+        """Add a sent and acknowledged batch."""
         self._batches.append((offset, count))
         self._forget()
 
     def answered(self, to: int) -> None:
-        """A record answers the offsets below `to`."""
+        """Drop the batches below `to`, which a record answers."""
         if to > self.answered_to:
             self.answered_to = to
             self._forget()

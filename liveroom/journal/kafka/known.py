@@ -1,9 +1,11 @@
-"""What this process knows to stand in `events[p]`, so that a log which has lost its end is noticed.
+"""The entries that this process knows to be in `events[p]`.
+They show when a log has lost its end.
 
-Kafka loses what it confirmed when a broker is made leader that does not have it (an unclean election), or with its disks.
-What is there afterwards is whole in itself: only somebody who remembers what stood there can tell. So each process keeps,
-for every partition that it reads or writes, the offset up to which entries were confirmed, and what tells the newest of
-them from others. Commands carry that knowledge to the engine: one that has just begun knows what gateways have seen.
+Kafka loses confirmed entries when a broker without them becomes leader (an unclean election), or with its disks.
+The remaining log looks whole; only a reader that remembers the lost entries can notice.
+Each process therefore remembers, for every partition that it reads or writes, the offset below which entries were confirmed, and the marks
+of the newest.
+Commands carry this knowledge to the engine, so a new engine knows what gateways have seen.
 """
 
 from __future__ import annotations
@@ -18,16 +20,16 @@ from liveroom.messages.errors import JournalDamaged
 
 __all__ = ["CUT_S", "KnownEnds", "LostSpan", "Seen", "lost_spans"]
 
-#: The end has to be below what is known for this time: a broker that hung and was replaced may say an older end once it wakes up.
+#: Time for which the end has to be too low before it counts. A broker that hung and was replaced may report an older end when it wakes up.
 CUT_S: Final = 3.0
-#: Entries of a partition whose marks are remembered.
+#: Newest entries of a partition whose marks are remembered.
 MARKS_KEPT: Final = 256
 #: Characters of the hash that names a history.
 INCARNATION_CHARS: Final = 8
 
 
 class LostSpan(Struct, frozen=True):
-    """Entries [from, to) of `events[partition]`, of which a person says that they are lost."""
+    """Entries [from, to) of `events[partition]` that an operator gave up as lost."""
 
     partition: int
     from_: int
@@ -35,24 +37,24 @@ class LostSpan(Struct, frozen=True):
 
 
 class Seen(Struct, frozen=True):
-    """What a process has seen: entries below `offset` were confirmed, and the last of them had this mark."""
+    """The knowledge of a process: entries below `offset` were confirmed, and the last of them had this mark."""
 
     offset: int
     mark: str
 
     def to_bytes(self) -> bytes:
-        """As a header of a command."""
+        """Encode it as the header of a command."""
         return f"{self.offset} {self.mark}".encode()
 
     @classmethod
     def of_bytes(cls, text: bytes) -> Seen | None:
-        """None for what is no such header."""
+        """Decode such a header; `None` for other bytes."""
         offset, _, mark = text.decode("utf-8", "replace").partition(" ")
         return cls(int(offset), mark) if offset.isascii() and offset.isdigit() and len(offset) < 19 else None
 
 
 def lost_spans(texts: Sequence[str]) -> tuple[LostSpan, ...]:
-    """Of the setting `kafka.events_lost`, each as partition:from-to."""
+    """Parse the setting `kafka.events_lost`: a list of partition:from-to."""
     spans = []
     for text in texts:
         partition, _, span = text.partition(":")
@@ -62,16 +64,16 @@ def lost_spans(texts: Sequence[str]) -> tuple[LostSpan, ...]:
 
 
 class _Known:
-    """Of one partition."""
+    """The known entries of one partition."""
 
     def __init__(self) -> None:
         self.end = 0
-        self.marks: dict[int, str] = {}  # offset -> mark, of the newest entries
+        self.marks: dict[int, str] = {}  # offset -> mark of the newest entries
         self.low_since: float | None = None
 
 
 class KnownEnds:
-    """Of all partitions. `stopped(partition, words)` is called once when one is found damaged."""
+    """The known entries of all partitions. Calls `stopped(partition, words)` once for each damaged one."""
 
     def __init__(self, topic: str, lost: Sequence[LostSpan], stopped: Callable[[int, str], None]) -> None:
         self._topic = topic
@@ -81,26 +83,26 @@ class KnownEnds:
         self.damaged: dict[int, str] = {}
 
     def check(self, partition: int) -> None:
-        """Raises `JournalDamaged` when the partition was found damaged."""
+        """Raises `JournalDamaged` if the partition was found damaged."""
         if words := self.damaged.get(partition):
             raise JournalDamaged(words)
 
     def incarnation(self, partition: int) -> str:
-        """What names the history that goes on without the spans that were given up: the same in every process with the same settings."""
+        """The name of the history without the spans that were given up. It is the same in every process with the same settings."""
         spans = sorted((span.from_, span.to) for span in set(self._lost) if span.partition == partition)
         return sha256(repr(spans).encode()).hexdigest()[:INCARNATION_CHARS] if spans else ""
 
     def is_lost(self, partition: int, offset: int) -> bool:
-        """Whether a person says that the entries up to `offset` are not there any more."""
+        """Whether the settings give up the entries up to `offset`."""
         return any(span.partition == partition and span.from_ < offset <= span.to for span in self._lost)
 
     def seen(self, partition: int) -> Seen | None:
-        """What commands tell the engine."""
+        """The knowledge that commands carry to the engine."""
         known = self._known.get(partition)
         return Seen(known.end, known.marks.get(known.end - 1, "")) if known is not None and known.end else None
 
     def note(self, partition: int, offset: int, mark: str) -> None:
-        """An entry was read or its write was acknowledged. Raises `JournalDamaged` when another one stood there."""
+        """Note an entry that was read or whose write was acknowledged. Raises `JournalDamaged` if another one was there before."""
         self.check(partition)
         known = self._known.setdefault(partition, _Known())
         before = known.marks.get(offset) if offset >= known.end - MARKS_KEPT else None
@@ -110,13 +112,13 @@ class KnownEnds:
             )
         known.end = max(known.end, offset + 1)
         oldest = known.end - MARKS_KEPT
-        if offset >= oldest:  # a reader of old entries pushes out no newer mark
+        if offset >= oldest:  # old entries do not displace newer marks
             known.marks[offset] = mark
         if len(known.marks) > 2 * MARKS_KEPT:
             known.marks = {at: kept for at, kept in known.marks.items() if at >= oldest}
 
     def must_reach(self, partition: int, seen: Seen) -> None:
-        """Somebody else has seen this. Raises as `note`."""
+        """Add the knowledge of another process. Raises like `note`."""
         if self.is_lost(partition, seen.offset):
             return
         if seen.mark:
@@ -126,14 +128,16 @@ class KnownEnds:
             known.end = max(known.end, seen.offset)
 
     def end(self, partition: int) -> int:
-        """Entries below this offset were confirmed. Take it before asking the brokers for the log's end: see `reaches`."""
+        """The offset below which entries were confirmed. Take it before asking the brokers for the log's end: see `reaches`."""
         known = self._known.get(partition)
         return 0 if known is None else known.end
 
     def reaches(self, partition: int, end: int, known_end: int, now: float) -> bool:
-        """Whether the log, which ends at `end`, holds all that is known. Raises `JournalDamaged` when it has not done so for `CUT_S`.
+        """Whether the log, which ends at `end`, holds all known entries.
+        Raises `JournalDamaged` when it has not for `CUT_S`.
 
-        `known_end`: what `end` gave before the brokers were asked. Entries that were confirmed while the answer was on its way are no part of it.
+        `known_end` is the value of `end` before the brokers were asked.
+        Entries that were confirmed meanwhile do not count.
         """
         self.check(partition)
         known = self._known.get(partition)
@@ -150,7 +154,7 @@ class KnownEnds:
         return False
 
     def stop(self, partition: int, words: str) -> None:
-        """The partition is damaged. Raises `JournalDamaged`."""
+        """Mark the partition as damaged. Raises `JournalDamaged`."""
         if partition not in self.damaged:
             self.damaged[partition] = words
             self._stopped(partition, words)

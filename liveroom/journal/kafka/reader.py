@@ -1,4 +1,7 @@
-"""Reads partitions of Kafka without a group: each reader where it wants, as many as possible over one client."""
+"""Reads partitions of Kafka without a group.
+
+Each reader has its own position, and as many as possible share one client.
+"""
 
 from __future__ import annotations
 
@@ -24,32 +27,32 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Fetched records that may wait for one reader before no more are fetched for it.
+#: Limit of the fetched records that wait for one reader; then fetching for it pauses.
 WAITING_RECORDS_MAX = 2_000
-#: The same in bytes; the fetch that passes it is the last.
+#: The same limit in bytes; the fetch that passes it is the last.
 WAITING_BYTES_MAX = 16 * 1024 * 1024
-#: Records that one look at the client may bring.
+#: Limit of the records from one poll of the client.
 POLL_RECORDS = 1_000
 POLL_MS = 1_000
-#: Longest wait for records that are known to be there.
+#: Longest wait for records that are known to exist.
 READ_WAIT_S = 20.0
-#: A reader that is in no hurry is told of so many bytes at once, or of what there is after so long.
+#: A background reader gets this many bytes at once, or the available ones after this time.
 LEISURE_BYTES = 64 * 1024
 LEISURE_WAIT_MS = 100
-#: Records between two that are wanted which are read along rather than jumped over.
+#: Gaps up to this many records between two wanted ones are read, not skipped.
 GAP_RECORDS = 64
-#: Records that the first look back from the end of a log takes in.
+#: Records in the first look back from the end of a log.
 LOOK_BACK_RECORDS = 4
-#: Longest that a broker keeps such a read open: it has to end before another place is read.
+#: Longest time that a broker holds such a read, which must end before another place is read.
 PICK_WAIT_MS = 10
-#: Partitions whose reads fail for so long count as unreachable.
+#: Partitions whose reads fail for this time count as unreachable.
 FAILING_S = 3.0
-#: Pause before a client that failed is made anew, and between looks at a log that has not grown enough.
+#: Pause before a failed client is replaced, and between looks at a log that has not grown enough.
 AGAIN_S = 0.1
 
 
 def _runs(offsets: Sequence[int]) -> list[tuple[int, int]]:
-    """Stretches [start, stop) of the log that hold all of the offsets, with small gaps at most."""
+    """Spans [start, stop) of the log that cover all offsets, with small gaps at most."""
     runs: list[tuple[int, int]] = []
     for offset in offsets:
         if runs and offset - runs[-1][1] <= GAP_RECORDS:
@@ -60,11 +63,11 @@ def _runs(offsets: Sequence[int]) -> list[tuple[int, int]]:
 
 
 class _Position:
-    """Where one reader of one partition stands, and what was fetched for it."""
+    """The position of one reader of one partition, and the records fetched for it."""
 
     def __init__(self, source: TopicPartition, offset: int) -> None:
         self.source = source
-        self.next_offset = offset  # of the next fetch
+        self.next_offset = offset  # offset of the next fetch
         self.fetched: deque[ConsumerRecord[bytes, bytes]] = deque()
         self._fetched_bytes = 0
         self.news = asyncio.Event()
@@ -92,9 +95,11 @@ class _Position:
 
 
 class Reader:
-    """Readers of one partition each get a client of their own; those of different partitions of a topic share.
+    """All readers of one process.
+    Readers of the same partition get separate clients; readers of different partitions of a topic share one.
 
-    A client has one fetch a broker under way: were topics to share, what comes in one would wait for what came in another.
+    A client has one fetch per broker in flight.
+    If topics shared a client, records of one would wait for records of another.
     """
 
     def __init__(self, cluster: Cluster, metrics: Metrics, *, background: bool = False) -> None:
@@ -105,14 +110,15 @@ class Reader:
         self._asking: AIOKafkaConsumer | None = None
         self._asking_starts = asyncio.Lock()
         self._questions: set[asyncio.Future[dict[TopicPartition, int]]] = set()
-        self._picking: AIOKafkaConsumer | None = None  # while nobody uses it
+        self._picking: AIOKafkaConsumer | None = None  # while it is free
         self._pick_turn = asyncio.Lock()
         self._closed = False
 
     async def read(self, topic: str, partition: int, offset: int, *, own: bool = True) -> AsyncGenerator[list[ConsumerRecord[bytes, bytes]]]:
-        """Follow from `offset` on without end, some records at a time; of what is not our `own` nobody knows what time it bears.
+        """Follow from `offset` on without end, some records at a time.
+        Times in records that are not our `own` are not trusted.
 
-        Raises: `JournalUnavailable` when closed, or when what was read up to now is not there any more.
+        Raises: `JournalUnavailable` when closed, or when the next record does not exist any more.
         """
         source = TopicPartition(topic, partition)
         end = await self._until_there(topic, partition, offset)
@@ -130,7 +136,7 @@ class Reader:
                     records = position.give()
                     if was_full:
                         client.wake()
-                    # What is older tells how long ago it happened, not how long it took.
+                    # Only newer records measure the delay; older ones only show how long ago they were written.
                     if own and records[-1].offset >= end and not self._background:
                         self._metrics.journal_fetch_seconds.observe(max(0.0, time.time() - records[-1].timestamp / 1000))
                     yield records
@@ -143,9 +149,10 @@ class Reader:
             client.remove(position)
 
     async def read_until(self, topic: str, partition: int, start: int, end: int) -> AsyncGenerator[list[ConsumerRecord[bytes, bytes]]]:
-        """What is left of the records in [start, end); offsets at its end may hold nothing any more, which is noticed.
+        """The remaining records in [start, end).
+        Offsets at its end may hold nothing any more, which is noticed.
 
-        Raises: as `read`.
+        Raises: like `read`.
         """
         consumer = self._cluster.reader()
         await self._cluster.start(consumer)
@@ -157,9 +164,10 @@ class Reader:
             await stop(consumer)
 
     async def newest(self, topic: str, partition: int, start: int, end: int, look: Callable[[ConsumerRecord[bytes, bytes]], T | None]) -> T | None:
-        """What `look` gives for the newest of the records in [start, end) for which it gives anything.
+        """The first result of `look`, from the newest record in [start, end) backwards.
 
-        Looks back from the end, each time over twice as many records. Raises: as `read`.
+        Looks back from the end, each time over twice as many records.
+        Raises: like `read`.
         """
         count, upper = LOOK_BACK_RECORDS, end
         while upper > start:
@@ -185,13 +193,13 @@ class Reader:
             before, position = position, await answered(consumer.position(source), self._cluster)
             if position > before:
                 moved_s = clock()
-            elif clock() - moved_s > READ_WAIT_S:  # brokers are away, or the log's end was lost since it was asked for
+            elif clock() - moved_s > READ_WAIT_S:  # brokers are away, or the log lost its end since the request
                 raise JournalUnavailable(f"{source.topic}[{source.partition}]: nothing came from {position} on within {READ_WAIT_S:g} s, up to {end}")
             if records := [record for record in found.get(source, ()) if record.offset < end]:
                 yield records
 
     async def pick(self, topic: str, partition: int, offsets: Sequence[int]) -> dict[int, ConsumerRecord[bytes, bytes]]:
-        """What is left of the records at these offsets. Raises: as `read`."""
+        """The remaining records at these offsets. Raises: like `read`."""
         first, end = await self.bounds(topic, partition)
         wanted = {offset for offset in offsets if first <= offset < end}
         found: dict[int, ConsumerRecord[bytes, bytes]] = {}
@@ -216,7 +224,7 @@ class Reader:
         return consumer
 
     async def start(self, topic: str, partition: int) -> int:
-        """The first offset that is kept."""
+        """The first stored offset."""
         source = TopicPartition(topic, partition)
         return int((await self._ask(lambda consumer: consumer.beginning_offsets([source])))[source])
 
@@ -226,20 +234,20 @@ class Reader:
         return int((await self._ask(lambda consumer: consumer.end_offsets([source])))[source])
 
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        """The first offset that is kept, and the offset after the last record."""
+        """The first stored offset, and the offset after the last record."""
         return await self.start(topic, partition), await self.end(topic, partition)
 
     def fail(self, topic: str, partition: int, failure: JournalError) -> None:
-        """End the readers of a partition."""
+        """End the readers of a partition with an error."""
         for client in self._clients:
             client.fail(TopicPartition(topic, partition), failure)
 
     def failing(self) -> frozenset[int]:
-        """Partitions that are followed and whose reads have failed, each one, for `FAILING_S`."""
+        """Followed partitions whose reads have all failed for `FAILING_S`."""
         return frozenset().union(*(client.failing() for client in self._clients))
 
     async def close(self) -> None:
-        """Release everything; readers that wait are told."""
+        """Release everything; waiting readers get an error."""
         self._closed = True
         for question in self._questions:
             question.cancel()
@@ -253,7 +261,7 @@ class Reader:
             await stop(picking)
 
     async def _until_there(self, topic: str, partition: int, offset: int) -> int:
-        """A fetch beyond the end would be an error, so who begins ahead of it waits here; gives the end."""
+        """Wait until the log reaches `offset`, because a fetch beyond the end would be an error. Gives the end."""
         while True:
             end = await self.end(topic, partition)
             if end >= offset:
@@ -268,7 +276,7 @@ class Reader:
             return await asked
         except (JournalUnavailable, ConsumerStoppedError, asyncio.CancelledError):
             task = asyncio.current_task()
-            if task is None or not task.cancelling():  # the question alone was, by `close`
+            if task is None or not task.cancelling():  # only the request was cancelled, by `close`
                 self._must_be_open()
             raise
         finally:
@@ -289,7 +297,7 @@ class Reader:
 
 
 class _Client:
-    """One consumer and the positions that it serves, at most one a partition."""
+    """One consumer and the positions that it serves, at most one per partition."""
 
     def __init__(self, cluster: Cluster, metrics: Metrics, *, background: bool) -> None:
         self._cluster = cluster
@@ -303,17 +311,17 @@ class _Client:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="kafka-reader")
 
     def is_free(self, source: TopicPartition) -> bool:
-        """Whether it reads this topic, or nothing, and nobody reads this partition over it."""
+        """Whether it reads this topic or nothing, and no reader uses it for this partition."""
         return source not in self._positions and all(other.topic == source.topic for other in self._positions)
 
     def add(self, position: _Position) -> None:
-        """Serve a reader."""
+        """Add a reader."""
         self._positions[position.source] = position
         self._assigned_anew = True
         self.wake()
 
     def remove(self, position: _Position) -> None:
-        """Serve it no more."""
+        """Remove a reader."""
         del self._positions[position.source]
         self._assigned_anew = True
         self.wake()
@@ -326,20 +334,20 @@ class _Client:
             self.wake()
 
     def failing(self) -> frozenset[int]:
-        """What it serves, when nothing could be read for `FAILING_S` but errors."""
+        """All its partitions, if reads brought only errors for `FAILING_S`."""
         since_s = self._failing_since_s
         if since_s is None or asyncio.get_running_loop().time() - since_s < FAILING_S:
             return frozenset()
         return frozenset(source.partition for source in self._positions)
 
     def wake(self) -> None:
-        """Look again at what is wanted. A look that is given up takes nothing: records leave the client only with its result."""
+        """Apply changed positions at once. An interrupted poll loses nothing: records leave the client only with its result."""
         self._wake.set()
         if self._polling is not None:
             self._polling.cancel()
 
     async def close(self) -> None:
-        """Stop; tells the readers."""
+        """Stop, with an error for the readers."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         for position in self._positions.values():
@@ -348,7 +356,7 @@ class _Client:
     async def _run(self) -> None:
         while True:
             consumer = self._cluster.reader(LEISURE_WAIT_MS, LEISURE_BYTES) if self._background else self._cluster.reader()
-            consumer.gapless = True  # commands and events are followed, which are never compacted
+            consumer.gapless = True  # commands and events are never compacted
             try:
                 await self._cluster.start(consumer)
                 try:
@@ -358,10 +366,10 @@ class _Client:
                     await stop(consumer)
             except (KafkaError, JournalUnavailable, OSError) as error:
                 self._metrics.journal_broker_errors.labels("fetch").inc()
-                logger.warning("a reader of Kafka failed and begins anew", extra={"error": repr(error)})
-            except Exception:  # whoever waits for records would wait for ever
+                logger.warning("a reader of Kafka failed and starts again", extra={"error": repr(error)})
+            except Exception:  # the readers would wait forever
                 self._metrics.journal_broker_errors.labels("fetch").inc()
-                logger.exception("a reader of Kafka failed and begins anew")
+                logger.exception("a reader of Kafka failed and starts again")
             if self._failing_since_s is None:
                 self._failing_since_s = asyncio.get_running_loop().time()
             await asyncio.sleep(AGAIN_S)
@@ -387,7 +395,7 @@ class _Client:
                     position.take(records)
 
     def _assign(self, consumer: AIOKafkaConsumer) -> None:
-        """Tell the client what is wanted: it forgets what it had fetched, so each reader goes on where it stands."""
+        """Assign the wanted partitions. The client forgets its fetched records, so each reader continues at its position."""
         self._assigned_anew = False
         consumer.assign([source for source, position in self._positions.items() if position.failure is None])
         for source, position in self._positions.items():
@@ -395,11 +403,11 @@ class _Client:
                 consumer.seek(source, position.next_offset)
 
     async def _poll(self, consumer: AIOKafkaConsumer, wanted: list[TopicPartition]) -> dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]:
-        """What was fetched, as soon as there is something; nothing when the wishes change meanwhile."""
+        """The next fetched records; nothing when the positions change meanwhile."""
         poll: asyncio.Future[dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]]
         poll = self._polling = asyncio.ensure_future(consumer.getmany(*wanted, timeout_ms=POLL_MS, max_records=POLL_RECORDS))
         try:
-            return await poll  # nothing beside it is waited for: each turn of the loop in between is one more in which a record waits
+            return await poll  # awaiting it directly saves a turn of the loop in which a record would wait
         except asyncio.CancelledError:
             if self._task.cancelling():
                 raise

@@ -1,8 +1,10 @@
-"""Reads on where the client library cannot decode what a broker holds.
+"""A consumer that reads on where the client library cannot decode a broker's data.
 
-Brokers take record headers whose names are not UTF-8, and a disk may damage a batch. The library raises then, from a read of many
-partitions, and names no place. This client reads the same place once more by hand. A header's name is decoded with replacement
-characters: nothing else in its record is wrong. What cannot be decoded at all becomes one record whose value is `Unreadable`.
+Brokers accept record headers whose names are not UTF-8, and a disk may damage a batch.
+The library then raises, from a read of many partitions, and names no place.
+This client reads the same place again by hand.
+It decodes a header's name with replacement characters, since the rest of the record is fine.
+Data that cannot be decoded at all becomes one record whose value is `Unreadable`.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ __all__ = ["CarefulConsumer", "CarefulRecords", "Unreadable", "after", "unreadab
 
 logger = logging.getLogger(__name__)
 
-#: The only format that brokers write since Kafka 0.11; it stands behind a batch's offset (8 bytes), length (4) and epoch (4).
+#: The only format that brokers write since Kafka 0.11. Its byte follows a batch's offset (8 bytes), length (4) and epoch (4).
 FORMAT: Final = 2
 _FORMAT_AT: Final = 16
 _LENGTH_AT: Final = 8
@@ -32,14 +34,14 @@ _BEFORE_BATCH: Final = 12
 
 
 class Unreadable(bytes):
-    """The value of a record that stands for all that cannot be read from its offset up to `last`; empty, as decoders expect bytes."""
+    """The value of a record that stands for all unreadable data from its offset up to `last`. It is empty, because decoders expect bytes."""
 
     reason: str
     last: int
 
     @classmethod
     def of(cls, offset: int, last: int, reason: str) -> Unreadable:
-        """For what stands from `offset` to `last`; the reason is in words."""
+        """For the data from `offset` to `last`; the reason is a text."""
         made = cls()
         made.reason = f"{reason}, so nothing from {offset} to {last} can be read" if last > offset else reason
         made.last = last
@@ -47,17 +49,17 @@ class Unreadable(bytes):
 
 
 def unreadable(record: ConsumerRecord[bytes, bytes]) -> Unreadable | None:
-    """Why a record cannot be read, if it cannot."""
+    """Why a record cannot be read, or `None`."""
     return record.value if isinstance(record.value, Unreadable) else None
 
 
 def after(record: ConsumerRecord[bytes, bytes]) -> int:
-    """Where to read on behind a record."""
+    """The offset after a record."""
     return int(record.offset if (bad := unreadable(record)) is None else bad.last) + 1
 
 
 class _Record(NamedTuple):
-    """What the library expects of a decoded record."""
+    """A decoded record with the fields that the library expects."""
 
     offset: int
     timestamp: int
@@ -69,7 +71,7 @@ class _Record(NamedTuple):
 
 
 class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]
-    """One batch whose checksum is right, read from the offset `start` on."""
+    """One batch with a valid checksum, read from the offset `start` on."""
 
     _pos: int
 
@@ -81,16 +83,16 @@ class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]
 
     @property
     def next_offset(self) -> int:
-        return max(self.behind, self._start + 1)  # every read goes on
+        return max(self.behind, self._start + 1)  # every read makes progress
 
     @property
     def behind(self) -> int:
-        """The offset behind its last one, by its own words."""
+        """The offset after its last record, by its own header."""
         return int(super().next_offset)
 
     @property
     def is_control_batch(self) -> bool:
-        """Compaction may leave the shell of one: the library fails when it looks for its record."""
+        """Whether it is a control batch with a record. Compaction may leave an empty one, in which the library fails."""
         return bool(super().is_control_batch) and self._num_records > 0
 
     def __iter__(self) -> Iterator[_Record]:
@@ -101,11 +103,11 @@ class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]
                 yield record
         except Exception as error:
             unread = max(self._read_to, self._start)
-            if unread < self.next_offset:  # else only what stands behind the last record is wrong
+            if unread < self.next_offset:  # otherwise only the data after the last record is wrong
                 yield _marker(unread, self.next_offset - 1, f"the batch cannot be decoded: {str(error) or type(error).__name__}")
 
     def _read_msg(self, decode_varint: Callable[[bytearray, int], tuple[int, int]] = decode_varint) -> _Record:
-        """As the library does it, but for the names of headers."""
+        """Like the library's method, but with tolerant names of headers."""
         buffer, at = self._buffer, self._pos
 
         def number() -> int:
@@ -137,9 +139,10 @@ class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]
 
 
 class _DamagedBatch:
-    """Stands for a batch that cannot be decoded: one unreadable record from `start` to `last`.
+    """A batch that cannot be decoded: one unreadable record from `start` to `last`.
 
-    Neither its header nor its length is believed. `last` is `start`, or the offset before the next batch when that one's checksum is right.
+    Neither its header nor its length is trusted.
+    `last` is `start`, or the offset before the next batch if that one's checksum is valid.
     """
 
     producer_id = None
@@ -152,7 +155,7 @@ class _DamagedBatch:
         self._reason = reason
 
     def validate_crc(self) -> bool:
-        return True  # that it is wrong is known
+        return True  # it is known to be wrong
 
     def __iter__(self) -> Iterator[_Record]:
         yield _marker(self.base_offset, self.next_offset - 1, self._reason)
@@ -163,11 +166,12 @@ def _marker(offset: int, last: int, reason: str) -> _Record:
 
 
 class CarefulRecords:
-    """The batches that a fetch from `start` on brought, as the library's `PartitionRecords` takes them.
+    """The batches of a fetch from `start` on, in the form of the library's `PartitionRecords`.
 
-    `end` is the high watermark that came with them: no record at or beyond it is believed. A checksum covers neither a batch's base offset
-    nor its length. So a length is believed when the checksum holds, and a base offset when the offsets around it allow it. `gapless` says that
-    each batch begins where the one before ends, as it is without compaction.
+    `end` is the high watermark of the fetch; no record at or beyond it is trusted.
+    A checksum covers neither a batch's base offset nor its length.
+    So a length is trusted when the checksum holds, and a base offset when the offsets around it allow it.
+    `gapless` says that each batch begins where the one before ends, as it does without compaction.
     """
 
     def __init__(self, data: bytes, start: int, end: int, *, gapless: bool) -> None:
@@ -178,13 +182,16 @@ class CarefulRecords:
         self._at = 0
 
     def has_next(self) -> bool:
-        """Whether a batch is there as a whole, or what is there cannot be one. A broker cuts every batch of a fetch but the first."""
+        """Whether a whole batch follows, or data that cannot be one.
+
+        A broker may cut any batch of a fetch but the first.
+        """
         if self._start >= self._end or (length := self._length(self._at)) is None:
             return False
         return length < 0 or self._at == 0 or self._at + length <= len(self._data)
 
     def next_batch(self) -> _Batch | _DamagedBatch:
-        """The next batch."""
+        """The next batch, or a stand-in for a damaged one."""
         at, length = self._at, self._length(self._at) or 0
         self._at = at + length
         if length < 0 or self._at > len(self._data):
@@ -195,13 +202,13 @@ class CarefulRecords:
         if (batch := self._sound(at)) is None:
             return self._damaged("the batch's checksum is wrong")
         if self._is_misplaced(batch, is_first=at == 0):
-            # Its checksum holds, so how many offsets it has is known. A broker may have been asked for one in the middle of the first batch.
+            # Its checksum holds, so its number of offsets is known. A fetch may have begun in the middle of the first batch.
             return self._damaged("the batch's offset is wrong", batch.behind - batch.base_offset if self._gapless and at > 0 else None)
         self._start = batch.next_offset
         return batch
 
     def _is_misplaced(self, batch: _Batch, *, is_first: bool) -> bool:
-        """Whether its offsets contradict those around it. Where it and the next batch contradict each other, the one behind both decides."""
+        """Whether its offsets contradict those around it. If it and the next batch disagree, the one after both decides."""
         start, base = self._start, batch.base_offset
         if base < 0 or not start < batch.behind <= self._end or (base < start and not is_first):
             return True
@@ -221,9 +228,9 @@ class CarefulRecords:
         return base == behind if self._gapless else base >= behind
 
     def _damaged(self, reason: str, offsets: int | None = None) -> _DamagedBatch:
-        """Has so many offsets, if that is known, or ends where the next batch begins, if that one is sound.
+        """A stand-in for a damaged batch, with its known number of offsets, or up to the next sound batch.
 
-        Else a read goes on by one offset, and nothing more of this fetch is believed.
+        Without either, the read advances by one offset, and the rest of this fetch is not trusted.
         """
         start, following = self._start, self._following()
         if offsets is not None:
@@ -237,12 +244,12 @@ class CarefulRecords:
         return _DamagedBatch(start, behind - 1, reason)
 
     def _following(self) -> _Batch | None:
-        """The next batch, if it is sound and can stand behind this one."""
+        """The next batch, if it is sound and fits after this one."""
         batch = self._sound(self._at)
         return batch if batch is not None and self._start < batch.base_offset < batch.behind <= self._end else None
 
     def _sound(self, at: int) -> _Batch | None:
-        """The batch at a place, if its format and checksum are right."""
+        """The batch at a place, if its format and checksum are valid."""
         length = self._length(at) or -1
         if length < 0 or at + length > len(self._data) or self._data[at + _FORMAT_AT] != FORMAT:
             return None
@@ -250,7 +257,7 @@ class CarefulRecords:
         return batch if batch.validate_crc() else None
 
     def _length(self, at: int) -> int | None:
-        """Bytes of the batch at a place; negative when it cannot be so, None when too little is there to tell."""
+        """Bytes of the batch at a place; negative when impossible, `None` when too little data is there."""
         if len(self._data) - at < _BEFORE_BATCH:
             return None
         length = int(unpack_from(">i", self._data, at + _LENGTH_AT)[0]) + _BEFORE_BATCH
@@ -258,9 +265,10 @@ class CarefulRecords:
 
 
 class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
-    """A client without a group whose reads fail for brokers alone, never for what stands in a partition."""
+    """A client without a group whose reads fail only because of brokers, never because of a partition's data."""
 
-    #: Whether each batch of what is read begins where the one before ends; set by those who read topics without compaction.
+    #: True if each batch begins where the one before ends.
+    #: Readers of topics without compaction set it.
     gapless = False
 
     def __init__(self, **options: Any) -> None:
@@ -270,7 +278,10 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
     ) -> dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]:
-        """As the library's; what it fails to decode is read by hand, with up to `max_records` of each partition. Raises its errors about brokers."""
+        """Like the library's method, but data that it fails to decode is read by hand: up to `max_records` of each partition.
+
+        Raises its errors about brokers.
+        """
         before = {source: await self.position(source) for source in partitions or self.assignment()}
         self._by_hand = {source: result for source, result in self._by_hand.items() if self._fetcher._records.get(source) is result}
         found: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]] = {}
@@ -283,15 +294,15 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
                 raise
             logger.debug("the client library cannot decode a batch, which is read by hand", extra={"error": repr(error)})
             found = {}
-            if isinstance(error, RecordTooLargeError):  # the library has passed by one offset
+            if isinstance(error, RecordTooLargeError):  # the library has skipped one offset
                 before[error.args[1]] = error.args[2]
-            for source, offset in before.items():  # what the failed call had taken of others is lost unless it is read again
+            for source, offset in before.items():  # records that the failed call took from other partitions would be lost without a second read
                 self.seek(source, offset)
             results = await self._fetch(before)
             if not results:
                 raise CorruptRecordException(f"a batch that cannot be decoded cannot be read by hand now: {error!r}") from error
             for source, result in results.items():
-                # Nothing is waited for in between: a fetch that is under way has the offset before, and the library drops it.
+                # There is no await in between: a fetch in flight has the old offset, and the library drops it.
                 self._fetcher._records[source] = self._by_hand[source] = result
                 found |= await super().getmany(source, max_records=max_records)
         return found
@@ -299,12 +310,12 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
     def _must_be_there(
         self, source: TopicPartition, start: int, position: int, records: list[ConsumerRecord[bytes, bytes]], *, is_checked: bool
     ) -> None:
-        """Raises `CorruptRecordException` for offsets that cannot be: the library believes base offsets, which no checksum covers.
+        """Raises `CorruptRecordException` for impossible offsets: the library trusts base offsets, which no checksum covers.
 
-        What was read by hand was checked more closely, so of it only the end is looked at.
+        Records that were read by hand are already checked, so only their end counts here.
         """
         end = self.highwater(source)
-        if end is None:  # nothing was fetched
+        if end is None:  # there was no fetch
             return
         expected = start
         for record in records:
@@ -315,7 +326,7 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
             raise CorruptRecordException(f"{source}: goes on at {position} behind {expected}, and ends at {end}")
 
     async def _fetch(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, FetchResult]:
-        """What brokers hold from these offsets on, decoded with care; without the partitions for which they answer with an error."""
+        """Fetch from these offsets and decode with care. Leaves out partitions for which brokers answer with an error."""
         by_leader: dict[int, dict[str, list[tuple[int, int, int]]]] = {}
         for source, offset in offsets.items():
             leader = self._client.cluster.leader_for_partition(source)
@@ -330,7 +341,7 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
                     source = TopicPartition(topic, partition)
                     records = CarefulRecords(bytes(rest[-1] or b""), offsets[source], end, gapless=self.gapless)
                     if not error and records.has_next():
-                        # Before the records: since version 11 also the replica to read from, which is asked for with a rack alone.
+                        # Since version 11 the replica to read from comes before the records; it is only used with a rack.
                         aborted = rest[2] if answer.API_VERSION >= 11 else rest[-2]
                         self._subscription.subscription.assignment.state_value(source).highwater = end
                         found[source] = self._result(source, records, aborted, offsets[source])
@@ -341,13 +352,13 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         return FetchResult(source, assignment=self._subscription.subscription.assignment, partition_records=read, backoff=0)
 
 
-#: The last one is what the library says of a batch whose length goes beyond the fetch. Brokers send the first batch of a fetch whole.
+#: The last one is the library's text for a batch whose length exceeds the fetch. Brokers send the first batch of a fetch whole.
 _ABOUT_BATCHES: Final = (CorruptRecordException, UnsupportedCodecError, RecordTooLargeError)
 
 
 def _is_about_brokers(error: Exception) -> bool:
-    """Whether it says something of brokers or of this client; anything else was raised while a batch was decoded."""
+    """Whether an error is about brokers or this client; all others were raised while a batch was decoded."""
     if isinstance(error, ConsumerStoppedError):
         return True
-    # For a control batch that holds nothing the library raises the base class.
+    # For an empty control batch the library raises the base class.
     return isinstance(error, KafkaError) and type(error) is not KafkaError and not isinstance(error, _ABOUT_BATCHES)

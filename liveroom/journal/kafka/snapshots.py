@@ -1,8 +1,9 @@
 """Snapshots in a compacted topic: parts under their hashes, then one record, the manifest, that makes some of them a snapshot.
 
-A partition has as many slots for manifests as snapshots are kept; a new one goes into the slot of the oldest. It names the
-manifests before it: so the newest is found from the end of the log, whatever its length. A part that no kept manifest
-names any more gets a tombstone, and compaction drops it. A place is an offset: compaction leaves those as they are.
+A partition has as many slots for manifests as snapshots are stored; a new one replaces the oldest.
+A manifest names the manifests before it, so the newest one at the end of the log leads to all.
+A part that no stored manifest names gets a tombstone, and compaction drops it.
+A place is an offset; compaction does not change offsets.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ __all__ = ["Snapshots"]
 
 logger = logging.getLogger(__name__)
 
-#: Records of snapshots that may be on their way at once.
+#: Limit of the snapshot records in flight.
 IN_FLIGHT_MAX = 16
 
 _KIND = "kind"
@@ -42,7 +43,7 @@ Found: TypeAlias = "ConsumerRecord[bytes, bytes]"
 
 class _Manifest(Struct, frozen=True):
     slot: int
-    before: tuple[int, ...]  # offsets of the manifests that are kept beside this one, newest first
+    before: tuple[int, ...]  # offsets of the other stored manifests, newest first
     snapshot: Snapshot
 
 
@@ -50,7 +51,7 @@ _manifest = msgspec.json.Decoder(_Manifest)
 
 
 class Snapshots:
-    """Of all partitions."""
+    """The snapshots of all partitions."""
 
     def __init__(self, reader: Reader, writer: Writer, topics: Topics, kept: int, nothing_at: Container[Place], ends: KnownEnds) -> None:
         self._reader = reader
@@ -60,29 +61,29 @@ class Snapshots:
         self._kept = kept
         self._nothing_at = nothing_at
         self._ends = ends
-        self._put: dict[int, dict[bytes, int]] = {}  # partition -> keys of parts that were put since the last snapshot, and where
+        self._put: dict[int, dict[bytes, int]] = {}  # partition -> keys and places of the parts written since the last snapshot
 
     async def put(self, partition: int, parts: Sequence[tuple[str, bytes]]) -> list[int]:
-        """Write parts; the offsets where they are."""
+        """Write parts; gives their offsets."""
         keyed = [(hash_.encode(), body) for hash_, body in parts]
         places = await self._write(partition, keyed, b"part")
         self._put.setdefault(partition, {}).update(zip((key for key, _ in keyed), places, strict=True))
         return places
 
     async def get(self, partition: int, places: Sequence[int]) -> list[bytes | None]:
-        """What is left at these offsets."""
+        """The remaining parts at these offsets."""
         found = await self._reader.pick(self._topic, partition, places)
         return [found[place].value if place in found and unreadable(found[place]) is None else None for place in places]
 
     async def save(self, partition: int, snapshot: Snapshot) -> None:
-        """Write a snapshot. Raises `JournalError`; what was put for it then does not count."""
+        """Write a snapshot. Raises `JournalError`; the parts written for it then do not count."""
         found = await self._manifests(partition)
         await self._must_not_be_overtaken(partition, snapshot, [other for _, other in found])
         older = [(at, other) for at, other in found if other.snapshot.offset <= snapshot.before]
         base = next((at for at, other in older if other.snapshot.offset == snapshot.before), None)
         dead = await self._unfinished(partition, base, snapshot.first)
-        if len(older) >= self._kept:  # also when the process died before: what goes with a manifest goes while the next one is still there
-            for _, dropped in older[self._kept - 1 :]:  # several when fewer are kept than before
+        if len(older) >= self._kept:  # tombstones come before the new manifest, so that a crash in between loses none
+            for _, dropped in older[self._kept - 1 :]:  # several if fewer are stored than before
                 dead += await self._gone(partition, dropped.snapshot)
         await self._write(partition, [(key, None) for key in dict.fromkeys(dead)], b"gone")
         kept = older[: self._kept - 1]
@@ -92,13 +93,13 @@ class Snapshots:
         self._put.pop(partition, None)
 
     async def _must_not_be_overtaken(self, partition: int, snapshot: Snapshot, others: Sequence[_Manifest]) -> None:
-        """Raises `JournalUnavailable`: an engine that lost the partition would drop parts that its successor's snapshots name."""
+        """Raises `JournalUnavailable` for an engine that lost the partition. It would drop parts that its successor's snapshots name."""
         newer = [other.snapshot for other in others if other.snapshot.acceptance.epoch > snapshot.acceptance.epoch]
         if newer and await self._that_count(partition, newer):
             raise JournalUnavailable(f"an engine that claimed partition {partition} later has saved a snapshot of it")
 
     async def _unfinished(self, partition: int, base: int | None, first: int) -> list[bytes]:
-        """Keys of parts behind the manifest that the new snapshot builds on which were not put for it."""
+        """Keys of parts after the base manifest that belong to unfinished snapshots."""
         start, end = await self._reader.bounds(self._topic, partition)
         begin, stop = start if base is None else base + 1, first if first >= 0 else end
         ours = {key for key, place in self._put.get(partition, {}).items() if 0 <= first <= place}
@@ -106,7 +107,7 @@ class Snapshots:
         return [record.key for record in records if _kind(record) == b"part" and record.key and record.key not in ours]
 
     async def _gone(self, partition: int, snapshot: Snapshot) -> list[bytes]:
-        """Keys of parts that the snapshot before this one named and this one does not."""
+        """Keys of parts that the snapshot before names and this one does not."""
         lists = await self.get(partition, [part.place for part in snapshot.gone])
         return [part.hash.encode() for one in lists if one is not None for part in decode_gone(one)]
 
@@ -120,10 +121,11 @@ class Snapshots:
         return offsets + [await future for future in waiting]
 
     async def load(self, partition: int) -> list[Snapshot]:
-        """The snapshots that can be begun from, newest first: those of events that are there, with all that come after them.
+        """The usable snapshots, newest first: those whose events, and all later events, are there.
 
-        Raises: `JournalDamaged` when one is of events that are not there any more, or when events after the newest were deleted. To go on
-        without them would decide again what was promised to people. What a person gave up (`kafka.events_lost`) is passed over.
+        Raises: `JournalDamaged` when the events of one are gone, or when events after the newest were deleted.
+        An engine that went on without them would decide again what was promised to users.
+        Spans in `kafka.events_lost` are skipped.
         """
         found = [manifest.snapshot for _, manifest in await self._manifests(partition)]
         snapshots = await self._that_count(partition, sorted(found, key=lambda snapshot: snapshot.offset, reverse=True))
@@ -135,7 +137,10 @@ class Snapshots:
         return usable
 
     async def _that_count(self, partition: int, snapshots: Sequence[Snapshot]) -> list[Snapshot]:
-        """All but those that a person gave up. Raises `JournalDamaged` for one of other events than those that are there."""
+        """All snapshots but those of lost events that the settings give up.
+
+        Raises `JournalDamaged` for a snapshot of other events than the present ones.
+        """
         those: list[Snapshot] = []
         for snapshot in snapshots:
             if self._ends.is_lost(partition, snapshot.offset):
@@ -147,21 +152,22 @@ class Snapshots:
             if mark and snapshot.mark and mark != snapshot.mark:
                 words = f"{self._events}[{partition}] ends at {end} and is not what a snapshot of its entries up to {snapshot.offset} is of"
                 remedy = f"nothing is decided on it; a person may go on without them (kafka.events_lost = {partition}:FROM-{snapshot.offset})"
-                self._ends.stop(partition, f"{words}: the topic was cut or made anew; {remedy}")
+                self._ends.stop(partition, f"{words}: the topic was cut or recreated; {remedy}")
             those.append(snapshot)
         return those
 
     async def _bounds(self, partition: int) -> tuple[int, int]:
-        """Where the events begin and end. Raises `JournalDamaged` when more of them is known."""
+        """The start and end of the events. Raises `JournalDamaged` when known entries are missing."""
         while True:
             known_end = self._ends.end(partition)
-            start, end = await self._reader.bounds(self._events, partition)  # asked last: what a snapshot is of stood there before it
+            # asked last, because the events of a snapshot were there before the snapshot
+            start, end = await self._reader.bounds(self._events, partition)
             if self._ends.reaches(partition, end, known_end, asyncio.get_running_loop().time()):
                 return start, end
             await asyncio.sleep(CUT_S / 10)
 
     async def _mark(self, partition: int, offset: int, start: int, end: int) -> str:
-        """The mark of what stands before `offset`; empty when nothing does."""
+        """The mark of the entry before `offset`; empty without one."""
         if not start < offset <= end:
             return ""
         for record in await self._some(self._events, partition, offset - 1, offset):
@@ -169,7 +175,7 @@ class Snapshots:
         return ""
 
     async def _manifests(self, partition: int) -> list[tuple[int, _Manifest]]:
-        """The newest manifest and those that it names, with their offsets; those that are gone are left out."""
+        """The newest manifest and those that it names, with their offsets; missing ones are left out."""
         start, end = await self._reader.bounds(self._topic, partition)
         newest = await self._reader.newest(self._topic, partition, start, end, _manifest_at)
         if newest is None:
@@ -182,7 +188,7 @@ class Snapshots:
         return found
 
     async def _some(self, topic: str, partition: int, start: int, end: int) -> list[Found]:
-        """What is left of the records in [start, end); the log goes on at least to `end`."""
+        """The remaining records in [start, end); the log reaches at least to `end`."""
         found: list[Found] = []
         async with aclosing(self._reader.read_until(topic, partition, start, end)) as runs:
             async for records in runs:

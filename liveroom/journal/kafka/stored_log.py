@@ -1,7 +1,7 @@
-"""Reads the journal's events in Kafka from their beginning, for commands that know nothing of event loops.
+"""Reads the journal's events in Kafka from their beginning, for commands without an event loop.
 
-The client lives in an event loop of its own, which runs only while something is asked: so whoever reads slowly,
-or not at all for a while, holds one fetch in memory and no more.
+The client runs in an event loop of its own, which only runs during a call.
+A reader that is slow or pauses holds one fetch in memory and no more.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ __all__ = ["KafkaPast", "open_kafka_past"]
 
 logger = logging.getLogger(__name__)
 
-#: Longest that a broker keeps a fetch open when there is nothing new: a fetch that is under way must end before another place is read.
+#: Longest time that a broker holds a fetch when there is nothing new. A running fetch must end before another place is read.
 FETCH_WAIT_MS = 10
-#: Records that are decoded before more are taken from the client.
+#: Records that are decoded before the next ones are taken from the client.
 CHUNK_RECORDS = 256
-#: Longest wait for records that are known to be there.
+#: Longest wait for records that are known to exist.
 READ_WAIT_S = 20.0
 
 T = TypeVar("T")
@@ -55,22 +55,22 @@ def open_kafka_past(config: KafkaConfig) -> KafkaPast:
 
 
 async def _opened(cluster: Cluster, topic: str) -> tuple[AIOKafkaConsumer, int]:
-    """A client, and how many partitions the topic has."""
+    """A client, and the topic's number of partitions."""
     consumer = cluster.reader(FETCH_WAIT_MS)
-    consumer.gapless = True  # the events alone are read, which are never compacted
+    consumer.gapless = True  # only events are read, which are never compacted
     try:
         try:
             await cluster.start(consumer)
         except JournalUnavailable as error:
             raise await cluster.explained(error) from None
-        if topic not in await answered(consumer.topics(), cluster):  # to ask for it alone may make it
+        if topic not in await answered(consumer.topics(), cluster):  # a request for this topic alone might create it
             raise JournalUnavailable(
                 f"there is no topic {topic} at {cluster.servers}, or it may not be read; was `liveroom` started with this kafka.topic_prefix?"
             )
         consumer.assign([TopicPartition(topic, 0)])
         await offsets_of(
             consumer, lambda consumer: consumer.end_offsets([TopicPartition(topic, 0)]), cluster
-        )  # when it is answered, the topic is known
+        )  # once it is answered, the topic is known
         return consumer, len(consumer.partitions_for_topic(topic) or ())
     except BaseException:
         await stop(consumer)
@@ -78,7 +78,7 @@ async def _opened(cluster: Cluster, topic: str) -> tuple[AIOKafkaConsumer, int]:
 
 
 class KafkaPast:
-    """A context manager; see `StoredLog`. Any number of processes may read, and nobody notices."""
+    """The stored log in Kafka, a context manager; see `StoredLog`. Any number of processes may read without effect on others."""
 
     def __init__(self, cluster: Cluster, config: KafkaConfig, runner: asyncio.Runner, consumer: AIOKafkaConsumer, partitions: int) -> None:
         self._topics = Topics.of(config.topic_prefix)
@@ -90,7 +90,7 @@ class KafkaPast:
         self._cluster = cluster
         self._runner = runner
         self._consumer = consumer
-        self._stands: tuple[TopicPartition, int] | None = None  # where the client goes on
+        self._stands: tuple[TopicPartition, int] | None = None  # the position of the client
 
     def __enter__(self) -> KafkaPast:
         return self
@@ -99,14 +99,14 @@ class KafkaPast:
         self.close()
 
     def close(self) -> None:
-        """Leave the brokers."""
+        """Close the client."""
         try:
             self._runner.run(stop(self._consumer))
         finally:
             self._runner.close()
 
     def entries(self, partition: int, offset: int = 0) -> Iterator[PastEntry]:
-        """As `StoredLog.entries`; what came while it read is given too, as far as it was fetched along."""
+        """Like `StoredLog.entries`; also gives new entries that were fetched along."""
         source = TopicPartition(self._topic, partition)
         first, end = self._run(self._bounds(source))
         if offset < first:
@@ -115,7 +115,7 @@ class KafkaPast:
                 " that needs all of the topic (kafka.events_retention_h = -1)"
             )
         if offset > end:
-            raise JournalDamaged(f"{self._topic}[{partition}] ends at {end}, but {offset} entries of it were read: the topic was cut or made anew")
+            raise JournalDamaged(f"{self._topic}[{partition}] ends at {end}, but {offset} entries of it were read: the topic was cut or recreated")
         while offset < end:
             for record in self._run(self._some(source, offset)):
                 for stored in stored_entries(record, offset, self._nothing_at):
@@ -123,13 +123,13 @@ class KafkaPast:
                     offset += 1
 
     def verify(self, *, against_mark: bool = True) -> None:
-        """Check that the events hold what snapshots are of, where those may be read. Brokers keep checksums of their own."""
+        """Check that the events contain those of the snapshots, if these are readable. Brokers keep checksums of their own."""
         self._run(self._verify())
 
     async def _verify(self) -> None:
         metrics = Metrics()
         ends = KnownEnds(self._topic, self._lost, lambda partition, words: None)
-        reader, writer = Reader(self._cluster, metrics), Writer(self._cluster, 0, metrics)  # nothing is written
+        reader, writer = Reader(self._cluster, metrics), Writer(self._cluster, 0, metrics)  # it never writes
         snapshots = Snapshots(reader, writer, self._topics, 1, self._nothing_at, ends)
         try:
             if self._topics.snapshots not in await answered(self._consumer.topics(), self._cluster):
@@ -141,7 +141,7 @@ class KafkaPast:
             await reader.close()
 
     async def _bounds(self, source: TopicPartition) -> tuple[int, int]:
-        """The first offset that is kept, and the offset after the last entry."""
+        """The first stored offset, and the offset after the last entry."""
         first = await offsets_of(self._consumer, lambda consumer: consumer.beginning_offsets([source]), self._cluster)
         end = await offsets_of(self._consumer, lambda consumer: consumer.end_offsets([source]), self._cluster)
         return int(first[source]), int(end[source])

@@ -1,4 +1,4 @@
-"""The topics of the journal: made when they are missing, checked when they are there."""
+"""The topics of the journal: missing ones are made, existing ones are checked."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ logger = logging.getLogger(__name__)
 
 HOUR_MS = 3_600_000
 SEGMENT_BYTES = 128 * 1024 * 1024
-#: What a batch of one record adds to it.
+#: Bytes that a batch of one record adds to it.
 BATCH_OVERHEAD_BYTES = 1_024
 
-#: Pause before brokers that were not ready are asked again, and how often it is told that they are waited for.
+#: Pause before brokers that were not ready are asked again, and shortest time between two log lines about that.
 AGAIN_S = 0.5
 TELL_S = 5.0
-#: How often, and after which pause, the settings of a new topic are asked for until they are known.
+#: Number of tries for the settings of a new topic, and the pause between them.
 KNOWN_TRIES_MAX = 50
 KNOWN_AGAIN_S = 0.1
 
@@ -44,19 +44,20 @@ class Topics(Struct, frozen=True):
 
     @classmethod
     def of(cls, prefix: str) -> Topics:
-        """All begin with the same prefix."""
+        """All names begin with the same prefix."""
         return cls(f"{prefix}.commands", f"{prefix}.events", f"{prefix}.snapshots", f"{prefix}.feed", f"{prefix}.dead-letters")
 
 
 class NotYet(JournalUnavailable):
-    """Brokers do not know a topic yet that they have made."""
+    """The brokers do not know a topic yet that they have made."""
 
 
 async def prepare(cluster: Cluster, topics: Topics, journal: JournalConfig, kafka: KafkaConfig) -> None:
-    """Make or check the topics. Brokers that do not answer, or lack what they need, are waited for (`kafka.start_wait_ms`).
+    """Make or check the topics.
+    Waits for brokers that do not answer or are incomplete (`kafka.start_wait_ms`).
 
-    Raises: `JournalUnavailable`; `BadConfig` when brokers refuse this process; `JournalMismatch` for another number of
-    partitions, a topic that is missing and not to be made, or one whose settings would lose entries.
+    Raises: `JournalUnavailable`; `BadConfig` when brokers reject this process; `JournalMismatch` for a wrong topic.
+    A topic is wrong if it has another number of partitions, is missing and not to be made, or may lose entries.
     """
     clock = asyncio.get_running_loop().time
     deadline, told_s = clock() + kafka.start_wait_ms / 1000, float("-inf")
@@ -89,7 +90,8 @@ async def _prepare(cluster: Cluster, topics: Topics, journal: JournalConfig, kaf
                     f"topics are missing, or this user may not describe them: {', '.join(missing)}; make them or set kafka.create_topics"
                 )
             await _create(admin, cluster, {name: wanted[name] for name in missing}, journal.partitions, kafka)
-            logger.info("topics were missing and are made", extra={"topics": ", ".join(missing)})  # with a misspelt prefix that is all that is seen
+            # with a misspelled prefix this line is the only sign
+            logger.info("topics were missing and are made", extra={"topics": ", ".join(missing)})
             there = await _partitions(admin, cluster, list(wanted))
         for name in wanted:
             partitions = len(there.get(name, ()))
@@ -128,18 +130,18 @@ async def _create(admin: AIOKafkaAdminClient, cluster: Cluster, wanted: dict[str
     common = {
         "max.message.bytes": str(RECORD_BYTES_MAX),
         "min.insync.replicas": str(kafka.min_insync_replicas),
-        "unclean.leader.election.enable": "false",  # whatever the brokers' own default is
+        "unclean.leader.election.enable": "false",  # independent of the brokers' default
     }
     new = [NewTopic(name, partitions, kafka.replication_factor, topic_configs=configs | common) for name, configs in wanted.items()]
     response = await answered(admin.create_topics(new), cluster)
     for name, code, *words in response.topic_errors:
-        if code not in (0, _TOPIC_ALREADY_EXISTS):  # another process may have been faster
+        if code not in (0, _TOPIC_ALREADY_EXISTS):  # another process may have made it first
             setting = f" (kafka.replication_factor = {kafka.replication_factor})" if for_code(code) is InvalidReplicationFactorError else ""
             raise JournalUnavailable(f"topic {name} cannot be made{setting}: {words[0] if words and words[0] else for_code(code).__name__}")
 
 
 async def _partitions(admin: AIOKafkaAdminClient, cluster: Cluster, names: list[str]) -> dict[str, list[int]]:
-    """Of each topic that is there, how many copies each of its partitions has."""
+    """For each existing topic, the number of copies of each partition."""
     known = set(await answered(admin.list_topics(), cluster)).intersection(names)
     if not known:
         return {}
@@ -148,7 +150,7 @@ async def _partitions(admin: AIOKafkaAdminClient, cluster: Cluster, names: list[
 
 
 async def _configs(admin: AIOKafkaAdminClient, cluster: Cluster, name: str) -> dict[str, str]:
-    """A topic's settings; brokers know of a new one a moment later than they said that it was made."""
+    """A topic's settings. Brokers know a new topic a moment later than they confirm it."""
     code = 0
     for _ in range(KNOWN_TRIES_MAX):
         (response,) = await answered(admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)]), cluster)
@@ -171,7 +173,7 @@ def _check_topic(name: str, configs: dict[str, str], topics: Topics, journal: Jo
 
 
 def _check_loss(name: str, configs: dict[str, str], copies: int, topics: Topics, kafka: KafkaConfig) -> None:
-    """Refuse a topic of events that may lose some, unless the settings say so; warn of the others. What brokers do not say is taken for right."""
+    """Refuse a topic of events that may lose some, unless the settings allow it; warn about other topics. Missing answers count as correct."""
     wrong: list[str] = []
     if copies < kafka.replication_factor:
         wrong.append(f"its partitions have {copies} copies, the settings say {kafka.replication_factor} (kafka.replication_factor)")

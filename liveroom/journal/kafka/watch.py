@@ -1,4 +1,7 @@
-"""Asks the brokers now and then where the logs end: so a process knows whether they answer, and how far behind it is."""
+"""Asks the brokers regularly for the ends of the logs.
+
+The answers show whether brokers respond and how far behind this process is.
+"""
 
 from __future__ import annotations
 
@@ -16,27 +19,28 @@ from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Mark", "Watch"]
 
-#: Pause between two questions, and how long an answer is waited for.
+#: Pause between two requests, and the longest wait for an answer.
 ASK_S = 0.5
 ANSWER_S = 2.0
-#: A partition that gave no answer for so long is unreachable; one answer ends that.
+#: A partition without an answer for this time is unreachable; one answer ends that.
 SILENCE_S = 3.0
 
 
 class Mark(Struct, eq=False):
-    """How far one reader of `events[p]` is: everything below `offset` was given out."""
+    """The position of one reader of `events[p]`: all entries below `offset` were given out."""
 
     partition: int
     offset: int
 
 
 class Watch:
-    """Of the partitions that the process reads; of the first when it reads none, since it may have to soon.
+    """Watches the partitions that the process reads, or the first one when it reads none.
 
-    `answered(partition)` gives the command offset below which records answer, `waiting()` how many of this process' commands wait.
-    `known_end(partition)` gives what is known to stand in the events, `reaches(partition, end, known_end)` compares it with where they end and
-    raises `JournalDamaged` when they have lost something. `failing()` gives the partitions whose reads have failed for a while: they count
-    as unreachable, whatever the brokers answer to questions.
+    - `answered(partition)` gives the command offset below which records answer.
+    - `waiting()` gives the number of this process's waiting commands.
+    - `known_end(partition)` gives the known end of the events.
+    - `reaches(partition, end, known_end)` compares it with the real end, and raises `JournalDamaged` when entries are lost.
+    - `failing()` gives the partitions whose reads have failed for a while. They count as unreachable, whatever brokers answer here.
     """
 
     def __init__(
@@ -59,14 +63,14 @@ class Watch:
         self._known_end = known_end
         self._reaches = reaches
         self._failing = failing
-        self._marks: set[Mark] = set()  # readers of events
-        self._owned: list[int] = []  # partitions whose commands are read
+        self._marks: set[Mark] = set()  # the readers of events
+        self._owned: list[int] = []  # partitions whose commands this process reads
         self._silent_s: dict[int, float] = {}
         self.unreachable: frozenset[int] = frozenset()
 
     @contextmanager
     def events(self, partition: int, offset: int) -> Iterator[Mark]:
-        """While somebody reads `events[p]`: it moves the mark."""
+        """Register a reader of `events[p]`, which moves the mark."""
         mark = Mark(partition, offset)
         self._marks.add(mark)
         try:
@@ -78,7 +82,7 @@ class Watch:
 
     @contextmanager
     def commands(self, partition: int) -> Iterator[None]:
-        """While an engine that owns the partition reads `commands[p]`."""
+        """Register an engine that reads `commands[p]`."""
         self._owned.append(partition)
         try:
             yield
@@ -88,13 +92,13 @@ class Watch:
                 self._metrics.journal_lag_commands.remove(str(partition))
 
     async def run(self) -> None:
-        """Ask without end."""
+        """Ask until cancelled."""
         clock = asyncio.get_running_loop().time
         last_s = clock()
         while True:
             partitions = list({mark.partition for mark in self._marks} or {0})
             heard = await asyncio.gather(*(self._ask(partition) for partition in partitions))
-            last_s, passed_s = clock(), min(clock() - last_s, ASK_S + ANSWER_S)  # time in which this process was held up is not the brokers' silence
+            last_s, passed_s = clock(), min(clock() - last_s, ASK_S + ANSWER_S)  # a pause of this process does not count as silence of the brokers
             self._silent_s = {p: 0.0 if answers else self._silent_s.get(p, 0.0) + passed_s for p, answers in zip(partitions, heard, strict=True)}
             self.unreachable = frozenset(p for p, silent_s in self._silent_s.items() if silent_s > SILENCE_S) | self._failing()
             self._metrics.journal_partitions_unreachable.set(len(self.unreachable))
@@ -102,7 +106,7 @@ class Watch:
             await asyncio.sleep(ASK_S)
 
     async def _ask(self, partition: int) -> bool:
-        """Gives whether it was answered."""
+        """Ask for one partition; gives whether an answer came."""
         known_end = self._known_end(partition)
         try:
             async with asyncio.timeout(ANSWER_S):
@@ -111,7 +115,7 @@ class Watch:
         except (JournalUnavailable, TimeoutError):
             self._metrics.journal_broker_errors.labels("ask").inc()
             return False
-        with contextlib.suppress(JournalDamaged):  # readers of the partition are told
+        with contextlib.suppress(JournalDamaged):  # the readers of the partition get the error
             self._reaches(partition, events, known_end)
         if behind := [events - mark.offset for mark in self._marks if mark.partition == partition]:
             self._metrics.journal_lag_events.labels(str(partition)).set(max(0, *behind))

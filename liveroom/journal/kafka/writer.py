@@ -1,8 +1,9 @@
-"""Writes to Kafka in order of the calls; what a failed write means.
+"""Writes to Kafka in the order of the calls, and knows what a failed write means.
 
-A write that is not acknowledged in time may have happened or not (`WriteUnknown`); it is never sent again. Whatever
-waits behind it for the same partition fails with it, unsent (`JournalUnavailable`). After a failure nothing more goes
-through the client that failed: its sequence may have a hole. The next write makes a new one.
+A write without an acknowledgment in time may have happened (`WriteUnknown`); it is never sent again.
+All writes queued behind it for the same partition fail unsent (`JournalUnavailable`).
+After a failure the client is not used again, because its sequence may have a gap.
+The next write makes a new client.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ __all__ = ["Writer"]
 
 logger = logging.getLogger(__name__)
 
-#: Time for a client that failed, or for the last writes at the end, to finish what it had begun.
+#: Time for a failed client, or for the last writes at the end, to finish.
 RETIRE_S = 10.0
-#: How often it is looked which writes are late.
+#: Pause between two checks for late writes.
 LOOK_S = 0.25
 
 Lane = tuple[str, int]  # topic, partition
@@ -47,7 +48,7 @@ class _Write(Struct, frozen=True, eq=False):
 
 
 class Writer:
-    """One client for all topics and partitions."""
+    """The writer of a process: one client for all topics and partitions."""
 
     def __init__(self, cluster: Cluster, write_wait_ms: int, metrics: Metrics) -> None:
         self._cluster = cluster
@@ -56,12 +57,12 @@ class Writer:
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._lanes: dict[Lane, deque[_Write]] = {}
-        self._handed: deque[tuple[float, AIOKafkaProducer, Future[int]]] = deque()  # to be acknowledged by then
+        self._handed: deque[tuple[float, AIOKafkaProducer, Future[int]]] = deque()  # with the deadlines of their acknowledgments
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def append(self, topic: str, partition: int, value: bytes | None, *, key: bytes | None = None, headers: Headers = ()) -> Future[int]:
-        """Write one record; the future gives its offset. As many may wait as the caller lets."""
+        """Write one record; the future gives its offset. The caller limits how many wait."""
         future = write_future()
         if self._closed:
             future.set_exception(JournalUnavailable("the journal is closed"))
@@ -75,7 +76,7 @@ class Writer:
         return future
 
     async def close(self) -> None:
-        """Write what was appended, for so long at most, then release everything."""
+        """Write the appended records, waiting at most `RETIRE_S` for them, then release everything."""
         if self._closed:
             return
         self._closed = True
@@ -92,12 +93,12 @@ class Writer:
                 future.set_exception(WriteUnknown("the journal was closed before a write was acknowledged"))
 
     async def _send_all(self, lane: Lane, waiting: deque[_Write]) -> None:
-        """Hand over what waits, until nothing does."""
+        """Pass the waiting writes to the client until none is left."""
         try:
             while waiting:
                 producer = await self._client()
                 write = waiting[0]
-                # Waits while a batch for this partition is full; a batch is never cut, so nothing is lost when it gives up.
+                # It waits while the partition's batch is full. A batch is never split, so nothing is lost when it gives up.
                 async with asyncio.timeout(self._write_wait_s):
                     handed = await producer.send(lane[0], write.value, key=write.key, partition=lane[1], headers=list(write.headers))
                 waiting.popleft()
@@ -109,7 +110,7 @@ class Writer:
         except asyncio.CancelledError:
             _fail_all(waiting, JournalUnavailable("the journal is closed"))
             raise
-        except Exception as error:  # a partition that does not exist is such a one
+        except Exception as error:  # for example for a partition that does not exist
             logger.exception("a write could not be handed to Kafka's client", extra={"topic": lane[0], "partition": lane[1]})
             _fail_all(waiting, error)
         finally:
@@ -128,7 +129,7 @@ class Writer:
         error = None if handed.cancelled() else handed.exception()
         if error is None and not handed.cancelled():
             self._metrics.journal_produce_seconds.observe(time.monotonic() - write.began)
-            if not future.done():  # its caller may have gone
+            if not future.done():  # the caller may have given up
                 future.set_result(handed.result().offset)
             return
         self._fail(producer, future, _meaning(error))
@@ -148,7 +149,7 @@ class Writer:
             self._spawn(self._fail_late())
 
     async def _fail_late(self) -> None:
-        """A client of its own accord tries without end: a write that was not acknowledged in time is called unknown here."""
+        """Fail late writes: the library itself retries forever, so their outcome is declared unknown here."""
         while self._handed:
             due, producer, future = self._handed[0]
             if not future.done() and due > time.monotonic():
@@ -159,7 +160,7 @@ class Writer:
             self._handed.popleft()
 
     async def _retire(self, producer: AIOKafkaProducer) -> None:
-        """Let a client finish; it may still deliver what it was given, which readers judge as they judge everything."""
+        """Let a client finish. It may still deliver its records, and readers judge those like all others."""
         try:
             await asyncio.wait_for(producer.stop(), RETIRE_S)
         except (KafkaError, TimeoutError, OSError) as error:
