@@ -1,7 +1,7 @@
 """Coupons: claimed while there are any, each claim a code, each code used by one order at a time.
 
 A code is worth the same to whoever has it: the platform may redeem it for anybody's order, and anybody may apply it to a
-hold of a flash sale (`flash_sale.py`), which uses it under the order `hold-<seq of the hold>`.
+hold of a flash sale (`flash_sale/rules.py`), which uses it under the order `hold-<seq of the hold>`.
 """
 
 from __future__ import annotations
