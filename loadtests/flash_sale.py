@@ -18,7 +18,8 @@ __all__ = ["FLASH_SALE", "PRICE_FEN", "Sold", "audit", "audit_accounts"]
 
 PRICE_FEN: Final = 9_900
 LEAD_MS: Final = 3_000
-OPEN_FOR_MS: Final = 3_600_000
+#: As long as a sale may be open: a run of an hour, with joining and an audit, takes longer than an hour.
+OPEN_FOR_MS: Final = 86_400_000
 #: Paying takes a buyer so long at most, as a part of the time that a hold lasts.
 PAY_WITHIN: Final = 0.3
 #: Of the holds that could be paid in part, this many are; of the payments, this many are confirmed again.
