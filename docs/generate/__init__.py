@@ -1,1 +1,1 @@
-"""Makes the reference pages and the AsyncAPI document from the classes: `python -m docs.generate`."""
+"""Generates the reference pages and API documents from the classes: `python -m docs.generate`."""

@@ -1,4 +1,4 @@
-"""`python -m docs.generate` rewrites what is made from the classes; with `--check` it only says what is stale."""
+"""`python -m docs.generate` rewrites all generated files; with `--check` it only names the stale ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CLIENT_JS = DOCS.parent / "liveroom" / "client" / "liveroom.js"
 
 
 def generated() -> dict[Path, str]:
-    """Every generated file with the text that it should have."""
+    """Every generated file with its current text."""
     files = {
         DOCS / "asyncapi.yaml": asyncapi.text(),
         DOCS / "asyncapi-kafka.yaml": asyncapi_kafka.text(),
@@ -28,7 +28,7 @@ def generated() -> dict[Path, str]:
 
 
 def _replaced(page: str, part: str, text: str, comment: str = "<!-- {} -->", gap: str = "\n\n") -> str:
-    """The page with `text` between the marks of a part; `comment` is how the page's language writes one."""
+    """The page with `text` between the markers of a part; `comment` is the form of a comment in the page's language."""
     begin, end = comment.format(f"begin {part}: made by `python -m docs.generate`"), comment.format(f"end {part}")
     head, found, rest = page.partition(begin)
     _, found_end, tail = rest.partition(end)
@@ -38,7 +38,7 @@ def _replaced(page: str, part: str, text: str, comment: str = "<!-- {} -->", gap
 
 
 def main(arguments: list[str]) -> int:
-    """Write, or check when asked; returns the exit code."""
+    """Write the stale files, or only check; returns the exit code."""
     stale = [path for path, text in generated().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if "--check" in arguments:
         for path in stale:

@@ -28,8 +28,9 @@ HEAD = """\
 """
 
 INFO = """\
-The WebSocket protocol of a liveroom gateway, version 1. One connection is one viewer in one room; every message is one text frame of JSON.
-`docs/protocol.md` tells the rules that a schema cannot: order, resume, idempotency, limits.
+The WebSocket protocol of a liveroom gateway, version 1.
+One connection belongs to one viewer in one room, and every message is one text frame of JSON.
+`docs/protocol.md` defines the rules that a schema cannot express: order, resume, idempotency, limits.
 """
 
 
@@ -39,7 +40,7 @@ def client_commands() -> dict[str, type[CommandBase]]:
 
 
 def public_events() -> dict[str, type[EventBase]]:
-    """The events that a viewer may see: in a delta, or the personal ones in a frame of their own."""
+    """The events that a viewer may see, in a delta or, for personal events, in a `personal` frame."""
     return {name: cls for name, cls in EVENTS.items() if cls.delivery is not Delivery.internal}
 
 
@@ -69,7 +70,7 @@ def document() -> dict[str, Any]:
             "local": {
                 "host": "127.0.0.1:8800",
                 "protocol": "ws",
-                "description": "The default address; `wss` when certificates are configured",
+                "description": "The default address; `wss` if certificates are configured",
                 "security": [{"$ref": "#/components/securitySchemes/token"}],
             }
         },
@@ -87,7 +88,7 @@ def document() -> dict[str, Any]:
                     "type": "http",
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
-                    "description": "As `Authorization: Bearer`, as subprotocol `liveroom.token.<jwt>`, or as query `token`; looked for in this order",
+                    "description": "Header `Authorization: Bearer`, subprotocol `liveroom.token.<jwt>`, or query `token`; the first one found counts",
                 }
             },
         },
@@ -98,8 +99,8 @@ def _channel() -> dict[str, Any]:
     query = {
         "type": "object",
         "properties": {
-            "token": {"type": "string", "description": "The token, when it can be sent neither as header nor as subprotocol"},
-            "epoch": {"type": "string", "description": "To resume: the epoch of the room as the last `joined` or `keyframe` said"},
+            "token": {"type": "string", "description": "The token, if it can be sent neither as a header nor as a subprotocol"},
+            "epoch": {"type": "string", "description": "To resume: the room's epoch, from the last `joined` or `keyframe`"},
             "seq": {**schema_of(Seq), "description": "To resume: the client's cursor"},
         },
     }
@@ -122,7 +123,7 @@ def _send_command() -> dict[str, Any]:
     return {
         "action": "receive",
         "channel": {"$ref": CHANNEL},
-        "summary": "A client sends a command; the gateway answers each with exactly one reply that carries the command's id",
+        "summary": "A client sends a command; the gateway answers with exactly one reply, which carries the command's id",
         "messages": [{"$ref": f"{CHANNEL}/messages/{name}"} for name in client_commands()],
         "reply": {
             "channel": {"$ref": CHANNEL},
@@ -135,7 +136,7 @@ def _send_probe() -> dict[str, Any]:
     return {
         "action": "receive",
         "channel": {"$ref": CHANNEL},
-        "summary": "A client asks whether the link works; the gateway answers at once",
+        "summary": "A client tests the connection; the gateway answers at once",
         "messages": [{"$ref": f"{CHANNEL}/messages/{PROBE}"}],
         "reply": {"channel": {"$ref": CHANNEL}, "messages": [{"$ref": f"{CHANNEL}/messages/{Beat.__struct_config__.tag}"}]},
     }
@@ -145,7 +146,7 @@ def _receive_frame() -> dict[str, Any]:
     return {
         "action": "send",
         "channel": {"$ref": CHANNEL},
-        "summary": "The gateway sends what happened in the room, and replies",
+        "summary": "The gateway sends events of the room and replies",
         "messages": [{"$ref": f"{CHANNEL}/messages/{name}"} for name in FRAMES],
     }
 
@@ -172,12 +173,12 @@ def _schemas() -> dict[str, Any]:
     schemas: dict[str, Any] = {name: found[name] for name in sorted(found)}
     for cls in public_events().values():
         schema = schemas[cls.__name__]
-        schema["properties"]["seq"] = {**schema_of(Seq), "description": "The event's place in the room"}
+        schema["properties"]["seq"] = {**schema_of(Seq), "description": "The event's position in the room"}
         schema["required"] = [*schema["required"], "seq"]
         schema["x-delivery"] = cls.delivery.value
     schemas["Delta"]["properties"]["events"] = {
         "type": "array",
-        "description": "In order of their seqs, which lie in [from, to)",
+        "description": "Events in the order of their seqs, which are in [from, to)",
         "items": _one_of(cls for cls in public_events().values() if cls.delivery is not Delivery.personal),
     }
     schemas["Personal"]["properties"]["event"] = _one_of(cls for cls in public_events().values() if cls.delivery is Delivery.personal)
@@ -189,8 +190,8 @@ def _one_of(classes: Iterable[type[EventBase]]) -> dict[str, Any]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """YAML without anchors: each value is written where it stands."""
+    """YAML without anchors: equal values are written in full each time."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Never point to an equal value elsewhere."""
+        """Never replace an equal value by an alias."""
         return True

@@ -1,4 +1,4 @@
-"""What other programs write to and read from Kafka as an AsyncAPI 3 document, from the classes."""
+"""The Kafka topics for other programs as an AsyncAPI 3 document, from the classes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["EXAMPLES", "document", "text"]
 SCHEMAS = "#/components/schemas/"
 
 INFO = """\
-The topics of the journal that are open to other programs, with the default prefix.
-`docs/kafka.md` tells the rest: keys, order, what becomes of bad commands.
+The journal's topics for other programs, with the default prefix.
+`docs/kafka.md` explains keys, order and the handling of bad commands.
 """
 
-#: Requests as a platform's services write them.
+#: Requests of a platform's services.
 EXAMPLES = {
     "A payment was made": {
         "id": "order-4711-paid",
@@ -56,12 +56,12 @@ def document() -> dict[str, Any]:
         "defaultContentType": "application/json",
         "servers": {"local": {"host": "127.0.0.1:9092", "protocol": "kafka", "description": "The first of `kafka.bootstrap_servers`"}},
         "channels": {
-            "commands": _channel("liveroom.commands", "Wishes, by rooms", ("request", "requests")),
-            "feed": _channel("liveroom.feed", "Every event of every room, one a record", ("event", "withheld")),
+            "commands": _channel("liveroom.commands", "Commands for rooms", ("request", "requests")),
+            "feed": _channel("liveroom.feed", "Every event of every room, one per record", ("event", "withheld")),
         },
         "operations": {
-            "sendCommands": _operation("receive", "commands", "A program sends commands; each happens once, by its id"),
-            "receiveEvents": _operation("send", "feed", "liveroom tells what happened, in order for each room"),
+            "sendCommands": _operation("receive", "commands", "A program sends commands; each id is decided once"),
+            "receiveEvents": _operation("send", "feed", "liveroom publishes events, in order for each room"),
         },
         "components": {"messages": _messages(), "schemas": _schemas()},
     }
@@ -92,19 +92,19 @@ def _messages() -> dict[str, Any]:
         },
         "requests": {
             "name": "requests",
-            "summary": "Several requests of one partition's rooms, decided in order; when one of them cannot be read, all are set aside",
+            "summary": "Several requests for rooms of one partition, decided in order; if one cannot be read, all become dead letters",
             "payload": {"type": "array", "items": {"$ref": SCHEMAS + "Request"}, "minItems": 1, "maxItems": REQUESTS_MAX},
             "bindings": key,
         },
         "event": {
             "name": "event",
-            "summary": "An event for everybody",
+            "summary": "A public event",
             "payload": {"oneOf": [{"$ref": f"{SCHEMAS}{cls.__name__}"} for cls in _told()], "discriminator": "type"},
             "bindings": key,
         },
         "withheld": {
             "name": "withheld",
-            "summary": "An event that is not for everybody: only its type is told",
+            "summary": "A private event, of which only the type is published",
             "payload": {"$ref": SCHEMAS + "Withheld"},
             "bindings": key,
         },
@@ -138,7 +138,7 @@ def _schemas() -> dict[str, Any]:
 
 
 def _named_discriminators(node: Any) -> Any:
-    """AsyncAPI wants the field's name alone, where OpenAPI has a mapping beside it."""
+    """Reduce discriminators to the field's name: AsyncAPI allows no mapping, unlike OpenAPI."""
     if isinstance(node, list):
         return [_named_discriminators(item) for item in node]
     if not isinstance(node, dict):

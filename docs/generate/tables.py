@@ -1,4 +1,4 @@
-"""The generated parts of the pages, as Markdown, by the name that their markers carry."""
+"""The generated parts of the pages as Markdown, by the names in their markers."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ def commands() -> str:
     rows = [[f"[`{name}`](#{name})", _who(cls), first_sentence(cls)] for name, cls in COMMANDS.items()]
     each = [_command(name, cls) for name, cls in COMMANDS.items()]
     shared = [_shared(cls) for cls in (Product, EnvelopeCondition, CouponTerms)]
-    return "\n\n".join([table(["Command", "Who may send it", "What it wishes"], rows), *each, *shared])
+    return "\n\n".join([table(["Command", "Sent by", "Effect"], rows), *each, *shared])
 
 
 def _command(name: str, cls: type[CommandBase]) -> str:
-    return f"## {name}\n\n{first_sentence(cls)} Who: {_who(cls)}.\n\n{_fields(cls)}{_results(cls)}"
+    return f"## {name}\n\n{first_sentence(cls)} Sent by: {_who(cls)}.\n\n{_fields(cls)}{_results(cls)}"
 
 
 def _results(cls: type[CommandBase]) -> str:
     if not cls.results:
         return ""
-    return "\n\nThe answer's `result`: " + "; ".join(f"`{name}`, {words}" for name, words in cls.results.items()) + "."
+    return "\n\nThe reply's `result`: " + "; ".join(f"`{name}`, {words}" for name, words in cls.results.items()) + "."
 
 
 def events() -> str:
@@ -55,7 +55,7 @@ def events() -> str:
     rows = [[f"[`{name}`](#{name})", _delivery(cls), first_sentence(cls)] for name, cls in EVENTS.items()]
     each = [f"## {name}\n\n{first_sentence(cls)} Delivery: {_delivery(cls)}.\n\n{_fields(cls)}" for name, cls in EVENTS.items()]
     shared = [_shared(cls) for cls in (Product, RoomRules, EnvelopeCondition, EnvelopeWinner, CouponTerms)]
-    return "\n\n".join([table(["Event", "Delivery", "What happened"], rows), *each, *shared])
+    return "\n\n".join([table(["Event", "Delivery", "Meaning"], rows), *each, *shared])
 
 
 def _delivery(cls: type[EventBase]) -> str:
@@ -86,7 +86,7 @@ def _fields(cls: type[Struct]) -> str:
 
 def _default(field: inspect.Field) -> str:
     if field.required:
-        return "must be there"
+        return "required"
     return value(field.default if field.default is not NODEFAULT else field.default_factory())
 
 
@@ -101,16 +101,16 @@ def close_codes() -> str:
 
 
 _THEN_WORDS = {
-    Then.retry: "comes back",
-    Then.token: "asks the token function again and comes back; with a fixed token it stays away",
-    Then.replaced: "stays away until the user wants it back",
-    Then.final: "stays away",
+    Then.retry: "reconnects",
+    Then.token: "calls the token function again and reconnects; with a fixed token it stops",
+    Then.replaced: "stops until the user wants to reconnect",
+    Then.final: "stops",
 }
 
 
 def endings() -> str:
-    """What both clients do after each end of a connection."""
-    return table(["Ended with", "What happened", "What a client does"], [[_ended(row), row.what, _THEN_WORDS[row.then]] for row in ENDINGS])
+    """The action of both clients after each end of a connection."""
+    return table(["Ended with", "Cause", "Action of the client"], [[_ended(row), row.what, _THEN_WORDS[row.then]] for row in ENDINGS])
 
 
 def _ended(row: Ending) -> str:
@@ -119,7 +119,7 @@ def _ended(row: Ending) -> str:
 
 
 def endings_js() -> str:
-    """The same for the JavaScript client, which sees no HTTP status."""
+    """The same table for the JavaScript client, which sees no HTTP status."""
     rows = [f'  [{row.first}, {row.last}, "{row.then}"],' for row in ENDINGS if row.last >= 1000]
     head = "/** What follows the end of a connection: first code, last code, what; the first row that fits counts. */"
     return "\n".join([head, "export const ENDINGS = [", *rows, "];"])
@@ -142,7 +142,7 @@ def _section_words(name: str) -> str:
 
 
 def limits() -> str:
-    """The gateway's limits that a client meets, with their defaults."""
+    """The gateway's limits for clients, with their defaults."""
     names = [
         "command_bytes_max",
         "commands_per_s",
@@ -166,7 +166,7 @@ METRIC_KINDS = ("gateway", "engine", "journal", "console")
 
 
 def metrics(kind: str) -> str:
-    """The metrics whose names begin with `kind`; an empty one stands for those that every process has."""
+    """The metrics whose names begin with `kind`; an empty `kind` selects the metrics of every process."""
     made = {name: metric for name, metric in vars(Metrics()).items() if hasattr(metric, "_labelnames")}
     kind_of = {name: next((k for k in METRIC_KINDS if name.startswith(f"{k}_")), "") for name in made}
     return table(["Name", "Type", "Labels", "Meaning"], [_metric(metric) for name, metric in made.items() if kind_of[name] == kind])

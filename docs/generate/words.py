@@ -1,4 +1,4 @@
-"""Types in words: what a field may hold, as a reader of the reference wants it told."""
+"""Types, values and tables in words, for the reference pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["cell", "description", "first_sentence", "table", "type_words", "valu
 
 
 def type_words(info: inspect.Type) -> str:
-    """What values a type has: `text, 1 to 300 characters`."""
+    """The values of a type, such as `text, 1 to 300 characters`."""
     match info:
         case inspect.Metadata(type=inner):
             return type_words(inner)
@@ -63,17 +63,17 @@ def description(info: inspect.Type) -> str:
 
 
 def value(given: Any) -> str:
-    """A value as it stands in JSON."""
+    """A value as JSON, in backticks."""
     return f"`{msgspec.json.encode(given).decode()}`"
 
 
 def first_sentence(cls: type[Struct]) -> str:
-    """What a class is, as its docstring says first."""
+    """The first paragraph of a class's docstring, on one line."""
     return (cls.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
 
 
 def cell(words: str) -> str:
-    """Text that may stand in a cell of a Markdown table."""
+    """Text that is escaped for a cell of a Markdown table."""
     return words.replace("|", "\\|").replace("\n", " ")
 
 

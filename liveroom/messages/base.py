@@ -1,7 +1,7 @@
-"""What all commands and all events have in common.
+"""The base classes of all commands and events.
 
-All messages are trees of plain values that never change: nothing in them can refer back to them, so the garbage
-collector need not look at them (`gc=False`). There are hundreds of thousands of them in an engine's memory.
+Messages are trees of plain values that never change, so no message can be part of a reference cycle.
+The garbage collector skips them (`gc=False`), because an engine holds hundreds of thousands of them in memory.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ __all__ = ["ANCHORS", "BACKEND", "EVERYONE", "MODERATORS", "PLATFORM", "VIEWERS"
 
 
 class CommandBase(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="type", gc=False):
-    """What every command has: the roles that may send it (none: the backend's own gateways only).
+    """The base of all commands; `roles` may send it. With no roles only liveroom's own gateways may.
 
-    `results`: what its answer holds when it is accepted, in words by name.
-    `moves_money`: once it happened, its outcome is remembered for the whole of the time in which it may be repeated.
+    `results` describes the fields of the reply's `result`, by name.
+    `moves_money` marks commands whose outcome is never forgotten before `engine.dedupe_window_ms` is over.
     """
 
     roles: ClassVar[frozenset[Role]]
@@ -31,16 +31,16 @@ class CommandBase(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 EVERYONE = frozenset(Role)
 MODERATORS = frozenset({Role.moderator, Role.anchor, Role.platform})
 ANCHORS = frozenset({Role.anchor, Role.platform})
-#: Sent by gateways about their viewers; no token can send these.
+#: Gateways send these about their viewers; no token allows them.
 BACKEND: frozenset[Role] = frozenset()
-#: Those who watch: who runs the room takes nothing out of it.
+#: Roles that may claim offers. Staff may not, because they give the offers.
 VIEWERS = frozenset({Role.viewer, Role.moderator})
-#: Sent by the platform's own services: orders, payments.
+#: The platform's own services send these: orders and payments.
 PLATFORM = frozenset({Role.platform})
 
 
 class EventBase(Struct, frozen=True, omit_defaults=True, tag_field="type", gc=False):
-    """What every event class has: its delivery class and, for `latest`, the field that is the key ("" = one key)."""
+    """The base of all events: the delivery class and, for `latest`, the field that is the key ("" = one key)."""
 
     delivery: ClassVar[Delivery] = Delivery.must
     latest_key: ClassVar[str] = ""

@@ -1,25 +1,25 @@
-"""Every way liveroom says no: refusal codes, close codes and the exceptions behind them.
+"""Refusal codes, close codes and exceptions.
 
-A *refusal* is an answer, not an exception: a command was understood and the room said no. It travels
-in a reply with one of `REFUSALS`. A *close code* ends one connection: 4000-4499 mean "come back",
-4500-4999 mean "do not come back as you are"; `client/endings.py` says what the clients do.
-An *exception* is a bug, broken I/O or bad input at a door:
+A *refusal* is the negative reply to a command, with one of `REFUSALS`. It is an answer, not an exception.
+A *close code* ends one connection. 4000-4499 mean "reconnect", 4500-4999 mean "do not reconnect unchanged".
+`client/endings.py` defines the clients' reaction to each.
+An *exception* is a bug, broken I/O or bad input:
 
     LiveroomError
-    ├── BadMessage          untrusted bytes that are no message (code + field)
-    ├── BadToken            a token that does not verify (code)
-    ├── BadConfig           a setting that cannot be used (names the setting)
-    ├── EnvelopeDiffers     a red envelope's events are not as its seed says (names the first difference)
+    ├── BadMessage          untrusted bytes that are not a message (code + field)
+    ├── BadToken            an invalid token (code)
+    ├── BadConfig           an invalid setting (names the setting)
+    ├── EnvelopeDiffers     a red envelope's events contradict its seed (names the first difference)
     ├── LedgerBroken        a room's money events do not add up (seq + what)
-    ├── AuditFailed         a journal is not as it must be (room + seq + what)
+    ├── AuditFailed         a journal breaks a rule (room + seq + what)
     └── JournalError
         ├── JournalLocked       another process owns the data directory
         ├── JournalVersion      the data directory was written by another version of liveroom
         ├── JournalMismatch     the journal exists with other settings (partitions)
-        ├── JournalDamaged      what is stored cannot be read or has a hole
+        ├── JournalDamaged      stored data cannot be read, or entries are missing
         ├── JournalUnavailable  nothing was written (read-only, disk full, broker away, closed)
         ├── JournalFull         too many unanswered commands wait in this partition
-        └── WriteUnknown        a write may or may not have happened: claim anew, never repeat
+        └── WriteUnknown        a write may or may not have happened: take over again, never repeat
 """
 
 from __future__ import annotations
@@ -48,141 +48,141 @@ __all__ = [
     "WriteUnknown",
 ]
 
-#: Refusal code -> (HTTP status the console answers with, what it means).
+#: Refusal code -> (HTTP status of the console's response, meaning).
 REFUSALS: MappingProxyType[str, tuple[int, str]] = MappingProxyType(
     {
-        # The bytes were no message of the vocabulary (codec).
+        # The codec could not read the message.
         "malformed": (400, "not JSON, or not a JSON object"),
         "bad_utf8": (400, "not valid UTF-8 text"),
-        "unknown_command": (400, "no command of this name"),
+        "unknown_command": (400, "there is no command with this name"),
         "missing_field": (400, "a required field is missing"),
-        "unknown_field": (400, "a field that the command does not have"),
+        "unknown_field": (400, "the command has no such field"),
         "wrong_type": (400, "a field holds a value of another type"),
         "too_long": (400, "a text or list is longer than allowed"),
         "too_short": (400, "a text or list is shorter than allowed"),
         "out_of_range": (400, "a number is outside its range"),
-        "bad_value": (400, "a value is none of those allowed, or has the wrong form"),
+        "bad_value": (400, "a value is not one of the allowed values, or has the wrong form"),
         "bad_room_id": (400, "a room id is 1-64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"),
-        "too_large": (413, "the message is larger than a command may be"),
-        # The sender may not, or not now.
+        "too_large": (413, "the message is too large for a command"),
+        # The sender may not send this command, or not now.
         "forbidden": (403, "the sender's role may not send this command"),
-        "bad_token": (401, "the token is missing, malformed or does not verify"),
+        "bad_token": (401, "the token is missing, malformed or invalid"),
         "token_expired": (401, "the token has expired"),
         "wrong_room": (403, "the token is for another room"),
-        "rate_limited": (429, "too many commands in a short time"),
-        "slow_mode": (429, "the room is in slow mode and the sender spoke too recently"),
+        "rate_limited": (429, "too many commands in a short time; try again later"),
+        "slow_mode": (429, "the room is in slow mode, and the sender sent a line too recently"),
         "muted": (403, "the sender is muted"),
         "banned": (403, "the sender is banned from the room"),
         # The room's rules.
         "room_not_found": (404, "the room was never opened"),
         "room_closed": (409, "the room is closed"),
         "room_already_open": (409, "the room is already open"),
-        "empty_text": (422, "the text holds nothing that can be seen"),
-        "control_characters": (422, "the text holds control characters"),
-        "banned_words": (422, "the text holds a banned word"),
-        "message_not_found": (404, "no such chat message among those that can still be deleted"),
-        "question_not_found": (404, "no such question"),
+        "empty_text": (422, "the text has no visible character"),
+        "control_characters": (422, "the text contains characters that cannot be displayed as written"),
+        "banned_words": (422, "the text contains a banned word"),
+        "message_not_found": (404, "there is no such chat message, or it is too old to delete"),
+        "question_not_found": (404, "there is no such question"),
         "question_not_open": (409, "the question is already answered or dismissed"),
-        "product_not_found": (404, "no such product in the showcase"),
-        "already_requested": (409, "this viewer already asked for it"),
+        "product_not_found": (404, "there is no such product in the showcase"),
+        "already_requested": (409, "this viewer has already requested this product"),
         "not_muted": (409, "the user is not muted"),
         "not_banned": (409, "the user is not banned"),
         "not_pinned": (409, "no product is pinned"),
-        "limit_reached": (409, "the room holds as many of these as it may"),
+        "limit_reached": (409, "the room has reached its limit for this kind of item"),
         # Money.
-        "envelope_not_found": (404, "no such red envelope"),
+        "envelope_not_found": (404, "there is no such red envelope"),
         "envelope_not_open": (409, "the red envelope is not open yet"),
         "envelope_closed": (409, "the red envelope is over"),
         "envelope_empty": (409, "every share of the red envelope is gone"),
         "already_grabbed": (409, "the user already has a share of this red envelope"),
         "condition_not_met": (403, "the user does not meet the red envelope's condition"),
-        "already_open": (409, "what has opened cannot be cancelled"),
-        "coupon_not_found": (404, "no such coupon, or no such code"),
-        "coupon_stopped": (409, "the coupon can be claimed no more"),
-        "coupon_gone": (409, "every one of the coupon is claimed"),
-        "coupon_expired": (409, "the coupon's time is over"),
-        "coupon_used": (409, "the code is used by another order"),
-        "coupon_not_used": (409, "the code is not used by this order"),
+        "already_open": (409, "the red envelope has opened and can no longer be cancelled"),
+        "coupon_not_found": (404, "there is no such coupon or code"),
+        "coupon_stopped": (409, "the coupon can no longer be claimed"),
+        "coupon_gone": (409, "all codes of the coupon are claimed"),
+        "coupon_expired": (409, "the coupon has expired"),
+        "coupon_used": (409, "another order uses the code"),
+        "coupon_not_used": (409, "this order does not use the code"),
         "spend_too_small": (409, "the order is below the coupon's minimum spend"),
-        "no_discount": (409, "the coupon takes nothing off this order, and is not used up"),
-        "per_user_limit": (409, "the user has as many of this as one user may have"),
-        "address_limit": (409, "as many users of this network address have some of it as may"),
-        "sale_not_found": (404, "no such flash sale"),
+        "no_discount": (409, "the coupon gives no discount on this order and stays unused"),
+        "per_user_limit": (409, "the user has reached the limit per user for this item"),
+        "address_limit": (409, "the limit of users per network address is reached for this item"),
+        "sale_not_found": (404, "there is no such flash sale"),
         "sale_not_open": (409, "the flash sale is not open yet"),
         "sale_closed": (409, "the flash sale is over"),
-        "sold_out": (409, "too little of the stock is available now"),
-        "unpaid_limit": (429, "the user made as many holds without paying as one user may within an hour"),
-        "others_first": (429, "little is left and the user's last hold ended unpaid: others may come first for a while"),
-        "payment_used": (409, "the payment has paid another hold"),
-        "hold_not_found": (404, "no such hold"),
+        "sold_out": (409, "not enough units are available now"),
+        "unpaid_limit": (429, "the user has made too many unpaid holds within an hour"),
+        "others_first": (429, "few units are left and the user's last hold ended unpaid, so other users go first for a while"),
+        "payment_used": (409, "the payment was already used for another hold"),
+        "hold_not_found": (404, "there is no such hold"),
         "hold_confirmed": (409, "the hold is already paid"),
         "hold_cancelled": (409, "the hold is already cancelled"),
         "hold_expired": (409, "the hold has expired"),
-        "not_owner": (403, "it belongs to another user"),
+        "not_owner": (403, "the item belongs to another user"),
         # The system.
-        "id_reused": (422, "the command id was used before for another command"),
-        "overloaded": (503, "too many commands are waiting; try again"),
-        "unavailable": (503, "the journal cannot be written now; the outcome is unknown, retry with the same id"),
-        "internal_error": (500, "the command could not be decided; it was set aside for inspection"),
+        "id_reused": (422, "the command id was already used for a different command"),
+        "overloaded": (503, "too many commands are waiting; try again later"),
+        "unavailable": (503, "the journal cannot be written now and the outcome is unknown; retry with the same id"),
+        "internal_error": (500, "an internal error occurred; the command was stored as a dead letter for inspection"),
     }
 )
 
-#: WebSocket close code -> (name, what it means and whether to come back).
+#: WebSocket close code -> (name, meaning and advice).
 CLOSE_CODES: MappingProxyType[int, tuple[str, str]] = MappingProxyType(
     {
         1000: ("normal", "the client closed"),
-        1009: ("frame_too_large", "a frame was larger than a command may be"),
-        1012: ("drain", "this gateway is going away; come back after the delay it named"),
-        4000: ("token_expired", "come back with a fresh token"),
-        4001: ("idle", "nothing was heard from the client; come back"),
-        4002: ("room_unavailable", "the room's state could not be had in time; come back"),
-        4003: ("replaced", "the user opened more connections than allowed and this was the oldest; come back if wanted"),
-        4004: ("room_not_open", "the room was never opened; come back later"),
-        4500: ("bad_token", "the token is missing, malformed or does not verify; do not come back with it"),
-        4501: ("wrong_room", "the token is for another room; do not come back with it"),
-        4502: ("banned", "the user is banned from this room; the `banned` frame before says until when"),
-        4503: ("protocol_error", "the client broke the protocol"),
-        4504: ("flooding", "the client kept sending far beyond its limits"),
-        4505: ("bad_room_id", "the path names no room"),
+        1009: ("frame_too_large", "a frame was too large for a command"),
+        1012: ("drain", "the gateway is shutting down; reconnect after the delay that it named"),
+        4000: ("token_expired", "the token has expired; reconnect with a fresh one"),
+        4001: ("idle", "the client sent nothing for too long; reconnect"),
+        4002: ("room_unavailable", "the room's state could not be loaded in time; reconnect"),
+        4003: ("replaced", "the user opened too many connections, and this was the oldest; reconnect only on the user's request"),
+        4004: ("room_not_open", "the room was never opened; reconnect later"),
+        4500: ("bad_token", "the token is missing, malformed or invalid; do not reconnect with it"),
+        4501: ("wrong_room", "the token is for another room; do not reconnect with it"),
+        4502: ("banned", "the user is banned from this room; the `banned` frame before it names the end of the ban"),
+        4503: ("protocol_error", "the client violated the protocol"),
+        4504: ("flooding", "the client kept exceeding its limits"),
+        4505: ("bad_room_id", "the path holds no valid room id"),
     }
 )
 
 
 class InvariantBroken(Exception):
-    """A rule about money or order does not hold: a bug, or a log that no engine wrote.
+    """A rule about money or order does not hold, because of a bug or a foreign entry in the log.
 
-    It stops the room that it is found in. It is no `assert`, since `python -O` removes those.
+    It stops the room. It is not an `assert`, because `python -O` removes assertions.
     """
 
 
 class LiveroomError(Exception):
-    """Base of everything liveroom raises on purpose."""
+    """The base of all exceptions that liveroom raises on purpose."""
 
 
 class BadMessage(LiveroomError):
-    """Untrusted bytes that are no message of the vocabulary; `code` is one of `REFUSALS`."""
+    """Untrusted bytes are not a valid message; `code` is one of `REFUSALS`."""
 
     def __init__(self, code: str, detail: str, field: str | None = None, command_id: str | None = None) -> None:
         assert code in REFUSALS, code
         self.code = code
-        self.detail = escaped(detail)  # it may repeat what the sender wrote
+        self.detail = escaped(detail)  # it may quote the sender
         self.field = escaped(field) if field is not None else None
         super().__init__(f"{code}: {self.detail}")
         self.command_id = command_id
 
 
 class BadToken(LiveroomError):
-    """A token that does not verify; `code` is `bad_token`, `token_expired` or `wrong_room`."""
+    """A token is invalid; `code` is `bad_token`, `token_expired` or `wrong_room`."""
 
     def __init__(self, code: str, detail: str) -> None:
         assert code in ("bad_token", "token_expired", "wrong_room"), code
         self.code = code
-        self.detail = escaped(detail)  # it may repeat a claim
+        self.detail = escaped(detail)  # it may quote the token
         super().__init__(f"{code}: {self.detail}")
 
 
 class BadConfig(LiveroomError):
-    """Settings that cannot be used; each of the `mistakes` names the setting and its source."""
+    """Some settings are invalid; each of the `mistakes` names the setting and its source."""
 
     def __init__(self, *mistakes: str) -> None:
         super().__init__("; ".join(mistakes))
@@ -190,11 +190,11 @@ class BadConfig(LiveroomError):
 
 
 class EnvelopeDiffers(LiveroomError):
-    """A red envelope's events are not as its seed says; the message is the first difference."""
+    """A red envelope's events contradict its seed; the message names the first difference."""
 
 
 class LedgerBroken(LiveroomError):
-    """A room's money events do not add up; `seq` is the first that is wrong, `what` says why."""
+    """A room's money events do not add up; `seq` is the first wrong event, `what` the reason."""
 
     def __init__(self, seq: int, what: str) -> None:
         super().__init__(f"seq {seq}: {what}")
@@ -203,7 +203,7 @@ class LedgerBroken(LiveroomError):
 
 
 class AuditFailed(LiveroomError):
-    """A journal is not as it must be; `room`, `seq` and `what` name the first difference."""
+    """A journal breaks a rule; `room`, `seq` and `what` name the first violation."""
 
     def __init__(self, room: str, seq: int, what: str) -> None:
         super().__init__(f"room {room}, seq {seq}: {what}")
@@ -213,7 +213,7 @@ class AuditFailed(LiveroomError):
 
 
 class JournalError(LiveroomError):
-    """Base of what a journal raises."""
+    """The base of all journal errors."""
 
 
 class JournalLocked(JournalError):
@@ -221,7 +221,7 @@ class JournalLocked(JournalError):
 
 
 class JournalVersion(JournalError):
-    """The data directory was written by a liveroom whose journals this one does not read."""
+    """Another version of liveroom wrote the data directory, and this one cannot read it."""
 
 
 class JournalMismatch(JournalError):
@@ -229,7 +229,7 @@ class JournalMismatch(JournalError):
 
 
 class JournalDamaged(JournalError):
-    """What is stored cannot be read, or entries are missing: restore it, nothing is guessed."""
+    """Stored data cannot be read, or entries are missing; restore a backup."""
 
 
 class JournalUnavailable(JournalError):
@@ -237,8 +237,8 @@ class JournalUnavailable(JournalError):
 
 
 class JournalFull(JournalError):
-    """Too many unanswered commands wait in this partition; nothing was taken."""
+    """Too many unanswered commands wait in this partition; nothing was written."""
 
 
 class WriteUnknown(JournalError):
-    """A write may or may not have happened: stand down and claim anew, never repeat it."""
+    """A write may or may not have happened: give the partition up and take over again, never repeat the write."""

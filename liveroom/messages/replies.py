@@ -6,7 +6,7 @@ from msgspec import Struct
 
 __all__ = ["Accepted", "FrameBase", "Refused", "Result"]
 
-#: Plain values by name, which a reply gives beside yes.
+#: The plain values, by name, that come with an accepted command.
 Result = dict[str, str | int | bool]
 
 
@@ -15,7 +15,7 @@ class FrameBase(Struct, frozen=True, omit_defaults=True, tag_field="type", gc=Fa
 
 
 class Accepted(FrameBase, frozen=True, tag="accepted"):
-    """The command `id` happened; its events have seqs below `seq`."""
+    """The command `id` was accepted; its events have seqs below `seq`."""
 
     id: str
     seq: int
@@ -23,7 +23,7 @@ class Accepted(FrameBase, frozen=True, tag="accepted"):
 
 
 class Refused(FrameBase, frozen=True, tag="refused"):
-    """The command `id` did not happen; `code` is one of the refusal codes. `id` is empty if none could be read."""
+    """The command `id` was refused and changed nothing; `code` is a refusal code. `id` is empty if the message held no readable id."""
 
     id: str
     code: str

@@ -12,14 +12,14 @@ __all__ = ["Sender"]
 
 
 class Sender(Struct, frozen=True, omit_defaults=True, array_like=True, gc=False):
-    """The user that sends a command, as the user's token says. Gateways themselves send with `backend`."""
+    """The user that sends a command, from the user's token; `backend` is true for a gateway's own commands."""
 
     user: UserId
     name: UserName
     role: Role = Role.viewer
     buyer: bool = False
     backend: bool = False
-    #: Whole seconds that the gateway has seen the user watch without a break; 0 when no gateway saw it.
+    #: Whole seconds that the user has watched without a break, seen by the gateway; 0 for commands without a gateway.
     watched_s: Count = 0
-    #: Stands for the network address of a claim, for the claimed item alone; empty when the address is unknown or does not matter.
+    #: Hash of a claim's network address, different for each item; empty if the address is unknown or the item has no address limit.
     address_mark: Annotated[str, Meta(max_length=16)] = ""

@@ -1,4 +1,4 @@
-"""What one user owns in a room: shares of red envelopes, coupon codes, holds, units that were bought."""
+"""The entitlements of one user in a room: shares of red envelopes, coupon codes, holds and bought units."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from liveroom.features.coupon.messages import CouponTerms
 
 __all__ = ["BELONGINGS_MAX", "ENVELOPES_OVER_OWNED", "SHARES_OVER_OWNED", "Grant", "OwnedCoupon", "OwnedHold"]
 
-#: Things of each kind that one frame names: the newest; the others are counted.
+#: Entitlements of each kind in one frame: the newest; older ones are only counted.
 BELONGINGS_MAX: Final = 100
-#: Last red envelopes of a room that are over and whose shares still count as owned here.
+#: The last closed red envelopes of a room whose shares are still entitlements.
 ENVELOPES_OVER_OWNED: Final = 20
-#: Shares of those, all together: those of the oldest envelopes count no more beyond it. As many as the rules remember.
+#: Limit for the shares of closed red envelopes, equal to the rules' own. Beyond it the oldest red envelopes are dropped.
 SHARES_OVER_OWNED: Final = 20_000
 
 
 class Grant(Struct, frozen=True):
-    """A share of a red envelope; a user has one of each at most."""
+    """A user's share of a red envelope; one per red envelope at most."""
 
     envelope: int
     amount_fen: int
 
 
 class OwnedCoupon(Struct, frozen=True, omit_defaults=True):
-    """A coupon's code that has not expired; `order` is the order that uses it, empty while it can be used."""
+    """An unexpired code of a coupon; `order` is the order that uses it, empty while the code is unused."""
 
     coupon: int
     title: str
@@ -37,7 +37,7 @@ class OwnedCoupon(Struct, frozen=True, omit_defaults=True):
 
 
 class OwnedHold(Struct, frozen=True, omit_defaults=True):
-    """Stock of a flash sale that waits until `until_ms` for `due_fen` to be paid."""
+    """An open hold: units of a flash sale, reserved until `until_ms` for a payment of `due_fen`."""
 
     hold: int
     sale: int

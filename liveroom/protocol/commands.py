@@ -1,4 +1,4 @@
-"""Commands: wishes, imperative. A command is decided once and answered by exactly one reply."""
+"""Commands: requests with imperative names. Each is decided once and gets exactly one reply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events: what happened, past tense. An event has a seq in its room and is never changed."""
+"""Events: facts with names in the past tense. An event has a seq in its room and never changes."""
 
 from __future__ import annotations
 

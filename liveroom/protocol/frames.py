@@ -1,4 +1,4 @@
-"""Frames: what a gateway sends to a viewer, and the keyframe that every stage shares."""
+"""Frames: the gateway's messages to a viewer, and the keyframe."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ __all__ = [
 
 
 class Keyframe(FrameBase, frozen=True, tag="keyframe"):
-    """The public state of a room after all events below `seq`; at most `KEYFRAME_BYTES_MAX` as JSON."""
+    """The public state of a room after all events below `seq`."""
 
     room: str
     epoch: str
@@ -54,7 +54,7 @@ class Keyframe(FrameBase, frozen=True, tag="keyframe"):
     opened_ms: int
     anchor_name: str = ""
     announcement: str = ""
-    close_reason: str = ""  # why the room was closed, if somebody said why
+    close_reason: str = ""  # the reason given by `close_room`
     pinned: Product | None = None
     showcase_version: int = 0
     showcase_count: int = 0
@@ -74,7 +74,7 @@ class Keyframe(FrameBase, frozen=True, tag="keyframe"):
 
 
 class RoomDetail(Struct, frozen=True, omit_defaults=True):
-    """A keyframe and what the backend's readers need beside it; never sent to viewers as it is."""
+    """A keyframe with further state for gateways and consoles; viewers never receive it."""
 
     keyframe: Keyframe
     banned: dict[str, int] = {}  # user -> until_ms
@@ -82,30 +82,30 @@ class RoomDetail(Struct, frozen=True, omit_defaults=True):
     products: tuple[Product, ...] = ()
     questions: tuple[Question, ...] = ()
     banned_words: tuple[str, ...] = ()
-    continues: bool = False  # the lists of the one before it, which was too large for one record
-    holdings: int | None = None  # parts that came before it, of what users own; `None` = that was not asked for
+    continues: bool = False  # it holds the rest of the lists of the detail before it, which was too large for one record
+    holdings: int | None = None  # number of parts with users' entitlements before it; `None` = they were not requested
 
 
 class Joined(FrameBase, frozen=True, tag="joined"):
-    """First frame of a connection: who you are, where you stand, and what you may do."""
+    """The first frame of a connection: your user, your position in the stream, and your limits."""
 
     room: str
     epoch: str
     user: str
     name: str
     role: Role
-    seq: int  # where the frames that follow begin
-    resumed: bool  # true: the frames that follow continue at the seq you named; false: a keyframe follows
+    seq: int  # where the following frames begin
+    resumed: bool  # true: the following frames continue at your seq; false: a keyframe follows
     time_ms: int
     command_bytes_max: int
     commands_per_s: int
-    idle_ms: int  # send something (a ping will do) at least this often
+    idle_ms: int  # send a message or a ping at least this often
     muted_until_ms: int = 0
-    beat_ms: int = 0  # a frame comes at least this often, a `beat` if nothing else; 0 = silence means nothing
+    beat_ms: int = 0  # you get a frame at least this often, if need be a `beat`; 0 = no beats
 
 
 class Delta(FrameBase, frozen=True, rename={"from_": "from"}, tag="delta"):
-    """The events of the span [from, to) of room seqs, less those counted in `left_out` by delivery class."""
+    """The events with seqs in [from, to), except the omitted ones, which `left_out` counts by delivery class."""
 
     from_: int
     to: int
@@ -115,14 +115,14 @@ class Delta(FrameBase, frozen=True, rename={"from_": "from"}, tag="delta"):
 
 
 class Skipped(FrameBase, frozen=True, rename={"from_": "from"}, tag="skipped"):
-    """You were too slow or away too long: the span [from, to) will not come; a keyframe follows. With `to` below `from` the stream was set back."""
+    """You were too slow or away too long: events in [from, to) are skipped. A keyframe follows. With `to` below `from`, the stream was set back."""
 
     from_: int
     to: int
 
 
 class Personal(FrameBase, frozen=True, tag="personal"):
-    """An event that concerns you alone, as soon as it happened: no delta holds it. `coupon` is what a claim added to your belongings."""
+    """An event for you alone, sent at once and in no delta. `coupon` is the claimed coupon, as in `belongings`."""
 
     seq: int
     time_ms: int
@@ -131,38 +131,38 @@ class Personal(FrameBase, frozen=True, tag="personal"):
 
 
 class Belongings(FrameBase, frozen=True, tag="belongings"):
-    """What you own in the room after all events below `seq`; `left_out` things more than the newest of each kind are not named."""
+    """Your entitlements in the room after all events below `seq`: the newest of each kind. `left_out` counts the older ones."""
 
     seq: int
-    grants: tuple[Grant, ...] = ()  # of envelopes that are announced or open, or closed lately
+    grants: tuple[Grant, ...] = ()  # shares of open and recently closed red envelopes
     coupons: tuple[OwnedCoupon, ...] = ()
-    holds: tuple[OwnedHold, ...] = ()  # not resolved
-    bought: dict[int, int] = {}  # sale -> units that were paid, of sales that are not over
+    holds: tuple[OwnedHold, ...] = ()  # open holds
+    bought: dict[int, int] = {}  # sale -> paid units, for sales that are not over
     left_out: int = 0
 
 
 class Parked(FrameBase, frozen=True, tag="parked"):
-    """The command `id` waits in the line for something scarce, with at most `ahead` others before it; its reply is still to come."""
+    """The command `id` waits in an admission queue with at most `ahead` claims before it; its reply follows later."""
 
     id: str
     ahead: int
 
 
 class Interruption(FrameBase, frozen=True, tag="interruption"):
-    """The room is not heard from since `since_ms`: nothing new comes, and commands wait; `over`: it is again. The connection stays as it is."""
+    """The room is interrupted since `since_ms`: no events arrive and commands wait. `over` marks the end. The connection stays open."""
 
     since_ms: int
     over: bool = False
 
 
 class GoingAway(FrameBase, frozen=True, tag="going_away"):
-    """This gateway drains: come back after `reconnect_after_ms`, chosen for you alone."""
+    """The gateway shuts down: reconnect after `reconnect_after_ms`, which differs for each connection."""
 
     reconnect_after_ms: int
 
 
 class Banned(FrameBase, frozen=True, tag="banned"):
-    """You are banned until `until_ms`, by the clock that shows `time_ms` now: the last frame before the close with 4502."""
+    """You are banned until `until_ms`, by a clock that shows `time_ms` now. The connection is then closed with 4502."""
 
     until_ms: int
     time_ms: int
@@ -170,7 +170,7 @@ class Banned(FrameBase, frozen=True, tag="banned"):
 
 
 class Beat(FrameBase, frozen=True, tag="beat"):
-    """A sign of life: nothing else came for `beat_ms`, or you sent a `probe`."""
+    """A sign of life, sent after `beat_ms` without another frame, or in reply to a `probe`."""
 
     time_ms: int
 

@@ -1,4 +1,4 @@
-"""What all users of a room own, as an engine hands it to a gateway that begins to hold the room: in parts, each small enough for any journal."""
+"""The entitlements of all users of a room, for a gateway that begins to follow it. Parts keep each record small enough for any journal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Share(Struct, frozen=True, array_like=True, gc=False):
 
 
 class CouponWorth(Struct, frozen=True, array_like=True):
-    """What the codes of a coupon are worth, also of one that nobody has claimed yet."""
+    """The value of a coupon's codes, also for a coupon without claims."""
 
     coupon: int
     title: str
@@ -36,7 +36,7 @@ class ClaimedCoupon(Struct, frozen=True, array_like=True, gc=False):
 
 
 class HeldUnits(Struct, frozen=True, array_like=True, gc=False):
-    """A user's hold that is not resolved."""
+    """A user's open hold."""
 
     sale: int
     user: str
@@ -49,7 +49,7 @@ class HeldUnits(Struct, frozen=True, array_like=True, gc=False):
 
 
 class BoughtUnits(Struct, frozen=True, array_like=True, gc=False):
-    """Units of a sale that a user has paid."""
+    """Units of a sale that a user has paid for."""
 
     sale: int
     user: str
@@ -57,16 +57,16 @@ class BoughtUnits(Struct, frozen=True, array_like=True, gc=False):
 
 
 class HoldingsPart(Struct, frozen=True, omit_defaults=True):
-    """Part number `part`, from 0, of what users own after all events below `seq`; the room's detail comes after the last part."""
+    """Part number `part`, from 0, of the users' entitlements after all events below `seq`; the room's detail follows the last part."""
 
     room: str
     epoch: str
     seq: int
     part: int
-    envelopes_over: tuple[int, ...] = ()  # as they ended
+    envelopes_over: tuple[int, ...] = ()  # in the order in which they ended
     shares: tuple[Share, ...] = ()
     coupons: tuple[CouponWorth, ...] = ()
-    codes: tuple[ClaimedCoupon, ...] = ()  # of one coupon as they were claimed
-    sales_closed: tuple[int, ...] = ()  # with holds that are not resolved
+    codes: tuple[ClaimedCoupon, ...] = ()  # each coupon's codes in the order of their claims
+    sales_closed: tuple[int, ...] = ()  # sales with open holds
     holds: tuple[HeldUnits, ...] = ()
     bought: tuple[BoughtUnits, ...] = ()

@@ -1,4 +1,4 @@
-"""What a client sends: a command with the id that its reply will carry, or a probe."""
+"""Messages from clients: a command with its id, or a probe."""
 
 from __future__ import annotations
 
@@ -18,4 +18,4 @@ class ClientMessage(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 
 class Probe(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="probe", gc=False):
-    """A question whether the link still works, for clients that cannot ping: a `beat` answers it at once."""
+    """A test of the connection, for clients that cannot send pings; the gateway answers at once with a `beat`."""

@@ -1,4 +1,4 @@
-"""What travels in the journal: requests on the way in; claims and records on the way out."""
+"""The entries of the journal: requests in the log of commands; takeovers and records in the log of events."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from liveroom.protocol.holdings import HoldingsPart
 
 __all__ = ["RECORD_VERSION", "Answer", "Claim", "Entry", "Record", "Request", "RoomSpan", "Sender"]
 
-#: 2: an outcome that moved money says by whose role.
+#: Version 2 adds the sender's role to outcomes that moved money.
 RECORD_VERSION = 2
 
 
 class Request(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
-    """One command on its way to the engine; (`source`, `connection`) says where the answer goes."""
+    """One command for the engine; (`source`, `connection`) is the address of the reply."""
 
     id: CommandId
     room: RoomId
@@ -31,21 +31,21 @@ class Request(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tru
     connection: Count = 0
 
 
-#: Most requests that may stand at one offset: what answers them has to fit into one record.
+#: Most requests at one offset: all their replies have to fit into one record.
 REQUESTS_MAX = 500
 
 
 class Answer(Struct, frozen=True, omit_defaults=True, gc=False):
-    """The reply to one request, on its way back; also what recovery rebuilds idempotency from."""
+    """The reply to one request; recovery also rebuilds the idempotency store from it."""
 
     room: str
     user: str
-    digest: int  # of the command, so that an id used twice for different commands is seen; 0 = never retried, not remembered
+    digest: int  # hash of the command, to detect an id that is reused for another command; 0 = not remembered
     reply: Accepted | Refused
     source: str = ""
     connection: int = 0
-    repeated: bool = False  # a retry was given the original outcome
-    kept: Role | None = None  # of who moved money: not forgotten for others' sake
+    repeated: bool = False  # a retry got the original outcome
+    kept: Role | None = None  # the sender's role if the command moved money; such an outcome is never displaced by others
 
 
 class RoomSpan(Struct, frozen=True, rename={"from_": "from"}, gc=False):
@@ -56,16 +56,16 @@ class RoomSpan(Struct, frozen=True, rename={"from_": "from"}, gc=False):
 
 
 class Claim(Struct, frozen=True, tag="claim", gc=False):
-    """An engine takes over the partition; the offset of this entry is its epoch."""
+    """A takeover: an engine becomes the owner of the partition, and the offset of this entry is its fencing epoch."""
 
     v: int
     owner: str
     time_ms: int
-    nonce: str = ""  # by which its owner knows it for its own: names come again
+    nonce: str = ""  # tells the owner that this entry is its own; owner names may repeat
 
 
 class Record(Struct, frozen=True, omit_defaults=True, rename={"from_": "from"}, tag="record", gc=False):
-    """One step: the span [from, to) of command offsets, all its effects and all its replies, written whole or not at all."""
+    """One step: the commands at offsets [from, to), with all events and replies, written whole or not at all."""
 
     v: int
     epoch: int
@@ -75,10 +75,10 @@ class Record(Struct, frozen=True, omit_defaults=True, rename={"from_": "from"}, 
     time_ms: int
     rooms: dict[str, RoomSpan] = {}
     answers: tuple[Answer, ...] = ()
-    keyframes: tuple[Keyframe, ...] = ()  # as after this record
-    details: tuple[RoomDetail, ...] = ()  # as after this record; asked for by a gateway
-    holdings: tuple[HoldingsPart, ...] = ()  # of the detail that follows
-    after: str = ""  # of an epoch's first: the last record that counted before it, as its engine has read; see the acceptance rule
+    keyframes: tuple[Keyframe, ...] = ()  # state after this record
+    details: tuple[RoomDetail, ...] = ()  # state after this record, requested by a reader
+    holdings: tuple[HoldingsPart, ...] = ()  # parts of the detail that follows
+    after: str = ""  # in an epoch's first record: the last record that counted before it; see the acceptance rule
 
 
 Entry = Union[Claim, Record]

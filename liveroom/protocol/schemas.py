@@ -1,4 +1,4 @@
-"""JSON Schemas of the messages, as generators of clients need them."""
+"""JSON Schemas of the messages, for the documents and for client generators."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def schema_of(annotation: Any) -> dict[str, Any]:
 
 
 def schema_components(classes: Iterable[Any], ref_template: str) -> dict[str, Any]:
-    """The schemas of `classes` and of all that they hold, by name."""
+    """The schemas of `classes` and of all classes in their fields, by name."""
     _, found = msgspec.json.schema_components(classes, ref_template=ref_template)
     schemas: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(found))  # through JSON: defaults that are tuples become lists
     _add_formats(schemas)
@@ -28,7 +28,7 @@ def schema_components(classes: Iterable[Any], ref_template: str) -> dict[str, An
 
 
 def _add_formats(schema: Any) -> None:
-    """Say how wide an integer is: generated Go and Java clients take 32 bits unless told otherwise, and a time in ms does not fit."""
+    """Add the width of integers: generated Go and Java clients use 32 bits by default, which is too small for a time in ms."""
     if isinstance(schema, list):
         for inner in schema:
             _add_formats(inner)

@@ -31,16 +31,16 @@ def test_a_refusal_has_a_name_a_status_and_a_meaning(code: str) -> None:
     assert not words.endswith(".")
 
 
-def test_close_codes_tell_by_their_range_whether_to_come_back() -> None:
-    """4000-4499 mean come back, 4500-4999 do not; names are unique; the words agree with the range."""
+def test_close_codes_tell_by_their_range_whether_to_reconnect() -> None:
+    """4000-4499 mean reconnect, 4500-4999 do not; names are unique; the words agree with the range."""
     assert len({name for name, _ in CLOSE_CODES.values()}) == len(CLOSE_CODES)
     for code, (name, words) in CLOSE_CODES.items():
         assert code in (1000, 1009, 1012) or 4000 <= code < 5000
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*", name)
         if 4000 <= code < 4500:
-            assert "come back" in words
+            assert "reconnect" in words
         elif code >= 4500:
-            assert "come back" not in words.replace("do not come back", "")
+            assert "reconnect" not in words.replace("do not reconnect", "")
 
 
 def test_the_registries_cannot_be_changed() -> None:

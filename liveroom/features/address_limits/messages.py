@@ -9,7 +9,7 @@ __all__ = ["AddressCounted"]
 
 
 class AddressCounted(EventBase, frozen=True, tag="address_counted"):
-    """The user's share of an item counts for a network address, which `mark` stands for; `hold` is -1 unless it is a hold."""
+    """One user's units of an item count for a network address, whose hash is `mark`; `hold` is -1 unless the unit is a hold."""
 
     delivery = Delivery.internal
     item: int

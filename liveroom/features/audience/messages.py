@@ -1,4 +1,4 @@
-"""The audience: viewers as gateways report them."""
+"""The audience: the viewers that gateways report."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["AudienceCounted", "AudienceReported", "ReportAudience"]
 
 
 class ReportAudience(CommandBase, frozen=True, tag="report_audience"):
-    """A gateway's count of viewers in the room, and 53-bit hashes of users who came since its last report."""
+    """Report a gateway's number of viewers in the room, with 53-bit hashes of the users who came since its last report."""
 
     roles = BACKEND
-    results = {"viewers": "in the room now, over all gateways", "unique": "estimated over the room's life"}
+    results = {"viewers": "viewers in the room now, over all gateways", "unique": "different users over the room's life, estimated"}
     gateway: GatewayId
     viewers: Annotated[int, Meta(ge=0, le=10_000_000)]
     joined: Annotated[tuple[Count, ...], Meta(max_length=1_000)] = ()
 
 
 class AudienceReported(EventBase, frozen=True, tag="audience_reported"):
-    """A gateway's own count; `seen` holds what its new users changed in the room's sketch of unique users."""
+    """A gateway reported its viewers; `seen` holds the changes that its new users make to the room's estimate of unique users."""
 
     delivery = Delivery.internal
     gateway: str
@@ -32,7 +32,7 @@ class AudienceReported(EventBase, frozen=True, tag="audience_reported"):
 
 
 class AudienceCounted(EventBase, frozen=True, tag="audience_counted"):
-    """The room's audience over all gateways; `unique` is exact until `unique_estimated`."""
+    """The room's audience over all gateways changed; `unique` is exact until `unique_estimated` is true."""
 
     delivery = Delivery.latest
     viewers: int

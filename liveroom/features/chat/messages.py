@@ -13,39 +13,39 @@ __all__ = ["ChatBudgetSet", "ChatLine", "ChatSent", "DeleteMessage", "MessageDel
 
 
 class SendChat(CommandBase, frozen=True, tag="send_chat"):
-    """Say one line to the room."""
+    """Send one line of chat to the room."""
 
     roles = EVERYONE
     results = {
-        "message": "the line's name, for `delete_message`",
-        "shown": "true when the room sees the line; false when the room's budget is used up",
+        "message": "the id of the line, for `delete_message`",
+        "shown": "true if viewers see the line, false if the room's chat budget is used up",
     }
     text: Line
 
 
 class DeleteMessage(CommandBase, frozen=True, tag="delete_message"):
-    """Take back a chat line; a message is named by its seq."""
+    """Delete a chat line; a message's id is the seq of its event."""
 
     roles = MODERATORS
     message: Seq
 
 
 class SetSlowMode(CommandBase, frozen=True, tag="set_slow_mode"):
-    """Let each viewer speak once per interval; 0 turns slow mode off."""
+    """Let each viewer send one line per interval; 0 turns slow mode off."""
 
     roles = MODERATORS
     interval_ms: Annotated[int, Meta(ge=0, le=3_600_000)]
 
 
 class SetChatBudget(CommandBase, frozen=True, tag="set_chat_budget"):
-    """Set how many chat lines a second the room shows; the rest is kept but not shown."""
+    """Set the number of chat lines that the room shows per second; further lines are recorded but not shown."""
 
     roles = ANCHORS
     lines_per_s: Annotated[int, Meta(ge=1, le=CHAT_BUDGET_MAX)]
 
 
 class ChatSent(EventBase, frozen=True, tag="chat_sent"):
-    """A line was said; its seq is its message id. `shown` is false when the room's budget was spent."""
+    """A chat line was sent; its seq is the message id. `shown` is false if the room's chat budget was used up."""
 
     delivery = Delivery.lossy
     user: str
@@ -57,20 +57,20 @@ class ChatSent(EventBase, frozen=True, tag="chat_sent"):
 
 
 class MessageDeleted(EventBase, frozen=True, tag="message_deleted"):
-    """A chat line was taken back."""
+    """A chat line was deleted."""
 
     message: int
     by: str
 
 
 class SlowModeSet(EventBase, frozen=True, tag="slow_mode_set"):
-    """Each viewer may speak once per interval; 0 = off."""
+    """Slow mode was set: each viewer may send one line per interval; 0 = off."""
 
     interval_ms: int
 
 
 class ChatBudgetSet(EventBase, frozen=True, tag="chat_budget_set"):
-    """The number of chat lines shown a second was changed."""
+    """The number of chat lines shown per second was changed."""
 
     lines_per_s: int
 

@@ -1,4 +1,4 @@
-"""Coupons: a limited number of reductions, each claim with a code of its own that the platform redeems."""
+"""Coupons: a limited number of discounts. Each claim gets its own code, which the platform redeems."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ OrderId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\x21-\x7e
 
 
 class CouponTerms(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """What a coupon is worth: either a fixed amount or a percentage off, from a minimum spend on."""
+    """The value of a coupon: either a fixed amount or a percentage off, with a minimum spend."""
 
     amount_fen: Fen = 0
     percent_off: Annotated[int, Meta(ge=0, le=100)] = 0
     min_spend_fen: Fen = 0
-    discount_max_fen: Annotated[int, Meta(ge=0, le=100_000_000_000, description="Most that a percentage may take off; 0 = no bound")] = 0
+    discount_max_fen: Annotated[int, Meta(ge=0, le=100_000_000_000, description="Largest discount that a percentage may give; 0 = no limit")] = 0
 
 
 class IssueCoupon(CommandBase, frozen=True, tag="issue_coupon"):
-    """Issue a coupon; it is named by its seq."""
+    """Issue a coupon; its id is the seq of its event."""
 
     moves_money = True
     roles = ANCHORS
-    results = {"coupon": "its name"}
+    results = {"coupon": "the id of the coupon"}
     title: Title
     terms: CouponTerms
     stock: Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -57,16 +57,16 @@ class IssueCoupon(CommandBase, frozen=True, tag="issue_coupon"):
 
 
 class ClaimCoupon(CommandBase, frozen=True, tag="claim_coupon"):
-    """Claim one; the answer holds its code."""
+    """Claim one code of a coupon; the reply holds the code."""
 
     moves_money = True
     roles = VIEWERS
-    results = {"coupon": "which one", "code": "the claim's code", "left": "codes left after it"}
+    results = {"coupon": "the id of the coupon", "code": "the code of this claim", "left": "codes left after this claim"}
     coupon: Seq
 
 
 class StopCoupon(CommandBase, frozen=True, tag="stop_coupon"):
-    """Let nobody claim any more; what was claimed stays valid."""
+    """Stop a coupon: no further claims are accepted, and claimed codes stay valid."""
 
     moves_money = True
     roles = ANCHORS
@@ -74,18 +74,18 @@ class StopCoupon(CommandBase, frozen=True, tag="stop_coupon"):
 
 
 class RedeemCoupon(CommandBase, frozen=True, tag="redeem_coupon"):
-    """Use a code for an order of `spend_fen`; the answer holds the discount."""
+    """Use a code for an order of `spend_fen`; the reply holds the discount."""
 
     moves_money = True
     roles = PLATFORM
-    results = {"coupon": "which one the code is of", "discount_fen": "what the order gets off"}
+    results = {"coupon": "the id of the coupon", "discount_fen": "the discount on the order"}
     code: CouponCode
     order: OrderId
     spend_fen: Fen
 
 
 class ReleaseCoupon(CommandBase, frozen=True, tag="release_coupon"):
-    """Give a redeemed code back, since its order fell through."""
+    """Make a redeemed code usable again, because its order was cancelled."""
 
     moves_money = True
     roles = PLATFORM
@@ -94,7 +94,7 @@ class ReleaseCoupon(CommandBase, frozen=True, tag="release_coupon"):
 
 
 class CouponIssued(EventBase, frozen=True, tag="coupon_issued"):
-    """A coupon can be claimed until `claimable_until_ms` and used until `valid_until_ms`."""
+    """A coupon was issued: it can be claimed until `claimable_until_ms` and used until `valid_until_ms`."""
 
     title: str
     terms: CouponTerms
@@ -107,7 +107,7 @@ class CouponIssued(EventBase, frozen=True, tag="coupon_issued"):
 
 
 class CouponClaimed(EventBase, frozen=True, tag="coupon_claimed"):
-    """A user has a code; only that user is told."""
+    """A user claimed a code; only that user receives this event."""
 
     delivery = Delivery.personal
     coupon: int
@@ -116,7 +116,7 @@ class CouponClaimed(EventBase, frozen=True, tag="coupon_claimed"):
 
 
 class CouponLeft(EventBase, frozen=True, tag="coupon_left"):
-    """How many of a coupon are left."""
+    """The number of codes left of a coupon changed."""
 
     delivery = Delivery.latest
     latest_key = "coupon"
@@ -125,7 +125,7 @@ class CouponLeft(EventBase, frozen=True, tag="coupon_left"):
 
 
 class CouponRedeemed(EventBase, frozen=True, tag="coupon_redeemed"):
-    """A code was used; only its owner is told."""
+    """A code was used for an order; only its owner receives this event."""
 
     delivery = Delivery.personal
     coupon: int
@@ -136,7 +136,7 @@ class CouponRedeemed(EventBase, frozen=True, tag="coupon_redeemed"):
 
 
 class CouponReleased(EventBase, frozen=True, tag="coupon_released"):
-    """A used code can be used again; only its owner is told."""
+    """A used code became usable again; only its owner receives this event."""
 
     delivery = Delivery.personal
     coupon: int
@@ -146,20 +146,20 @@ class CouponReleased(EventBase, frozen=True, tag="coupon_released"):
 
 
 class CouponStopped(EventBase, frozen=True, tag="coupon_stopped"):
-    """Nobody can claim it any more; `by` is empty when its time to be claimed was over."""
+    """A coupon can no longer be claimed; `by` is empty if its claim period ended."""
 
     coupon: int
     by: str
 
 
 class CouponExpired(EventBase, frozen=True, tag="coupon_expired"):
-    """Its codes cannot be used any more."""
+    """A coupon expired: its codes can no longer be used."""
 
     coupon: int
 
 
 class CouponView(Struct, frozen=True, omit_defaults=True):
-    """A coupon inside a keyframe that can be claimed."""
+    """A claimable coupon inside a keyframe."""
 
     coupon: int
     title: str

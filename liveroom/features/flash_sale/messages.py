@@ -1,4 +1,4 @@
-"""Flash sales: limited stock at a price, reserved by holds that are paid, cancelled or expire."""
+"""Flash sales: limited stock at a special price. Viewers reserve it by holds, which are paid, cancelled or expire."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ Quantity = Annotated[int, Meta(ge=1, le=10_000)]
 
 
 class AnnounceFlashSale(CommandBase, frozen=True, tag="announce_flash_sale"):
-    """Announce a sale of a showcase product; it opens `opens_in_ms` later for everybody at once and is named by its seq."""
+    """Announce a sale of a showcase product, which opens `opens_in_ms` later for all viewers at once; its id is the seq of its event."""
 
     moves_money = True
     roles = ANCHORS
-    results = {"sale": "its name"}
+    results = {"sale": "the id of the sale"}
     product: ProductId
     price_fen: Fen
     stock: Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -49,15 +49,15 @@ class AnnounceFlashSale(CommandBase, frozen=True, tag="announce_flash_sale"):
 
 
 class ReserveStock(CommandBase, frozen=True, tag="reserve_stock"):
-    """Reserve some of a sale's stock; the hold is named by its seq and must be paid before it expires."""
+    """Reserve units of a sale; the hold must be paid before it expires, and its id is the seq of its event."""
 
     moves_money = True
     roles = frozenset({Role.viewer, Role.moderator})
     results = {
-        "hold": "the hold's name",
-        "until_ms": "when it expires unless it is paid",
-        "due_fen": "what is to be paid",
-        "discount_fen": "what the coupon takes off, 0 without one",
+        "hold": "the id of the hold",
+        "until_ms": "the time at which the hold expires unless it is paid",
+        "due_fen": "the amount to pay",
+        "discount_fen": "the coupon's discount, 0 without a coupon",
     }
     sale: Seq
     quantity: Quantity = 1
@@ -65,37 +65,37 @@ class ReserveStock(CommandBase, frozen=True, tag="reserve_stock"):
 
 
 class ConfirmHold(CommandBase, frozen=True, tag="confirm_hold"):
-    """It was paid: `quantity` of the hold are sold (0 = all of it), the rest returns."""
+    """Confirm that a hold was paid: `quantity` of its units are sold (0 = all), and the rest becomes available again."""
 
     moves_money = True
     roles = PLATFORM
-    results = {"quantity": "units sold", "returned": "units that came back", "paid_fen": "what they cost after the discount"}
+    results = {"quantity": "units sold", "returned": "units available again", "paid_fen": "the price of the sold units after the discount"}
     hold: Seq
     payment: OrderId
     quantity: Annotated[int, Meta(ge=0, le=10_000)] = 0
 
 
 class CancelHold(CommandBase, frozen=True, tag="cancel_hold"):
-    """Give a hold back: its own user, or the platform."""
+    """Cancel a hold; only its own user and the platform may do so."""
 
     moves_money = True
     roles = frozenset({Role.viewer, Role.moderator, Role.platform})
-    results = {"hold": "which one"}
+    results = {"hold": "the id of the hold"}
     hold: Seq
 
 
 class RestockFlashSale(CommandBase, frozen=True, tag="restock_flash_sale"):
-    """Put more stock into a sale."""
+    """Add stock to a sale."""
 
     moves_money = True
     roles = ANCHORS
-    results = {"stock": "all stock ever put in"}
+    results = {"stock": "all units that the sale ever had"}
     sale: Seq
     quantity: Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class CloseFlashSale(CommandBase, frozen=True, tag="close_flash_sale"):
-    """Reserve nothing more; open holds live on until they are resolved."""
+    """Close a sale: no further units can be reserved, and open holds stay until they are paid, cancelled or expired."""
 
     moves_money = True
     roles = ANCHORS
@@ -103,7 +103,7 @@ class CloseFlashSale(CommandBase, frozen=True, tag="close_flash_sale"):
 
 
 class FlashSaleAnnounced(EventBase, frozen=True, tag="flash_sale_announced"):
-    """A sale opens at `opens_ms`."""
+    """A sale was announced; it opens at `opens_ms`."""
 
     product: str
     title: str
@@ -118,13 +118,13 @@ class FlashSaleAnnounced(EventBase, frozen=True, tag="flash_sale_announced"):
 
 
 class FlashSaleOpened(EventBase, frozen=True, tag="flash_sale_opened"):
-    """Reservations count from now on."""
+    """A sale opened: its stock can be reserved from now on."""
 
     sale: int
 
 
 class StockChanged(EventBase, frozen=True, tag="stock_changed"):
-    """The sale's stock: available + held + sold = stock."""
+    """A sale's stock changed; available + held + sold = stock."""
 
     delivery = Delivery.latest
     latest_key = "sale"
@@ -135,7 +135,7 @@ class StockChanged(EventBase, frozen=True, tag="stock_changed"):
 
 
 class StockReserved(EventBase, frozen=True, tag="stock_reserved"):
-    """A user has a hold, which this event's seq names, until `until_ms`; `due_fen` is to pay. Only that user is told."""
+    """A user reserved units until `until_ms` for `due_fen`; the hold's id is this event's seq. Only that user receives this event."""
 
     delivery = Delivery.personal
     sale: int
@@ -148,7 +148,7 @@ class StockReserved(EventBase, frozen=True, tag="stock_reserved"):
 
 
 class HoldConfirmed(EventBase, frozen=True, tag="hold_confirmed"):
-    """A hold was paid: `quantity` sold for `paid_fen`, `returned` came back. Only its user is told."""
+    """A hold was paid: `quantity` units were sold for `paid_fen`, `returned` units are available again. Only its user receives this event."""
 
     delivery = Delivery.personal
     sale: int
@@ -161,7 +161,7 @@ class HoldConfirmed(EventBase, frozen=True, tag="hold_confirmed"):
 
 
 class HoldCancelled(EventBase, frozen=True, tag="hold_cancelled"):
-    """A hold was given back. Only its user is told."""
+    """A hold was cancelled. Only its user receives this event."""
 
     delivery = Delivery.personal
     sale: int
@@ -171,7 +171,7 @@ class HoldCancelled(EventBase, frozen=True, tag="hold_cancelled"):
 
 
 class HoldExpired(EventBase, frozen=True, tag="hold_expired"):
-    """A hold was not paid in time: its stock is free again. Only its user is told."""
+    """A hold was not paid in time, so its units are available again. Only its user receives this event."""
 
     delivery = Delivery.personal
     sale: int
@@ -180,7 +180,7 @@ class HoldExpired(EventBase, frozen=True, tag="hold_expired"):
 
 
 class FlashSaleRestocked(EventBase, frozen=True, tag="flash_sale_restocked"):
-    """There is more to sell."""
+    """Stock was added to a sale."""
 
     sale: int
     quantity: int
@@ -188,7 +188,7 @@ class FlashSaleRestocked(EventBase, frozen=True, tag="flash_sale_restocked"):
 
 
 class FlashSaleClosed(EventBase, frozen=True, tag="flash_sale_closed"):
-    """Nothing more can be reserved; `by` is empty when its time was over. `held` units wait for their holds to be resolved."""
+    """A sale closed; `by` is empty if its time was over. `held` units still belong to open holds."""
 
     sale: int
     by: str
@@ -196,7 +196,7 @@ class FlashSaleClosed(EventBase, frozen=True, tag="flash_sale_closed"):
 
 
 class SaleView(Struct, frozen=True, omit_defaults=True):
-    """A flash sale inside a keyframe: announced or open, or closed with holds that are not resolved."""
+    """A flash sale inside a keyframe: announced, open, or closed with open holds."""
 
     sale: int
     product: str

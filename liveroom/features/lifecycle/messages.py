@@ -1,4 +1,4 @@
-"""The room itself: opening, closing, its announcement and its keyframe."""
+"""The life of a room: opening, closing, its announcement and its keyframe."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["AnnouncementSet", "CloseRoom", "OpenRoom", "RequestKeyframe", "RoomC
 
 
 class OpenRoom(CommandBase, frozen=True, tag="open_room"):
-    """Open the room, or open it again after it was closed."""
+    """Open a room, or reopen a closed one."""
 
     roles = ANCHORS
     results = {"epoch": "names the numbering of the room's seqs"}
@@ -19,28 +19,28 @@ class OpenRoom(CommandBase, frozen=True, tag="open_room"):
 
 
 class CloseRoom(CommandBase, frozen=True, tag="close_room"):
-    """Close the room: viewers stay connected and see it end; nothing more may be said."""
+    """Close a room: viewers stay connected and see the end, but can send nothing more."""
 
     roles = ANCHORS
     reason: Reason = ""
 
 
 class SetAnnouncement(CommandBase, frozen=True, tag="set_announcement"):
-    """Show an announcement to everyone; an empty text takes it down."""
+    """Show an announcement to all viewers; an empty text removes it."""
 
     roles = MODERATORS
     text: Text
 
 
 class RequestKeyframe(CommandBase, frozen=True, tag="request_keyframe"):
-    """Somebody who begins to hold a room asks for its detail; a gateway that begins to follow it, with what its users own."""
+    """Ask for a room's detail. Gateways that begin to follow a room also ask for its users' entitlements, by `holdings`."""
 
     roles = BACKEND
     holdings: bool = False
 
 
 class RoomRules(Struct, frozen=True, omit_defaults=True):
-    """The numbers that a room's rules count with, written down so that replay never depends on settings."""
+    """The settings of a room's chat and audience rules, recorded in an event so that replay never depends on the configuration."""
 
     chat_interval_ms: int
     chat_burst: int
@@ -59,12 +59,12 @@ class RoomOpened(EventBase, frozen=True, tag="room_opened"):
 
 
 class RoomClosed(EventBase, frozen=True, tag="room_closed"):
-    """The room was closed."""
+    """A room was closed."""
 
     reason: str = ""
 
 
 class AnnouncementSet(EventBase, frozen=True, tag="announcement_set"):
-    """The announcement was changed; empty = taken down."""
+    """The announcement was changed; an empty text means that it was removed."""
 
     text: str

@@ -25,27 +25,27 @@ __all__ = [
 
 
 class MuteUser(CommandBase, frozen=True, tag="mute_user"):
-    """Forbid a user to speak for a while; the user sees the reason."""
+    """Mute a user: chat lines and questions are refused until the mute ends. The user sees the reason."""
 
     roles = MODERATORS
-    results = {"until_ms": "when the mute ends"}
+    results = {"until_ms": "the time at which the mute ends"}
     user: UserId
     duration_ms: DurationMs
     reason: Reason = ""
 
 
 class UnmuteUser(CommandBase, frozen=True, tag="unmute_user"):
-    """Let a muted user speak again."""
+    """End a user's mute."""
 
     roles = MODERATORS
     user: UserId
 
 
 class BanUser(CommandBase, frozen=True, tag="ban_user"):
-    """Put a user out of the room for a while; open connections are closed, and the user's chat lines are taken back unless they shall stay."""
+    """Ban a user: commands are refused and connections closed until the ban ends. By default the user's chat lines are deleted."""
 
     roles = MODERATORS
-    results = {"until_ms": "when the ban ends"}
+    results = {"until_ms": "the time at which the ban ends"}
     user: UserId
     duration_ms: DurationMs
     reason: Reason = ""
@@ -53,22 +53,22 @@ class BanUser(CommandBase, frozen=True, tag="ban_user"):
 
 
 class UnbanUser(CommandBase, frozen=True, tag="unban_user"):
-    """Let a banned user come back."""
+    """End a user's ban."""
 
     roles = MODERATORS
     user: UserId
 
 
 class SetBannedWords(CommandBase, frozen=True, tag="set_banned_words"):
-    """Replace the room's list of banned words; matched after NFKC and case folding."""
+    """Replace the room's list of banned words; texts are compared after NFKC normalization and case folding."""
 
     roles = MODERATORS
-    results = {"words": "how many there are now"}
+    results = {"words": "the number of words on the list now"}
     words: Annotated[tuple[BannedWord, ...], Meta(max_length=500)]
 
 
 class UserMuted(EventBase, frozen=True, tag="user_muted"):
-    """A user may not speak until `until_ms`. The reason goes to that user alone, by `sanction_explained`."""
+    """A user was muted until `until_ms`. Only that user receives the reason, in `sanction_explained`."""
 
     user: str
     until_ms: int
@@ -76,14 +76,14 @@ class UserMuted(EventBase, frozen=True, tag="user_muted"):
 
 
 class UserUnmuted(EventBase, frozen=True, tag="user_unmuted"):
-    """A user may speak again."""
+    """A user's mute ended early."""
 
     user: str
     by: str
 
 
 class UserBanned(EventBase, frozen=True, tag="user_banned"):
-    """A user is out of the room until `until_ms`. With `messages_deleted` all chat lines of the user are taken back."""
+    """A user was banned until `until_ms`. With `messages_deleted` all chat lines of the user were deleted."""
 
     user: str
     until_ms: int
@@ -92,7 +92,7 @@ class UserBanned(EventBase, frozen=True, tag="user_banned"):
 
 
 class SanctionExplained(EventBase, frozen=True, tag="sanction_explained"):
-    """The reason of the mute or ban right before this event. Only that user and readers of the journal see it."""
+    """The reason of the mute or ban directly before this event. Only that user and readers of the journal see it."""
 
     delivery = Delivery.personal
     user: str
@@ -101,7 +101,7 @@ class SanctionExplained(EventBase, frozen=True, tag="sanction_explained"):
 
 
 class UserUnbanned(EventBase, frozen=True, tag="user_unbanned"):
-    """A user may come back."""
+    """A user's ban ended early."""
 
     user: str
     by: str

@@ -21,22 +21,22 @@ __all__ = [
 
 
 class AskQuestion(CommandBase, frozen=True, tag="ask_question"):
-    """Ask the anchor a question; a question is named by its seq."""
+    """Ask the anchor a question; its id is the seq of its event."""
 
     roles = EVERYONE
-    results = {"question": "the question's name"}
+    results = {"question": "the id of the question"}
     text: Line
 
 
 class PickQuestion(CommandBase, frozen=True, tag="pick_question"):
-    """Show a question as the one being answered."""
+    """Pick a question: show it as the one that the anchor answers now."""
 
     roles = MODERATORS
     question: Seq
 
 
 class AnswerQuestion(CommandBase, frozen=True, tag="answer_question"):
-    """Mark a question as answered, with a text when it was answered in writing."""
+    """Mark a question as answered; `text` holds the answer if it was given in writing."""
 
     roles = MODERATORS
     question: Seq
@@ -44,14 +44,14 @@ class AnswerQuestion(CommandBase, frozen=True, tag="answer_question"):
 
 
 class DismissQuestion(CommandBase, frozen=True, tag="dismiss_question"):
-    """Take a question off the list without an answer."""
+    """Dismiss a question without an answer."""
 
     roles = MODERATORS
     question: Seq
 
 
 class QuestionAsked(EventBase, frozen=True, tag="question_asked"):
-    """A question to the anchor; its seq is its id."""
+    """A question was asked; its id is this event's seq."""
 
     user: str
     name: str
@@ -59,26 +59,26 @@ class QuestionAsked(EventBase, frozen=True, tag="question_asked"):
 
 
 class QuestionPicked(EventBase, frozen=True, tag="question_picked"):
-    """The question being answered."""
+    """A question was picked: the anchor answers it now."""
 
     question: int
 
 
 class QuestionAnswered(EventBase, frozen=True, tag="question_answered"):
-    """The question was answered, in writing when `text` is not empty."""
+    """A question was answered; `text` holds the answer if it was given in writing."""
 
     question: int
     text: str = ""
 
 
 class QuestionDismissed(EventBase, frozen=True, tag="question_dismissed"):
-    """The question was taken off the list."""
+    """A question was dismissed without an answer."""
 
     question: int
 
 
 class Question(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A question inside a keyframe; `state` is asked, picked or answered."""
+    """A question inside a keyframe; `state` is `asked`, `picked` or `answered`."""
 
     seq: int
     user: str

@@ -1,4 +1,4 @@
-"""Red envelopes: a sum of money split into random or equal shares, first come first served."""
+"""Red envelopes: a sum of money, split into random or equal shares, first come, first served."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ Split = Literal["lucky", "equal"]
 
 
 class EnvelopeCondition(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Who may grab: everyone, or those who said `keyword` in chat since the drop, or who have watched for so long."""
+    """The condition for a grab: a keyword sent in chat since the drop, a time of watching, both, or nothing."""
 
-    keyword: Annotated[str, Meta(max_length=50, description="Words that the viewer must have said in chat since the drop; empty = none")] = ""
-    watched_s: Annotated[int, Meta(ge=0, le=7_200, description="Seconds that the viewer must have watched without leaving; 0 = none")] = 0
+    keyword: Annotated[str, Meta(max_length=50, description="Words that the viewer must have sent in chat since the drop; empty = none")] = ""
+    watched_s: Annotated[int, Meta(ge=0, le=7_200, description="Seconds that the viewer must have watched without a break; 0 = none")] = 0
 
 
 class DropRedEnvelope(CommandBase, frozen=True, tag="drop_red_envelope"):
-    """Drop a red envelope: shown at once, opened `opens_in_ms` later for everybody at the same moment; named by its seq."""
+    """Drop a red envelope: viewers see it at once, and it opens `opens_in_ms` later; its id is the seq of its event."""
 
     moves_money = True
     roles = ANCHORS
     results = {
-        "envelope": "its name",
-        "opens_ms": "when it opens",
-        "closes_ms": "when it closes at the latest",
-        "commitment": "SHA-256 of the seed that its shares are drawn from",
+        "envelope": "the id of the red envelope",
+        "opens_ms": "the time at which it opens",
+        "closes_ms": "the latest time at which it closes",
+        "commitment": "SHA-256 of the seed from which all shares follow",
     }
     total_fen: Fen
     parts: Annotated[int, Meta(ge=1, le=10_000)]
@@ -55,25 +55,25 @@ class DropRedEnvelope(CommandBase, frozen=True, tag="drop_red_envelope"):
 
 
 class GrabRedEnvelope(CommandBase, frozen=True, tag="grab_red_envelope"):
-    """Grab a share, once per user; a retry gets the same share."""
+    """Grab a share of a red envelope; each user gets one share at most, and a retry gets the same share."""
 
     moves_money = True
     roles = VIEWERS
-    results = {"envelope": "which one", "amount_fen": "the share", "parts_left": "shares left after it"}
+    results = {"envelope": "the id of the red envelope", "amount_fen": "the user's share", "parts_left": "shares left after this grab"}
     envelope: Seq
 
 
 class CancelRedEnvelope(CommandBase, frozen=True, tag="cancel_red_envelope"):
-    """Take an envelope back before it opens; all of it is refunded."""
+    """Cancel a red envelope before it opens; the whole sum is refunded."""
 
     moves_money = True
     roles = ANCHORS
-    results = {"refunded_fen": "all of it"}
+    results = {"refunded_fen": "the whole sum"}
     envelope: Seq
 
 
 class EnvelopeWinner(Struct, frozen=True, gc=False):
-    """One of the luckiest."""
+    """A winner of one of the largest shares."""
 
     user: str
     name: str
@@ -81,7 +81,7 @@ class EnvelopeWinner(Struct, frozen=True, gc=False):
 
 
 class RedEnvelopeDropped(EventBase, frozen=True, tag="red_envelope_dropped"):
-    """An envelope was announced; `commitment` is the SHA-256 of the seed that its shares are drawn from."""
+    """A red envelope was dropped; `commitment` is the SHA-256 of the seed from which all shares follow."""
 
     total_fen: int
     parts: int
@@ -96,7 +96,7 @@ class RedEnvelopeDropped(EventBase, frozen=True, tag="red_envelope_dropped"):
 
 
 class RedEnvelopeSealed(EventBase, frozen=True, tag="red_envelope_sealed"):
-    """The seed that stands behind the commitment: known to the journal alone until the envelope is closed."""
+    """The seed of a red envelope was recorded; only readers of the journal see it before the red envelope closes."""
 
     delivery = Delivery.internal
     envelope: int
@@ -104,13 +104,13 @@ class RedEnvelopeSealed(EventBase, frozen=True, tag="red_envelope_sealed"):
 
 
 class RedEnvelopeOpened(EventBase, frozen=True, tag="red_envelope_opened"):
-    """Grabs count from now on."""
+    """A red envelope opened: shares can be grabbed from now on."""
 
     envelope: int
 
 
 class RedEnvelopeGrabbed(EventBase, frozen=True, tag="red_envelope_grabbed"):
-    """Somebody won a share; `parts_left` are left after it."""
+    """A user grabbed a share; `parts_left` shares are left."""
 
     envelope: int
     user: str
@@ -121,7 +121,7 @@ class RedEnvelopeGrabbed(EventBase, frozen=True, tag="red_envelope_grabbed"):
 
 
 class RedEnvelopeClosed(EventBase, frozen=True, tag="red_envelope_closed"):
-    """It is over: granted + refunded = total. `seed` lets anybody recompute every share; `best` are the luckiest."""
+    """A red envelope closed: granted + refunded = total. All shares can be recomputed from `seed`; `best` are the largest shares."""
 
     envelope: int
     reason: Literal["empty", "expired", "cancelled", "room_closed"]
@@ -132,7 +132,7 @@ class RedEnvelopeClosed(EventBase, frozen=True, tag="red_envelope_closed"):
 
 
 class EnvelopeView(Struct, frozen=True, omit_defaults=True):
-    """A red envelope inside a keyframe: announced or open."""
+    """An announced or open red envelope inside a keyframe."""
 
     envelope: int
     title: str

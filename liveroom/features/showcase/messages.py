@@ -23,7 +23,7 @@ __all__ = [
 
 
 class Product(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One product of the showcase."""
+    """A product of the showcase."""
 
     id: ProductId
     title: Title
@@ -33,68 +33,68 @@ class Product(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
 
 class AddProduct(CommandBase, frozen=True, tag="add_product"):
-    """Put a product into the showcase, or replace the one with the same id."""
+    """Add a product to the showcase, or replace the product with the same id."""
 
     roles = ANCHORS
-    results = {"version": "the showcase's version with it"}
+    results = {"version": "the new version of the showcase"}
     product: Product
 
 
 class RemoveProduct(CommandBase, frozen=True, tag="remove_product"):
-    """Take a product out of the showcase; a pinned one is unpinned first."""
+    """Remove a product from the showcase; a pinned product is unpinned first."""
 
     roles = ANCHORS
-    results = {"version": "the showcase's version without it"}
+    results = {"version": "the new version of the showcase"}
     product: ProductId
 
 
 class PinProduct(CommandBase, frozen=True, tag="pin_product"):
-    """Pin the product that is being explained; it takes the place of the one pinned before."""
+    """Pin the product that the anchor presents now; it replaces the pinned one."""
 
     roles = MODERATORS
     product: ProductId
 
 
 class UnpinProduct(CommandBase, frozen=True, tag="unpin_product"):
-    """Unpin the product that was being explained."""
+    """Unpin the pinned product."""
 
     roles = MODERATORS
 
 
 class RequestTryOn(CommandBase, frozen=True, tag="request_try_on"):
-    """Wish to see a product tried on; counted once per viewer and product."""
+    """Ask the anchor to try a product on; each viewer counts once per product."""
 
     roles = EVERYONE
-    results = {"count": "how many wish it now"}
+    results = {"count": "viewers who have asked for this product"}
     product: ProductId
 
 
 class ProductAdded(EventBase, frozen=True, tag="product_added"):
-    """A product was put into the showcase or replaced there."""
+    """A product was added to the showcase or replaced."""
 
     product: Product
 
 
 class ProductRemoved(EventBase, frozen=True, tag="product_removed"):
-    """A product left the showcase."""
+    """A product was removed from the showcase."""
 
     product: str
 
 
 class ProductPinned(EventBase, frozen=True, tag="product_pinned"):
-    """The product being explained."""
+    """A product was pinned: the anchor presents it now."""
 
     product: Product
 
 
 class ProductUnpinned(EventBase, frozen=True, tag="product_unpinned"):
-    """No product is being explained."""
+    """A product was unpinned."""
 
     product: str
 
 
 class TryOnRequested(EventBase, frozen=True, tag="try_on_requested"):
-    """A viewer wishes to see a product tried on; `count` viewers do by now."""
+    """A viewer asked the anchor to try a product on; `count` viewers have asked for this product."""
 
     delivery = Delivery.latest
     latest_key = "product"
