@@ -20,7 +20,8 @@ from loadtests.chronicle import Chronicle
 from loadtests.cluster import Cluster
 from loadtests.disasters import DISASTERS, Disaster, Scene, Struck
 from loadtests.findings import Findings
-from loadtests.scenario import Case, Start, StormOptions
+from loadtests.options import Start, StormOptions
+from loadtests.scenario import Case
 from loadtests.scenarios import SCENARIOS
 from loadtests.storm_worker import Finish, Life, Progress, Report
 from loadtests.story import Story

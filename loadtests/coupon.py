@@ -10,7 +10,8 @@ from liveroom.features.coupon.messages import ClaimCoupon
 from loadtests.answers import audit_told, audit_units
 from loadtests.customer import Customer
 from loadtests.findings import Findings
-from loadtests.scenario import Case, Scenario, Start, StormOptions
+from loadtests.options import Start, StormOptions
+from loadtests.scenario import Case, Scenario
 from loadtests.target import Target
 
 __all__ = ["COUPON", "COUPON_TWICE", "audit"]

@@ -13,7 +13,8 @@ from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import Accepted
 from liveroom.protocol.inbound import ClientMessage
-from loadtests.scenario import Start
+from loadtests.cashier import Cashier
+from loadtests.options import Start
 from loadtests.seat import Seat
 from loadtests.story import PASSING, Asked, Reply, Told
 from loadtests.venue import Venue
@@ -43,9 +44,10 @@ HABITS: Final = ("duplicate", "impatient", "dropped", "again")
 class Customer:
     """`claim` and `ask` give answers; the customer's connections come back by themselves and ask again for what was not answered."""
 
-    def __init__(self, venue: Venue, ordinal: int) -> None:
+    def __init__(self, venue: Venue, cashier: Cashier, ordinal: int) -> None:
         options = venue.options
         self.venue = venue
+        self.cashier = cashier
         self.user = f"{options.run}-{ordinal}"
         self.rng = random.Random(self.user)
         self.habits = frozenset(habit for habit in HABITS if self.rng.random() < options.unruly)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import aiohttp
 
 from liveroom.messages.fields import Role
 from loadtests.guest import step_in
+from loadtests.honest_market import Market
 from loadtests.lean import HandshakeRefused
 from loadtests.trail import Trail
 from loadtests.viewer import Viewer
-
-if TYPE_CHECKING:
-    from loadtests.honest_worker import Market
 
 __all__ = ["Doorbell"]
 

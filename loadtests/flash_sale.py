@@ -11,7 +11,8 @@ from liveroom.protocol.frames import Accepted
 from loadtests.answers import audit_told, audit_units
 from loadtests.customer import Customer
 from loadtests.findings import Findings
-from loadtests.scenario import Case, Scenario, Start, StormOptions
+from loadtests.options import Start, StormOptions
+from loadtests.scenario import Case, Scenario
 from loadtests.target import Target
 
 __all__ = ["FLASH_SALE", "PRICE_FEN", "Sold", "audit", "audit_accounts"]
@@ -72,9 +73,9 @@ async def _settle(customer: Customer, hold: int, units: int) -> int:
         return 0
     await asyncio.sleep(rng.random() * hold_s * PAY_WITHIN)
     quantity = rng.randint(1, units - 1) if units > 1 and rng.random() < PARTIAL else 0
-    receipt = await venue.cashier.confirm(hold, quantity, units)
+    receipt = await customer.cashier.confirm(hold, quantity, units)
     if rng.random() < CONFIRMED_AGAIN:
-        await venue.cashier.repeat(hold, quantity, units)
+        await customer.cashier.repeat(hold, quantity, units)
     if not isinstance(receipt, Accepted):
         return 0  # too late: the platform gives the money back
     venue.granted += (sold := int(receipt.result["quantity"]))

@@ -17,12 +17,13 @@ from liveroom.protocol.belongings import ENVELOPES_OVER_OWNED
 from loadtests import flash_sale, red_envelope
 from loadtests.answers import audit_answers, audit_streams, audit_told
 from loadtests.findings import Findings
-from loadtests.honest_worker import Begin, Crowd, Pace, Pause, Progress, Repeat, Report, Resume, SetBack
+from loadtests.honest_messages import Begin, Crowd, Pace, Pause, Progress, Repeat, Report, Resume, SetBack
 from loadtests.journal import Journal
 from loadtests.latency import Latency
+from loadtests.options import Start, StormOptions
 from loadtests.phases import Phases
 from loadtests.priority import Prioritize
-from loadtests.scenario import Case, Start, StormOptions
+from loadtests.scenario import Case
 from loadtests.storm_worker import Finish, Life
 from loadtests.target import Target, TargetError
 from loadtests.venue import Part

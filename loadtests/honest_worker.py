@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from liveroom.features.flash_sale.messages import CancelHold, ReserveStock
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
@@ -23,20 +22,16 @@ from liveroom.protocol.frames import Accepted
 from loadtests.cashier import Cashier
 from loadtests.customer import Customer
 from loadtests.doorbell import Doorbell
-from loadtests.latency import Latency
-from loadtests.phases import NO_PHASE, Phases
+from loadtests.honest_market import Market
+from loadtests.honest_messages import Begin, Crowd, Pause, Progress, Repeat, Report, Resume, SetBack
 from loadtests.storm_worker import Finish, Life
-from loadtests.story import PASSING, Asked, Reply, Story
-from loadtests.trail import Audit, Event, Mark, mark_of, mark_text
-from loadtests.venue import Part, Venue
+from loadtests.trail import Mark, mark_text
 from loadtests.worker import orders, run, say, words_of
 
-__all__ = ["Begin", "Crowd", "Pace", "Pause", "Progress", "Repeat", "Report", "Resume", "SetBack"]
+__all__ = ["Worker"]
 
 PROGRESS_S: Final = 0.1
 SETTLE_POLL_S: Final = 0.05
-#: An answer, or a line at a viewer, that takes longer than this came too late.
-LATE_S: Final = 5.0
 #: A line's text is so long that nothing at its end is blank.
 LINE_CHARACTERS: Final = 60
 #: Of the reservations that are not left to expire, this part is given back, and by one user no more than this: who does it often is refused.
@@ -45,129 +40,10 @@ CANCELLED_MAX: Final = 10
 ENVELOPE_OPENS_MS: Final = 1_000
 ENVELOPE_OPEN_MS: Final = 3_600_000
 SHARE_FEN: Final = 100
-PROBLEMS_MAX: Final = 1_000
-
-
-class Pace(Struct, frozen=True):
-    """Average seconds from one act to the next: of a user's lines, of a buyer's purchases, of envelopes in the room. Every `buyers`-th user buys."""
-
-    chat_s: float = 2.5
-    buy_s: float = 5.0
-    envelope_s: float = 10.0
-    buyers: int = 3
-
-
-class Crowd(Struct):
-    """What the process is to do. `log`: a file for every reply, as it comes. `watch`: look whether newcomers get in and health is answered."""
-
-    part: Part
-    pace: Pace
-    log: str = ""
-    watch: bool = False
-
-
-class Begin(Struct, tag="begin"):
-    """The sale is there: act."""
-
-    sale: int
-    phases: Phases
-
-
-class Pause(Struct, tag="pause"):
-    """Begin nothing more, and say `paused` when every answer is there."""
-
-
-class SetBack(Struct, tag="set_back"):
-    """The server was ended, and its life `number` begins with an older copy of the journal: what was shown after it never happened."""
-
-    number: int
-
-
-class Resume(Struct, tag="resume"):
-    """Go on."""
-
-
-class Repeat(Struct, tag="repeat"):
-    """Ask everything again that was ever asked, and say `repeated` when every reply is there."""
-
-
-class Progress(Struct, tag="progress"):
-    """How far it is."""
-
-    joined: int = 0
-    answered: int = 0
-    bought: int = 0
-    grabbed: int = 0
-    delivered: int = 0
-    problems: int = 0
-    first_problem: str = ""
-    life: int = 0
-    paused: bool = False
-    repeated: bool = False
-    failed: str = ""
-
-
-class Report(Struct, tag="report"):
-    """The story, the audit of lines, times by phase and what was measured, what went wrong (code, words), and what was done how often."""
-
-    story: Story
-    audit: Audit
-    latencies: list[tuple[int, str, dict[str, object]]]
-    problems: list[tuple[str, str]]
-    envelopes: list[tuple[int, int]]  # each, and when it opens (Unix ms)
-    done: dict[str, int]
-    back: dict[str, int]
-    cpu_s: float
 
 
 Order = Begin | Pause | SetBack | Resume | Repeat | Life | Finish
 _order: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
-
-
-class Market(Venue):
-    """A venue that counts times by phase, audits lines, and keeps a log of its own."""
-
-    def __init__(self, crowd: Crowd) -> None:
-        super().__init__(crowd.part, self.phase_of)
-        self.phases: Phases | None = None
-        self.latencies: dict[tuple[int, str], Latency] = {}
-        self.problems: list[tuple[str, str]] = []
-        self.done: Counter[str] = Counter()
-        self.accepted: set[int] = set()
-        self.hidden: set[int] = set()
-        self._log = open(crowd.log, "ab", buffering=0) if crowd.log else None  # noqa: SIM115 (as long as the process)
-
-    def phase_of(self, ns: int) -> int:
-        """The phase that a time belongs to."""
-        return self.phases.number(ns) if self.phases is not None else NO_PHASE
-
-    def problem(self, code: str, words: str) -> None:
-        """Somebody noticed something."""
-        if len(self.problems) < PROBLEMS_MAX:
-            self.problems.append((code, f"{words}, in phase {self.phase_of(time.monotonic_ns())}"))
-
-    def time(self, what: str, due_ns: int) -> None:
-        """Something came to its end that was due then."""
-        took_ns = time.monotonic_ns() - due_ns
-        self.latencies.setdefault((self.phase_of(due_ns), what), Latency()).add(took_ns // 1_000)
-        if took_ns > LATE_S * 1e9 and not self.life:
-            self.problem("late", f"{what} took {took_ns / 1e9:.1f} s")
-
-    def answer(self, asked: Asked, due_ns: int) -> None:
-        """A command got its answer."""
-        super().answer(asked, due_ns)
-        self.time(asked.command, due_ns)
-
-    def told(self, asked: Asked, reply: Reply) -> None:
-        """Write it down before anything else is done with it."""
-        if self._log is not None:
-            self._log.write(msgspec.json.encode([asked.user, asked.command, reply]) + b"\n")
-        if not isinstance(reply, Accepted) and reply.code in PASSING and not self.life:
-            self.problem("turned_away", f"{asked.command} of {asked.user}: {reply.code}: {reply.detail}")
-
-    def heed(self, event: Event, raw: msgspec.Raw) -> Mark | None:
-        """Honest lines are audited."""
-        return mark_of(event.text) if event.type == "chat_sent" else super().heed(event, raw)
 
 
 class Worker:
@@ -176,8 +52,8 @@ class Worker:
     def __init__(self, crowd: Crowd) -> None:
         self._crowd = crowd
         self._market = market = Market(crowd)
-        market.cashier = self._cashier = Cashier(market)
-        self._customers = [Customer(market, crowd.part.first + number) for number in range(crowd.part.viewers)]
+        self._cashier = Cashier(market)
+        self._customers = [Customer(market, self._cashier, crowd.part.first + number) for number in range(crowd.part.viewers)]
         self._going = asyncio.Event()
         self._acts = 0
         self._joined = 0
@@ -282,7 +158,7 @@ class Worker:
         audit = market.trail.audit([seat.place for seat in seats if seat.place is not None], market.accepted, undecided)
         for seat in seats:
             seat.close()
-        await market.cashier.close()
+        await self._cashier.close()
         told = [(phase, "delivery", latency) for phase, latency in market.trail.latencies.items()]
         told += [(phase, what, latency) for (phase, what), latency in market.latencies.items()]
         return Report(

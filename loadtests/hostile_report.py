@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from loadtests.findings import Findings
 from loadtests.honest import latencies_of
-from loadtests.honest_worker import Report
+from loadtests.honest_messages import Report
 from loadtests.latency import Latency
 from loadtests.phases import Phases
 

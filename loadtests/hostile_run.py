@@ -20,7 +20,7 @@ from loadtests.attacks.table import ATTACKS
 from loadtests.findings import Findings
 from loadtests.flash_sale import PRICE_FEN
 from loadtests.honest import ROOM, Honest, Told, audit_honest, honest_of
-from loadtests.honest_worker import Pace
+from loadtests.honest_messages import Pace
 from loadtests.hostile_report import compare
 from loadtests.journal import read_journal
 from loadtests.meters import MachineMeter

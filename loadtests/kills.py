@@ -25,7 +25,7 @@ from loadtests.answers import repeated_after_kill
 from loadtests.cli import EXIT_FAILED, UsageError, positive_int, report_file, run_main, write_report
 from loadtests.findings import Findings
 from loadtests.honest import ROOM, Honest, Told, audit_honest, honest_of
-from loadtests.honest_worker import Pace
+from loadtests.honest_messages import Pace
 from loadtests.journal import Journal, read_journal
 from loadtests.kills_log import judge_log
 from loadtests.phases import Phases

@@ -12,7 +12,8 @@ from loadtests import flash_sale, red_envelope
 from loadtests.answers import audit_told
 from loadtests.customer import Customer
 from loadtests.findings import Findings
-from loadtests.scenario import Case, Scenario, Start, StormOptions
+from loadtests.options import Start, StormOptions
+from loadtests.scenario import Case, Scenario
 from loadtests.target import Target
 
 __all__ = ["MARKET"]

@@ -8,7 +8,8 @@ from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from loadtests.answers import audit_told, audit_units
 from loadtests.customer import Customer
 from loadtests.findings import Findings
-from loadtests.scenario import Case, Scenario, Start, StormOptions
+from loadtests.options import Start, StormOptions
+from loadtests.scenario import Case, Scenario
 from loadtests.target import Target
 
 __all__ = ["RED_ENVELOPE", "audit"]

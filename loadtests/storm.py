@@ -10,8 +10,9 @@ from loadtests.audit import Course, Kill
 from loadtests.crowd import sources_for
 from loadtests.journal import read_journal
 from loadtests.meters import MachineMeter, ProcessMeter
+from loadtests.options import StormOptions
 from loadtests.progress import Bar
-from loadtests.scenario import Case, Scenario, StormOptions
+from loadtests.scenario import Case, Scenario
 from loadtests.scenarios import SCENARIOS
 from loadtests.storm_report import Measured, report_of
 from loadtests.storm_worker import Finish, Life, Progress, Report

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from loadtests.cashier import Cashier
 from loadtests.customer import Customer
-from loadtests.scenario import Start
+from loadtests.options import Start
 from loadtests.scenarios import SCENARIOS
 from loadtests.story import Story
 from loadtests.venue import Part, Venue
@@ -79,9 +79,9 @@ class Worker:
     def __init__(self, part: Part) -> None:
         self._part = part
         self._venue = Venue(part)
-        self._venue.cashier = Cashier(self._venue)
+        self._cashier = Cashier(self._venue)
         self._play = SCENARIOS[part.options.scenario].play
-        self._customers = [Customer(self._venue, part.first + number) for number in range(part.viewers)]
+        self._customers = [Customer(self._venue, self._cashier, part.first + number) for number in range(part.viewers)]
         self._joined = 0
         self._done = 0
         self._failed = ""
@@ -142,7 +142,7 @@ class Worker:
                 venue.end(seat.user, venue.life, f"stands at {seat.to} and never came to {finish.seq}")
         for seat in seats:
             seat.close()
-        await venue.cashier.close()
+        await self._cashier.close()
         return Report(
             story=venue.story([owned for seat in seats if (owned := seat.owned) is not None]),
             latency=venue.latency.to_plain(),

@@ -26,8 +26,8 @@ from loadtests.cli import (
     server_of,
     write_report,
 )
+from loadtests.options import BACK_S_MAX, StormOptions
 from loadtests.progress import Bar
-from loadtests.scenario import BACK_S_MAX, StormOptions
 from loadtests.steady import ROOM, SteadyOptions, run_steady, server_settings
 from loadtests.storm import run_storm, storm_settings
 from loadtests.summary import summary_of

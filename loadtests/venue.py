@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -15,13 +15,10 @@ from liveroom.config.schema import AuthConfig
 from liveroom.messages.fields import Role
 from loadtests.latency import Latency
 from loadtests.lean import Address
-from loadtests.scenario import StormOptions
+from loadtests.options import StormOptions
 from loadtests.shelf import Shelf
 from loadtests.story import Asked, End, Letter, Owned, Reply, Story
 from loadtests.trail import Event, Mark, PhaseOf, Trail
-
-if TYPE_CHECKING:
-    from loadtests.cashier import Cashier
 
 __all__ = ["Part", "Venue"]
 
@@ -45,12 +42,10 @@ class Part(Struct):
 
 
 class Venue:
-    """`cashier` is set by whoever makes the venue; `life` counts the server's lives.
+    """`life` counts the server's lives.
 
     `waiting` is everything that has to come to an end: replies, connections that come back, repeats that are due.
     """
-
-    cashier: Cashier
 
     def __init__(self, part: Part, phase_of: PhaseOf = lambda _: 0) -> None:
         self.part = part

@@ -10,7 +10,8 @@ from liveroom.protocol.belongings import Grant, OwnedCoupon, OwnedHold
 from liveroom.protocol.frames import Accepted, Belongings, Refused
 from loadtests.audit import Course
 from loadtests.journal import Journal
-from loadtests.scenario import Case, Start, StormOptions
+from loadtests.options import Start, StormOptions
+from loadtests.scenario import Case
 from loadtests.story import Asked, Letter, Owned, Story, Told
 
 THING = 7

@@ -10,7 +10,7 @@ import pytest
 
 from loadtests.attacks.table import ATTACKS
 from loadtests.findings import Findings
-from loadtests.honest_worker import Report
+from loadtests.honest_messages import Report
 from loadtests.hostile_report import ADDED_MS_MAX, BY_RATIO, compare
 from loadtests.latency import Latency
 from loadtests.phases import NO_PHASE, Phases
