@@ -19,7 +19,7 @@ from liveroom.auth.keys import Keys
 from liveroom.config.schema import AuthConfig, Config, ConsoleConfig, GatewayConfig, JournalConfig, LiveroomConfig
 from liveroom.messages.errors import BadConfig
 from liveroom.process.roles import Part
-from loadtests.certificate import make_certificate
+from loadtests.lib.certificate import make_certificate
 from tests.auth.test_keys import jwk_of, token, written
 from tests.auth.test_tokens import claims
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from loadtests.certificate import make_certificate
+from loadtests.lib.certificate import make_certificate
 from tests.serving import Server
 
 TIMEOUT_S = 30

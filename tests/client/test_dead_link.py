@@ -13,7 +13,7 @@ from liveroom.app import App
 from liveroom.auth.tokens import make_token
 from liveroom.config.settings import load_config
 from liveroom.messages.fields import Role
-from loadtests.target import Target
+from loadtests.lib.target import Target
 from tests.client.clients import NODE, JavaScript, Python
 
 SECRET = "a secret of this test, long enough"

@@ -16,7 +16,7 @@ from liveroom.config.settings import load_config
 from liveroom.messages.fields import Role
 from liveroom.protocol import commands as c
 from liveroom.protocol import events as e
-from loadtests.target import Target
+from loadtests.lib.target import Target
 
 SECRET = "a secret of this test, long enough"
 

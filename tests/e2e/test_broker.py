@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role
-from loadtests.broker import OwnBrokers
+from loadtests.lib.broker import OwnBrokers
 from tests.broker import can_start_broker
 from tests.e2e.viewer import WAIT_S, Viewer, enter
 from tests.serving import Server, unheard

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role
-from loadtests.broker import OwnBrokers
+from loadtests.lib.broker import OwnBrokers
 from tests.broker import BROKER, can_start_broker
 from tests.e2e.viewer import Viewer, enter
 from tests.serving import Server, unheard

@@ -18,7 +18,7 @@ import orjson
 import pytest
 import websockets
 
-from loadtests.certificate import make_certificate
+from loadtests.lib.certificate import make_certificate
 from tests.e2e.raw import Raw
 from tests.serving import Server
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.certificate import make_certificate
+from loadtests.lib.certificate import make_certificate
 from tests.loops import BOTH, Loops
 
 

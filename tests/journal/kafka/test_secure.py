@@ -23,7 +23,7 @@ from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.messages.errors import BadConfig, JournalUnavailable, LiveroomError
 from liveroom.protocol.records import Entry
 from liveroom.telemetry.metrics import Metrics
-from loadtests.certificate import make_certificate
+from loadtests.lib.certificate import make_certificate
 from tests.broker import BROKER, START_WAIT_MS, can_start_broker, kafka_config
 from tests.journal.entries import append_all, claim, record, request, stored, take
 from tests.serving import free_port

@@ -1,0 +1,1 @@
+"""Benchmarks of single parts, each beside another program or a lower bound."""

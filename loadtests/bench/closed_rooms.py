@@ -1,0 +1,241 @@
+"""What rooms that are closed cost a server that has hardly anything to do: bytes written, the worst answer, memory, the start.
+
+    python -m loadtests.bench.closed_rooms [--rooms N] [--seconds S] [--json FILE]
+
+An engine alone fills a journal with rooms that were used and closed. A server is started on it a few times, until no snapshot
+that is kept is of the time before. Then one announcement a second is sent into one open room.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import os
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from liveroom.config.schema import Config, EngineConfig, JournalConfig
+from liveroom.engine.engine import Engine
+from liveroom.journal.follower import AcceptedRecord, follow
+from liveroom.journal.partition import partition_of
+from liveroom.journal.sqlite.journal import SqliteJournal
+from liveroom.messages.fields import Role
+from liveroom.protocol.commands import AddProduct, AskQuestion, CloseRoom, Command, OpenRoom, Product, SendChat
+from liveroom.protocol.frames import Accepted
+from liveroom.protocol.records import Request, Sender
+from liveroom.telemetry.metrics import Metrics
+from loadtests.lib.cli import positive_float, positive_int, report_file, run_main, write_report
+from loadtests.lib.latency import Latency
+from loadtests.lib.meters import ProcessMeter
+from loadtests.lib.progress import Bar
+from loadtests.lib.target import OwnServer, Target, TargetError
+
+__all__ = ["closed_rooms", "main"]
+
+PROGRAM: Final = "closed_rooms"
+ROOM: Final = "open-room"
+ANCHOR: Final = Sender("anna", "Anna", Role.anchor)
+#: What happens in a room before it is closed.
+LINES: Final = 40
+PRODUCTS: Final = 15
+QUESTIONS: Final = 5
+PICTURE: Final = "https://shop.example/pictures/" + "p" * 300
+#: Snapshots are taken often while rooms are filled, so that the first start does not read all that happened.
+SNAPSHOT_RECORDS: Final = 50
+#: Rooms that are filled at once.
+ROOMS_AT_ONCE: Final = 50
+START_S: Final = 60.0
+#: Time for a snapshot of every partition.
+SAVED_S: Final = 120.0
+#: Pause between two announcements.
+INTERVAL_S: Final = 1.0
+
+
+async def closed_rooms(rooms: int, seconds: float, bar: Bar) -> dict[str, Any]:
+    """Run it and report. Raises `TargetError`."""
+    with tempfile.TemporaryDirectory(prefix="liveroom-closed-") as directory:
+        server = OwnServer(Path(directory), ())
+        server.data_dir.mkdir(parents=True)
+        await _fill(server.data_dir, rooms, bar)
+        await _settle(Path(directory), bar)
+        starts: list[tuple[float, float]] = []
+        try:
+            target = await _started(server, starts)
+            await target.open_room(ROOM, "Load test")
+            report = await _hardly_anything(target, seconds, bar)
+            await server.stop()
+            await _started(server, starts)
+        finally:
+            await server.stop()
+        journal_bytes = sum(file.stat().st_size for file in server.data_dir.glob("journal.sqlite*"))
+    times = {"start_s": [round(start_s, 2) for start_s, _ in starts], "start_cpu_s": [round(cpu_s, 2) for _, cpu_s in starts]}
+    return {"closed_rooms": rooms, **times, "journal_bytes": journal_bytes, **report}
+
+
+async def _settle(directory: Path, bar: Bar) -> None:
+    """Let every partition save as many snapshots as are kept; each start makes one due."""
+    config = JournalConfig()
+    bar.stage("settling", config.snapshots_kept)
+    for number in range(config.snapshots_kept):
+        server = OwnServer(directory, ("--engine-snapshot-interval-ms", "1000"))
+        try:
+            target = await server.start()
+            async with asyncio.timeout(SAVED_S):
+                while await _snapshots(target) < config.partitions:  # noqa: ASYNC110
+                    await asyncio.sleep(0.5)
+        finally:
+            await server.stop()
+        bar.update(number + 1)
+
+
+async def _started(server: OwnServer, starts: list[tuple[float, float]]) -> Target:
+    """A start of the whole process; how long it took, and its CPU time, are added."""
+    began = time.monotonic()
+    target = await server.start()
+    starts.append((time.monotonic() - began, _cpu_s(target.pid)))
+    return target
+
+
+async def _hardly_anything(target: Target, seconds: float, bar: Bar) -> dict[str, Any]:
+    """An announcement a second; what it cost. Raises `TargetError`."""
+    bar.stage("idle", seconds)
+    latency, meter = Latency(), ProcessMeter(target.pid)
+    written_before, snapshots_before = _written_bytes(target.pid), await _snapshots(target)
+    began = time.monotonic()
+    for number in itertools.count():
+        due = began + number * INTERVAL_S
+        if due >= began + seconds:
+            break
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        sent = time.monotonic()
+        await target.command(ROOM, "set_announcement", text=f"Number {number}")
+        latency.add(round((time.monotonic() - sent) * 1e6))
+        meter.sample()
+        bar.update(sent - began)
+    minutes = (time.monotonic() - began) / 60
+    cpu_s = meter.cpu_s()
+    return {
+        "seconds": seconds,
+        "snapshots": await _snapshots(target) - snapshots_before,
+        "written_mb_a_minute": round((_written_bytes(target.pid) - written_before) / 1e6 / minutes, 2),
+        "answers_ms": latency.summary(),
+        "cpu_percent": round(100 * cpu_s / 60 / minutes, 1) if cpu_s is not None else None,
+        "memory_mb": round(meter.rss_bytes_max / 1e6) if meter.rss_bytes_max else None,
+    }
+
+
+async def _snapshots(target: Target) -> int:
+    return round(sum((await target.metric("liveroom_engine_snapshots_total")).values()))
+
+
+def _cpu_s(pid: int | None) -> float:
+    """CPU time of a process since it began. Raises `TargetError` where the system does not say."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except OSError as error:
+        raise TargetError(f"the server's CPU time cannot be measured here: {error}") from None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _written_bytes(pid: int | None) -> int:
+    """What the process gave to the kernel to write. Raises `TargetError` where the system does not say."""
+    try:
+        lines = Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines()
+    except OSError as error:
+        raise TargetError(f"what the server writes cannot be measured here: {error}") from None
+    return int(dict(line.split(": ") for line in lines)["wchar"])
+
+
+async def _fill(data_dir: Path, rooms: int, bar: Bar) -> None:
+    """Fill a journal with rooms that were used and closed."""
+    bar.stage("filling", rooms)
+    config, metrics = Config(engine=EngineConfig(snapshot_records_max=SNAPSHOT_RECORDS)), Metrics()
+    journal = await SqliteJournal.open(data_dir, config.journal, metrics)
+    engine = Engine(journal, config, name="engine", metrics=metrics)
+    try:
+        await engine.start()
+        async with asyncio.timeout(START_S):
+            while not engine.ready:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        async with _answers(journal) as answered:
+            for first in range(0, rooms, ROOMS_AT_ONCE):
+                some = range(first, min(rooms, first + ROOMS_AT_ONCE))
+                waiting = [await _send(journal, answered, f"room-{number}") for number in some]
+                await asyncio.gather(*waiting)
+                bar.update(some.stop)
+    finally:
+        await engine.stop()
+        await journal.close()
+
+
+async def _send(journal: SqliteJournal, answered: dict[int, asyncio.Future[None]], room: str) -> asyncio.Future[None]:
+    """All that happens in a room; done when its last command is answered."""
+    ticket = len(answered) + 1
+    last = answered[ticket] = asyncio.get_running_loop().create_future()
+    story = list(_story())
+    requests = [
+        Request(f"c{number}", room, sender, command, "filler", ticket if number == len(story) - 1 else 0)
+        for number, (sender, command) in enumerate(story)
+    ]
+    await journal.send_commands(partition_of(room, journal.partitions), requests)
+    return last
+
+
+def _story() -> Iterator[tuple[Sender, Command]]:
+    yield ANCHOR, OpenRoom("An evening with lamps")
+    for number in range(PRODUCTS):
+        yield ANCHOR, AddProduct(Product(f"p{number}", f"Lamp number {number}", 9_900, PICTURE, PICTURE))
+    for number in range(LINES):
+        yield Sender(f"viewer-{number}", f"Viewer {number}"), SendChat(f"Line {number} of many that were said here")
+    for number in range(QUESTIONS):
+        yield Sender(f"asker-{number}", f"Asker {number}"), AskQuestion(f"Question {number}: does it come in blue, too?")
+    yield ANCHOR, CloseRoom("The end")
+
+
+@asynccontextmanager
+async def _answers(journal: SqliteJournal) -> AsyncIterator[dict[int, asyncio.Future[None]]]:
+    """Futures by ticket, done when the command with that ticket is accepted."""
+    answered: dict[int, asyncio.Future[None]] = {}
+
+    async def read(partition: int) -> None:
+        async with aclosing(follow(journal, partition, lambda verdict: None)) as items:
+            async for item in items:
+                for answer in item.record.answers if isinstance(item, AcceptedRecord) else ():
+                    if answer.connection and isinstance(answer.reply, Accepted):
+                        answered[answer.connection].set_result(None)
+
+    reading = [asyncio.create_task(read(partition)) for partition in range(journal.partitions)]
+    try:
+        yield answered
+    finally:
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+
+
+async def _run(options: argparse.Namespace) -> int:
+    with Bar() as bar:
+        report = await closed_rooms(options.rooms, options.seconds, bar)
+    write_report(report, options.json)
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m loadtests.{PROGRAM}", description="What closed rooms cost a server that has hardly anything to do."
+    )
+    parser.add_argument("--rooms", type=positive_int, default=2_500, help="closed rooms (default 2500)")
+    parser.add_argument("--seconds", type=positive_float, default=90.0, help="how long it is measured (default 90)")
+    parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
+    return run_main(PROGRAM, _run(parser.parse_args(arguments)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

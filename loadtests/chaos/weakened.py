@@ -1,0 +1,99 @@
+"""liveroom with a part of its safety taken out: `python -m loadtests.chaos.weakened HOW[,HOW] COMMAND ...`, COMMAND as for `liveroom`.
+
+For one purpose: to see that the chaos test notices. No setting of liveroom does any of this.
+
+- `without-epoch`, `without-past`: the acceptance rule without that check, in whatever this process reads.
+- `behind`: whenever this engine takes over, its fold misses the newest records, as if it had read a copy that lags. Kafka never
+  gives it such a one: clients read from the leader.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import AsyncGenerator
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from liveroom import cli
+from liveroom.engine.owner import Owner
+from liveroom.journal.acceptance import Acceptance, Verdict
+from liveroom.journal.base import StoredEntry
+from liveroom.protocol.records import Claim, Entry, Record
+
+__all__ = ["RECORDS_MISSED"]
+
+#: Of a partition's records before its claim, an engine that is behind misses so many.
+RECORDS_MISSED: Final = 5
+
+_judge = Acceptance.judge
+_recover = Owner._recover
+
+
+def _lenient(self: Acceptance, offset: int, entry: Record) -> Verdict:
+    """The rule for a record, wherever it begins."""
+    verdict = _judge(self, offset, replace(entry, from_=self.next_command, to=self.next_command))
+    if verdict is Verdict.accepted:
+        self.next_command = entry.to
+    return verdict
+
+
+def _without_epoch(self: Acceptance, offset: int, entry: Entry) -> Verdict:
+    return _judge(self, offset, entry) if isinstance(entry, Claim) else _lenient(self, offset, replace(entry, epoch=self.epoch))
+
+
+def _without_past(self: Acceptance, offset: int, entry: Entry) -> Verdict:
+    return _judge(self, offset, entry) if isinstance(entry, Claim) else _lenient(self, offset, replace(entry, after=self.after))
+
+
+class _Behind:
+    """A journal whose events miss the newest before a claim."""
+
+    def __init__(self, journal: Any, claim: Claim) -> None:
+        self._journal = journal
+        self._claim = claim
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
+
+    async def read_events(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
+        held: deque[StoredEntry] = deque()
+        async for stored in self._journal.read_events(partition, offset):
+            if stored.entry == self._claim:
+                break
+            held.append(stored)
+            while sum(not isinstance(one.entry, Claim) for one in held) > RECORDS_MISSED:
+                yield held.popleft()
+        for one in (*held, stored):
+            if isinstance(one.entry, Claim):
+                yield one
+
+
+async def _recover_behind(self: Owner, claim: Claim) -> None:
+    whole = self._journal
+    self._journal = _Behind(whole, claim)  # type: ignore[assignment]  # all of a journal but this
+    try:
+        await _recover(self, claim)
+    finally:
+        self._journal = whole
+
+
+def main() -> None:
+    """Weaken, then run liveroom."""
+    hows, *rest = sys.argv[1:]
+    for how in hows.split(","):
+        match how:
+            case "without-epoch":
+                Acceptance.judge = _without_epoch  # type: ignore[method-assign]
+            case "without-past":
+                Acceptance.judge = _without_past  # type: ignore[method-assign]
+            case "behind":
+                Owner._recover = _recover_behind  # type: ignore[method-assign]
+            case _:
+                sys.exit(f"weakened: {how!r} is none of without-epoch, without-past, behind")
+    cli.main(rest)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""What a crowd of viewers was sent, decoded once for all of them, and the audit of it.
+
+Viewers of one room get the same bytes. The first viewer that gets a frame decodes and checks it and leaves it as a
+`Step`; everybody after it compares bytes with the step that comes next and goes on. A viewer whose bytes differ
+leaves a trail of its own. So the audit is exact for each viewer and costs a comparison per frame.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from time import monotonic_ns
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from loadtests.lib.latency import Latency
+
+__all__ = ["Audit", "Event", "Heed", "Mark", "PhaseOf", "Step", "Trail", "mark_of", "mark_text"]
+
+#: Steps that a viewer who joins may still be led to.
+STEPS_KNOWN_MAX: Final = 4_096
+#: Events of which it is remembered what was told.
+EVENTS_KNOWN_MAX: Final = 50_000
+#: Arrivals are counted together when they lie this close.
+ARRIVAL_GRAIN_US: Final = 250
+
+
+class Mark(Struct, frozen=True):
+    """What the text of an announcement says: its number, who sent it, and when it was due (ns of this machine's monotonic clock)."""
+
+    number: int
+    sender: int
+    due_ns: int
+
+
+def mark_text(mark: Mark, characters: int = 0) -> str:
+    """The text of an announcement that carries `mark`, made at least so long."""
+    return f"mark {mark.number} {mark.sender} {mark.due_ns} ".ljust(characters, ".")
+
+
+def mark_of(text: str) -> Mark | None:
+    """What `mark_text` made; `None` for any other text."""
+    words = text.split(" ", 4)
+    return Mark(int(words[1]), int(words[2]), int(words[3])) if len(words) == 5 and words[0] == "mark" else None
+
+
+class Event(Struct):
+    """What is looked at in an event of any type."""
+
+    type: str
+    seq: int
+    text: str = ""
+
+
+#: Takes every event that is decoded, also as bytes; gives its mark when viewers are audited for it.
+Heed = Callable[[Event, msgspec.Raw], Mark | None]
+#: Names the phase of the test that a time belongs to (ns of this machine's monotonic clock).
+PhaseOf = Callable[[int], int]
+
+
+def announced(event: Event, _: msgspec.Raw) -> Mark | None:
+    """The mark of an announcement."""
+    return mark_of(event.text) if event.type == "announcement_set" else None
+
+
+class _Delta(Struct, rename={"from_": "from"}):
+    from_: int
+    to: int
+    events: list[msgspec.Raw]
+
+
+_delta = msgspec.json.Decoder(_Delta)
+_event = msgspec.json.Decoder(Event)
+
+
+class _Log:
+    """The marks that came along one trail, in order."""
+
+    def __init__(self, numbers: Iterable[int] = (), senders: Iterable[int] = ()) -> None:
+        self.numbers = array("q", numbers)
+        self.senders = array("q", senders)
+
+
+class Step:
+    """A place on a trail: the frame that leads here and how many marks came until here."""
+
+    __slots__ = ("arrivals_ns", "due_ns", "length", "log", "next", "passed", "raw", "to")
+
+    def __init__(self, raw: bytes, to: int, log: _Log, length: int, due_ns: tuple[int, ...]) -> None:
+        self.raw = raw
+        self.to = to
+        self.log = log
+        self.length = length
+        self.due_ns = due_ns
+        self.next: Step | None = None
+        self.passed = 0
+        self.arrivals_ns: list[int] = []
+
+
+class Audit(Struct):
+    """What a number of viewers got, all added up, against what was accepted."""
+
+    viewers: int = 0
+    expected: int = 0
+    delivered: int = 0
+    lost: int = 0
+    doubled: int = 0
+    out_of_order: int = 0
+    unexpected: int = 0
+
+    def add(self, other: Audit) -> None:
+        """Add the numbers of others."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    @property
+    def clean(self) -> bool:
+        """Whether everybody got everything once and in order."""
+        return not (self.lost or self.doubled or self.out_of_order or self.unexpected)
+
+
+class Trail:
+    """The trails of all viewers of one room in this process."""
+
+    def __init__(self, heed: Heed = announced, phase_of: PhaseOf = lambda _: 0) -> None:
+        self._heed = heed
+        self._phase_of = phase_of
+        self.latencies: defaultdict[int, Latency] = defaultdict(Latency)  # by the phase in which a mark was due
+        self.delivered = 0
+        self.frames = 0
+        self.gaps = 0
+        self.disorders = 0
+        self.rewritten = 0
+        self._told: dict[int, int] = {}
+        self._by_seq: dict[int, Step] = {}
+        self._unread: deque[Step] = deque()
+
+    @property
+    def latency(self) -> Latency:
+        """Of all phases together."""
+        total = Latency()
+        for one in self.latencies.values():
+            total.merge(one)
+        return total
+
+    def forget(self) -> None:
+        """The room's story was set back: from now on other events may stand at seqs that were told before."""
+        self._told.clear()
+        self._by_seq.clear()
+
+    def begin(self, seq: int) -> Step:
+        """Where a viewer stands whose keyframe is at `seq`."""
+        return self._by_seq.get(seq) or self._known(Step(b"", seq, _Log(), 0, ()))
+
+    def advance(self, at: Step, raw: bytes, text: bytes) -> Step:
+        """A viewer at `at` got a delta that is not the bytes of `at.next`."""
+        delta = _delta.decode(text)
+        events = [_event.decode(raw) for raw in delta.events]
+        heeded = [self._look_at(event, raw) for event, raw in zip(events, delta.events, strict=True)]
+        if delta.to <= at.to:
+            return at
+        if delta.from_ > at.to:
+            self.gaps += 1
+        marks = [mark for event, mark in zip(events, heeded, strict=True) if mark is not None and event.seq >= at.to]
+        self._check_seqs(delta, [event.seq for event in events])
+        following = at.next
+        if following is not None and following.to == delta.to and self._same(at, following, marks):
+            step = following
+        else:
+            step = self._append(at, raw, delta.to, marks)
+        step.arrivals_ns.append(monotonic_ns())
+        return step
+
+    def skip(self, at: Step) -> Step:
+        """A viewer at `at` was told that it skipped something; what it misses is found by the audit."""
+        return Step(b"", at.to, _Log(at.log.numbers[: at.length], at.log.senders[: at.length]), at.length, ())
+
+    def jump(self, at: Step, seq: int) -> Step:
+        """A viewer at `at` got a keyframe in the middle."""
+        moved = self.skip(at)
+        moved.to = seq
+        return moved
+
+    def harvest(self, viewers: int) -> None:
+        """Count the arrivals since the last time; a step that all `viewers` have passed is forgotten."""
+        for step in self._unread:
+            arrivals, step.arrivals_ns = step.arrivals_ns, []
+            step.passed += len(arrivals)
+            self.frames += len(arrivals)
+            self.delivered += len(arrivals) * len(step.due_ns)
+            for grain, count in Counter(arrival // (ARRIVAL_GRAIN_US * 1000) for arrival in arrivals).items():
+                for due_ns in step.due_ns:
+                    self.latencies[self._phase_of(due_ns)].add(grain * ARRIVAL_GRAIN_US - due_ns // 1000, count)
+        while self._unread and self._unread[0].passed >= viewers:
+            self._unread.popleft()
+
+    @staticmethod
+    def audit(places: Iterable[Step], accepted: set[int], undecided: set[int]) -> Audit:
+        """Hold what the viewers at `places` got against what was accepted; `undecided` numbers may come or not."""
+        total = Audit()
+        counts: Counter[tuple[int, int]] = Counter()
+        logs: dict[int, _Log] = {}
+        for place in places:
+            counts[id(place.log), place.length] += 1
+            logs[id(place.log)] = place.log
+        for (log, length), viewers in counts.items():
+            one = _audit_one(logs[log].numbers[:length], logs[log].senders[:length], accepted, undecided)
+            for name in one.__struct_fields__:
+                setattr(one, name, getattr(one, name) * viewers)
+            total.add(one)
+        return total
+
+    def _append(self, at: Step, raw: bytes, to: int, marks: list[Mark]) -> Step:
+        log = at.log if at.length == len(at.log.numbers) else _Log(at.log.numbers[: at.length], at.log.senders[: at.length])
+        log.numbers.extend(mark.number for mark in marks)
+        log.senders.extend(mark.sender for mark in marks)
+        step = Step(raw, to, log, at.length + len(marks), tuple(mark.due_ns for mark in marks))
+        if marks:
+            self._unread.append(step)
+        if at.next is None:
+            at.next = step
+            self._known(step)
+        return step
+
+    def _known(self, step: Step) -> Step:
+        self._by_seq.setdefault(step.to, step)
+        if len(self._by_seq) > STEPS_KNOWN_MAX:
+            del self._by_seq[next(iter(self._by_seq))]
+        return step
+
+    @staticmethod
+    def _same(at: Step, following: Step, marks: list[Mark]) -> bool:
+        return following.log.numbers[at.length : following.length] == array("q", (mark.number for mark in marks))
+
+    def _look_at(self, event: Event, raw: msgspec.Raw) -> Mark | None:
+        """Whoever is told of an event has to be told the same, also after a restart of the server."""
+        known = self._told.setdefault(event.seq, hash(bytes(raw)))
+        if known != hash(bytes(raw)):
+            self.rewritten += 1
+        if len(self._told) > EVENTS_KNOWN_MAX:
+            del self._told[next(iter(self._told))]
+        return self._heed(event, raw)
+
+    def _check_seqs(self, delta: _Delta, seqs: list[int]) -> None:
+        if any(a >= b for a, b in pairwise(seqs)) or (seqs and not delta.from_ <= seqs[0] <= seqs[-1] < delta.to):
+            self.disorders += 1
+
+
+def _audit_one(numbers: array[int], senders: array[int], accepted: set[int], undecided: set[int]) -> Audit:
+    got = set(numbers)
+    last: dict[int, int] = {}
+    out_of_order = 0
+    for number, sender in zip(numbers, senders, strict=True):
+        out_of_order += number < last.get(sender, -1)
+        last[sender] = max(number, last.get(sender, -1))
+    return Audit(
+        viewers=1,
+        expected=len(accepted),
+        delivered=len(numbers),
+        lost=len(accepted - got),
+        doubled=len(numbers) - len(got),
+        out_of_order=out_of_order,
+        unexpected=len(got - accepted - undecided),
+    )

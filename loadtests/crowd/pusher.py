@@ -1,0 +1,101 @@
+"""Pushes announcements at a steady rate over as many anchor connections as the gateway's limit per connection asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from typing import Final
+
+from liveroom.messages.fields import Role
+from liveroom.protocol.codec import encode
+from liveroom.protocol.commands import SetAnnouncement
+from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.inbound import ClientMessage
+from loadtests.crowd.frame_audit import Mark, mark_text
+from loadtests.lib.command_connection import Speaker, open_speaker
+from loadtests.lib.lean_client import Address
+from loadtests.lib.target import Target
+
+__all__ = ["Pusher"]
+
+#: Part of the gateway's limit of commands a second that one connection uses.
+LIMIT_USED: Final = 0.8
+#: Due announcements are looked for this often.
+GRAIN_S: Final = 0.005
+ANSWER_S: Final = 15.0
+
+
+class Pusher:
+    """Opened by `open`; `push` runs to the end of the test."""
+
+    def __init__(self, speakers: list[Speaker], characters: int) -> None:
+        self._speakers = speakers
+        self._characters = characters
+        self.sent = 0
+        self.seq = 0
+        self.accepted: list[int] = []
+        self.undecided: list[int] = []
+        self.refused: Counter[str] = Counter()
+        self.late_ms_max = 0.0
+
+    @classmethod
+    async def open(cls, target: Target, room: str, rate: float, characters: int) -> Pusher:
+        """Let the anchors in; announcements will be at least `characters` long."""
+        address = Address.of(target.gateway_url)
+
+        async def anchor(number: int) -> Speaker:
+            return await open_speaker(address, f"/v1/rooms/{room}", target.token(f"anchor-{number}", room, Role.anchor))
+
+        first = await anchor(0)
+        needed = max(1, -int(-rate // ((await first.joined).commands_per_s * LIMIT_USED)))
+        return cls([first, *[await anchor(number) for number in range(1, needed)]], characters)
+
+    @property
+    def anchors(self) -> int:
+        """How many connections push."""
+        return len(self._speakers)
+
+    @property
+    def answered(self) -> int:
+        """How many have their answer."""
+        return len(self.accepted) + len(self.undecided) + self.refused.total()
+
+    async def push(self, rate: float, seconds: float) -> None:
+        """Push `rate` announcements a second, each stamped with the time it was due, then wait for the last answers."""
+        total = max(1, round(rate * seconds))
+        start_ns = time.monotonic_ns()
+        while self.sent < total:
+            due_ns = start_ns + int(self.sent * 1e9 / rate)
+            wait_s = (due_ns - time.monotonic_ns()) / 1e9
+            if wait_s > 0:
+                await asyncio.sleep(max(wait_s, GRAIN_S))
+                continue
+            self.late_ms_max = max(self.late_ms_max, -wait_s * 1000)
+            self._push_one(self.sent, due_ns)
+            self.sent += 1
+        for _ in range(int(ANSWER_S / GRAIN_S)):
+            if self.answered == self.sent:
+                break
+            await asyncio.sleep(GRAIN_S)
+
+    def _push_one(self, number: int, due_ns: int) -> None:
+        sender = number % len(self._speakers)
+        id = f"m{number}"
+
+        def on_reply(reply: Accepted | Refused | None) -> None:
+            if isinstance(reply, Accepted):
+                self.accepted.append(number)
+                self.seq = max(self.seq, reply.seq)
+            elif reply is None or reply.code == "unavailable":
+                self.undecided.append(number)
+            else:
+                self.refused[reply.code] += 1
+
+        text = encode(ClientMessage(id, SetAnnouncement(mark_text(Mark(number, sender, due_ns), self._characters))))
+        self._speakers[sender].send(id, text, on_reply)
+
+    def close(self) -> None:
+        """Let the anchors leave; what was not answered stays undecided."""
+        for speaker in self._speakers:
+            speaker.close()

@@ -1,0 +1,83 @@
+"""A viewer: follows the room's stream on a trail that all viewers of the process share."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+from msgspec import Struct
+
+from loadtests.crowd.frame_audit import Step, Trail
+from loadtests.lib.lean_client import Address
+from loadtests.lib.room_connection import Guest
+
+__all__ = ["Viewer"]
+
+
+class _Frame(Struct):
+    type: str
+    seq: int = 0
+    epoch: str = ""
+    resumed: bool = False
+
+
+_frame = msgspec.json.Decoder(_Frame)
+
+
+class Viewer(Guest):
+    """`at` is its place on the trail; one that comes back begins where its last connection was."""
+
+    def __init__(self, address: Address, path: str, token: str, trail: Trail, *, at: Step | None = None, deflate: bool = False) -> None:
+        super().__init__(address, path, token, deflate=deflate)
+        self.at = at
+        self.epoch = ""
+        self.resumed = False
+        self.skipped = 0
+        self._trail = trail
+
+    def on_join(self) -> None:
+        """The room's state is there."""
+        if not self.joined.done():
+            self.joined.set_result(None)
+
+    def on_other(self, type: str, text: bytes) -> None:
+        """A frame that is not the stream's, or a keyframe, which is both."""
+
+    def data_received(self, data: bytes) -> None:
+        """The common case, a frame that another viewer has decoded, costs one comparison."""
+        at = self.at
+        if at is not None and (step := at.next) is not None and data == step.raw and not self._buffer:
+            self._pass(step)
+        else:
+            super().data_received(data)
+
+    def _on_frame(self, raw: bytes) -> None:
+        if self.at is not None and (step := self.at.next) is not None and raw == step.raw:
+            self._pass(step)
+        else:
+            super()._on_frame(raw)
+
+    def _pass(self, step: Step) -> None:
+        self.at = step
+        if step.due_ns:
+            step.arrivals_ns.append(time.monotonic_ns())
+
+    def on_text(self, raw: bytes, text: bytes) -> None:
+        """A frame that nobody before has decoded."""
+        if text.startswith(b'{"type":"delta"') and self.at is not None:
+            self.at = self._trail.advance(self.at, raw, text)
+            return
+        frame = _frame.decode(text)
+        if frame.type == "joined":
+            self.epoch, self.resumed = frame.epoch, frame.resumed
+            if frame.resumed:
+                self.on_join()
+        elif frame.type == "keyframe":
+            self.at = self._trail.begin(frame.seq) if self.at is None else self._trail.jump(self.at, frame.seq)
+            self.on_other(frame.type, text)
+            self.on_join()
+        elif frame.type == "skipped" and self.at is not None:
+            self.skipped += 1
+            self.at = self._trail.skip(self.at)
+        else:
+            self.on_other(frame.type, text)

@@ -1,0 +1,176 @@
+"""One process of a crowd: `python -m loadtests.crowd.worker`, started by `loadtests.crowd.crowd`.
+
+In comes its `Part`, later a `Finish`; out go `Progress` and at last a `Report`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from liveroom.auth.tokens import make_token
+from liveroom.config.schema import AuthConfig
+from liveroom.messages.fields import Role
+from loadtests.crowd.frame_audit import Audit, Trail
+from loadtests.crowd.viewer import Viewer
+from loadtests.lib.lean_client import Address
+from loadtests.lib.room_connection import let_in
+from loadtests.lib.worker_process import orders, run, say, words_of
+
+__all__ = ["Finish", "Part", "Progress", "Report"]
+
+#: Handshakes of one process that are under way at once.
+OPENING_MAX: Final = 64
+PROGRESS_S: Final = 0.25
+SETTLE_POLL_S: Final = 0.05
+#: Kernel receive buffer of a viewer who never reads: small, so that the server feels it soon.
+STALLED_RECEIVE_BYTES: Final = 4_096
+
+
+class Part(Struct):
+    """What one process is to do; viewers of ordinals [first, first + viewers), of which the last `stalled` never read."""
+
+    gateway_url: str
+    room: str
+    auth: AuthConfig
+    first: int
+    viewers: int
+    stalled: int
+    sources: list[str]
+    deflate: bool
+
+
+class Finish(Struct):
+    """Wait until all readers are at `seq`, for `settle_s` at most, then audit."""
+
+    seq: int
+    accepted: list[int]
+    undecided: list[int]
+    settle_s: float
+
+
+class Progress(Struct, tag="progress"):
+    """How far it is."""
+
+    joined: int
+    delivered: int
+    failed: str = ""
+
+
+class Report(Struct, tag="report"):
+    """The audit and what was measured."""
+
+    audit: Audit
+    latency: dict[str, object]
+    frames: int
+    gaps: int
+    disorders: int
+    rewritten: int
+    skipped: int
+    disconnected: int
+    cpu_s: float
+
+
+class _Stalling(Viewer):
+    """A viewer who stops reading for good once it has joined."""
+
+    def on_join(self) -> None:
+        """Read no more."""
+        super().on_join()
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+
+class Worker:
+    """The viewers of this process."""
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+        self._address = Address.of(part.gateway_url)
+        self._trail = Trail()
+        self._opening = asyncio.Semaphore(OPENING_MAX)
+        self.viewers: list[Viewer] = []
+
+    async def open_all(self) -> None:
+        """Let everybody in. Raises what the first one met that could not get in."""
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(self._part.viewers):
+                tasks.create_task(self._open(number))
+
+    async def _open(self, number: int) -> None:
+        part = self._part
+        ordinal = part.first + number
+        stalled = number >= part.viewers - part.stalled
+        token = make_token(part.auth.secret, part.auth, user=f"viewer-{ordinal}", room=part.room, role=Role.viewer, lifetime_s=86_400)
+        source = part.sources[ordinal % len(part.sources)] if part.sources else ""
+        kind = _Stalling if stalled else Viewer
+        async with self._opening:
+            viewer = await let_in(
+                lambda: kind(self._address, f"/v1/rooms/{part.room}", token, self._trail, deflate=part.deflate),
+                self._address,
+                source=source,
+                receive_bytes=STALLED_RECEIVE_BYTES if stalled else 0,
+            )
+        self.viewers.append(viewer)
+
+    def progress(self) -> Progress:
+        """How far it is."""
+        self._trail.harvest(self._part.viewers - self._part.stalled)
+        return Progress(joined=len(self.viewers), delivered=self._trail.delivered)
+
+    async def finish(self, finish: Finish) -> Report:
+        """Wait for the slowest reader, then audit."""
+        readers = [viewer for viewer in self.viewers if not isinstance(viewer, _Stalling)]
+        for _ in range(int(finish.settle_s / SETTLE_POLL_S)):
+            if not any(v.at and v.at.to < finish.seq and not v.end for v in readers):
+                break
+            await asyncio.sleep(SETTLE_POLL_S)
+        self.progress()
+        places = [viewer.at for viewer in readers if viewer.at is not None]
+        return Report(
+            audit=self._trail.audit(places, set(finish.accepted), set(finish.undecided)),
+            latency=self._trail.latency.to_plain(),
+            frames=self._trail.frames,
+            gaps=self._trail.gaps,
+            disorders=self._trail.disorders,
+            rewritten=self._trail.rewritten,
+            skipped=sum(viewer.skipped for viewer in readers),
+            disconnected=sum(bool(viewer.end) for viewer in readers),
+            cpu_s=time.process_time(),
+        )
+
+
+async def _run() -> None:
+    loop = asyncio.get_running_loop()
+    reader = await orders()
+    worker = Worker(msgspec.json.decode(await reader.readline(), type=Part))
+
+    async def tell() -> None:
+        while True:
+            say(worker.progress())
+            await asyncio.sleep(PROGRESS_S)
+
+    telling = loop.create_task(tell())
+    opening = loop.create_task(worker.open_all())
+    command = loop.create_task(reader.readline())
+    await asyncio.wait([opening, command], return_when=asyncio.FIRST_COMPLETED)
+    if opening.done() and (error := opening.exception()):
+        say(Progress(joined=len(worker.viewers), delivered=0, failed=words_of(error)))
+    else:
+        gc.freeze()  # the viewers are there to stay: nothing to collect among them
+    line = await command
+    telling.cancel()
+    if line:
+        say(await worker.finish(msgspec.json.decode(line, type=Finish)))
+    for viewer in worker.viewers:
+        viewer.close()
+    await asyncio.sleep(0)
+
+
+if __name__ == "__main__":
+    run(_run())

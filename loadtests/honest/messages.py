@@ -1,0 +1,84 @@
+"""Messages between honest users' worker process and the process that runs the test."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from loadtests.crowd.frame_audit import Audit
+from loadtests.lib.phases import Phases
+from loadtests.storm.storm_context import Part
+from loadtests.storm.transcript import Story
+
+__all__ = ["Begin", "Crowd", "Pace", "Pause", "Progress", "Repeat", "Report", "Resume", "SetBack"]
+
+
+class Pace(Struct, frozen=True):
+    """Average seconds from one act to the next: of a user's lines, of a buyer's purchases, of envelopes in the room. Every `buyers`-th user buys."""
+
+    chat_s: float = 2.5
+    buy_s: float = 5.0
+    envelope_s: float = 10.0
+    buyers: int = 3
+
+
+class Crowd(Struct):
+    """What the process is to do. `log`: a file for every reply, as it comes. `watch`: look whether newcomers get in and health is answered."""
+
+    part: Part
+    pace: Pace
+    log: str = ""
+    watch: bool = False
+
+
+class Begin(Struct, tag="begin"):
+    """The sale is there: act."""
+
+    sale: int
+    phases: Phases
+
+
+class Pause(Struct, tag="pause"):
+    """Begin nothing more, and say `paused` when every answer is there."""
+
+
+class SetBack(Struct, tag="set_back"):
+    """The server was ended, and its life `number` begins with an older copy of the journal: what was shown after it never happened."""
+
+    number: int
+
+
+class Resume(Struct, tag="resume"):
+    """Go on."""
+
+
+class Repeat(Struct, tag="repeat"):
+    """Ask everything again that was ever asked, and say `repeated` when every reply is there."""
+
+
+class Progress(Struct, tag="progress"):
+    """How far it is."""
+
+    joined: int = 0
+    answered: int = 0
+    bought: int = 0
+    grabbed: int = 0
+    delivered: int = 0
+    problems: int = 0
+    first_problem: str = ""
+    life: int = 0
+    paused: bool = False
+    repeated: bool = False
+    failed: str = ""
+
+
+class Report(Struct, tag="report"):
+    """The story, the audit of lines, times by phase and what was measured, what went wrong (code, words), and what was done how often."""
+
+    story: Story
+    audit: Audit
+    latencies: list[tuple[int, str, dict[str, object]]]
+    problems: list[tuple[str, str]]
+    envelopes: list[tuple[int, int]]  # each, and when it opens (Unix ms)
+    done: dict[str, int]
+    back: dict[str, int]
+    cpu_s: float

@@ -1,0 +1,287 @@
+"""The honest users of a hostile run or of a run with kills: `python -m loadtests.honest.worker`, started by `loadtests.honest.users`.
+
+They watch, say lines, buy and grab red envelopes, and keep book of what they were told. In come a `Crowd`, a `Begin`, then `Pause`, `SetBack`,
+`Resume`, `Repeat` and `Life`, and a `Finish`; out go `Progress` and at last a `Report`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from liveroom.features.flash_sale.messages import CancelHold, ReserveStock
+from liveroom.features.red_envelope.messages import GrabRedEnvelope
+from liveroom.protocol.commands import SendChat
+from liveroom.protocol.frames import Accepted
+from loadtests.crowd.frame_audit import Mark, mark_text
+from loadtests.honest.availability import Doorbell
+from loadtests.honest.honest_context import Market
+from loadtests.honest.messages import Begin, Crowd, Pause, Progress, Repeat, Report, Resume, SetBack
+from loadtests.lib.worker_process import orders, run, say, words_of
+from loadtests.storm.customer import Customer
+from loadtests.storm.payment_simulator import Cashier
+from loadtests.storm.worker import Finish, Life
+
+__all__ = ["Worker"]
+
+PROGRESS_S: Final = 0.1
+SETTLE_POLL_S: Final = 0.05
+#: A line's text is so long that nothing at its end is blank.
+LINE_CHARACTERS: Final = 60
+#: Of the reservations that are not left to expire, this part is given back, and by one user no more than this: who does it often is refused.
+CANCELLED: Final = 0.1
+CANCELLED_MAX: Final = 10
+ENVELOPE_OPENS_MS: Final = 1_000
+ENVELOPE_OPEN_MS: Final = 3_600_000
+SHARE_FEN: Final = 100
+
+
+Order = Begin | Pause | SetBack | Resume | Repeat | Life | Finish
+_order: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
+
+
+class Worker:
+    """The users of this process."""
+
+    def __init__(self, crowd: Crowd) -> None:
+        self._crowd = crowd
+        self._market = market = Market(crowd)
+        self._cashier = Cashier(market)
+        self._customers = [Customer(market, self._cashier, crowd.part.first + number) for number in range(crowd.part.viewers)]
+        self._going = asyncio.Event()
+        self._acts = 0
+        self._joined = 0
+        self._failed = ""
+        self._lines = 0
+        self._sale = -1
+        self._repeated = False
+        self._cancelled: Counter[str] = Counter()
+        self._envelopes: list[tuple[int, int]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open_all(self) -> None:
+        """Let everybody in."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for customer in self._customers:
+                    tasks.create_task(self._open(customer))
+        except* Exception as error:
+            self._failed = words_of(error)
+
+    async def _open(self, customer: Customer) -> None:
+        await customer.open()
+        self._joined += 1
+
+    # Orders
+
+    def begin(self, begin: Begin) -> None:
+        """Let everybody act."""
+        self._market.phases, self._sale = begin.phases, begin.sale
+        self._going.set()
+        pace = self._crowd.pace
+        for ordinal, customer in enumerate(self._customers):
+            self._start(self._often(customer, pace.chat_s, lambda ordinal=ordinal, customer=customer: self._say(customer, ordinal)))  # type: ignore[misc]
+            if ordinal % pace.buyers == 0:
+                self._start(self._often(customer, pace.buy_s, lambda customer=customer: self._buy(customer)))  # type: ignore[misc]
+        self._start(self._often(self._customers[0], pace.envelope_s, self._drop))
+        if self._crowd.watch:
+            doorbell = Doorbell(self._market)
+            self._start(doorbell.ring(self._going))
+            self._start(doorbell.ask_health(self._going))
+
+    def pause(self) -> None:
+        """Begin nothing more."""
+        self._going.clear()
+
+    def resume(self) -> None:
+        """Go on."""
+        self._going.set()
+
+    def set_back(self, set_back: SetBack) -> None:
+        """The room's story goes on from an older copy."""
+        self._market.life = set_back.number
+        self._market.trail.forget()
+
+    def repeat(self) -> None:
+        """Ask everything again."""
+        self._start(self._repeat_all())
+
+    async def _repeat_all(self) -> None:
+        await asyncio.gather(self._cashier.repeat_all(), *(customer.repeat_all() for customer in self._customers))
+        self._repeated = True
+
+    def life(self, life: Life) -> None:
+        """A new life of the server begins."""
+        self._market.life = life.number
+
+    def progress(self) -> Progress:
+        """How far it is."""
+        market = self._market
+        market.trail.harvest(sum(len(customer.seats) for customer in self._customers))
+        return Progress(
+            joined=self._joined,
+            answered=market.answered,
+            bought=market.done["purchases"],
+            grabbed=market.done["grabs"],
+            delivered=market.trail.delivered,
+            problems=len(market.problems),
+            first_problem=": ".join(market.problems[0]) if market.problems else "",
+            life=market.life,
+            paused=not self._going.is_set() and not self._acts and all(seat.to >= 0 for c in self._customers for seat in c.seats),
+            repeated=self._repeated,
+            failed=self._failed,
+        )
+
+    async def finish(self, finish: Finish) -> Report:
+        """Wait for the slowest viewer, then tell."""
+        market = self._market
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        seats = [seat for customer in self._customers for seat in customer.seats]
+        for _ in range(int(finish.settle_s / SETTLE_POLL_S)):
+            if all(seat.to >= finish.seq for seat in seats):
+                break
+            await asyncio.sleep(SETTLE_POLL_S)
+        for seat in seats:
+            if seat.to < finish.seq:
+                market.end(seat.user, market.life, f"stands at {seat.to} and never came to {finish.seq}")
+        self.progress()
+        decided = {one.about for one in market.asked if one.command == "send_chat" and one.answer is not None}
+        undecided = {one.about for one in market.asked if one.command == "send_chat"} - decided
+        audit = market.trail.audit([seat.place for seat in seats if seat.place is not None], market.accepted, undecided)
+        for seat in seats:
+            seat.close()
+        await self._cashier.close()
+        told = [(phase, "delivery", latency) for phase, latency in market.trail.latencies.items()]
+        told += [(phase, what, latency) for (phase, what), latency in market.latencies.items()]
+        return Report(
+            story=market.story([owned for seat in seats if (owned := seat.owned) is not None]),
+            audit=audit,
+            latencies=[(phase, what, latency.to_plain()) for phase, what, latency in told],
+            problems=market.problems,
+            envelopes=self._envelopes,
+            done=dict(market.done),
+            back=dict(market.back),
+            cpu_s=time.process_time(),
+        )
+
+    # Acts
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed = words_of(error)
+
+    async def _often(self, customer: Customer, pace_s: float, act: Callable[[], Awaitable[None]]) -> None:
+        await asyncio.sleep(customer.rng.random() * pace_s)
+        while True:
+            await self._going.wait()
+            with self._acting():
+                await act()
+            await asyncio.sleep((0.5 + customer.rng.random()) * pace_s)
+
+    @contextlib.contextmanager
+    def _acting(self) -> Iterator[None]:
+        self._acts += 1
+        try:
+            yield
+        finally:
+            self._acts -= 1
+
+    async def _say(self, customer: Customer, ordinal: int) -> None:
+        market = self._market
+        number, self._lines = self._lines, self._lines + 1
+        mark = Mark(number, ordinal, time.monotonic_ns())
+        answer = await customer.ask(SendChat(mark_text(mark, LINE_CHARACTERS)), number)
+        if not isinstance(answer, Accepted):
+            return
+        market.done["lines"] += 1
+        if answer.result["shown"]:
+            market.accepted.add(number)
+        else:
+            market.problem("turned_away", f"line {number} was not shown")
+
+    async def _buy(self, customer: Customer) -> None:
+        market, began_ns = self._market, time.monotonic_ns()
+        answer = await customer.ask(ReserveStock(self._sale), self._sale, 1)
+        if not isinstance(answer, Accepted):
+            return
+        hold = int(answer.result["hold"])
+        if (chance := customer.rng.random()) < market.options.unpaid:
+            market.done["left_to_expire"] += 1
+        elif chance < market.options.unpaid + CANCELLED and self._cancelled[customer.user] < CANCELLED_MAX:
+            self._cancelled[customer.user] += 1
+            await customer.ask(CancelHold(hold), hold)
+            market.done["given_back"] += 1
+        else:
+            paid_ns = time.monotonic_ns()
+            receipt = await self._cashier.confirm(hold, 0, 1)
+            market.time("confirm_hold", paid_ns)
+            market.time("purchase", began_ns)
+            market.done["purchases"] += isinstance(receipt, Accepted)
+
+    async def _drop(self) -> None:
+        """Drop an envelope with a share for every second user, and let everybody grab."""
+        market, parts = self._market, max(1, len(self._customers) // 2)
+        terms = {"total_fen": parts * SHARE_FEN, "parts": parts, "opens_in_ms": ENVELOPE_OPENS_MS, "open_for_ms": ENVELOPE_OPEN_MS}
+        answer = await self._cashier.ask(f"envelope-{len(self._envelopes)}", "drop_red_envelope", terms, parts)
+        if not isinstance(answer, Accepted):
+            market.problem("turned_away", f"drop_red_envelope: {answer.code}: {answer.detail}")
+            return
+        envelope = int(answer.result["envelope"])
+        self._envelopes.append((envelope, int(answer.result["opens_ms"])))
+        await asyncio.gather(*(self._grab(customer, envelope) for customer in self._customers))
+
+    async def _grab(self, customer: Customer, envelope: int) -> None:
+        # By this process' own clock: that of the server may step meanwhile, and its refusal says when to come back.
+        await asyncio.sleep(ENVELOPE_OPENS_MS / 1000 + customer.rng.random() * self._market.options.within_s)
+        answer = await customer.ask(GrabRedEnvelope(envelope), envelope)
+        self._market.done["grabs"] += isinstance(answer, Accepted)
+
+
+async def _run() -> None:
+    reader = await orders()
+    worker = Worker(msgspec.json.decode(await reader.readline(), type=Crowd))
+
+    async def tell() -> None:
+        while True:
+            await asyncio.sleep(PROGRESS_S)
+            say(worker.progress())
+
+    tasks = [asyncio.create_task(tell()), asyncio.create_task(worker.open_all())]
+    while line := await reader.readline():
+        match _order.decode(line):
+            case Begin() as begin:
+                worker.begin(begin)
+            case Pause():
+                worker.pause()
+            case SetBack() as set_back:
+                worker.set_back(set_back)
+            case Resume():
+                worker.resume()
+            case Repeat():
+                worker.repeat()
+            case Life() as life:
+                worker.life(life)
+            case Finish() as finish:
+                tasks[0].cancel()
+                say(await worker.finish(finish))
+                break
+    for task in tasks:
+        task.cancel()
+
+
+if __name__ == "__main__":
+    run(_run())

@@ -1,0 +1,1 @@
+"""Hostile clients beside honest users on one real server."""

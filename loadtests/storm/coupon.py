@@ -1,0 +1,96 @@
+"""Scenario `coupon`: everybody claims one coupon at once."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any, Final
+
+from liveroom.features.coupon.messages import ClaimCoupon
+from loadtests.lib.findings import Findings
+from loadtests.lib.target import Target
+from loadtests.storm.answers import audit_told, audit_units
+from loadtests.storm.customer import Customer
+from loadtests.storm.options import Start, StormOptions
+from loadtests.storm.scenario import Case, Scenario
+
+__all__ = ["COUPON", "COUPON_TWICE", "audit"]
+
+#: A coupon can be claimed as soon as it is there; customers have seen it so much later.
+SEEN_MS: Final = 1_000
+CLAIMABLE_MS: Final = 3_600_000
+
+
+async def begin(target: Target, options: StormOptions) -> Start:
+    """Issue the coupon."""
+    terms = {"title": "Load test", "terms": {"amount_fen": 500, "min_spend_fen": 1_000}, "stock": options.units, "per_user_max": options.per_user}
+    result = (await target.command(options.room, "issue_coupon", **terms, claimable_ms=CLAIMABLE_MS, valid_ms=CLAIMABLE_MS))["result"]
+    return Start(result["coupon"], int(time.time() * 1000) + SEEN_MS)
+
+
+async def play(customer: Customer, start: Start) -> None:
+    """Claim as many as one user may have, one after the other."""
+    await customer.until_opening(start)
+    answers = await customer.claim(ClaimCoupon(start.thing), start.thing)
+    while len(answers) < customer.venue.options.per_user:
+        answers.append(await customer.ask(ClaimCoupon(start.thing), start.thing))
+
+
+async def play_twice(customer: Customer, start: Start) -> None:
+    """As `play`, of somebody who does not wait for the answer before asking again under the same id."""
+    customer.habits |= {"impatient"}
+    await play(customer, start)
+
+
+def audit(case: Case, findings: Findings) -> dict[str, Any]:
+    """As many codes as there are or users want, each once and to one user, and everywhere the same."""
+    options, coupon = case.options, case.start.thing
+    codes: dict[str, str] = {}
+    claimed: Counter[str] = Counter()
+    wished: Counter[str] = Counter()
+    for one in case.story.asked:
+        wished[one.user] += 1
+        if (granted := one.granted) is None:
+            continue
+        code = str(granted.result["code"])
+        if code in codes:
+            findings.add("double_code", f"{one.user} by {one.id} and {codes[code]}")
+        codes[code] = one.user
+        claimed[one.user] += 1
+    for user, count in claimed.items():
+        if count > options.per_user:
+            findings.add("over_limit", f"{user} has {count}")
+    audit_units(claimed.total(), min(options.units, sum(min(count, options.per_user) for count in wished.values())), findings)
+
+    told = {(user, code) for code, user in codes.items()}
+    letters = {(one.user, one.event["code"]) for one in case.story.letters if _is_claim(one.event, coupon)}
+    audit_told("shown_otherwise", "code", told & letters, letters, findings)
+    if case.journal is not None:
+        written = {(event["user"], event["code"]) for event in case.journal if _is_claim(event, coupon)}
+        audit_told("journal_otherwise", "code", told, written, findings)
+    _audit_owned(case, told, findings)
+    if case.ledger is not None:
+        account = next(one for one in case.ledger.coupons if one.coupon == coupon)
+        findings.same("sum", "claims that users were told, and the ledger's", claimed.total(), account.claimed)
+    return {"codes": len(codes), "winners": len(claimed), "stock": options.units}
+
+
+def _audit_owned(case: Case, told: set[tuple[str, str]], findings: Findings) -> None:
+    """Whoever came back owns the codes that it was told by then, and nobody another."""
+    since = [(one.user, str(granted.result["code"]), granted.seq) for one in case.story.asked if (granted := one.granted) is not None]
+    due: dict[str, list[tuple[str, int]]] = {}
+    for user, code, seq in since:
+        due.setdefault(user, []).append((code, seq))
+    for owned in case.story.owned:
+        codes = {(owned.user, one.code) for one in owned.belongings.coupons if one.coupon == case.start.thing}
+        missing = {(owned.user, code) for code, seq in due.get(owned.user, ()) if seq <= owned.belongings.seq} - codes
+        audit_told("owned_otherwise", "code", (told & codes) | missing, codes, findings)
+
+
+def _is_claim(event: dict[str, Any], coupon: int) -> bool:
+    return bool(event["type"] == "coupon_claimed" and event["coupon"] == coupon)
+
+
+COUPON: Final = Scenario(begin, play, audit, refusals=frozenset({"coupon_gone", "per_user_limit"}), stages=1)
+#: Nobody's choice on a command line: what a zombie is lured with.
+COUPON_TWICE: Final = COUPON._replace(play=play_twice)

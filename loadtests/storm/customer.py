@@ -1,0 +1,195 @@
+"""One user of a storm: claims, and does what real ones do on top of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from liveroom.messages.fields import Role
+from liveroom.protocol.codec import encode
+from liveroom.protocol.commands import Command
+from liveroom.protocol.frames import Accepted
+from liveroom.protocol.inbound import ClientMessage
+from loadtests.storm.options import Start
+from loadtests.storm.payment_simulator import Cashier
+from loadtests.storm.storm_context import Venue
+from loadtests.storm.transcript import PASSING, Asked, Reply, Told
+from loadtests.storm.user_connection import Seat
+
+__all__ = ["Customer"]
+
+#: An impatient customer taps again after so long at most.
+IMPATIENT_S: Final = 0.05
+#: One who loses the connection does so within this time after the tap.
+DROP_S: Final = 0.3
+#: Pause before a command is asked again that the server was too busy for, when it names none.
+PASSING_S: Final = 0.25
+#: Of the ids that were refused before a kill, this part is asked again after it; of those that were accepted, all.
+REFUSED_AGAIN: Final = 0.3
+#: A customer asks at most so many answered ids again after a kill.
+AGAIN_MAX: Final = 8
+#: Who asks everything again does so many at a time, and looks for the replies this often.
+REPEATED_AT_ONCE: Final = 16
+REPEAT_POLL_S: Final = 0.002
+#: Refusals that are over once it opened: it is asked again under a new id.
+NOT_YET: Final = frozenset({"envelope_not_open", "sale_not_open"})
+
+#: What a customer may do beyond a single tap; each does each with the chance `options.unruly`.
+HABITS: Final = ("duplicate", "impatient", "dropped", "again")
+
+
+class Customer:
+    """`claim` and `ask` give answers; the customer's connections come back by themselves and ask again for what was not answered."""
+
+    def __init__(self, venue: Venue, cashier: Cashier, ordinal: int) -> None:
+        options = venue.options
+        self.venue = venue
+        self.cashier = cashier
+        self.user = f"{options.run}-{ordinal}"
+        self.rng = random.Random(self.user)
+        self.habits = frozenset(habit for habit in HABITS if self.rng.random() < options.unruly)
+        venue.habits.update(self.habits)
+        token = venue.token(self.user, Role.viewer)
+        count = 2 if "duplicate" in self.habits else 1
+        self.seats = [Seat(venue, self.user, token, venue.source(ordinal), self._on_reply, self._on_personal, self._on_back) for _ in range(count)]
+        self.letters: dict[tuple[str, int], asyncio.Event] = {}
+        self._due_ns = 0
+        self._doubted: set[str] = set()
+        self._ids = 0
+        self._answers: dict[str, tuple[Asked, Seat, asyncio.Future[Reply], int]] = {}  # with the time it was due
+
+    async def open(self) -> None:
+        """Let all its connections in."""
+        await asyncio.gather(*(seat.open() for seat in self.seats))
+
+    def close(self) -> None:
+        """Leave for good."""
+        for seat in self.seats:
+            seat.close()
+
+    async def until_opening(self, start: Start) -> None:
+        """Wait for this customer's own moment within `within_s` after the opening."""
+        wait_s = start.opens_ms / 1000 - time.time() + self.rng.random() * self.venue.options.within_s
+        self._due_ns = time.monotonic_ns() + int(wait_s * 1e9)
+        await asyncio.sleep(max(0, wait_s))
+
+    async def claim(self, command: Command, about: int, quantity: int = 1) -> list[Reply]:
+        """The first tap with all habits: the answers of all ids that it took."""
+        ids = [self._ask(command, about, quantity, seat, self._due_ns) for seat in self.seats]
+        if "impatient" in self.habits:
+            self._later(self.rng.random() * IMPATIENT_S, lambda: self._repeat_unanswered(ids[0]))
+        if "dropped" in self.habits:
+            self._later(self.rng.random() * DROP_S, lambda: self._drop(ids[0]))
+        answers = list(await asyncio.gather(*(self._answer(id, command) for id in ids)))
+        if "again" in self.habits:
+            answers.append(await self.ask(command, about, quantity))
+        return answers
+
+    async def ask(self, command: Command, about: int, quantity: int = 1) -> Reply:
+        """Ask under a new id and wait for the answer, through lost connections and busy servers."""
+        return await self._answer(self._ask(command, about, quantity, self.seats[0], time.monotonic_ns()), command)
+
+    def _ask(self, command: Command, about: int, quantity: int, seat: Seat, due_ns: int) -> str:
+        self._ids += 1
+        id = f"c{self._ids}"
+        asked = self.venue.ask(self.user, id, str(type(command).__struct_config__.tag), about, quantity)
+        seat.asked[id] = asked, encode(ClientMessage(id, command))
+        self._answers[id] = asked, seat, asyncio.get_running_loop().create_future(), due_ns
+        seat.send(id)
+        return id
+
+    async def _answer(self, id: str, command: Command) -> Reply:
+        while True:
+            asked, seat, future, _ = self._answers[id]
+            answer = await future
+            if isinstance(answer, Accepted) or answer.code not in NOT_YET:
+                return answer
+            await asyncio.sleep((answer.retry_after_ms + 1) / 1000)
+            id = self._ask(command, asked.about, asked.quantity, seat, time.monotonic_ns())
+
+    async def letter(self, type: str, about: int, within_s: float) -> bool:
+        """Wait for a personal event about a hold; gives whether it came."""
+        event = self.letters.setdefault((type, about), asyncio.Event())
+        try:
+            async with asyncio.timeout(within_s):
+                await event.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def repeat_all(self) -> None:
+        """Ask everything again under its id, some at a time, and wait for the replies."""
+        for seat in self.seats:
+            ids = list(seat.asked)
+            for at in range(0, len(ids), REPEATED_AT_ONCE):
+                for id in ids[at : at + REPEATED_AT_ONCE]:
+                    seat.send(id)
+                while seat.pending:  # noqa: ASYNC110 (a seat has no event for it)
+                    await asyncio.sleep(REPEAT_POLL_S)
+
+    def ask_again(self) -> None:
+        """Ask again, over connections that held, as those do whose connection was lost."""
+        for seat in self.seats:
+            if seat.to >= 0:
+                self._on_back(seat)
+
+    # What comes
+
+    def _on_reply(self, life: int, reply: Reply) -> None:
+        asked, seat, future, due_ns = self._answers[reply.id]
+        asked.told.append(Told(life, reply))
+        self.venue.told(asked, reply)
+        if future.done():
+            return
+        if not isinstance(reply, Accepted) and reply.code in PASSING:
+            self._later(max(PASSING_S, reply.retry_after_ms / 1000), lambda: seat.send(reply.id))
+        else:
+            future.set_result(reply)
+            self.venue.answer(asked, due_ns)
+
+    def _on_personal(self, seq: int, event: dict[str, Any]) -> None:
+        self.venue.letter(self.user, seq, event)
+        if "hold" in event:
+            self.letters.setdefault((event["type"], event["hold"]), asyncio.Event()).set()
+
+    def _on_back(self, seat: Seat) -> None:
+        """Ask again what was not answered and, after a kill, what was, as a client does whose answers were lost."""
+        answered = []
+        for id in seat.asked:
+            asked, _, future, _ = self._answers[id]
+            if not future.done():
+                seat.send(id)
+            elif id in self._doubted or (asked.told[-1].life < self.venue.life and self._worth_asking(asked)):
+                answered.append(id)
+        self._doubted.clear()
+        for id in answered[-AGAIN_MAX:]:
+            seat.send(id)
+
+    def _worth_asking(self, asked: Asked) -> bool:
+        answer = asked.answer
+        return isinstance(answer, Accepted) or (answer is not None and answer.code != "sold_out" and self.rng.random() < REFUSED_AGAIN)
+
+    # Habits
+
+    def _later(self, after_s: float, act: Callable[[], None]) -> None:
+        """Something that is still to be done before all is over."""
+        self.venue.waiting += 1
+
+        def do() -> None:
+            self.venue.waiting -= 1
+            act()
+
+        asyncio.get_running_loop().call_later(after_s, do)
+
+    def _repeat_unanswered(self, id: str) -> None:
+        _, seat, future, _ = self._answers[id]
+        if not future.done():
+            seat.send(id)
+
+    def _drop(self, id: str) -> None:
+        """Lose the connection and, once back, ask again, also when there was an answer."""
+        self._doubted.add(id)
+        self._answers[id][1].drop()

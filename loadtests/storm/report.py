@@ -1,0 +1,91 @@
+"""A storm's report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from liveroom.protocol.frames import Refused
+from loadtests.lib.latency import Latency
+from loadtests.storm.answers import repeated_after_kill
+from loadtests.storm.audit import Course, audit_storm
+from loadtests.storm.scenario import Case
+from loadtests.storm.transcript import Story
+from loadtests.storm.worker import Report
+
+__all__ = ["Measured", "report_of"]
+
+
+class Measured(Struct):
+    """From the drop to the last answer. CPU times are sums over the server's lives and over the machine's cores."""
+
+    took_s: float
+    cpu_s: float | None
+    rss_bytes_start: int | None
+    rss_bytes_max: int | None
+    busy_s: float | None
+    idle_s: float | None
+
+
+def report_of(case: Case, course: Course, reports: list[Report], measured: Measured) -> dict[str, Any]:
+    """The audit and everything beside it."""
+    options, story, journal = case.options, case.story, course.journal
+    findings, granted = audit_storm(case, course)
+    commands = sum(course.commands.values())
+    return {
+        "ok": not findings,
+        "scenario": options.scenario,
+        "viewers": options.viewers,
+        "units": options.units,
+        "wrong": findings.to_plain(),
+        "granted": granted,
+        "latency_ms": _merged(reports, "latency").summary(),
+        "latency_granted_ms": _merged(reports, "latency_granted").summary(),
+        "engine": {"commands": commands, "per_unit": round(commands / options.units, 2), "outcomes": course.commands},
+        "answers": _answers(story, reports),
+        "streams": {"gaps": story.gaps, "disorders": story.disorders, "rewritten": story.rewritten, "skipped": story.skipped},
+        "connections": sum(report.connections for report in reports),
+        "habits": _added(reports, "habits"),
+        "back": _added(reports, "back"),
+        "failed_attempts": _added(reports, "failed_attempts"),
+        "kills": [msgspec.to_builtins(kill) for kill in course.kills],
+        "journal": {"events": len(journal.events), "answers": journal.answers, "audit": journal.audit} if journal is not None else None,
+        "ledger": msgspec.to_builtins(case.ledger.totals) if case.ledger is not None else None,
+        "took_s": round(measured.took_s, 2),
+        "server": {"cpu_s": _rounded(measured.cpu_s), "rss_bytes": {"start": measured.rss_bytes_start, "max": measured.rss_bytes_max}},
+        "generator": {"cpu_s": round(sum(report.cpu_s for report in reports), 2), "processes": len(reports)},
+        "machine": {"busy_s": _rounded(measured.busy_s), "idle_s": _rounded(measured.idle_s)},
+        "parameters": msgspec.to_builtins(options),
+    }
+
+
+def _answers(story: Story, reports: list[Report]) -> dict[str, Any]:
+    return {
+        "ids": len(story.asked),
+        "sent": sum(one.sent for one in story.asked),
+        "replies": sum(len(one.told) for one in story.asked),
+        "cut_off": sum(one.cut for one in story.asked),
+        "accepted": sum(one.granted is not None for one in story.asked),
+        "refused": dict(Counter(answer.code for one in story.asked if isinstance(answer := one.answer, Refused))),
+        "parked": sum(report.parked for report in reports),
+        "busy": sum(len(one.told) - len(one.answers()) for one in story.asked),
+        "repeated_after_kill": repeated_after_kill(story.asked),
+    }
+
+
+def _merged(reports: list[Report], name: str) -> Latency:
+    total = Latency()
+    for report in reports:
+        total.merge(Latency.from_plain(getattr(report, name)))
+    return total
+
+
+def _added(reports: list[Report], name: str) -> dict[str, int]:
+    return dict(sum((Counter(getattr(report, name)) for report in reports), Counter()))
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 2)

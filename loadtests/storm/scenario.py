@@ -1,0 +1,38 @@
+"""What a storm is about: how it begins, what each customer does, and how its story is audited."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from liveroom.accounting.statement import Statement
+from loadtests.lib.findings import Findings
+from loadtests.lib.target import Target
+from loadtests.storm.customer import Customer
+from loadtests.storm.options import Start, StormOptions
+from loadtests.storm.transcript import Story
+
+__all__ = ["Case", "Scenario"]
+
+
+class Case(NamedTuple):
+    """What is held against each other: the story, the server's ledger unless it is broken and, of a server of our own, the journal's events."""
+
+    options: StormOptions
+    start: Start
+    story: Story
+    ledger: Statement | None
+    journal: list[dict[str, Any]] | None
+
+
+class Scenario(NamedTuple):
+    """`begin` drops the thing, over HTTP; `play` is one customer's part; `audit` gives figures for the report.
+
+    `refusals` are the codes that may come. `stages`: how often each unit is granted until all is over, for kills to fall in between.
+    """
+
+    begin: Callable[[Target, StormOptions], Awaitable[Start]]
+    play: Callable[[Customer, Start], Awaitable[None]]
+    audit: Callable[[Case, Findings], dict[str, Any]]
+    refusals: frozenset[str]
+    stages: int

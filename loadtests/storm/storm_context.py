@@ -1,0 +1,124 @@
+"""What the customers of one process share: where the room is, what they saw of it, and what they asked."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from liveroom.auth.tokens import make_token
+from liveroom.config.schema import AuthConfig
+from liveroom.messages.fields import Role
+from loadtests.crowd.frame_audit import Event, Mark, PhaseOf, Trail
+from loadtests.lib.latency import Latency
+from loadtests.lib.lean_client import Address
+from loadtests.storm.options import StormOptions
+from loadtests.storm.stock_view import Shelf
+from loadtests.storm.transcript import Asked, End, Letter, Owned, Reply, Story
+
+__all__ = ["Part", "Venue"]
+
+#: Connections of one process that are being opened at once.
+OPENING_MAX: Final = 64
+TOKEN_LIFETIME_S: Final = 86_400
+#: Public events that say who got something.
+SHOWN: Final = frozenset({"red_envelope_grabbed", "red_envelope_closed"})
+
+
+class Part(Struct):
+    """What one process is to do: the customers of ordinals [first, first + viewers)."""
+
+    options: StormOptions
+    gateway_url: str
+    console_url: str
+    auth: AuthConfig
+    first: int
+    viewers: int
+    sources: list[str]
+
+
+class Venue:
+    """`life` counts the server's lives.
+
+    `waiting` is everything that has to come to an end: replies, connections that come back, repeats that are due.
+    """
+
+    def __init__(self, part: Part, phase_of: PhaseOf = lambda _: 0) -> None:
+        self.part = part
+        self.options = part.options
+        self.address = Address.of(part.gateway_url)
+        self.path = f"/v1/rooms/{part.options.room}"
+        self.opening = asyncio.Semaphore(OPENING_MAX)
+        self.shelf = Shelf(part.options.units)
+        self.trail = Trail(self.heed, phase_of)
+        self.life = 0
+        self.waiting = 0
+        self.sent = 0
+        self.answered = 0
+        self.granted = 0
+        self.parked = 0
+        self.skipped = 0
+        self.back: Counter[str] = Counter()
+        self.failed_attempts: Counter[str] = Counter()
+        self.habits: Counter[str] = Counter()
+        self.latency = Latency()
+        self.latency_granted = Latency()
+        self.asked: list[Asked] = []
+        self._letters: dict[tuple[str, int], Letter] = {}
+        self._ends: list[End] = []
+        self._shown: dict[int, dict[str, Any]] = {}
+
+    def token(self, user: str, role: Role) -> str:
+        """A token for the room."""
+        auth = self.part.auth
+        return make_token(auth.secret, auth, user=user, room=self.options.room, role=role, lifetime_s=TOKEN_LIFETIME_S)
+
+    def source(self, number: int) -> str:
+        """The local address that a connection comes from; empty for any."""
+        sources = self.part.sources
+        return sources[number % len(sources)] if sources else ""
+
+    def ask(self, user: str, id: str, command: str, about: int, quantity: int) -> Asked:
+        """Begin the story of a command."""
+        asked = Asked(user, id, command, about, quantity)
+        self.asked.append(asked)
+        return asked
+
+    def answer(self, asked: Asked, due_ns: int) -> None:
+        """A command got its answer."""
+        took_us = (time.monotonic_ns() - due_ns) // 1_000
+        self.answered += 1
+        self.latency.add(took_us)
+        if asked.granted is not None:
+            self.granted += asked.quantity
+            self.latency_granted.add(took_us)
+
+    def told(self, asked: Asked, reply: Reply) -> None:
+        """A reply came, the first or another one. For those who keep a record of their own."""
+
+    def letter(self, user: str, seq: int, event: dict[str, Any]) -> None:
+        """A personal event came; a user with several connections gets it on each, the same."""
+        letter = Letter(user, seq, event)
+        self.trail.rewritten += self._letters.setdefault((user, seq), letter) != letter
+
+    def end(self, user: str, life: int, words: str) -> None:
+        """A connection ended that its customer did not end."""
+        self._ends.append(End(user, life, words))
+
+    def story(self, owned: list[Owned]) -> Story:
+        """All of it, with what the seats' users own."""
+        trail = self.trail
+        letters = list(self._letters.values())
+        return Story(self.asked, letters, owned, self._ends, self._shown, trail.gaps, trail.disorders, trail.rewritten, self.skipped)
+
+    def heed(self, event: Event, raw: msgspec.Raw) -> Mark | None:
+        """Look at an event of the room that nobody here has seen before; gives the mark of one that everybody is audited for."""
+        if event.type in SHOWN:
+            self._shown[event.seq] = msgspec.json.decode(raw)
+        else:
+            self.shelf.heed(event, raw)
+        return None

@@ -1,0 +1,208 @@
+"""A customer's place in the room: one connection at a time, which comes back where it was when it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from liveroom.protocol.frames import Accepted, Belongings, Refused
+from loadtests.crowd.frame_audit import Step
+from loadtests.crowd.viewer import Viewer
+from loadtests.lib.lean_client import HandshakeRefused
+from loadtests.lib.room_connection import is_passing, step_in
+from loadtests.storm.storm_context import Venue
+from loadtests.storm.transcript import Asked, Owned, Reply
+
+__all__ = ["Seat"]
+
+#: Bound of the random pause before the first attempt to come back; it doubles from attempt to attempt, as the protocol asks clients to do.
+PAUSE_S: Final = 0.5
+
+_belongings = msgspec.json.Decoder(Belongings)
+_reply: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Accepted | Refused)
+
+
+class _Personal(Struct):
+    seq: int
+    event: dict[str, Any]
+
+
+_personal = msgspec.json.Decoder(_Personal)
+
+
+class _Connection(Viewer):
+    """Of one life of the server; `pending` are the sends that no reply came for."""
+
+    def __init__(self, seat: Seat, path: str, token: str, at: Step | None) -> None:
+        super().__init__(seat.venue.address, path, token, seat.venue.trail, at=at)
+        self.life = seat.venue.life
+        self.pending: Counter[str] = Counter()
+        self.left = False
+        self._seat = seat
+
+    def on_other(self, type: str, text: bytes) -> None:
+        """What is for this customer alone, and keyframes."""
+        seat = self._seat
+        if type in ("accepted", "refused"):
+            reply = _reply.decode(text)
+            if self.pending[reply.id]:
+                self.pending[reply.id] -= 1
+                seat.venue.waiting -= 1
+            seat.on_reply(self.life, reply)
+        elif type == "personal":
+            personal = _personal.decode(text)
+            seat.on_personal(personal.seq, personal.event)
+        elif type == "belongings":
+            seat.belongings = text
+        elif type == "keyframe":
+            seat.venue.shelf.view(text)
+        elif type == "parked":
+            seat.venue.parked += 1
+
+    def on_end(self, code: int, reason: str) -> None:
+        """The seat comes back by itself."""
+        joined = self.joined.done()
+        super().on_end(code, reason)
+        if joined:
+            self._seat.on_lost(self)
+
+
+class Seat:
+    """`on_reply` gets the life and the reply, `on_back` is called whenever the connection is there again."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        user: str,
+        token: str,
+        source: str,
+        on_reply: Callable[[int, Reply], None],
+        on_personal: Callable[[int, dict[str, Any]], None],
+        on_back: Callable[[Seat], None],
+    ) -> None:
+        self.venue = venue
+        self.user = user
+        self.on_reply = on_reply
+        self.on_personal = on_personal
+        self.belongings = b""
+        self.asked: dict[str, tuple[Asked, bytes]] = {}
+        self._on_back = on_back
+        self._token = token
+        self._source = source
+        self._connection: _Connection | None = None
+        self._place: tuple[str, Step] | None = None  # epoch, and where the last connection was
+        self._coming: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Let it in, for the first time or again. Raises `HandshakeRefused`, `OSError`, `TimeoutError` for what does not pass."""
+        venue, pause_s = self.venue, PAUSE_S
+        while True:
+            try:
+                async with venue.opening:
+                    connection = self._make()
+                    await step_in(connection, venue.address, source=self._source)
+            except (HandshakeRefused, OSError, TimeoutError) as error:
+                if not is_passing(error):
+                    raise
+                venue.failed_attempts[str(error) if isinstance(error, HandshakeRefused) else type(error).__name__] += 1
+            else:
+                if not connection.end:  # else lost again before we could look at it
+                    self._connection = connection
+                    return
+            await asyncio.sleep(random.random() * pause_s)
+            pause_s = min(pause_s * 2, venue.options.back_s_max)
+
+    @property
+    def owned(self) -> Owned | None:
+        """What its user was told to own when its connection joined last."""
+        return Owned(self.user, _belongings.decode(self.belongings)) if self.belongings else None
+
+    @property
+    def to(self) -> int:
+        """The seq that it needs next; -1 while it is away."""
+        connection = self._connection
+        return connection.at.to if connection is not None and connection.at is not None else -1
+
+    @property
+    def place(self) -> Step | None:
+        """Where it is on the trail, or was when it was there last."""
+        connection = self._connection
+        return connection.at if connection is not None else self._place[1] if self._place is not None else None
+
+    @property
+    def pending(self) -> int:
+        """Sends that no reply came for, over the connection that is there; -1 while it is away."""
+        return self._connection.pending.total() if self._connection is not None else -1
+
+    def send(self, id: str) -> None:
+        """Send what was asked under `id`; while the seat is away, nothing: it is sent when the connection is back."""
+        connection = self._connection
+        if connection is None:
+            return
+        asked, text = self.asked[id]
+        asked.sent += 1
+        connection.pending[id] += 1
+        self.venue.sent += 1
+        self.venue.waiting += 1
+        connection.send_text(text)
+
+    def drop(self) -> None:
+        """Lose the connection, as a phone does, and come back."""
+        if self._connection is not None:
+            self._connection.left = True
+            assert self._connection.transport is not None
+            self._connection.transport.abort()
+
+    def close(self) -> None:
+        """Leave for good."""
+        connection, self._connection = self._connection, None
+        if self._coming is not None:
+            self._coming.cancel()
+        if connection is not None:
+            self.venue.skipped += connection.skipped
+            connection.left = True
+            connection.close()
+
+    def on_lost(self, connection: _Connection) -> None:
+        """A connection ended: what it still waited for is cut off."""
+        venue = self.venue
+        for id, count in connection.pending.items():
+            self.asked[id][0].cut += count
+            venue.waiting -= count
+        connection.pending.clear()
+        venue.skipped += connection.skipped
+        if connection is not self._connection:
+            return
+        self._connection = None
+        if not connection.left:
+            venue.end(self.user, connection.life, connection.end)
+        if connection.at is not None:
+            self._place = (connection.epoch, connection.at)
+        venue.waiting += 1
+        self._coming = asyncio.get_running_loop().create_task(self._come_back())
+
+    async def _come_back(self) -> None:
+        venue = self.venue
+        try:
+            await asyncio.sleep(random.random() * PAUSE_S)
+            await self.open()
+        except (HandshakeRefused, OSError, TimeoutError) as error:
+            venue.end(self.user, venue.life, f"cannot come back: {type(error).__name__}: {error}")
+            return
+        finally:
+            venue.waiting -= 1
+        assert self._connection is not None
+        venue.back["resumed" if self._connection.resumed else "skipped" if self._connection.skipped else "keyframe"] += 1
+        self._on_back(self)
+
+    def _make(self) -> _Connection:
+        if self._place is None:
+            return _Connection(self, self.venue.path, self._token, None)
+        epoch, at = self._place
+        return _Connection(self, f"{self.venue.path}?epoch={epoch}&seq={at.to}", self._token, at)

@@ -1,0 +1,190 @@
+"""One process of a storm: `python -m loadtests.storm.worker`, started by `loadtests.storm.run`.
+
+In come its `Part`, a `Start`, a `Life` whenever the server was killed, and a `Finish`; out go `Progress` and at last a `Report`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from loadtests.lib.worker_process import orders, run, say, words_of
+from loadtests.storm.customer import Customer
+from loadtests.storm.options import Start
+from loadtests.storm.payment_simulator import Cashier
+from loadtests.storm.scenarios import SCENARIOS
+from loadtests.storm.storm_context import Part, Venue
+from loadtests.storm.transcript import Story
+
+__all__ = ["Finish", "Life", "Progress", "Report"]
+
+PROGRESS_S: Final = 0.25
+NEWS_S: Final = 0.005
+SETTLE_POLL_S: Final = 0.05
+
+
+class Life(Struct, tag="life"):
+    """The server was killed; what comes next comes from its life `number`. `again`: who kept its connection asks again for what was answered."""
+
+    number: int
+    again: bool = False
+
+
+class Finish(Struct, tag="finish"):
+    """Wait until all viewers are at `seq`, for `settle_s` at most, then report."""
+
+    seq: int
+    settle_s: float
+
+
+class Progress(Struct, tag="progress"):
+    """How far it is. `waiting` is what has to come to an end before all is over, once all are `done`."""
+
+    joined: int = 0
+    sent: int = 0
+    answered: int = 0
+    granted: int = 0
+    done: int = 0
+    waiting: int = 0
+    life: int = 0
+    failed: str = ""
+
+
+class Report(Struct, tag="report"):
+    """The story and what was measured."""
+
+    story: Story
+    latency: dict[str, object]
+    latency_granted: dict[str, object]
+    back: dict[str, int]
+    failed_attempts: dict[str, int]
+    habits: dict[str, int]
+    connections: int
+    sent: int
+    parked: int
+    cpu_s: float
+
+
+_order: msgspec.json.Decoder[Start | Life | Finish] = msgspec.json.Decoder(Start | Life | Finish)
+
+
+class Worker:
+    """The customers of this process."""
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+        self._venue = Venue(part)
+        self._cashier = Cashier(self._venue)
+        self._play = SCENARIOS[part.options.scenario].play
+        self._customers = [Customer(self._venue, self._cashier, part.first + number) for number in range(part.viewers)]
+        self._joined = 0
+        self._done = 0
+        self._failed = ""
+        self._plays: list[asyncio.Task[None]] = []
+
+    async def open_all(self) -> None:
+        """Let everybody in."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for customer in self._customers:
+                    tasks.create_task(self._open(customer))
+        except* Exception as error:
+            self._failed = words_of(error)
+        gc.collect()
+        gc.freeze()  # the customers are there to stay: nothing to collect among them
+
+    async def _open(self, customer: Customer) -> None:
+        await customer.open()
+        self._joined += 1
+
+    def start(self, start: Start) -> None:
+        """Let everybody play."""
+        self._plays = [asyncio.create_task(self._one(customer, start)) for customer in self._customers]
+
+    async def _one(self, customer: Customer, start: Start) -> None:
+        try:
+            await self._play(customer, start)
+        except Exception as error:
+            self._failed = words_of(error)
+            raise
+        self._done += 1
+
+    def killed(self, life: Life) -> None:
+        """A new life of the server begins."""
+        self._venue.life = life.number
+        if life.again:
+            for customer in self._customers:
+                customer.ask_again()
+
+    def progress(self) -> Progress:
+        """How far it is."""
+        venue = self._venue
+        return Progress(self._joined, venue.sent, venue.answered, venue.granted, self._done, venue.waiting, venue.life, self._failed)
+
+    async def finish(self, finish: Finish) -> Report:
+        """Wait for the slowest viewer, then tell."""
+        venue = self._venue
+        for play in self._plays:
+            play.cancel()
+        await asyncio.gather(*self._plays, return_exceptions=True)
+        seats = [seat for customer in self._customers for seat in customer.seats]
+        for _ in range(int(finish.settle_s / SETTLE_POLL_S)):
+            if all(seat.to >= finish.seq for seat in seats):
+                break
+            await asyncio.sleep(SETTLE_POLL_S)
+        for seat in seats:
+            if seat.to < finish.seq:
+                venue.end(seat.user, venue.life, f"stands at {seat.to} and never came to {finish.seq}")
+        for seat in seats:
+            seat.close()
+        await self._cashier.close()
+        return Report(
+            story=venue.story([owned for seat in seats if (owned := seat.owned) is not None]),
+            latency=venue.latency.to_plain(),
+            latency_granted=venue.latency_granted.to_plain(),
+            back=dict(venue.back),
+            failed_attempts=dict(venue.failed_attempts),
+            habits=dict(venue.habits),
+            connections=len(seats),
+            sent=venue.sent,
+            parked=venue.parked,
+            cpu_s=time.process_time(),
+        )
+
+
+async def _run() -> None:
+    reader = await orders()
+    worker = Worker(msgspec.json.decode(await reader.readline(), type=Part))
+
+    async def tell() -> None:
+        """Now and then, and soon after something was granted: a kill is to fall in the middle."""
+        said = Progress()
+        while True:
+            for _ in range(round(PROGRESS_S / NEWS_S)):
+                await asyncio.sleep(NEWS_S)
+                if worker.progress().granted != said.granted:
+                    break
+            say(said := worker.progress())
+
+    tasks = [asyncio.create_task(tell()), asyncio.create_task(worker.open_all())]
+    while line := await reader.readline():
+        order = _order.decode(line)
+        if isinstance(order, Start):
+            worker.start(order)
+        elif isinstance(order, Life):
+            worker.killed(order)
+        else:
+            tasks[0].cancel()
+            say(await worker.finish(order))
+            break
+    for task in tasks:
+        task.cancel()
+
+
+if __name__ == "__main__":
+    run(_run())
