@@ -1,6 +1,6 @@
 """What rooms that are closed cost a server that has hardly anything to do: bytes written, the worst answer, memory, the start.
 
-    python -m loadtests.bench.closed_rooms [--rooms N] [--seconds S] [--json FILE]
+    python -m loadtests closed-rooms [--rooms N] [--seconds S] [--json FILE]
 
 An engine alone fills a journal with rooms that were used and closed. A server is started on it a few times, until no snapshot
 that is kept is of the time before. Then one announcement a second is sent into one open room.
@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import itertools
 import os
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -38,7 +37,7 @@ from loadtests.lib.target import OwnServer, Target, TargetError
 
 __all__ = ["closed_rooms", "main"]
 
-PROGRAM: Final = "closed_rooms"
+PROGRAM: Final = "closed-rooms"
 ROOM: Final = "open-room"
 ANCHOR: Final = Sender("anna", "Anna", Role.anchor)
 #: What happens in a room before it is closed.
@@ -226,16 +225,12 @@ async def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog=f"python -m loadtests.{PROGRAM}", description="What closed rooms cost a server that has hardly anything to do."
+        prog=f"python -m loadtests {PROGRAM}", description="What closed rooms cost a server that has hardly anything to do."
     )
     parser.add_argument("--rooms", type=positive_int, default=2_500, help="closed rooms (default 2500)")
     parser.add_argument("--seconds", type=positive_float, default=90.0, help="how long it is measured (default 90)")
     parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
     return run_main(PROGRAM, _run(parser.parse_args(arguments)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """How fast a command is decoded and checked: msgspec's typed decoder, orjson and then msgspec's convert, pydantic.
 
-    python -m loadtests.bench.codecs [--seconds S] [--json FILE]
+    python -m loadtests codecs [--seconds S] [--json FILE]
 
 All three get the same frames and check the same limits; they take turns in short rounds, so that a busy moment
 of the machine falls on all of them. The figure of a side is its median round.
@@ -13,7 +13,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def _pydantic() -> Decode:
     try:
         import pydantic
     except ImportError:
-        sys.exit("loadtests.bench.codecs: pydantic is one side of this comparison and is not installed; pip install -e '.[load]'")
+        sys.exit("codecs: pydantic is one side of this comparison and is not installed; pip install -e '.[load]'")
     from loadtests.bench.pydantic_models import model_of
 
     adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(model_of(ClientMessage))
@@ -99,21 +99,21 @@ def check_fair(decoders: dict[str, Decode]) -> None:
             value = decode(frame)
             plain = value.model_dump(exclude_unset=True) if hasattr(value, "model_dump") else msgspec.to_builtins(value)
             if orjson.loads(orjson.dumps(plain)) != orjson.loads(frame):
-                sys.exit(f"loadtests.bench.codecs: {name} reads another command from {frame!r}")
+                sys.exit(f"codecs: {name} reads another command from {frame!r}")
         for frame in BAD_FRAMES:
             try:
                 decode(frame)
             except ValueError:
                 continue
-            sys.exit(f"loadtests.bench.codecs: {name} takes {frame!r}")
+            sys.exit(f"codecs: {name} takes {frame!r}")
 
 
-def main() -> None:
-    """Measure, print a table, and write it as JSON when asked."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.codecs", description="Compare three ways to decode and check a command.")
+def main(arguments: Sequence[str]) -> int:
+    """Measure, print a table, and write it as JSON when asked; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests codecs", description="Compare three ways to decode and check a command.")
     parser.add_argument("--seconds", type=float, default=3.0, help="time per kind of frame (default: 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     decoders = sides()
     check_fair(decoders)
     report: list[dict[str, Any]] = []
@@ -126,7 +126,4 @@ def main() -> None:
         report.append({"frame": kind, "bytes": len(frame), "us": {n: round(us, 3) for n, us in took.items()}, "ratio": ratios})
     if options.json:
         options.json.write_text(json.dumps({"ok": True, "frames": report}, indent=2) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+    return 0

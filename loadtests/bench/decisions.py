@@ -1,6 +1,6 @@
 """How many claims the engine decides, beside Redis doing the same with a Lua script: no sockets, records written to SQLite.
 
-    python -m loadtests.bench.decisions --units 40000 --repetitions 5 --json decisions.json
+    python -m loadtests decisions --units 40000 --repetitions 5 --json decisions.json
 
 Each side runs in a process of its own and they take turns, so that whatever else the machine does hits all alike; figures are medians
 over the repetitions, ratios medians of the ratios within a turn. Every side's answers are counted and checked, the engine's in the file
@@ -14,7 +14,7 @@ import asyncio
 import json
 import multiprocessing
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from statistics import median
@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 try:
     import redis
 except ImportError:
-    sys.exit("loadtests.bench.decisions: redis is not installed; load tests need more than the server: pip install -e '.[load]'")
+    sys.exit("decisions: redis is not installed; load tests need more than the server: pip install -e '.[load]'")
 
 from liveroom.config.schema import EngineConfig
 from loadtests.bench.claims import JobKind, Mix, make_rounds
@@ -149,7 +149,7 @@ async def _main(options: argparse.Namespace) -> int:
     try:
         report = await measure(options.units, options.repetitions, options.warm_up)
     except Wrong as error:
-        print(f"loadtests.bench.decisions: {error}", file=sys.stderr)
+        print(f"decisions: {error}", file=sys.stderr)
         return EXIT_FAILED
     print(_table(report))
     if options.json:
@@ -157,9 +157,9 @@ async def _main(options: argparse.Namespace) -> int:
     return 0
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.decisions", description=(__doc__ or "").split("\n")[0])
+def main(arguments: Sequence[str]) -> int:
+    """Compare the engine and Redis; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests decisions", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--units", type=positive_int, default=40_000, help="shares or pieces that are given away in one run (default: 40000)")
     parser.add_argument("--repetitions", type=positive_int, default=5, help="turns of each side (default: 5)")
     parser.add_argument(
@@ -170,8 +170,4 @@ def main() -> None:
         help="commands that the engine decides before any is counted (default: as many as it remembers the outcomes of)",
     )
     parser.add_argument("--json", type=report_file, metavar="FILE", help="write the figures to this file")
-    sys.exit(run_main("loadtests.bench.decisions", _main(parser.parse_args())))
-
-
-if __name__ == "__main__":
-    main()
+    return run_main("decisions", _main(parser.parse_args(arguments)))

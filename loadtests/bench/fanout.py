@@ -1,6 +1,6 @@
 """What a delivery costs: the gateway's write path beside `websockets.broadcast` and beside bare writes, in one run.
 
-    python -m loadtests.bench.fanout --viewers 2000 --events-per-frame 2 --seconds 30 --json fanout.json
+    python -m loadtests fanout --viewers 2000 --events-per-frame 2 --seconds 30 --json fanout.json
 
 All servers run on uvloop in processes of their own with the same number of loopback viewers, who are held by
 reader processes. They take turns with every frame, so that whatever else the machine does hits all alike; figures
@@ -18,6 +18,7 @@ import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -187,15 +188,15 @@ def _table(mode: str, figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.fanout", description=(__doc__ or "").split("\n")[0])
+def main(arguments: Sequence[str]) -> int:
+    """Compare the servers; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests fanout", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--viewers", type=int, default=2_000)
     parser.add_argument("--events-per-frame", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=30, help="time of sending, over all servers and modes")
     parser.add_argument("--mode", choices=["compressed", "plain"], help="measure one of them only")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     viewers, events = args.viewers, args.events_per_frame
     modes = [args.mode] if args.mode else ["compressed", "plain"]
     measured: dict[str, dict[str, Any]] = {}
@@ -208,8 +209,4 @@ def main() -> None:
     figures = {"ok": measured[modes[0]]["ok"], "target": TARGET, "viewers": viewers, "events_per_frame": events, **measured}
     if args.json:
         args.json.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2))
-    sys.exit(0 if figures["ok"] else 1)
-
-
-if __name__ == "__main__":
-    main()
+    return 0 if figures["ok"] else 1

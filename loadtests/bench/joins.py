@@ -1,4 +1,4 @@
-"""How many viewers a gateway lets in a second over Kafka: into one room, and into as many cold rooms: `python -m loadtests.bench.joins`.
+"""How many viewers a gateway lets in a second over Kafka: into one room, and into as many cold rooms: `python -m loadtests joins`.
 
 A cold room is one that the gateway does not hold: it has to ask the engine for the room's state. The gateway is started again before
 each run, so that all rooms are cold. Runs into one room and into cold rooms take turns.
@@ -118,15 +118,11 @@ def _report(seconds: dict[str, list[float]], options: argparse.Namespace) -> dic
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run it; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.joins", description="How many viewers a gateway lets in a second over Kafka.")
+    parser = argparse.ArgumentParser(prog="python -m loadtests joins", description="How many viewers a gateway lets in a second over Kafka.")
     parser.add_argument("--rooms", type=positive_int, default=2_000, metavar="N", help="cold rooms, and viewers of each run (default: 2000)")
     parser.add_argument("--repetitions", type=positive_int, default=3, metavar="R", help="runs of each kind, in turns (default: 3)")
     parser.add_argument("--kafka", default="", metavar="HOST:PORT", help="brokers that run already (otherwise one is started)")
     parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
     return run_main("joins", _joins(parser.parse_args(arguments)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

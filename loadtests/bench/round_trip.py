@@ -1,4 +1,4 @@
-"""How long a viewer waits for the answer to a command through Kafka: `python -m loadtests.bench.round_trip`.
+"""How long a viewer waits for the answer to a command through Kafka: `python -m loadtests round-trip`.
 
 Viewers reserve from a flash sale, one command after the other, through a gateway and an engine that are processes of
 their own. Beside it, in turns and on the same broker, a bare producer writes a record of the same size and a bare
@@ -205,17 +205,11 @@ def _summary(report: dict[str, Any]) -> str:
     return "\n".join([*lines, f"  p50 beside bare (at most {report['ratio_max']:g}): {ratios}"])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Measure; returns the exit code: 0 within the target, 1 not."""
-    parser = argparse.ArgumentParser(
-        prog="python -m loadtests.bench.round_trip", description="From command to answer through Kafka, beside Kafka alone."
-    )
+    parser = argparse.ArgumentParser(prog="python -m loadtests round-trip", description="From command to answer through Kafka, beside Kafka alone.")
     parser.add_argument("--commands", type=positive_int, default=100, metavar="N", help="of each kind in each turn (default: 100)")
     parser.add_argument("--repetitions", type=positive_int, default=20, metavar="N", help="turns (default: 20)")
     parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
     parser.add_argument("--kafka", default="", metavar="HOST:PORT", help="a broker that runs already (otherwise one is started for the test)")
-    return run_main("round_trip", _main(parser.parse_args(arguments)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run_main("round-trip", _main(parser.parse_args(arguments)))

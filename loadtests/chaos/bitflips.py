@@ -1,4 +1,4 @@
-"""Damages copies of an embedded journal and looks whether the damage is found: `python -m loadtests.chaos.bitflips --flips 100`.
+"""Damages copies of an embedded journal and looks whether the damage is found: `python -m loadtests bitflips --flips 100`.
 
 A real server makes a journal with rooms and money, once stopped and once killed. Each trial damages one copy, starts a server's parts on it,
 audits it, and compares the story of every room with the original, byte for byte.
@@ -16,7 +16,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -265,15 +265,11 @@ def _form(words: str) -> str:
     return re.sub(r"[0-9a-f]{32}|\d+", "N", re.sub(r"/\S*/", "", words))
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run; gives the exit code: 0 when every damage was found or made no difference."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.chaos.bitflips", description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(prog="python -m loadtests bitflips", description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--flips", type=positive_int, default=100, help="single bits flipped in each of: database, write-ahead log, mark")
     parser.add_argument("--seed", type=int, default=1, help="the same seed damages the same places of journals of the same size")
     parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there, too")
     options = parser.parse_args(arguments)
     return run_main("bitflips", _run(options))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Chaos with money flowing: `python -m loadtests.chaos.chaos --rounds N --json FILE`.
+"""Chaos with money flowing: `python -m loadtests chaos --rounds N --json FILE`.
 
 A real Kafka broker, engines, gateways and a console as processes of their own, and customers who chat, grab, reserve and
 pay. In each round one disaster strikes; afterwards every answer, every stream, every account and the journal are audited.
@@ -153,9 +153,9 @@ def _pairs(values: dict[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items()) or "none"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run; returns the exit code: 0 when every audit is clean, 1 not."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.chaos.chaos", description="Disasters while money flows, and an audit after each.")
+    parser = argparse.ArgumentParser(prog="python -m loadtests chaos", description="Disasters while money flows, and an audit after each.")
     parser.add_argument("--rounds", type=positive_int, required=True, metavar="N", help="how many disasters")
     parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
     parser.add_argument(
@@ -173,7 +173,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--brokers", type=positive_int, default=1, metavar="N", help="how many brokers are started; some kinds need 3 (default: 1)")
     parser.add_argument("--kafka", default="", metavar="HOST:PORT", help="brokers that run already (otherwise some are started, and restarted)")
     return run_main("chaos", _chaos(parser.parse_args(arguments)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""A server that is killed again and again while people buy, grab and talk: `python -m loadtests.chaos.kills --kills 340`.
+"""A server that is killed again and again while people buy, grab and talk: `python -m loadtests kills --kills 340`.
 
 What was acknowledged is written to a file by the clients as it comes. After each kill they ask again, at the end for everything: each outcome
 has to be there, the same, and once. Exit codes: 0 = nothing was lost or doubled, 1 = something was or the run failed, 2 = it was asked for
@@ -71,7 +71,7 @@ class Kills(Struct):
     start_s_max: float = 0.0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run it; returns the exit code."""
     return run_main("kills", _kills(_parser().parse_args(arguments)))
 
@@ -194,14 +194,10 @@ def _summary(report: dict[str, Any]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m loadtests.chaos.kills", description="SIGKILL again and again; nothing acknowledged may be lost or doubled."
+        prog="python -m loadtests kills", description="SIGKILL again and again; nothing acknowledged may be lost or doubled."
     )
     parser.add_argument("--kills", type=positive_int, required=True, metavar="N", help="how often the server is killed")
     parser.add_argument("--viewers", type=positive_int, default=12, metavar="N", help="users in the room (default: 12)")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="draws the moments (default: 1)")
     parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Sends a real chat through real sockets: `python -m loadtests.crowd.replay FILE --speed X`.
+"""Sends a real chat through real sockets: `python -m loadtests replay FILE --speed X`.
 
 FILE holds JSON lines with time, user and text, or Bilibili danmaku XML. Exit code: 0 = every line was shown exactly as
 written, or not shown for a named reason, or refused with a code; 1 = not so, or the run failed; 2 = the file is no chat.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -42,7 +41,7 @@ BUDGET_MAX: Final = 1_000
 FILES_SPARE: Final = 512
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Replay one file; returns the exit code."""
     options = _parser().parse_args(arguments)
     return run_main("replay", _replay(options))
@@ -85,9 +84,7 @@ def _check(chat: Chat, options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m loadtests.crowd.replay", description="Send a real chat through real sockets and audit what is shown."
-    )
+    parser = argparse.ArgumentParser(prog="python -m loadtests replay", description="Send a real chat through real sockets and audit what is shown.")
     parser.add_argument("file", type=Path, metavar="FILE", help='JSON lines {"time", "user", "text"}, or Bilibili danmaku XML')
     parser.add_argument("--speed", type=positive_float, default=1.0, metavar="X", help="times faster than in the file (default: 1)")
     parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
@@ -95,7 +92,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--budget", type=positive_int, metavar="LINES", help="chat lines a second that the room shows (default: the server's own)")
     add_server_options(parser)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

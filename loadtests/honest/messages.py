@@ -22,7 +22,7 @@ class Pace(Struct, frozen=True):
 
 
 class Crowd(Struct):
-    """What the process is to do. `log`: a file for every reply, as it comes. `watch`: look whether newcomers get in and health is answered."""
+    """The worker's part. `log`: a file for every reply, as it comes. `watch`: look whether newcomers get in and health is answered."""
 
     part: Part
     pace: Pace

@@ -1,4 +1,4 @@
-"""Honest users beside hostile ones on one real server, in phases that take turns: `python -m loadtests.hostile.hostile --minutes 60`.
+"""Honest users beside hostile ones on one real server, in phases that take turns: `python -m loadtests hostile --minutes 60`.
 
 The honest ones must notice nothing. Exit codes: 0 = every promise was kept, 1 = one was broken or the run failed, 2 = it was asked for
 something that cannot be, 130 = interrupted.
@@ -30,7 +30,7 @@ PHASE_S_MIN: Final = 4.0
 FILES: Final = 2_000
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run it; returns the exit code."""
     return run_main("hostile", _hostile(_parser().parse_args(arguments)))
 
@@ -74,7 +74,7 @@ async def _hostile(options: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m loadtests.hostile.hostile", description="Honest users beside hostile ones; the honest ones must notice nothing."
+        prog="python -m loadtests hostile", description="Honest users beside hostile ones; the honest ones must notice nothing."
     )
     parser.add_argument("--minutes", type=positive_float, default=5.0, metavar="M", help="how long (default: 5)")
     parser.add_argument("--phase", type=positive_float, default=20.0, metavar="S", help="length of a phase, quiet or hostile (default: 20)")
@@ -90,7 +90,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fail-fast", action="store_true", help="end at the first problem that an honest user notices")
     parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,7 +11,7 @@ BACK_S_MAX = 20.0
 
 
 class StormOptions(Struct, frozen=True):
-    """What is asked for. `run` tells the users of this storm from those of others in the same room.
+    """The request. `run` tells the users of this storm from those of others in the same room.
 
     `back_s_max` is the longest pause before an attempt to come back.
     """

@@ -1,4 +1,4 @@
-"""A swarm of viewers against one room: `python -m loadtests.storm.swarm SCENARIO ...`.
+"""A swarm of viewers against one room: `python -m loadtests swarm SCENARIO ...`.
 
 Each scenario is a subcommand; it prints its report as JSON, and its exit code says whether the audit was clean:
 0 = ok, 1 = not ok or the run failed, 2 = it was asked for something that cannot be, 130 = interrupted.
@@ -50,7 +50,7 @@ UNPAID_MAX = 90
 FILES_SPARE = 512
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run one scenario; returns the exit code."""
     options = _parser().parse_args(arguments)
     return run_main("swarm", options.run(options))
@@ -128,9 +128,7 @@ async def _storm(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m loadtests.storm.swarm", description="A swarm of viewers against one room, with an audit at the end."
-    )
+    parser = argparse.ArgumentParser(prog="python -m loadtests swarm", description="A swarm of viewers against one room, with an audit at the end.")
     scenarios = parser.add_subparsers(required=True, metavar="SCENARIO")
 
     steady = scenarios.add_parser("steady", help="announcements at a steady rate; every viewer must get each once and in order")
@@ -179,7 +177,3 @@ def _add_storm(scenarios: Any, name: str, words: str) -> argparse.ArgumentParser
     add_server_options(parser)
     parser.set_defaults(run=_storm, scenario=name)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "loadtests.bench.decisions", "--units", "120", "--repetitions", "1", "--warm-up", "300", *arguments]
+    command = [sys.executable, "-m", "loadtests", "decisions", "--units", "120", "--repetitions", "1", "--warm-up", "300", *arguments]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, timeout=120, check=False)
 
 

@@ -1,4 +1,4 @@
-"""`loadtests.bench.joins` as people start it, on a real broker."""
+"""`python -m loadtests joins` as people start it, on a real broker."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 from tests.broker import broker
-from tests.loadtests.crowd.test_programs import ROOT, refused, run
+from tests.loadtests.commands import ROOT, refused, run
 
 
 def test_joins_into_one_room_and_into_cold_rooms_are_measured(tmp_path: Path) -> None:
     """Every viewer joins in every run, and the report's parts are explained."""
     file = tmp_path / "report.json"
-    done = run("loadtests.bench.joins", "--kafka", broker(), "--rooms", "20", "--repetitions", "1", "--json", str(file))
+    done = run("joins", "--kafka", broker(), "--rooms", "20", "--repetitions", "1", "--json", str(file))
     assert done.returncode == 0, done.stderr
     report = json.loads(file.read_text(encoding="utf-8"))
     words = (ROOT / "docs" / "load-tests.md").read_text(encoding="utf-8")
@@ -23,4 +23,4 @@ def test_joins_into_one_room_and_into_cold_rooms_are_measured(tmp_path: Path) ->
 
 def test_too_many_rooms_are_refused() -> None:
     """Before anything is started."""
-    assert refused("loadtests.bench.joins", "--rooms", "5001")
+    assert refused("joins", "--rooms", "5001")

@@ -1,4 +1,4 @@
-"""`loadtests.bench.round_trip` as people start it, on a real broker."""
+"""`python -m loadtests round-trip` as people start it, on a real broker."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 from tests.broker import broker
-from tests.loadtests.crowd.test_programs import ROOT, refused, run
+from tests.loadtests.commands import ROOT, refused, run
 
 
 def test_commands_are_measured_beside_kafka_alone(tmp_path: Path) -> None:
     """Every command is answered, and the report has p50 and p99 of each kind, the ratios and the verdict that follows from them."""
     file = tmp_path / "report.json"
-    done = run("loadtests.bench.round_trip", "--kafka", broker(), "--commands", "5", "--repetitions", "2", "--json", str(file))
+    done = run("round-trip", "--kafka", broker(), "--commands", "5", "--repetitions", "2", "--json", str(file))
     report = json.loads(file.read_text(encoding="utf-8"))
     assert json.loads(done.stdout) == report, done.stderr
     words = (ROOT / "docs" / "load-tests.md").read_text(encoding="utf-8")
@@ -25,4 +25,4 @@ def test_commands_are_measured_beside_kafka_alone(tmp_path: Path) -> None:
 
 def test_a_sale_must_have_units_for_all() -> None:
     """More commands than a sale has units are said before anything is started."""
-    assert refused("loadtests.bench.round_trip", "--commands", "10000", "--repetitions", "5")
+    assert refused("round-trip", "--commands", "10000", "--repetitions", "5")

@@ -14,13 +14,13 @@ from liveroom.journal.sqlite.file import FILE_NAME
 from liveroom.journal.sqlite.mark import MARK_FILE
 from loadtests.chaos import bitflips
 from tests.accounting.test_audit import link_again
-from tests.loadtests.crowd.test_programs import report_of, run
+from tests.loadtests.commands import report_of, run
 
 
 def test_damage_is_found_or_makes_no_difference(tmp_path: Path) -> None:
     """Single bits of the database, the write-ahead log and the mark; cut, deleted and older files. Every start serves or ends with words."""
     file = tmp_path / "report.json"
-    report = report_of(run("loadtests.chaos.bitflips", "--flips", "8", "--seed", "3", "--json", str(file)), file)
+    report = report_of(run("bitflips", "--flips", "8", "--seed", "3", "--json", str(file)), file)
     assert report["ok"]
     assert report["trials"] == 3 * 8 + 3 + 9
     assert report["targets"]["flip: mark"] == {"found_at_start": 8}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.broker import broker, can_start_broker
-from tests.loadtests.crowd.test_programs import refused, report_of, run
+from tests.loadtests.commands import refused, report_of, run
 
 #: Three brokers start slowly on a busy machine.
 THREE_S = 400
@@ -19,7 +19,7 @@ SMALL = ("--viewers", "20", "--units", "12", "--within", "2", "--session-ms", "1
 
 
 def chaos(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run("loadtests.chaos.chaos", *SMALL, "--kafka", broker(), "--json", str(file), *arguments)
+    return run("chaos", *SMALL, "--kafka", broker(), "--json", str(file), *arguments)
 
 
 def test_money_is_right_when_engines_die_and_zombies_write(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_money_is_right_when_one_of_three_brokers_goes(tmp_path: Path) -> None:
     can_start_broker()
     file, kinds = tmp_path / "report.json", ("leader_killed", "follower_paused")
     done = run(
-        "loadtests.chaos.chaos",
+        "chaos",
         *SMALL,
         "--brokers",
         "3",
@@ -80,4 +80,4 @@ def test_without_a_check_of_the_rule_money_is_wrong(tmp_path: Path, check: str, 
 )
 def test_chaos_says_what_cannot_be(wrong: tuple[str, ...]) -> None:
     """Arguments that cannot be are said before anything is started, with exit code 2 and no traceback."""
-    assert refused("loadtests.chaos.chaos", *wrong)
+    assert refused("chaos", *wrong)

@@ -10,13 +10,13 @@ import pytest
 
 from loadtests.chaos.reply_log import judge_log
 from loadtests.lib.findings import Findings
-from tests.loadtests.crowd.test_programs import refused, report_of, run
+from tests.loadtests.commands import refused, report_of, run
 
 
 def test_nothing_that_was_acknowledged_is_lost_or_doubled(tmp_path: Path) -> None:
     """Through kills while it serves and while it starts, every outcome is repeated to the letter under its id and stands in the journal once."""
     file = tmp_path / "report.json"
-    report = report_of(run("loadtests.chaos.kills", "--kills", "5", "--viewers", "8", "--json", str(file)), file)
+    report = report_of(run("kills", "--kills", "5", "--viewers", "8", "--json", str(file)), file)
     assert report["ok"]
     assert report["kills"] == 5
     assert report["acknowledged"]["accepted"] > 20
@@ -74,4 +74,4 @@ def test_a_log_that_does_not_agree(tmp_path: Path, log: list[list[Any]], events:
 @pytest.mark.parametrize("wrong", [("--kills", "0"), ("--kills", "5", "--viewers", "1000"), ("--kills", "20000")])
 def test_kills_say_what_cannot_be(wrong: tuple[str, ...]) -> None:
     """Arguments that cannot be are said before anything is started, with exit code 2 and no traceback."""
-    assert refused("loadtests.chaos.kills", *wrong)
+    assert refused("kills", *wrong)

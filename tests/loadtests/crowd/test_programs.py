@@ -1,9 +1,6 @@
 """The programs as people start them, against a server of their own."""
 
 import asyncio
-import contextlib
-import importlib
-import io
 import json
 import os
 import signal
@@ -17,42 +14,16 @@ import pytest
 from loadtests.crowd.crowd import sources_for
 from loadtests.crowd.replay_run import user_id, user_name
 from loadtests.lib.target import own_server
+from tests.loadtests.commands import ROOT, refused, report_of, run
 
-ROOT = Path(__file__).parents[3]
 DATA = Path(__file__).parent / "data"
-
-
-def run(*arguments: str, within_s: float = 120, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, timeout=within_s, check=False
-    )
-
-
-def refused(program: str, *arguments: str) -> str:
-    """What a program says on standard error when it is asked for what cannot be, and ends with exit code 2; an exception would come through."""
-    with contextlib.redirect_stderr(io.StringIO()) as words:
-        try:
-            code = importlib.import_module(program).main(arguments)
-        except SystemExit as ended:
-            code = ended.code
-    assert code == 2, words.getvalue()
-    return words.getvalue()
-
-
-def report_of(done: subprocess.CompletedProcess[str], file: Path) -> dict[str, Any]:
-    assert done.returncode == 0, done.stderr + done.stdout
-    report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    assert json.loads(done.stdout) == report
-    words = (ROOT / "docs" / "load-tests.md").read_text(encoding="utf-8")
-    assert [name for name in report if f"`{name}`" not in words] == [], "every part of a report is explained"
-    return report
 
 
 @pytest.mark.parametrize("more", [(), ("--deflate", "--characters", "900")])
 def test_steady(tmp_path: Path, more: tuple[str, ...]) -> None:
     """Every viewer who reads gets every announcement once; those who never read harm nobody; the report says so."""
     file = tmp_path / "report.json"
-    done = run("loadtests.storm.swarm", "steady", "--viewers", "40", "--stalled", "8", "--rate", "30", "--seconds", "2", "--json", str(file), *more)
+    done = run("swarm", "steady", "--viewers", "40", "--stalled", "8", "--rate", "30", "--seconds", "2", "--json", str(file), *more)
     report = report_of(done, file)
     assert report["ok"]
     assert report["delivered"] == report["expected"] == 60 * 32
@@ -66,7 +37,7 @@ def test_steady(tmp_path: Path, more: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(("program", "missing"), [("swarm", "rich"), ("replay", "rich"), ("codecs", "pydantic"), ("decisions", "redis")])
 def test_a_package_that_is_missing_is_one_line(program: str, missing: str) -> None:
     """Without the `load` extra a load test says in one line how to have it."""
-    words = f"import runpy, sys; sys.modules[{missing!r}] = None; runpy.run_module('loadtests.{program}', run_name='__main__')"
+    words = f"import runpy, sys; sys.modules[{missing!r}] = None; sys.argv[1:] = [{program!r}]; runpy.run_module('loadtests', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert done.stdout == ""
@@ -90,12 +61,12 @@ def test_a_package_that_is_missing_is_one_line(program: str, missing: str) -> No
 )
 def test_steady_says_what_cannot_be(wrong: tuple[str, ...]) -> None:
     """Arguments that cannot be are said before anything is started, with exit code 2 and no traceback."""
-    assert refused("loadtests.storm.swarm", "steady", *wrong)
+    assert refused("swarm", "steady", *wrong)
 
 
 def test_what_cannot_be_is_an_exit_code() -> None:
     """So does the program as people start it."""
-    done = run("loadtests.storm.swarm", "steady", "--viewers", "5", "--stalled", "5", "--rate", "1", "--seconds", "1")
+    done = run("swarm", "steady", "--viewers", "5", "--stalled", "5", "--rate", "1", "--seconds", "1")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "--stalled" in done.stderr
@@ -105,7 +76,7 @@ def test_steady_without_a_server(unused_tcp_port: int) -> None:
     """A server that is not there is one line and exit code 1."""
     url, console = f"ws://127.0.0.1:{unused_tcp_port}", f"http://127.0.0.1:{unused_tcp_port}"
     arguments = ("--viewers", "5", "--rate", "1", "--seconds", "1", "--url", url, "--console", console)
-    done = run("loadtests.storm.swarm", "steady", *arguments, LIVEROOM_AUTH_SECRET="s" * 40)
+    done = run("swarm", "steady", *arguments, LIVEROOM_AUTH_SECRET="s" * 40)
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
 
@@ -113,7 +84,7 @@ def test_steady_without_a_server(unused_tcp_port: int) -> None:
 async def test_interrupted(tmp_path: Path) -> None:
     """Ctrl-C ends it at once, without a traceback, and nothing that it started stays."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "loadtests.storm.swarm", "steady", "--viewers", "20", "--rate", "10", "--seconds", "60"),
+        *(sys.executable, "-m", "loadtests", "swarm", "steady", "--viewers", "20", "--rate", "10", "--seconds", "60"),
         cwd=ROOT,
         stderr=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
@@ -151,7 +122,7 @@ async def test_interrupted(tmp_path: Path) -> None:
 def test_replay(tmp_path: Path, name: str, expected: dict[str, Any]) -> None:
     """Each line of a file is shown exactly as written or refused with a code."""
     file = tmp_path / "report.json"
-    report = report_of(run("loadtests.crowd.replay", str(DATA / name), "--speed", "5", "--json", str(file)), file)
+    report = report_of(run("replay", str(DATA / name), "--speed", "5", "--json", str(file)), file)
     assert {key: report[key] for key in expected} == expected
     assert report["ok"]
     assert report["altered"] == 0
@@ -163,7 +134,7 @@ def test_replay_beyond_the_limits(tmp_path: Path) -> None:
     rows = [{"time": 0, "user": f"user {number % 20}", "text": f"line {number}"} for number in range(600)]
     chat.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     file = tmp_path / "report.json"
-    report = report_of(run("loadtests.crowd.replay", str(chat), "--budget", "5", "--json", str(file)), file)
+    report = report_of(run("replay", str(chat), "--budget", "5", "--json", str(file)), file)
     assert report["not_shown"]["over_budget"] > 0
     assert report["refused"]["rate_limited"] > 0
     assert report["sent"] == 600 == report["shown"] + sum(report["not_shown"].values()) + sum(report["refused"].values())
@@ -172,7 +143,7 @@ def test_replay_beyond_the_limits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["binary.png", "array.json", "page.html", "empty.jsonl", "missing.jsonl", "."])
 def test_replay_of_anything_else(name: str) -> None:
     """A file that is no chat is one line on standard error and exit code 2."""
-    words = refused("loadtests.crowd.replay", str(DATA / name))
+    words = refused("replay", str(DATA / name))
     assert len(words.strip().splitlines()) == 1
     assert name in words or name == "."
 

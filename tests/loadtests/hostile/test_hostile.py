@@ -17,7 +17,7 @@ from loadtests.lib.findings import Findings
 from loadtests.lib.latency import Latency
 from loadtests.lib.phases import NO_PHASE, Phases
 from loadtests.storm.transcript import Story
-from tests.loadtests.crowd.test_programs import ROOT, refused, report_of, run
+from tests.loadtests.commands import ROOT, refused, report_of, run
 
 #: A phase to warm up, a quiet and a hostile one. CI's own run of some minutes judges how much slower it gets: here other tests run beside it.
 SHORT = ("--minutes", "0.25", "--phase", "5", "--ratio", "50")
@@ -26,7 +26,7 @@ SHORT = ("--minutes", "0.25", "--phase", "5", "--ratio", "50")
 def test_honest_users_notice_nothing(tmp_path: Path) -> None:
     """With every attack at work, each honest line and purchase is answered, delivered and in the ledger, and the server stays as it was."""
     file = tmp_path / "report.json"
-    report = report_of(run("loadtests.hostile.hostile", *SHORT, "--viewers", "20", "--json", str(file)), file)
+    report = report_of(run("hostile", *SHORT, "--viewers", "20", "--json", str(file)), file)
     assert report["ok"]
     assert report["attacks"].keys() == ATTACKS.keys()
     assert report["honest"]["lines_delivered"] == report["honest"]["lines_expected"] > 100
@@ -37,7 +37,7 @@ def test_honest_users_notice_nothing(tmp_path: Path) -> None:
 
 def test_without_limits_honest_users_notice() -> None:
     """Silent connections to a server that does not limit them take every descriptor: newcomers are kept out, and the run fails."""
-    done = run("loadtests.hostile.hostile", "--minutes", "1", "--fail-fast", "--without-limits", "--attacks", "silent,half_tls,silent_console")
+    done = run("hostile", "--minutes", "1", "--fail-fast", "--without-limits", "--attacks", "silent,half_tls,silent_console")
     assert done.returncode == 1, done.stderr
     assert "an honest user noticed something: kept_out" in done.stderr or "an honest user noticed something: not_healthy" in done.stderr
 
@@ -152,4 +152,4 @@ def test_errors_in_the_log_are_found(tmp_path: Path, line: str, wrong: bool) -> 
 )
 def test_hostile_says_what_cannot_be(wrong: tuple[str, ...]) -> None:
     """Arguments that cannot be are said before anything is started, with exit code 2 and no traceback."""
-    assert refused("loadtests.hostile.hostile", *wrong)
+    assert refused("hostile", *wrong)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.loadtests.crowd.test_programs import refused, report_of, run
+from tests.loadtests.commands import refused, report_of, run
 
 #: A server that was killed is up within two seconds: nobody need wait twenty before looking again.
 SOON = ("--back-within", "2")
@@ -15,9 +15,7 @@ SOON = ("--back-within", "2")
 def test_red_envelope_through_a_kill(tmp_path: Path) -> None:
     """As many winners as shares, all amounts adding up, one answer a command, whatever is repeated, doubled, lost or killed."""
     file = tmp_path / "report.json"
-    report = report_of(
-        run("loadtests.storm.swarm", "red-envelope", "--viewers", "150", "--units", "30", "--kill", "1", *SOON, "--json", str(file)), file
-    )
+    report = report_of(run("swarm", "red-envelope", "--viewers", "150", "--units", "30", "--kill", "1", *SOON, "--json", str(file)), file)
     assert report["ok"]
     assert report["granted"].pop("gone_after_ms") > 0
     assert report["granted"] == {"winners": 30, "granted_fen": 3_000, "refunded_fen": 0, "total_fen": 3_000}
@@ -30,7 +28,7 @@ def test_coupon_through_kills(tmp_path: Path) -> None:
     """Every code goes out, once, to users within their limit."""
     file = tmp_path / "report.json"
     arguments = ("--viewers", "120", "--units", "40", "--per-user", "2", "--kill", "2", *SOON, "--json", str(file))
-    report = report_of(run("loadtests.storm.swarm", "coupon", *arguments), file)
+    report = report_of(run("swarm", "coupon", *arguments), file)
     assert report["ok"]
     assert report["granted"]["codes"] == 40
     assert len(report["kills"]) == 2
@@ -40,7 +38,7 @@ def test_flash_sale_through_a_kill(tmp_path: Path) -> None:
     """All is sold and paid, what expired was sold again, nobody has more than two."""
     file = tmp_path / "report.json"
     arguments = ("--viewers", "120", "--units", "40", "--hold-ms", "1500", "--kill", "1", *SOON, "--json", str(file))
-    report = report_of(run("loadtests.storm.swarm", "flash-sale", *arguments), file)
+    report = report_of(run("swarm", "flash-sale", *arguments), file)
     assert report["ok"]
     assert report["granted"]["sold"] == 40
     assert report["granted"]["units_resold"] > 0
@@ -50,7 +48,7 @@ def test_flash_sale_through_a_kill(tmp_path: Path) -> None:
 def test_gates_keep_the_crowd_from_the_engine(tmp_path: Path) -> None:
     """Without a kill the engine sees few more commands than there are units; who cannot win is answered by the gateway."""
     file = tmp_path / "report.json"
-    report = report_of(run("loadtests.storm.swarm", "red-envelope", "--viewers", "300", "--units", "10", "--json", str(file)), file)
+    report = report_of(run("swarm", "red-envelope", "--viewers", "300", "--units", "10", "--json", str(file)), file)
     assert report["ok"]
     assert report["engine"]["commands"] <= 3 * 10 + 100
     assert report["answers"]["refused"]["envelope_empty"] >= 290
@@ -59,7 +57,7 @@ def test_gates_keep_the_crowd_from_the_engine(tmp_path: Path) -> None:
 def test_fewer_users_than_units(tmp_path: Path) -> None:
     """Everybody wins, and the rest is refunded."""
     file = tmp_path / "report.json"
-    report = report_of(run("loadtests.storm.swarm", "red-envelope", "--viewers", "20", "--units", "30", "--json", str(file)), file)
+    report = report_of(run("swarm", "red-envelope", "--viewers", "20", "--units", "30", "--json", str(file)), file)
     assert report["granted"]["winners"] == 20
     assert report["granted"]["refunded_fen"] == 3_000 - report["granted"]["granted_fen"] > 0
 
@@ -80,4 +78,4 @@ def test_fewer_users_than_units(tmp_path: Path) -> None:
 )
 def test_storms_say_what_cannot_be(scenario: str, wrong: tuple[str, ...]) -> None:
     """Arguments that cannot be are said before anything is started, with exit code 2 and no traceback."""
-    assert refused("loadtests.storm.swarm", scenario, *wrong)
+    assert refused("swarm", scenario, *wrong)
