@@ -19,7 +19,7 @@ from loadtests.lib.cli import UsageError, positive_int, report_file, run_main, w
 from loadtests.lib.cluster import Cluster, brokers_of, cluster_of
 from loadtests.lib.lean_client import Address
 from loadtests.lib.progress import Bar
-from loadtests.lib.room_connection import Guest, let_in
+from loadtests.lib.room_connection import RoomConnection, join_with_retries
 from loadtests.lib.target import raise_file_limit
 
 __all__ = ["main"]
@@ -41,7 +41,7 @@ SETTINGS: Final = (
 )
 
 
-class _Viewer(Guest):
+class _Viewer(RoomConnection):
     """Joined with the first keyframe."""
 
     def on_text(self, raw: bytes, text: bytes) -> None:
@@ -89,7 +89,7 @@ async def _timed(cluster: Cluster, rooms: Sequence[str]) -> float:
 
     async def join(path: str, token: str) -> None:
         async with gates:
-            viewers.append(await let_in(lambda: _Viewer(address, path, token), address))
+            viewers.append(await join_with_retries(lambda: _Viewer(address, path, token), address))
 
     began_s = time.monotonic()
     async with _closed(viewers), asyncio.timeout(JOINED_S):

@@ -35,7 +35,7 @@ from loadtests.lib.cluster import brokers_of, cluster_of
 from loadtests.lib.latency import Latency
 from loadtests.lib.lean_client import Address
 from loadtests.lib.progress import Bar
-from loadtests.lib.room_connection import Guest, let_in
+from loadtests.lib.room_connection import RoomConnection, join_with_retries
 from loadtests.lib.target import Target, TargetError
 
 __all__ = ["main"]
@@ -64,7 +64,7 @@ PROCESSES: Final = ("engine-1", "gateway-1", "console")
 _reply: msgspec.json.Decoder[Accepted | Refused] = msgspec.json.Decoder(Accepted | Refused)
 
 
-class Viewer(Guest):
+class Viewer(RoomConnection):
     """Asks one thing at a time."""
 
     def __init__(self, address: Address, token: str) -> None:
@@ -134,7 +134,7 @@ async def _viewers(target: Target) -> tuple[list[Viewer], int]:
     sale = int((await target.command(ROOM, "announce_flash_sale", **terms, opens_in_ms=0, open_for_ms=3_600_000))["result"]["sale"])
     address = Address.of(target.gateway_url)
     tokens = [target.token(f"viewer-{number}", ROOM) for number in range(VIEWERS)]
-    return [await let_in(lambda token=token: Viewer(address, token), address) for token in tokens], sale  # type: ignore[misc]
+    return [await join_with_retries(lambda token=token: Viewer(address, token), address) for token in tokens], sale  # type: ignore[misc]
 
 
 async def _timed(latency: Latency, times: list[int], count: int, act: Callable[[], Awaitable[None]]) -> None:

@@ -19,7 +19,7 @@ from msgspec.structs import asdict
 
 from liveroom.config.schema import Config, JournalConfig, KafkaConfig
 from loadtests.chaos.disasters import DISASTERS
-from loadtests.chaos.journal_history import Chronicle, chronicle_of
+from loadtests.chaos.journal_history import JournalHistory, history_of
 from loadtests.chaos.round import RoundOptions, run_round
 from loadtests.lib.broker import copies_of
 from loadtests.lib.cli import EXIT_FAILED, UsageError, positive_float, positive_int, report_file, run_main, write_report
@@ -63,13 +63,13 @@ async def _chaos(options: argparse.Namespace) -> int:
     async with brokers_of(options.kafka, options.brokers) as (kafka, brokers), cluster_of(kafka, settings, PROCESSES, program) as cluster:
         kafka_config = KafkaConfig(bootstrap_servers=tuple(kafka.split(",")), topic_prefix=prefix, **asdict(await copies_of(kafka)))
         config = Config(journal=JournalConfig(kind="kafka"), kafka=kafka_config)
-        async with chronicle_of(config) as chronicle:
+        async with history_of(config) as history:
             for number, kind in enumerate(kinds, 1):
                 for attempt in range(ATTEMPTS_MAX):
-                    await _until_owned(cluster, chronicle)
+                    await _until_owned(cluster, history)
                     print(f"round {number} of {options.rounds}: {DISASTERS[kind].words}", file=sys.stderr, flush=True)
                     seed = f"{options.seed}-{number}-{attempt}"
-                    rows.append(await run_round(f"{number}-{attempt}", kind, seed, cluster, brokers, chronicle, asked))
+                    rows.append(await run_round(f"{number}-{attempt}", kind, seed, cluster, brokers, history, asked))
                     print(_line(rows[-1]), file=sys.stderr, flush=True)
                     if rows[-1]["landed"] is not False or not rows[-1]["ok"]:
                         break
@@ -96,11 +96,11 @@ def _kinds(options: argparse.Namespace) -> list[str]:
     return kinds[: options.rounds]
 
 
-async def _until_owned(cluster: Cluster, chronicle: Chronicle) -> None:
+async def _until_owned(cluster: Cluster, history: JournalHistory) -> None:
     def owned() -> bool:
-        return all(chronicle.owner(partition) in cluster.names for partition in range(chronicle.partitions))
+        return all(history.owner(partition) in cluster.names for partition in range(history.partitions))
 
-    if not await chronicle.until(owned, OWNED_S):
+    if not await history.until(owned, OWNED_S):
         raise TargetError(f"after {OWNED_S:g} s some partitions have no owner that lives")
 
 

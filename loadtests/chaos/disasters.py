@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from liveroom.protocol.records import Record
-from loadtests.chaos.journal_history import Chronicle
+from loadtests.chaos.journal_history import JournalHistory
 from loadtests.lib.broker import OwnBrokers
 from loadtests.lib.cluster import Cluster
 
@@ -52,7 +52,7 @@ class Scene(Struct):
 
     cluster: Cluster
     brokers: OwnBrokers | None
-    chronicle: Chronicle
+    history: JournalHistory
     partitions: list[int]
     rng: random.Random
     told: Callable[[], Awaitable[None]]
@@ -81,7 +81,7 @@ class Disaster(Struct, frozen=True):
 
 
 async def _engine_killed(scene: Scene) -> Struck:
-    cluster, victim = scene.cluster, scene.chronicle.owner(scene.partition)
+    cluster, victim = scene.cluster, scene.history.owner(scene.partition)
     owned = _owned(scene, victim)
     began_ms = _now_ms()
     await cluster.kill(victim)
@@ -92,7 +92,7 @@ async def _engine_killed(scene: Scene) -> Struck:
 
 
 async def _engine_paused(scene: Scene) -> Struck:
-    cluster, victim = scene.cluster, scene.chronicle.owner(scene.partition)
+    cluster, victim = scene.cluster, scene.history.owner(scene.partition)
     owned = _owned(scene, victim)
     began_ms = _now_ms()
     cluster.pause(victim)
@@ -111,18 +111,18 @@ async def _two_pauses(scene: Scene) -> Struck:
     Another engine takes over and is stopped before it decides. The first one wakes up and decides: its record has to land
     where the other's would be the next. It is killed, and the other one wakes up.
     """
-    cluster, chronicle, partition = scene.cluster, scene.chronicle, scene.partition
+    cluster, history, partition = scene.cluster, scene.history, scene.partition
     first = await _fresh_owner(scene)
-    epoch, second, landed = chronicle.epoch(partition), "", False
+    epoch, second, landed = history.epoch(partition), "", False
     await asyncio.sleep(await scene.play() - JUST_BEFORE_S)
     cluster.pause(first)
     try:
-        if await chronicle.until(lambda: chronicle.owner(partition) != first, TAKEOVER_S):
-            second = chronicle.owner(partition)
+        if await history.until(lambda: history.owner(partition) != first, TAKEOVER_S):
+            second = history.owner(partition)
             cluster.pause(second)
-            claimed = chronicle.epoch(partition)
+            claimed = history.epoch(partition)
             cluster.resume(first)
-            landed = await chronicle.until(lambda: _late(scene, epoch, claimed), LANDING_S)
+            landed = await history.until(lambda: _late(scene, epoch, claimed), LANDING_S)
     finally:
         await cluster.kill(first)
         if second:
@@ -135,29 +135,29 @@ async def _two_pauses(scene: Scene) -> Struck:
 
 def _late(scene: Scene, epoch: int, claimed: int) -> bool:
     """Whether a record of `epoch` stands behind the claim that ended it, and nothing else in between."""
-    after = [stored.entry for stored in scene.chronicle.entries(scene.partition, claimed + 1)]
+    after = [stored.entry for stored in scene.history.entries(scene.partition, claimed + 1)]
     return bool(after) and isinstance(after[0], Record) and after[0].epoch == epoch
 
 
 async def _fresh_owner(scene: Scene) -> str:
     """Have the partition change hands until its owner has written nothing yet."""
-    cluster, chronicle, partition = scene.cluster, scene.chronicle, scene.partition
+    cluster, history, partition = scene.cluster, scene.history, scene.partition
     for _ in range(FRESH_TRIES):
-        owner, epoch = chronicle.owner(partition), chronicle.epoch(partition)
+        owner, epoch = history.owner(partition), history.epoch(partition)
         await cluster.stop(owner)
-        await chronicle.until(lambda epoch=epoch: chronicle.epoch(partition) > epoch, FRESH_S)  # type: ignore[misc]
+        await history.until(lambda epoch=epoch: history.epoch(partition) > epoch, FRESH_S)  # type: ignore[misc]
         await cluster.start(owner)
-        await chronicle.settle()
-        if chronicle.is_fresh(partition) and chronicle.owner(partition) in cluster.names:
+        await history.settle()
+        if history.is_fresh(partition) and history.owner(partition) in cluster.names:
             break
-    return chronicle.owner(partition)
+    return history.owner(partition)
 
 
 async def _rebalance(scene: Scene) -> Struck:
-    cluster, chronicle, newcomer = scene.cluster, scene.chronicle, "engine-3"
+    cluster, history, newcomer = scene.cluster, scene.history, "engine-3"
     await cluster.start(newcomer)
     await scene.told()
-    await chronicle.until(lambda: any(chronicle.owner(p) == newcomer for p in range(chronicle.partitions)), STILL_S)
+    await history.until(lambda: any(history.owner(p) == newcomer for p in range(history.partitions)), STILL_S)
     await asyncio.sleep(scene.rng.random() * LATER_S)
     await cluster.stop(newcomer)
     return Struck(newcomer)
@@ -165,16 +165,16 @@ async def _rebalance(scene: Scene) -> Struck:
 
 async def _behind(scene: Scene) -> Struck:
     """All engines leave but one whose folds miss the newest records; once it has decided it is killed, and the others come back."""
-    cluster, chronicle, partition, newcomer = scene.cluster, scene.chronicle, scene.partition, "engine-3"
+    cluster, history, partition, newcomer = scene.cluster, scene.history, scene.partition, "engine-3"
     others = [name for name in cluster.names if name.startswith("engine")]
     hows = ",".join(how for how in (scene.weakened, "behind") if how)
     await cluster.start(newcomer, ("-m", "loadtests.chaos.weakened", hows))
     for name in others:
         await cluster.stop(name)
-    await chronicle.until(lambda: chronicle.owner(partition) == newcomer, TAKEOVER_S)
-    epoch = chronicle.epoch(partition)
+    await history.until(lambda: history.owner(partition) == newcomer, TAKEOVER_S)
+    epoch = history.epoch(partition)
     await scene.told()
-    landed = await chronicle.until(lambda: chronicle.end(partition) > epoch + 2, LANDING_S)
+    landed = await history.until(lambda: history.end(partition) > epoch + 2, LANDING_S)
     await cluster.kill(newcomer)
     for name in others:
         await cluster.start(name)
@@ -230,17 +230,17 @@ async def _gateways_rolled(scene: Scene) -> Struck:
 
 async def _leader_killed(scene: Scene) -> Struck:
     brokers = _three(scene)
-    leader = (await brokers.copies(scene.chronicle.topic, scene.partition)).leader
+    leader = (await brokers.copies(scene.history.topic, scene.partition)).leader
     await brokers.kill(leader)
     return await _until_in_sync(scene, await _goes_on(scene, f"broker {leader}"), [leader])
 
 
 async def _leader_paused(scene: Scene) -> Struck:
-    return await _paused(scene, (await _three(scene).copies(scene.chronicle.topic, scene.partition)).leader)
+    return await _paused(scene, (await _three(scene).copies(scene.history.topic, scene.partition)).leader)
 
 
 async def _follower_paused(scene: Scene) -> Struck:
-    return await _paused(scene, scene.rng.choice((await _three(scene).copies(scene.chronicle.topic, scene.partition)).followers))
+    return await _paused(scene, scene.rng.choice((await _three(scene).copies(scene.history.topic, scene.partition)).followers))
 
 
 async def _paused(scene: Scene, broker: int) -> Struck:
@@ -270,10 +270,10 @@ def _three(scene: Scene) -> OwnBrokers:
 
 async def _goes_on(scene: Scene, victim: str) -> Struck:
     """After a blow to a broker: until somebody decides again, within `TAKEOVER_S`."""
-    chronicle, partition = scene.chronicle, scene.partition
-    end = chronicle.end(partition)
+    history, partition = scene.history, scene.partition
+    end = history.end(partition)
     await scene.told()
-    decided = await chronicle.until(lambda: chronicle.end(partition) > end, TAKEOVER_S)
+    decided = await history.until(lambda: history.end(partition) > end, TAKEOVER_S)
     return Struck(victim, untaken=0 if decided else 1)
 
 
@@ -283,22 +283,22 @@ async def _until_in_sync(scene: Scene, struck: Struck, away: list[int]) -> Struc
     for number in away:
         await brokers.start(number)
     async with asyncio.timeout(IN_SYNC_S):
-        for partition in range(scene.chronicle.partitions):
-            while len((await brokers.copies(scene.chronicle.topic, partition)).in_sync) < brokers.count:  # noqa: ASYNC110 (brokers tell nobody)
+        for partition in range(scene.history.partitions):
+            while len((await brokers.copies(scene.history.topic, partition)).in_sync) < brokers.count:  # noqa: ASYNC110 (brokers tell nobody)
                 await asyncio.sleep(LATER_S)
     return struck
 
 
 def _owned(scene: Scene, victim: str) -> dict[int, int]:
     """The busy partitions of the victim, with their epochs."""
-    return {partition: scene.chronicle.epoch(partition) for partition in scene.partitions if scene.chronicle.owner(partition) == victim}
+    return {partition: scene.history.epoch(partition) for partition in scene.partitions if scene.history.owner(partition) == victim}
 
 
 async def _taken_over(scene: Scene, victim: str, owned: dict[int, int], began_ms: int) -> Struck:
-    struck, chronicle = Struck(victim), scene.chronicle
+    struck, history = Struck(victim), scene.history
     for partition, epoch in owned.items():
-        await chronicle.until(lambda p=partition, e=epoch: chronicle.decided_ms(p, e) is not None, TAKEOVER_S)  # type: ignore[misc]
-        decided_ms = chronicle.decided_ms(partition, epoch)
+        await history.until(lambda p=partition, e=epoch: history.decided_ms(p, e) is not None, TAKEOVER_S)  # type: ignore[misc]
+        decided_ms = history.decided_ms(partition, epoch)
         if decided_ms is None:
             struck.untaken += 1
         else:

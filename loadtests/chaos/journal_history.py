@@ -21,7 +21,7 @@ from liveroom.protocol.records import Claim, Record
 from liveroom.telemetry.metrics import Metrics
 from loadtests.lib.target import TargetError
 
-__all__ = ["Chronicle", "chronicle_of"]
+__all__ = ["JournalHistory", "history_of"]
 
 SETTLE_S: Final = 60.0
 #: Pause before a partition that could not be read is read on.
@@ -38,8 +38,8 @@ class _Log:
         self.owner = ""
 
 
-class Chronicle:
-    """Made by `chronicle_of`; also a journal's past, so that `liveroom audit` can be done on it."""
+class JournalHistory:
+    """Made by `history_of`; also a journal's past, so that `liveroom audit` can be done on it."""
 
     def __init__(self, journal: KafkaJournal, config: Config) -> None:
         self.partitions = journal.partitions
@@ -58,7 +58,7 @@ class Chronicle:
             try:
                 await self._follow(partition)
             except JournalUnavailable as error:  # brokers are struck, too
-                print(f"chronicle: {error}", file=sys.stderr, flush=True)
+                print(f"journal history: {error}", file=sys.stderr, flush=True)
                 await asyncio.sleep(AGAIN_S)
 
     async def _follow(self, partition: int) -> None:
@@ -168,13 +168,13 @@ class Chronicle:
 
 
 @asynccontextmanager
-async def chronicle_of(config: Config) -> AsyncIterator[Chronicle]:
+async def history_of(config: Config) -> AsyncIterator[JournalHistory]:
     """Of the journal that the settings name."""
-    journal = await KafkaJournal.open(config, Metrics(), "chronicle")
-    chronicle = Chronicle(journal, config)
-    followers = [asyncio.create_task(chronicle.follow(partition)) for partition in range(chronicle.partitions)]
+    journal = await KafkaJournal.open(config, Metrics(), "journal-history")
+    history = JournalHistory(journal, config)
+    followers = [asyncio.create_task(history.follow(partition)) for partition in range(history.partitions)]
     try:
-        yield chronicle
+        yield history
     finally:
         for follower in followers:
             follower.cancel()

@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from loadtests.chaos.reply_log import judge_log
 from loadtests.honest.messages import Pace
-from loadtests.honest.users import ROOM, Honest, Told, audit_honest, honest_of
+from loadtests.honest.users import ROOM, HonestUsers, Told, audit_honest, honest_users_of
 from loadtests.lib.cli import EXIT_FAILED, UsageError, positive_int, report_file, run_main, write_report
 from loadtests.lib.findings import Findings
 from loadtests.lib.journal import Journal, read_journal
@@ -93,7 +93,7 @@ async def _kills(options: argparse.Namespace) -> int:
 async def _run(target: Target, options: argparse.Namespace, log: Path, bar: Bar) -> dict[str, Any]:
     assert target.own is not None
     own, findings, rng, began_s = target.own, Findings(), random.Random(options.seed), time.monotonic()
-    users = honest_of(
+    users = honest_users_of(
         target,
         viewers=options.viewers,
         hold_ms=HOLD_MS,
@@ -120,7 +120,7 @@ async def _run(target: Target, options: argparse.Namespace, log: Path, bar: Bar)
     told = Told(report, honest.sale, options.kills, ledger, broken, journal, may_skip=True)
     granted = audit_honest(honest.options, told, findings)
     judged = judge_log(log, journal.events, findings)
-    if not repeated_after_kill(report.story.asked):
+    if not repeated_after_kill(report.transcript.asked):
         findings.add("kill_missing", "nobody asked again after a kill for what had been answered before")
     return {
         "ok": not findings,
@@ -139,7 +139,7 @@ async def _run(target: Target, options: argparse.Namespace, log: Path, bar: Bar)
     }
 
 
-async def _kill_all(own: OwnServer, honest: Honest, count: int, rng: random.Random, bar: Bar) -> Kills:
+async def _kill_all(own: OwnServer, honest: HonestUsers, count: int, rng: random.Random, bar: Bar) -> Kills:
     """Kill the server `count` times; at the end it runs."""
     kills = Kills()
     bar.stage("kills", count)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from liveroom.journal.partition import partition_of
 from loadtests.chaos.disasters import DISASTERS, Disaster, Scene, Struck
-from loadtests.chaos.journal_history import Chronicle
+from loadtests.chaos.journal_history import JournalHistory
 from loadtests.lib.broker import OwnBrokers
 from loadtests.lib.cluster import Cluster
 from loadtests.lib.findings import Findings
@@ -26,7 +26,7 @@ from loadtests.storm.options import Start, StormOptions
 from loadtests.storm.scenario import Case
 from loadtests.storm.scenarios import SCENARIOS
 from loadtests.storm.storm_context import Part
-from loadtests.storm.transcript import Story
+from loadtests.storm.transcript import Transcript
 from loadtests.storm.worker import Finish, Life, Progress, Report
 
 __all__ = ["RoundOptions", "run_round"]
@@ -80,7 +80,7 @@ class Round:
     """One of them."""
 
     def __init__(
-        self, name: str, kind: str, seed: str, cluster: Cluster, brokers: OwnBrokers | None, chronicle: Chronicle, options: RoundOptions
+        self, name: str, kind: str, seed: str, cluster: Cluster, brokers: OwnBrokers | None, history: JournalHistory, options: RoundOptions
     ) -> None:
         self._name = name
         self._kind = kind
@@ -88,7 +88,7 @@ class Round:
         self._rng = random.Random(seed)
         self._cluster = cluster
         self._brokers = brokers
-        self._chronicle = chronicle
+        self._history = history
         self._options = options
         self._target = cluster.target
         self._stands: list[_Stand] = []
@@ -98,7 +98,7 @@ class Round:
     async def run(self) -> dict[str, Any]:
         """Play it and give its row of the report. Raises `TargetError`, `OSError`."""
         loop = asyncio.get_running_loop()
-        began_s, since = loop.time(), self._chronicle.ends()
+        began_s, since = loop.time(), self._history.ends()
         async with AsyncExitStack() as stack:
             for partition in self._partitions():
                 self._stands.append(await self._open(stack, partition))
@@ -112,7 +112,7 @@ class Round:
             except TargetError as error:
                 self._findings.add("cluster_broken", str(error))
             reports = await self._finish()
-        await self._chronicle.settle()
+        await self._history.settle()
         granted = await self._audit(reports, struck)
         return {
             "round": self._name,
@@ -122,9 +122,9 @@ class Round:
             "granted_before": self._granted_before,
             "takeover_ms": struck.takeover_ms,
             "landed": struck.landed,
-            "skipped": dict(self._chronicle.skipped(since)),
+            "skipped": dict(self._history.skipped(since)),
             "granted": granted,
-            "answers": sum(len(one.told) for report in reports for one in report.story.asked),
+            "answers": sum(len(one.told) for report in reports for one in report.transcript.asked),
             "took_s": round(loop.time() - began_s, 1),
             "wrong": self._findings.to_plain(),
         }
@@ -133,19 +133,17 @@ class Round:
 
     def _partitions(self) -> list[int]:
         """Two, of different engines when there are such."""
-        chosen = self._rng.sample(range(self._chronicle.partitions), self._chronicle.partitions)
+        chosen = self._rng.sample(range(self._history.partitions), self._history.partitions)
         first = chosen[0]
-        owner = self._chronicle.owner(first)
-        others = sorted(chosen[1:], key=lambda partition: self._chronicle.owner(partition) == owner)
+        owner = self._history.owner(first)
+        others = sorted(chosen[1:], key=lambda partition: self._history.owner(partition) == owner)
         return [first, *others[:1]]
 
     async def _open(self, stack: AsyncExitStack, partition: int) -> _Stand:
         lonely = self._disaster.quiet and not self._stands
         number = len(self._stands)
         room = next(
-            name
-            for name in (f"chaos-{self._name}-{number}-{n}" for n in range(10_000))
-            if partition_of(name, self._chronicle.partitions) == partition
+            name for name in (f"chaos-{self._name}-{number}-{n}" for n in range(10_000)) if partition_of(name, self._history.partitions) == partition
         )
         options = StormOptions(
             scenario="coupon-twice" if lonely else "market",
@@ -179,7 +177,7 @@ class Round:
         scene = Scene(
             self._cluster,
             self._brokers,
-            self._chronicle,
+            self._history,
             [stand.partition for stand in self._stands],
             self._rng,
             told=self._told,
@@ -271,19 +269,19 @@ class Round:
     async def _audit(self, reports: list[Report], struck: Struck) -> dict[str, Any]:
         findings, granted = self._findings, dict[str, Any]()
         for stand, report in zip(self._stands, reports, strict=True):
-            scenario, story = SCENARIOS[stand.options.scenario], Story()
-            story.add(report.story)
-            audit_answers(story.asked, scenario.refusals, findings)
-            audit_streams(story, stand.options.kills, findings, ("1006", "1012") if self._disaster.drains else ("1006",))
+            scenario, transcript = SCENARIOS[stand.options.scenario], Transcript()
+            transcript.add(report.transcript)
+            audit_answers(transcript.asked, scenario.refusals, findings)
+            audit_streams(transcript, stand.options.kills, findings, ("1006", "1012") if self._disaster.drains else ("1006",))
             try:
                 ledger = await self._target.ledger(stand.options.room)
             except TargetError as error:
                 findings.add("audit_failed", f"ledger of {stand.options.room}: {error}")
                 ledger = None
-            journal = self._chronicle.events(stand.partition, stand.options.room)
+            journal = self._history.events(stand.partition, stand.options.room)
             options = replace(stand.options, unpaid=0)  # whether anybody forgot to pay in so small a crowd is chance
-            granted[options.room] = scenario.audit(Case(options, stand.start, story, ledger, journal), findings)
-        if words := self._chronicle.audit():
+            granted[options.room] = scenario.audit(Case(options, stand.start, transcript, ledger, journal), findings)
+        if words := self._history.audit():
             findings.add("audit_failed", words)
         if struck.untaken:
             findings.add("not_taken_over", f"{struck.untaken} partitions of {struck.victim}")
@@ -291,7 +289,7 @@ class Round:
 
 
 async def run_round(
-    name: str, kind: str, seed: str, cluster: Cluster, brokers: OwnBrokers | None, chronicle: Chronicle, options: RoundOptions
+    name: str, kind: str, seed: str, cluster: Cluster, brokers: OwnBrokers | None, history: JournalHistory, options: RoundOptions
 ) -> dict[str, Any]:
     """Play a round of this kind and give its row of the report. Raises `TargetError`, `OSError`."""
-    return await Round(name, kind, seed, cluster, brokers, chronicle, options).run()
+    return await Round(name, kind, seed, cluster, brokers, history, options).run()

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from loadtests.crowd.frame_audit import Audit
+from loadtests.crowd.frame_audit import AuditResult
 from loadtests.crowd.worker import Finish, Part, Progress, Report
 from loadtests.lib.latency import Latency
 from loadtests.lib.target import Target, TargetError
@@ -26,7 +26,7 @@ REPORT_S: Final = 10.0
 class CrowdReport(Struct):
     """The reports of all processes together."""
 
-    audit: Audit
+    audit: AuditResult
     latency: Latency
     frames: int = 0
     gaps: int = 0
@@ -66,7 +66,7 @@ class Crowd:
     async def finish(self, finish: Finish) -> CrowdReport:
         """Have everybody audited. Raises `TargetError` when a process is lost."""
         await self._workers.tell(finish)
-        total = CrowdReport(Audit(), Latency())
+        total = CrowdReport(AuditResult(), Latency())
         for report in await self._workers.reports(finish.settle_s + REPORT_S):
             total.audit.add(report.audit)
             total.latency.merge(Latency.from_plain(report.latency))

@@ -2,7 +2,7 @@
 
 Viewers of one room get the same bytes. The first viewer that gets a frame decodes and checks it and leaves it as a
 `Step`; everybody after it compares bytes with the step that comes next and goes on. A viewer whose bytes differ
-leaves a trail of its own. So the audit is exact for each viewer and costs a comparison per frame.
+begins a branch of its own. So the audit is exact for each viewer and costs a comparison per frame.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from loadtests.lib.latency import Latency
 
-__all__ = ["Audit", "Event", "Heed", "Mark", "PhaseOf", "Step", "Trail", "mark_of", "mark_text"]
+__all__ = ["AuditResult", "Event", "FrameAudit", "Mark", "Observe", "PhaseOf", "Step", "mark_of", "mark_text"]
 
 #: Steps that a viewer who joins may still be led to.
 STEPS_KNOWN_MAX: Final = 4_096
@@ -57,7 +57,7 @@ class Event(Struct):
 
 
 #: Takes every event that is decoded, also as bytes; gives its mark when viewers are audited for it.
-Heed = Callable[[Event, msgspec.Raw], Mark | None]
+Observe = Callable[[Event, msgspec.Raw], Mark | None]
 #: Names the phase of the test that a time belongs to (ns of this machine's monotonic clock).
 PhaseOf = Callable[[int], int]
 
@@ -78,7 +78,7 @@ _event = msgspec.json.Decoder(Event)
 
 
 class _Log:
-    """The marks that came along one trail, in order."""
+    """The marks of one branch, in order."""
 
     def __init__(self, numbers: Iterable[int] = (), senders: Iterable[int] = ()) -> None:
         self.numbers = array("q", numbers)
@@ -86,7 +86,7 @@ class _Log:
 
 
 class Step:
-    """A place on a trail: the frame that leads here and how many marks came until here."""
+    """One frame in the order of arrival, and the number of marks until here."""
 
     __slots__ = ("arrivals_ns", "due_ns", "length", "log", "next", "passed", "raw", "to")
 
@@ -101,7 +101,7 @@ class Step:
         self.arrivals_ns: list[int] = []
 
 
-class Audit(Struct):
+class AuditResult(Struct):
     """What a number of viewers got, all added up, against what was accepted."""
 
     viewers: int = 0
@@ -112,7 +112,7 @@ class Audit(Struct):
     out_of_order: int = 0
     unexpected: int = 0
 
-    def add(self, other: Audit) -> None:
+    def add(self, other: AuditResult) -> None:
         """Add the numbers of others."""
         for name in self.__struct_fields__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -123,11 +123,11 @@ class Audit(Struct):
         return not (self.lost or self.doubled or self.out_of_order or self.unexpected)
 
 
-class Trail:
-    """The trails of all viewers of one room in this process."""
+class FrameAudit:
+    """The frames that the viewers of one room in this process received, each decoded once."""
 
-    def __init__(self, heed: Heed = announced, phase_of: PhaseOf = lambda _: 0) -> None:
-        self._heed = heed
+    def __init__(self, observe: Observe = announced, phase_of: PhaseOf = lambda _: 0) -> None:
+        self._observe = observe
         self._phase_of = phase_of
         self.latencies: defaultdict[int, Latency] = defaultdict(Latency)  # by the phase in which a mark was due
         self.delivered = 0
@@ -148,7 +148,7 @@ class Trail:
         return total
 
     def forget(self) -> None:
-        """The room's story was set back: from now on other events may stand at seqs that were told before."""
+        """Forget all events: the room goes on from an older journal, so the same seqs may bring other events."""
         self._told.clear()
         self._by_seq.clear()
 
@@ -160,12 +160,12 @@ class Trail:
         """A viewer at `at` got a delta that is not the bytes of `at.next`."""
         delta = _delta.decode(text)
         events = [_event.decode(raw) for raw in delta.events]
-        heeded = [self._look_at(event, raw) for event, raw in zip(events, delta.events, strict=True)]
+        observed = [self._look_at(event, raw) for event, raw in zip(events, delta.events, strict=True)]
         if delta.to <= at.to:
             return at
         if delta.from_ > at.to:
             self.gaps += 1
-        marks = [mark for event, mark in zip(events, heeded, strict=True) if mark is not None and event.seq >= at.to]
+        marks = [mark for event, mark in zip(events, observed, strict=True) if mark is not None and event.seq >= at.to]
         self._check_seqs(delta, [event.seq for event in events])
         following = at.next
         if following is not None and following.to == delta.to and self._same(at, following, marks):
@@ -199,9 +199,9 @@ class Trail:
             self._unread.popleft()
 
     @staticmethod
-    def audit(places: Iterable[Step], accepted: set[int], undecided: set[int]) -> Audit:
+    def audit(places: Iterable[Step], accepted: set[int], undecided: set[int]) -> AuditResult:
         """Hold what the viewers at `places` got against what was accepted; `undecided` numbers may come or not."""
-        total = Audit()
+        total = AuditResult()
         counts: Counter[tuple[int, int]] = Counter()
         logs: dict[int, _Log] = {}
         for place in places:
@@ -243,21 +243,21 @@ class Trail:
             self.rewritten += 1
         if len(self._told) > EVENTS_KNOWN_MAX:
             del self._told[next(iter(self._told))]
-        return self._heed(event, raw)
+        return self._observe(event, raw)
 
     def _check_seqs(self, delta: _Delta, seqs: list[int]) -> None:
         if any(a >= b for a, b in pairwise(seqs)) or (seqs and not delta.from_ <= seqs[0] <= seqs[-1] < delta.to):
             self.disorders += 1
 
 
-def _audit_one(numbers: array[int], senders: array[int], accepted: set[int], undecided: set[int]) -> Audit:
+def _audit_one(numbers: array[int], senders: array[int], accepted: set[int], undecided: set[int]) -> AuditResult:
     got = set(numbers)
     last: dict[int, int] = {}
     out_of_order = 0
     for number, sender in zip(numbers, senders, strict=True):
         out_of_order += number < last.get(sender, -1)
         last[sender] = max(number, last.get(sender, -1))
-    return Audit(
+    return AuditResult(
         viewers=1,
         expected=len(accepted),
         delivered=len(numbers),

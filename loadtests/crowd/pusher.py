@@ -13,7 +13,7 @@ from liveroom.protocol.commands import SetAnnouncement
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.inbound import ClientMessage
 from loadtests.crowd.frame_audit import Mark, mark_text
-from loadtests.lib.command_connection import Speaker, open_speaker
+from loadtests.lib.command_connection import CommandConnection, open_command_connection
 from loadtests.lib.lean_client import Address
 from loadtests.lib.target import Target
 
@@ -29,7 +29,7 @@ ANSWER_S: Final = 15.0
 class Pusher:
     """Opened by `open`; `push` runs to the end of the test."""
 
-    def __init__(self, speakers: list[Speaker], characters: int) -> None:
+    def __init__(self, speakers: list[CommandConnection], characters: int) -> None:
         self._speakers = speakers
         self._characters = characters
         self.sent = 0
@@ -44,8 +44,8 @@ class Pusher:
         """Let the anchors in; announcements will be at least `characters` long."""
         address = Address.of(target.gateway_url)
 
-        async def anchor(number: int) -> Speaker:
-            return await open_speaker(address, f"/v1/rooms/{room}", target.token(f"anchor-{number}", room, Role.anchor))
+        async def anchor(number: int) -> CommandConnection:
+            return await open_command_connection(address, f"/v1/rooms/{room}", target.token(f"anchor-{number}", room, Role.anchor))
 
         first = await anchor(0)
         needed = max(1, -int(-rate // ((await first.joined).commands_per_s * LIMIT_USED)))

@@ -18,7 +18,7 @@ from liveroom.protocol.events import ChatSent
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.inbound import ClientMessage
 from loadtests.crowd.chat_file import Line, sayable
-from loadtests.lib.command_connection import Limits, OnReply, Speaker, open_speaker
+from loadtests.lib.command_connection import CommandConnection, Limits, OnReply, open_command_connection
 from loadtests.lib.latency import Latency
 from loadtests.lib.lean_client import Address
 from loadtests.lib.progress import Bar
@@ -148,15 +148,15 @@ def _pacing(first_s: float, speed: float) -> Callable[[Line], float]:
     return lambda line: start_s + (line.time_s - first_s) / speed
 
 
-async def _open_all(target: Target, room: str, users: Iterable[str], bar: Bar) -> dict[str, Speaker]:
+async def _open_all(target: Target, room: str, users: Iterable[str], bar: Bar) -> dict[str, CommandConnection]:
     address = Address.of(target.gateway_url)
     opening = asyncio.Semaphore(OPENING_MAX)
-    speakers: dict[str, Speaker] = {}
+    speakers: dict[str, CommandConnection] = {}
 
     async def enter(user: str) -> None:
         async with opening:
             token = target.token(user_id(user), room, name=user_name(user))
-            speakers[user] = await open_speaker(address, f"/v1/rooms/{room}", token)
+            speakers[user] = await open_command_connection(address, f"/v1/rooms/{room}", token)
             bar.update(len(speakers))
 
     tasks = [asyncio.create_task(enter(user)) for user in users]
@@ -172,7 +172,7 @@ async def _open_all(target: Target, room: str, users: Iterable[str], bar: Bar) -
     return speakers
 
 
-async def _talk(speaker: Speaker, user: str, lines: list[Line], due_s: Callable[[Line], float], outcomes: IdempotencyStore) -> None:
+async def _talk(speaker: CommandConnection, user: str, lines: list[Line], due_s: Callable[[Line], float], outcomes: IdempotencyStore) -> None:
     """One user: says each line when it is due, never faster than the gateway allows one connection."""
     loop = asyncio.get_running_loop()
     limits = await speaker.joined

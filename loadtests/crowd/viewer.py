@@ -1,4 +1,4 @@
-"""A viewer: follows the room's stream on a trail that all viewers of the process share."""
+"""A viewer: follows the room's stream; all viewers of the process share one frame audit."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import time
 import msgspec
 from msgspec import Struct
 
-from loadtests.crowd.frame_audit import Step, Trail
+from loadtests.crowd.frame_audit import FrameAudit, Step
 from loadtests.lib.lean_client import Address
-from loadtests.lib.room_connection import Guest
+from loadtests.lib.room_connection import RoomConnection
 
 __all__ = ["Viewer"]
 
@@ -24,16 +24,16 @@ class _Frame(Struct):
 _frame = msgspec.json.Decoder(_Frame)
 
 
-class Viewer(Guest):
-    """`at` is its place on the trail; one that comes back begins where its last connection was."""
+class Viewer(RoomConnection):
+    """`at` is its place in the frame audit; one that comes back begins where its last connection was."""
 
-    def __init__(self, address: Address, path: str, token: str, trail: Trail, *, at: Step | None = None, deflate: bool = False) -> None:
+    def __init__(self, address: Address, path: str, token: str, frame_audit: FrameAudit, *, at: Step | None = None, deflate: bool = False) -> None:
         super().__init__(address, path, token, deflate=deflate)
         self.at = at
         self.epoch = ""
         self.resumed = False
         self.skipped = 0
-        self._trail = trail
+        self._frame_audit = frame_audit
 
     def on_join(self) -> None:
         """The room's state is there."""
@@ -65,7 +65,7 @@ class Viewer(Guest):
     def on_text(self, raw: bytes, text: bytes) -> None:
         """A frame that nobody before has decoded."""
         if text.startswith(b'{"type":"delta"') and self.at is not None:
-            self.at = self._trail.advance(self.at, raw, text)
+            self.at = self._frame_audit.advance(self.at, raw, text)
             return
         frame = _frame.decode(text)
         if frame.type == "joined":
@@ -73,11 +73,11 @@ class Viewer(Guest):
             if frame.resumed:
                 self.on_join()
         elif frame.type == "keyframe":
-            self.at = self._trail.begin(frame.seq) if self.at is None else self._trail.jump(self.at, frame.seq)
+            self.at = self._frame_audit.begin(frame.seq) if self.at is None else self._frame_audit.jump(self.at, frame.seq)
             self.on_other(frame.type, text)
             self.on_join()
         elif frame.type == "skipped" and self.at is not None:
             self.skipped += 1
-            self.at = self._trail.skip(self.at)
+            self.at = self._frame_audit.skip(self.at)
         else:
             self.on_other(frame.type, text)

@@ -16,10 +16,10 @@ from msgspec import Struct
 from liveroom.auth.tokens import make_token
 from liveroom.config.schema import AuthConfig
 from liveroom.messages.fields import Role
-from loadtests.crowd.frame_audit import Audit, Trail
+from loadtests.crowd.frame_audit import AuditResult, FrameAudit
 from loadtests.crowd.viewer import Viewer
 from loadtests.lib.lean_client import Address
-from loadtests.lib.room_connection import let_in
+from loadtests.lib.room_connection import join_with_retries
 from loadtests.lib.worker_process import orders, run, say, words_of
 
 __all__ = ["Finish", "Part", "Progress", "Report"]
@@ -65,7 +65,7 @@ class Progress(Struct, tag="progress"):
 class Report(Struct, tag="report"):
     """The audit and what was measured."""
 
-    audit: Audit
+    audit: AuditResult
     latency: dict[str, object]
     frames: int
     gaps: int
@@ -92,7 +92,7 @@ class Worker:
     def __init__(self, part: Part) -> None:
         self._part = part
         self._address = Address.of(part.gateway_url)
-        self._trail = Trail()
+        self._frame_audit = FrameAudit()
         self._opening = asyncio.Semaphore(OPENING_MAX)
         self.viewers: list[Viewer] = []
 
@@ -110,8 +110,8 @@ class Worker:
         source = part.sources[ordinal % len(part.sources)] if part.sources else ""
         kind = _Stalling if stalled else Viewer
         async with self._opening:
-            viewer = await let_in(
-                lambda: kind(self._address, f"/v1/rooms/{part.room}", token, self._trail, deflate=part.deflate),
+            viewer = await join_with_retries(
+                lambda: kind(self._address, f"/v1/rooms/{part.room}", token, self._frame_audit, deflate=part.deflate),
                 self._address,
                 source=source,
                 receive_bytes=STALLED_RECEIVE_BYTES if stalled else 0,
@@ -120,8 +120,8 @@ class Worker:
 
     def progress(self) -> Progress:
         """How far it is."""
-        self._trail.harvest(self._part.viewers - self._part.stalled)
-        return Progress(joined=len(self.viewers), delivered=self._trail.delivered)
+        self._frame_audit.harvest(self._part.viewers - self._part.stalled)
+        return Progress(joined=len(self.viewers), delivered=self._frame_audit.delivered)
 
     async def finish(self, finish: Finish) -> Report:
         """Wait for the slowest reader, then audit."""
@@ -133,12 +133,12 @@ class Worker:
         self.progress()
         places = [viewer.at for viewer in readers if viewer.at is not None]
         return Report(
-            audit=self._trail.audit(places, set(finish.accepted), set(finish.undecided)),
-            latency=self._trail.latency.to_plain(),
-            frames=self._trail.frames,
-            gaps=self._trail.gaps,
-            disorders=self._trail.disorders,
-            rewritten=self._trail.rewritten,
+            audit=self._frame_audit.audit(places, set(finish.accepted), set(finish.undecided)),
+            latency=self._frame_audit.latency.to_plain(),
+            frames=self._frame_audit.frames,
+            gaps=self._frame_audit.gaps,
+            disorders=self._frame_audit.disorders,
+            rewritten=self._frame_audit.rewritten,
             skipped=sum(viewer.skipped for viewer in readers),
             disconnected=sum(bool(viewer.end) for viewer in readers),
             cpu_s=time.process_time(),

@@ -13,18 +13,18 @@ from loadtests.crowd.frame_audit import Event, Mark, mark_of
 from loadtests.honest.messages import Crowd
 from loadtests.lib.latency import Latency
 from loadtests.lib.phases import NO_PHASE, Phases
-from loadtests.storm.storm_context import Venue
+from loadtests.storm.storm_context import StormContext
 from loadtests.storm.transcript import PASSING, Asked, Reply
 
-__all__ = ["Market"]
+__all__ = ["HonestContext"]
 
 #: An answer, or a line at a viewer, that takes longer than this came too late.
 LATE_S: Final = 5.0
 PROBLEMS_MAX: Final = 1_000
 
 
-class Market(Venue):
-    """A venue that counts times by phase, audits lines, and keeps a log of its own."""
+class HonestContext(StormContext):
+    """A storm context that also counts times by phase, audits lines, and logs every reply."""
 
     def __init__(self, crowd: Crowd) -> None:
         super().__init__(crowd.part, self.phase_of)
@@ -64,6 +64,6 @@ class Market(Venue):
         if not isinstance(reply, Accepted) and reply.code in PASSING and not self.life:
             self.problem("turned_away", f"{asked.command} of {asked.user}: {reply.code}: {reply.detail}")
 
-    def heed(self, event: Event, raw: msgspec.Raw) -> Mark | None:
+    def observe(self, event: Event, raw: msgspec.Raw) -> Mark | None:
         """Honest lines are audited."""
-        return mark_of(event.text) if event.type == "chat_sent" else super().heed(event, raw)
+        return mark_of(event.text) if event.type == "chat_sent" else super().observe(event, raw)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from loadtests.crowd.frame_audit import Audit
+from loadtests.crowd.frame_audit import AuditResult
 from loadtests.lib.phases import Phases
 from loadtests.storm.storm_context import Part
-from loadtests.storm.transcript import Story
+from loadtests.storm.transcript import Transcript
 
 __all__ = ["Begin", "Crowd", "Pace", "Pause", "Progress", "Repeat", "Report", "Resume", "SetBack"]
 
@@ -72,10 +72,10 @@ class Progress(Struct, tag="progress"):
 
 
 class Report(Struct, tag="report"):
-    """The story, the audit of lines, times by phase and what was measured, what went wrong (code, words), and what was done how often."""
+    """The transcript, the audit of lines, times by phase, problems (code, words), and counts of acts."""
 
-    story: Story
-    audit: Audit
+    transcript: Transcript
+    audit: AuditResult
     latencies: list[tuple[int, str, dict[str, object]]]
     problems: list[tuple[str, str]]
     envelopes: list[tuple[int, int]]  # each, and when it opens (Unix ms)

@@ -29,7 +29,7 @@ from loadtests.storm.scenario import Case
 from loadtests.storm.storm_context import Part
 from loadtests.storm.worker import Finish, Life
 
-__all__ = ["ROOM", "Honest", "Told", "audit_honest", "honest_of", "latencies_of"]
+__all__ = ["ROOM", "HonestUsers", "Told", "audit_honest", "honest_users_of", "latencies_of"]
 
 ROOM: Final = "honest"
 STOCK: Final = 1_000_000
@@ -46,8 +46,8 @@ REPORT_S: Final = 60.0
 REFUSALS: Final = frozenset({"envelope_empty", "envelope_not_open", "hold_expired", "hold_cancelled"})
 
 
-class Honest:
-    """Made by `honest_of`; `begin` lets them act."""
+class HonestUsers:
+    """Made by `honest_users_of`; `begin` lets them act."""
 
     def __init__(self, target: Target, options: StormOptions, workers: Workers[Progress, Report]) -> None:
         self._target = target
@@ -118,7 +118,7 @@ class Honest:
 
 
 @asynccontextmanager
-async def honest_of(
+async def honest_users_of(
     target: Target,
     *,
     viewers: int,
@@ -131,7 +131,7 @@ async def honest_of(
     watch: bool = False,
     environ: Mapping[str, str] | None = None,
     prioritize: Prioritize | None = None,
-) -> AsyncIterator[Honest]:
+) -> AsyncIterator[HonestUsers]:
     """Start the process of `viewers` honest users; it is ended on the way out.
 
     `log`, `watch`: see `Crowd`; `environ`, `prioritize`: see `workers_of`.
@@ -156,7 +156,7 @@ async def honest_of(
     part = Part(options, target.gateway_url, target.console_url, target.auth, first=0, viewers=viewers, sources=sources)
     crowd = Crowd(part, pace, log, watch)
     async with workers_of("loadtests.honest.worker", [crowd], Progress(), Report, environ=environ, prioritize=prioritize) as workers:
-        yield Honest(target, options, workers)
+        yield HonestUsers(target, options, workers)
 
 
 class Told(Struct):
@@ -175,26 +175,26 @@ class Told(Struct):
 def audit_honest(options: StormOptions, told: Told, findings: Findings) -> dict[str, Any]:
     """Everything that honest users were told stands in journal and ledger, once, and every line came to everybody. Gives figures."""
     report, journal = told.report, told.journal
-    story = report.story
-    audit_answers(story.asked, REFUSALS, findings)
-    audit_streams(story, told.kills, findings, told.ends)
+    transcript = report.transcript
+    audit_answers(transcript.asked, REFUSALS, findings)
+    audit_streams(transcript, told.kills, findings, told.ends)
     for code, words in report.problems:
         findings.add(code, words)
     audit = report.audit
-    lost = 0 if told.may_skip and story.skipped else audit.lost
+    lost = 0 if told.may_skip and transcript.skipped else audit.lost
     if lost or audit.doubled or audit.out_of_order or audit.unexpected:
         findings.add("not_delivered", f"{audit.lost} lost, {audit.doubled} doubled, {audit.out_of_order} out of order, {audit.unexpected} unexpected")
     if told.ledger_broken:
         findings.add("audit_failed", told.ledger_broken)
     if not journal.audit_ok:
         findings.add("audit_failed", journal.audit)
-    case = Case(options, Start(told.sale, 0), story, told.ledger, journal.events)
-    asked = [one for one in story.asked if one.command in ("reserve_stock", "confirm_hold")]
-    sold = flash_sale.audit_accounts(case._replace(story=replace(story, asked=asked)), findings)
+    case = Case(options, Start(told.sale, 0), transcript, told.ledger, journal.events)
+    asked = [one for one in transcript.asked if one.command in ("reserve_stock", "confirm_hold")]
+    sold = flash_sale.audit_accounts(case._replace(transcript=replace(transcript, asked=asked)), findings)
     owned = {envelope for envelope, _ in report.envelopes[-ENVELOPES_OVER_OWNED:]}
     winners = 0
     for envelope, opens_ms in report.envelopes:
-        one = case if envelope in owned else case._replace(story=replace(story, owned=[]))
+        one = case if envelope in owned else case._replace(transcript=replace(transcript, owned=[]))
         winners += _audit_envelope(one, envelope, opens_ms, findings)
     _audit_lines(case, findings)
     return {"holds": len(sold.holds), "sold": sold.units.total(), "gross_fen": sold.units.total() * flash_sale.PRICE_FEN, "shares": winners}
@@ -202,20 +202,20 @@ def audit_honest(options: StormOptions, told: Told, findings: Findings) -> dict[
 
 def _audit_envelope(case: Case, envelope: int, opens_ms: int, findings: Findings) -> int:
     """An envelope has as many shares as half of the users, and all of them were granted."""
-    asked = [one for one in case.story.asked if one.command == "grab_red_envelope" and one.about == envelope]
+    asked = [one for one in case.transcript.asked if one.command == "grab_red_envelope" and one.about == envelope]
     ledger = case.ledger if case.ledger and any(account.envelope == envelope for account in case.ledger.envelopes) else None  # it lists the newest
     options = replace(case.options, units=max(1, case.options.viewers // 2))
-    one = case._replace(options=options, start=Start(envelope, opens_ms), story=replace(case.story, asked=asked), ledger=ledger)
+    one = case._replace(options=options, start=Start(envelope, opens_ms), transcript=replace(case.transcript, asked=asked), ledger=ledger)
     return int(red_envelope.audit(one, findings)["winners"])
 
 
 def _audit_lines(case: Case, findings: Findings) -> None:
     """Every line that was taken stands in the journal, once."""
     assert case.journal is not None
-    users = {one.user for one in case.story.asked}
+    users = {one.user for one in case.transcript.asked}
     said = Counter(_line_of(event) for event in case.journal if event["type"] == "chat_sent" and event["user"] in users)
-    told = {(one.user, one.about) for one in case.story.asked if one.command == "send_chat" and one.granted}
-    undecided = {(one.user, one.about) for one in case.story.asked if one.command == "send_chat" and one.answer is None}
+    told = {(one.user, one.about) for one in case.transcript.asked if one.command == "send_chat" and one.granted}
+    undecided = {(one.user, one.about) for one in case.transcript.asked if one.command == "send_chat" and one.answer is None}
     audit_told("journal_otherwise", "line", told, set(said) - undecided, findings)
     for line, times in said.items():
         if times > 1:

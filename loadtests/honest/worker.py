@@ -20,12 +20,12 @@ from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from liveroom.protocol.commands import SendChat
 from liveroom.protocol.frames import Accepted
 from loadtests.crowd.frame_audit import Mark, mark_text
-from loadtests.honest.availability import Doorbell
-from loadtests.honest.honest_context import Market
+from loadtests.honest.availability import AvailabilityProbe
+from loadtests.honest.honest_context import HonestContext
 from loadtests.honest.messages import Begin, Crowd, Pause, Progress, Repeat, Report, Resume, SetBack
 from loadtests.lib.worker_process import orders, run, say, words_of
 from loadtests.storm.customer import Customer
-from loadtests.storm.payment_simulator import Cashier
+from loadtests.storm.payment_simulator import PaymentSimulator
 from loadtests.storm.worker import Finish, Life
 
 __all__ = ["Worker"]
@@ -51,9 +51,9 @@ class Worker:
 
     def __init__(self, crowd: Crowd) -> None:
         self._crowd = crowd
-        self._market = market = Market(crowd)
-        self._cashier = Cashier(market)
-        self._customers = [Customer(market, self._cashier, crowd.part.first + number) for number in range(crowd.part.viewers)]
+        self._context = context = HonestContext(crowd)
+        self._payments = PaymentSimulator(context)
+        self._customers = [Customer(context, self._payments, crowd.part.first + number) for number in range(crowd.part.viewers)]
         self._going = asyncio.Event()
         self._acts = 0
         self._joined = 0
@@ -82,7 +82,7 @@ class Worker:
 
     def begin(self, begin: Begin) -> None:
         """Let everybody act."""
-        self._market.phases, self._sale = begin.phases, begin.sale
+        self._context.phases, self._sale = begin.phases, begin.sale
         self._going.set()
         pace = self._crowd.pace
         for ordinal, customer in enumerate(self._customers):
@@ -91,9 +91,9 @@ class Worker:
                 self._start(self._often(customer, pace.buy_s, lambda customer=customer: self._buy(customer)))  # type: ignore[misc]
         self._start(self._often(self._customers[0], pace.envelope_s, self._drop))
         if self._crowd.watch:
-            doorbell = Doorbell(self._market)
-            self._start(doorbell.ring(self._going))
-            self._start(doorbell.ask_health(self._going))
+            probe = AvailabilityProbe(self._context)
+            self._start(probe.ring(self._going))
+            self._start(probe.ask_health(self._going))
 
     def pause(self) -> None:
         """Begin nothing more."""
@@ -104,71 +104,73 @@ class Worker:
         self._going.set()
 
     def set_back(self, set_back: SetBack) -> None:
-        """The room's story goes on from an older copy."""
-        self._market.life = set_back.number
-        self._market.trail.forget()
+        """Go on in a room that was set back to an older copy."""
+        self._context.life = set_back.number
+        self._context.frame_audit.forget()
 
     def repeat(self) -> None:
         """Ask everything again."""
         self._start(self._repeat_all())
 
     async def _repeat_all(self) -> None:
-        await asyncio.gather(self._cashier.repeat_all(), *(customer.repeat_all() for customer in self._customers))
+        await asyncio.gather(self._payments.repeat_all(), *(customer.repeat_all() for customer in self._customers))
         self._repeated = True
 
     def life(self, life: Life) -> None:
         """A new life of the server begins."""
-        self._market.life = life.number
+        self._context.life = life.number
 
     def progress(self) -> Progress:
         """How far it is."""
-        market = self._market
-        market.trail.harvest(sum(len(customer.seats) for customer in self._customers))
+        context = self._context
+        context.frame_audit.harvest(sum(len(customer.connections) for customer in self._customers))
         return Progress(
             joined=self._joined,
-            answered=market.answered,
-            bought=market.done["purchases"],
-            grabbed=market.done["grabs"],
-            delivered=market.trail.delivered,
-            problems=len(market.problems),
-            first_problem=": ".join(market.problems[0]) if market.problems else "",
-            life=market.life,
-            paused=not self._going.is_set() and not self._acts and all(seat.to >= 0 for c in self._customers for seat in c.seats),
+            answered=context.answered,
+            bought=context.done["purchases"],
+            grabbed=context.done["grabs"],
+            delivered=context.frame_audit.delivered,
+            problems=len(context.problems),
+            first_problem=": ".join(context.problems[0]) if context.problems else "",
+            life=context.life,
+            paused=not self._going.is_set() and not self._acts and all(connection.to >= 0 for c in self._customers for connection in c.connections),
             repeated=self._repeated,
             failed=self._failed,
         )
 
     async def finish(self, finish: Finish) -> Report:
         """Wait for the slowest viewer, then tell."""
-        market = self._market
+        context = self._context
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        seats = [seat for customer in self._customers for seat in customer.seats]
+        connections = [connection for customer in self._customers for connection in customer.connections]
         for _ in range(int(finish.settle_s / SETTLE_POLL_S)):
-            if all(seat.to >= finish.seq for seat in seats):
+            if all(connection.to >= finish.seq for connection in connections):
                 break
             await asyncio.sleep(SETTLE_POLL_S)
-        for seat in seats:
-            if seat.to < finish.seq:
-                market.end(seat.user, market.life, f"stands at {seat.to} and never came to {finish.seq}")
+        for connection in connections:
+            if connection.to < finish.seq:
+                context.end(connection.user, context.life, f"stands at {connection.to} and never came to {finish.seq}")
         self.progress()
-        decided = {one.about for one in market.asked if one.command == "send_chat" and one.answer is not None}
-        undecided = {one.about for one in market.asked if one.command == "send_chat"} - decided
-        audit = market.trail.audit([seat.place for seat in seats if seat.place is not None], market.accepted, undecided)
-        for seat in seats:
-            seat.close()
-        await self._cashier.close()
-        told = [(phase, "delivery", latency) for phase, latency in market.trail.latencies.items()]
-        told += [(phase, what, latency) for (phase, what), latency in market.latencies.items()]
+        decided = {one.about for one in context.asked if one.command == "send_chat" and one.answer is not None}
+        undecided = {one.about for one in context.asked if one.command == "send_chat"} - decided
+        audit = context.frame_audit.audit(
+            [connection.place for connection in connections if connection.place is not None], context.accepted, undecided
+        )
+        for connection in connections:
+            connection.close()
+        await self._payments.close()
+        told = [(phase, "delivery", latency) for phase, latency in context.frame_audit.latencies.items()]
+        told += [(phase, what, latency) for (phase, what), latency in context.latencies.items()]
         return Report(
-            story=market.story([owned for seat in seats if (owned := seat.owned) is not None]),
+            transcript=context.transcript([owned for connection in connections if (owned := connection.owned) is not None]),
             audit=audit,
             latencies=[(phase, what, latency.to_plain()) for phase, what, latency in told],
-            problems=market.problems,
+            problems=context.problems,
             envelopes=self._envelopes,
-            done=dict(market.done),
-            back=dict(market.back),
+            done=dict(context.done),
+            back=dict(context.back),
             cpu_s=time.process_time(),
         )
 
@@ -201,44 +203,44 @@ class Worker:
             self._acts -= 1
 
     async def _say(self, customer: Customer, ordinal: int) -> None:
-        market = self._market
+        context = self._context
         number, self._lines = self._lines, self._lines + 1
         mark = Mark(number, ordinal, time.monotonic_ns())
         answer = await customer.ask(SendChat(mark_text(mark, LINE_CHARACTERS)), number)
         if not isinstance(answer, Accepted):
             return
-        market.done["lines"] += 1
+        context.done["lines"] += 1
         if answer.result["shown"]:
-            market.accepted.add(number)
+            context.accepted.add(number)
         else:
-            market.problem("turned_away", f"line {number} was not shown")
+            context.problem("turned_away", f"line {number} was not shown")
 
     async def _buy(self, customer: Customer) -> None:
-        market, began_ns = self._market, time.monotonic_ns()
+        context, began_ns = self._context, time.monotonic_ns()
         answer = await customer.ask(ReserveStock(self._sale), self._sale, 1)
         if not isinstance(answer, Accepted):
             return
         hold = int(answer.result["hold"])
-        if (chance := customer.rng.random()) < market.options.unpaid:
-            market.done["left_to_expire"] += 1
-        elif chance < market.options.unpaid + CANCELLED and self._cancelled[customer.user] < CANCELLED_MAX:
+        if (chance := customer.rng.random()) < context.options.unpaid:
+            context.done["left_to_expire"] += 1
+        elif chance < context.options.unpaid + CANCELLED and self._cancelled[customer.user] < CANCELLED_MAX:
             self._cancelled[customer.user] += 1
             await customer.ask(CancelHold(hold), hold)
-            market.done["given_back"] += 1
+            context.done["given_back"] += 1
         else:
             paid_ns = time.monotonic_ns()
-            receipt = await self._cashier.confirm(hold, 0, 1)
-            market.time("confirm_hold", paid_ns)
-            market.time("purchase", began_ns)
-            market.done["purchases"] += isinstance(receipt, Accepted)
+            receipt = await self._payments.confirm(hold, 0, 1)
+            context.time("confirm_hold", paid_ns)
+            context.time("purchase", began_ns)
+            context.done["purchases"] += isinstance(receipt, Accepted)
 
     async def _drop(self) -> None:
         """Drop an envelope with a share for every second user, and let everybody grab."""
-        market, parts = self._market, max(1, len(self._customers) // 2)
+        context, parts = self._context, max(1, len(self._customers) // 2)
         terms = {"total_fen": parts * SHARE_FEN, "parts": parts, "opens_in_ms": ENVELOPE_OPENS_MS, "open_for_ms": ENVELOPE_OPEN_MS}
-        answer = await self._cashier.ask(f"envelope-{len(self._envelopes)}", "drop_red_envelope", terms, parts)
+        answer = await self._payments.ask(f"envelope-{len(self._envelopes)}", "drop_red_envelope", terms, parts)
         if not isinstance(answer, Accepted):
-            market.problem("turned_away", f"drop_red_envelope: {answer.code}: {answer.detail}")
+            context.problem("turned_away", f"drop_red_envelope: {answer.code}: {answer.detail}")
             return
         envelope = int(answer.result["envelope"])
         self._envelopes.append((envelope, int(answer.result["opens_ms"])))
@@ -246,9 +248,9 @@ class Worker:
 
     async def _grab(self, customer: Customer, envelope: int) -> None:
         # By this process' own clock: that of the server may step meanwhile, and its refusal says when to come back.
-        await asyncio.sleep(ENVELOPE_OPENS_MS / 1000 + customer.rng.random() * self._market.options.within_s)
+        await asyncio.sleep(ENVELOPE_OPENS_MS / 1000 + customer.rng.random() * self._context.options.within_s)
         answer = await customer.ask(GrabRedEnvelope(envelope), envelope)
-        self._market.done["grabs"] += isinstance(answer, Accepted)
+        self._context.done["grabs"] += isinstance(answer, Accepted)
 
 
 async def _run() -> None:

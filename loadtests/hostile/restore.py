@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from loadtests.honest.users import ROOM, Honest
+from loadtests.honest.users import ROOM, HonestUsers
 from loadtests.lib.priority import Prioritize
 from loadtests.lib.target import OwnServer, Target, TargetError
 
@@ -23,7 +23,7 @@ GO_ON_S: Final = 60.0
 POLL_S: Final = 0.1
 
 
-async def restore(own: OwnServer, target: Target, honest: Honest, prioritize: Prioritize) -> dict[str, Any]:
+async def restore(own: OwnServer, target: Target, honest: HonestUsers, prioritize: Prioritize) -> dict[str, Any]:
     """Copy the journal, let more happen, stop, restore the copy, start; then honest users go on.
 
     Honest users pause before the copy, so the restore takes nothing from them. Gives what the restore printed. Raises `TargetError`.

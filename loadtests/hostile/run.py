@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from liveroom.journal.partition import partition_of
 from loadtests.honest.messages import Pace
-from loadtests.honest.users import ROOM, Honest, Told, audit_honest, honest_of
+from loadtests.honest.users import ROOM, HonestUsers, Told, audit_honest, honest_users_of
 from loadtests.hostile import worker as attack_worker
 from loadtests.hostile.attacks.front import Field
 from loadtests.hostile.attacks.table import ATTACKS
@@ -115,7 +115,7 @@ def settings_of(options: HostileOptions) -> list[str]:
 class _Run:
     """One run."""
 
-    def __init__(self, target: Target, options: HostileOptions, clock: Path, honest: Honest, bar: Bar) -> None:
+    def __init__(self, target: Target, options: HostileOptions, clock: Path, honest: HonestUsers, bar: Bar) -> None:
         assert target.own is not None
         self._target = target
         self._own: OwnServer = target.own
@@ -204,7 +204,7 @@ class _Run:
 
 async def run_hostile(target: Target, options: HostileOptions, clock: Path, environ: Mapping[str, str], bar: Bar) -> dict[str, Any]:
     """Run it and report. `environ` is for clients, who have to trust the server's certificate. Raises `TargetError`, `OSError`."""
-    users = honest_of(
+    users = honest_users_of(
         target,
         viewers=options.viewers,
         hold_ms=HOLD_MS,

@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from liveroom.protocol.frames import Accepted, Refused
 from loadtests.lib.lean_client import Address
-from loadtests.lib.room_connection import Guest, let_in
+from loadtests.lib.room_connection import RoomConnection, join_with_retries
 
-__all__ = ["Limits", "OnReply", "Speaker", "open_speaker"]
+__all__ = ["CommandConnection", "Limits", "OnReply", "open_command_connection"]
 
 OnReply = Callable[["Accepted | Refused | None"], None]
 
@@ -27,7 +27,7 @@ _reply: msgspec.json.Decoder[Accepted | Refused] = msgspec.json.Decoder(Accepted
 _limits = msgspec.json.Decoder(Limits)
 
 
-class Speaker(Guest):
+class CommandConnection(RoomConnection):
     """Joined, with its `Limits`, once `joined` is done. A command whose answer never comes, because the connection ended, is answered `None`."""
 
     def __init__(self, address: Address, path: str, token: str) -> None:
@@ -64,6 +64,6 @@ class Speaker(Guest):
             on_reply(None)
 
 
-async def open_speaker(address: Address, path: str, token: str) -> Speaker:
+async def open_command_connection(address: Address, path: str, token: str) -> CommandConnection:
     """Let a speaker in; a busy server is tried again. Raises `HandshakeRefused`, `OSError`, `TimeoutError`."""
-    return await let_in(lambda: Speaker(address, path, token), address)
+    return await join_with_retries(lambda: CommandConnection(address, path, token), address)

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from loadtests.lib.lean_client import Address, HandshakeRefused, LeanConnection, open_connection
 
-__all__ = ["Guest", "is_passing", "let_in", "step_in"]
+__all__ = ["RoomConnection", "is_passing", "join_once", "join_with_retries"]
 
 #: Attempts to get in when the server is busy or away, and the bound of the pause before the second; it doubles with each.
 ATTEMPTS_MAX: Final = 8
@@ -17,7 +17,7 @@ RETRY_S: Final = 0.25
 JOIN_S: Final = 30.0
 
 
-class Guest(LeanConnection):
+class RoomConnection(LeanConnection):
     """Joined once `joined` is done; `end` is empty until the connection ended."""
 
     def __init__(self, address: Address, path: str, token: str, *, deflate: bool = False) -> None:
@@ -32,31 +32,31 @@ class Guest(LeanConnection):
             self.joined.set_exception(HandshakeRefused(0, f"closed with {self.end} before it had joined"))
 
 
-G = TypeVar("G", bound=Guest)
+G = TypeVar("G", bound=RoomConnection)
 
 
-async def let_in(make: Callable[[], G], address: Address, *, source: str = "", receive_bytes: int = 0) -> G:
+async def join_with_retries(make: Callable[[], G], address: Address, *, source: str = "", receive_bytes: int = 0) -> G:
     """Open a connection, a new one for each attempt, and wait until it has joined. Raises `HandshakeRefused`, `OSError`, `TimeoutError`."""
     for attempt in range(ATTEMPTS_MAX):
-        guest = make()
+        connection = make()
         try:
-            await step_in(guest, address, source=source, receive_bytes=receive_bytes)
+            await join_once(connection, address, source=source, receive_bytes=receive_bytes)
             break
         except (HandshakeRefused, OSError, TimeoutError) as error:
             if attempt == ATTEMPTS_MAX - 1 or not is_passing(error):
                 raise
             await asyncio.sleep(random.random() * RETRY_S * 2**attempt)
-    return guest
+    return connection
 
 
-async def step_in(guest: Guest, address: Address, *, source: str = "", receive_bytes: int = 0) -> None:
+async def join_once(connection: RoomConnection, address: Address, *, source: str = "", receive_bytes: int = 0) -> None:
     """One attempt: connect and wait until it has joined. Raises `HandshakeRefused`, `OSError`, `TimeoutError`."""
     try:
-        await open_connection(guest, address, source=source, receive_bytes=receive_bytes)
+        await open_connection(connection, address, source=source, receive_bytes=receive_bytes)
         async with asyncio.timeout(JOIN_S):
-            await guest.joined
+            await connection.joined
     except BaseException:
-        _forget(guest)
+        _abandon(connection)
         raise
 
 
@@ -70,8 +70,8 @@ def _see(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
-def _forget(guest: Guest) -> None:
-    for future in (guest.opened, guest.joined):
+def _abandon(connection: RoomConnection) -> None:
+    for future in (connection.opened, connection.joined):
         future.add_done_callback(_see)  # nobody else will look at it, now or when the connection is gone
-    if guest.transport is not None:
-        guest.transport.abort()
+    if connection.transport is not None:
+        connection.transport.abort()

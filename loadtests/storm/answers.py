@@ -8,7 +8,7 @@ from typing import Any
 
 from liveroom.protocol.frames import Accepted
 from loadtests.lib.findings import Findings
-from loadtests.storm.transcript import FOR_A_WHILE, Asked, Reply, Story, Told
+from loadtests.storm.transcript import FOR_A_WHILE, Asked, Reply, Told, Transcript
 
 __all__ = ["audit_answers", "audit_streams", "audit_told", "audit_units", "repeated_after_kill"]
 
@@ -47,18 +47,18 @@ def _words(told: Told) -> str:
     return f"{words} in life {told.life}"
 
 
-def audit_streams(story: Story, kills: int, findings: Findings, ends: tuple[str, ...] = ("1006",)) -> None:
+def audit_streams(transcript: Transcript, kills: int, findings: Findings, ends: tuple[str, ...] = ("1006",)) -> None:
     """What viewers saw besides answers; the server may end connections with a life of its, by a code among `ends`, and in no other way."""
-    for _ in range(story.gaps):
+    for _ in range(transcript.gaps):
         findings.add("gap", "a delta began beyond its viewer's cursor")
-    for _ in range(story.disorders):
+    for _ in range(transcript.disorders):
         findings.add("gap", "seqs of a delta are out of order or outside its span")
-    for _ in range(story.rewritten):
+    for _ in range(transcript.rewritten):
         findings.add("rewritten", "an event is not the one that was told at its seq before")
-    for end in story.ends:
+    for end in transcript.ends:
         if end.life >= kills or not end.words.startswith(ends):
             findings.add("disconnected", f"{end.user} in life {end.life}: {end.words}")
-    for letter in story.letters:
+    for letter in transcript.letters:
         if letter.event.get("user") != letter.user:
             findings.add("shown_otherwise", f"{letter.user} got a personal event of {letter.event.get('user')} at seq {letter.seq}")
 

@@ -40,8 +40,8 @@ class Course(Struct):
 def audit_storm(case: Case, course: Course) -> tuple[Findings, dict[str, Any]]:
     """What is wrong, and who got what."""
     options, scenario, findings = case.options, SCENARIOS[case.options.scenario], Findings()
-    audit_answers(case.story.asked, scenario.refusals, findings)
-    audit_streams(case.story, len(course.kills), findings)
+    audit_answers(case.transcript.asked, scenario.refusals, findings)
+    audit_streams(case.transcript, len(course.kills), findings)
     figures = scenario.audit(case, findings)
     if course.ledger_broken:
         findings.add("audit_failed", course.ledger_broken)
@@ -49,7 +49,7 @@ def audit_storm(case: Case, course: Course) -> tuple[Findings, dict[str, Any]]:
         findings.add("audit_failed", course.journal.audit)
     if len(course.kills) < options.kills or not all(kill.unfinished for kill in course.kills):
         findings.add("kill_missing", f"{len(course.kills)} of {options.kills}: {course.kills}")
-    if course.kills and not repeated_after_kill(case.story.asked):
+    if course.kills and not repeated_after_kill(case.transcript.asked):
         findings.add("kill_missing", "nobody asked again after it for what had been answered before")
     commands, limit = sum(course.commands.values()), _engine_commands_max(case)
     if commands > limit and course.journal is not None and not course.kills:  # else there may be others' commands, or many retries
@@ -59,7 +59,7 @@ def audit_storm(case: Case, course: Course) -> tuple[Findings, dict[str, Any]]:
 
 def _engine_commands_max(case: Case) -> int:
     """Some for each command that was granted, and those that were asked again because the server was too busy."""
-    asked = case.story.asked
+    asked = case.transcript.asked
     return (
         ENGINE_COMMANDS_SPARE
         + ENGINE_COMMANDS_GRANTED * sum(one.granted is not None for one in asked)

@@ -32,7 +32,7 @@ async def play(customer: Customer, start: Start) -> None:
     """Claim as many as one user may have, one after the other."""
     await customer.until_opening(start)
     answers = await customer.claim(ClaimCoupon(start.thing), start.thing)
-    while len(answers) < customer.venue.options.per_user:
+    while len(answers) < customer.context.options.per_user:
         answers.append(await customer.ask(ClaimCoupon(start.thing), start.thing))
 
 
@@ -48,7 +48,7 @@ def audit(case: Case, findings: Findings) -> dict[str, Any]:
     codes: dict[str, str] = {}
     claimed: Counter[str] = Counter()
     wished: Counter[str] = Counter()
-    for one in case.story.asked:
+    for one in case.transcript.asked:
         wished[one.user] += 1
         if (granted := one.granted) is None:
             continue
@@ -63,7 +63,7 @@ def audit(case: Case, findings: Findings) -> dict[str, Any]:
     audit_units(claimed.total(), min(options.units, sum(min(count, options.per_user) for count in wished.values())), findings)
 
     told = {(user, code) for code, user in codes.items()}
-    letters = {(one.user, one.event["code"]) for one in case.story.letters if _is_claim(one.event, coupon)}
+    letters = {(one.user, one.event["code"]) for one in case.transcript.letters if _is_claim(one.event, coupon)}
     audit_told("shown_otherwise", "code", told & letters, letters, findings)
     if case.journal is not None:
         written = {(event["user"], event["code"]) for event in case.journal if _is_claim(event, coupon)}
@@ -77,11 +77,11 @@ def audit(case: Case, findings: Findings) -> dict[str, Any]:
 
 def _audit_owned(case: Case, told: set[tuple[str, str]], findings: Findings) -> None:
     """Whoever came back owns the codes that it was told by then, and nobody another."""
-    since = [(one.user, str(granted.result["code"]), granted.seq) for one in case.story.asked if (granted := one.granted) is not None]
+    since = [(one.user, str(granted.result["code"]), granted.seq) for one in case.transcript.asked if (granted := one.granted) is not None]
     due: dict[str, list[tuple[str, int]]] = {}
     for user, code, seq in since:
         due.setdefault(user, []).append((code, seq))
-    for owned in case.story.owned:
+    for owned in case.transcript.owned:
         codes = {(owned.user, one.code) for one in owned.belongings.coupons if one.coupon == case.start.thing}
         missing = {(owned.user, code) for code, seq in due.get(owned.user, ()) if seq <= owned.belongings.seq} - codes
         audit_told("owned_otherwise", "code", (told & codes) | missing, codes, findings)

@@ -44,41 +44,41 @@ async def begin(target: Target, options: StormOptions, lead_ms: int = LEAD_MS) -
 
 async def play(customer: Customer, start: Start) -> None:
     """Buy, until this buyer has what it wants or all is sold."""
-    venue, rng, shelf = customer.venue, customer.rng, customer.venue.shelf
-    shelf.follow(start.thing)
-    wanted, bought, tries = rng.randint(1, venue.options.per_user), 0, 0
+    context, rng, stock_view = customer.context, customer.rng, customer.context.stock_view
+    stock_view.follow(start.thing)
+    wanted, bought, tries = rng.randint(1, context.options.per_user), 0, 0
     await customer.until_opening(start)
-    while not shelf.over and bought < wanted:
+    while not stock_view.over and bought < wanted:
         quantity = rng.randint(1, wanted - bought)
-        if tries and shelf.available:
-            quantity = min(quantity, shelf.available)
+        if tries and stock_view.available:
+            quantity = min(quantity, stock_view.available)
         command = ReserveStock(start.thing, quantity)
         answers = await customer.ask(command, start.thing, quantity) if tries else await customer.claim(command, start.thing, quantity)
         tries += 1
         held = [answer for answer in (answers if isinstance(answers, list) else [answers]) if isinstance(answer, Accepted)]
         bought += sum(await asyncio.gather(*(_settle(customer, int(answer.result["hold"]), quantity) for answer in held)))
         if not held:
-            await shelf.back()
+            await stock_view.back()
             await asyncio.sleep(rng.random() * BACK_S)
-    if "again" in customer.habits and bought == venue.options.per_user and not shelf.over:
+    if "again" in customer.habits and bought == context.options.per_user and not stock_view.over:
         await customer.ask(ReserveStock(start.thing), start.thing)
 
 
 async def _settle(customer: Customer, hold: int, units: int) -> int:
     """Pay a hold, or a part of it, or never; gives the units that were sold."""
-    venue, rng = customer.venue, customer.rng
-    hold_s = venue.options.hold_ms / 1000
-    if rng.random() < venue.options.unpaid:
+    context, rng = customer.context, customer.rng
+    hold_s = context.options.hold_ms / 1000
+    if rng.random() < context.options.unpaid:
         await customer.letter("hold_expired", hold, hold_s + EXPIRY_S)
         return 0
     await asyncio.sleep(rng.random() * hold_s * PAY_WITHIN)
     quantity = rng.randint(1, units - 1) if units > 1 and rng.random() < PARTIAL else 0
-    receipt = await customer.cashier.confirm(hold, quantity, units)
+    receipt = await customer.payments.confirm(hold, quantity, units)
     if rng.random() < CONFIRMED_AGAIN:
-        await customer.cashier.repeat(hold, quantity, units)
+        await customer.payments.repeat(hold, quantity, units)
     if not isinstance(receipt, Accepted):
         return 0  # too late: the platform gives the money back
-    venue.granted += (sold := int(receipt.result["quantity"]))
+    context.granted += (sold := int(receipt.result["quantity"]))
     return sold
 
 
@@ -112,10 +112,10 @@ def audit(case: Case, findings: Findings) -> dict[str, Any]:
 
 def audit_accounts(case: Case, findings: Findings) -> Sold:
     """Hold what customers were told of their holds and payments against each other, the journal and the ledger."""
-    options, story = case.options, case.story
+    options, transcript = case.options, case.transcript
     holds: dict[int, tuple[str, int]] = {}
     receipts: dict[int, Accepted] = {}
-    for one in story.asked:
+    for one in transcript.asked:
         if (granted := one.granted) is None:
             continue
         if one.command == "confirm_hold":
@@ -145,7 +145,7 @@ def audit_accounts(case: Case, findings: Findings) -> Sold:
 def _audit_journal(case: Case, holds: dict[int, tuple[str, int]], receipts: dict[int, Accepted], findings: Findings) -> None:
     """What the journal, or a letter to its user, says of a hold has to be what was told."""
     told = {(hold, user, units) for hold, (user, units) in holds.items()}
-    letters = {(one.seq, one.event["user"], one.event["quantity"]) for one in case.story.letters if one.event["type"] == "stock_reserved"}
+    letters = {(one.seq, one.event["user"], one.event["quantity"]) for one in case.transcript.letters if one.event["type"] == "stock_reserved"}
     audit_told("shown_otherwise", "hold", told & letters, letters, findings)
     if case.journal is None:
         return
@@ -163,7 +163,7 @@ def _audit_owned(case: Case, holds: dict[int, tuple[str, int]], receipts: dict[i
     for hold, receipt in receipts.items():
         if hold in holds:
             paid.setdefault(holds[hold][0], []).append((receipt.seq, int(receipt.result["quantity"])))
-    for owned in case.story.owned:
+    for owned in case.transcript.owned:
         for one in owned.belongings.holds:
             if one.sale == case.start.thing:
                 findings.same("owned_otherwise", f"hold {one.hold} of {owned.user}", (owned.user, one.quantity), holds.get(one.hold))

@@ -48,7 +48,7 @@ def audit(case: Case, findings: Findings) -> dict[str, Any]:
     sold = flash_sale.audit(_about(case, case.start.sale, "reserve_stock", "confirm_hold"), findings)
     if case.journal is not None:
         said = Counter((event["user"], event["text"]) for event in case.journal if event["type"] == "chat_sent")
-        told = {(one.user, f"line {one.about}") for one in case.story.asked if one.command == "send_chat" and one.granted}
+        told = {(one.user, f"line {one.about}") for one in case.transcript.asked if one.command == "send_chat" and one.granted}
         audit_told("journal_otherwise", "line", told, set(said), findings)
         for line, times in said.items():
             if times > 1:
@@ -57,8 +57,8 @@ def audit(case: Case, findings: Findings) -> dict[str, Any]:
 
 
 def _about(case: Case, thing: int, *commands: str) -> Case:
-    asked = [one for one in case.story.asked if one.command in commands]
-    return case._replace(start=Start(thing, case.start.opens_ms), story=replace(case.story, asked=asked))
+    asked = [one for one in case.transcript.asked if one.command in commands]
+    return case._replace(start=Start(thing, case.start.opens_ms), transcript=replace(case.transcript, asked=asked))
 
 
 MARKET: Final = Scenario(

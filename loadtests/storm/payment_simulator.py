@@ -11,10 +11,10 @@ import msgspec
 
 from liveroom.messages.fields import Role
 from liveroom.protocol.frames import Accepted, Refused
-from loadtests.storm.storm_context import Venue
+from loadtests.storm.storm_context import StormContext
 from loadtests.storm.transcript import PASSING, Asked, Reply, Told
 
-__all__ = ["Cashier"]
+__all__ = ["PaymentSimulator"]
 
 #: HTTP connections of one process.
 CONNECTIONS_MAX: Final = 32
@@ -23,18 +23,18 @@ REQUEST_S: Final = 15.0
 RETRY_S: Final = 0.5
 
 
-class Cashier:
+class PaymentSimulator:
     """Of one process; `close` it."""
 
-    def __init__(self, venue: Venue) -> None:
-        self._venue = venue
-        self._user = f"platform-{venue.options.run}-{venue.part.first}"
+    def __init__(self, context: StormContext) -> None:
+        self._context = context
+        self._user = f"platform-{context.options.run}-{context.part.first}"
         self._asked: dict[str, tuple[Asked, dict[str, Any]]] = {}
         self._rng = random.Random(self._user)
-        self._url = f"{venue.part.console_url}/v1/rooms/{venue.options.room}/commands/"
+        self._url = f"{context.part.console_url}/v1/rooms/{context.options.room}/commands/"
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
-            headers={"Authorization": f"Bearer {venue.token(self._user, Role.platform)}", "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {context.token(self._user, Role.platform)}", "Content-Type": "application/json"},
             timeout=aiohttp.ClientTimeout(total=REQUEST_S),
         )
 
@@ -62,12 +62,12 @@ class Cashier:
 
     async def ask(self, key: str, command: str, body: dict[str, Any], about: int, quantity: int = 0) -> Reply:
         """Send a command under a key, again and again until there is an answer."""
-        venue = self._venue
-        asked, body = self._asked.get(key) or (venue.ask(self._user, key, command, about, quantity), body)
+        context = self._context
+        asked, body = self._asked.get(key) or (context.ask(self._user, key, command, about, quantity), body)
         self._asked[key] = asked, body
         while True:
             asked.sent += 1
-            life = venue.life
+            life = context.life
             try:
                 async with self._session.post(self._url + command, data=msgspec.json.encode(body), headers={"Idempotency-Key": key}) as response:
                     reply = _reply(key, response.status, msgspec.json.decode(await response.read()))
@@ -76,7 +76,7 @@ class Cashier:
                 await asyncio.sleep(self._rng.random() * RETRY_S)
                 continue
             asked.told.append(Told(life, reply))
-            venue.told(asked, reply)
+            context.told(asked, reply)
             if isinstance(reply, Accepted) or reply.code not in PASSING:
                 return reply
             await asyncio.sleep(max(self._rng.random() * RETRY_S, reply.retry_after_ms / 1000))

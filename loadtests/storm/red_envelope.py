@@ -38,7 +38,7 @@ def audit(case: Case, findings: Findings) -> dict[str, Any]:
     """One share a user, as many as there are or users want, all adding up, and everywhere the same."""
     options, envelope = case.options, case.start.thing
     shares: dict[str, int] = {}
-    for one in case.story.asked:
+    for one in case.transcript.asked:
         granted = one.granted
         if granted is None:
             continue
@@ -51,8 +51,8 @@ def audit(case: Case, findings: Findings) -> dict[str, Any]:
     audit_units(len(shares), min(options.units, options.viewers), findings)
 
     told = set(shares.items())
-    shown = {(event["user"], event["amount_fen"]) for event in case.story.shown.values() if _is_grant(event, envelope)}
-    audit_told("shown_otherwise", "share", told if not case.story.skipped else told & shown, shown, findings)
+    shown = {(event["user"], event["amount_fen"]) for event in case.transcript.shown.values() if _is_grant(event, envelope)}
+    audit_told("shown_otherwise", "share", told if not case.transcript.skipped else told & shown, shown, findings)
     if case.journal is not None:
         written = {(event["user"], event["amount_fen"]) for event in case.journal if _is_grant(event, envelope)}
         audit_told("journal_otherwise", "share", told, written, findings)
@@ -62,8 +62,8 @@ def audit(case: Case, findings: Findings) -> dict[str, Any]:
 
 def _audit_owned(case: Case, shares: dict[str, int], findings: Findings) -> None:
     """Whoever came back owns the share that it was told, if it had been by then, and nobody another."""
-    since = {one.user: granted.seq for one in case.story.asked if (granted := one.granted) is not None}
-    for owned in case.story.owned:
+    since = {one.user: granted.seq for one in case.transcript.asked if (granted := one.granted) is not None}
+    for owned in case.transcript.owned:
         grants = [grant.amount_fen for grant in owned.belongings.grants if grant.envelope == case.start.thing]
         if grants or since.get(owned.user, owned.belongings.seq + 1) <= owned.belongings.seq:
             findings.same("owned_otherwise", f"shares of {owned.user}", grants, [shares.get(owned.user)])

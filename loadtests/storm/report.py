@@ -13,7 +13,7 @@ from loadtests.lib.latency import Latency
 from loadtests.storm.answers import repeated_after_kill
 from loadtests.storm.audit import Course, audit_storm
 from loadtests.storm.scenario import Case
-from loadtests.storm.transcript import Story
+from loadtests.storm.transcript import Transcript
 from loadtests.storm.worker import Report
 
 __all__ = ["Measured", "report_of"]
@@ -32,7 +32,7 @@ class Measured(Struct):
 
 def report_of(case: Case, course: Course, reports: list[Report], measured: Measured) -> dict[str, Any]:
     """The audit and everything beside it."""
-    options, story, journal = case.options, case.story, course.journal
+    options, transcript, journal = case.options, case.transcript, course.journal
     findings, granted = audit_storm(case, course)
     commands = sum(course.commands.values())
     return {
@@ -45,8 +45,8 @@ def report_of(case: Case, course: Course, reports: list[Report], measured: Measu
         "latency_ms": _merged(reports, "latency").summary(),
         "latency_granted_ms": _merged(reports, "latency_granted").summary(),
         "engine": {"commands": commands, "per_unit": round(commands / options.units, 2), "outcomes": course.commands},
-        "answers": _answers(story, reports),
-        "streams": {"gaps": story.gaps, "disorders": story.disorders, "rewritten": story.rewritten, "skipped": story.skipped},
+        "answers": _answers(transcript, reports),
+        "streams": {"gaps": transcript.gaps, "disorders": transcript.disorders, "rewritten": transcript.rewritten, "skipped": transcript.skipped},
         "connections": sum(report.connections for report in reports),
         "habits": _added(reports, "habits"),
         "back": _added(reports, "back"),
@@ -62,17 +62,17 @@ def report_of(case: Case, course: Course, reports: list[Report], measured: Measu
     }
 
 
-def _answers(story: Story, reports: list[Report]) -> dict[str, Any]:
+def _answers(transcript: Transcript, reports: list[Report]) -> dict[str, Any]:
     return {
-        "ids": len(story.asked),
-        "sent": sum(one.sent for one in story.asked),
-        "replies": sum(len(one.told) for one in story.asked),
-        "cut_off": sum(one.cut for one in story.asked),
-        "accepted": sum(one.granted is not None for one in story.asked),
-        "refused": dict(Counter(answer.code for one in story.asked if isinstance(answer := one.answer, Refused))),
+        "ids": len(transcript.asked),
+        "sent": sum(one.sent for one in transcript.asked),
+        "replies": sum(len(one.told) for one in transcript.asked),
+        "cut_off": sum(one.cut for one in transcript.asked),
+        "accepted": sum(one.granted is not None for one in transcript.asked),
+        "refused": dict(Counter(answer.code for one in transcript.asked if isinstance(answer := one.answer, Refused))),
         "parked": sum(report.parked for report in reports),
-        "busy": sum(len(one.told) - len(one.answers()) for one in story.asked),
-        "repeated_after_kill": repeated_after_kill(story.asked),
+        "busy": sum(len(one.told) - len(one.answers()) for one in transcript.asked),
+        "repeated_after_kill": repeated_after_kill(transcript.asked),
     }
 
 

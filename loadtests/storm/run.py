@@ -1,4 +1,4 @@
-"""A storm: a crowd claims something scarce at once, as often as it likes, while the server may be killed; then its story is audited."""
+"""A storm: a crowd claims something scarce at once, as often as it likes, while the server may be killed; then its transcript is audited."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from loadtests.storm.report import Measured, report_of
 from loadtests.storm.scenario import Case, Scenario
 from loadtests.storm.scenarios import SCENARIOS
 from loadtests.storm.storm_context import Part
-from loadtests.storm.transcript import Story
+from loadtests.storm.transcript import Transcript
 from loadtests.storm.worker import Finish, Life, Progress, Report
 
 __all__ = ["run_storm", "storm_settings"]
@@ -74,15 +74,15 @@ class Storm:
         self._bar.stage("audit", 1)
         await self._workers.tell(Finish(closed["seq"], SETTLE_S))
         reports = await self._workers.reports(SETTLE_S + REPORT_S)
-        story = Story()
+        transcript = Transcript()
         for report in reports:
-            story.add(report.story)
+            transcript.add(report.transcript)
         journal = await read_journal(target.own.data_dir, options.room) if target.own is not None else None
         if self._kills and journal is not None:
             commands = Counter(journal.answers)  # counters begin again with each life
         ledger, ledger_broken = await ledger_of(self._target, options.room)
         course = Course(self._kills, {outcome: int(count) for outcome, count in commands.items()}, ledger_broken, journal)
-        case = Case(options, start, story, ledger, journal.events if journal is not None else None)
+        case = Case(options, start, transcript, ledger, journal.events if journal is not None else None)
         return report_of(case, course, reports, measured)
 
     async def _join(self) -> None:

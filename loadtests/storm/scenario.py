@@ -1,4 +1,4 @@
-"""What a storm is about: how it begins, what each customer does, and how its story is audited."""
+"""A storm's scenario: its beginning, each customer's part, and the audit of its transcript."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from loadtests.lib.findings import Findings
 from loadtests.lib.target import Target
 from loadtests.storm.customer import Customer
 from loadtests.storm.options import Start, StormOptions
-from loadtests.storm.transcript import Story
+from loadtests.storm.transcript import Transcript
 
 __all__ = ["Case", "Scenario"]
 
 
 class Case(NamedTuple):
-    """What is held against each other: the story, the server's ledger unless it is broken and, of a server of our own, the journal's events."""
+    """The sides of an audit: the transcript, the server's ledger unless it is broken and, of a server of our own, the journal's events."""
 
     options: StormOptions
     start: Start
-    story: Story
+    transcript: Transcript
     ledger: Statement | None
     journal: list[dict[str, Any]] | None
 

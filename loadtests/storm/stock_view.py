@@ -10,7 +10,7 @@ from msgspec import Struct
 from liveroom.protocol.frames import SaleView
 from loadtests.crowd.frame_audit import Event
 
-__all__ = ["Shelf"]
+__all__ = ["StockView"]
 
 
 class _Stock(Struct):
@@ -28,7 +28,7 @@ _stock = msgspec.json.Decoder(_Stock)
 _views = msgspec.json.Decoder(_Views)
 
 
-class Shelf:
+class StockView:
     """Of the sale that `follow` names; `over` when all `units` are sold."""
 
     def __init__(self, units: int) -> None:
@@ -51,7 +51,7 @@ class Shelf:
             changed = self._changed
             await changed.wait()
 
-    def heed(self, event: Event, raw: msgspec.Raw) -> None:
+    def observe(self, event: Event, raw: msgspec.Raw) -> None:
         """Take an event of the room; what is older than the newest is known."""
         if event.type == "stock_changed" and event.seq > self._seq:
             stock = _stock.decode(raw)

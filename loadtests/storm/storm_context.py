@@ -13,14 +13,14 @@ from msgspec import Struct
 from liveroom.auth.tokens import make_token
 from liveroom.config.schema import AuthConfig
 from liveroom.messages.fields import Role
-from loadtests.crowd.frame_audit import Event, Mark, PhaseOf, Trail
+from loadtests.crowd.frame_audit import Event, FrameAudit, Mark, PhaseOf
 from loadtests.lib.latency import Latency
 from loadtests.lib.lean_client import Address
 from loadtests.storm.options import StormOptions
-from loadtests.storm.stock_view import Shelf
-from loadtests.storm.transcript import Asked, End, Letter, Owned, Reply, Story
+from loadtests.storm.stock_view import StockView
+from loadtests.storm.transcript import Asked, End, Letter, Owned, Reply, Transcript
 
-__all__ = ["Part", "Venue"]
+__all__ = ["Part", "StormContext"]
 
 #: Connections of one process that are being opened at once.
 OPENING_MAX: Final = 64
@@ -41,7 +41,7 @@ class Part(Struct):
     sources: list[str]
 
 
-class Venue:
+class StormContext:
     """`life` counts the server's lives.
 
     `waiting` is everything that has to come to an end: replies, connections that come back, repeats that are due.
@@ -53,8 +53,8 @@ class Venue:
         self.address = Address.of(part.gateway_url)
         self.path = f"/v1/rooms/{part.options.room}"
         self.opening = asyncio.Semaphore(OPENING_MAX)
-        self.shelf = Shelf(part.options.units)
-        self.trail = Trail(self.heed, phase_of)
+        self.stock_view = StockView(part.options.units)
+        self.frame_audit = FrameAudit(self.observe, phase_of)
         self.life = 0
         self.waiting = 0
         self.sent = 0
@@ -83,7 +83,7 @@ class Venue:
         return sources[number % len(sources)] if sources else ""
 
     def ask(self, user: str, id: str, command: str, about: int, quantity: int) -> Asked:
-        """Begin the story of a command."""
+        """Begin the transcript of a command."""
         asked = Asked(user, id, command, about, quantity)
         self.asked.append(asked)
         return asked
@@ -103,22 +103,24 @@ class Venue:
     def letter(self, user: str, seq: int, event: dict[str, Any]) -> None:
         """A personal event came; a user with several connections gets it on each, the same."""
         letter = Letter(user, seq, event)
-        self.trail.rewritten += self._letters.setdefault((user, seq), letter) != letter
+        self.frame_audit.rewritten += self._letters.setdefault((user, seq), letter) != letter
 
     def end(self, user: str, life: int, words: str) -> None:
         """A connection ended that its customer did not end."""
         self._ends.append(End(user, life, words))
 
-    def story(self, owned: list[Owned]) -> Story:
-        """All of it, with what the seats' users own."""
-        trail = self.trail
+    def transcript(self, owned: list[Owned]) -> Transcript:
+        """All of it, with the users' entitlements."""
+        frame_audit = self.frame_audit
         letters = list(self._letters.values())
-        return Story(self.asked, letters, owned, self._ends, self._shown, trail.gaps, trail.disorders, trail.rewritten, self.skipped)
+        return Transcript(
+            self.asked, letters, owned, self._ends, self._shown, frame_audit.gaps, frame_audit.disorders, frame_audit.rewritten, self.skipped
+        )
 
-    def heed(self, event: Event, raw: msgspec.Raw) -> Mark | None:
+    def observe(self, event: Event, raw: msgspec.Raw) -> Mark | None:
         """Look at an event of the room that nobody here has seen before; gives the mark of one that everybody is audited for."""
         if event.type in SHOWN:
             self._shown[event.seq] = msgspec.json.decode(raw)
         else:
-            self.shelf.heed(event, raw)
+            self.stock_view.observe(event, raw)
         return None

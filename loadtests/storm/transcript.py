@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from liveroom.protocol.frames import Accepted, Belongings, Refused
 
-__all__ = ["FOR_A_WHILE", "PASSING", "Asked", "End", "Letter", "Owned", "Reply", "Story", "Told"]
+__all__ = ["FOR_A_WHILE", "PASSING", "Asked", "End", "Letter", "Owned", "Reply", "Told", "Transcript"]
 
 Reply = Accepted | Refused
 
@@ -84,7 +84,7 @@ class End(Struct):
     words: str
 
 
-class Story(Struct):
+class Transcript(Struct):
     """Of all customers. `shown` are the room's public events about money, by seq, as anybody saw them."""
 
     asked: list[Asked] = []
@@ -97,7 +97,7 @@ class Story(Struct):
     rewritten: int = 0
     skipped: int = 0
 
-    def add(self, other: Story) -> None:
+    def add(self, other: Transcript) -> None:
         """Add what the customers of another process tell; a seq at which they were shown something else counts as rewritten."""
         for name in ("asked", "letters", "owned", "ends"):
             getattr(self, name).extend(getattr(other, name))

@@ -15,11 +15,11 @@ from liveroom.protocol.frames import Accepted, Belongings, Refused
 from loadtests.crowd.frame_audit import Step
 from loadtests.crowd.viewer import Viewer
 from loadtests.lib.lean_client import HandshakeRefused
-from loadtests.lib.room_connection import is_passing, step_in
-from loadtests.storm.storm_context import Venue
+from loadtests.lib.room_connection import is_passing, join_once
+from loadtests.storm.storm_context import StormContext
 from loadtests.storm.transcript import Asked, Owned, Reply
 
-__all__ = ["Seat"]
+__all__ = ["UserConnection"]
 
 #: Bound of the random pause before the first attempt to come back; it doubles from attempt to attempt, as the protocol asks clients to do.
 PAUSE_S: Final = 0.5
@@ -39,54 +39,54 @@ _personal = msgspec.json.Decoder(_Personal)
 class _Connection(Viewer):
     """Of one life of the server; `pending` are the sends that no reply came for."""
 
-    def __init__(self, seat: Seat, path: str, token: str, at: Step | None) -> None:
-        super().__init__(seat.venue.address, path, token, seat.venue.trail, at=at)
-        self.life = seat.venue.life
+    def __init__(self, user_connection: UserConnection, path: str, token: str, at: Step | None) -> None:
+        super().__init__(user_connection.context.address, path, token, user_connection.context.frame_audit, at=at)
+        self.life = user_connection.context.life
         self.pending: Counter[str] = Counter()
         self.left = False
-        self._seat = seat
+        self._user_connection = user_connection
 
     def on_other(self, type: str, text: bytes) -> None:
         """What is for this customer alone, and keyframes."""
-        seat = self._seat
+        user_connection = self._user_connection
         if type in ("accepted", "refused"):
             reply = _reply.decode(text)
             if self.pending[reply.id]:
                 self.pending[reply.id] -= 1
-                seat.venue.waiting -= 1
-            seat.on_reply(self.life, reply)
+                user_connection.context.waiting -= 1
+            user_connection.on_reply(self.life, reply)
         elif type == "personal":
             personal = _personal.decode(text)
-            seat.on_personal(personal.seq, personal.event)
+            user_connection.on_personal(personal.seq, personal.event)
         elif type == "belongings":
-            seat.belongings = text
+            user_connection.belongings = text
         elif type == "keyframe":
-            seat.venue.shelf.view(text)
+            user_connection.context.stock_view.view(text)
         elif type == "parked":
-            seat.venue.parked += 1
+            user_connection.context.parked += 1
 
     def on_end(self, code: int, reason: str) -> None:
-        """The seat comes back by itself."""
+        """Let the user connection come back by itself."""
         joined = self.joined.done()
         super().on_end(code, reason)
         if joined:
-            self._seat.on_lost(self)
+            self._user_connection.on_lost(self)
 
 
-class Seat:
+class UserConnection:
     """`on_reply` gets the life and the reply, `on_back` is called whenever the connection is there again."""
 
     def __init__(
         self,
-        venue: Venue,
+        context: StormContext,
         user: str,
         token: str,
         source: str,
         on_reply: Callable[[int, Reply], None],
         on_personal: Callable[[int, dict[str, Any]], None],
-        on_back: Callable[[Seat], None],
+        on_back: Callable[[UserConnection], None],
     ) -> None:
-        self.venue = venue
+        self.context = context
         self.user = user
         self.on_reply = on_reply
         self.on_personal = on_personal
@@ -101,22 +101,22 @@ class Seat:
 
     async def open(self) -> None:
         """Let it in, for the first time or again. Raises `HandshakeRefused`, `OSError`, `TimeoutError` for what does not pass."""
-        venue, pause_s = self.venue, PAUSE_S
+        context, pause_s = self.context, PAUSE_S
         while True:
             try:
-                async with venue.opening:
+                async with context.opening:
                     connection = self._make()
-                    await step_in(connection, venue.address, source=self._source)
+                    await join_once(connection, context.address, source=self._source)
             except (HandshakeRefused, OSError, TimeoutError) as error:
                 if not is_passing(error):
                     raise
-                venue.failed_attempts[str(error) if isinstance(error, HandshakeRefused) else type(error).__name__] += 1
+                context.failed_attempts[str(error) if isinstance(error, HandshakeRefused) else type(error).__name__] += 1
             else:
                 if not connection.end:  # else lost again before we could look at it
                     self._connection = connection
                     return
             await asyncio.sleep(random.random() * pause_s)
-            pause_s = min(pause_s * 2, venue.options.back_s_max)
+            pause_s = min(pause_s * 2, context.options.back_s_max)
 
     @property
     def owned(self) -> Owned | None:
@@ -131,7 +131,7 @@ class Seat:
 
     @property
     def place(self) -> Step | None:
-        """Where it is on the trail, or was when it was there last."""
+        """Its place in the frame audit, or its last one while it is away."""
         connection = self._connection
         return connection.at if connection is not None else self._place[1] if self._place is not None else None
 
@@ -141,15 +141,15 @@ class Seat:
         return self._connection.pending.total() if self._connection is not None else -1
 
     def send(self, id: str) -> None:
-        """Send what was asked under `id`; while the seat is away, nothing: it is sent when the connection is back."""
+        """Send what was asked under `id`; while the user is away, nothing: it is sent when the connection is back."""
         connection = self._connection
         if connection is None:
             return
         asked, text = self.asked[id]
         asked.sent += 1
         connection.pending[id] += 1
-        self.venue.sent += 1
-        self.venue.waiting += 1
+        self.context.sent += 1
+        self.context.waiting += 1
         connection.send_text(text)
 
     def drop(self) -> None:
@@ -165,44 +165,44 @@ class Seat:
         if self._coming is not None:
             self._coming.cancel()
         if connection is not None:
-            self.venue.skipped += connection.skipped
+            self.context.skipped += connection.skipped
             connection.left = True
             connection.close()
 
     def on_lost(self, connection: _Connection) -> None:
         """A connection ended: what it still waited for is cut off."""
-        venue = self.venue
+        context = self.context
         for id, count in connection.pending.items():
             self.asked[id][0].cut += count
-            venue.waiting -= count
+            context.waiting -= count
         connection.pending.clear()
-        venue.skipped += connection.skipped
+        context.skipped += connection.skipped
         if connection is not self._connection:
             return
         self._connection = None
         if not connection.left:
-            venue.end(self.user, connection.life, connection.end)
+            context.end(self.user, connection.life, connection.end)
         if connection.at is not None:
             self._place = (connection.epoch, connection.at)
-        venue.waiting += 1
+        context.waiting += 1
         self._coming = asyncio.get_running_loop().create_task(self._come_back())
 
     async def _come_back(self) -> None:
-        venue = self.venue
+        context = self.context
         try:
             await asyncio.sleep(random.random() * PAUSE_S)
             await self.open()
         except (HandshakeRefused, OSError, TimeoutError) as error:
-            venue.end(self.user, venue.life, f"cannot come back: {type(error).__name__}: {error}")
+            context.end(self.user, context.life, f"cannot come back: {type(error).__name__}: {error}")
             return
         finally:
-            venue.waiting -= 1
+            context.waiting -= 1
         assert self._connection is not None
-        venue.back["resumed" if self._connection.resumed else "skipped" if self._connection.skipped else "keyframe"] += 1
+        context.back["resumed" if self._connection.resumed else "skipped" if self._connection.skipped else "keyframe"] += 1
         self._on_back(self)
 
     def _make(self) -> _Connection:
         if self._place is None:
-            return _Connection(self, self.venue.path, self._token, None)
+            return _Connection(self, self.context.path, self._token, None)
         epoch, at = self._place
-        return _Connection(self, f"{self.venue.path}?epoch={epoch}&seq={at.to}", self._token, at)
+        return _Connection(self, f"{self.context.path}?epoch={epoch}&seq={at.to}", self._token, at)

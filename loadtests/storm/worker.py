@@ -16,10 +16,10 @@ from msgspec import Struct
 from loadtests.lib.worker_process import orders, run, say, words_of
 from loadtests.storm.customer import Customer
 from loadtests.storm.options import Start
-from loadtests.storm.payment_simulator import Cashier
+from loadtests.storm.payment_simulator import PaymentSimulator
 from loadtests.storm.scenarios import SCENARIOS
-from loadtests.storm.storm_context import Part, Venue
-from loadtests.storm.transcript import Story
+from loadtests.storm.storm_context import Part, StormContext
+from loadtests.storm.transcript import Transcript
 
 __all__ = ["Finish", "Life", "Progress", "Report"]
 
@@ -56,9 +56,9 @@ class Progress(Struct, tag="progress"):
 
 
 class Report(Struct, tag="report"):
-    """The story and what was measured."""
+    """The transcript, and the measured figures."""
 
-    story: Story
+    transcript: Transcript
     latency: dict[str, object]
     latency_granted: dict[str, object]
     back: dict[str, int]
@@ -78,10 +78,10 @@ class Worker:
 
     def __init__(self, part: Part) -> None:
         self._part = part
-        self._venue = Venue(part)
-        self._cashier = Cashier(self._venue)
+        self._context = StormContext(part)
+        self._payments = PaymentSimulator(self._context)
         self._play = SCENARIOS[part.options.scenario].play
-        self._customers = [Customer(self._venue, self._cashier, part.first + number) for number in range(part.viewers)]
+        self._customers = [Customer(self._context, self._payments, part.first + number) for number in range(part.viewers)]
         self._joined = 0
         self._done = 0
         self._failed = ""
@@ -116,43 +116,43 @@ class Worker:
 
     def killed(self, life: Life) -> None:
         """A new life of the server begins."""
-        self._venue.life = life.number
+        self._context.life = life.number
         if life.again:
             for customer in self._customers:
                 customer.ask_again()
 
     def progress(self) -> Progress:
         """How far it is."""
-        venue = self._venue
-        return Progress(self._joined, venue.sent, venue.answered, venue.granted, self._done, venue.waiting, venue.life, self._failed)
+        context = self._context
+        return Progress(self._joined, context.sent, context.answered, context.granted, self._done, context.waiting, context.life, self._failed)
 
     async def finish(self, finish: Finish) -> Report:
         """Wait for the slowest viewer, then tell."""
-        venue = self._venue
+        context = self._context
         for play in self._plays:
             play.cancel()
         await asyncio.gather(*self._plays, return_exceptions=True)
-        seats = [seat for customer in self._customers for seat in customer.seats]
+        connections = [connection for customer in self._customers for connection in customer.connections]
         for _ in range(int(finish.settle_s / SETTLE_POLL_S)):
-            if all(seat.to >= finish.seq for seat in seats):
+            if all(connection.to >= finish.seq for connection in connections):
                 break
             await asyncio.sleep(SETTLE_POLL_S)
-        for seat in seats:
-            if seat.to < finish.seq:
-                venue.end(seat.user, venue.life, f"stands at {seat.to} and never came to {finish.seq}")
-        for seat in seats:
-            seat.close()
-        await self._cashier.close()
+        for connection in connections:
+            if connection.to < finish.seq:
+                context.end(connection.user, context.life, f"stands at {connection.to} and never came to {finish.seq}")
+        for connection in connections:
+            connection.close()
+        await self._payments.close()
         return Report(
-            story=venue.story([owned for seat in seats if (owned := seat.owned) is not None]),
-            latency=venue.latency.to_plain(),
-            latency_granted=venue.latency_granted.to_plain(),
-            back=dict(venue.back),
-            failed_attempts=dict(venue.failed_attempts),
-            habits=dict(venue.habits),
-            connections=len(seats),
-            sent=venue.sent,
-            parked=venue.parked,
+            transcript=context.transcript([owned for connection in connections if (owned := connection.owned) is not None]),
+            latency=context.latency.to_plain(),
+            latency_granted=context.latency_granted.to_plain(),
+            back=dict(context.back),
+            failed_attempts=dict(context.failed_attempts),
+            habits=dict(context.habits),
+            connections=len(connections),
+            sent=context.sent,
+            parked=context.parked,
             cpu_s=time.process_time(),
         )
 

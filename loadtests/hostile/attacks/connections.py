@@ -8,8 +8,8 @@ import struct
 from typing import Final
 
 from loadtests.hostile.attacks.front import Front, hello_bytes
-from loadtests.lib.command_connection import Speaker
-from loadtests.lib.room_connection import step_in
+from loadtests.lib.command_connection import CommandConnection
+from loadtests.lib.room_connection import join_once
 
 __all__ = ["churn", "half_open", "half_tls", "many_viewers", "never_reads", "silent", "silent_console"]
 
@@ -109,8 +109,8 @@ async def never_reads(front: Front) -> None:
 
     async def hold() -> None:
         user = front.user()
-        speaker = Speaker(front.address, f"/v1/rooms/{front.field.room}", front.token(user))
-        await step_in(speaker, front.address, source=front.source(), receive_bytes=RECEIVE_BYTES)
+        speaker = CommandConnection(front.address, f"/v1/rooms/{front.field.room}", front.token(user))
+        await join_once(speaker, front.address, source=front.source(), receive_bytes=RECEIVE_BYTES)
         transport = speaker.transport
         assert transport is not None
         try:
@@ -124,7 +124,7 @@ async def never_reads(front: Front) -> None:
     await front.keep(READERS, hold)
 
 
-def _abort(speaker: Speaker) -> None:
+def _abort(speaker: CommandConnection) -> None:
     if speaker.transport is not None:
         speaker.transport.abort()
 

@@ -15,7 +15,7 @@ from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import SendChat
 from liveroom.protocol.inbound import ClientMessage
 from loadtests.hostile.attacks.front import Front
-from loadtests.lib.command_connection import OnReply, Speaker
+from loadtests.lib.command_connection import CommandConnection, OnReply
 
 __all__ = ["frame_flood", "fuzz", "http_flood", "huge_heads"]
 
@@ -54,7 +54,7 @@ def _counted(front: Front) -> OnReply:
     return lambda reply: front.count("unanswered" if reply is None else getattr(reply, "code", "accepted"))
 
 
-def _end(speaker: Speaker) -> None:
+def _end(speaker: CommandConnection) -> None:
     if speaker.transport is not None:
         speaker.transport.abort()
 

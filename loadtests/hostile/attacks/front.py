@@ -19,9 +19,9 @@ from msgspec import Struct
 from liveroom.auth.tokens import make_token
 from liveroom.config.schema import AuthConfig
 from liveroom.messages.fields import Role
-from loadtests.lib.command_connection import Speaker
+from loadtests.lib.command_connection import CommandConnection
 from loadtests.lib.lean_client import Address, HandshakeRefused
-from loadtests.lib.room_connection import step_in
+from loadtests.lib.room_connection import join_once
 
 __all__ = ["CONNECT_S", "Field", "Front", "hello_bytes"]
 
@@ -100,11 +100,11 @@ class Front:
         """The gateway's host and port."""
         return self.address.host, self.address.port
 
-    async def speaker(self, user: str, role: Role = Role.viewer, room: str = "", token: str = "") -> Speaker:
+    async def speaker(self, user: str, role: Role = Role.viewer, room: str = "", token: str = "") -> CommandConnection:
         """A connection that has joined. Raises `HandshakeRefused`, `OSError`, `TimeoutError`."""
         where = room or self.field.room
-        speaker = Speaker(self.address, f"/v1/rooms/{where}", token or self.token(user, role, where))
-        await step_in(speaker, self.address, source=self.source())
+        speaker = CommandConnection(self.address, f"/v1/rooms/{where}", token or self.token(user, role, where))
+        await join_once(speaker, self.address, source=self.source())
         return speaker
 
     def session(self, connections: int = 4) -> aiohttp.ClientSession:

@@ -11,7 +11,7 @@ from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.inbound import ClientMessage
 from loadtests.hostile.attacks.front import Front
-from loadtests.lib.command_connection import Speaker
+from loadtests.lib.command_connection import CommandConnection
 
 __all__ = ["reserve_and_cancel", "short_holds"]
 
@@ -47,7 +47,7 @@ async def _hold_all(front: Front, users: int, sale: int, *, cancel: bool) -> Non
             tasks.create_task(one(f"holder-{sale}-{number}"))
 
 
-async def _hold_on(front: Front, speaker: Speaker, sale: int, *, cancel: bool) -> None:
+async def _hold_on(front: Front, speaker: CommandConnection, sale: int, *, cancel: bool) -> None:
     while not speaker.end:
         reply = await _ask(front, speaker, ReserveStock(sale))
         await asyncio.sleep(PAUSE_S)
@@ -56,7 +56,7 @@ async def _hold_on(front: Front, speaker: Speaker, sale: int, *, cancel: bool) -
             await asyncio.sleep(PAUSE_S)
 
 
-async def _ask(front: Front, speaker: Speaker, command: Command) -> Accepted | Refused | None:
+async def _ask(front: Front, speaker: CommandConnection, command: Command) -> Accepted | Refused | None:
     answered: asyncio.Future[Accepted | Refused | None] = asyncio.get_running_loop().create_future()
     id, name = front.user(), str(type(command).__struct_config__.tag)
 

@@ -3,7 +3,7 @@
 import json
 import time
 
-from loadtests.crowd.frame_audit import Audit, Mark, Step, Trail, mark_text
+from loadtests.crowd.frame_audit import AuditResult, FrameAudit, Mark, Step, mark_text
 
 
 def frame(from_: int, to: int, *marks: tuple[int, int], sender: int = 0) -> tuple[bytes, bytes]:
@@ -13,14 +13,14 @@ def frame(from_: int, to: int, *marks: tuple[int, int], sender: int = 0) -> tupl
     return text, text
 
 
-def walked(trail: Trail, at: Step, *frames: tuple[bytes, bytes]) -> Step:
+def walked(frame_audit: FrameAudit, at: Step, *frames: tuple[bytes, bytes]) -> Step:
     for raw, text in frames:
-        at = trail.advance(at, raw, text)
+        at = frame_audit.advance(at, raw, text)
     return at
 
 
-def audit(place: Step, *accepted: int, undecided: tuple[int, ...] = ()) -> Audit:
-    return Trail.audit([place], set(accepted), set(undecided))
+def audit(place: Step, *accepted: int, undecided: tuple[int, ...] = ()) -> AuditResult:
+    return FrameAudit.audit([place], set(accepted), set(undecided))
 
 
 ONE, TWO, THREE = frame(0, 1, (0, 0)), frame(1, 3, (1, 1), (2, 2)), frame(3, 4, (3, 3))
@@ -28,98 +28,98 @@ ONE, TWO, THREE = frame(0, 1, (0, 0)), frame(1, 3, (1, 1), (2, 2)), frame(3, 4, 
 
 def test_a_clean_run() -> None:
     """All that was accepted, once and in order, is clean."""
-    trail = Trail()
-    place = walked(trail, trail.begin(0), ONE, TWO, THREE)
-    assert audit(place, 0, 1, 2, 3) == Audit(viewers=1, expected=4, delivered=4)
+    frame_audit = FrameAudit()
+    place = walked(frame_audit, frame_audit.begin(0), ONE, TWO, THREE)
+    assert audit(place, 0, 1, 2, 3) == AuditResult(viewers=1, expected=4, delivered=4)
     assert audit(place, 0, 1, 2, 3).clean
-    assert (trail.gaps, trail.disorders) == (0, 0)
+    assert (frame_audit.gaps, frame_audit.disorders) == (0, 0)
 
 
 def test_the_same_bytes_are_decoded_once() -> None:
     """A second viewer finds the step that the first one left."""
-    trail = Trail()
-    begin = trail.begin(0)
-    walked(trail, begin, ONE)
+    frame_audit = FrameAudit()
+    begin = frame_audit.begin(0)
+    walked(frame_audit, begin, ONE)
     assert begin.next is not None
     assert begin.next.raw == ONE[0]
-    assert trail.begin(0) is begin
+    assert frame_audit.begin(0) is begin
 
 
 def test_a_lost_frame_is_a_gap_and_a_loss() -> None:
     """A frame that never came is seen at once, and what was in it is lost."""
-    trail = Trail()
-    place = walked(trail, trail.begin(0), ONE, THREE)
-    assert trail.gaps == 1
+    frame_audit = FrameAudit()
+    place = walked(frame_audit, frame_audit.begin(0), ONE, THREE)
+    assert frame_audit.gaps == 1
     assert audit(place, 0, 1, 2, 3).lost == 2
 
 
 def test_a_lost_end_is_a_loss() -> None:
     """What was accepted and never came is lost, also at the end."""
-    trail = Trail()
-    assert audit(walked(trail, trail.begin(0), ONE), 0, 1).lost == 1
+    frame_audit = FrameAudit()
+    assert audit(walked(frame_audit, frame_audit.begin(0), ONE), 0, 1).lost == 1
 
 
 def test_doubles_and_disorder() -> None:
     """The same number twice is doubled, a lower one after a higher one of the same sender out of order."""
-    trail = Trail()
-    place = walked(trail, trail.begin(0), frame(0, 4, (0, 0), (1, 2), (2, 1), (3, 2)))
+    frame_audit = FrameAudit()
+    place = walked(frame_audit, frame_audit.begin(0), frame(0, 4, (0, 0), (1, 2), (2, 1), (3, 2)))
     found = audit(place, 0, 1, 2)
     assert (found.doubled, found.out_of_order) == (1, 1)
-    trail.advance(place, *frame(4, 6, (5, 4), (4, 3)))
-    assert trail.disorders == 1
+    frame_audit.advance(place, *frame(4, 6, (5, 4), (4, 3)))
+    assert frame_audit.disorders == 1
 
 
 def test_what_was_refused_must_not_come() -> None:
     """A number that came without being accepted is unexpected, unless its outcome was never told."""
-    trail = Trail()
-    place = walked(trail, trail.begin(0), ONE, TWO)
+    frame_audit = FrameAudit()
+    place = walked(frame_audit, frame_audit.begin(0), ONE, TWO)
     assert audit(place, 0, 1).unexpected == 1
     assert audit(place, 0, 1, undecided=(2,)).clean
 
 
 def test_a_frame_below_the_cursor_is_no_double() -> None:
     """A frame that overlaps what a viewer has, as after a resume, is taken from its cursor on."""
-    trail = Trail()
-    place = walked(trail, trail.begin(0), ONE, frame(0, 3, (0, 0), (1, 1), (2, 2)), ONE)
+    frame_audit = FrameAudit()
+    place = walked(frame_audit, frame_audit.begin(0), ONE, frame(0, 3, (0, 0), (1, 1), (2, 2)), ONE)
     assert audit(place, 0, 1, 2).clean
 
 
 def test_viewers_part_and_are_told_apart() -> None:
-    """A viewer that got other bytes has a trail of its own; the others are not touched by what it missed."""
-    trail = Trail()
-    begin = trail.begin(0)
-    good, bad = walked(trail, begin, ONE, TWO, THREE), walked(trail, begin, ONE, THREE)
-    total = Trail.audit([good, good, bad], {0, 1, 2, 3}, set())
+    """A viewer that got other bytes has a branch of its own; the others are not touched by what it missed."""
+    frame_audit = FrameAudit()
+    begin = frame_audit.begin(0)
+    good, bad = walked(frame_audit, begin, ONE, TWO, THREE), walked(frame_audit, begin, ONE, THREE)
+    total = FrameAudit.audit([good, good, bad], {0, 1, 2, 3}, set())
     assert (total.viewers, total.delivered, total.lost, total.doubled) == (3, 10, 2, 0)
 
 
 def test_a_skipped_viewer_lost_what_it_skipped() -> None:
     """After `skipped` and a keyframe a viewer goes on, and what lay between is lost to it alone."""
-    trail = Trail()
-    begin = trail.begin(0)
-    other = walked(trail, begin, ONE, TWO, THREE)
-    place = trail.jump(trail.skip(walked(trail, begin, ONE)), 3)
-    place = trail.advance(place, *THREE)
+    frame_audit = FrameAudit()
+    begin = frame_audit.begin(0)
+    other = walked(frame_audit, begin, ONE, TWO, THREE)
+    place = frame_audit.jump(frame_audit.skip(walked(frame_audit, begin, ONE)), 3)
+    place = frame_audit.advance(place, *THREE)
     assert audit(place, 0, 1, 2, 3).lost == 2
     assert audit(other, 0, 1, 2, 3).clean
 
 
 def test_arrivals_are_counted_for_each_viewer() -> None:
     """Each announcement counts once for each viewer it reached, and so does its latency."""
-    trail = Trail()
-    begin = trail.begin(0)
+    frame_audit = FrameAudit()
+    begin = frame_audit.begin(0)
     for _ in range(3):
-        walked(trail, begin, ONE, TWO)
-    trail.harvest(viewers=3)
-    trail.harvest(viewers=3)
-    assert (trail.delivered, trail.latency.count) == (9, 9)
+        walked(frame_audit, begin, ONE, TWO)
+    frame_audit.harvest(viewers=3)
+    frame_audit.harvest(viewers=3)
+    assert (frame_audit.delivered, frame_audit.latency.count) == (9, 9)
 
 
 def test_history_stays_as_it_was_told() -> None:
     """A seq that is told again, in another frame or after a restart, has to be the same event."""
-    trail = Trail()
+    frame_audit = FrameAudit()
     again = TWO[1].replace(b'{"type": "delta", "from": 1', b'{"type": "delta", "from": 0')
-    place = walked(trail, trail.begin(0), ONE, TWO, (again, again))
-    assert trail.rewritten == 0
-    walked(trail, place, frame(1, 4, (1, 7), (2, 2), (3, 3)))
-    assert trail.rewritten == 2  # another number, and another time on the same number
+    place = walked(frame_audit, frame_audit.begin(0), ONE, TWO, (again, again))
+    assert frame_audit.rewritten == 0
+    walked(frame_audit, place, frame(1, 4, (1, 7), (2, 2), (3, 3)))
+    assert frame_audit.rewritten == 2  # another number, and another time on the same number

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.crowd.frame_audit import Audit
+from loadtests.crowd.frame_audit import AuditResult
 from loadtests.honest.messages import Report
 from loadtests.hostile.attacks.table import ATTACKS
 from loadtests.hostile.report import ADDED_MS_MAX, BY_RATIO, compare
@@ -16,7 +16,7 @@ from loadtests.hostile.watchdog import Watchdog, log_counts
 from loadtests.lib.findings import Findings
 from loadtests.lib.latency import Latency
 from loadtests.lib.phases import NO_PHASE, Phases
-from loadtests.storm.transcript import Story
+from loadtests.storm.transcript import Transcript
 from tests.loadtests.commands import ROOT, refused, report_of, run
 
 #: A phase to warm up, a quiet and a hostile one. CI's own run of some minutes judges how much slower it gets: here other tests run beside it.
@@ -58,7 +58,7 @@ def reported(quiet_us: dict[str, int], hostile_us: dict[str, int]) -> Report:
             latency = Latency()
             latency.add(us, 100)
             latencies.append((number, what, latency.to_plain()))
-    return Report(Story(), Audit(), latencies, [], [], {}, {}, 0.0)
+    return Report(Transcript(), AuditResult(), latencies, [], [], {}, {}, 0.0)
 
 
 def test_phases_take_turns() -> None:
@@ -94,7 +94,7 @@ def test_a_slower_hostile_phase_is_found(hostile: dict[str, int], wrong: int) ->
 def test_nothing_to_compare_is_no_success() -> None:
     """A run without deliveries or purchases shows nothing."""
     findings = Findings()
-    compare(Report(Story(), Audit(), [], [], [], {}, {}, 0.0), PHASES, 1.2, findings)
+    compare(Report(Transcript(), AuditResult(), [], [], [], {}, {}, 0.0), PHASES, 1.2, findings)
     assert findings.counts == {"slower": len(BY_RATIO) + len(ADDED_MS_MAX)}
 
 

@@ -1,4 +1,4 @@
-"""Stories of storms in which all is as it must be, small enough to be told otherwise."""
+"""Small transcripts of correct storms, which tests then falsify."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from loadtests.lib.journal import Journal
 from loadtests.storm.audit import Course
 from loadtests.storm.options import Start, StormOptions
 from loadtests.storm.scenario import Case
-from loadtests.storm.transcript import Asked, Letter, Owned, Story, Told
+from loadtests.storm.transcript import Asked, Letter, Owned, Told, Transcript
 
 THING = 7
 PRICE_FEN = 9_900
@@ -31,14 +31,14 @@ def asked(user: str, command: str, *replies: Accepted | Refused, about: int = TH
     return Asked(user, replies[0].id, command, about, quantity, len(replies), 0, [Told(0, reply) for reply in replies])
 
 
-def case_of(scenario: str, story: Story, account: Any, journal: list[dict[str, Any]], **options: Any) -> tuple[Case, Course]:
+def case_of(scenario: str, transcript: Transcript, account: Any, journal: list[dict[str, Any]], **options: Any) -> tuple[Case, Course]:
     known: dict[str, Any] = {"viewers": 4, "units": 3, "per_user": 1, "unpaid": 0.0, "hold_ms": 2_000, "kills": 0}
     asked_for = StormOptions(scenario=scenario, within_s=1.0, unruly=0.1, processes=1, timeout_s=60.0, room="swarm", run="r", **{**known, **options})
     nothing = Totals(**dict.fromkeys(Totals.__struct_fields__, 0))
     kinds: dict[str, Any] = {"envelopes": (), "coupons": (), "sales": ()}
     kinds[{"red-envelope": "envelopes", "coupon": "coupons", "flash-sale": "sales"}[scenario]] = (account,)
     ledger = Statement("swarm", 99, 0, nothing, **kinds, left_out=0)
-    return Case(asked_for, Start(THING, 0), story, ledger, journal), Course(journal=Journal(journal, {}, "verdict", True))
+    return Case(asked_for, Start(THING, 0), transcript, ledger, journal), Course(journal=Journal(journal, {}, "verdict", True))
 
 
 def envelope() -> tuple[Case, Course]:
@@ -46,7 +46,7 @@ def envelope() -> tuple[Case, Course]:
     shares = {"u0": 120, "u1": 80, "u2": 100}
     grants = [{"type": "red_envelope_grabbed", "envelope": THING, "user": user, "amount_fen": fen} for user, fen in shares.items()]
     first = {user: accepted("c1", 10 + i, envelope=THING, amount_fen=fen, parts_left=2 - i) for i, (user, fen) in enumerate(shares.items())}
-    story = Story(
+    transcript = Transcript(
         asked=[
             asked("u0", "grab_red_envelope", first["u0"]),
             asked("u0", "grab_red_envelope", refused("c2", "already_grabbed")),
@@ -62,14 +62,14 @@ def envelope() -> tuple[Case, Course]:
         ],
     )
     account = EnvelopeAccount(THING, "Luck", "empty", 3, 3, 300, 300, 0, 0)
-    return case_of("red-envelope", story, account, [{**grant, "seq": seq, "time_ms": seq} for seq, grant in enumerate(grants, 10)])
+    return case_of("red-envelope", transcript, account, [{**grant, "seq": seq, "time_ms": seq} for seq, grant in enumerate(grants, 10)])
 
 
 def coupon() -> tuple[Case, Course]:
     """Two users get one code of three each, one gets none: it never asked."""
     codes = {"u0": "AAAA", "u1": "BBBB", "u2": "CCCC"}
     claims = [{"type": "coupon_claimed", "coupon": THING, "user": user, "code": code, "seq": 10 + i} for i, (user, code) in enumerate(codes.items())]
-    story = Story(
+    transcript = Transcript(
         asked=[
             *(asked(user, "claim_coupon", accepted("c1", 11, coupon=THING, code=code)) for user, code in codes.items()),
             asked("u3", "claim_coupon", refused("c1", "coupon_gone")),
@@ -78,7 +78,7 @@ def coupon() -> tuple[Case, Course]:
         letters=[Letter(claim["user"], claim["seq"], claim) for claim in claims],  # type: ignore[arg-type]
         owned=[Owned("u0", Belongings(40, coupons=(OwnedCoupon(THING, "Off", CouponTerms(5), "AAAA", 0),))), Owned("u3", Belongings(40))],
     )
-    return case_of("coupon", story, CouponAccount(THING, "Off", "stopped", 3, 3, 0, 0), claims)
+    return case_of("coupon", transcript, CouponAccount(THING, "Off", "stopped", 3, 3, 0, 0), claims)
 
 
 def sale() -> tuple[Case, Course]:
@@ -90,7 +90,7 @@ def sale() -> tuple[Case, Course]:
         for hold, user, units in ((20, "u0", 2), (30, "u1", 1))
     ]
     receipts = {20: {"quantity": 2, "returned": 0, "paid_fen": 2 * PRICE_FEN}, 30: {"quantity": 1, "returned": 1, "paid_fen": PRICE_FEN}}
-    story = Story(
+    transcript = Transcript(
         asked=[
             asked("u0", "reserve_stock", accepted("c1", 21, hold=20), quantity=2),
             asked("u1", "reserve_stock", refused("c1", "sold_out"), quantity=2),
@@ -105,4 +105,4 @@ def sale() -> tuple[Case, Course]:
         owned=[Owned("u0", Belongings(90, bought={THING: 2})), Owned("u1", Belongings(40, holds=(OwnedHold(30, THING, 2, 0, 2 * PRICE_FEN),)))],
     )
     account = SaleAccount(THING, "p", "Load test", "closed", PRICE_FEN, 3, 0, 0, 3, 3 * PRICE_FEN, 0)
-    return case_of("flash-sale", story, account, [*reserved, *paid], per_user=2, unpaid=0.3)
+    return case_of("flash-sale", transcript, account, [*reserved, *paid], per_user=2, unpaid=0.3)
