@@ -1,4 +1,4 @@
-"""The command line: what serves, what makes tokens, what reads a journal, what looks at settings; `liveroom --help` lists the commands."""
+"""The command line: servers, tokens, tools for the journal and for settings; `liveroom --help` lists the commands."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from liveroom.process.open_files import files_needed, fit_connections, raise_ope
 from liveroom.process.roles import Part, console_url, gateway_url, local_url
 from liveroom.telemetry.logs import set_up_logs
 
-# A command imports what it alone needs when it runs: all of it takes a second.
+# Each command imports its own modules when it runs, because importing all of them takes a second.
 if TYPE_CHECKING:
     from liveroom.accounting.audit import PartitionAudit
     from liveroom.app import App
@@ -40,26 +40,26 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "parser"]
 
-#: Exit codes: 1 = it ran and failed, 2 = it was asked for something that cannot be.
+#: Exit codes: 1 = the command failed, 2 = its arguments or settings are wrong.
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 DAY_S = 86_400
-#: Python's threads take turns this often. Viewers wait for the event loop while another thread, such as one that reads a ledger, has its turn:
-#: Python's own 5 ms would be added to each system call of the loop.
+#: Time between switches of Python's threads. The event loop waits while another thread, such as one that reads a ledger, has its turn.
+#: Python's default of 5 ms would be added to each system call of the loop.
 SWITCH_S = 0.000_5
 HEALTH_TIMEOUT_S = 5
 
-#: The parts that may be processes of their own, in words.
+#: The roles that can run as separate processes, with their descriptions.
 PARTS = {
-    Part.engine: "an engine alone: it decides the rooms of the partitions that it is given",
-    Part.gateway: "a gateway alone: it holds viewers",
-    Part.console: "a console alone: HTTP API and pages",
+    Part.engine: "only the engine, which decides the commands of its partitions",
+    Part.gateway: "only a gateway, which holds the connections of viewers",
+    Part.console: "only a console, which serves the HTTP API and the pages",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; every failure is a line on standard error, one for each wrong setting, and an exit code."""
+    """Run one command. A failure is a line on standard error, or one for each wrong setting, and an exit code."""
     options = parser().parse_args(arguments)
     try:
         config = load_config(_config_file(options), os.environ, _flags(options))
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except LiveroomError as error:
         _fail(EXIT_FAILED, str(error))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has gone, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has exited, such as `| head`
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -81,7 +81,7 @@ def _fail(code: int, *reasons: str) -> None:
 
 
 def _write(line: str) -> None:
-    """A line that may hold users' words: none of them moves the cursor of a terminal or turns its text around."""
+    """Print a line that may contain users' texts, with control characters escaped so that they cannot affect a terminal."""
     sys.stdout.write(escaped(line) + "\n")
 
 
@@ -97,11 +97,11 @@ def _serve(config: Config, options: argparse.Namespace) -> None:
 
 
 def _say(words: str) -> None:
-    """Tell whoever watches; a server serves also when nobody can be told, as with a log on a disk that is full."""
+    """Print words; if that fails, for example on a full disk, the server goes on without output."""
     try:
         print(words, flush=True)
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what was not written is not tried again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would write the unwritten rest again at exit, and fail
 
 
 def _run(main: Any) -> None:
@@ -128,7 +128,7 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
     if not await _started_unless(stopping, app):
         return
     gc.collect()
-    gc.freeze()  # what is there now stays: a full collection, during which everybody waits, need not look at it
+    gc.freeze()  # objects from the start stay for ever, so full collections, which stop everything, can skip them
     tell_fit(wanted, config, allowed, gateway=gateway)
     demo: Demo | None = None
     try:
@@ -297,7 +297,7 @@ def _audit(config: Config, options: argparse.Namespace) -> None:
 
 
 def _totals(books: list[PartitionAudit]) -> Iterator[tuple[str, ...]]:
-    """A heading, then a line for every room in which there was money."""
+    """A heading, then a line for every room with money events."""
     yield ("room", *Totals.__struct_fields__)
     for book in books:
         for room in book.rooms.values():
@@ -316,11 +316,11 @@ def _restore_journal(config: Config, options: argparse.Namespace) -> None:
 
     restored = restore_journal(config, options.file)
     rooms, events = len([room for book in restored.books for room in book.rooms]), sum(r.next_seq for b in restored.books for r in b.rooms.values())
-    print(f"{rooms} rooms, {events} events, {restored.entries} entries; {restored.missing} entries that were here are gone")
+    print(f"{rooms} rooms, {events} events, {restored.entries} entries; {restored.missing} entries of the replaced journal are gone")
     _print_heads(restored.books)
     if restored.replaced is not None:
-        print(f"what was here lies in {restored.replaced}")
-    print("restored: the next start serves this journal, and every page begins with a keyframe")
+        print(f"the replaced journal is now {restored.replaced}")
+    print("restored: the next start serves this journal, and every client begins with a keyframe")
 
 
 def _print_heads(books: list[PartitionAudit]) -> None:
@@ -343,9 +343,9 @@ def _check_config(config: Config, _: argparse.Namespace) -> None:
 
 
 def _check_health(config: Config, options: argparse.Namespace) -> None:
-    """For health checks of containers, in which one process runs: whoever answers at the console's address or at that of `[ops]` is it."""
+    """Health check of a container with one process, which answers at the console's address or at that of `[ops]`."""
     path = "/readyz" if options.ready else "/livez"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy of the environment is none of this
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # ignore proxies of the environment
     failures = []
     for where in (config.console, config.ops):
         url = local_url("http", where.host, where.port) + path
@@ -368,7 +368,7 @@ def _default_config(_: Config, __: argparse.Namespace) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says which flag may have been meant by one that is not there."""
+    """A parser that suggests a flag in place of an unknown one."""
 
     def error(self, message: str) -> NoReturn:
         flags = [setting.flag for setting in settings() if not setting.secret]
@@ -387,58 +387,58 @@ def parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="run gateway, engine and console in one process")
     serve.add_argument("--demo", action="store_true", help="open a demo room with simulated viewers and print links to it")
-    serve.add_argument("--ready-file", type=Path, metavar="FILE", help="write addresses and pid to this file (JSON) once everything is up")
+    serve.add_argument("--ready-file", type=Path, metavar="FILE", help="write addresses and pid to this file as JSON when the server is ready")
     serve.set_defaults(run=_serve, parts=frozenset(Part))
 
     for part, words in PARTS.items():
         role = commands.add_parser(part.value, help=f'run {words} (journal.kind = "kafka")', **common)
-        role.add_argument("--ready-file", type=Path, metavar="FILE", help="write addresses and pid to this file (JSON) once it can do its work")
+        role.add_argument("--ready-file", type=Path, metavar="FILE", help="write addresses and pid to this file as JSON when the process is ready")
         role.set_defaults(run=_serve, parts=frozenset({part}), demo=False)
 
-    demo = commands.add_parser("demo", help="open the demo room in a server that runs and let simulated people in", **common)
+    demo = commands.add_parser("demo", help="open the demo room in a running server, with simulated viewers", **common)
     demo.add_argument("--gateway-url", default="", help="default: by the settings")
     demo.add_argument("--console-url", default="", help="default: by the settings")
     demo.set_defaults(run=_demo)
 
-    token = commands.add_parser("token", help="make a token with the shared secret", **common)
-    token.add_argument("--room", required=True, help="room id; '*' for a platform token that is good for every room")
+    token = commands.add_parser("token", help="create a token with the shared secret", **common)
+    token.add_argument("--room", required=True, help="room id; '*' for a platform token for every room")
     token.add_argument("--user", required=True, help="user id (the token's `sub`)")
     token.add_argument("--role", default="viewer", choices=[role.value for role in Role])
-    token.add_argument("--name", default="", help="name shown beside what the user says")
-    token.add_argument("--buyer", action="store_true", help="the user has bought before: their chat ranks higher")
-    token.add_argument("--lifetime-s", type=int, default=DAY_S, help="seconds until it expires (default: a day)")
+    token.add_argument("--name", default="", help="name shown with the user's messages")
+    token.add_argument("--buyer", action="store_true", help="mark the user as a buyer, whose chat ranks higher")
+    token.add_argument("--lifetime-s", type=int, default=DAY_S, help="seconds until the token expires (default: a day)")
     token.set_defaults(run=_token)
 
     tailing = commands.add_parser("tail", help="print a room's events as JSON lines, also while the server runs", **common)
     tailing.add_argument("room", help="room id")
     tailing.add_argument("--from-seq", type=int, default=0, help="first seq to print")
-    tailing.add_argument("--follow", "-f", action="store_true", help="go on printing as events come")
+    tailing.add_argument("--follow", "-f", action="store_true", help="keep printing new events")
     tailing.set_defaults(run=_tail)
 
-    verifying = commands.add_parser("verify-envelope", help="draw a red envelope's shares again from its seed and check every grant", **common)
+    verifying = commands.add_parser("verify-envelope", help="recompute a red envelope's shares from its seed and check every grab", **common)
     verifying.add_argument("room", help="room id")
-    verifying.add_argument("envelope", type=int, help="the envelope's id: the seq of the event that dropped it, `no.` at the console")
-    verifying.add_argument("--file", type=Path, help="read events from this file, JSON lines as `tail` prints them, not from the journal")
+    verifying.add_argument("envelope", type=int, help="the red envelope's id: the seq of the event that dropped it, `no.` in the console")
+    verifying.add_argument("--file", type=Path, help="read events from this file instead of the journal, as JSON lines from `tail`")
     verifying.set_defaults(run=_verify_envelope)
 
-    auditing = commands.add_parser("audit", help="derive every account from the journal again; fails at the first difference", **common)
+    auditing = commands.add_parser("audit", help="recompute every account from the journal; fails at the first difference", **common)
     auditing.add_argument("room", nargs="?", default="", help="room id; without it, all rooms")
     auditing.set_defaults(run=_audit)
 
-    restoring = commands.add_parser("restore-journal", help="take a copy of the embedded journal for the present one", **common)
-    restoring.add_argument("file", type=Path, help="the copy; the journal's own file to accept it as it is")
+    restoring = commands.add_parser("restore-journal", help="replace the SQLite journal by a copy", **common)
+    restoring.add_argument("file", type=Path, help="the copy; or the journal's own file, to accept its present content")
     restoring.set_defaults(run=_restore_journal)
 
-    exporting = commands.add_parser("export-money", help="print a room's money events as rows, see docs/money.md", **common)
+    exporting = commands.add_parser("export-money", help="print a room's money events as rows; see docs/money.md", **common)
     exporting.add_argument("room", help="room id")
     exporting.add_argument("--format", default="jsonl", choices=["jsonl", "csv"])
     exporting.set_defaults(run=_export_money)
 
-    check = commands.add_parser("check-config", help="check the settings and say what is wrong", **common)
+    check = commands.add_parser("check-config", help="check the settings and list the mistakes", **common)
     check.set_defaults(run=_check_config)
 
-    health = commands.add_parser("check-health", help="ask the process of these settings whether it lives; fails when it does not", **common)
-    health.add_argument("--ready", action="store_true", help="whether it can do its work, not only whether it lives")
+    health = commands.add_parser("check-health", help="check that the process with these settings is alive", **common)
+    health.add_argument("--ready", action="store_true", help="check that it is ready, too")
     health.set_defaults(run=_check_health)
 
     default = commands.add_parser("default-config", help="print every setting with its default as a TOML file", **common)
@@ -449,21 +449,21 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _settings_unshown() -> argparse.ArgumentParser:
-    """What commands have in common: every setting as a flag, which one line of the help speaks of."""
+    """A parent parser with every setting as a flag, hidden from the help."""
     common = argparse.ArgumentParser(add_help=False)
     _add_settings(common, shown=False)
     return common
 
 
 def _add_settings(parser: argparse.ArgumentParser, *, shown: bool) -> None:
-    """Every setting as a flag, with its words in the help when they are `shown`."""
+    """Add every setting as a flag; `shown` includes it in the help."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings (or LIVEROOM_CONFIG)")
     if shown:
         parser.usage = f"{parser.prog} [-h] [--demo] [--ready-file FILE] [--config FILE] [--SETTING VALUE ...]"
     group: argparse._ActionsContainer = parser
     section = ""
     for setting in settings():
-        if setting.secret:  # a secret on a command line can be read by everybody on the machine
+        if setting.secret:  # all users of the machine can read command lines
             continue
         words = argparse.SUPPRESS
         if shown:

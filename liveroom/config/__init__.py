@@ -1,1 +1,1 @@
-"""Every setting: its limits, where it is read from, and the files that it names."""
+"""Settings: their limits, their sources, and the files that they name."""

@@ -1,4 +1,4 @@
-"""Files that settings name, looked at before a library opens them: its words would name neither the setting nor the file."""
+"""Checks of files before a library opens them, because its errors would name neither the setting nor the file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["check_file"]
 
 
 def check_file(setting: str, file: str) -> None:
-    """Look whether a file is a regular one that this user may read. Raises `BadConfig`."""
+    """Check that a file is a regular one that this user may read; raises `BadConfig`."""
     try:
-        is_file = Path(file).is_file()  # to open another kind may take without end
-    except OSError as error:  # as below a directory that this user may not search
+        is_file = Path(file).is_file()  # opening another kind, such as a pipe, may block for ever
+    except OSError as error:  # for example below a directory that this user may not search
         raise BadConfig(f"{setting}: {file}: {error.strerror}") from None
     if not is_file:
         raise BadConfig(f"{setting}: {file}: there is no such file")

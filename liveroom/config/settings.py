@@ -25,7 +25,7 @@ __all__ = ["Setting", "load_config", "settings", "to_toml"]
 
 
 class Setting(NamedTuple):
-    """One setting as people see it."""
+    """One setting with its names, type and description."""
 
     section: str
     name: str
@@ -53,7 +53,7 @@ class Setting(NamedTuple):
 
 
 def settings() -> Iterator[Setting]:
-    """Every setting there is, in the order of the sections."""
+    """Every setting, in the order of the sections."""
     for section, section_type in get_type_hints(Config).items():
         hints = get_type_hints(section_type, include_extras=True)
         defaults = section_type()
@@ -64,7 +64,7 @@ def settings() -> Iterator[Setting]:
 
 
 def load_config(file: Path | None, environ: Mapping[str, str], flags: Mapping[tuple[str, str], str]) -> Config:
-    """Merge file < environment < flags and check; `flags` maps (section, name) to text. Raises `BadConfig` with every mistake that was found."""
+    """Merge file < environment < flags and check; `flags` maps (section, name) to text. Raises `BadConfig` with every mistake."""
     known = {(s.section, s.name): s for s in settings()}
     merging = _Merging()
     if file:
@@ -94,7 +94,7 @@ class _Merging:
         self.bad: set[str] = set()
 
     def add_file(self, file: Path, known: Mapping[tuple[str, str], Setting]) -> None:
-        """Take what a TOML file holds."""
+        """Add the values of a TOML file."""
         try:
             tables = _read_toml(file)
         except BadConfig as error:
@@ -114,7 +114,7 @@ class _Merging:
                         self.mistakes.append(f"{file}: {section}.{name}: there is no such setting{like}")
 
     def add_text(self, setting: Setting, text: str, source: str) -> None:
-        """Take a value from the environment or the command line."""
+        """Add a value from the environment or the command line."""
         try:
             text.encode()  # bytes of the environment that are no UTF-8 come in as lone surrogates
         except UnicodeEncodeError:
@@ -143,14 +143,14 @@ def _read_toml(file: Path) -> dict[str, Any]:
 
 
 def _no_section(name: str, value: Any, known: Mapping[tuple[str, str], Setting]) -> str:
-    """What is wrong with something at the top of a file that is none of the sections."""
+    """The mistake of a name at the top of a file that is not a section."""
     if isinstance(value, dict):
         sections = dict.fromkeys(section for section, _ in known)
         near = difflib.get_close_matches(name, sections, n=1, cutoff=0.75)
         return f"[{name}]: there is no such section; " + (f"did you mean [{near[0]}]?" if near else f"there are {', '.join(sections)}")
     owners = [f"[{section}]" for section, setting in known if setting == name]
-    where = f"this one is of {', '.join(owners)}" if owners else "see docs/configuration.md"
-    return f"{name}: stands before the first section, where no setting belongs; {where}"
+    where = f"this one belongs to {', '.join(owners)}" if owners else "see docs/configuration.md"
+    return f"{name}: no setting may come before the first section; {where}"
 
 
 def _like(name: str, names: Iterable[str]) -> str:
@@ -171,7 +171,7 @@ def _checked(setting: Setting, value: Any, source: str) -> Any:
 
 
 def _wrong_together(config: Config) -> Iterator[str]:
-    """What is wrong with settings beyond their own type, most of it because of another one."""
+    """The mistakes that the types of settings do not show, most of them between two settings."""
     yield from _wrong_gateway(config)
     yield from _wrong_kafka(config)
     yield from _wrong_auth(config)
@@ -196,11 +196,11 @@ def _wrong_gateway(config: Config) -> Iterator[str]:
     for origin in gateway.origins:
         if not re.fullmatch(r"\*|null|[a-z][a-z0-9+.-]*://([^*/\s?#@]+|\*(\.[^*./\s?#@:]+){2,}(:[0-9]{1,5})?)", origin):
             yield (
-                f"gateway.origins: {origin!r} is no origin; an origin is scheme://host or scheme://host:port, without a path; "
-                "`*` alone is any, and in a host it is the whole first label before at least two others, as in https://*.example.com"
+                f"gateway.origins: {origin!r} is no origin. An origin is scheme://host or scheme://host:port, without a path. "
+                "`*` alone allows every origin. In a host, `*` is the whole first label before at least two others, as in https://*.example.com"
             )
     if gateway.proxy_protocol and not gateway.trusted_proxies:
-        yield "gateway.proxy_protocol: needs gateway.trusted_proxies, whose word on the client's address is believed"
+        yield "gateway.proxy_protocol: needs gateway.trusted_proxies, because only trusted proxies may name the client"
     for network in gateway.trusted_proxies:
         try:
             ipaddress.ip_network(network)

@@ -1,4 +1,4 @@
-"""Values of settings: read from a text, told in words, written as TOML; what they may be is said by their types."""
+"""Values of settings: reading from text, describing in words, and writing as TOML, all by type."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["expected", "from_text", "toml_value"]
 
 
 def expected(annotation: Any) -> str:
-    """What values a setting takes, in words."""
+    """The allowed values of a setting, in words."""
     kind, form = _kind(annotation)
     match kind:
         case inspect.IntType(ge=least, le=most):
@@ -24,12 +24,12 @@ def expected(annotation: Any) -> str:
         case inspect.VarTupleType():
             return "a list of texts"
         case inspect.StrType(max_length=most, min_length=least):
-            return form or "text" + (f" of at most {most} characters" if most else ", not empty" if least else "")
+            return form or "text" + (f" with at most {most} characters" if most else ", not empty" if least else "")
     raise AssertionError(annotation)
 
 
 def from_text(annotation: Any, text: str) -> Any:
-    """The value that a text from the environment or the command line stands for; the text itself when it stands for none."""
+    """The value of a text from the environment or the command line; the text itself if it does not parse."""
     kind = _kind(annotation)[0]
     if isinstance(kind, inspect.IntType):
         return int(text) if re.fullmatch(r"[+-]?[0-9]{1,30}", text) else text
@@ -41,14 +41,14 @@ def from_text(annotation: Any, text: str) -> Any:
 
 
 def toml_value(value: Any) -> str:
-    """A value as a TOML file holds it."""
+    """A value in TOML syntax."""
     if isinstance(value, tuple):
         return "[" + ", ".join(toml_value(v) for v in value) + "]"
     return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")  # the one character that JSON allows and TOML does not
 
 
 def _kind(annotation: Any) -> tuple[inspect.Type, str]:
-    """The type under an annotation and the words for its form, if it has any."""
+    """The type of an annotation and the description of its form, or an empty text."""
     kind, form = inspect.type_info(annotation), ""
     while isinstance(kind, inspect.Metadata):
         form = (kind.extra or {}).get("form", form)

@@ -77,7 +77,7 @@ async def test_a_copy_is_restored_where_nothing_is(data_dir: Path, tmp_path: Pat
     """By the command, into a directory that it makes; it prints the heads."""
     main(["restore-journal", str(data_dir.parent / "copy.sqlite"), "--data-dir", str(tmp_path / "new"), "--journal-partitions", "2"])
     words = capsys.readouterr().out
-    assert f"{COPIED} entries; 0 entries that were here are gone" in words
+    assert f"{COPIED} entries; 0 entries of the replaced journal are gone" in words
     assert "head of partition 0: 4 entries, chain " in words
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["journal.lock", MARK_FILE, FILE_NAME]
     assert await is_the_copy(tmp_path / "new")

@@ -87,9 +87,9 @@ BAD_FILES: list[tuple[str, str | bytes, str]] = [
     (
         "a setting outside its section",
         "port = 1\n",
-        "port: stands before the first section, where no setting belongs; this one is of [gateway], [console], [ops]",
+        "port: no setting may come before the first section; this one belongs to [gateway], [console], [ops]",
     ),
-    ("nothing known outside a section", "zzzz = 1\n", "zzzz: stands before the first section, where no setting belongs; see docs/configuration.md"),
+    ("nothing known outside a section", "zzzz = 1\n", "zzzz: no setting may come before the first section; see docs/configuration.md"),
     ("unknown setting", "[gateway]\nprot = 1\n", "gateway.prot: there is no such setting; did you mean port?"),
     ("unlike any setting", "[gateway]\nzzzz = 1\n", "gateway.zzzz: there is no such setting; see docs/configuration.md"),
     ("a text for a number", "[gateway]\nport = '1'\n", "gateway.port: must be a whole number from 0 to 65535, not '1'"),
