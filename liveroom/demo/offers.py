@@ -1,4 +1,4 @@
-"""What the demo's anchor offers now and then: a small red envelope, a coupon, a small flash sale; never two of a kind at once."""
+"""The offers of the demo's anchor: a small red envelope, a coupon, a small flash sale; never two of a kind at once."""
 
 from __future__ import annotations
 

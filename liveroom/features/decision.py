@@ -1,4 +1,4 @@
-"""What deciding takes and gives: a turn in, events or a refusal out."""
+"""The input and output of a decision: a turn in, events or a refusal out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be shown: a text goes to everybody exactly as it was written, or it is refused."""
+"""Checks of texts: a text is shown exactly as written, or refused."""
 
 from __future__ import annotations
 

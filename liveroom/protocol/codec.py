@@ -46,7 +46,7 @@ COMMAND_BYTES_MAX: Final = 128 * 1024
 DETAIL_CHARS_MAX: Final = 300
 #: The longest probe: a message beyond it is looked at as a command only.
 PROBE_BYTES_MAX: Final = 64
-#: The longest path to a field that is told back.
+#: The longest path to a field in a refusal.
 FIELD_CHARS_MAX: Final = 100
 
 T = TypeVar("T")
@@ -141,7 +141,7 @@ def decode_command_id(text: str) -> str:
 def command_digest(command: bytes) -> int:
     """A fingerprint of an encoded command, to see an id that is used again for another command; never 0.
 
-    32 bits are enough: who finds two commands of one fingerprint and sends both under one id is told of the first what became of it.
+    32 bits are enough: a client that sends two commands of one fingerprint under one id gets the outcome of the first for both.
     """
     return 1 + crc32(command)
 

@@ -50,7 +50,7 @@ _DUE: Final = tuple(rules.due for rules in _RULES if rules.due is not None)
 
 
 def decide(state: RoomState | None, request: Request, now_ms: int, rng: Rng, rules: RoomsConfig) -> Decision:
-    """What `request` makes happen in a room (`None`: never opened). Never changes the state; event i gets seq `state.seq` + i."""
+    """The decision on `request` in a room (`None`: never opened). It does not change the state; event i gets seq `state.seq` + i."""
     command, sender = request.command, request.sender
     if sender.role not in command.roles or (state is not None and sender.user in state.banned):
         refusal = _check_sender(state, command, sender, now_ms)

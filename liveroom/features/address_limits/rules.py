@@ -24,7 +24,7 @@ def check_address(item: Item, sender: Sender) -> Refusal | None:
     users = item.addresses.get(sender.address_mark, {})
     if not sender.address_mark or sender.user in users or len(users) < item.users_per_address_max:
         return None
-    return Refusal("address_limit", f"{item.users_per_address_max} users of your network address have some of it already; no more may")
+    return Refusal("address_limit", f"{item.users_per_address_max} users of your network address already have some of it, which is the limit")
 
 
 def count_address(number: int, sender: Sender, *, hold: int = -1) -> tuple[EventBase, ...]:

@@ -1,4 +1,4 @@
-"""Whether a user may say something now: mute, slow mode, rate limit, then the text itself."""
+"""Checks before a user may send something: mute, slow mode, rate limit, then the text itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chat: who may say a line, which lines are shown, and taking one back."""
+"""Chat: sending lines, showing them within the room's budget, and deleting them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 
 def send_chat(turn: Turn, command: SendChat) -> Decision:
-    """Say a line; beyond the room's budget it is taken but not shown, and the sender is told."""
+    """Send a line; beyond the room's budget it is recorded but not shown, and the reply says so."""
     state, sender = turn.state, turn.sender
     if not state.open:
         return Refusal("room_closed", "the room is closed: nothing can be said")
@@ -98,7 +98,7 @@ def delete_message(turn: Turn, command: DeleteMessage) -> Decision:
     last = turn.state.messages[-MESSAGES_MAX:]
     at = bisect_left(last, command.message)
     if at == len(last) or last[at] != command.message:
-        return Refusal("message_not_found", f"none of the last {MESSAGES_MAX} shown lines has this id", "message")
+        return Refusal("message_not_found", f"there is no line with this id among the last {MESSAGES_MAX} shown lines", "message")
     return Decided((MessageDeleted(command.message, turn.sender.user),))
 
 

@@ -60,11 +60,11 @@ __all__ = [
     "use_code",
 ]
 
-#: Last expired coupons that are told apart from those that never were.
+#: Last expired coupons that the state remembers; a forgotten one looks like one that never existed.
 COUPONS_OVER_MAX: Final = 200
-#: Last expired codes that are told apart from those that never were, each with the order that used it.
+#: Last expired codes that the state remembers, each with the order that used it.
 EXPIRED_CODES_MAX: Final = 2_000
-#: What the orders of holds begin with; no order of the platform's may.
+#: Prefix of the orders of holds; the platform's own orders may not use it.
 HOLD_ORDER: Final = "hold-"
 
 _CODE_BITS: Final = 80
@@ -146,7 +146,7 @@ def _claimable(turn: Turn, seq: int) -> Coupon | Refusal:
     if coupon is None or coupon.valid_until_ms <= turn.now_ms:
         return Refusal("coupon_expired", "the coupon has expired")
     if coupon.stopped or coupon.claimable_until_ms <= turn.now_ms:
-        return Refusal("coupon_stopped", "the coupon was stopped: nobody can claim it any more")
+        return Refusal("coupon_stopped", "the coupon was stopped and can no longer be claimed")
     return coupon
 
 
@@ -158,13 +158,13 @@ def _draw(state: RoomState, rng: Rng) -> str:
 
 
 def stop_coupon(turn: Turn, command: StopCoupon) -> Decision:
-    """Let nobody claim any more; what was claimed stays valid."""
+    """Stop a coupon; claimed codes stay valid."""
     coupon = _claimable(turn, command.coupon)
     return coupon if isinstance(coupon, Refusal) else Decided((CouponStopped(command.coupon, turn.sender.user),))
 
 
 def stop_all(turn: Turn) -> tuple[EventBase, ...]:
-    """What closing the room does to its coupons: nobody can claim any more."""
+    """Stop all coupons because the room closes."""
     return tuple(CouponStopped(seq, turn.sender.user) for seq, coupon in turn.state.coupons.items() if not coupon.stopped)
 
 

@@ -70,9 +70,9 @@ __all__ = [
 STOCK_MAX: Final = 1_000_000
 #: Holds that expire at once; more of them expire right after.
 HOLDS_EXPIRED_MAX: Final = 500
-#: Last closed sales that are told apart from those that never were.
+#: Last closed sales that the state remembers; a forgotten one looks like one that never existed.
 SALES_OVER_MAX: Final = 200
-#: Last resolved holds that are told apart from those that never were; up to twice as many are.
+#: Last resolved holds that the state remembers; there may be up to twice as many.
 RESOLVED_HOLDS_MAX: Final = 5_000
 #: Last payments of a room that are told from new ones; up to twice as many are. Holds that were not paid push none of them out.
 PAYMENTS_MAX: Final = 20_000
@@ -118,7 +118,7 @@ def reserve_stock(turn: Turn, command: ReserveStock) -> Decision:
         return Refusal("sale_not_open", "the flash sale is not open yet", retry_after_ms=sale.opens_ms - turn.now_ms)
     taken = sale.taken.get(user, 0)
     if taken + quantity > sale.per_user_max:
-        return Refusal("per_user_limit", f"one user may have {sale.per_user_max}, you have {taken}", "quantity")
+        return Refusal("per_user_limit", f"one user may have {sale.per_user_max} units, and you have {taken}", "quantity")
     unpaid = check_unpaid(turn, sale, quantity)
     if unpaid is not None:
         return unpaid
@@ -240,7 +240,7 @@ def close_flash_sale(turn: Turn, command: CloseFlashSale) -> Decision:
 
 
 def close_all(turn: Turn) -> tuple[EventBase, ...]:
-    """What closing the room does to its sales: they are closed."""
+    """Close all sales because the room closes."""
     return tuple(FlashSaleClosed(seq, turn.sender.user, sale.held) for seq, sale in turn.state.sales.items() if sale.phase != "closed")
 
 

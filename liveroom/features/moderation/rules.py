@@ -80,14 +80,14 @@ def _check_sanction(turn: Turn, command: MuteUser | BanUser, sanctions: dict[str
 
 
 def unmute_user(turn: Turn, command: UnmuteUser) -> Decision:
-    """Let a muted user speak again."""
+    """End a user's mute."""
     if not _lasts(turn.state.muted.get(command.user), turn.now_ms):
         return Refusal("not_muted", f"{command.user} is not muted", "user")
     return Decided((UserUnmuted(command.user, turn.sender.user),))
 
 
 def unban_user(turn: Turn, command: UnbanUser) -> Decision:
-    """Let a banned user come back."""
+    """End a user's ban."""
     if not _lasts(turn.state.banned.get(command.user), turn.now_ms):
         return Refusal("not_banned", f"{command.user} is not banned", "user")
     return Decided((UserUnbanned(command.user, turn.sender.user),))

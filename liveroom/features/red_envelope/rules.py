@@ -64,7 +64,7 @@ def drop_red_envelope(turn: Turn, command: DropRedEnvelope) -> Decision:
     """Draw the seed, publish its commitment, and open at once if nobody shall wait."""
     state, condition = turn.state, command.condition
     if not state.open:
-        return Refusal("room_closed", "the room is closed: nobody is there to grab")
+        return Refusal("room_closed", "the room is closed: no red envelope can be dropped")
     refusal = check_line(command.title, "title") or check_optional(condition.keyword, "condition.keyword")
     if refusal is not None:
         return refusal

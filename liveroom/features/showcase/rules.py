@@ -94,7 +94,7 @@ def request_try_on(turn: Turn, command: RequestTryOn) -> Decision:
     if sum(user in wishers for wishers in state.try_ons.values()) >= turn.rules.try_ons_per_user_max:
         return Refusal("limit_reached", f"you have asked for {turn.rules.try_ons_per_user_max} products already")
     if state.try_ons_count >= turn.rules.try_on_users_max:
-        return Refusal("limit_reached", f"the room has {turn.rules.try_on_users_max} try-on wishes already")
+        return Refusal("limit_reached", f"the room has {turn.rules.try_on_users_max} try-on requests already")
     count = len(users) + 1
     return Decided((TryOnRequested(command.product, user, count),), {"count": count})
 
