@@ -1,1 +1,1 @@
-"""The rules of a room: pure functions over state, no I/O, no clock, no chance of their own."""
+"""The rules of a room: pure functions over state, without I/O, clock or randomness."""

@@ -1,4 +1,4 @@
-"""What the users of a room own, in parts that a gateway begins from: shares, coupon codes, holds, and units that were bought."""
+"""The entitlements of a room's users, in parts for a gateway: shares, coupon codes, holds and bought units."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Row = tuple[str, Any, int]  # field of the part, row, bytes of its texts at mos
 
 
 def holdings(room: str, state: RoomState) -> tuple[HoldingsPart, ...]:
-    """All of it as after the last event; no part at all when there is nothing that anybody owns or could claim."""
+    """All entitlements after the last event; no part if there is nothing to own or claim."""
     fields: list[dict[str, list[Any]]] = []
     left = 0
     for name, row, text_bytes in _rows(state):

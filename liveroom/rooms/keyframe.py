@@ -1,4 +1,4 @@
-"""What a room shows: its keyframe, small enough for every join, and the detail that the backend's readers hold."""
+"""The keyframe of a room, small enough for every join, and the room detail for gateways and consoles."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KEYFRAME_BYTES_MAX: Final = 32 * 1024
 KEYFRAME_FILLED_BYTES: Final = 16 * 1024
 #: Newest questions in a keyframe, beside the one that is picked.
 QUESTIONS_SHOWN: Final = 20
-#: Most wished products in a keyframe.
+#: Products in a keyframe with the most try-on requests.
 TRY_ONS_SHOWN: Final = 30
 
 #: Flash sales in a keyframe: the newest ones that are not closed, then the newest closed ones.
@@ -63,7 +63,7 @@ def keyframe(room: str, state: RoomState, time_ms: int, rules: RoomsConfig) -> K
 
 
 def _frame(room: str, state: RoomState, time_ms: int) -> Keyframe:
-    """All that is always there."""
+    """The part of a keyframe that is never cut."""
     return Keyframe(
         room=room,
         epoch=state.epoch,
@@ -141,7 +141,7 @@ def _sale(seq: int, sale: FlashSale) -> SaleView:
 
 
 def _coupons(state: RoomState) -> list[CouponView]:
-    """Those that are not stopped, newest first."""
+    """The claimable coupons, newest first."""
     claimable = [seq for seq in reversed(state.coupons) if not state.coupons[seq].stopped]
     return [_coupon(seq, state.coupons[seq]) for seq in claimable[:COUPONS_SHOWN]]
 
@@ -182,7 +182,7 @@ def _fit(items: Iterable[Item], bytes_max: int) -> tuple[list[Item], int]:
 
 
 def detail(room: str, state: RoomState, time_ms: int, rules: RoomsConfig) -> RoomDetail:
-    """The keyframe, and who is muted and banned now, the whole showcase, all questions, the banned words."""
+    """The keyframe with mutes, bans, the whole showcase, all questions and the banned words."""
     return RoomDetail(
         keyframe=keyframe(room, state, time_ms, rules),
         banned=_until(state.banned, time_ms),
