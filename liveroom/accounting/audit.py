@@ -85,7 +85,7 @@ class PartitionAudit:
                 continue
             book = self.rooms.get(room) or self.rooms.setdefault(room, RoomBook(room, 0, Ledger()))
             if span.from_ != book.next_seq:
-                raise AuditFailed(room, book.next_seq, f"the events after it are missing or told twice: the next span begins at {span.from_}")
+                raise AuditFailed(room, book.next_seq, f"the events after it are missing or repeated: the next span begins at {span.from_}")
             for event in span.events:
                 try:
                     book.ledger.apply(event, book.next_seq, record.time_ms)

@@ -152,9 +152,7 @@ class Archive:
             bodies = await self._journal.get_parts(self._partition, [entry.part for entry in entries])
             for room, entry, body in zip(some, entries, bodies, strict=True):
                 if body is None:
-                    log.error(
-                        "a room's part of the snapshot is damaged; the room is derived again", extra={"partition": self._partition, "room": room}
-                    )
+                    log.error("a room's part of the snapshot is damaged; the room is rebuilt", extra={"partition": self._partition, "room": room})
                     self.state.put_away(room)
                     self.damaged[room] = entry.summary.seq
                 else:

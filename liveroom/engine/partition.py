@@ -18,7 +18,7 @@ log = logging.getLogger("liveroom.engine")
 
 DERIVED_AGAIN: Final = Refusal("overloaded", "the room is being rebuilt after an error; try again", retry_after_ms=1_000)
 ARCHIVED: Final = Refusal("overloaded", "the room was closed long ago and is being brought back; try again", retry_after_ms=1_000)
-SET_ASIDE: Final = Refusal("internal_error", "the server cannot apply an event of this room; its operator has to look at it")
+SET_ASIDE: Final = Refusal("internal_error", "the server cannot apply an event of this room; an operator has to look at it")
 
 
 class PartitionState:

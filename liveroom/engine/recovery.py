@@ -71,7 +71,7 @@ class RoomRecovery:
         for room, room_state in found.items():
             state.bring_back(room, room_state)
             self._on_back(room)
-            log.warning("a room's state was derived again from its events", extra={"room": room, "seq": room_state.seq})
+            log.warning("a room was rebuilt from its events", extra={"room": room, "seq": room_state.seq})
         return True
 
     def _give_up(self, state: PartitionState, rooms: Mapping[str, int]) -> bool:

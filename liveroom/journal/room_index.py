@@ -79,7 +79,7 @@ async def load_whole(journal: Journal, partition: int) -> Whole | None:
         if outcomes is not None and None not in segments:
             entries = tuple([entry for body in segment or () for entry in decode_index(body)] for segment in segments)
             return Whole(snapshot, entries, tuple(outcomes))
-        logger.warning("a snapshot is not whole and passed over", extra={"partition": partition, "offset": snapshot.offset})
+        logger.warning("a snapshot is incomplete and skipped", extra={"partition": partition, "offset": snapshot.offset})
     return None
 
 

@@ -1,4 +1,4 @@
-"""Warnings that an attacker can cause thousands of times a second: told now and then, with how often they came."""
+"""Warnings that an attacker can cause thousands of times a second: logged now and then, with their number."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from typing import Any, Final
 
 __all__ = ["EVERY_S", "Seldom"]
 
-#: The same warning is written this often at most.
+#: Shortest time in seconds between two lines of the same warning.
 EVERY_S: Final = 10.0
 
 
 class Seldom:
-    """One warning. The first is written at once, later ones at most every `EVERY_S`; `times` says how many came since the last line."""
+    """One warning.
+
+    The first is logged at once, later ones at most every `EVERY_S`.
+    `times` is their number since the last line.
+    """
 
     def __init__(self, log: logging.Logger, words: str) -> None:
         self._log = log
@@ -21,7 +25,7 @@ class Seldom:
         self._times = 0
 
     def warn(self, now_s: float, **fields: Any) -> None:
-        """Count it, and write it when it is time; `now_s` is a clock that never runs backwards."""
+        """Count the warning, and log it when it is due. `now_s` is a clock that never runs backwards."""
         self._times += 1
         if now_s >= self._next_s:
             self._log.warning(self._words, extra={**fields, "times": self._times})

@@ -174,7 +174,7 @@ def test_a_missing_event_is_found(data_dir: Path) -> None:
             [entry["rooms"].pop("demo") for span in [entry.get("rooms", {}).get("demo")] if span and span["events"][0]["type"] == "product_added"]
         )
 
-    with pytest.raises(AuditFailed, match="missing or told twice") as failed:
+    with pytest.raises(AuditFailed, match="missing or repeated") as failed:
         audit(on(tampered(data_dir, drop)))
     assert failed.value.seq == seq_of(data_dir, "product_added")
 

@@ -127,7 +127,7 @@ class Cluster:
         except ssl.SSLError as refused:
             if "CERTIFICATE" in (refused.reason or "") or "HANDSHAKE" in (refused.reason or ""):
                 return BadConfig(
-                    f"kafka.tls_cert_file, kafka.tls_key_file: {server} wants another certificate from its clients, or one at all: {refused.reason}"
+                    f"kafka.tls_cert_file, kafka.tls_key_file: {server} wants a certificate, or another one, from its clients: {refused.reason}"
                 )
         except (TimeoutError, OSError):
             pass

@@ -99,9 +99,9 @@ class Publisher:
                 )
                 return
             except JournalError as error:
-                logger.warning("publishing a partition failed and is taken up again", extra={"partition": partition, "error": str(error)})
+                logger.warning("publishing a partition failed and starts again", extra={"partition": partition, "error": str(error)})
             except Exception:
-                logger.exception("publishing a partition failed and is taken up again", extra={"partition": partition})
+                logger.exception("publishing a partition failed and starts again", extra={"partition": partition})
             await asyncio.sleep(AGAIN_S)
 
     async def _publish(self, partition: int) -> None:

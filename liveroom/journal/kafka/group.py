@@ -87,11 +87,11 @@ async def _keep_membership(cluster: Cluster, group: str, topic: str, changes: _C
                 session_ms = SESSION_ALLOWED_MS
                 continue
             metrics.journal_broker_errors.labels("group").inc()
-            logger.warning("membership in a group failed and is taken up again", extra={"group": group, "error": repr(error)})
+            logger.warning("membership in a group failed and starts again", extra={"group": group, "error": repr(error)})
             await asyncio.sleep(AGAIN_S)
         except Exception:  # an engine that lost its membership unnoticed would never own a partition again
             metrics.journal_broker_errors.labels("group").inc()
-            logger.exception("membership in a group failed and is taken up again", extra={"group": group})
+            logger.exception("membership in a group failed and starts again", extra={"group": group})
             await asyncio.sleep(AGAIN_S)
 
 

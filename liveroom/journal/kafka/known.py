@@ -161,5 +161,5 @@ class KnownEnds:
         self.check(partition)
 
     def _stop(self, partition: int, words: str, from_: int) -> None:
-        remedy = f"nothing is decided on it; a person may go on without them (kafka.events_lost = {partition}:{from_}-{self._known[partition].end})"
+        remedy = f"nothing is decided on it; an operator may give them up (kafka.events_lost = {partition}:{from_}-{self._known[partition].end})"
         self.stop(partition, f"{words}; {remedy}")

@@ -144,14 +144,14 @@ class Snapshots:
         those: list[Snapshot] = []
         for snapshot in snapshots:
             if self._ends.is_lost(partition, snapshot.offset):
-                logger.warning("a snapshot of lost events is passed over", extra={"partition": partition, "offset": snapshot.offset})
+                logger.warning("a snapshot of lost events is skipped", extra={"partition": partition, "offset": snapshot.offset})
                 continue
             self._ends.must_reach(partition, Seen(snapshot.offset, ""))
             start, end = await self._bounds(partition)
             mark = await self._mark(partition, snapshot.offset, start, end)
             if mark and snapshot.mark and mark != snapshot.mark:
                 words = f"{self._events}[{partition}] ends at {end} and is not what a snapshot of its entries up to {snapshot.offset} is of"
-                remedy = f"nothing is decided on it; a person may go on without them (kafka.events_lost = {partition}:FROM-{snapshot.offset})"
+                remedy = f"nothing is decided on it; an operator may give them up (kafka.events_lost = {partition}:FROM-{snapshot.offset})"
                 self._ends.stop(partition, f"{words}: the topic was cut or recreated; {remedy}")
             those.append(snapshot)
         return those
@@ -203,14 +203,14 @@ def _manifest_at(record: Found) -> tuple[int, _Manifest] | None:
 def _manifest_of(record: Found) -> _Manifest | None:
     if (bad := unreadable(record)) is not None:
         words = {"topic": record.topic, "partition": record.partition, "offset": record.offset, "error": bad.reason}
-        logger.warning("a record of snapshots cannot be read and is passed over", extra=words)
+        logger.warning("a record of snapshots cannot be read and is skipped", extra=words)
     if _kind(record) != b"manifest":
         return None
     try:
         return _manifest.decode(record.value or b"")
     except msgspec.DecodeError as error:
         words = {"topic": record.topic, "partition": record.partition, "offset": record.offset, "error": str(error)}
-        logger.warning("a snapshot's manifest cannot be read and is passed over; only engines may write there", extra=words)
+        logger.warning("a snapshot's manifest cannot be read and is skipped; only engines may write there", extra=words)
         return None
 
 

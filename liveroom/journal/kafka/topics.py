@@ -70,7 +70,7 @@ async def prepare(cluster: Cluster, topics: Topics, journal: JournalConfig, kafk
                 raise
             if clock() - told_s >= TELL_S:
                 told_s = clock()
-                logger.warning("Kafka is not ready and waited for", extra={"reason": str(error), "left_s": round(left_s)})
+                logger.warning("Kafka is not ready; waiting for it", extra={"reason": str(error), "left_s": round(left_s)})
         await asyncio.sleep(min(AGAIN_S, left_s))
 
 
@@ -91,7 +91,7 @@ async def _prepare(cluster: Cluster, topics: Topics, journal: JournalConfig, kaf
                 )
             await _create(admin, cluster, {name: wanted[name] for name in missing}, journal.partitions, kafka)
             # with a misspelled prefix this line is the only sign
-            logger.info("topics were missing and are made", extra={"topics": ", ".join(missing)})
+            logger.info("missing topics are made", extra={"topics": ", ".join(missing)})
             there = await _partitions(admin, cluster, list(wanted))
         for name in wanted:
             partitions = len(there.get(name, ()))
@@ -186,7 +186,7 @@ def _check_loss(name: str, configs: dict[str, str], copies: int, topics: Topics,
         if kept_ms >= 0 and (wanted_ms < 0 or kept_ms < wanted_ms):
             wrong.append(f"retention.ms={kept_ms} deletes events, the settings say {wanted_ms} (kafka.events_retention_h)")
         if (kept_bytes := int(configs.get("retention.bytes") or -1)) >= 0 and wanted_ms < 0:
-            wrong.append(f"retention.bytes={kept_bytes} deletes events, the settings keep them for ever (kafka.events_retention_h)")
+            wrong.append(f"retention.bytes={kept_bytes} deletes events, the settings keep them forever (kafka.events_retention_h)")
     if not wrong:
         return
     if name == topics.events:

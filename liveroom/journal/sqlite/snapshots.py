@@ -74,7 +74,7 @@ def load(connection: sqlite3.Connection, partition: int, chain_before: ChainBefo
     snapshots: list[Snapshot] = []
     for snapshot, (offset, chain) in _found(connection, partition):
         if snapshot is None:
-            logger.warning("a snapshot is damaged and passed over", extra={"partition": partition, "offset": offset})
+            logger.warning("a snapshot is damaged and skipped", extra={"partition": partition, "offset": offset})
             continue
         _must_continue(chain_before(connection, partition, offset), chain, partition, offset)
         snapshots.append(snapshot)

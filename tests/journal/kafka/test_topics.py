@@ -120,7 +120,7 @@ async def test_brokers_that_are_not_there_yet_are_waited_for(caplog: pytest.LogC
 
     with caplog.at_level(logging.WARNING):
         opening = asyncio.create_task(opens(early))
-        while not any(one.message == "Kafka is not ready and waited for" for one in caplog.records):
+        while not any(one.message == "Kafka is not ready; waiting for it" for one in caplog.records):
             await asyncio.sleep(0.01)
         async with asyncio.timeout(60), await asyncio.start_server(passed_on, "127.0.0.1", port):
             await opening
