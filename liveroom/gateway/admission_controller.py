@@ -1,4 +1,4 @@
-"""Brings claims through the gates: to the engine when there are units, to a line of their own when not, and tells their outcome."""
+"""Moves claims through the admission queues: sends them to the engine, refuses them or lets them wait, and delivers their outcomes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,21 @@ from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["PARKED_TOLD_S", "AdmissionController"]
 
-#: When a claim that waited in vain although there were units is worth another try.
+#: Retry time for a claim that waited too long although units were left, or that found no free place.
 RETRY_AFTER_MS = 1_000
-#: Who waits for longer is told so: of a crowd at an opening most have their answer before.
+#: A viewer whose claim waits longer than this gets a `parked` frame. Most claims of a crowd have their answer before.
 PARKED_TOLD_S = 0.1
 
-#: Takes how many are ahead at most.
+#: Takes an upper bound of the claims that wait before this one.
 OnParked = Callable[[int], None]
 
 
 class AdmissionController:
-    """Of all rooms. Settling a gate takes up to `count` claims out of its line at once; `sweep` does the rest and lets the loop breathe."""
+    """Serves the admission queues of all rooms.
+
+    One call settles up to `count` claims of a queue.
+    `sweep` settles the rest, and yields to the event loop in between.
+    """
 
     def __init__(self, command_sender: CommandSender, metrics: Metrics, now: Callable[[], float], *, count: int) -> None:
         self._command_sender = command_sender
@@ -36,13 +40,13 @@ class AdmissionController:
         self._isolated = metrics.isolated
         self._now = now
         self._count = count
-        self._lines: dict[AdmissionQueue, None] = {}  # those where claims are parked
+        self._lines: dict[AdmissionQueue, None] = {}  # queues with waiting claims
         self._unsettled: dict[AdmissionQueue, None] = {}
-        self._untold: deque[tuple[float, AdmissionQueue, Claim, OnParked]] = deque()  # parked when they came, and since when
+        self._untold: deque[tuple[float, AdmissionQueue, Claim, OnParked]] = deque()  # claims that may need a `parked` frame
         self._wake = asyncio.Event()
 
     def claim(self, queue: AdmissionQueue, request: Request, units: int, on_reply: ReplyCallback, on_parked: OnParked) -> None:
-        """Take a claim; `on_reply` gets its outcome once, later. If that takes long, `on_parked` is called once before."""
+        """Take a claim. `on_reply` gets its outcome once. If the claim waits long, `on_parked` is called once before."""
         now = self._now()
         claim = queue.claim(request, units, on_reply, now)
         if claim is None:
@@ -54,13 +58,13 @@ class AdmissionController:
             self._untold.append((now, queue, claim, on_parked))
 
     def settle(self, queue: AdmissionQueue) -> None:
-        """Take out of a line what need not wait any longer."""
+        """Send or refuse the claims of a queue that need not wait any longer."""
         if queue in self._unsettled:
-            return  # in order: those before are not done
+            return  # `sweep` is at work on this queue and keeps the order
         self._settle(queue)
 
     async def sweep(self) -> None:
-        """Settle what was too much at once, without end."""
+        """Settle the queues that had too many claims for one call. Never returns."""
         while True:
             self._wake.clear()
             if not self._unsettled:
@@ -71,7 +75,7 @@ class AdmissionController:
                 await asyncio.sleep(0)
 
     def tidy(self) -> None:
-        """Answer those that waited too long, and tell others that they wait, up to `count` at once."""
+        """Refuse claims that waited too long, and send up to `count` `parked` frames."""
         self._isolated.each("gateway_claim", list(self._lines), self.settle)
         self._metrics.gateway_claims_parked.set(sum(queue.parked for queue in self._lines))
         told, since = 0, self._now() - PARKED_TOLD_S
@@ -103,7 +107,7 @@ class AdmissionController:
             return
         self._metrics.gateway_claims_answered_here.labels(code).inc(len(claim.callbacks))
         if code == "overloaded":
-            reply = Refused(id="", code=code, detail="others are ahead in the line; try again", retry_after_ms=RETRY_AFTER_MS)
+            reply = Refused(id="", code=code, detail="other claims are still waiting before yours; try again", retry_after_ms=RETRY_AFTER_MS)
         else:
             reply = Refused(id="", code=code, detail=REFUSALS[code][1], seq=queue.seq)
         self._isolated.each("command_answer", claim.callbacks, lambda one: one[1](replace(reply, id=one[0].id)))

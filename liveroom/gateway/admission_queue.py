@@ -1,7 +1,18 @@
-"""The line before one scarce thing: claims go on to the engine while there are units for them, the rest wait in order of arrival.
+"""The admission queue of one scarce item: claims go to the engine while units are left, and the others wait in order of arrival.
 
-No I/O and no clock: whoever holds a gate tells it what the stream says (`set_stock`, `end`, `add_winner`), brings claims and answers, and
-after each of these takes what `next` says until it says nothing more. docs/admission.md tells the rules and why.
+How it works:
+
+1. `claim` takes a claim. If it repeats a claim without an outcome, it joins that claim.
+2. The events of the room's stream set the stock (`set_stock`), add winners (`add_winner`) and end the item (`end`).
+3. After each of these calls the caller takes steps from `next` until it returns `None`. Each step sends one claim to the engine or refuses it.
+4. `answered` takes the engine's answer, which frees the units that the queue had counted for the claim.
+
+The queue counts the units of all claims that the engine has not answered.
+It sends a claim only while these units fit into the stock, plus a margin.
+So a crowd of claims costs the engine little more than the number of units.
+A winner's repeated claim bypasses the queue, because the engine answers it without new units.
+
+The queue has no I/O and no clock. docs/admission.md has the rules and their reasons.
 """
 
 from __future__ import annotations
@@ -17,22 +28,22 @@ from liveroom.protocol.records import Request
 
 __all__ = ["PLACES_PER_USER_MAX", "WINNERS_MAX", "AdmissionQueue", "Claim", "ReplyCallback", "Step"]
 
-#: Winners of one thing that a gate remembers; beyond it nobody is refused here any more, since anybody may be one that asks again.
+#: Winners of one item that a queue remembers. Beyond this the queue refuses no claim, because any user may be a winner who asks again.
 WINNERS_MAX: Final = 200_000
 
-#: Places that one user may have in the line before one thing. More claims, each under an id of its own, are refused at once.
+#: Places that one user may have in a queue. Further claims, each with its own command id, are refused at once.
 PLACES_PER_USER_MAX: Final = 4
 
-#: The most that one claim may be for; `units_max` is what the thing itself allows.
+#: Units that one claim may ask for at most. `units_max` of a queue is the limit of its item.
 UNITS_MAX: Final = 1_000
 
 Reply = Accepted | Refused
-#: Tells one of those who wait for a claim's outcome.
+#: Takes the reply for one of the requests that wait for a claim's outcome.
 ReplyCallback = Callable[[Reply], None]
 
 
 class Claim:
-    """One place in the line; `callbacks` are all who wait at it, each with its own request."""
+    """One place in the queue. `callbacks` holds each request that waits at this place, with its callback."""
 
     __slots__ = ("at", "callbacks", "counted", "key", "number", "parked", "request", "units")
 
@@ -43,22 +54,26 @@ class Claim:
         self.at = at
         self.number = number
         self.parked = True
-        self.counted = False  # among those under way that may take units
+        self.counted = False  # its units are part of the queue's units under way
         self.callbacks: list[tuple[Request, ReplyCallback]] = []
 
 
 class Step(Struct, frozen=True):
-    """What is to be done with a claim: send it to the engine, or refuse it with `code`."""
+    """The next action for a claim: send it to the engine, or, with a `code`, refuse it."""
 
     claim: Claim
     code: str = ""
 
 
 class AdmissionQueue:
-    """Of one thing. `once`: a user has one place, whatever the ids. `returns`: units may come back, so the line waits when there are none.
+    """The claims for one item.
 
-    `sure` says whether every winner so far is known. If not, a claim may be a winner's that asks again after its answer was
-    lost, so nobody is refused here: the line goes to the engine, a few at a time.
+    With `once`, a user has one place, whatever the command ids.
+    With `returns`, units may come back, so claims wait while no unit is left but some are held.
+
+    The queue is complete while it knows every winner so far.
+    In an incomplete queue, any claim may come from a winner whose answer was lost.
+    Such a queue calls no item sold out: it sends claims to the engine, a few at a time.
     """
 
     def __init__(self, empty_code: str, margin: int, wait_s: float, *, once: bool = False, returns: bool = False) -> None:
@@ -72,63 +87,63 @@ class AdmissionQueue:
         self._held = 0
         self._end_code = ""
         self._sold_out_count = 0  # how many times the units ran out and came back
-        self._winners: dict[str, int] = {}  # user -> the dry time in which the engine was last asked for them
+        self._winners: dict[str, int] = {}  # user -> the value of `_sold_out_count` at the user's last bypass
         self._claims: dict[object, Claim] = {}
-        self._lines: dict[int, deque[Claim]] = {}  # by units, each in order of arrival
-        self._bypass: deque[Claim] = deque()  # winners' claims: to the engine, past the line
+        self._lines: dict[int, deque[Claim]] = {}  # waiting claims by units, each deque in order of arrival
+        self._bypass: deque[Claim] = deque()  # claims of winners, which go to the engine before all others
         self._under_way = 0  # units of the counted claims that the engine has not answered
         self._number = 0
-        self._places: Counter[str] = Counter()  # by user, in the line
+        self._places: Counter[str] = Counter()  # waiting claims by user
         self.parked = 0
         self.units_max = UNITS_MAX
-        self.counts_addresses = True  # whether claims must name theirs; of what is not known they do
-        self.seq = 0  # the room's seq up to which the stream was heard
+        self.counts_addresses = True  # True if claims must carry an address hash; also true while the item is not known
+        self.seq = 0  # the seq after the last event that the queue has applied
 
-    # What the stream says
+    # Events of the stream
 
     def set_stock(self, left: int, held: int = 0) -> None:
-        """So many units are left, and so many may come back."""
+        """Set the units that are left, and the held units that may come back."""
         if left and not self._left:
             self._sold_out_count += 1
         self._left, self._held = left, held
 
     def end(self, code: str) -> None:
-        """It is over: later claims are refused with `code`."""
+        """End the item: later claims are refused with `code`."""
         self._end_code = code
 
     def add_winner(self, user: str) -> None:
-        """A user got units."""
+        """Remember that a user got units."""
         if len(self._winners) < WINNERS_MAX:
             self._winners.setdefault(user, -1)
         else:
             self._complete = False
 
     def mark_complete(self) -> None:
-        """Everything that became of the thing so far was heard."""
+        """Note that the queue knows all events of the item so far."""
         self._complete = True
 
     def mark_incomplete(self) -> None:
-        """Something may have become of the thing that was not heard; of one that is over nothing can."""
+        """Note that the queue may have missed events of the item. An item that has ended gets no more events, so its queue stays as it is."""
         if not self._end_code:
             self._complete = False
             self.set_stock(0)
 
     @property
     def gone(self) -> str:
-        """The code that the engine refuses every new claim with; empty while there are units or may be."""
+        """The code with which the engine refuses every new claim; empty while units are left or may come back."""
         if self._end_code:
             return self._end_code
         return self._empty_code if self._complete and not self._left and not self._held else ""
 
     @property
     def idle(self) -> bool:
-        """Whether no claim waits, here or for the engine."""
+        """Whether no claim waits, neither in the queue nor for the engine's answer."""
         return not self._claims
 
     # Claims
 
     def claim(self, request: Request, units: int, on_reply: ReplyCallback, now: float) -> Claim | None:
-        """Take a claim; one that repeats another that has no outcome yet joins it. `None` when its user has as many places as one may."""
+        """Take a claim; a repeated claim joins the first one while that has no outcome. `None` if its user has no free place."""
         user = request.sender.user
         key: object = user if self._once else (user, request.id, request.command)
         claim = self._claims.get(key)
@@ -148,11 +163,11 @@ class AdmissionQueue:
         return claim
 
     def ahead(self, claim: Claim) -> int:
-        """At most so many claims are before this one in the line."""
+        """An upper bound of the claims that wait before this one."""
         return claim.number - min(line[0].number for line in self._lines.values())
 
     def next(self, now: float) -> Step | None:
-        """The next claim that leaves the line; `None` when the others have to wait."""
+        """Take the next claim out of the queue; `None` if all others have to wait."""
         while True:
             if self._bypass:
                 return Step(self._bypass.popleft())
@@ -174,20 +189,21 @@ class AdmissionQueue:
             return Step(claim, code)
 
     def answered(self, claim: Claim, now: float) -> list[ReplyCallback]:
-        """The engine answered a claim that went on to it, or nobody knows whether it did. Gives those who asked under its id.
+        """End a claim that the engine answered, or whose outcome is unknown. Returns the callbacks of its command id.
 
-        Its user's other ids may have outcomes of their own, which only the engine knows: they take their turn now.
+        Requests of the user under other ids may have other outcomes, which only the engine knows.
+        They become a claim of their own now.
         """
         del self._claims[claim.key]
         if claim.counted:
             self._under_way -= claim.units
         for request, on_reply in claim.callbacks:
-            if request.id != claim.request.id:  # only where a user has one place, which is free now
+            if request.id != claim.request.id:  # happens only with `once`; the user's one place is free now
                 self.claim(request, claim.units, on_reply, now)
         return [on_reply for request, on_reply in claim.callbacks if request.id == claim.request.id]
 
     def _passes(self, user: str) -> bool:
-        """Whether a user's claim goes past the line: a winner's that takes no units, since the engine answers it as it did before, or no."""
+        """Whether a claim bypasses the queue: it comes from a winner, and the engine will repeat its answer or refuse it."""
         asked = self._winners.get(user)
         if asked is None:
             return False
@@ -195,7 +211,7 @@ class AdmissionQueue:
             return True
         if self._left or asked == self._sold_out_count:
             return False
-        self._winners[user] = self._sold_out_count  # once while there are no units: those in the line shall not be overtaken
+        self._winners[user] = self._sold_out_count  # once per sold-out period, so that winners do not overtake waiting claims when units return
         return True
 
     def _let_bypass(self, claim: Claim) -> None:
@@ -215,17 +231,17 @@ class AdmissionQueue:
             del self._places[user]
 
     def _oldest(self, units_max: int) -> Claim | None:
-        """The claim that has waited longest, of those for at most `units_max` units (0 = of all)."""
+        """The claim that has waited longest, among claims for at most `units_max` units (0: among all)."""
         heads = (line[0] for units, line in self._lines.items() if not units_max or units <= units_max)
         return min(heads, key=lambda claim: claim.number, default=None)
 
     def _admitted(self) -> Claim | None:
-        """The first claim that there are units for, if so much may be under way at once."""
+        """The first claim that the units allow, if its units may be under way together with the others."""
         if self._complete:
             if not self._left or self._end_code:
                 return None
             claim = self._oldest(self._left)
-            # What comes back is worth a place in the line: nobody is sent to the engine on the chance that others fail.
+            # If units may come back, waiting is worth it: no claim goes to the engine in the hope that others fail.
             limit = self._left if self._returns else self._left + self._margin
         else:
             claim = self._oldest(0)
@@ -235,7 +251,7 @@ class AdmissionQueue:
         return claim
 
     def _refusal_code(self, claim: Claim, now: float) -> str:
-        """The code to refuse the oldest claim with; empty while it may wait."""
+        """The code that refuses the oldest claim; empty while the claim may wait."""
         if self._complete and (gone := self.gone):
             return gone
         if claim.at + self._wait_s > now:

@@ -27,7 +27,7 @@ _BY_EVENT: Final = {event: (admission, change) for admission in ADMISSIONS for e
 
 
 class AdmissionQueues:
-    """The queues of one room, by item. While the room is not known every item may exist: its claims go to the engine a few at a time."""
+    """The queues of one room, by item. Until the room is known every item may exist, so its claims go to the engine a few at a time."""
 
     def __init__(self, margin: int, wait_s: float) -> None:
         self._margin = margin
@@ -70,7 +70,7 @@ class AdmissionQueues:
         self._change(queue, change, seq + 1)
 
     def begin(self, keyframe: Keyframe, past: Sequence[EventSpan]) -> None:
-        """The room begins at `keyframe` after `past`, or goes on there after a gap: nothing is known of the events in between."""
+        """Start at `keyframe` after the events of `past`, or continue at it after a gap whose events are unknown."""
         before = list(self._queues.values())
         for queue in before:
             queue.mark_incomplete()
@@ -83,7 +83,7 @@ class AdmissionQueues:
         self._changed.update(dict.fromkeys(before))
 
     def _view(self, seq: int, admission: Admission, change: StockChange) -> None:
-        """Take an item of a keyframe. Everything is known of an untouched one."""
+        """Take an item of a keyframe. An item with its full stock has no winners, so its queue is complete."""
         queue = self._queues.get((admission.command, change.item))
         if queue is None:
             queue = self._add(admission, change.item)

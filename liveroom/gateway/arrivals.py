@@ -1,6 +1,6 @@
-"""Accepts connections itself when something comes before HTTP: a header of the PROXY protocol, a TLS handshake.
+"""Accepts connections when something comes before HTTP: a PROXY header or a TLS handshake.
 
-Each counts from its accept on, and not from the end of its TLS handshake.
+A connection counts as a handshake from its accept on, not from the end of its TLS handshake.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ __all__ = ["Arrivals"]
 
 log = logging.getLogger(__name__)
 
-#: Pause after an accept that failed, as with no descriptor left.
+#: Pause after a failed accept, for example without a free descriptor.
 PAUSE_S: Final = 0.1
-#: The gateway's own deadline for handshakes is the one that counts; the loop's is for a gateway that is late itself.
+#: The gateway enforces the deadline of handshakes. The event loop's own deadline is this many times longer, in case the gateway is late.
 SLACK: Final = 2
 
 
 class Doorstep(asyncio.Transport):
-    """Stands for the transport of a connection that has none yet."""
+    """Takes the place of the transport until a connection has one."""
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__()
         self._socket = sock
 
     def abort(self) -> None:
-        """End both directions. Everything that waits for this socket reads an end, and closes it."""
+        """Shut down both directions. Every reader of this socket then sees its end, and closes it."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
 
 class Host(Protocol):
-    """Whom arrivals tell of connections that are no viewers yet."""
+    """Receives events of connections that have not become viewers yet."""
 
     def on_client_address(self, connection: Connection, address: str) -> None:
-        """A proxy said whose connection it forwards."""
+        """A proxy named the client's address."""
 
     def on_handshake_failed(self, connection: Connection, why: str) -> None:
-        """It ended before HTTP began."""
+        """The connection ended before HTTP began, for the reason `why`."""
 
 
 class Arrivals:
-    """Takes connections from a listening socket through what comes before HTTP. `says_client`: whether a peer begins with a PROXY header."""
+    """Accepts connections of one listening socket. `says_client` tells whether a peer's connection begins with a PROXY header."""
 
     def __init__(
         self,
@@ -77,28 +77,28 @@ class Arrivals:
         self._silent: dict[socket.socket, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
-        self._trouble = Seldom(log, "a connection could not be accepted; others wait until this ends")
-        self._bad_header = Seldom(log, "a trusted proxy's connection begins with no header of the PROXY protocol and is closed")
+        self._trouble = Seldom(log, "a connection could not be accepted; new connections wait until accepting works again")
+        self._bad_header = Seldom(log, "a trusted proxy's connection does not begin with a valid PROXY header and is closed")
 
     def use(self, tls: ssl.SSLContext) -> None:
-        """Take this certificate for TLS handshakes from now on."""
+        """Use this TLS context for all later handshakes."""
         self._tls = {"ssl": tls, **self._limits}
 
     def start(self) -> None:
-        """Begin to accept."""
+        """Start to accept connections."""
         if not self._closed:
             self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def close(self) -> None:
-        """Accept no more. What was accepted goes on."""
+        """Stop accepting. Accepted connections continue."""
         if not self._closed:
             self._closed = True
             self._loop.remove_reader(self._listener.fileno())
             self._listener.close()
 
     async def ended(self) -> None:
-        """Wait until all that was accepted is either a connection or gone; every connection that has not said anything must have been aborted."""
-        for accepted in list(self._silent):  # their connections have ended, but the loop may not know yet
+        """Wait until every accepted socket is a connection or closed. The caller must have aborted all silent connections before."""
+        for accepted in list(self._silent):  # their connections have ended, but the event loop may not have noticed
             self._hear(accepted)
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -128,7 +128,7 @@ class Arrivals:
         self._loop.add_reader(accepted.fileno(), self._hear, accepted)
 
     def _hear(self, accepted: socket.socket) -> None:
-        """The client's first bytes are there, or its end. Silent connections cost neither a task nor a TLS session."""
+        """Handle a socket with its first bytes or its end. Until then a connection costs neither a task nor a TLS session."""
         connection = self._silent.pop(accepted)
         self._loop.remove_reader(accepted.fileno())
         task = self._loop.create_task(self._let_in(connection, accepted))
@@ -150,13 +150,13 @@ class Arrivals:
                 return
         except BadProxyHeader as error:
             self._bad_header.warn(self._loop.time(), proxy=proxy, error=str(error))
-        except (OSError, ssl.SSLError):  # what the client did, or its deadline
+        except (OSError, ssl.SSLError):  # the client failed, or its deadline passed
             pass
         self._host.on_handshake_failed(connection, why)
         accepted.close()
 
     async def _client(self, accepted: socket.socket) -> str:
-        """The client's address by the header that comes first; not a byte of what follows is read. Raises `BadProxyHeader`, `OSError`."""
+        """The client's address from the PROXY header. Reads no byte beyond the header. Raises `BadProxyHeader` or `OSError`."""
         header = b""
         while wanted := bytes_wanted(header):
             part = await self._loop.sock_recv(accepted, wanted)
@@ -167,8 +167,8 @@ class Arrivals:
 
 
 def _has_left(accepted: socket.socket) -> bool:
-    """Whether the client closed before it said anything. Raises `OSError` when it reset the connection."""
+    """Whether the client closed without sending a byte. Raises `OSError` if it reset the connection."""
     try:
         return not accepted.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:  # a PROXY header was all that has come so far
+    except BlockingIOError:  # only the PROXY header has come so far
         return False

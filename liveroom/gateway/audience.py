@@ -1,4 +1,4 @@
-"""Reports how many viewers the rooms have here, and who came, so that the engine can count honestly over all gateways."""
+"""Reports the viewers of each room at this gateway, and new users by hash, so that the engine can count over all gateways."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Audience", "user_hash"]
 
-#: New users that one report may name.
+#: New users that one report may hold.
 JOINED_MAX = 1_000
 USER_HASH_BITS = 53
 
 
 def user_hash(user: str) -> int:
-    """A user as the engine's count of unique users sees it: 53 bits, the same at every gateway."""
+    """The hash of a user for the engine's count of unique users: 53 bits, equal at every gateway."""
     return int.from_bytes(blake2b(user.encode(), digest_size=8).digest(), "big") >> (64 - USER_HASH_BITS)
 
 
@@ -33,13 +33,13 @@ class _Told:
 
     def __init__(self, room: Room) -> None:
         self.room = room
-        self.viewers = 0  # as last reported
-        self.joined: dict[str, None] = {}  # users to be reported
+        self.viewers = 0  # in the last report
+        self.joined: dict[str, None] = {}  # users for the next report
         self.at = 0.0
 
 
 class Audience:
-    """Counts users, not connections, and viewers only: who runs the room is no audience. `report` sends a report on its way."""
+    """Counts users with the role `viewer`, not connections. `report` sends a report to the engine."""
 
     def __init__(self, gateway: str, report: Callable[[str, ReportAudience, OnReply], None], metrics: Metrics, *, repeat_ms: int) -> None:
         self._isolated = metrics.isolated
@@ -47,10 +47,10 @@ class Audience:
         self._report = report
         self._repeat_s = repeat_ms / 1000
         self._changed: dict[str, _Told] = {}
-        self._told: OrderedDict[str, _Told] = OrderedDict()  # longest ago first
+        self._told: OrderedDict[str, _Told] = OrderedDict()  # oldest report first
 
     def came(self, room: Room, sender: Sender) -> None:
-        """A connection joined a room."""
+        """Note that a connection joined a room."""
         if sender.role is not Role.viewer:
             return
         told = self._told.get(room.id)
@@ -60,12 +60,12 @@ class Audience:
         self._changed[room.id] = told
 
     def left(self, room: Room) -> None:
-        """A connection left."""
+        """Note that a connection left a room."""
         if told := self._told.get(room.id):
             self._changed[room.id] = told
 
     def flush(self, now: float) -> None:
-        """Report the rooms that changed, and those that were reported long ago."""
+        """Report the rooms that changed, and repeat reports older than `repeat_ms`."""
         changed, self._changed = self._changed, {}
         self._isolated.each("gateway_report", changed.values(), lambda told: self._send(told, now))
         late = list(takewhile(lambda told: told.at + self._repeat_s <= now, self._told.values()))
@@ -86,7 +86,7 @@ class Audience:
             self._told.pop(room.id, None)
 
     def _answered(self, told: _Told, joined: list[str], reply: Reply) -> None:
-        """A report that did not get through is made up for by the next."""
+        """Put the users of an undelivered report into the next one."""
         if isinstance(reply, Refused) and reply.code in ("overloaded", "unavailable") and self._told.get(told.room.id) is told:
             told.joined.update(dict.fromkeys(joined))
             self._changed[told.room.id] = told

@@ -1,4 +1,4 @@
-"""Who asks: the token and the page's origin, read from a handshake. Tokens are never logged."""
+"""Reads the token and checks the page's origin of a handshake. Tokens are never logged."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ __all__ = ["PROTOCOL", "Origins", "find_token"]
 
 #: The subprotocol of liveroom, version 1.
 PROTOCOL = "liveroom.v1"
-#: A browser cannot set headers; it may send its token as one more subprotocol instead.
+#: A browser cannot set headers, so it may send its token as an additional subprotocol with this prefix.
 TOKEN_PREFIX = "liveroom.token."
 
-#: The port that an origin or a Host leaves out.
+#: Default ports, which an origin or a Host header may omit.
 _PORTS = {"http": ":80", "ws": ":80", "https": ":443", "wss": ":443"}
 
 
 def find_token(authorizations: Sequence[str], subprotocols: Sequence[str], query: str | None) -> str:
-    """The token by header, else by subprotocol, else by query; empty when there is none. Schemes that are not ours are passed over."""
+    """The token from the header, else from a subprotocol, else from the query; empty without one. Other authorization schemes are ignored."""
     if (token := bearer_token(authorizations)) is not None:
         return token
     for name in subprotocols:
@@ -28,7 +28,7 @@ def find_token(authorizations: Sequence[str], subprotocols: Sequence[str], query
 
 
 class Origins:
-    """The origins of pages that may connect: whole ones, `*` for any, and `https://*.example.com`, where `*` stands for one label of the host."""
+    """The origins of pages that may connect: full origins, `*` for any, or `https://*.example.com`, where `*` is one label of the host."""
 
     def __init__(self, allowed: Sequence[str]) -> None:
         cleaned = {origin.lower().rstrip("/") for origin in allowed}
@@ -37,9 +37,11 @@ class Origins:
         self._after_label = frozenset(origin for origin in cleaned if "://*." in origin)
 
     def allow(self, origin: str | None, host: str | None = None) -> bool:
-        """Whether a page from `origin` may connect to `host`, which it asked. What sends no Origin is no browser and may.
+        """Whether a page from `origin` may connect to `host`, the value of its Host header.
 
-        A page of the host itself may, too: React Native names the gateway's own host as its origin. The token decides who it is.
+        A client without an Origin is no browser, and may connect.
+        An origin equal to the host may connect, too: React Native sends the gateway's own host as its origin.
+        Only the token identifies the user.
         """
         if origin is None or self._any:
             return True

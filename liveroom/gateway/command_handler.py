@@ -1,4 +1,4 @@
-"""Takes what viewers say: decodes it, holds it to the limits, sends it on its way and writes the reply."""
+"""Decodes the commands of viewers, enforces the limits, passes the commands on and writes the replies."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["CommandHandler"]
 
-#: Refusals that say that nobody decided; they count as the gateway's, whoever in this process or behind it gave them.
+#: Refusals without a decision. They count as the gateway's, even if the journal or the engine gave them.
 NOT_DECIDED = frozenset({"unavailable", "overloaded"})
 
 
 class CommandHandler:
-    """Every command gets exactly one reply, from the room or, with a code, from here."""
+    """Gives every command exactly one reply: the engine's answer, or a refusal of its own."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class CommandHandler:
         self._now = now
 
     def on_message(self, connection: Connection, payload: bytes) -> None:
-        """One text of a viewer."""
+        """Handle one text message of a viewer."""
         config = self._config
         self._metrics.gateway_commands.inc()
         now = self._now()
@@ -69,22 +69,22 @@ class CommandHandler:
             self._refuse(connection, bucket, Refused(error.command_id or "", error.code, error.detail, field=error.field or ""))
             return
         if wait_ms:
-            words = f"at most {config.commands_per_s} commands a second are taken"
+            words = f"at most {config.commands_per_s} commands a second are allowed"
             id = "" if isinstance(message, Probe) else message.id
             self._refuse(connection, bucket, Refused(id, "rate_limited", words, retry_after_ms=wait_ms))
         elif isinstance(message, Probe):
             self._beat(connection)
         elif len(payload) > config.command_bytes_max:
-            self._refuse(connection, bucket, Refused(message.id, "too_large", f"a command may have {config.command_bytes_max} bytes"))
+            self._refuse(connection, bucket, Refused(message.id, "too_large", f"a command may have at most {config.command_bytes_max} bytes"))
         elif bucket.waiting >= config.commands_waiting_max:
             self._metrics.gateway_refusals.labels("overloaded").inc()
-            words = f"{bucket.waiting} commands of this connection are waiting"
+            words = f"{bucket.waiting} commands of this connection are still waiting"
             connection.send(text_frame(encode(Refused(message.id, "overloaded", words, retry_after_ms=1_000))))
         else:
             self._submit(connection, bucket, message)
 
     def _beat(self, connection: Connection) -> None:
-        """Answer a probe; a viewer whose room was let go is on its way out."""
+        """Answer a probe. If the gateway has released the room, the connection is about to end and needs no answer."""
         if (room := self._hub.rooms.get(connection.room_id)) is not None:
             connection.send(text_frame(encode(Beat(self._hub.time_ms(room)))))
 
@@ -110,7 +110,7 @@ class CommandHandler:
         self._claims.claim(queue, request, admission.claim(command)[1], on_reply, partial(_say_parked, connection, message.id))
 
     def _marked(self, connection: Connection, sender: Sender, command: Command) -> Sender:
-        """The sender of a claim that may count for its address."""
+        """The sender of a claim, with the hash of its address if the command's item counts addresses."""
         mark = self._marks.mark(connection.address, connection.room_id, command)
         return msgspec.structs.replace(sender, address_mark=mark) if mark else sender
 
@@ -126,7 +126,7 @@ class CommandHandler:
         self._metrics.gateway_refusals.labels(refusal.code).inc()
         connection.send(text_frame(encode(refusal)))
         if bucket.refuse(self._now()) > self._config.flood_refusals_max:
-            connection.close(4504, "far beyond the limits for too long")
+            connection.close(4504, "the client kept exceeding the limits")
 
 
 def _say_parked(connection: Connection, command_id: str, ahead: int) -> None:

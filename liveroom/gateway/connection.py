@@ -1,4 +1,4 @@
-"""One viewer's connection: bytes in, bytes out, and as little held between as can be."""
+"""One viewer's connection: reads and writes bytes, and holds as little memory as possible."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "Host", "Stage", "peer_address"]
 
-#: Frames of up to this many times a command's limit are read, so that their sender gets an answer with the id; larger ones end the connection.
+#: A frame of up to this many times a command's limit is read, so that its refusal can name the command id. A larger one ends the connection.
 READ_FACTOR = 4
-#: Frames beside the ring that may wait for a full socket before the connection is given up for one that nobody asked for.
+#: Frames outside the ring that may wait for a full socket. One more unrequested frame ends the connection.
 WAITING_MAX = 256
-#: Bytes of them, likewise.
+#: Bytes of these waiting frames.
 WAITING_BYTES_MAX = 128 * 1024
 
 NO_DESCRIPTOR = -1
 
 _WHY = {
     FRAME_TOO_LARGE: "the frame is too large",
-    PROTOCOL_ERROR: "this is not what the protocol says",
-    FLOODING: "far more pings, pongs or fragments than anybody needs",
+    PROTOCOL_ERROR: "the data violates the protocol",
+    FLOODING: "too many pings, pongs or fragments",
 }
 
 
 class Stage(IntEnum):
-    """Where a connection is in its life."""
+    """The stage of a connection's life."""
 
     handshake = 0
     open = 1
-    closing = 2  # a close frame was sent; the client's is waited for
+    closing = 2  # a close frame was sent, and the client's has not come
     closed = 3
 
 
 class Host(Protocol):
-    """Whom a connection tells what happens to it."""
+    """Receives the events of a connection."""
 
     command_bytes_max: int
     replies_waiting_max: int
@@ -53,31 +53,32 @@ class Host(Protocol):
         """A client connected."""
 
     def on_handshake_data(self, connection: Connection, data: bytes) -> None:
-        """Bytes of the handshake came."""
+        """The connection received bytes of its handshake."""
 
     def on_message(self, connection: Connection, payload: bytes) -> None:
-        """A whole text came."""
+        """The connection received a complete text message."""
 
     def on_closing(self, connection: Connection, code: int) -> None:
-        """A close frame was sent or came, or the connection was lost without one (1006); told once."""
+        """A close frame was sent or received, or the connection was lost without one (1006). Called once."""
 
     def on_disconnect(self, connection: Connection) -> None:
-        """The connection is gone; told once."""
+        """The connection is gone. Called once."""
 
     def time(self) -> float:
-        """The loop's clock."""
+        """The event loop's time, in seconds."""
 
 
 def peer_address(peer: Any) -> str:
-    """The other end's address out of what a socket calls its peer."""
+    """The address in a socket's peer name; `unix` for a socket without one."""
     return str(peer[0]) if isinstance(peer, tuple) else "unix"
 
 
 class Connection(asyncio.Protocol):
-    """A viewer. `cursor` is the room seq it needs next; `fd` may be written to directly whenever it is none of `NO_DESCRIPTOR`.
+    """The connection of one viewer. `cursor` is the seq of the next event that it needs.
 
-    The descriptor is used only while the transport holds nothing (`blocked` is false), never under TLS, and is
-    forgotten before the transport is told to close, so that it is never another connection's.
+    Other parts may write to `fd` directly while it is not `NO_DESCRIPTOR` and the transport holds no bytes (`blocked` is false).
+    Under TLS, `fd` is never set.
+    The connection clears `fd` before it closes the transport, so `fd` never names the descriptor of another connection.
     """
 
     __slots__ = (
@@ -112,7 +113,7 @@ class Connection(asyncio.Protocol):
         self._replies: deque[bytes] | None = None
         self.stage = Stage.handshake
         self.fd = NO_DESCRIPTOR
-        self.beat_at = 0.0  # when it joined, or when it got its last beat
+        self.beat_at = 0.0  # time of the last beat, or of the join
         self.blocked = False
         self.cursor = 0
         self.deflate = False
@@ -122,7 +123,7 @@ class Connection(asyncio.Protocol):
         self.joined_at = 0.0
         self.key = ""
         self.bucket: TokenBucket | None = None
-        self.odd_until = 0.0  # each frame that completes no text puts it off; too far ahead of the clock is a flood
+        self.odd_until = 0.0  # moves on with each frame that completes no text; too far ahead of the clock means flooding
         self.pinged = False
         self.place = 0
         self.room: Room | None = None
@@ -135,26 +136,26 @@ class Connection(asyncio.Protocol):
 
     @property
     def ended(self) -> bool:
-        """Whether it is over for us."""
+        """Whether the connection is closed."""
         return self.stage is Stage.closed
 
     def arrive(self, transport: asyncio.Transport, address: str) -> None:
-        """A client's connection was accepted; `transport` is good for `abort` until `connection_made` brings another."""
+        """Take an accepted connection. Until `connection_made` brings the final transport, `transport` supports only `abort`."""
         self._transport = transport
         self.address = address
         self._host.on_connect(self)
 
-    # What the loop calls
+    # Callbacks of the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         made = cast(asyncio.Transport, transport)
-        if self.ended:  # it was dropped in the same turn in which its TLS handshake ended
+        if self.ended:  # dropped in the same loop turn in which its TLS handshake ended
             made.abort()
             return
         arrived_before = bool(self.address)
         self._transport = made
         if transport.get_extra_info("ssl_object") is None:
-            # The least there is: `pause_writing` comes as soon as the transport holds a byte, `resume_writing` when it holds none.
+            # With a limit of 0, `pause_writing` comes as soon as the transport holds a byte, and `resume_writing` once it holds none.
             self._transport.set_write_buffer_limits(high=0)
             self.fd = transport.get_extra_info("socket").fileno()
         else:
@@ -204,7 +205,7 @@ class Connection(asyncio.Protocol):
     # Writing
 
     def write(self, data: bytes) -> int:
-        """Write what the socket takes now; gives how many bytes. Under TLS the transport takes all. Not to be called while `blocked`."""
+        """Write as much as the socket takes now, and return the number of bytes. Under TLS the transport takes all. Never call it while `blocked`."""
         if self.fd < 0:
             if self.stage < Stage.closed:
                 self._transport.write(data)
@@ -218,14 +219,15 @@ class Connection(asyncio.Protocol):
             return len(data)
 
     def write_via_transport(self, rest: bytes) -> None:
-        """Let the transport write what the socket did not take; `blocked` until it has."""
+        """Give the transport the bytes that the socket did not take. The connection is `blocked` until they are written."""
         if self.stage < Stage.closed:
             self._transport.write(rest)
 
     def send(self, frame: bytes) -> None:
-        """Write a frame beside the ring, in order with others like it; waits while the socket is full or the room has not been joined.
+        """Write a frame that is not in the ring, in order with other such frames.
 
-        When as many wait as may, nothing more is read from the client until they are gone.
+        The frame waits while the socket is full or the connection has not joined its room.
+        At `replies_waiting_max` waiting frames the connection stops reading until they are written.
         """
         if self.stage is not Stage.open:
             return
@@ -239,7 +241,7 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def notify(self, frame: bytes) -> None:
-        """As `send`, for what the client did not ask for: one that lets too many of them or too many bytes wait has to come back for more."""
+        """Send an unrequested frame like `send`. If too many frames or bytes wait already, abort, so that the client reconnects."""
         waiting = self._replies
         if waiting and (len(waiting) >= WAITING_MAX or sum(map(len, waiting)) + len(frame) > WAITING_BYTES_MAX):
             self.abort()
@@ -247,7 +249,7 @@ class Connection(asyncio.Protocol):
             self.send(frame)
 
     def flush(self) -> None:
-        """Write the frames that waited."""
+        """Write the waiting frames."""
         replies = self._replies
         while replies and not self.blocked:
             self._write_all(replies.popleft())
@@ -256,7 +258,7 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def ping(self) -> None:
-        """Ask for a sign of life."""
+        """Send a ping, so that a living client answers."""
         self.pinged = True
         if not self.blocked:
             self._write_all(PING)
@@ -269,20 +271,20 @@ class Connection(asyncio.Protocol):
     # Ending
 
     def upgrade(self, response: bytes) -> None:
-        """Answer the handshake with an upgrade."""
+        """Answer the handshake with the upgrade `response`."""
         self.stage = Stage.open
         self.head = None
         self._write_all(response)
 
     def refuse(self, response: bytes) -> None:
-        """Answer the handshake with a refusal and close; the host sees to it that this ends."""
+        """Answer the handshake with a refusal and close. The host aborts the connection if that takes too long."""
         self.stage = Stage.closing
         self.fd = NO_DESCRIPTOR
         self._transport.write(response)
         self._transport.close()
 
     def close(self, code: int, reason: str = "", last: bytes = b"") -> None:
-        """Send `last` and a close frame and wait for the client's; whoever is told by `on_closing` sees to it that this ends."""
+        """Send `last` and a close frame, and wait for the client's close frame. The host's `on_closing` starts the deadline for it."""
         if self.stage is not Stage.open:
             return
         frame = last + close_frame(code, reason)
@@ -297,22 +299,22 @@ class Connection(asyncio.Protocol):
             self._host.on_closing(self, code)
 
     def drop(self) -> None:
-        """Give up a handshake: as `abort`, and the host hears of nothing but its end."""
+        """Abort a handshake. The host gets only `on_disconnect`."""
         self.stage = Stage.closed
         self.abort()
 
     def abort(self) -> None:
-        """Drop the connection without another word; nothing is written to it any more."""
+        """Drop the connection at once. No byte is written to it any more."""
         self.fd = NO_DESCRIPTOR
         self.blocked = True
         self._transport.abort()
 
     def _hang_up(self) -> None:
-        """Close after the transport has written what it holds."""
+        """Close once the transport has written its buffer."""
         self.fd = NO_DESCRIPTOR
         self._transport.close()
 
-    # Reading what is not the common frame
+    # Reading uncommon frames
 
     def _read_on(self, data: bytes) -> None:
         inbound = self._inbound
@@ -324,13 +326,13 @@ class Connection(asyncio.Protocol):
             if self.stage is Stage.open:
                 self._host.on_message(self, payload)
                 continue
-            inbound.frames_left -= 1  # nobody listens any more: to whoever goes on and on nobody does
+            inbound.frames_left -= 1  # the connection is closing: texts count as odd frames, so a client that keeps sending is cut off
             if inbound.frames_left < 0:
                 inbound.broken = inbound.broken or FLOODING
         if used := frames_left - inbound.frames_left:
             self.odd_until = odd_until + used * ODD_FRAME_S
         if inbound.to_send:
-            # Our close frame went first and theirs is the answer to it: a second one from us would be an error to the client.
+            # The gateway sent its close frame first, so the client's is the answer. A second close frame would violate the protocol.
             echo = inbound.closed and self.stage is Stage.closing
             if not self.blocked and not echo:  # a client that does not read gets no pongs
                 self._write_all(inbound.to_send)

@@ -1,4 +1,4 @@
-"""Items that are all due the same time after they were added: a queue instead of a timer each."""
+"""Deadlines of equal length, kept in one queue instead of one timer per item."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Deadlines(Generic[T]):
-    """Looked through now and then; whoever takes an item asks it whether it still matters."""
+    """Items that are due `after_s` seconds after they were added. The caller polls `due` and checks whether an item still matters."""
 
     def __init__(self, after_s: float) -> None:
         self._after_s = after_s
@@ -22,10 +22,10 @@ class Deadlines(Generic[T]):
         return len(self._items)
 
     def add(self, item: T, now: float) -> None:
-        """Due `after_s` from now; `now` never runs backwards."""
+        """Add an item that is due `after_s` from `now`. `now` must never go backwards."""
         self._items.append((now + self._after_s, item))
 
     def due(self, now: float) -> Iterator[T]:
-        """Take out what is due."""
+        """Remove and yield the items that are due."""
         while self._items and self._items[0][0] <= now:
             yield self._items.popleft()[1]

@@ -1,4 +1,4 @@
-"""Builds deltas: which events of a span go out, in which bytes, and how many of each class stay out."""
+"""Builds deltas: chooses the events of a span for viewers, encodes them, and counts the omitted events by delivery class."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from liveroom.protocol.events import ChatSent, Event
 
 __all__ = ["build_deltas", "event_bytes"]
 
-#: Bytes of a delta beside its events.
+#: Bytes of a delta without its events.
 ENVELOPE_BYTES = 160
 
 _RANKS = {Role.viewer: 0, Role.moderator: 2, Role.anchor: 3, Role.platform: 3}
 
 
 def event_bytes(event: Event, seq: int) -> bytes:
-    """An event as it stands in a frame: its fields and its seq."""
+    """The bytes of an event in a frame: its fields and its seq."""
     return b'%b,"seq":%d}' % (encode(event)[:-1], seq)
 
 
@@ -33,7 +33,7 @@ class _Candidate:
 
 
 def build_deltas(from_: int, events: Sequence[Event], time_ms: int, bytes_max: int) -> list[Frame]:
-    """Frames that cover the events of the span [from_, from_ + len(events)); more than one when they would exceed `bytes_max`."""
+    """The frames for the events of the span [from_, from_ + len(events)): several if one frame would exceed `bytes_max`."""
     kept = _fit([_Candidate(seq, event) for seq, event in _chosen(from_, events)], bytes_max - ENVELOPE_BYTES)
     parts = _split(kept, bytes_max - ENVELOPE_BYTES)
     frames: list[Frame] = []
@@ -48,7 +48,7 @@ def build_deltas(from_: int, events: Sequence[Event], time_ms: int, bytes_max: i
 
 
 def _chosen(from_: int, events: Sequence[Event]) -> list[tuple[int, Event]]:
-    """What viewers may see, in order: the last per key of `latest`, of `lossy` what is shown, all that `must`."""
+    """The events for viewers, in order: the last `latest` event of each key, the shown `lossy` events, and every `must` event."""
     seen: set[tuple[type[Event], str]] = set()
     chosen: list[tuple[int, Event]] = []
     for i in range(len(events) - 1, -1, -1):
@@ -69,7 +69,7 @@ def _chosen(from_: int, events: Sequence[Event]) -> list[tuple[int, Event]]:
 
 
 def _fit(candidates: list[_Candidate], bytes_max: int) -> list[_Candidate]:
-    """Leave lossy events out, the lowest rank and the oldest first, until the rest fits or no lossy one is left."""
+    """Omit lossy events, the lowest rank and the oldest first, until the rest fits or no lossy event is left."""
     excess = sum(len(c.data) + 1 for c in candidates) - bytes_max
     if excess <= 0:
         return candidates
@@ -89,7 +89,7 @@ def _rank(candidate: _Candidate) -> tuple[int, int]:
 
 
 def _split(candidates: list[_Candidate], bytes_max: int) -> list[list[_Candidate]]:
-    """Parts of at most `bytes_max`, in order, at least one; a larger event stands alone."""
+    """At least one part, in order, each of at most `bytes_max`. A larger event gets its own part."""
     parts: list[list[_Candidate]] = [[]]
     size = 0
     for c in candidates:

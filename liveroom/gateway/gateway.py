@@ -1,4 +1,4 @@
-"""The gateway of one process: listens, admits, and shuts down so that viewers come back spread out."""
+"""The gateway of one process: it listens, admits viewers, and spreads their reconnects when it shuts down."""
 
 from __future__ import annotations
 
@@ -49,36 +49,36 @@ __all__ = ["Gateway", "tls_context"]
 
 log = logging.getLogger(__name__)
 
-#: Time for the client's close frame, after which the connection is dropped.
+#: Time for the client's close frame. Then the connection is dropped.
 CLOSING_S = 2.0
-#: Time for a refusal over HTTP to be written. A TLS client that does not end its side would hold its descriptor otherwise.
+#: Time for writing an HTTP refusal. Without it, a TLS client that never closes its side would keep its descriptor.
 REFUSED_S = 0.1
-#: Peers' addresses whose place in the limits is remembered: proxies come again with each of their clients.
+#: Peer addresses whose key for the limits is cached, because proxies connect again for each of their clients.
 PEERS_REMEMBERED = 1_024
-#: Bytes that unfinished heads of all handshakes may hold together. Nearly every head arrives whole and is not held at all.
+#: Bytes that the unfinished heads of all handshakes may hold together. Nearly every head arrives whole, so nothing is held for it.
 HEADS_BYTES_MAX = 16 * 1024 * 1024
-#: How often deadlines are looked at.
+#: Interval between checks of the deadlines.
 TIDY_S = 0.1
-#: Idle connections are looked for this often within `idle_ms`, but not more often than `IDLE_SWEEP_S_MIN`.
+#: Checks for idle connections within `idle_ms`. The interval is at least `IDLE_SWEEP_S_MIN`.
 IDLE_SWEEPS = 10
 IDLE_SWEEP_S_MIN = 0.05
-#: The same within `beat_ms`, for viewers whose room has nothing to tell.
+#: Checks within `beat_ms`, for viewers whose room has no news.
 BEAT_SWEEPS = 4
-#: At shutdown viewers are sent away in steps of this length.
+#: Length of the steps in which a shutdown closes connections.
 DRAIN_STEP_S = 0.02
-#: Time for the last reports to be recorded.
+#: Time for the engine's answers to the last reports.
 LAST_REPORTS_S = 2.0
-#: Pause before a background task that failed starts again.
+#: Pause before a failed background task starts again.
 RESTART_S = 0.5
 
-#: As whom a gateway itself speaks to the engine.
+#: The sender of a gateway's own commands.
 GATEWAY_SENDER = Sender(user="gateway", name="gateway", backend=True)
 
 MALFORMED = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class Gateway:
-    """Holds viewers: `start` binds and follows the journal, `drain` sends everybody away and stops. Raises `BadConfig` for bad settings."""
+    """Holds viewers' connections: `start` binds and follows the journal, `drain` closes all and stops. Raises `BadConfig` for bad settings."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Gateway:
         self._metrics = metrics
         self._isolated = metrics.isolated
         metrics.gateway_connections_max.set(config.connections_max)
-        # Answers name their source in the journal: one of its own for each start, so that old answers are never taken for new ones.
+        # Answers in the journal name the source of their command. Each start has its own source, so old answers never match new commands.
         self._nonce = secrets.token_hex(6)
         self._command_number = 0
         self._command_sender = CommandSender(
@@ -138,21 +138,21 @@ class Gateway:
             after_s=config.handshake_ms / 1000,
         )
         metrics.gateway_handshakes_waiting.set_function(lambda: len(self._pending))
-        self._crowded = Seldom(log, "more handshakes are under way than may be; the oldest are dropped")
+        self._crowded = Seldom(log, "too many handshakes are waiting; the oldest are dropped")
         self._refused: Deadlines[Connection] = Deadlines(REFUSED_S)
         self._closing: Deadlines[Connection] = Deadlines(CLOSING_S)
         self._tasks: list[asyncio.Task[None]] = []
         self._listening: list[asyncio.Server | Arrivals] = []
         self._draining = False
-        self._gone = asyncio.Event()  # the last connection is; waited for at the end only
+        self._gone = asyncio.Event()  # set when the last connection is gone; only `_stop` waits for it
         self._beat_s = config.beat_ms / 1000 or math.inf
         self.command_bytes_max = config.command_bytes_max
         self.replies_waiting_max = config.commands_waiting_max
 
-    # Life
+    # Start and stop
 
     async def start(self) -> None:
-        """Listen and follow the journal. Raises `BadConfig` when the address cannot be had."""
+        """Listen and follow the journal. Raises `BadConfig` if the address cannot be bound."""
         loop = asyncio.get_running_loop()
         self.time = loop.time  # type: ignore[method-assign]
         listeners = await _listen(self._config)
@@ -190,7 +190,7 @@ class Gateway:
             self._listening.append(arrivals)
 
     def reload_certificate(self) -> None:
-        """Use what the files of `tls_cert_file` hold now for new connections. Raises `BadConfig`, and then goes on with the one before."""
+        """Load the TLS files again for new connections. Raises `BadConfig` for bad files, and keeps the old certificate then."""
         if (tls := tls_context(self._config)) is not None:
             for listening in self._listening:
                 if isinstance(listening, Arrivals):
@@ -198,11 +198,11 @@ class Gateway:
 
     @property
     def ready(self) -> bool:
-        """Whether viewers should be sent here."""
+        """Whether a load balancer should send viewers to this gateway."""
         return bool(self._listening) and not self._draining and self._follower.caught_up
 
     async def drain(self) -> None:
-        """Take nobody new, send everybody away over `drain_ms` with a delay of their own each, then stop."""
+        """Accept no more connections, close the open ones over `drain_ms`, each with a random reconnect delay, and stop."""
         if self._draining:
             return
         self._draining = True
@@ -216,11 +216,11 @@ class Gateway:
             if not self._connections:
                 break
             await asyncio.sleep(DRAIN_STEP_S)
-        self._isolated.each("gateway_viewer", list(self._connections), self._send_away)  # those whose handshake ended meanwhile
+        self._isolated.each("gateway_viewer", list(self._connections), self._send_away)  # connections whose handshake ended meanwhile
         await self._stop()
 
     def renew(self, keys: Collection[str]) -> None:
-        """Keys are not valid any more: their viewers are asked for fresh tokens, each at a moment of its own within `reconnect_spread_ms`."""
+        """Let the tokens of removed keys expire, each at a random moment within `reconnect_spread_ms`, so that their viewers fetch fresh tokens."""
         now_s, spread_s = time.time(), self._config.reconnect_spread_ms / 1000
         for connection in self._connections:
             if connection.key in keys:
@@ -228,7 +228,7 @@ class Gateway:
 
     def _send_away(self, connection: Connection) -> None:
         delay_ms = random.randint(0, self._config.reconnect_spread_ms)
-        connection.close(1012, "this gateway is going away", last=text_frame(encode(GoingAway(delay_ms))))
+        connection.close(1012, "this gateway is shutting down", last=text_frame(encode(GoingAway(delay_ms))))
 
     async def _stop(self) -> None:
         self._gone.clear()
@@ -241,8 +241,8 @@ class Gateway:
                 await listening.ended()
         self._likes.flush()
         self._audience.flush(self.time())
-        if not await self._command_sender.settle(LAST_REPORTS_S):  # what is counted last is zero viewers: it must reach the journal
-            log.warning("the last reports were not answered in time; this gateway's viewers count until they expire")
+        if not await self._command_sender.settle(LAST_REPORTS_S):  # the last report counts zero viewers, so it must reach the journal
+            log.warning("the last reports got no answer in time; this gateway's viewers count until the reports expire")
         await self._follower.stop()
         for task in self._tasks:
             task.cancel()
@@ -250,14 +250,14 @@ class Gateway:
         await self._command_sender.close()
         log.info("gateway stopped")
 
-    # What connections tell
+    # Callbacks of connections
 
     def time(self) -> float:
-        """The loop's clock."""
+        """The event loop's time, in seconds."""
         return asyncio.get_running_loop().time()
 
     def on_connect(self, connection: Connection) -> None:
-        """A client connected: it has `handshake_ms` to ask for a room, with its TLS handshake."""
+        """Take a new connection. It has `handshake_ms` for its TLS handshake and its request."""
         if self._draining:
             self._metrics.gateway_handshakes_refused.labels("draining").inc()
             connection.drop()
@@ -265,36 +265,36 @@ class Gateway:
             self._give_up(*crowded)
 
     def _address_of_peer(self, peer: str) -> str:
-        """What a handshake counts for; nothing while all that is known is the proxy that it comes through."""
+        """The address that a handshake counts for; empty while only the address of a trusted proxy is known."""
         return "" if self._proxies.includes(peer) else counted_address(peer)
 
     def _give_up(self, connection: Connection, why: str) -> None:
-        """Drop a handshake to make room."""
+        """Drop a handshake in favor of a newer one."""
         self._crowded.warn(self.time(), reason=why, waiting=len(self._pending))
         if connection.stage is Stage.handshake:
             self._metrics.gateway_handshakes_refused.labels(why).inc()
         connection.drop()
 
     def _too_late(self, connection: Connection) -> None:
-        """Its handshake took longer than it may."""
+        """Drop a handshake that took too long."""
         if connection.stage is Stage.handshake:
             self._metrics.gateway_handshakes_refused.labels("late").inc()
         connection.drop()
 
     def on_client_address(self, connection: Connection, address: str) -> None:
-        """A proxy said whose connection it forwards: limits count that address from now on."""
+        """Take the client's address from a proxy: the limits count that address from now on."""
         connection.address = address
         if connection.stage is Stage.handshake and (crowded := self._pending.move(connection, self._waits_as(address))):
             self._give_up(*crowded)
 
     def on_handshake_failed(self, connection: Connection, why: str) -> None:
-        """A handshake ended before HTTP began."""
+        """Count a handshake that ended before HTTP began."""
         if self._pending.discard(connection):
             self._metrics.gateway_handshakes_refused.labels(why).inc()
             connection.stage = Stage.closed
 
     def on_handshake_data(self, connection: Connection, data: bytes) -> None:
-        """Bytes of a handshake: collected up to the end of the head, then decided at once."""
+        """Take bytes of a handshake: collect them up to the end of the head, then answer it."""
         head: bytes | bytearray = data
         searched = 0
         if connection.head is not None:
@@ -332,7 +332,7 @@ class Gateway:
             connection.data_received(rest)
 
     def _hold(self, connection: Connection, data: bytes) -> None:
-        """Keep the part of a head that has come."""
+        """Keep an incomplete head."""
         if connection.head is None:
             connection.head = bytearray(data)
         if len(connection.head) > HEAD_BYTES_MAX:
@@ -342,11 +342,11 @@ class Gateway:
             self._give_up(oldest, "heads_bytes")
 
     def on_message(self, connection: Connection, payload: bytes) -> None:
-        """A whole text."""
+        """Pass a text message to the command handler."""
         self._command_handler.on_message(connection, payload)
 
     def on_closing(self, connection: Connection, code: int) -> None:
-        """No more frames for this one."""
+        """Take the connection out of its room, and start the deadline for its close."""
         if connection in self._connections:
             self._metrics.gateway_closes.labels(str(code)).inc()
             self._closing.add(connection, self.time())
@@ -356,7 +356,7 @@ class Gateway:
             self._metrics.gateway_handshakes_refused.labels("gone").inc()
 
     def on_disconnect(self, connection: Connection) -> None:
-        """The connection is gone."""
+        """Take the connection out of the counts."""
         if self._connections.pop(connection, connection) is None:
             self._addresses.remove(counted_address(connection.address))
             self._metrics.gateway_connections.set(len(self._connections))
@@ -366,7 +366,7 @@ class Gateway:
             self._pending.discard(connection)
 
     def _refuse(self, connection: Connection, refusal: Refusal) -> None:
-        """Its descriptor counts among the handshakes until the connection is gone."""
+        """Refuse a handshake. Its descriptor counts among the handshakes until the connection is gone."""
         connection.head = None
         self._refused.add(connection, self.time())
         self._metrics.gateway_handshakes_refused.labels(refusal.reason).inc()
@@ -374,14 +374,14 @@ class Gateway:
 
     def _full(self, address: str) -> tuple[int, str] | None:
         if self._draining:
-            return 503, "This gateway is going away.\n"
+            return 503, "This gateway is shutting down.\n"
         if len(self._connections) >= self._config.connections_max:
-            return 503, "This gateway holds as many connections as it may.\n"
+            return 503, "This gateway has reached its limit of connections.\n"
         if self._addresses[counted_address(address)] >= self._config.connections_per_address_max:
-            return 429, "This address holds as many connections as it may.\n"
+            return 429, "This address has reached its limit of connections.\n"
         return None
 
-    # What the gateway itself sends to the engine
+    # Commands of the gateway itself
 
     def _request(self, room: str, command: Command, on_reply: OnReply) -> None:
         self._command_number += 1
@@ -391,7 +391,7 @@ class Gateway:
         self._request(room, command, on_reply)
 
     def _ask_keyframe(self, room: Room) -> None:
-        """Once the room's partition is followed: an answer from before that would be of the past."""
+        """Request the room's detail once its partition is followed, because the gateway would miss an earlier answer."""
         if self._follower.want(partition_of(room.id, self._journal.partitions)):
             self._ask_for_detail(room)
 
@@ -405,7 +405,7 @@ class Gateway:
     # Background
 
     async def _tidy(self) -> None:
-        """Deadlines of handshakes, closes and waits."""
+        """Enforce the deadlines of handshakes, closes and waits."""
         while True:
             await asyncio.sleep(TIDY_S)
             now = self.time()
@@ -417,7 +417,7 @@ class Gateway:
             self._claims.tidy()
 
     async def _watch_idle(self) -> None:
-        """Ping who is silent, close who stays so, and who has an expired token; beat for who heard nothing. A part of the crowd at a time."""
+        """Ping silent connections, close those that stay silent or whose token expired, and send beats. Handles `sweep_viewers` at a time."""
         config = self._config
         idle_s = config.idle_ms / 1000
         pause_s = max(IDLE_SWEEP_S_MIN, min(1.0, idle_s / IDLE_SWEEPS, self._beat_s / BEAT_SWEEPS))
@@ -428,7 +428,7 @@ class Gateway:
             held_up_s = now - last - pause_s
             behind = 0
             connections = list(self._connections)
-            if held_up_s > pause_s:  # time in which this process stood still is not the viewers' silence
+            if held_up_s > pause_s:  # the viewers were not silent while this process stood still
                 for connection in connections:
                     connection.heard = min(now, connection.heard + held_up_s)
             for at in range(0, len(connections), config.sweep_viewers):
@@ -441,11 +441,11 @@ class Gateway:
     def _look_at(self, connection: Connection, now: float, now_s: float) -> None:
         silent_s, idle_s = now - connection.heard, self._config.idle_ms / 1000
         if silent_s >= idle_s:
-            connection.close(4001, "nothing was heard from you")
+            connection.close(4001, "the client sent nothing for too long")
         elif silent_s >= idle_s / 2 and not connection.pinged:
             connection.ping()
         if connection.expires_s and connection.expires_s <= now_s:
-            connection.close(4000, "the token is not valid any more")
+            connection.close(4000, "the token is no longer valid")
         room, beat_s = connection.room, self._beat_s
         if room is not None and now - room.swept_at >= beat_s and now - connection.beat_at >= beat_s and not connection.blocked:
             connection.beat_at = now
@@ -463,7 +463,7 @@ class Gateway:
 
 
 async def _forever(work: Callable[[], Awaitable[None]]) -> None:
-    """Background work goes on after an error that nobody foresaw."""
+    """Run background work again after each unexpected error."""
     while True:
         try:
             await work()
@@ -473,7 +473,7 @@ async def _forever(work: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _listen(config: GatewayConfig) -> list[socket.socket]:
-    """Listening sockets whose options their connections inherit."""
+    """The listening sockets, with the options that their connections inherit."""
     listeners = await listen(config.host, config.port, section="gateway", share_port=config.share_port)
     for listener in listeners:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -483,7 +483,7 @@ async def _listen(config: GatewayConfig) -> list[socket.socket]:
 
 
 def tls_context(config: GatewayConfig) -> ssl.SSLContext | None:
-    """What the gateway speaks TLS with, if it does. Raises `BadConfig` when the files cannot be used."""
+    """The gateway's TLS context; `None` without a certificate in the settings. Raises `BadConfig` if the files cannot be used."""
     if not config.tls_cert_file:
         return None
     for name, file in (("tls_cert_file", config.tls_cert_file), ("tls_key_file", config.tls_key_file)):

@@ -1,4 +1,4 @@
-"""The handshake: HTTP request in, upgrade or refusal out. websockets does it; its objects are dropped right after."""
+"""Answers an HTTP request with an upgrade or a refusal. The objects of the websockets library are dropped right afterwards."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["AcceptedHandshake", "HandshakeHandler", "Refusal"]
 ROOMS_PATH = "/v1/rooms/"
 QUERY_FIELDS_MAX = 16
 SEQ_MAX = 2**53
-#: Refused origins that are logged, each once; and characters of one. Anybody can make origins up.
+#: Refused origins that are logged, each once, and the characters of each. These are bounded because any client can invent origins.
 ORIGINS_TOLD_MAX = 100
 ORIGIN_CHARS_MAX = 200
 
@@ -46,7 +46,7 @@ class Refusal(Struct, frozen=True):
 
 
 class AcceptedHandshake(Struct, frozen=True):
-    """A handshake that ends in an upgrade; with a `close_code` the connection is closed at once, so that browsers can see why."""
+    """A handshake that ends in an upgrade. With a `close_code`, the connection then closes at once: browsers show pages only close codes."""
 
     response: bytes
     address: str
@@ -59,7 +59,7 @@ class AcceptedHandshake(Struct, frozen=True):
 
 
 class _SharedDeflate(ServerPerMessageDeflateFactory):
-    """Accepts only what lets the same compressed bytes fit all: no context takeover either way, the full window."""
+    """Accepts only no context takeover and the full window, so that the same compressed bytes fit every viewer."""
 
     def __init__(self) -> None:
         super().__init__(server_no_context_takeover=True, client_no_context_takeover=True)
@@ -74,7 +74,7 @@ class _SharedDeflate(ServerPerMessageDeflateFactory):
 
 
 class HandshakeHandler:
-    """Decides over one whole request head at a time; keeps nothing of it but the origins that it refused."""
+    """Answers complete request heads. It keeps nothing of a request except refused origins, for the log."""
 
     def __init__(self, config: GatewayConfig, checker: TokenChecker, console_origins: Sequence[str]) -> None:
         self._checker = checker
@@ -84,7 +84,7 @@ class HandshakeHandler:
         self._extensions = [_SharedDeflate()] if config.compression else None
 
     def receive(self, head: bytes, peer: str, full: Callable[[str], tuple[int, str] | None]) -> Refusal | AcceptedHandshake:
-        """Answer the request `head` from `peer`; `full` says by a client's address whether there is no place (status, why)."""
+        """Answer the request `head` from `peer`. `full` returns a status and its text if the gateway has no place for the client's address."""
         protocol = ServerProtocol(extensions=self._extensions, select_subprotocol=_select, logger=quiet_logger, max_size=None)
         try:
             request = parse_head(head)
@@ -108,11 +108,11 @@ class HandshakeHandler:
         return self._admit(visit, request, unquote(path[len(ROOMS_PATH) :]), query)
 
     def _tell_refused(self, origin: str) -> None:
-        """Once for each origin: a browser shows its page nothing but a lost connection, so only this line says what to set."""
+        """Log an origin once. The browser's page sees only a lost connection, so this line alone names the cause."""
         origin = origin[:ORIGIN_CHARS_MAX]
         if origin not in self._origins_refused and len(self._origins_refused) < ORIGINS_TOLD_MAX:
             self._origins_refused.add(origin)
-            log.warning("a page of an origin that gateway.origins does not name may not connect", extra={"origin": origin})
+            log.warning("a page from an origin that is not in gateway.origins may not connect", extra={"origin": origin})
 
     def _admit(self, visit: AcceptedHandshake, request: Request, room: str, query_text: str) -> AcceptedHandshake:
         query = _query(query_text)
@@ -130,7 +130,7 @@ class HandshakeHandler:
 
 
 def _only(headers: Headers, name: str) -> str | None:
-    """A header's value; several are as good as one that fits nothing."""
+    """A header's value. Several values are joined, which matches no allowed value."""
     values = headers.get_all(name)
     return ", ".join(values) if values else None
 
@@ -158,7 +158,7 @@ def _select(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | 
 
 
 def _as_bad_request(response: Response) -> Response:
-    """A request without upgrade is answered 400: nothing that it could ask for over plain HTTP is here."""
+    """Answer a request without an upgrade with 400, because the gateway serves nothing over plain HTTP."""
     return Response(400, "Bad Request", response.headers, response.body) if response.status_code == 426 else response
 
 

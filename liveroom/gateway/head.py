@@ -1,6 +1,6 @@
-"""The head of an HTTP request, out of bytes. websockets' own parser takes lines of 8 KB, less than browsers' cookies.
+"""Parses the head of an HTTP request. The parser of the websockets library allows lines of 8 KB, which is less than browsers' cookies need.
 
-Strict: what a proxy in front might read in another way is refused.
+The parser is strict: it refuses every head that a proxy might read differently.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from websockets.http11 import Request
 __all__ = ["HEADERS_MAX", "TARGET_BYTES_MAX", "BadHead", "parse_head", "split_target"]
 
 HEADERS_MAX: Final = 128
-#: The longest target of a request: a token of 4,096 characters fits.
+#: The longest target of a request. A token of 4,096 characters fits.
 TARGET_BYTES_MAX: Final = 8 * 1024
 
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21-\x7e]+) (HTTP/1\.[01])")
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
-#: A path, and a query, of the two forms that a request's target may have. Queries are read leniently, as browsers write them.
+#: The path and the query of a target, in origin form or absolute form. Queries are read leniently, because browsers write them so.
 _TARGET: Final = re.compile(r"(?:https?://[^/?#@\s]+)?(/[A-Za-z0-9\-._~!$&'()*+,;=:@%/]*)(?:\?([^#]*))?", re.IGNORECASE)
 
 
 class BadHead(ValueError):
-    """What came is no request for a room; `status` answers it, and the text says why."""
+    """The bytes are no valid request for a room. `status` is the HTTP status of the answer, and the text names the reason."""
 
     def __init__(self, words: str, status: int = 400) -> None:
         super().__init__(words)
@@ -32,20 +32,20 @@ class BadHead(ValueError):
 
 
 def parse_head(head: bytes) -> Request:
-    """A request out of its head, with the empty line at its end. Raises `BadHead`."""
+    """The request of a head, which includes the empty line at its end. Raises `BadHead`."""
     first, *lines = head[:-4].split(b"\r\n")
     found = _REQUEST_LINE.fullmatch(first)
     if found is None:
         raise BadHead("the request line is not valid HTTP/1.1")
     method, target, version = (part.decode("ascii") for part in found.groups())
     if version != "HTTP/1.1":
-        raise BadHead("a handshake is of HTTP/1.1", 505)
+        raise BadHead("a handshake must use HTTP/1.1", 505)
     if method != "GET":
-        raise BadHead("a handshake is a GET", 405)
+        raise BadHead("a handshake must be a GET request", 405)
     if len(target) > TARGET_BYTES_MAX:
-        raise BadHead(f"a target of more than {TARGET_BYTES_MAX} bytes", 414)
+        raise BadHead(f"the target has more than {TARGET_BYTES_MAX} bytes", 414)
     if len(lines) > HEADERS_MAX:
-        raise BadHead(f"more than {HEADERS_MAX} headers", 431)
+        raise BadHead(f"the request has more than {HEADERS_MAX} headers", 431)
     headers = Headers()
     for line in lines:
         header = _HEADER.fullmatch(line)
@@ -53,7 +53,7 @@ def parse_head(head: bytes) -> Request:
             raise BadHead("a header line is malformed")
         headers[header[1].decode("ascii")] = header[2].decode("latin-1").rstrip(" \t")
     if "Transfer-Encoding" in headers or not set(headers.get_all("Content-Length")) <= {"0"}:
-        raise BadHead("a handshake has no body")
+        raise BadHead("a handshake must not have a body")
     return Request(target, headers)
 
 
@@ -61,5 +61,5 @@ def split_target(target: str) -> tuple[str, str]:
     """A request's path and query. Raises `BadHead`."""
     found = _TARGET.fullmatch(target)
     if found is None:
-        raise BadHead("the target is no path")
+        raise BadHead("the target is not a valid path")
     return found[1], found[2] or ""

@@ -1,7 +1,8 @@
-"""What the users of a room own, folded from the room's events, and what one of them is told of it.
+"""The entitlements of a room's users, folded from the room's events, and the frame that tells one user about them.
 
-Kept by thing, and of each thing by user, so that a thing goes whole when it expires or is long over: what is kept is bounded by the
-rules. Whoever joins is looked up among the owners and, as one of them, in each thing that lives; nothing is ever searched.
+Entitlements are kept by item, and in each item by user, so an item that expires or ended long ago is dropped as a whole.
+The rules bound the number of items and users.
+A join costs one lookup among the owners and, for an owner, one lookup per live item.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from liveroom.protocol.holdings import HoldingsPart
 
 __all__ = ["Holdings"]
 
-#: Ends of somebody's ownership after which it is looked anew who still owns anything; with more than twice as many owners, half of their number.
+#: Ended entitlements after which the set of owners is rebuilt. With more than twice as many owners, half their number counts instead.
 ENDS_MAX: Final = 1_000
 
 Item = TypeVar("Item")
 
 
 class _Coupon:
-    """What its codes are worth, and whose they are: (code, the order that uses it)."""
+    """The terms of a coupon, and its codes by user, each as (code, the order that uses it)."""
 
     __slots__ = ("codes", "terms", "title", "valid_until_ms")
 
@@ -43,7 +44,7 @@ class _Coupon:
 
 
 class _Sale:
-    """Holds and units by user; `closed`: it goes with its last hold."""
+    """The holds and bought units of a flash sale, by user. A closed sale is dropped with its last hold."""
 
     __slots__ = ("bought", "closed", "holds")
 
@@ -54,15 +55,15 @@ class _Sale:
 
 
 class Holdings:
-    """Of one room, as after all events that it was given; it begins with what an engine handed over."""
+    """The entitlements of one room after all applied events. They start from the chunks of an engine."""
 
     def __init__(self, parts: Sequence[HoldingsPart] = ()) -> None:
         self._envelopes: dict[int, dict[str, int]] = {}  # user -> fen
         self._envelopes_over: dict[int, dict[str, int]] = {number: {} for part in parts for number in part.envelopes_over}  # oldest first
         self._coupons = {one.coupon: _Coupon(one.title, one.terms, one.valid_until_ms) for part in parts for one in part.coupons}
         self._sales: dict[int, _Sale] = {}
-        self._owners: set[str] = set()  # of anything, and some who no longer are
-        self._ends = 0  # of ownership, since they were all
+        self._owners: set[str] = set()  # all owners, and some users who own nothing any more
+        self._ends = 0  # ended entitlements since `_owners` was rebuilt
         for part in parts:
             self._take(part)
 
@@ -90,10 +91,10 @@ class Holdings:
         by_user[user] = (*by_user.get(user, ()), item)
         self._owners.add(user)
 
-    # What one user is told
+    # Entitlements of one user
 
     def frame(self, user: str, seq: int) -> bytes:
-        """The frame that tells `user` what they own after all events below `seq`; who owns nothing is told that."""
+        """The frame with the entitlements of `user` after all events below `seq`. Users who own nothing also get it."""
         owned = self._owned_by(user, seq) if user in self._owners else None
         return text_frame(b'{"type":"belongings","seq":%d}' % seq if owned is None else encode(owned))
 
@@ -111,13 +112,13 @@ class Holdings:
         return Belongings(seq, *newest, dict(bought[-BELONGINGS_MAX:]), left_out)
 
     def claimed(self, event: Event) -> OwnedCoupon | None:
-        """What a claim added to its user's coupons; of another event, nothing."""
+        """The coupon that a `coupon_claimed` event gave its user; `None` for other events."""
         return self._coupons[event.coupon].owned(event.coupon, event.code, "") if isinstance(event, CouponClaimed) else None
 
     # Events
 
     def apply(self, seq: int, event: Event) -> None:
-        """Take the next event of the room's stream."""
+        """Apply the next event of the room's stream."""
         apply = _CHANGES.get(type(event))
         if apply is not None:
             apply(self, seq, event)
@@ -127,7 +128,7 @@ class Holdings:
         self._owners.add(event.user)
 
     def _envelope_closed(self, seq: int, event: RedEnvelopeClosed) -> None:
-        """The last ones stay for a while, with as many shares as the rules remember: an older one's go whole."""
+        """Keep the newest ended red envelopes, with as many shares as the rules remember. An older envelope's shares are dropped together."""
         over = self._envelopes_over
         over[event.envelope] = self._envelopes.pop(event.envelope, {})
         while len(over) > ENVELOPES_OVER_OWNED:
@@ -185,14 +186,14 @@ class Holdings:
         self._end(event.sale)
 
     def _end(self, number: int) -> None:
-        """A closed sale is over with its last hold."""
+        """Drop a closed sale without holds."""
         sale = self._sales.get(number)
         if sale is not None and sale.closed and not sale.holds:
             del self._sales[number]
             self._ended(len(sale.bought))
 
     def _ended(self, count: int) -> None:
-        """So many users own something less: when they are many, it is looked anew who owns anything."""
+        """Count ended entitlements, and rebuild the set of owners once they are many."""
         self._ends += count
         if self._ends > max(ENDS_MAX, len(self._owners) // 2):
             sales = [users for sale in self._sales.values() for users in (sale.holds, sale.bought)]

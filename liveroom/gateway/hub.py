@@ -1,4 +1,17 @@
-"""The rooms that a gateway holds: who joins and leaves, and the ticks that write a room's news to its viewers."""
+"""The rooms that a gateway holds: viewers join and leave them, and ticks write a room's news to its viewers.
+
+How it works:
+
+1. `enter` brings a connection to its room. If the room is not known yet, the connection waits and the hub asks the engine for the room's detail.
+2. `take` applies each record of a followed partition to the rooms. The first detail makes a room live, and the waiting connections join it.
+3. A room with news is scheduled for a tick. Its due time lies further ahead the fuller the gateway is, so that one delta holds more events.
+4. `tick` begins a sweep for each due room: the room's events become frames once, and every viewer gets the same bytes.
+5. The sweeps of all rooms take turns of `sweep_viewers` viewers, so a large room does not delay a small one.
+6. `tidy` enforces deadlines: for waiting viewers, for details that do not come, and for empty rooms.
+
+A room that missed events is lost: its viewers keep their connections, and the hub asks for a new detail.
+An error in the step of one room or viewer never reaches another.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +43,14 @@ __all__ = ["Hub"]
 
 Step = ParamSpec("Step")
 
-#: A viewer that has seen more of a stream than this gateway waits so long for the gateway to catch up; after that the stream was set back.
+#: Time for this gateway to catch up with a viewer that has seen more of a stream. Afterwards the stream counts as set back.
 CATCH_UP_S = 5.0
-#: Pause before a detail that was refused, or did not come, is asked for again.
+#: Pause before the hub asks again for a detail that was refused or did not come.
 ASK_AGAIN_S = 0.5
 
 
 class _Sweep:
-    """Writes [start, end) to the viewers that a room had when it began; `at` is the next of them."""
+    """Writes the span [start, end) to all viewers that the room had at the sweep's begin. `at` is the index of the next viewer."""
 
     __slots__ = ("at", "began", "end", "packed", "plain", "room", "start", "viewers")
 
@@ -55,11 +68,11 @@ class _Sweep:
             self.plain, to = ring.chunk(self.start, False)
             self.packed = ring.chunk(self.start, True)[0] if room.deflaters else b""
             if to != self.end:
-                self.plain = b""  # more than a chunk: every viewer is advanced by itself
+                self.plain = b""  # more than one chunk: each viewer is advanced on its own
         room.swept_up_to(self.end, began)
 
     def step(self, count: int, isolated: IsolatedErrors) -> tuple[int, int]:
-        """Write to the next `count` viewers; gives frames and bytes that were written. A viewer whose write raises is dropped."""
+        """Write to the next `count` viewers, and return the written frames and bytes. A viewer whose write raises is dropped."""
         room, start, end, plain, packed = self.room, self.start, self.end, self.plain, self.packed
         write = os.write
         stop = self.at + count
@@ -96,10 +109,13 @@ class _Sweep:
 
 
 class Hub:
-    """All rooms of one gateway. `connections()` is the crowd; `ask_keyframe(room)` gets a room's detail sent, or a refusal to `asked`.
+    """All rooms of one gateway.
 
-    `incarnation(partition)` names its history. `may_be_behind`: other gateways read the same journal, and may be ahead of this one.
-    `settle(gate)` is told of every gate of which the stream said something.
+    `connections()` returns the number of open connections.
+    `ask_keyframe(room)` requests the room's detail, and passes the answer to `asked`.
+    `incarnation(partition)` names the partition's history, which a restore from a backup changes.
+    `may_be_behind` is true if other gateways read the same journal and may be ahead of this one.
+    `settle(queue)` is called for every admission queue that events changed.
     """
 
     def __init__(
@@ -129,23 +145,23 @@ class Hub:
         self._waits: Deadlines[Connection] = Deadlines(config.room_wait_ms / 1000)
         self._incarnation = incarnation
         self._may_be_behind = may_be_behind
-        self._ahead: Deadlines[tuple[Connection, int]] = Deadlines(CATCH_UP_S)  # viewers, and the seq that they came with
+        self._ahead: Deadlines[tuple[Connection, int]] = Deadlines(CATCH_UP_S)  # viewers, with the seq of their cursor
         self._empty: Deadlines[Room] = Deadlines(config.room_idle_ms / 1000)
         self._asks: Deadlines[Room] = Deadlines(ASK_AGAIN_S)
         self._partitions = partitions
         self._held: dict[int, dict[str, Room]] = {}  # partition -> its rooms
         self.rooms: dict[str, Room] = {}
         self.times = {partition: PartitionTime() for partition in range(partitions)}
-        self.interrupted: dict[int, int] = {}  # partition -> since when it is not heard from, in Unix ms
+        self.interrupted: dict[int, int] = {}  # partition -> begin of its interruption, in Unix ms
 
     # Partitions
 
     def partitions(self) -> list[int]:
-        """Those of which a room is held."""
+        """The partitions of the held rooms."""
         return list(self._held)
 
     def rooms_of(self, partition: int) -> list[Room]:
-        """The rooms of a partition that are held."""
+        """The held rooms of a partition."""
         return list(self._held.get(partition, {}).values())
 
     def _hold(self, room_id: str) -> Room:
@@ -165,13 +181,13 @@ class Hub:
     # Viewers
 
     def enter(self, connection: Connection, room_id: str, resume: Resume | None) -> None:
-        """Let an upgraded connection join its room, at once or when the room's keyframe has come."""
+        """Let an upgraded connection join its room, at once or once the room is live."""
         sender = connection.sender
         assert sender is not None
         room = self.rooms.get(room_id)
         if room is None:
             if len(self.rooms) >= self._config.rooms_max:
-                connection.close(4002, "this gateway holds as many rooms as it may; come back")
+                connection.close(4002, "this gateway has reached its limit of rooms; connect again")
                 return
             room = self._hold(room_id)
         if self._is_banned(room, connection):
@@ -189,7 +205,7 @@ class Hub:
         self._ask(room)
 
     def leave(self, connection: Connection) -> None:
-        """Forget a connection that entered."""
+        """Take a connection out of its room."""
         if room := self.rooms.get(connection.room_id):
             room.leave(connection)
             self._audience.left(room)
@@ -198,7 +214,7 @@ class Hub:
                 self._let_go_later(room)
 
     def asked(self, room: Room, refusal: str) -> None:
-        """A detail that was asked for is on its way, or was refused with a code."""
+        """Take the answer to a request for a detail: the detail will come, or `refusal` is the code that refused it."""
         if refusal == "room_not_found":
             room.asked = False
             self._isolated.each("gateway_viewer", list(room.waiting), lambda connection: connection.close(4004, "the room was never opened"))
@@ -218,7 +234,7 @@ class Hub:
             self._schedule(room)
 
     def _let_in(self, room: Room) -> None:
-        """Those that waited for the keyframe join; one that cannot is sent away and comes back."""
+        """Let all waiting connections join. A connection that fails to join is closed, and its client connects again."""
         waiting, room.waiting = room.waiting, {}
         for connection, resume in waiting.items():
             try:
@@ -230,22 +246,23 @@ class Hub:
                     self._join(room, connection, resume)
             except Exception:
                 self._isolated.note("gateway_join", item=connection)
-                self._isolated.each("gateway_viewer", (connection,), lambda failed: failed.close(4002, "joining the room failed; come back"))
+                self._isolated.each("gateway_viewer", (connection,), lambda failed: failed.close(4002, "joining the room failed; connect again"))
 
     def _is_banned(self, room: Room, connection: Connection) -> bool:
         sender = connection.sender
         return sender is not None and _can_be_banned(connection) and room.banned.get(sender.user, 0) > self.time_ms(room)
 
     def time_ms(self, room: Room) -> int:
-        """Now, by the room's clock: bans and mutes end by it, and viewers count down by it."""
+        """The present time of the room's clock, in Unix ms. Bans and mutes end by it, and viewers count down by it."""
         return max(room.time_ms, self.times[partition_of(room.id, self._partitions)].now_ms())
 
     # The stream
 
     def take(self, record: Record, replay_buffer: ReplayBuffer, *, current: bool) -> None:
-        """Apply an accepted record, the last of its partition's `replay_buffer`, to the rooms that are held.
+        """Apply an accepted record, the newest of its partition's `replay_buffer`, to the held rooms.
 
-        A room begins with what is `current`: while a partition is read up to where it ended, what others once asked for is of the past.
+        A room begins only with the detail of a `current` record.
+        Records from before the partition was followed hold details of old requests, so the hub ignores these.
         """
         rooms = self.rooms
         for room_id, span in record.rooms.items():
@@ -262,14 +279,14 @@ class Hub:
                 self._try(room, self._begin, detail, replay_buffer)
 
     def _try(self, room: Room, step: Callable[Concatenate[Room, Step], object], *arguments: Step.args, **named: Step.kwargs) -> None:
-        """One room's step; when it raises, the room is lost until its detail comes and no other room is touched."""
+        """Run one room's step. If it raises, the room is lost until its next detail, and no other room is affected."""
         try:
             step(room, *arguments, **named)
         except Exception:
             self._isolated.note("gateway_room", item=room.id)
             room.lost = True
             if room.asked:
-                self._asks.add(room, _now())  # later: what comes at once may raise again
+                self._asks.add(room, _now())  # not at once, because the next detail may raise again
             else:
                 self._ask(room)
 
@@ -288,11 +305,11 @@ class Hub:
                 self._put_out(room, user, until_ms, "")
         elif not self._begun(room, detail, replay_buffer.before(room.id, detail.keyframe.seq)):
             viewers = list(room.viewers)
-            self._isolated.each("gateway_viewer", viewers, lambda connection: connection.close(4002, "the room began anew; come back"))
+            self._isolated.each("gateway_viewer", viewers, lambda connection: connection.close(4002, "the room started a new stream; connect again"))
         self._heard(room)
 
     def _heard(self, room: Room) -> None:
-        """After anything that may have changed the room."""
+        """Act on changes of a room: settle its queues, let waiting connections join, schedule its tick and ask for its detail."""
         for queue in room.admission_queues.take_changed():
             self._settle(queue)
         if room.live and room.waiting:
@@ -303,7 +320,7 @@ class Hub:
             self._ask(room)
 
     def _begun(self, room: Room, detail: RoomDetail, past: Sequence[EventSpan]) -> bool:
-        """As `Room.begin`; when that raises, once more without the past, which may hold the event that a room was lost by."""
+        """Call `Room.begin`. If that raises, try again without the past, which may hold the event that raised before."""
         parts = room.parts
         try:
             return room.begin(detail, past)
@@ -320,7 +337,7 @@ class Hub:
             self._isolated.each("gateway_viewer", banned, lambda connection: self._turn_away(connection, room, until_ms, reason))
 
     def _turn_away(self, connection: Connection, room: Room, until_ms: int, reason: str = "") -> None:
-        """Close the connection of a user who is banned; the frame before says until when, so that the client comes back by itself."""
+        """Close the connection of a banned user. The last frame names the end of the ban, so the client connects again by itself."""
         last = text_frame(encode(Banned(until_ms, self.time_ms(room), reason)))
         connection.close(4502, f"you are banned from this room: {reason}" if reason else "you are banned from this room", last)
 
@@ -333,7 +350,7 @@ class Hub:
 
     @property
     def tick_s(self) -> float:
-        """Time that events are collected: longer the fuller the process is."""
+        """The length of a tick, in seconds: it grows with the number of connections."""
         config = self._config
         crowd = min(1.0, self._connections() / config.connections_max)
         return (config.tick_ms_min + (config.tick_ms_max - config.tick_ms_min) * crowd) / 1000
@@ -350,7 +367,7 @@ class Hub:
         heapq.heappush(self._ticks, (due, self._tick_number, room))
 
     async def tick(self) -> None:
-        """Sweep rooms as they fall due, a few viewers of each in turn, without end."""
+        """Sweep due rooms, a few viewers of each in turn. Never returns."""
         count = self._config.sweep_viewers
         while True:
             now = _now()
@@ -369,14 +386,14 @@ class Hub:
         try:
             self._sweeps.append(_Sweep(room, now))
         except Exception:
-            # Frames that cannot be built cost this room a keyframe and no other room anything.
+            # If its frames cannot be built, this room needs a keyframe, and the other rooms continue.
             self._isolated.note("gateway_room", item=room.id)
             room.scheduled = False
             room.lost = True
             self._ask(room)
 
     def _step(self, sweep: _Sweep, count: int) -> int:
-        """A part of a sweep; gives how much of the count it used, at least one."""
+        """Run a part of a sweep, and return how much of `count` it used, at least 1."""
         begin = sweep.at
         frames, written = sweep.step(count, self._isolated)
         self._metrics.gateway_frames_sent.inc(frames)
@@ -392,17 +409,17 @@ class Hub:
         return max(1, len(sweep.viewers) - begin)
 
     async def _sleep_until(self, due: float | None) -> None:
-        """Until `due`, or until something is due earlier."""
+        """Sleep until `due`, or until an earlier tick is scheduled."""
         self._wake.clear()
         alarm = asyncio.get_running_loop().call_at(due, self._wake.set) if due is not None else None
         await self._wake.wait()
         if alarm:
             alarm.cancel()
 
-    # Now and then
+    # Deadlines
 
     def tidy(self) -> None:
-        """Close viewers that waited too long for their room; let go of rooms that have been empty long enough."""
+        """Close connections that waited too long for their room, ask again for missing details, and release rooms that stayed empty."""
         now = _now()
         self._isolated.each("gateway_viewer", self._waits.due(now), self._give_up_waiting)
         self._isolated.each("gateway_viewer", self._ahead.due(now), self._set_back_if_ahead)
@@ -415,7 +432,7 @@ class Hub:
     def _give_up_waiting(self, connection: Connection) -> None:
         room = self.rooms.get(connection.room_id)
         if room and connection in room.waiting:
-            connection.close(4002, "the room's state could not be had in time; come back")
+            connection.close(4002, "the room's state did not arrive in time; connect again")
 
     def _set_back_if_ahead(self, came: tuple[Connection, int]) -> None:
         connection, known = came
@@ -425,7 +442,7 @@ class Hub:
 
     def _ask_again(self, room: Room, now: float) -> None:
         if room.asked and room.receives():
-            self._asks.add(room, now)  # what users own takes a while to come
+            self._asks.add(room, now)  # entitlements arrive in several records, so keep waiting
         elif room.asked:
             room.asked = False
             if room.users:
@@ -446,7 +463,7 @@ class Hub:
 
 
 def _can_be_banned(connection: Connection) -> bool:
-    """The platform is bound by no ban, as in the engine's rules and at the console."""
+    """Whether bans apply to a connection. They do not apply to the platform, as in the rules and at the console."""
     return connection.sender is None or connection.sender.role is not Role.platform
 
 

@@ -1,4 +1,7 @@
-"""A client's bytes become texts. The common frames, a whole masked text, a ping and a pong, are parsed here; every other goes to websockets."""
+"""Turns a client's bytes into texts.
+
+This module parses the common frames: a whole masked text, a ping and a pong. The websockets library parses all others.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ except ImportError:  # a platform without its C extension
 
 __all__ = ["Inbound", "quiet_logger", "take_text"]
 
-#: websockets logs headers and frames when debugging; tokens and chat must never get there.
+#: The websockets library logs headers and frames at debug level. Tokens and chat must never reach the log.
 quiet_logger = logging.getLogger("liveroom.gateway.websockets")
 quiet_logger.setLevel(logging.WARNING)
 
@@ -28,7 +31,7 @@ FRAME_TOO_LARGE = 1009
 PROTOCOL_ERROR = 4503
 FLOODING = 4504
 
-#: Payload that a ping, a pong or a close may have. RFC 6455, section 5.5.
+#: Largest payload of a ping, a pong or a close, in bytes. RFC 6455, section 5.5.
 CONTROL_BYTES_MAX = 125
 
 _WHOLE_TEXT = 0x81
@@ -39,7 +42,7 @@ _HEADER_BYTES_MAX = 14
 
 
 def take_text(data: bytes, at: int, bytes_max: int) -> tuple[bytes, int] | None:
-    """The payload of the whole masked text frame at `at` and where it ends; None when anything else is there."""
+    """The payload of the whole masked text frame at `at`, and the index after it. `None` for anything else."""
     size = len(data)
     if size < at + 6 or data[at] != _WHOLE_TEXT:
         return None
@@ -60,11 +63,12 @@ def take_text(data: bytes, at: int, bytes_max: int) -> tuple[bytes, int] | None:
 
 
 class Inbound:
-    """What one client has sent of an unfinished frame or message; made when needed, dropped when `idle`.
+    """The unfinished frame or message of one client. A connection makes it when needed and drops it once `idle`.
 
-    Holds at most one frame and one message of `bytes_max` each. After `feed`: `to_send` (pongs, the echo of
-    a close), `closed` (the client closed) and `broken` (the code to close with) are to be looked at. `frames_left`
-    is how many more frames that complete no text are taken; with none left it is broken as flooding.
+    It holds at most one frame and one message of `bytes_max` each.
+    After `feed`, the caller checks three fields.
+    `to_send` holds pongs and the echo of a close, `closed` tells that the client closed, and `broken` is the code to close with.
+    `frames_left` is the number of further frames without a complete text. Once it is used up, `broken` means flooding.
     """
 
     __slots__ = ("_buffer", "_bytes_max", "_deflate", "_in_message", "_message", "_protocol", "broken", "closed", "frames_left", "to_send")
@@ -83,11 +87,11 @@ class Inbound:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing unfinished is held."""
+        """Whether no unfinished data is held."""
         return not self._buffer and not self._in_message
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take bytes as they came; gives the texts that they complete. What comes after the end is not looked at."""
+        """Take received bytes, and yield the texts that they complete. Bytes after a close or an error are ignored."""
         if self.closed or self.broken:
             return
         self._buffer += data
@@ -108,7 +112,7 @@ class Inbound:
                 self.broken = self.broken or FLOODING
 
     def _frame_size(self) -> int | None:
-        """Bytes of the frame that begins in the buffer; None when too little is there to tell. Nothing huge is waited for."""
+        """The size of the first frame in the buffer; `None` if its header is incomplete. A frame beyond `bytes_max` breaks at once."""
         buffer = self._buffer
         if len(buffer) < 2:
             return None
@@ -128,7 +132,7 @@ class Inbound:
         return header + length
 
     def _is_ping(self, frame: bytes) -> bool:
-        """Answer a ping, take a pong; false for any other frame. Clients send pings all the time, and the library would take 100 us for each."""
+        """Answer a ping or ignore a pong; false for any other frame. Pings are frequent, and the library would take 100 us for each."""
         opcode, payload_at = frame[0], 6
         if frame[1] - _MASKED > CONTROL_BYTES_MAX or opcode not in (_WHOLE_PING, _WHOLE_PONG):
             return False

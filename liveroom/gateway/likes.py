@@ -1,4 +1,4 @@
-"""Sums viewers' taps: many `send_likes` become one `report_likes` per room, and its answer is theirs."""
+"""Sums viewers' taps: many `send_likes` become one `report_likes` per room, and each sender gets its answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Likes", "OnReply", "Reply"]
 Reply = Accepted | Refused
 OnReply = Callable[[Reply], None]
 
-#: The most that one report may hold.
+#: Likes of one report at most.
 LIKES_MAX = 10_000_000
 
 
@@ -26,7 +26,7 @@ class _Sum:
 
 
 class Likes:
-    """Of all rooms; `report(room, command, on_reply)` sends a sum on its way."""
+    """The sums of all rooms. `report(room, command, on_reply)` sends a sum to the engine."""
 
     def __init__(self, report: Callable[[str, ReportLikes, OnReply], None], metrics: Metrics) -> None:
         self._report = report
@@ -34,7 +34,7 @@ class Likes:
         self._sums: dict[str, _Sum] = {}
 
     def add(self, room: str, command_id: str, count: int, on_reply: OnReply) -> None:
-        """Count one viewer's taps; `on_reply` gets the sum's answer under the viewer's own id."""
+        """Count one viewer's taps. `on_reply` gets the answer to the sum, with the viewer's own command id."""
         found = self._sums.get(room)
         if found is None:
             found = self._sums[room] = _Sum()
@@ -44,7 +44,7 @@ class Likes:
             self._send(room)
 
     def flush(self) -> None:
-        """Report what has been summed."""
+        """Report all sums."""
         self._isolated.each("gateway_report", list(self._sums), self._send)
 
     def _send(self, room: str) -> None:

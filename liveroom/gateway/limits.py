@@ -1,4 +1,4 @@
-"""Limits of one client: how often it may speak, how often it may be refused, how many connections an address has."""
+"""Limits of one client: the rate of its commands, its refusals, and the connections of its address."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections import Counter
 
 __all__ = ["FLOOD_WINDOW_S", "ODD_FRAMES_MAX", "ODD_FRAME_S", "KeyedCounter", "TokenBucket"]
 
-#: Refusals are counted over this time to see a flood.
+#: Window in which refusals are counted to detect flooding.
 FLOOD_WINDOW_S = 10.0
-#: Pings, pongs and fragments that one connection may send within it: each costs about what a command does.
+#: Pings, pongs and fragments of one connection within the window. Each costs about as much as a command.
 ODD_FRAMES_MAX = 1_000
 ODD_FRAME_S = FLOOD_WINDOW_S / ODD_FRAMES_MAX
 
 
 class TokenBucket:
-    """Of one connection that has spoken: a token bucket, unanswered commands and recent refusals."""
+    """The token bucket of one connection that has sent commands, with its unanswered commands and recent refusals."""
 
     __slots__ = ("_at", "_refusals", "_tokens", "_window_at", "waiting")
 
@@ -26,7 +26,7 @@ class TokenBucket:
         self.waiting = 0
 
     def take(self, per_s: int, burst: int, now: float) -> int:
-        """Take one token; 0 when there was one, otherwise the ms until there will be."""
+        """Take one token. Returns 0 if there was one, otherwise the time until the next, in ms."""
         self._tokens = min(burst, self._tokens + (now - self._at) * per_s)
         self._at = now
         if self._tokens < 1:
@@ -35,7 +35,7 @@ class TokenBucket:
         return 0
 
     def refuse(self, now: float) -> int:
-        """Count a refusal; gives how many there were within the window."""
+        """Count a refusal, and return the number within the window."""
         if now - self._window_at > FLOOD_WINDOW_S:
             self._window_at = now
             self._refusals = 0
@@ -44,7 +44,7 @@ class TokenBucket:
 
 
 class KeyedCounter:
-    """Counts by name, without entries for zero."""
+    """Counts by name. A count of zero takes no memory."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -56,11 +56,11 @@ class KeyedCounter:
         return len(self._counts)
 
     def add(self, name: str) -> None:
-        """One more."""
+        """Add one to a count."""
         self._counts[name] += 1
 
     def remove(self, name: str) -> None:
-        """One less."""
+        """Subtract one from a count."""
         assert self._counts[name] > 0, name
         self._counts[name] -= 1
         if not self._counts[name]:

@@ -1,4 +1,4 @@
-"""Knows when a partition's rooms are not heard from, and tells their viewers: they keep their connections and go on when it is over."""
+"""Notices when a partition is interrupted, and notifies the viewers of its rooms. They keep their connections and continue afterwards."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ __all__ = ["OutageMonitor"]
 
 log = logging.getLogger(__name__)
 
-#: How often it is looked whether the partitions are heard from.
+#: Interval between checks of the partitions.
 LOOK_S = 0.25
-#: How often a room of a partition that is not heard from is asked for a sign of life.
+#: Interval of the commands that test an interrupted partition.
 ASK_S = 1.0
 
 
 class OutageMonitor:
-    """`ask(room)` sends a command of the gateway's own: its answer ends an interruption also when no viewer says anything."""
+    """Watches the partitions of all held rooms.
+
+    `ask(room)` sends a command of the gateway itself. Its answer ends an interruption even if no viewer sends a command.
+    """
 
     def __init__(
         self, journal: Journal, command_sender: CommandSender, hub: Hub, config: GatewayConfig, metrics: Metrics, *, ask: Callable[[Room], None]
@@ -43,7 +46,7 @@ class OutageMonitor:
         self._asked_at: dict[int, float] = {}
 
     async def watch(self) -> None:
-        """Without end."""
+        """Check all partitions repeatedly. Never returns."""
         while True:
             await asyncio.sleep(LOOK_S)
             for partition in self._hub.partitions():
@@ -59,11 +62,11 @@ class OutageMonitor:
         since_ms = self._hub.interrupted.get(partition)
         if interrupted and since_ms is None:
             since_ms = self._hub.interrupted[partition] = time.time_ns() // 1_000_000 - int(silence_s * 1000)
-            log.warning("a partition is not heard from; its viewers are told", extra={"partition": partition})
+            log.warning("a partition is interrupted; its viewers get a notice", extra={"partition": partition})
             await self._tell(partition, Interruption(since_ms))
         elif not interrupted and since_ms is not None:
             del self._hub.interrupted[partition]
-            log.info("a partition is heard from again", extra={"partition": partition})
+            log.info("a partition's interruption is over", extra={"partition": partition})
             await self._tell(partition, Interruption(since_ms, over=True))
         if interrupted:
             self._ask_now_and_then(partition)
@@ -75,7 +78,7 @@ class OutageMonitor:
             self._ask(next(iter(self._hub.rooms_of(partition))))
 
     async def _tell(self, partition: int, interruption: Interruption) -> None:
-        """All that are in the partition's rooms; who joins later is told at once."""
+        """Notify all viewers of the partition's rooms. The hub notifies viewers who join later."""
         frame = text_frame(encode(interruption))
         for room in self._hub.rooms_of(partition):
             viewers = list(room.viewers)

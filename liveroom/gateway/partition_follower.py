@@ -1,7 +1,8 @@
-"""Follows partitions' accepted records: events to the rooms that are held, answers to those who wait.
+"""Follows the accepted records of partitions: events go to the held rooms, and answers to the command sender.
 
-Of a journal that many processes share only the partitions whose rooms are held here: one is followed when the first of
-its rooms is wanted, and let go some time after the last of them. An embedded journal is followed whole.
+In a shared journal, the follower follows only the partitions of held rooms.
+It starts with the first room of a partition, and stops some time after the last room is released.
+In an embedded journal, it follows all partitions.
 """
 
 from __future__ import annotations
@@ -26,16 +27,19 @@ __all__ = ["PartitionFollower"]
 
 log = logging.getLogger(__name__)
 
-#: Pause before a partition whose reading failed is read again from its snapshot.
+#: Pause after a failed read, before the partition is read again from its snapshot.
 FOLLOW_AGAIN_S = 0.5
-#: A partition of a shared journal is followed for so long after its last room was let go.
+#: Time for which a partition of a shared journal is followed after its last room was released.
 PARTITION_IDLE_S = 30.0
-#: Records of one partition, and rooms that begin by them, that are applied before the loop breathes.
+#: Records of one partition, plus the rooms that begin with them, before the follower yields to the event loop.
 APPLIED_AT_ONCE = 64
 
 
 class PartitionFollower:
-    """`begun(partition)` is called when it is known where a partition's log ends: only what is asked for after that is news."""
+    """Follows partitions for one gateway.
+
+    `begun(partition)` is called once the end of a partition's log is known. Only answers to requests after that call count as news.
+    """
 
     def __init__(
         self, journal: Journal, config: GatewayConfig, hub: Hub, command_sender: CommandSender, metrics: Metrics, *, begun: Callable[[int], None]
@@ -47,36 +51,36 @@ class PartitionFollower:
         self._command_sender = command_sender
         self._metrics = metrics
         self._begun = begun
-        self._ends: dict[int, int] = {}  # partition -> where its log ended when its reading began
+        self._ends: dict[int, int] = {}  # partition -> the end of its log when the follower began to read it
         self._caught_up: set[int] = set()
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._idle_since: dict[int, float] = {}  # partitions of which no room is held
+        self._idle_since: dict[int, float] = {}  # partitions without a held room
 
     def start(self) -> None:
-        """Begin to follow what is followed in any case."""
+        """Start to follow all partitions of an embedded journal."""
         if not self._journal.shared:
             for partition in range(self._journal.partitions):
                 self.want(partition)
 
     async def stop(self) -> None:
-        """Follow nothing any more."""
+        """Stop following all partitions."""
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     @property
     def caught_up(self) -> bool:
-        """Whether what is followed in any case has been read up to where it ended at the beginning."""
+        """Whether every partition of an embedded journal was read up to its end at the start. Always true for a shared journal."""
         return self._journal.shared or len(self._caught_up) == self._journal.partitions
 
     def want(self, partition: int) -> bool:
-        """Follow a partition; gives whether that has begun, or else `begun` is called when it has."""
+        """Follow a partition. Returns whether the end of its log is known already; otherwise `begun` is called later."""
         if partition not in self._tasks:
             self._tasks[partition] = asyncio.get_running_loop().create_task(self._keep_following(partition))
         return partition in self._ends
 
     def tidy(self, held: Collection[int], now: float) -> None:
-        """Let go of partitions of which no room has been held for a while, and no answer is waited for."""
+        """Stop following partitions that had no held room for a while and owe no answer."""
         if not self._journal.shared:
             return
         for partition in list(self._tasks):
@@ -92,13 +96,14 @@ class PartitionFollower:
         self._caught_up.discard(partition)
 
     async def _keep_following(self, partition: int) -> None:
-        """Without end; after an error from the snapshot on: what was applied already is ignored."""
+        """Follow a partition without end. After an error, read again from the snapshot; rooms ignore known events."""
         while True:
             try:
                 await self._follow(partition)
             except JournalDamaged as error:
                 log.critical(
-                    "a partition is damaged; it is read again when this process is started again", extra={"partition": partition, "error": str(error)}
+                    "a partition is damaged; it is not read again before a restart of this process",
+                    extra={"partition": partition, "error": str(error)},
                 )
                 return
             except LiveroomError as error:
@@ -114,7 +119,7 @@ class PartitionFollower:
             self._begun(partition)
             await self._read_on(partition, replay_buffer)
         finally:
-            if self._tasks.get(partition) is asyncio.current_task():  # or it was let go, and may be followed anew by now
+            if self._tasks.get(partition) is asyncio.current_task():  # otherwise it was released, and another task may follow it by now
                 self._forget(partition)
 
     async def _read_on(self, partition: int, replay_buffer: ReplayBuffer) -> None:
@@ -123,7 +128,7 @@ class PartitionFollower:
         async with aclosing(following) as items:
             async for item in items:
                 if isinstance(item, Beginning):
-                    continue  # rooms are held for viewers only; the first viewer's request brings the room's detail
+                    continue  # a room is held only for viewers, and the first viewer's request brings its detail
                 replay_buffer.add(item.record)
                 news = item.offset >= self._ends[partition]
                 self._hub.times[partition].note(item.record.time_ms, live=news)

@@ -1,4 +1,4 @@
-"""Handshakes that are under way. Their number is bounded in total and per address, and so are the bytes of their unfinished heads."""
+"""Pending handshakes. Their number is bounded in total and per address, and so are the bytes of their unfinished heads."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ T = TypeVar("T", bound=Hashable)
 
 
 class Pending(Generic[T]):
-    """Items in the order in which they came. For one more than may be, one of those goes whose address has the most: the oldest of them.
+    """Items in their order of arrival. Beyond the limit, each new item displaces the oldest item of the address with the most items.
 
-    So who opens many silent connections displaces those, and neither newcomers nor others who wait.
+    So a client with many silent connections displaces its own, and neither new connections nor those of other addresses.
     """
 
     def __init__(self, *, count_max: int, per_address_max: int, head_bytes_max: int, after_s: float) -> None:
@@ -21,11 +21,11 @@ class Pending(Generic[T]):
         self._per_address_max = per_address_max
         self._head_bytes_max = head_bytes_max
         self._after_s = after_s
-        self._items: dict[T, tuple[str, float]] = {}  # -> its address, and when it is due
+        self._items: dict[T, tuple[str, float]] = {}  # item -> its address and its deadline
         self._by_address: dict[str, dict[T, None]] = {}
-        self._by_count: dict[int, dict[str, None]] = {}  # number of items -> the addresses that have so many
+        self._by_count: dict[int, dict[str, None]] = {}  # number of items -> the addresses with that number
         self._most = 0  # the largest of these numbers
-        self._heads: dict[T, int] = {}  # bytes held by those whose head came in several pieces
+        self._heads: dict[T, int] = {}  # item -> bytes of its unfinished head
         self.head_bytes = 0
 
     def __len__(self) -> int:
@@ -35,7 +35,7 @@ class Pending(Generic[T]):
         return iter(list(self._items))
 
     def add(self, item: T, address: str, now: float) -> tuple[T, str] | None:
-        """Take an item in; gives the one that has to go for it, and which limit says so. An empty `address` is everybody's, and has no limit."""
+        """Add an item. Returns the item that it displaces and the name of the limit. An empty `address` is unknown, and has no limit."""
         crowded = self._crowded(address)
         if crowded is None and len(self._items) >= self._count_max:
             heaviest = next(iter(self._by_count[self._most]))
@@ -47,7 +47,7 @@ class Pending(Generic[T]):
         return crowded
 
     def move(self, item: T, address: str) -> tuple[T, str] | None:
-        """Count an item for another address, which is known only now; as `add`."""
+        """Count an item for another address, which became known only now. Returns the same as `add`."""
         crowded = self._crowded(address)
         if crowded is not None:
             self.discard(crowded[0])
@@ -82,7 +82,7 @@ class Pending(Generic[T]):
         else:
             del self._by_address[address]
         if self._most not in self._by_count:
-            self._most = count - 1  # it was the only one with the most
+            self._most = count - 1  # it was the only address with that number
 
     def _leave_count(self, address: str, count: int) -> None:
         same = self._by_count[count]
@@ -91,7 +91,7 @@ class Pending(Generic[T]):
             del self._by_count[count]
 
     def hold(self, item: T, size: int) -> Iterator[T]:
-        """Count bytes of an item's unfinished head; gives those that have to go for them, the oldest first."""
+        """Count bytes of an item's unfinished head. Yields the items that these bytes displace, oldest first."""
         self._heads[item] = self._heads.get(item, 0) + size
         self.head_bytes += size
         while self.head_bytes > self._head_bytes_max:
@@ -100,7 +100,7 @@ class Pending(Generic[T]):
             yield oldest
 
     def discard(self, item: T) -> bool:
-        """Forget an item; gives whether it was here."""
+        """Remove an item, and return whether it was present."""
         found = self._items.pop(item, None)
         if found is None:
             return False

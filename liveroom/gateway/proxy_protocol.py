@@ -1,4 +1,4 @@
-"""The PROXY protocol, versions 1 and 2: a proxy tells whose connection it forwards, before the connection's own first byte.
+"""The PROXY protocol, versions 1 and 2: a proxy sends the client's address before the first byte of a forwarded connection.
 
 https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt
 """
@@ -11,13 +11,13 @@ from typing import Final
 
 __all__ = ["HEADER_BYTES_MAX", "BadProxyHeader", "bytes_wanted", "client_of"]
 
-#: The largest header: 16 bytes, the addresses, and what proxies add about TLS and their networks.
+#: The largest header: 16 bytes, the addresses, and additions of proxies about TLS and their networks.
 HEADER_BYTES_MAX: Final = 4_096
 
 _SIGNATURE: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 _HEAD_BYTES: Final = 16
 _LINE_BYTES_MAX: Final = 107
-#: The shortest lines of version 1 that name addresses, so that most of a line is read at once and never a byte beyond it.
+#: Lengths of the shortest lines of version 1 with addresses. So one read takes most of a line and never a byte beyond it.
 _LINE_BYTES_MIN: Final = {b"PROXY TCP4 ": len("PROXY TCP4 1.1.1.1 1.1.1.1 1 1\r\n"), b"PROXY TCP6 ": len("PROXY TCP6 :: :: 1 1\r\n")}
 _LINE: Final = re.compile(rb"PROXY (TCP[46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) ([0-9]{1,5}) ([0-9]{1,5})\r\n")
 _UNKNOWN: Final = b"PROXY UNKNOWN"
@@ -29,11 +29,11 @@ _ADDRESS_BYTES: Final = {_TCP4: 12, _TCP6: 36, _UNIX: 216, _UNSPECIFIED: 0}
 
 
 class BadProxyHeader(ValueError):
-    """What a proxy sent first is no header of the PROXY protocol."""
+    """The first bytes of a proxy's connection are no valid PROXY header."""
 
 
 def bytes_wanted(header: bytes) -> int:
-    """How many bytes may be read next without reading beyond the header; 0 when it is whole. Raises `BadProxyHeader`."""
+    """The number of bytes to read next without reading beyond the header; 0 if the header is complete. Raises `BadProxyHeader`."""
     size = len(header)
     if size < len(_SIGNATURE):
         return len(_SIGNATURE) - size
@@ -42,20 +42,20 @@ def bytes_wanted(header: bytes) -> int:
             return _HEAD_BYTES - size
         whole = _HEAD_BYTES + int.from_bytes(header[14:16], "big")
         if whole > HEADER_BYTES_MAX:
-            raise BadProxyHeader(f"a header of {whole} bytes")
+            raise BadProxyHeader(f"the header has {whole} bytes, which is too long")
         return whole - size
     if not header.startswith(b"PROXY "):
-        raise BadProxyHeader("neither version 1 nor 2")
+        raise BadProxyHeader("the header is neither version 1 nor version 2")
     if header.endswith(b"\r\n"):
         return 0
     if size >= _LINE_BYTES_MAX:
-        raise BadProxyHeader("a line without end")
+        raise BadProxyHeader("the PROXY line has no end")
     least = _LINE_BYTES_MIN.get(bytes(header[:11]), 0)
     return max(least - size, 1 if header.endswith(b"\r") else 2)
 
 
 def client_of(header: bytes) -> str:
-    """The client's address by a whole header; empty when the proxy speaks for itself or does not know it. Raises `BadProxyHeader`."""
+    """The client's address from a complete header; empty if the proxy sent no address. Raises `BadProxyHeader`."""
     return _client_of_binary(header) if header.startswith(_SIGNATURE) else _client_of_line(header)
 
 
@@ -76,11 +76,11 @@ def _client_of_line(line: bytes) -> str:
 def _client_of_binary(header: bytes) -> str:
     command, family = header[12], header[13]
     if command not in (_LOCAL, _PROXY):
-        raise BadProxyHeader(f"version and command {command:#x}")
+        raise BadProxyHeader(f"unknown version and command {command:#x}")
     if command == _LOCAL:
         return ""
     if family not in _ADDRESS_BYTES or len(header) - _HEAD_BYTES < _ADDRESS_BYTES[family]:
-        raise BadProxyHeader(f"family and protocol {family:#x} with {len(header) - _HEAD_BYTES} bytes")
+        raise BadProxyHeader(f"family and protocol {family:#x} are invalid with {len(header) - _HEAD_BYTES} bytes")
     addresses = header[_HEAD_BYTES:]
     if family == _TCP4:
         return str(IPv4Address(bytes(addresses[:4])))

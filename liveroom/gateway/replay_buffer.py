@@ -1,7 +1,7 @@
-"""The last events of every room of a partition, so that a room which begins to be held has a past to resume from.
+"""The newest events of every room of a partition, so that clients can resume in a room that the gateway has just begun to hold.
 
-After a restart viewers come back with the seqs that they had. A room's detail alone would begin at the present;
-with what was read on the way there from an older snapshot its ring reaches back, and nobody misses an event.
+After a restart, viewers reconnect with their old cursors. A room's detail alone would begin at the present.
+The follower reads events on the way from an older snapshot, and with these events the room's ring reaches back.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from liveroom.protocol.records import Record
 __all__ = ["EventSpan", "ReplayBuffer"]
 
 
-#: Stands for every event that no viewer is shown: such events may be large, and only their place matters here.
+#: Takes the place of every internal event. Such events may be large, and only their seqs matter here.
 UNSHOWN: Final = BannedWordsSet((), "")
-#: Bytes of a kept span beside its events.
+#: Bytes of a kept span without its events.
 SPAN_BYTES: Final = 512
 
 
 class EventSpan(Struct, frozen=True, gc=False):
-    """Events of a room that are contiguous from `from_` on; `time_ms` is that of the last."""
+    """Contiguous events of a room, from the seq `from_` on. `time_ms` is the time of the last one."""
 
     from_: int
     events: tuple[Event, ...]
@@ -35,18 +35,18 @@ class EventSpan(Struct, frozen=True, gc=False):
 
 
 class ReplayBuffer:
-    """Of one partition, bounded by `events_max` and by `bytes_max` over all its rooms: the oldest records go first."""
+    """The newest events of one partition. `events_max` and `bytes_max` bound all its rooms together; the oldest records are dropped first."""
 
     def __init__(self, events_max: int, bytes_max: int) -> None:
         self._events_max = events_max
         self._bytes_max = bytes_max
         self._events = 0
         self._rooms: dict[str, deque[EventSpan]] = {}
-        self._order: deque[tuple[str, int]] = deque()  # the room and the bytes of every span that is kept, oldest first
+        self._order: deque[tuple[str, int]] = deque()  # the room and the bytes of every kept span, oldest first
         self.bytes = 0
 
     def add(self, record: Record) -> None:
-        """Keep the events of an accepted record."""
+        """Add the events of an accepted record."""
         for room, span in record.rooms.items():
             events = tuple(UNSHOWN if event.delivery is Delivery.internal else event for event in span.events)
             size = _bytes_of(events)
@@ -58,7 +58,7 @@ class ReplayBuffer:
             self._drop_oldest()
 
     def before(self, room: str, seq: int) -> list[EventSpan]:
-        """What is known of a room's events below `seq`, contiguous up to there."""
+        """The kept spans of a room below `seq`, contiguous up to `seq`."""
         found: list[EventSpan] = []
         for past in reversed(self._rooms.get(room, ())):
             if past.from_ >= seq:
@@ -79,5 +79,5 @@ class ReplayBuffer:
 
 
 def _bytes_of(events: Sequence[Event]) -> int:
-    """At least what the events take in memory; a test compares it."""
+    """An upper bound of the events' size in memory, which a test compares with the real size."""
     return SPAN_BYTES + memory_bytes([event for event in events if event is not UNSHOWN])

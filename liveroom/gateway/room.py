@@ -1,4 +1,4 @@
-"""A room as a gateway holds it: its ring, the events of the present tick, its viewers, and who may not be here."""
+"""A room in the gateway: its ring, the events of the present tick, its viewers, entitlements, bans and mutes."""
 
 from __future__ import annotations
 
@@ -26,19 +26,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Resume", "Room"]
 
-#: (epoch, seq): where a client wants to go on.
+#: The stream id and the cursor at which a client wants to resume.
 Resume = tuple[str, int]
 
-#: Events of one tick; more are made into a frame before the tick ends.
+#: Events that a room collects for one tick. At this number they become frames before the tick ends.
 PENDING_EVENTS_MAX = 1_000
-#: Events of the past that become one frame when a room begins.
+#: Events of the replay buffer that become one frame when a room begins.
 PAST_EVENTS_PER_FRAME = 50
-#: Bans and mutes of a room; beyond it the expired ones are forgotten. The rules allow fewer that are in force.
+#: Bans or mutes of a room. Beyond this number the expired ones are dropped. The rules allow fewer active ones.
 MARKS_MAX = 20_000
 
 
 class Room:
-    """Live once it has a keyframe; until then viewers wait. After a gap in its stream it is not live either, until the next keyframe."""
+    """A room that the gateway holds. It is live once it has a keyframe, and until then viewers wait.
+
+    After a gap in its stream the room is lost: it is not live before its next detail.
+    """
 
     __slots__ = (
         "_config",
@@ -80,21 +83,21 @@ class Room:
         self.ring = Ring(config.ring_frames_max, config.ring_bytes_max)
         self.time_ms = 0
         self.lost = False
-        self.asked = False  # a detail was asked for and has not come
+        self.asked = False  # a detail was requested and has not come
         self.scheduled = False
-        self.swept = 0  # the seq up to which the last sweep wrote
+        self.swept = 0  # the end of the last sweep's span
         self.swept_at = 0.0
         self.viewers: list[Connection] = []
-        self.users: dict[str, tuple[Connection, ...]] = {}  # oldest connection first; those that wait are here too
+        self.users: dict[str, tuple[Connection, ...]] = {}  # oldest connection first; includes waiting connections
         self.waiting: dict[Connection, Resume | None] = {}
         self.deflaters = 0
         self.empty_at = 0.0
-        self.may_go = False  # it is already looked at whether the room can be let go
+        self.may_go = False  # the hub has a deadline at which it may release the room
         self.banned: dict[str, int] = {}
         self.muted: dict[str, int] = {}
         self.holdings = Holdings()
-        self.parts: list[HoldingsPart] = []  # of the detail that will follow
-        self.parts_before = 0  # when it was last looked whether more have come
+        self.parts: list[HoldingsPart] = []  # chunks of the detail that will follow them
+        self.parts_before = 0  # number of chunks at the last call of `receives`
         self.admission_queues = AdmissionQueues(config.admission_margin, config.reply_wait_ms / 1000)
 
     @property
@@ -104,33 +107,33 @@ class Room:
 
     @property
     def knows_holdings(self) -> bool:
-        """Whether `holdings` is right: the room has begun, and nothing of its stream was missed since."""
+        """Whether `holdings` is complete: the room has begun, and has missed no event since."""
         return bool(self.epoch) and not self.lost
 
     @property
     def stream(self) -> str:
-        """What viewers know the room's numbering by: its epoch, and its partition's incarnation if that was ever another."""
+        """The stream id that viewers get: the room's epoch, and the incarnation of its partition if it has one."""
         return self.epoch + self._stream_suffix
 
     @property
     def next_seq(self) -> int:
-        """The seq of the event that comes next."""
+        """The seq of the room's next event."""
         return self.ring.end + len(self._pending)
 
     @property
     def has_news(self) -> bool:
-        """Whether there is anything to write that viewers may see."""
+        """Whether there are new events for viewers."""
         return self._has_news
 
     @property
     def audience(self) -> int:
-        """Users who watch: not connections, and not those who run the room."""
+        """The number of users with the role `viewer`, not of connections."""
         return sum(1 for user in self.users.values() if user[0].sender is not None and user[0].sender.role is Role.viewer)
 
     # The stream
 
     def extend(self, from_: int, events: Sequence[Event], time_ms: int) -> list[tuple[str, int, str]]:
-        """Take events of an accepted record; what was taken before is ignored, a gap makes the room lost. Gives new bans: user, until, why."""
+        """Apply events of an accepted record, and return new bans as (user, end, reason). Known events are ignored; a gap makes the room lost."""
         bans: list[tuple[str, int, str]] = []
         if not self.epoch or self.lost:
             return bans
@@ -165,7 +168,7 @@ class Room:
             self.muted.pop(event.user, None)
 
     def _tell(self, seq: int, event: Event) -> None:
-        """Send a personal event to its user's connections, beside the ring: nobody else may see it."""
+        """Send a personal event to its user's connections alone. The ring is for all viewers, so it never holds such events."""
         connections = self.users.get(getattr(event, "user", ""), ())
         if not connections:
             return
@@ -175,19 +178,19 @@ class Room:
         self._metrics.isolated.each("gateway_viewer", connections, lambda connection: connection.notify(frame))
 
     def begin(self, detail: RoomDetail, past: Sequence[EventSpan]) -> bool:
-        """Take a room's detail and the events that led to it; gives false when the stream was another one: viewers have to come back."""
+        """Take a room's detail and the events before it. Returns false if the stream id changed, so that viewers have to reconnect."""
         keyframe, parts = detail.keyframe, self.parts
         self.parts = []
         same = self.epoch in ("", keyframe.epoch)
         if same and self.knows_holdings and keyframe.seq <= self.next_seq:
-            if keyframe.seq == self.next_seq:  # or it is of the past: the partition is read again after an error
+            if keyframe.seq == self.next_seq:  # otherwise the detail is old, because the partition is read again after an error
                 self.banned, self.muted = dict(detail.banned), dict(detail.muted)
                 self.renew(keyframe)
             return True
         if detail.holdings != len(parts) or any(
             (part.epoch, part.seq, part.part) != (keyframe.epoch, keyframe.seq, i) for i, part in enumerate(parts)
         ):
-            self.lost = bool(self.epoch)  # it does not say all that users own: another one is to be asked for
+            self.lost = bool(self.epoch)  # its chunks of entitlements are incomplete, so the hub must request another detail
             self.asked = False
             return True
         self.banned, self.muted = dict(detail.banned), dict(detail.muted)
@@ -195,7 +198,7 @@ class Room:
         return same
 
     def go_on(self, detail: RoomDetail) -> Iterable[tuple[str, int]]:
-        """Take what did not fit into the detail that the room began with; gives more of who is banned, and until when."""
+        """Take a continuation of the detail with which the room began, and return its bans as (user, end)."""
         if not self.knows_holdings or (detail.keyframe.epoch, detail.keyframe.seq) != (self.epoch, self.next_seq):
             return ()
         self.banned.update(detail.banned)
@@ -203,7 +206,7 @@ class Room:
         return detail.banned.items()
 
     def receive(self, part: HoldingsPart) -> None:
-        """Take a part of what users own; the detail that follows the last of them says how many there are."""
+        """Take a chunk of entitlements. The detail that follows the last chunk names their number."""
         if self.knows_holdings and part.epoch == self.epoch:
             return
         if not part.part:
@@ -211,12 +214,12 @@ class Room:
         self.parts.append(part)
 
     def receives(self) -> bool:
-        """Whether parts have come since this was last asked."""
+        """Whether chunks have come since the last call."""
         before, self.parts_before = self.parts_before, len(self.parts)
         return self.parts_before > before
 
     def renew(self, keyframe: Keyframe) -> None:
-        """Take a keyframe of the state after all events so far. One beyond a gap does not end it: it does not say what users own."""
+        """Take a keyframe of the state after all events so far. A keyframe beyond a gap does not end the gap, because it lacks entitlements."""
         if not self.epoch or self.lost or keyframe.epoch != self.epoch or keyframe.seq < self.next_seq:
             return
         if keyframe.seq > self.next_seq:
@@ -236,8 +239,8 @@ class Room:
         self.admission_queues.begin(keyframe, past)
         self.holdings = Holdings(parts)
         self.ring.begin(self._keyframe_frame(keyframe), self._past_frames(past))
-        self.swept = self.ring.end  # who stands below it is written to on its own
-        behind = [c for c in self.viewers if c.cursor >= self.ring.start]  # who goes on from the past has missed what was told meanwhile
+        self.swept = self.ring.end  # `advance` writes to viewers with a lower cursor
+        behind = [c for c in self.viewers if c.cursor >= self.ring.start]  # viewers who continue within the past have missed personal events
         self._metrics.isolated.each("gateway_viewer", behind, lambda connection: connection.notify(self._belongings(connection)))
 
     def _keyframe_frame(self, keyframe: Keyframe) -> Frame:
@@ -251,7 +254,7 @@ class Room:
         return frames
 
     def seal(self) -> None:
-        """Make the events of this tick into frames."""
+        """Turn the events of this tick into frames."""
         if self._pending:
             frames = build_deltas(self.ring.end, self._pending, self.time_ms, self._config.frame_bytes_max)
             self._pending.clear()
@@ -260,7 +263,7 @@ class Room:
             self._metrics.gateway_frames_built.inc(len(frames))
 
     def swept_up_to(self, seq: int, began: float) -> None:
-        """A sweep began that writes everything below `seq`."""
+        """Note the begin of a sweep that writes all events below `seq`."""
         self.swept = seq
         self.swept_at = began
         self._has_news = False
@@ -268,7 +271,7 @@ class Room:
     # Viewers
 
     def admit(self, connection: Connection) -> Connection | None:
-        """Count a connection to its user; gives the user's oldest when there are now too many."""
+        """Add a connection to its user's. Returns the user's oldest connection if there are too many now."""
         assert connection.sender is not None
         user = connection.sender.user
         others = self.users.get(user, ())
@@ -276,18 +279,19 @@ class Room:
         return others[0] if len(others) >= self._config.connections_per_user_max else None
 
     def watched_s(self, user: str, now: float) -> int:
-        """Whole seconds that the oldest of a user's connections has been here; 0 when none has joined."""
+        """The time since the oldest of a user's connections joined, in whole seconds; 0 without a joined connection."""
         joined = [connection.joined_at for connection in self.users.get(user, ()) if connection.room is self]
         return int(now - min(joined)) if joined else 0
 
     def is_behind(self, resume: Resume | None) -> bool:
-        """Whether a viewer has seen more of this stream than the gateway: it came from one that is ahead, or the stream was set back."""
+        """Whether a viewer has seen more of this stream than this gateway. Another gateway is ahead, or the stream was set back."""
         return resume is not None and resume[0] == self.stream and resume[1] > self.next_seq
 
     def join(self, connection: Connection, resume: Resume | None, now_ms: int, *, catches_up: bool = False) -> str:
-        """Write what a viewer begins with, in one write; gives how it began: `resumed`, `skipped` or `keyframe`.
+        """Let a viewer join, with one write, and return the kind of its start: `resumed`, `skipped` or `keyframe`.
 
-        With `catches_up` a viewer that is ahead goes on at the ring's end, and drops what it has. `now_ms` is the room's time.
+        With `catches_up`, a viewer who is ahead continues at the ring's end, and its client ignores events that it has.
+        `now_ms` is the room's time.
         """
         keyframe = self.ring.keyframe
         assert keyframe is not None
@@ -297,7 +301,7 @@ class Room:
         known = resume[1] if resume is not None and resume[0].partition(".")[0] == self.epoch else None
         if resume is not None and resume[0] == self.stream:
             if resume[1] > self.ring.end:
-                self.seal()  # it may have had the present tick's events elsewhere
+                self.seal()  # another gateway may have sent it the events of the present tick
             if resume[1] >= self.ring.start and (catches_up or resume[1] <= self.ring.end):
                 start, seq = "resumed", self.ring.boundary(min(resume[1], self.ring.end))
         joined = Joined(
@@ -332,7 +336,7 @@ class Room:
         return start
 
     def set_back(self, connection: Connection, known: int) -> bool:
-        """Tell a viewer that what it had up to `known` is not in the stream; gives whether there was a keyframe to tell it with."""
+        """Move a viewer back from the seq `known`, which the stream does not have, to the keyframe. Returns false without a keyframe."""
         keyframe = self.ring.keyframe
         if keyframe is None:
             return False
@@ -343,12 +347,12 @@ class Room:
         return True
 
     def _belongings(self, connection: Connection) -> bytes:
-        """What a viewer owns now. Personal events are told from then on, so that each is either in it or told after it."""
+        """The frame with a viewer's entitlements. Every personal event is either included in it or sent after it."""
         assert connection.sender is not None
         return self.holdings.frame(connection.sender.user, self.next_seq)
 
     def leave(self, connection: Connection) -> None:
-        """Forget a viewer or one that waits."""
+        """Remove a viewer or a waiting connection."""
         assert connection.sender is not None
         user = connection.sender.user
         left = tuple(c for c in self.users.get(user, ()) if c is not connection)
@@ -359,7 +363,7 @@ class Room:
         self.waiting.pop(connection, None)
         if connection.room is self:
             connection.room = None
-            connection.cursor = -1  # a sweep under way passes it by
+            connection.cursor = -1  # so that a running sweep skips it
             last = self.viewers.pop()
             if last is not connection:
                 self.viewers[connection.place] = last
@@ -367,9 +371,9 @@ class Room:
             self.deflaters -= connection.deflate
 
     def advance(self, connection: Connection, head: bytes = b"") -> None:
-        """Write `head` and then everything from the viewer's cursor on, until there is no more or the socket is full.
+        """Write `head`, then all frames from the viewer's cursor on, until the ring's end or until the socket is full.
 
-        When the socket is full the transport gets the rest of one frame at most, and the cursor stays after it.
+        If the socket is full, the transport gets the rest of at most one frame, and the cursor stays after that frame.
         """
         ring = self.ring
         deflate = connection.deflate
@@ -377,7 +381,7 @@ class Room:
             if connection.cursor < ring.start:
                 keyframe = ring.keyframe
                 if keyframe is None:
-                    break  # the next sweep tries again; a keyframe was asked for
+                    break  # the next sweep tries again, because a keyframe was requested
                 head += text_frame(encode(Skipped(from_=connection.cursor, to=keyframe.to))) + keyframe.bytes(deflate) + self._belongings(connection)
                 connection.cursor = keyframe.to
                 self._metrics.gateway_viewers_skipped.inc()
@@ -386,7 +390,7 @@ class Room:
             data = head + body
             if not data:
                 return
-            connection.cursor = to  # before the write: a transport may call back from within it
+            connection.cursor = to  # set before the write, because a transport may call back from within it
             written = connection.write(data)
             self._metrics.gateway_bytes_sent.inc(written)
             if written < len(data):
@@ -396,7 +400,7 @@ class Room:
             connection.send(head)
 
     def _handle_partial_write(self, connection: Connection, head: bytes, begin: int, written: int) -> None:
-        """The socket took `written` bytes of `head` and of what follows `begin`: let the transport finish the frame that was cut."""
+        """Let the transport finish the cut frame, after the socket took only `written` bytes of `head` and of the chunk at `begin`."""
         if written < len(head):
             connection.cursor = begin
             connection.write_via_transport(head[written:])
@@ -404,13 +408,13 @@ class Room:
             self.split_frame(connection, begin, written - len(head))
 
     def split_frame(self, connection: Connection, begin: int, written: int) -> None:
-        """As `_handle_partial_write`, without a head."""
+        """Let the transport finish the cut frame, after the socket took only `written` bytes of the chunk at `begin`."""
         rest, connection.cursor = self.ring.split_frame(begin, written, connection.deflate)
         connection.write_via_transport(rest)
 
 
 def _runs(past: Sequence[EventSpan]) -> Iterator[list[EventSpan]]:
-    """Spans joined to runs of some events, so that a past of many small records takes few frames."""
+    """Groups of consecutive spans, so that a past of many small records takes few frames."""
     run: list[EventSpan] = []
     for span in past:
         run.append(span)

@@ -97,7 +97,7 @@ async def test_silent_tls_connections_are_counted_and_displace_each_other(certif
         await until(lambda: place.metric("handshakes_waiting") <= 50)
         ended = [not still for still in alive(clients)]
         assert all(ended[:350]), "the oldest go first"
-        told = [record for record in caplog.records if "handshakes are under way" in record.getMessage()]
+        told = [record for record in caplog.records if "handshakes are waiting" in record.getMessage()]
         assert len(told) == 1
         assert vars(told[0])["reason"] == "too_many"
         close(clients)
