@@ -1,4 +1,4 @@
-"""Answers on their way to clients: one copy of each body for all its readers, and a limit to what clients have not read."""
+"""Sends HTTP answers: all readers of a body share one copy, and the bytes that clients have not read are bounded."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from liveroom.telemetry.seldom import Seldom
 
 __all__ = ["CHUNK_BYTES", "Chunks", "EncodedViews", "UnreadAnswers"]
 
-#: A body goes out in pieces of so many bytes: asyncio's own transport copies what the client has not taken.
+#: Size of the pieces in which a body is written, in bytes. asyncio's transport copies what the client has not taken, so pieces are small.
 CHUNK_BYTES: Final = 16 * 1024
-#: Bytes of encoded views that are kept for the next reader; the one not asked for longest goes first.
+#: Bytes of encoded views that are kept for later readers. The least recently used view is dropped first.
 ENCODED_BYTES_MAX: Final = 16 * 1024 * 1024
 
 log = logging.getLogger(__name__)
 
 
 class Chunks(Payload):
-    """A body that many answers share: it is written in pieces, each after the client took the one before."""
+    """A body that many answers share. It is written in pieces, each after the client has taken the previous one."""
 
-    _autoclose = True  # there is nothing to close
+    _autoclose = True  # the body needs no closing
 
     def __init__(self, body: bytes) -> None:
         super().__init__(body)
@@ -45,7 +45,7 @@ class Chunks(Payload):
         return text
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write the head by itself, so that no piece is copied to stand beside it, then the pieces."""
+        """Write the head on its own, so that no piece is copied to join it, and then the pieces."""
         writer.send_headers()
         body = memoryview(self._value)
         for start in range(0, len(body), CHUNK_BYTES):
@@ -54,9 +54,9 @@ class Chunks(Payload):
 
 
 class UnreadAnswers:
-    """The bodies of the answers that clients are taking. A body that several clients take counts once.
+    """The bodies of all answers that clients are reading. A body with several readers counts once.
 
-    Beyond the limit the answers that were begun first are aborted, viewers' before staff's: their clients are the slowest.
+    Beyond the limit, the oldest answers are aborted, because their clients are the slowest. Viewers' answers go before those of staff.
     The newest answer is never aborted.
     """
 
@@ -65,13 +65,13 @@ class UnreadAnswers:
         self._metrics = metrics
         self._viewers: dict[Guest, bytes] = {}
         self._staff: dict[Guest, bytes] = {}
-        self._readers: dict[int, int] = {}  # id of a body -> how many clients take it
+        self._readers: dict[int, int] = {}  # id of a body -> the number of its readers
         self._bytes = 0
-        self._full = Seldom(log, "answers that clients do not read take too much memory; the slowest clients are dropped")
+        self._full = Seldom(log, "unread answers take too much memory; the slowest clients are dropped")
         metrics.console_unread_bytes.set_function(lambda: self._bytes)
 
     def begin(self, guest: Guest, body: bytes, *, is_staff: bool) -> None:
-        """An answer begins to go out; others may be aborted for it."""
+        """Note the begin of an answer, which may abort older answers."""
         if not body:
             return
         key = id(body)
@@ -85,7 +85,7 @@ class UnreadAnswers:
         (self._staff if is_staff else self._viewers)[guest] = body
 
     def end(self, guest: Guest) -> None:
-        """The answer is read, or its connection is gone."""
+        """Note that an answer was read, or that its connection is gone."""
         body = self._viewers.pop(guest, None) or self._staff.pop(guest, None)
         if body:
             key = id(body)
@@ -102,7 +102,7 @@ class _Encoded(Struct, frozen=True):
 
 
 class EncodedViews:
-    """What rooms look like, encoded once for all who ask until something happens in the room."""
+    """Views of rooms, encoded once for all readers until the room changes."""
 
     def __init__(self, bytes_max: int = ENCODED_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
@@ -110,7 +110,7 @@ class EncodedViews:
         self._bytes = 0
 
     def get(self, kind: str, view: RoomView, make: Callable[[RoomView], Any]) -> tuple[bytes, str]:
-        """The body that `make` gives for this view, encoded, and its ETag. A view that changed has another keyframe."""
+        """The encoded result of `make` for this view, and its ETag. A changed view has another keyframe object."""
         key = (kind, view.keyframe.room)
         kept = self._kept.pop(key, None)
         if kept is not None:

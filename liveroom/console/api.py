@@ -1,4 +1,4 @@
-"""The HTTP API: commands in with a token, what the rooms are like out."""
+"""The HTTP API: it takes commands with a token, and serves the state of rooms."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ __all__ = ["HTTP_COMMANDS", "QUERY_CHARS_MAX", "Api", "ReadLedger"]
 
 logger = logging.getLogger(__name__)
 
-#: Gives a room's accounts; raises `AuditFailed`, `JournalError`.
+#: Reads a room's accounts. Raises `AuditFailed` or `JournalError`.
 ReadLedger = Callable[[str], Awaitable[Statement]]
 
-#: The commands that a token can send; what only gateways send about their viewers has no route.
+#: The commands that a token may send. Commands that only gateways send have no route.
 HTTP_COMMANDS: Final = tuple(name for name, command in COMMANDS.items() if command.roles)
-#: Longest text that the directory is searched for.
+#: Longest text of a search in the directory.
 QUERY_CHARS_MAX: Final = 100
-#: Time for a request's body to come in.
+#: Time for a request's body to arrive.
 BODY_READ_S: Final = 10.0
 
-#: Where a request notes what its token says: an `Identity`, why the token is not believed, or nothing without one.
+#: The result of a request's token check: an `Identity`, the reason of a refusal, or `None` without a token.
 _IDENTITY: Final = web.RequestKey[Identity | BadToken | Problem | None]("identity", object)  # type: ignore[arg-type]
 _OPEN: Final = {"true": True, "false": False, "any": None}
 _ROOMS_PARAMETERS: Final = {"q", "open", "limit", "after"}
@@ -106,7 +106,7 @@ class Api:
         sender = Sender(user=identity.user, name=identity.name, role=identity.role, buyer=identity.buyer, address_mark=mark)
         answered: asyncio.Future[Accepted | Refused] = asyncio.get_running_loop().create_future()
         self._command_sender.submit(Request(id=command_id, room=room, sender=sender, command=command), answered.set_result)
-        # Shielded: a client that goes away must not make the courier answer a future that is cancelled.
+        # Shielded, because the command sender must not answer a cancelled future when a client disconnects.
         reply = await asyncio.shield(answered)
         if isinstance(reply, Refused):
             raise Problem(reply.code, reply.detail, field=reply.field, retry_after_ms=reply.retry_after_ms, id=reply.id, seq=reply.seq)
@@ -117,13 +117,13 @@ class Api:
         for name in query:
             if name not in _ROOMS_PARAMETERS:
                 raise BadMessage(
-                    "unknown_field", f"there is no parameter {name[:64]!r}; there are: {', '.join(sorted(_ROOMS_PARAMETERS))}", name[:64]
+                    "unknown_field", f"there is no parameter {name[:64]!r}; allowed are: {', '.join(sorted(_ROOMS_PARAMETERS))}", name[:64]
                 )
         words = query.get("q", "")
         if len(words) > QUERY_CHARS_MAX:
-            raise BadMessage("too_long", f"at most {QUERY_CHARS_MAX} characters are searched for", "q")
+            raise BadMessage("too_long", f"a search may have at most {QUERY_CHARS_MAX} characters", "q")
         if (is_open := query.get("open", "true")) not in _OPEN:
-            raise BadMessage("bad_value", "is one of true, false, any", "open")
+            raise BadMessage("bad_value", "must be true, false or any", "open")
         now = asyncio.get_running_loop().time()
         views, after = self._directory.page(words.strip(), _OPEN[is_open], self._limit(query.get("limit")), query.get("after", ""), now)
         return _kept(request, Rooms(tuple(map(_summary, views)), after))
@@ -154,7 +154,7 @@ class Api:
             raise Problem("rate_limited", "too many requests in a short time", retry_after_ms=wait_ms)
         await self._whole_for(request, identity)
         if self._read_ledger is None:
-            raise Problem("no_ledger", "this server's journal is in memory: nobody can read it again")
+            raise Problem("no_ledger", "this server's journal is in memory and cannot be read again")
         try:
             return _fresh(await self._read_ledger(room))
         except AuditFailed as error:
@@ -163,13 +163,13 @@ class Api:
             logger.warning("a room's ledger could not be read", extra={"room": room, "error": str(error)})
             if isinstance(error, JournalUnavailable):
                 raise Problem("ledger_unavailable", "the journal does not answer") from None
-            raise Problem("no_ledger", "this server's journal is not whole: it cannot be read from its beginning") from None
+            raise Problem("no_ledger", "this server's journal is incomplete and cannot be read from its beginning") from None
 
     async def _settings(self, request: web.Request) -> web.Response:
         return _kept(request, Settings(self._gateway_url))
 
     def caller(self, request: web.Request) -> Caller:
-        """Who sends a request, for its limits. Notes what its token says: the same request is not checked again."""
+        """The sender of a request, for the limits. Also stores the result of the token check, so that each request is checked once."""
         identity: Identity | BadToken | Problem | None = None
         if "Authorization" in request.headers:
             try:
@@ -199,7 +199,7 @@ class Api:
                 "bad_token", "the header `Authorization: Bearer <token>` is missing", headers={"WWW-Authenticate": 'Bearer realm="liveroom"'}
             )
         if (token := bearer_token(headers)) is None:
-            raise BadToken("bad_token", "the header Authorization must say Bearer and the token")
+            raise BadToken("bad_token", "the header Authorization must have the form `Bearer <token>`")
         return self._checker.check(token)
 
     def _kept_view(self, request: web.Request, kind: str, view: RoomView, make: Callable[[RoomView], Any]) -> web.Response:
@@ -207,18 +207,18 @@ class Api:
         return etagged(request, body, "application/json", etag)
 
     async def _whole(self, request: web.Request) -> RoomView:
-        """The room with all that can be read of it; of one that closed long ago that is read now."""
+        """The complete room. If it closed long ago, its detail is loaded now."""
         room = decode_room_id(request.match_info["room"])
         try:
             view = await self._details.whole(room)
         except TimeoutError:
             raise Problem("room_unavailable", f"the room {room} closed long ago and cannot be read now", retry_after_ms=1_000) from None
         if view is None:
-            raise Problem("room_not_found", f"the room {room} was never opened, or was forgotten long after it closed")
+            raise Problem("room_not_found", f"the room {room} was never opened, or it was removed long after it closed")
         return view
 
     async def _whole_for(self, request: web.Request, identity: Identity) -> RoomView:
-        """The room, for somebody whom a ban keeps from reading what a role would let them; the platform itself is never banned."""
+        """The complete room for an identified reader. Raises `Problem` for a banned user; bans do not apply to the platform."""
         view = await self._whole(request)
         assert view.is_whole, "a shortened room says nothing about bans"
         left_ms = view.banned.get(identity.user, 0) - self._directory.time_ms(view)
@@ -230,9 +230,9 @@ class Api:
         if text is None:
             return self._config.page_rooms_max
         if not (text.isascii() and text.isdigit()):
-            raise BadMessage("wrong_type", "is not a whole number", "limit")
+            raise BadMessage("wrong_type", "must be a whole number", "limit")
         if len(text) > 9 or not 1 <= int(text) <= PAGE_ROOMS_LIMIT:
-            raise BadMessage("out_of_range", f"is 1 to {PAGE_ROOMS_LIMIT}", "limit")
+            raise BadMessage("out_of_range", f"must be from 1 to {PAGE_ROOMS_LIMIT}", "limit")
         return min(int(text), self._config.page_rooms_max)
 
 
@@ -256,7 +256,7 @@ async def _body(request: web.Request) -> bytes:
         async with asyncio.timeout(BODY_READ_S):
             body = await request.read()
     except TimeoutError:
-        raise Problem("request_timeout", f"the body did not come within {BODY_READ_S:.0f} s") from None
+        raise Problem("request_timeout", f"the body did not arrive within {BODY_READ_S:.0f} s") from None
     if not connection.work():
         connection.refused("all")
         raise overloaded()
@@ -264,7 +264,7 @@ async def _body(request: web.Request) -> bytes:
 
 
 def _peer(request: web.Request) -> tuple[str, Sequence[str]]:
-    """The other end of the connection, and what proxies say of the client behind it."""
+    """The peer's address, and the client addresses that proxies forwarded."""
     return request.remote or "", request.headers.getall("X-Forwarded-For", ())
 
 

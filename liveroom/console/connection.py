@@ -1,4 +1,4 @@
-"""One HTTP connection: aiohttp's own, with limits before the first request, and the project's answer to what is no HTTP."""
+"""One HTTP connection: aiohttp's own, plus limits before the first request and a problem as the answer to invalid HTTP."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from liveroom.process.listening import HEAD_BYTES_MAX
 
 __all__ = ["CLIENT_GONE", "Connection"]
 
-#: The status of a request whose client went in the middle of it.
+#: The status of a request whose client disconnected before its answer.
 CLIENT_GONE: Final = 499
 
 _log = logging.getLogger("liveroom.console.http")
 
 
 class Connection(web.RequestHandler):
-    """Serves the requests of one connection; `headers` are put on the answers that no handler makes."""
+    """Serves the requests of one connection. `headers` go onto answers that no handler makes."""
 
     __slots__ = ("_crowd", "_deadline", "_head_bytes", "_head_s", "_headers")
 
@@ -44,17 +44,17 @@ class Connection(web.RequestHandler):
         self._head_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
 
-    # What the loop calls
+    # Callbacks of the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        # An answer is over when the kernel has all of it. Nothing waits unseen in the transport.
+        # An answer ends once the kernel has all of it, so no bytes wait unseen in the transport.
         cast(asyncio.WriteTransport, transport).set_write_buffer_limits(0)
         self._deadline = asyncio.get_running_loop().call_later(self._head_s, self._end_if_silent)
         self._crowd.arrive(self)
 
     def data_received(self, data: bytes) -> None:
-        # aiohttp limits each line of a head, not the head.
+        # aiohttp limits each line of a head, but not the whole head.
         requests = self._request_count
         between_requests = not requests or (self._waiter is not None and not self._waiter.done())
         super().data_received(data)
@@ -72,30 +72,30 @@ class Connection(web.RequestHandler):
         self._crowd.leave(self)
         super().connection_lost(exc)
 
-    # What it is told
+    # Calls of the middleware
 
     def begin(self, caller: Caller) -> Shortage:
-        """A request begins; gives the limit that lets it be no more than a health check."""
+        """Begin a request. Returns the limit that refuses it unless it is a health check."""
         return self._crowd.begin(self, caller)
 
     def refused(self, shortage: Shortage) -> None:
-        """The request was refused for this."""
+        """Note that the request was refused because of `shortage`."""
         self._crowd.refused(shortage)
 
     def wait(self) -> None:
-        """The request waits for its client from now on: the connection may be dropped for a newcomer."""
+        """Note that the request waits for its client from now on. A new connection may displace it then."""
         self._crowd.wait(self)
 
     def work(self) -> bool:
-        """The request waits for its client no more; gives whether it may be at work now."""
+        """Note that the request no longer waits for its client. Returns whether it may continue."""
         return self._crowd.work(self)
 
     def end(self) -> None:
-        """The request was answered."""
+        """Note that the request was answered."""
         self._crowd.end(self)
 
     def drop(self) -> None:
-        """End it without another word."""
+        """Abort the connection at once."""
         if self.transport is not None:
             self.transport.abort()
 
@@ -105,19 +105,19 @@ class Connection(web.RequestHandler):
             self._crowd.drop(self, "silent")
 
     def log_exception(self, *args: Any, **more: Any) -> None:
-        """Log a bug. A body that turns out broken while the rest of it is thrown away is none: it was answered."""
+        """Log a bug. A broken body that shows only while aiohttp discards it is no bug, because the request was answered."""
         if not isinstance(more.get("exc_info"), web.RequestPayloadError):
             super().log_exception(*args, **more)
 
     def handle_error(
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """Answer what could not be read as HTTP; anything else is a bug and aiohttp's to log."""
-        if isinstance(exc, ConnectionError):  # the client went before `100 Continue` was written: nobody gets this answer
+        """Answer data that is no valid HTTP. aiohttp logs all other errors as bugs."""
+        if isinstance(exc, ConnectionError):  # the client disconnected before `100 Continue` was written, so the answer reaches no reader
             return web.Response(status=CLIENT_GONE)
         if not isinstance(exc, HttpProcessingError):
             return super().handle_error(request, status, exc, message)
-        response = Problem("bad_request", "what was sent is not a valid HTTP/1.1 request").response()
+        response = Problem("bad_request", "the received data is not a valid HTTP/1.1 request").response()
         response.headers.update(self._headers)
         response.force_close()
         return response
@@ -127,7 +127,7 @@ _TOO_LARGE: Final = Problem("bad_request", f"the head of the request is larger t
 
 
 def _answer(problem: Problem, headers: Mapping[str, str]) -> bytes:
-    """A problem as the bytes of an answer, where no request was read that aiohttp could answer."""
+    """The bytes of a problem as an HTTP answer, for a connection on which aiohttp has read no request."""
     response = problem.response()
     body = cast(bytes, response.body)
     lines = {**response.headers, **headers, "Content-Length": str(len(body)), "Connection": "close"}

@@ -1,4 +1,4 @@
-"""The console's process part: listens, reads the journal, stops gracefully."""
+"""The console role of a process: it listens, reads the journal and stops gracefully."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Console"]
 
-#: Commands are few here: hardly any time is spent on collecting them.
+#: The console sends few commands, so it collects them only briefly.
 BATCH_WAIT_MS: Final = 1
 BATCH_COMMANDS_MAX: Final = 64
 
@@ -37,7 +37,8 @@ BATCH_COMMANDS_MAX: Final = 64
 class Console:
     """The HTTP API and the pages. Raises `BadConfig` for a bad `gateway_url`.
 
-    `what_is_missing` says what of the rest of the process is not ready; `read_ledger` gives a room's accounts, without it nobody can ask for them.
+    `what_is_missing` names the part of the rest of the process that is not ready.
+    `read_ledger` reads a room's accounts; without it the ledger is not available.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Console:
         self._missing_elsewhere = what_is_missing
         self._stopping = False
         self._directory = Directory(config.console.rooms_max, config.console.closed_rooms_whole_max, config.rooms.chat_lines_kept, metrics)
-        # The source is new at every start: answers to an earlier life of this process, read again from the journal, are nobody's here.
+        # Each start has a new source, so answers to earlier runs of this process, which the journal still holds, match no command.
         self._command_sender = CommandSender(
             journal,
             f"{name}/{uuid4().hex}",
@@ -96,16 +97,16 @@ class Console:
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The port that the console listens on."""
         return self._listener.port
 
     async def start(self) -> None:
-        """Begin to listen and to read the journal. Raises `BadConfig` when the address cannot be had."""
+        """Start to listen and to read the journal. Raises `BadConfig` if the address cannot be bound."""
         await self._listener.start()
         self._reader.start()
 
     async def stop(self) -> None:
-        """Take no more requests, finish those that are open within `console.shutdown_ms`, then stop reading."""
+        """Accept no more requests, finish the open ones within `console.shutdown_ms`, and stop reading."""
         self._stopping = True
         await self._listener.stop()
         await self._command_sender.close()
@@ -114,13 +115,13 @@ class Console:
 
     @property
     def ready(self) -> bool:
-        """Whether the directory holds what the journal did at the start."""
+        """Whether the directory holds all that the journal held at the start."""
         return not self._stopping and not self._reader.behind
 
     def _what_is_missing(self) -> Missing | None:
         if self._stopping:
             return Missing("this process is shutting down")
-        if missing := self._missing_elsewhere():  # why a partition is not read comes before that it is not
+        if missing := self._missing_elsewhere():  # the cause of an unread partition is more useful than its number
             return missing
         behind = self._reader.behind
         return Missing(f"partitions not read yet: {', '.join(map(str, behind))}") if behind else None

@@ -1,4 +1,4 @@
-"""The connections of an HTTP server: how many there may be, which of them give way, and the share of each user, each address and of staff."""
+"""The connections of an HTTP server: their limit, the order in which they are displaced, and the shares of users, addresses and staff."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from liveroom.telemetry.seldom import Seldom
 
 __all__ = ["HEALTH_RESERVE", "STAFF_PART", "Caller", "Crowd", "Guest", "Limits", "Shortage"]
 
-#: Connections beyond the limit that are taken while all others have a request at work. They are good for health checks and metrics.
+#: Connections beyond the limit that are accepted while all others have a request at work. They serve only health checks and metrics.
 HEALTH_RESERVE: Final = 32
-#: One in so many of the requests that may be at work is kept for the anchors and the platform.
+#: The fraction 1 / `STAFF_PART` of the requests at work is reserved for anchors and the platform.
 STAFF_PART: Final = 8
 
-#: Which limit refuses a request: everybody's, the user's or the address'; empty = none does.
+#: The limit that refuses a request: of all requests, of the user or of the address; empty if the request may proceed.
 Shortage = Literal["", "all", "user", "address"]
 
 log = logging.getLogger(__name__)
 
 
 class Guest(Protocol):
-    """A connection as the crowd knows it."""
+    """A connection in the crowd."""
 
     def drop(self) -> None:
-        """End it without another word."""
+        """Abort the connection at once."""
 
 
 class Caller(Struct, frozen=True):
-    """The sender of a request, as limits know it; `user` is empty without a token and for the platform, which has no limit of its own."""
+    """The sender of a request, for the limits. `user` is empty without a token, and for the platform, which has no limit per user."""
 
     address: str = ""
     user: str = ""
@@ -43,7 +43,7 @@ class Caller(Struct, frozen=True):
 
 
 class Limits(Struct, frozen=True):
-    """How many connections there may be, and how many requests of one user and of one address may be under way."""
+    """The limits of connections, and of concurrent requests per user and per address."""
 
     connections_max: int
     per_user_max: int
@@ -51,27 +51,29 @@ class Limits(Struct, frozen=True):
 
 
 class Crowd:
-    """Every connection is fresh, idle, or has a request under way. Such a request is at work, or it waits for its client.
+    """All connections of a server. Each is fresh (no request yet), idle, or has a request.
 
-    A request at work keeps its connection. It waits for its client while the body comes in or the answer goes out: the client decides
-    how long that takes. A newcomer displaces the oldest connection of one kind: viewers' requests that wait for their client, idle
-    connections, or connections that never asked, whichever kind has most. Staff's requests that wait go only when there is no such connection.
+    A request is at work, or it waits for its client: for its body, or until the client has read the answer.
+    A request at work keeps its connection.
+    Beyond the limit, a new connection displaces the oldest one of the most frequent kind.
+    The kinds are viewers' requests that wait for their client, idle connections and fresh connections.
+    Waiting requests of staff are displaced only if no connection of these kinds is left.
     """
 
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
         self._limits = limits
         self._viewers_max = limits.connections_max - limits.connections_max // STAFF_PART
         self._metrics = metrics
-        self._fresh: dict[Guest, None] = {}  # no request of theirs has begun
+        self._fresh: dict[Guest, None] = {}  # connections without any request yet
         self._idle: dict[Guest, None] = {}
         self._requests: dict[Guest, Caller] = {}
-        self._slow: dict[Guest, None] = {}  # of these, viewers' that wait for their client
+        self._slow: dict[Guest, None] = {}  # requests of viewers that wait for their client
         self._slow_staff: dict[Guest, None] = {}
-        self._viewers = 0  # requests that are not staff's
+        self._viewers = 0  # number of requests that do not come from staff
         self._by_user: Counter[str] = Counter()
         self._by_address: Counter[str] = Counter()
-        self._full = Seldom(log, "more connections are open than may be; those that wait for their client or have no request are dropped")
-        self._refused = Seldom(log, "requests are refused, because as many are under way as may be")
+        self._full = Seldom(log, "too many connections are open; those without a request, or waiting for their client, are dropped")
+        self._refused = Seldom(log, "requests are refused, because a limit of concurrent requests is reached")
         metrics.console_connections.set_function(lambda: len(self))
 
     def __len__(self) -> int:
@@ -81,14 +83,14 @@ class Crowd:
         return len(self._requests) - len(self._slow) - len(self._slow_staff)
 
     def arrive(self, guest: Guest) -> None:
-        """Take a newcomer in; somebody is dropped when there are too many."""
+        """Add a new connection. Beyond the limit, one connection is dropped."""
         self._fresh[guest] = None
         everybody_works = self._at_work() >= self._limits.connections_max
         if len(self) > self._limits.connections_max + HEALTH_RESERVE * everybody_works:
             self.drop(self._dispensable(), "too_many")
 
     def _dispensable(self) -> Guest:
-        """The oldest of the kind that has most, so that one kind in great number displaces its own; the newcomer only when nobody else can go."""
+        """The connection to drop: the oldest of the most frequent kind, so that a flood displaces itself. The newest connection goes last."""
         silent = len(self._fresh) - 1
         kinds: list[tuple[int, Iterable[Guest]]] = [
             (len(self._slow), self._slow),
@@ -99,9 +101,9 @@ class Crowd:
         return next(chain(*(guests for _, guests in kinds), self._slow_staff, self._fresh))
 
     def begin(self, guest: Guest, caller: Caller) -> Shortage:
-        """A request of this one begins; gives the limit that lets it be no more than a health check.
+        """Begin a request of a connection. Returns the limit that refuses it unless it is a health check.
 
-        A connection can be lost between the arrival of its request and this call. It is gone then, and is not counted again.
+        A connection can be lost between the arrival of its request and this call. Then it is gone and not counted again.
         """
         shortage = self._shortage(caller)
         if guest in self._fresh or guest in self._idle:
@@ -112,42 +114,42 @@ class Crowd:
         return shortage
 
     def refused(self, shortage: Shortage) -> None:
-        """Count and log that a request was refused for this."""
+        """Count and log a request that was refused because of `shortage`."""
         self._metrics.console_requests_refused.labels(shortage).inc()
         self._refused.warn(asyncio.get_running_loop().time(), limit_of=shortage)
 
     def wait(self, guest: Guest) -> None:
-        """Its request waits for the client from now on."""
+        """Note that a request waits for its client from now on."""
         if caller := self._requests.get(guest):
             (self._slow_staff if caller.is_staff else self._slow)[guest] = None
 
     def work(self, guest: Guest) -> bool:
-        """Its request waits for the client no more; gives whether it may be at work now."""
+        """Note that a request no longer waits for its client. Returns whether it may continue."""
         caller = self._requests.get(guest)
         if caller is None:
-            return True  # the connection is gone, and so is what it would take
+            return True  # the connection is gone and takes no place
         has_room = self._has_room(caller)
         self._slow.pop(guest, None)
         self._slow_staff.pop(guest, None)
         return has_room
 
     def end(self, guest: Guest) -> None:
-        """Its request was answered."""
+        """Note that a request was answered; its connection is idle."""
         if self._forget_request(guest):
             self._idle[guest] = None
 
     def leave(self, guest: Guest) -> None:
-        """It is gone."""
+        """Remove a connection that is gone."""
         self._fresh.pop(guest, None)
         self._idle.pop(guest, None)
         self._forget_request(guest)
 
     def is_silent(self, guest: Guest) -> bool:
-        """Whether it never asked for anything."""
+        """Whether a connection never sent a request."""
         return guest in self._fresh
 
     def drop(self, guest: Guest, why: str) -> None:
-        """End a connection that is not at work."""
+        """Drop a connection without a request at work."""
         self.leave(guest)
         self._metrics.console_connections_dropped.labels(why).inc()
         if why == "too_many":
@@ -162,7 +164,7 @@ class Crowd:
         return "" if self._has_room(caller) else "all"
 
     def _has_room(self, caller: Caller) -> bool:
-        """Whether one more request of such a caller may be at work."""
+        """Whether one more request of this caller may be at work."""
         in_viewers_part = caller.is_staff or self._viewers - len(self._slow) < self._viewers_max
         return in_viewers_part and self._at_work() < self._limits.connections_max
 

@@ -1,4 +1,4 @@
-"""Details of closed rooms, read when somebody asks: from the newest snapshot, or from the engine where that snapshot is older than the room."""
+"""Loads the details of closed rooms on demand: from the newest snapshot, or from the engine if the room changed after that snapshot."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from liveroom.messages.errors import JournalError
 
 __all__ = ["Details"]
 
-#: Rooms whose details may be on their way at once.
+#: Details that may be loading at the same time.
 LOADS_MAX: Final = 64
 
 
 class Details:
-    """Of all partitions; `ask(room)` has the engine send a room's detail to all readers."""
+    """The details of all partitions. `ask(room)` makes the engine write a room's detail for all readers."""
 
     def __init__(self, journal: Journal, directory: Directory, ask: Callable[[str], None], wait_ms: int) -> None:
         self._journal = journal
         self._directory = directory
         self._ask = ask
         self._wait_s = wait_ms / 1000
-        self._loads: dict[str, asyncio.Task[RoomView | None]] = {}  # one a room, whoever asks for it
-        self._looked_up: dict[int, set[str]] = {}  # partition -> hashes of the parts of its index that were looked at
+        self._loads: dict[str, asyncio.Task[RoomView | None]] = {}  # one per room, shared by all who ask
+        self._looked_up: dict[int, set[str]] = {}  # partition -> hashes of the index parts that were read
         self._looking: dict[int, asyncio.Lock] = {}
 
     async def whole(self, room: str) -> RoomView | None:
-        """The room with its detail, if there is such a room. Raises `TimeoutError` when the detail cannot be had in time.
+        """The room with its detail; `None` if there is no such room. Raises `TimeoutError` if the detail does not arrive in time.
 
-        The view that was loaded is given, not the directory's: that may be shortened again while the caller waits.
+        Returns the loaded view, because the directory's own view may be shortened again while the caller waits.
         """
         view = self._directory.find(room)
         if view is None or view.is_whole:
@@ -44,10 +44,10 @@ class Details:
                 raise TimeoutError
             load = self._loads[room] = asyncio.create_task(self._load(view), name="console-detail")
             load.add_done_callback(lambda _: self._loads.pop(room, None))
-        return await asyncio.shield(load)  # a client that goes away ends it for nobody
+        return await asyncio.shield(load)  # so that a client that disconnects does not end the load for others
 
     async def stop(self) -> None:
-        """End what is on its way."""
+        """Cancel all loads."""
         loads = list(self._loads.values())
         for load in loads:
             load.cancel()
@@ -64,7 +64,7 @@ class Details:
             raise TimeoutError from error
 
     async def _read(self, view: RoomView) -> RoomView | None:
-        """The room with its detail, if the newest snapshot has it as it is now."""
+        """The room with its detail, if the newest snapshot holds its present state."""
         if view.part is None:
             await self._look_up(view.partition)
         if view.part is None:
@@ -73,7 +73,7 @@ class Details:
         return self._directory.complete(decode_detail(body)) if body is not None else None
 
     async def _look_up(self, partition: int) -> None:
-        """Learn from the index where rooms are; of parts that were looked at nothing new is to be learnt."""
+        """Locate rooms with the snapshot's index. Parts that were read before are skipped, because parts never change."""
         async with self._looking.setdefault(partition, asyncio.Lock()):
             for snapshot in (await self._journal.load_snapshots(partition))[:1]:
                 parts = [part for segment in snapshot.rooms for part in segment]

@@ -1,8 +1,9 @@
-"""All rooms that the console knows: kept current from the journal, sorted by viewers, searchable, bounded.
+"""The directory of all rooms that the console knows: current with the journal, sorted by viewers, searchable and bounded.
 
-The order moves with every count of viewers. Pages that follow each other are therefore cut from one copy of the order, a listing:
-no room comes twice and none is missed. A cursor names the listing and the place in it. When the listing is gone, or another console
-is asked, the cursor goes on in the present order at the room that it names.
+The order changes with every count of viewers.
+Therefore consecutive pages come from one copy of the order, a listing, so that no room appears twice or is missed.
+A cursor names the listing and the place in it.
+If the listing is gone, or another console answers, the cursor continues in the present order at the room that it names.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["SCAN_ROOMS_MAX", "Directory"]
 
-#: Rooms that one search looks at; a page may so hold fewer rooms than asked for, and still name a next one.
+#: Rooms that one search examines. So a page may hold fewer rooms than requested and still name a next page.
 SCAN_ROOMS_MAX = 10_000
 
-#: A first page is cut from the newest listing while that is younger than this and no room came or went.
+#: A first page comes from the newest listing if that is younger than this and no room came or went.
 LISTING_FRESH_S = 1.0
-#: Listings are kept for pages to follow, the oldest dropped first: by time, and by the entries of all together (8 bytes each).
+#: Listings are kept for later pages. The limits are their age and the entries of all listings (8 bytes each); the oldest is dropped first.
 LISTING_KEPT_S = 300.0
 LISTING_ENTRIES_MAX = 4_000_000
 
@@ -47,7 +48,7 @@ T = TypeVar("T")
 
 
 class _Listing(Struct, frozen=True):
-    """The rooms in their order at one moment: first those that were open, `open_count` of them."""
+    """The rooms in their order at one moment. The first `open_count` rooms were open."""
 
     name: str
     at: float
@@ -56,7 +57,7 @@ class _Listing(Struct, frozen=True):
 
 
 class _Cursor(Struct, frozen=True, array_like=True):
-    """The place after which a page begins: in a listing, and as the room that stood there."""
+    """The place after which a page begins: in a listing, and by the sort key of the room there."""
 
     listing: str
     place: int
@@ -67,17 +68,17 @@ _cursor: msgspec.json.Decoder[_Cursor] = msgspec.json.Decoder(_Cursor)
 
 
 class Directory:
-    """Holds at most `rooms_max` rooms. Beyond it the room closed longest ago is forgotten first, then the one held longest.
+    """Holds at most `rooms_max` rooms. Beyond that it drops the room that closed first, and without closed rooms the oldest entry.
 
-    Of closed rooms the last `closed_whole_max` that closed or were asked for are held whole, of the others what a list of rooms shows.
+    The last `closed_whole_max` closed rooms, by closing or use, keep their detail. The other closed rooms keep only their summary.
     """
 
     def __init__(self, rooms_max: int, closed_whole_max: int, chat_lines: int, metrics: Metrics) -> None:
         self._isolated = metrics.isolated
         self._rooms_max = rooms_max
         self._closed_whole_max = closed_whole_max
-        self._closed_whole: dict[str, None] = {}  # the one that was not used for longest first
-        self._waiting: dict[str, asyncio.Future[RoomView]] = {}  # rooms whose detail somebody waits for
+        self._closed_whole: dict[str, None] = {}  # least recently used first
+        self._waiting: dict[str, asyncio.Future[RoomView]] = {}  # rooms with a caller that waits for their detail
         self._chat_lines = chat_lines
         self._rooms: dict[str, RoomView] = {}
         self._times: defaultdict[int, PartitionTime] = defaultdict(PartitionTime)
@@ -85,36 +86,36 @@ class Directory:
         self._order: list[SortKey] = []
         self._listings: OrderedDict[str, _Listing] = OrderedDict()  # oldest first
         self._listed = 0  # entries of all listings
-        self._is_listed = False  # whether the newest listing has all rooms, and has them as open or closed as they are
+        self._is_listed = False  # true if the newest listing holds all rooms, each in its present state (open or closed)
 
     def __len__(self) -> int:
         return len(self._rooms)
 
     def find(self, room: str) -> RoomView | None:
-        """The room, if it was ever opened and is not forgotten."""
+        """The room; `None` if it was never opened or was dropped."""
         return self._rooms.get(room)
 
     def note_time(self, partition: int, time_ms: int, *, live: bool) -> None:
-        """A record of `time_ms` was read; `live`: it is news."""
+        """Note the time of a record. `live` is true for a record that was written after reading began."""
         self._times[partition].note(time_ms, live=live)
 
     def time_ms(self, view: RoomView) -> int:
-        """Now, by the room's clock."""
+        """The present time of the room's clock, in Unix ms."""
         return self._times[view.partition].now_ms()
 
     def use(self, room: str) -> RoomView | None:
-        """The room, which somebody asked for."""
+        """The room, marked as used; `None` if it is unknown."""
         if room in self._closed_whole:
             self._closed_whole[room] = self._closed_whole.pop(room)
         return self._rooms.get(room)
 
     def locate(self, summary: Keyframe, part: Part) -> None:
-        """A snapshot has a room in this part, as it was then."""
+        """Note that a snapshot holds a room in this part, in the state of `summary`."""
         if (view := self._rooms.get(summary.room)) and view.keyframe.seq == summary.seq:
             view.part = part
 
     def complete(self, detail: RoomDetail) -> RoomView | None:
-        """Take a closed room's detail from a snapshot; gives the whole room, or `None` when it is not as it was then any more."""
+        """Take a closed room's detail from a snapshot. Returns the complete room; `None` if the room has changed since."""
         view = self._rooms.get(detail.keyframe.room)
         if view is None or view.keyframe.seq != detail.keyframe.seq or view.keyframe.epoch != detail.keyframe.epoch:
             return None
@@ -126,7 +127,7 @@ class Directory:
         return view
 
     async def until_whole(self, room: str) -> RoomView | None:
-        """Wait until a room's detail is here. Gives the whole room, also when other rooms take its place at once; one caller a room may wait."""
+        """Wait for a room's detail and return the complete room, even if the directory shortens it at once. One caller per room may wait."""
         view = self._rooms.get(room)
         if view is None or view.is_whole:
             return view
@@ -138,7 +139,7 @@ class Directory:
             del self._waiting[room]
 
     def begin(self, partition: int, details: Iterable[RoomDetail], others: Iterable[IndexEntry] = ()) -> None:
-        """Replace all that is known of a partition; of the other rooms it is known where their details are."""
+        """Replace all rooms of a partition. `others` are rooms of which only the summary and the place of the detail are known."""
         for room in [room for room, view in self._rooms.items() if view.partition == partition]:
             del self._rooms[room]
             self._closed.pop(room, None)
@@ -165,7 +166,7 @@ class Directory:
             self._keep_whole(view)
 
     def _keep_whole(self, view: RoomView) -> None:
-        """A closed room that is whole may stay so, in place of the one that was not used for longest."""
+        """Keep a closed room complete. Beyond the limit, the least recently used one is shortened."""
         if not view.is_whole:
             return
         self._closed_whole[view.keyframe.room] = self._closed_whole.pop(view.keyframe.room, None)
@@ -177,7 +178,7 @@ class Directory:
             self._rooms[room] = shortened
 
     def _replace(self, view: RoomView) -> None:
-        """Another view of a room that is known; its place does not change."""
+        """Replace the view of a known room. Its place in the order stays the same."""
         room = view.keyframe.room
         self._rooms[room] = view
         if not view.keyframe.open:
@@ -185,15 +186,15 @@ class Directory:
         self._tell_waiting(view)
 
     def _tell_waiting(self, view: RoomView) -> None:
-        """Give a whole room to the caller that waits for it."""
+        """Give a complete room to the caller that waits for it."""
         waiting = self._waiting.get(view.keyframe.room)
         if waiting is not None and view.is_whole and not waiting.done():
             waiting.set_result(view)
 
     def apply(self, partition: int, record: Record) -> list[str]:
-        """Fold an accepted record; returns rooms whose detail is to be asked for.
+        """Fold an accepted record, and return the rooms whose detail must be requested.
 
-        They opened but their earlier story was forgotten, or could not be folded; or of a room that was not whole something happened.
+        Such a room opened again after it was dropped, its events could not be folded, or it changed while shortened.
         """
         missing = []
         for room, span in record.rooms.items():
@@ -207,7 +208,7 @@ class Directory:
         return [room for room in missing if (view := self._rooms.get(room)) is None or not view.is_whole]
 
     def _try(self, room: str, step: Callable[Arguments, T], *arguments: Arguments.args, **named: Arguments.kwargs) -> T | None:
-        """One room's step; when it raises, that room is forgotten and no other is touched."""
+        """Run one room's step. If it raises, this room is dropped, and no other room is affected."""
         try:
             return step(*arguments, **named)
         except Exception:
@@ -236,7 +237,7 @@ class Directory:
 
         Raises `BadMessage` when `after` is none of ours.
         """
-        words = " ".join(fold_text(query).split())  # no line break: those stand between a room's texts
+        words = " ".join(fold_text(query).split())  # without line breaks, because these separate a room's texts
         listing, start = self._begin(after, now)
         if is_open is False:
             start = max(start, listing.open_count)
@@ -259,7 +260,7 @@ class Directory:
         return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
 
     def _begin(self, after: str, now: float) -> tuple[_Listing, int]:
-        """The listing that a page is cut from, and where the page begins."""
+        """The listing of a page, and the page's first place in it."""
         if not after:
             return self._listing(now), 0
         cursor = _decode_cursor(after)
@@ -268,7 +269,7 @@ class Directory:
         return self._listing(now), bisect_right(self._order, cursor.key)
 
     def _listing(self, now: float) -> _Listing:
-        """The newest listing, or another one when that is no longer what there is."""
+        """The newest listing, or a new one if that is outdated."""
         if self._is_listed and self._listings:
             newest = next(reversed(self._listings.values()))
             if newest.at + LISTING_FRESH_S > now:
@@ -341,4 +342,4 @@ def _decode_cursor(text: str) -> _Cursor:
     try:
         return _cursor.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, msgspec.MsgspecError):
-        raise BadMessage("bad_value", "`after` is the `next` of an earlier answer", "after") from None
+        raise BadMessage("bad_value", "`after` must be the `next` of an earlier answer", "after") from None

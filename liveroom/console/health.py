@@ -1,4 +1,4 @@
-"""What machines ask: is it alive, is it ready, how is it doing."""
+"""Health checks and metrics of a process, for monitoring."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["PATHS", "Health", "Missing"]
 
-#: What is answered however full the process is.
+#: Paths that are served even if the limit of requests is reached.
 PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
 
 
 class Missing(Struct, frozen=True):
-    """Why a process is not ready, in words; `stopped`: it will not be before a person has looked, so that waiting does not help."""
+    """The reason why a process is not ready. With `stopped`, it stays so until an operator acts, so waiting does not help."""
 
     words: str
     stopped: bool = False
 
 
 class Health:
-    """The handlers of `/livez`, `/readyz` and `/metrics`; `what_is_missing` gives nothing when ready."""
+    """The handlers of `/livez`, `/readyz` and `/metrics`. `what_is_missing` returns `None` if the process is ready."""
 
     def __init__(self, metrics: Metrics, what_is_missing: Callable[[], Missing | None]) -> None:
         self._metrics = metrics
@@ -51,5 +51,5 @@ class Health:
         families = []
         for family in self._metrics.exposition():
             families.append(family)
-            await asyncio.sleep(0)  # viewers wait for one family at most
+            await asyncio.sleep(0)  # so that viewers wait for at most one family
         return web.Response(body=b"".join(families), headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})

@@ -1,4 +1,4 @@
-"""An HTTP server on a listening socket, the same for the console and for what machines ask."""
+"""An HTTP server on listening sockets, shared by the console and the server for health checks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Listener"]
 
-#: A peer that takes no byte for so long is gone, whatever its kernel says.
+#: A peer that acknowledges no byte for this time counts as gone.
 UNACKNOWLEDGED_MS: Final = 30_000
-#: What the kernel takes of an answer for a client that does not read, in bytes; by itself it takes up to megabytes.
+#: Bytes of an answer that the kernel buffers for a client that does not read. The kernel's default would be up to megabytes.
 SEND_BUFFER_BYTES: Final = 65_536
 
 
@@ -51,19 +51,19 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The port that the server listens on."""
         assert self._servers, "start() comes first"
         port: int = self._servers[0].sockets[0].getsockname()[1]
         return port
 
     @property
     def connections(self) -> list[Connection]:
-        """Those that are open."""
+        """The open connections."""
         server = self._runner.server
         return [] if server is None else server.connections  # type: ignore[return-value]
 
     async def start(self) -> None:
-        """Begin to listen. Raises `BadConfig` when the address cannot be had."""
+        """Start to listen. Raises `BadConfig` if the address cannot be bound."""
         await self._runner.setup()
         listeners = await listen(self._host, self._port, section=self._section)
         for listener in listeners:
@@ -73,7 +73,7 @@ class Listener:
         self._servers = await serve_each(listeners, self._connection)
 
     async def stop(self) -> None:
-        """Take no more requests, and finish those that are open within `shutdown_ms`."""
+        """Accept no more requests, and finish the open ones within `shutdown_ms`."""
         for server in self._servers:
             server.close()
         await self._runner.cleanup()

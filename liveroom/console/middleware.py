@@ -1,4 +1,4 @@
-"""What surrounds every request: errors become problems, answers get their headers, and nobody can hold an answer open."""
+"""The middleware around every request: it turns errors into problems, sets headers, and limits the time of an answer."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ __all__ = ["guard"]
 
 log = logging.getLogger("liveroom.console")
 
-#: Time for a client to take an answer; after it the connection is cut.
+#: Time for a client to read an answer. Then the connection is aborted.
 ANSWER_WRITE_S: Final = 30.0
 
-#: aiohttp's parser takes others, too.
+#: The accepted versions of HTTP. aiohttp's parser accepts others, too.
 VERSIONS: Final = frozenset({HttpVersion10, HttpVersion11})
 
-#: A request's method is the client's own text; others than these count as one.
+#: Methods with a metric label of their own. A client can invent methods, so all others share one label.
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 def guard(headers: Mapping[str, str], metrics: Metrics, caller_of: Callable[[web.Request], Caller], answers: UnreadAnswers) -> Middleware:
-    """The middleware; `headers` are put on every answer, `caller_of` says who sends a request."""
+    """Make the middleware. `headers` go onto every answer, and `caller_of` identifies the sender of a request."""
 
     @web.middleware
     async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -69,7 +69,7 @@ def guard(headers: Mapping[str, str], metrics: Metrics, caller_of: Callable[[web
 
 
 async def _not_spoken(_: web.Request) -> web.StreamResponse:
-    raise Problem("bad_request", "HTTP/1.1 is spoken here")
+    raise Problem("bad_request", "this server speaks only HTTP/1.1")
 
 
 async def _too_busy(_: web.Request) -> web.StreamResponse:
@@ -77,7 +77,7 @@ async def _too_busy(_: web.Request) -> web.StreamResponse:
 
 
 def overloaded() -> Problem:
-    """The refusal of a request that everybody's limit has no room for."""
+    """The refusal of a request beyond the limit of all requests."""
     return Problem("overloaded", "the server handles its maximum number of requests; try again", retry_after_ms=1_000)
 
 
@@ -113,7 +113,7 @@ async def _send(request: web.Request, response: web.StreamResponse) -> None:
             await response.prepare(request)
             await response.write_eof()
     except ConnectionError:
-        return  # the client went before its answer: nobody's error
+        return  # the client disconnected before its answer, which is no error
     except TimeoutError:
         if request.transport is not None:
             request.transport.abort()

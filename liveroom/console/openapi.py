@@ -1,4 +1,4 @@
-"""The API's description, made from the classes it speaks: `python -m liveroom.console.openapi > docs/openapi.yaml`."""
+"""The API's OpenAPI description, made from its classes: `python -m liveroom.console.openapi > docs/openapi.yaml`."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def document() -> Json:
             "version": __version__,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             "description": (
-                "Commands to rooms, and what the rooms are like. What happens in a room from moment to moment comes over WebSocket. "
-                "Reading is public unless an operation asks for a token. After a command was answered 200, reading from the same console shows it. "
+                "Send commands to rooms, and read their state. The events of a room come over WebSocket. "
+                "Reading is public unless an operation needs a token. After a command is answered 200, reads from the same console show it. "
                 "Every error is a problem (RFC 9457) with a `code`."
             ),
         },
         "servers": [{"url": "http://127.0.0.1:8801"}],
         "tags": [
-            {"name": "commands", "description": "Commands to one room; the token's role must be one of those that may send it"},
-            {"name": "rooms", "description": "What is live, and what a room is like"},
-            {"name": "service", "description": "For machines that look after the process"},
-            {"name": "pages", "description": "For people"},
+            {"name": "commands", "description": "Commands to one room; each command lists the roles that may send it"},
+            {"name": "rooms", "description": "The list of rooms, and the state of each room"},
+            {"name": "service", "description": "Health checks and metrics for monitoring"},
+            {"name": "pages", "description": "HTML pages and their files"},
         ],
         "paths": {**_command_paths(), **_room_paths(), **_service_paths(), **_page_paths()},
         "components": {"schemas": _schemas(), "parameters": _parameters(), "responses": _responses(), "securitySchemes": _security()},
@@ -85,13 +85,13 @@ def _command(name: str, command: type[CommandBase]) -> Json:
             "content": {"application/json": {"schema": _ref("schemas", command.__name__)}},
         },
         "responses": {
-            "200": _json("The command happened", "CommandDone"),
+            "200": _json("The command was accepted", "CommandDone"),
             **_problems(
                 "bad", "unauthorized", "forbidden", "not_found", "conflict", "too_large", "unprocessable", "too_many", "failed", "unavailable"
             ),
             "408": _ref("responses", "timeout"),
             "417": {
-                "description": "The header `Expect` asks for something else than `100-continue`",
+                "description": "The header `Expect` has another value than `100-continue`",
                 "content": {"text/plain": {"schema": {"type": "string"}}},
             },
         },
@@ -108,14 +108,14 @@ def _room_paths() -> Json:
         "/v1/rooms/{room}": {
             "get": _read(
                 "get_room",
-                "The room's public state: its keyframe, as a viewer gets it, after all that is known",
+                "The room's public state: its newest keyframe, the same as viewers get",
                 "Keyframe",
             )
         },
         "/v1/rooms/{room}/showcase": {
             "get": _read("get_showcase", "All products of the showcase; fetch it when `showcase_version` changes", "Showcase")
         },
-        "/v1/rooms/{room}/questions": {"get": _read("get_questions", "Open questions, and the last answered ones", "Questions")},
+        "/v1/rooms/{room}/questions": {"get": _read("get_questions", "Open questions, and the newest answered ones", "Questions")},
         "/v1/rooms/{room}/moderation": {"get": _moderation()},
         "/v1/rooms/{room}/ledger": {"get": _ledger()},
     }
@@ -126,22 +126,22 @@ def _rooms() -> Json:
     query: list[tuple[str, str, Json]] = [
         (
             "q",
-            "Text that stands in the room id, title, anchor or pinned product's title; compared without case",
+            "Text to find in the room id, title, anchor or pinned product's title, ignoring case",
             {"type": "string", "maxLength": QUERY_CHARS_MAX},
         ),
-        ("open", "Rooms that are open, closed, or both", {"enum": ["true", "false", "any"], "default": "true"}),
+        ("open", "Selects open rooms, closed rooms, or both", {"enum": ["true", "false", "any"], "default": "true"}),
         (
             "limit",
-            "Rooms in one answer at most; the console's settings may give fewer",
+            "Largest number of rooms in one answer; the console's settings may lower it",
             {"type": "integer", "format": "int32", "minimum": 1, "maximum": PAGE_ROOMS_LIMIT, "default": config.page_rooms_max},
         ),
-        ("after", "The `next` of the answer before", {"type": "string"}),
+        ("after", "The `next` of the previous answer", {"type": "string"}),
     ]
     return {
         "tags": ["rooms"],
         "operationId": "list_rooms",
-        "summary": "What is live, most viewers first",
-        "description": "A page may hold fewer rooms than asked for and still name a `next` one: go on until it is null.",
+        "summary": "The list of rooms, most viewers first",
+        "description": "A page may hold fewer rooms than requested and still name a `next` page: continue until `next` is null.",
         "parameters": [{"name": name, "in": "query", "description": words, "schema": schema} for name, words, schema in query],
         "responses": {
             "200": _json("A page of the directory", "Rooms"),
@@ -169,7 +169,7 @@ def _moderation() -> Json:
     return {
         "tags": ["rooms"],
         "operationId": "get_moderation",
-        "summary": "Who is muted and banned, and the banned words",
+        "summary": "Muted users, banned users and banned words",
         "description": f"May be read by: {_names(MODERATORS)}.",
         "security": [{"token": []}],
         "parameters": [_ref("parameters", "room")],
@@ -203,8 +203,8 @@ def _service_paths() -> Json:
     settings = {
         "tags": ["rooms"],
         "operationId": "get_settings",
-        "summary": "Where pages connect to",
-        "responses": {"200": _json("The addresses", "Settings"), "304": _ref("responses", "unchanged"), **_problems("too_many", "unavailable")},
+        "summary": "The settings that pages need to connect",
+        "responses": {"200": _json("The settings", "Settings"), "304": _ref("responses", "unchanged"), **_problems("too_many", "unavailable")},
     }
     openapi = text("get_openapi", "This document", "application/yaml", "too_many", "unavailable")
     openapi["get"]["responses"]["304"] = _ref("responses", "unchanged")
@@ -212,7 +212,7 @@ def _service_paths() -> Json:
         "/v1/settings": {"get": settings},
         "/v1/openapi.yaml": openapi,
         "/livez": text("livez", "The process is alive", "text/plain"),
-        "/readyz": text("readyz", "The process can serve; 503 says what is missing", "text/plain", "unavailable"),
+        "/readyz": text("readyz", "The process can serve; a 503 names the reason why not", "text/plain", "unavailable"),
         "/metrics": text("metrics", "Metrics in Prometheus' text format", "text/plain"),
     }
 
@@ -232,9 +232,9 @@ def _page_paths() -> Json:
     room = _ref("parameters", "room")
     file = {"name": "file", "in": "path", "required": True, "description": "Name of the file", "schema": {"type": "string"}}
     return {
-        "/": page("index_page", "What is live", "text/html"),
-        "/rooms/{room}": page("viewer_page", "A room as viewers see it; the token stands in the fragment, `#token=...`", "text/html", room),
-        "/console/{room}": page("console_page", "A room's console for its anchor; the token stands in the fragment, `#token=...`", "text/html", room),
+        "/": page("index_page", "The list of rooms", "text/html"),
+        "/rooms/{room}": page("viewer_page", "The viewers' page of a room; the token is in the fragment, `#token=...`", "text/html", room),
+        "/console/{room}": page("console_page", "The anchor's page of a room; the token is in the fragment, `#token=...`", "text/html", room),
         "/static/{file}": page("static_file", "A file of the pages", "*/*", file),
         "/client/liveroom.js": page("client_js", "The JavaScript client, an ES module", "text/javascript"),
     }
@@ -268,7 +268,7 @@ def _problems(*names: str) -> Json:
 
 def _responses() -> Json:
     codes = {**REFUSALS, **HTTP_PROBLEMS}
-    responses: Json = {"unchanged": {"description": "What the client's `If-None-Match` names is still what there is"}}
+    responses: Json = {"unchanged": {"description": "The version that the client's `If-None-Match` names is still current"}}
     for name, status in _PROBLEMS.items():
         meanings = [f"`{code}`: {words}" for code, (its_status, words) in codes.items() if its_status == status]
         response: Json = {"description": "; ".join(meanings), "content": {PROBLEM_TYPE: {"schema": _ref("schemas", "Problem")}}}
@@ -282,7 +282,7 @@ def _responses() -> Json:
 
 def _parameters() -> Json:
     room, key = (schema_of(kind) for kind in (RoomId, CommandId))
-    key_words = "Id of the command, remembered for ten minutes: a retry repeats it and gets the original answer. Made up when absent"
+    key_words = "Id of the command, remembered for ten minutes: a retry with the same id gets the original answer. Made by the console if absent"
     return {
         "room": {"name": "room", "in": "path", "required": True, "schema": room},
         "idempotency_key": {"name": "Idempotency-Key", "in": "header", "description": key_words, "schema": key},
@@ -290,7 +290,7 @@ def _parameters() -> Json:
 
 
 def _security() -> Json:
-    words = "A JWT with `sub`, `room`, `role` and `exp`; a platform token with room `*` is good for every room"
+    words = "A JWT with `sub`, `room`, `role` and `exp`; a platform token with room `*` is valid for every room"
     return {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": words}}
 
 
@@ -307,7 +307,7 @@ def _schemas() -> Json:
 
 
 def _make_name_optional(schema: Json) -> None:
-    """The address names the command, so the body need not."""
+    """Make `type` optional, because the path already names the command."""
     schema["required"] = [name for name in schema["required"] if name != "type"]
     if not schema["required"]:
         del schema["required"]
@@ -316,12 +316,12 @@ def _make_name_optional(schema: Json) -> None:
 # YAML
 
 _PLAIN_KEY: Final = re.compile(r"^[A-Za-z_$][A-Za-z0-9_$-]*$")
-#: What YAML 1.1 readers take for something else than text.
+#: Words that YAML 1.1 readers do not take for text.
 _NOT_PLAIN: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 
 def _yaml(value: Any, depth: int) -> list[str]:
-    """Block style for what holds something; scalars as JSON, which YAML reads alike."""
+    """YAML in block style for non-empty values. Scalars are written as JSON, which is valid YAML."""
     pad = "  " * depth
     lines: list[str] = []
     if isinstance(value, dict):

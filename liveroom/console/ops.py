@@ -1,4 +1,4 @@
-"""What machines ask of a process that has no console: an HTTP server for `/livez`, `/readyz` and `/metrics` alone."""
+"""An HTTP server for `/livez`, `/readyz` and `/metrics` in a process without a console."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["OpsServer"]
 
-#: Connections that may be open: a few probes and a collector of metrics.
+#: Open connections at most: enough for a few probes and a collector of metrics.
 CONNECTIONS_MAX: Final = 64
-#: Bytes of answers that are not read yet: metrics for many slow collectors.
+#: Bytes of unread answers: enough for the metrics of many slow collectors.
 UNREAD_BYTES_MAX: Final = 4 * 1024 * 1024
 HEAD_MS: Final = 5_000
 KEEP_ALIVE_MS: Final = 90_000
-#: Time for open requests at the end.
+#: Time for open requests at shutdown.
 SHUTDOWN_MS: Final = 1_000
 
 _HEADERS: Final = {"Server": "liveroom"}
 
 
 class OpsServer:
-    """`what_is_missing` gives nothing when the process is ready."""
+    """The server for health checks and metrics. `what_is_missing` returns `None` if the process is ready."""
 
     def __init__(self, config: OpsConfig, metrics: Metrics, what_is_missing: Callable[[], Missing | None]) -> None:
         app = web.Application(middlewares=[guard(_HEADERS, metrics, lambda _: Caller(), UnreadAnswers(UNREAD_BYTES_MAX, metrics))])
@@ -50,13 +50,13 @@ class OpsServer:
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The port that the server listens on."""
         return self._listener.port
 
     async def start(self) -> None:
-        """Begin to listen. Raises `BadConfig` when the address cannot be had."""
+        """Start to listen. Raises `BadConfig` if the address cannot be bound."""
         await self._listener.start()
 
     async def stop(self) -> None:
-        """Stop."""
+        """Stop the server."""
         await self._listener.stop()

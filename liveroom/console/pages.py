@@ -1,4 +1,4 @@
-"""The pages and their files: read once at start, served from memory with an ETag."""
+"""The pages and their files. They are read once at the start and served from memory with an ETag."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Pages", "etag_of", "etagged"]
 
 STATIC = Path(__file__).parent / "static"
 CLIENT_JS = Path(__file__).parent.parent / "client" / "liveroom.js"
-#: What the system's own table of types may lack or have wrong.
+#: Content types that the system's own table may lack or have wrong.
 TYPES = {
     ".js": "text/javascript",
     ".mjs": "text/javascript",
@@ -33,7 +33,7 @@ class _File(Struct, frozen=True):
 
 
 class Pages:
-    """Serves `/`, `/rooms/{room}`, `/console/{room}`, `/static/...` and `/client/liveroom.js`; nothing else on the disk can be reached."""
+    """Serves `/`, `/rooms/{room}`, `/console/{room}`, `/static/...` and `/client/liveroom.js`. No other file on the disk is reachable."""
 
     def __init__(self, static: Path = STATIC, client_js: Path = CLIENT_JS) -> None:
         self._files = {path.relative_to(static).as_posix(): _load(path) for path in sorted(static.rglob("*")) if path.is_file()}
@@ -71,7 +71,7 @@ class Pages:
 
 
 def etagged(request: web.Request, body: bytes, content_type: str, etag: str = "") -> web.Response:
-    """An answer that a client may keep and must ask about each time; 304 when it has it already."""
+    """An answer that a client may cache but must revalidate each time. The status is 304 if the client has it already."""
     etag = etag or etag_of(body)
     headers = {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}
     if any(known.value in (etag, "*") for known in request.if_none_match or ()):
@@ -87,5 +87,5 @@ def _load(path: Path) -> _File:
 
 
 def etag_of(body: bytes) -> str:
-    """What names exactly this body."""
+    """The ETag of a body: a hash of its content."""
     return blake2b(body, digest_size=12).hexdigest()

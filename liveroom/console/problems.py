@@ -1,4 +1,4 @@
-"""Every HTTP error is an RFC 9457 problem: what went wrong, in one shape, with a code to act on."""
+"""HTTP errors as RFC 9457 problems. All have one shape and a code on which clients can act."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ __all__ = ["HTTP_PROBLEMS", "PROBLEM_TYPE", "Problem", "ProblemBody", "problem_o
 
 PROBLEM_TYPE = "application/problem+json"
 
-#: What only HTTP can say, beside the refusals: code -> (status, what it means).
+#: Codes that exist only in HTTP, besides the refusals: code -> (status, meaning).
 HTTP_PROBLEMS: MappingProxyType[str, tuple[int, str]] = MappingProxyType(
     {
         "not_found": (404, "there is nothing at this address"),
-        "method_not_allowed": (405, "this address knows other methods only"),
-        "request_timeout": (408, "the request did not come in time"),
-        "bad_request": (400, "the request is no valid HTTP request"),
+        "method_not_allowed": (405, "this address does not support the method"),
+        "request_timeout": (408, "the request did not arrive in time"),
+        "bad_request": (400, "the request is not valid HTTP"),
         "console_error": (500, "the console failed to handle the request"),
         "ledger_broken": (500, "the money in the journal does not add up: stop, and run `liveroom audit`"),
         "no_ledger": (501, "this server's journal cannot be read again"),
-        "room_unavailable": (503, "a room that closed long ago cannot be read now; ask again later"),
-        "ledger_unavailable": (503, "the journal cannot be read now; ask again later"),
-        "not_ready": (503, "this process is starting or going away, or waits for its journal"),
-        "stopped": (503, "a partition or the journal has stopped: it goes on only when a person has looked"),
+        "room_unavailable": (503, "a room that closed long ago cannot be read now; try again later"),
+        "ledger_unavailable": (503, "the journal cannot be read now; try again later"),
+        "not_ready": (503, "this process is starting or shutting down, or waits for its journal"),
+        "stopped": (503, "a partition or the journal has stopped until an operator acts"),
     }
 )
 
 
 class ProblemBody(Struct, frozen=True, omit_defaults=True):
-    """An RFC 9457 problem; `code` is what to act on, `detail` is for people. `seq` is there when the room decided: then a new id is needed."""
+    """An RFC 9457 problem. Programs act on `code`; `detail` is for people. With a `seq`, the room decided, so a new attempt needs a new id."""
 
     type: str
     title: str
@@ -49,7 +49,7 @@ class ProblemBody(Struct, frozen=True, omit_defaults=True):
 
 
 class Problem(Exception):
-    """Ends a request with a problem; `code` is one of `REFUSALS` or `HTTP_PROBLEMS`."""
+    """Ends a request with a problem. `code` is one of `REFUSALS` or `HTTP_PROBLEMS`."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Problem(Exception):
 
 
 def problem_of(error: Exception) -> Problem | None:
-    """The problem that an exception of ours or of aiohttp's stands for; `None` for a bug."""
+    """The problem for an exception of liveroom or aiohttp; `None` for a bug."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, BadMessage):
@@ -100,7 +100,7 @@ def problem_of(error: Exception) -> Problem | None:
     if isinstance(error, BadToken):
         return _unauthorized(error) if error.code != "wrong_room" else Problem(error.code, error.detail)
     if isinstance(error, web.RequestPayloadError):
-        return Problem("bad_request", "the body is not what its headers say: its length, its chunks or its Content-Encoding is broken")
+        return Problem("bad_request", "the body does not match its headers: its length, its chunks or its Content-Encoding is broken")
     if isinstance(error, web.HTTPException):
         return _of_aiohttp(error)
     return None

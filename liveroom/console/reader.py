@@ -1,4 +1,4 @@
-"""Reads every partition: keeps the directory and, after it, hands answers to those who wait for them."""
+"""Reads every partition: it updates the directory first, and then delivers answers to the command sender."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ __all__ = ["Reader"]
 
 log = logging.getLogger("liveroom.console")
 
-#: Pause before a partition whose reading failed is read anew, from its snapshot on.
+#: Pause after a failed read, before the partition is read again from its snapshot.
 RETRY_S = 1.0
-#: Records after which the event loop breathes, so that a long tail does not keep requests waiting.
+#: Records before the reader yields to the event loop, so that a long log does not delay requests.
 RECORDS_AT_ONCE = 100
 
-#: Rooms whose details are read from the journal at once.
+#: Details that one read takes from the journal.
 DETAILS_AT_ONCE = 64
 
 CONSOLE = Sender(user="console", name="console", backend=True)
 
 
 class Reader:
-    """Follows all partitions of a journal until it is stopped; a failed one is begun anew and the others go on."""
+    """Follows all partitions of a journal until it is stopped. A failed partition starts again, and the others continue."""
 
     def __init__(self, journal: Journal, directory: Directory, command_sender: CommandSender, metrics: Metrics) -> None:
         self._journal = journal
@@ -48,11 +48,11 @@ class Reader:
 
     @property
     def behind(self) -> list[int]:
-        """Partitions that are not yet read up to where they ended when reading began."""
+        """The partitions that are not yet read up to the end that their log had when reading began."""
         return sorted(self._behind)
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start to read all partitions."""
         self._tasks = [asyncio.create_task(self._keep_reading(p), name=f"console-reader-{p}") for p in range(self._journal.partitions)]
 
     async def stop(self) -> None:
@@ -69,14 +69,14 @@ class Reader:
             except JournalDamaged as error:
                 self._behind.add(partition)
                 log.critical(
-                    "a partition is damaged; it is read again when this process is started again",
+                    "a partition is damaged; it is not read again before a restart of this process",
                     extra={"partition": partition, "reason": str(error)},
                 )
                 return
             except JournalError as error:
-                log.warning("reading a partition failed, beginning anew", extra={"partition": partition, "reason": str(error)})
+                log.warning("reading a partition failed; starting again", extra={"partition": partition, "reason": str(error)})
             except Exception:
-                log.exception("reading a partition failed, beginning anew", extra={"partition": partition})
+                log.exception("reading a partition failed; starting again", extra={"partition": partition})
             self._behind.add(partition)
             await asyncio.sleep(RETRY_S)
 
@@ -102,7 +102,7 @@ class Reader:
                     await asyncio.sleep(0)
 
     async def _details(self, partition: int, rooms: Mapping[str, IndexEntry]) -> list[RoomDetail]:
-        """The details of rooms that do not rest; one that cannot be read is left out."""
+        """The details of all rooms that are not resting. Unreadable details are left out."""
         details: list[RoomDetail] = []
         parts = [entry.part for entry in rooms.values() if not entry.resting]
         for start in range(0, len(parts), DETAILS_AT_ONCE):
@@ -113,12 +113,12 @@ class Reader:
     def _take(self, partition: int, record: Record) -> None:
         for room in self._directory.apply(partition, record):
             self.ask(room)
-        # Answers come last: whoever gets one reads its own writes.
+        # Answers come last, so that a client that gets one can read its own write.
         for answer in record.answers:
             self._command_sender.deliver(answer)
 
     def ask(self, room: str) -> None:
-        """Have a room's detail sent to all readers."""
+        """Make the engine write a room's detail for all readers."""
         self._command_sender.submit(Request(id=uuid4().hex, room=room, sender=CONSOLE, command=RequestKeyframe()), lambda answer: None)
 
     def _on_skipped(self, verdict: Verdict) -> None:

@@ -1,4 +1,4 @@
-"""The bodies of the API's answers. Every field is always there; only inside products, keyframes and questions an absent field has its default."""
+"""The bodies of the API's answers. Every field is present. Only inside products, keyframes and questions, an absent field has its default."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["CommandDone", "Moderation", "Questions", "RoomSummary", "Rooms", "Se
 
 
 class CommandDone(Struct, frozen=True):
-    """The command happened; its events have seqs below `seq`."""
+    """The command was accepted. Its events have seqs below `seq`."""
 
     id: str
     seq: int
@@ -19,7 +19,7 @@ class CommandDone(Struct, frozen=True):
 
 
 class RoomSummary(Struct, frozen=True):
-    """A room as the directory shows it."""
+    """The summary of a room in the directory."""
 
     room: str
     title: str
@@ -34,14 +34,14 @@ class RoomSummary(Struct, frozen=True):
 
 
 class Rooms(Struct, frozen=True):
-    """A page of the directory, most viewers first; `next` is the `after` of the next page, null at the end."""
+    """A page of the directory, most viewers first. `next` is the `after` of the next page, and null on the last page."""
 
     rooms: tuple[RoomSummary, ...]
     next: str | None
 
 
 class Showcase(Struct, frozen=True):
-    """All products of a room and how many viewers wish to see each tried on; `version` is the keyframe's `showcase_version`."""
+    """All products of a room, and the number of try-on requests for each. `version` is the keyframe's `showcase_version`."""
 
     version: int
     products: tuple[Product, ...]
@@ -49,13 +49,13 @@ class Showcase(Struct, frozen=True):
 
 
 class Questions(Struct, frozen=True):
-    """The room's questions in the order they were asked."""
+    """The room's questions, oldest first."""
 
     questions: tuple[Question, ...]
 
 
 class Moderation(Struct, frozen=True):
-    """Users that are muted or banned, each until a time in ms, and the words that chat may not hold."""
+    """Muted and banned users, each with the end in Unix ms, and the words that chat must not contain."""
 
     muted: dict[str, int]
     banned: dict[str, int]
@@ -63,6 +63,6 @@ class Moderation(Struct, frozen=True):
 
 
 class Settings(Struct, frozen=True):
-    """What a page must know to connect."""
+    """The settings that a page needs to connect."""
 
     gateway_url: str

@@ -1,4 +1,4 @@
-"""What browsers are told not to do with our pages and answers."""
+"""Security headers, which restrict what browsers may do with pages and answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NETLOC = re.compile(r"^[A-Za-z0-9._\-:\[\]]+$")
 
 
 def security_headers(gateway_url: str) -> dict[str, str]:
-    """Headers for every answer; pages may connect to the console itself and to the gateway at `gateway_url` only. Raises `BadConfig`."""
+    """The headers for every answer. Pages may connect only to the console and to the gateway at `gateway_url`. Raises `BadConfig`."""
     policy = {
         "default-src": "'self'",
         "connect-src": f"'self' {_origin(gateway_url)}",
@@ -30,7 +30,7 @@ def security_headers(gateway_url: str) -> dict[str, str]:
         "Referrer-Policy": "no-referrer",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
-        "Server": "liveroom",  # aiohttp would tell its and Python's versions
+        "Server": "liveroom",  # otherwise aiohttp would reveal its version and Python's
     }
 
 

@@ -1,4 +1,4 @@
-"""One room as the console knows it: its detail, kept current by folding the events that change what can be read."""
+"""One room in the console: its detail, kept current by folding the room's events."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ from liveroom.protocol.records import RoomSpan
 
 __all__ = ["RoomView", "SortKey", "fold_text", "lasting", "new_detail"]
 
-#: Newest open questions in the keyframe, beside the one that is picked.
+#: Newest open questions in the keyframe, besides the picked one.
 QUESTIONS_SHOWN: Final = 20
-#: Last answered questions that are kept.
+#: Answered questions that are kept, the newest.
 ANSWERED_MAX: Final = 20
-#: Most wished products in the keyframe.
+#: Products with try-on requests in the keyframe, the most requested first.
 TRY_ONS_SHOWN: Final = 30
 
-#: Characters of a room's texts that a search looks at, as they are compared: NFKC makes up to 18 of one.
+#: Characters of a room's texts that a search examines, after folding. NFKC can turn one character into 18.
 SEARCHED_CHARS_MAX: Final = 1_000
 
 #: The directory's order: open rooms first, then the most viewers, then by name.
@@ -58,12 +58,12 @@ SortKey = tuple[bool, int, str]
 
 
 def fold_text(text: str) -> str:
-    """The form in which texts are compared in a search."""
+    """The form of a text in which a search compares it."""
     return unicodedata.normalize("NFKC", text).casefold()
 
 
 def new_detail(room: str, opened: RoomOpened, time_ms: int) -> RoomDetail:
-    """A room of which nothing happened yet but that it is being opened."""
+    """The detail of a room that is just being opened."""
     return RoomDetail(
         Keyframe(
             room=room,
@@ -81,7 +81,7 @@ def new_detail(room: str, opened: RoomOpened, time_ms: int) -> RoomDetail:
 
 
 class RoomView:
-    """What can be read of one room; `partition` is where its events come from, `chat_lines` how many lines of chat are kept."""
+    """The readable state of one room. Its events come from `partition`, and `chat_lines` lines of chat are kept."""
 
     __slots__ = (
         "_searched",
@@ -101,13 +101,13 @@ class RoomView:
 
     def __init__(self, partition: int, detail: RoomDetail, chat_lines: int, *, is_whole: bool = True) -> None:
         self.partition = partition
-        self.is_whole = is_whole  # or what a list of rooms shows is known alone
-        self.part: Part | None = None  # where a snapshot has it as it is now, if that is known
+        self.is_whole = is_whole  # false if only the room's summary is known
+        self.part: Part | None = None  # the snapshot part that holds the room's present state, if known
         self.chat_lines = chat_lines
         self.keyframe = detail.keyframe
         self.products: dict[str, Product] = {}
         self.questions: dict[int, Question] = {}
-        self.answered: dict[int, Question] = {}  # the last answered one last
+        self.answered: dict[int, Question] = {}  # newest answer last
         self.muted: dict[str, int] = {}
         self.banned: dict[str, int] = {}
         self.banned_words: tuple[str, ...] = ()
@@ -117,14 +117,14 @@ class RoomView:
         self.note_texts()
 
     def shorten(self) -> RoomView:
-        """The same room with what a list of rooms shows alone."""
+        """The same room with only its summary."""
         return RoomView(self.partition, RoomDetail(summary_of(self.keyframe)), self.chat_lines, is_whole=False)
 
     def go_on(self, detail: RoomDetail) -> None:
-        """Take what did not fit into the detail that it began with; one of another time says nothing new."""
+        """Take a continuation of the room's detail. A continuation of another seq is ignored."""
         if detail.keyframe.seq == self.keyframe.seq:
             self._add(detail)
-            self.keyframe = replace(self.keyframe)  # another object: what was encoded before lacks this
+            self.keyframe = replace(self.keyframe)  # a new object, so that cached encodings are renewed
 
     def _add(self, detail: RoomDetail) -> None:
         self.products |= {p.id: p for p in detail.products}
@@ -136,11 +136,11 @@ class RoomView:
 
     @property
     def sort_key(self) -> SortKey:
-        """Where the room stands in the directory."""
+        """The room's place in the order of the directory."""
         return (not self.keyframe.open, -self.keyframe.viewers, self.keyframe.room)
 
     def note_texts(self) -> None:
-        """Fold the texts that a search looks at, when they changed."""
+        """Fold the texts for the search again if they changed."""
         keyframe = self.keyframe
         searched = (keyframe.title, keyframe.anchor, keyframe.anchor_name, keyframe.pinned.title if keyframe.pinned else "")
         if searched != self._searched:
@@ -161,7 +161,7 @@ class RoomView:
         return changed[name] if name in changed else getattr(self.keyframe, name)
 
     def _fold_public(self, event: Event, seq: int, time_ms: int, changed: dict[str, Any]) -> None:
-        """Fold what stands in the keyframe itself."""
+        """Fold an event into the fields of the keyframe."""
         match event:
             case ChatSent() if event.shown and self.chat_lines:
                 line = ChatLine(seq=seq, user=event.user, name=event.name, text=event.text, role=event.role, buyer=event.buyer)
@@ -192,7 +192,7 @@ class RoomView:
                 changed["pinned"] = None
 
     def _fold_kept(self, event: Event, seq: int, time_ms: int, changed: dict[str, Any]) -> None:
-        """Fold what is kept beside the keyframe: the showcase, questions, and who may not speak or enter."""
+        """Fold an event into the state outside the keyframe: the showcase, questions, mutes, bans and banned words."""
         match event:
             case ProductAdded():
                 self.products[event.product.id] = event.product
@@ -242,7 +242,7 @@ class RoomView:
                 del self.answered[next(iter(self.answered))]
 
     def all_questions(self) -> tuple[Question, ...]:
-        """Open questions and the last answered ones, in the order they were asked."""
+        """Open questions and the newest answered ones, oldest first."""
         return tuple(sorted([*self.questions.values(), *self.answered.values()], key=_by_seq))
 
     def _questions_shown(self) -> tuple[Question, ...]:
@@ -252,7 +252,7 @@ class RoomView:
 
 
 def lasting(users: dict[str, int], now_ms: float) -> dict[str, int]:
-    """Those whose time is not over at `now_ms`."""
+    """The users whose time has not ended at `now_ms`."""
     return {user: until_ms for user, until_ms in users.items() if until_ms > now_ms}
 
 

@@ -37,7 +37,7 @@ async def test_what_has_stopped_does_not_ask_for_patience() -> None:
     async with serve(what_is_missing=lambda: Missing("partition 3 cannot be recovered", stopped=True), wait=False) as live:
         answer = await live.get("/readyz")
         assert (answer.status, answer.json["code"], answer.json["detail"]) == (503, "stopped", "partition 3 cannot be recovered")
-        assert "person" in answer.json["title"]
+        assert "operator" in answer.json["title"]
         assert "retry_after_ms" not in answer.json
         assert "Retry-After" not in answer.headers
 
