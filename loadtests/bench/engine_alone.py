@@ -36,7 +36,7 @@ from loadtests.bench.claims import GRANTED, PER_USER_MAX, Claim, JobKind, Round
 __all__ = ["Sample", "Wrong", "decide_all"]
 
 ROOM: Final = "demo"
-#: What the claims are sent with, as a gateway's courier would.
+#: What the claims are sent with, as a gateway's command sender would.
 SOURCE: Final = "gateway-1"
 #: Claims that may wait for an answer: a crowd that is always there, and half of what the journal takes before it refuses.
 WAITING_MAX: Final = 10_000
@@ -139,7 +139,7 @@ class _Crowd:
         return reply
 
     def batches(self, make_command: Callable[[], Command], claims: Sequence[Claim]) -> list[list[Request]]:
-        """The claims as a gateway's courier hands them in, each with a command of its own."""
+        """The claims as a gateway's command sender hands them in, each with a command of its own."""
         senders = {claim.user: Sender(claim.user, f"Name of {claim.user}") for claim in claims}
         requests = [Request(claim.id, ROOM, senders[claim.user], make_command(), SOURCE, ticket) for ticket, claim in enumerate(claims, self._sent)]
         return [requests[at : at + self._batch_commands_max] for at in range(0, len(requests), self._batch_commands_max)]

@@ -217,7 +217,7 @@ async def test_nothing_is_said_about_addresses_without_a_limit() -> None:
 
 
 class Engine:
-    """A courier whose answers are in the test's hand."""
+    """A command sender whose answers are in the test's hand."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Request, OnAnswer]] = []

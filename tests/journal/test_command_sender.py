@@ -1,4 +1,4 @@
-"""The courier: commands go out in batches, and each is answered exactly once."""
+"""The command sender: commands go out in batches, and each is answered exactly once."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ async def test_close_answers_everything_that_waits() -> None:
 
 
 async def test_nothing_is_sent_after_the_close() -> None:
-    """Commands that were collected when the courier closed are answered `unavailable` and go nowhere; no task outlives the close."""
+    """Commands that were collected when the command sender closed are answered `unavailable` and go nowhere; no task outlives the close."""
     journal, replies = one_partition(), asyncio.Queue[Reply]()
     carrier = command_sender(journal, batch_wait_ms=1)
     carrier.submit(request("c0"), awaited(replies))
