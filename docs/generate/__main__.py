@@ -7,6 +7,7 @@ from pathlib import Path
 
 from docs.generate import asyncapi, asyncapi_kafka
 from docs.generate.tables import PARTS, endings_js
+from docs.generate.yaml_text import yaml_text
 from liveroom.console import openapi
 
 DOCS = Path(__file__).resolve().parent.parent
@@ -16,9 +17,9 @@ CLIENT_JS = DOCS.parent / "liveroom" / "client" / "liveroom.js"
 def generated() -> dict[Path, str]:
     """Every generated file with its current text."""
     files = {
-        DOCS / "asyncapi.yaml": asyncapi.text(),
-        DOCS / "asyncapi-kafka.yaml": asyncapi_kafka.text(),
-        DOCS / "openapi.yaml": openapi.document_yaml(),
+        DOCS / "asyncapi.yaml": yaml_text(asyncapi.document()),
+        DOCS / "asyncapi-kafka.yaml": yaml_text(asyncapi_kafka.document()),
+        DOCS / "openapi.yaml": yaml_text(openapi.document()),
     }
     for part, (page, make) in PARTS.items():
         path = DOCS / page

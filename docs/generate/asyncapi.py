@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import yaml
-
 from docs.generate.words import first_sentence
 from liveroom import __version__
 from liveroom.messages.errors import CLOSE_CODES
@@ -17,15 +15,11 @@ from liveroom.protocol.frames import FRAMES, Accepted, Beat, Refused
 from liveroom.protocol.inbound import Probe
 from liveroom.protocol.schemas import schema_components, schema_of
 
-__all__ = ["HEAD", "client_commands", "document", "dump", "public_events", "text"]
+__all__ = ["client_commands", "document", "public_events"]
 
 CHANNEL = "#/channels/room"
 SCHEMAS = "#/components/schemas/"
 PROBE = str(Probe.__struct_config__.tag)
-
-HEAD = """\
-# Made from the classes by `python -m docs.generate`; do not edit.
-"""
 
 INFO = """\
 The WebSocket protocol of a liveroom gateway, version 1.
@@ -42,17 +36,6 @@ def client_commands() -> dict[str, type[CommandBase]]:
 def public_events() -> dict[str, type[EventBase]]:
     """The events that a viewer may see, in a delta or, for personal events, in a `personal` frame."""
     return {name: cls for name, cls in EVENTS.items() if cls.delivery is not Delivery.internal}
-
-
-def text() -> str:
-    """The document as YAML."""
-    return HEAD + dump(document())
-
-
-def dump(plain: dict[str, Any]) -> str:
-    """Plain values as YAML."""
-    written: str = yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=140)
-    return written
 
 
 def document() -> dict[str, Any]:
@@ -187,11 +170,3 @@ def _schemas() -> dict[str, Any]:
 
 def _one_of(classes: Iterable[type[EventBase]]) -> dict[str, Any]:
     return {"oneOf": [{"$ref": SCHEMAS + cls.__name__} for cls in classes], "discriminator": "type"}
-
-
-class _Dumper(yaml.SafeDumper):
-    """YAML without anchors: equal values are written in full each time."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Never replace an equal value by an alias."""
-        return True

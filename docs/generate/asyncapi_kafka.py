@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from docs.generate.asyncapi import HEAD, dump
 from docs.generate.words import first_sentence
 from liveroom import __version__
 from liveroom.messages.fields import Delivery, RoomId, Seq, TimeMs
@@ -12,7 +11,7 @@ from liveroom.protocol.events import EVENTS
 from liveroom.protocol.records import REQUESTS_MAX, Request
 from liveroom.protocol.schemas import schema_components, schema_of
 
-__all__ = ["EXAMPLES", "document", "text"]
+__all__ = ["EXAMPLES", "document"]
 
 SCHEMAS = "#/components/schemas/"
 
@@ -36,11 +35,6 @@ EXAMPLES = {
         "command": {"type": "redeem_coupon", "code": "ABCDEFGHIJKLMNOP", "order": "order-4712", "spend_fen": 19900},
     },
 }
-
-
-def text() -> str:
-    """The document as YAML."""
-    return HEAD + dump(document())
 
 
 def document() -> dict[str, Any]:

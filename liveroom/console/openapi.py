@@ -1,10 +1,7 @@
-"""The API's OpenAPI description, made from its classes: `python -m liveroom.console.openapi > docs/openapi.yaml`."""
+"""The API's OpenAPI description, made from its classes."""
 
 from __future__ import annotations
 
-import json
-import re
-import sys
 from typing import Any, Final
 
 import msgspec
@@ -21,7 +18,7 @@ from liveroom.protocol.commands import ANCHORS, COMMANDS, MODERATORS, CommandBas
 from liveroom.protocol.frames import Keyframe
 from liveroom.protocol.schemas import schema_components, schema_of
 
-__all__ = ["document", "document_yaml"]
+__all__ = ["document"]
 
 Json = dict[str, Any]
 
@@ -53,11 +50,6 @@ def document() -> Json:
         "paths": {**_command_paths(), **_room_paths(), **_service_paths(), **_page_paths()},
         "components": {"schemas": _schemas(), "parameters": _parameters(), "responses": _responses(), "securitySchemes": _security()},
     }
-
-
-def document_yaml() -> str:
-    """The document as YAML text."""
-    return "\n".join(_yaml(document(), 0)) + "\n"
 
 
 def _ref(kind: str, name: str) -> Json:
@@ -206,11 +198,12 @@ def _service_paths() -> Json:
         "summary": "The settings that pages need to connect",
         "responses": {"200": _json("The settings", "Settings"), "304": _ref("responses", "unchanged"), **_problems("too_many", "unavailable")},
     }
-    openapi = text("get_openapi", "This document", "application/yaml", "too_many", "unavailable")
+    openapi = text("get_openapi", "This document", "application/json", "too_many", "unavailable")
+    openapi["get"]["responses"]["200"]["content"]["application/json"]["schema"] = {"type": "object"}
     openapi["get"]["responses"]["304"] = _ref("responses", "unchanged")
     return {
         "/v1/settings": {"get": settings},
-        "/v1/openapi.yaml": openapi,
+        "/v1/openapi.json": openapi,
         "/livez": text("livez", "The process is alive", "text/plain"),
         "/readyz": text("readyz", "The process can serve; a 503 names the reason why not", "text/plain", "unavailable"),
         "/metrics": text("metrics", "Metrics in Prometheus' text format", "text/plain"),
@@ -311,34 +304,3 @@ def _make_name_optional(schema: Json) -> None:
     schema["required"] = [name for name in schema["required"] if name != "type"]
     if not schema["required"]:
         del schema["required"]
-
-
-# YAML
-
-_PLAIN_KEY: Final = re.compile(r"^[A-Za-z_$][A-Za-z0-9_$-]*$")
-#: Words that YAML 1.1 readers do not take for text.
-_NOT_PLAIN: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
-
-
-def _yaml(value: Any, depth: int) -> list[str]:
-    """YAML in block style for non-empty values. Scalars are written as JSON, which is valid YAML."""
-    pad = "  " * depth
-    lines: list[str] = []
-    if isinstance(value, dict):
-        for key, item in value.items():
-            plain = _PLAIN_KEY.match(key) and key.lower() not in _NOT_PLAIN
-            lines += _yaml_item(f"{pad}{key if plain else json.dumps(key)}:", item, depth)
-    else:
-        for item in value:
-            lines += _yaml_item(f"{pad}-", item, depth)
-    return lines
-
-
-def _yaml_item(head: str, item: Any, depth: int) -> list[str]:
-    if isinstance(item, dict | list) and item:
-        return [head, *_yaml(item, depth + 1)]
-    return [f"{head} {json.dumps(item, ensure_ascii=False)}"]
-
-
-if __name__ == "__main__":
-    sys.stdout.write(document_yaml())

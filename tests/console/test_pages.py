@@ -60,7 +60,7 @@ async def test_what_pages_refer_to_is_there(live: Live) -> None:
 
 async def test_a_file_that_is_known_is_not_sent_again(live: Live) -> None:
     """`If-None-Match` with the ETag gets 304 and no body; another one gets the file."""
-    for path in ("/", f"/static/{FILES[0]}", "/v1/settings", "/v1/openapi.yaml"):
+    for path in ("/", f"/static/{FILES[0]}", "/v1/settings", "/v1/openapi.json"):
         first = await live.get(path)
         assert first.headers["Cache-Control"] == "no-cache"
         etag = first.headers["ETag"]
