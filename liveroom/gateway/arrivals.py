@@ -10,6 +10,7 @@ import contextlib
 import logging
 import socket
 import ssl
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 PAUSE_S: Final = 0.1
 #: The gateway enforces the deadline of handshakes. The event loop's own deadline is this many times longer, in case the gateway is late.
 SLACK: Final = 2
+#: TLS handshakes and PROXY headers that begin in one turn of the event loop. A TLS handshake takes about 1 ms, and viewers wait until the turn ends.
+BEGINS_MAX: Final = 4
 
 
 class Doorstep(asyncio.Transport):
@@ -75,6 +78,7 @@ class Arrivals:
             self.use(tls)
         self._loop = asyncio.get_running_loop()
         self._silent: dict[socket.socket, Connection] = {}
+        self._ready: deque[tuple[Connection, socket.socket]] = deque()  # their first bytes, or their end, have come
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._trouble = Seldom(log, "a connection could not be accepted; new connections wait until accepting works again")
@@ -100,6 +104,8 @@ class Arrivals:
         """Wait until every accepted socket is a connection or closed. The caller must have aborted all silent connections before."""
         for accepted in list(self._silent):  # their connections have ended, but the event loop may not have noticed
             self._hear(accepted)
+        while self._ready:
+            self._begin()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self) -> None:
@@ -129,11 +135,19 @@ class Arrivals:
 
     def _hear(self, accepted: socket.socket) -> None:
         """Handle a socket with its first bytes or its end. Until then a connection costs neither a task nor a TLS session."""
-        connection = self._silent.pop(accepted)
         self._loop.remove_reader(accepted.fileno())
-        task = self._loop.create_task(self._let_in(connection, accepted))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._ready.append((self._silent.pop(accepted), accepted))
+        if len(self._ready) == 1:
+            self._loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
+        """Let the first ready connections in, and leave the others to the loop's next turns."""
+        for _ in range(min(BEGINS_MAX, len(self._ready))):
+            task = self._loop.create_task(self._let_in(*self._ready.popleft()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        if self._ready:
+            self._loop.call_soon(self._begin)
 
     async def _let_in(self, connection: Connection, accepted: socket.socket) -> None:
         why = "tls"

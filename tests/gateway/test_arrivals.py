@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 import websockets
 
+from liveroom.gateway.arrivals import BEGINS_MAX, Arrivals
 from tests.gateway.place import WAIT_S, Show, show
 
 NEVER_S = 3_600.0
@@ -242,3 +244,29 @@ async def test_tokens_of_dropped_handshakes_are_not_logged(caplog: pytest.LogCap
         await until(lambda: place.metric("handshakes_refused_total", reason="too_many") == 2)
         close(clients)
     assert "very-secret" not in "".join(f"{r.getMessage()} {vars(r)}" for r in caplog.records)
+
+
+async def test_handshakes_that_come_together_begin_a_few_in_each_turn(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A burst of connections does not make viewers wait for all of its TLS handshakes: each turn of the loop begins `BEGINS_MAX`."""
+    loop, turn, begun = asyncio.get_running_loop(), 0, []
+
+    def count_turn() -> None:
+        nonlocal turn
+        turn += 1
+        loop.call_soon(count_turn)
+
+    let_in = Arrivals._let_in
+
+    def begin(self: Arrivals, *args: Any) -> Any:
+        begun.append(turn)
+        return let_in(self, *args)
+
+    monkeypatch.setattr(Arrivals, "_let_in", begin)
+    async with tls_show(certificate, handshakes_per_address_max=100) as place:
+        count_turn()
+        clients = [socket.create_connection(("127.0.0.1", place.gateway.port), WAIT_S) for _ in range(40)]  # the loop stands still meanwhile
+        for client in clients:
+            client.send(b"\x16")
+        await until(lambda: len(begun) == 40)
+        close(clients)
+    assert max(Counter(begun).values()) <= BEGINS_MAX
