@@ -1,12 +1,12 @@
 """`make run-cluster`: a whole cluster on this machine, with the demo room in it.
 
-A Kafka broker, two engines, three gateways on one port, a console and the demo's people, each a process of its own on
-loopback. Ctrl-C ends all of them in the order of the data's flow; a second one ends them at once. Who is killed from
-outside (`kill -9` an engine and watch another take over) is started again, as systemd or Kubernetes would; who ends by
-itself is told with its last words, and the rest is ended.
+The cluster has a Kafka broker, two engines, three gateways on one port, a console and the demo's people.
+Each is a process of its own on loopback. Ctrl-C ends them in the order in which data flows; a second Ctrl-C ends them at once.
+A process that was killed from outside is started again, as systemd or Kubernetes would: `kill -9` an engine and watch another take over.
+If a process ends by itself, the end of its log is printed and the rest is ended.
 
-It needs Java 17 or newer and, once, Maven to fetch Kafka: see kafka-local/broker.py. Nothing but the standard library is
-used here; run it with the Python of the environment that has liveroom.
+It needs Java 17 or newer and, once, Maven to fetch Kafka: see kafka-local/broker.py.
+This file uses the standard library alone; run it with the Python of the environment that has liveroom.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Asked:
         self.times = 0
 
     def __call__(self, *_: object) -> None:
-        """As a signal's handler."""
+        """Count a signal: the object is a signal handler."""
         self.times += 1
 
 
@@ -139,7 +139,7 @@ class Part:
 
 
 def _linux_end_with_parent() -> Callable[[], None] | None:
-    """What a new process does so that the kernel ends it when we are killed; None where there is no such thing."""
+    """A function for a new process to run, so that the kernel ends it when this one is killed; `None` outside Linux."""
     if sys.platform != "linux":
         return None
     prctl, set_parent_death_signal = ctypes.CDLL(None).prctl, 1
@@ -177,11 +177,11 @@ def run(options: argparse.Namespace, asked: Asked) -> None:
         say("ending; a second Ctrl-C ends everything at once")
 
 
-# What is started
+# The processes
 
 
 def _groups(options: argparse.Namespace, home: Path, address: str) -> list[list[Part]]:
-    """What is started together. One engine alone first: it makes the topics and the secret."""
+    """Groups of processes that start together. The first is a single engine, which makes the topics and the secret."""
     flags = _flags(options, home, address)
     names = [f"engine-{n}" for n in range(1, ENGINES + 1)] + [f"gateway-{n}" for n in range(1, GATEWAYS + 1)]
     first, *others = [Part(name, home, [name.partition("-")[0], *flags, "--ops-port", str(options.ops_port + n)]) for n, name in enumerate(names)]
@@ -209,7 +209,7 @@ def _check_ports(options: argparse.Namespace) -> None:
     for flag, ports in wanted.items():
         for port in ports:
             with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what an ended connection left is no hindrance
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore connections in TIME_WAIT
                 try:
                     probe.bind((HOST, port))
                 except (OSError, OverflowError) as error:
@@ -305,12 +305,12 @@ def _end_broker(home: Path) -> None:
 
 
 def say(words: str) -> None:
-    """One line for whoever watches."""
+    """Print one line of progress."""
     print(f"cluster: {words}", flush=True)
 
 
 def complain(words: str) -> None:
-    """Why it does not go on."""
+    """Print why the cluster cannot go on."""
     print(f"cluster: {words}", file=sys.stderr, flush=True)
 
 
@@ -320,7 +320,7 @@ def _last_lines(log: Path) -> str:
 
 
 def _port(section: str, usual: int) -> str:
-    """As the processes' own settings have it, text until the parser has read it."""
+    """The port that the processes' own setting names, as text for the parser."""
     return os.environ.get(f"LIVEROOM_{section}_PORT", str(usual))
 
 

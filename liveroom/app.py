@@ -38,11 +38,11 @@ log = logging.getLogger("liveroom")
 
 T = TypeVar("T")
 
-#: How often it is looked whether the file of keys changed.
+#: How often the key file is checked for changes.
 KEYS_LOOK_S = 2.0
-#: A look that takes longer is told.
+#: A check that takes longer is logged.
 KEYS_LATE_S = 10.0
-#: How often readiness is looked at while the engine takes over its partitions.
+#: How often readiness is checked while the engine takes over its partitions.
 READY_POLL_S = 0.02
 
 
@@ -85,7 +85,7 @@ class App:
         return not self._what_is_missing() and (self._console is None or self._console.ready)
 
     def _what_is_missing(self) -> Missing | None:
-        """What is not ready, besides the console itself."""
+        """The first part that is not ready; the console checks itself."""
         if self._damage is not None and self._damage.done():
             return Missing(str(self._damage.result()), stopped=True)
         stopped = dict(self._engine.stopped_partitions) if self._engine is not None else {}
@@ -97,7 +97,7 @@ class App:
         return Missing(f"not ready: {', '.join(part.value for part in waiting)}") if waiting else None
 
     async def start(self) -> None:
-        """Start the parts; returns when the process is ready. What was started is stopped again when one fails."""
+        """Start the parts; returns when the process is ready. If one fails, all that were started stop again."""
         try:
             await self._start()
         except BaseException:
@@ -178,7 +178,7 @@ class App:
         await self._console.start()
 
     async def _watch_keys(self, checker: TokenChecker) -> None:
-        """Read the keys again when their file changes; a content that cannot be used is told, and the keys stay as they are."""
+        """Read the keys again when their file changes. Content that cannot be used is logged, and the old keys stay."""
         while True:
             await asyncio.sleep(KEYS_LOOK_S)
             look = _in_daemon_thread(checker.keys.reload)
@@ -259,7 +259,7 @@ def _check_data_dir(config: Config) -> None:
     try:
         there = next(place for place in (path, *path.parents) if place.exists() or place.is_symlink())
         is_directory = there.is_dir()
-    except OSError as error:  # as below a directory that this user may not search
+    except OSError as error:  # for example below a directory that this user may not search
         raise BadConfig(f"liveroom.data_dir: {path}: {error.strerror}") from None
     if not is_directory:
         raise BadConfig(f"liveroom.data_dir: {path}: {there} is no directory")

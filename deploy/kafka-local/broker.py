@@ -214,7 +214,7 @@ def formatted(processes: list[subprocess.Popen[str]]) -> None:
 
 
 def brokers_of(data_dir: Path) -> list[Broker]:
-    """Those that were ever started on a directory."""
+    """The brokers that were ever started on a directory."""
     return [Broker(data_dir, number) for number in range(1, BROKERS_MAX + 1) if Broker(data_dir, number).settings.exists()]
 
 
@@ -299,7 +299,7 @@ def _runs(pid: int) -> bool:
 
 
 def _write_settings(brokers: list[Broker], port: int, listen: str, settings_file: Path | None) -> None:
-    """Of all brokers at once: each has to know the others' ports."""
+    """Write the settings of all brokers together, because each has to know the others' ports."""
     ports = [broker.port or _free_port() for broker in brokers]
     ports[0] = port or ports[0]
     controllers = [broker.controller_port or _free_port() for broker in brokers]

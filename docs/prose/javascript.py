@@ -13,6 +13,7 @@ __all__ = ["passages"]
 
 _COMMENT = re.compile(r"^[ \t]*(?:/\*.*?\*/|(?://[^\n]*\n?[ \t]*)+)", re.DOTALL | re.MULTILINE)
 _MARK = re.compile(r"^[ \t]*(?:/\*\*?|//|\*(?!/)) ?|[ \t]*\*/[ \t]*$")
+#: A tag such as `@param` begins a text of its own, as an item of a list does.
 _TAG = re.compile(r"^@\w+\s*(?:\{.*?\}\s*)?")
 _GENERATED = re.compile(r"// begin [^\n]*\n.*?// end [^\n]*", re.DOTALL)
 _STRING = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|`(?:[^`\\]|\\.)*`|'(?:[^'\\\n]|\\.)*'")
@@ -23,7 +24,7 @@ def passages(text: str, *, words: bool) -> Iterator[Passage]:
     """Comments, and with `words` also the texts of a word list."""
     text = _GENERATED.sub(lambda match: "\n" * match[0].count("\n"), text)
     for match in _COMMENT.finditer(text):
-        lines = [_TAG.sub("", _MARK.sub("", _MARK.sub("", line))) for line in match[0].rstrip().split("\n")]
+        lines = [_TAG.sub("- ", _MARK.sub("", _MARK.sub("", line))) for line in match[0].rstrip().split("\n")]
         yield from _block(text.count("\n", 0, match.start()) + 1, "\n".join(lines))
     if words:
         rest = _COMMENT.sub(lambda match: "\n" * match[0].count("\n"), text)

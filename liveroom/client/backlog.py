@@ -42,7 +42,7 @@ class Backlog:
 
     @property
     def mine(self) -> Belongings | None:
-        """What the user owns as after the last item that was taken."""
+        """The user's entitlements after the last item that was taken."""
         return self._known.mine
 
     def add(self, items: Iterable[Item | Advanced | Repeated]) -> None:

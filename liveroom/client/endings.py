@@ -1,4 +1,4 @@
-"""What a client does after a connection ended: one table for both clients. The docs and `liveroom.js` are generated from it.
+"""The table of endings: how both clients go on after a connection ended. The docs and `liveroom.js` are generated from it.
 
 Numbers below 1000 are the HTTP status of a refused handshake. A browser hides that status and reports 1006 instead.
 """
@@ -25,7 +25,7 @@ CLOSE_NO_ADDRESS: Final = 3002
 
 
 class Then(StrEnum):
-    """What follows the end of a connection."""
+    """The client's next step after the end of a connection."""
 
     #: Connect again after the delay that the server named, else after a pause that grows with each attempt.
     retry = "retry"
@@ -87,5 +87,5 @@ ENDINGS: Final[tuple[Ending, ...]] = (
 
 
 def then_of(code: int) -> Then:
-    """What follows an end with `code`; a code outside every row is as a lost connection."""
+    """The client's next step after an end with `code`; a code outside every row counts as a lost connection."""
     return next((row.then for row in ENDINGS if row.first <= code <= row.last), Then.retry)

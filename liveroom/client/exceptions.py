@@ -1,11 +1,13 @@
-"""What the SDK raises.
+"""The exceptions of the client.
 
-LiveroomError
-└── ClientError
-    ├── CommandRefused      the command was understood and the answer is no (code, detail, field, retry_after_ms, id)
-    ├── CommandUnanswered   no answer came in time, or the room was left after it went out (sent, code, reason); its `id` finds the outcome out
-    ├── TooManyCommands     too many commands of this client wait for their answer; this call did not send it
-    └── Disconnected        the room was left for good (code, reason): refused, banned, or not to be reached; this client did not send the command
+`ClientError` is a `LiveroomError` and the base of the others:
+
+- `CommandRefused`: the room or the gateway answered no (`code`, `detail`, `field`, `retry_after_ms`, `id`).
+- `CommandUnanswered`: no answer came in time, or the room was left after the command went out (`sent`, `code`, `reason`).
+  To find the outcome, send the command again with its `id`.
+- `TooManyCommands`: too many commands of this client wait for their answers, so this call did not send its own.
+- `Disconnected`: the room was left for good because it refused, banned or could not be reached (`code`, `reason`).
+  This client did not send the command.
 """
 
 from __future__ import annotations

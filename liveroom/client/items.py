@@ -1,4 +1,4 @@
-"""What a room's iterator yields, and how frames become that; nothing a newer server sends is an error."""
+"""The items that a room's iterator yields, made from frames. An unknown frame or event of a newer server is no error."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ class PersonalEvent(Struct, frozen=True):
 
 
 class StateReplaced(Struct, frozen=True):
-    """The room's state came whole: at the start, or after a span was skipped. Draw it anew."""
+    """The room's state came whole: at the start, or after a span was skipped. Redraw everything."""
 
     state: Keyframe
 
 
 class BelongingsReplaced(Struct, frozen=True):
-    """What this user owns came whole: whenever a connection was made, and after a span was skipped. What happened meanwhile is in it."""
+    """The user's entitlements came whole: after each new connection, and after a span was skipped. They hold everything that happened meanwhile."""
 
     mine: Belongings
 
@@ -123,7 +123,7 @@ def events_of(delta: Delta, from_: int) -> list[RoomEvent]:
 
 
 def personal_event(frame: Personal) -> PersonalEvent:
-    """What a personal frame tells."""
+    """The event of a personal frame."""
     return PersonalEvent(frame.seq, frame.time_ms, _event(frame.event), frame.coupon)
 
 

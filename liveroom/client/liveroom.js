@@ -20,7 +20,7 @@ export const RETRIES_MAX = 5;
 export const SENT_IDS_MAX = 1_000;
 /** Taps in one `send_likes` command. */
 export const LIKES_MAX = 50;
-/** Events that wait for one async iterator; beyond it they are dropped and the iterator is told what it skipped. */
+/** Most events that wait for one async iterator. Later ones are dropped, and the iterator yields the span that it skipped. */
 export const EVENTS_WAITING_MAX = 5_000;
 
 /** Questions in `room.state.questions`, the newest. */
@@ -31,8 +31,8 @@ export const OFFERS_KEPT = 50;
 export const GRANTS_KEPT = 100;
 
 /**
- * Frames from which the server's clock is judged. Each is old by its way here, and by much more when nothing happened in the room for a
- * while before it: the one that makes the clock latest tells best.
+ * Number of last frames that estimate the server's clock. Network delay, and a quiet room even more, makes a frame's time too early.
+  * So the frame that gives the latest clock is the best estimate.
  */
 const CLOCK_FRAMES = 16;
 /** Commands sent at once; beyond it they go at the rate that the gateway named. */
@@ -92,7 +92,7 @@ const BEATS_MISSED_MAX = 2;
 const PROBE_MS = 5_000;
 /** A timer that is later than this shows that the page stood still: that time was not the gateway's silence. */
 const STOOD_STILL_MS = 1_000;
-/** What a gateway answers before the room has seen a command. On a repeated command it leaves the outcome open. */
+/** Error codes that a gateway sends before the room has seen a command. For a repeated command they leave the outcome open. */
 const UNDECIDED = new Set(["rate_limited", "overloaded"]);
 
 /** The command was understood and the answer is no; `code` is one of the protocol's refusal codes. */
@@ -143,16 +143,16 @@ export class Disconnected extends Error {
  * @param {string} options.url            the gateway, "ws://host:8800" or "wss://..."
  * @param {string} options.room           room id
  * @param {string|function} options.token a token, or a function (may be async) that is called for the first one and
- *                                        again whenever the last one has expired or is refused
- * @param {number} [options.backoffMs=500]       first reconnect after a random time up to this; doubles each time ...
+ *                                        again when the last one has expired or was refused
+ * @param {number} [options.backoffMs=500]       the first reconnect waits a random time up to this; doubles each time ...
  * @param {number} [options.backoffMaxMs=20000]  ... up to this
  * @param {number} [options.joinTimeoutMs=10000] give up one attempt to connect after this
  * @param {number} [options.commandTimeoutMs=60000] an unanswered command fails as `CommandUnanswered` after this
- * @param {number} [options.silenceMs=30000]     while a command waits for its answer and nothing at all comes for so long, the connection is given up
+ * @param {number} [options.silenceMs=30000]     the connection is given up when a command waits and nothing at all arrives for this time
  * @param {number} [options.probeMs=5000]        time for the answer to a probe, which is sent when the page becomes visible or the network is back
  * @param {number} [options.likesBatchMs=300]    taps are collected for this long
  * @param {number} [options.chatLinesKept=200]   lines in `room.state.chat`
- * @param {function} [options.WebSocket]         the WebSocket class; the browser's own by default; without one `connect` throws a `TypeError`
+ * @param {function} [options.WebSocket]         the WebSocket class, by default the browser's; without one `connect` throws a `TypeError`
  * @param {function} [options.random]            a number in [0, 1); `Math.random` by default
  */
 export function connect(options) {
@@ -160,27 +160,29 @@ export function connect(options) {
 }
 
 /**
- * One room as seen over one connection that is made again whenever it is lost. Made by `connect`.
+ * One room over one connection, which is made again whenever it is lost. `connect` makes it.
  *
  * Dispatches `CustomEvent`s; `detail` holds:
- *   joined        the `joined` frame
- *   event         one event of the room, with `seq` and `time_ms`
- *   personal      one event that concerns this user alone, with `seq`, `time_ms` and `personal: true`; may come before events below its seq;
- *                 a `coupon_claimed` has the new entry of `mine.coupons` as `owned`
- *   parked        `{id, ahead}`: the command `id` waits in the line for something scarce, with at most `ahead` before it
- *   state         `{state}` after each frame that changed it
- *   mine          `{mine}` after each frame that changed what this user owns
- *   interruption  `{sinceMs, over}`: nothing new comes and commands wait, or again all is well; the connection holds
- *   skipped       `{from, to}`: these seqs will not come; the next `state` is whole again
- *   disconnected  `{code, reason}`
- *   reconnecting  `{attempt, delayMs}`
- *   unauthorized  `{code, reason}`: several tokens in a row were refused; it goes on asking the token function, slowly
- *   replaced      `{code, reason}`: this user has too many connections, and another one took this one's place; see `retryNow`
- *   banned        `{untilMs, reason}`: it comes back by itself when the ban has ended
- *   closed        `{code, reason}`: the last one
  *
- * `for await (const event of room)` yields the room's events in order, personal ones among them, and `{type: "skipped", from, to}` where some are
- * missing. It ends after `close()` and throws `Disconnected` when the server ended it for good.
+  * - joined: the `joined` frame.
+  * - event: one event of the room, with `seq` and `time_ms`.
+  * - personal: one event that concerns this user alone, with `seq`, `time_ms` and `personal: true`. It may come before events below its seq.
+  *   A `coupon_claimed` has the new entry of `mine.coupons` as `owned`.
+  * - parked: `{id, ahead}`; the command `id` waits in the admission queue of a scarce item, with at most `ahead` commands before it.
+  * - state: `{state}` after each frame that changed it.
+  * - mine: `{mine}` after each frame that changed the user's entitlements.
+  * - interruption: `{sinceMs, over}`; no events come and commands wait, or (`over`) they come again. The connection stays open.
+  * - skipped: `{from, to}`; these seqs will not come. The next `state` is whole again.
+  * - disconnected: `{code, reason}`.
+  * - reconnecting: `{attempt, delayMs}`.
+  * - unauthorized: `{code, reason}`; several tokens in a row were refused. The client keeps asking the token function, slowly.
+  * - replaced: `{code, reason}`; this user has too many connections, and a newer one took this one's place. See `retryNow`.
+  * - banned: `{untilMs, reason}`; the client reconnects by itself when the ban has ended.
+  * - closed: `{code, reason}`; the last event of the room.
+ *
+ * `for await (const event of room)` yields the room's events in order, personal ones among them.
+  * Where some are missing it yields `{type: "skipped", from, to}`.
+  * It ends after `close()`, and throws `Disconnected` if the server ended the connection for good.
  */
 export class Room extends EventTarget {
   #options;
@@ -248,11 +250,11 @@ export class Room extends EventTarget {
     queueMicrotask(() => this.#closed || this.#open()); // whoever made the room listens by then
   }
 
-  /** The room's public state: the keyframe's fields, kept up to date; `null` before the first. A snapshot: what changes is a new object or list, what does not stays the same one. */
+  /** The public state: the keyframe's fields, kept up to date; `null` before the first. A snapshot: a changed part is a new object, an unchanged part the same one. */
   get state() {
     return this.#state;
   }
-  /** What you own in the room: `{seq, grants, coupons, holds, bought, left_out}`, kept up to date. A snapshot, as `state`. */
+  /** This user's entitlements in the room: `{seq, grants, coupons, holds, bought, left_out}`, kept up to date. A snapshot, like `state`. */
   get mine() {
     return this.#mine;
   }
@@ -393,13 +395,13 @@ export class Room extends EventTarget {
     }
   }
 
-  /** The token to connect with; a function is asked only when the last one is refused. Fails for what has not the form of a token. */
+  /** The token to connect with; a function is asked only when the last one is refused. Fails if the text does not have the form of a token. */
   async #freshToken() {
     const { token } = this.#options;
     if (typeof token === "function" && this.#token !== null) return this.#token;
     const given = typeof token === "function" ? await token() : token;
     const text = typeof given === "string" ? given.trim() : "";
-    if (text.length > TOKEN_CHARS_MAX || !TOKEN_FORM.test(text)) throw new TypeError("what was given has not the form of a token");
+    if (text.length > TOKEN_CHARS_MAX || !TOKEN_FORM.test(text)) throw new TypeError("the text does not have the form of a token");
     this.#token = text;
     return text;
   }
@@ -667,7 +669,7 @@ export class Room extends EventTarget {
     }
   }
 
-  /** Whether a command waits for an answer that a gateway gives in time. */
+  /** True if a command waits for an answer that a gateway gives in time. */
   get #waits() {
     return [...this.#commands.values()].some(({ sent, parked }) => sent && !parked);
   }
@@ -721,7 +723,7 @@ class SentIds {
   #ids = new Set(); // the newest last
   #forgot = false;
 
-  /** Whether the command may have gone out. Once any id was forgotten, this holds for every id: a wrong no costs money. */
+  /** True if the command may have gone out. Once any id was forgotten, this holds for every id: a wrong no costs money. */
   has(id) {
     return this.#forgot || this.#ids.has(id);
   }
@@ -793,10 +795,10 @@ class EventIterator {
   }
 }
 
-/** Whether a command went out in its call or before. */
+/** True if a command went out in its call or before. */
 const mayHaveHappened = ({ sent, sentBefore }) => sent > 0 || sentBefore;
 
-/** What follows the end of a connection with `code`: "retry", "token", "replaced" or "final". */
+/** The next step after a connection ended with `code`: "retry", "token", "replaced" or "final". */
 function thenOf(code) {
   return ENDINGS.find(([first, last]) => first <= code && code <= last)?.[2] ?? "retry";
 }
@@ -852,7 +854,7 @@ function filled(keyframe) {
   return state;
 }
 
-/** What is on offer with one more; the newest of its kind are kept. */
+/** The offers of a kind with one more; only the newest are kept. */
 const offered = (offers, item) => [...offers, item].slice(-OFFERS_KEPT);
 
 /** Items with one of them changed, the same list when it is not among them. */
@@ -864,7 +866,7 @@ function withChanged(items, name, id, changed) {
 const notOver = (sales) => (sales.some(isOver) ? sales.filter((sale) => !isOver(sale)) : sales);
 const isOver = ({ state, held }) => state === "closed" && !held;
 
-/** What each event changes in the state, as fields; an event that is not here changes nothing that is public. */
+/** The fields of the state that each event changes. An event that is not here changes nothing public. */
 const FOLDS = {
   __proto__: null,
   room_opened: (_, { title, anchor, anchor_name = "", rules, time_ms }) => ({
@@ -933,7 +935,7 @@ const FOLDS = {
   flash_sale_closed: ({ sales }, { sale, held = 0 }) => ({ sales: notOver(withChanged(sales, "sale", sale, { state: "closed", held })) }),
 };
 
-// What this user owns: a `belongings` frame, then events folded into it.
+// This user's entitlements: a `belongings` frame, then events folded into it.
 
 /** Fields that the frame leaves out when there is nothing. */
 const emptyMine = () => ({ seq: 0, grants: [], coupons: [], holds: [], bought: {}, left_out: 0 });
@@ -942,7 +944,7 @@ const filledCoupon = (coupon) => ({ order: "", ...coupon });
 
 const withoutHold = (holds, hold) => holds.filter((item) => item.hold !== hold);
 
-/** What each event changes in what its `user`, or everybody, owns, as fields. */
+/** The fields that each event changes for its `user`, or for everybody. */
 const MINE_FOLDS = {
   __proto__: null,
   red_envelope_grabbed: ({ grants }, { envelope, amount_fen }) => ({ grants: [...grants, { envelope, amount_fen }].slice(-GRANTS_KEPT) }),
@@ -963,8 +965,8 @@ const MINE_FOLDS = {
 };
 
 /**
- * What `user` owns after one event: the same object when it changed nothing. What is below `mine.seq` is in it already.
- * `before` and `after` are the room's sales around the event: units of a sale that is over are owned no more here.
+ * The entitlements of `user` after one event; the same object if it changed nothing. Events below `mine.seq` are in it already.
+  * `before` and `after` are the room's sales around the event: units of an ended sale are dropped.
  */
 export function foldMine(mine, event, user, before = [], after = before) {
   if (event.seq < mine.seq) return mine;

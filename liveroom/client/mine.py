@@ -1,7 +1,8 @@
-"""What this user owns in the room, kept right: a `belongings` frame and the events after it give the frame that the server would send.
+"""The user's entitlements: a `belongings` frame, kept up to date by the events after it.
 
-Pure, as `state.py`. What is below the frame's seq is in the frame already. Personal events come beside the deltas and before the one whose
-span holds them; a public event between changes nothing that they add, so that the order of the two makes no difference.
+The fold is pure and gives the frame that the server would send. Events below the frame's seq are in the frame already.
+A personal event may come before the delta whose span holds it. A public event between the two does not change its fields,
+so their order makes no difference.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ __all__ = ["fold_mine", "sales_over"]
 
 
 def fold_mine(mine: Belongings, item: RoomEvent | PersonalEvent, user: str, over: Collection[int] = ()) -> Belongings:
-    """What `user` owns after one event; `over` are the sales that ended with it."""
+    """The entitlements of `user` after one event; `over` are the sales that ended with it."""
     if item.seq < mine.seq:
         return mine
     change = _CHANGES.get(type(item.event))

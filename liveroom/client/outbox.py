@@ -26,7 +26,7 @@ RETRIES_MAX: Final = 5
 SENT_IDS_MAX: Final = 1_000
 #: Commands sent at once; beyond it they go at the rate that the gateway named.
 BURST_MAX: Final = 10
-#: What a gateway answers before the room has seen a command. On a repeated command it leaves the outcome open.
+#: Error codes that a gateway sends before the room has seen a command. For a repeated command they leave the outcome open.
 _UNDECIDED: Final = frozenset({"rate_limited", "overloaded"})
 
 

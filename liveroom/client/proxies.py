@@ -19,7 +19,7 @@ def is_loopback(url: str) -> bool:
 
 
 def proxy_for(url: str, proxy: bool | str) -> str | Literal[True] | None:
-    """What websockets is told: an address, `True` for the environment's proxies, or `None` for no proxy."""
+    """The `proxy` argument for websockets: an address, `True` for the environment's proxies, or `None` for no proxy."""
     if isinstance(proxy, str):
         return proxy
     return True if proxy and not is_loopback(url) else None

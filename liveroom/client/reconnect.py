@@ -89,7 +89,7 @@ def checked_token(given: object) -> str:
     """A token without spaces around it; raises `ValueError` for what has not the form of one."""
     token = given.strip() if isinstance(given, str) else ""
     if len(token) > TOKEN_CHARS_MAX or not _TOKEN.fullmatch(token):
-        raise ValueError("what was given has not the form of a token")
+        raise ValueError("the text does not have the form of a token")
     return token
 
 

@@ -118,14 +118,14 @@ class Room:
         self._has_items = asyncio.Event()
         self._may_read = asyncio.Event()
         self._ready = asyncio.Event()
-        self._goodbye = Goodbye(CLOSE_LOST, "nobody answered yet")
+        self._goodbye = Goodbye(CLOSE_LOST, "no answer yet")
         self._joined_at_s: float | None = None  # on the present connection
         self._heard_at_s = 0.0  # on the present connection
         self._ended: Disconnected | None = None
         self._left = False
         self._task: asyncio.Task[None] | None = None
 
-    # What is known
+    # State
 
     @property
     def state(self) -> Keyframe:
@@ -136,7 +136,7 @@ class Room:
 
     @property
     def mine(self) -> Belongings:
-        """What you own in the room as after the last item that was yielded: shares, coupon codes, holds, units bought."""
+        """Your entitlements after the last item that was yielded: shares, coupon codes, holds, units bought."""
         mine = self._backlog.mine or self._first_mine
         assert mine is not None, "a room is entered with `async with` before what you own is there"
         return mine
@@ -183,9 +183,10 @@ class Room:
     async def send(self, command: Command, id: str | None = None) -> Accepted:
         """Send any command and wait for its one answer, over a lost connection too: it is sent again with the same id.
 
-        Raises `CommandRefused`, `CommandUnanswered` (after `command_timeout_s`, or when the room is left after it went out),
-        `TooManyCommands`, `Disconnected` (the room was left, and this client did not send it), and `BadMessage` for an id of a wrong form.
-        An id of your own may have gone out from another process: `Disconnected` says nothing of that.
+        Raises `CommandRefused`; `BadMessage` for an id of a wrong form; and `TooManyCommands`.
+        Raises `CommandUnanswered` after `command_timeout_s`, or if the room is left after the command went out.
+        Raises `Disconnected` if the room was left before this client sent the command.
+        Another process may have sent a command with the same id; `Disconnected` says nothing about that.
         """
         if id is not None:
             decode_command_id(id)
@@ -250,7 +251,7 @@ class Room:
             await self._has_items.wait()
 
     def _update(self) -> None:
-        """Whether to read on: while there is room for items, and always while somebody waits for an answer."""
+        """True while there is space for items, and always while a caller waits for an answer."""
         if len(self._backlog) < ITEMS_WAITING_MAX or len(self._outbox):
             if not self._may_read.is_set():
                 self._heard_at_s = asyncio.get_running_loop().time()  # the pause was ours

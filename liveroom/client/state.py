@@ -1,7 +1,7 @@
 """The room's public state, kept right: a keyframe and the events after it give the keyframe that the server would send.
 
-Pure: a new state comes out, the old one stays as it was. `showcase_count` alone is that of the last keyframe: events do
-not say whether a product was there before. Whoever shows the showcase fetches it when `showcase_version` changes.
+The fold is pure: it returns a new state and leaves the old one unchanged. Only `showcase_count` stays that of the last keyframe,
+because events do not say whether a product was there before. To show the showcase, fetch it when `showcase_version` changes.
 """
 
 from __future__ import annotations

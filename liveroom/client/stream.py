@@ -12,7 +12,7 @@ __all__ = ["Gap", "Stream"]
 
 
 class Gap(Exception):
-    """Events are missing between the cursor and a delta: connect anew and resume."""
+    """Events are missing between the cursor and a delta: connect again and resume."""
 
 
 class Stream:
@@ -24,16 +24,16 @@ class Stream:
         #: Seq of the next event expected; `None` before the first keyframe.
         self.cursor: int | None = None
         self.muted_until_ms = 0
-        #: What lasts now, or `None` while the room is heard from.
+        #: The present interruption, or `None` while the room's events arrive.
         self.interruption: Interruption | None = None
-        #: What the server left out on purpose, by delivery class.
+        #: Number of events that the server left out on purpose, by delivery class.
         self.left_out: Counter[str] = Counter()
         self._keyframe_due = True
-        self._personal_seq = -1  # of the last personal event
-        self._mine_seq = 0  # of the last `belongings`: it may be behind the cursor
+        self._personal_seq = -1  # the last personal event's
+        self._mine_seq = 0  # the last `belongings` frame's; it may be behind the cursor
 
     def receive(self, frame: Frame) -> list[Item | Advanced | Repeated]:
-        """What a frame means for the application. Raises `Gap`; replies and `going_away` are not for here."""
+        """The items that a frame means for the application. Raises `Gap`. Replies and `going_away` are handled elsewhere."""
         if isinstance(frame, Delta):
             return self._on_delta(frame)
         if isinstance(frame, Keyframe):

@@ -1,4 +1,4 @@
-"""What a simulated viewer does when there is something to get: grabs, claims, reserves and mostly pays, at a person's pace."""
+"""A simulated viewer's shopping: grabs, claims, reserves and mostly pays, at a person's pace."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Pay = Callable[[int], Awaitable[object]]
 
 #: Things that one viewer is after at once; beyond it offers pass by.
 AFTER_MAX: Final = 6
-GRABS: Final = 0.45  # of the viewers, so that something is left for visitors
+GRABS: Final = 0.45  # share of the viewers, so that something is left for visitors
 CLAIMS: Final = 0.4
 BUYS: Final = 0.45
-PAYS: Final = 0.65  # of the holds
+PAYS: Final = 0.65  # share of the holds
 GIVES_BACK: Final = 0.1
 GRAB_AFTER_S: Final = (0.6, 9.0)
 CLAIM_AFTER_S: Final = (1.0, 25.0)
@@ -53,7 +53,7 @@ async def shop(room: Room, pay: Pay) -> None:
 
 
 def _errands_at_start(room: Room, pay: Pay) -> Iterator[Coroutine[Any, Any, None]]:
-    """What this viewer wants of what was on offer before they came, as after a restart."""
+    """This viewer's errands for offers that opened before they came, for example after a restart."""
     for envelope in room.state.envelopes:
         if envelope.open and random.random() < GRABS:
             yield _grab(room, envelope.envelope)
@@ -66,7 +66,7 @@ def _errands_at_start(room: Room, pay: Pay) -> Iterator[Coroutine[Any, Any, None
 
 
 def _errand(room: Room, item: RoomEvent, pay: Pay) -> Coroutine[Any, Any, None] | None:
-    """What this viewer wants of what has just happened; often nothing."""
+    """This viewer's errand after an event; often there is none."""
     match item.event:
         case RedEnvelopeOpened(envelope=envelope) if random.random() < GRABS:
             return _grab(room, envelope)

@@ -42,7 +42,7 @@ log = logging.getLogger("liveroom.demo")
 
 ROOM = "demo"
 VIEWERS = 24
-#: What the ids of simulated viewers begin with; everybody else is a visitor.
+#: Prefix of simulated viewers' ids; everybody else is a visitor.
 SIMULATED = "demo-"
 TOKEN_LIFETIME_S = 86_400
 ANSWER_TIMEOUT_S = 10
@@ -164,13 +164,13 @@ class Demo:
         return room.send(AskQuestion(random.choice(QUESTIONS)))
 
     async def _pay(self, hold: int) -> None:
-        """As the platform's checkout does. One that comes too late is refused: there is nothing more to do about it here."""
+        """Confirm a hold as the platform's checkout does. A late payment is refused; the demo leaves it at that."""
         await asyncio.to_thread(self._post_payment, hold)
 
     def _post_payment(self, hold: int) -> None:
         self._post(PLATFORM, "confirm_hold", {"hold": hold, "payment": f"demo-{hold}"})
 
-    # What they need
+    # Links and tokens
 
     def _links(self) -> str:
         lines = [

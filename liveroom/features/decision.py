@@ -24,7 +24,7 @@ class Rng(Protocol):
 
 
 class Decided(Struct, frozen=True, gc=False):
-    """Yes: these events happen, at consecutive seqs from the state's own on, and the sender is told `result`."""
+    """Yes: these events happen, at consecutive seqs from the state's own on, and the sender gets `result`."""
 
     events: tuple[EventBase, ...]
     result: Result = {}

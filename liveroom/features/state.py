@@ -1,8 +1,8 @@
 """A room's state: what its events add up to, as plain values that survive JSON unchanged.
 
-Every collection has a bound: by a refusal before the event (settings), or by trimming when the event is
-folded (constants beside the code that trims, never settings: replay must not depend on them). Sets that
-must keep their order are dicts with `None` values, so that equal histories encode to equal bytes.
+Every collection has a bound. Either a rule refuses the command, by a setting, or the fold trims the collection, by a constant beside its code.
+A fold never reads a setting, because replay must give the same state. Sets that must keep their order are dicts with `None` values,
+so that equal histories encode to equal bytes.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class EnvelopeState(Struct, kw_only=True):
     closes_ms: int
     commitment: str
     condition: EnvelopeCondition
-    keyword: str  # of the condition, as it is looked for
+    keyword: str  # the condition's, normalized for the search
     left_fen: int
     seed: str = ""
     shares: list[int] = field(default_factory=list)
@@ -90,7 +90,7 @@ class EnvelopeState(Struct, kw_only=True):
 
 
 class EnvelopeOver(Struct, array_like=True):
-    """What is still known of a red envelope that is over."""
+    """The remains of a red envelope that is over."""
 
     reason: str
     winners: dict[str, int]
@@ -145,7 +145,7 @@ class Hold(Struct, frozen=True, array_like=True, gc=False):
 
 
 class ResolvedHold(Struct, frozen=True, array_like=True, gc=False):
-    """What became of a hold: `how` is confirmed, cancelled or expired."""
+    """A hold that is over: `how` is confirmed, cancelled or expired."""
 
     user: str
     how: str
@@ -183,7 +183,7 @@ class FlashSale(Struct):
     queue_head: int = 0  # the first open hold's place in the queue, or its end
     users_per_address_max: int = 0
     addresses: dict[str, dict[str, int]] = field(default_factory=dict)  # mark -> user -> holds, open or paid; while stock can be reserved
-    hold_marks: dict[int, str] = field(default_factory=dict)  # of open holds that count for an address; as long
+    hold_marks: dict[int, str] = field(default_factory=dict)  # hold -> mark, for open holds that count for an address; as long
     unpaid: dict[str, UnpaidHolds] = field(default_factory=dict)  # by user; as long
     unpaid_looked_ms: int = 0  # when users were last looked for who may be forgotten
 
@@ -216,7 +216,7 @@ class RoomState(Struct):
     slow_mode_since_ms: int = 0
     banned_words: WordList = WordList()
 
-    # Who spoke lately, in two generations: the older one is dropped whole when nothing in it can matter any more
+    # Recent speakers in two generations: the older one is dropped whole when nothing in it can matter any more
     speakers: dict[str, Spoken] = field(default_factory=dict)
     speakers_before: dict[str, Spoken] = field(default_factory=dict)
     speakers_since_ms: int = 0

@@ -1,8 +1,7 @@
-"""The one door for untrusted bytes, and the encoders of everything that leaves.
+"""The decoders of untrusted bytes, and the encoders of everything that leaves.
 
-Decoding is strict: what is not exactly a message of the vocabulary raises `BadMessage` with its own
-code and the name of the field. Of an object's repeated keys the last one counts. JSON everywhere, so that a
-frame, a record and a row can all be read by eye.
+Decoding is strict: input that is not exactly a message of the vocabulary raises `BadMessage` with its own code and the name of the field.
+If an object repeats a key, the last one counts. All messages are JSON, so that a frame, a record and a row can be read by eye.
 """
 
 from __future__ import annotations
@@ -156,8 +155,8 @@ def event_object(event: Event, seq: int) -> dict[str, Any]:
 def memory_bytes(messages: Sequence[msgspec.Struct]) -> int:
     """About what decoded messages take in memory, rather more than less, in bytes; tests compare it with real memory.
 
-    A message as JSON is shorter: one emoji makes every character of its text four bytes wide in memory. What cannot be
-    encoded is measured by its representation: measuring refuses nothing.
+    JSON is shorter than the message in memory, where one emoji makes every character of its text four bytes wide.
+    A message that cannot be encoded is measured by its `repr`, because measuring refuses nothing.
     """
     try:
         size = len(encode(messages))

@@ -1,7 +1,7 @@
-"""Why a JSON value is not a message: our own walk over the classes, so that no code depends on the words of a library.
+"""Explains why a JSON value is not a message. It walks over the classes itself, so that no error code depends on the words of a library.
 
-The decoder says only that a message is wrong. `parse` then reads the text as plain JSON, and `diagnose` compares the values with the
-field types and returns the first fault: its code, its field and words for the sender. Only refused messages pay for this.
+The decoder says only that a message is wrong. `parse` then reads the text as plain JSON, and `diagnose` compares its values with the field types.
+It returns the first fault: its code, its field and words for the sender. Only refused messages pay for this.
 """
 
 from __future__ import annotations

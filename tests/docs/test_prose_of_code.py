@@ -9,6 +9,7 @@ from docs.prose.__main__ import passages
 from docs.prose.rules import WORDS_MAX, check
 
 LONG = " ".join(["Viewers", *["word"] * WORDS_MAX])
+SHORT = " ".join(["word"] * (WORDS_MAX - 1))
 
 
 def in_python(text: str, *, literals: bool = True) -> list[tuple[int, str]]:
@@ -127,6 +128,8 @@ def test_comments_of_javascript_are_read() -> None:
     assert in_javascript("/**\n * Rooms.\n *\n *     What is anew\n */\n") == []
     assert in_javascript("/** @param {string} x What it is. */\n") == []
     assert in_javascript("/** @returns {string} What it is. */\n") == [(1, "opening")]
+    assert in_javascript(f"/**\n * @param {{string}} x {SHORT}\n * @param {{string}} y {SHORT}\n */\n") == []
+    assert in_javascript(f"/**\n * @param {{string}} x {LONG}\n */\n") == [(2, "length")]
     assert in_javascript('f("as it was anew");\n') == []
     assert in_javascript("// begin x: made by `y`\n/** What it is. */\n// end x\n\n// As is.\n") == [(5, "opening")]
 

@@ -29,7 +29,7 @@ def update_of(user: int) -> int:
 
 
 def raising(sketch: bytearray, updates: Iterable[int]) -> dict[int, None]:
-    """Those updates that raise a register, each once, in order."""
+    """The updates that raise a register, each once, in order."""
     return {update: None for update in updates if update % _RANKS > sketch[update // _RANKS]}
 
 

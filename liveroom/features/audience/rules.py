@@ -1,9 +1,8 @@
-"""The audience: viewers now (the sum of what gateways reported and what has not expired), the peak, and unique users.
+"""The audience: viewers now, the peak, and unique users. Viewers now are the sum of the gateways' reports that have not expired.
 
-Unique users are counted exactly, as a set of 53-bit hashes, until there are more than `USERS_EXACT_MAX`; from then on
-by a sketch (`sketch.py`), and `unique_estimated` says so. `AudienceReported.seen` follows what the state holds
-*before* the event: while it is the set, the hashes that are new in it; once it is the sketch, the updates that raise
-a register of it.
+Up to `USERS_EXACT_MAX` unique users are counted exactly, as a set of 53-bit hashes. Beyond it, a sketch estimates them
+(`hyperloglog.py`), and `unique_estimated` says so. `AudienceReported.seen` depends on the state *before* the event:
+with the set, it has the hashes that are new; with the sketch, it has the updates that raise a register.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a coupon takes off, in whole fen: a discount is rounded down, and never exceeds what is spent."""
+"""A coupon's discount in whole fen: rounded down, and never more than the order's sum."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Coupons: claimed while there are any, each claim a code, each code used by one order at a time.
+"""Coupons: users claim them while stock lasts, each claim is a code, and one order at a time uses a code.
 
-A code is worth the same to whoever has it: the platform may redeem it for anybody's order, and anybody may apply it to a
-hold of a flash sale (`flash_sale/rules.py`), which uses it under the order `hold-<seq of the hold>`.
+A code works for anybody who has it. The platform may redeem it for any user's order, and any user may apply it to a hold of a
+flash sale (`flash_sale/rules.py`), which uses it under the order `hold-<seq of the hold>`.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ HOLDS_EXPIRED_MAX: Final = 500
 SALES_OVER_MAX: Final = 200
 #: Last resolved holds that the state remembers; there may be up to twice as many.
 RESOLVED_HOLDS_MAX: Final = 5_000
-#: Last payments of a room that are told from new ones; up to twice as many are. Holds that were not paid push none of them out.
+#: Last payments that a room remembers, to recognize repetitions; there may be up to twice as many. Unpaid holds push none of them out.
 PAYMENTS_MAX: Final = 20_000
 
 #: Queue places before an open hold that are kept until they are more than half of the queue.

@@ -1,4 +1,4 @@
-"""Holds that a user made and did not pay: how many one may make in an hour, and who has to let others come first.
+"""Limits on a user's unpaid holds: how many within an hour, and a pause near the end of the stock.
 
 Shops limit unpaid orders, since a hold costs nothing and keeps stock from everybody. Two rules of each flash sale, by user:
 
@@ -6,7 +6,8 @@ Shops limit unpaid orders, since a hold costs nothing and keeps stock from every
 - Near the end of the stock, a user whose hold ended unpaid waits for as long as the units were kept, a minute at most.
   Without it, 20 holds of five minutes in a row would keep the last unit from everybody for longer than the hour.
 
-The state keeps users with such holds of the last hour, and forgets others within a minute. What it keeps depends on constants, never on settings.
+The state keeps users with such holds of the last hour, and forgets others within a minute.
+It depends on constants, never on settings, because replay must give the same state.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from liveroom.features.state import FlashSale, UnpaidHolds
 
 __all__ = ["PAUSE_MS_MAX", "SCARCE_PART", "UNPAID_USERS_MAX", "UNPAID_WINDOW_MS", "check_unpaid", "note_ended", "note_made"]
 
-#: Holds that are not paid count for so long after they were made.
+#: An unpaid hold counts for this time after it was made.
 UNPAID_WINDOW_MS: Final = 3_600_000
 #: Longest pause after a hold that ended unpaid.
 PAUSE_MS_MAX: Final = 60_000
@@ -26,9 +27,9 @@ PAUSE_MS_MAX: Final = 60_000
 SCARCE_PART: Final = 10
 #: Holds of one user that are remembered; no setting may be larger.
 UNPAID_HOLDS_MAX: Final = 1_000
-#: Users that a sale remembers; of more, those whose last holds are oldest are forgotten, and may reserve again early.
+#: Most users that a sale remembers. Beyond it, users with the oldest last holds are forgotten, and may reserve again early.
 UNPAID_USERS_MAX: Final = 100_000
-#: Of so many users one more is forgotten then, so that not each hold has to look for one.
+#: One in this many users is then forgotten at once, so that not each hold has to look for one.
 SPACE_PART: Final = 16
 #: How often users are looked for whose hour is over.
 LOOK_MS: Final = 60_000

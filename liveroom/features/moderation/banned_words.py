@@ -29,7 +29,7 @@ STATE_BYTES: Final = 64
 #: Bytes of an automaton beside its states.
 MATCHER_BYTES: Final = 1_024
 
-#: What NFKC left uncomposed is decoration: strike-through, enclosing circles, stacked accents.
+#: Marks that NFKC left uncomposed are decoration: strike-through, enclosing circles, stacked accents.
 _dropped = re.compile(f"[{IGNORABLE}\u0300-\u036f\u20d0-\u20f0]")
 
 

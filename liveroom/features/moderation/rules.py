@@ -143,7 +143,7 @@ def user_unbanned(state: RoomState, event: UserUnbanned, seq: int, time_ms: int)
 
 
 def lasting(sanctions: dict[str, Sanction], now_ms: int) -> dict[str, Sanction]:
-    """Those that are not past at `now_ms`."""
+    """The sanctions that are still active at `now_ms`."""
     return {user: sanction for user, sanction in sanctions.items() if _lasts(sanction, now_ms)}
 
 

@@ -39,7 +39,7 @@ __all__ = [
 
 #: Last answered questions that stay visible with their answers.
 ANSWERED_MAX: Final = 20
-#: Last answered and dismissed questions that are told apart from those that never were.
+#: Last answered and dismissed questions that the state remembers; a forgotten one looks like one that never existed.
 RESOLVED_MAX: Final = 200
 
 

@@ -15,7 +15,7 @@ from liveroom.messages.errors import InvariantBroken
 __all__ = ["BEST_MAX", "SEED_BYTES", "commitment_of", "split"]
 
 SEED_BYTES: Final = 32
-#: The luckiest that are told when an envelope is over; of equal shares the one granted earlier stands first.
+#: Most winners that the end of an envelope names, the luckiest first; of equal shares the earlier one comes first.
 BEST_MAX: Final = 5
 _WORD_VALUES: Final = 1 << 64
 
@@ -48,7 +48,7 @@ def _lucky(words: Iterator[int], left_fen: int, parts: int) -> list[int]:
 
 
 def _equal(total_fen: int, parts: int) -> list[int]:
-    """As equal as whole fen can be."""
+    """Shares that differ by one fen at most."""
     share, over = divmod(total_fen, parts)
     return [share + 1] * over + [share] * (parts - over)
 

@@ -268,7 +268,7 @@ def red_envelope_grabbed(state: RoomState, event: RedEnvelopeGrabbed, seq: int, 
 
 
 def red_envelope_closed(state: RoomState, event: RedEnvelopeClosed, seq: int, time_ms: int) -> None:
-    """Fold an end: what late grabs and winners who ask again are told stays."""
+    """Fold an end. The state keeps the reason and the winners, to answer late grabs and repeated ones."""
     envelope = state.envelopes.pop(event.envelope)
     if (event.granted_fen, event.refunded_fen) != (envelope.total_fen - envelope.left_fen, envelope.left_fen):
         raise InvariantBroken("granted + refunded = total")

@@ -36,7 +36,7 @@ __all__ = [
 
 
 def add_product(turn: Turn, command: AddProduct) -> Decision:
-    """Put a product into the showcase or replace it in its place; the pinned one is pinned anew, so that all see the new words."""
+    """Put a product into the showcase or replace it in its place. A pinned product is pinned again, so that viewers see its new data."""
     state, product = turn.state, command.product
     refusal = (
         check_line(product.title, "product.title")

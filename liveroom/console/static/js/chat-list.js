@@ -41,7 +41,7 @@ export class ChatList {
     if (lines.some(({ seq }) => seq > last)) this.#more.hidden = false;
   }
 
-  /** Draw every line anew, in the language of now. */
+  /** Redraw every line in the present language. */
   redraw(me) {
     forget(this.#list);
     this.#follows = true;

@@ -9,7 +9,7 @@ const ATTEMPTS_TO_DOUBT = 3;
 const CLOSE_UNTOLD = 1006; // no closing words: the server is away, or said no before the upgrade, which browsers do not tell apart
 const banKeptAs = (name) => `liveroom.ban.${name}`;
 
-/** Whether this user is not let in: what is on offer is not for them now. */
+/** True while this user is not let in, so that no offer is for them. */
 export function isOut(room) {
   return room.status === "banned" || room.status === "closed";
 }
@@ -58,7 +58,7 @@ export function showConnection(room, name) {
   draw();
 }
 
-/** The ban with its reason, which is told once: this tab keeps it, so that a reload does not lose it. */
+/** The ban with its reason. The server sends the reason once, so this tab keeps it over a reload. */
 function keptBan(name, ban) {
   if (ban.reason) sessionStorage.setItem(banKeptAs(name), JSON.stringify(ban));
   const kept = JSON.parse(sessionStorage.getItem(banKeptAs(name)) ?? "null");

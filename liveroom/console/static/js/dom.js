@@ -38,8 +38,8 @@ export function svg(tag, attributes) {
 const lists = new WeakMap();
 
 /**
- * Make the children of `parent` those of `items`, in their order. A child is made once per key and kept as long as its
- * item is there, so that focus, scroll and screen readers stay where they are; `update(child, item)` runs for each.
+ * Make `parent` show `items` in their order, with one child each. A child is made once per key and stays as long as its item is there,
+ * so that focus, scroll position and screen readers stay in place. `update(child, item)` runs for each child.
  */
 export function reconcile(parent, items, { key, make, update = () => {} }) {
   const known = lists.get(parent) ?? new Map();
@@ -58,7 +58,7 @@ export function reconcile(parent, items, { key, make, update = () => {} }) {
   lists.set(parent, next);
 }
 
-/** Forget what `parent` shows, so that the next `reconcile` makes every child anew (another language). */
+/** Empty `parent`, so that the next `reconcile` makes every child again, for example in another language. */
 export function forget(parent) {
   lists.delete(parent);
   parent.replaceChildren();
@@ -71,13 +71,13 @@ export function fill(element, key, make) {
   element.replaceChildren(...make());
 }
 
-/** Let a button be pressed or not without taking the focus from it; see `whenReady`. `busy`: what it was pressed for is under way. */
+/** Enable or disable a button without taking the focus from it; see `whenReady`. `busy`: its action is under way. */
 export function ready(button, is, busy = false) {
   button.setAttribute("aria-disabled", String(!is));
   button.setAttribute("aria-busy", String(busy));
 }
 
-/** What a button does when it is pressed, as long as it may be. */
+/** A click handler that calls `act` unless the button is disabled by `ready`. */
 export function whenReady(act) {
   return ({ currentTarget }) => currentTarget.getAttribute("aria-disabled") !== "true" && act();
 }

@@ -3,16 +3,16 @@
 import { CommandRefused } from "/client/liveroom.js";
 
 const SHOWCASE_TRIES_MAX = 4;
-/** A command without an outcome is tried again for so long; the same bound as in the room's own stream. */
+/** A command without an outcome is tried again for this time; the same bound as in the room's own stream. */
 const COMMAND_TIMEOUT_MS = 60_000;
 const ATTEMPT_TIMEOUT_MS = 10_000;
 const BACKOFF_MAX_MS = 8_000;
-/** What a server answers before the room has seen a command. After another attempt it leaves the outcome open. */
+/** Error codes that a server sends before the room has seen a command. After an earlier attempt they leave the outcome open. */
 const UNDECIDED = new Set(["rate_limited", "overloaded"]);
 
 let clockOffsetMs = performance.timeOrigin;
 
-/** The server's clock, Unix ms, to about a second, as its last answer told. */
+/** The server's clock by its last answer, in Unix ms; right to about a second. */
 export function serverNowMs() {
   return performance.now() + clockOffsetMs;
 }
@@ -23,7 +23,7 @@ export async function get(path, token = null) {
   return read(response);
 }
 
-/** GET what a page cannot begin without: one bad answer is not its end. It asks again after pauses that grow, and as often as it takes. */
+/** GET something that a page cannot start without. It retries without end, after growing pauses. */
 export async function getAtLast(path) {
   for (let tries = 0; ; tries += 1) {
     try {
@@ -44,14 +44,14 @@ export async function getShowcase(room, version) {
   }
 }
 
-/** An id for one command; whoever sends it again with the same id gets the outcome of the first time. */
+/** A new id for one command. Sending the command again with the same id returns the outcome of the first time. */
 export function newCommandId() {
   return `web-${Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
 /**
- * Send one command for a room. An attempt whose outcome is unknown is made again with the same id, so it happens at most once;
- * `pause(delayMs)` is told of each such attempt and resolves when the next one may be made.
+ * Send one command for a room. An attempt with an unknown outcome is repeated with the same id, so the command happens at most once.
+ * `pause(delayMs)` is called before each repetition, and resolves when it may begin.
  */
 export async function post(room, command, fields, token, pause, id = newCommandId()) {
   const request = {
@@ -73,14 +73,14 @@ export async function post(room, command, fields, token, pause, id = newCommandI
   }
 }
 
-/** Whether a command that failed with `error` may have happened all the same. */
+/** True if a command that failed with `error` may have happened all the same. */
 function isUnknown(error) {
   return error instanceof TypeError || error.name === "TimeoutError" || error.code === "unavailable";
 }
 
 async function read(response) {
   const toldMs = Date.parse(response.headers.get("Date"));
-  if (toldMs) clockOffsetMs = toldMs + 500 - performance.now(); // it tells whole seconds
+  if (toldMs) clockOffsetMs = toldMs + 500 - performance.now(); // the header has whole seconds
   const body = await response.json().catch(() => ({}));
   if (response.ok) return body;
   throw new CommandRefused({ code: "unavailable", detail: response.statusText, ...body });

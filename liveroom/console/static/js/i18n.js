@@ -29,7 +29,7 @@ export function tAround(key, element, values = {}) {
   return [before, element, after];
 }
 
-/** Whether there are words for `key`. */
+/** True if there are words for `key`. */
 export function hasWords(key) {
   return key in WORDS[lang];
 }

@@ -28,7 +28,7 @@ export function yuanOf(fen) {
   return `${fen < 0 ? "-" : ""}${digits.slice(0, -2)}.${digits.slice(-2)}`;
 }
 
-/** What somebody wrote, in yuan with at most two decimals, as fen; `null` when it is no such amount or more than `FEN_MAX`. */
+/** An amount in yuan with at most two decimals, as fen; `null` for any other text and for more than `FEN_MAX`. */
 export function fenOf(text) {
   const found = AMOUNT.exec(text.normalize("NFKC").trim());
   if (!found) return null;

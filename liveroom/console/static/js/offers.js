@@ -1,9 +1,9 @@
-/** What is on offer, in words. */
+/** Offers in words. */
 
 import { lang, t } from "./i18n.js";
 import { shortMoney } from "./money.js";
 
-/** What a coupon takes off: "¥20 off", "15% off" (in Chinese 8.5折), "15% off, at most ¥30". */
+/** A coupon's discount: "¥20 off", "15% off" (in Chinese 8.5折), "15% off, at most ¥30". */
 export function discountWords({ amount_fen = 0, percent_off = 0, discount_max_fen = 0 }) {
   if (amount_fen) return t("takes_off", { amount: shortMoney(amount_fen) });
   if (percent_off === 100) return t("takes_off_all") + bound(discount_max_fen);
@@ -20,7 +20,7 @@ export function minimumWords({ min_spend_fen = 0 }) {
   return min_spend_fen ? t("min_spend", { amount: shortMoney(min_spend_fen) }) : t("min_spend_none");
 }
 
-/** Who may grab an envelope: "Say “hello” in chat first", "Watch for 30 s first"; empty when anyone may. */
+/** The condition for grabbing an envelope: "Say “hello” in chat first", "Watch for 30 s first"; empty when anyone may. */
 export function conditionWords({ keyword = "", watched_s = 0 } = {}) {
   const words = [keyword && t("condition_keyword", { keyword }), watched_s && t("condition_watched", { count: watched_s })];
   return words.filter(Boolean).join(t("and"));

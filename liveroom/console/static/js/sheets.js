@@ -82,7 +82,7 @@ export class ShowcaseSheet {
     if (byId("showcase").open) this.#refresh(); // draws too
   }
 
-  /** Draw anew in the language of now. */
+  /** Redraw in the present language. */
   redraw() {
     forget(byId("products"));
     this.#draw();
@@ -147,7 +147,7 @@ export class QuestionSheet {
     });
   }
 
-  /** Draw anew in the language of now. */
+  /** Redraw in the present language. */
   redraw() {
     forget(byId("question-rows"));
     if (this.#state) this.show(this.#state, this.#me);

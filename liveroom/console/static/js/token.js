@@ -11,8 +11,8 @@ export function roomOfPage() {
 }
 
 /**
- * The token for `room`, from the address or from before; `null` when there is none. A link that makes somebody else of who is here
- * already counts only when they agree: whoever wrote it may want them to act, and pay, as another.
+ * The token for `room`, from the address or from before; `null` when there is none. A link with another user's token counts only if
+ * the present user agrees. Its author may want them to act, and pay, as somebody else.
  */
 export async function takeToken(room) {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
@@ -39,7 +39,7 @@ function holderWords({ sub, name, role }) {
   return t("holder", { name: nameOf({ sub, name }), user: sub, role: hasWords(roleKey) ? t(roleKey) : String(role) });
 }
 
-/** A new link pasted over this page: begin anew with its token. */
+/** Reload when a new link is pasted over this page, to start with its token. */
 export function reloadOnNewToken() {
   addEventListener("hashchange", () => location.hash.startsWith("#token=") && location.reload());
 }
@@ -49,7 +49,7 @@ export function tokenCommand(room, role) {
   return `.venv/bin/liveroom token --mode dev --room ${room} --user me --role ${role}`;
 }
 
-/** What a token says about its holder, unchecked: for display only. */
+/** A token's claims about its holder. They are unchecked, so they are for display only. */
 export function claimsOf(token) {
   try {
     const bytes = Uint8Array.from(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/")), (letter) => letter.charCodeAt(0));

@@ -1,4 +1,4 @@
-/** What came of the envelopes that were over while the page was there: who was luckiest, what was granted, what came back. */
+/** Results of the envelopes that ended while the page was open: the luckiest winners, the sum granted and the sum refunded. */
 
 import { byId, forget, h, icon, reconcile, toast } from "../dom.js";
 import { t } from "../i18n.js";

@@ -32,7 +32,7 @@ export class FieldErrors {
     }
   }
 
-  /** Whether there is a field of this name that can be seen. */
+  /** True if a field of this name is visible. */
   has(name) {
     return this.#controls(name).some((control) => control.checkVisibility());
   }

@@ -58,7 +58,7 @@ export class LaunchForm {
     this.#follow();
   }
 
-  /** Draw anew in the language of now. */
+  /** Redraw in the present language. */
   redraw() {
     this.#errors.show(new Map());
     this.#follow();

@@ -1,4 +1,4 @@
-/** What an anchor can launch: red envelopes, coupons, flash sales. */
+/** The forms to launch a red envelope, a coupon or a flash sale. */
 
 import { byId, h } from "../dom.js";
 import { get } from "../http.js";

@@ -1,4 +1,4 @@
-/** The room's accounts: the totals on the card, every item in a sheet of its own; read anew after money moved. */
+/** The room's accounts: the totals on the card, and every item in a sheet of its own. They are fetched again after money moved. */
 
 import { byId, h } from "../dom.js";
 import { get } from "../http.js";
@@ -10,7 +10,7 @@ const REFRESH_AFTER_MS = 800; // HTTP may be a moment behind the room's own stre
 const REFRESH_EVERY_MS = 3_000; // at most, however much happens
 const MONEY_EVENT = /^(red_envelope|coupon|flash_sale|stock)_/;
 
-/** What stands on the card, and of each kind the totals and what each account shows. */
+/** The figures on the card and, for each kind, its totals and the figures of each account. */
 const CARD = ["granted_fen", "remaining_fen", "refunded_fen", "gross_fen", "discount_fen", "sold"];
 const TOTALS = {
   envelopes: ["total_fen", "granted_fen", "remaining_fen", "refunded_fen"],

@@ -1,4 +1,4 @@
-/** What is live now: envelopes, flash sales and coupons, each with what is left of it and what can be done about it. */
+/** The live offers: envelopes, flash sales and coupons, each with its remaining stock and its actions. */
 
 import { byId, forget, reconcile } from "../dom.js";
 import { t } from "../i18n.js";

@@ -1,4 +1,4 @@
-/** What a form says: amounts, counts and durations, digit by digit. */
+/** Parses a form's amounts, counts and durations, digit by digit. */
 
 import { t } from "../i18n.js";
 import { FEN_MAX, fenOf, shortMoney } from "../money.js";
@@ -6,7 +6,7 @@ import { durationWords } from "../offers.js";
 
 const WHOLE = /^\d{1,12}$/;
 
-/** Reads a form's controls by name. What cannot be read is `null`, and `wrong` says why: name -> words. */
+/** Reads a form's controls by name. An invalid value is `null`, and `wrong` says why: name -> words. */
 export class Reading {
   #form;
   wrong = new Map();
@@ -15,7 +15,7 @@ export class Reading {
     this.#form = form;
   }
 
-  /** What was chosen of several. */
+  /** The choice among several. */
   choice(name) {
     return this.#form.elements[name].value;
   }

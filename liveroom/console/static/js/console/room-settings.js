@@ -1,4 +1,4 @@
-/** What holds for the whole room: announcement, slow mode, chat budget, banned words, who is muted or banned. */
+/** Settings of the whole room: announcement, slow mode, chat budget, banned words, and the muted and banned users. */
 
 import { byId, forget, h, reconcile, toast } from "../dom.js";
 import { get, serverNowMs } from "../http.js";

@@ -163,7 +163,7 @@ async function copyFrom(shown, button) {
   setTimeout(() => label("copy"), COPIED_MS);
 }
 
-/** What a coupon takes off, large, on its stub. */
+/** A coupon's discount, large, on its stub. */
 function worth(terms) {
   return h("span", { class: "ticket-worth" }, discountWords(terms));
 }

@@ -14,7 +14,7 @@ import { Taps } from "./taps.js";
 const LOOK_EVERY_MS = 30_000;
 /** Words for screen readers that are kept, so that what comes at once is read in turn. */
 const TOLD_MAX = 5;
-/** Who runs the room takes nothing out of it. */
+/** The people who run the room may not take its offers. */
 const CLAIMANTS = new Set(["viewer", "moderator"]);
 const NOTHING = { grants: [], coupons: [], holds: [], bought: {} };
 

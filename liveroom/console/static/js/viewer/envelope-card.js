@@ -22,7 +22,7 @@ export class EnvelopeCard {
     byId("put-aside").addEventListener("click", () => acts.putAside());
   }
 
-  /** Whether somebody reads it now. */
+  /** True while the user reads the card. */
   get held() {
     return !this.#element.hidden && (byId("envelope-fair").open || this.#element.matches(":hover, :focus-within:not(:focus)"));
   }

@@ -1,4 +1,4 @@
-/** What came of a red envelope for this viewer, in words. */
+/** The outcome of a red envelope for this viewer, in words. */
 
 import { t } from "../i18n.js";
 import { reasonOf } from "../reasons.js";
@@ -7,8 +7,15 @@ const GONE = { envelope_empty: "envelope_all_gone", envelope_closed: "envelope_i
 const ENDED = { empty: "envelope_all_gone", expired: "envelope_is_over", cancelled: "envelope_taken_back", room_closed: "envelope_is_over" };
 
 /**
- * `{kind, words, fen, turn, untilMs}`; kind is "none" (not tried), "waiting", "won" (`fen` is the share and `turn` whose it was, 0 when not known here), "again" (not
- * yet: not before `untilMs` if that is not 0) or "lost". `fen`: the share that is known, 0 for none; `live`: the connection stands.
+ * The outcome as `{kind, words, fen, turn, untilMs}`. Kinds:
+ *
+ * - `none`: not tried yet.
+ * - `waiting`: a grab is under way.
+ * - `won`: `fen` is the share and `turn` the number of the grab, 0 if this page does not know it.
+ * - `again`: too early; try again, not before `untilMs` unless that is 0.
+ * - `lost`: the envelope went to others, or it is over.
+ *
+ * The argument `fen` is the share if it is known, else 0. `live` says that the connection is up.
  */
 export function outcomeOf({ view, phase, close }, tap, fen, live) {
   const outcome = (kind, words, more = {}) => ({ kind, words, fen: 0, turn: 0, untilMs: 0, ...more });

@@ -1,14 +1,14 @@
 /** Which red envelopes there are, how far each is, and which one lies on top. No page, no clock of its own. */
 
-/** An envelope comes up by itself so long before it opens. */
+/** An envelope moves to the top by itself this long before it opens. */
 const READY_MS = 10_000;
-/** What became of an envelope that is over stays on top for so long, ... */
+/** The result of an envelope stays on top for this time after its end ... */
 const SHOWN_OVER_MS = 15_000;
-/** ... longer while somebody reads it, ... */
+/** ... longer while the user reads it ... */
 const HELD_OVER_MS = 60_000;
-/** ... and at hand for so long. */
+/** ... and stays in the list for this time. */
 const KEPT_OVER_MS = 180_000;
-/** Envelopes at hand that are over, the newest. */
+/** Most ended envelopes in the list; the newest stay. */
 const OVER_MAX = 3;
 
 /**

@@ -21,7 +21,7 @@ export class Envelopes {
   #said = new Set(); // envelopes whose keyword was said here
   #told = new Map(); // envelope -> the last that was told of it
 
-  /** `room` and `taps` are `null` for who only looks on; `tell(words)` says something to those who do not see the page; `changed()`: draw anew. */
+  /** `room` and `taps` are `null` for a user who may only watch. `tell(words)` announces to screen readers; `changed()` redraws. */
   constructor({ room, taps, tell, changed }) {
     this.#room = room;
     this.#taps = taps;

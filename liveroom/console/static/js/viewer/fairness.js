@@ -1,6 +1,6 @@
-/** Whether a red envelope was fair, worked out anew in this browser: docs/fairness.md. */
+/** Checks in this browser that a red envelope was fair: see docs/fairness.md. */
 
-/** Whether this browser can hash: one that got the page without TLS cannot. */
+/** True if this browser can hash; without TLS it cannot. */
 export const CAN_CHECK = Boolean(globalThis.crypto?.subtle);
 
 const WORD_BITS = 64n;
@@ -8,7 +8,7 @@ const WORD_BITS = 64n;
 const bytesOf = (hex) => Uint8Array.from(hex.match(/../g) ?? [], (two) => Number.parseInt(two, 16));
 const sha256 = async (bytes) => new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
 
-/** Whether `seed` is what its envelope committed to before it opened. */
+/** True if `seed` is the one that its envelope committed to before it opened. */
 export async function fits(seed, commitment) {
   const hashed = await sha256(bytesOf(seed));
   return Array.from(hashed, (byte) => byte.toString(16).padStart(2, "0")).join("") === commitment;

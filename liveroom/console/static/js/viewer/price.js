@@ -1,4 +1,4 @@
-/** What an order will cost, worked out beforehand; what the room answers is what counts. */
+/** An order's price, calculated beforehand for display; the room's answer is what counts. */
 
 /** The discount on `spend` fen, rounded down as the room does it; 0 below the coupon's minimum. */
 export function discountFen({ amount_fen = 0, percent_off = 0, min_spend_fen = 0, discount_max_fen = 0 }, spend) {

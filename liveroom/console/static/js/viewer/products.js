@@ -1,8 +1,8 @@
-/** What the products of sales look like: they are known when they are pinned, and asked for otherwise, as after a reload. */
+/** Titles and pictures of products on sale. A pinned product is known; others are fetched, for example after a reload. */
 
 import { getShowcase } from "../http.js";
 
-/** A crowd that sees the same sale begin does not ask all at once. */
+/** Requests of a crowd that sees the same sale begin are spread over this time. */
 const SPREAD_MS = 1_500;
 const AGAIN_MS = 10_000;
 /** Products that are remembered, the newest. */

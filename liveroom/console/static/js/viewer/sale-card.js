@@ -13,7 +13,7 @@ import { discountFen, usable } from "./price.js";
 
 const KINDS = ["sold", "held", "available"];
 
-/** `acts` are `reserve(quantity, code)`, `cancel(hold)`, `read()` (the notice was read) and `changed()`: draw anew. */
+/** `acts` are `reserve(quantity, code)`, `cancel(hold)`, `read()` (the notice was read) and `changed()`, which redraws. */
 export class SaleCard {
   #acts;
   #quantity = 1;
@@ -210,12 +210,12 @@ export class SaleCard {
   }
 }
 
-/** What became of holds, in words: kind "paid", "given_back" or "ran_out". */
+/** The outcome of holds, in words: kind "paid", "given_back" or "ran_out". */
 export function noticeWords({ kind, units, fen }) {
   return t(`hold_${kind}`, { count: units, amount: money(fen) });
 }
 
-/** Whether nobody can buy of it any more: closed, or everything is sold. */
+/** True if nothing can be bought any more: the sale is closed or everything is sold. */
 export function isOver({ state, available, held }) {
   return state === "closed" || (state === "open" && !available && !held);
 }

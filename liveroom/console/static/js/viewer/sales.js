@@ -1,4 +1,4 @@
-/** Flash sales on the viewer page: a card for each, with what this viewer has of it. */
+/** Flash sales on the viewer page: a card for each, with this viewer's holds. */
 
 import { byId, reconcile, toast } from "../dom.js";
 import { t } from "../i18n.js";
@@ -7,7 +7,7 @@ import { reasonOf } from "../reasons.js";
 import { Products } from "./products.js";
 import { REFUSAL_SHOWN_MS, SaleCard, isOver, noticeWords } from "./sale-card.js";
 
-/** Who touched a card a moment ago is not taken away from it. */
+/** The row does not scroll by itself for this time after the user touched a card. */
 const TOUCHED_MS = 4_000;
 const QUIET = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -35,7 +35,7 @@ export class Sales {
   #wanted = null; // the sale to bring into sight
   #touchedMs = -Infinity; // when a card was touched last, of `performance.now()`
 
-  /** `room` and `taps` are `null` for who only looks on; `name` is the room's; `tell(words)` says something to those who do not see the page; `changed()`: draw anew. */
+  /** `room` and `taps` are `null` for a user who may only watch; `name` is the room's. `tell(words)` announces to screen readers; `changed()` redraws. */
   constructor({ room, name, taps, tell, changed }) {
     this.#room = room;
     this.#products = new Products(name, changed);
@@ -97,7 +97,10 @@ export class Sales {
     return Infinity;
   }
 
-  /** What one holds or has not read yet first, also when the sale is over, then what can be bought, then what will be, of each the newest; what is over last. */
+  /**
+   * All sales in the order of display: the user's own holds and unread notices, even of ended sales; open sales; announced ones; ended ones.
+   * Each group begins with its newest.
+   */
   #withOwn(sales, holds) {
     const shown = new Set(sales.map(({ sale }) => sale));
     const held = new Set(holds.map(({ sale }) => sale));

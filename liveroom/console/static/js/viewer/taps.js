@@ -1,8 +1,8 @@
-/** What a viewer's tap asks for, under one id until its outcome is known: neither a second tap nor a reload in the middle makes it happen twice. */
+/** Keeps one command id per tap until its outcome is known, so that neither a second tap nor a reload makes it happen twice. */
 
-/** The room remembers a command's outcome for so long; a tap after it is a new one. */
+/** The room remembers a command's outcome for this time; a later tap is a new command. */
 const REMEMBERED_MS = 600_000;
-/** A page that was loaded anew asks again by itself for what was tapped so shortly before. */
+/** After a reload, the page sends a tap again by itself if it is no older than this. */
 const ASKED_AGAIN_MS = 60_000;
 /** Taps of one room that are known, the newest. */
 const TAPS_MAX = 100;
@@ -33,12 +33,12 @@ export class Taps extends EventTarget {
     room.addEventListener("parked", ({ detail }) => this.#park(detail));
   }
 
-  /** What became of the last tap of this key: `{phase, ahead, result, error, againMs, settledMs, command}`, phase "sent", "parked", "done", "refused" or "idle"; `null` without one. */
+  /** The last tap of this key: `{phase, ahead, result, error, againMs, settledMs, command}`; `null` without one. Phases: "sent", "parked", "done", "refused", "idle". */
   of(key) {
     return this.#taps.get(key) ?? null;
   }
 
-  /** Whether the tap of this key waits for its answer. */
+  /** True while the tap of this key waits for its answer. */
   waits(key) {
     return ["sent", "parked"].includes(this.of(key)?.phase);
   }
