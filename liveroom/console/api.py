@@ -23,17 +23,18 @@ from liveroom.console.middleware import overloaded
 from liveroom.console.pages import etagged
 from liveroom.console.problems import Problem
 from liveroom.console.rate import RateLimiter
+from liveroom.console.routes import QueryParameter, Route, add_routes
 from liveroom.console.schemas import CommandDone, Moderation, Questions, Rooms, RoomSummary, Settings, Showcase
 from liveroom.console.view import RoomView, lasting
 from liveroom.journal.command_sender import CommandSender
 from liveroom.messages.errors import AuditFailed, BadMessage, BadToken, JournalError, JournalUnavailable
 from liveroom.messages.fields import Role
 from liveroom.protocol.codec import decode_command_body, decode_command_id, decode_room_id, encode
-from liveroom.protocol.commands import ANCHORS, COMMANDS, MODERATORS
-from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.commands import ANCHORS, COMMANDS, EVERYONE, MODERATORS
+from liveroom.protocol.frames import Accepted, Keyframe, Refused
 from liveroom.protocol.records import Request, Sender
 
-__all__ = ["HTTP_COMMANDS", "QUERY_CHARS_MAX", "Api", "ReadLedger"]
+__all__ = ["HTTP_COMMANDS", "QUERY_CHARS_MAX", "ROUTES", "Api", "ReadLedger"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,21 @@ BODY_READ_S: Final = 10.0
 #: The result of a request's token check: an `Identity`, the reason of a refusal, or `None` without a token.
 _IDENTITY: Final = web.RequestKey[Identity | BadToken | Problem | None]("identity", object)  # type: ignore[arg-type]
 _OPEN: Final = {"true": True, "false": False, "any": None}
-_ROOMS_PARAMETERS: Final = {"q", "open", "limit", "after"}
+_ROOMS_QUERY: Final = (
+    QueryParameter(
+        "q",
+        "Text to find in the room id, title, anchor or pinned product's title, ignoring case",
+        {"type": "string", "maxLength": QUERY_CHARS_MAX},
+    ),
+    QueryParameter("open", "Selects open rooms, closed rooms, or both", {"enum": list(_OPEN), "default": "true"}),
+    QueryParameter(
+        "limit",
+        "Largest number of rooms in one answer; the console's settings may lower it",
+        {"type": "integer", "format": "int32", "minimum": 1, "maximum": PAGE_ROOMS_LIMIT, "default": ConsoleConfig().page_rooms_max},
+    ),
+    QueryParameter("after", "The `next` of the previous answer", {"type": "string"}),
+)
+_ROOMS_PARAMETERS: Final = {parameter.name for parameter in _ROOMS_QUERY}
 
 
 class Api:
@@ -80,14 +95,7 @@ class Api:
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Add the API's routes."""
-        router.add_post("/v1/rooms/{room}/commands/{command}", self._command)
-        router.add_get("/v1/rooms", self._rooms)
-        router.add_get("/v1/rooms/{room}", self._room)
-        router.add_get("/v1/rooms/{room}/showcase", self._showcase)
-        router.add_get("/v1/rooms/{room}/questions", self._questions)
-        router.add_get("/v1/rooms/{room}/moderation", self._moderation)
-        router.add_get("/v1/rooms/{room}/ledger", self._ledger)
-        router.add_get("/v1/settings", self._settings)
+        add_routes(router, self, ROUTES)
 
     async def _command(self, request: web.Request) -> web.Response:
         room = decode_room_id(request.match_info["room"])
@@ -294,3 +302,99 @@ def _fresh(body: Any) -> web.Response:
 
 def _kept(request: web.Request, body: Any) -> web.Response:
     return etagged(request, encode(body), "application/json")
+
+
+_READ: Final = ("bad", "not_found", "too_many", "unavailable")
+_READ_WITH_TOKEN: Final = ("bad", "unauthorized", "forbidden", "not_found", "too_many")
+
+ROUTES: Final = (
+    Route(
+        method="POST",
+        path="/v1/rooms/{room}/commands/{command}",
+        handler=Api._command,
+        tag="commands",
+        operation="send_command",
+        summary="Send a command",
+        done="The command was accepted",
+        body=CommandDone,
+        problems=(*_READ_WITH_TOKEN, "timeout", "conflict", "too_large", "unprocessable", "failed", "unavailable"),
+        roles=EVERYONE,
+    ),
+    Route(
+        path="/v1/rooms",
+        handler=Api._rooms,
+        tag="rooms",
+        operation="list_rooms",
+        summary="The list of rooms, most viewers first",
+        words="A page may hold fewer rooms than requested and still name a `next` page: continue until `next` is null.",
+        done="A page of the directory",
+        body=Rooms,
+        query=_ROOMS_QUERY,
+        problems=("bad", "too_many", "unavailable"),
+        revalidates=True,
+    ),
+    Route(
+        path="/v1/rooms/{room}",
+        handler=Api._room,
+        tag="rooms",
+        operation="get_room",
+        summary="The room's public state: its newest keyframe, the same as viewers get",
+        body=Keyframe,
+        problems=_READ,
+        revalidates=True,
+    ),
+    Route(
+        path="/v1/rooms/{room}/showcase",
+        handler=Api._showcase,
+        tag="rooms",
+        operation="get_showcase",
+        summary="All products of the showcase; fetch it when `showcase_version` changes",
+        body=Showcase,
+        problems=_READ,
+        revalidates=True,
+    ),
+    Route(
+        path="/v1/rooms/{room}/questions",
+        handler=Api._questions,
+        tag="rooms",
+        operation="get_questions",
+        summary="Open questions, and the newest answered ones",
+        body=Questions,
+        problems=_READ,
+        revalidates=True,
+    ),
+    Route(
+        path="/v1/rooms/{room}/moderation",
+        handler=Api._moderation,
+        tag="rooms",
+        operation="get_moderation",
+        summary="Muted users, banned users and banned words",
+        done="The lists",
+        body=Moderation,
+        problems=(*_READ_WITH_TOKEN, "unavailable"),
+        roles=MODERATORS,
+    ),
+    Route(
+        path="/v1/rooms/{room}/ledger",
+        handler=Api._ledger,
+        tag="rooms",
+        operation="get_ledger",
+        summary="The room's accounts: everything that was given, sold and refunded, with totals",
+        words="Derived from the journal and checked at every step.",
+        done="The accounts",
+        body=Statement,
+        problems=(*_READ_WITH_TOKEN, "failed", "not_implemented", "unavailable"),
+        roles=ANCHORS,
+    ),
+    Route(
+        path="/v1/settings",
+        handler=Api._settings,
+        tag="rooms",
+        operation="get_settings",
+        summary="The settings that pages need to connect",
+        done="The settings",
+        body=Settings,
+        problems=("too_many", "unavailable"),
+        revalidates=True,
+    ),
+)

@@ -20,6 +20,7 @@ from liveroom.console.directory import Directory
 from liveroom.console.health import Health, Missing
 from liveroom.console.listener import Listener
 from liveroom.console.middleware import guard
+from liveroom.console.openapi import document
 from liveroom.console.pages import Pages
 from liveroom.console.reader import Reader
 from liveroom.console.security import security_headers
@@ -76,7 +77,7 @@ class Console:
         app = web.Application(middlewares=[guard(headers, metrics, api.caller, answers)], client_max_size=config.console.body_bytes_max)
         api.add_routes(app.router)
         Health(metrics, self._what_is_missing).add_routes(app.router)
-        Description().add_routes(app.router)
+        Description(document()).add_routes(app.router)
         Pages().add_routes(app.router)
         self._listener = Listener(
             app,

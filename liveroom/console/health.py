@@ -11,12 +11,10 @@ from msgspec import Struct
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from liveroom.console.problems import Problem
+from liveroom.console.routes import TEXT, Route, add_routes
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["PATHS", "Health", "Missing"]
-
-#: Paths that are served even if the limit of requests is reached.
-PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
+__all__ = ["PATHS", "ROUTES", "Health", "Missing"]
 
 
 class Missing(Struct, frozen=True):
@@ -35,9 +33,7 @@ class Health:
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Add the routes."""
-        router.add_get("/livez", self._livez)
-        router.add_get("/readyz", self._readyz)
-        router.add_get("/metrics", self._metrics_text)
+        add_routes(router, self, ROUTES)
 
     async def _livez(self, request: web.Request) -> web.Response:
         return web.Response(text="alive\n", headers={"Cache-Control": "no-store"})
@@ -53,3 +49,37 @@ class Health:
             families.append(family)
             await asyncio.sleep(0)  # so that viewers wait for at most one family
         return web.Response(body=b"".join(families), headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
+
+
+ROUTES: Final = (
+    Route(
+        path="/livez",
+        handler=Health._livez,
+        tag="service",
+        operation="livez",
+        summary="The process is alive",
+        body=TEXT,
+        content_type="text/plain",
+    ),
+    Route(
+        path="/readyz",
+        handler=Health._readyz,
+        tag="service",
+        operation="readyz",
+        summary="The process can serve; a 503 names the reason why not",
+        body=TEXT,
+        content_type="text/plain",
+        problems=("unavailable",),
+    ),
+    Route(
+        path="/metrics",
+        handler=Health._metrics_text,
+        tag="service",
+        operation="metrics",
+        summary="Metrics in Prometheus' text format",
+        body=TEXT,
+        content_type="text/plain",
+    ),
+)
+#: Paths that are served even if the limit of requests is reached.
+PATHS: Final = frozenset(route.path for route in ROUTES)

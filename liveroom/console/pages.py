@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import mimetypes
+from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 from pathlib import Path
+from typing import Final
 
 from aiohttp import web
 from msgspec import Struct
 
 from liveroom.console.problems import Problem
+from liveroom.console.routes import Route, add_routes
 from liveroom.protocol.codec import decode_room_id
 
-__all__ = ["Pages", "etag_of", "etagged"]
+__all__ = ["ROUTES", "Pages", "etag_of", "etagged"]
 
 STATIC = Path(__file__).parent / "static"
 CLIENT_JS = Path(__file__).parent.parent / "client" / "liveroom.js"
@@ -41,11 +44,7 @@ class Pages:
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Add the pages' routes."""
-        router.add_get("/", self._index)
-        router.add_get("/rooms/{room}", self._viewer)
-        router.add_get("/console/{room}", self._console)
-        router.add_get("/static/{file:.+}", self._static)
-        router.add_get("/client/liveroom.js", self._client)
+        add_routes(router, self, ROUTES)
 
     async def _index(self, request: web.Request) -> web.StreamResponse:
         return self._answer(request, self._files.get("index.html"))
@@ -89,3 +88,28 @@ def _load(path: Path) -> _File:
 def etag_of(body: bytes) -> str:
     """The ETag of a body: a hash of its content."""
     return blake2b(body, digest_size=12).hexdigest()
+
+
+def _page(
+    path: str, handler: Callable[[Pages, web.Request], Awaitable[web.StreamResponse]], operation: str, summary: str, content_type: str
+) -> Route:
+    return Route(
+        path=path,
+        handler=handler,
+        tag="pages",
+        operation=operation,
+        summary=summary,
+        body={},
+        content_type=content_type,
+        problems=("bad", "not_found", "too_many", "unavailable"),
+        revalidates=True,
+    )
+
+
+ROUTES: Final = (
+    _page("/", Pages._index, "index_page", "The list of rooms", "text/html"),
+    _page("/rooms/{room}", Pages._viewer, "viewer_page", "The viewers' page of a room; the token is in the fragment, `#token=...`", "text/html"),
+    _page("/console/{room}", Pages._console, "console_page", "The anchor's page of a room; the token is in the fragment, `#token=...`", "text/html"),
+    _page("/static/{file:.+}", Pages._static, "static_file", "A file of the pages", "*/*"),
+    _page("/client/liveroom.js", Pages._client, "client_js", "The JavaScript client, an ES module", "text/javascript"),
+)
