@@ -31,7 +31,7 @@ async def test_the_demo_room_is_live_and_its_links_work_again_after_a_kill(tmp_p
         assert "/console/demo#" in links[0]
         token = links[1].partition("#token=")[2]
         async with asyncio.timeout(60), connect(server.gateway_url, "demo", token) as room:
-            epoch = room.joined.epoch
+            stream_id = room.joined.stream_id
             while room.state.pinned is None:  # the anchor furnishes the room: products, an announcement, a pin
                 await anext(room)
             await room.send_chat("hello from a visitor")
@@ -42,7 +42,7 @@ async def test_the_demo_room_is_live_and_its_links_work_again_after_a_kill(tmp_p
         await server.kill()
         await server.start()
         async with asyncio.timeout(60), connect(server.gateway_url, "demo", token) as room:
-            assert room.joined.epoch == epoch
+            assert room.joined.stream_id == stream_id
             assert room.state.showcase_count == 5
             assert room.state.announcement == "ours", "the demo furnishes a new room only"
             assert any(line.text == "hello from a visitor" for line in room.state.chat)

@@ -83,7 +83,7 @@ def _channel() -> dict[str, Any]:
         "type": "object",
         "properties": {
             "token": {"type": "string", "description": "The token, if it can be sent neither as a header nor as a subprotocol"},
-            "epoch": {"type": "string", "description": "To resume: the room's epoch, from the last `joined` or `keyframe`"},
+            "stream_id": {"type": "string", "description": "To resume: the room's stream id, from the last `joined` or `keyframe`"},
             "seq": {**schema_of(Seq), "description": "To resume: the client's cursor"},
         },
     }

@@ -382,7 +382,7 @@ export class Room extends EventTarget {
     if (attempt !== this.#timers.join) return; // closed or timed out while the token was fetched
     missing = CLOSE_LOST;
     const { url, room, WebSocket } = this.#options;
-    const resume = this.#state ? `?epoch=${encodeURIComponent(this.#state.epoch)}&seq=${this.#cursor}` : "";
+    const resume = this.#state ? `?stream_id=${encodeURIComponent(this.#state.stream_id)}&seq=${this.#cursor}` : "";
     try {
       const address = `${url.replace(/\/+$/, "")}/v1/rooms/${encodeURIComponent(room)}${resume}`;
       const socket = new WebSocket(address, ["liveroom.v1", `liveroom.token.${token}`]);
@@ -541,7 +541,7 @@ export class Room extends EventTarget {
   }
 
   #onKeyframe({ type: _, ...state }) {
-    if (this.#state?.epoch !== state.epoch) this.#personalSeq = -1;
+    if (this.#state?.stream_id !== state.stream_id) this.#personalSeq = -1;
     this.#state = filled(state);
     this.#cursor = state.seq;
     this.#emit("state", { state: this.#state });

@@ -335,7 +335,7 @@ class Room:
     def _resume_address(self) -> str:
         if self._stream.cursor is None:
             return self._address
-        return f"{self._address}?{urlencode({'epoch': self._stream.epoch, 'seq': self._stream.cursor})}"
+        return f"{self._address}?{urlencode({'stream_id': self._stream.stream_id, 'seq': self._stream.cursor})}"
 
     async def _converse(self, socket: ClientConnection) -> Goodbye:
         named_ms: list[int] = []  # delays before the next connection, the last one counts

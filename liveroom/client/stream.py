@@ -20,7 +20,7 @@ class Stream:
 
     def __init__(self) -> None:
         self.joined: Joined | None = None
-        self.epoch = ""
+        self.stream_id = ""
         #: Seq of the next event expected; `None` before the first keyframe.
         self.cursor: int | None = None
         self.muted_until_ms = 0
@@ -37,9 +37,9 @@ class Stream:
         if isinstance(frame, Delta):
             return self._on_delta(frame)
         if isinstance(frame, Keyframe):
-            if frame.epoch != self.epoch:
+            if frame.stream_id != self.stream_id:
                 self._personal_seq = -1
-            self.epoch, self.cursor = frame.epoch, frame.seq
+            self.stream_id, self.cursor = frame.stream_id, frame.seq
             self._keyframe_due = False
             return [StateReplaced(frame)]
         if isinstance(frame, Joined):

@@ -117,7 +117,7 @@ class Directory:
     def complete(self, detail: RoomDetail) -> RoomView | None:
         """Take a closed room's detail from a snapshot. Returns the complete room; `None` if the room has changed since."""
         view = self._rooms.get(detail.keyframe.room)
-        if view is None or view.keyframe.seq != detail.keyframe.seq or view.keyframe.epoch != detail.keyframe.epoch:
+        if view is None or view.keyframe.seq != detail.keyframe.seq or view.keyframe.stream_id != detail.keyframe.stream_id:
             return None
         if not view.is_whole:
             part = view.part

@@ -67,7 +67,7 @@ def new_detail(room: str, opened: RoomOpened, time_ms: int) -> RoomDetail:
     return RoomDetail(
         Keyframe(
             room=room,
-            epoch=opened.epoch,
+            stream_id=opened.stream_id,
             seq=0,
             time_ms=time_ms,
             title=opened.title,
@@ -176,7 +176,7 @@ class RoomView:
                 counts = {**self._now(changed, "try_ons"), event.product: event.count}
                 changed["try_ons"] = dict(nsmallest(TRY_ONS_SHOWN, counts.items(), key=lambda wish: (-wish[1], wish[0])))
             case RoomOpened():
-                changed |= {"open": True, "opened_ms": time_ms, "close_reason": "", "title": event.title, "epoch": event.epoch}
+                changed |= {"open": True, "opened_ms": time_ms, "close_reason": "", "title": event.title, "stream_id": event.stream_id}
                 changed |= {"anchor": event.anchor, "anchor_name": event.anchor_name}
             case RoomClosed():
                 changed |= {"open": False, "close_reason": event.reason}

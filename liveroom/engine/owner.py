@@ -57,7 +57,7 @@ DUE_ROOMS_PER_STEP_MAX = 200
 
 
 class PartitionLost(Exception):
-    """Another engine took the partition over, or wrote under this owner's epoch."""
+    """Another engine took the partition over, or wrote under this owner's fencing epoch."""
 
 
 class Owner:
@@ -102,7 +102,7 @@ class Owner:
         self._records_since_snapshot = 0
         self._snapshot_due_ms = 0
         self._saving: asyncio.Task[None] | None = None
-        self._epoch = -1
+        self._fencing_epoch = -1
         self._step = 0
         self._next_command = 0
 
@@ -138,10 +138,15 @@ class Owner:
         await self._recover(claim)
         self._metrics.engine_takeovers.inc()
         self._metrics.engine_takeover_seconds.observe(time.monotonic() - began)
-        self._metrics.engine_epoch.labels(str(self.partition)).set(self._epoch)
+        self._metrics.engine_fencing_epoch.labels(str(self.partition)).set(self._fencing_epoch)
         log.info(
             "partition claimed",
-            extra={"partition": self.partition, "epoch": self._epoch, "rooms": len(self._state.rooms), "next_command": self._next_command},
+            extra={
+                "partition": self.partition,
+                "fencing_epoch": self._fencing_epoch,
+                "rooms": len(self._state.rooms),
+                "next_command": self._next_command,
+            },
         )
         self.ready = True
         tasks = [asyncio.create_task(self._read_commands()), asyncio.create_task(self._watch())]
@@ -151,7 +156,7 @@ class Owner:
             await self._serve()
         finally:
             self.ready = False
-            self._metrics.engine_epoch.remove(str(self.partition))
+            self._metrics.engine_fencing_epoch.remove(str(self.partition))
             await self._recovery.stop()
             tasks += [self._saving] if self._saving else []
             for task in tasks:
@@ -161,7 +166,7 @@ class Owner:
     # Recovery: it folds what was decided and decides nothing.
 
     async def _recover(self, claim: Claim) -> None:
-        """Fold the log up to the own takeover, whose offset becomes the epoch. Raises `PartitionLost` when the takeover is not where it must be."""
+        """Fold the log up to the own takeover, whose offset becomes the fencing epoch. Raises `PartitionLost` if the takeover is elsewhere."""
         end = await self._journal.events_end(self.partition)
         self._archive = await restore(self._journal, self.partition, self._config.engine, self._config.rooms)
         self._state = self._archive.state
@@ -178,7 +183,7 @@ class Owner:
                 elif verdict is not Verdict.claimed:
                     self._metrics.journal_skipped.labels(verdict.value).inc()
                 if stored.entry == claim:
-                    self._epoch = stored.offset
+                    self._fencing_epoch = stored.offset
                     break
                 if stored.offset + 1 >= end:
                     raise PartitionLost(f"the takeover of partition {self.partition} is not between {start} and {end}")
@@ -187,9 +192,9 @@ class Owner:
             log.warning(words, extra={"partition": self.partition, "behind_ms": behind_ms})
         self._clock_ms = PartitionClock(self._clock_ms, state.time_ms)
         self._confirmed = state.acceptance.copy()
-        self._confirmed_offset, self._confirmed_entry = self._epoch + 1, claim
+        self._confirmed_offset, self._confirmed_entry = self._fencing_epoch + 1, claim
         self._next_command = state.acceptance.next_command
-        self._records_since_snapshot = self._epoch + 1 - start
+        self._records_since_snapshot = self._fencing_epoch + 1 - start
         # The first snapshot is due at once.
         # A reader of the whole history starts at the oldest snapshot, so that one must cover the beginning.
         self._snapshot_due_ms = self._clock_ms() + (self._config.engine.snapshot_interval_ms if start else 0)
@@ -219,21 +224,21 @@ class Owner:
 
     async def _watch(self) -> None:
         """Read back what the log really holds. A background reader is fast enough: acknowledgments in a row already confirm the own records."""
-        async with aclosing(self._journal.read_events_in_background(self.partition, self._epoch + 1)) as entries:
+        async with aclosing(self._journal.read_events_in_background(self.partition, self._fencing_epoch + 1)) as entries:
             async for stored in entries:
                 if stored.offset >= self._confirmed_offset:
                     self._confirm(stored.offset, stored.entry)
 
     def _confirm(self, offset: int, entry: Entry) -> None:
-        """Judge the next entry of the log. Raises `PartitionLost` for a foreign takeover, and for a foreign record under the own epoch."""
+        """Judge the next entry of the log. Raises `PartitionLost` for a foreign takeover, and for a foreign record under the own fencing epoch."""
         verdict = self._confirmed.judge(offset, entry)
         if verdict is Verdict.claimed:
             raise PartitionLost(f"partition {self.partition} was taken over at offset {offset}")
         if verdict is not Verdict.accepted:
             self._metrics.journal_skipped.labels(verdict.value).inc()
         assert isinstance(entry, Record)
-        if entry.epoch == self._epoch and (verdict is not Verdict.accepted or self._confirmed.step > self._step):
-            raise PartitionLost(f"another engine wrote under epoch {self._epoch} of partition {self.partition}, at offset {offset}")
+        if entry.fencing_epoch == self._fencing_epoch and (verdict is not Verdict.accepted or self._confirmed.step > self._step):
+            raise PartitionLost(f"another engine wrote under fencing epoch {self._fencing_epoch} of partition {self.partition}, at offset {offset}")
         self._confirmed_offset, self._confirmed_entry = offset + 1, entry
         self._wake.set()
 
@@ -284,7 +289,7 @@ class Owner:
             self._steps_turn_over = False
             alone = self._new_step(now_ms)
             to = self._next_command
-            self._append(alone.record(self._epoch, self._step, to, to, handed.keyframes, handed.details, handed.holdings), alone)
+            self._append(alone.record(self._fencing_epoch, self._step, to, to, handed.keyframes, handed.details, handed.holdings), alone)
             return True
         self._steps_turn_over = True
         if self._archive.is_wanted:  # This runs right before the commands that name these rooms, so that nothing archives the rooms in between.
@@ -305,7 +310,7 @@ class Owner:
         if step.is_empty and not rooms and to == self._next_command:
             await self._end(step)
             return False
-        self._append(step.record(self._epoch, self._step, self._next_command, to, self._keyframes_that_fit(step, rooms)), step)
+        self._append(step.record(self._fencing_epoch, self._step, self._next_command, to, self._keyframes_that_fit(step, rooms)), step)
         for room, with_holdings in step.wanted_details.items():
             self._hand_over.want(room, with_holdings)
             self._set_timer(room)  # a request for its detail counts as use

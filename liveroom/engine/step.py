@@ -163,7 +163,7 @@ class Step:
 
     def record(
         self,
-        epoch: int,
+        fencing_epoch: int,
         step: int,
         from_: int,
         to: int,
@@ -174,7 +174,7 @@ class Step:
         """The step as a record that answers the command offsets [from_, to). After that, only `end` may be called."""
         return Record(
             v=RECORD_VERSION,
-            epoch=epoch,
+            fencing_epoch=fencing_epoch,
             step=step,
             from_=from_,
             to=to,

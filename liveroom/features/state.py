@@ -196,7 +196,7 @@ class FlashSale(Struct):
 class RoomState(Struct):
     """One room after all events below `seq`; times are Unix ms."""
 
-    epoch: str
+    stream_id: str
     seq: int
     title: str
     anchor: str

@@ -147,10 +147,10 @@ def _query(text: str) -> dict[str, str]:
 
 
 def _resume(query: dict[str, str]) -> tuple[str, int] | None:
-    epoch, seq = query.get("epoch", ""), query.get("seq", "")
-    if not epoch or not (seq.isascii() and seq.isdigit() and len(seq) <= 16) or int(seq) >= SEQ_MAX:
+    stream_id, seq = query.get("stream_id", ""), query.get("seq", "")
+    if not stream_id or not (seq.isascii() and seq.isdigit() and len(seq) <= 16) or int(seq) >= SEQ_MAX:
         return None
-    return epoch, int(seq)
+    return stream_id, int(seq)
 
 
 def _select(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:

@@ -316,7 +316,7 @@ class Hub:
             self._let_in(room)
         if room.has_news:
             self._schedule(room)
-        if (room.users and not room.live) or (room.epoch and room.ring.wants_keyframe):
+        if (room.users and not room.live) or (room.stream_id and room.ring.wants_keyframe):
             self._ask(room)
 
     def _begun(self, room: Room, detail: RoomDetail, past: Sequence[EventSpan]) -> bool:

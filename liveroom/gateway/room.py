@@ -54,7 +54,6 @@ class Room:
         "banned",
         "deflaters",
         "empty_at",
-        "epoch",
         "holdings",
         "id",
         "lost",
@@ -64,6 +63,7 @@ class Room:
         "parts_before",
         "ring",
         "scheduled",
+        "stream_id",
         "swept",
         "swept_at",
         "time_ms",
@@ -79,7 +79,7 @@ class Room:
         self._has_news = False
         self._stream_suffix = f".{incarnation}" if incarnation else ""
         self.id = room_id
-        self.epoch = ""
+        self.stream_id = ""
         self.ring = Ring(config.ring_frames_max, config.ring_bytes_max)
         self.time_ms = 0
         self.lost = False
@@ -108,12 +108,12 @@ class Room:
     @property
     def knows_holdings(self) -> bool:
         """Whether `holdings` is complete: the room has begun, and has missed no event since."""
-        return bool(self.epoch) and not self.lost
+        return bool(self.stream_id) and not self.lost
 
     @property
-    def stream(self) -> str:
-        """The stream id that viewers get: the room's epoch, and the incarnation of its partition if it has one."""
-        return self.epoch + self._stream_suffix
+    def public_stream_id(self) -> str:
+        """The stream id that viewers get: the engine's one, and the incarnation of its partition if it has one."""
+        return self.stream_id + self._stream_suffix
 
     @property
     def next_seq(self) -> int:
@@ -135,7 +135,7 @@ class Room:
     def extend(self, from_: int, events: Sequence[Event], time_ms: int) -> list[tuple[str, int, str]]:
         """Apply events of an accepted record, and return new bans as (user, end, reason). Known events are ignored; a gap makes the room lost."""
         bans: list[tuple[str, int, str]] = []
-        if not self.epoch or self.lost:
+        if not self.stream_id or self.lost:
             return bans
         if from_ > self.next_seq:
             self.lost = True
@@ -181,16 +181,16 @@ class Room:
         """Take a room's detail and the events before it. Returns false if the stream id changed, so that viewers have to reconnect."""
         keyframe, parts = detail.keyframe, self.parts
         self.parts = []
-        same = self.epoch in ("", keyframe.epoch)
+        same = self.stream_id in ("", keyframe.stream_id)
         if same and self.knows_holdings and keyframe.seq <= self.next_seq:
             if keyframe.seq == self.next_seq:  # otherwise the detail is old, because the partition is read again after an error
                 self.banned, self.muted = dict(detail.banned), dict(detail.muted)
                 self.renew(keyframe)
             return True
         if detail.holdings != len(parts) or any(
-            (part.epoch, part.seq, part.part) != (keyframe.epoch, keyframe.seq, i) for i, part in enumerate(parts)
+            (part.stream_id, part.seq, part.part) != (keyframe.stream_id, keyframe.seq, i) for i, part in enumerate(parts)
         ):
-            self.lost = bool(self.epoch)  # its chunks of entitlements are incomplete, so the hub must request another detail
+            self.lost = bool(self.stream_id)  # its chunks of entitlements are incomplete, so the hub must request another detail
             self.asked = False
             return True
         self.banned, self.muted = dict(detail.banned), dict(detail.muted)
@@ -199,7 +199,7 @@ class Room:
 
     def go_on(self, detail: RoomDetail) -> Iterable[tuple[str, int]]:
         """Take a continuation of the detail with which the room began, and return its bans as (user, end)."""
-        if not self.knows_holdings or (detail.keyframe.epoch, detail.keyframe.seq) != (self.epoch, self.next_seq):
+        if not self.knows_holdings or (detail.keyframe.stream_id, detail.keyframe.seq) != (self.stream_id, self.next_seq):
             return ()
         self.banned.update(detail.banned)
         self.muted.update(detail.muted)
@@ -207,7 +207,7 @@ class Room:
 
     def receive(self, part: HoldingsPart) -> None:
         """Take a chunk of entitlements. The detail that follows the last chunk names their number."""
-        if self.knows_holdings and part.epoch == self.epoch:
+        if self.knows_holdings and part.stream_id == self.stream_id:
             return
         if not part.part:
             self.parts.clear()
@@ -220,7 +220,7 @@ class Room:
 
     def renew(self, keyframe: Keyframe) -> None:
         """Take a keyframe of the state after all events so far. A keyframe beyond a gap does not end the gap, because it lacks entitlements."""
-        if not self.epoch or self.lost or keyframe.epoch != self.epoch or keyframe.seq < self.next_seq:
+        if not self.stream_id or self.lost or keyframe.stream_id != self.stream_id or keyframe.seq < self.next_seq:
             return
         if keyframe.seq > self.next_seq:
             self.lost = True
@@ -232,7 +232,7 @@ class Room:
 
     def _start(self, keyframe: Keyframe, parts: Sequence[HoldingsPart], past: Sequence[EventSpan]) -> None:
         self._pending.clear()
-        self.epoch = keyframe.epoch
+        self.stream_id = keyframe.stream_id
         self.time_ms = keyframe.time_ms
         self.lost = self.asked = False
         self._has_news = bool(self.viewers)
@@ -244,7 +244,7 @@ class Room:
         self._metrics.isolated.each("gateway_viewer", behind, lambda connection: connection.notify(self._belongings(connection)))
 
     def _keyframe_frame(self, keyframe: Keyframe) -> Frame:
-        return Frame.of(keyframe.seq, keyframe.seq, encode(replace(keyframe, epoch=self.stream) if self._stream_suffix else keyframe))
+        return Frame.of(keyframe.seq, keyframe.seq, encode(replace(keyframe, stream_id=self.public_stream_id) if self._stream_suffix else keyframe))
 
     def _past_frames(self, past: Sequence[EventSpan]) -> list[Frame]:
         frames: list[Frame] = []
@@ -285,7 +285,7 @@ class Room:
 
     def is_behind(self, resume: Resume | None) -> bool:
         """Whether a viewer has seen more of this stream than this gateway. Another gateway is ahead, or the stream was set back."""
-        return resume is not None and resume[0] == self.stream and resume[1] > self.next_seq
+        return resume is not None and resume[0] == self.public_stream_id and resume[1] > self.next_seq
 
     def join(self, connection: Connection, resume: Resume | None, now_ms: int, *, catches_up: bool = False) -> str:
         """Let a viewer join, with one write, and return the kind of its start: `resumed`, `skipped` or `keyframe`.
@@ -298,15 +298,15 @@ class Room:
         sender = connection.sender
         assert sender is not None
         start, seq = "keyframe", keyframe.to
-        known = resume[1] if resume is not None and resume[0].partition(".")[0] == self.epoch else None
-        if resume is not None and resume[0] == self.stream:
+        known = resume[1] if resume is not None and resume[0].partition(".")[0] == self.stream_id else None
+        if resume is not None and resume[0] == self.public_stream_id:
             if resume[1] > self.ring.end:
                 self.seal()  # another gateway may have sent it the events of the present tick
             if resume[1] >= self.ring.start and (catches_up or resume[1] <= self.ring.end):
                 start, seq = "resumed", self.ring.boundary(min(resume[1], self.ring.end))
         joined = Joined(
             room=self.id,
-            epoch=self.stream,
+            stream_id=self.public_stream_id,
             user=sender.user,
             name=sender.name,
             role=sender.role,

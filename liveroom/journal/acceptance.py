@@ -6,9 +6,9 @@ How it works:
 An engine becomes the owner of a partition by a takeover (`Claim`).
 The offset of the takeover is the fencing epoch of the owner's records.
 A record counts if, and only if, all of these hold:
-- Its `epoch` is the offset of the last takeover. Otherwise its engine had lost the partition.
-- Its `step` is the next one of that epoch. Otherwise it was written twice, or a record before it is missing.
-- If it is the first record of its epoch, its `after` names the last record that counted before. Otherwise its engine had not read the whole
+- Its `fencing_epoch` is the offset of the last takeover. Otherwise its engine had lost the partition.
+- Its `step` is the next one of that fencing epoch. Otherwise it was written twice, or a record before it is missing.
+- If it is the first record of its fencing epoch, its `after` names the last record that counted before. Otherwise its engine had not read the whole
   log.
 
 All other records are skipped.
@@ -25,10 +25,10 @@ from msgspec.structs import replace
 from liveroom.messages.errors import InvariantBroken
 from liveroom.protocol.records import Claim, Entry
 
-__all__ = ["NO_EPOCH", "Acceptance", "Verdict"]
+__all__ = ["NO_FENCING_EPOCH", "Acceptance", "Verdict"]
 
-#: The epoch before the first takeover; no record can carry it.
-NO_EPOCH = -1
+#: The fencing epoch before the first takeover; no record can carry it.
+NO_FENCING_EPOCH = -1
 
 
 class Verdict(str, Enum):
@@ -36,7 +36,7 @@ class Verdict(str, Enum):
 
     claimed = "claimed"
     accepted = "accepted"
-    foreign_epoch = "foreign_epoch"
+    foreign_fencing_epoch = "foreign_fencing_epoch"
     wrong_step = "wrong_step"
     wrong_past = "wrong_past"
 
@@ -44,7 +44,7 @@ class Verdict(str, Enum):
 class Acceptance(Struct, omit_defaults=True):
     """The position of a reader of one partition: the last takeover, its next step, and the next command offset."""
 
-    epoch: int = NO_EPOCH
+    fencing_epoch: int = NO_FENCING_EPOCH
     step: int = 0
     next_command: int = 0
     #: The nonce of the last takeover.
@@ -55,14 +55,14 @@ class Acceptance(Struct, omit_defaults=True):
     def judge(self, offset: int, entry: Entry) -> Verdict:
         """Judge the entry at `offset` and move on. Entries must come in order of their offsets."""
         if isinstance(entry, Claim):
-            if offset <= self.epoch:
+            if offset <= self.fencing_epoch:
                 raise InvariantBroken("entries come in order")
             if self.step:
                 self.after = f"{self.nonce}-{self.step - 1}"
-            self.epoch, self.step, self.nonce = offset, 0, entry.nonce
+            self.fencing_epoch, self.step, self.nonce = offset, 0, entry.nonce
             return Verdict.claimed
-        if entry.epoch != self.epoch:
-            return Verdict.foreign_epoch
+        if entry.fencing_epoch != self.fencing_epoch:
+            return Verdict.foreign_fencing_epoch
         if entry.step != self.step:
             return Verdict.wrong_step
         if not self.step and entry.after != self.after:

@@ -45,7 +45,7 @@ class Keyframe(FrameBase, frozen=True, tag="keyframe"):
     """The public state of a room after all events below `seq`."""
 
     room: str
-    epoch: str
+    stream_id: str
     seq: int
     time_ms: int
     title: str
@@ -90,7 +90,7 @@ class Joined(FrameBase, frozen=True, tag="joined"):
     """The first frame of a connection: your user, your position in the stream, and your limits."""
 
     room: str
-    epoch: str
+    stream_id: str
     user: str
     name: str
     role: Role

@@ -60,7 +60,7 @@ class HoldingsPart(Struct, frozen=True, omit_defaults=True):
     """Part number `part`, from 0, of the users' entitlements after all events below `seq`; the room's detail follows the last part."""
 
     room: str
-    epoch: str
+    stream_id: str
     seq: int
     part: int
     envelopes_over: tuple[int, ...] = ()  # in the order in which they ended

@@ -17,7 +17,7 @@ from liveroom.protocol.holdings import HoldingsPart
 __all__ = ["RECORD_VERSION", "Answer", "Claim", "Entry", "Record", "Request", "RoomSpan", "Sender"]
 
 #: Version 2 adds the sender's role to outcomes that moved money.
-RECORD_VERSION = 2
+RECORD_VERSION = 3
 
 
 class Request(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
@@ -68,7 +68,7 @@ class Record(Struct, frozen=True, omit_defaults=True, rename={"from_": "from"}, 
     """One step: the commands at offsets [from, to), with all events and replies, written whole or not at all."""
 
     v: int
-    epoch: int
+    fencing_epoch: int
     step: int
     from_: int
     to: int
@@ -78,7 +78,7 @@ class Record(Struct, frozen=True, omit_defaults=True, rename={"from_": "from"}, 
     keyframes: tuple[Keyframe, ...] = ()  # state after this record
     details: tuple[RoomDetail, ...] = ()  # state after this record, requested by a reader
     holdings: tuple[HoldingsPart, ...] = ()  # parts of the detail that follows
-    after: str = ""  # in an epoch's first record: the last record that counted before it; see the acceptance rule
+    after: str = ""  # in a fencing epoch's first record: the last record that counted before it; see the acceptance rule
 
 
 Entry = Union[Claim, Record]

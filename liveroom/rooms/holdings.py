@@ -17,7 +17,7 @@ PART_BYTES_MAX: Final = 48 * 1024
 
 #: Bytes of a row beside its texts, at most: numbers of up to 16 digits, quotes and commas, names of terms.
 _BARE_BYTES: Final = {"envelopes_over": 17, "shares": 64, "coupons": 192, "codes": 64, "sales_closed": 17, "holds": 160, "bought": 64}
-#: Bytes of a part beside its rows: names of fields, the room, its epoch.
+#: Bytes of a part beside its rows: names of fields, the room, its stream id.
 _HEAD_BYTES: Final = 512
 
 _Row = tuple[str, Any, int]  # field of the part, row, bytes of its texts at most
@@ -35,7 +35,7 @@ def holdings(room: str, state: RoomState) -> tuple[HoldingsPart, ...]:
         left -= size
         fields[-1][name].append(row)
     return tuple(
-        HoldingsPart(room, state.epoch, state.seq, part, **{name: tuple(rows) for name, rows in some.items()}) for part, some in enumerate(fields)
+        HoldingsPart(room, state.stream_id, state.seq, part, **{name: tuple(rows) for name, rows in some.items()}) for part, some in enumerate(fields)
     )
 
 

@@ -66,7 +66,7 @@ def _frame(room: str, state: RoomState, time_ms: int) -> Keyframe:
     """The part of a keyframe that is never cut."""
     return Keyframe(
         room=room,
-        epoch=state.epoch,
+        stream_id=state.stream_id,
         seq=state.seq,
         time_ms=time_ms,
         title=state.title,

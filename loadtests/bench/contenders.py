@@ -31,7 +31,7 @@ __all__ = ["ROOM", "SECRET", "Sample", "run_contender"]
 
 ROOM = "fanout"
 SECRET = "fanout-secret-fanout-secret-fanout-secret"
-EPOCH = "fanout"
+STREAM_ID = "fanout"
 #: How often it is looked whether a frame is out; paid by the contender that needs it.
 POLL_S = 0.01
 #: One line of chat, about 200 bytes as JSON with its seq.
@@ -85,7 +85,7 @@ class Liveroom(Contender):
             for r in batch.requests:
                 answers.append(Answer(r.room, r.sender.user, 0, Accepted(r.id, self._seq), r.source, r.connection))
                 if isinstance(r.command, RequestKeyframe):
-                    details.append(RoomDetail(Keyframe(ROOM, EPOCH, self._seq, 0, "Fan-out", "anna", True, 0), holdings=0))
+                    details.append(RoomDetail(Keyframe(ROOM, STREAM_ID, self._seq, 0, "Fan-out", "anna", True, 0), holdings=0))
             self._append({}, to=batch.offset + 1, answers=tuple(answers), details=tuple(details))
 
     async def send(self, events: list[Event], from_: int) -> None:

@@ -169,7 +169,9 @@ def main(arguments: Sequence[str]) -> int:
         "--timeout", type=positive_float, default=90.0, metavar="S", help="a round is wrong when it is not over by then (default: 90)"
     )
     parser.add_argument("--session-ms", type=positive_int, metavar="MS", help="kafka.session_ms (default: the server's own)")
-    parser.add_argument("--without", choices=("epoch", "past"), default="", help="run liveroom without this check of its rule: the audit has to fail")
+    parser.add_argument(
+        "--without", choices=("fencing_epoch", "after"), default="", help="run liveroom without this check of its rule: the audit has to fail"
+    )
     parser.add_argument("--brokers", type=positive_int, default=1, metavar="N", help="how many brokers are started; some kinds need 3 (default: 1)")
     parser.add_argument("--kafka", default="", metavar="HOST:PORT", help="brokers that run already (otherwise some are started, and restarted)")
     return run_main("chaos", _chaos(parser.parse_args(arguments)))

@@ -113,16 +113,16 @@ async def _two_pauses(scene: Scene) -> Struck:
     """
     cluster, history, partition = scene.cluster, scene.history, scene.partition
     first = await _fresh_owner(scene)
-    epoch, second, landed = history.epoch(partition), "", False
+    fencing_epoch, second, landed = history.fencing_epoch(partition), "", False
     await asyncio.sleep(await scene.play() - JUST_BEFORE_S)
     cluster.pause(first)
     try:
         if await history.until(lambda: history.owner(partition) != first, TAKEOVER_S):
             second = history.owner(partition)
             cluster.pause(second)
-            claimed = history.epoch(partition)
+            claimed = history.fencing_epoch(partition)
             cluster.resume(first)
-            landed = await history.until(lambda: _late(scene, epoch, claimed), LANDING_S)
+            landed = await history.until(lambda: _late(scene, fencing_epoch, claimed), LANDING_S)
     finally:
         await cluster.kill(first)
         if second:
@@ -133,19 +133,19 @@ async def _two_pauses(scene: Scene) -> Struck:
     return Struck(f"{first}, {second}", landed=landed)
 
 
-def _late(scene: Scene, epoch: int, claimed: int) -> bool:
-    """Whether a record of `epoch` stands behind the claim that ended it, and nothing else in between."""
+def _late(scene: Scene, fencing_epoch: int, claimed: int) -> bool:
+    """Whether a record of `fencing_epoch` stands behind the claim that ended it, and nothing else in between."""
     after = [stored.entry for stored in scene.history.entries(scene.partition, claimed + 1)]
-    return bool(after) and isinstance(after[0], Record) and after[0].epoch == epoch
+    return bool(after) and isinstance(after[0], Record) and after[0].fencing_epoch == fencing_epoch
 
 
 async def _fresh_owner(scene: Scene) -> str:
     """Have the partition change hands until its owner has written nothing yet."""
     cluster, history, partition = scene.cluster, scene.history, scene.partition
     for _ in range(FRESH_TRIES):
-        owner, epoch = history.owner(partition), history.epoch(partition)
+        owner, fencing_epoch = history.owner(partition), history.fencing_epoch(partition)
         await cluster.stop(owner)
-        await history.until(lambda epoch=epoch: history.epoch(partition) > epoch, FRESH_S)  # type: ignore[misc]
+        await history.until(lambda fencing_epoch=fencing_epoch: history.fencing_epoch(partition) > fencing_epoch, FRESH_S)  # type: ignore[misc]
         await cluster.start(owner)
         await history.settle()
         if history.is_fresh(partition) and history.owner(partition) in cluster.names:
@@ -172,9 +172,9 @@ async def _behind(scene: Scene) -> Struck:
     for name in others:
         await cluster.stop(name)
     await history.until(lambda: history.owner(partition) == newcomer, TAKEOVER_S)
-    epoch = history.epoch(partition)
+    fencing_epoch = history.fencing_epoch(partition)
     await scene.told()
-    landed = await history.until(lambda: history.end(partition) > epoch + 2, LANDING_S)
+    landed = await history.until(lambda: history.end(partition) > fencing_epoch + 2, LANDING_S)
     await cluster.kill(newcomer)
     for name in others:
         await cluster.start(name)
@@ -290,15 +290,15 @@ async def _until_in_sync(scene: Scene, struck: Struck, away: list[int]) -> Struc
 
 
 def _owned(scene: Scene, victim: str) -> dict[int, int]:
-    """The busy partitions of the victim, with their epochs."""
-    return {partition: scene.history.epoch(partition) for partition in scene.partitions if scene.history.owner(partition) == victim}
+    """The busy partitions of the victim, with their fencing epochs."""
+    return {partition: scene.history.fencing_epoch(partition) for partition in scene.partitions if scene.history.owner(partition) == victim}
 
 
 async def _taken_over(scene: Scene, victim: str, owned: dict[int, int], began_ms: int) -> Struck:
     struck, history = Struck(victim), scene.history
-    for partition, epoch in owned.items():
-        await history.until(lambda p=partition, e=epoch: history.decided_ms(p, e) is not None, TAKEOVER_S)  # type: ignore[misc]
-        decided_ms = history.decided_ms(partition, epoch)
+    for partition, fencing_epoch in owned.items():
+        await history.until(lambda p=partition, e=fencing_epoch: history.decided_ms(p, e) is not None, TAKEOVER_S)  # type: ignore[misc]
+        decided_ms = history.decided_ms(partition, fencing_epoch)
         if decided_ms is None:
             struck.untaken += 1
         else:

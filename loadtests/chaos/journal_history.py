@@ -105,9 +105,9 @@ class JournalHistory:
         """The process that claimed the partition last."""
         return self._logs[partition].owner
 
-    def epoch(self, partition: int) -> int:
+    def fencing_epoch(self, partition: int) -> int:
         """The offset of the last claim."""
-        return self._logs[partition].acceptance.epoch
+        return self._logs[partition].acceptance.fencing_epoch
 
     def end(self, partition: int) -> int:
         """How many entries were read."""
@@ -115,14 +115,14 @@ class JournalHistory:
 
     def is_fresh(self, partition: int) -> bool:
         """Whether the owner has claimed the partition and written nothing yet."""
-        return self.epoch(partition) == self.end(partition) - 1
+        return self.fencing_epoch(partition) == self.end(partition) - 1
 
-    def decided_ms(self, partition: int, after_epoch: int) -> int | None:
+    def decided_ms(self, partition: int, after_fencing_epoch: int) -> int | None:
         """When the first command was decided that an owner since then answered; `None` while there is none."""
         log = self._logs[partition]
-        for at in range(after_epoch + 1, len(log.entries)):
+        for at in range(after_fencing_epoch + 1, len(log.entries)):
             entry = log.entries[at].entry
-            if isinstance(entry, Record) and log.verdicts[at] is Verdict.accepted and entry.epoch > after_epoch and entry.answers:
+            if isinstance(entry, Record) and log.verdicts[at] is Verdict.accepted and entry.fencing_epoch > after_fencing_epoch and entry.answers:
                 return entry.time_ms
         return None
 

@@ -2,7 +2,7 @@
 
 For one purpose: to see that the chaos test notices. No setting of liveroom does any of this.
 
-- `without-epoch`, `without-past`: the acceptance rule without that check, in whatever this process reads.
+- `without-fencing_epoch`, `without-after`: the acceptance rule without that check, in whatever this process reads.
 - `behind`: whenever this engine takes over, its fold misses the newest records, as if it had read a copy that lags. Kafka never
   gives it such a one: clients read from the leader.
 """
@@ -39,11 +39,11 @@ def _lenient(self: Acceptance, offset: int, entry: Record) -> Verdict:
     return verdict
 
 
-def _without_epoch(self: Acceptance, offset: int, entry: Entry) -> Verdict:
-    return _judge(self, offset, entry) if isinstance(entry, Claim) else _lenient(self, offset, replace(entry, epoch=self.epoch))
+def _without_fencing_epoch(self: Acceptance, offset: int, entry: Entry) -> Verdict:
+    return _judge(self, offset, entry) if isinstance(entry, Claim) else _lenient(self, offset, replace(entry, fencing_epoch=self.fencing_epoch))
 
 
-def _without_past(self: Acceptance, offset: int, entry: Entry) -> Verdict:
+def _without_after(self: Acceptance, offset: int, entry: Entry) -> Verdict:
     return _judge(self, offset, entry) if isinstance(entry, Claim) else _lenient(self, offset, replace(entry, after=self.after))
 
 
@@ -84,14 +84,14 @@ def main() -> None:
     hows, *rest = sys.argv[1:]
     for how in hows.split(","):
         match how:
-            case "without-epoch":
-                Acceptance.judge = _without_epoch  # type: ignore[method-assign]
-            case "without-past":
-                Acceptance.judge = _without_past  # type: ignore[method-assign]
+            case "without-fencing_epoch":
+                Acceptance.judge = _without_fencing_epoch  # type: ignore[method-assign]
+            case "without-after":
+                Acceptance.judge = _without_after  # type: ignore[method-assign]
             case "behind":
                 Owner._recover = _recover_behind  # type: ignore[method-assign]
             case _:
-                sys.exit(f"weakened: {how!r} is none of without-epoch, without-past, behind")
+                sys.exit(f"weakened: {how!r} is none of without-fencing_epoch, without-after, behind")
     cli.main(rest)
 
 

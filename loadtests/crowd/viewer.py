@@ -17,7 +17,7 @@ __all__ = ["Viewer"]
 class _Frame(Struct):
     type: str
     seq: int = 0
-    epoch: str = ""
+    stream_id: str = ""
     resumed: bool = False
 
 
@@ -30,7 +30,7 @@ class Viewer(RoomConnection):
     def __init__(self, address: Address, path: str, token: str, frame_audit: FrameAudit, *, at: Step | None = None, deflate: bool = False) -> None:
         super().__init__(address, path, token, deflate=deflate)
         self.at = at
-        self.epoch = ""
+        self.stream_id = ""
         self.resumed = False
         self.skipped = 0
         self._frame_audit = frame_audit
@@ -69,7 +69,7 @@ class Viewer(RoomConnection):
             return
         frame = _frame.decode(text)
         if frame.type == "joined":
-            self.epoch, self.resumed = frame.epoch, frame.resumed
+            self.stream_id, self.resumed = frame.stream_id, frame.resumed
             if frame.resumed:
                 self.on_join()
         elif frame.type == "keyframe":

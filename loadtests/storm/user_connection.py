@@ -96,7 +96,7 @@ class UserConnection:
         self._token = token
         self._source = source
         self._connection: _Connection | None = None
-        self._place: tuple[str, Step] | None = None  # epoch, and where the last connection was
+        self._place: tuple[str, Step] | None = None  # stream id, and where the last connection was
         self._coming: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -183,7 +183,7 @@ class UserConnection:
         if not connection.left:
             context.end(self.user, connection.life, connection.end)
         if connection.at is not None:
-            self._place = (connection.epoch, connection.at)
+            self._place = (connection.stream_id, connection.at)
         context.waiting += 1
         self._coming = asyncio.get_running_loop().create_task(self._come_back())
 
@@ -204,5 +204,5 @@ class UserConnection:
     def _make(self) -> _Connection:
         if self._place is None:
             return _Connection(self, self.context.path, self._token, None)
-        epoch, at = self._place
-        return _Connection(self, f"{self.context.path}?epoch={epoch}&seq={at.to}", self._token, at)
+        stream_id, at = self._place
+        return _Connection(self, f"{self.context.path}?stream_id={stream_id}&seq={at.to}", self._token, at)

@@ -21,17 +21,19 @@ from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Belongings, Delta, Joined, Keyframe
 from liveroom.protocol.inbound import ClientMessage
 
-EPOCH = "e1"
+STREAM_ID = "e1"
 
 
 def keyframe(seq: int = 0, **fields: Any) -> Keyframe:
     """The state of an open room at `seq`."""
-    return Keyframe(**{"room": "demo", "epoch": EPOCH, "seq": seq, "time_ms": 1, "title": "T", "anchor": "a", "open": True, "opened_ms": 1, **fields})
+    return Keyframe(
+        **{"room": "demo", "stream_id": STREAM_ID, "seq": seq, "time_ms": 1, "title": "T", "anchor": "a", "open": True, "opened_ms": 1, **fields}
+    )
 
 
 def joined(seq: int = 0, resumed: bool = False, **fields: Any) -> Joined:
     """A welcome for user u1."""
-    plain = {"epoch": EPOCH, "name": "U", "time_ms": 1, "command_bytes_max": 4_096, "commands_per_s": 1_000, "idle_ms": 60_000, **fields}
+    plain = {"stream_id": STREAM_ID, "name": "U", "time_ms": 1, "command_bytes_max": 4_096, "commands_per_s": 1_000, "idle_ms": 60_000, **fields}
     return Joined(room="demo", user="u1", role=Role.viewer, seq=seq, resumed=resumed, **plain)
 
 

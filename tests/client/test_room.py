@@ -99,13 +99,13 @@ async def test_a_command_gets_its_answer(gateway: Gateway) -> None:
 
 
 async def test_a_lost_connection_is_resumed(gateway: Gateway) -> None:
-    """After a loss the client comes back with epoch and seq and goes on without a double."""
+    """After a loss the client comes back with stream id and seq and goes on without a double."""
     room = connect(gateway.url, "demo", "t")
     visit = await entered(gateway, room)
     await visit.send(delta(0, AnnouncementSet("a"), AnnouncementSet("b")))
     visit.socket.transport.abort()
     again = await gateway.visit()
-    assert again.query == {"epoch": "e1", "seq": "2"}
+    assert again.query == {"stream_id": "e1", "seq": "2"}
     await again.send(joined(1, resumed=True), delta(1, AnnouncementSet("b"), AnnouncementSet("c")))
     seen = [await next_of(room, RoomEvent) for _ in range(2)]
     assert (await next_of(room, Reconnecting)).code == 1006

@@ -258,7 +258,9 @@ def test_a_partition_can_begin_anew() -> None:
     details = tuple(RoomDetail(view.keyframe) for view in fold.directory.page("", True, 10, "", 0.0)[0])
     other = Directory(3, 500, 50, Metrics())
     other.begin(0, details)
-    other.begin(1, [RoomDetail(details[0].keyframe.__class__(room="z", epoch="e", seq=1, time_ms=1, title="t", anchor="a", open=False, opened_ms=1))])
+    other.begin(
+        1, [RoomDetail(details[0].keyframe.__class__(room="z", stream_id="e", seq=1, time_ms=1, title="t", anchor="a", open=False, opened_ms=1))]
+    )
     other.begin(0, details[:1])
     assert [view.keyframe.room for view in other.page("", None, 10, "", 0.0)[0]] == ["a", "z"]
     other.begin(2, [RoomDetail(keyframe) for keyframe in (fold_keyframe(name) for name in "xyw")])

@@ -162,7 +162,7 @@ async def test_an_election_that_loses_what_was_promised_is_not_gone_along_with(b
         assert (reply["type"], reply["code"]) == ("refused", "unavailable"), reply
         seen = [event["text"] for event in viewer.events if event["type"] == "chat_sent"]
         assert seen == ["before", *(f"promised {number}" for number in range(7))], "nobody is told another story"
-        cursor = (viewer.keyframe["epoch"], viewer.cursor)
+        cursor = (viewer.keyframe["stream_id"], viewer.cursor)
         assert unheard(server) == []
     await brokers.start(leader)
     async with Server(tmp_path / "data", *settings, "--kafka-events-lost", given_up) as server, enter_when_open(server) as viewer:
@@ -172,8 +172,8 @@ async def test_an_election_that_loses_what_was_promised_is_not_gone_along_with(b
         assert await status(server) == 200
         async with enter(server, ROOM, "victor", cursor=cursor) as back:
             assert [frame["type"] for frame in back.others] == ["skipped"], "a cursor of what was lost begins again with a keyframe"
-            assert back.keyframe["epoch"] != cursor[0]
-            assert back.keyframe["epoch"] == viewer.keyframe["epoch"]
+            assert back.keyframe["stream_id"] != cursor[0]
+            assert back.keyframe["stream_id"] == viewer.keyframe["stream_id"]
 
 
 async def test_a_broker_that_dies_leaves_no_error_that_nobody_looked_at(brokers: OwnBrokers, tmp_path: Path) -> None:

@@ -102,18 +102,18 @@ async def test_a_restored_copy_is_another_stream(tmp_path: Path) -> None:
             assert await said(server, f"line {line}") == "accepted"
         url = f"{server.gateway_url}/v1/rooms/{ROOM}?token={server.token(ROOM, 'bob')}"
         async with websockets.connect(url) as page:
-            epoch = orjson.loads(await page.recv())["epoch"]
+            stream_id = orjson.loads(await page.recv())["stream_id"]
             cursor = orjson.loads(await page.recv())["seq"]
         await server.stop()
         main(["restore-journal", str(copy), "--data-dir", str(server.data_dir)])
         await server.start()
         assert cursor == 4
         for seq in (1, cursor):  # one that the copy has, too, and one that it does not have
-            async with asyncio.timeout(END_S), websockets.connect(f"{url}&epoch={epoch}&seq={seq}") as page:
+            async with asyncio.timeout(END_S), websockets.connect(f"{url}&stream_id={stream_id}&seq={seq}") as page:
                 joined, skipped, keyframe = [orjson.loads(await page.recv()) for _ in range(3)]
                 assert not joined["resumed"]
                 assert (skipped["type"], keyframe["type"]) == ("skipped", "keyframe")
-                assert joined["epoch"] == keyframe["epoch"] != epoch
+                assert joined["stream_id"] == keyframe["stream_id"] != stream_id
                 text = f"after {seq}"
                 assert await said(server, text) == "accepted"
                 while text not in str(await page.recv()):

@@ -313,7 +313,7 @@ async def test_odd_headers_and_queries(tmp_path: Path) -> None:
     """Each request is answered in its protocol, at the gateway and at the console; none is the server's fault."""
     async with staged(tmp_path) as stage:
         token = stage.server.token(ROOM, "odd")
-        queries = [f"token={token}&{name}=" for name in ("epoch", "seq", "token", "other")]
+        queries = [f"token={token}&{name}=" for name in ("stream_id", "seq", "token", "other")]
 
         def lines(name: str, value: str) -> bytes:
             return f"{name}: {value}".encode("utf-8", "surrogatepass")

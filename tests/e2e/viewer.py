@@ -83,8 +83,8 @@ class Viewer:
 
 @asynccontextmanager
 async def enter(server: Server, room: str, user: str, role: Role = Role.viewer, *, cursor: tuple[str, int] | None = None) -> AsyncIterator[Viewer]:
-    """A viewer that has its keyframe. At the end it must still be connected. `cursor`: the epoch and seq at which it asks to go on."""
-    query = {"token": server.token(room, user, role), **({"epoch": cursor[0], "seq": cursor[1]} if cursor else {})}
+    """A viewer that has its keyframe. At the end it must still be connected. `cursor`: the stream id and seq at which it asks to go on."""
+    query = {"token": server.token(room, user, role), **({"stream_id": cursor[0], "seq": cursor[1]} if cursor else {})}
     async with websockets.connect(f"{server.gateway_url}/v1/rooms/{room}?{urlencode(query)}", max_queue=None) as connection:
         viewer = Viewer(connection)
         reading = asyncio.create_task(viewer.read())

@@ -14,8 +14,8 @@ export async function visit(open, plan, more = {}) {
   await new Promise((resolve) => setTimeout(resolve, plan.quiet_ms));
   if (more.ping) await more.ping(first.socket);
   await first.close();
-  const { epoch, seq } = first.frames[0];
-  const second = await enter(open, plan, told, `?epoch=${epoch}&seq=${seq}`);
+  const { stream_id, seq } = first.frames[0];
+  const second = await enter(open, plan, told, `?stream_id=${stream_id}&seq=${seq}`);
   await second.until(() => second.cursor >= first.cursor);
   await second.close();
   return told;

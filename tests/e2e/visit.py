@@ -97,7 +97,7 @@ async def visit(plan: Plan, dial: Callable[[str], Awaitable[Wire]]) -> Told:
     await wire.ping()
     told.closes.append(await wire.close())
     joined = json.loads(told.received[0][0])
-    wire = await _enter(told, dial, f"{plan.url}?token={plan.token}&epoch={joined['epoch']}&seq={joined['seq']}")
+    wire = await _enter(told, dial, f"{plan.url}?token={plan.token}&stream_id={joined['stream_id']}&seq={joined['seq']}")
     await _until(told, wire, lambda: _cursor(told.received[1]) >= _cursor(told.received[0]))
     told.closes.append(await wire.close())
     return told

@@ -86,19 +86,19 @@ async def used(voice: Voice, room: str) -> None:
 
 
 async def test_a_room_that_was_closed_for_long_leaves_memory_and_comes_back_whole() -> None:
-    """Its state is the same byte for byte; opened again it has its epoch, its seq, its lists and its counts."""
+    """Its state is the same byte for byte; opened again it has its stream id, its seq, its lists and its counts."""
     async with serving() as (_, voice, clock, engine):
         await used(voice, "demo")
         state = owner_of(engine)._state
         before = encode_state(state.rooms["demo"])
-        epoch, seq = state.rooms["demo"].epoch, state.rooms["demo"].seq
+        stream_id, seq = state.rooms["demo"].stream_id, state.rooms["demo"].seq
         await archived(voice, clock, engine, "demo")
         assert owner_of(engine).rooms_archived_count == 1
         await voice.accepted("demo", RequestKeyframe(), GATEWAY)
         assert encode_state(state.rooms["demo"]) == before
         await archived(voice, clock, engine, "demo")
         reply = await voice.accepted("demo", OpenRoom("The second evening"))
-        assert (reply.result["epoch"], reply.seq) == (epoch, seq + 1)
+        assert (reply.result["stream_id"], reply.seq) == (stream_id, seq + 1)
         assert (await voice.refused("demo", SendChat("hello"), Sender("mallory", "Mallory"))).code == "banned"
         assert (await voice.refused("demo", SendChat("buy spam"), Sender("bob", "Bob"))).code == "banned_words"
         assert [seq for seq, _ in voice.events("demo")] == list(range(reply.seq))

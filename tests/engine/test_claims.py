@@ -42,7 +42,7 @@ async def test_an_engine_finds_its_own_claim_in_the_log() -> None:
     voice = Voice(journal)
     async with running_engine(journal, CONFIG, Clock(), name=NAME) as engine:
         await open_demo(voice)
-        assert engine._owners[0]._epoch == 1
+        assert engine._owners[0]._fencing_epoch == 1
         assert voice.skipped == 0
     await voice.close()
     await journal.close()
@@ -56,8 +56,8 @@ class OvertakenJournal(MemoryJournal):
     async def load_snapshots(self, partition: int) -> list[Snapshot]:
         if not self.overtaken and await self.events_end(partition):
             self.overtaken = True
-            epoch = await self.append(partition, Claim(RECORD_VERSION, "somebody-else", 1))
-            await self.save_snapshot(partition, Snapshot(epoch + 1, 1, Acceptance(epoch, 0, 0)))
+            fencing_epoch = await self.append(partition, Claim(RECORD_VERSION, "somebody-else", 1))
+            await self.save_snapshot(partition, Snapshot(fencing_epoch + 1, 1, Acceptance(fencing_epoch, 0, 0)))
         return await super().load_snapshots(partition)
 
 
@@ -67,22 +67,22 @@ async def test_an_engine_whose_claim_is_older_than_the_snapshot_claims_anew() ->
     voice = Voice(journal)
     async with running_engine(journal, CONFIG, Clock(), name=NAME) as engine:
         await open_demo(voice)
-        assert engine._owners[0]._epoch == 2
+        assert engine._owners[0]._fencing_epoch == 2
     await voice.close()
     await journal.close()
 
 
-async def test_a_record_of_somebody_else_under_its_epoch_ends_an_ownership() -> None:
-    """After a disaster that lost the log's end two engines may hold one epoch: what counts is what stands there, and the engine folds that."""
+async def test_a_record_of_somebody_else_under_its_fencing_epoch_ends_an_ownership() -> None:
+    """After a disaster that lost the log's end two engines may hold one fencing epoch: the record in the log counts, and the engine folds it."""
     journal = MemoryJournal(CONFIG.journal)
     voice = Voice(journal)
     async with running_engine(journal, CONFIG, Clock(), name=NAME) as engine:
         await open_demo(voice)
         owner = engine._owners[0]
-        await journal.append(0, Record(RECORD_VERSION, owner._epoch, owner._step, 1, 1, owner._state.time_ms))
+        await journal.append(0, Record(RECORD_VERSION, owner._fencing_epoch, owner._step, 1, 1, owner._state.time_ms))
         for n in range(5):
             await voice.accepted("demo", SetAnnouncement(f"line {n}"))
-        assert engine._owners[0]._epoch > owner._epoch
+        assert engine._owners[0]._fencing_epoch > owner._fencing_epoch
         assert [seq for seq, _ in voice.events("demo")] == list(range(6))
     await voice.close()
     await journal.close()

@@ -132,19 +132,19 @@ async def test_a_snapshot_and_its_tail_give_the_same_state_as_the_whole_log(tmp_
 
 
 async def test_an_engine_that_sees_a_foreign_claim_stands_down_and_claims_anew() -> None:
-    """After a foreign claim nothing of the old epoch counts; the engine folds what is there and goes on without a gap."""
+    """After a foreign claim nothing of the old fencing epoch counts; the engine folds what is there and goes on without a gap."""
     journal = MemoryJournal(CONFIG.journal)
     voice = Voice(journal)
     async with running_engine(journal, CONFIG, Clock()) as engine:
         await open_demo(voice)
         partition = next(p for p, records in voice.records.items() if records)
-        stale_epoch = engine._owners[partition]._epoch
+        stale_fencing_epoch = engine._owners[partition]._fencing_epoch
         claim = await journal.append(partition, Claim(RECORD_VERSION, "somebody-else", 1))
-        zombie = Record(v=1, epoch=stale_epoch, step=engine._owners[partition]._step, from_=1, to=1, time_ms=1)
+        zombie = Record(v=1, fencing_epoch=stale_fencing_epoch, step=engine._owners[partition]._step, from_=1, to=1, time_ms=1)
         await journal.append(partition, zombie)
         for i in range(5):
             await voice.accepted("demo", SetAnnouncement(f"still here {i}"))
-        assert engine._owners[partition]._epoch > claim
+        assert engine._owners[partition]._fencing_epoch > claim
         assert voice.skipped >= 1
         assert [seq for seq, _ in voice.events("demo")] == list(range(6))
     await voice.close()
@@ -188,7 +188,7 @@ async def test_what_users_own_is_handed_over_before_the_detail(monkeypatch: pyte
         (found,) = records[last].details
         assert found.holdings == 3
         parts = [part for record in records[last - 3 : last] for part in record.holdings]
-        assert [(p.room, p.epoch, p.seq, p.part) for p in parts] == [("demo", found.keyframe.epoch, found.keyframe.seq, i) for i in range(3)]
+        assert [(p.room, p.stream_id, p.seq, p.part) for p in parts] == [("demo", found.keyframe.stream_id, found.keyframe.seq, i) for i in range(3)]
         assert [one.title for p in parts for one in p.coupons] == ["Less", "Much less", "Nothing at all"]
         assert all(not r.rooms and not r.answers and r.from_ == r.to for r in records[last - 3 : last + 1])
     await voice.close()

@@ -368,7 +368,7 @@ async def test_a_room_that_cannot_be_encoded_costs_a_snapshot_and_nothing_else(
             while await newest(journal) == before:
                 await asyncio.sleep(0.005)
         assert not engine.stopped_partitions
-        assert owner_of(engine)._epoch == 0, "it is still the first owner"
+        assert owner_of(engine)._fencing_epoch == 0, "it is still the first owner"
         live = states(engine)
     async with running_engine(journal, CONFIG, Clock()) as engine:
         assert states(engine) == live

@@ -96,10 +96,10 @@ async def test_an_engine_whose_snapshot_fails_claims_anew() -> None:
     voice = Voice(journal)
     async with running_engine(journal, CONFIG, Clock()) as engine:
         await open_demo(voice)
-        epoch = engine._owners[0]._epoch
+        fencing_epoch = engine._owners[0]._fencing_epoch
         journal.may_save.set()
         async with asyncio.timeout(WAIT_S):
-            while not engine._owners[0]._epoch > epoch:
+            while not engine._owners[0]._fencing_epoch > fencing_epoch:
                 await asyncio.sleep(0.005)
         for n in range(5):
             await voice.accepted("demo", SetAnnouncement(f"line {n}"))
@@ -370,12 +370,12 @@ async def test_an_engine_that_cannot_finish_a_snapshot_begins_again(monkeypatch:
         await use_and_close(voice, range(5))
         for puts in range(20):
             before = told(await all_back(engine._owners[0]._archive))
-            epoch, saved = engine._owners[0]._epoch, journal.saved
+            fencing_epoch, saved = engine._owners[0]._fencing_epoch, journal.saved
             journal.puts_left = puts
             clock.now_ms += QUIET.engine.snapshot_interval_ms
             await use_and_close(voice, range(10 + puts, 11 + puts))
             async with asyncio.timeout(WAIT_S):
-                while engine._owners[0]._epoch == epoch and journal.saved == saved:
+                while engine._owners[0]._fencing_epoch == fencing_epoch and journal.saved == saved:
                     await asyncio.sleep(0.005)
             journal.puts_left = 1_000_000
             if journal.saved > saved:

@@ -289,7 +289,7 @@ class Script:
     def __init__(self, journal: MemoryJournal) -> None:
         self.journal = journal
         self.partition = partition_of(ROOM, journal.partitions)
-        self.epoch = "e1"
+        self.stream_id = "e1"
         self.seq = 1
         self.keyframes_asked = 0
         self.answering = True
@@ -312,7 +312,7 @@ class Script:
 
     def keyframe(self, **fields: Any) -> Keyframe:
         """The room's keyframe now."""
-        return Keyframe(ROOM, self.epoch, self.seq, 1, "Scripted", "anna", True, 1, **fields)
+        return Keyframe(ROOM, self.stream_id, self.seq, 1, "Scripted", "anna", True, 1, **fields)
 
     async def emit(self, *events: Event, with_keyframe: bool = False, lost: int = 0) -> None:
         """One record with these events; `lost` seqs before them are missing."""
@@ -352,7 +352,7 @@ class Script:
 
     async def part(self, part: HoldingsPart) -> None:
         """One part of what users own, as of now."""
-        await self._append(holdings=(msgspec.structs.replace(part, room=ROOM, epoch=self.epoch, seq=self.seq),))
+        await self._append(holdings=(msgspec.structs.replace(part, room=ROOM, stream_id=self.stream_id, seq=self.seq),))
 
     async def _append(self, *, to: int | None = None, **content: Any) -> None:
         record = Record(RECORD_VERSION, self._claim, self._step, self._command, self._command if to is None else to, 1, **content)

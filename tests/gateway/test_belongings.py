@@ -84,7 +84,7 @@ class Follower:
 async def following(place: Place, user: str, follower: Follower | None = None) -> AsyncIterator[Follower]:
     """A connection of `user`; with `follower`, one that resumes."""
     follower = follower or Follower()
-    where: dict[str, Any] = {} if follower.stream.cursor is None else {"epoch": follower.stream.epoch, "seq": follower.stream.cursor}
+    where: dict[str, Any] = {} if follower.stream.cursor is None else {"stream_id": follower.stream.stream_id, "seq": follower.stream.cursor}
     async with place.viewer(user, **where) as viewer:
 
         async def read() -> None:
@@ -328,7 +328,7 @@ async def test_a_room_does_not_begin_with_the_past() -> None:
             async with asyncio.timeout(WAIT_S):
                 while not script.keyframes_asked:
                     await asyncio.sleep(0.005)
-            part = replace(REST, room=ROOM, epoch=script.epoch, seq=script.seq, part=0)
+            part = replace(REST, room=ROOM, stream_id=script.stream_id, seq=script.seq, part=0)
             alone = {"details": (RoomDetail(script.keyframe(), holdings=0),)}
             handed_over = {"holdings": (part,)}, {"details": (RoomDetail(script.keyframe(), holdings=1),)}
             for current, contents in ((False, (alone, *handed_over)), (True, handed_over)):

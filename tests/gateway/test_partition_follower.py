@@ -82,7 +82,7 @@ async def test_who_comes_back_to_a_partition_that_was_let_go_misses_nothing(monk
             assert (await vera.ask("send_chat", text="one"))["type"] == "accepted"
         await until(lambda: readers(place)[ROOM] == 0)
         assert isinstance(await place.command(SendChat("two")), Accepted)
-        async with place.viewer("vera", epoch=keyframe["epoch"], seq=keyframe["seq"]) as vera:
+        async with place.viewer("vera", stream_id=keyframe["stream_id"], seq=keyframe["seq"]) as vera:
             assert (await vera.until("joined"))["resumed"]
             texts = [event["text"] for event in await vera.events(2) if event["type"] == "chat_sent"]
             assert texts == ["one", "two"]

@@ -18,7 +18,7 @@ PLENTY = 1_000_000_000
 
 def _record(**spans: tuple[int, int]) -> Record:
     rooms = {room: RoomSpan(begin, tuple(AnnouncementSet(str(seq)) for seq in range(begin, end))) for room, (begin, end) in spans.items()}
-    return Record(v=1, epoch=0, step=0, from_=0, to=0, time_ms=7, rooms=rooms)
+    return Record(v=1, fencing_epoch=0, step=0, from_=0, to=0, time_ms=7, rooms=rooms)
 
 
 def test_the_past_is_contiguous_up_to_where_it_is_asked_for() -> None:
@@ -46,7 +46,7 @@ def test_the_oldest_go_first_by_bytes_too() -> None:
     """Long events push out more than short ones, and what is kept never takes more than it may."""
     replay_buffer = ReplayBuffer(1_000_000, 100_000)
     for seq in range(1_000):
-        replay_buffer.add(Record(v=1, epoch=0, step=0, from_=0, to=0, time_ms=7, rooms={"a": RoomSpan(seq, (AnnouncementSet("x" * 1_000),))}))
+        replay_buffer.add(Record(v=1, fencing_epoch=0, step=0, from_=0, to=0, time_ms=7, rooms={"a": RoomSpan(seq, (AnnouncementSet("x" * 1_000),))}))
         assert replay_buffer.bytes <= 100_000
     kept = replay_buffer.before("a", 1_000)
     assert 10 < len(kept) < 100
@@ -71,7 +71,7 @@ def test_of_what_no_viewer_is_shown_only_the_place_is_kept() -> None:
     words = tuple(chr(0x4E00 + i) * 50 for i in range(500))
     for seq in range(0, 1_000, 2):
         events = (AnnouncementSet("hello"), BannedWordsSet(words, "mo"))
-        replay_buffer.add(Record(v=1, epoch=0, step=0, from_=0, to=0, time_ms=7, rooms={"a": RoomSpan(seq, events)}))
+        replay_buffer.add(Record(v=1, fencing_epoch=0, step=0, from_=0, to=0, time_ms=7, rooms={"a": RoomSpan(seq, events)}))
     assert replay_buffer.bytes < 1_000_000
     assert [past.events[1] for past in replay_buffer.before("a", 1_000)] == [BannedWordsSet((), "")] * 500
 
@@ -88,7 +88,7 @@ def test_of_what_no_viewer_is_shown_only_the_place_is_kept() -> None:
 )
 def test_what_is_counted_is_at_least_the_memory_that_is_taken(event: Callable[[int], Event]) -> None:
     """The count of bytes is held against memory as Python itself measures it."""
-    written = [encode(Record(v=1, epoch=0, step=0, from_=0, to=0, time_ms=7, rooms={"a": RoomSpan(n, (event(n),))})) for n in range(500)]
+    written = [encode(Record(v=1, fencing_epoch=0, step=0, from_=0, to=0, time_ms=7, rooms={"a": RoomSpan(n, (event(n),))})) for n in range(500)]
     replay_buffer = ReplayBuffer(1_000_000, PLENTY)
     tracemalloc.start()
     try:

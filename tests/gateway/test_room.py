@@ -121,14 +121,14 @@ async def test_events_of_one_tick_are_one_frame() -> None:
 
 
 async def test_resume_within_the_ring_gives_the_tail_alone() -> None:
-    """Coming back with (epoch, seq) still in the ring gives deltas from there on, nothing missing, no keyframe."""
+    """Coming back with (stream id, seq) still in the ring gives deltas from there on, nothing missing, no keyframe."""
     async with scripted() as (place, script):
         async with place.viewer("bob") as bob:
-            epoch = (await bob.next())["epoch"]
+            stream_id = (await bob.next())["stream_id"]
             await script.say(3)
             seen = [e["seq"] for e in await bob.events(3)]
         await script.say(4)
-        async with place.viewer("bob", epoch=epoch, seq=seen[-1] + 1) as bob:
+        async with place.viewer("bob", stream_id=stream_id, seq=seen[-1] + 1) as bob:
             joined = await bob.next()
             assert joined["resumed"]
             assert joined["seq"] <= seen[-1] + 1
@@ -140,7 +140,7 @@ async def test_a_cursor_beyond_the_end_is_of_another_history() -> None:
     """It is told `skipped`, backwards, and gets a keyframe; then it follows like everybody."""
     async with scripted() as (place, script), place.viewer("eve") as eve:
         await eve.until("keyframe")
-        async with place.viewer("bob", epoch=script.epoch, seq=script.seq + 50) as bob:
+        async with place.viewer("bob", stream_id=script.stream_id, seq=script.seq + 50) as bob:
             joined, skipped, keyframe = await bob.next(), await bob.next(), await bob.next()
             assert not joined["resumed"]
             assert skipped == {"type": "skipped", "from": script.seq + 50, "to": script.seq}
@@ -161,7 +161,7 @@ async def test_events_of_the_present_tick_are_no_other_history() -> None:
             while room.next_seq < script.seq:
                 await asyncio.sleep(0)
         assert room.ring.end < script.seq, "the tick is not over"
-        async with place.viewer("bob", epoch=script.epoch, seq=script.seq) as bob:
+        async with place.viewer("bob", stream_id=script.stream_id, seq=script.seq) as bob:
             joined = await bob.next()
             assert (joined["resumed"], joined["seq"]) == (True, script.seq)
 
@@ -174,7 +174,7 @@ async def test_a_gateway_that_may_be_behind_first_catches_up(monkeypatch: pytest
     async with scripted() as (place, script), place.viewer("eve") as eve:
         await eve.until("keyframe")
         at = script.seq
-        async with place.viewer("bob", epoch=script.epoch, seq=at + 3) as bob:
+        async with place.viewer("bob", stream_id=script.stream_id, seq=at + 3) as bob:
             joined = await bob.next()
             assert (joined["resumed"], joined["seq"]) == (True, at)
             if caught_up:
@@ -197,31 +197,31 @@ async def test_another_incarnation_of_the_journal_is_another_stream(monkeypatch:
     async with scripted() as (place, script):
         async with place.viewer("eve") as eve:
             joined, keyframe = await eve.next(), await eve.next()
-            assert joined["epoch"] == keyframe["epoch"] == f"{script.epoch}.a1b2c3d4"
+            assert joined["stream_id"] == keyframe["stream_id"] == f"{script.stream_id}.a1b2c3d4"
             await script.emit(ChatSent("a", "A", "x"), with_keyframe=True)
             assert (await eve.until("delta"))["to"] == script.seq
-        for before in (script.epoch, f"{script.epoch}.00000000"):
-            async with place.viewer("bob", epoch=before, seq=script.seq) as bob:
+        for before in (script.stream_id, f"{script.stream_id}.00000000"):
+            async with place.viewer("bob", stream_id=before, seq=script.seq) as bob:
                 joined, skipped, keyframe = await bob.next(), await bob.next(), await bob.next()
                 assert (joined["resumed"], skipped["type"], keyframe["type"]) == (False, "skipped", "keyframe")
-                assert keyframe["epoch"] == f"{script.epoch}.a1b2c3d4"
-        async with place.viewer("bob", epoch=joined["epoch"], seq=script.seq) as bob:
+                assert keyframe["stream_id"] == f"{script.stream_id}.a1b2c3d4"
+        async with place.viewer("bob", stream_id=joined["stream_id"], seq=script.seq) as bob:
             assert (await bob.next())["resumed"]
 
 
-async def test_resume_behind_the_ring_or_of_another_epoch_gives_a_keyframe() -> None:
-    """What cannot be resumed is told: `skipped` names the span that will not come; of another epoch there is nothing to skip."""
+async def test_resume_behind_the_ring_or_of_another_stream_id_gives_a_keyframe() -> None:
+    """What cannot be resumed is told: `skipped` names the span that will not come; of another stream id there is nothing to skip."""
     async with scripted(ring_frames_max=16) as (place, script), place.viewer("eve") as eve:
         await eve.until("keyframe")
         for _ in range(40):
             await script.emit(ChatSent("a", "A", "x"), with_keyframe=True)
             await eve.events(1)
-        async with place.viewer("bob", epoch=script.epoch, seq=2) as bob:
+        async with place.viewer("bob", stream_id=script.stream_id, seq=2) as bob:
             joined, skipped, keyframe = await bob.next(), await bob.next(), await bob.next()
             assert not joined["resumed"]
             assert skipped == {"type": "skipped", "from": 2, "to": keyframe["seq"]}
             assert keyframe["type"] == "keyframe"
-        async with place.viewer("bob", epoch="other", seq=2) as bob:
+        async with place.viewer("bob", stream_id="other", seq=2) as bob:
             assert [(await bob.next())["type"], (await bob.next())["type"]] == ["joined", "keyframe"]
 
 
@@ -413,14 +413,14 @@ async def test_two_gateways_serve_one_room() -> None:
         one.viewer("bob") as bob,
         two.viewer("eve") as eve,
     ):
-        epoch = (await bob.next())["epoch"]
+        stream_id = (await bob.next())["stream_id"]
         await eve.until("keyframe")
         await one.command(AddProduct(Product("p1", "Shoes", 9_900)))
         await one.command(PinProduct("p1"))
         here = [e for e in await bob.events(2) if e["type"].startswith("product")]
         there = [e for e in await eve.events(2) if e["type"].startswith("product")]
         assert [e["seq"] for e in here] == [e["seq"] for e in there]
-        async with two.viewer("bob", epoch=epoch, seq=here[-1]["seq"] + 1) as moved:
+        async with two.viewer("bob", stream_id=stream_id, seq=here[-1]["seq"] + 1) as moved:
             assert (await moved.next())["resumed"]
 
 

@@ -22,14 +22,14 @@ STEPS_PER_SNAPSHOT = 50
 
 
 async def play(journal: SqliteJournal, partition: int) -> None:
-    epoch = await journal.append(partition, claim(str(os.getpid())))
-    report(partition, epoch)
+    fencing_epoch = await journal.append(partition, claim(str(os.getpid())))
+    report(partition, fencing_epoch)
     acceptance = Acceptance()
     if snapshot := await newest(journal, partition):
         acceptance = snapshot.acceptance.copy()
     async for stored in journal.read_events(partition, snapshot.offset if snapshot else 0):
         acceptance.judge(stored.offset, stored.entry)
-        if stored.offset == epoch:
+        if stored.offset == fencing_epoch:
             break
     first, after, before = acceptance.next_command, acceptance.after, snapshot.offset if snapshot else -1
     window = asyncio.Semaphore(STEPS_IN_FLIGHT)
@@ -41,13 +41,13 @@ async def play(journal: SqliteJournal, partition: int) -> None:
 
     for step in range(sys.maxsize):
         await window.acquire()
-        entry = record(epoch, step, first + step, first + step + 1, text=f"{epoch}/{step}", after="" if step else after)
+        entry = record(fencing_epoch, step, first + step, first + step + 1, text=f"{fencing_epoch}/{step}", after="" if step else after)
         appended = journal.append(partition, entry)
         appended.add_done_callback(landed)
         if step % STEPS_PER_SNAPSHOT == 0 and not saving:
             await appended
             bodies = [os.urandom(100_000) for _ in range(20)]
-            offset, acceptance = epoch + step + 2, Acceptance(epoch, step + 1, first + step + 1, str(os.getpid()), after)
+            offset, acceptance = fencing_epoch + step + 2, Acceptance(fencing_epoch, step + 1, first + step + 1, str(os.getpid()), after)
             task = asyncio.create_task(saved(journal, offset, bodies, before=before, partition=partition, acceptance=acceptance))
             saving.add(task)
             task.add_done_callback(saving.discard)

@@ -23,10 +23,10 @@ def claim(owner: str = "engine-a", time_ms: int = 0) -> Claim:
     return Claim(RECORD_VERSION, owner, time_ms, owner)
 
 
-def record(epoch: int, step: int, from_: int, to: int, *, text: str = "", time_ms: int = 0, after: str = "") -> Record:
+def record(fencing_epoch: int, step: int, from_: int, to: int, *, text: str = "", time_ms: int = 0, after: str = "") -> Record:
     """A step whose one event, if `text` is given, is a chat line in room `lamp-sale` with the step as its seq."""
     rooms = {"lamp-sale": RoomSpan(step, (ChatSent("vera", "Vera", text),))} if text else {}
-    return Record(RECORD_VERSION, epoch, step, from_, to, time_ms, rooms, after=after)
+    return Record(RECORD_VERSION, fencing_epoch, step, from_, to, time_ms, rooms, after=after)
 
 
 def answer(request: Request, seq: int = 1) -> Answer:

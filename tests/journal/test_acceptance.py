@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from liveroom.journal.acceptance import NO_EPOCH, Acceptance, Verdict
+from liveroom.journal.acceptance import NO_FENCING_EPOCH, Acceptance, Verdict
 from liveroom.messages.errors import InvariantBroken
 from liveroom.protocol.records import Entry
 from tests.journal.entries import claim, record
@@ -15,7 +15,7 @@ from tests.journal.entries import claim, record
 
 def judge_all(entries: Sequence[Entry], acceptance: Acceptance | None = None) -> list[str]:
     acceptance = acceptance or Acceptance()
-    return [acceptance.judge(offset, entry).value for offset, entry in enumerate(entries, acceptance.epoch + 1)]
+    return [acceptance.judge(offset, entry).value for offset, entry in enumerate(entries, acceptance.fencing_epoch + 1)]
 
 
 def test_an_owner_in_order_is_accepted() -> None:
@@ -25,15 +25,15 @@ def test_an_owner_in_order_is_accepted() -> None:
 
 
 def test_nothing_counts_before_the_first_claim() -> None:
-    """A record without a claim is nobody's, even with the epoch of no claim."""
-    assert judge_all([record(0, 0, 0, 1), claim()]) == ["foreign_epoch", "claimed"]
-    assert judge_all([claim("b"), record(NO_EPOCH, 0, 0, 1)]) == ["claimed", "foreign_epoch"]
+    """A record without a claim is nobody's, even with the fencing epoch of no claim."""
+    assert judge_all([record(0, 0, 0, 1), claim()]) == ["foreign_fencing_epoch", "claimed"]
+    assert judge_all([claim("b"), record(NO_FENCING_EPOCH, 0, 0, 1)]) == ["claimed", "foreign_fencing_epoch"]
 
 
 def test_a_zombie_is_skipped() -> None:
     """After a foreign claim the old owner's records are skipped, even if step and from would fit."""
     entries: list[Entry] = [claim("a"), record(0, 0, 0, 1), claim("b"), record(0, 1, 1, 2), record(2, 0, 1, 2, after="a-0"), record(0, 1, 2, 3)]
-    assert judge_all(entries) == ["claimed", "accepted", "claimed", "foreign_epoch", "accepted", "foreign_epoch"]
+    assert judge_all(entries) == ["claimed", "accepted", "claimed", "foreign_fencing_epoch", "accepted", "foreign_fencing_epoch"]
 
 
 def test_a_record_that_comes_twice_counts_once() -> None:
@@ -48,7 +48,7 @@ def test_after_a_lost_record_nothing_counts() -> None:
 
 
 def test_an_owner_that_missed_something_is_skipped() -> None:
-    """An epoch's first record names the last that counted before it; nothing counts of an engine that missed one, were it empty."""
+    """A fencing epoch's first record names the last that counted before it; nothing counts of an engine that missed one, were it empty."""
     before: list[Entry] = [claim("a"), record(0, 0, 0, 5), record(0, 1, 5, 5), claim("b")]
     missed: list[Entry] = [record(3, 0, 5, 6), record(3, 0, 5, 6, after="a-0"), record(3, 1, 6, 7), record(3, 0, 5, 6, after="b-0")]
     right: list[Entry] = [record(3, 0, 5, 6, after="a-1"), record(3, 1, 6, 7)]

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from liveroom.journal.acceptance import NO_EPOCH, Acceptance, Verdict
+from liveroom.journal.acceptance import NO_FENCING_EPOCH, Acceptance, Verdict
 from liveroom.protocol.frames import Accepted
 from liveroom.protocol.records import RECORD_VERSION, Answer, Claim, Entry, Record, RoomSpan
 
@@ -39,11 +39,11 @@ class Weakened(Acceptance):
         return verdict
 
 
-class WithoutEpoch(Weakened):
-    """The rule without its epoch check."""
+class WithoutFencingEpoch(Weakened):
+    """The rule without its fencing epoch check."""
 
     def seen(self, record: Record) -> Record:
-        return replace(record, epoch=self.epoch)
+        return replace(record, fencing_epoch=self.fencing_epoch)
 
 
 class WithoutStep(Weakened):
@@ -54,7 +54,7 @@ class WithoutStep(Weakened):
 
 
 class WithoutPast(Weakened):
-    """The rule without its check of what an epoch's first record was decided after."""
+    """The rule without its check of what a fencing epoch's first record was decided after."""
 
     def seen(self, record: Record) -> Record:
         return replace(record, after=self.after)
@@ -64,14 +64,14 @@ class FromForPast(WithoutPast):
     """The rule with another check in that one's place: whether a record begins at the next command."""
 
     def seen(self, record: Record) -> Record:
-        return super().seen(record) if record.from_ == self.next_command else replace(record, epoch=NO_EPOCH - 1)
+        return super().seen(record) if record.from_ == self.next_command else replace(record, fencing_epoch=NO_FENCING_EPOCH - 1)
 
 
 class Engine:
     """Decides on what it believes, whether it still owns the partition or not."""
 
     def __init__(self) -> None:
-        self.epoch = -1
+        self.fencing_epoch = -1
         self.step = 0
         self.next_command = 0
         self.after = ""
@@ -107,7 +107,7 @@ class World:
     def claim(self) -> None:
         """An engine takes over; sometimes its fold misses the newest entries."""
         engine = self.rng.choice(self.engines)
-        engine.epoch = len(self.log)
+        engine.fencing_epoch = len(self.log)
         engine.step = 0
         seen = self.log[: len(self.log) - self.rng.choice([0, 0, 0, 1, 2])]
         claim = Claim(RECORD_VERSION, "engine", 0, next(self.fresh))
@@ -121,7 +121,7 @@ class World:
     def decide(self) -> None:
         """An engine makes a step of up to three commands, or one that a timer alone made."""
         engine = self.rng.choice(self.engines)
-        if engine.epoch < 0:
+        if engine.fencing_epoch < 0:
             return
         from_ = engine.next_command
         to = min(len(self.commands), from_ + self.rng.randint(0, 3))
@@ -132,7 +132,9 @@ class World:
         effect = f"effect-{next(self.fresh)}"
         self.decided_after[effect] = tuple(engine.known)
         engine.known.append(effect)
-        record = Record(RECORD_VERSION, engine.epoch, engine.step, from_, max(from_, to), 0, rooms={effect: RoomSpan(0, ())}, answers=tuple(answers))
+        record = Record(
+            RECORD_VERSION, engine.fencing_epoch, engine.step, from_, max(from_, to), 0, rooms={effect: RoomSpan(0, ())}, answers=tuple(answers)
+        )
         self.in_flight.append(record if engine.step else replace(record, after=engine.after))
         engine.step += 1
         engine.next_command = max(from_, to)
@@ -228,7 +230,7 @@ def test_a_reader_that_starts_at_a_snapshot_agrees() -> None:
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [
-        (WithoutEpoch, "two outcomes"),
+        (WithoutFencingEpoch, "two outcomes"),
         (WithoutPast, "two outcomes"),
         (WithoutStep, "happened twice"),
         (FromForPast, "decided after another past"),  # it lets pass who missed what timers alone had done

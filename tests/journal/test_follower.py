@@ -27,7 +27,7 @@ async def test_only_records_that_count_are_given(journal: Journal) -> None:
     await append_all(journal, [claim("a"), record(0, 0, 0, 1), claim("b"), record(0, 1, 1, 2), record(2, 0, 1, 3, after="a-0")])
     items = await take(follow(journal, 0, skipped.append), 3)
     assert items[1:] == [AcceptedRecord(1, record(0, 0, 0, 1)), AcceptedRecord(4, record(2, 0, 1, 3, after="a-0"))]
-    assert skipped == [Verdict.foreign_epoch]
+    assert skipped == [Verdict.foreign_fencing_epoch]
 
 
 async def test_a_follower_starts_at_the_newest_snapshot(journal: Journal) -> None:

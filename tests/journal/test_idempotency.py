@@ -207,7 +207,7 @@ def test_the_first_outcome_of_an_id_stays() -> None:
     state = PartitionState(EngineConfig())
     for step, result in enumerate(("first", "second")):
         answer = Answer("demo", "vera", 7, Accepted("again", 0, {"outcome": result}))
-        state.fold(Record(v=1, epoch=0, step=step, from_=step, to=step + 1, time_ms=step, answers=(answer,)))
+        state.fold(Record(v=1, fencing_epoch=0, step=step, from_=step, to=step + 1, time_ms=step, answers=(answer,)))
     assert [(o.time_ms, o.reply) for o in outcomes_of(state.outcomes)] == [(0, Accepted("again", 0, {"outcome": "first"}))]
 
 

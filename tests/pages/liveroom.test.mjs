@@ -29,8 +29,8 @@ class FakeSocket {
 }
 
 const TIME_MS = 1_700_000_000_000;
-const joined = (more = {}) => ({ type: "joined", room: "r", epoch: "e", user: "vera", name: "Vera", role: "viewer", seq: 0, resumed: false, time_ms: TIME_MS, command_bytes_max: 4096, commands_per_s: 1000, idle_ms: 60_000, ...more });
-const keyframe = (seq = 10, more = {}) => ({ type: "keyframe", room: "r", epoch: "e", seq, time_ms: TIME_MS, title: "t", anchor: "anna", open: true, opened_ms: 1, ...more });
+const joined = (more = {}) => ({ type: "joined", room: "r", stream_id: "e", user: "vera", name: "Vera", role: "viewer", seq: 0, resumed: false, time_ms: TIME_MS, command_bytes_max: 4096, commands_per_s: 1000, idle_ms: 60_000, ...more });
+const keyframe = (seq = 10, more = {}) => ({ type: "keyframe", room: "r", stream_id: "e", seq, time_ms: TIME_MS, title: "t", anchor: "anna", open: true, opened_ms: 1, ...more });
 const belongings = (more = {}) => ({ type: "belongings", seq: 10, ...more });
 const chat = (seq, text = `line ${seq}`) => ({ type: "chat_sent", seq, user: "bob", name: "Bob", text });
 const delta = (from, to, events) => ({ type: "delta", from, to, time_ms: TIME_MS, events });
@@ -122,7 +122,7 @@ test("every event leaves the state that was before it as it was, whatever the ev
   const sale = { sale: 1, product: "p", title: "t", price_fen: 1, stock: 2, available: 2, held: 0, sold: 0, state: "open" };
   let state = deep({ ...keyframe(), try_ons: {}, envelopes: [{ envelope: 2, open: false }], coupons: [{ coupon: 3 }], sales: [sale], questions: [{ seq: 4, state: "asked" }], chat: [] });
   const events = [
-    ["room_opened", { title: "x", anchor: "a", epoch: "e", rules: {} }], ["room_closed", { reason: "late" }], ["announcement_set", { text: "x" }], ["chat_sent", chat(20)],
+    ["room_opened", { title: "x", anchor: "a", stream_id: "e", rules: {} }], ["room_closed", { reason: "late" }], ["announcement_set", { text: "x" }], ["chat_sent", chat(20)],
     ["message_deleted", { message: 20 }], ["slow_mode_set", { interval_ms: 1 }], ["chat_budget_set", { lines_per_s: 1 }], ["question_asked", chat(21)],
     ["question_picked", { question: 4 }], ["question_answered", { question: 4 }], ["question_dismissed", { question: 4 }], ["likes_added", { total: 1 }], ["product_added", {}],
     ["try_on_requested", { product: "constructor", count: 3 }], ["try_on_requested", { product: "__proto__", count: 4 }], ["product_removed", { product: "constructor" }],
@@ -156,7 +156,7 @@ test("a gap is not passed over: the client comes back and resumes where it stood
   assert.deepEqual(of("event").map(({ seq }) => seq), [10]);
   assert.ok(sockets[0].closed);
   await until(() => sockets.length === 2);
-  assert.match(sockets[1].url, /\?epoch=e&seq=11$/);
+  assert.match(sockets[1].url, /\?stream_id=e&seq=11$/);
   sockets[1].says(joined({ resumed: true, seq: 9 }), delta(9, 16, [chat(9), chat(10), chat(11), chat(15)]));
   assert.deepEqual(of("event").map(({ seq }) => seq), [10, 11, 15]);
   assert.deepEqual(room.state.chat.map(({ seq }) => seq), [10, 11, 15]);
@@ -761,18 +761,18 @@ test("a gateway that is behind the last one tells again: it counts from its fram
   assert.deepEqual([room.mine.grants.map(({ envelope }) => envelope), of("event").length, room.seq], [[16], 2, 17], "known to the room, told again to me");
 });
 
-test("a stream that was set back tells anew, and is resumed by the epoch of its keyframe", async (t) => {
+test("a stream that was set back tells anew, and is resumed by the stream_id of its keyframe", async (t) => {
   const { room, of, sockets } = await live(t);
   const expired = () => ({ type: "personal", seq: 20, time_ms: TIME_MS, event: { type: "hold_expired", sale: 4, hold: 8, user: "vera", seq: 20 } });
   sockets[0].says(expired(), { type: "skipped", from: 12, to: 30 }, expired());
   assert.equal(of("personal").length, 1);
-  sockets[0].says({ type: "skipped", from: 30, to: 10 }, keyframe(10, { epoch: "e.a1b2c3d4" }), expired());
+  sockets[0].says({ type: "skipped", from: 30, to: 10 }, keyframe(10, { stream_id: "e.a1b2c3d4" }), expired());
   assert.equal(of("personal").length, 2);
-  sockets[0].says(delta(10, 11, [{ type: "room_opened", seq: 10, title: "again", anchor: "anna", epoch: "e", rules: { chat_budget: 5 } }]));
+  sockets[0].says(delta(10, 11, [{ type: "room_opened", seq: 10, title: "again", anchor: "anna", stream_id: "e", rules: { chat_budget: 5 } }]));
   assert.equal(room.state.title, "again");
   sockets[0].drops(1006);
   await until(() => sockets.length === 2);
-  assert.match(sockets[1].url, /\?epoch=e.a1b2c3d4&seq=11$/);
+  assert.match(sockets[1].url, /\?stream_id=e.a1b2c3d4&seq=11$/);
 });
 
 test("an iterator that falls behind keeps what concerns this user alone", async (t) => {

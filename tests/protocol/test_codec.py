@@ -351,13 +351,13 @@ def test_a_bad_request_names_its_field(change: dict[str, Any], code: str, field:
     ("data", "code", "field"),
     [
         (b"", "malformed", None),
-        (b'{"v":2}', "missing_field", "type"),
+        (b'{"v":3}', "missing_field", "type"),
         (b'{"type":"clam"}', "bad_value", "type"),
-        (b'{"type":"claim","v":2,"owner":3,"time_ms":0}', "wrong_type", "owner"),
+        (b'{"type":"claim","v":3,"owner":3,"time_ms":0}', "wrong_type", "owner"),
         (b'{"type":"claim","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "malformed", None),
-        (b'{"type":"record","v":2,"epoch":0,"step":0,"from":0,"to":1}', "missing_field", "time_ms"),
+        (b'{"type":"record","v":3,"fencing_epoch":0,"step":0,"from":0,"to":1}', "missing_field", "time_ms"),
         (
-            b'{"type":"record","v":2,"epoch":0,"step":0,"from":0,"to":1,"time_ms":0,"rooms":{"r":{"from":0,"events":[{"type":"x"}]}}}',
+            b'{"type":"record","v":3,"fencing_epoch":0,"step":0,"from":0,"to":1,"time_ms":0,"rooms":{"r":{"from":0,"events":[{"type":"x"}]}}}',
             "bad_value",
             "rooms[...].events[0].type",
         ),
@@ -371,7 +371,7 @@ def test_a_bad_entry_is_a_bad_message(data: bytes, code: str, field: str | None)
 
 def test_an_entry_of_another_version_is_told_from_a_damaged_one() -> None:
     """What cannot be read because another liveroom wrote it says so, with both versions."""
-    error = refusal(decode_entry, b'{"type":"record","v":1,"epoch":0,"step":0,"from":0,"to":1,"time_ms":0,"answers":[{"kept":true}]}')
+    error = refusal(decode_entry, b'{"type":"record","v":1,"fencing_epoch":0,"step":0,"from":0,"to":1,"time_ms":0,"answers":[{"kept":true}]}')
     assert (error.code, error.field) == ("bad_value", "v")
     assert "record version 1" in error.detail
 

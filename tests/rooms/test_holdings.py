@@ -78,7 +78,9 @@ def test_parts_are_numbered_and_of_one_moment(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module, "PART_BYTES_MAX", 800)
     parts = holdings(ROOM, play.room)
     assert len(parts) > 2
-    assert [(part.room, part.epoch, part.seq, part.part) for part in parts] == [(ROOM, play.room.epoch, play.room.seq, i) for i in range(len(parts))]
+    assert [(part.room, part.stream_id, part.seq, part.part) for part in parts] == [
+        (ROOM, play.room.stream_id, play.room.seq, i) for i in range(len(parts))
+    ]
     assert rows(play.room) == whole
 
 
@@ -86,7 +88,7 @@ def test_a_part_is_never_larger_than_the_smallest_record() -> None:
     """With every text at its longest and worst, and every number large, the estimate of a row is no less than its bytes."""
     state = Play().room
     user, order, code, large = '"' * 128, '"' * 64, "A" * 16, 10**15
-    state.epoch = "e" * 64
+    state.stream_id = "e" * 64
     terms = CouponTerms(10**11, 100, 10**11, 10**11)
     for number in range(large, large + 300):
         state.coupons[number] = Coupon(

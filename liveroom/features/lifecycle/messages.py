@@ -14,7 +14,7 @@ class OpenRoom(CommandBase, frozen=True, tag="open_room"):
     """Open a room, or reopen a closed one."""
 
     roles = ANCHORS
-    results = {"epoch": "names the numbering of the room's seqs"}
+    results = {"stream_id": "names the numbering of the room's seqs"}
     title: Title
 
 
@@ -49,11 +49,11 @@ class RoomRules(Struct, frozen=True, omit_defaults=True):
 
 
 class RoomOpened(EventBase, frozen=True, tag="room_opened"):
-    """The room was opened; `epoch` names its stream of seqs and stays for its life."""
+    """The room was opened; `stream_id` names its stream of seqs and stays for its life."""
 
     title: str
     anchor: str
-    epoch: str
+    stream_id: str
     rules: RoomRules
     anchor_name: str = ""
 

@@ -24,25 +24,25 @@ __all__ = ["RULES", "announcement_set", "close_room", "new_room", "open_room", "
 
 
 def open_room(state: RoomState | None, command: OpenRoom, sender: Sender, rng: Rng, rules: RoomsConfig) -> Decision:
-    """Open the room, or open it again. A second opening keeps epoch, counts, showcase and lists, and reads the rules again."""
+    """Open the room, or open it again. A second opening keeps stream id, counts, showcase and lists, and reads the rules again."""
     if state is not None and state.open:
         return Refusal("room_already_open", "the room is already open")
     refusal = check_line(command.title, "title")
     if refusal is not None:
         return refusal
-    epoch = f"{rng.getrandbits(64):016x}" if state is None else state.epoch
+    stream_id = f"{rng.getrandbits(64):016x}" if state is None else state.stream_id
     if state is None or sender.role is Role.anchor:
         anchor, anchor_name = sender.user, sender.name
     else:
         anchor, anchor_name = state.anchor, state.anchor_name
     budget = rules.chat_budget_lines_per_s if state is None else state.budget_set or rules.chat_budget_lines_per_s
     numbers = RoomRules(rules.chat_interval_ms, rules.chat_burst, budget, rules.audience_expiry_ms)
-    return Decided((RoomOpened(command.title, anchor, epoch, numbers, anchor_name),), {"epoch": epoch})
+    return Decided((RoomOpened(command.title, anchor, stream_id, numbers, anchor_name),), {"stream_id": stream_id})
 
 
 def new_room(event: RoomOpened, time_ms: int) -> RoomState:
     """A room before its first event, which opens it."""
-    return RoomState(epoch=event.epoch, seq=0, title="", anchor="", open=False, opened_ms=time_ms, rules=event.rules)
+    return RoomState(stream_id=event.stream_id, seq=0, title="", anchor="", open=False, opened_ms=time_ms, rules=event.rules)
 
 
 def room_opened(state: RoomState, event: RoomOpened, seq: int, time_ms: int) -> None:

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from aiokafka import ConsumerRecord
 
 from liveroom.config.schema import KafkaConfig
-from liveroom.journal.acceptance import NO_EPOCH
+from liveroom.journal.acceptance import NO_FENCING_EPOCH
 from liveroom.journal.base import StoredEntry
 from liveroom.journal.kafka.records import unreadable
 from liveroom.messages.errors import BadMessage, JournalDamaged
@@ -20,8 +20,8 @@ __all__ = ["Place", "passed_over", "stored_entries"]
 #: A partition and an offset.
 Place: TypeAlias = tuple[int, int]
 
-#: Stands in for an offset that the settings skip. No reader accepts it, since no takeover has its epoch.
-_NOTHING: Final = Record(RECORD_VERSION, epoch=NO_EPOCH - 1, step=0, from_=0, to=0, time_ms=0)
+#: Stands in for an offset that the settings skip. No reader accepts it, since no takeover has its fencing epoch.
+_NOTHING: Final = Record(RECORD_VERSION, fencing_epoch=NO_FENCING_EPOCH - 1, step=0, from_=0, to=0, time_ms=0)
 
 
 def passed_over(config: KafkaConfig) -> frozenset[Place]:

@@ -26,7 +26,7 @@ __all__ = ["CarefulConsumer", "CarefulRecords", "Unreadable", "after", "unreadab
 
 logger = logging.getLogger(__name__)
 
-#: The only format that brokers write since Kafka 0.11. Its byte follows a batch's offset (8 bytes), length (4) and epoch (4).
+#: The only format that brokers write since Kafka 0.11. Its byte follows a batch's offset (8 bytes), length (4) and leader epoch (4).
 FORMAT: Final = 2
 _FORMAT_AT: Final = 16
 _LENGTH_AT: Final = 8

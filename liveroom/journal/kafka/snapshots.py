@@ -94,7 +94,7 @@ class Snapshots:
 
     async def _must_not_be_overtaken(self, partition: int, snapshot: Snapshot, others: Sequence[_Manifest]) -> None:
         """Raises `JournalUnavailable` for an engine that lost the partition. It would drop parts that its successor's snapshots name."""
-        newer = [other.snapshot for other in others if other.snapshot.acceptance.epoch > snapshot.acceptance.epoch]
+        newer = [other.snapshot for other in others if other.snapshot.acceptance.fencing_epoch > snapshot.acceptance.fencing_epoch]
         if newer and await self._that_count(partition, newer):
             raise JournalUnavailable(f"an engine that claimed partition {partition} later has saved a snapshot of it")
 

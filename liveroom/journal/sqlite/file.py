@@ -46,7 +46,7 @@ FILE_NAME = "journal.sqlite"
 #: The remedy for a damaged file.
 RESTORE_HINT = "restore a whole copy with `liveroom restore-journal FILE`"
 #: Version 7: entries are chained by hashes, and snapshots share their parts. A journal of another version is left unchanged.
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 #: Time in seconds that a transaction waits for another program that writes to the file. No other program should.
 BUSY_S = 5.0

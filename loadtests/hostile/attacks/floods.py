@@ -152,7 +152,7 @@ def _no_sense(front: Front) -> bytes:
         rng.choice(
             [
                 b"GET //[ HTTP/1.1\r\nHost: a\r\n\r\n",
-                b"GET /v1/rooms/%ff%fe?epoch=a&seq=99999999999999999999 HTTP/1.1\r\nHost: a\r\n\r\n",
+                b"GET /v1/rooms/%ff%fe?stream_id=a&seq=99999999999999999999 HTTP/1.1\r\nHost: a\r\n\r\n",
                 b"POST /v1/rooms/a/commands/send_chat HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n{}",
                 b"POST /v1/rooms/a/commands/send_chat HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n",
                 b"POST /v1/rooms/a/commands/x HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",

@@ -36,28 +36,28 @@ def test_a_closed_room_cannot_be_closed() -> None:
     assert play.refused(ANCHOR, CloseRoom()).code == "room_closed"
 
 
-def test_opening_again_keeps_the_epoch_and_what_was_earned() -> None:
-    """The epoch names the room's stream of seqs for its whole life; likes, showcase and lists stay too."""
+def test_opening_again_keeps_the_stream_id_and_what_was_earned() -> None:
+    """The stream id names the room's stream of seqs for its whole life; likes, showcase and lists stay too."""
     play = Play()
-    epoch = play.keyframe.epoch
+    stream_id = play.keyframe.stream_id
     play.adds(SHIRT)
     play.does(GATEWAY, ReportLikes(7))
     play.does(ANCHOR, CloseRoom())
     play.passes(3_600_000)
-    assert play.does(ANCHOR, OpenRoom("Second evening")) == {"epoch": epoch}
+    assert play.does(ANCHOR, OpenRoom("Second evening")) == {"stream_id": stream_id}
     frame = play.keyframe
-    assert (frame.epoch, frame.title, frame.open, frame.likes, frame.showcase_count) == (epoch, "Second evening", True, 7, 1)
+    assert (frame.stream_id, frame.title, frame.open, frame.likes, frame.showcase_count) == (stream_id, "Second evening", True, 7, 1)
     assert frame.opened_ms == play.now_ms
 
 
-def test_two_rooms_have_different_epochs() -> None:
-    """The epoch is drawn by chance, 64 bits of it."""
+def test_two_rooms_have_different_stream_ids() -> None:
+    """The stream id is drawn by chance, 64 bits of it."""
     first, second = Play(opened=False), Play(opened=False)
     second.rng.seed(2)
     first.does(ANCHOR, OpenRoom("a"))
     second.does(ANCHOR, OpenRoom("b"))
-    assert first.keyframe.epoch != second.keyframe.epoch
-    assert len(first.keyframe.epoch) == 16
+    assert first.keyframe.stream_id != second.keyframe.stream_id
+    assert len(first.keyframe.stream_id) == 16
 
 
 @pytest.mark.parametrize("command", [SendChat("hi"), AskQuestion("why?"), SendLikes(1), RequestTryOn("shirt")])

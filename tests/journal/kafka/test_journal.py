@@ -225,7 +225,7 @@ async def test_what_is_no_entry_is_passed_over_where_a_person_says_so(open_journ
     await append_all(journal, [record(0, 1, 1, 2)])
     acceptance = Acceptance()
     verdicts = [acceptance.judge(one.offset, one.entry).value for one in await stored(journal)]
-    assert verdicts == ["claimed", "accepted", "foreign_epoch", "foreign_epoch", "accepted"]
+    assert verdicts == ["claimed", "accepted", "foreign_fencing_epoch", "foreign_fencing_epoch", "accepted"]
     made = await saved(journal, 4)
     assert await journal.load_snapshots(0) == [made]
 

@@ -216,7 +216,7 @@ async def test_entries_that_turn_out_to_be_in_the_file_are_given_to_readers(sqli
 
 
 def _spoil(data_dir: Path, offset: int) -> None:
-    body = '{"type":"claim","v":2,"owner":"spoiler","time_ms":0,"nonce":"spoiler"}'
+    body = '{"type":"claim","v":3,"owner":"spoiler","time_ms":0,"nonce":"spoiler"}'
     with sqlite3.connect(data_dir / FILE_NAME) as file:
         (before,) = file.execute("SELECT chain FROM events WHERE partition = 0 AND offset = ?", (offset - 1,)).fetchone()
     file.close()
@@ -333,7 +333,7 @@ async def test_parts_of_snapshots_that_were_never_finished_go(sqlite: SqliteJour
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE snapshots SET body = replace(body, '\"epoch\":0', '\"epoch\":1') WHERE id = 2",
+        "UPDATE snapshots SET body = replace(body, '\"fencing_epoch\":0', '\"fencing_epoch\":1') WHERE id = 2",
         "UPDATE snapshots SET body = '{}' WHERE id = 2",
         "UPDATE snapshots SET offset = 4 WHERE id = 2",
         "UPDATE snapshots SET offset = 400, hash = '' WHERE id = 2",

@@ -71,7 +71,7 @@ async def _check(data_dir: Path, reported: dict[int, int]) -> int:
                 (span,) = item.entry.rooms.values()
                 (event,) = span.events
                 assert isinstance(event, ChatSent)
-                assert event.text == f"{item.entry.epoch}/{item.entry.step}"
+                assert event.text == f"{item.entry.fencing_epoch}/{item.entry.step}"
         for snapshot in await journal.load_snapshots(partition):
             snapshots += 1
             bodies = await journal.get_parts(partition, snapshot.outcomes)

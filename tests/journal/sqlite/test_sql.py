@@ -53,5 +53,5 @@ async def test_every_statement_tells_what_the_page_says(rows: list[list[dict[str
     assert [(row["user"], row["text"]) for row in chat] == [("vera", "one"), ("vera", "二 \"quoted\" 'lines'")]
     assert [(row["id"], row["outcome"], row["code"]) for row in answers] == [("c1", "accepted", None), ("c2", "refused", "muted")]
     assert [(row["partition"], row["offset"], row["owner"]) for row in claims] == [(0, 0, "engine-a")]
-    assert {row["verdict"]: row["entries"] for row in verdicts} == {"claimed": 1, "accepted": 2, "foreign_epoch": 1}
+    assert {row["verdict"]: row["entries"] for row in verdicts} == {"claimed": 1, "accepted": 2, "foreign_fencing_epoch": 1}
     assert [(row["reason"], row["payload"]) for row in letters] == [("why", "{}")]
