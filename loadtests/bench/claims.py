@@ -1,4 +1,4 @@
-"""What `decisions` asks of each side: claims of things that run out, by whom and under which id, and the answers that are right."""
+"""The claims that `decisions` sends to each side, with their users, their ids and the right answers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from msgspec import Struct
 __all__ = ["GRANTED", "Claim", "JobKind", "Mix", "Round", "make_rounds"]
 
 JobKind = Literal["grab", "reserve"]
-#: `winners`: everybody gets something. `crowd`: as many come too late, some want more than they may have, some ask twice.
+#: `winners`: every claim gets something. `crowd`: as many claims come too late, some exceed the user's limit, some are sent twice.
 Mix = Literal["winners", "crowd"]
 
 #: The answer to a claim that got something; every other answer is the code of a refusal.
 GRANTED: Final = "granted"
 
-#: Units that one user may have of a sale; everybody in a round wants so many, one at a time.
+#: Units of a sale that one user may have; every user in a round wants all of them, one at a time.
 PER_USER_MAX: Final = 2
-#: Of a crowd's claims that got something, every so manieth user claims again under another id.
+#: Every n-th user in a crowd who got something claims again under another id.
 GREEDY_EVERY: Final = 20
-#: Of a crowd's claims, every so manieth is sent again under the same id.
+#: Every n-th claim of a crowd is sent again under the same id.
 RETRIED_EVERY: Final = 50
 
 _TOO_MANY: Final = {"grab": "already_grabbed", "reserve": "per_user_limit"}

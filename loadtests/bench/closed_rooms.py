@@ -1,9 +1,9 @@
-"""What rooms that are closed cost a server that has hardly anything to do: bytes written, the worst answer, memory, the start.
+"""The cost of closed rooms for an almost idle server: bytes written, slowest answer, memory and time to start.
 
     python -m loadtests closed-rooms [--rooms N] [--seconds S] [--json FILE]
 
-An engine alone fills a journal with rooms that were used and closed. A server is started on it a few times, until no snapshot
-that is kept is of the time before. Then one announcement a second is sent into one open room.
+An engine alone fills a journal with rooms that were used and closed. A server is started on it a few times, until every snapshot
+is newer than these rooms. Then one announcement a second is sent into one open room.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = ["closed_rooms", "main"]
 PROGRAM: Final = "closed-rooms"
 ROOM: Final = "open-room"
 ANCHOR: Final = Sender("anna", "Anna", Role.anchor)
-#: What happens in a room before it is closed.
+#: The life of a room before it is closed.
 LINES: Final = 40
 PRODUCTS: Final = 15
 QUESTIONS: Final = 5
@@ -143,7 +143,7 @@ def _cpu_s(pid: int | None) -> float:
 
 
 def _written_bytes(pid: int | None) -> int:
-    """What the process gave to the kernel to write. Raises `TargetError` where the system does not say."""
+    """Bytes that the process gave to the kernel to write. Raises `TargetError` where the system does not count them."""
     try:
         lines = Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines()
     except OSError as error:

@@ -36,7 +36,7 @@ FRAMES: dict[str, bytes] = {
     "set_banned_words, 200 words": encode(ClientMessage("c5", SetBannedWords(tuple(f"word {i}" for i in range(200))))),
 }
 
-#: What every side must refuse, or the comparison is not fair.
+#: Invalid messages that every side must refuse, or the comparison is not fair.
 BAD_FRAMES = (
     b'{"id":"c1","command":{"type":"send_chat","text":""}}',
     b'{"id":"c1","command":{"type":"send_chat","text":"a","x":1}}',

@@ -39,7 +39,7 @@ LINE = "this line is as long as lines of chat are when somebody has a real quest
 
 
 class Sample(Struct, frozen=True):
-    """What the process took since the sample before: one frame and whatever else it does."""
+    """The process's CPU time and memory since the previous sample: for one frame, and everything else that it does."""
 
     cpu_s: float
     rss_bytes: int
@@ -125,7 +125,7 @@ class Broadcast(Contender):
 
 
 class Bare(Contender):
-    """What cannot be beaten from Python: one `write` of ready bytes per socket, nothing else."""
+    """The lower bound for Python: one `write` of ready bytes per socket, nothing else."""
 
     async def start(self, viewers: int) -> None:
         self._sockets: list[socket.socket] = []

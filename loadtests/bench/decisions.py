@@ -2,9 +2,10 @@
 
     python -m loadtests decisions --units 40000 --repetitions 5 --json decisions.json
 
-Each side runs in a process of its own and they take turns, so that whatever else the machine does hits all alike; figures are medians
-over the repetitions, ratios medians of the ratios within a turn. Every side's answers are counted and checked, the engine's in the file
-that it wrote. Redis is started for the test with nothing else in it; where there is none the engine runs alone.
+Each side runs in a process of its own, and they take turns, so that other load on the machine hits all alike.
+Figures are medians over the repetitions; ratios are medians of the ratios within a turn.
+Every side's answers are counted and checked; those of the engine are read from the file that it wrote.
+The test starts an empty Redis; without Redis the engine runs alone.
 """
 
 from __future__ import annotations

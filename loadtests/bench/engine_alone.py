@@ -36,7 +36,7 @@ from loadtests.bench.claims import GRANTED, PER_USER_MAX, Claim, JobKind, Round
 __all__ = ["Sample", "Wrong", "decide_all"]
 
 ROOM: Final = "demo"
-#: What the claims are sent with, as a gateway's command sender would.
+#: The sender's data that a gateway's command sender would add to each claim.
 SOURCE: Final = "gateway-1"
 #: Claims that may wait for an answer: a crowd that is always there, and half of what the journal takes before it refuses.
 WAITING_MAX: Final = 10_000
@@ -51,13 +51,13 @@ class Wrong(Exception):
 
 
 class Sample(Struct, frozen=True):
-    """What one run took, from the first claim to the last answer that is durable; set-up is not in it."""
+    """The times of one run, from the first claim to the last durable answer, without set-up."""
 
     claims: int
     wall_s: float
-    cpu_s: float  # of the whole process
-    engine_s: float  # of the thread that decides and reads back
-    writer_s: float  # of the thread that writes to SQLite
+    cpu_s: float  # the whole process
+    engine_s: float  # the thread that decides and reads back
+    writer_s: float  # the thread that writes to SQLite
     commits: int
     records: int
     journal_bytes: int

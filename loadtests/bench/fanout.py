@@ -1,14 +1,14 @@
-"""What a delivery costs: the gateway's write path beside `websockets.broadcast` and beside bare writes, in one run.
+"""The cost of a delivery: the gateway's write path beside `websockets.broadcast` and bare writes, in one run.
 
     python -m loadtests fanout --viewers 2000 --events-per-frame 2 --seconds 30 --json fanout.json
 
-All servers run on uvloop in processes of their own with the same number of loopback viewers, who are held by
-reader processes. They take turns with every frame, so that whatever else the machine does hits all alike; figures
-are medians over the frames, ratios medians of the ratios within a turn. A delivery is one event at one viewer.
+All servers run on uvloop in processes of their own, with the same number of loopback viewers in reader processes.
+They take turns with every frame, so that other load on the machine hits all alike. Figures are medians over the frames;
+ratios are medians of the ratios within a turn. A delivery is one event at one viewer.
 
-Measured twice: `compressed`, where viewers offer permessage-deflate as every browser does and both servers accept it
-as they do by default (the gateway compresses a frame once, `broadcast` once per viewer), and `plain`, where viewers
-offer nothing. In `plain` a delivery is little more than the kernel's own work, and `bare` shows how little.
+There are two measurements. In `compressed`, viewers offer permessage-deflate as every browser does, and both servers accept it by default:
+the gateway compresses a frame once, `broadcast` once per viewer. In `plain`, viewers offer no compression.
+There a delivery is little more than the kernel's own work, and `bare` shows how little.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Server:
         self.process.start()
         self.port, self.rss_empty = self.pipe.recv()
         self.crowd = Crowd(context, cpus[1])
-        self.us: list[float] = []  # of CPU per write, one a frame
+        self.us: list[float] = []  # CPU per write, one entry a frame
         self.rss_bytes = 0
         self.frames_at_start = 0
 

@@ -1,7 +1,7 @@
 """Viewers for `fanout` at the least cost: raw sockets in one epoll loop that count the frames that arrive.
 
-They look for data now and then instead of waiting for it: a reader that waits on this machine makes the server's
-kernel wake it with every write, which viewers elsewhere never do and which would drown what is compared.
+They poll for data instead of waiting for it. A reader that waits on the same machine makes the server's kernel wake it with every write.
+Viewers elsewhere never cause that work, and it would drown the difference between the servers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Redis doing the same two jobs with a Lua script each, through redis-py: the other side of `decisions`.
+"""The other side of `decisions`: Redis does the same two jobs with a Lua script each, through redis-py.
 
-The scripts do what the engine's rules do and no more: one outcome per claim id, kept and given again; one share a user, from
-a list that was drawn before; units of a stock up to a limit a user, each as a hold with an owner, an id and an expiry.
+The scripts do no more than the engine's rules. Each claim id has one outcome, which is stored and given again.
+A user gets one share, from a list that was drawn before, or units of a stock up to a limit. Each unit is a hold with an owner, an id and an expiry.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ START_S: Final = 10.0
 HOST: Final = "127.0.0.1"
 SEED: Final = "00" * 32
 
-#: KEYS: winners (user -> claim, fen), shares (a list). ARGV: claim, user. A retry finds its own claim with its share; a claim
-#: that was refused would be refused again in the same way, so that nothing has to be kept for it.
+#: KEYS: winners (user -> claim, fen), shares (a list). ARGV: claim, user. A retry finds its own claim with its share.
+#: A refused claim would be refused again in the same way, so it needs no entry.
 GRAB: Final = """
 local won = redis.call('HGET', KEYS[1], ARGV[2])
 if won then
@@ -72,7 +72,7 @@ return answer
 
 
 class RedisSample(Struct, frozen=True):
-    """What one run took; set-up is not in it."""
+    """The times of one run, without set-up."""
 
     claims: int
     wall_s: float

@@ -42,14 +42,14 @@ __all__ = ["main"]
 
 ROOM: Final = "round-trip"
 COMMANDS_MAX: Final = 10_000
-#: They take turns: one user may have a tenth of a sale.
+#: Viewers take turns, because one user may have a tenth of a sale at most.
 VIEWERS: Final = 10
 REPETITIONS_MAX: Final = 1_000
-#: The target: at most so many times the p50 of a bare produce-to-consume round trip.
+#: The target: at most this many times the p50 of a bare produce-to-consume round trip.
 RATIO_MAX: Final = 3.0
-#: Of each kind, before it counts.
+#: Round trips of each kind before the measurement.
 WARM_UP: Final = 50
-#: Before each, so that nothing of the one before is still under way.
+#: Pause before each round trip, so that the previous one is complete.
 PAUSE_S: Final = (0.01, 0.02)
 #: About what a command and its record have on the wire.
 BARE_BYTES: Final = 300

@@ -197,7 +197,7 @@ def _plan(made: dict[str, Path], flips: int) -> Iterator[tuple[str, Path, Damage
 
 
 async def _outcome(data_dir: Path, stories: dict[str, list[str]]) -> tuple[str, str]:
-    """What becomes of a damaged journal, and the words that were said."""
+    """The outcome of a start and an audit on a damaged journal, and the error's text."""
     app = App(_config(data_dir))
     try:
         async with asyncio.timeout(START_S):
@@ -219,7 +219,7 @@ async def _outcome(data_dir: Path, stories: dict[str, list[str]]) -> tuple[str, 
         found = await asyncio.to_thread(_stories, data_dir)
     except Exception as error:
         return "changed", f"the audit passed, but tail says: {error}"
-    for room, lines in stories.items():  # what time did since, such as a hold that expired, comes behind
+    for room, lines in stories.items():  # later lines come from timers, such as an expired hold
         if found[room][: len(lines)] != lines:
             return "changed", f"the audit passed, but room {room} has another story"
     return "healed", ""

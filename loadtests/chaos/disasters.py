@@ -1,4 +1,4 @@
-"""What can happen to a cluster while money flows; each at a moment that its round chooses."""
+"""Disasters that can hit a cluster while money flows, each at a moment that its round chooses."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["DISASTERS", "Disaster", "Scene", "Struck"]
 
 #: Time for somebody else to take a partition over and decide.
 TAKEOVER_S: Final = 60.0
-#: An engine that was away wakes up so long after another one decided, at most; a gateway stands still for so long.
+#: Longest time after another engine decided until the stopped engine wakes up, and the pause of a gateway.
 LATER_S: Final = 0.5
 STILL_S: Final = 2.0
-#: A quiet room's customer asks so shortly after its engine was stopped that the engine's last fetch still waits for it.
+#: A quiet room's customer asks this long after its engine was stopped: so soon that the engine's last fetch still waits for the command.
 JUST_BEFORE_S: Final = 0.02
-#: Time for what an engine still had in its hands to reach the journal.
+#: Time for an engine's records in flight to reach the journal.
 LANDING_S: Final = 3.0
-#: Time for the customer to have an answer after that: the other engine's, or where a check is missing perhaps the zombie's.
+#: Time for the customer to get an answer after that: from the other engine or, if a check is missing, perhaps from the zombie.
 DECIDED_S: Final = 10.0
 #: Time for brokers to have caught up with each other.
 IN_SYNC_S: Final = 120.0
@@ -36,7 +36,10 @@ FRESH_S: Final = 20.0
 
 
 class Struck(Struct):
-    """What happened: to whom, and how long each busy partition had nobody who decided; `landed` when a zombie's record had to land and did."""
+    """A disaster's effect: the victim, and how long each busy partition went without decisions.
+
+    `landed` is set if a zombie's record had to land: true if it did.
+    """
 
     victim: str = ""
     takeover_ms: list[int] = []
@@ -218,7 +221,7 @@ async def _broker_killed(scene: Scene) -> Struck:
 
 
 async def _gateways_rolled(scene: Scene) -> Struck:
-    """As an upgrade does it: one after the other drains and is started again."""
+    """Restart as an upgrade does: one process after the other drains and is started again."""
     gateways = [name for name in scene.cluster.names if name.startswith("gateway")]
     for name in gateways:
         await scene.cluster.stop(name)

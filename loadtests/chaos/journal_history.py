@@ -99,7 +99,7 @@ class JournalHistory:
                 if asyncio.get_running_loop().time() > deadline_s:
                     raise TargetError(str(error)) from None
 
-    # What stands there
+    # Content
 
     def owner(self, partition: int) -> str:
         """The process that claimed the partition last."""
@@ -148,7 +148,7 @@ class JournalHistory:
         ]
 
     def audit(self) -> str:
-        """What is wrong with the accounts and the outcomes, of everything up to here; empty when nothing is."""
+        """The first fault of the accounts and the outcomes so far; empty if there is none."""
         try:
             for books in self._books:
                 books.read(self)
@@ -157,7 +157,7 @@ class JournalHistory:
         return ""
 
     def entries(self, partition: int, offset: int = 0) -> Iterator[PastEntry]:
-        """As a journal's past gives them."""
+        """The entries as a journal's archive gives them."""
         return (PastEntry(stored.offset, stored.entry, None) for stored in self._logs[partition].entries[offset:])
 
     def verify(self, *, against_mark: bool = True) -> None:
@@ -169,7 +169,7 @@ class JournalHistory:
 
 @asynccontextmanager
 async def history_of(config: Config) -> AsyncIterator[JournalHistory]:
-    """Of the journal that the settings name."""
+    """The history of the journal that the settings name."""
     journal = await KafkaJournal.open(config, Metrics(), "journal-history")
     history = JournalHistory(journal, config)
     followers = [asyncio.create_task(history.follow(partition)) for partition in range(history.partitions)]

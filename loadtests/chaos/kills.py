@@ -1,8 +1,9 @@
 """A server that is killed again and again while people buy, grab and talk: `python -m loadtests kills --kills 340`.
 
-What was acknowledged is written to a file by the clients as it comes. After each kill they ask again, at the end for everything: each outcome
-has to be there, the same, and once. Exit codes: 0 = nothing was lost or doubled, 1 = something was or the run failed, 2 = it was asked for
-something that cannot be, 130 = interrupted.
+The clients write each acknowledged outcome to a file at once. After each kill they ask for outcomes again, and at the end for all of them.
+Each outcome has to be there, unchanged and once.
+
+Exit codes: 0 = nothing was lost or doubled, 1 = something was, or the run failed, 2 = invalid options, 130 = interrupted.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ async def _kill_all(own: OwnServer, honest: HonestUsers, count: int, rng: random
 
 
 def _has_unfinished_snapshot(data_dir: Path) -> bool:
-    """Whether the last kill fell between the first part of a snapshot and its end. Nobody has the file open now."""
+    """Whether the last kill fell between the first part of a snapshot and its end. No process has the file open now."""
     connection = sqlite3.connect(f"file:{data_dir / 'journal.sqlite'}?mode=ro", uri=True)
     try:
         return bool(connection.execute("SELECT 1 FROM parts WHERE id >= (SELECT coalesce(max(parts_end), 0) FROM snapshots) LIMIT 1").fetchone())

@@ -13,7 +13,7 @@ __all__ = ["judge_log"]
 
 #: Refusals that say nothing about the command, or hold for a while only.
 NO_OUTCOME: Final = frozenset({"unavailable", "overloaded", "rate_limited", "sold_out", "envelope_not_open", "sale_not_open"})
-#: What an accepted command did, as an event of the journal: its type and the fields that tell it from others. `seq` is the event's own place.
+#: The journal event of each accepted command: its type and the fields that identify it. `seq` is the event's own place.
 EFFECTS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "reserve_stock": ("stock_reserved", ("seq", "user")),
     "send_chat": ("chat_sent", ("seq", "user")),
@@ -61,7 +61,7 @@ def judge_log(file: Path, events: list[dict[str, Any]], findings: Findings) -> d
 
 
 def _outcome(reply: dict[str, Any]) -> dict[str, Any] | None:
-    """What a reply says for good."""
+    """The lasting part of a reply; `None` for a refusal that holds for a while only."""
     if reply["type"] == "accepted":
         return {"seq": reply["seq"], **reply.get("result", {})}
     return None if reply["code"] in NO_OUTCOME else {"code": reply["code"]}

@@ -45,7 +45,7 @@ CLOSE_AGAIN_S: Final = 0.5
 
 
 class RoundOptions(Struct, frozen=True):
-    """Of every round: customers and units of each busy room, and how long a round may take until all have their answers."""
+    """Options of every round: customers and units of each busy room, and the time until all must have their answers."""
 
     viewers: int
     units: int
@@ -217,7 +217,7 @@ class Round:
         return granted
 
     async def _told(self) -> None:
-        """A new life begins: nothing of it may be taken for one of the old; whoever kept the connection asks again for what was answered."""
+        """Announce the server's new life, so that its answers are counted apart. Customers who kept the connection repeat their answered commands."""
         for stand in self._stands:
             await stand.workers.tell(Life(1, again=True))
         async with asyncio.timeout(LIFE_S):
@@ -279,7 +279,7 @@ class Round:
                 findings.add("audit_failed", f"ledger of {stand.options.room}: {error}")
                 ledger = None
             journal = self._history.events(stand.partition, stand.options.room)
-            options = replace(stand.options, unpaid=0)  # whether anybody forgot to pay in so small a crowd is chance
+            options = replace(stand.options, unpaid=0)  # so small a crowd may have no unpaid hold by chance
             granted[options.room] = scenario.audit(Case(options, stand.start, transcript, ledger, journal), findings)
         if words := self._history.audit():
             findings.add("audit_failed", words)

@@ -24,7 +24,7 @@ from liveroom.protocol.records import Claim, Entry, Record
 
 __all__ = ["RECORDS_MISSED"]
 
-#: Of a partition's records before its claim, an engine that is behind misses so many.
+#: Records before its takeover that an engine which is behind misses.
 RECORDS_MISSED: Final = 5
 
 _judge = Acceptance.judge

@@ -1,7 +1,7 @@
 """Reads a real chat from a file: JSON lines, or Bilibili danmaku XML, as untidy as real files are.
 
-What is in a line is kept exactly as it was written. A place whose bytes are no text in the file's encoding becomes
-half a surrogate pair, which no UTF-8 can say: such a line is known by it and cannot be mistaken for another.
+A line's text stays exactly as it was written. Bytes that are invalid in the file's encoding become half a surrogate pair.
+UTF-8 cannot encode it, so that such a line cannot be mistaken for another.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LINES_MAX: Final = 2_000_000
 MS_FROM: Final = 1e11
 #: Stands for bytes that are no text in the file's encoding.
 _BROKEN: Final = "\udcff"
-#: So much of an unreadable first line is quoted in an error.
+#: Characters of an unreadable first line that an error quotes.
 QUOTE_MAX: Final = 40
 
 
@@ -35,7 +35,7 @@ class NotAChat(Exception):
 
 
 class Line(Struct, frozen=True):
-    """What a user said, and when: in s on the file's own clock."""
+    """One line of chat, with its time in s on the file's own clock."""
 
     time_s: float
     user: str

@@ -1,8 +1,8 @@
-"""What a crowd of viewers was sent, decoded once for all of them, and the audit of it.
+"""The audit of the frames that a crowd of viewers received, decoded once for all of them.
 
-Viewers of one room get the same bytes. The first viewer that gets a frame decodes and checks it and leaves it as a
-`Step`; everybody after it compares bytes with the step that comes next and goes on. A viewer whose bytes differ
-begins a branch of its own. So the audit is exact for each viewer and costs a comparison per frame.
+Viewers of one room get the same bytes. The first viewer that gets a frame decodes it, checks it and stores it as a `Step`.
+Every later viewer compares its bytes with the next step and goes on. A viewer whose bytes differ begins a branch of its own.
+So the audit is exact for each viewer, at the cost of one comparison per frame.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from loadtests.lib.latency import Latency
 
 __all__ = ["AuditResult", "Event", "FrameAudit", "Mark", "Observe", "PhaseOf", "Step", "mark_of", "mark_text"]
 
-#: Steps that a viewer who joins may still be led to.
+#: Last steps that a joining viewer can start from.
 STEPS_KNOWN_MAX: Final = 4_096
-#: Events of which it is remembered what was told.
+#: Last events whose content is remembered.
 EVENTS_KNOWN_MAX: Final = 50_000
-#: Arrivals are counted together when they lie this close.
+#: Arrivals within this time are counted together.
 ARRIVAL_GRAIN_US: Final = 250
 
 
 class Mark(Struct, frozen=True):
-    """What the text of an announcement says: its number, who sent it, and when it was due (ns of this machine's monotonic clock)."""
+    """The data in the text of an announcement: its number, its sender, and its due time in ns of this machine's monotonic clock."""
 
     number: int
     sender: int
@@ -38,18 +38,18 @@ class Mark(Struct, frozen=True):
 
 
 def mark_text(mark: Mark, characters: int = 0) -> str:
-    """The text of an announcement that carries `mark`, made at least so long."""
+    """The text of an announcement that carries `mark`, padded to at least so many `characters`."""
     return f"mark {mark.number} {mark.sender} {mark.due_ns} ".ljust(characters, ".")
 
 
 def mark_of(text: str) -> Mark | None:
-    """What `mark_text` made; `None` for any other text."""
+    """The mark in a text made by `mark_text`; `None` for any other text."""
     words = text.split(" ", 4)
     return Mark(int(words[1]), int(words[2]), int(words[3])) if len(words) == 5 and words[0] == "mark" else None
 
 
 class Event(Struct):
-    """What is looked at in an event of any type."""
+    """The fields of an event, of any type, that the audit reads."""
 
     type: str
     seq: int
@@ -102,7 +102,7 @@ class Step:
 
 
 class AuditResult(Struct):
-    """What a number of viewers got, all added up, against what was accepted."""
+    """Events that a number of viewers received, added up and compared with the accepted ones."""
 
     viewers: int = 0
     expected: int = 0
@@ -141,7 +141,7 @@ class FrameAudit:
 
     @property
     def latency(self) -> Latency:
-        """Of all phases together."""
+        """The latency over all phases."""
         total = Latency()
         for one in self.latencies.values():
             total.merge(one)
@@ -237,7 +237,7 @@ class FrameAudit:
         return following.log.numbers[at.length : following.length] == array("q", (mark.number for mark in marks))
 
     def _look_at(self, event: Event, raw: msgspec.Raw) -> Mark | None:
-        """Whoever is told of an event has to be told the same, also after a restart of the server."""
+        """An event has the same content for all viewers, even after a restart of the server."""
         known = self._told.setdefault(event.seq, hash(bytes(raw)))
         if known != hash(bytes(raw)):
             self.rewritten += 1

@@ -1,4 +1,4 @@
-"""What all Locust users have in common: the server, a connection to the room, commands and their answers."""
+"""The base of all Locust users: the server, a connection to the room, commands and their answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HOST: Final = "http://127.0.0.1:8801"
 TOKEN_LIFETIME_S: Final = 86_400
 HTTP_S: Final = 10.0
 REPLY_S: Final = 15.0
-#: Answers of the room, not of the server: who is told so waits and goes on, or was simply too late.
+#: Refusals by the room's rules, which are no failures of the server: the user waits and goes on, or came too late.
 ROOM_REFUSALS: Final = frozenset(
     {
         "slow_mode",
@@ -193,7 +193,7 @@ class RoomUser(User):
             if event["type"] not in ("chat_sent", "announcement_set") or len(words) != 3 or words[:2] != ["locust", run_id]:
                 continue
             sent_at = int(words[2]) / 1e9
-            if sent_at >= self._joined_at:  # what came before is the past that every joiner is given
+            if sent_at >= self._joined_at:  # earlier lines are the history in the keyframe
                 self._report(f"delivery {event['type']}", sent_at, now=time.perf_counter())
 
     def _report(self, name: str, started: float, error: BaseException | None = None, now: float | None = None, kind: str = "WS") -> None:

@@ -1,7 +1,10 @@
 """Sends a real chat through real sockets: `python -m loadtests replay FILE --speed X`.
 
-FILE holds JSON lines with time, user and text, or Bilibili danmaku XML. Exit code: 0 = every line was shown exactly as
-written, or not shown for a named reason, or refused with a code; 1 = not so, or the run failed; 2 = the file is no chat.
+FILE holds JSON lines with time, user and text, or Bilibili danmaku XML. Exit codes:
+
+- 0: every line was shown exactly as written, not shown for a named reason, or refused with a code.
+- 1: a line was not, or the run failed.
+- 2: the file is no chat.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class Said(Struct, frozen=True):
 
 
 class IdempotencyStore:
-    """What became of each line; the numbers add up to those sent."""
+    """The outcome of each line; the numbers add up to the number of lines sent."""
 
     def __init__(self) -> None:
         self.sent = 0

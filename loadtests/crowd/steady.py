@@ -26,7 +26,7 @@ SAMPLE_S: Final = 0.25
 
 
 class SteadyOptions(Struct, frozen=True):
-    """What is asked for."""
+    """Options of a run."""
 
     viewers: int
     rate: float
@@ -39,7 +39,7 @@ class SteadyOptions(Struct, frozen=True):
 
 
 def server_settings(viewers: int) -> list[str]:
-    """What a server of our own has to allow for so many viewers from this machine."""
+    """Settings of an own server that allow so many viewers from this machine."""
     room_for = str(viewers + 1_000)
     return ["--gateway-connections-max", room_for, "--gateway-connections-per-address-max", room_for]
 

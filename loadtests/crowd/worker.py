@@ -33,7 +33,7 @@ STALLED_RECEIVE_BYTES: Final = 4_096
 
 
 class Part(Struct):
-    """What one process is to do; viewers of ordinals [first, first + viewers), of which the last `stalled` never read."""
+    """The part of one process: viewers of ordinals [first, first + viewers). The last `stalled` of them never read."""
 
     gateway_url: str
     room: str

@@ -1,4 +1,4 @@
-"""Whether the door is open: honest newcomers who join and leave, and questions about the server's health."""
+"""Probes availability: honest newcomers join and leave, and health endpoints are requested."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from loadtests.lib.room_connection import join_once
 
 __all__ = ["AvailabilityProbe"]
 
-#: Newcomers, and questions about health, come this often.
+#: Time between two newcomers, and between two health checks.
 RING_S: Final = 0.5
-#: Who is not in, or has no answer, after this time was kept out.
+#: A newcomer or request without an answer after this time counts as kept out.
 WAIT_S: Final = 5.0
 HEALTH: Final = ("/livez", "/readyz", "/metrics")
 

@@ -57,7 +57,7 @@ class HonestUsers:
 
     @property
     def progress(self) -> Progress:
-        """What they said last."""
+        """The workers' last progress report."""
         return self._workers.progress[0]
 
     async def join(self) -> None:
@@ -81,7 +81,7 @@ class HonestUsers:
         await self._workers.tell(Resume())
 
     async def set_back(self, number: int) -> None:
-        """As `life`, and that life begins with an older copy of the journal. Raises `TargetError`."""
+        """Like `life`, but the new life begins with an older copy of the journal. Raises `TargetError`."""
         await self._workers.tell(SetBack(number))
         await self._until(lambda: self.progress.life == number, LIFE_S, "the honest users did not hear of the server's end")
 
@@ -160,7 +160,7 @@ async def honest_users_of(
 
 
 class Told(Struct):
-    """What an audit has at hand: the report, how the server's lives ended, its ledger (or what is wrong with it) and its journal."""
+    """The input of an audit: the report, the ends of the server's lives, its ledger (or the ledger's fault) and its journal."""
 
     report: Report
     sale: int
@@ -169,7 +169,7 @@ class Told(Struct):
     ledger_broken: str
     journal: Journal
     ends: tuple[str, ...] = ("1006",)
-    may_skip: bool = False  # who was away for long may be told to have skipped lines
+    may_skip: bool = False  # a client that was away for long may get `skipped`
 
 
 def audit_honest(options: StormOptions, told: Told, findings: Findings) -> dict[str, Any]:

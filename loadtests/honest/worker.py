@@ -32,9 +32,9 @@ __all__ = ["Worker"]
 
 PROGRESS_S: Final = 0.1
 SETTLE_POLL_S: Final = 0.05
-#: A line's text is so long that nothing at its end is blank.
+#: Length of a line, such that its text does not end with a blank.
 LINE_CHARACTERS: Final = 60
-#: Of the reservations that are not left to expire, this part is given back, and by one user no more than this: who does it often is refused.
+#: Share of the holds that are cancelled, among those not left to expire, and the most of one user: the room refuses users who cancel often.
 CANCELLED: Final = 0.1
 CANCELLED_MAX: Final = 10
 ENVELOPE_OPENS_MS: Final = 1_000

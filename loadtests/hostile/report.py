@@ -1,4 +1,4 @@
-"""What a hostile run found, in figures and in words: above all, times of honest users with and without the hostile ones."""
+"""The findings of a hostile run, as figures and text: above all, honest users' times with and without the hostile ones."""
 
 from __future__ import annotations
 

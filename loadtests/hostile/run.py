@@ -78,9 +78,11 @@ METRICS: Final = ("liveroom_gateway_handshakes_refused_total", "liveroom_gateway
 
 
 class HostileOptions(Struct, frozen=True):
-    """What is asked for. `limits`: whether the server has its limits. `realtime`: whether server and honest users run with real-time priority.
+    """Options of a run.
 
-    `fail_fast`: end at the first problem of an honest user.
+    - `limits`: the server has its limits.
+    - `realtime`: server and honest users run with real-time priority.
+    - `fail_fast`: end at the first problem of an honest user.
     """
 
     viewers: int
@@ -96,7 +98,7 @@ class HostileOptions(Struct, frozen=True):
 
     @property
     def prioritize(self) -> Prioritize:
-        """What puts server and honest users before others on this machine."""
+        """The function that gives server and honest users priority on this machine."""
         return set_realtime if self.realtime else raise_priority
 
 

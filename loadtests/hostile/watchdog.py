@@ -1,4 +1,4 @@
-"""What a server looks like from outside while it is under load: its memory and open files by phase, and what it logs."""
+"""A server under load as seen from outside: its memory and open files by phase, and its log."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["Watchdog", "log_counts"]
 
 #: Kinds of warnings that a report shows.
 WARNINGS_SHOWN: Final = 20
-#: What `serve` says when it starts and when it is stopped.
+#: Beginnings of the plain lines that `serve` prints at its start and end.
 _PLAIN: Final = ("liveroom",)
-#: Growth from the first to the last third that is no leak: of memory, in part and in bytes, and of open files.
+#: Growth from the first to the last third that is no leak: of memory (factor and bytes) and of open files.
 RSS_GROWTH: Final = 1.15
 RSS_SPARE_BYTES: Final = 24 * 1024 * 1024
 FILES_SPARE: Final = 8
@@ -60,7 +60,7 @@ class Watchdog:
         return round(used_s / (len(spans) * self._phases.phase_ns / 1e9), 3) if spans else 0.0
 
     def judge(self, rss_bytes_max: int, files_max: int, findings: Findings) -> dict[str, Any]:
-        """Whether memory and files are bounded and flat; gives figures."""
+        """Check that memory and open files are bounded and flat; returns the figures."""
         quiet = [phase for phase in sorted(self._rss) if not self._phases.hostile(phase)]
         full = [phase for phase in quiet if self._phases.begin_ns(phase) >= self._full_ns]
         rss, files = _thirds(self._rss, full or quiet[-1:]), _thirds(self._files, quiet)

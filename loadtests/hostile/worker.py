@@ -1,7 +1,7 @@
 """A process of attackers: `python -m loadtests.hostile.worker`, started by `loadtests.hostile.hostile`.
 
-In comes an `Assault`; out go `Progress` and, when the last phase is over, a `Report`. In quiet phases it keeps a core as busy as it was in
-the hostile one before, so that honest users share the machine with the same load and only what the server has to bear differs.
+It reads an `Assault`, and writes `Progress` and, after the last phase, a `Report`. In a quiet phase it keeps a core as busy as in the hostile
+phase before it. So the load on the machine stays the same for honest users, and only the load on the server differs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SLICE_S: Final = 0.02
 
 
 class Assault(Struct):
-    """What the process is to do, and when."""
+    """The process's attacks and their phases."""
 
     field: Field
     attacks: list[str]
@@ -37,14 +37,14 @@ class Assault(Struct):
 
 
 class Progress(Struct, tag="progress"):
-    """What became of what it did, in all attacks together; `failed` when an attack broke by itself."""
+    """The number of acts so far in all attacks together; `failed` is the error of an attack that broke by itself."""
 
     acts: int = 0
     failed: str = ""
 
 
 class Report(Struct, tag="report"):
-    """What became of what it did, by attack, and its CPU time in hostile and in quiet phases."""
+    """The outcomes by attack, and the CPU time in hostile and in quiet phases."""
 
     outcomes: dict[str, dict[str, int]]
     hostile_cpu_s: float
@@ -58,7 +58,7 @@ class Worker:
         self._phases = assault.phases
         self.fronts = {name: Front(assault.field, name, ATTACKS[name].sources) for name in assault.attacks}
         self.failed = ""
-        self._share = 0.0  # of a core, in the last hostile phase
+        self._share = 0.0  # the part of a core that was used in the last hostile phase
         self._cpu_s = {True: 0.0, False: 0.0}
 
     async def run(self) -> Report:
@@ -106,7 +106,7 @@ async def _until(ns: int) -> None:
 
 
 async def _run() -> None:
-    # What the loop says of a TLS connection that was dropped in the middle is the attackers' own doing; what breaks an attack is told by itself.
+    # The loop's messages about dropped TLS connections are the attackers' own doing; an attack that breaks reports it itself.
     asyncio.get_running_loop().set_exception_handler(lambda _, __: None)
     reader = await orders()
     worker = Worker(msgspec.json.decode(await reader.readline(), type=Assault))

@@ -38,7 +38,7 @@ class Copies(Struct, frozen=True):
 
 
 async def copies_of(address: str) -> Copies:
-    """As many as brokers allow, at most those that liveroom has by default. Raises `TargetError`."""
+    """The replication that these brokers allow, at most liveroom's default. Raises `TargetError`."""
     admin = AIOKafkaAdminClient(bootstrap_servers=address.split(","))
     try:
         await admin.start()
@@ -64,7 +64,7 @@ class PartitionCopies(Struct, frozen=True):
 
 
 class OwnBrokers:
-    """Of one directory. Brokers are called by number, from 1; `address` has all of them once they were started."""
+    """The brokers of one directory, numbered from 1. Once they were started, `address` has all of them."""
 
     def __init__(self, directory: Path, count: int = 1, settings: str = "") -> None:
         """`settings` are lines for every broker's settings."""
@@ -75,7 +75,7 @@ class OwnBrokers:
 
     @property
     def numbers(self) -> range:
-        """Of all brokers."""
+        """The numbers of all brokers."""
         return range(1, self.count + 1)
 
     async def start(self, number: int = 0) -> None:
@@ -105,7 +105,7 @@ class OwnBrokers:
         os.kill(self._pid(number), signal.SIGCONT)
 
     async def copies(self, topic: str, partition: int) -> PartitionCopies:
-        """Who has a partition now; asks until a broker that runs knows. Raises `TimeoutError` when none does in time."""
+        """A partition's leader and replicas, asked for until a running broker knows them. Raises `TimeoutError`."""
         async with asyncio.timeout(KNOWN_S):
             while True:
                 with contextlib.suppress(KafkaError):  # one that is down may be asked

@@ -1,4 +1,4 @@
-"""What the command lines of the load tests share: which server, how it ends, where the report goes."""
+"""The options that all load tests share: the server, its end, and the report's file."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ async def _interruptible(main: Coroutine[Any, Any, int]) -> int:
     try:
         return await task
     except (Exception, asyncio.CancelledError):
-        # What breaks on the way out, say a connection whose other end was interrupted as well, is not why it ended.
+        # Errors on the way out are not the reason for the end: for example a connection whose other end was interrupted as well.
         if interrupted:
             raise KeyboardInterrupt from None
         raise

@@ -52,7 +52,7 @@ class Cluster:
 
     @property
     def target(self) -> Target:
-        """What clients need to know."""
+        """The addresses that clients need."""
         secret = Path(next(iter(self._ready.values()))["secret_file"]).read_text(encoding="ascii")
         return Target(self.gateway_url, self.console_url, AuthConfig(secret=secret))
 

@@ -17,7 +17,7 @@ OnReply = Callable[["Accepted | Refused | None"], None]
 
 
 class Limits(Struct):
-    """What the gateway said about commands when this speaker joined."""
+    """The limits for commands that the gateway named when this connection joined."""
 
     command_bytes_max: int
     commands_per_s: int

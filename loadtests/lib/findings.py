@@ -1,4 +1,4 @@
-"""What an audit found wrong: codes, each with a count and the first few cases in words."""
+"""The faults that an audit found: codes, each with a count and the first few cases in words."""
 
 from __future__ import annotations
 
@@ -73,5 +73,5 @@ class Findings:
             self.add(code, f"{what}: {found}, and it should be {right}")
 
     def to_plain(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """The findings as plain JSON data."""
         return {code: {"count": count, "examples": self._examples[code]} for code, count in self.counts.items()}

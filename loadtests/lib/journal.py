@@ -1,4 +1,4 @@
-"""What the journal of a server of our own says after a storm."""
+"""The journal of an own server after a storm."""
 
 from __future__ import annotations
 

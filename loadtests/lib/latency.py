@@ -48,12 +48,12 @@ class Latency:
         return {"p50": self.percentile_ms(50), "p99": self.percentile_ms(99), "max": round(self._max_us / 1000, 2) if self.count else None}
 
     def to_plain(self) -> dict[str, object]:
-        """As JSON can hold it."""
+        """The histogram as plain JSON data."""
         return {"counts": {str(bucket): count for bucket, count in self._counts.items()}, "max_us": self._max_us}
 
     @classmethod
     def from_plain(cls, plain: dict[str, object]) -> Latency:
-        """What `to_plain` gave."""
+        """The histogram from the output of `to_plain`."""
         counts, max_us = plain["counts"], plain["max_us"]
         assert isinstance(counts, dict)
         assert isinstance(max_us, int)

@@ -63,7 +63,7 @@ class LeanConnection(asyncio.Protocol):
         self._buffer = b""
         self._ended = False
 
-    # What a subclass takes
+    # Overridden by subclasses
 
     def on_text(self, raw: bytes, text: bytes) -> None:
         """A frame came: `raw` as on the wire, `text` its payload."""
@@ -202,7 +202,7 @@ def _request(address: Address, path: str, token: str, key: bytes, deflate: bool)
 
 
 def inflate(payload: bytes) -> bytes:
-    """What permessage-deflate without context takeover made small."""
+    """Decompress a permessage-deflate message without context takeover."""
     return zlib.decompressobj(-15).decompress(payload + b"\0\0\xff\xff", FRAME_BYTES_MAX)
 
 

@@ -1,4 +1,4 @@
-"""What a test costs: the server's CPU time and memory, and what else the machine was busy with."""
+"""The cost of a test: the server's CPU time and memory, and other load on the machine."""
 
 from __future__ import annotations
 

@@ -72,6 +72,6 @@ def _see(future: asyncio.Future[Any]) -> None:
 
 def _abandon(connection: RoomConnection) -> None:
     for future in (connection.opened, connection.joined):
-        future.add_done_callback(_see)  # nobody else will look at it, now or when the connection is gone
+        future.add_done_callback(_see)  # no other code reads its exception, now or when the connection is gone
     if connection.transport is not None:
         connection.transport.abort()

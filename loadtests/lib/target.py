@@ -34,7 +34,7 @@ START_S: Final = 60.0
 STOP_S: Final = 30.0
 HTTP_S: Final = 30.0
 TOKEN_LIFETIME_S: Final = 86_400
-#: What runs `liveroom`.
+#: The command that runs `liveroom`.
 LIVEROOM: Final = ("-m", "liveroom")
 #: Lines of the server's own words that are shown when it does not start.
 LOG_LINES_SHOWN: Final = 5
@@ -207,7 +207,7 @@ class OwnServer:
 
     @property
     def pid(self) -> int:
-        """Of the process that was launched last."""
+        """The pid of the process that was launched last."""
         assert self._process is not None
         return self._process.pid
 
@@ -236,7 +236,7 @@ def free_ports() -> Iterator[int]:
     """Ports that nobody listens on, of those that no client is given: while a server is away its port must not be taken."""
     for port in random.sample(PORTS, len(PORTS)):
         with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: what an ended connection left is no hindrance
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # like the server: ignore connections in TIME_WAIT
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:

@@ -26,7 +26,7 @@ R = TypeVar("R")
 
 
 class Workers(Generic[P, R]):
-    """What they said last: each its progress, and at the end its report. Made by `workers_of`."""
+    """Worker processes with the last report of each: its progress, and at the end its result. `workers_of` makes them."""
 
     def __init__(self, processes: list[asyncio.subprocess.Process], nothing: P, report: type[R], words: Any) -> None:
         self._processes = processes
@@ -38,12 +38,12 @@ class Workers(Generic[P, R]):
         self._readers = [asyncio.create_task(self._read(number)) for number in range(len(processes))]
 
     def check(self) -> None:
-        """Raises `TargetError` when one of them ended before its report."""
+        """Raises `TargetError` if a process ended before its report."""
         if any(reader.done() for reader in self._readers):
             raise TargetError("a process of the load generator ended early; see its words above")
 
     async def news(self, within_s: float) -> None:
-        """Wait for a word of any of them, for so long at most."""
+        """Wait until any of them reports, `within_s` at most."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._heard.wait(), within_s)
         self._heard.clear()
@@ -132,5 +132,5 @@ async def workers_of(
 
 
 def share_of(total: int, processes: int, number: int) -> int:
-    """What process `number` has of a total that is shared evenly."""
+    """The part of process `number` when `total` is shared evenly."""
     return total // processes + (number < total % processes)

@@ -1,4 +1,4 @@
-"""What the processes of a load have in common: orders come in and words go out as JSON lines; a process ends when its input does."""
+"""The base of the load's processes: they read orders and write reports as JSON lines, and end when their input ends."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def say(words: Struct) -> None:
 
 
 def words_of(error: BaseException) -> str:
-    """What went wrong first, in one line."""
+    """The first error in one line."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""The audit that all storms share: every command has one answer, whoever repeats it gets that answer, and nobody's stream has a gap."""
+"""The audit that all storms share: every command has one answer, its repetition gets the same answer, and no stream has a gap."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _words(told: Told) -> str:
 
 
 def audit_streams(transcript: Transcript, kills: int, findings: Findings, ends: tuple[str, ...] = ("1006",)) -> None:
-    """What viewers saw besides answers; the server may end connections with a life of its, by a code among `ends`, and in no other way."""
+    """Check the viewers' streams. The server may close connections only at the end of one of its lives, with a code among `ends`."""
     for _ in range(transcript.gaps):
         findings.add("gap", "a delta began beyond its viewer's cursor")
     for _ in range(transcript.disorders):
@@ -64,7 +64,7 @@ def audit_streams(transcript: Transcript, kills: int, findings: Findings, ends: 
 
 
 def audit_units(granted: int, expected: int, findings: Findings) -> None:
-    """Exactly what there was to grant was granted."""
+    """All units were granted, and no more."""
     if granted > expected:
         findings.add("oversold", f"{granted} of {expected}")
     elif granted < expected:
@@ -72,7 +72,7 @@ def audit_units(granted: int, expected: int, findings: Findings) -> None:
 
 
 def audit_told(code: str, what: str, told: set[Any], found: set[Any], findings: Findings) -> None:
-    """What customers were told has to be what was found elsewhere."""
+    """The facts in customers' answers equal the facts found elsewhere."""
     for one in sorted(told - found):
         findings.add(code, f"{what}: {one} was told and is not there")
     for one in sorted(found - told):

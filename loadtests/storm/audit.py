@@ -38,7 +38,7 @@ class Course(Struct):
 
 
 def audit_storm(case: Case, course: Course) -> tuple[Findings, dict[str, Any]]:
-    """What is wrong, and who got what."""
+    """The findings, and the grants of each user."""
     options, scenario, findings = case.options, SCENARIOS[case.options.scenario], Findings()
     audit_answers(case.transcript.asked, scenario.refusals, findings)
     audit_streams(case.transcript, len(course.kills), findings)

@@ -37,13 +37,13 @@ async def play(customer: Customer, start: Start) -> None:
 
 
 async def play_twice(customer: Customer, start: Start) -> None:
-    """As `play`, of somebody who does not wait for the answer before asking again under the same id."""
+    """Like `play`, but the customer repeats each command under the same id before its answer comes."""
     customer.habits |= {"impatient"}
     await play(customer, start)
 
 
 def audit(case: Case, findings: Findings) -> dict[str, Any]:
-    """As many codes as there are or users want, each once and to one user, and everywhere the same."""
+    """The room granted as many codes as stock and demand allow: each once, to one user, and the same in every source."""
     options, coupon = case.options, case.start.thing
     codes: dict[str, str] = {}
     claimed: Counter[str] = Counter()
@@ -76,7 +76,7 @@ def audit(case: Case, findings: Findings) -> dict[str, Any]:
 
 
 def _audit_owned(case: Case, told: set[tuple[str, str]], findings: Findings) -> None:
-    """Whoever came back owns the codes that it was told by then, and nobody another."""
+    """A returning customer owns exactly the codes that its answers had named by then."""
     since = [(one.user, str(granted.result["code"]), granted.seq) for one in case.transcript.asked if (granted := one.granted) is not None]
     due: dict[str, list[tuple[str, int]]] = {}
     for user, code, seq in since:
@@ -92,5 +92,5 @@ def _is_claim(event: dict[str, Any], coupon: int) -> bool:
 
 
 COUPON: Final = Scenario(begin, play, audit, refusals=frozenset({"coupon_gone", "per_user_limit"}), stages=1)
-#: Nobody's choice on a command line: what a zombie is lured with.
+#: A scenario for the chaos test alone: its repeated commands tempt a zombie engine to answer.
 COUPON_TWICE: Final = COUPON._replace(play=play_twice)

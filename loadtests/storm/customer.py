@@ -21,23 +21,23 @@ from loadtests.storm.user_connection import UserConnection
 
 __all__ = ["Customer"]
 
-#: An impatient customer taps again after so long at most.
+#: Longest time until an impatient customer taps again.
 IMPATIENT_S: Final = 0.05
-#: One who loses the connection does so within this time after the tap.
+#: Longest time between a tap and the loss of the connection.
 DROP_S: Final = 0.3
-#: Pause before a command is asked again that the server was too busy for, when it names none.
+#: Pause before a command that an overloaded server refused is repeated, if the refusal names no time.
 PASSING_S: Final = 0.25
-#: Of the ids that were refused before a kill, this part is asked again after it; of those that were accepted, all.
+#: Share of the refused commands that are repeated after a kill; all accepted ones are.
 REFUSED_AGAIN: Final = 0.3
-#: A customer asks at most so many answered ids again after a kill.
+#: Most answered commands that a customer repeats after a kill.
 AGAIN_MAX: Final = 8
-#: Who asks everything again does so many at a time, and looks for the replies this often.
+#: Commands in flight while a customer repeats all of them, and the time between two looks for replies.
 REPEATED_AT_ONCE: Final = 16
 REPEAT_POLL_S: Final = 0.002
-#: Refusals that are over once it opened: it is asked again under a new id.
+#: Refusals that end when the offer opens: the customer asks again under a new id.
 NOT_YET: Final = frozenset({"envelope_not_open", "sale_not_open"})
 
-#: What a customer may do beyond a single tap; each does each with the chance `options.unruly`.
+#: Habits beyond a single tap; each customer has each of them with the probability `options.unruly`.
 HABITS: Final = ("duplicate", "impatient", "dropped", "again")
 
 
@@ -138,7 +138,7 @@ class Customer:
             if connection.to >= 0:
                 self._on_back(connection)
 
-    # What comes
+    # Replies and events
 
     def _on_reply(self, life: int, reply: Reply) -> None:
         asked, connection, future, due_ns = self._answers[reply.id]

@@ -19,14 +19,14 @@ __all__ = ["FLASH_SALE", "PRICE_FEN", "Sold", "audit", "audit_accounts"]
 
 PRICE_FEN: Final = 9_900
 LEAD_MS: Final = 3_000
-#: As long as a sale may be open: a run of an hour, with joining and an audit, takes longer than an hour.
+#: The longest that a sale may be open, because a run of an hour, with joining and an audit, takes longer than an hour.
 OPEN_FOR_MS: Final = 86_400_000
-#: Paying takes a buyer so long at most, as a part of the time that a hold lasts.
+#: Longest time that a buyer takes to pay, as a share of the hold's lifetime.
 PAY_WITHIN: Final = 0.3
-#: Of the holds that could be paid in part, this many are; of the payments, this many are confirmed again.
+#: Share of the holds of several units that are paid in part, and share of the payments that are confirmed again.
 PARTIAL: Final = 0.2
 CONFIRMED_AGAIN: Final = 0.2
-#: Who sees that stock is back taps within so long.
+#: Longest time until a viewer taps after stock came back.
 BACK_S: Final = 0.3
 #: Time that a message about an expired hold may take.
 EXPIRY_S: Final = 10.0
@@ -83,7 +83,7 @@ async def _settle(customer: Customer, hold: int, units: int) -> int:
 
 
 class Sold(NamedTuple):
-    """What customers were told: who got which hold of how many units, and each payment's receipt, both by hold; units sold by user."""
+    """Facts from customers' answers: user and units of each hold, the receipt of each payment by hold, and units sold by user."""
 
     holds: dict[int, tuple[str, int]]
     receipts: dict[int, Accepted]
@@ -143,7 +143,7 @@ def audit_accounts(case: Case, findings: Findings) -> Sold:
 
 
 def _audit_journal(case: Case, holds: dict[int, tuple[str, int]], receipts: dict[int, Accepted], findings: Findings) -> None:
-    """What the journal, or a letter to its user, says of a hold has to be what was told."""
+    """The journal and the personal events say the same about each hold as the customers' answers."""
     told = {(hold, user, units) for hold, (user, units) in holds.items()}
     letters = {(one.seq, one.event["user"], one.event["quantity"]) for one in case.transcript.letters if one.event["type"] == "stock_reserved"}
     audit_told("shown_otherwise", "hold", told & letters, letters, findings)
@@ -158,7 +158,7 @@ def _audit_journal(case: Case, holds: dict[int, tuple[str, int]], receipts: dict
 
 
 def _audit_owned(case: Case, holds: dict[int, tuple[str, int]], receipts: dict[int, Accepted], findings: Findings) -> None:
-    """Whoever came back has no hold that it was not told of, and has bought what had been paid by then."""
+    """A returning customer has no hold beyond its answers, and has bought every unit paid by then."""
     paid: dict[str, list[tuple[int, int]]] = {}
     for hold, receipt in receipts.items():
         if hold in holds:

@@ -24,7 +24,7 @@ RETRY_S: Final = 0.5
 
 
 class PaymentSimulator:
-    """Of one process; `close` it."""
+    """The payments of one process; `close` it."""
 
     def __init__(self, context: StormContext) -> None:
         self._context = context

@@ -14,9 +14,9 @@ from loadtests.storm.scenario import Case, Scenario
 
 __all__ = ["RED_ENVELOPE", "audit"]
 
-#: What a share holds on average.
+#: Average share.
 SHARE_FEN: Final = 100
-#: The envelope shows for so long before it opens, so that everybody knows of it.
+#: Time from the announcement to the opening, so that every viewer sees the envelope in time.
 LEAD_MS: Final = 3_000
 OPEN_FOR_MS: Final = 3_600_000
 
@@ -61,7 +61,7 @@ def audit(case: Case, findings: Findings) -> dict[str, Any]:
 
 
 def _audit_owned(case: Case, shares: dict[str, int], findings: Findings) -> None:
-    """Whoever came back owns the share that it was told, if it had been by then, and nobody another."""
+    """A returning customer owns exactly the share that its answer had named by then."""
     since = {one.user: granted.seq for one in case.transcript.asked if (granted := one.granted) is not None}
     for owned in case.transcript.owned:
         grants = [grant.amount_fen for grant in owned.belongings.grants if grant.envelope == case.start.thing]

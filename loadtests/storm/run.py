@@ -32,7 +32,7 @@ COMMANDS_METRIC: Final = "liveroom_engine_commands_total"
 
 
 def storm_settings(viewers: int) -> list[str]:
-    """What a server of our own has to allow for so many customers, and a platform, from this machine."""
+    """Settings of an own server that allow so many customers, and a platform, from this machine."""
     room_for = str(viewers * 2 + 1_000)
     connections = ["--gateway-connections-max", room_for, "--gateway-connections-per-address-max", room_for]
     return [*connections, "--console-requests-per-s", "10000", "--console-requests-burst", "10000"]
@@ -146,7 +146,7 @@ async def run_storm(target: Target, options: StormOptions, bar: Bar) -> dict[str
             auth=target.auth,
             first=sum(before.viewers for before in parts),
             viewers=share_of(options.viewers, options.processes, number),
-            # Whoever comes back takes another port; that of a connection which was lost may not be free yet.
+            # A reconnect takes another port, because the port of the lost connection may not be free yet.
             sources=sources_for(options.viewers * 2 * (options.kills + 1), target.gateway_url),
         )
         parts.append(part)

@@ -29,7 +29,7 @@ _views = msgspec.json.Decoder(_Views)
 
 
 class StockView:
-    """Of the sale that `follow` names; `over` when all `units` are sold."""
+    """The public stock of the sale that `follow` names; `over` when all `units` are sold."""
 
     def __init__(self, units: int) -> None:
         self._units = units

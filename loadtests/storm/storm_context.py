@@ -1,4 +1,4 @@
-"""What the customers of one process share: where the room is, what they saw of it, and what they asked."""
+"""The shared context of one process's customers: the room's address, its public events, and the transcript."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHOWN: Final = frozenset({"red_envelope_grabbed", "red_envelope_closed"})
 
 
 class Part(Struct):
-    """What one process is to do: the customers of ordinals [first, first + viewers)."""
+    """The part of one process: the customers of ordinals [first, first + viewers)."""
 
     options: StormOptions
     gateway_url: str

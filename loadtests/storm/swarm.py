@@ -1,7 +1,8 @@
 """A swarm of viewers against one room: `python -m loadtests swarm SCENARIO ...`.
 
-Each scenario is a subcommand; it prints its report as JSON, and its exit code says whether the audit was clean:
-0 = ok, 1 = not ok or the run failed, 2 = it was asked for something that cannot be, 130 = interrupted.
+Each scenario is a subcommand, and prints its report as JSON.
+
+Exit codes: 0 = the audit was clean, 1 = it was not, or the run failed, 2 = invalid options, 130 = interrupted.
 """
 
 from __future__ import annotations

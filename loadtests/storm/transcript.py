@@ -1,4 +1,4 @@
-"""What the customers of a storm asked, and what they were told, as their connections saw it."""
+"""The commands of a storm's customers and their answers, as their connections saw them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Letter(Struct):
 
 
 class Owned(Struct):
-    """What a user was told to own when one of its connections joined last."""
+    """A user's entitlements when one of its connections joined last."""
 
     user: str
     belongings: Belongings
@@ -85,7 +85,7 @@ class End(Struct):
 
 
 class Transcript(Struct):
-    """Of all customers. `shown` are the room's public events about money, by seq, as anybody saw them."""
+    """The transcript of all customers. `shown` has the public events about money by seq, as any customer saw them."""
 
     asked: list[Asked] = []
     letters: list[Letter] = []

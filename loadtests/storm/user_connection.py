@@ -37,7 +37,7 @@ _personal = msgspec.json.Decoder(_Personal)
 
 
 class _Connection(Viewer):
-    """Of one life of the server; `pending` are the sends that no reply came for."""
+    """A connection in one life of the server; `pending` counts the sends without a reply."""
 
     def __init__(self, user_connection: UserConnection, path: str, token: str, at: Step | None) -> None:
         super().__init__(user_connection.context.address, path, token, user_connection.context.frame_audit, at=at)
@@ -47,7 +47,7 @@ class _Connection(Viewer):
         self._user_connection = user_connection
 
     def on_other(self, type: str, text: bytes) -> None:
-        """What is for this customer alone, and keyframes."""
+        """Handle frames for this customer alone, and keyframes."""
         user_connection = self._user_connection
         if type in ("accepted", "refused"):
             reply = _reply.decode(text)
@@ -120,7 +120,7 @@ class UserConnection:
 
     @property
     def owned(self) -> Owned | None:
-        """What its user was told to own when its connection joined last."""
+        """The user's entitlements when its connection joined last."""
         return Owned(self.user, _belongings.decode(self.belongings)) if self.belongings else None
 
     @property

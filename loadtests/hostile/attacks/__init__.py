@@ -1,1 +1,1 @@
-"""What hostile clients do to a server, one group of attacks in each file; `table` has them all."""
+"""Attacks of hostile clients on a server, one group in each file; `table` has them all."""

@@ -1,4 +1,4 @@
-"""What all attacks have in common: where the server is, which addresses they come from, and a count of what became of it."""
+"""The base of all attacks: the server's address, their source addresses, and a count of outcomes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Field(Struct):
 
 
 class Front:
-    """Of one attack; `outcomes` counts what became of its acts."""
+    """The context of one attack; `outcomes` counts the results of its acts."""
 
     def __init__(self, field: Field, name: str, sources: Sequence[str]) -> None:
         self.field = field
@@ -129,7 +129,7 @@ class Front:
 
     @contextlib.contextmanager
     def trying(self) -> Iterator[None]:
-        """What a server may do to a client that attacks it is counted, and nothing else."""
+        """Count every reaction that a server may have to an attacking client; other errors propagate."""
         try:
             yield
         except HandshakeRefused as error:
@@ -175,7 +175,7 @@ class Front:
 
 
 def hello_bytes() -> bytes:
-    """What a TLS client says first."""
+    """The first bytes of a TLS client."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = _trusting().wrap_bio(incoming, outgoing, server_hostname="localhost")
     with contextlib.suppress(ssl.SSLWantReadError):

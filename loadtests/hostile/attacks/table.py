@@ -22,7 +22,7 @@ class Attack(NamedTuple):
 _CONNECTIONS: Final = "connections", ("127.0.0.2", "127.0.0.3")
 _FLOODS: Final = "floods", ("127.0.0.4", "127.0.0.5")
 _TEXTS: Final = "texts", ("127.0.0.6", "127.0.0.7")
-#: Those who take all that an address may have leave nothing to others who share it.
+#: This attack takes everything that one address may have, so it gets an address of its own.
 _CROWD: Final = "floods", ("127.0.0.8",)
 
 #: Honest users come from other addresses.
