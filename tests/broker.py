@@ -84,7 +84,7 @@ def stop_broker() -> None:
 
 
 def kafka_flags(kafka: KafkaConfig) -> tuple[str, ...]:
-    """What a command needs to find the journal in these topics."""
+    """Flags with which a command finds the journal in these topics."""
     return (
         *("--journal-kind", "kafka", "--kafka-bootstrap-servers", ",".join(kafka.bootstrap_servers), "--kafka-topic-prefix", kafka.topic_prefix),
         *("--kafka-replication-factor", str(kafka.replication_factor), "--kafka-min-insync-replicas", str(kafka.min_insync_replicas)),

@@ -1,4 +1,4 @@
-"""What the garbage collector has to look at."""
+"""The objects that the garbage collector has to visit."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """For all tests: Hypothesis asserts no timings, so that a busy machine fails nothing; in CI it draws the same examples each time.
 
-Whoever runs the tests at home searches on, with new examples every time: a find is a seed to mend, and no reason for an unrelated
-change to be held up.
+A run at home uses new examples every time. A fault that it finds gets its own fix, and holds up no unrelated change.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from hypothesis import HealthCheck, settings
 from tests.broker import stop_broker
 from tests.loops import PRODUCTION, Loops
 
-# No test has to do with a host that the system's certificate authorities vouch for. aiohttp reads them all when it is imported: a tenth of a
-# second and more in each of the hundreds of processes that the tests start. Those that are about certificates name their own.
+# No test connects to a host that the system's certificate authorities vouch for. aiohttp reads all of them when it is imported,
+# which takes a tenth of a second in each of the hundreds of processes that the tests start. Tests of certificates name their own.
 os.environ.setdefault("SSL_CERT_FILE", os.devnull)
 
 # Each of these processes would compile the whole package for itself, a quarter of its start, where the environment has nothing compiled kept.
@@ -35,7 +34,7 @@ settings.register_profile("ci", settings.get_profile("liveroom"), derandomize=Tr
 settings.load_profile("ci" if os.environ.get("CI") else "liveroom")
 
 
-#: What takes long comes first, so that at the end no process has a long file left while the others have nothing.
+#: Long files come first, so that at the end no process has a long file left while the others are idle.
 LONG_FIRST = ("loadtests", "e2e", "pages", "deploy", "journal", "test_demo.py", "test_cli.py")
 
 

@@ -74,7 +74,7 @@ def a_random_evening(seed: int, steps: int = 250) -> Play:
 
 
 class Things:
-    """What there is to wish for, as far as answers told."""
+    """The offers and holds that answers have named so far."""
 
     def __init__(self) -> None:
         self.known: dict[str, list[int]] = {"envelope": [], "coupon": [], "sale": [], "hold": []}

@@ -32,8 +32,8 @@ START_S = 90
 STOP_S = 30
 
 
-#: Below the ports that Linux gives to clients and to whoever binds port 0: nobody takes one of these by chance.
-#: Tests that run side by side, as workers of one run, have a part of them each.
+#: Ports below those that Linux gives to clients and to port 0, so that no other program takes one by chance.
+#: Parallel workers of one run have a part of them each.
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 PORTS = range(16_000 + _WORKER % 4 * 4_000, 20_000 + _WORKER % 4 * 4_000)
 _ports = itertools.cycle(PORTS)
@@ -45,7 +45,7 @@ def free_port() -> int:
     """A port that nobody listens on now, and that this process does not hand out again soon."""
     for port in itertools.islice(_ports, len(PORTS)):
         with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: what an ended connection left is no hindrance
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # like the server: ignore connections in TIME_WAIT
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
@@ -54,7 +54,7 @@ def free_port() -> int:
     raise RuntimeError(f"no port in {PORTS} is free")
 
 
-#: What the journal of servers that are made now is kept in.
+#: The store of the journal for servers that are made now.
 _kept_in: Literal["embedded", "kafka"] = "embedded"
 
 
@@ -147,7 +147,7 @@ class Server:
             raise TimeoutError(f"the server was not ready within {START_S} s: {self.log.read_text()[-2000:]}") from None
         finally:
             if not ready_file.exists():
-                await self.kill()  # nobody else does, and a run of tests does not end before its processes
+                await self.kill()  # nothing else kills it, and a run of tests does not end before its processes
 
     async def kill(self) -> None:
         """SIGKILL: no goodbye of any kind."""

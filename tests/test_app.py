@@ -1,4 +1,4 @@
-"""What a process may consist of."""
+"""The roles that a process may have."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def connected(app: App, text: str) -> websockets.connect:
 
 
 async def open_room(app: App) -> None:
-    """As an anchor by the old key."""
+    """Open the room as an anchor with the old key."""
     async with aiohttp.ClientSession() as session:
         text = jwt.encode(claims(role="anchor"), "o" * 64, headers={"kid": "old"})
         url = f"{app.console_url}/v1/rooms/r1/commands/open_room"
@@ -79,7 +79,7 @@ async def test_keys_are_exchanged_under_connected_viewers(tmp_path: Path, monkey
 async def test_a_file_of_keys_that_gives_no_answer_is_told_and_keeps_no_process_from_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A network that is gone may hold an `open` for ever: the keys stay as they are, and whoever stops the process does not wait."""
+    """A lost network file system may block `open` forever: the keys stay as they are, and the end of the process does not wait."""
     monkeypatch.setattr("liveroom.app.KEYS_LOOK_S", 0.02)
     monkeypatch.setattr("liveroom.app.KEYS_LATE_S", 0.02)
     answered = threading.Event()

@@ -32,7 +32,7 @@ def embedded(data_dir: Path) -> Config:
 
 
 async def test_a_journal_that_vanishes_makes_the_process_unready(tmp_path: Path) -> None:
-    """`/readyz` says in words what happened, commands are answered `unavailable` at once, and whoever runs the process is told."""
+    """`/readyz` says what happened, commands are answered `unavailable` at once, and the log has an error."""
     config = embedded(tmp_path)
     app = App(config)
     await app.start()

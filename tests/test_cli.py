@@ -119,7 +119,7 @@ def test_token_makes_tokens_that_verify(tmp_path: Path) -> None:
 
 
 def test_a_token_that_no_server_would_take_is_not_made(tmp_path: Path) -> None:
-    """What the server refuses is told where the token is made."""
+    """The token command refuses values that the server would refuse."""
     secret = {"LIVEROOM_AUTH_SECRET": "s" * 32}
     for user, name, code in (("a b", "Anna", 1), ("a\udc80", "Anna", 1), ("anna", "Anna \udc80", 0)):
         done = liveroom("token", "--room", "r1", "--user", user, "--name", name, cwd=tmp_path, **secret)
@@ -261,7 +261,7 @@ def test_what_a_server_starts_with_is_no_work_for_the_garbage_collector(tmp_path
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_process_that_is_not_ready_yet_can_be_stopped(tmp_path: Path, number: signal.Signals) -> None:
-    """Whoever started it towards brokers that do not answer need not wait for them, nor kill it: it ends as asked."""
+    """A process whose brokers do not answer ends when asked, without waiting for them and without a kill."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(TIMEOUT_S)
         address = f"127.0.0.1:{silent.getsockname()[1]}"

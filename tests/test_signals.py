@@ -33,7 +33,7 @@ async def certificate_of(server: Server) -> str:
 
 
 async def test_sighup_reads_the_certificate_again(tmp_path: Path) -> None:
-    """New connections see the new one. A file that is none changes nothing, and is told."""
+    """New connections see the new one. A file that is no certificate changes nothing, and is logged."""
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):
         folder.mkdir()
@@ -72,7 +72,7 @@ async def test_sighup_ends_no_server_that_has_nothing_to_read(tmp_path: Path) ->
 
 @pytest.mark.skipif(not hasattr(os, "login_tty"), reason="no terminals here")
 def test_a_terminal_that_is_closed_drains_its_server(tmp_path: Path) -> None:
-    """Nobody could stop it from there any more; it ends as with SIGTERM, and not in the middle."""
+    """A closed terminal could not stop it any more, so it ends as with SIGTERM, and not in the middle."""
     ours, its = os.openpty()
     ready = tmp_path / "ready"
     flags = ("--mode", "dev", "--journal-kind", "memory", "--gateway-port", "0", "--console-port", "0", "--gateway-drain-ms", "0")

@@ -109,7 +109,7 @@ def _pick(numbers: list[int], which: int) -> int:
 
 
 def owned(state: RoomState, user: str, envelopes_over: int = 1_000) -> Belongings:
-    """What a room's state says that a user owns, with the shares of its last envelopes that are over; each kind in order of its numbers."""
+    """A user's entitlements by the room's state, with shares of the last ended envelopes; each kind in order of its numbers."""
     over = {number: one.winners for number, one in [*state.envelopes_over.items()][-envelopes_over:]}
     winners = over | {number: envelope.winners for number, envelope in state.envelopes.items()}
     holds = [

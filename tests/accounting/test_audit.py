@@ -180,7 +180,7 @@ def test_a_missing_event_is_found(data_dir: Path) -> None:
 
 
 def test_a_second_outcome_is_found(data_dir: Path) -> None:
-    """A retry that was decided anew, or was given another answer than the command."""
+    """A retry that was decided again, or got another answer than its command, is a fault."""
 
     def again(entry: Entry) -> bool:
         return bool([answer.pop("repeated") for answer in entry["answers"] if answer.get("repeated")])
@@ -280,7 +280,7 @@ async def test_a_servers_ledger_stays_damaged(data_dir: Path) -> None:
 
 
 async def test_a_ledger_that_is_closed_reads_no_more(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that ends does not wait until a long journal was read: whoever waits is told."""
+    """A process that ends does not wait until a long journal was read; waiting callers get an error."""
     taken: list[int] = []
 
     class Closing(SqliteReader):
@@ -334,7 +334,7 @@ async def test_a_journal_in_kafka_is_read_by_the_same_commands(data_dir: Path, c
 
 
 def test_export_has_a_row_for_every_money_event(data_dir: Path) -> None:
-    """As JSON lines and as CSV, with the same values; amounts sum up to the ledger's."""
+    """JSON lines and CSV have the same values, and the amounts add up to the ledger's."""
     rows = [orjson.loads(line) for line in export_money(on(data_dir), "demo", "jsonl")]
     assert all(tuple(row) == COLUMNS for row in rows)
     table = list(csv.DictReader(io.StringIO("\n".join(export_money(on(data_dir), "demo", "csv")))))

@@ -1,4 +1,4 @@
-"""What a spreadsheet makes of exported cells."""
+"""Exported cells as a spreadsheet reads them."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def test_what_is_closed_or_stopped_stays_so() -> None:
 
 
 def test_a_discount_has_its_bound() -> None:
-    """What the platform's orders spend is not in the events, but a coupon never takes off more than its terms say."""
+    """Events do not have the sums of the platform's orders, but a coupon's discount never exceeds its terms."""
     terms = CouponTerms(percent_off=50, discount_max_fen=100)
     start: Story = [(0, 0, CouponIssued("c", terms, 1, 1, 1_000, 1_000, "anna")), (1, 0, CouponClaimed(0, "vera", "A" * 16))]
     assert folded([*start, (2, 0, CouponRedeemed(0, "vera", "A" * 16, "o", 100))]).coupons[0].discount_fen == 100
@@ -239,7 +239,7 @@ def test_what_counts_for_an_address_was_granted_just_before() -> None:
 
 
 def test_a_statement_is_a_copy_and_bounded() -> None:
-    """What is shown does not change later; beyond the newest of each kind only totals are told."""
+    """A statement does not change later. It lists the newest of each kind, and has only totals for older ones."""
     ledger = Ledger()
     for seq in range(ITEMS_MAX + 3):
         ledger.apply(CouponIssued("c", CouponTerms(amount_fen=1), 1, 1, 1_000, 1_000, "anna"), seq, 7)

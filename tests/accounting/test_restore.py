@@ -58,7 +58,7 @@ async def is_the_copy(data_dir: Path) -> str:
 
 
 async def test_a_copy_becomes_the_present_journal(data_dir: Path) -> None:
-    """Under a new incarnation, each time another; what was there is kept, and how much is gone is told."""
+    """Each restore makes a new incarnation, keeps the old journal, and reports how much is lost."""
     before = (data_dir / FILE_NAME).read_bytes()
     restored = restore_journal(on(data_dir), data_dir.parent / "copy.sqlite")
     assert (restored.entries, restored.missing) == (COPIED, 2)
@@ -145,7 +145,7 @@ async def test_another_program_at_the_copy_is_not_disturbed(data_dir: Path, tmp_
 
 
 async def test_a_copy_that_changes_meanwhile_is_refused(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was copied would be of two times; everything stays as it was."""
+    """Such a copy would mix two times, so it is refused and everything stays as it was."""
     copy, before = data_dir.parent / "copy.sqlite", content(data_dir)
 
     def written_meanwhile(*given: Any) -> sqlite3.Connection:
@@ -178,7 +178,7 @@ async def test_a_copy_that_was_not_finished_is_refused(data_dir: Path) -> None:
 
 
 async def test_damaged_first_pages_name_the_way_out(data_dir: Path) -> None:
-    """As every refusal of a start does: with a mark beside it, and whatever SQLite says about the file."""
+    """The refusal names the way out as every refused start does: with a mark beside the file, and whatever SQLite's error is."""
     path = data_dir / FILE_NAME
     path.write_bytes(b"\0" * 8_192 + path.read_bytes()[8_192:])
     with pytest.raises(JournalDamaged, match="liveroom restore-journal FILE"):

@@ -46,7 +46,7 @@ GRAB = GrabRedEnvelope(5)
     ],
 )
 def test_the_clients_address_is_the_right_most_that_is_no_trusted_proxy(peer: str, forwarded_for: list[str], address: str) -> None:
-    """What stands left of it was written by the client and is not believed."""
+    """The client writes the entries to its left, so they are not believed."""
     assert TrustedProxies(("10.0.0.0/8", "fd00::/8")).client_address(peer, forwarded_for) == address
 
 
@@ -108,7 +108,7 @@ def test_what_is_no_claim_of_a_known_address_has_no_mark(address: str, command: 
 
 
 def test_a_forwarded_request_is_marked_by_its_client() -> None:
-    """As a trusted proxy names it; what others claim is not believed."""
+    """The client is the one that a trusted proxy names; claims of others are not believed."""
     marks = AddressHasher(KEY, ["10.0.0.0/8"])
     assert marks.mark_forwarded("10.0.0.1", ["192.0.2.7"], "demo", GRAB) == mark("192.0.2.7")
     assert marks.mark_forwarded("10.0.0.1", ["192.0.2.7:4711"], "demo", GRAB) == mark("192.0.2.7"), "a port is not of the address"
@@ -125,7 +125,7 @@ def test_the_key_follows_from_the_shared_secret() -> None:
 
 
 def test_the_key_may_have_a_secret_of_its_own() -> None:
-    """The tokens' secret can then be changed without counting anew; many processes with public keys need it."""
+    """A secret of its own lets the tokens' secret change without resetting the counts. Several processes with public keys need it."""
     own, other = (Config(auth=AuthConfig(secret=letter * 48, address_secret="a" * 32)) for letter in "st")
     assert load_address_key(own) == load_address_key(other) != load_address_key(Config(auth=AuthConfig(secret="s" * 48)))
     many = {"LIVEROOM_JOURNAL_KIND": "kafka", "LIVEROOM_AUTH_ALGORITHM": "EdDSA"}

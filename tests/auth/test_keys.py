@@ -49,7 +49,7 @@ def refused(checker: TokenChecker, text: str) -> str:
 
 @pytest.mark.parametrize("algorithm", [*KEYS, "HS256", "HS512"])
 def test_a_token_is_verified_with_the_key_that_it_names(algorithm: str, tmp_path: Path) -> None:
-    """Of every algorithm; another key's name or an unknown one does not verify."""
+    """The rule holds for every algorithm; a token that names another or an unknown key does not verify."""
     hmac = algorithm.startswith("HS")
     one, other = ("1" * 64, "2" * 64) if hmac else (KEYS[algorithm], {**KEYS, "RS256": rsa_key(), "PS256": rsa_key()}.get(algorithm))
     if algorithm == "ES256":
@@ -64,7 +64,7 @@ def test_a_token_is_verified_with_the_key_that_it_names(algorithm: str, tmp_path
 
 
 def test_keys_are_exchanged_while_the_process_runs(tmp_path: Path) -> None:
-    """A new key is believed from the next look on; the tokens of one that went are asked for again, and its id is told."""
+    """A new key counts from the next check on. Tokens of a removed key are refused, and its id is reported."""
     old, new = rsa_key(), rsa_key()
     path = tmp_path / "jwks.json"
     checker = TokenChecker(AuthConfig(algorithm="RS256", keys_file=written(path, jwk_of(old, "RS256", kid="old"))))
@@ -82,7 +82,7 @@ def test_keys_are_exchanged_while_the_process_runs(tmp_path: Path) -> None:
 
 
 def test_another_key_of_the_same_name_ends_the_first(tmp_path: Path) -> None:
-    """What counts is the key, not its name; other members of its entry may change."""
+    """The key counts, not its name; other members of its entry may change."""
     path = tmp_path / "jwks.json"
     one, other = rsa_key(), rsa_key()
     checker = TokenChecker(AuthConfig(algorithm="RS256", keys_file=written(path, jwk_of(one, "RS256", kid="k"))))
@@ -95,7 +95,7 @@ def test_another_key_of_the_same_name_ends_the_first(tmp_path: Path) -> None:
 
 
 def test_a_content_that_cannot_be_used_changes_nothing(tmp_path: Path) -> None:
-    """It is told once; the keys stay until a good one is there."""
+    """Bad content is logged once, and the keys stay until good content is there."""
     path = tmp_path / "jwks.json"
     key = rsa_key()
     checker = TokenChecker(AuthConfig(algorithm="RS256", keys_file=written(path, jwk_of(key, "RS256", kid="k"))))
@@ -120,7 +120,7 @@ def test_the_key_of_the_settings_stands_beside_those_of_the_file(tmp_path: Path)
 
 
 def wrong(tmp_path: Path) -> dict[str, tuple[str, str]]:
-    """What is no file of keys for an algorithm, and the words for it."""
+    """Contents that are no key file for an algorithm, with the error of each."""
     good = jwk_of(rsa_key(), "RS256", kid="k")
     private = json.loads(jwt.get_algorithm_by_name("RS256").to_jwk(rsa_key()))
     cases: dict[str, tuple[str, Any, str]] = {
@@ -182,7 +182,7 @@ def test_what_cannot_be_read_leaves_no_descriptor(tmp_path: Path) -> None:
 
 
 def test_the_key_of_the_settings_has_to_fit(tmp_path: Path) -> None:
-    """A private key, a weak one and one of another curve are told when the settings are checked."""
+    """The check of the settings finds a private key, a weak one and one of another curve."""
     weak, curve = rsa_key(1_024), ec.generate_private_key(ec.SECP384R1())
     for algorithm, pem, words in (
         ("RS256", private_pem(KEYS["RS256"]), "is a private key"),

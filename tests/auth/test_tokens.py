@@ -290,7 +290,7 @@ def test_only_the_pinned_algorithm_is_taken() -> None:
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
 def test_public_key_algorithms_work_with_the_public_key_alone(algorithm: Any, tmp_path: Path) -> None:
-    """A token signed with the private key is taken by whoever has the public one; another key's is not."""
+    """The public key verifies tokens that the private key signed, and no others."""
     auth = AuthConfig(algorithm=algorithm, public_key_file=key_file(tmp_path, public_pem(KEYS[algorithm])))
     checker = TokenChecker(auth, load_secret(Config(auth=auth)))
     assert checker.check(token(KEYS[algorithm], algorithm)).user == "u1"
@@ -333,7 +333,7 @@ def test_the_public_key_is_no_shared_secret(algorithm: Any, tmp_path: Path) -> N
     ],
 )
 def test_a_key_file_that_does_not_fit_is_a_config_error(algorithm: Any, content: bytes, words: str, tmp_path: Path) -> None:
-    """A wrong key is told at the start, with the file's name, and not with every viewer's token."""
+    """A wrong key is an error at the start that names the file, not one with every viewer's token."""
     path = key_file(tmp_path, content)
     with pytest.raises(BadConfig) as caught:
         TokenChecker(AuthConfig(algorithm=algorithm, public_key_file=path))

@@ -27,7 +27,7 @@ class Client(Protocol):
         """Begin to connect."""
 
     async def until(self, type: str) -> dict[str, Any]:
-        """What was told next about `type`: joined, reconnecting, unauthorized, banned, failed (a command) or ended (with `code`)."""
+        """The next report of `type`: joined, reconnecting, unauthorized, banned, failed (a command) or ended (with `code`)."""
 
     async def stop(self) -> None:
         """Leave."""
@@ -67,7 +67,7 @@ class JavaScript:
         await self._process.stdin.drain()
 
     async def say(self, text: str, id: str = "", timeout_s: float = 60) -> None:
-        """Send a chat line, under an id of its own where one is given; what it fails with is told as `failed`. Returns when the client has it."""
+        """Send a chat line, under `id` if one is given. Returns when the client has it; an error comes as the report `failed`."""
         assert self._process is not None
         assert self._process.stdin is not None
         order = json.dumps({"text": text, "id": id or None, "timeoutMs": timeout_s * 1000})
@@ -122,7 +122,7 @@ class Python:
                 self._told.put_nowait({"type": "unauthorized", "code": item.code})
 
     async def say(self, text: str, id: str = "", timeout_s: float = 60) -> None:
-        """Send a chat line, under an id of its own where one is given; what it fails with is told as `failed`. Returns when the client has it."""
+        """Send a chat line, under `id` if one is given. Returns when the client has it; an error comes as the report `failed`."""
 
         async def send() -> None:
             self._room._command_timeout_s = timeout_s  # read when a command is sent

@@ -48,7 +48,7 @@ def test_falling_together_before_anything_was_taken_skips_nothing() -> None:
 
 
 def test_what_is_owned_outlives_the_falling_together() -> None:
-    """What personal events told is in what the user owns: it comes whole, and is folded once."""
+    """Entitlements that come whole hold the personal events before them, and each event is folded once."""
     backlog = Backlog(10)
     backlog.add([joined(), StateReplaced(keyframe(0)), BelongingsReplaced(Belongings(0))])
     drained(backlog)

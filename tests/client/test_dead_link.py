@@ -24,7 +24,7 @@ BEATS_LOST_MAX = 8
 
 
 class Proxy:
-    """Forwards bytes until it is told to forget the connections that it has: they stay open, and nothing passes."""
+    """Forwards bytes until it is asked to forget its connections: they stay open, and nothing passes."""
 
     def __init__(self, port: int) -> None:
         self._to = port

@@ -16,7 +16,7 @@ from tests.client.conftest import AcceptedHandshake, Gateway, joined, keyframe
 
 HTML = "<html><body><h1>502 Bad Gateway</h1></body></html>"
 
-#: What stands for the rows that are ranges.
+#: Sample codes for the rows that are ranges.
 EXAMPLES = {(0, 999): [400, 403, 404, 500, 502, 504], (4500, 4999): [4506, 4999], (1000, 4999): [1003, 1007, 3999, 4005, 4499]}
 #: Ends that no server can cause: the clients' own, each with a test below.
 OWN = {CLOSE_NO_TOKEN, CLOSE_NO_ADDRESS}
@@ -178,7 +178,7 @@ async def test_nobody_there_and_then_somebody(gateway: Gateway, client: Python |
 
 
 async def test_a_handshake_that_hangs_is_given_up(gateway: Gateway, client: Python | JavaScript) -> None:
-    """What accepts and says nothing is left after the time to join, and tried again."""
+    """A server that accepts and stays silent is left after the time to join, and tried again."""
     await client.start(gateway.url, fixed="t1", join_timeout_s=0.5)
     visit = await gateway.welcome()
     await client.until("joined")

@@ -1,4 +1,4 @@
-"""What frames become."""
+"""The items that frames become."""
 
 import json
 
@@ -29,7 +29,7 @@ def test_unknown_events_are_passed_on() -> None:
 
 
 def test_events_below_the_cursor_are_left_aside() -> None:
-    """What was seen before a reconnect does not come again."""
+    """Events seen before a reconnect do not come again."""
     assert [item.seq for item in events_of(delta(3, AnnouncementSet("a"), AnnouncementSet("b")), 4)] == [4]
 
 

@@ -1,4 +1,4 @@
-"""What the user owns, folded."""
+"""The fold of the user's entitlements."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def online() -> Outbox:
 
 
 async def unanswered(box: Outbox, id: str | None = "buy-1") -> CommandUnanswered:
-    """What a call fails with whose command no connection carries."""
+    """The error of a call whose command no connection carries."""
     with pytest.raises(CommandUnanswered) as failed:
         await box.submit(id, BUY, None, AT_ONCE_S)
     return failed.value

@@ -48,7 +48,7 @@ def test_a_proxy_is_taken_when_it_can_lead_there_or_was_asked_for(url: str, prox
 
 @pytest.mark.parametrize("asked", [True, False])
 async def test_the_environments_proxies_are_not_asked_for_this_machine(asked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever names one gets it: it is told where to. Otherwise the server is spoken to itself."""
+    """A proxy that the caller names is used; otherwise the client connects to the server directly."""
     first_lines: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -70,7 +70,7 @@ async def test_what_one_says_the_other_sees(server: Server, compression: bool) -
 
 
 async def test_refusals_arrive_as_exceptions(server: Server) -> None:
-    """What a viewer may not do is raised with the code of the room or the gateway."""
+    """A forbidden command raises an exception with the code of the room or the gateway."""
     async with server.enter("ann") as ann:
         with pytest.raises(CommandRefused) as refused:
             await ann.send(c.MuteUser("bob", 60_000))
@@ -88,7 +88,7 @@ async def test_a_retry_has_the_first_outcome(server: Server) -> None:
 
 
 async def test_the_folded_state_is_the_servers(server: Server) -> None:
-    """After all that can happen in a room, the folded state is what a newcomer gets; only `showcase_count` is told by keyframes alone."""
+    """After every kind of event, the folded state equals a newcomer's; only `showcase_count` comes with keyframes alone."""
     product, other = c.Product("p1", "Tea", 990), c.Product("p2", "Cup", 1_990)
     async with server.enter("anna", Role.anchor) as anchor, server.enter("vera") as viewer:
         before: list[c.Command] = [c.SetAnnouncement("Sale"), c.AddProduct(product), c.AddProduct(other), c.PinProduct("p1"), c.SetChatBudget(50)]

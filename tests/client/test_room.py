@@ -357,7 +357,7 @@ async def test_time_that_ran_out_tells_whether_the_command_went_out(gateway: Gat
 
 
 async def test_leaving_fails_what_waits_and_ends_iteration(gateway: Gateway) -> None:
-    """`close` ends iteration without an error, and whoever waits for an answer is told that there will be none."""
+    """`close` ends iteration without an error, and a call that waits for an answer fails."""
     room = connect(gateway.url, "demo", "t")
     visit = await entered(gateway, room)
     sending = asyncio.create_task(room.send_chat("hi"))

@@ -56,7 +56,7 @@ def test_a_resumed_connection_goes_on() -> None:
 
 
 def test_an_interruption_lasts_until_it_is_over_or_the_connection_is_another() -> None:
-    """The application is told both ends; a new connection begins without one."""
+    """The application gets the beginning and the end; a new connection begins without an interruption."""
     stream = started()
     assert stream.receive(Interruption(7)) == [Interruption(7)]
     assert stream.interruption == Interruption(7)
@@ -97,7 +97,7 @@ def test_the_own_mute_is_known() -> None:
 
 
 def test_personal_events_come_once() -> None:
-    """What a gateway tells again is yielded once, until another stream begins. They move no cursor."""
+    """A personal event that a gateway repeats is yielded once, until another stream begins. It moves no cursor."""
     stream = started()
     frames = [Personal(seq, 5, {"type": "hold_expired", "sale": 1, "hold": 2, "user": "vera", "seq": seq}) for seq in (3, 5, 3, 5, 6)]
     assert [[item.seq for item in stream.receive(frame) if isinstance(item, PersonalEvent)] for frame in frames] == [[3], [5], [], [], [6]]

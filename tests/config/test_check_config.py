@@ -20,7 +20,7 @@ RSA, RSA_SHORT = rsa.generate_private_key(65537, 2048), rsa.generate_private_key
 P256, P384 = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP384R1())
 #: The user without rights, as of Linux distributions.
 NOBODY = 65_534
-#: What `openssl genrsa 512` makes; no library makes such a key any more.
+#: A key of `openssl genrsa 512`; no library makes such a key any more.
 RSA_512 = b"""-----BEGIN PUBLIC KEY-----
 MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAJI26yEc0Gf0jGBZpTn5hkeDVSCEypZ+
 D8DYeXZ2s0d21vNFEunKSfQJ4+P9GCn992mpYp9mi5CS0QWiHhTpQTUCAwEAAQ==
@@ -76,7 +76,7 @@ def test_a_key_that_no_server_would_take_is_found(tmp_path: Path, capsys: pytest
 def test_a_certificate_that_no_server_could_use_is_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], setting: str, content: bytes | None
 ) -> None:
-    """Of the gateway and of brokers: a file that is missing, empty or something else."""
+    """The check covers the gateway's and the brokers' files: missing, empty, or with other content."""
     files: dict[str, Any] = {name: str(tmp_path / name) for name in ("CERT", "KEY")}
     for name in files if content is not None else ():
         (tmp_path / name).write_bytes(content or b"")
@@ -163,7 +163,7 @@ def test_a_brokers_file_in_a_directory_of_another_user_is_named(unsearchable: Pa
 
 
 def test_commands_name_a_data_directory_of_another_user(unsearchable: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What reads the journal, restores one or asks for the dev secret says why it cannot."""
+    """Commands that read or restore a journal, or need the dev secret, say why they cannot."""
     directory = str(unsearchable / "data")
     commands = {
         "audit": ["--data-dir", directory],
@@ -192,7 +192,7 @@ def test_every_file_that_is_wrong_is_told(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_a_flag_that_is_not_there_names_the_one_that_may_be_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As for a setting in a file."""
+    """The hint is the same as for a setting in a file."""
     for typed in (("--gateway-prot", "1"), ("--gateway-prot=1",)):
         code, said = checked(capsys, tmp_path, *typed)
         assert (code, "did you mean --gateway-port?" in said) == (2, True), said

@@ -195,7 +195,7 @@ def test_names_for_tests_and_for_the_file_are_no_settings() -> None:
     ],
 )
 def test_settings_that_do_not_go_together_are_told(tmp_path: Path, text: str, words: str) -> None:
-    """What each setting allows alone but not with another is an error that names both."""
+    """Two values that are valid alone but not together are an error that names both settings."""
     assert words in complaint(write(tmp_path, text))
 
 
@@ -213,7 +213,7 @@ def test_ports_that_do_not_clash(tmp_path: Path, text: str) -> None:
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
-    """Of a file, the environment and flags, also what does not go together, but nothing that only follows from a bad value."""
+    """All mistakes of file, environment and flags are listed, with conflicts between settings. Consequences of a bad value are not."""
     file = write(tmp_path, "[gateway]\nprot = 1\ntick_ms_min = 'x'\ntick_ms_max = 1\n[gatway]\nx = 1\n[kafka]\nevents_lost = ['3:5']\n")
     with pytest.raises(BadConfig) as caught:
         load_config(file, {"LIVEROOM_LOGS_LEVEL": "loud"}, {("gateway", "port"): "x"})

@@ -159,7 +159,7 @@ async def test_no_request_is_an_error_of_ours(kind: str, caplog: pytest.LogCaptu
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
 async def test_a_body_that_is_not_what_its_encoding_says_is_a_400(live: Live, encoding: str) -> None:
-    """As a problem with a code, and the connection ends."""
+    """The answer is a problem with a code, and the connection ends."""
     answer = await live.ask("POST", "/v1/rooms/r1/commands/open_room", token=ANCHOR, headers={"Content-Encoding": encoding}, body=b"garbage")
     assert (answer.status, answer.json["code"]) == (400, "bad_request")
     assert "Content-Encoding" in answer.json["detail"]

@@ -92,7 +92,7 @@ async def test_a_buyer_is_known_as_one(live: Live) -> None:
 
 
 async def test_commands_of_gateways_have_no_route(live: Live) -> None:
-    """What only gateways may send is no command here, even for the platform."""
+    """Commands of gateways are no commands here, even for the platform."""
     for name in COMMANDS.keys() - set(HTTP_COMMANDS):
         answer = await live.ask("POST", f"/v1/rooms/r1/commands/{name}", token=PLATFORM, body=b"{}")
         assert (answer.status, answer.json["code"]) == (400, "unknown_command")
@@ -186,7 +186,7 @@ async def test_refusals_say_when_to_come_back(live: Live) -> None:
     ],
 )
 async def test_a_bad_body_is_named(live: Live, command: str, body: bytes, code: str, field: str | None) -> None:
-    """What is no command gets its own code and the name of the field, and never reaches the journal."""
+    """A body that is no command gets its own code and the name of the field, and never reaches the journal."""
     answer = await live.ask("POST", f"/v1/rooms/r1/commands/{command}", token=ANCHOR, body=body)
     assert answer.json["code"] == code, answer.body
     assert answer.json["status"] == answer.status

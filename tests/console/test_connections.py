@@ -55,7 +55,7 @@ def dropped(live: Live, reason: str) -> float:
 
 
 async def test_silent_connections_give_way_to_newcomers(caplog: pytest.LogCaptureFixture) -> None:
-    """However many there are: the oldest is dropped, and health, metrics and the API answer at once. It is told, without a traceback."""
+    """However many there are, the oldest is dropped, and health, metrics and the API answer at once. The log has no traceback."""
     async with serve(config_of(connections_max=20, head_ms=60_000)) as live:
         async with connected(live.console.port, 100) as silent, connected(live.console.port, 20, b"GET /livez HTT") as half_open:
             await until(lambda: dropped(live, "too_many") >= 99)
@@ -80,7 +80,7 @@ async def test_who_keeps_alive_outlives_the_silent() -> None:
 
 
 async def test_beyond_the_limit_of_requests_the_answer_is_503_and_health_goes_on() -> None:
-    """While all connections have a request under way a newcomer is told so, and asked for its health the process answers."""
+    """While all connections have a request under way, a newcomer gets 503, and health checks are answered."""
     request = COMMAND + f"Authorization: Bearer {ANCHOR}\r\n\r\n".encode() + b'{"title":"t"}'
     async with serve(config_of(connections_max=3)) as live, connected(live.console.port, 3, request):
         await until(lambda: len(live.journal.sent) == 3)

@@ -102,7 +102,7 @@ async def test_idle_connections_do_not_make_newcomers_displace_each_other() -> N
 
 
 async def test_many_idle_connections_cut_no_request_off_that_waits_for_its_client() -> None:
-    """One kind in great number displaces its own: whoever fills the server with idle connections keeps no body from coming in."""
+    """Connections displace others of their own kind: a crowd of idle ones cuts off no request whose body is still arriving."""
     crowd = crowd_of(connections_max=6)
     slow = asking(crowd, VIEWER, waits=True)
     for _ in range(5):
@@ -139,7 +139,7 @@ def test_staff_may_use_all_of_it() -> None:
 
 
 def test_a_user_and_an_address_have_so_many_requests_under_way_and_no_more() -> None:
-    """Those that wait for their client count. The platform has no limit as a user, staff none as an address."""
+    """Requests that wait for their client count. The platform has no limit as a user, and staff has none as an address."""
     crowd = crowd_of(per_user_max=2, per_address_max=3)
     first, *_ = [asking(crowd, VIEWER, waits=n == 0) for n in range(2)]
     line = Line()

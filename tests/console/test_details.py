@@ -47,7 +47,7 @@ async def seen(live: Live, room: str) -> list[Any]:
     answers.append(await live.ask("GET", f"/v1/rooms/{room}/moderation", token=reader))
     assert [answer.status for answer in answers] == [200] * 4, [answer.body for answer in answers]
     told = [answer.json for answer in answers]
-    told[0].pop("time_ms")  # of the keyframe: as of when it was made
+    told[0].pop("time_ms")  # the time when the keyframe was made
     return told
 
 
@@ -131,7 +131,7 @@ async def test_a_detail_reaches_the_caller_that_waits_although_the_next_one_take
 
 
 async def test_a_room_that_changed_after_the_snapshot_is_asked_of_the_engine() -> None:
-    """What the snapshot says of it is no longer so."""
+    """The snapshot's data about it is out of date."""
     settings = replace(config(closed_rooms_whole_max=1), engine=EngineConfig(snapshot_interval_ms=3_600_000))
     journal = SeenJournal(settings.journal)
     async with engine_on(journal, settings), serve(settings, journal=journal) as live:

@@ -251,7 +251,7 @@ def test_the_room_closed_longest_ago_is_forgotten_first() -> None:
 
 
 def test_a_partition_can_begin_anew() -> None:
-    """What was known of a partition is replaced, that of others stays, and the bound holds."""
+    """A partition's rooms are replaced, those of others stay, and the bound holds."""
     fold = Fold(rooms_max=3)
     for room in "ab":
         fold.happen(room, opened())
@@ -357,7 +357,7 @@ async def test_a_room_that_was_never_opened_is_not_found(live: Live) -> None:
 
 
 async def test_a_ban_keeps_a_moderator_from_what_moderators_read(live: Live) -> None:
-    """Who is banned reads neither the lists nor the accounts, until the ban ends by the room's clock; the platform always does."""
+    """A banned user reads neither the lists nor the accounts, until the ban ends by the room's clock; the platform always does."""
     await live.do("open_room", {"title": "t"})
     await live.do("ban_user", {"user": "mo", "duration_ms": 60_000})
     await live.do("ban_user", {"user": "x", "duration_ms": 60_000})

@@ -32,7 +32,7 @@ async def broken(room: str) -> Statement:
 
 
 async def test_the_anchor_and_the_platform_read_it() -> None:
-    """As it is described, with all accounts; nobody keeps a copy."""
+    """The answer is as described, with all accounts, and must not be cached."""
     async with serve_all(read_ledger=evening) as live:
         await live.do("open_room", {"title": "t"})
         for who in (ANCHOR, PLATFORM):
@@ -94,7 +94,7 @@ async def test_a_journal_that_cannot_be_read_is_a_problem(error: JournalError, s
 
 
 async def test_a_real_server_shows_what_the_audit_finds(tmp_path: Path) -> None:
-    """Whoever has a command's answer finds it in the ledger; the audit of the same journal agrees, also while the server runs."""
+    """The ledger includes a command as soon as it is answered, and the audit of the same journal agrees, even while the server runs."""
     async with Server(tmp_path / "data") as server:
         await server.command("demo", "open_room", {"title": "Evening show"})
         dropped = await server.command("demo", "drop_red_envelope", {"total_fen": 1_000, "parts": 3, "opens_in_ms": 0})

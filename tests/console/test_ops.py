@@ -1,4 +1,4 @@
-"""What machines ask of a process that has no console."""
+"""Requests of machines to a process without a console."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg":
 
 
 async def raw(live: Live, data: bytes) -> bytes:
-    """What the console answers to these bytes, as they are."""
+    """The console's answer to these raw bytes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", live.console.port)
     writer.write(data)
     async with asyncio.timeout(10):
@@ -138,7 +138,7 @@ def test_pages_keep_to_the_policy() -> None:
 
 @pytest.mark.parametrize("url", ["", "http://x", "ws://", "ws://a;script-src *", "ws://a b", "ws://a'b", "wss://u@h/"])
 def test_a_gateway_address_cannot_bend_the_policy(url: str) -> None:
-    """What is no plain ws address is a clear error at start."""
+    """An address that is no plain ws address is a clear error at start."""
     with pytest.raises(BadConfig, match=r"console\.gateway_url"):
         security_headers(url)
 

@@ -192,7 +192,7 @@ async def test_who_asks_and_goes_is_no_error(caplog: pytest.LogCaptureFixture) -
 
 
 async def test_a_client_that_never_reads_is_cut_off(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks and does not take the answers loses the connection, so that it cannot be held for ever."""
+    """A client that sends requests and does not read the answers loses the connection, so that it cannot hold it forever."""
     monkeypatch.setattr(guard, "ANSWER_WRITE_S", 0.1)
     await live.do("open_room", {"title": "t"})
     for i in range(100):

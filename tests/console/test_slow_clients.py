@@ -146,7 +146,7 @@ async def not_reading(live: Live) -> AsyncIterator[socket.socket]:
 
 
 async def rest_of(client: socket.socket) -> bytes:
-    """What the server sends until the connection ends, or all of an answer."""
+    """The bytes that the server sends until the connection ends or the answer is complete."""
     got = b""
     with contextlib.suppress(ConnectionError):
         while more := await asyncio.get_running_loop().sock_recv(client, 65_536):

@@ -1,4 +1,4 @@
-"""What the console answers to requests that reach no handler."""
+"""The console's answers to requests that reach no handler."""
 
 from __future__ import annotations
 

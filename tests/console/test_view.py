@@ -1,4 +1,4 @@
-"""What the console folds by itself equals what the engine would say."""
+"""The view that the console folds equals the engine's."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ HAPROXY = (DEPLOY / "haproxy" / "haproxy.cfg").read_text(encoding="utf-8")
 
 
 def interpolated(text: str, environment: Mapping[str, str]) -> str:
-    """As compose does: `${NAME:-default}` and `${NAME:?error}`. Raises `KeyError` for what must be set and is not."""
+    """Interpolate like compose: `${NAME:-default}` and `${NAME:?error}`. Raises `KeyError` for a required variable that is not set."""
 
     def value(match: re.Match[str]) -> str:
         name, kind, words = match.groups()
@@ -121,7 +121,7 @@ def needs_haproxy() -> None:
 
 
 def test_haproxy_takes_its_file() -> None:
-    """As far as it can tell without Docker's DNS; each of its connections has two descriptors."""
+    """HAProxy's own check passes, without Docker's DNS; each of its connections has two descriptors."""
     needs_haproxy()
     done = subprocess.run(["haproxy", "-c", "-f", str(DEPLOY / "haproxy" / "haproxy.cfg")], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -171,7 +171,7 @@ async def _until_both_answer(console: str, gateway: str) -> None:
 def test_kafkas_image_takes_its_settings(tmp_path: Path) -> None:
     """The program by which the image begins makes a configuration of them and formats the storage; the broker has each name."""
     can_start_broker()
-    for file in ("server.properties", "log4j2.yaml", "tools-log4j2.yaml"):  # as the image has them
+    for file in ("server.properties", "log4j2.yaml", "tools-log4j2.yaml"):  # the files of the image
         (tmp_path / file).write_text("\n")
     (tmp_path / "mounted").mkdir()
     (tmp_path / "final").mkdir()
@@ -202,7 +202,7 @@ def test_there_is_time_to_drain() -> None:
 
 
 def test_every_file_that_is_mounted_is_there() -> None:
-    """What containers read of this folder exists; every volume with data is declared."""
+    """Every file of this folder that a container reads exists; every volume with data is declared."""
     found = compose()
     for service in found["services"].values():
         for volume in service.get("volumes", []):

@@ -24,7 +24,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def copied() -> set[str]:
-    """What comes into the image from the checkout."""
+    """The files that come into the image from the checkout."""
     found: set[str] = set()
     for instruction in dockerfile():
         if instruction.name == "COPY" and not instruction.words.startswith("--from="):
@@ -94,7 +94,7 @@ async def test_the_health_check_works_by_hand(tmp_path: Path) -> None:
 
 
 def test_hadolint_finds_nothing() -> None:
-    """What the field's linter of Dockerfiles says."""
+    """Hadolint, the usual linter of Dockerfiles, has no complaint."""
     hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if hadolint is None:
         pytest.skip("hadolint not found: it comes with the extra `test` on x86-64 Linux")

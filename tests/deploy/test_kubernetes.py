@@ -42,7 +42,7 @@ def the(kind: str, name: str) -> Object:
 
 
 def pod(role: str) -> Object:
-    """What a role's pods are."""
+    """The template of a role's pods."""
     found: Object = the("Deployment", role)["spec"]["template"]
     return found
 

@@ -1,4 +1,4 @@
-"""What is installed: exact versions with hashes, within the bounds that pyproject.toml gives."""
+"""Installed packages: exact versions with hashes, within the bounds of pyproject.toml."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ async def test_kcat_and_kafkas_own_tools_drive_a_room_and_read_its_feed(tmp_path
         await shell.run(reserving)
         shell.variables["HOLD"] = seq_of(told(await shell.run_until(feed, "stock_reserved")), "stock_reserved")
         await shell.run(confirming)
-        await shell.run(confirming)  # as a service that saw no acknowledgement
+        await shell.run(confirming)  # like a service that saw no acknowledgment
         events = told(await shell.run_until(feed, "hold_confirmed"))
         await shell.run(flying)
         (letter,) = map(orjson.loads, (await shell.run_until(dead_letters, "fly-1")).splitlines())

@@ -17,7 +17,7 @@ from tests.deploy.monitor import DASHBOARDS, needs_prometheus, panels_of
 RULES = DEPLOY / "prometheus" / "rules.yml"
 TESTS = Path(__file__).parent / "alerts.test.yml"
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-#: What Prometheus itself adds, or what rules are grouped by.
+#: Labels that Prometheus itself adds, or that rules group by.
 COMMON_LABELS = {"job", "instance", "le"}
 
 
@@ -28,7 +28,7 @@ def rules() -> list[Object]:
 
 
 def promtool(*arguments: str) -> str:
-    """What promtool says; fails when it finds something."""
+    """The output of promtool; fails if it finds a fault."""
     needs_prometheus()
     done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -75,7 +75,7 @@ def test_every_alert_says_what_it_means_and_what_to_do_and_is_in_the_documentati
 
 
 def expressions() -> dict[str, str]:
-    """What rules and panels ask, by where."""
+    """The expressions of rules and panels, by place."""
     found = {rule["alert"]: rule["expr"] for rule in rules()}
     for path in DASHBOARDS:
         found |= {f"{path.name}: {title} {n}": asked for n, (title, asked) in enumerate(panels_of(path))}

@@ -65,7 +65,7 @@ async def everything_is_watched(cluster: Launched, home: Path) -> None:
 
 
 async def test_the_demo_runs_on_kafka_is_watched_and_outlives_a_kill_and_ctrl_c_ends_everything(tmp_path: Path) -> None:
-    """Viewers see each other's lines; Prometheus sees all; an engine that is killed is told and started again; Ctrl-C leaves no process."""
+    """Viewers see each other's lines; Prometheus sees all; a killed engine is reported and started again; Ctrl-C leaves no process."""
     can_start_broker()
     needs_prometheus()
     async with Launched(tmp_path / "data") as cluster:
@@ -100,7 +100,7 @@ async def test_a_part_that_ends_by_itself_is_told_and_ends_the_rest(tmp_path: Pa
 
 
 async def test_without_java_it_says_so(tmp_path: Path) -> None:
-    """What is missing is named, with how to have it; nothing was started."""
+    """The error names the missing program and how to install it; nothing was started."""
     cluster = Launched(tmp_path / "data")
     await cluster.start(PATH=str(tmp_path))
     assert await cluster.end() == 1

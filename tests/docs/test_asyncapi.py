@@ -123,14 +123,14 @@ def test_what_the_codec_refuses_the_schema_refuses(data: st.DataObject) -> None:
 
 
 def test_a_probe_is_valid() -> None:
-    """What asks whether the link works is valid by the document, and by the codec."""
+    """A probe of the link is valid by the document and by the codec."""
     assert decode_client_message(encode(Probe())) == Probe()
     check_client_frame(encode(Probe()))
 
 
 @given(messages(Accepted) | messages(Refused).map(lambda r: Refused(r.id, next(iter(REFUSALS)), r.detail)))
 def test_replies_are_valid(reply: Accepted | Refused) -> None:
-    """What answers a command is valid by the document."""
+    """Every reply to a command is valid by the document."""
     check_server_frame(encode(reply))
 
 

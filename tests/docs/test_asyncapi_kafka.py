@@ -51,7 +51,7 @@ def test_examples_are_requests(name: str) -> None:
 @given(st.lists(messages(Request), min_size=1, max_size=3))
 @settings(max_examples=50)
 def test_every_request_is_valid(requests: list[Request]) -> None:
-    """What gateways write themselves is as the document says, alone and in a list."""
+    """Requests that gateways write are valid by the document, alone and in a list."""
     validator("request").validate(json.loads(encode(requests[0])))
     validator("requests").validate(json.loads(encode(requests)))
 

@@ -50,7 +50,7 @@ def test_the_settings_are_fine(tmp_path: Path) -> None:
 
 
 def test_a_token_of_ones_own_backend_is_believed(tmp_path: Path) -> None:
-    """What the example function makes is what a server with the example settings takes, and no other secret will do."""
+    """A server with the example settings accepts tokens of the example function, and none of another secret."""
     names: dict[str, Any] = {}
     exec(examples("python")[0], names)
     token = names["liveroom_token"](SECRET, "u7", "Ming", "tea")

@@ -35,7 +35,7 @@ def section(text: str, heading: str) -> str:
 
 @pytest.mark.parametrize("path", list(generated()), ids=lambda p: p.name)
 def test_generated_pages_are_fresh(path: Path) -> None:
-    """What is committed is what `python -m docs.generate` makes."""
+    """The committed pages equal the output of `python -m docs.generate`."""
     assert path.read_text(encoding="utf-8") == generated()[path], "run `python -m docs.generate`"
 
 

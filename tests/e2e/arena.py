@@ -29,7 +29,7 @@ FLAGS = (
     *("--gateway-interruption-ms", str(SEE_S * 1_000)),  # before that it is not told that it waits
 )
 PUSH_S = 0.1
-#: What an attack may leave behind: room for the rings and records that chat fills, and for the allocator's habits.
+#: Growth that an attack may leave behind: space for the rings and records that chat fills, and for the allocator's habits.
 RSS_GROWTH_MAX = 32 * 1024 * 1024
 #: Descriptors that come and go without attacks: the pushers' own requests, SQLite's files.
 FDS_GROWTH_MAX = 8

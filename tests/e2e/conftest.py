@@ -1,4 +1,4 @@
-"""Every end-to-end test runs twice: on the embedded journal and on Kafka. Those that are about one of them alone say so, and why."""
+"""Every end-to-end test runs twice: on the embedded journal and on Kafka. A test of only one of them says so, and why."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def journal(request: pytest.FixtureRequest) -> Iterator[str]:
-    """What the journal of this test's servers is kept in."""
+    """The store of the journal of this test's servers."""
     with journal_kept_in(request.param):
         yield request.param

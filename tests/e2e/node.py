@@ -54,7 +54,7 @@ async def ws_module() -> Path:
 
 
 async def built_in_flags() -> list[str]:
-    """What makes Node's own WebSocket available: nothing from 22 on, a flag in 20; skips with an older Node, which has none."""
+    """Flags that make Node's own WebSocket available: none from Node 22 on, one in 20. Skips with an older Node, which has no WebSocket."""
     for flags in ([], ["--experimental-websocket"]):
         code, out, _ = await _run(20, "", node(), *flags, "-p", "typeof WebSocket")
         if not code and out.strip() == "function":

@@ -64,12 +64,12 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 def escaped(body: Any) -> bytes:
-    r"""As browsers write it: half of a pair as `\ud83d`."""
+    r"""JSON as browsers write it: half of a surrogate pair as `\ud83d`."""
     return json.dumps(body).encode()
 
 
 def raw(body: Any) -> bytes:
-    """As bytes, also where those are no UTF-8."""
+    """JSON as bytes, even where they are no UTF-8."""
     return json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 

@@ -110,7 +110,7 @@ class Raw:
                 return reply
 
     async def close_code(self) -> int:
-        """What the server closes with; 0 when it hangs up without a word."""
+        """The server's close code; 0 if it hangs up without one."""
         while True:
             opcode, payload = await self.frame()
             if opcode in (8, -1):

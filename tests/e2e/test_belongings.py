@@ -1,4 +1,4 @@
-"""What users own, through SIGKILLs: by the client that people have, against the journal's own story."""
+"""Users' entitlements through SIGKILLs: the real client's state equals the journal's events."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KILLS = 4
 #: Fewer would be no load.
 ACCEPTED_MIN = 100
 WAIT_S = 30
-#: Nobody runs out of what it may buy: a server that is started last has accepted something, too.
+#: High limits per user, so that the server that is started last accepts something, too.
 ENDLESS = ("--gateway-commands-per-s", "1000", "--rooms-unpaid-holds-per-user-max", "1000")
 
 

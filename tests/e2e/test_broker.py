@@ -1,4 +1,4 @@
-"""A Kafka broker that stalls, dies and comes back under a server with viewers: they are told, and everything goes on by itself."""
+"""A Kafka broker stalls, dies and comes back under a server with viewers: they get notice, and everything goes on by itself."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def own_broker(tmp_path: Path) -> AsyncIterator[OwnBrokers]:
 
 
 async def status(server: Server, path: str) -> int:
-    """What `/readyz` and the like say."""
+    """The answer of `/readyz` and the like."""
     async with aiohttp.ClientSession() as session, session.get(server.console_url + path) as response:
         return response.status
 
@@ -70,7 +70,7 @@ async def until_said(viewer: Viewer, words: str) -> None:
 
 
 async def outage(server: Server, viewers: list[Viewer]) -> None:
-    """While the broker is away: viewers are told, commands are refused by name in time, readiness says no."""
+    """While the broker is away, viewers get notice, commands are refused with a code in time, and readiness says no."""
     await asyncio.gather(*(until_told(viewer, interrupted=True) for viewer in viewers))
     began = time.monotonic()
     answers: list[dict[str, Any]] = await asyncio.gather(
@@ -83,7 +83,7 @@ async def outage(server: Server, viewers: list[Viewer]) -> None:
 
 
 async def back(server: Server, viewers: list[Viewer], words: str) -> None:
-    """After it: viewers are told, the server is ready again, and a line reaches everybody."""
+    """After the outage, viewers get notice, the server is ready again, and a line reaches everybody."""
     await asyncio.gather(*(until_told(viewer, interrupted=False) for viewer in viewers))
     await viewers[0].do("send_chat", text=words)
     for viewer in viewers:
@@ -111,7 +111,7 @@ class Talker:
 
 
 def check_talk(outcomes: dict[str, dict[str, Any]], viewer: Viewer) -> None:
-    """What was accepted was seen once unless it was too much at once, what was refused at most once, and only since the server was away."""
+    """Accepted lines were seen once, unless the chat budget hid them. Refused lines were seen at most once, and only since the outage."""
     seen = Counter(event["text"] for event in viewer.events if event["type"] == "chat_sent")
     assert {reply.get("code", "") for reply in outcomes.values()} <= {"", "unavailable", "overloaded"}
     shown = [text for text, reply in outcomes.items() if reply["type"] == "accepted" and reply.get("result", {}).get("shown", True)]
@@ -145,7 +145,7 @@ async def published(broker: OwnBrokers, prefix: str, last: str) -> list[int]:
 
 
 async def test_viewers_outlive_the_broker(own_broker: OwnBrokers, tmp_path: Path) -> None:
-    """A broker that stalls, or is killed and started again, costs no viewer the connection, an event or an answer; who reads the past is told."""
+    """A broker that stalls, or is killed and started again, costs no viewer the connection, an event or an answer. Readers of the past get errors."""
     flags = (
         *("--journal-kind", "kafka", "--kafka-bootstrap-servers", own_broker.address, "--kafka-topic-prefix", "outage"),
         *("--kafka-replication-factor", "1", "--kafka-min-insync-replicas", "1", "--kafka-session-ms", "1000", "--kafka-write-wait-ms", "1000"),

@@ -58,7 +58,7 @@ async def opened(server: Server) -> None:
 @asynccontextmanager
 async def enter_when_open(server: Server) -> AsyncIterator[Viewer]:
     await opened(server)
-    async with enter(server, ROOM, "vera", Role.moderator) as viewer:  # who may say more at once
+    async with enter(server, ROOM, "vera", Role.moderator) as viewer:  # a role that may send more at once
         yield viewer
 
 
@@ -79,7 +79,7 @@ async def until_stopped(server: Server) -> str:
 
 
 async def force_elections(brokers: OwnBrokers) -> None:
-    """What a person may do who wants the rooms back at any price, by Kafka's own tool."""
+    """Force unclean elections with Kafka's own tool, to get the rooms back at any price."""
     tool = ("org.apache.kafka.tools.LeaderElectionCommand", "--election-type", "unclean", "--all-topic-partitions")
     address = next(one for one in brokers.address.split(",") if answers(one))
     command = ("java", "-cp", str(BROKER.parent / "lib" / "*"), *tool, "--bootstrap-server", address)
@@ -119,7 +119,7 @@ async def test_a_broker_that_hangs_silences_rooms_no_longer_than_its_cluster(bro
 
 
 async def test_a_server_starts_while_a_broker_is_away(brokers: OwnBrokers, tmp_path: Path) -> None:
-    """Whether it is down or hangs, and whether the topics are there or have to be made: the start goes on with the others."""
+    """The start goes on with the other brokers if one is down or hangs, with existing topics and with topics to create."""
     server = Server(tmp_path / "data", *flags(brokers, "away"))
     await brokers.stop(2)
     try:

@@ -107,7 +107,7 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
 
 
 async def said(room: Room, texts: set[str]) -> list[str]:
-    """What the viewer sees said, until all of `texts` was."""
+    """The lines that the viewer sees, until all of `texts` were there."""
     seen: list[str] = []
     async with asyncio.timeout(ANSWER_S):
         async for item in room:

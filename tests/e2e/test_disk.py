@@ -108,7 +108,7 @@ async def test_a_disk_without_room(tmp_path: Path, disk: str) -> None:
                 "before",
                 *accepted,
                 "after",
-            ]  # of the one over HTTP nobody was told the outcome
+            ]  # the command over HTTP got no outcome
             assert not any(frame["type"] == "skipped" for frame in witness.others)
         log = server.log.read_text()
         assert "Traceback" not in log, log[-4000:]

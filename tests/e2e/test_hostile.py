@@ -45,7 +45,7 @@ def zeros(count: int) -> bytes:
     return frame((deflate.compress(bytes(count)) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4], rsv=4)
 
 
-# What is sent after the handshake -> the close codes that may answer it.
+# Bytes after the handshake -> the close codes that may answer them.
 BROKEN: dict[str, tuple[bytes, set[int]]] = {
     "unmasked": (frame(HELLO, masked=False), {4503}),
     "binary": (frame(HELLO, 2), {4503}),
@@ -75,7 +75,7 @@ BROKEN_DEFLATE: dict[str, tuple[bytes, set[int]]] = {
 
 
 async def test_broken_frames(arena: Arena) -> None:
-    """What breaks RFC 6455 or a limit is answered with its close code, at once, and with nothing else."""
+    """A frame that breaks RFC 6455 or a limit is answered at once with its close code, and with nothing else."""
 
     async def attack(name: str, sent: bytes, codes: set[int], *lines: str) -> str:
         with await enter(arena, "mallory", "127.0.0.2", *lines) as raw:
@@ -230,7 +230,7 @@ async def test_half_open_handshakes(arena: Arena) -> None:
 
 async def test_a_hundred_thousand_fuzzed_frames(journal: str, arena: Arena) -> None:
     """Valid frames, mutated in their bytes, their JSON and their order, over more than a thousand connections (on Kafka a fifth of it)."""
-    frames = 100_000 if journal == "embedded" else 20_000  # what reads frames is the same
+    frames = 100_000 if journal == "embedded" else 20_000  # the same code reads frames with either journal
     async with arena.attacked():
         before = await arena.metric(TEXTS)
         sent = await fuzz(arena, frames=frames, seconds_max=90)
@@ -239,7 +239,7 @@ async def test_a_hundred_thousand_fuzzed_frames(journal: str, arena: Arena) -> N
 
 
 async def test_a_flood_of_commands(arena: Arena) -> None:
-    """A connection that sends far more than it may is told so, and is closed as flooding; every answer before has its id."""
+    """A connection that far exceeds its rate is refused, then closed as flooding; every answer before has its id."""
     async with arena.attacked():
         raw = await enter(arena, "flooder", "127.0.0.2")
         flood = b"".join(frame(HELLO.replace(b"c1", b"f%d" % i)) for i in range(10_000))

@@ -23,7 +23,7 @@ END_S = 20
 
 
 async def said(server: Server, text: str) -> str:
-    """What became of a chat line: accepted, a refusal's code, or that nobody listens any more."""
+    """The outcome of a chat line: accepted, a refusal's code, or that the server is gone."""
     try:
         answer = await server.command(ROOM, "send_chat", {"text": text})
     except aiohttp.ClientError:
@@ -43,7 +43,7 @@ async def ended(server: Server) -> int:
 
 
 async def refused_start(server: Server) -> str:
-    """What a start says that ends with exit code 1."""
+    """The message of a start that ends with exit code 1."""
     with pytest.raises(RuntimeError, match="ended with 1") as failed:
         await server.start()
     return str(failed.value)
@@ -91,7 +91,7 @@ async def test_an_older_copy_is_refused_with_the_way_out(tmp_path: Path) -> None
 
 
 async def test_a_restored_copy_is_another_stream(tmp_path: Path) -> None:
-    """A page that was open all the time comes back with the cursor that it had: it is told, gets a keyframe, and follows."""
+    """A page that stayed open resumes with its old cursor: it gets `skipped` and a keyframe, and follows."""
     async with Server(tmp_path / "data") as server:
         await server.command(ROOM, "open_room", {"title": "Autumn silk"})
         await server.stop()

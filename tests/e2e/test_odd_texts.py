@@ -46,7 +46,7 @@ AT_ONCE: Final = 64
 #: The close code of a room whose state could not be had in time.
 COME_BACK: Final = 4002
 
-#: How a refusal of a token is told at the two doors.
+#: The refusal of a token over WebSocket and over HTTP.
 TOLD: Final = {"bad_token": 4500, "token_expired": 4000, "wrong_room": 4501}
 
 
@@ -87,7 +87,7 @@ class Stage:
         self.rounds = 0
 
     async def go_on(self) -> None:
-        """What is said in either room is seen there."""
+        """A line in either room is seen there."""
         self.rounds += 1
         text = f"round {self.rounds}"
         for room, viewer in ((self.beside, self.witness), (ROOM, self.onlooker)):
@@ -177,7 +177,7 @@ async def unharmed(stage: Stage) -> None:
 
 
 async def test_odd_commands_over_http(tmp_path: Path) -> None:
-    """What no text may hold is refused by its code. What is said is seen as it was written. Nothing is the server's fault."""
+    """Forbidden characters are refused with their code. Accepted texts appear as they were written. No text causes a server error."""
     async with staged(tmp_path) as stage, aiohttp.ClientSession() as session:
         numbers = itertools.count()
         said: list[str] = []
@@ -379,7 +379,7 @@ async def test_odd_requests_of_other_programs(tmp_path: Path) -> None:
                 """So many of these requests at least are refused or set aside, as often as they are sent."""
                 before = await stage.outcomes()
                 await stage.tried(_produced(stage, producer, partition, requests, numbers))
-                after = await stage.outcomes()  # what the room said since came behind them
+                after = await stage.outcomes()  # the room's later replies come behind them
                 assert sum(after.get(outcome, 0) - before.get(outcome, 0) for outcome in ("refused", "poison")) >= count, (requests[0], before, after)
 
             bad = [text for text in ODD.values() if refused_as(text)]

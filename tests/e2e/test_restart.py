@@ -52,7 +52,7 @@ async def stay(server: Server, number: int, joined: asyncio.Semaphore) -> tuple[
 
 
 async def test_sigterm_drains(tmp_path: Path) -> None:
-    """Every viewer is told when to come back, each another time, and closed with 1012; the process ends with 0, and starts again."""
+    """Every viewer gets a time to come back, each another one, and is closed with 1012. The process ends with 0, and starts again."""
     async with Server(tmp_path / "data", "--gateway-drain-ms", "500") as server:
         await open_room(server)
         joined = asyncio.Semaphore(0)

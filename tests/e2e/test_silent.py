@@ -24,7 +24,7 @@ from tests.serving import Server
 
 pytestmark = pytest.mark.journal("embedded", "connections before they are viewers never reach the journal")
 
-#: What the server may have open, and how many silent clients want a descriptor of it.
+#: The server's limit of open files, and the number of silent clients that each take one.
 FILES = 1_024
 SILENT = 5_000
 ROOM = "demo"

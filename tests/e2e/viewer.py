@@ -1,4 +1,4 @@
-"""A viewer with no wish of its own: sends what it is told once, and keeps every frame and every event that it is sent."""
+"""A passive viewer: it sends each given command once, and keeps every frame and every event."""
 
 from __future__ import annotations
 

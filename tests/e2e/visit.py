@@ -24,7 +24,7 @@ LONG_TEXT = "🎁" * 300
 
 @dataclass
 class Plan:
-    """What a client is told to do. `whole` is sent as it is, `parted` in fragments by the clients that can."""
+    """Orders for a client. It sends `whole` in one piece, and `parted` in fragments if it can."""
 
     user: str
     url: str
@@ -52,7 +52,7 @@ class Plan:
 
 @dataclass
 class Told:
-    """What a client tells of its visit; one entry for each of its two connections."""
+    """A client's report of its visit, with one entry for each of its two connections."""
 
     received: list[list[str]] = field(default_factory=list)
     closes: list[int] = field(default_factory=list)
@@ -133,7 +133,7 @@ def _cursor(received: list[str]) -> int:
     return max((frame["to"] if frame["type"] == "delta" else frame["seq"] for frame in frames if frame["type"] in ("delta", "keyframe")), default=0)
 
 
-# What must be true
+# Checks
 
 
 def check_visit(plan: Plan, told: Told, *, deflate: bool | None = None) -> None:

@@ -17,7 +17,7 @@ from liveroom.rooms.room import Decided, RoomState, decide, decide_due, evolve
 ROOM = "r" * 64
 START_MS = 9_007_199_000_000_000
 DAY_MS = 86_400_000
-#: As much room as a character takes.
+#: A character of the largest size.
 WIDE = "\U0001f600"
 TITLE = WIDE * 120
 REASON = WIDE * 200

@@ -193,7 +193,7 @@ async def test_asking_for_many_archived_rooms_fills_nothing(monkeypatch: pytest.
 
 
 async def test_rooms_come_back_from_kafka() -> None:
-    """As from any journal: whole, also for another engine and after many snapshots, and with a part that was dropped from the log alone."""
+    """A room comes back whole, as with any journal: for another engine, after many snapshots, and if only the log dropped a part."""
     kafka = kafka_config(CONFIG.journal)
     config = replace(kafka, engine=CONFIG.engine)
     clock = Clock()

@@ -63,7 +63,7 @@ def command(number: int) -> tuple[Sender, Command]:
 
 
 class Told:
-    """What a story comes to: every answer, every event with its time, every room's state, every outcome."""
+    """The result of a story: every answer, every event with its time, every room's state, every outcome."""
 
     def __init__(self) -> None:
         self.answers: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Claims: an engine knows its own for certain, whatever a journal's client says of it and whoever else wrote."""
+"""Claims: an engine knows its own for certain, whatever the journal's client reports and other engines write."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAME = "engine-1"
 
 
 class ForgetfulJournal(MemoryJournal):
-    """As a broker that has forgotten where a write stands that was sent to it twice; an earlier claim of a process of the same name comes late."""
+    """A broker that forgot the offset of a write which was sent twice; an earlier claim of a process with the same name lands late."""
 
     def append(self, partition: int, entry: Entry) -> Future[int]:
         if not isinstance(entry, Claim):
@@ -113,7 +113,7 @@ async def test_what_is_acknowledged_in_a_row_is_confirmed_by_that() -> None:
 
 
 async def test_what_was_not_read_back_behind_a_foreign_entry_is_not_confirmed() -> None:
-    """As long as nobody knows what stands in between no snapshot says that all was decided: it might be a claim."""
+    """An unread entry in between might be a claim. Until it was read back, no snapshot says that everything was decided."""
     config = replace(CONFIG, engine=replace(CONFIG.engine, snapshot_records_max=10))
     journal = UnwatchedJournal(config.journal)
     voice = Voice(journal)

@@ -90,7 +90,7 @@ def test_a_clock_that_is_stepped_forward_is_followed_at_twice_its_pace(steps: li
 
 
 def test_the_systems_own_clocks_agree() -> None:
-    """What is used in production goes on in ms, and together."""
+    """The production clocks advance in ms, and together."""
     steady = SteadyClock(wall_clock_ms, passed_ms)
     assert 0 <= wall_clock_ms() - steady() < 1_000
 

@@ -143,7 +143,7 @@ async def test_a_room_is_as_before_the_command_that_could_not_be_folded(journal:
 
 
 async def test_a_command_whose_events_cannot_be_written_is_set_aside(journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of its step only its own room is taken back, and that room's other commands happen when they are sent again under their ids."""
+    """Only its own room is rolled back, and that room's other commands happen when they are sent again under their ids."""
     real = liveroom.rooms.room.decide
 
     def half_a_pair(state, request, now_ms, rng, rules):  # type: ignore[no-untyped-def]

@@ -91,7 +91,7 @@ class Money(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        """What was decided is what the journal tells, from its beginning as from the newest snapshot."""
+        """A replay gives the decided state, from the journal's beginning and from the newest snapshot."""
         self.loop.run(self._restart())
 
     def teardown(self) -> None:
@@ -134,7 +134,7 @@ class Money(RuleBasedStateMachine):
     async def _restart(self) -> None:
         live = self.engine._owners[0]._state
         await self.engine.stop()
-        await asyncio.sleep(0)  # what was on its way to the journal is there
+        await asyncio.sleep(0)  # records in flight have reached the journal
         await self._check(live)
         await self._start()
 

@@ -45,7 +45,7 @@ def request_of(full: Full, who: Sender, command: c.Command) -> Request:
 
 
 def added_bytes(full: Full, who: Sender, command: c.Command) -> int:
-    """What a command adds to a record: its answer and its events."""
+    """The bytes that a command adds to a record: its answer and its events."""
     request = request_of(full, who, command)
     decision = decide(full.now, request, full.now_ms, full.rng, full.rules)
     reply: Accepted | Refused
@@ -183,7 +183,7 @@ def test_every_command_is_attempted() -> None:
 @pytest.mark.parametrize("short", [False, True], ids=["long names", "short names"])
 @pytest.mark.parametrize("name", ATTEMPTS)
 def test_no_command_adds_more_than_is_reckoned_with(name: str, short: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With every text at its longest, in a room where everything is as much as it may be; whoever sends it has a long name or a short one."""
+    """The bound holds with every text at its longest, in a room where everything is at its limit, for senders with long and short names."""
     if short:
         here = sys.modules[__name__]
         for actor in ("ANCHOR", "PLATFORM", "BACKEND"):
@@ -238,7 +238,7 @@ def test_what_time_adds_to_a_room_is_bounded() -> None:
 
 
 def test_the_smallest_record_holds_what_comes_in_one_piece() -> None:
-    """What time does to a room, any one command, all keyframes that a record may carry: each fits into the least that may be set."""
+    """Each part that cannot be split fits into the smallest record that may be set: a timer's events, one command, all keyframes of a record."""
     (setting,) = (s for s in settings() if s.path == "journal.record_bytes_max")
     least = RECORD_BYTES_LEAST - RECORD_HEAD_BYTES
     assert f"from {RECORD_BYTES_LEAST} " in setting.expected
@@ -302,7 +302,7 @@ async def many(voice: Voice, attempts: Iterable[tuple[str, Sender, c.Command]]) 
 
 
 async def test_envelopes_of_many_rooms_that_close_at_once_fill_more_than_one_record() -> None:
-    """As many rooms as one step serves, each with as many envelopes as there may be and the longest names of winners."""
+    """One step serves its most rooms, each with the most envelopes and the longest names of winners."""
     rooms = [f"room-{number}".ljust(64, "x") for number in range(60)]
     drop = DropRedEnvelope(100_000, 10, "lucky", TITLE, 0, 1_000)
     async with stage() as (journal, voice, clock):
@@ -333,7 +333,7 @@ async def test_keyframes_that_do_not_fit_come_in_a_record_of_their_own() -> None
 
 
 async def test_a_batch_larger_than_a_record_is_answered_as_far_as_there_is_room() -> None:
-    """The others are told to try again, which they can under the same ids."""
+    """The other commands are refused for now, and can be sent again under the same ids."""
     words = [c.SetBannedWords(tuple(f"{number:02}{i:03}" + WIDE * 45 for i in range(500))) for number in range(12)]
     async with stage() as (journal, voice, _):
         await many(voice, [("demo", ANCHOR, c.OpenRoom(TITLE))])
@@ -381,7 +381,7 @@ async def test_details_wait_for_their_turn() -> None:
 
 
 async def test_a_detail_larger_than_a_record_comes_in_parts_with_nothing_in_between() -> None:
-    """And whoever reads them holds the room as it is."""
+    """A reader of the parts ends with the room's exact state."""
     async with stage() as (journal, voice, _):
         await many(voice, [("demo", ANCHOR, c.OpenRoom(TITLE))])
         products = [c.Product(f"{number}".rjust(64, "p"), TITLE, 1, URL, URL) for number in range(400)]

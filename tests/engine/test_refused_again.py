@@ -1,4 +1,4 @@
-"""What a command gets that is sent again under the id of a refusal, where the refusal names a time to wait."""
+"""A command sent again under the id of a refusal, where the refusal names a time to wait."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SETTINGS = Config(
     engine=EngineConfig(dedupe_window_ms=86_400_000),
     rooms=RoomsConfig(chat_interval_ms=60_000, chat_burst=2, unpaid_holds_per_user_max=2),
 )
-#: What was made, by name: the last sale, hold and envelope.
+#: The last sale, hold and envelope that were made, by name.
 Made = dict[str, int]
 Step = tuple[Sender, Callable[[Made], CommandBase]]
 
@@ -35,7 +35,7 @@ BETWEEN_MS = 100
 
 
 class Case(NamedTuple):
-    """What comes before, and the command that is refused."""
+    """The commands that come before, and the command that is refused."""
 
     before: tuple[Step, ...]
     command: Callable[[Made], CommandBase]

@@ -90,7 +90,7 @@ async def test_commands_are_answered_while_a_snapshot_is_saved() -> None:
 
 
 async def test_an_engine_whose_snapshot_fails_claims_anew() -> None:
-    """As after any other write that failed; no command is lost or answered twice."""
+    """The engine claims again as after any other failed write; no command is lost or answered twice."""
     journal = SlowJournal(CONFIG.journal)
     journal.fails = True
     voice = Voice(journal)
@@ -178,7 +178,7 @@ async def next_snapshot(journal: CountedJournal, voice: Voice, clock: Clock) -> 
 
 
 async def test_outcomes_are_written_once() -> None:
-    """Of the answers of the last minutes a snapshot writes those that are new, and again at most those of one part."""
+    """A snapshot writes the new answers of the last minutes, and repeats at most the answers of one part."""
     journal, clock = CountedJournal(QUIET.journal), Clock()
     voice = Voice(journal)
     async with running_engine(journal, QUIET, clock) as engine:

@@ -1,4 +1,4 @@
-"""What readers begin with: as many rooms as fit into one record, each whole, and a large room with nothing in between."""
+"""State for new readers: as many whole rooms as fit into one record, and a large room with no other entry in between."""
 
 from __future__ import annotations
 

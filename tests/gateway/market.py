@@ -38,7 +38,7 @@ def _units_of(command: Command) -> int:
 
 
 class Record:
-    """What one step made: events, and the answers to claims of the sides."""
+    """The result of one step: events, and the answers to claims of the sides."""
 
     def __init__(self, from_: int, time_ms: int, events: tuple[Event, ...], answers: list[tuple[int, Claim, Reply]]) -> None:
         self.from_ = from_
@@ -68,7 +68,7 @@ class Market:
         self.state: RoomState | None = None
         self.stream: list[Record] = []
         self.queue: deque[tuple[int, Claim]] = deque()  # on their way to the engine
-        self.outcomes: dict[tuple[str, str], Reply] = {}  # what the engine remembers
+        self.outcomes: dict[tuple[str, str], Reply] = {}  # the engine's memory
         self.told: dict[int, list[Reply]] = defaultdict(list)  # by number of the command
         self.sent = 0
         self.decided: list[tuple[Claim, Reply]] = []
@@ -152,7 +152,7 @@ class Market:
         side.admission_queues.begin(keyframe(ROOM, self.state, self.now_ms, RULES), ())
 
     def claim(self, at: int, user: str, command_id: str, quantity: int = 1, *, watched_s: int = WATCHED_S, mark: str = "") -> int:
-        """A viewer claims; gives the command's number, under which it is told."""
+        """A viewer claims; returns the command's number, under which its answer comes."""
         number, self.sent = self.sent, self.sent + 1
         claims: dict[str, Command] = {
             "envelope": GrabRedEnvelope(self.thing),
@@ -163,7 +163,7 @@ class Market:
         request = Request(command_id, ROOM, Sender(user, user, watched_s=watched_s, address_mark=mark), command)
         side = self.sides[at]
         queue = side.admission_queues.find(command, live=True)
-        if queue is None:  # of what is over and forgotten here: the engine knows
+        if queue is None:  # the offer is over and forgotten here; the engine knows it
             claim = Claim(None, request, _units_of(command), 0, 0)
             claim.callbacks.append((request, partial(self._tell, number)))
             self.queue.append((at, claim))

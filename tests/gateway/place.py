@@ -293,7 +293,7 @@ class Script:
         self.seq = 1
         self.keyframes_asked = 0
         self.answering = True
-        self.parts: tuple[HoldingsPart, ...] = ()  # of what users own, with the seq to be filled in
+        self.parts: tuple[HoldingsPart, ...] = ()  # users' entitlements, with the seq to be filled in
         self.parts_lost = 0  # how many of them do not arrive the next time
         self.asked_with: list[bool] = []  # whether each request for the room's detail was for what users own too
         self._step = self._command = self._claim = 0

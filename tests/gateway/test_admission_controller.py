@@ -28,7 +28,7 @@ LONG_MS = 3_600_000
 
 
 async def made(place: Show, command: Command, name: str) -> int:
-    """What a command of the anchor's made: its number."""
+    """The number of the thing that an anchor's command made."""
     reply = await place.command(command)
     assert isinstance(reply, Accepted), reply
     return int(reply.result[name])
@@ -119,7 +119,7 @@ async def test_who_waits_is_told_and_let_through_when_stock_comes_back() -> None
 
 
 async def test_who_waits_in_vain_is_told_so() -> None:
-    """What is held did not come back in time."""
+    """The held units did not come back in time."""
     async with show(reply_wait_ms=300) as place, place.viewer("bob") as bob, place.viewer("eve") as eve:
         sale = await announce(place, 1)
         assert (await bob.ask("reserve_stock", sale=sale))["type"] == "accepted"
@@ -145,7 +145,7 @@ async def test_a_winner_gets_the_original_outcome_from_a_gateway_that_just_began
 
 
 async def test_watching_is_counted_from_the_oldest_connection_that_is_present() -> None:
-    """Who has just come has watched for nothing; a second connection does not begin it anew, a lost one does."""
+    """A newcomer has watched for no time. A second connection does not reset the time; a lost one does."""
     async with show() as place:
         envelope = await drop(place, 5, watched_s=1)
         async with place.viewer("bob") as bob:
@@ -162,7 +162,7 @@ async def test_watching_is_counted_from_the_oldest_connection_that_is_present() 
 
 
 async def test_users_of_one_address_are_counted_over_gateways_and_nobody_learns_the_address() -> None:
-    """Neither viewers nor whoever reads the journal; a retry, also from elsewhere, gets the original outcome."""
+    """Neither viewers nor readers of the journal learn an address. A retry, even from elsewhere, gets the original outcome."""
     async with show(trusted_proxies=("127.0.0.0/8",)) as place:
         command = DropRedEnvelope(10_000, 5, opens_in_ms=0, open_for_ms=LONG_MS, users_per_address_max=1)
         envelope = await made(place, command, "envelope")
@@ -200,7 +200,7 @@ async def test_users_of_one_address_are_counted_over_gateways_and_nobody_learns_
 
 
 async def test_nothing_is_said_about_addresses_without_a_limit() -> None:
-    """What nobody counts is not written down, not even as a hash."""
+    """Without a limit no address is written down, not even as a hash."""
     async with show() as place, place.viewer("bob") as bob:
         envelope = await drop(place, 2)
         await bob.until("delta")
@@ -227,7 +227,7 @@ class Engine:
 
 
 def test_only_who_waits_for_long_is_told_so() -> None:
-    """Whoever has its answer by then hears of nothing else; the others are told once, and no more than so many at a time."""
+    """A command with an answer by then gets no notice. The others get one each, in batches of bounded size."""
     now, engine = [0.0], Engine()
     told: list[tuple[str, int]] = []
 

@@ -172,7 +172,7 @@ def test_stock_that_comes_back_goes_to_the_first_in_the_line() -> None:
 
 
 def test_a_smaller_claim_goes_first_only_when_the_one_before_it_cannot_have_enough() -> None:
-    """Who wants two waits for the answer to who was before, not behind those who came later and want one."""
+    """A claim of two units waits for the answer to the claim before it, not behind later claims of one unit."""
     market = Market("sale", 3, per_user_max=2)
     two, next_two, one = market.claim(0, "u1", "c1", 2), market.claim(0, "u2", "c1", 2), market.claim(0, "u3", "c1", 1)
     assert [claim.request.sender.user for _, claim in market.queue] == ["u1"]
@@ -194,7 +194,7 @@ def test_a_smaller_claim_goes_first_only_when_the_one_before_it_cannot_have_enou
     ],
 )
 def test_what_ends_with_units_left_is_refused_as_the_rules_do(kind: str, ends: Callable[[int], Command], code: str) -> None:
-    """Those in the line and those who come later, without the engine."""
+    """Queued and later claims are refused without the engine."""
     market = Market(kind, 2)
     market.make(ends(market.thing))
     taps = [market.claim(0, user, "c1") for user in USERS[: 2 + MARGIN + 2]]
@@ -263,7 +263,7 @@ def test_a_winner_that_wants_more_goes_to_the_end_of_the_line() -> None:
 
 
 def test_a_gateway_that_does_not_know_the_winners_refuses_nobody() -> None:
-    """It began in the middle: whoever asks again after the end may have won before, so the engine answers all, a few at a time."""
+    """This gateway began in the middle. A user who asks after the end may have won before, so the engine answers all, a few at a time."""
     winners_before = USERS[: 2 * MARGIN]
     market = Market("envelope", len(winners_before) + 1)
     for user in winners_before:
@@ -279,7 +279,7 @@ def test_a_gateway_that_does_not_know_the_winners_refuses_nobody() -> None:
 
 
 def test_after_a_gap_nobody_is_refused_who_may_have_won_in_it() -> None:
-    """What happened in between is not known; that it is over now is."""
+    """The gateway does not know what happened in the gap, only that the offer is over now."""
     winners_before = USERS[: 2 * MARGIN]
     market = Market("envelope", len(winners_before) + 1)
     market.sides.append(market.side())
@@ -295,7 +295,7 @@ def test_after_a_gap_nobody_is_refused_who_may_have_won_in_it() -> None:
 
 
 def test_as_many_go_on_as_there_are_units_and_a_margin() -> None:
-    """Of a crowd that comes at once; a sale has no margin."""
+    """The rule holds for a crowd that comes at once; a sale has no margin."""
     for kind, count in (("envelope", 2 + MARGIN), ("coupon", 2 + MARGIN), ("sale", 2)):
         market = Market(kind, 2)
         for user in USERS:
@@ -337,7 +337,7 @@ def test_taps_of_one_user_have_one_place() -> None:
 
 
 def test_retries_of_several_ids_at_once_get_the_outcome_of_each() -> None:
-    """Also at a gateway that just began: whichever comes first, no id is told another's outcome."""
+    """No id gets another's outcome, whichever comes first, even at a gateway that has just started."""
     for replay_buffer in (True, False):
         market = Market("envelope", 2)
         first = [market.claim(0, "u1", f"c{i}") for i in range(3)]
@@ -368,7 +368,7 @@ def test_who_is_refused_for_the_address_lets_the_next_one_through(kind: str) -> 
 
 
 def test_claims_name_their_address_where_it_counts_or_may() -> None:
-    """Of a thing without a limit nothing is said about anybody's address; of one that is not known here it is."""
+    """A claim of an item without a limit has no address; a claim of an item unknown here has one."""
     for kind in ("envelope", "coupon", "sale"):
         for per_address, counts in ((0, False), (2, True)):
             market = Market(kind, 2, per_address=per_address)

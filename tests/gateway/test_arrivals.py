@@ -86,7 +86,7 @@ def alive(clients: list[socket.socket]) -> list[bool]:
 
 
 async def test_silent_tls_connections_are_counted_and_displace_each_other(certificate: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:
-    """TCP connections that never begin TLS take no more descriptors than handshakes may; honest viewers get in meanwhile. It is told."""
+    """Connections that never begin TLS take no more descriptors than handshakes may. Honest viewers get in meanwhile, and the log says so."""
     async with tls_show(certificate, handshakes_waiting_max=50, handshake_ms=60_000) as place:
         before = sockets_open()
         clients = await silent(place, 400)

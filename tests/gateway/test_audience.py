@@ -56,7 +56,7 @@ async def test_a_room_that_does_not_change_is_reported_again_before_its_report_e
 
 
 async def test_more_newcomers_than_a_report_may_name_come_in_several() -> None:
-    """Nobody is left out of the count of unique users."""
+    """The count of unique users leaves no user out."""
     sent: list[ReportAudience] = []
     replies: list[OnReply] = []
 

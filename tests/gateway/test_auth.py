@@ -54,7 +54,7 @@ def test_origins_are_compared_whole(origin: str | None, allowed: tuple[str, ...]
     ],
 )
 def test_a_wildcard_stands_for_one_label(origin: str, may: bool) -> None:
-    """Of the host and nothing else: not for none, not for several, not for a scheme or a port."""
+    """A wildcard stands for one label of the host: not for none, not for several, not for a scheme or a port."""
     assert Origins(("https://*.example.com", "https://*.other.example:8443")).allow(origin) is may
 
 
@@ -78,5 +78,5 @@ def test_a_wildcard_stands_for_one_label(origin: str, may: bool) -> None:
     ],
 )
 def test_a_page_of_the_gateways_own_host_may_connect(origin: str, host: str | None, may: bool) -> None:
-    """As React Native names it: the host that was asked, whatever the scheme, with its port."""
+    """React Native names the requested host with its port as the origin, with any scheme."""
     assert Origins(()).allow(origin, host) is may

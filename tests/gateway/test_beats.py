@@ -39,7 +39,7 @@ async def test_a_room_that_speaks_needs_no_beats() -> None:
         while clock() - began_s < 4 * beat_s:
             before_s, said_s = said_s, clock()
             await script.say(1)
-            while (frame := await eve.next())["type"] != "delta":  # what comes before this line came after the one before
+            while (frame := await eve.next())["type"] != "delta":  # earlier frames belong to the line before
                 assert frame["type"] != "beat" or clock() - before_s > 0.9 * beat_s
         frame = await eve.until("beat")
         assert clock() - said_s > 0.9 * beat_s, frame
@@ -102,7 +102,7 @@ async def test_a_banned_user_learns_until_when() -> None:
 
 
 async def test_a_viewer_that_waits_for_its_room_is_sent_away_with_a_delay_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who has not joined yet gets `going_away` before 1012, as all others do."""
+    """A viewer that has not joined yet gets `going_away` before 1012, as all others do."""
     monkeypatch.setattr(server, "CLOSING_S", 0.5)
     async with scripted() as (place, script):
         script.answering = False

@@ -1,4 +1,4 @@
-"""What a user owns, told with every join: through real sockets, read by the client's own rules."""
+"""Entitlements come with every join: through real sockets, read by the client's own rules."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ CONNECTIONS_EACH = 3
 
 
 class Follower:
-    """What a client knows that gets these frames, by the rules of the protocol."""
+    """A client's knowledge from these frames, by the rules of the protocol."""
 
     def __init__(self) -> None:
         self.stream = Stream()
         self.known = Backlog(100_000)
         self.types: list[str] = []
         self.personal: list[int] = []
-        self.due = False  # what the user owns has yet to follow a keyframe, or a join that needed none
+        self.due = False  # entitlements must follow a keyframe, or a join that needed none
 
     def hear(self, text: bytes | str) -> None:
         frame = decode_frame(text)
@@ -191,7 +191,7 @@ async def _until_belongings(follower: Follower, count: int) -> None:
 
 
 async def test_a_viewer_that_fell_off_the_ring_loses_nothing_that_it_owns() -> None:
-    """While it does not read, things are won and paid; it jumps to a keyframe, is told what it owns, and what was told on the way counts once."""
+    """A viewer that fell behind jumps to a keyframe and gets its entitlements. Personal events on the way count once."""
     settings = {"socket_send_bytes": 4_096, "ring_frames_max": 32, "tick_ms_min": 1, "tick_ms_max": 1}
     async with scripted(**settings) as (place, script), place.viewer("eve") as eve:
         await eve.until("belongings")
@@ -225,7 +225,7 @@ REST = HoldingsPart("", "", 0, 1, coupons=(CouponWorth(4, "Less", CouponTerms(5)
 
 
 async def test_a_gap_is_healed_by_what_the_engine_hands_over() -> None:
-    """What happened in the gap is known afterwards, to who skips to the keyframe; before that nobody is let in."""
+    """Viewers that skip to the keyframe know afterwards what happened in the gap; before that no viewer is let in."""
     async with scripted() as (place, script), following(place, "vera") as vera:
         await _until_belongings(vera, 1)
         assert vera.mine == Belongings(script.seq)
@@ -278,7 +278,7 @@ async def test_what_takes_long_to_come_is_asked_for_once(monkeypatch: pytest.Mon
 
 
 async def test_a_hand_over_that_was_cut_off_is_forgotten() -> None:
-    """An engine that lost its partition in the middle leaves parts without a detail; the next one begins anew."""
+    """An engine that lost its partition in the middle leaves parts without a detail; the next engine starts over."""
     async with scripted() as (place, script):
         script.answering = False
         async with following(place, "vera") as vera:
@@ -293,7 +293,7 @@ async def test_a_hand_over_that_was_cut_off_is_forgotten() -> None:
 
 
 async def test_who_goes_on_from_the_past_is_told_too() -> None:
-    """When a room begins anew and its past reaches back to where a viewer stands, the viewer goes on without a keyframe, and knows what it owns."""
+    """If a restarted room's buffer reaches back to a viewer's cursor, the viewer goes on without a keyframe, and knows its entitlements."""
     async with scripted() as (place, script), following(place, "vera") as vera:
         await _until_belongings(vera, 1)
         script.parts = (SHARES,)
@@ -361,7 +361,7 @@ async def test_what_others_asked_for_before_a_gateway_started_is_the_past() -> N
 
 
 async def test_a_live_room_is_not_handed_over_again() -> None:
-    """What others ask for, or a keyframe that the ring needs, does not carry what users own, and changes nothing of it."""
+    """A keyframe for other readers, or for the ring, does not carry entitlements, and does not change them."""
     async with scripted(ring_frames_max=16, tick_ms_min=1, tick_ms_max=1) as (place, script), following(place, "vera") as vera:
         await _until_belongings(vera, 1)
         script.parts = (SHARES,)

@@ -11,7 +11,7 @@ from tests.gateway.place import Object, scripted, show
 
 
 async def test_bad_messages_are_refused_with_code_field_and_id() -> None:
-    """The id is told whenever it could be read."""
+    """The refusal has the id whenever it could be read."""
     async with show() as place, place.viewer("bob") as bob:
         await bob.until("keyframe")
         for text, code, command_id in (
@@ -64,7 +64,7 @@ async def test_too_many_unanswered_commands_are_refused_as_overloaded() -> None:
 
 
 async def test_commands_without_an_answer_are_counted_as_refusals() -> None:
-    """Whoever watches the refusals sees that the engine is away: those as `unavailable` count like the gateway's own."""
+    """The metric of refusals shows an absent engine: `unavailable` counts like the gateway's own refusals."""
     async with scripted(reply_wait_ms=500, drain_ms=0) as (place, script), place.viewer("bob") as bob:
         await bob.until("keyframe")
         await script.stop()
@@ -107,7 +107,7 @@ async def test_viewers_cannot_send_what_only_gateways_may() -> None:
 
 
 async def test_likes_of_all_viewers_become_one_report_and_each_is_answered() -> None:
-    """The sum is journaled before anybody is told yes; the room sees the total."""
+    """The sum is journaled before any viewer gets a yes; the room sees the total."""
     async with show(likes_report_ms=100) as place, place.viewer("bob") as bob, place.viewer("eve") as eve:
         ids = [await bob.send("send_likes", count=3), await bob.send("send_likes", count=4)]
         await eve.send("send_likes", "e1", count=5)

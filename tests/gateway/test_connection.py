@@ -239,7 +239,7 @@ async def test_an_expired_token_ends_the_connection_with_4000() -> None:
 
 @pytest.mark.parametrize(("frames", "hung_up"), [(100, False), (ODD_FRAMES_MAX + 100, True)])
 async def test_who_goes_on_talking_after_the_close_is_hung_up_on(frames: int, hung_up: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was under way when the close came is passed over; a flood is not: reading on would cost the others."""
+    """Messages in flight when the close came are ignored. A flood is cut off, because reading on would cost the others."""
     monkeypatch.setattr(server, "CLOSING_S", 3_600.0)
     async with show(connections_per_user_max=1) as place:
         loop = asyncio.get_running_loop()
@@ -272,7 +272,7 @@ async def test_a_client_that_never_answers_the_close_is_dropped() -> None:
 
 
 async def test_a_token_within_the_leeway_is_not_closed_before_it_is_over() -> None:
-    """What the door lets in stays until the same second at which the door would refuse it."""
+    """An accepted token stays valid until the second at which a new handshake with it would be refused."""
     async with show() as place, place.viewer("bob", lifetime_s=-5) as bob:
         await bob.until("keyframe")
         (connection,) = place.gateway._connections

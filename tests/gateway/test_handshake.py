@@ -1,4 +1,4 @@
-"""Who gets in and who does not: HTTP refusals before the upgrade, close codes after it."""
+"""Accepted and refused handshakes: HTTP refusals before the upgrade, close codes after it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_pages_of_other_origins_are_refused_with_403() -> None:
 
 
 async def test_other_paths_are_404_and_requests_without_upgrade_400() -> None:
-    """What is no room is not found; a room without WebSocket is a bad request. Both over plain HTTP."""
+    """A path that is no room is not found; a room without WebSocket is a bad request. Both over plain HTTP."""
     async with show() as place:
         base = f"http://127.0.0.1:{place.gateway.port}"
         async with aiohttp.ClientSession() as session:

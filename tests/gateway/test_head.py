@@ -52,7 +52,7 @@ def test_a_head_is_read_as_it_is() -> None:
     ],
 )
 def test_what_is_no_head_is_told(head: bytes) -> None:
-    """What two readers could read in two ways is none."""
+    """A head that two readers could read in two ways is refused."""
     with pytest.raises(BadHead) as caught:
         parse_head(head)
     assert caught.value.status == 400
@@ -68,7 +68,7 @@ def test_what_is_no_head_is_told(head: bytes) -> None:
     ],
 )
 def test_what_is_a_request_but_none_of_ours_has_its_own_status(head: bytes, status: int) -> None:
-    """As HTTP has it: another version, another method, too long, too many."""
+    """HTTP has a status for each: another version, another method, too long, too many."""
     with pytest.raises(BadHead) as caught:
         parse_head(head)
     assert caught.value.status == status

@@ -1,4 +1,4 @@
-"""What the users of a room own, as a gateway folds it."""
+"""The entitlements of a room's users, as a gateway folds them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def told(kept: Holdings, user: str, seq: int = 0) -> Belongings:
 
 
 def begun(play: Play) -> Holdings:
-    """As a gateway begins in the middle: with the parts as they come out of a journal."""
+    """The fold of a gateway that begins in the middle, with the parts as they come out of a journal."""
     return Holdings([PART.decode(encode(part)) for part in holdings(ROOM, play.room)])
 
 
@@ -67,7 +67,7 @@ def test_what_is_folded_is_what_the_rules_say(before: list[Trade], after: list[T
 
 
 def test_whoever_still_owns_something_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When it is looked anew who owns anything, one thing of any kind is enough; who owned something once is forgotten."""
+    """The periodic check keeps users who own one thing of any kind, and forgets users who no longer own any."""
     monkeypatch.setattr(module, "ENDS_MAX", 0)
     kept = Holdings()
     kept.apply(0, CouponIssued("Less", CouponTerms(5), 9, 9, 1, 9, "a"))
@@ -91,7 +91,7 @@ def test_who_owns_nothing_is_told_so_in_few_bytes() -> None:
 
 
 def test_shares_of_the_last_envelopes_stay_for_a_while() -> None:
-    """Of as many envelopes as are named, and of all together no more shares than the rules remember; those that are open always."""
+    """Shares of the last envelopes stay, up to the number of shares that the rules remember; shares of open envelopes always stay."""
     assert SHARES_OVER_OWNED == WINNERS_KEPT_MAX
     kept = Holdings()
     for number in range(ENVELOPES_OVER_OWNED + 3):

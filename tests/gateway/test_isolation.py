@@ -40,7 +40,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, of: type, name: str, when: Callable
 
 
 async def test_one_that_cannot_join_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of those who wait for a cold room all others join; the one whose joining raises is sent away to come back."""
+    """If one join in a cold room raises, that viewer is sent away to come back, and all other waiting viewers join."""
     failing(monkeypatch, Room, "join", lambda room, connection, *rest: connection.sender.user == "eve")
     async with scripted() as (place, script), AsyncExitStack() as viewers:
         script.answering = False
@@ -101,7 +101,7 @@ async def test_a_room_that_cannot_begin_is_asked_for_now_and_then(monkeypatch: p
 
 
 async def test_one_that_cannot_be_put_out_keeps_no_other_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a banned user's connections every other one is closed."""
+    """If closing one connection of a banned user raises, all their others are still closed."""
     async with show() as place, place.viewer("eve") as one, place.viewer("eve") as other:
         for viewer in (one, other):
             await viewer.until("keyframe")

@@ -1,4 +1,4 @@
-"""Interruptions: viewers whose room is not heard from are told, keep their connections, and go on by themselves."""
+"""Interruptions: if a room's events stop, its viewers get notice, keep their connections, and go on by themselves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.gateway.place import show
 
 
 async def test_viewers_are_told_when_the_engine_is_away_and_when_it_is_back() -> None:
-    """A command that finds nobody is refused by name within its bound; who joins meanwhile is told too; nobody has to come back."""
+    """A command without an engine is refused within its bound. Newcomers get notice, too, and no viewer has to reconnect."""
     async with show(interruption_ms=500, reply_wait_ms=1_000) as place, place.viewer("vera") as vera, place.viewer("bob") as bob:
         await asyncio.gather(vera.until("belongings"), bob.until("belongings"))
         await place.engine.stop()

@@ -22,7 +22,7 @@ OTHER = next(f"room-{n}" for n in range(100) if partition_of(f"room-{n}", 2) != 
 
 
 class SharedJournal(MemoryJournal):
-    """As if other processes had it too; counts who reads."""
+    """A journal as if other processes had it, too; it counts its readers."""
 
     shared = True
 

@@ -156,7 +156,7 @@ async def until_refused(place: Place, reason: str, count: int) -> None:
 
 @pytest.mark.parametrize("tls", [False, True])
 async def test_limits_count_the_client_that_the_header_names(certificate: tuple[Path, Path], tls: bool) -> None:
-    """Of both versions, with TLS after it and without; the next address of the same IPv6 network counts with it."""
+    """The rule holds for both versions, with TLS and without. The next address of the same IPv6 network counts with it."""
     cert_file, key_file = certificate
     files: dict[str, Any] = {"tls_cert_file": str(cert_file), "tls_key_file": str(key_file)} if tls else {}
     context = ssl.create_default_context(cafile=str(cert_file)) if tls else None
@@ -183,7 +183,7 @@ async def test_half_open_handshakes_count_for_the_client_that_the_header_names()
 
 
 async def test_only_trusted_proxies_are_asked_for_a_header() -> None:
-    """Whoever else connects is itself, and a header from there is no request."""
+    """Any other client counts by its own address, and its header is no request."""
     async with show(**BEHIND_PROXIES) as place:
         async with await enter(place, b"", "direct", source="127.0.0.99") as direct:
             assert (await Viewer(direct).next())["type"] == "joined"
@@ -193,7 +193,7 @@ async def test_only_trusted_proxies_are_asked_for_a_header() -> None:
 
 
 async def test_a_proxy_that_speaks_for_itself_gets_in() -> None:
-    """As with its health checks: LOCAL and UNKNOWN name nobody."""
+    """Health checks of a proxy come this way: LOCAL and UNKNOWN name no client."""
     async with show(**BEHIND_PROXIES) as place:
         for header in (b"PROXY UNKNOWN\r\n", version_2(b"", family=0, command=0x20)):
             async with await enter(place, header, "check") as connection:

@@ -90,7 +90,7 @@ class RingMachine(RuleBasedStateMachine):
 
     @invariant()
     def newest_are_held(self) -> None:
-        """What is held is the newest of what was sent, without a gap."""
+        """The ring holds the newest frames that were sent, without a gap."""
         held = len(self.ring)
         assert self.ring.start == (self.sent[-held].from_ if held else self.ring.end)
 

@@ -46,7 +46,7 @@ async def test_a_viewer_begins_with_joined_and_keyframe_then_follows(deflate: bo
 
 
 async def test_joined_tells_the_time_of_now() -> None:
-    """A room where nothing has happened for long still tells whoever joins what time it is there; its keyframe is as old as its last event."""
+    """A joining viewer gets the present time even in a room that was quiet for long; the keyframe is as old as the last event."""
     async with scripted() as (place, script):
         async with place.viewer("first") as first:  # brings a record, and with it the time of the partition
             await first.until("keyframe")
@@ -110,7 +110,7 @@ async def _frames_of_a_newcomer(place: Show) -> list[Object]:
 
 
 async def test_events_of_one_tick_are_one_frame() -> None:
-    """What happens within a tick comes in one delta, the last `latest` of each key only."""
+    """Events within a tick come in one delta, with only the last `latest` of each key."""
     async with scripted(tick_ms_min=50) as (place, script), place.viewer("bob") as bob:
         await bob.until("keyframe")
         await script.emit(LikesAdded(1, 1), ChatSent("a", "A", "one"))
@@ -137,7 +137,7 @@ async def test_resume_within_the_ring_gives_the_tail_alone() -> None:
 
 
 async def test_a_cursor_beyond_the_end_is_of_another_history() -> None:
-    """It is told `skipped`, backwards, and gets a keyframe; then it follows like everybody."""
+    """Its viewer gets a backward `skipped` and a keyframe, then follows like all others."""
     async with scripted() as (place, script), place.viewer("eve") as eve:
         await eve.until("keyframe")
         async with place.viewer("bob", stream_id=script.stream_id, seq=script.seq + 50) as bob:
@@ -192,7 +192,7 @@ async def test_a_gateway_that_may_be_behind_first_catches_up(monkeypatch: pytest
 
 
 async def test_another_incarnation_of_the_journal_is_another_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cursors of before are told `skipped` and get a keyframe, though the seq is in the ring; those of now resume."""
+    """Old cursors get `skipped` and a keyframe, though their seq is in the ring; cursors of the present stream resume."""
     monkeypatch.setattr(MemoryJournal, "incarnation", lambda journal, partition: "a1b2c3d4")
     async with scripted() as (place, script):
         async with place.viewer("eve") as eve:
@@ -210,7 +210,7 @@ async def test_another_incarnation_of_the_journal_is_another_stream(monkeypatch:
 
 
 async def test_resume_behind_the_ring_or_of_another_stream_id_gives_a_keyframe() -> None:
-    """What cannot be resumed is told: `skipped` names the span that will not come; of another stream id there is nothing to skip."""
+    """A viewer that cannot resume gets `skipped` with the span that will not come; another stream id has nothing to skip."""
     async with scripted(ring_frames_max=16) as (place, script), place.viewer("eve") as eve:
         await eve.until("keyframe")
         for _ in range(40):
@@ -326,7 +326,7 @@ async def test_a_users_newest_connections_stay() -> None:
 
 
 async def test_a_gap_in_the_stream_is_healed_by_a_keyframe() -> None:
-    """A span that does not continue the room makes the gateway ask for its state; viewers are told what they skipped."""
+    """A span that does not continue the room makes the gateway ask for its state; viewers get the span that they skipped."""
     async with scripted() as (place, script), place.viewer("bob") as bob:
         await bob.until("keyframe")
         await script.say(2)
@@ -340,7 +340,7 @@ async def test_a_gap_in_the_stream_is_healed_by_a_keyframe() -> None:
 
 
 async def test_a_frame_that_cannot_be_built_costs_its_room_a_keyframe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bug in building frames never stops the ticks: the room is held anew, with its past, and goes on."""
+    """A bug in building frames never stops the ticks: the room is loaded again, with its buffer, and goes on."""
     build = build_deltas
     failed: list[int] = []
 
@@ -406,7 +406,7 @@ async def test_rooms_are_let_go_after_their_last_viewer() -> None:
 
 
 async def test_two_gateways_serve_one_room() -> None:
-    """Whoever is connected to either sees the same events, and can resume at the other."""
+    """Viewers of either gateway see the same events, and can resume at the other."""
     async with (
         show() as one,
         running(GatewayConfig(port=0, drain_ms=0), one.journal, name="gateway-2") as two,
@@ -425,7 +425,7 @@ async def test_two_gateways_serve_one_room() -> None:
 
 
 async def test_more_of_who_is_banned_comes_in_details_that_continue_the_first() -> None:
-    """Who is among them goes; one of another time says nothing."""
+    """Banned users in it are closed; a detail of another moment is ignored."""
     until_ms = int(time.time() * 1000) + 600_000
     async with scripted() as (place, script), place.viewer("bob") as bob, place.viewer("eve") as eve:
         for viewer in (bob, eve):

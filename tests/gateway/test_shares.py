@@ -1,4 +1,4 @@
-"""What everybody shares has a share for each user: a few who take all they can keep nobody else from anything."""
+"""Shared limits have a share per user: a few greedy users keep no other user from anything."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_an_owner_that_missed_something_is_skipped() -> None:
 
 
 def test_claims_without_records_change_no_past() -> None:
-    """What counted last stays what it was, however often the partition is claimed after it."""
+    """The last record that counts stays the same, however often the partition is claimed after it."""
     entries: list[Entry] = [claim("a"), record(0, 0, 0, 1), claim("b"), claim("c"), record(3, 0, 1, 2, after="a-0"), claim("d"), claim("e")]
     acceptance = Acceptance()
     judge_all(entries, acceptance)

@@ -1,10 +1,11 @@
 """A random model of everything that goes wrong around `events[p]`, and what the acceptance rule makes of it.
 
 Engines claim at random and go on deciding after they were fenced. Their records land late, out of order,
-twice or never, and an engine may begin from a fold that misses the newest entries. Commands are repeated by
-their senders. Whatever lands: no command has two outcomes among the records that count, none is passed over,
-nothing happens twice, what was acknowledged stays, and every record was decided by an engine that knew all that
-had happened before. Each check of the rule is then switched off in turn: the same schedules must show the damage.
+twice or never, and an engine may begin from a fold that misses the newest entries. Senders repeat commands.
+
+The rules hold whatever lands. No command has two outcomes among the records that count, and no command is skipped.
+Nothing happens twice, and acknowledged outcomes stay. The engine of every record knew all that had happened before.
+Each check of the rule is then switched off in turn: the same schedules must show the damage.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class World:
         self.in_flight: list[Record] = []
         self.engines = [Engine() for _ in range(3)]
         self.acknowledged: dict[str, str] = {}
-        self.decided_after: dict[str, tuple[str, ...]] = {}  # of every effect, those that its engine knew
+        self.decided_after: dict[str, tuple[str, ...]] = {}  # effect -> the effects that its engine knew
         self.reader = rule()
         self.fresh = map(str, itertools.count())
 
@@ -159,7 +160,7 @@ class World:
             self.acknowledged |= dict(outcomes_of([entry]))
 
     def damage(self) -> set[str]:
-        """What is wrong with the records that count."""
+        """Faults of the records that count."""
         found = set()
         fold = self.rule()
         records = list(counted(self.log, fold))

@@ -50,7 +50,7 @@ async def sent(journal: Journal, batches: int, partition: int = 0) -> list[list[
 
 
 async def test_commands_of_a_moment_make_one_batch() -> None:
-    """What is submitted in one breath goes to the journal together, marked with source and ticket."""
+    """Commands submitted in one turn of the loop go to the journal together, marked with source and ticket."""
     journal, replies = one_partition(), asyncio.Queue[Reply]()
     carrier = command_sender(journal)
     for n in range(3):
@@ -202,7 +202,7 @@ async def test_a_journal_that_is_away_answers_unavailable() -> None:
 
 
 async def test_a_command_without_an_answer_is_given_up_in_time() -> None:
-    """After `reply_wait_ms` the sender is told `unavailable`; an answer that comes later is ignored."""
+    """After `reply_wait_ms` the sender gets `unavailable`; a later answer is ignored."""
     journal, replies = one_partition(), asyncio.Queue[Reply]()
     carrier = command_sender(journal, reply_wait_ms=1)
     carrier.submit(request("c1"), awaited(replies))
@@ -216,7 +216,7 @@ async def test_a_command_without_an_answer_is_given_up_in_time() -> None:
 
 
 async def test_close_answers_everything_that_waits() -> None:
-    """Whoever still waits when the process ends is told so, once."""
+    """Every waiting sender gets one refusal when the process ends."""
     replies = asyncio.Queue[Reply]()
     carrier = command_sender(one_partition(), batch_wait_ms=600_000)
     for n in range(3):
@@ -245,7 +245,7 @@ async def test_nothing_is_sent_after_the_close() -> None:
 
 
 async def test_what_is_submitted_while_it_closes_is_answered_too() -> None:
-    """Who is told that the process ends lets the next one in the line through: that one is told as well, and nothing is begun any more."""
+    """A refusal at the end lets the next command in the queue through; that one is refused as well, and nothing new begins."""
     journal, replies = one_partition(), asyncio.Queue[Reply]()
     carrier = command_sender(journal, batch_commands_max=1)
 

@@ -1,4 +1,4 @@
-"""What waits for an answer is bounded in bytes, too."""
+"""Commands that wait for an answer are bounded in bytes, too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every journal promises; the `journal` fixture runs each test on each of them."""
+"""Promises of every journal; the `journal` fixture runs each test on each kind."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_readers_see_entries_as_they_come(journal: Journal) -> None:
 
 
 async def test_an_entry_is_seen_by_readers_when_its_future_is_done(journal: Journal) -> None:
-    """Whoever was told that an entry is durable finds it with a reader at once."""
+    """An entry whose future is done is visible to readers at once."""
     offset = await journal.append(0, claim())
     assert await journal.events_end(0) == offset + 1
     assert (await take(journal.read_events(0, offset), 1))[0].entry == claim()
@@ -115,7 +115,7 @@ async def test_a_reader_of_commands_waits_for_more(journal: Journal) -> None:
 
 
 async def test_commands_stay_until_a_record_that_counts_answers_them(journal: Journal) -> None:
-    """An engine that claims anew reads again from the last accepted `to`; records that do not count free nothing."""
+    """An engine that claims again reads from the last accepted `to`; records that do not count free nothing."""
     for n in range(3):
         await journal.send_commands(0, [request(f"c{n}")])
     await append_all(journal, [claim(), record(0, 0, 0, 1), record(9, 1, 1, 3)])
@@ -180,7 +180,7 @@ async def test_parts_come_back_with_their_bytes(journal: Journal) -> None:
 
 
 async def test_parts_stay_as_long_as_a_kept_snapshot_names_them(journal: Journal) -> None:
-    """What the next snapshot names too outlives the snapshot that it was put for."""
+    """A part that the next snapshot names, too, outlives the snapshot that it was put for."""
     await append_all(journal, [claim(), *(record(0, n, n, n + 1) for n in range(9))])
     shared = tuple(await journal.put_parts(0, [b"shared"]))
     before = -1
@@ -221,7 +221,7 @@ async def test_close_writes_what_was_appended(journal: Journal) -> None:
 
 
 async def test_close_ends_readers(journal: Journal) -> None:
-    """Readers that wait are told that the journal is closed."""
+    """Waiting readers get an error when the journal closes."""
     readers: list[AsyncGenerator[Any]] = [journal.read_events(0, 0), journal.read_commands(0, 0)]
     waiting = [asyncio.ensure_future(anext(reader)) for reader in readers]
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What is remembered of command ids, beside a plain list."""
+"""The memory of command ids, compared with a plain list."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ WINDOW_MS, COUNT_MAX, MONEY_MAX, PER_USER_MAX = 1_000, 100, 100, 60
 BYTES_MAX, MONEY_BYTES_MAX = 40_000, 45_000  # some 60 outcomes: with many ids these bind, otherwise the numbers do
 CONFIG = EngineConfig(dedupe_window_ms=WINDOW_MS, dedupe_count_max=COUNT_MAX, dedupe_money_max=MONEY_MAX, dedupe_money_per_user_max=PER_USER_MAX)
 
-#: The time since the record before, and the ids of the commands that the record answers: the first to the last of a run, and the role of
-#: who moved money by them.
+#: The time since the previous record, the run of ids that the record answers (first to last), and the role of the sender
+#: if they moved money.
 ROLES = st.sampled_from([None, *Role])
 RUNS = st.tuples(st.integers(0, 200), st.integers(0, 90), ROLES).map(lambda run: [(id_, run[2]) for id_ in range(run[0], run[0] + run[1])])
 RECORDS = st.lists(st.tuples(st.sampled_from([0, 1, 500, 999, 1_000, 1_001]), RUNS), max_size=8)
@@ -83,7 +83,7 @@ def digest_of(answer: Answer | None) -> int | None:
 
 
 def reply_to(command_id: str, role: Role | None) -> Accepted | Refused:
-    """What moved money was accepted; of the others every third was refused, with more or fewer words."""
+    """Accept commands that moved money. Refuse every third of the others, with details of different length."""
     number = int(command_id)
     if role is None and number % 3 == 0:
         return Refused(command_id, "muted", "é" * (number * 7), retry_after_ms=1)

@@ -1,4 +1,4 @@
-"""What stands in a journal is read from outside, whatever it is kept in, also while it is written."""
+"""A journal of any kind can be read from outside, even while it is written."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def read(config: Config, partition: int = 0, offset: int = 0) -> list[StoredEntr
 
 
 def plain(entries: Iterable[PastEntry]) -> list[StoredEntry]:
-    """As a journal gives them."""
+    """The entries as a journal gives them."""
     return [StoredEntry(one.offset, one.entry) for one in entries]
 
 
@@ -85,7 +85,7 @@ async def test_the_past_is_what_was_appended(kept: tuple[Config, Journal]) -> No
 
 
 async def test_a_topic_that_was_cut(kafka: tuple[Config, KafkaJournal]) -> None:
-    """What retention has deleted is said by name: no account is derived from a part."""
+    """The error names the topic that retention cut: no account is derived from a part of the log."""
     config, journal = kafka
     await append_all(journal, [claim(), *(record(0, n, n, n + 1) for n in range(9))])
     admin = Cluster(config.kafka, "test").admin()
@@ -100,7 +100,7 @@ async def test_a_topic_that_was_cut(kafka: tuple[Config, KafkaJournal]) -> None:
 
 
 async def test_what_is_no_entry(kafka: tuple[Config, KafkaJournal]) -> None:
-    """Somebody else's record in the topic is an error that names it; what stands before it is given."""
+    """A foreign record in the topic is an error that names it; the entries before it are given."""
     config, journal = kafka
     await append_all(journal, [claim()])
     producer = Cluster(config.kafka, "test").producer()

@@ -130,7 +130,7 @@ def _is_a_code(node: ast.AST) -> bool:
 
 
 def _codes_mentioned(text: str) -> Iterator[str]:
-    """What a code is compared with in Python, and the members of lists that hold codes for the most part."""
+    """Strings that a code is compared with in Python, and the members of lists that mostly hold codes."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Compare) and _is_a_code(node.left):
             yield from (code for other in node.comparators for code in _texts(other) if code)

@@ -15,8 +15,8 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 from liveroom.messages.fields import Role
 from tests.serving import Server
 
-#: Tests that share a browser share its event loop. Each file says so itself: what is added to a test that has been collected comes too late for the
-#: scope of its loop, and the browser would start again for each test.
+#: Tests that share a browser share its event loop. Each file has to say so itself, because a mark added after collection
+#: comes too late for the scope of the loop: the browser would start again for each test.
 ON_ONE_LOOP = pytest.mark.asyncio(loop_scope="session")
 CHROMIUM = os.environ.get("LIVEROOM_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 #: A name of this machine that no server of ours knows as its own; browsers know what ends like it.
@@ -28,7 +28,7 @@ FLAGS = (
 DESKTOP = (1280, 800)
 PHONE = (390, 844)
 WAIT_MS = 20_000
-#: What a browser says about a server that is away; nothing else may be in a page's console.
+#: A browser's messages about an absent server; nothing else may be in a page's console.
 AWAY = ("net::ERR_CONNECTION", "net::ERR_SOCKET_NOT_CONNECTED", "net::ERR_EMPTY_RESPONSE")
 
 _rooms = itertools.count(1)

@@ -1,4 +1,4 @@
-// What the viewer page keeps of money, without a page. Run by test_money_modules.py, or: node --test tests/pages/
+// The viewer page's memory of money, without a page. Run by test_money_modules.py, or: node --test tests/pages/
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";

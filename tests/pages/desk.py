@@ -1,4 +1,4 @@
-"""What tests of the console's money do and ask: forms, what is asked before, the server's own words."""
+"""Helpers for tests of the console's money: forms, confirmations, the server's own data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Take the README's pictures anew: `python -m tests.pages.screenshots`. Needs Chromium, and fonts for Chinese."""
+"""Take the README's pictures: `python -m tests.pages.screenshots`. Needs Chromium, and fonts for Chinese."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from tests.pages.desk import SHIRT, fill, launch, state_of
 
 pytestmark = ON_ONE_LOOP
 
-#: What is wider than its place and would scroll sideways.
+#: Elements that are wider than their place and would scroll sideways.
 WIDE = """() => {
     const places = document.querySelectorAll("html, dialog[open], dialog[open] form, #ledger-accounts, #money-card, .money-scroll");
     const wide = [...places].filter((element) => element.scrollWidth > element.clientWidth + 1);
@@ -53,7 +53,7 @@ async def test_an_envelope_is_reviewed_then_dropped_as_it_was_filled_in(stage: S
 
 
 async def test_what_cannot_be_read_is_told_at_its_field(stage: Stage) -> None:
-    """Amounts with three decimals, no numbers, numbers out of range: each is told at its field, the first has the focus, nothing is sent."""
+    """Amounts with three decimals, no numbers, numbers out of range: each error is at its field, the first has the focus, nothing is sent."""
     console = await stage.console()
     dialog = await fill(console, "envelope", {"total": "1.999", "parts": "10001", "opens_in": "two", "open_for": "25", "open_for_unit": "3600000"})
     await fill(console, "envelope", {"condition": "watched", "watched_s": "7201"})
@@ -65,7 +65,7 @@ async def test_what_cannot_be_read_is_told_at_its_field(stage: Stage) -> None:
     await expect(dialog.locator("[data-error=open_for]")).to_have_text("From 1 s to 1 d")
     await expect(dialog.locator("[name=total]")).to_be_focused()
     await dialog.locator("[name=total]").fill("1.99")
-    await expect(dialog.locator("[data-error=total]")).to_have_count(0)  # what is being mended is not nagged about
+    await expect(dialog.locator("[data-error=total]")).to_have_count(0)  # a field that is being corrected shows no error
     await expect(dialog.locator("[data-act=launch]")).to_be_hidden()
     await console.keyboard.press("Escape")
     await expect(dialog).to_be_hidden()
@@ -97,7 +97,7 @@ async def test_what_the_server_refuses_is_told_at_its_field(stage: Stage) -> Non
     await console.locator("#launch-envelope [data-act=launch]").click()
     await expect(console.locator("#launch-envelope .form-error")).to_have_text("There are as many of these as there may be")
     await stage.command("cancel_red_envelope", {"envelope": others[0]["result"]["envelope"]})
-    await console.locator("#launch-envelope [data-act=launch]").click()  # what was refused may be tried again
+    await console.locator("#launch-envelope [data-act=launch]").click()  # a refused command may be tried again
     await expect(console.locator("#launch-envelope")).to_be_hidden()
 
     await fill(console, "coupon", {"amount": "5", "stock": "10", "claimable_for": "2", "claimable_for_unit": "86400000"})

@@ -103,7 +103,7 @@ async def test_a_coupon_is_issued_claimed_and_stopped(stage: Stage) -> None:
 
     redeemed = await platform(stage, "redeem_coupon", {"code": claimed["result"]["code"], "order": "o1", "spend_fen": 20_000})
     assert redeemed["result"]["discount_fen"] == 3_000
-    await console.locator("#ledger .ledger-refresh").click()  # what only its owner is told does not wake the page
+    await console.locator("#ledger .ledger-refresh").click()  # a personal event of its owner does not wake the page
     await expect(console.locator("#ledger [data-show=discount_fen]")).to_have_text("¥30.00")
     assert stage.complaints == []
 
@@ -200,7 +200,7 @@ async def test_the_ledger_adds_up(stage: Stage) -> None:
 
 
 async def stage_granted(stage: Stage, console: Page, headers: dict[str, str]) -> int:
-    """What was granted so far, by the server's ledger."""
+    """The sum granted so far, by the server's ledger."""
     script = f"(headers) => fetch('/v1/rooms/{stage.room}/ledger', {{ headers }}).then((answer) => answer.json())"
     granted: int = (await console.evaluate(script, headers))["totals"]["granted_fen"]
     return granted

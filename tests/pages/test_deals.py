@@ -29,7 +29,7 @@ amounts = st.builds(CouponTerms, amount_fen=fen.filter(bool), min_spend_fen=fen)
 percentages = st.builds(CouponTerms, percent_off=st.integers(1, 100), min_spend_fen=fen, discount_max_fen=fen)
 seeds = st.binary(min_size=32, max_size=32).map(bytes.hex)
 parts = st.integers(1, 300)
-#: As many as one user may order at the highest price.
+#: The most units that one user may order at the highest price.
 spends = st.integers(0, FEN_MAX * UNITS_MAX) | st.integers(0, 100_000)
 
 

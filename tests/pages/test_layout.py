@@ -1,4 +1,4 @@
-"""What fits on the pages at the sizes of a phone and of a small laptop, with titles as long as shops write them."""
+"""Pages fit on a phone and on a small laptop, with titles as long as shops write them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from tests.trades import claimed, in_order, owned
 
 HERE = Path(__file__).parent
 NODE = shutil.which("node")
-#: What a client cannot know from events: when a keyframe was made, how many products there are (one added may replace another).
+#: Fields that a client cannot know from events: when a keyframe was made, and how many products there are (one added may replace another).
 UNKNOWN_TO_CLIENTS = {"type", "time_ms", "showcase_count"}
 
 pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed: liveroom.js is tested in Chromium only")
@@ -95,7 +95,7 @@ def _one_command(play: Play, chance: Random) -> None:
 
 
 def _deals(play: Play, chance: Random, someone: Sender) -> list[tuple[c.Command, Sender]]:
-    """What may be done about money."""
+    """Commands about money that are possible now."""
     room = play.room
     envelope, coupon, sale = (chance.choice([0, *things]) for things in (room.envelopes, room.coupons, room.sales))
     hold = chance.choice([0, *(hold for one in room.sales.values() for hold in one.holds)])
@@ -117,7 +117,7 @@ def _deals(play: Play, chance: Random, someone: Sender) -> list[tuple[c.Command,
 
 
 def _deltas(play: Play, told: int) -> list[dict[str, Any]]:
-    """What was not told yet, as a gateway tells everybody: internal and personal events and chat lines that were not shown are left out."""
+    """New events as a gateway sends them to everybody: without internal and personal events and hidden chat lines."""
     news = play.story[told:]
     if not news:
         return []
@@ -127,7 +127,7 @@ def _deltas(play: Play, told: int) -> list[dict[str, Any]]:
 
 
 def _personals(play: Play, told: int) -> list[dict[str, Any]]:
-    """What was not told yet and concerns `vera` alone."""
+    """New events that concern `vera` alone."""
     news = [(seq, time_ms, event) for seq, time_ms, event in play.story[told:] if event.delivery is Delivery.personal]
     mine = [one for one in news if getattr(one[2], "user", "") == "vera"]
     return [_as_sent(Personal(seq, time_ms, event_object(event, seq), claimed(play, event))) for seq, time_ms, event in mine]

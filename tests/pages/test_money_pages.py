@@ -19,7 +19,7 @@ pytestmark = ON_ONE_LOOP
 
 expect.set_options(timeout=WAIT_MS)
 
-#: What the page shows of a sale's stock, as the bar draws it and as the words say it.
+#: A sale's stock on the page, as the bar draws it and as the words say it.
 STOCK = """card => {
     const bar = card.querySelector(".stock-bar");
     const shares = [...bar.children].map((part) => [part.dataset.kind, part.hidden ? 0 : Number(part.style.flexGrow)]);
@@ -27,7 +27,7 @@ STOCK = """card => {
     return { bar: Object.fromEntries(shares), words: Object.fromEntries(words) };
 }"""
 
-#: Of the parts that are named, those that a finger does not reach: off the screen, under something else, or cut off.
+#: The named parts that a finger does not reach: off the screen, under something else, or cut off.
 OUT_OF_REACH = """names => names.flatMap((name) => {
     const part = document.querySelector(name);
     const at = part.getBoundingClientRect();
@@ -105,7 +105,7 @@ async def fen_of(page: Page) -> int:
 
 
 async def test_the_last_share_goes_to_one_and_the_other_sees_that_it_is_gone(stage: Stage) -> None:
-    """An anchor's envelope opens for all at its time and not before; of two who grab the last share one wins and the other is told."""
+    """An anchor's envelope opens for all at its time and not before. Two viewers grab the last share: one wins, the other sees that it is gone."""
     vera, victor, console = await stage.viewer("vera", size=PHONE), await stage.viewer("victor"), await stage.console()
     await launch(console, "envelope", {"total": "10", "parts": "2", "opens_in": "5"})
     for page in (vera, victor):
@@ -146,7 +146,7 @@ async def test_the_last_share_goes_to_one_and_the_other_sees_that_it_is_gone(sta
 
 
 async def test_a_hold_runs_out_on_screen_and_the_stock_comes_back(stage: Stage) -> None:
-    """A buyer sees what is due and the time to pay, also in another window; unpaid it runs out, both are told, the stock bar is whole again."""
+    """A buyer sees the amount due and the time to pay, even in another window. Unpaid, the hold expires in both, and the stock bar is whole again."""
     buyer, again, other = await stage.viewer("bea", size=PHONE), await stage.viewer("bea"), await stage.viewer("victor")
     sale = await announce(stage, hold_ms=6_000, opens_in_ms=1_500)
     await expect(card(buyer, sale)).to_have_attribute("data-state", "announced")
@@ -292,7 +292,7 @@ async def test_conditions_are_said_and_can_be_met(stage: Stage) -> None:
 
 
 async def test_several_envelopes_and_the_chat_beside_them(stage: Stage) -> None:
-    """The newest open envelope lies on top, the others are at hand; whoever writes goes on writing; a share is still seen after a reload."""
+    """The newest open envelope lies on top, the others are at hand. It does not interrupt a viewer who is writing; a share stays after a reload."""
     vera = await stage.viewer("vera", size=PHONE)
     await vera.locator("#text").focus()
     first = await drop(stage, title="The first")

@@ -1,4 +1,4 @@
-"""What both pages share about money: amounts, countdowns, bars, words."""
+"""Money parts that both pages share: amounts, countdowns, bars, texts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ COUNTDOWN = """async () => {
 
 
 async def test_amounts_are_exact_to_the_fen(stage: Stage) -> None:
-    """What is shown for an amount and read again is the same amount, for all that the server takes; what is not certain is no amount."""
+    """Every amount that the server takes survives being shown and read again. An ambiguous text is no amount."""
     page = await stage.open("/")
     found = await page.evaluate(MONEY)
     assert found["wrong"] == []

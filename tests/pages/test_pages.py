@@ -63,7 +63,7 @@ async def add_product(console: Page, id: str, title: str, price: str) -> None:
 
 
 async def test_chat_and_a_pinned_product_reach_everyone(stage: Stage) -> None:
-    """What a viewer says, a second viewer and the console see; what the anchor pins, both viewers see; markup in chat is text."""
+    """A second viewer and the console see a viewer's line; both viewers see the product that the anchor pins; markup in chat is text."""
     vera, victor, console = await stage.viewer("vera", size=PHONE), await stage.viewer("victor"), await stage.console()
     assert "token" not in vera.url, "the token is taken off the address"
     await say(vera, "hello from vera")
@@ -96,7 +96,7 @@ async def test_chat_and_a_pinned_product_reach_everyone(stage: Stage) -> None:
 
 
 async def test_a_mute_stops_the_viewer_with_a_visible_reason(stage: Stage) -> None:
-    """A muted viewer cannot speak and sees until when and why; unmuted, they can; a deleted line vanishes; a banned viewer is told and gone."""
+    """A muted viewer cannot speak and sees until when and why; unmuted, they can. A deleted line vanishes. A banned viewer sees the ban."""
     vera, victor, console = await stage.viewer("vera"), await stage.viewer("victor"), await stage.console()
     await say(vera, "buy my stuff")
     await sees(console, "buy my stuff")
@@ -172,7 +172,7 @@ async def test_questions_likes_and_the_end(stage: Stage) -> None:
     await question.get_by_role("button", name="Pick").click()
     for page in (vera, victor):
         await expect(page.locator("#answering")).to_contain_text("Does it shrink?")
-    await expect(question).to_have_class("question picked")  # the row was drawn anew; what was being written is still there
+    await expect(question).to_have_class("question picked")  # the row was redrawn; the unfinished text is still there
     await expect(question.locator("input")).to_have_value("Not at 30 degrees")
     await question.get_by_role("button", name="Answered").click()
     await expect(victor.locator("#answering")).to_be_hidden()
@@ -316,7 +316,7 @@ async def test_a_slow_answer_is_waited_for_and_a_refusal_undoes_the_field(stage:
 
 
 async def test_an_added_product_is_seen_and_confirmed(stage: Stage) -> None:
-    """What was just added is scrolled into view, however long the showcase, and a toast confirms it."""
+    """A new product is scrolled into view, however long the showcase, and a toast confirms it."""
     for number in range(20):
         product = {"id": f"p{number}", "title": f"Product {number}", "price_fen": 100}
         await stage.command("add_product", {"product": product})

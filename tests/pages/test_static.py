@@ -1,4 +1,4 @@
-"""What can be said about the pages' files without a browser."""
+"""Properties of the pages' files that need no browser."""
 
 from __future__ import annotations
 
@@ -50,5 +50,5 @@ def test_pages_hold_nothing_inline_and_call_nobody(page: Path) -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_write_text_never_markup(script: Path) -> None:
-    """What users wrote goes in as text."""
+    """Users' texts go in as text."""
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", script.read_text())

@@ -1,4 +1,4 @@
-"""What goes wrong for a viewer, and what the pages make of it, in a real browser against a real server."""
+"""Trouble on the pages, and how they handle it: a real browser against a real server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AT_END = """() => {
     const { scrollHeight, scrollTop, clientHeight } = document.querySelector("#chat");
     return scrollHeight - scrollTop - clientHeight < 3;
 }"""
-#: Whether a column at the end of the second line's text, far higher than the line, is seen on each of the three lines.
+#: For each of the three lines: true if a column at the end of the second line's text, far higher than the line, is seen on it.
 DRAWN_OVER = """() => {
     const lines = [...document.querySelectorAll("#chat .line")];
     const column = document.createElement("i");
@@ -350,7 +350,7 @@ def _answering(statuses: list[int]) -> Callable[[Route], Awaitable[None]]:
 
 
 async def test_a_page_whose_network_is_back_finds_out_that_its_link_is_dead(stage: Stage) -> None:
-    """Nothing comes through and nothing says so; `online` makes the page ask, and without an answer it connects anew."""
+    """The link is dead without a sign. `online` makes the page probe it, and without an answer the page reconnects."""
     vera = await stage.viewer("vera")
     frozen: list[bool] = []
 

@@ -1,4 +1,4 @@
-"""Where servers listen: IPv4, IPv6, both, and what is told when that cannot be."""
+"""Addresses that servers listen on: IPv4, IPv6 or both, and the errors when they cannot."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv
 
 
 async def statuses(port: int, path: str) -> list[int]:
-    """What the same port answers by IPv4 and by IPv6."""
+    """The statuses of one port by IPv4 and by IPv6."""
     found = []
     async with aiohttp.ClientSession() as session:
         for host in ("127.0.0.1", "[::1]"):

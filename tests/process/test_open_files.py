@@ -29,7 +29,7 @@ print(*resource.getrlimit(resource.RLIMIT_NOFILE))
 
 
 def limited(soft: int, hard: int, connections_max: int) -> tuple[str, str]:
-    """What a process under these limits has in the end, and what it says."""
+    """The final limits of a process that starts under these limits, and its log."""
     script = SCRIPT.replace("CONNECTIONS", str(connections_max))
     done = subprocess.run(
         ["prlimit", f"--nofile={soft}:{hard}", sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
@@ -46,7 +46,7 @@ def test_what_is_needed_is_everything_that_may_be_open_at_once() -> None:
 
 @given(allowed=st.integers(OTHER_FILES_MAX + 64, 30_000), viewers=st.integers(1, 50_000), handshakes=st.integers(1, 5_000), gateway=st.booleans())
 def test_connections_never_need_the_files_of_others(allowed: int, viewers: int, handshakes: int, gateway: bool) -> None:
-    """What is left for the journal, health checks and the loop stays theirs; no limit is raised, and what fits stays as it was set."""
+    """Files for the journal, health checks and the loop stay reserved. No limit is raised, and a limit that fits stays as it was set."""
     config = Config(gateway=GatewayConfig(connections_max=viewers, handshakes_waiting_max=handshakes))
     fitting = fit_connections(config, allowed, gateway=gateway)
     assert files_needed(fitting, gateway=gateway) <= allowed

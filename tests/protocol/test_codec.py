@@ -63,7 +63,7 @@ def refusal(decode: Callable[[Any], object], data: Any) -> BadMessage:
     return caught.value
 
 
-# (what is wrong, the frame, the code, the field, the id that the refusal carries)
+# (the fault, the frame, the code, the field, the id that the refusal carries)
 BAD_FRAMES: list[tuple[str, str | bytes, str, str | None, str | None]] = [
     ("empty", "", "malformed", None, None),
     ("not JSON", "hello", "malformed", None, None),
@@ -304,7 +304,7 @@ def test_a_bad_room_id_has_its_own_code(room: str) -> None:
 
 
 def test_the_name_in_a_request_of_another_program_is_cleaned() -> None:
-    """What another program writes into the commands goes through the same door as a token's name, alone and in a list."""
+    """A name that another program writes into the commands is cleaned like a token's name, alone and in a list."""
     request = {"id": "c1", "room": "r1", "sender": ["u1", "Eve\u202e\x9b", "viewer"], "command": {"type": "send_chat", "text": "hi"}}
     nameless = {**request, "sender": ["u2", "\u200b", "viewer"]}
     assert decode_request(json.dumps(request).encode()).sender.name == "Eve"
@@ -341,7 +341,7 @@ def test_a_bad_command_id_is_refused(command_id: str) -> None:
     ],
 )
 def test_a_bad_request_names_its_field(change: dict[str, Any], code: str, field: str) -> None:
-    """What stands in the journal's commands is checked as strictly as what came over a socket."""
+    """Commands in the journal are checked as strictly as commands over a socket."""
     request = {"id": "c1", "room": "r", "sender": ["u", "n"], "command": {"type": "send_likes"}, **change}
     error = refusal(decode_request, json.dumps(request).encode())
     assert (error.code, error.field) == (code, field)
@@ -370,7 +370,7 @@ def test_a_bad_entry_is_a_bad_message(data: bytes, code: str, field: str | None)
 
 
 def test_an_entry_of_another_version_is_told_from_a_damaged_one() -> None:
-    """What cannot be read because another liveroom wrote it says so, with both versions."""
+    """The error for an entry of another liveroom version says so, with both versions."""
     error = refusal(decode_entry, b'{"type":"record","v":1,"fencing_epoch":0,"step":0,"from":0,"to":1,"time_ms":0,"answers":[{"kept":true}]}')
     assert (error.code, error.field) == ("bad_value", "v")
     assert "record version 1" in error.detail
@@ -391,7 +391,7 @@ def test_an_event_in_a_frame_is_its_fields_with_type_and_seq() -> None:
 @given(st.data())
 @settings(max_examples=300)
 def test_every_command_round_trips(data: st.DataObject) -> None:
-    """What is encoded is decoded to an equal command, by every door that takes it."""
+    """An encoded command is decoded to an equal command, by every decoder that takes it."""
     command: Any = data.draw(messages(data.draw(st.sampled_from(list(COMMANDS.values())))))
     message = ClientMessage(data.draw(messages(ClientMessage)).id, command)
     assert decode_client_message(encode(message)) == message
@@ -415,7 +415,7 @@ def test_every_class_encodes_to_its_own_name(cls: type[CommandBase | EventBase |
 
 @given(messages(Frame))
 def test_frames_round_trip(frame: Frame) -> None:
-    """What a gateway sends is what the client's decoder reads."""
+    """The client's decoder reads exactly the frame that a gateway sends."""
     assert msgspec.json.decode(encode(frame), type=Frame) == frame
 
 

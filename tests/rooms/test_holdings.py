@@ -1,4 +1,4 @@
-"""What the users of a room own, handed over in parts."""
+"""The entitlements of a room's users, transferred in parts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_all_that_anybody_owns_is_in_it_once(trades: list[Trade]) -> None:
 
 
 def test_of_envelopes_that_are_over_the_last_ones_are_handed_over() -> None:
-    """The rules remember more of them than anybody is told."""
+    """The rules remember more of them than they transfer."""
     state = Play().room
     for number in range(ENVELOPES_OVER_OWNED + 2):
         state.envelopes_over[number] = EnvelopeOver("empty", {"vera": 5})
@@ -70,7 +70,7 @@ def test_a_room_where_nothing_is_owned_takes_no_part() -> None:
 
 
 def test_parts_are_numbered_and_of_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever gets them knows whether all are there, and of which state; a part closes when the next row might not fit."""
+    """The receiver knows if all parts are there, and of which state. A part closes when the next row might not fit."""
     play = market()
     for i in range(4):
         play_trade(play, Trade("claim", i % 3, 0, 0))

@@ -63,7 +63,7 @@ def test_a_keyframe_is_never_larger_than_its_limit(character: str) -> None:
 
 @pytest.mark.parametrize("character", [WIDE, QUOTE])
 def test_money_stays_in_a_keyframe_whatever_else_is_there(character: str) -> None:
-    """As many red envelopes as settings allow, with the longest texts, are all there; chat and questions give way to them."""
+    """All red envelopes that settings allow, with the longest texts, are there; chat and questions give way to them."""
     play = full_room(character)
     play.rules = replace(play.rules, red_envelopes_live_max=8)
     condition = EnvelopeCondition(character * 50, 7_200)

@@ -39,14 +39,14 @@ def test_every_event_is_folded() -> None:
 
 @pytest.mark.parametrize("command", [PinProduct("shirt"), MuteUser("victor", 60_000), AddProduct(SHIRT), CloseRoom(), SetChatBudget(5)])
 def test_a_viewer_may_not_run_the_room(command: PinProduct) -> None:
-    """What is for moderators and anchors is refused to viewers as `forbidden`, also before the room exists."""
+    """Commands of moderators and anchors are `forbidden` for viewers, even before the room exists."""
     assert Play().refused(VERA, command).code == "forbidden"
     assert Play(opened=False).refused(VERA, command).code == "forbidden"
 
 
 @pytest.mark.parametrize("command", [AddProduct(SHIRT), CloseRoom(), SetChatBudget(5), OpenRoom("Mine")])
 def test_a_moderator_may_not_do_what_is_the_anchors(command: AddProduct) -> None:
-    """What is for anchors is refused to moderators."""
+    """Commands of anchors are refused to moderators."""
     assert Play().refused(MODERATOR, command).code == "forbidden"
 
 

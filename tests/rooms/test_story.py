@@ -64,7 +64,7 @@ OFFERING = st.one_of(
 )
 ON_QUESTIONS: Any = st.sampled_from([c.PickQuestion, c.AnswerQuestion, c.DismissQuestion])
 
-#: What gateways would send for users 0, 1, 2, ...
+#: Audience reports that gateways would send for users 0, 1, 2, ...
 HASHES = tuple(int.from_bytes(blake2b(b"%d" % number, digest_size=8).digest(), "big") >> 11 for number in range(3_000))
 
 

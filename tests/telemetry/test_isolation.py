@@ -15,7 +15,7 @@ def counted(metrics: Metrics, place: str) -> float | None:
 
 
 def test_every_item_has_its_step(caplog: pytest.LogCaptureFixture) -> None:
-    """Those whose step raises are counted at their place; the log names one with its trace, and the next one says how many it did not name."""
+    """Items whose step raises are counted at their place. The log names one with its trace; the next line says how many it left out."""
     metrics, taken = Metrics(), []
 
     def step(item: int) -> None:

@@ -84,7 +84,7 @@ def test_setting_up_twice_does_not_write_twice(format_: Literal["text", "json"],
 @pytest.mark.parametrize("format_", ["text", "json"])
 @pytest.mark.parametrize("value", ["two\nlines", "\x1b[31mred", "\u2028", "\ud800", 2**70, b"\xff", float("nan"), {"a": {1, 2}}, None], ids=ascii)
 def test_no_value_breaks_the_line(value: object, format_: Literal["text", "json"], capsys: pytest.CaptureFixture[str]) -> None:
-    """What users wrote cannot begin a line of its own, colour the terminal, or lose the line."""
+    """Users' texts cannot begin a line of their own, color the terminal, or lose the line."""
     set_up_logs(LogsConfig(format=format_))
     log.info("said", extra={"value": value})
     log.info("said: %s", value)

@@ -41,14 +41,14 @@ def test_two_processes_worth_of_metrics_do_not_meet() -> None:
 
 
 def test_the_exposition_comes_family_by_family() -> None:
-    """Whoever sends it can let others go on between two families, so none of its parts holds two."""
+    """No part holds two families, so that the sender can yield between two."""
     parts = list(Metrics().exposition())
     assert all(part.count(b"# HELP") == part.count(b"# TYPE") <= 2 for part in parts)  # a counter's second family says when it was created
     assert len(parts) > 40
 
 
 def test_the_exposition_is_prometheus_text() -> None:
-    """What `/metrics` gives can be parsed and holds every metric and the process' own."""
+    """The text of `/metrics` can be parsed and holds every metric and the process's own."""
     metrics = Metrics()
     metrics.gateway_refusals.labels("rate_limited").inc()
     families = {family.name: family for family in text_string_to_metric_families(b"".join(metrics.exposition()).decode())}

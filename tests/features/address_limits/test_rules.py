@@ -88,7 +88,7 @@ def test_a_winner_that_asks_again_is_told_of_the_winning(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["coupon", "sale"])
 def test_users_count_and_not_what_they_have(kind: str) -> None:
-    """Who has some already may have more, up to the limit per user."""
+    """A user who has some already may have more, up to the limit per user."""
     fair = Fair(kind, 1, per_user=3)
     assert [fair.tries(sender) for sender in (ANN, ANN, BEN, ANN, ANN)] == ["", "", "address_limit", "", "per_user_limit"]
 
@@ -150,7 +150,7 @@ def test_of_what_is_over_no_address_is_kept() -> None:
 
 
 def test_an_unpaid_hold_leaves_nothing_behind() -> None:
-    """As many addresses are kept as have something."""
+    """Only addresses that have something are kept."""
     fair = Fair("sale", 1)
     hold = int(fair.play.does(ANN, fair.claim)["hold"])
     fair.play.does(ANN, CancelHold(hold))
@@ -172,7 +172,7 @@ def test_viewers_see_the_limit_and_no_address(kind: str) -> None:
 
 
 def test_the_address_is_looked_at_last() -> None:
-    """What is gone is refused as gone: the same that a gateway says who does not know whose address is full."""
+    """A sold-out offer is refused as such before the address limit, as a gateway does that does not know which addresses are full."""
     for kind, code in (("envelope", "envelope_empty"), ("coupon", "coupon_gone"), ("sale", "sold_out")):
         fair = Fair(kind, 1)
         for number in range(6):

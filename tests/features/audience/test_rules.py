@@ -134,7 +134,7 @@ def test_once_estimated_an_event_holds_only_what_changed_the_sketch(monkeypatch:
 
 
 def test_peak_and_unique_are_of_the_rooms_life() -> None:
-    """Closing and opening again do not begin them anew, and neither ever falls."""
+    """Closing and reopening do not reset them, and neither ever falls."""
     play = Play()
     play.does(GATEWAY, ReportAudience("g1", 9, (1, 2)))
     play.does(ANCHOR, CloseRoom())

@@ -1,4 +1,4 @@
-"""What a room remembers of who spoke is bounded."""
+"""A room's memory of recent speakers is bounded."""
 
 from __future__ import annotations
 

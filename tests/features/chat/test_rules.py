@@ -144,7 +144,7 @@ def test_slow_mode_is_exact_for_everybody(lines: list[tuple[int, int]]) -> None:
 
 
 def test_slow_mode_holds_however_many_others_speak() -> None:
-    """Whoever spoke within the interval is remembered, while others come and go."""
+    """Every speaker within the interval is remembered, while others come and go."""
     play = Play(chat_burst=1)
     play.does(MODERATOR, SetSlowMode(60_000))
     play.says(VICTOR)
@@ -159,7 +159,7 @@ def test_slow_mode_holds_however_many_others_speak() -> None:
 
 
 def test_beyond_the_budget_lines_are_taken_but_not_shown() -> None:
-    """The sender is told, the line has its seq, and the keyframe does not hold it."""
+    """The answer says so, the line has its seq, and the keyframe does not hold it."""
     play = Play()
     play.does(ANCHOR, SetChatBudget(2))
     play.says(user(1))
@@ -171,7 +171,7 @@ def test_beyond_the_budget_lines_are_taken_but_not_shown() -> None:
 
 
 def test_a_part_of_the_budget_is_kept_for_buyers() -> None:
-    """Of 20 lines a second, 15 are for anyone, the rest for buyers only."""
+    """With 20 lines a second, 15 are for anyone, the rest for buyers only."""
     play = Play(chat_budget_lines_per_s=20)
     assert [play.says(user(number))["shown"] for number in range(20)] == [True] * 15 + [False] * 5
     assert [play.says(user(number, buyer=True))["shown"] for number in range(100, 110)] == [True] * 5 + [False] * 5

@@ -1,4 +1,4 @@
-"""What a coupon takes off."""
+"""A coupon's discount."""
 
 from __future__ import annotations
 

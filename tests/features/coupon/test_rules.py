@@ -77,7 +77,7 @@ def test_what_can_be_claimed_can_be_used() -> None:
 
 
 def test_a_title_can_be_seen() -> None:
-    """What holds for all lines holds for a coupon's title."""
+    """The rules for all lines hold for a coupon's title."""
     assert Play().refused(ANCHOR, replace(ISSUE, title=" ")).code == "empty_text"
 
 
@@ -109,7 +109,7 @@ def test_codes_are_limited() -> None:
 
 
 def test_a_claim_has_a_code_of_its_own() -> None:
-    """16 characters of base32 by chance, told to its user alone; everybody is told how many are left."""
+    """The code has 16 random characters of base32 and goes to its user alone; all viewers see how many are left."""
     play = Play()
     seq = issued(play)
     decision = play.tries(VERA, ClaimCoupon(seq))

@@ -1,4 +1,4 @@
-"""What the plain model of sales and coupons remembers: one fact for each thing that happened."""
+"""The memory of the plain model of sales and coupons: one fact for each thing that happened."""
 
 from __future__ import annotations
 

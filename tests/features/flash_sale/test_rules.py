@@ -119,7 +119,7 @@ def test_a_closed_room_sells_nothing() -> None:
 
 
 def test_live_sales_are_limited() -> None:
-    """Those that are not closed, and those with open holds."""
+    """Sales that are not closed and sales with open holds count."""
     play = play_with_shirt(flash_sales_live_max=1)
     sale = announced(play)
     hold = reserved(play, sale)
@@ -130,7 +130,7 @@ def test_live_sales_are_limited() -> None:
 
 
 def test_a_reservation_is_a_hold() -> None:
-    """Named by its seq, told to its user with what is to pay and until when; everybody is told the stock."""
+    """Its seq names the hold. Its user gets the amount due and the time to pay; all viewers get the stock."""
     play = play_with_shirt()
     sale = announced(play)
     hold = play.room.seq
@@ -143,7 +143,7 @@ def test_a_reservation_is_a_hold() -> None:
 
 
 def test_no_unit_is_held_twice() -> None:
-    """What is not available is `sold_out`, also when a part of it is; the last unit can be had."""
+    """A quantity beyond the available units is `sold_out`, even if a part of it is available; the last unit can be reserved."""
     play = play_with_shirt()
     sale = announced(play)
     reserved(play, sale, 3)

@@ -1,6 +1,6 @@
 """Whatever is claimed, reserved, paid and given back, by whomever and whenever: every answer is the one of a plain model.
 
-The model keeps lists of facts and adds them up anew for each question; the rules keep sums. Time may pass with its timers
+The model keeps lists of facts and adds them up for each question; the rules keep sums. Time may pass with timers
 or without them, and the state may be written and read again at any moment.
 """
 
@@ -74,7 +74,7 @@ class Money(RuleBasedStateMachine):
         return chance.choice(list(things)[-4:] if chance.random() < 0.8 else list(things))
 
     def answer(self, sender: Sender, command: c.Command, expected: str) -> Decided | None:
-        """What the room decides, which must be what the model expects: "" or a refusal's code."""
+        """The room's decision, which must be the model's: "" or a refusal's code."""
         decision = self.play.tries(sender, command)
         if isinstance(decision, Decided):
             assert not expected, f"{command} must be refused as {expected}"
@@ -82,7 +82,7 @@ class Money(RuleBasedStateMachine):
         assert decision.code == expected, f"{command}: {decision} instead of {expected or 'yes'}"
         return None
 
-    # What the model adds up.
+    # Sums of the model.
 
     def open_holds(self, sale: int | None = None) -> list[HoldFacts]:
         return [hold for hold in self.holds.values() if not hold.how and sale in (None, hold.sale)]
@@ -101,7 +101,7 @@ class Money(RuleBasedStateMachine):
     def is_live(self, sale: int) -> bool:
         return not self.sales[sale].closed or bool(self.open_holds(sale))
 
-    # What the model expects.
+    # Expectations of the model.
 
     def sale_problem(self, sale: int) -> str:
         if sale not in self.sales:
@@ -186,7 +186,7 @@ class Money(RuleBasedStateMachine):
         for sale in self.sales.values():
             sale.closed |= sale.closes_ms <= self.now_ms
 
-    # What happens.
+    # Actions.
 
     def announce(self, chance: Random) -> None:
         command = fs.AnnounceFlashSale(
@@ -373,7 +373,7 @@ class Money(RuleBasedStateMachine):
         self.play.state = decode_state(encoded)
         assert encode_state(self.play.room) == encoded
 
-    # What is always true.
+    # Invariants.
 
     @invariant()
     def check(self) -> None:
@@ -385,7 +385,7 @@ class Money(RuleBasedStateMachine):
         self.a_timer_is_due_exactly_when_something_happens()
 
     def listen(self) -> None:
-        """What viewers were told last, of the events since the last check."""
+        """Read the newest public figures from the events since the last check."""
         for _seq, _time_ms, event in self.play.story[self.heard :]:
             if isinstance(event, fs.StockChanged):
                 self.told_stock[event.sale] = event
@@ -434,8 +434,9 @@ class Money(RuleBasedStateMachine):
             assert not decide_due(self.play.room, due - 1)
 
     def teardown(self) -> None:
-        """Each hold was resolved at most once, each payment paid one hold, each code was used by one order at a time and took something off;
-        the events alone tell the state, to the byte.
+        """Each hold was resolved at most once, and each payment paid one hold.
+
+        One order at a time used each code, with a discount. The events alone give the state, to the byte.
         """
         story = self.play.story
         payments = [event.payment for _, _, event in story if isinstance(event, fs.HoldConfirmed)]
@@ -457,7 +458,7 @@ class Money(RuleBasedStateMachine):
             assert encode_state(state) == encode_state(self.play.state)
 
 
-#: What is done, and how often.
+#: Actions and their frequency.
 ACTIONS: dict[Callable[[Money, Random], None], int] = {
     Money.announce: 3,
     Money.reserve: 12,

@@ -49,7 +49,7 @@ def test_a_user_makes_so_many_holds_an_hour_without_paying() -> None:
 
 
 def test_a_hold_that_is_paid_counts_no_more() -> None:
-    """Who pays may buy on, all day."""
+    """A user who pays may buy on, all day."""
     play, sale = selling(unpaid_max=2)
     for number in range(50):
         play.does(PLATFORM, ConfirmHold(hold_of(play, sale), f"p{number}"))
@@ -69,7 +69,7 @@ def test_each_sale_counts_for_itself() -> None:
 
 @pytest.mark.parametrize("kept_ms", [1, 1_000, 5_000])
 def test_the_last_unit_cannot_be_kept_by_one_hold_after_the_other(kept_ms: int) -> None:
-    """Who gave the only unit back unpaid waits as long as it was kept, while it is there for others."""
+    """A user who gave the only unit back unpaid waits for as long as it was kept; meanwhile others can have it."""
     play, sale = selling(stock=1)
     hold = hold_of(play, sale)
     play.passes(kept_ms)

@@ -117,12 +117,12 @@ def test_a_moderator_can_be_muted_and_banned() -> None:
 
 @pytest.mark.parametrize("command", [MuteUser("anna", 60_000), BanUser("anna", 60_000)])
 def test_the_rooms_anchor_cannot_be_silenced(command: Command) -> None:
-    """Nobody can mute or ban the one whose room it is."""
+    """The room's own anchor can be neither muted nor banned."""
     assert Play().refused(MODERATOR, command).code == "forbidden"
 
 
 def test_the_platform_is_bound_by_neither() -> None:
-    """Whoever holds a platform token can always repair what a moderator did."""
+    """A platform token can always undo a moderator's action."""
     play = Play()
     play.does(MODERATOR, MuteUser("platform", 60_000))
     play.does(MODERATOR, BanUser("platform", 60_000))
@@ -183,7 +183,7 @@ def test_a_ban_may_leave_what_the_user_said() -> None:
 
 @pytest.mark.parametrize(("command", "sanction"), [(MuteUser("vera", 60_000, "spam"), "mute"), (BanUser("vera", 60_000, "spam"), "ban")])
 def test_the_reason_is_an_event_of_its_own_for_the_user_alone(command: MuteUser | BanUser, sanction: str) -> None:
-    """Nobody else is told why; the user's refusals say it, also after the state was written and read again."""
+    """Only the user gets the reason; their refusals have it, even after the state was written and read again."""
     play = Play()
     first, explained = play.events(MODERATOR, command)
     assert "spam" not in str(first)

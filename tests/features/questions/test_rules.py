@@ -72,7 +72,7 @@ def test_each_viewer_has_a_limit_of_open_questions() -> None:
 
 
 def test_the_room_has_a_limit_of_open_questions() -> None:
-    """Whoever asks."""
+    """The limit counts the questions of all users."""
     play = Play(questions_max=2)
     asks(play, VERA)
     asks(play, VICTOR)
@@ -100,7 +100,7 @@ def test_slow_mode_is_for_chat() -> None:
 
 @pytest.mark.parametrize("command", [AskQuestion("a\nb"), AskQuestion(" ")])
 def test_a_question_is_a_line(command: Command) -> None:
-    """What may not be said may not be asked."""
+    """The rules for chat lines hold for questions."""
     assert Play().refused(VERA, command).code in ("control_characters", "empty_text")
 
 

@@ -67,7 +67,7 @@ def test_the_page_has_vectors_for_both_splits_and_for_every_size() -> None:
 
 @pytest.mark.parametrize(("seed", "total_fen", "parts", "how", "shares"), VECTORS)
 def test_the_pages_vectors_hold(seed: str, total_fen: int, parts: int, how: str, shares: str) -> None:
-    """What is written down once holds for ever: an old envelope's seed must give the same shares."""
+    """The published vectors hold forever: an old envelope's seed must give the same shares."""
     assert as_in_the_page(split(seed, total_fen, parts, how)) == shares
 
 

@@ -1,4 +1,4 @@
-"""Red envelopes by example: who gets what, when, and what everybody else is told."""
+"""Red envelopes by example: shares, times, and public events."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_after_a_long_sleep_it_opens_and_closes_at_once() -> None:
 
 
 def test_shares_are_granted_in_the_order_of_the_grabs() -> None:
-    """As they were drawn; the last one ends it in the same decision, with the seed and the luckiest."""
+    """Shares are granted as they were drawn. The last grab ends the envelope in the same decision, with the seed and the luckiest."""
     play = Play()
     envelope = opened(play, 100, 7)
     shares, seed = shares_of(play, envelope), play.room.envelopes[envelope].seed
@@ -163,7 +163,7 @@ def test_the_smallest_sums_reach_everybody(total_fen: int, parts: int) -> None:
 
 
 def test_a_user_has_one_share() -> None:
-    """Whatever id the second wish has, while it lives and when it is over; the amount is told again."""
+    """A second grab is refused under any id, while the envelope is open and after its end; the refusal repeats the amount."""
     play = Play()
     envelope = opened(play, 100, 2)
     amount_fen = play.does(VERA, GrabRedEnvelope(envelope))["amount_fen"]
@@ -256,7 +256,7 @@ def test_what_never_was_is_not_found() -> None:
 
 
 def test_before_it_opens_it_can_be_taken_back() -> None:
-    """All is refunded; late grabs are told that it is over, a second cancel as well."""
+    """Everything is refunded; late grabs and a second cancel are refused as closed."""
     play = Play()
     envelope = dropped(play)
     (end,) = play.events(ANCHOR, CancelRedEnvelope(envelope))
@@ -277,7 +277,7 @@ def test_once_open_it_cannot_be_taken_back() -> None:
 
 
 def test_closing_the_room_ends_its_envelopes_first() -> None:
-    """What is left is refunded; the reason is the room, or the time when that was over before."""
+    """The rest is refunded. The reason is the closed room, or the time if it had run out before."""
     play = Play()
     late, live, waiting = opened(play, open_for_ms=1_000), opened(play), dropped(play)
     amount_fen = int(play.does(VERA, GrabRedEnvelope(live))["amount_fen"])
@@ -315,7 +315,7 @@ def test_a_keyword_must_be_said_since_the_drop() -> None:
 
 
 def test_a_line_that_was_refused_does_not_count() -> None:
-    """Whoever is muted has not said it."""
+    """A muted user's line does not count."""
     play = Play()
     envelope = opened(play, condition=EnvelopeCondition("luck"))
     play.does(MODERATOR, MuteUser("vera", 60_000))
@@ -352,7 +352,7 @@ def test_those_who_said_the_word_are_never_turned_away(monkeypatch: pytest.Monke
 
 
 def test_watching_must_be_long_enough() -> None:
-    """As the gateway counted it; what is missing is told."""
+    """The gateway's count decides, and the refusal says how much is missing."""
     play = Play()
     envelope = opened(play, condition=EnvelopeCondition(watched_s=300))
     refusal = play.refused(Sender("vera", "Vera", watched_s=299), GrabRedEnvelope(envelope))
@@ -372,7 +372,7 @@ def test_both_conditions_must_be_met() -> None:
     play.does(watcher, GrabRedEnvelope(envelope))
 
 
-# What is refused, what is forgotten
+# Refusals and forgetting
 
 
 @pytest.mark.parametrize(
@@ -392,7 +392,7 @@ def test_words_that_cannot_be_shown_or_said_are_refused(more: dict[str, object],
 
 
 def test_a_room_has_only_so_many_at_once() -> None:
-    """Those whose time is over count no more, whether or not the timer has come."""
+    """Envelopes whose time is over do not count, even before the timer fires."""
     play = Play(red_envelopes_live_max=2)
     opened(play, open_for_ms=1_000)
     dropped(play)

@@ -33,7 +33,7 @@ MARKS = ["", "a", "a", "b"]
 
 
 class Envelope:
-    """What a careful bystander knows of one envelope."""
+    """One envelope as a careful bystander knows it."""
 
     def __init__(self, dropped: RedEnvelopeDropped) -> None:
         self.dropped = dropped

@@ -116,7 +116,7 @@ def test_a_room_remembers_a_limited_number_of_wishes() -> None:
 
 
 def test_one_viewer_has_a_share_of_them() -> None:
-    """Who asked for as many products as one viewer may is refused, and others are not."""
+    """A viewer who asked for the most products is refused, and others are not."""
     play = Play(try_ons_per_user_max=1)
     play.adds(SHIRT, SHOES)
     play.does(VERA, RequestTryOn("shirt"))

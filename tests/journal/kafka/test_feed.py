@@ -110,7 +110,7 @@ async def test_what_others_wrote_into_the_feed_is_passed_over(journal: KafkaJour
 
 
 async def test_what_is_not_for_everybody_is_withheld(journal: KafkaJournal, config: Config) -> None:
-    """A personal event is in the feed by its type alone, so that the seqs have no gap and no code is told."""
+    """A personal event is in the feed by its type alone, so that the seqs have no gap and no code leaks."""
     events = (ChatSent("vera", "Vera", "hi"), CouponClaimed(3, "vera", "ABCDEFGHIJKLMNOP"), ChatSent("vera", "Vera", "ho"))
     entry = Record(RECORD_VERSION, 0, 0, 0, 1, 9, {"lamp-sale": RoomSpan(0, events)})
     await append_all(journal, [claim(), entry])

@@ -1,4 +1,4 @@
-"""What only the journal in Kafka promises, on a real broker."""
+"""Promises of the Kafka journal alone, on a real broker."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def produce(
     headers: list[tuple[str, bytes]] | None = None,
     timestamp_ms: int | None = None,
 ) -> None:
-    """As a program that knows nothing of liveroom does it, into partition 0."""
+    """Write into partition 0 as a program that knows nothing of liveroom does."""
     producer = AIOKafkaProducer(bootstrap_servers=list(config.kafka.bootstrap_servers))
     await producer.start()
     try:
@@ -85,7 +85,7 @@ async def make_topics(config: Config, **partitions: int) -> None:
 
 
 async def test_processes_share_the_log(open_journal: Open) -> None:
-    """What one process appends or sends, every other one reads at the same offset."""
+    """Every process reads an entry or command at the same offset, whichever process wrote it."""
     one, other = await open_journal(), await open_journal()
     assert await append_all(one, [claim("a")]) == [0]
     assert await append_all(other, [claim("b"), record(1, 0, 0, 0)]) == [1, 2]
@@ -123,7 +123,7 @@ async def test_topics_must_take_the_largest_record(open_journal: Open, config: C
 
 
 async def test_more_copies_than_brokers_is_said_with_the_setting(config: Config) -> None:
-    """Whoever tries it on one broker learns which setting to lower."""
+    """The error on a single broker names the setting to lower."""
     with pytest.raises(JournalUnavailable, match=r"commands cannot be made \(kafka.replication_factor = 3\): .*replicat"):
         await KafkaJournal.open(replace(config, kafka=replace(config.kafka, replication_factor=3)), Metrics(), "test")
 
@@ -174,7 +174,7 @@ async def test_a_producer_that_spreads_keys_in_its_own_way_is_told_what_to_set(o
 
 
 async def test_commands_that_were_taken_back_are_not_read(open_journal: Open, config: Config) -> None:
-    """Of a producer with transactions only what it committed counts; offsets that hold nothing are passed over."""
+    """Only committed records of a transactional producer count; offsets without a record are skipped."""
     journal = await open_journal()
     producer = AIOKafkaProducer(bootstrap_servers=list(config.kafka.bootstrap_servers), transactional_id=config.kafka.topic_prefix)
     await producer.start()
@@ -188,7 +188,7 @@ async def test_commands_that_were_taken_back_are_not_read(open_journal: Open, co
 
 
 async def test_commands_that_are_gone_are_passed_over(open_journal: Open, config: Config) -> None:
-    """What the topic's retention deleted unanswered is lost to its senders' retries, and the partition goes on."""
+    """Commands that the topic's retention deleted get no answer, so their senders retry, and the partition goes on."""
     journal = await open_journal()
     for n in range(3):
         await journal.send_commands(0, [request(f"c{n}")])
@@ -246,7 +246,7 @@ async def test_a_snapshot_that_was_not_finished_does_not_count(open_journal: Ope
 
 
 async def test_parts_that_no_kept_snapshot_names_are_dropped(open_journal: Open, config: Config) -> None:
-    """What is left once the topic was compacted is bounded, whatever number of snapshots were saved."""
+    """The compacted topic is bounded, however many snapshots were saved."""
     journal = await open_journal()
     await append_all(journal, [claim(), *(record(0, n, 0, 0) for n in range(12))])
     for offset in range(1, 12):
@@ -302,7 +302,7 @@ async def last_record(config: Config, topic: str) -> tuple[int, bytes]:
 
 
 async def test_a_manifest_that_nobody_can_read_is_passed_over(open_journal: Open, config: Config) -> None:
-    """What somebody else wrote among the snapshots hides none of them, and the next one can be saved."""
+    """A foreign record among the snapshots hides none of them, and the next snapshot can be saved."""
     journal = await open_journal()
     await append_all(journal, [claim(), record(0, 0, 0, 0)])
     await journal.save_snapshot(0, snapshot(1))
@@ -313,7 +313,7 @@ async def test_a_manifest_that_nobody_can_read_is_passed_over(open_journal: Open
 
 
 async def test_partitions_that_were_added_are_nobodys(open_journal: Open, config: Config) -> None:
-    """No room belongs to them: they are not assigned, and who writes to one that is not there is told."""
+    """No room belongs to them: they are not assigned, and a write to a missing partition is an error."""
     journal = await open_journal()
     admin = AIOKafkaAdminClient(bootstrap_servers=list(config.kafka.bootstrap_servers))
     await admin.start()
@@ -380,7 +380,7 @@ async def test_lag_and_latency_are_measured(config: Config) -> None:
             await until("commands_waiting", 2)
             await until("lag_commands", 2, partition="0")
             await append_all(journal, [record(0, 0, 0, 2)])
-            await until("lag_events", 2, partition="0")  # what is handed out is not dealt with before the next is asked for
+            await until("lag_events", 2, partition="0")  # an entry counts as processed when the next one is requested
             await anext(entries)
             await until("commands_waiting", 0)
             await until("lag_commands", 0, partition="0")

@@ -51,7 +51,7 @@ async def open_journal(config: Config) -> AsyncIterator[Open]:
 
 
 async def cut(config: Config, keep: int) -> None:
-    """What an unclean election leaves of the events: their first `keep`, at the offsets that they had."""
+    """Cut the events as an unclean election does: the first `keep` stay, at their offsets."""
     topic, servers = f"{config.kafka.topic_prefix}.events", list(config.kafka.bootstrap_servers)
     source = TopicPartition(topic, 0)
     consumer = AIOKafkaConsumer(bootstrap_servers=servers)
@@ -87,7 +87,7 @@ async def until_damaged(journal: KafkaJournal) -> str:
     return journal.damaged[0]
 
 
-# What a process remembers
+# The memory of a process
 
 
 def known(stopped: list[str], *lost: str) -> KnownEnds:
@@ -146,7 +146,7 @@ def test_what_a_person_gave_up_is_known_no_more() -> None:
 
 
 def test_what_a_person_gave_up_names_another_history() -> None:
-    """Of that partition alone, the same in every process whatever the order of the spans, and another one after each loss."""
+    """The new incarnation is of that partition alone, the same in every process for any order of the spans, and another after each loss."""
     once, twice, turned = known([], "0:5-8"), known([], "0:5-8", "0:20-30"), known([], "0:20-30", "1:3-4", "0:5-8", "0:5-8")
     assert known([]).incarnation(0) == once.incarnation(1) == ""
     assert len({"", once.incarnation(0), twice.incarnation(0), turned.incarnation(1)}) == 4
@@ -186,7 +186,7 @@ async def test_a_cut_end_stops_whoever_has_seen_it(open_journal: Open, config: C
 
 
 def test_a_reader_of_old_entries_pushes_out_no_newer_mark() -> None:
-    """What is remembered is what stands at the end of the log, in whatever order its entries are read."""
+    """The end of the log is remembered, in whatever order its entries are read."""
     ends = KnownEnds("events", (), lambda partition, words: None)
     for offset in range(1_000, 1_010):
         ends.note(0, offset, f"new-{offset}")
@@ -201,7 +201,7 @@ def test_a_reader_of_old_entries_pushes_out_no_newer_mark() -> None:
 
 
 async def test_an_end_that_has_grown_again_is_not_the_old_one(open_journal: Open, config: Config) -> None:
-    """As many entries as before stand there by now, but others: a write that lands among known ones, or a second look, tells."""
+    """The log has as many entries as before, but others. A write that lands among known offsets finds it, and so does a second check."""
     reader, writer, newcomer = await open_journal(), await open_journal(), await open_journal()
     await append_all(writer, ENTRIES)
     await stored(reader)

@@ -1,4 +1,4 @@
-"""What the client library cannot decode in a batch concerns its own records alone."""
+"""A batch that the client library cannot decode affects its own records alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_header_with_an_odd_name_leaves_its_record_as_it_is(codec: int) -> Non
     ids=["checksum", "codec", "compression", "structure"],
 )
 def test_a_batch_that_cannot_be_decoded_is_one_unreadable_record(bad: bytes, reason: str, last: int) -> None:
-    """It says why and how far it goes; what stands before and after it is given, from whatever offset the read begins."""
+    """It says why and how far it goes. The records before and after it are given, from whatever offset the read begins."""
     data = batch(b"first", base=0) + bad + batch(b"after", base=3)
     records = read(data)
     (found,) = [one for one in records if unreadable(one) is not None]
@@ -119,7 +119,7 @@ def test_a_gap_is_believed_where_two_batches_agree() -> None:
 
 
 def test_a_next_batch_is_believed_with_its_checksum_alone() -> None:
-    """What stands behind a damaged batch tells its end when it is sound itself; else a read goes on by one offset."""
+    """The next batch gives the end of a damaged one, if it is sound itself; else the read goes on by one offset."""
     first, second = damaged(batch(b"a", b"b", base=5)), batch(b"c", base=7)
     assert [(one.offset, after(one)) for one in read(first + second, 5)] == [(5, 7), (7, 8)]
     assert [(one.offset, after(one)) for one in read(first + damaged(second), 5)] == [(5, 6)]

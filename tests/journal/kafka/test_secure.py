@@ -156,7 +156,7 @@ async def test_a_certificate_that_is_missing_is_not_called_another_protocol(tmp_
     context.verify_mode = ssl.CERT_REQUIRED
 
     def shake_hands() -> None:
-        """As a broker does it, and not as asyncio, which keeps the reason of a refusal for itself."""
+        """Shake hands as a broker does; asyncio would hide the reason of a refusal."""
         while True:
             try:
                 line, _ = listener.accept()
@@ -177,7 +177,7 @@ async def test_a_certificate_that_is_missing_is_not_called_another_protocol(tmp_
 
 
 def test_a_key_with_a_passphrase_is_said(tmp_path: Path) -> None:
-    """Nobody sits at a server to type it, and `[Errno 22]` says nothing."""
+    """The error names the passphrase, because `[Errno 22]` says nothing and a server cannot ask for it."""
     store, _ = broker_certificate(tmp_path)
     key = serialization.load_pem_private_key(store.read_bytes(), None)
     (tmp_path / "key.pem").write_bytes(

@@ -1,4 +1,4 @@
-"""What is made and checked at start, before anything is read or written."""
+"""Topics that are created and checked at start, before anything is read or written."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def opens(config: Config) -> None:
     ids=["time", "bytes", "unclean"],
 )
 async def test_a_topic_of_events_that_loses_some_is_refused(wrong: dict[str, str], words: str, allowed: dict[str, object]) -> None:
-    """It is the account book. What it may lose is named with the setting by which a person takes it all the same."""
+    """It is the account book. The error says what may be lost, and names the setting that accepts it."""
     config = kafka_config(JOURNAL)
     await made(config, "events", **wrong)
     with pytest.raises(JournalMismatch, match=rf"events may lose what was promised to people: .*{words}"):
@@ -80,7 +80,7 @@ async def test_fewer_copies_than_the_settings_say_are_refused() -> None:
 
 
 async def test_other_topics_that_may_lose_records_are_told(caplog: pytest.LogCaptureFixture) -> None:
-    """What stands in them was never promised, or can be made again: a warning with the topic's name is enough."""
+    """Their records were never promised or can be made again, so a warning with the topic's name is enough."""
     config = kafka_config(JOURNAL)
     await made(config, "commands", unclean_leader_election_enable="true")
     with caplog.at_level(logging.WARNING):

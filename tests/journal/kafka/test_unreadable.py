@@ -58,7 +58,7 @@ async def open_journal(config: Config) -> AsyncIterator[Open]:
 
 
 async def write(config: Config, topic: str, *batches: bytes) -> None:
-    """As a client of another language: whole batches into partition 0."""
+    """Write whole batches into partition 0, like a client of another language."""
     producer = AIOKafkaProducer(bootstrap_servers=list(config.kafka.bootstrap_servers))
     await producer.start()
     try:
@@ -66,7 +66,7 @@ async def write(config: Config, topic: str, *batches: bytes) -> None:
         await producer.partitions_for(whole)
         for data in batches:
             error = NotLeaderForPartitionError.errno
-            while error == NotLeaderForPartitionError.errno:  # as right after the topic was made
+            while error == NotLeaderForPartitionError.errno:  # happens right after the topic was made
                 leader = producer.client.cluster.leader_for_partition(TopicPartition(whole, 0))
                 answer = await producer.client.send(leader, ProduceRequest(None, -1, 10_000, [(whole, [(0, data)])]))
                 error = answer.topics[0][1][0][1]
@@ -155,7 +155,7 @@ async def test_commands_that_cannot_be_decoded_are_one_dead_letter(open_journal:
         assert (await anext(second)).requests[0].id == "d1"
 
 
-#: Of a batch's base offset up by 2^40, by 16 and down by 1; of its length by 1, by 2^8 and by 2^20 bytes.
+#: Bits that move a batch's base offset up by 2^40, up by 16 and down by 1, and its length by 1, 2^8 and 2^20 bytes.
 FLIPS = {"far": 8 * 2, "near": 8 * 7 + 4, "back": 8 * 7, "length": 8 * 11, "long": 8 * 10, "longest": 8 * 9 + 4}
 
 
@@ -180,7 +180,7 @@ async def test_no_command_counts_as_answered_for_a_flipped_bit(open_journal: Ope
 async def test_a_flipped_bit_ends_no_look_at_a_stretch_of_a_log(
     open_journal: Open, config: Config, monkeypatch: pytest.MonkeyPatch, first: int, expected: list[tuple[int, int]]
 ) -> None:
-    """As at a compacted topic, where offsets may be missing: an offset beyond the end hides its own batch, and what stands behind is read."""
+    """Offsets may be missing, as in a compacted topic. A batch with an offset beyond the end hides itself alone, and later batches are read."""
     damage_fetched(monkeypatch, "commands", first, lambda data: flipped(data, FLIPS["far"]))
     journal = await open_journal()
     await write(config, "commands", batch(b"a"), batch(b"b", b"c"), batch(b"d", b"e"))
@@ -253,7 +253,7 @@ async def test_an_entry_with_a_flipped_bit_stops_its_partition(open_journal: Ope
 
 
 async def test_an_entry_with_an_odd_header_counts(open_journal: Open, config: Config) -> None:
-    """What it says is whole; every reader has it, the running ones, later ones and those of the past."""
+    """Its value is whole, so every reader gives it: running ones, later ones and readers of the past."""
     journal = await open_journal()
     await append_all(journal, [claim()])
     async with asyncio.timeout(WAIT_S), aclosing(journal.read_events(0, 0)) as running:

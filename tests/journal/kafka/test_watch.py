@@ -1,4 +1,4 @@
-"""Who does not answer: the brokers, or this process itself."""
+"""Blame for a missing answer: the brokers, or this process itself."""
 
 from __future__ import annotations
 

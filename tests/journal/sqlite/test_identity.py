@@ -30,7 +30,7 @@ async def refused(data_dir: Path, words: str) -> None:
 
 
 def _content(data_dir: Path) -> dict[str, bytes]:
-    """The files that hold anything; an empty write-ahead log comes and goes with whoever reads."""
+    """The files that hold anything; an empty write-ahead log comes and goes with readers."""
     return {path.name: content for path in data_dir.iterdir() if path.suffix not in (".lock", ".sqlite-shm") and (content := path.read_bytes())}
 
 
@@ -66,7 +66,7 @@ async def test_a_write_ahead_log_alone_is_no_new_journal(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("left", [0, 1_000, 20_000])
 async def test_a_lost_write_ahead_log_is_found(sqlite: SqliteJournal, tmp_path: Path, left: int) -> None:
-    """What is missing after a kill, all of the log or its end, is less than the mark says."""
+    """A write-ahead log that lost its end, or everything, after a kill has less than the mark says."""
     await append_all(sqlite, [claim(), *(record(0, n, n, n + 1, text="x" * 2_000) for n in range(30))])
     copy = tmp_path.with_name(tmp_path.name + "-copy")
     shutil.copytree(tmp_path, copy, ignore=shutil.ignore_patterns("*-shm"))
@@ -102,7 +102,7 @@ async def test_another_history_of_the_same_length_is_found(tmp_path: Path) -> No
 
 
 async def test_a_file_without_a_mark_is_taken_under_a_new_incarnation(tmp_path: Path) -> None:
-    """Nobody can tell how far it had come, so readers' cursors are of another history; from then on it has a mark."""
+    """Its former length is unknown, so readers' cursors belong to another history. From then on it has a mark."""
     await made(tmp_path)
     journal = await opened(tmp_path)
     assert journal.incarnation(0) == "", "a journal that was always here has none"
@@ -136,7 +136,7 @@ async def test_a_new_journal_is_made_where_none_was(tmp_path: Path) -> None:
     ],
 )
 async def test_a_changed_byte_is_found_at_the_start(tmp_path: Path, damage: str) -> None:
-    """What the start reads, it verifies: entries from the newest snapshot on, what the journal is called, its tables."""
+    """The start verifies everything that it reads: entries from the newest snapshot on, the journal's name, its tables."""
     await made(tmp_path)
     change(tmp_path, damage)
     await refused(tmp_path, "is not the one that was written|was here|is not as liveroom made it")
@@ -151,7 +151,7 @@ async def test_a_changed_identity_is_found_without_a_mark(tmp_path: Path) -> Non
 
 
 async def test_a_changed_byte_below_a_snapshot_is_found_when_it_is_read(tmp_path: Path) -> None:
-    """The start does not read it; whoever does gets no changed entry, and the journal stops."""
+    """The start does not read it. A later reader gets no changed entry, and the journal stops."""
     journal = await opened(tmp_path)
     await append_all(journal, [claim(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(5))])
     await journal.save_snapshot(0, Snapshot(5, 0, Acceptance(0, 4, 4), (), ()))

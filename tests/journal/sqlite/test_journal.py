@@ -192,7 +192,7 @@ async def test_a_file_that_another_program_keeps_locked_is_unavailable(
     await append_all(sqlite, [claim()])
     await asyncio.to_thread(_spoil, tmp_path, 1)
     with pytest.raises(JournalUnavailable):
-        await sqlite.append(0, record(0, 0, 0, 1))  # the next append opens the file anew, with the short wait
+        await sqlite.append(0, record(0, 0, 0, 1))  # the next append opens the file again, with the short wait
     other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(JournalUnavailable, match="another program keeps it locked"):
@@ -235,7 +235,7 @@ async def test_appends_are_committed_in_groups(tmp_path: Path) -> None:
 
 
 async def test_readers_at_the_tail_share_the_entries(sqlite: SqliteJournal) -> None:
-    """What was appended is handed on as it is, without decoding it again; what is long gone comes from the file."""
+    """Readers share appended entries without decoding them again; old entries come from the file."""
     entry = claim()
     await append_all(sqlite, [entry])
     assert (await take(sqlite.read_events(0, 0), 1))[0].entry is entry
@@ -290,7 +290,7 @@ async def test_only_the_newest_snapshots_are_kept(sqlite: SqliteJournal, tmp_pat
     await saved(sqlite, 0, partition=1)
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
         assert connection.execute("SELECT partition, offset FROM snapshots ORDER BY 1, 2").fetchall() == [(0, 4), (0, 5), (1, 0)]
-        lists = 2 + 0  # of what is gone: one of each snapshot that builds on another
+        lists = 2 + 0  # lists of deleted parts: one for each snapshot that builds on another
         assert connection.execute("SELECT count(*) FROM parts").fetchone() == (3 * 2 + lists,)
     connection.close()
 

@@ -35,7 +35,7 @@ async def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> Non
 
 
 async def _killed(data_dir: Path, lines: int) -> list[tuple[int, int]]:
-    """What a process reported before it was killed, some lines after it began."""
+    """The reports of a process that was killed some lines after its start."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.journal.appender", str(data_dir), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )

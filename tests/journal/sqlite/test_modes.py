@@ -1,4 +1,4 @@
-"""Nobody but its owner can read a journal."""
+"""Only its owner can read a journal."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_it_is_made_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 async def test_files_that_others_could_read_are_tightened(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Each is told; the directory, which may be there for other things, stays as it is and is told, too."""
+    """Each change is logged. The directory may serve other purposes, so it stays as it is, with a warning."""
     await made(tmp_path)
     kept_secret(tmp_path / "dev-secret")
     for path in [tmp_path, *tmp_path.iterdir()]:

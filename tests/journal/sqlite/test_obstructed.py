@@ -1,4 +1,4 @@
-"""What a full, limited or read-only disk does to the embedded journal: clear errors, nothing half written, and work again afterwards."""
+"""The embedded journal on a full, limited or read-only disk: clear errors, nothing half written, and work again afterwards."""
 
 from __future__ import annotations
 

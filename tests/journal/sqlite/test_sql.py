@@ -24,7 +24,7 @@ TIME_MS = 1_700_000_000_123
 
 @pytest.fixture
 async def rows(sqlite: SqliteJournal, tmp_path: Path) -> list[list[dict[str, Any]]]:
-    """What each statement of the page gives, in its order."""
+    """The result of each statement of the page, in its order."""
     spans = {
         "lamp-sale": RoomSpan(1, (ChatSent("vera", "Vera", "二 \"quoted\" 'lines'"), AnnouncementSet("hello"))),
         "other-room": RoomSpan(0, (ChatSent("bob", "Bob", "elsewhere"),)),

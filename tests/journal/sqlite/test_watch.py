@@ -47,7 +47,7 @@ def remove_wal(data_dir: Path) -> None:
 
 
 def write_over(data_dir: Path) -> None:
-    """As `cp` of something else of the same size does it."""
+    """Overwrite the file like `cp` of another file of the same size."""
     path = data_dir / FILE_NAME
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // 2)
@@ -113,7 +113,7 @@ async def test_nothing_is_acknowledged_afterwards(
     next_, behind = journal.append(0, claim("b")), journal.append(1, claim("c"))
     with pytest.raises(JournalDamaged):
         await asyncio.wait_for(next_, FOUND_S)
-    with pytest.raises(JournalError):  # as of one that was queued behind it, or as of one that came later
+    with pytest.raises(JournalError):  # the error of an append queued behind it, or of a later one
         await asyncio.wait_for(behind, FOUND_S)
     await asyncio.wait_for(journal.close(), FOUND_S)
 

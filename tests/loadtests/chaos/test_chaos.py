@@ -60,7 +60,7 @@ def test_money_is_right_when_one_of_three_brokers_goes(tmp_path: Path) -> None:
     [("fencing_epoch", "two_pauses", {"two_answers", "journal_otherwise"}), ("after", "behind", {"audit_failed"})],
 )
 def test_without_a_check_of_the_rule_money_is_wrong(tmp_path: Path, check: str, kind: str, damage: set[str]) -> None:
-    """A zombie's record lands in any case; without the check that skips it customers or accounts are told two stories."""
+    """A zombie's record lands in any case. Without the check that skips it, customers or accounts see two histories."""
     file = tmp_path / "report.json"
     done = chaos(file, "--rounds", "1", "--kinds", kind, "--without", check, "--timeout", "10")
     report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))

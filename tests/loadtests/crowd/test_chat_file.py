@@ -82,7 +82,7 @@ def test_damaged_bytes_stay_known() -> None:
     ],
 )
 def test_anything_else_is_one_clear_error(name: str, words: str) -> None:
-    """What is no chat raises one line that says why."""
+    """A file that is no chat raises an error of one line that says why."""
     with pytest.raises(NotAChat, match=words) as error:
         read_chat(DATA / name)
     assert "\n" not in str(error.value)

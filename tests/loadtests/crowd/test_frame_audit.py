@@ -54,7 +54,7 @@ def test_a_lost_frame_is_a_gap_and_a_loss() -> None:
 
 
 def test_a_lost_end_is_a_loss() -> None:
-    """What was accepted and never came is lost, also at the end."""
+    """An accepted event that never came is lost, even at the end."""
     frame_audit = FrameAudit()
     assert audit(walked(frame_audit, frame_audit.begin(0), ONE), 0, 1).lost == 1
 
@@ -116,7 +116,7 @@ def test_arrivals_are_counted_for_each_viewer() -> None:
 
 
 def test_history_stays_as_it_was_told() -> None:
-    """A seq that is told again, in another frame or after a restart, has to be the same event."""
+    """A repeated seq, in another frame or after a restart, has to be the same event."""
     frame_audit = FrameAudit()
     again = TWO[1].replace(b'{"type": "delta", "from": 1', b'{"type": "delta", "from": 0')
     place = walked(frame_audit, frame_audit.begin(0), ONE, TWO, (again, again))

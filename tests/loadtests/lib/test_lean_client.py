@@ -57,7 +57,7 @@ async def test_frames_of_every_length_come_through(deflate: bool) -> None:
 
 
 async def test_a_source_address_is_used() -> None:
-    """A connection comes from the address that it is told to come from."""
+    """A connection comes from the given source address."""
     async with served(lambda socket: socket.send(socket.remote_address[0])) as address, asyncio.timeout(20):
         listener = await open_connection(Listener(address), address, source="127.0.3.7", receive_bytes=4_096)
         assert await listener.texts.get() == "127.0.3.7"
@@ -65,7 +65,7 @@ async def test_a_source_address_is_used() -> None:
 
 
 async def test_pings_are_answered_and_closes_told() -> None:
-    """A ping gets its pong; a close is told with its code and reason."""
+    """A ping gets its pong; a close reports its code and reason."""
 
     async def ping(socket: ServerConnection) -> None:
         await (await socket.ping(b"p" * 125))
@@ -84,7 +84,7 @@ async def test_a_lost_connection_is_told() -> None:
 
 
 async def test_a_refused_handshake_is_told() -> None:
-    """What is no WebSocket server, and one that refuses, raise with the status."""
+    """A refusal, and a server without WebSocket, raise an error with the status."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -116,6 +116,6 @@ async def test_what_no_gateway_sends_ends_the_connection(data: bytes) -> None:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1", "127.0.0.1:8800", "ws://"])
 def test_wrong_addresses(url: str) -> None:
-    """What is no ws:// or wss:// address is said so."""
+    """An address that is no ws:// or wss:// address raises an error that says so."""
     with pytest.raises(ValueError, match="ws://"):
         Address.of(url)

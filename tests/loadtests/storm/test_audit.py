@@ -57,7 +57,7 @@ def account(case: Case) -> Any:
 
 
 def own(case: Case, which: int, **otherwise: Any) -> None:
-    """A user is told to own something else."""
+    """A user's entitlements have something else."""
     owned = case.transcript.owned[which]
     owned.belongings = msgspec.structs.replace(owned.belongings, **otherwise)
 
@@ -210,7 +210,7 @@ def test_what_is_wrong_with_money(wrong: str) -> None:
 
 @pytest.mark.parametrize("make", MAKERS)
 def test_a_kill(make: Make) -> None:
-    """What was answered before it is answered the same after it; connections may be lost by it, not otherwise; it has to come."""
+    """Answers from before a kill stay the same after it. Only a kill may end connections, and it has to happen."""
     case, course = make()
     case = case._replace(options=msgspec.structs.replace(case.options, kills=1))
     assert found(case, course) == {"kill_missing"}

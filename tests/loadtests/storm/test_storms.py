@@ -13,7 +13,7 @@ SOON = ("--back-within", "2")
 
 
 def test_red_envelope_through_a_kill(tmp_path: Path) -> None:
-    """As many winners as shares, all amounts adding up, one answer a command, whatever is repeated, doubled, lost or killed."""
+    """There are as many winners as shares, amounts add up, and each command has one answer, whatever is repeated, doubled, lost or killed."""
     file = tmp_path / "report.json"
     report = report_of(run("swarm", "red-envelope", "--viewers", "150", "--units", "30", "--kill", "1", *SOON, "--json", str(file)), file)
     assert report["ok"]

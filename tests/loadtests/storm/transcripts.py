@@ -42,7 +42,7 @@ def case_of(scenario: str, transcript: Transcript, account: Any, journal: list[d
 
 
 def envelope() -> tuple[Case, Course]:
-    """Three of four users win; one of them taps on and is told so, one repeats its id."""
+    """Three of four users win; one of them grabs again and is refused, one repeats its id."""
     shares = {"u0": 120, "u1": 80, "u2": 100}
     grants = [{"type": "red_envelope_grabbed", "envelope": THING, "user": user, "amount_fen": fen} for user, fen in shares.items()]
     first = {user: accepted("c1", 10 + i, envelope=THING, amount_fen=fen, parts_left=2 - i) for i, (user, fen) in enumerate(shares.items())}
