@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import test from "node:test";
-import { EnvelopeQueue } from "../../liveroom/console/static/js/viewer/envelope-queue.js";
-import { usable } from "../../liveroom/console/static/js/viewer/price.js";
+import { EnvelopeQueue } from "../../liveroom/console/static/js/features/red_envelope/envelope-queue.js";
+import { usable } from "../../liveroom/console/static/js/features/coupon/price.js";
 import { Taps } from "../../liveroom/console/static/js/viewer/taps.js";
 
 const view = (envelope, opens_ms, closes_ms = opens_ms + 60_000, more = {}) => ({ envelope, opens_ms, closes_ms, ...more });

@@ -1,7 +1,7 @@
 // Reads [seed, {total_fen, parts, split}] pairs as JSON and prints the shares that the viewer page works out. Run by test_deals.py.
 
 import { readFileSync } from "node:fs";
-import { sharesOf } from "../../liveroom/console/static/js/viewer/fairness.js";
+import { sharesOf } from "../../liveroom/console/static/js/features/red_envelope/fairness.js";
 
 const shares = [];
 for (const [seed, envelope] of JSON.parse(readFileSync(0, "utf8"))) shares.push(await sharesOf(seed, envelope));

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ import pytest
 import liveroom
 
 STATIC = Path(liveroom.__file__).parent / "console" / "static"
+CLIENT_JS = Path(liveroom.__file__).parent / "client" / "liveroom.js"
+NODE = shutil.which("node")
 FILES = sorted(path for path in STATIC.rglob("*") if path.is_file())
 SCRIPTS = [path for path in FILES if path.suffix == ".js"]
 HTML = [path for path in FILES if path.suffix == ".html"]
@@ -52,3 +57,20 @@ def test_pages_hold_nothing_inline_and_call_nobody(page: Path) -> None:
 def test_scripts_write_text_never_markup(script: Path) -> None:
     """Users' texts go in as text."""
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", script.read_text())
+
+
+def _linked(entry: str) -> set[Path]:
+    """The files of a page's modules. Fails if one is missing, has a syntax error or imports a name that is not exported."""
+    link = Path(__file__).parent / "link.mjs"
+    arguments = [str(NODE), "--experimental-vm-modules", "--no-warnings", str(link), str(STATIC), str(CLIENT_JS), entry]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return {Path(name) for name in json.loads(done.stdout)}
+
+
+@pytest.mark.skipif(NODE is None, reason="node is not installed: the modules are linked in Chromium only")
+def test_modules_of_every_page_link() -> None:
+    """Each import of each page finds its file and its names, and no script is left over."""
+    entries = {entry for page in HTML for entry in re.findall(r'<script type="module" src="([^"]+)"', page.read_text())}
+    assert len(entries) == len(HTML)
+    assert set().union(*(_linked(entry) for entry in entries)) == {*SCRIPTS, CLIENT_JS}

@@ -2,16 +2,16 @@
 
 import { connect } from "/client/liveroom.js";
 import { showConnection } from "./connection.js";
-import { ChatPane } from "./console/chat-pane.js";
+import { ChatPane } from "./features/chat/console.js";
 import { Commands } from "./console/commands.js";
-import { EnvelopeResults } from "./console/envelope-results.js";
+import { EnvelopeResults } from "./features/red_envelope/results.js";
 import { Launches } from "./console/launches.js";
 import { LedgerView } from "./console/ledger-view.js";
 import { OffersPanel } from "./console/offers-panel.js";
-import { QuestionBoard } from "./console/question-board.js";
-import { RoomSettings } from "./console/room-settings.js";
-import { ShowcaseManager } from "./console/showcase-manager.js";
-import { Stats } from "./console/stats.js";
+import { QuestionBoard } from "./features/questions/console.js";
+import { RoomSettings } from "./features/moderation/console.js";
+import { ShowcaseManager } from "./features/showcase/console.js";
+import { Stats } from "./features/audience/console.js";
 import { runCountdowns } from "./countdown.js";
 import { byId, soon, withCode } from "./dom.js";
 import { getAtLast } from "./http.js";

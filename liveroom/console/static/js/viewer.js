@@ -1,17 +1,17 @@
 /** The viewer page: watch, chat, like, ask, wish. */
 
 import { connect } from "/client/liveroom.js";
-import { ChatList } from "./chat-list.js";
-import { Composer } from "./composer.js";
+import { ChatList } from "./features/chat/chat-list.js";
+import { Composer } from "./features/chat/composer.js";
 import { isOut, showConnection } from "./connection.js";
 import { byId, soon, toast } from "./dom.js";
-import { floatHearts } from "./hearts.js";
+import { floatHearts } from "./features/likes/hearts.js";
 import { get, getAtLast, serverNowMs } from "./http.js";
 import { languageButton, onLanguage, shortNumber, t, translate } from "./i18n.js";
-import { QuestionSheet, ShowcaseSheet, drawPinned, wireSheet } from "./sheets.js";
+import { QuestionSheet, ShowcaseSheet, drawPinned, wireSheet } from "./features/showcase/viewer.js";
 import { reasonOf } from "./reasons.js";
 import { reloadOnNewToken, roomOfPage, takeToken, tokenCommand } from "./token.js";
-import { Deals } from "./viewer/deals.js";
+import { Deals } from "./viewer/parts.js";
 
 const READ_ONLY_REFRESH_MS = 5_000;
 const HEARTS_MAX = 6; // hearts shown for one frame of other people's likes

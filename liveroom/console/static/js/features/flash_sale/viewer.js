@@ -1,9 +1,9 @@
 /** Flash sales on the viewer page: a card for each, with this viewer's holds. */
 
-import { byId, reconcile, toast } from "../dom.js";
-import { t } from "../i18n.js";
-import { money } from "../money.js";
-import { reasonOf } from "../reasons.js";
+import { byId, reconcile, toast } from "../../dom.js";
+import { t } from "../../i18n.js";
+import { money } from "../../money.js";
+import { reasonOf } from "../../reasons.js";
 import { Products } from "./products.js";
 import { REFUSAL_SHOWN_MS, SaleCard, isOver, noticeWords } from "./sale-card.js";
 

@@ -1,7 +1,7 @@
 /** The live counts, and the last minutes of viewers as a line. */
 
-import { byId, svg } from "../dom.js";
-import { shortNumber, t } from "../i18n.js";
+import { byId, svg } from "../../dom.js";
+import { shortNumber, t } from "../../i18n.js";
 
 const SAMPLE_MS = 2_000;
 const SAMPLES_MAX = 90; // three minutes

@@ -1,14 +1,14 @@
 /** The coupon tray of the viewer page: coupons to claim, one's own with their codes, and the red envelopes that one won. */
 
-import { countdown } from "../countdown.js";
-import { byId, h, icon, ready, reconcile, whenReady } from "../dom.js";
-import { clock, lang, t, tAround } from "../i18n.js";
-import { money } from "../money.js";
-import { discountWords, minimumWords } from "../offers.js";
-import { reasonOf } from "../reasons.js";
-import { wireSheet } from "../sheets.js";
-import { drawStock, stockBar } from "../stock-bar.js";
-import { lineWords } from "./envelope-outcome.js";
+import { countdown } from "../../countdown.js";
+import { byId, h, icon, ready, reconcile, whenReady } from "../../dom.js";
+import { clock, lang, t, tAround } from "../../i18n.js";
+import { money } from "../../money.js";
+import { discountWords, minimumWords } from "../../offers.js";
+import { reasonOf } from "../../reasons.js";
+import { wireSheet } from "../showcase/viewer.js";
+import { drawStock, stockBar } from "../../stock-bar.js";
+import { lineWords } from "../red_envelope/envelope-outcome.js";
 
 /** The end of something is counted down from so long before. */
 const NEAR_MS = 3_600_000;

@@ -5,9 +5,9 @@ import { runCountdowns } from "../countdown.js";
 import { byId, h } from "../dom.js";
 import { newCommandId } from "../http.js";
 import { t } from "../i18n.js";
-import { Coupons } from "./coupons.js";
-import { Envelopes } from "./envelopes.js";
-import { Sales } from "./sales.js";
+import { Coupons } from "../features/coupon/viewer.js";
+import { Envelopes } from "../features/red_envelope/viewer.js";
+import { Sales } from "../features/flash_sale/viewer.js";
 import { Taps } from "./taps.js";
 
 /** The longest time without a look at the clock. */

@@ -1,6 +1,6 @@
 /** Hearts that float up when people tap. */
 
-import { byId, h, icon } from "./dom.js";
+import { byId, h, icon } from "../../dom.js";
 
 const HEARTS_MAX = 40; // on the screen at once
 const COLORS = 5;

@@ -1,15 +1,15 @@
 /** One flash sale: its stock, how to order, and what this viewer holds of it. */
 
-import { countdown } from "../countdown.js";
-import { fill, h, icon, ready, reconcile, whenReady } from "../dom.js";
-import { lang, t, tAround } from "../i18n.js";
-import { money } from "../money.js";
-import { discountWords, minimumWords, stockWords } from "../offers.js";
-import { picture } from "../product.js";
-import { reasonOf } from "../reasons.js";
-import { drawStock, stockBar } from "../stock-bar.js";
-import { lineWords } from "./envelope-outcome.js";
-import { discountFen, usable } from "./price.js";
+import { countdown } from "../../countdown.js";
+import { fill, h, icon, ready, reconcile, whenReady } from "../../dom.js";
+import { lang, t, tAround } from "../../i18n.js";
+import { money } from "../../money.js";
+import { discountWords, minimumWords, stockWords } from "../../offers.js";
+import { picture } from "../../product.js";
+import { reasonOf } from "../../reasons.js";
+import { drawStock, stockBar } from "../../stock-bar.js";
+import { lineWords } from "../red_envelope/envelope-outcome.js";
+import { discountFen, usable } from "../coupon/price.js";
 
 const KINDS = ["sold", "held", "available"];
 

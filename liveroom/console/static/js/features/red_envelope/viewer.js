@@ -1,10 +1,10 @@
 /** Red envelopes on the viewer page: those at hand float on the stage, one lies open. */
 
-import { countdown } from "../countdown.js";
-import { byId, fill, h, icon, reconcile, toast } from "../dom.js";
-import { lang, t } from "../i18n.js";
-import { money, shortMoney } from "../money.js";
-import { reasonOf } from "../reasons.js";
+import { countdown } from "../../countdown.js";
+import { byId, fill, h, icon, reconcile, toast } from "../../dom.js";
+import { lang, t } from "../../i18n.js";
+import { money, shortMoney } from "../../money.js";
+import { reasonOf } from "../../reasons.js";
 import { EnvelopeCard } from "./envelope-card.js";
 import { outcomeOf } from "./envelope-outcome.js";
 import { EnvelopeQueue } from "./envelope-queue.js";

@@ -1,11 +1,11 @@
 /** The showcase: add, remove, pin, and how many viewers wish to see what tried on. */
 
-import { byId, forget, h, icon, reconcile, toast } from "../dom.js";
-import { getShowcase } from "../http.js";
-import { t } from "../i18n.js";
-import { fenOf, money } from "../money.js";
-import { countOf, picture } from "../product.js";
-import { reasonOf } from "../reasons.js";
+import { byId, forget, h, icon, reconcile, toast } from "../../dom.js";
+import { getShowcase } from "../../http.js";
+import { t } from "../../i18n.js";
+import { fenOf, money } from "../../money.js";
+import { countOf, picture } from "../../product.js";
+import { reasonOf } from "../../reasons.js";
 
 const QUIET = matchMedia("(prefers-reduced-motion: reduce)");
 

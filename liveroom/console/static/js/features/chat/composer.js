@@ -1,9 +1,9 @@
 /** The line to write in: chat or a question, its limits, and why something was not sent. */
 
-import { isOut } from "./connection.js";
-import { byId } from "./dom.js";
-import { onLanguage, t } from "./i18n.js";
-import { muteReason, reasonOf } from "./reasons.js";
+import { isOut } from "../../connection.js";
+import { byId } from "../../dom.js";
+import { onLanguage, t } from "../../i18n.js";
+import { muteReason, reasonOf } from "../../reasons.js";
 
 const CHARACTERS_MAX = 300;
 const CHARACTERS_SHOWN_BELOW = 50; // how many are left is shown when it matters

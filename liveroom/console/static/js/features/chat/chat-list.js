@@ -1,7 +1,7 @@
 /** The list of chat lines, on both pages. */
 
-import { forget, h, reconcile } from "./dom.js";
-import { t } from "./i18n.js";
+import { forget, h, reconcile } from "../../dom.js";
+import { t } from "../../i18n.js";
 
 const NAME_COLORS = 8;
 

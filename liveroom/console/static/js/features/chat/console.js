@@ -1,8 +1,8 @@
 /** The chat with its moderation: delete a line, mute or ban who said it; and the anchor's own words. */
 
-import { ChatList } from "../chat-list.js";
-import { byId, h, icon, toast } from "../dom.js";
-import { t } from "../i18n.js";
+import { ChatList } from "./chat-list.js";
+import { byId, h, icon, toast } from "../../dom.js";
+import { t } from "../../i18n.js";
 
 const DURATIONS_MS = [60_000, 600_000, 3_600_000, 86_400_000, 2_592_000_000];
 const DURATION_MS_FIRST = 600_000;

@@ -1,10 +1,10 @@
 /** The viewer page's pinned product, showcase and questions. */
 
-import { byId, forget, h, icon, reconcile } from "./dom.js";
-import { getShowcase } from "./http.js";
-import { t } from "./i18n.js";
-import { money } from "./money.js";
-import { countOf, picture } from "./product.js";
+import { byId, forget, h, icon, reconcile } from "../../dom.js";
+import { getShowcase } from "../../http.js";
+import { t } from "../../i18n.js";
+import { money } from "../../money.js";
+import { countOf, picture } from "../../product.js";
 
 /** Show the product being explained; `wish(product)` asks to see it tried on, `null` when one may not. */
 export function drawPinned(state, wish) {

@@ -1,9 +1,9 @@
 /** The questions to the anchor: pick, answer, dismiss. */
 
-import { byId, forget, h, reconcile, toast } from "../dom.js";
-import { get } from "../http.js";
-import { t } from "../i18n.js";
-import { reasonOf } from "../reasons.js";
+import { byId, forget, h, reconcile, toast } from "../../dom.js";
+import { get } from "../../http.js";
+import { t } from "../../i18n.js";
+import { reasonOf } from "../../reasons.js";
 
 const ORDER = { picked: 0, asked: 1, answered: 2 };
 const stateOf = ({ state = "asked" }) => state;

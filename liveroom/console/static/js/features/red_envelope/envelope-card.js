@@ -1,10 +1,10 @@
 /** One red envelope, open before the viewer: it waits, is grabbed, and tells what came of it. */
 
-import { countdown } from "../countdown.js";
-import { byId, fill, h, ready, whenReady } from "../dom.js";
-import { lang, t, tAround } from "../i18n.js";
-import { money } from "../money.js";
-import { conditionWords } from "../offers.js";
+import { countdown } from "../../countdown.js";
+import { byId, fill, h, ready, whenReady } from "../../dom.js";
+import { lang, t, tAround } from "../../i18n.js";
+import { money } from "../../money.js";
+import { conditionWords } from "../../offers.js";
 import { CAN_CHECK, fits, sharesOf } from "./fairness.js";
 
 const COINS = 16; // that fly when a share is won

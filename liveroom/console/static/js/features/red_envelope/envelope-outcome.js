@@ -1,7 +1,7 @@
 /** The outcome of a red envelope for this viewer, in words. */
 
-import { t } from "../i18n.js";
-import { reasonOf } from "../reasons.js";
+import { t } from "../../i18n.js";
+import { reasonOf } from "../../reasons.js";
 
 const GONE = { envelope_empty: "envelope_all_gone", envelope_closed: "envelope_is_over", envelope_not_found: "envelope_is_over" };
 const ENDED = { empty: "envelope_all_gone", expired: "envelope_is_over", cancelled: "envelope_taken_back", room_closed: "envelope_is_over" };

@@ -1,6 +1,6 @@
 /** Titles and pictures of products on sale. A pinned product is known; others are fetched, for example after a reload. */
 
-import { getShowcase } from "../http.js";
+import { getShowcase } from "../../http.js";
 
 /** Requests of a crowd that sees the same sale begin are spread over this time. */
 const SPREAD_MS = 1_500;

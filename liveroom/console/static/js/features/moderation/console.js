@@ -1,9 +1,9 @@
 /** Settings of the whole room: announcement, slow mode, chat budget, banned words, and the muted and banned users. */
 
-import { byId, forget, h, reconcile, toast } from "../dom.js";
-import { get, serverNowMs } from "../http.js";
-import { clock, t } from "../i18n.js";
-import { reasonOf } from "../reasons.js";
+import { byId, forget, h, reconcile, toast } from "../../dom.js";
+import { get, serverNowMs } from "../../http.js";
+import { clock, t } from "../../i18n.js";
+import { reasonOf } from "../../reasons.js";
 
 const SLOW_MODES_S = [0, 3, 5, 10, 30, 60];
 const SANCTIONS = new Set(["user_muted", "user_unmuted", "user_banned", "user_unbanned"]);

@@ -1,8 +1,8 @@
 /** Results of the envelopes that ended while the page was open: the luckiest winners, the sum granted and the sum refunded. */
 
-import { byId, forget, h, icon, reconcile, toast } from "../dom.js";
-import { t } from "../i18n.js";
-import { money } from "../money.js";
+import { byId, forget, h, icon, reconcile, toast } from "../../dom.js";
+import { t } from "../../i18n.js";
+import { money } from "../../money.js";
 
 const KEPT = 5;
 
