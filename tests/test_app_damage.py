@@ -18,7 +18,7 @@ from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.messages.errors import JournalDamaged
 from liveroom.messages.fields import Role
 from liveroom.telemetry.metrics import Metrics
-from tests.journal.entries import append_all, claim
+from tests.journal.entries import append_all, takeover
 from tests.journal.sqlite.test_journal import change
 
 FOUND_S = 20
@@ -56,7 +56,7 @@ async def test_damage_that_only_the_gateway_meets_ends_the_start(tmp_path: Path)
     """A changed entry between the oldest and the newest snapshot: the process ends with words instead of never being ready."""
     config = embedded(tmp_path)
     journal = await SqliteJournal.open(tmp_path, config.journal, Metrics())
-    await append_all(journal, [claim(), claim(), claim()])
+    await append_all(journal, [takeover(), takeover(), takeover()])
     for offset, before in ((1, -1), (3, 1)):
         await journal.save_snapshot(0, Snapshot(offset, 0, Acceptance(offset - 1), before=before))
     await journal.close()

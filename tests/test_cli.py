@@ -23,7 +23,7 @@ from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.messages.fields import Role
 from liveroom.messages.text import first_forbidden
 from liveroom.protocol.events import RoomOpened, RoomRules
-from liveroom.protocol.records import RECORD_VERSION, Claim, Record, RoomSpan
+from liveroom.protocol.records import RECORD_VERSION, Record, RoomSpan, Takeover
 from liveroom.telemetry.metrics import Metrics
 from tests.serving import Server
 
@@ -133,7 +133,7 @@ async def test_nothing_in_a_journal_moves_a_terminals_cursor(tmp_path: Path, cap
     journal = await SqliteJournal.open(tmp_path / "data", config.journal, Metrics())
     partition = partition_of("r1", journal.partitions)
     opened = RoomOpened("Eve\x9b\x7f\u202e\u2028", "anna", "e1", RoomRules(1_000, 5, 10, 30_000), "Anna\x9b")
-    await journal.append(partition, Claim(RECORD_VERSION, "engine", 1))
+    await journal.append(partition, Takeover(RECORD_VERSION, "engine", 1))
     await journal.append(partition, Record(RECORD_VERSION, fencing_epoch=0, step=0, from_=0, to=0, time_ms=1, rooms={"r1": RoomSpan(0, (opened,))}))
     await journal.close()
     await asyncio.to_thread(main, ["tail", "r1", "--data-dir", str(tmp_path / "data")])

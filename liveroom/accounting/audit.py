@@ -76,7 +76,7 @@ class PartitionAudit:
         if verdict is Verdict.accepted:
             assert isinstance(stored.entry, Record)
             self._follow_record(stored.entry)
-        elif verdict is not Verdict.claimed:
+        elif verdict is not Verdict.takeover:
             self.skipped += 1
 
     def _follow_record(self, record: Record) -> None:

@@ -222,7 +222,7 @@ class EngineConfig(Section, frozen=True):
             le=31_536_000_000,
         ),
     ] = 3_600_000
-    claim_retry_ms: Annotated[
+    takeover_retry_ms: Annotated[
         int, _text("Pause before an engine takes a partition over again, after losing it or after a failed write", ge=10, le=60_000)
     ] = 500
 

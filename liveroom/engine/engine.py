@@ -96,7 +96,7 @@ class Engine:
                 return
             except (PartitionLost, JournalError) as error:
                 log.warning("partition given up; taking it over again", extra={"partition": partition, "reason": f"{type(error).__name__}: {error}"})
-                await asyncio.sleep(self._config.engine.claim_retry_ms / 1000)
+                await asyncio.sleep(self._config.engine.takeover_retry_ms / 1000)
             except Exception as error:
                 self._stop_partition(partition, error)
                 return

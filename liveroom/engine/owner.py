@@ -2,7 +2,7 @@
 
 How it works:
 
-1. `run` appends a takeover (`Claim`). The offset of that entry is the fencing epoch of all records that this owner writes.
+1. `run` appends a `Takeover`. The offset of that entry is the fencing epoch of all records that this owner writes.
 2. `_recover` loads the newest snapshot and folds the accepted records behind it, up to the own takeover. It decides nothing.
 3. `_read_commands` puts batches of commands into the inbox. `_serve` turns them and the due timers into steps, and each step into one
    record.
@@ -38,7 +38,7 @@ from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, Journal, mark
 from liveroom.messages.errors import InvariantBroken, JournalError
 from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Keyframe
-from liveroom.protocol.records import RECORD_VERSION, Claim, Entry, Record
+from liveroom.protocol.records import RECORD_VERSION, Entry, Record, Takeover
 from liveroom.rooms.room import Rng, decide_due, due_ms, keyframe, rests
 from liveroom.telemetry.metrics import Metrics
 
@@ -133,14 +133,14 @@ class Owner:
         Ends only by an exception: `PartitionLost`, a `JournalError`, a bug outside the rules, or cancellation.
         """
         began = time.monotonic()
-        claim = Claim(RECORD_VERSION, self._name, self._clock_ms(), uuid4().hex)
-        await self._journal.append(self.partition, claim)
-        await self._recover(claim)
+        takeover = Takeover(RECORD_VERSION, self._name, self._clock_ms(), uuid4().hex)
+        await self._journal.append(self.partition, takeover)
+        await self._recover(takeover)
         self._metrics.engine_takeovers.inc()
         self._metrics.engine_takeover_seconds.observe(time.monotonic() - began)
         self._metrics.engine_fencing_epoch.labels(str(self.partition)).set(self._fencing_epoch)
         log.info(
-            "partition claimed",
+            "partition taken over",
             extra={
                 "partition": self.partition,
                 "fencing_epoch": self._fencing_epoch,
@@ -165,7 +165,7 @@ class Owner:
 
     # Recovery: it folds what was decided and decides nothing.
 
-    async def _recover(self, claim: Claim) -> None:
+    async def _recover(self, takeover: Takeover) -> None:
         """Fold the log up to the own takeover, whose offset becomes the fencing epoch. Raises `PartitionLost` if the takeover is elsewhere."""
         end = await self._journal.events_end(self.partition)
         self._archive = await restore(self._journal, self.partition, self._config.engine, self._config.rooms)
@@ -180,9 +180,9 @@ class Owner:
                 if verdict is Verdict.accepted:
                     assert isinstance(stored.entry, Record)
                     await self._archive.fold(stored.entry)
-                elif verdict is not Verdict.claimed:
+                elif verdict is not Verdict.takeover:
                     self._metrics.journal_skipped.labels(verdict.value).inc()
-                if stored.entry == claim:
+                if stored.entry == takeover:
                     self._fencing_epoch = stored.offset
                     break
                 if stored.offset + 1 >= end:
@@ -192,7 +192,7 @@ class Owner:
             log.warning(words, extra={"partition": self.partition, "behind_ms": behind_ms})
         self._clock_ms = PartitionClock(self._clock_ms, state.time_ms)
         self._confirmed = state.acceptance.copy()
-        self._confirmed_offset, self._confirmed_entry = self._fencing_epoch + 1, claim
+        self._confirmed_offset, self._confirmed_entry = self._fencing_epoch + 1, takeover
         self._next_command = state.acceptance.next_command
         self._records_since_snapshot = self._fencing_epoch + 1 - start
         # The first snapshot is due at once.
@@ -232,7 +232,7 @@ class Owner:
     def _confirm(self, offset: int, entry: Entry) -> None:
         """Judge the next entry of the log. Raises `PartitionLost` for a foreign takeover, and for a foreign record under the own fencing epoch."""
         verdict = self._confirmed.judge(offset, entry)
-        if verdict is Verdict.claimed:
+        if verdict is Verdict.takeover:
             raise PartitionLost(f"partition {self.partition} was taken over at offset {offset}")
         if verdict is not Verdict.accepted:
             self._metrics.journal_skipped.labels(verdict.value).inc()

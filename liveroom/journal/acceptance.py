@@ -3,7 +3,7 @@ Every reader uses this one class.
 
 How it works:
 
-An engine becomes the owner of a partition by a takeover (`Claim`).
+An engine becomes the owner of a partition by a `Takeover`.
 The offset of the takeover is the fencing epoch of the owner's records.
 A record counts if, and only if, all of these hold:
 - Its `fencing_epoch` is the offset of the last takeover. Otherwise its engine had lost the partition.
@@ -23,7 +23,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from liveroom.messages.errors import InvariantBroken
-from liveroom.protocol.records import Claim, Entry
+from liveroom.protocol.records import Entry, Takeover
 
 __all__ = ["NO_FENCING_EPOCH", "Acceptance", "Verdict"]
 
@@ -34,11 +34,11 @@ NO_FENCING_EPOCH = -1
 class Verdict(str, Enum):
     """The rule's verdict on one entry."""
 
-    claimed = "claimed"
+    takeover = "takeover"
     accepted = "accepted"
     foreign_fencing_epoch = "foreign_fencing_epoch"
     wrong_step = "wrong_step"
-    wrong_past = "wrong_past"
+    wrong_after = "wrong_after"
 
 
 class Acceptance(Struct, omit_defaults=True):
@@ -54,19 +54,19 @@ class Acceptance(Struct, omit_defaults=True):
 
     def judge(self, offset: int, entry: Entry) -> Verdict:
         """Judge the entry at `offset` and move on. Entries must come in order of their offsets."""
-        if isinstance(entry, Claim):
+        if isinstance(entry, Takeover):
             if offset <= self.fencing_epoch:
                 raise InvariantBroken("entries come in order")
             if self.step:
                 self.after = f"{self.nonce}-{self.step - 1}"
             self.fencing_epoch, self.step, self.nonce = offset, 0, entry.nonce
-            return Verdict.claimed
+            return Verdict.takeover
         if entry.fencing_epoch != self.fencing_epoch:
             return Verdict.foreign_fencing_epoch
         if entry.step != self.step:
             return Verdict.wrong_step
         if not self.step and entry.after != self.after:
-            return Verdict.wrong_past
+            return Verdict.wrong_after
         if not entry.from_ == self.next_command <= entry.to:
             raise InvariantBroken("an engine that read all that counted goes on at the next command")
         self.step += 1

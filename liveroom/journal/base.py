@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from liveroom.journal.acceptance import Acceptance
 from liveroom.messages.errors import JournalDamaged
-from liveroom.protocol.records import Claim, Entry, Request
+from liveroom.protocol.records import Entry, Request, Takeover
 
 __all__ = [
     "PAYLOAD_CHARS_MAX",
@@ -118,7 +118,7 @@ class Snapshot(Struct, frozen=True):
 
 def mark_of(entry: Entry) -> str:
     """A text that distinguishes an entry from any other that might take its place."""
-    return entry.nonce if isinstance(entry, Claim) else f"{entry.fencing_epoch}-{entry.step}-{entry.from_}-{entry.to}-{entry.time_ms}"
+    return entry.nonce if isinstance(entry, Takeover) else f"{entry.fencing_epoch}-{entry.step}-{entry.from_}-{entry.to}-{entry.time_ms}"
 
 
 def write_future() -> Future[int]:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import Journal
 from liveroom.journal.room_index import IndexEntry, load_whole
-from liveroom.protocol.records import Claim, Record
+from liveroom.protocol.records import Record, Takeover
 
 __all__ = ["AcceptedRecord", "Beginning", "follow"]
 
@@ -57,8 +57,8 @@ async def follow(
         async for stored in entries:
             verdict = acceptance.judge(stored.offset, stored.entry)
             if verdict is Verdict.accepted:
-                assert not isinstance(stored.entry, Claim)
+                assert not isinstance(stored.entry, Takeover)
                 yield AcceptedRecord(stored.offset, stored.entry)
-            elif verdict is not Verdict.claimed:
+            elif verdict is not Verdict.takeover:
                 on_skipped(verdict)
             on_read(stored.offset + 1)

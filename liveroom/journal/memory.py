@@ -13,7 +13,7 @@ from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry, decode_gone, write_future
 from liveroom.journal.commands_log import CommandsLog
 from liveroom.messages.errors import JournalUnavailable
-from liveroom.protocol.records import Claim, Entry, Request
+from liveroom.protocol.records import Entry, Request, Takeover
 
 __all__ = ["MemoryJournal"]
 
@@ -133,7 +133,7 @@ class _Partition:
         for entry, future in pending:
             offset = len(self.entries)
             if self._acceptance.judge(offset, entry) is Verdict.accepted:
-                assert not isinstance(entry, Claim)
+                assert not isinstance(entry, Takeover)
                 self.commands.trim(entry.to)
             self.entries.append(StoredEntry(offset, entry))
             if not future.done():  # the caller may have given up

@@ -111,7 +111,7 @@ def _with_clean_name(request: Request) -> Request:
 
 
 def decode_entry(data: bytes) -> Entry:
-    """Decode a claim or a record from the journal; raises `BadMessage`, which tells another version's entry from a damaged one."""
+    """Decode a takeover or a record from the journal; raises `BadMessage`, which tells another version's entry from a damaged one."""
     try:
         return _translated(_entry, data)
     except BadMessage:

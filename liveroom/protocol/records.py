@@ -14,7 +14,7 @@ from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Keyframe, RoomDetail
 from liveroom.protocol.holdings import HoldingsPart
 
-__all__ = ["RECORD_VERSION", "Answer", "Claim", "Entry", "Record", "Request", "RoomSpan", "Sender"]
+__all__ = ["RECORD_VERSION", "Answer", "Entry", "Record", "Request", "RoomSpan", "Sender", "Takeover"]
 
 #: Version 2 adds the sender's role to outcomes that moved money.
 RECORD_VERSION = 3
@@ -55,7 +55,7 @@ class RoomSpan(Struct, frozen=True, rename={"from_": "from"}, gc=False):
     events: tuple[Event, ...]
 
 
-class Claim(Struct, frozen=True, tag="claim", gc=False):
+class Takeover(Struct, frozen=True, tag="takeover", gc=False):
     """A takeover: an engine becomes the owner of the partition, and the offset of this entry is its fencing epoch."""
 
     v: int
@@ -81,4 +81,4 @@ class Record(Struct, frozen=True, omit_defaults=True, rename={"from_": "from"}, 
     after: str = ""  # in a fencing epoch's first record: the last record that counted before it; see the acceptance rule
 
 
-Entry = Union[Claim, Record]
+Entry = Union[Takeover, Record]

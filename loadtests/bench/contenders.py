@@ -24,7 +24,7 @@ from liveroom.protocol.codec import encode, event_object
 from liveroom.protocol.commands import RequestKeyframe
 from liveroom.protocol.events import ChatSent, Event
 from liveroom.protocol.frames import Accepted, Delta, Keyframe, RoomDetail
-from liveroom.protocol.records import RECORD_VERSION, Answer, Claim, Record, RoomSpan
+from liveroom.protocol.records import RECORD_VERSION, Answer, Record, RoomSpan, Takeover
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["ROOM", "SECRET", "Sample", "run_contender"]
@@ -64,7 +64,7 @@ class Liveroom(Contender):
 
     async def start(self, viewers: int) -> None:
         self._journal = MemoryJournal(JournalConfig(kind="memory", partitions=1))
-        await self._journal.append(0, Claim(RECORD_VERSION, "fanout", 0))
+        await self._journal.append(0, Takeover(RECORD_VERSION, "fanout", 0))
         self._viewers = viewers
         self._metrics = Metrics()
         self._step = self._commands = 0

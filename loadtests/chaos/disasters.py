@@ -123,9 +123,9 @@ async def _two_pauses(scene: Scene) -> Struck:
         if await history.until(lambda: history.owner(partition) != first, TAKEOVER_S):
             second = history.owner(partition)
             cluster.pause(second)
-            claimed = history.fencing_epoch(partition)
+            taken_over = history.fencing_epoch(partition)
             cluster.resume(first)
-            landed = await history.until(lambda: _late(scene, fencing_epoch, claimed), LANDING_S)
+            landed = await history.until(lambda: _late(scene, fencing_epoch, taken_over), LANDING_S)
     finally:
         await cluster.kill(first)
         if second:
@@ -136,9 +136,9 @@ async def _two_pauses(scene: Scene) -> Struck:
     return Struck(f"{first}, {second}", landed=landed)
 
 
-def _late(scene: Scene, fencing_epoch: int, claimed: int) -> bool:
-    """Whether a record of `fencing_epoch` stands behind the claim that ended it, and nothing else in between."""
-    after = [stored.entry for stored in scene.history.entries(scene.partition, claimed + 1)]
+def _late(scene: Scene, fencing_epoch: int, taken_over: int) -> bool:
+    """Whether a record of `fencing_epoch` stands behind the takeover that ended it, and nothing else in between."""
+    after = [stored.entry for stored in scene.history.entries(scene.partition, taken_over + 1)]
     return bool(after) and isinstance(after[0], Record) and after[0].fencing_epoch == fencing_epoch
 
 
@@ -316,7 +316,7 @@ def _now_ms() -> int:
 DISASTERS: Final[dict[str, Disaster]] = {
     "engine_killed": Disaster(_engine_killed, "SIGKILL of an engine"),
     "engine_paused": Disaster(_engine_paused, "an engine stands still until another one decides, and wakes up with writes in flight"),
-    "two_pauses": Disaster(_two_pauses, "an engine wakes up between another one's claim and its first decision", quiet=True),
+    "two_pauses": Disaster(_two_pauses, "an engine wakes up between another one's takeover and its first decision", quiet=True),
     "behind": Disaster(_behind, "an engine takes over whose fold misses the newest records"),
     "rebalance": Disaster(_rebalance, "an engine joins and leaves in the middle of a drop"),
     "gateway_killed": Disaster(_gateway_killed, "SIGKILL of a gateway", cuts=True),

@@ -17,7 +17,7 @@ from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.kafka.topics import Topics
 from liveroom.messages.errors import AuditFailed, JournalUnavailable
 from liveroom.protocol.codec import event_object
-from liveroom.protocol.records import Claim, Record
+from liveroom.protocol.records import Record, Takeover
 from liveroom.telemetry.metrics import Metrics
 from loadtests.lib.target import TargetError
 
@@ -67,7 +67,7 @@ class JournalHistory:
             async for stored in entries:
                 log.entries.append(stored)
                 log.verdicts.append(log.acceptance.judge(stored.offset, stored.entry))
-                if isinstance(stored.entry, Claim):
+                if isinstance(stored.entry, Takeover):
                     log.owner = stored.entry.owner
                 self._news.set()
 
@@ -102,11 +102,11 @@ class JournalHistory:
     # Content
 
     def owner(self, partition: int) -> str:
-        """The process that claimed the partition last."""
+        """The process that took the partition over last."""
         return self._logs[partition].owner
 
     def fencing_epoch(self, partition: int) -> int:
-        """The offset of the last claim."""
+        """The offset of the last takeover."""
         return self._logs[partition].acceptance.fencing_epoch
 
     def end(self, partition: int) -> int:
@@ -114,7 +114,7 @@ class JournalHistory:
         return len(self._logs[partition].entries)
 
     def is_fresh(self, partition: int) -> bool:
-        """Whether the owner has claimed the partition and written nothing yet."""
+        """Whether the owner has taken the partition over and written nothing yet."""
         return self.fencing_epoch(partition) == self.end(partition) - 1
 
     def decided_ms(self, partition: int, after_fencing_epoch: int) -> int | None:
@@ -134,7 +134,7 @@ class JournalHistory:
         """Records since then that do not count, by the rule's verdict."""
         found: Counter[str] = Counter()
         for log, start in zip(self._logs, since, strict=True):
-            found.update(verdict.value for verdict in log.verdicts[start:] if verdict not in (Verdict.accepted, Verdict.claimed))
+            found.update(verdict.value for verdict in log.verdicts[start:] if verdict not in (Verdict.accepted, Verdict.takeover))
         return found
 
     def events(self, partition: int, room: str) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from liveroom import cli
 from liveroom.engine.owner import Owner
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import StoredEntry
-from liveroom.protocol.records import Claim, Entry, Record
+from liveroom.protocol.records import Entry, Record, Takeover
 
 __all__ = ["RECORDS_MISSED"]
 
@@ -40,19 +40,19 @@ def _lenient(self: Acceptance, offset: int, entry: Record) -> Verdict:
 
 
 def _without_fencing_epoch(self: Acceptance, offset: int, entry: Entry) -> Verdict:
-    return _judge(self, offset, entry) if isinstance(entry, Claim) else _lenient(self, offset, replace(entry, fencing_epoch=self.fencing_epoch))
+    return _judge(self, offset, entry) if isinstance(entry, Takeover) else _lenient(self, offset, replace(entry, fencing_epoch=self.fencing_epoch))
 
 
 def _without_after(self: Acceptance, offset: int, entry: Entry) -> Verdict:
-    return _judge(self, offset, entry) if isinstance(entry, Claim) else _lenient(self, offset, replace(entry, after=self.after))
+    return _judge(self, offset, entry) if isinstance(entry, Takeover) else _lenient(self, offset, replace(entry, after=self.after))
 
 
 class _Behind:
-    """A journal whose events miss the newest before a claim."""
+    """A journal whose events miss the newest before a takeover."""
 
-    def __init__(self, journal: Any, claim: Claim) -> None:
+    def __init__(self, journal: Any, takeover: Takeover) -> None:
         self._journal = journal
-        self._claim = claim
+        self._takeover = takeover
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)
@@ -60,21 +60,21 @@ class _Behind:
     async def read_events(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
         held: deque[StoredEntry] = deque()
         async for stored in self._journal.read_events(partition, offset):
-            if stored.entry == self._claim:
+            if stored.entry == self._takeover:
                 break
             held.append(stored)
-            while sum(not isinstance(one.entry, Claim) for one in held) > RECORDS_MISSED:
+            while sum(not isinstance(one.entry, Takeover) for one in held) > RECORDS_MISSED:
                 yield held.popleft()
         for one in (*held, stored):
-            if isinstance(one.entry, Claim):
+            if isinstance(one.entry, Takeover):
                 yield one
 
 
-async def _recover_behind(self: Owner, claim: Claim) -> None:
+async def _recover_behind(self: Owner, takeover: Takeover) -> None:
     whole = self._journal
-    self._journal = _Behind(whole, claim)  # type: ignore[assignment]  # all of a journal but this
+    self._journal = _Behind(whole, takeover)  # type: ignore[assignment]  # all of a journal but this
     try:
-        await _recover(self, claim)
+        await _recover(self, takeover)
     finally:
         self._journal = whole
 

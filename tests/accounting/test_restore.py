@@ -20,7 +20,7 @@ from liveroom.journal.sqlite import restore as sqlite_restore
 from liveroom.journal.sqlite.file import FILE_NAME
 from liveroom.journal.sqlite.mark import MARK_FILE, Mark, read_mark
 from liveroom.messages.errors import AuditFailed, BadConfig, JournalDamaged, JournalError, JournalLocked, JournalMismatch, JournalUnavailable
-from tests.journal.entries import append_all, claim, record, stored
+from tests.journal.entries import append_all, record, stored, takeover
 from tests.journal.sqlite.test_journal import change, opened
 
 COPIED = 4
@@ -36,7 +36,7 @@ async def data_dir(tmp_path: Path) -> Path:
     """A journal of six entries, and `copy.sqlite` of when it had four."""
     data_dir = tmp_path / "data"
     journal = await opened(data_dir)
-    await append_all(journal, [claim(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(3))])
+    await append_all(journal, [takeover(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(3))])
     with closing(sqlite3.connect(data_dir / FILE_NAME)) as source, closing(sqlite3.connect(tmp_path / "copy.sqlite")) as target:
         source.backup(target)
     await append_all(journal, [record(0, n, n, n + 1, text=f"line {n}") for n in range(3, 5)])
@@ -52,7 +52,7 @@ async def is_the_copy(data_dir: Path) -> str:
     """The incarnation of the journal, which is that of the copy and goes on."""
     journal = await opened(data_dir)
     assert len(await stored(journal)) == COPIED
-    assert await journal.append(0, claim("b")) == COPIED
+    assert await journal.append(0, takeover("b")) == COPIED
     await journal.close()
     return journal.incarnation(0)
 
@@ -102,7 +102,7 @@ def copy_files(data_dir: Path, copy: Path) -> None:
 async def test_what_the_copys_write_ahead_log_holds_is_restored(data_dir: Path, tmp_path: Path) -> None:
     """Files that were copied together from a killed server are a whole copy; they stay what they were."""
     journal = await opened(data_dir)
-    await append_all(journal, [claim("b")])
+    await append_all(journal, [takeover("b")])
     copy = tmp_path / "killed"
     copy_files(data_dir, copy)
     await journal.close()
@@ -114,7 +114,7 @@ async def test_what_the_copys_write_ahead_log_holds_is_restored(data_dir: Path, 
 async def test_a_link_to_a_copy_is_the_copy(data_dir: Path, tmp_path: Path, links: str) -> None:
     """Its write-ahead log lies beside the file that a link leads to, and counts; `latest` may be a link to a file or to a directory."""
     journal = await opened(data_dir)
-    await append_all(journal, [claim("b")])
+    await append_all(journal, [takeover("b")])
     copy = tmp_path / "monday"
     copy_files(data_dir, copy)
     await journal.close()
@@ -126,7 +126,7 @@ async def test_a_link_to_a_copy_is_the_copy(data_dir: Path, tmp_path: Path, link
 async def test_another_program_at_the_copy_is_not_disturbed(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that comes during the restore keeps the index that it made: without it, its writes would damage the copy."""
     journal = await opened(data_dir)
-    await append_all(journal, [claim("b")])
+    await append_all(journal, [takeover("b")])
     copy = tmp_path / "killed"
     copy_files(data_dir, copy)
     await journal.close()

@@ -42,7 +42,7 @@ from tests.engine.conftest import GATEWAY, VIEWER, WAIT_S, Clock, Voice, open_de
 AFTER_MS = 60_000
 CONFIG = Config(
     journal=JournalConfig(kind="memory", partitions=1, snapshots_kept=2),
-    engine=EngineConfig(claim_retry_ms=10, snapshot_records_max=1_000_000, snapshot_interval_ms=10_000, archive_after_ms=AFTER_MS),
+    engine=EngineConfig(takeover_retry_ms=10, snapshot_records_max=1_000_000, snapshot_interval_ms=10_000, archive_after_ms=AFTER_MS),
 )
 
 

@@ -98,7 +98,7 @@ def test_the_systems_own_clocks_agree() -> None:
 async def test_a_step_of_the_clock_forgets_no_id() -> None:
     """The clock leaps by 700 s, more than ids are remembered for: a retry right after it gets the outcome of the first time and no second hold.
 
-    Neither does it when the partition is claimed again meanwhile. Once so much time has really passed the id is forgotten, as always.
+    Neither does it when the partition is taken over again meanwhile. Once so much time has really passed the id is forgotten, as always.
     """
     journal, time = MemoryJournal(CONFIG.journal), Passing()
     voice = Voice(journal)

@@ -24,14 +24,14 @@ from liveroom.messages.errors import JournalDamaged
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import AddProduct, PinProduct, Product, ReportAudience, RequestKeyframe, SendChat, SetAnnouncement
 from liveroom.protocol.events import AudienceCounted, ChatSent
-from liveroom.protocol.records import RECORD_VERSION, Claim, Entry, Record, Sender
+from liveroom.protocol.records import RECORD_VERSION, Entry, Record, Sender, Takeover
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
 from tests.engine.conftest import GATEWAY, VIEWER, Clock, Voice, open_demo, running_engine
 
 CONFIG = Config(
     journal=JournalConfig(kind="memory", partitions=2),
-    engine=EngineConfig(claim_retry_ms=10, snapshot_records_max=1_000_000, snapshot_interval_ms=3_600_000),
+    engine=EngineConfig(takeover_retry_ms=10, snapshot_records_max=1_000_000, snapshot_interval_ms=3_600_000),
 )
 
 
@@ -131,20 +131,20 @@ async def test_a_snapshot_and_its_tail_give_the_same_state_as_the_whole_log(tmp_
     await journal.close()
 
 
-async def test_an_engine_that_sees_a_foreign_claim_stands_down_and_claims_anew() -> None:
-    """After a foreign claim nothing of the old fencing epoch counts; the engine folds what is there and goes on without a gap."""
+async def test_an_engine_that_sees_a_foreign_takeover_stands_down_and_takes_over_again() -> None:
+    """After a foreign takeover nothing of the old fencing epoch counts; the engine folds what is there and goes on without a gap."""
     journal = MemoryJournal(CONFIG.journal)
     voice = Voice(journal)
     async with running_engine(journal, CONFIG, Clock()) as engine:
         await open_demo(voice)
         partition = next(p for p, records in voice.records.items() if records)
         stale_fencing_epoch = engine._owners[partition]._fencing_epoch
-        claim = await journal.append(partition, Claim(RECORD_VERSION, "somebody-else", 1))
+        takeover = await journal.append(partition, Takeover(RECORD_VERSION, "somebody-else", 1))
         zombie = Record(v=1, fencing_epoch=stale_fencing_epoch, step=engine._owners[partition]._step, from_=1, to=1, time_ms=1)
         await journal.append(partition, zombie)
         for i in range(5):
             await voice.accepted("demo", SetAnnouncement(f"still here {i}"))
-        assert engine._owners[partition]._fencing_epoch > claim
+        assert engine._owners[partition]._fencing_epoch > takeover
         assert voice.skipped >= 1
         assert [seq for seq, _ in voice.events("demo")] == list(range(6))
     await voice.close()

@@ -33,7 +33,7 @@ from tests.journal.entries import newest
 
 CONFIG = Config(
     journal=JournalConfig(kind="sqlite", partitions=1),
-    engine=EngineConfig(claim_retry_ms=10, snapshot_records_max=1_000_000, snapshot_interval_ms=3_600_000),
+    engine=EngineConfig(takeover_retry_ms=10, snapshot_records_max=1_000_000, snapshot_interval_ms=3_600_000),
 )
 
 

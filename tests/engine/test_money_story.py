@@ -36,7 +36,7 @@ from tests.ledgers import Things, a_wish
 
 CONFIG = Config(
     journal=JournalConfig(kind="memory", partitions=1),
-    engine=EngineConfig(claim_retry_ms=10, snapshot_records_max=10, snapshot_interval_ms=3_600_000, dedupe_window_ms=86_400_000),
+    engine=EngineConfig(takeover_retry_ms=10, snapshot_records_max=10, snapshot_interval_ms=3_600_000, dedupe_window_ms=86_400_000),
 )
 ROOM = "demo"
 

@@ -42,7 +42,7 @@ from tests.journal.entries import stored
 
 CONFIG = Config(
     journal=JournalConfig(kind="memory", partitions=1),
-    engine=EngineConfig(claim_retry_ms=10, snapshot_records_max=10, snapshot_interval_ms=3_600_000),
+    engine=EngineConfig(takeover_retry_ms=10, snapshot_records_max=10, snapshot_interval_ms=3_600_000),
 )
 
 
@@ -89,8 +89,8 @@ async def test_commands_are_answered_while_a_snapshot_is_saved() -> None:
     await journal.close()
 
 
-async def test_an_engine_whose_snapshot_fails_claims_anew() -> None:
-    """The engine claims again as after any other failed write; no command is lost or answered twice."""
+async def test_an_engine_whose_snapshot_fails_takes_over_again() -> None:
+    """The engine takes over again as after any other failed write; no command is lost or answered twice."""
     journal = SlowJournal(CONFIG.journal)
     journal.fails = True
     voice = Voice(journal)
@@ -111,7 +111,7 @@ async def test_an_engine_whose_snapshot_fails_claims_anew() -> None:
 CLOSED = 300
 QUIET = Config(
     journal=JournalConfig(kind="memory", partitions=1, snapshots_kept=2),
-    engine=EngineConfig(claim_retry_ms=10, snapshot_records_max=1_000_000, snapshot_interval_ms=30_000),
+    engine=EngineConfig(takeover_retry_ms=10, snapshot_records_max=1_000_000, snapshot_interval_ms=30_000),
 )
 
 

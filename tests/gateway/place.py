@@ -30,7 +30,7 @@ from liveroom.protocol.commands import Command, OpenRoom, RequestKeyframe
 from liveroom.protocol.events import ChatSent, Event
 from liveroom.protocol.frames import Accepted, Keyframe, Refused, RoomDetail
 from liveroom.protocol.holdings import HoldingsPart
-from liveroom.protocol.records import RECORD_VERSION, Answer, Claim, Record, Request, RoomSpan, Sender
+from liveroom.protocol.records import RECORD_VERSION, Answer, Record, Request, RoomSpan, Sender, Takeover
 from liveroom.telemetry.metrics import Metrics
 
 SECRET = "gateway-tests-gateway-tests-gateway-tests"
@@ -300,8 +300,8 @@ class Script:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Claim the partition and answer."""
-        await self.journal.append(self.partition, Claim(RECORD_VERSION, "script", 0))
+        """Take the partition over and answer."""
+        await self.journal.append(self.partition, Takeover(RECORD_VERSION, "script", 0))
         self._tasks = [asyncio.create_task(self._answer(p)) for p in range(self.journal.partitions)]
 
     async def stop(self) -> None:

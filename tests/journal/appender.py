@@ -1,6 +1,6 @@
 """A process that appends without end and prints what is durable, to be killed: `python -m tests.journal.appender DIR`.
 
-Each line is `partition offset`. It plays an engine: a claim, then its steps, eight in flight, snapshots now and then.
+Each line is `partition offset`. It plays an engine: a takeover, then its steps, eight in flight, snapshots now and then.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from liveroom.journal.base import Snapshot
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.telemetry.metrics import Metrics
 from tests.journal.conftest import CONFIG
-from tests.journal.entries import claim, newest, record, saved
+from tests.journal.entries import newest, record, saved, takeover
 
 STEPS_IN_FLIGHT = 8
 STEPS_PER_SNAPSHOT = 50
 
 
 async def play(journal: SqliteJournal, partition: int) -> None:
-    fencing_epoch = await journal.append(partition, claim(str(os.getpid())))
+    fencing_epoch = await journal.append(partition, takeover(str(os.getpid())))
     report(partition, fencing_epoch)
     acceptance = Acceptance()
     if snapshot := await newest(journal, partition):

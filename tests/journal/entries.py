@@ -1,4 +1,4 @@
-"""Claims, records and requests with little in them."""
+"""Takeovers, records and requests with little in them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import SendChat
 from liveroom.protocol.events import ChatSent
 from liveroom.protocol.frames import Accepted
-from liveroom.protocol.records import RECORD_VERSION, Answer, Claim, Entry, Record, Request, RoomSpan, Sender
+from liveroom.protocol.records import RECORD_VERSION, Answer, Entry, Record, Request, RoomSpan, Sender, Takeover
 
 T = TypeVar("T")
 
 
-def claim(owner: str = "engine-a", time_ms: int = 0) -> Claim:
-    return Claim(RECORD_VERSION, owner, time_ms, owner)
+def takeover(owner: str = "engine-a", time_ms: int = 0) -> Takeover:
+    return Takeover(RECORD_VERSION, owner, time_ms, owner)
 
 
 def record(fencing_epoch: int, step: int, from_: int, to: int, *, text: str = "", time_ms: int = 0, after: str = "") -> Record:

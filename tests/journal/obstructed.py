@@ -20,7 +20,7 @@ from liveroom.journal.sqlite.file import FILE_NAME
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.telemetry.metrics import Metrics
 from tests.journal.conftest import CONFIG
-from tests.journal.entries import claim, record, snapshot, stored
+from tests.journal.entries import record, snapshot, stored, takeover
 
 TEXT = "x" * 20_000
 
@@ -47,13 +47,13 @@ def relieve(kind: str, data_dir: Path) -> None:
 
 async def main(kind: str, data_dir: Path) -> None:
     journal = await SqliteJournal.open(data_dir, CONFIG, Metrics())
-    await journal.append(0, claim("before"))
+    await journal.append(0, takeover("before"))
     obstruct(kind, data_dir)
     alone: list[int | BaseException] = []  # one at a time until it fails
     while not alone or not isinstance(alone[-1], BaseException):
         step = len(alone)
         alone += await asyncio.gather(journal.append(0, record(0, step, step, step + 1, text=TEXT)), return_exceptions=True)
-    behind = [journal.append(p, claim("too much " + TEXT)) for p in (0, 1, 0)]
+    behind = [journal.append(p, takeover("too much " + TEXT)) for p in (0, 1, 0)]
     queued = await asyncio.gather(*behind, return_exceptions=True)
     others = await asyncio.gather(
         journal.put_parts(0, [TEXT.encode() * 20]),
@@ -62,7 +62,7 @@ async def main(kind: str, data_dir: Path) -> None:
     )
     end = await journal.events_end(0)
     relieve(kind, data_dir)
-    again = await journal.append(0, claim("after"))
+    again = await journal.append(0, takeover("after"))
     await journal.save_snapshot(0, replace(snapshot(1), acceptance=Acceptance(0)))
     entries = await stored(journal)
     await journal.close()

@@ -1,6 +1,6 @@
 """A random model of everything that goes wrong around `events[p]`, and what the acceptance rule makes of it.
 
-Engines claim at random and go on deciding after they were fenced. Their records land late, out of order,
+Engines takeover at random and go on deciding after they were fenced. Their records land late, out of order,
 twice or never, and an engine may begin from a fold that misses the newest entries. Senders repeat commands.
 
 The rules hold whatever lands. No command has two outcomes among the records that count, and no command is skipped.
@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from liveroom.journal.acceptance import NO_FENCING_EPOCH, Acceptance, Verdict
 from liveroom.protocol.frames import Accepted
-from liveroom.protocol.records import RECORD_VERSION, Answer, Claim, Entry, Record, RoomSpan
+from liveroom.protocol.records import RECORD_VERSION, Answer, Entry, Record, RoomSpan, Takeover
 
 SCHEDULES = 1_500
 ACTIONS = 80
@@ -32,7 +32,7 @@ class Weakened(Acceptance):
         raise NotImplementedError
 
     def judge(self, offset: int, entry: Entry) -> Verdict:
-        if isinstance(entry, Claim):
+        if isinstance(entry, Takeover):
             return super().judge(offset, entry)
         verdict = super().judge(offset, replace(self.seen(entry), from_=self.next_command, to=self.next_command))
         if verdict is Verdict.accepted:
@@ -96,7 +96,7 @@ class World:
         self.fresh = map(str, itertools.count())
 
     def run(self) -> None:
-        actions = [self.send, self.send, self.claim, *[self.decide] * 6, *[self.land] * 6, self.lose]
+        actions = [self.send, self.send, self.takeover, *[self.decide] * 6, *[self.land] * 6, self.lose]
         for _ in range(ACTIONS):
             self.rng.choice(actions)()
 
@@ -105,17 +105,17 @@ class World:
         again = self.commands and self.rng.random() < 0.5
         self.commands.append(self.rng.choice(self.commands[-4:]) if again else next(self.fresh))
 
-    def claim(self) -> None:
+    def takeover(self) -> None:
         """An engine takes over; sometimes its fold misses the newest entries."""
         engine = self.rng.choice(self.engines)
         engine.fencing_epoch = len(self.log)
         engine.step = 0
         seen = self.log[: len(self.log) - self.rng.choice([0, 0, 0, 1, 2])]
-        claim = Claim(RECORD_VERSION, "engine", 0, next(self.fresh))
-        self.append(claim)
+        takeover = Takeover(RECORD_VERSION, "engine", 0, next(self.fresh))
+        self.append(takeover)
         fold = self.rule()
         records = list(counted(seen, fold))
-        fold.judge(len(self.log) - 1, claim)
+        fold.judge(len(self.log) - 1, takeover)
         engine.outcomes, engine.known = dict(outcomes_of(records)), effects_of(records)
         engine.next_command, engine.after = fold.next_command, fold.after
 

@@ -17,7 +17,7 @@ from liveroom.messages.fields import Role
 from liveroom.protocol.codec import encode
 from liveroom.protocol.records import Entry, Sender
 from tests.journal.conftest import CONFIG
-from tests.journal.entries import append_all, claim, record, request, saved, snapshot, stored, take
+from tests.journal.entries import append_all, record, request, saved, snapshot, stored, take, takeover
 
 #: Time for a record to be seen by the journal that wrote it.
 SEEN_S = 20
@@ -27,7 +27,7 @@ ELSEWHERE = "toy-sale"
 
 async def test_offsets_count_from_zero_in_order_of_the_calls(journal: Journal) -> None:
     """Entries get the offsets 0, 1, 2, ... in the order in which `append` was called, without waiting between the calls."""
-    entries: list[Entry] = [claim(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(500))]
+    entries: list[Entry] = [takeover(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(500))]
     assert await append_all(journal, entries) == list(range(501))
     assert [s.entry for s in await stored(journal)] == entries
     assert await journal.events_end(0) == 501
@@ -35,11 +35,11 @@ async def test_offsets_count_from_zero_in_order_of_the_calls(journal: Journal) -
 
 async def test_partitions_are_apart(journal: Journal) -> None:
     """Each partition counts its own offsets and gives its own entries and commands."""
-    assert await append_all(journal, [claim("a")], 0) == [0]
+    assert await append_all(journal, [takeover("a")], 0) == [0]
     await journal.send_commands(1, [request("c0", ELSEWHERE)])
-    assert await append_all(journal, [claim("b"), record(0, 0, 0, 1)], 1) == [0, 1]
+    assert await append_all(journal, [takeover("b"), record(0, 0, 0, 1)], 1) == [0, 1]
     await journal.send_commands(1, [request(room=ELSEWHERE)])
-    assert [s.entry for s in await stored(journal, 0)] == [claim("a")]
+    assert [s.entry for s in await stored(journal, 0)] == [takeover("a")]
     assert len(await stored(journal, 1)) == 2
     batch = (await take(journal.read_commands(1, 1), 1))[0]
     assert (batch.offset, batch.requests) == (1, (request(room=ELSEWHERE),))
@@ -47,7 +47,7 @@ async def test_partitions_are_apart(journal: Journal) -> None:
 
 async def test_a_reader_starts_where_it_is_told(journal: Journal) -> None:
     """Reading from an offset gives that entry first."""
-    await append_all(journal, [claim(), record(0, 0, 0, 1), record(0, 1, 1, 2)])
+    await append_all(journal, [takeover(), record(0, 0, 0, 1), record(0, 1, 1, 2)])
     assert [s.offset for s in await take(journal.read_events(0, 1), 2)] == [1, 2]
 
 
@@ -55,7 +55,7 @@ async def test_a_reader_ahead_of_the_end_waits_for_its_offset(journal: Journal) 
     """Reading from an offset that does not exist yet waits until it does."""
     reader = journal.read_events(0, 2)
     waiting = asyncio.ensure_future(anext(reader))
-    await append_all(journal, [claim(), record(0, 0, 0, 1)])
+    await append_all(journal, [takeover(), record(0, 0, 0, 1)])
     assert not waiting.done()
     await append_all(journal, [record(0, 1, 1, 2)])
     assert (await waiting).offset == 2
@@ -69,7 +69,7 @@ async def test_readers_see_entries_as_they_come(journal: Journal) -> None:
         return [s.offset for s in await take(journal.read_events(0, 0), 300)]
 
     readers = [asyncio.create_task(read()) for _ in range(3)]
-    await append_all(journal, [claim()])
+    await append_all(journal, [takeover()])
     for n in range(299):
         await journal.append(0, record(0, n, n, n + 1))
     assert await asyncio.gather(*readers) == [list(range(300))] * 3
@@ -77,21 +77,21 @@ async def test_readers_see_entries_as_they_come(journal: Journal) -> None:
 
 async def test_an_entry_is_seen_by_readers_when_its_future_is_done(journal: Journal) -> None:
     """An entry whose future is done is visible to readers at once."""
-    offset = await journal.append(0, claim())
+    offset = await journal.append(0, takeover())
     assert await journal.events_end(0) == offset + 1
-    assert (await take(journal.read_events(0, offset), 1))[0].entry == claim()
+    assert (await take(journal.read_events(0, offset), 1))[0].entry == takeover()
 
 
 async def test_entries_that_do_not_count_are_kept_too(journal: Journal) -> None:
     """The journal stores whatever is appended; which of it counts is for the acceptance rule to say."""
     zombie = record(7, 3, 9, 9, text="too late")
-    await append_all(journal, [claim(), zombie])
-    assert [s.entry for s in await stored(journal)] == [claim(), zombie]
+    await append_all(journal, [takeover(), zombie])
+    assert [s.entry for s in await stored(journal)] == [takeover(), zombie]
 
 
 async def test_a_caller_that_goes_away_does_not_undo_its_append(journal: Journal) -> None:
     """Cancelling the future of an append leaves the entry where it is."""
-    journal.append(0, claim()).cancel()
+    journal.append(0, takeover()).cancel()
     assert await journal.append(0, record(0, 0, 0, 1)) == 1
 
 
@@ -115,10 +115,10 @@ async def test_a_reader_of_commands_waits_for_more(journal: Journal) -> None:
 
 
 async def test_commands_stay_until_a_record_that_counts_answers_them(journal: Journal) -> None:
-    """An engine that claims again reads from the last accepted `to`; records that do not count free nothing."""
+    """An engine that takes over again reads from the last accepted `to`; records that do not count free nothing."""
     for n in range(3):
         await journal.send_commands(0, [request(f"c{n}")])
-    await append_all(journal, [claim(), record(0, 0, 0, 1), record(9, 1, 1, 3)])
+    await append_all(journal, [takeover(), record(0, 0, 0, 1), record(9, 1, 1, 3)])
     assert [b.offset for b in await take(journal.read_commands(0, 1), 2)] == [1, 2]
 
 
@@ -129,7 +129,7 @@ async def test_too_many_waiting_commands_are_refused(journal: Journal) -> None:
     with pytest.raises(JournalFull, match="commands_waiting_max"):
         await journal.send_commands(0, [request("one-more")])
     await journal.send_commands(1, [request("elsewhere", ELSEWHERE)])
-    await append_all(journal, [claim(), record(0, 0, 0, 1)])
+    await append_all(journal, [takeover(), record(0, 0, 0, 1)])
     async with asyncio.timeout(SEEN_S):
         while True:
             try:
@@ -159,7 +159,7 @@ async def test_no_snapshot_at_first(journal: Journal) -> None:
 
 async def test_the_newest_snapshots_are_kept(journal: Journal) -> None:
     """`snapshots_kept` of each partition come back equal, newest first."""
-    await append_all(journal, [claim(), *(record(0, n, n, n + 1) for n in range(5))])
+    await append_all(journal, [takeover(), *(record(0, n, n, n + 1) for n in range(5))])
     made = [await saved(journal, offset, before=before) for before, offset in pairwise((-1, 1, 3, 5))]
     elsewhere = await saved(journal, 0, (), partition=1)
     assert await journal.load_snapshots(0) == made[:0:-1]
@@ -181,7 +181,7 @@ async def test_parts_come_back_with_their_bytes(journal: Journal) -> None:
 
 async def test_parts_stay_as_long_as_a_kept_snapshot_names_them(journal: Journal) -> None:
     """A part that the next snapshot names, too, outlives the snapshot that it was put for."""
-    await append_all(journal, [claim(), *(record(0, n, n, n + 1) for n in range(9))])
+    await append_all(journal, [takeover(), *(record(0, n, n, n + 1) for n in range(9))])
     shared = tuple(await journal.put_parts(0, [b"shared"]))
     before = -1
     mades: list[Snapshot] = []
@@ -197,7 +197,7 @@ async def test_parts_stay_as_long_as_a_kept_snapshot_names_them(journal: Journal
 
 async def test_a_snapshot_that_does_not_build_on_the_newest_takes_its_place(journal: Journal) -> None:
     """An engine that found the newest one damaged went on from an older one: what came after that does not count any more."""
-    await append_all(journal, [claim(), *(record(0, n, n, n + 1) for n in range(9))])
+    await append_all(journal, [takeover(), *(record(0, n, n, n + 1) for n in range(9))])
     first = await saved(journal, 1)
     await saved(journal, 2, (b"damaged",), before=1)
     third = await saved(journal, 3, (b"whole",), before=1)
@@ -215,7 +215,7 @@ async def test_dead_letters_are_taken(journal: Journal) -> None:
 
 async def test_close_writes_what_was_appended(journal: Journal) -> None:
     """An append that was called before `close` is durable after it."""
-    futures = [journal.append(0, claim()), *(journal.append(0, record(0, n, n, n + 1)) for n in range(100))]
+    futures = [journal.append(0, takeover()), *(journal.append(0, record(0, n, n, n + 1)) for n in range(100))]
     await journal.close()
     assert [future.result() for future in futures] == list(range(101))
 
@@ -235,7 +235,7 @@ async def test_a_failed_write_that_nobody_looks_at_logs_nothing(journal: Journal
     """An engine that gave up after its first failure has others on their way."""
     await journal.close()
     for _ in range(3):
-        journal.append(0, claim())
+        journal.append(0, takeover())
     await asyncio.sleep(0)
     gc.collect()
     assert not [record for record in caplog.records if "never retrieved" in record.getMessage()]
@@ -248,7 +248,7 @@ async def test_a_closed_journal_refuses_everything(journal: Journal) -> None:
     for call in (
         journal.send_commands(0, [request()]),
         anext(journal.read_commands(0, 0)),
-        journal.append(0, claim()),
+        journal.append(0, takeover()),
         anext(journal.read_events(0, 0)),
         journal.events_end(0),
         journal.save_snapshot(0, snapshot(0)),

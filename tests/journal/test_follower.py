@@ -12,19 +12,19 @@ from liveroom.journal.follower import AcceptedRecord, Beginning, follow
 from liveroom.journal.room_index import IndexEntry
 from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Keyframe
-from tests.journal.entries import append_all, claim, record, take
+from tests.journal.entries import append_all, record, take, takeover
 
 
 async def test_a_new_journal_begins_with_no_rooms(journal: Journal) -> None:
     """Without a snapshot the follower starts at offset 0 with no rooms."""
-    await append_all(journal, [claim(), record(0, 0, 0, 1)])
+    await append_all(journal, [takeover(), record(0, 0, 0, 1)])
     assert await take(follow(journal, 0, _unexpected), 2) == [Beginning({}), AcceptedRecord(1, record(0, 0, 0, 1))]
 
 
 async def test_only_records_that_count_are_given(journal: Journal) -> None:
-    """Claims are passed over silently, skipped records are reported with the verdict."""
+    """Takeovers are passed over silently, skipped records are reported with the verdict."""
     skipped: list[Verdict] = []
-    await append_all(journal, [claim("a"), record(0, 0, 0, 1), claim("b"), record(0, 1, 1, 2), record(2, 0, 1, 3, after="a-0")])
+    await append_all(journal, [takeover("a"), record(0, 0, 0, 1), takeover("b"), record(0, 1, 1, 2), record(2, 0, 1, 3, after="a-0")])
     items = await take(follow(journal, 0, skipped.append), 3)
     assert items[1:] == [AcceptedRecord(1, record(0, 0, 0, 1)), AcceptedRecord(4, record(2, 0, 1, 3, after="a-0"))]
     assert skipped == [Verdict.foreign_fencing_epoch]
@@ -32,7 +32,7 @@ async def test_only_records_that_count_are_given(journal: Journal) -> None:
 
 async def test_a_follower_starts_at_the_newest_snapshot(journal: Journal) -> None:
     """It gives the snapshot's rooms, then judges what follows with the snapshot's state of the rule."""
-    await append_all(journal, [claim(), record(0, 0, 0, 1), record(0, 1, 1, 2), record(0, 2, 2, 3)])
+    await append_all(journal, [takeover(), record(0, 0, 0, 1), record(0, 1, 1, 2), record(0, 2, 2, 3)])
     old, new = (
         IndexEntry(Part(0, ""), resting=True, summary=Keyframe(room, "e", seq, 5, "Lamps", "anna", True, 1)) for room, seq in (("one", 1), ("one", 2))
     )
@@ -47,7 +47,7 @@ async def test_a_follower_goes_on_without_end(journal: Journal) -> None:
     follower = follow(journal, 0, _unexpected)
     await anext(follower)
     waiting = asyncio.ensure_future(anext(follower))
-    await append_all(journal, [claim(), record(0, 0, 0, 1)])
+    await append_all(journal, [takeover(), record(0, 0, 0, 1)])
     assert await waiting == AcceptedRecord(1, record(0, 0, 0, 1))
     await follower.aclose()
 

@@ -24,7 +24,7 @@ from liveroom.messages.errors import BadConfig, JournalDamaged, JournalUnavailab
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import broker, kafka_config
 from tests.journal.conftest import CONFIG
-from tests.journal.entries import append_all, claim, record, stored
+from tests.journal.entries import append_all, record, stored, takeover
 
 
 @pytest_asyncio.fixture(params=["sqlite", "kafka"])
@@ -64,8 +64,8 @@ async def test_the_past_is_what_was_appended(kept: tuple[Config, Journal]) -> No
     """Every entry up to the end, from any offset, and what came since when it is asked again; two partitions may be read at once."""
     config, journal = kept
     count = 2 * CHUNK_RECORDS
-    await append_all(journal, [claim(), *(record(0, n, n, n + 1, text="hi") for n in range(count))])
-    await append_all(journal, [claim("other")], 1)
+    await append_all(journal, [takeover(), *(record(0, n, n, n + 1, text="hi") for n in range(count))])
+    await append_all(journal, [takeover("other")], 1)
     expected, other = await stored(journal), await stored(journal, 1)
 
     def look() -> None:
@@ -77,8 +77,8 @@ async def test_the_past_is_what_was_appended(kept: tuple[Config, Journal]) -> No
             assert plain(entries) == expected[3:]
             assert plain(stored_log.entries(0, count)) == expected[count:]
             assert list(stored_log.entries(0, count + 1)) == []
-            asyncio.run_coroutine_threadsafe(append_all(journal, [claim("b")]), loop).result()
-            assert [one.entry for one in stored_log.entries(0, count + 1)] == [claim("b")]
+            asyncio.run_coroutine_threadsafe(append_all(journal, [takeover("b")]), loop).result()
+            assert [one.entry for one in stored_log.entries(0, count + 1)] == [takeover("b")]
 
     loop = asyncio.get_running_loop()
     await asyncio.to_thread(look)
@@ -87,7 +87,7 @@ async def test_the_past_is_what_was_appended(kept: tuple[Config, Journal]) -> No
 async def test_a_topic_that_was_cut(kafka: tuple[Config, KafkaJournal]) -> None:
     """The error names the topic that retention cut: no account is derived from a part of the log."""
     config, journal = kafka
-    await append_all(journal, [claim(), *(record(0, n, n, n + 1) for n in range(9))])
+    await append_all(journal, [takeover(), *(record(0, n, n, n + 1) for n in range(9))])
     admin = Cluster(config.kafka, "test").admin()
     await admin.start()
     await admin.delete_records({TopicPartition(f"{config.kafka.topic_prefix}.events", 0): RecordsToDelete(before_offset=4)})
@@ -102,7 +102,7 @@ async def test_a_topic_that_was_cut(kafka: tuple[Config, KafkaJournal]) -> None:
 async def test_what_is_no_entry(kafka: tuple[Config, KafkaJournal]) -> None:
     """A foreign record in the topic is an error that names it; the entries before it are given."""
     config, journal = kafka
-    await append_all(journal, [claim()])
+    await append_all(journal, [takeover()])
     producer = Cluster(config.kafka, "test").producer()
     await producer.start()
     await producer.send_and_wait(f"{config.kafka.topic_prefix}.events", b"hello", partition=0)
@@ -111,7 +111,7 @@ async def test_what_is_no_entry(kafka: tuple[Config, KafkaJournal]) -> None:
     def look() -> None:
         with open_stored_log(config) as stored_log:
             entries = stored_log.entries(0)
-            assert next(entries).entry == claim()
+            assert next(entries).entry == takeover()
             with pytest.raises(JournalDamaged, match=r"events\[0\]: entry 1 cannot be read"):
                 next(entries)
 

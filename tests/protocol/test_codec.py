@@ -35,7 +35,7 @@ from liveroom.protocol.commands import COMMANDS, AddProduct, Command, CommandBas
 from liveroom.protocol.events import EVENTS, EventBase, LikesAdded
 from liveroom.protocol.frames import FRAMES, Frame
 from liveroom.protocol.inbound import ClientMessage
-from liveroom.protocol.records import Claim, Record, Request
+from liveroom.protocol.records import Record, Request, Takeover
 from tests.protocol.strategies import json_values, messages
 
 PRODUCT = {"id": "p1", "title": "Silk scarf", "price_fen": 9_900}
@@ -266,7 +266,7 @@ def test_no_code_depends_on_the_words_of_a_library(raised: type[Exception], monk
         assert (error.code, error.field, error.command_id) == (code, field, command_id), name
 
 
-@pytest.mark.parametrize("of", [ClientMessage, Request, Claim | Record, *COMMANDS.values()], ids=lambda of: getattr(of, "__name__", "Entry"))
+@pytest.mark.parametrize("of", [ClientMessage, Request, Takeover | Record, *COMMANDS.values()], ids=lambda of: getattr(of, "__name__", "Entry"))
 def test_every_type_of_field_can_be_explained(of: Any) -> None:
     """The walk that finds faults knows every kind of type that a message has."""
     seen: set[int] = set()
@@ -353,8 +353,8 @@ def test_a_bad_request_names_its_field(change: dict[str, Any], code: str, field:
         (b"", "malformed", None),
         (b'{"v":3}', "missing_field", "type"),
         (b'{"type":"clam"}', "bad_value", "type"),
-        (b'{"type":"claim","v":3,"owner":3,"time_ms":0}', "wrong_type", "owner"),
-        (b'{"type":"claim","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "malformed", None),
+        (b'{"type":"takeover","v":3,"owner":3,"time_ms":0}', "wrong_type", "owner"),
+        (b'{"type":"takeover","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "malformed", None),
         (b'{"type":"record","v":3,"fencing_epoch":0,"step":0,"from":0,"to":1}', "missing_field", "time_ms"),
         (
             b'{"type":"record","v":3,"fencing_epoch":0,"step":0,"from":0,"to":1,"time_ms":0,"rooms":{"r":{"from":0,"events":[{"type":"x"}]}}}',
@@ -427,9 +427,9 @@ def test_requests_round_trip(request: Request) -> None:
     assert decode_request(encode(request)) == request
 
 
-@given(messages(Record) | messages(Claim))
+@given(messages(Record) | messages(Takeover))
 @settings(max_examples=200)
-def test_entries_round_trip(entry: Record | Claim) -> None:
+def test_entries_round_trip(entry: Record | Takeover) -> None:
     """A claim or a record comes out of the journal as it went in, to the byte."""
     data = encode(entry)
     assert decode_entry(data) == entry
@@ -462,7 +462,7 @@ def only_bad_message(data: bytes) -> None:
 
 @given(st.binary(max_size=200) | json_values.map(encode))
 @example(b"\xed\xa0\x80")
-@example(b'{"type":"claim","v":1,"owner":"","time_ms":1e999}')
+@example(b'{"type":"takeover","v":1,"owner":"","time_ms":1e999}')
 @settings(max_examples=300)
 def test_random_bytes_raise_nothing_but_bad_message(data: bytes) -> None:
     """Whatever comes in is refused by a code or is a message that is stable when written again."""
@@ -470,7 +470,7 @@ def test_random_bytes_raise_nothing_but_bad_message(data: bytes) -> None:
 
 
 def _seeds() -> st.SearchStrategy[bytes]:
-    return st.one_of(messages(ClientMessage), messages(Request), messages(Record), messages(Claim)).map(encode)
+    return st.one_of(messages(ClientMessage), messages(Request), messages(Record), messages(Takeover)).map(encode)
 
 
 @given(_seeds(), st.lists(st.tuples(st.floats(0, 1), st.integers(0, 6), st.binary(min_size=1, max_size=4)), min_size=1, max_size=4))

@@ -34,7 +34,7 @@ from liveroom.journal.kafka.writer import Writer
 from liveroom.journal.partition import partition_of
 from liveroom.messages.errors import BadMessage, JournalDamaged, JournalUnavailable
 from liveroom.protocol.codec import decode_requests, encode
-from liveroom.protocol.records import Claim, Entry, Request
+from liveroom.protocol.records import Entry, Request, Takeover
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["KafkaJournal"]
@@ -192,7 +192,7 @@ class KafkaJournal(Journal):
                 async for records in runs:
                     for record in records:
                         for stored in stored_entries(record, offset, self._nothing_at):
-                            if not isinstance(stored.entry, Claim):
+                            if not isinstance(stored.entry, Takeover):
                                 self._sent[partition].answered(stored.entry.to)
                             self._ends.note(partition, stored.offset, mark_of(stored.entry))
                             yield stored

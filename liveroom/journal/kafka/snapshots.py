@@ -96,7 +96,7 @@ class Snapshots:
         """Raises `JournalUnavailable` for an engine that lost the partition. It would drop parts that its successor's snapshots name."""
         newer = [other.snapshot for other in others if other.snapshot.acceptance.fencing_epoch > snapshot.acceptance.fencing_epoch]
         if newer and await self._that_count(partition, newer):
-            raise JournalUnavailable(f"an engine that claimed partition {partition} later has saved a snapshot of it")
+            raise JournalUnavailable(f"an engine that took over partition {partition} later has saved a snapshot of it")
 
     async def _unfinished(self, partition: int, base: int | None, first: int) -> list[bytes]:
         """Keys of parts after the base manifest that belong to unfinished snapshots."""

@@ -66,7 +66,7 @@ CREATE TABLE meta (
 CREATE TABLE events (
     partition INTEGER NOT NULL,
     offset INTEGER NOT NULL,
-    verdict TEXT NOT NULL,   -- claimed, accepted, or why every reader skips it
+    verdict TEXT NOT NULL,   -- takeover, accepted, or why every reader skips it
     chain BLOB NOT NULL,     -- hash over the chain before it, its place and its body
     body TEXT NOT NULL,      -- the entry as JSON; a column that is computed from it would be computed at each insert
     PRIMARY KEY (partition, offset)

@@ -27,7 +27,7 @@ from liveroom.journal.sqlite.snapshots import get_parts, load, put_parts, save
 from liveroom.journal.sqlite.start import Opened, open_file
 from liveroom.journal.sqlite.writer import Committed, Tail, Writer
 from liveroom.messages.errors import InvariantBroken, JournalDamaged, JournalUnavailable
-from liveroom.protocol.records import Claim, Entry, Request
+from liveroom.protocol.records import Entry, Request, Takeover
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["SqliteJournal"]
@@ -220,7 +220,7 @@ class _Partition:
         self._bytes += item.size
         self._shrink()
         if item.accepted:
-            assert not isinstance(stored.entry, Claim)
+            assert not isinstance(stored.entry, Takeover)
             self.commands.trim(stored.entry.to)
 
     def recent(self, offset: int, count: int) -> list[StoredEntry]:

@@ -18,7 +18,7 @@ from liveroom.protocol.events import ChatSent
 from liveroom.protocol.records import RECORD_VERSION, Record, RoomSpan
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config
-from tests.journal.entries import append_all, claim, record
+from tests.journal.entries import append_all, record, takeover
 
 WAIT_S = 30
 
@@ -59,7 +59,7 @@ async def published(config: Config, until_seq: int) -> list[dict[str, object]]:
 async def test_accepted_events_come_in_order(journal: KafkaJournal, config: Config) -> None:
     """One event a record, keyed by room, with its seq; what readers of the journal skip is not there."""
     zombie = record(7, 0, 0, 0, text="too late")
-    await append_all(journal, [claim(), *(record(0, n, n, n + 1, text=f"line {n}", time_ms=n) for n in range(50)), zombie])
+    await append_all(journal, [takeover(), *(record(0, n, n, n + 1, text=f"line {n}", time_ms=n) for n in range(50)), zombie])
     await append_all(journal, [record(0, 50, 50, 51, text="the last")])
     publisher = Publisher(journal, Metrics())
     publisher.start()
@@ -71,7 +71,7 @@ async def test_accepted_events_come_in_order(journal: KafkaJournal, config: Conf
 
 async def test_publishing_goes_on_where_it_was(journal: KafkaJournal, config: Config) -> None:
     """A publisher that is stopped and started again leaves out nothing; the first of each seq come in order."""
-    await append_all(journal, [claim()])
+    await append_all(journal, [takeover()])
     for at in range(4):
         publisher = Publisher(journal, Metrics())
         publisher.start()
@@ -89,7 +89,7 @@ async def test_publishing_goes_on_where_it_was(journal: KafkaJournal, config: Co
 
 async def test_what_others_wrote_into_the_feed_is_passed_over(journal: KafkaJournal, config: Config) -> None:
     """With or without something that looks like a position: publishing goes on behind the last event that is there."""
-    await append_all(journal, [claim(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(3))])
+    await append_all(journal, [takeover(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(3))])
     publisher = Publisher(journal, Metrics())
     publisher.start()
     await published(config, 2)
@@ -113,7 +113,7 @@ async def test_what_is_not_for_everybody_is_withheld(journal: KafkaJournal, conf
     """A personal event is in the feed by its type alone, so that the seqs have no gap and no code leaks."""
     events = (ChatSent("vera", "Vera", "hi"), CouponClaimed(3, "vera", "ABCDEFGHIJKLMNOP"), ChatSent("vera", "Vera", "ho"))
     entry = Record(RECORD_VERSION, 0, 0, 0, 1, 9, {"lamp-sale": RoomSpan(0, events)})
-    await append_all(journal, [claim(), entry])
+    await append_all(journal, [takeover(), entry])
     publisher = Publisher(journal, Metrics())
     publisher.start()
     found = await published(config, 2)

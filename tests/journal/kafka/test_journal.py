@@ -29,7 +29,7 @@ from liveroom.protocol.codec import encode
 from liveroom.protocol.records import REQUESTS_MAX, Entry, Sender
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config
-from tests.journal.entries import append_all, claim, record, request, saved, snapshot, stored, take
+from tests.journal.entries import append_all, record, request, saved, snapshot, stored, take, takeover
 
 WAIT_S = 30
 JOURNAL = JournalConfig(partitions=2, snapshots_kept=2)
@@ -87,8 +87,8 @@ async def make_topics(config: Config, **partitions: int) -> None:
 async def test_processes_share_the_log(open_journal: Open) -> None:
     """Every process reads an entry or command at the same offset, whichever process wrote it."""
     one, other = await open_journal(), await open_journal()
-    assert await append_all(one, [claim("a")]) == [0]
-    assert await append_all(other, [claim("b"), record(1, 0, 0, 0)]) == [1, 2]
+    assert await append_all(one, [takeover("a")]) == [0]
+    assert await append_all(other, [takeover("b"), record(1, 0, 0, 0)]) == [1, 2]
     await one.send_commands(0, [request("c1")])
     await other.send_commands(0, [request("c2")])
     assert await stored(one) == await stored(other)
@@ -208,7 +208,7 @@ async def delete_records(admin: AIOKafkaAdminClient, topic: str, before: int) ->
 async def test_what_is_no_entry_stops_its_reader(open_journal: Open, config: Config) -> None:
     """Only engines write events; anything else there is damage, and nothing is guessed."""
     journal = await open_journal()
-    await append_all(journal, [claim()])
+    await append_all(journal, [takeover()])
     await produce(config, "events", b"{}")
     reader = journal.read_events(0, 0)
     assert (await anext(reader)).offset == 0
@@ -218,14 +218,14 @@ async def test_what_is_no_entry_stops_its_reader(open_journal: Open, config: Con
 
 async def test_what_is_no_entry_is_passed_over_where_a_person_says_so(open_journal: Open, config: Config) -> None:
     """It counts for nothing and the partition goes on; an entry that can be read counts, whatever is said of its place."""
-    await append_all(await open_journal(), [claim(), record(0, 0, 0, 1)])
+    await append_all(await open_journal(), [takeover(), record(0, 0, 0, 1)])
     await produce(config, "events", b"rubbish", None)
     told = replace(config, kafka=replace(config.kafka, events_passed_over=("0:0", "0:2", "0:3")))
     journal = await open_journal(told)
     await append_all(journal, [record(0, 1, 1, 2)])
     acceptance = Acceptance()
     verdicts = [acceptance.judge(one.offset, one.entry).value for one in await stored(journal)]
-    assert verdicts == ["claimed", "accepted", "foreign_fencing_epoch", "foreign_fencing_epoch", "accepted"]
+    assert verdicts == ["takeover", "accepted", "foreign_fencing_epoch", "foreign_fencing_epoch", "accepted"]
     made = await saved(journal, 4)
     assert await journal.load_snapshots(0) == [made]
 
@@ -233,7 +233,7 @@ async def test_what_is_no_entry_is_passed_over_where_a_person_says_so(open_journ
 async def test_a_snapshot_that_was_not_finished_does_not_count(open_journal: Open, config: Config) -> None:
     """Parts without their manifest, of an engine that died, hide nothing of the snapshot before; the next one drops them."""
     journal = await open_journal()
-    await append_all(journal, [claim(), record(0, 0, 0, 0)])
+    await append_all(journal, [takeover(), record(0, 0, 0, 0)])
     first = await saved(journal, 1)
     left = await journal.put_parts(0, [b"part %d" % number for number in range(30)])
     again = await open_journal()
@@ -248,7 +248,7 @@ async def test_a_snapshot_that_was_not_finished_does_not_count(open_journal: Ope
 async def test_parts_that_no_kept_snapshot_names_are_dropped(open_journal: Open, config: Config) -> None:
     """The compacted topic is bounded, however many snapshots were saved."""
     journal = await open_journal()
-    await append_all(journal, [claim(), *(record(0, n, 0, 0) for n in range(12))])
+    await append_all(journal, [takeover(), *(record(0, n, 0, 0) for n in range(12))])
     for offset in range(1, 12):
         await saved(journal, offset, [b"%d of %d" % (number, offset) for number in range(5)], before=offset - 1)
     keys = await keys_left(config)
@@ -260,10 +260,10 @@ async def test_parts_that_no_kept_snapshot_names_are_dropped(open_journal: Open,
 async def test_an_engine_that_lost_its_partition_saves_no_snapshot(open_journal: Open) -> None:
     """It would drop parts that the snapshots of its successor name."""
     journal, other = await open_journal(), await open_journal()
-    await append_all(journal, [claim("a"), record(0, 0, 0, 0), claim("b"), record(2, 0, 0, 0)])
+    await append_all(journal, [takeover("a"), record(0, 0, 0, 0), takeover("b"), record(2, 0, 0, 0)])
     first = await saved(journal, 2, acceptance=Acceptance(0, 1, 0))
     second = await saved(other, 4, (b"of b",), before=2, acceptance=Acceptance(2, 1, 0))
-    with pytest.raises(JournalUnavailable, match="an engine that claimed partition 0 later has saved a snapshot"):
+    with pytest.raises(JournalUnavailable, match="an engine that took over partition 0 later has saved a snapshot"):
         await saved(journal, 2, (b"of a",), before=2, acceptance=Acceptance(0, 1, 0))
     assert await journal.load_snapshots(0) == [second, first]
     assert await journal.get_parts(0, second.outcomes) == [b"of b"]
@@ -304,7 +304,7 @@ async def last_record(config: Config, topic: str) -> tuple[int, bytes]:
 async def test_a_manifest_that_nobody_can_read_is_passed_over(open_journal: Open, config: Config) -> None:
     """A foreign record among the snapshots hides none of them, and the next snapshot can be saved."""
     journal = await open_journal()
-    await append_all(journal, [claim(), record(0, 0, 0, 0)])
+    await append_all(journal, [takeover(), record(0, 0, 0, 0)])
     await journal.save_snapshot(0, snapshot(1))
     await produce(config, "snapshots", *[b"rubbish", None] * 3, headers=[("kind", b"manifest")])
     assert await journal.load_snapshots(0) == [snapshot(1)]
@@ -322,13 +322,13 @@ async def test_partitions_that_were_added_are_nobodys(open_journal: Open, config
     async with asyncio.timeout(WAIT_S), aclosing(journal.assignments()) as assigned:
         assert await anext(assigned) == {0, 1}
         with pytest.raises(JournalUnavailable, match="Unrecognized partition"):
-            await journal.append(2, claim())
+            await journal.append(2, takeover())
 
 
 async def test_snapshots_of_any_size(open_journal: Open) -> None:
     """Large after small after large."""
     journal = await open_journal()
-    await append_all(journal, [claim(), *(record(0, n, 0, 0) for n in range(8))])
+    await append_all(journal, [takeover(), *(record(0, n, 0, 0) for n in range(8))])
     before: list[Snapshot] = []
     for offset, count in enumerate((40, 0, 3, 50, 1), 1):
         bodies = [b"%d" % number * 50_000 for number in range(count)]
@@ -370,9 +370,9 @@ async def test_lag_and_latency_are_measured(config: Config) -> None:
 
     journal = await KafkaJournal.open(config, metrics, "test")
     try:
-        await append_all(journal, [claim()])
+        await append_all(journal, [takeover()])
         async with aclosing(journal.read_events(0, 0)) as entries, aclosing(journal.read_commands(0, 0)) as commands:
-            assert (await anext(entries)).entry == claim()
+            assert (await anext(entries)).entry == takeover()
             await journal.send_commands(0, [request("c1"), request("c2")])
             assert len((await anext(commands)).requests) == 2
             await produce(config, "commands", encode(request("c3")), timestamp_ms=1)  # when somebody's order was made, not when this was written
@@ -427,7 +427,7 @@ async def test_records_of_the_largest_size_pass(open_journal: Open, config: Conf
     journal = await open_journal()
     rng = random.Random(1)
     text = "".join(chr(rng.randrange(0x4E00, 0x9FFF)) for _ in range(JOURNAL.record_bytes_max // 3 - 1_000))
-    entries: list[Entry] = [claim(), record(0, 0, 0, 0, text=text)]
+    entries: list[Entry] = [takeover(), record(0, 0, 0, 0, text=text)]
     await append_all(journal, entries)
     assert [s.entry for s in await stored(journal)] == entries
     assert len(encode(entries[1])) > JOURNAL.record_bytes_max * 0.95
@@ -438,7 +438,7 @@ async def test_a_partition_that_is_damaged_refuses_without_a_trace(open_journal:
     journal = await open_journal()
     with pytest.raises(JournalDamaged):
         journal._ends.stop(0, "of this test")
-    journal.append(0, claim("a"))
+    journal.append(0, takeover("a"))
     await asyncio.sleep(0)
     gc.collect()
     assert not [record for record in caplog.records if "never retrieved" in record.getMessage()]

@@ -22,11 +22,11 @@ from liveroom.messages.errors import JournalDamaged
 from liveroom.protocol.records import Entry
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config
-from tests.journal.entries import append_all, claim, record, request, snapshot, stored, take
+from tests.journal.entries import append_all, record, request, snapshot, stored, take, takeover
 
 JOURNAL = JournalConfig(partitions=1, snapshots_kept=2)
 WAIT_S = 60
-ENTRIES: list[Entry] = [claim("a"), *(record(0, n, n, n + 1) for n in range(5))]
+ENTRIES: list[Entry] = [takeover("a"), *(record(0, n, n, n + 1) for n in range(5))]
 
 Open = Callable[..., Awaitable[KafkaJournal]]
 
@@ -182,7 +182,7 @@ async def test_a_cut_end_stops_whoever_has_seen_it(open_journal: Open, config: C
         with pytest.raises(JournalDamaged):
             await journal.send_commands(0, [request()])
         with pytest.raises(JournalDamaged):
-            await journal.append(0, claim("c"))
+            await journal.append(0, takeover("c"))
 
 
 def test_a_reader_of_old_entries_pushes_out_no_newer_mark() -> None:
@@ -206,7 +206,7 @@ async def test_an_end_that_has_grown_again_is_not_the_old_one(open_journal: Open
     await append_all(writer, ENTRIES)
     await stored(reader)
     await cut(config, 3)
-    await append_all(newcomer, [claim("b"), *(record(3, n, 2 + n, 3 + n, after="a-1" if n == 0 else "") for n in range(5))])
+    await append_all(newcomer, [takeover("b"), *(record(3, n, 2 + n, 3 + n, after="a-1" if n == 0 else "") for n in range(5))])
     with pytest.raises(JournalDamaged, match=r"events\[0\] holds another entry 3 than it did"):
         await stored(reader)
     await writer.append(0, record(0, 5, 5, 6))

@@ -25,7 +25,7 @@ from liveroom.protocol.records import Entry
 from liveroom.telemetry.metrics import Metrics
 from loadtests.lib.certificate import make_certificate
 from tests.broker import BROKER, START_WAIT_MS, can_start_broker, kafka_config
-from tests.journal.entries import append_all, claim, record, request, stored, take
+from tests.journal.entries import append_all, record, request, stored, take, takeover
 from tests.serving import free_port
 
 #: The client for Kafka does not wait for the goodbye of a TLS connection. A loop that ends meanwhile warns of it, and a warning that is an error
@@ -88,7 +88,7 @@ async def test_the_journal_is_kept_behind_tls_and_a_password(secure: Config) -> 
     """Every client of a process gets in, by either way to prove who it is: what one wrote the other reads."""
     plain = await KafkaJournal.open(secure, Metrics(), "plain")
     scram = await KafkaJournal.open(replace(secure, kafka=replace(secure.kafka, sasl_mechanism="SCRAM-SHA-512")), Metrics(), "scram")
-    entries: list[Entry] = [claim(), record(0, 0, 0, 1)]
+    entries: list[Entry] = [takeover(), record(0, 0, 0, 1)]
     await append_all(plain, entries)
     assert [one.entry for one in await stored(scram)] == entries
     await scram.send_commands(0, [request("c1")])

@@ -29,7 +29,7 @@ from liveroom.protocol.codec import encode
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config
 from tests.journal.batches import ODD, batch, damaged, flipped, read
-from tests.journal.entries import append_all, claim, record, request, saved, stored, take
+from tests.journal.entries import append_all, record, request, saved, stored, take, takeover
 from tests.journal.kafka.test_feed import published
 
 WAIT_S = 30
@@ -235,7 +235,7 @@ async def test_a_command_beyond_the_end_is_damage(open_journal: Open, config: Co
 async def test_an_entry_with_a_flipped_bit_stops_its_partition(open_journal: Open, config: Config, monkeypatch: pytest.MonkeyPatch, bit: int) -> None:
     """With the entry's own offset, for readers that follow and for readers of the past."""
     journal = await open_journal()
-    await append_all(journal, [claim()])
+    await append_all(journal, [takeover()])
     await append_all(journal, [record(0, 0, 0, 0)])
     await append_all(journal, [record(0, 1, 0, 0)])
     damage_fetched(monkeypatch, "events", 1, lambda data: flipped(data, bit))
@@ -255,7 +255,7 @@ async def test_an_entry_with_a_flipped_bit_stops_its_partition(open_journal: Ope
 async def test_an_entry_with_an_odd_header_counts(open_journal: Open, config: Config) -> None:
     """Its value is whole, so every reader gives it: running ones, later ones and readers of the past."""
     journal = await open_journal()
-    await append_all(journal, [claim()])
+    await append_all(journal, [takeover()])
     async with asyncio.timeout(WAIT_S), aclosing(journal.read_events(0, 0)) as running:
         assert (await anext(running)).offset == 0
         await write(config, "events", batch(encode(record(0, 0, 0, 0)), headers=ODD))
@@ -278,11 +278,11 @@ async def test_an_unreadable_entry_stops_its_partition_with_its_offset(
     if rotten:
         damage_fetched(monkeypatch, "events", 1)
     journal = await open_journal()
-    await append_all(journal, [claim()])
-    await append_all(journal, [claim("b")], 1)
+    await append_all(journal, [takeover()])
+    await append_all(journal, [takeover("b")], 1)
     async with asyncio.timeout(WAIT_S), aclosing(journal.read_events(0, 0)) as first, aclosing(journal.read_events(1, 0)) as second:
         assert (await anext(first)).offset == (await anext(second)).offset == 0
-        await write(config, "events", batch(encode(claim("x")) if rotten else b"rubbish", headers=[] if rotten else ODD))
+        await write(config, "events", batch(encode(takeover("x")) if rotten else b"rubbish", headers=[] if rotten else ODD))
         with pytest.raises(
             JournalDamaged,
             match=r"events\[0\]: entry 1 cannot be read: " + ("the batch's checksum is wrong" if rotten else "JSON"),
@@ -308,7 +308,7 @@ async def test_an_unreadable_entry_stops_its_partition_with_its_offset(
 async def test_unreadable_records_among_snapshots_are_passed_over(open_journal: Open, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rubbish with an odd header, a manifest and a part that cannot be decoded: an older snapshot is begun from, and new ones are saved."""
     journal = await open_journal()
-    await append_all(journal, [claim(), *(record(0, n, 0, 0) for n in range(4))])
+    await append_all(journal, [takeover(), *(record(0, n, 0, 0) for n in range(4))])
     first = await saved(journal, 1)
     await write(config, "snapshots", batch(b"rubbish", headers=[*ODD, ("kind", b"manifest")]))
     async with asyncio.timeout(WAIT_S):
@@ -326,7 +326,7 @@ async def test_unreadable_records_among_snapshots_are_passed_over(open_journal: 
 async def test_publishing_goes_on_behind_odd_records_in_the_feed(open_journal: Open, config: Config) -> None:
     """A look back passes over them, and over a position without a value."""
     journal = await open_journal()
-    await append_all(journal, [claim(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(3))])
+    await append_all(journal, [takeover(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(3))])
     publisher = Publisher(journal, Metrics())
     publisher.start()
     await published(config, 2)
@@ -361,7 +361,7 @@ async def test_a_partition_whose_reads_fail_for_whatever_reason_is_unreachable(o
         while journal.unreachable != {1}:
             await asyncio.sleep(0.02)
         failing = False
-        await append_all(journal, [claim()], 1)
+        await append_all(journal, [takeover()], 1)
         assert (await reading).offset == 0
         while journal.unreachable:
             await asyncio.sleep(0.02)

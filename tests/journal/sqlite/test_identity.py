@@ -17,7 +17,7 @@ from liveroom.journal.sqlite.mark import MARK_FILE
 from liveroom.journal.stored_log import open_stored_log
 from liveroom.messages.errors import JournalDamaged
 from liveroom.protocol.records import Entry
-from tests.journal.entries import append_all, claim, record, saved, snapshot, stored
+from tests.journal.entries import append_all, record, saved, snapshot, stored, takeover
 from tests.journal.sqlite.test_journal import change, made, opened
 
 
@@ -67,7 +67,7 @@ async def test_a_write_ahead_log_alone_is_no_new_journal(tmp_path: Path) -> None
 @pytest.mark.parametrize("left", [0, 1_000, 20_000])
 async def test_a_lost_write_ahead_log_is_found(sqlite: SqliteJournal, tmp_path: Path, left: int) -> None:
     """A write-ahead log that lost its end, or everything, after a kill has less than the mark says."""
-    await append_all(sqlite, [claim(), *(record(0, n, n, n + 1, text="x" * 2_000) for n in range(30))])
+    await append_all(sqlite, [takeover(), *(record(0, n, n, n + 1, text="x" * 2_000) for n in range(30))])
     copy = tmp_path.with_name(tmp_path.name + "-copy")
     shutil.copytree(tmp_path, copy, ignore=shutil.ignore_patterns("*-shm"))
     os.truncate(copy / (FILE_NAME + "-wal"), left)
@@ -78,7 +78,7 @@ async def test_an_older_copy_is_not_taken_for_the_present(tmp_path: Path) -> Non
     """It ends before the mark; both ends are named."""
     await made(tmp_path)
     older = (tmp_path / FILE_NAME).read_bytes()
-    await append(tmp_path, claim("b"))
+    await append(tmp_path, takeover("b"))
     (tmp_path / FILE_NAME).write_bytes(older)
     await refused(tmp_path, "partition 0 ends at 4, but 5 entries of it had been written; put back")
 
@@ -95,8 +95,8 @@ async def test_another_history_of_the_same_length_is_found(tmp_path: Path) -> No
     """Two copies that went on differently have different chains."""
     await made(tmp_path / "one")
     shutil.copytree(tmp_path / "one", tmp_path / "two")
-    await append(tmp_path / "one", claim("b"))
-    await append(tmp_path / "two", claim("c"))
+    await append(tmp_path / "one", takeover("b"))
+    await append(tmp_path / "two", takeover("c"))
     shutil.copy(tmp_path / "two" / FILE_NAME, tmp_path / "one" / FILE_NAME)
     await refused(tmp_path / "one", "entry 4 of partition 0 is not the one that was here")
 
@@ -153,7 +153,7 @@ async def test_a_changed_identity_is_found_without_a_mark(tmp_path: Path) -> Non
 async def test_a_changed_byte_below_a_snapshot_is_found_when_it_is_read(tmp_path: Path) -> None:
     """The start does not read it. A later reader gets no changed entry, and the journal stops."""
     journal = await opened(tmp_path)
-    await append_all(journal, [claim(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(5))])
+    await append_all(journal, [takeover(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(5))])
     await journal.save_snapshot(0, Snapshot(5, 0, Acceptance(0, 4, 4), (), ()))
     await journal.close()
     change(tmp_path, "UPDATE events SET body = replace(body, 'line 1', 'line 2') WHERE offset = 2")
@@ -162,14 +162,14 @@ async def test_a_changed_byte_below_a_snapshot_is_found_when_it_is_read(tmp_path
         await stored(journal)
     assert "entry 2" in str(await journal.until_damaged())
     with pytest.raises(JournalDamaged):
-        await journal.append(0, claim("b"))
+        await journal.append(0, takeover("b"))
     await journal.close()
 
 
 async def test_a_snapshot_beyond_the_end_is_damage(tmp_path: Path) -> None:
     """Snapshots are written after their entries: one that is whole proves that entries are gone."""
     journal = await opened(tmp_path)
-    await append_all(journal, [claim(), *(record(0, n, n, n + 1) for n in range(5))])
+    await append_all(journal, [takeover(), *(record(0, n, n, n + 1) for n in range(5))])
     await journal.save_snapshot(0, snapshot(6))
     await journal.close()
     change(tmp_path, "DELETE FROM events WHERE offset > 2")
@@ -180,7 +180,7 @@ async def test_a_snapshot_beyond_the_end_is_damage(tmp_path: Path) -> None:
 async def test_a_snapshot_of_other_entries_is_damage(tmp_path: Path) -> None:
     """A snapshot carries the chain value of the entry that it was taken after."""
     journal = await opened(tmp_path)
-    await append_all(journal, [claim(), *(record(0, n, n, n + 1) for n in range(5))])
+    await append_all(journal, [takeover(), *(record(0, n, n, n + 1) for n in range(5))])
     await journal.save_snapshot(0, snapshot(6))
     await journal.close()
     change(tmp_path, "UPDATE snapshots SET chain = (SELECT chain FROM events WHERE offset = 4)")

@@ -24,7 +24,7 @@ from liveroom.messages.errors import JournalDamaged, JournalLocked, JournalMisma
 from liveroom.protocol.records import Entry
 from liveroom.telemetry.metrics import Metrics
 from tests.journal.conftest import CONFIG
-from tests.journal.entries import append_all, claim, record, request, saved, stored, take
+from tests.journal.entries import append_all, record, request, saved, stored, take, takeover
 
 
 async def opened(data_dir: Path, config: JournalConfig = CONFIG, metrics: Metrics | None = None) -> SqliteJournal:
@@ -32,9 +32,9 @@ async def opened(data_dir: Path, config: JournalConfig = CONFIG, metrics: Metric
 
 
 async def made(data_dir: Path, records: int = 3) -> None:
-    """A journal with a claim and some records in partition 0, closed."""
+    """A journal with a takeover and some records in partition 0, closed."""
     journal = await opened(data_dir)
-    await append_all(journal, [claim(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(records))])
+    await append_all(journal, [takeover(), *(record(0, n, n, n + 1, text=f"line {n}") for n in range(records))])
     await journal.close()
 
 
@@ -48,7 +48,7 @@ def change(data_dir: Path, sql: str, *values: object) -> None:
 async def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
     """Entries, snapshots and the place where commands go on outlive the process."""
     journal = await opened(tmp_path)
-    entries: list[Entry] = [claim(), record(0, 0, 0, 2, text="hello 你好 \x00 😀"), record(9, 9, 9, 99), record(0, 1, 2, 5)]
+    entries: list[Entry] = [takeover(), record(0, 0, 0, 2, text="hello 你好 \x00 😀"), record(9, 9, 9, 99), record(0, 1, 2, 5)]
     await append_all(journal, entries, 1)
     made = await saved(journal, 2, partition=1)
     await journal.close()
@@ -56,14 +56,14 @@ async def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
     assert [s.entry for s in await stored(journal, 1)] == entries
     assert await journal.load_snapshots(1) == [made]
     assert await journal.get_parts(1, made.outcomes) == [b"\x00one", b"two"]
-    assert await journal.append(1, claim("b")) == 4
+    assert await journal.append(1, takeover("b")) == 4
     await journal.close()
 
 
 async def test_commands_go_on_at_the_last_accepted_to(tmp_path: Path) -> None:
     """After reopening, the first command gets the offset at which the last record that counts ended."""
     journal = await opened(tmp_path)
-    await append_all(journal, [claim(), record(0, 0, 0, 2), record(7, 1, 2, 50), record(0, 1, 2, 5)])
+    await append_all(journal, [takeover(), record(0, 0, 0, 2), record(7, 1, 2, 50), record(0, 1, 2, 5)])
     await journal.close()
     journal = await opened(tmp_path)
     await journal.send_commands(0, [request()])
@@ -189,7 +189,7 @@ async def test_a_file_that_another_program_keeps_locked_is_unavailable(
 ) -> None:
     """An append that cannot begin raises `JournalUnavailable`; when the file is free again, it works again."""
     monkeypatch.setattr(sqlite_file, "BUSY_S", 0.05)
-    await append_all(sqlite, [claim()])
+    await append_all(sqlite, [takeover()])
     await asyncio.to_thread(_spoil, tmp_path, 1)
     with pytest.raises(JournalUnavailable):
         await sqlite.append(0, record(0, 0, 0, 1))  # the next append opens the file again, with the short wait
@@ -203,31 +203,31 @@ async def test_a_file_that_another_program_keeps_locked_is_unavailable(
 
 async def test_entries_that_turn_out_to_be_in_the_file_are_given_to_readers(sqlite: SqliteJournal, tmp_path: Path) -> None:
     """After a failure the file is looked at again: what stands there is reported, and offsets go on behind it."""
-    await append_all(sqlite, [claim()])
+    await append_all(sqlite, [takeover()])
     reader = sqlite.read_events(0, 1)
     waiting = asyncio.ensure_future(anext(reader))
     await asyncio.to_thread(_spoil, tmp_path, 1)
     with pytest.raises(JournalUnavailable, match="UNIQUE"):
-        await sqlite.append(0, claim("b"))
-    assert await sqlite.append(0, claim("c")) == 2
-    assert (await waiting).entry == claim("spoiler")
-    assert (await anext(reader)).entry == claim("c")
+        await sqlite.append(0, takeover("b"))
+    assert await sqlite.append(0, takeover("c")) == 2
+    assert (await waiting).entry == takeover("spoiler")
+    assert (await anext(reader)).entry == takeover("c")
     await reader.aclose()
 
 
 def _spoil(data_dir: Path, offset: int) -> None:
-    body = '{"type":"claim","v":3,"owner":"spoiler","time_ms":0,"nonce":"spoiler"}'
+    body = '{"type":"takeover","v":3,"owner":"spoiler","time_ms":0,"nonce":"spoiler"}'
     with sqlite3.connect(data_dir / FILE_NAME) as file:
         (before,) = file.execute("SELECT chain FROM events WHERE partition = 0 AND offset = ?", (offset - 1,)).fetchone()
     file.close()
-    change(data_dir, "INSERT INTO events VALUES (0, ?, 'claimed', ?, ?)", offset, chained(before, 0, offset, body.encode()), body)
+    change(data_dir, "INSERT INTO events VALUES (0, ?, 'takeover', ?, ?)", offset, chained(before, 0, offset, body.encode()), body)
 
 
 async def test_appends_are_committed_in_groups(tmp_path: Path) -> None:
     """Entries that wait together share a commit, and a commit holds at most `group_commit_records_max`."""
     metrics = Metrics()
     journal = await opened(tmp_path, replace(CONFIG, group_commit_records_max=10), metrics)
-    await append_all(journal, [claim(), *(record(0, n, n, n + 1) for n in range(99))])
+    await append_all(journal, [takeover(), *(record(0, n, n, n + 1) for n in range(99))])
     await journal.close()
     samples = {s.name + s.labels.get("le", ""): s.value for metric in metrics.journal_commit_records.collect() for s in metric.samples}
     assert samples["liveroom_journal_commit_records_sum"] == 100
@@ -236,7 +236,7 @@ async def test_appends_are_committed_in_groups(tmp_path: Path) -> None:
 
 async def test_readers_at_the_tail_share_the_entries(sqlite: SqliteJournal) -> None:
     """Readers share appended entries without decoding them again; old entries come from the file."""
-    entry = claim()
+    entry = takeover()
     await append_all(sqlite, [entry])
     assert (await take(sqlite.read_events(0, 0), 1))[0].entry is entry
     await append_all(sqlite, [record(0, n, n, n + 1) for n in range(RECENT_ENTRIES_MAX)])
@@ -247,7 +247,7 @@ async def test_readers_at_the_tail_share_the_entries(sqlite: SqliteJournal) -> N
 
 async def test_a_reader_that_is_far_behind_catches_up(sqlite: SqliteJournal) -> None:
     """From the file into memory, while more is appended, without a gap or a double."""
-    await append_all(sqlite, [claim(), *(record(0, n, n, n + 1) for n in range(2 * RECENT_ENTRIES_MAX))])
+    await append_all(sqlite, [takeover(), *(record(0, n, n, n + 1) for n in range(2 * RECENT_ENTRIES_MAX))])
     seen = []
     reader = sqlite.read_events(0, 0)
     async for item in reader:
@@ -265,7 +265,7 @@ async def test_memory_for_recent_entries_is_bounded_in_bytes_too(sqlite: SqliteJ
     source = sqlite._partitions[0]
     monkeypatch.setattr(source, "_bytes_max", 50_000)
     monkeypatch.setattr(sqlite_module, "READ_BYTES_MAX", 20_000)
-    await append_all(sqlite, [claim(), *(record(0, n, n, n + 1, text="x" * 5_000) for n in range(100))])
+    await append_all(sqlite, [takeover(), *(record(0, n, n, n + 1, text="x" * 5_000) for n in range(100))])
     assert sum(source._sizes) == source._bytes <= 50_000
     assert [s.offset for s in await stored(sqlite)] == list(range(101))
 
@@ -284,7 +284,7 @@ async def test_a_cancelled_reader_leaves_the_journal_whole(tmp_path: Path) -> No
 
 async def test_only_the_newest_snapshots_are_kept(sqlite: SqliteJournal, tmp_path: Path) -> None:
     """`snapshots_kept` stay per partition, with their parts and nobody else's."""
-    await append_all(sqlite, [claim(), *(record(0, n, n, n + 1) for n in range(5))])
+    await append_all(sqlite, [takeover(), *(record(0, n, n, n + 1) for n in range(5))])
     for offset in range(6):
         await saved(sqlite, offset, before=offset - 1)
     await saved(sqlite, 0, partition=1)
@@ -298,7 +298,7 @@ async def test_only_the_newest_snapshots_are_kept(sqlite: SqliteJournal, tmp_pat
 async def test_fewer_snapshots_may_be_kept_than_before(tmp_path: Path) -> None:
     """With a smaller `snapshots_kept` several are dropped at once, with the parts of each."""
     journal = await opened(tmp_path, replace(CONFIG, snapshots_kept=5))
-    await append_all(journal, [claim(), *(record(0, n, n, n + 1) for n in range(6))])
+    await append_all(journal, [takeover(), *(record(0, n, n, n + 1) for n in range(6))])
     for offset in range(5):
         await saved(journal, offset, before=offset - 1)
     await journal.close()
@@ -317,7 +317,7 @@ async def test_fewer_snapshots_may_be_kept_than_before(tmp_path: Path) -> None:
 
 async def test_parts_of_snapshots_that_were_never_finished_go(sqlite: SqliteJournal, tmp_path: Path) -> None:
     """An engine that died in the middle of one leaves parts behind; the next snapshot that is saved takes them away, and no others."""
-    await append_all(sqlite, [claim(), *(record(0, n, n, n + 1) for n in range(5))])
+    await append_all(sqlite, [takeover(), *(record(0, n, n, n + 1) for n in range(5))])
     await sqlite.put_parts(0, [b"never", b"finished"])
     await saved(sqlite, 1, (b"first",))
     await sqlite.put_parts(0, [b"nor", b"these"])
@@ -343,7 +343,7 @@ async def test_parts_of_snapshots_that_were_never_finished_go(sqlite: SqliteJour
 async def test_a_damaged_snapshot_falls_back_to_the_one_before(tmp_path: Path, damage: str) -> None:
     """The newest snapshot that is whole is loaded; a torn or changed one is passed over, and the journal opens."""
     journal = await opened(tmp_path)
-    await append_all(journal, [claim(), *(record(0, n, n, n + 1) for n in range(5))])
+    await append_all(journal, [takeover(), *(record(0, n, n, n + 1) for n in range(5))])
     older = await saved(journal, 2, acceptance=Acceptance(0, 1, 1))
     await saved(journal, 3, before=2, acceptance=Acceptance(0, 2, 2))
     await journal.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from liveroom.auth.tokens import kept_secret
-from tests.journal.entries import append_all, claim, snapshot
+from tests.journal.entries import append_all, snapshot, takeover
 from tests.journal.sqlite.test_journal import made, opened
 
 
@@ -32,7 +32,7 @@ async def test_it_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     kept_secret(data_dir / "dev-secret")
     journal = await opened(data_dir)
-    await append_all(journal, [claim()])
+    await append_all(journal, [takeover()])
     await journal.save_snapshot(0, snapshot(1))
     names = {"dev-secret", "journal.lock", "journal.mark", "journal.sqlite", "journal.sqlite-shm", "journal.sqlite-wal"}
     assert modes(data_dir) == {"data": 0o700} | dict.fromkeys(names, 0o600)

@@ -15,24 +15,24 @@ from liveroom.journal.sqlite.reader import CHUNK_ENTRIES, open_reader
 from liveroom.messages.errors import JournalDamaged, JournalUnavailable, JournalVersion
 from liveroom.telemetry.metrics import Metrics
 from tests.journal.conftest import CONFIG
-from tests.journal.entries import append_all, claim, record, stored
+from tests.journal.entries import append_all, record, stored, takeover
 
 
 async def test_a_reader_sees_what_is_durable_while_the_journal_is_open(sqlite: SqliteJournal, tmp_path: Path) -> None:
     """It gives every entry up to the end, and more when it is asked again from the next offset."""
-    await append_all(sqlite, [claim(), *(record(0, n, n, n + 1, text="hi") for n in range(2 * CHUNK_ENTRIES))])
+    await append_all(sqlite, [takeover(), *(record(0, n, n, n + 1, text="hi") for n in range(2 * CHUNK_ENTRIES))])
     with open_reader(tmp_path) as reader:
         assert reader.partitions == CONFIG.partitions
         assert [(s.offset, s.entry) for s in reader.entries(0)] == [(s.offset, s.entry) for s in await stored(sqlite)]
         assert list(reader.entries(1)) == []
         assert list(reader.entries(0, 2 * CHUNK_ENTRIES + 1)) == []
-        await append_all(sqlite, [claim("b")])
-        assert [s.entry for s in reader.entries(0, 2 * CHUNK_ENTRIES + 1)] == [claim("b")]
+        await append_all(sqlite, [takeover("b")])
+        assert [s.entry for s in reader.entries(0, 2 * CHUNK_ENTRIES + 1)] == [takeover("b")]
 
 
 async def test_a_reader_in_another_process(sqlite: SqliteJournal, tmp_path: Path) -> None:
     """A process that knows nothing but the directory reads along."""
-    await append_all(sqlite, [claim(), record(0, 0, 0, 1)])
+    await append_all(sqlite, [takeover(), record(0, 0, 0, 1)])
     code = (
         "import sys; from pathlib import Path; from liveroom.journal.sqlite.reader import open_reader\n"
         "with open_reader(Path(sys.argv[1])) as reader: print([s.offset for s in reader.entries(0)])"
@@ -44,12 +44,12 @@ async def test_a_reader_in_another_process(sqlite: SqliteJournal, tmp_path: Path
 async def test_a_reader_of_a_closed_journal(tmp_path: Path) -> None:
     """The file can be read when nothing runs, and opened for writing afterwards."""
     journal = await SqliteJournal.open(tmp_path, CONFIG, Metrics())
-    await append_all(journal, [claim()])
+    await append_all(journal, [takeover()])
     await journal.close()
     with open_reader(tmp_path) as reader:
-        assert [s.entry for s in reader.entries(0)] == [claim()]
+        assert [s.entry for s in reader.entries(0)] == [takeover()]
     journal = await SqliteJournal.open(tmp_path, CONFIG, Metrics())
-    assert await journal.append(0, claim("b")) == 1
+    assert await journal.append(0, takeover("b")) == 1
     await journal.close()
 
 

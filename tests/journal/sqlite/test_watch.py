@@ -17,7 +17,7 @@ from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.journal.sqlite.lock import LOCK_FILE
 from liveroom.journal.sqlite.mark import MARK_FILE, read_mark
 from liveroom.messages.errors import JournalDamaged, JournalError
-from tests.journal.entries import append_all, claim, record, request, stored
+from tests.journal.entries import append_all, record, request, stored, takeover
 from tests.journal.sqlite.test_journal import opened
 
 FOUND_S = 10
@@ -83,7 +83,7 @@ def looked_at_often(monkeypatch: pytest.MonkeyPatch) -> None:
 async def journal(tmp_path: Path) -> SqliteJournal:
     """Some of it in the file, some in the write-ahead log."""
     journal = await opened(tmp_path / "data")
-    await append_all(journal, [claim(), *(record(0, n, n, n + 1, text="x" * 500) for n in range(20))])
+    await append_all(journal, [takeover(), *(record(0, n, n, n + 1, text="x" * 500) for n in range(20))])
     return journal
 
 
@@ -96,7 +96,7 @@ async def test_it_is_noticed_without_a_write(journal: SqliteJournal, tmp_path: P
     with pytest.raises(JournalDamaged, match=DAMAGES[damage]):
         await journal.send_commands(0, [request()])
     with pytest.raises(JournalDamaged):
-        await journal.append(0, claim("b"))
+        await journal.append(0, takeover("b"))
     with pytest.raises(JournalDamaged):
         await journal.events_end(0)
     await asyncio.wait_for(journal.close(), FOUND_S)
@@ -110,7 +110,7 @@ async def test_nothing_is_acknowledged_afterwards(
     monkeypatch.setattr(sqlite_writer, "WATCH_S", 60.0)
     monkeypatch.setattr(sqlite_writer, "LOOKED_S", 0.0)
     damage(tmp_path / "data")
-    next_, behind = journal.append(0, claim("b")), journal.append(1, claim("c"))
+    next_, behind = journal.append(0, takeover("b")), journal.append(1, takeover("c"))
     with pytest.raises(JournalDamaged):
         await asyncio.wait_for(next_, FOUND_S)
     with pytest.raises(JournalError):  # the error of an append queued behind it, or of a later one
@@ -124,11 +124,11 @@ async def test_a_database_that_is_written_over_under_load_is_noticed(journal: Sq
 
     async def write_on() -> None:
         while True:
-            await journal.append(0, claim("b"))
+            await journal.append(0, takeover("b"))
 
     writing = asyncio.create_task(write_on())
     for _ in range(20):
-        await journal.append(1, claim("c"))
+        await journal.append(1, takeover("c"))
     assert not writing.done()
     write_over(tmp_path / "data")
     found = await asyncio.wait_for(journal.until_damaged(), FOUND_S)
@@ -144,7 +144,7 @@ async def test_its_own_checkpoints_are_no_damage(journal: SqliteJournal, tmp_pat
     monkeypatch.setattr(sqlite_writer, "check_pages_of_small", lambda *_: pytest.fail("no other program wrote"))
     database, before = tmp_path / "data" / FILE_NAME, (tmp_path / "data" / FILE_NAME).stat().st_mtime_ns
     for number in range(100):
-        await journal.append(0, claim("b" * 2_000))
+        await journal.append(0, takeover("b" * 2_000))
         if number % 10 == 0:
             await asyncio.sleep(0.06)  # it is looked at in between
     assert database.stat().st_mtime_ns > before
@@ -163,7 +163,7 @@ async def test_a_writer_that_fails_is_damage_and_no_silence(journal: SqliteJourn
     found = await asyncio.wait_for(journal.until_damaged(), FOUND_S)
     assert "the journal's writer failed (PermissionError: cannot be looked at)" in str(found)
     with pytest.raises(JournalDamaged):
-        await asyncio.wait_for(journal.append(0, claim("b")), FOUND_S)
+        await asyncio.wait_for(journal.append(0, takeover("b")), FOUND_S)
     await journal.close()
 
 
@@ -185,8 +185,8 @@ async def test_a_directory_that_cannot_be_looked_at_for_a_moment_is_no_damage(
         patched.setattr(os, "stat", stat)
         async with asyncio.timeout(FOUND_S):
             while denied < 10:
-                await journal.append(0, claim("b"))
-    assert await asyncio.wait_for(journal.append(0, claim("b")), FOUND_S) > 21
+                await journal.append(0, takeover("b"))
+    assert await asyncio.wait_for(journal.append(0, takeover("b")), FOUND_S) > 21
     await journal.close()
 
 
@@ -207,7 +207,7 @@ async def test_a_write_ahead_log_that_was_copied_into_the_file_may_be_cut(journa
     with sqlite3.connect(tmp_path / "data" / FILE_NAME) as other:
         other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         assert (tmp_path / "data" / WAL).stat().st_size == 0
-    assert await journal.append(0, claim("b")) == 21
+    assert await journal.append(0, takeover("b")) == 21
     assert len(await stored(journal)) == 22
     other.close()
     await journal.close()
@@ -230,7 +230,7 @@ async def test_a_removed_mark_is_written_again(journal: SqliteJournal, tmp_path:
     async with asyncio.timeout(FOUND_S):
         while not mark.exists():
             await asyncio.sleep(0.01)
-    await journal.append(0, claim("b"))
+    await journal.append(0, takeover("b"))
     marked = read_mark(tmp_path / "data")
     assert marked is not None
     assert marked.heads[0].end == 22
@@ -243,5 +243,5 @@ async def test_a_removed_mark_is_written_again_on_a_busy_journal(journal: Sqlite
     mark.unlink()
     async with asyncio.timeout(FOUND_S):
         while not mark.exists():
-            await journal.append(0, claim("b"))  # no second without a write
+            await journal.append(0, takeover("b"))  # no second without a write
     await journal.close()

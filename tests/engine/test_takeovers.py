@@ -1,4 +1,4 @@
-"""Claims: an engine knows its own for certain, whatever the journal's client reports and other engines write."""
+"""Takeovers: an engine knows its own for certain, whatever the journal's client reports and other engines write."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Snapshot, StoredEntry
 from liveroom.journal.memory import MemoryJournal
 from liveroom.protocol.commands import SetAnnouncement
-from liveroom.protocol.records import RECORD_VERSION, Claim, Entry, Record, Request
+from liveroom.protocol.records import RECORD_VERSION, Entry, Record, Request, Takeover
 from tests.engine.conftest import ANCHOR, WAIT_S, Clock, Voice, open_demo, running_engine
 from tests.journal.entries import newest
 
 CONFIG = Config(
     journal=JournalConfig(kind="memory", partitions=1),
-    engine=EngineConfig(claim_retry_ms=10, snapshot_records_max=1_000_000, snapshot_interval_ms=3_600_000),
+    engine=EngineConfig(takeover_retry_ms=10, snapshot_records_max=1_000_000, snapshot_interval_ms=3_600_000),
 )
 NAME = "engine-1"
 
 
 class ForgetfulJournal(MemoryJournal):
-    """A broker that forgot the offset of a write which was sent twice; an earlier claim of a process with the same name lands late."""
+    """A broker that forgot the offset of a write which was sent twice; an earlier takeover of a process with the same name lands late."""
 
     def append(self, partition: int, entry: Entry) -> Future[int]:
-        if not isinstance(entry, Claim):
+        if not isinstance(entry, Takeover):
             return super().append(partition, entry)
-        super().append(partition, Claim(RECORD_VERSION, NAME, entry.time_ms))
+        super().append(partition, Takeover(RECORD_VERSION, NAME, entry.time_ms))
         nowhere: Future[int] = get_running_loop().create_future()
         super().append(partition, entry).add_done_callback(lambda _: nowhere.set_result(-1))
         return nowhere
 
 
-async def test_an_engine_finds_its_own_claim_in_the_log() -> None:
-    """Neither the offset that was told nor the engine's name decides: a claim that only looks like it is another's."""
+async def test_an_engine_finds_its_own_takeover_in_the_log() -> None:
+    """Neither the offset that was told nor the engine's name decides: a takeover that only looks like it is another's."""
     journal = ForgetfulJournal(CONFIG.journal)
     voice = Voice(journal)
     async with running_engine(journal, CONFIG, Clock(), name=NAME) as engine:
@@ -49,20 +49,20 @@ async def test_an_engine_finds_its_own_claim_in_the_log() -> None:
 
 
 class OvertakenJournal(MemoryJournal):
-    """Between the first claim and the look for a snapshot somebody else owned the partition, took one, and is gone."""
+    """Between the first takeover and the look for a snapshot somebody else owned the partition, took one, and is gone."""
 
     overtaken = False
 
     async def load_snapshots(self, partition: int) -> list[Snapshot]:
         if not self.overtaken and await self.events_end(partition):
             self.overtaken = True
-            fencing_epoch = await self.append(partition, Claim(RECORD_VERSION, "somebody-else", 1))
+            fencing_epoch = await self.append(partition, Takeover(RECORD_VERSION, "somebody-else", 1))
             await self.save_snapshot(partition, Snapshot(fencing_epoch + 1, 1, Acceptance(fencing_epoch, 0, 0)))
         return await super().load_snapshots(partition)
 
 
-async def test_an_engine_whose_claim_is_older_than_the_snapshot_claims_anew() -> None:
-    """It was overtaken before it began: it does not wait for its own claim for ever."""
+async def test_an_engine_whose_takeover_is_older_than_the_snapshot_takes_over_again() -> None:
+    """It was overtaken before it began: it does not wait for its own takeover for ever."""
     journal = OvertakenJournal(CONFIG.journal)
     voice = Voice(journal)
     async with running_engine(journal, CONFIG, Clock(), name=NAME) as engine:
@@ -93,7 +93,7 @@ class UnwatchedJournal(MemoryJournal):
 
     async def read_events_in_background(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
         await get_running_loop().create_future()
-        yield StoredEntry(offset, Claim(RECORD_VERSION, "nobody", 1))
+        yield StoredEntry(offset, Takeover(RECORD_VERSION, "nobody", 1))
 
 
 async def test_what_is_acknowledged_in_a_row_is_confirmed_by_that() -> None:
@@ -113,14 +113,14 @@ async def test_what_is_acknowledged_in_a_row_is_confirmed_by_that() -> None:
 
 
 async def test_what_was_not_read_back_behind_a_foreign_entry_is_not_confirmed() -> None:
-    """An unread entry in between might be a claim. Until it was read back, no snapshot says that everything was decided."""
+    """An unread entry in between might be a takeover. Until it was read back, no snapshot says that everything was decided."""
     config = replace(CONFIG, engine=replace(CONFIG.engine, snapshot_records_max=10))
     journal = UnwatchedJournal(config.journal)
     voice = Voice(journal)
     async with running_engine(journal, config, Clock(), name=NAME) as engine:
         await open_demo(voice)
         snapshot = await newest(journal)
-        await journal.append(0, Claim(RECORD_VERSION, "somebody-else", 1))
+        await journal.append(0, Takeover(RECORD_VERSION, "somebody-else", 1))
         owner = engine._owners[0]
         before = owner._confirmed_offset
         request = Request("late", "demo", ANCHOR, SetAnnouncement("late"))
