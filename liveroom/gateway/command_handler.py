@@ -20,7 +20,7 @@ from liveroom.journal.command_sender import CommandSender
 from liveroom.messages.errors import BadMessage
 from liveroom.protocol.codec import decode_client_message, encode
 from liveroom.protocol.commands import Command, SendLikes
-from liveroom.protocol.frames import Beat, Parked, Refused
+from liveroom.protocol.frames import Parked, Refused
 from liveroom.protocol.inbound import ClientMessage, Probe
 from liveroom.protocol.records import Request, Sender
 from liveroom.telemetry.metrics import Metrics
@@ -73,7 +73,7 @@ class CommandHandler:
             id = "" if isinstance(message, Probe) else message.id
             self._refuse(connection, bucket, Refused(id, "rate_limited", words, retry_after_ms=wait_ms))
         elif isinstance(message, Probe):
-            self._beat(connection)
+            self._hub.send_beat(connection)
         elif len(payload) > config.command_bytes_max:
             self._refuse(connection, bucket, Refused(message.id, "too_large", f"a command may have at most {config.command_bytes_max} bytes"))
         elif bucket.waiting >= config.commands_waiting_max:
@@ -82,11 +82,6 @@ class CommandHandler:
             connection.send(text_frame(encode(Refused(message.id, "overloaded", words, retry_after_ms=1_000))))
         else:
             self._submit(connection, bucket, message)
-
-    def _beat(self, connection: Connection) -> None:
-        """Answer a probe. If the gateway has released the room, the connection is about to end and needs no answer."""
-        if (room := self._hub.rooms.get(connection.room_id)) is not None:
-            connection.send(text_frame(encode(Beat(self._hub.time_ms(room)))))
 
     def _submit(self, connection: Connection, bucket: TokenBucket, message: ClientMessage) -> None:
         bucket.waiting += 1

@@ -13,7 +13,6 @@ from liveroom.gateway.limits import FLOOD_WINDOW_S, ODD_FRAME_S, TokenBucket
 from liveroom.gateway.wire import PING, close_frame
 
 if TYPE_CHECKING:
-    from liveroom.gateway.room import Room
     from liveroom.protocol.records import Sender
 
 __all__ = ["Connection", "Host", "Stage", "peer_address"]
@@ -68,13 +67,23 @@ class Host(Protocol):
         """The event loop's time, in seconds."""
 
 
+class FrameWriter(Protocol):
+    """The room's side of a connection that has joined a room."""
+
+    def advance(self) -> None:
+        """The socket has room again: write what the viewer lacks."""
+
+    def beat_is_due(self, now: float, beat_s: float) -> bool:
+        """Whether the viewer received nothing for `beat_s` and gets a beat now."""
+
+
 def peer_address(peer: Any) -> str:
     """The address in a socket's peer name; `unix` for a socket without one."""
     return str(peer[0]) if isinstance(peer, tuple) else "unix"
 
 
 class Connection(asyncio.Protocol):
-    """The connection of one viewer. `cursor` is the seq of the next event that it needs.
+    """The connection of one viewer. `subscription` is set while the viewer has joined its room.
 
     Other parts may write to `fd` directly while it is not `NO_DESCRIPTOR` and the transport holds no bytes (`blocked` is false).
     Under TLS, `fd` is never set.
@@ -87,24 +96,20 @@ class Connection(asyncio.Protocol):
         "_replies",
         "_transport",
         "address",
-        "beat_at",
         "blocked",
         "bucket",
-        "cursor",
         "deflate",
         "expires_s",
         "fd",
         "head",
         "heard",
-        "joined_at",
         "key",
         "odd_until",
         "pinged",
-        "place",
-        "room",
         "room_id",
         "sender",
         "stage",
+        "subscription",
     )
 
     def __init__(self, host: Host) -> None:
@@ -113,22 +118,18 @@ class Connection(asyncio.Protocol):
         self._replies: deque[bytes] | None = None
         self.stage = Stage.handshake
         self.fd = NO_DESCRIPTOR
-        self.beat_at = 0.0  # time of the last beat, or of the join
         self.blocked = False
-        self.cursor = 0
         self.deflate = False
         self.expires_s = 0.0
         self.head: bytearray | None = None
         self.heard = host.time()
-        self.joined_at = 0.0
         self.key = ""
         self.bucket: TokenBucket | None = None
         self.odd_until = 0.0  # moves on with each frame that completes no text; too far ahead of the clock means flooding
         self.pinged = False
-        self.place = 0
-        self.room: Room | None = None
         self.room_id = ""
         self.sender: Sender | None = None
+        self.subscription: FrameWriter | None = None
         self.address = ""
 
     def __repr__(self) -> str:
@@ -189,10 +190,10 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.blocked = False
-        if self.room is not None:
+        if self.subscription is not None:
             self.flush()
-        if self.room is not None:
-            self.room.advance(self)
+        if self.subscription is not None:
+            self.subscription.advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.fd = NO_DESCRIPTOR
@@ -231,7 +232,7 @@ class Connection(asyncio.Protocol):
         """
         if self.stage is not Stage.open:
             return
-        if not self.blocked and self.room is not None:
+        if not self.blocked and self.subscription is not None:
             self._write_all(frame)
             return
         if self._replies is None:

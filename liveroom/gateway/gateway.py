@@ -40,7 +40,7 @@ from liveroom.messages.errors import CLOSE_CODES, BadConfig
 from liveroom.process.listening import HEAD_BYTES_MAX, listen, serve_each
 from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import Command, RequestKeyframe
-from liveroom.protocol.frames import Beat, GoingAway, Refused
+from liveroom.protocol.frames import GoingAway, Refused
 from liveroom.protocol.records import Request, Sender
 from liveroom.telemetry.metrics import Metrics
 from liveroom.telemetry.seldom import Seldom
@@ -446,10 +446,9 @@ class Gateway:
             connection.ping()
         if connection.expires_s and connection.expires_s <= now_s:
             connection.close(4000, "the token is no longer valid")
-        room, beat_s = connection.room, self._beat_s
-        if room is not None and now - room.swept_at >= beat_s and now - connection.beat_at >= beat_s and not connection.blocked:
-            connection.beat_at = now
-            connection.send(text_frame(encode(Beat(self._hub.time_ms(room)))))
+        subscription = connection.subscription
+        if subscription is not None and not connection.blocked and subscription.beat_is_due(now, self._beat_s):
+            self._hub.send_beat(connection)
 
     async def _report_likes(self) -> None:
         while True:

@@ -29,12 +29,13 @@ from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deadlines import Deadlines
 from liveroom.gateway.replay_buffer import EventSpan, ReplayBuffer
 from liveroom.gateway.room import Resume, Room
+from liveroom.gateway.subscription import Subscription
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.partition import partition_of
 from liveroom.journal.partition_time import PartitionTime
 from liveroom.messages.fields import Role
 from liveroom.protocol.codec import encode
-from liveroom.protocol.frames import Banned, Interruption, Keyframe, RoomDetail
+from liveroom.protocol.frames import Banned, Beat, Interruption, Keyframe, RoomDetail
 from liveroom.protocol.records import Record, RoomSpan
 from liveroom.telemetry.isolation import IsolatedErrors
 from liveroom.telemetry.metrics import Metrics
@@ -79,11 +80,12 @@ class _Sweep:
         together = plain and room.ring.start <= start
         written = frames = 0
         for viewer in self.viewers[self.at : stop]:
+            connection = viewer.connection
             try:
-                if together and viewer.cursor == start and not viewer.blocked and viewer.fd >= 0:
-                    data = packed if viewer.deflate else plain
+                if together and viewer.cursor == start and not connection.blocked and connection.fd >= 0:
+                    data = packed if connection.deflate else plain
                     try:
-                        n = write(viewer.fd, data)
+                        n = write(connection.fd, data)
                     except BlockingIOError:
                         n = 0
                     frames += 1
@@ -91,15 +93,15 @@ class _Sweep:
                     if n == len(data):
                         viewer.cursor = end
                     else:
-                        room.split_frame(viewer, start, n)
-                elif viewer.room is room and not viewer.blocked and viewer.cursor != end:
-                    room.advance(viewer)
+                        viewer.split_frame(start, n)
+                elif viewer.joined and not connection.blocked and viewer.cursor != end:
+                    viewer.advance()
                     frames += 1
             except OSError:
-                viewer.abort()
+                connection.abort()
             except Exception:
-                isolated.note("gateway_viewer", item=viewer)
-                viewer.abort()
+                isolated.note("gateway_viewer", item=connection)
+                connection.abort()
         self.at = stop
         return frames, written
 
@@ -142,10 +144,10 @@ class Hub:
         self._tick_number = 0
         self._sweeps: deque[_Sweep] = deque()
         self._wake = asyncio.Event()
-        self._waits: Deadlines[Connection] = Deadlines(config.room_wait_ms / 1000)
+        self._waits: Deadlines[Subscription] = Deadlines(config.room_wait_ms / 1000)
         self._incarnation = incarnation
         self._may_be_behind = may_be_behind
-        self._ahead: Deadlines[tuple[Connection, int]] = Deadlines(CATCH_UP_S)  # viewers, with the seq of their cursor
+        self._ahead: Deadlines[tuple[Subscription, int]] = Deadlines(CATCH_UP_S)  # viewers, with the seq of their cursor
         self._empty: Deadlines[Room] = Deadlines(config.room_idle_ms / 1000)
         self._asks: Deadlines[Room] = Deadlines(ASK_AGAIN_S)
         self._partitions = partitions
@@ -194,14 +196,15 @@ class Hub:
             self._turn_away(connection, room, room.banned[sender.user])
             self._let_go_later(room)
             return
-        if oldest := room.admit(connection):
-            oldest.close(4003, "the user opened more connections than allowed")
+        subscription, oldest = room.admit(connection)
         connection.room_id = room.id
+        if oldest:
+            oldest.close(4003, "the user opened more connections than allowed")
         if room.live:
-            self._join(room, connection, resume)
+            self._join(room, subscription, resume)
             return
-        room.waiting[connection] = resume
-        self._waits.add(connection, _now())
+        room.waiting[subscription] = resume
+        self._waits.add(subscription, _now())
         self._ask(room)
 
     def leave(self, connection: Connection) -> None:
@@ -217,15 +220,16 @@ class Hub:
         """Take the answer to a request for a detail: the detail will come, or `refusal` is the code that refused it."""
         if refusal == "room_not_found":
             room.asked = False
-            self._isolated.each("gateway_viewer", list(room.waiting), lambda connection: connection.close(4004, "the room was never opened"))
+            self._isolated.each("gateway_viewer", list(room.waiting), lambda waiting: waiting.connection.close(4004, "the room was never opened"))
         else:
             self._asks.add(room, _now())
 
-    def _join(self, room: Room, connection: Connection, resume: Resume | None) -> None:
-        connection.joined_at = connection.beat_at = _now()
+    def _join(self, room: Room, subscription: Subscription, resume: Resume | None) -> None:
+        connection = subscription.connection
+        subscription.joined_at = subscription.beat_at = _now()
         if self._may_be_behind and resume is not None and room.is_behind(resume):
-            self._ahead.add((connection, resume[1]), connection.joined_at)
-        self._metrics.gateway_joins.labels(room.join(connection, resume, self.time_ms(room), catches_up=self._may_be_behind)).inc()
+            self._ahead.add((subscription, resume[1]), subscription.joined_at)
+        self._metrics.gateway_joins.labels(room.join(subscription, resume, self.time_ms(room), catches_up=self._may_be_behind)).inc()
         if self.interrupted and (since_ms := self.interrupted.get(partition_of(room.id, self._partitions))):
             connection.notify(text_frame(encode(Interruption(since_ms))))
         assert connection.sender is not None
@@ -236,17 +240,23 @@ class Hub:
     def _let_in(self, room: Room) -> None:
         """Let all waiting connections join. A connection that fails to join is closed, and its client connects again."""
         waiting, room.waiting = room.waiting, {}
-        for connection, resume in waiting.items():
+        for subscription, resume in waiting.items():
+            connection = subscription.connection
             try:
                 if connection.stage is not Stage.open:
                     continue
                 if connection.sender and self._is_banned(room, connection):
                     self._turn_away(connection, room, room.banned[connection.sender.user])
                 else:
-                    self._join(room, connection, resume)
+                    self._join(room, subscription, resume)
             except Exception:
                 self._isolated.note("gateway_join", item=connection)
                 self._isolated.each("gateway_viewer", (connection,), lambda failed: failed.close(4002, "joining the room failed; connect again"))
+
+    def send_beat(self, connection: Connection) -> None:
+        """Send a beat with the time of the room. A connection without a room is about to end, and needs none."""
+        if (room := self.rooms.get(connection.room_id)) is not None:
+            connection.send(text_frame(encode(Beat(self.time_ms(room)))))
 
     def _is_banned(self, room: Room, connection: Connection) -> bool:
         sender = connection.sender
@@ -304,8 +314,10 @@ class Hub:
             for user, until_ms in room.go_on(detail):
                 self._put_out(room, user, until_ms, "")
         elif not self._begun(room, detail, replay_buffer.before(room.id, detail.keyframe.seq)):
-            viewers = list(room.viewers)
-            self._isolated.each("gateway_viewer", viewers, lambda connection: connection.close(4002, "the room started a new stream; connect again"))
+            connections = [viewer.connection for viewer in room.viewers]
+            self._isolated.each(
+                "gateway_viewer", connections, lambda connection: connection.close(4002, "the room started a new stream; connect again")
+            )
         self._heard(room)
 
     def _heard(self, room: Room) -> None:
@@ -333,7 +345,7 @@ class Hub:
 
     def _put_out(self, room: Room, user: str, until_ms: int, reason: str) -> None:
         if until_ms > self.time_ms(room):
-            banned = [connection for connection in room.users.get(user, ()) if _can_be_banned(connection)]
+            banned = [one.connection for one in room.users.get(user, ()) if _can_be_banned(one.connection)]
             self._isolated.each("gateway_viewer", banned, lambda connection: self._turn_away(connection, room, until_ms, reason))
 
     def _turn_away(self, connection: Connection, room: Room, until_ms: int, reason: str = "") -> None:
@@ -429,15 +441,15 @@ class Hub:
         self._metrics.gateway_rooms.set(len(self.rooms))
         self._metrics.gateway_tick_seconds.set(self.tick_s)
 
-    def _give_up_waiting(self, connection: Connection) -> None:
-        room = self.rooms.get(connection.room_id)
-        if room and connection in room.waiting:
-            connection.close(4002, "the room's state did not arrive in time; connect again")
+    def _give_up_waiting(self, subscription: Subscription) -> None:
+        room = self.rooms.get(subscription.connection.room_id)
+        if room and subscription in room.waiting:
+            subscription.connection.close(4002, "the room's state did not arrive in time; connect again")
 
-    def _set_back_if_ahead(self, came: tuple[Connection, int]) -> None:
-        connection, known = came
-        room = connection.room
-        if room is not None and known > room.next_seq and not room.set_back(connection, known):
+    def _set_back_if_ahead(self, came: tuple[Subscription, int]) -> None:
+        subscription, known = came
+        room = self.rooms.get(subscription.connection.room_id)
+        if subscription.joined and room is not None and known > room.next_seq and not subscription.skip(known):
             self._ahead.add(came, _now())
 
     def _ask_again(self, room: Room, now: float) -> None:

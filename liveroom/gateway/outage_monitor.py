@@ -83,6 +83,6 @@ class OutageMonitor:
         for room in self._hub.rooms_of(partition):
             viewers = list(room.viewers)
             for at in range(0, len(viewers), self._viewers_at_once):
-                here = [viewer for viewer in viewers[at : at + self._viewers_at_once] if viewer.room is room]
-                self._metrics.isolated.each("gateway_viewer", here, lambda viewer: viewer.notify(frame))
+                here = [viewer.connection for viewer in viewers[at : at + self._viewers_at_once] if viewer.joined]
+                self._metrics.isolated.each("gateway_viewer", here, lambda connection: connection.notify(frame))
                 await asyncio.sleep(0)

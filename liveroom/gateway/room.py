@@ -9,11 +9,12 @@ from msgspec.structs import replace
 
 from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.admission_queues import AdmissionQueues
-from liveroom.gateway.connection import Connection, Stage
+from liveroom.gateway.connection import Connection
 from liveroom.gateway.deltas import build_deltas, event_bytes
 from liveroom.gateway.holdings import Holdings
 from liveroom.gateway.replay_buffer import EventSpan
 from liveroom.gateway.ring import Frame, Ring
+from liveroom.gateway.subscription import Subscription
 from liveroom.gateway.wire import text_frame
 from liveroom.messages.fields import Delivery, Role
 from liveroom.protocol.codec import encode
@@ -46,7 +47,6 @@ class Room:
     __slots__ = (
         "_config",
         "_has_news",
-        "_metrics",
         "_pending",
         "_stream_suffix",
         "admission_queues",
@@ -58,6 +58,7 @@ class Room:
         "id",
         "lost",
         "may_go",
+        "metrics",
         "muted",
         "parts",
         "parts_before",
@@ -74,7 +75,7 @@ class Room:
 
     def __init__(self, room_id: str, config: GatewayConfig, metrics: Metrics, incarnation: str = "") -> None:
         self._config = config
-        self._metrics = metrics
+        self.metrics = metrics
         self._pending: list[Event] = []
         self._has_news = False
         self._stream_suffix = f".{incarnation}" if incarnation else ""
@@ -87,9 +88,9 @@ class Room:
         self.scheduled = False
         self.swept = 0  # the end of the last sweep's span
         self.swept_at = 0.0
-        self.viewers: list[Connection] = []
-        self.users: dict[str, tuple[Connection, ...]] = {}  # oldest connection first; includes waiting connections
-        self.waiting: dict[Connection, Resume | None] = {}
+        self.viewers: list[Subscription] = []  # the joined ones
+        self.users: dict[str, tuple[Subscription, ...]] = {}  # the oldest first; includes the waiting ones
+        self.waiting: dict[Subscription, Resume | None] = {}
         self.deflaters = 0
         self.empty_at = 0.0
         self.may_go = False  # the hub has a deadline at which it may release the room
@@ -128,7 +129,7 @@ class Room:
     @property
     def audience(self) -> int:
         """The number of users with the role `viewer`, not of connections."""
-        return sum(1 for user in self.users.values() if user[0].sender is not None and user[0].sender.role is Role.viewer)
+        return sum(1 for user in self.users.values() if (sender := user[0].connection.sender) is not None and sender.role is Role.viewer)
 
     # The stream
 
@@ -169,13 +170,13 @@ class Room:
 
     def _tell(self, seq: int, event: Event) -> None:
         """Send a personal event to its user's connections alone. The ring is for all viewers, so it never holds such events."""
-        connections = self.users.get(getattr(event, "user", ""), ())
-        if not connections:
+        subscriptions = self.users.get(getattr(event, "user", ""), ())
+        if not subscriptions:
             return
         coupon = self.holdings.claimed(event)
         more = b',"coupon":%b' % encode(coupon) if coupon else b""
         frame = text_frame(b'{"type":"personal","seq":%d,"time_ms":%d,"event":%b%b}' % (seq, self.time_ms, event_bytes(event, seq), more))
-        self._metrics.isolated.each("gateway_viewer", connections, lambda connection: connection.notify(frame))
+        self.metrics.isolated.each("gateway_viewer", subscriptions, lambda subscription: subscription.connection.notify(frame))
 
     def begin(self, detail: RoomDetail, past: Sequence[EventSpan]) -> bool:
         """Take a room's detail and the events before it. Returns false if the stream id changed, so that viewers have to reconnect."""
@@ -240,8 +241,10 @@ class Room:
         self.holdings = Holdings(parts)
         self.ring.begin(self._keyframe_frame(keyframe), self._past_frames(past))
         self.swept = self.ring.end  # `advance` writes to viewers with a lower cursor
-        behind = [c for c in self.viewers if c.cursor >= self.ring.start]  # viewers who continue within the past have missed personal events
-        self._metrics.isolated.each("gateway_viewer", behind, lambda connection: connection.notify(self._belongings(connection)))
+        behind = [
+            viewer for viewer in self.viewers if viewer.cursor >= self.ring.start
+        ]  # viewers who continue within the past have missed personal events
+        self.metrics.isolated.each("gateway_viewer", behind, lambda viewer: viewer.connection.notify(self.entitlements_frame(viewer.user)))
 
     def _keyframe_frame(self, keyframe: Keyframe) -> Frame:
         return Frame.of(keyframe.seq, keyframe.seq, encode(replace(keyframe, stream_id=self.public_stream_id) if self._stream_suffix else keyframe))
@@ -260,7 +263,7 @@ class Room:
             self._pending.clear()
             for frame in frames:
                 self.ring.append(frame)
-            self._metrics.gateway_frames_built.inc(len(frames))
+            self.metrics.gateway_frames_built.inc(len(frames))
 
     def swept_up_to(self, seq: int, began: float) -> None:
         """Note the begin of a sweep that writes all events below `seq`."""
@@ -270,24 +273,24 @@ class Room:
 
     # Viewers
 
-    def admit(self, connection: Connection) -> Connection | None:
-        """Add a connection to its user's. Returns the user's oldest connection if there are too many now."""
-        assert connection.sender is not None
-        user = connection.sender.user
+    def admit(self, connection: Connection) -> tuple[Subscription, Connection | None]:
+        """Add a subscription to its user's. Also returns the user's oldest connection if there are too many now."""
+        subscription = Subscription(self, connection)
+        user = subscription.user
         others = self.users.get(user, ())
-        self.users[user] = (*others, connection)
-        return others[0] if len(others) >= self._config.connections_per_user_max else None
+        self.users[user] = (*others, subscription)
+        return subscription, others[0].connection if len(others) >= self._config.connections_per_user_max else None
 
     def watched_s(self, user: str, now: float) -> int:
         """The time since the oldest of a user's connections joined, in whole seconds; 0 without a joined connection."""
-        joined = [connection.joined_at for connection in self.users.get(user, ()) if connection.room is self]
+        joined = [subscription.joined_at for subscription in self.users.get(user, ()) if subscription.joined]
         return int(now - min(joined)) if joined else 0
 
     def is_behind(self, resume: Resume | None) -> bool:
         """Whether a viewer has seen more of this stream than this gateway. Another gateway is ahead, or the stream was set back."""
         return resume is not None and resume[0] == self.public_stream_id and resume[1] > self.next_seq
 
-    def join(self, connection: Connection, resume: Resume | None, now_ms: int, *, catches_up: bool = False) -> str:
+    def join(self, subscription: Subscription, resume: Resume | None, now_ms: int, *, catches_up: bool = False) -> str:
         """Let a viewer join, with one write, and return the kind of its start: `resumed`, `skipped` or `keyframe`.
 
         With `catches_up`, a viewer who is ahead continues at the ring's end, and its client ignores events that it has.
@@ -295,6 +298,7 @@ class Room:
         """
         keyframe = self.ring.keyframe
         assert keyframe is not None
+        connection = subscription.connection
         sender = connection.sender
         assert sender is not None
         start, seq = "keyframe", keyframe.to
@@ -325,92 +329,38 @@ class Room:
                 start = "skipped"
                 head += text_frame(encode(Skipped(from_=known, to=seq)))
             head += keyframe.bytes(connection.deflate)
-        head += self._belongings(connection)
-        connection.cursor = seq
-        connection.place = len(self.viewers)
-        connection.room = self
-        self.viewers.append(connection)
+        head += self.entitlements_frame(sender.user)
+        self.viewers.append(subscription)
         self.deflaters += connection.deflate
-        self.advance(connection, head)
-        connection.flush()
+        subscription.join(len(self.viewers) - 1, seq, head)
         return start
 
-    def set_back(self, connection: Connection, known: int) -> bool:
-        """Move a viewer back from the seq `known`, which the stream does not have, to the keyframe. Returns false without a keyframe."""
-        keyframe = self.ring.keyframe
-        if keyframe is None:
-            return False
-        head = text_frame(encode(Skipped(from_=known, to=keyframe.to))) + keyframe.bytes(connection.deflate) + self._belongings(connection)
-        connection.cursor = keyframe.to
-        self._metrics.gateway_viewers_skipped.inc()
-        self.advance(connection, head)
-        return True
-
-    def _belongings(self, connection: Connection) -> bytes:
-        """The frame with a viewer's entitlements. Every personal event is either included in it or sent after it."""
-        assert connection.sender is not None
-        return self.holdings.frame(connection.sender.user, self.next_seq)
+    def entitlements_frame(self, user: str) -> bytes:
+        """The frame with a user's entitlements. Every personal event is either included in it or sent after it."""
+        return self.holdings.frame(user, self.next_seq)
 
     def leave(self, connection: Connection) -> None:
-        """Remove a viewer or a waiting connection."""
+        """Remove a connection, joined or waiting."""
         assert connection.sender is not None
         user = connection.sender.user
-        left = tuple(c for c in self.users.get(user, ()) if c is not connection)
-        if left:
-            self.users[user] = left
-        else:
-            self.users.pop(user, None)
-        self.waiting.pop(connection, None)
-        if connection.room is self:
-            connection.room = None
-            connection.cursor = -1  # so that a running sweep skips it
+        others: list[Subscription] = []
+        for subscription in self.users.pop(user, ()):
+            if subscription.connection is connection:
+                self._remove(subscription)
+            else:
+                others.append(subscription)
+        if others:
+            self.users[user] = tuple(others)
+
+    def _remove(self, subscription: Subscription) -> None:
+        self.waiting.pop(subscription, None)
+        if subscription.joined:
             last = self.viewers.pop()
-            if last is not connection:
-                self.viewers[connection.place] = last
-                last.place = connection.place
-            self.deflaters -= connection.deflate
-
-    def advance(self, connection: Connection, head: bytes = b"") -> None:
-        """Write `head`, then all frames from the viewer's cursor on, until the ring's end or until the socket is full.
-
-        If the socket is full, the transport gets the rest of at most one frame, and the cursor stays after that frame.
-        """
-        ring = self.ring
-        deflate = connection.deflate
-        while not connection.blocked and connection.stage is Stage.open:
-            if connection.cursor < ring.start:
-                keyframe = ring.keyframe
-                if keyframe is None:
-                    break  # the next sweep tries again, because a keyframe was requested
-                head += text_frame(encode(Skipped(from_=connection.cursor, to=keyframe.to))) + keyframe.bytes(deflate) + self._belongings(connection)
-                connection.cursor = keyframe.to
-                self._metrics.gateway_viewers_skipped.inc()
-            begin = connection.cursor
-            body, to = ring.chunk(begin, deflate) if begin < ring.end else (b"", begin)
-            data = head + body
-            if not data:
-                return
-            connection.cursor = to  # set before the write, because a transport may call back from within it
-            written = connection.write(data)
-            self._metrics.gateway_bytes_sent.inc(written)
-            if written < len(data):
-                self._handle_partial_write(connection, head, begin, written)
-            head = b""
-        if head and connection.stage is Stage.open:
-            connection.send(head)
-
-    def _handle_partial_write(self, connection: Connection, head: bytes, begin: int, written: int) -> None:
-        """Let the transport finish the cut frame, after the socket took only `written` bytes of `head` and of the chunk at `begin`."""
-        if written < len(head):
-            connection.cursor = begin
-            connection.write_via_transport(head[written:])
-        else:
-            self.split_frame(connection, begin, written - len(head))
-
-    def split_frame(self, connection: Connection, begin: int, written: int) -> None:
-        """Let the transport finish the cut frame, after the socket took only `written` bytes of the chunk at `begin`."""
-        rest, connection.cursor = self.ring.split_frame(begin, written, connection.deflate)
-        connection.write_via_transport(rest)
+            if last is not subscription:
+                self.viewers[subscription.place] = last
+                last.place = subscription.place
+            self.deflaters -= subscription.connection.deflate
+            subscription.leave()
 
 
 def _runs(past: Sequence[EventSpan]) -> Iterator[list[EventSpan]]:

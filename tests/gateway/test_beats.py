@@ -9,7 +9,7 @@ import pytest
 
 from liveroom.gateway import gateway as server
 from liveroom.protocol.commands import BanUser
-from tests.gateway.place import WAIT_S, Viewer, raw, scripted, show
+from tests.gateway.place import ROOM, WAIT_S, Viewer, raw, scripted, show
 
 
 async def test_a_viewer_that_gets_nothing_gets_beats() -> None:
@@ -53,11 +53,12 @@ async def test_a_viewer_whose_socket_is_full_gets_no_beats() -> None:
         async with asyncio.timeout(WAIT_S):
             while not (full := [c for c in place.gateway._connections if c.blocked]):
                 await asyncio.sleep(0.02)
-        beaten = full[0].beat_at
+        (viewer,) = [viewer for viewer in place.gateway._hub.rooms[ROOM].viewers if viewer.connection is full[0]]
+        beaten = viewer.beat_at
         for _ in range(4):
             await eve.until("beat")
         assert full[0].blocked
-        assert full[0].beat_at == beaten
+        assert viewer.beat_at == beaten
         stalled.close()
 
 

@@ -304,7 +304,7 @@ async def test_what_waits_for_a_client_that_does_not_read_is_bounded_in_bytes() 
         async with asyncio.timeout(WAIT_S):
             while place.metric("connections") < 1 or not place.gateway._hub.rooms[ROOM].viewers:
                 await asyncio.sleep(0.01)
-        (connection,) = place.gateway._hub.rooms[ROOM].viewers
+        connection = place.gateway._hub.rooms[ROOM].viewers[0].connection
         await script.say(30, length=6_000)
         waiting = 0
         async with asyncio.timeout(WAIT_S):

@@ -12,6 +12,7 @@ import pytest
 from liveroom.gateway.admission_queues import AdmissionQueues
 from liveroom.gateway.likes import Likes, Reply
 from liveroom.gateway.room import Room
+from liveroom.gateway.subscription import Subscription
 from liveroom.journal.partition import partition_of
 from liveroom.protocol.commands import BanUser, OpenRoom, ReportLikes
 from liveroom.protocol.events import ChatSent
@@ -41,7 +42,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, of: type, name: str, when: Callable
 
 async def test_one_that_cannot_join_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """If one join in a cold room raises, that viewer is sent away to come back, and all other waiting viewers join."""
-    failing(monkeypatch, Room, "join", lambda room, connection, *rest: connection.sender.user == "eve")
+    failing(monkeypatch, Room, "join", lambda room, subscription, *rest: subscription.user == "eve")
     async with scripted() as (place, script), AsyncExitStack() as viewers:
         script.answering = False
         ann, eve, bob = [await viewers.enter_async_context(place.viewer(name)) for name in ("ann", "eve", "bob")]
@@ -61,9 +62,9 @@ async def test_a_viewer_whose_write_raises_is_dropped_and_the_others_read_on(mon
         for viewer in (ann, eve, bob):
             await viewer.until("keyframe")
         room = place.gateway._hub.rooms[ROOM]
-        for connection in room.viewers:
-            connection.cursor -= 1 if connection.sender and connection.sender.user == "eve" else 0  # not with the others
-        failing(monkeypatch, Room, "advance", lambda room, connection, *rest: connection.sender.user == "eve")
+        for one in room.viewers:
+            one.cursor -= one.user == "eve"  # not with the others
+        failing(monkeypatch, Subscription, "advance", lambda subscription, *rest: subscription.user == "eve")
         await script.say(1)
         for viewer in (ann, bob):
             assert len(await viewer.events(1)) == 1
@@ -105,7 +106,7 @@ async def test_one_that_cannot_be_put_out_keeps_no_other_in(monkeypatch: pytest.
     async with show() as place, place.viewer("eve") as one, place.viewer("eve") as other:
         for viewer in (one, other):
             await viewer.until("keyframe")
-        first = place.gateway._hub.rooms[ROOM].users["eve"][0]
+        first = place.gateway._hub.rooms[ROOM].users["eve"][0].connection
         failing(monkeypatch, type(first), "close", lambda connection, *rest: connection is first)
         await place.command(BanUser("eve", 60_000))
         assert await other.closed() == 4502
