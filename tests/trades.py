@@ -9,6 +9,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from liveroom.features.coupon.messages import CouponClaimed, CouponIssued, CouponTerms
+from liveroom.features.coupon.state import of as coupons_of
+from liveroom.features.flash_sale.state import of as flash_sales_of
+from liveroom.features.red_envelope.state import of as red_envelopes_of
 from liveroom.features.state import RoomState
 from liveroom.protocol import commands as c
 from liveroom.protocol.belongings import Grant, OwnedCoupon, OwnedHold
@@ -64,11 +67,11 @@ def play_trade(play: Play, trade: Trade) -> None:
 def trade_command(room: RoomState, trade: Trade) -> tuple[Sender, c.Command]:
     """The command of one step, about what there is in the room now."""
     buyer, much, which = BUYERS[trade.who], trade.much, trade.which
-    envelope, coupon, sale = (_pick([*things], which) for things in (room.envelopes, room.coupons, room.sales))
-    codes = [code for one in room.coupons.values() for code in one.codes]
+    envelope, coupon, sale = (_pick([*things], which) for things in (red_envelopes_of(room).live, coupons_of(room).live, flash_sales_of(room).live))
+    codes = [code for one in coupons_of(room).live.values() for code in one.codes]
     code = codes[which % len(codes)] if codes else ""
     order = f"order-{which % 3}"
-    hold = _pick([number for one in room.sales.values() for number in one.holds], which)
+    hold = _pick([number for one in flash_sales_of(room).live.values() for number in one.holds], which)
     match trade.kind:
         case "drop":
             drop = c.DropRedEnvelope(100, much + 1, opens_in_ms=700 * (which % 2), open_for_ms=60_000)
@@ -110,8 +113,8 @@ def _pick(numbers: list[int], which: int) -> int:
 
 def owned(state: RoomState, user: str, envelopes_over: int = 1_000) -> Belongings:
     """A user's entitlements by the room's state, with shares of the last ended envelopes; each kind in order of its numbers."""
-    over = {number: one.winners for number, one in [*state.envelopes_over.items()][-envelopes_over:]}
-    winners = over | {number: envelope.winners for number, envelope in state.envelopes.items()}
+    over = {number: one.winners for number, one in [*red_envelopes_of(state).over.items()][-envelopes_over:]}
+    winners = over | {number: envelope.winners for number, envelope in red_envelopes_of(state).live.items()}
     holds = [
         OwnedHold(
             number,
@@ -122,17 +125,19 @@ def owned(state: RoomState, user: str, envelopes_over: int = 1_000) -> Belonging
             one.price_fen * hold.quantity - hold.due_fen,
             hold.coupon_code,
         )
-        for sale, one in state.sales.items()
+        for sale, one in flash_sales_of(state).live.items()
         for number, hold in one.holds.items()
         if hold.user == user
     ]
-    bought = {sale: one.taken.get(user, 0) - sum(hold.quantity for hold in holds if hold.sale == sale) for sale, one in state.sales.items()}
+    bought = {
+        sale: one.taken.get(user, 0) - sum(hold.quantity for hold in holds if hold.sale == sale) for sale, one in flash_sales_of(state).live.items()
+    }
     return Belongings(
         seq=state.seq,
         grants=tuple(Grant(number, won[user]) for number, won in sorted(winners.items()) if user in won),
         coupons=tuple(
             OwnedCoupon(number, one.title, one.terms, code, one.valid_until_ms, claim.order)
-            for number, one in state.coupons.items()
+            for number, one in coupons_of(state).live.items()
             for code, claim in one.codes.items()
             if claim.user == user
         ),

@@ -1,42 +1,38 @@
 """The rules of a feature, as the room dispatches to them: `RULES` at the end of each `rules.py` is one `Rules`.
 
 Only the engine's side imports rules. A feature names its module of rules as text, so the list of features can be read without them.
+Features depend on each other in one direction only: one imports the other's accessor, calls its functions, or reacts to its events.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
-from importlib import import_module
 from typing import Any
 
 from msgspec import Struct
 
 from liveroom.features.decision import Decision, Turn
-from liveroom.features.registry import FEATURES
 from liveroom.features.state import RoomState
 from liveroom.messages.base import CommandBase, EventBase
 
-__all__ = ["Rules", "all_rules"]
+__all__ = ["Rules"]
 
 
 class Rules(Struct, frozen=True, kw_only=True):
     """One feature's rules, all of them pure.
 
+    `state` is the class of the feature's part of the room's state.
     `decide(turn, command)` gives events or a refusal and changes nothing. `evolve(state, event, seq, time_ms)` folds an event.
+    `react` folds events of other features, right after their own features have.
     `due_ms(state)` is when `due(state, now_ms)` has events to give if nothing else happens; `None` = never.
     `close(turn)` gives the events that end the feature's items when the room closes.
     A feature for which time and closing mean nothing leaves these out.
     """
 
+    state: type[Struct] | None = None
     decide: Mapping[type[CommandBase], Callable[[Turn, Any], Decision]] = {}
     evolve: Mapping[type[EventBase], Callable[[RoomState, Any, int, int], object]] = {}
+    react: Mapping[type[EventBase], Callable[[RoomState, Any, int, int], object]] = {}
     due_ms: Callable[[RoomState], int | None] | None = None
     due: Callable[[RoomState, int], tuple[EventBase, ...]] | None = None
     close: Callable[[Turn], tuple[EventBase, ...]] | None = None
-
-
-@cache
-def all_rules() -> tuple[Rules, ...]:
-    """The rules of all features, in the order of the list."""
-    return tuple(import_module(feature.rules).RULES for feature in FEATURES)

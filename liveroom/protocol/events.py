@@ -19,7 +19,7 @@ from liveroom.features.flash_sale.messages import (
     StockChanged,
     StockReserved,
 )
-from liveroom.features.lifecycle.messages import AnnouncementSet, RoomClosed, RoomOpened, RoomRules
+from liveroom.features.lifecycle.messages import AnnouncementSet, RoomClosed, RoomOpened
 from liveroom.features.likes.messages import LikesAdded
 from liveroom.features.moderation.messages import BannedWordsSet, SanctionExplained, UserBanned, UserMuted, UserUnbanned, UserUnmuted
 from liveroom.features.questions.messages import QuestionAnswered, QuestionAsked, QuestionDismissed, QuestionPicked
@@ -27,6 +27,7 @@ from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelo
 from liveroom.features.registry import FEATURES
 from liveroom.features.showcase.messages import ProductAdded, ProductPinned, ProductRemoved, ProductUnpinned, TryOnRequested
 from liveroom.messages.base import EventBase
+from liveroom.messages.room_rules import RoomRules
 
 __all__ = [
     "EVENTS",

@@ -6,7 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any, Final
 
-from liveroom.features.state import FlashSale, RoomState
+from liveroom.features.coupon import state as coupons
+from liveroom.features.flash_sale import state as flash_sales
+from liveroom.features.flash_sale.state import FlashSale
+from liveroom.features.red_envelope import state as red_envelopes
+from liveroom.features.state import RoomState
 from liveroom.protocol.belongings import ENVELOPES_OVER_OWNED
 from liveroom.protocol.holdings import BoughtUnits, ClaimedCoupon, CouponWorth, HeldUnits, HoldingsPart, Share
 
@@ -41,21 +45,22 @@ def holdings(room: str, state: RoomState) -> tuple[HoldingsPart, ...]:
 
 def _rows(state: RoomState) -> Iterator[_Row]:
     yield from _shares(state)
-    for number, coupon in state.coupons.items():
+    for number, coupon in coupons.of(state).live.items():
         # A character takes 4 bytes, or 6 when JSON has to write it as a number; one of an id 2, as a quote.
         yield "coupons", CouponWorth(number, coupon.title, coupon.terms, coupon.valid_until_ms), 6 * len(coupon.title)
         for code, claim in coupon.codes.items():
             row = ClaimedCoupon(number, claim.user, code, claim.order)
             yield "codes", row, 2 * len(claim.user) + 2 * len(claim.order)
-    for number, sale in state.sales.items():
+    for number, sale in flash_sales.of(state).live.items():
         yield from _of_sale(number, sale)
 
 
 def _shares(state: RoomState) -> Iterator[_Row]:
-    over = [*state.envelopes_over.items()][-ENVELOPES_OVER_OWNED:]
+    envelopes = red_envelopes.of(state)
+    over = [*envelopes.over.items()][-ENVELOPES_OVER_OWNED:]
     for number, _ in over:
         yield "envelopes_over", number, 0
-    for number, winners in [*((n, one.winners) for n, one in over), *((n, one.winners) for n, one in state.envelopes.items())]:
+    for number, winners in [*((n, one.winners) for n, one in over), *((n, one.winners) for n, one in envelopes.live.items())]:
         for user, amount_fen in winners.items():
             yield "shares", Share(number, user, amount_fen), 2 * len(user)
 

@@ -9,8 +9,21 @@ from typing import Final, TypeVar
 from msgspec.structs import replace
 
 from liveroom.config.schema import RoomsConfig
+from liveroom.features.audience import state as audience
+from liveroom.features.chat import state as chat
+from liveroom.features.coupon import state as coupons
+from liveroom.features.coupon.state import Coupon
+from liveroom.features.flash_sale import state as flash_sales
+from liveroom.features.flash_sale.state import FlashSale
+from liveroom.features.likes import state as likes
+from liveroom.features.moderation import state as moderation
 from liveroom.features.moderation.rules import lasting
-from liveroom.features.state import Coupon, EnvelopeState, FlashSale, RoomState, Sanction
+from liveroom.features.moderation.state import Sanction
+from liveroom.features.questions import state as questions
+from liveroom.features.red_envelope import state as red_envelopes
+from liveroom.features.red_envelope.state import EnvelopeState
+from liveroom.features.showcase import state as showcase
+from liveroom.features.state import RoomState
 from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import ChatLine, CouponView, EnvelopeView, Keyframe, Question, RoomDetail, SaleView
 
@@ -47,23 +60,24 @@ def keyframe(room: str, state: RoomState, time_ms: int, rules: RoomsConfig) -> K
     frame = _frame(room, state, time_ms)
     bare_bytes = len(encode(frame)) + len(',"coupons":[],"sales":[],"questions":[],"chat":[]')
     assert bare_bytes <= KEYFRAME_BYTES_MAX, "the fields' limits leave room in a keyframe"
-    sales, sales_bytes = _fit(_sales(state), KEYFRAME_BYTES_MAX - bare_bytes)
-    coupons, coupons_bytes = _fit(_coupons(state), KEYFRAME_BYTES_MAX - bare_bytes - sales_bytes)
+    shown_sales, sales_bytes = _fit(_sales(state), KEYFRAME_BYTES_MAX - bare_bytes)
+    shown_coupons, coupons_bytes = _fit(_coupons(state), KEYFRAME_BYTES_MAX - bare_bytes - sales_bytes)
     left = max(0, KEYFRAME_FILLED_BYTES - bare_bytes - sales_bytes - coupons_bytes)
-    questions, used = _fit(_questions(state), left // 2)
-    lines = state.chat[-rules.chat_lines_kept :] if rules.chat_lines_kept else []
-    chat, _used = _fit(reversed(lines), left - used)
+    shown_questions, used = _fit(_questions(state), left // 2)
+    lines = chat.of(state).lines[-rules.chat_lines_kept :] if rules.chat_lines_kept else []
+    shown_lines, _used = _fit(reversed(lines), left - used)
     return replace(
         frame,
-        coupons=tuple(sorted(coupons, key=lambda coupon: coupon.coupon)),
-        sales=tuple(sorted(sales, key=lambda sale: sale.sale)),
-        questions=tuple(sorted(questions, key=lambda question: question.seq)),
-        chat=tuple(reversed(chat)),
+        coupons=tuple(sorted(shown_coupons, key=lambda coupon: coupon.coupon)),
+        sales=tuple(sorted(shown_sales, key=lambda sale: sale.sale)),
+        questions=tuple(sorted(shown_questions, key=lambda question: question.seq)),
+        chat=tuple(reversed(shown_lines)),
     )
 
 
 def _frame(room: str, state: RoomState, time_ms: int) -> Keyframe:
     """The part of a keyframe that is never cut."""
+    shop, crowd = showcase.of(state), audience.of(state)
     return Keyframe(
         room=room,
         stream_id=state.stream_id,
@@ -76,23 +90,23 @@ def _frame(room: str, state: RoomState, time_ms: int) -> Keyframe:
         opened_ms=state.opened_ms,
         announcement=state.announcement,
         close_reason=state.close_reason,
-        pinned=state.products[state.pinned] if state.pinned else None,
-        showcase_version=state.showcase_version,
-        showcase_count=len(state.products),
-        slow_mode_ms=state.slow_mode_ms,
-        chat_budget=state.chat_budget,
-        likes=state.likes,
-        viewers=state.viewers,
-        unique=state.unique,
-        unique_estimated=state.unique_estimated,
-        peak=state.peak,
+        pinned=shop.products[shop.pinned] if shop.pinned else None,
+        showcase_version=shop.version,
+        showcase_count=len(shop.products),
+        slow_mode_ms=chat.of(state).slow_mode_ms,
+        chat_budget=state.rules.chat_budget,
+        likes=likes.of(state).total,
+        viewers=crowd.viewers,
+        unique=crowd.unique,
+        unique_estimated=crowd.unique_estimated,
+        peak=crowd.peak,
         try_ons=_try_ons(state),
-        envelopes=tuple(_envelope(number, envelope) for number, envelope in state.envelopes.items()),
+        envelopes=tuple(_envelope(number, envelope) for number, envelope in red_envelopes.of(state).live.items()),
     )
 
 
 def _try_ons(state: RoomState) -> dict[str, int]:
-    counts = [(-len(users), product) for product, users in state.try_ons.items()]
+    counts = [(-len(users), product) for product, users in showcase.of(state).try_ons.items()]
     return {product: -count for count, product in nsmallest(TRY_ONS_SHOWN, counts)}
 
 
@@ -116,7 +130,8 @@ def _envelope(number: int, envelope: EnvelopeState) -> EnvelopeView:
 
 def _sales(state: RoomState) -> list[SaleView]:
     """In order of importance: those that are not closed, newest first, then the closed ones, newest first."""
-    newest = [(seq, state.sales[seq]) for seq in reversed(state.sales)]
+    sales = flash_sales.of(state).live
+    newest = [(seq, sales[seq]) for seq in reversed(sales)]
     newest.sort(key=lambda numbered: numbered[1].phase == "closed")
     return [_sale(seq, sale) for seq, sale in newest[:SALES_SHOWN]]
 
@@ -142,8 +157,9 @@ def _sale(seq: int, sale: FlashSale) -> SaleView:
 
 def _coupons(state: RoomState) -> list[CouponView]:
     """The claimable coupons, newest first."""
-    claimable = [seq for seq in reversed(state.coupons) if not state.coupons[seq].stopped]
-    return [_coupon(seq, state.coupons[seq]) for seq in claimable[:COUPONS_SHOWN]]
+    live = coupons.of(state).live
+    claimable = [seq for seq in reversed(live) if not live[seq].stopped]
+    return [_coupon(seq, live[seq]) for seq in claimable[:COUPONS_SHOWN]]
 
 
 def _coupon(seq: int, coupon: Coupon) -> CouponView:
@@ -162,10 +178,11 @@ def _coupon(seq: int, coupon: Coupon) -> CouponView:
 
 def _questions(state: RoomState) -> list[Question]:
     """In order of importance: the picked one, the open ones newest first, the answered ones newest first."""
-    newest = list(reversed(state.questions.values()))
+    asked_of = questions.of(state)
+    newest = list(reversed(asked_of.live.values()))
     picked = [question for question in newest if question.state == "picked"]
     asked = [question for question in newest if question.state != "picked"][:QUESTIONS_SHOWN]
-    return picked + asked + state.answered[: -QUESTIONS_SHOWN - 1 : -1]
+    return picked + asked + asked_of.answered[: -QUESTIONS_SHOWN - 1 : -1]
 
 
 def _fit(items: Iterable[Item], bytes_max: int) -> tuple[list[Item], int]:
@@ -185,11 +202,11 @@ def detail(room: str, state: RoomState, time_ms: int, rules: RoomsConfig) -> Roo
     """The keyframe with mutes, bans, the whole showcase, all questions and the banned words."""
     return RoomDetail(
         keyframe=keyframe(room, state, time_ms, rules),
-        banned=_until(state.banned, time_ms),
-        muted=_until(state.muted, time_ms),
-        products=tuple(state.products.values()),
-        questions=tuple(sorted([*state.questions.values(), *state.answered], key=lambda question: question.seq)),
-        banned_words=state.banned_words.words,
+        banned=_until(moderation.of(state).banned, time_ms),
+        muted=_until(moderation.of(state).muted, time_ms),
+        products=tuple(showcase.of(state).products.values()),
+        questions=tuple(sorted([*questions.of(state).live.values(), *questions.of(state).answered], key=lambda question: question.seq)),
+        banned_words=moderation.of(state).banned_words.words,
     )
 
 

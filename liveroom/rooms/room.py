@@ -1,26 +1,27 @@
 """A room: `decide` says what a command makes happen, `evolve` folds what happened. Both are pure.
 
 Each feature has one function per command, which decides it, and one per event, which folds it (`RULES` of its `rules.py`). This module looks up
-the function for a message's class and checks the sender's role.
+the function for a message's class, checks the sender's role, and lets other features react to the event.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from liveroom.config.schema import RoomsConfig
 from liveroom.features.decision import Decided, Decision, Refusal, Rng, Turn
 from liveroom.features.lifecycle import rules as lifecycle
 from liveroom.features.moderation import rules as moderation
-from liveroom.features.ruleset import all_rules
-from liveroom.features.state import RoomState, decode_state, encode_state
+from liveroom.features.moderation.state import of as moderation_of
+from liveroom.features.state import RoomState
 from liveroom.messages.errors import InvariantBroken
 from liveroom.protocol import commands as c
 from liveroom.protocol import events as e
 from liveroom.protocol.records import Request, Sender
 from liveroom.rooms.holdings import holdings
 from liveroom.rooms.keyframe import KEYFRAME_BYTES_MAX, detail, keyframe
+from liveroom.rooms.state import RULES, decode_state, encode_state, new_room
 
 __all__ = [
     "KEYFRAME_BYTES_MAX",
@@ -42,17 +43,44 @@ __all__ = [
 ]
 
 
-_RULES: Final = all_rules()
-_DECIDERS: Final = {command: decider for rules in _RULES for command, decider in rules.decide.items()}
-_FOLDERS: Final = {event: folder for rules in _RULES for event, folder in rules.evolve.items()}
-_DUE_MS: Final = tuple(rules.due_ms for rules in _RULES if rules.due_ms is not None)
-_DUE: Final = tuple(rules.due for rules in _RULES if rules.due is not None)
+Folder = Callable[[RoomState, Any, int, int], object]
+
+
+def _close_room(turn: Turn, command: c.CloseRoom) -> Decision:
+    """Close the room; the items of all features end before it."""
+    decision = lifecycle.close_room(turn, command)
+    if isinstance(decision, Refusal):
+        return decision
+    return Decided((*(event for close in _CLOSE for event in close(turn)), *decision.events), decision.result)
+
+
+def _folders() -> dict[type[e.Event], Folder]:
+    folders: dict[type[e.Event], Folder] = {event: folder for rules in RULES.values() for event, folder in rules.evolve.items()}
+    for rules in RULES.values():
+        for event, react in rules.react.items():
+            folders[event] = _both(folders[event], react)
+    return folders
+
+
+def _both(first: Folder, second: Folder) -> Folder:
+    def fold(state: RoomState, event: Any, seq: int, time_ms: int) -> None:
+        first(state, event, seq, time_ms)
+        second(state, event, seq, time_ms)
+
+    return fold
+
+
+_DECIDERS: Final = {command: decider for rules in RULES.values() for command, decider in rules.decide.items()} | {c.CloseRoom: _close_room}
+_FOLDERS: Final = _folders()
+_DUE_MS: Final = tuple(rules.due_ms for rules in RULES.values() if rules.due_ms is not None)
+_DUE: Final = tuple(rules.due for rules in RULES.values() if rules.due is not None)
+_CLOSE: Final = tuple(rules.close for rules in RULES.values() if rules.close is not None)
 
 
 def decide(state: RoomState | None, request: Request, now_ms: int, rng: Rng, rules: RoomsConfig) -> Decision:
     """The decision on `request` in a room (`None`: never opened). It does not change the state; event i gets seq `state.seq` + i."""
     command, sender = request.command, request.sender
-    if sender.role not in command.roles or (state is not None and sender.user in state.banned):
+    if sender.role not in command.roles or (state is not None and sender.user in moderation_of(state).banned):
         refusal = _check_sender(state, command, sender, now_ms)
         if refusal is not None:
             return refusal
@@ -84,7 +112,7 @@ def evolve_all(state: RoomState | None, events: Sequence[e.Event], seq: int, tim
             raise InvariantBroken("a room begins by being opened")
         if seq != 0:
             raise InvariantBroken("a room's events are counted from 0")
-        state = lifecycle.new_room(opened, time_ms)
+        state = new_room(opened, time_ms)
     if seq != state.seq:
         raise InvariantBroken(f"event {seq} is not the next one, {state.seq}")
     for event in events:

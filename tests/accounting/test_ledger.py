@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from liveroom.accounting.ledger import ITEMS_MAX, Ledger
 from liveroom.features.coupon.messages import CouponClaimed, CouponIssued, CouponLeft, CouponRedeemed, CouponReleased, CouponStopped, CouponTerms
+from liveroom.features.coupon.state import of as coupons_of
 from liveroom.features.flash_sale.messages import (
     FlashSaleAnnounced,
     FlashSaleClosed,
@@ -20,7 +21,9 @@ from liveroom.features.flash_sale.messages import (
     StockChanged,
     StockReserved,
 )
+from liveroom.features.flash_sale.state import of as flash_sales_of
 from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed, RedEnvelopeOpened, RedEnvelopeSealed
+from liveroom.features.red_envelope.state import of as red_envelopes_of
 from liveroom.messages.errors import LedgerBroken
 from liveroom.protocol.events import AddressCounted, EventBase
 from tests.ledgers import Story, a_random_evening, an_evening, folded
@@ -47,13 +50,13 @@ def test_whatever_happens_the_accounts_are_those_of_the_rules(seed: int) -> None
     """After any story, the ledger agrees with the state that the rules keep."""
     play = a_random_evening(seed)
     ledger = folded(play.story)
-    for number, envelope in play.room.envelopes.items():
+    for number, envelope in red_envelopes_of(play.room).live.items():
         account = ledger.envelopes[number]
         assert (account.remaining_fen, account.granted_fen) == (envelope.left_fen, envelope.total_fen - envelope.left_fen)
-    for number, coupon in play.room.coupons.items():
+    for number, coupon in coupons_of(play.room).live.items():
         assert ledger.coupons[number].claimed == len(coupon.codes)
         assert ledger.coupons[number].redeemed == sum(bool(claim.order) for claim in coupon.codes.values())
-    for number, sale in play.room.sales.items():
+    for number, sale in flash_sales_of(play.room).live.items():
         sold = ledger.sales[number]
         assert (sold.stock, sold.available, sold.held, sold.sold) == (sale.stock, sale.available, sale.held, sale.sold)
     for account in ledger.envelopes.values():

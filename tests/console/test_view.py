@@ -11,6 +11,9 @@ from msgspec.structs import asdict, replace
 from liveroom.config.schema import RoomsConfig
 from liveroom.console.view import RoomView
 from liveroom.features.coupon.messages import CouponTerms
+from liveroom.features.coupon.state import of as coupons_of
+from liveroom.features.flash_sale.state import of as flash_sales_of
+from liveroom.features.red_envelope.state import of as red_envelopes_of
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role
 from liveroom.protocol import commands as c
@@ -58,8 +61,10 @@ def any_command(rng: random.Random, seq: int) -> c.Command:
 
 def any_deal(rng: random.Random, state: RoomState) -> c.Command:
     """Some command about money; many will be refused."""
-    envelope, coupon, sale = (rng.choice([0, *things]) for things in (state.envelopes, state.coupons, state.sales))
-    hold = rng.choice([0, *(hold for one in state.sales.values() for hold in one.holds)])
+    envelope, coupon, sale = (
+        rng.choice([0, *things]) for things in (red_envelopes_of(state).live, coupons_of(state).live, flash_sales_of(state).live)
+    )
+    hold = rng.choice([0, *(hold for one in flash_sales_of(state).live.values() for hold in one.holds)])
     makers: list[Any] = [
         lambda: c.DropRedEnvelope(rng.randrange(5, 99), rng.randrange(1, 5), opens_in_ms=rng.choice([0, 3_000]), open_for_ms=20_000),
         lambda: c.GrabRedEnvelope(envelope),

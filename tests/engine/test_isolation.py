@@ -20,6 +20,7 @@ from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine.engine import Engine
 from liveroom.engine.owner import TIMER_AGAIN_MS, Owner
 from liveroom.features.decision import Decided
+from liveroom.features.likes.state import change
 from liveroom.journal.base import DeadLetter, Journal
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.protocol.commands import OpenRoom, ReportAudience, SendChat, SetAnnouncement
@@ -91,7 +92,7 @@ def folds_of(text: str) -> Any:
 
     def broken(state, events, seq, time_ms):  # type: ignore[no-untyped-def]
         if any(isinstance(event, AnnouncementSet) and event.text == text for event in events):
-            state.title, state.likes = "half changed", 77
+            state.title, change(state).total = "half changed", 77
             raise ZeroDivisionError("a fold divides by nothing")
         return real(state, events, seq, time_ms)
 

@@ -18,8 +18,10 @@ from liveroom.engine.sizes import RECORD_HEAD_BYTES, ROOM_DUE_BYTES_MAX, SPAN_HE
 from liveroom.engine.state_transfer import detail_parts
 from liveroom.engine.step import weigh
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
+from liveroom.features.coupon.state import of as coupons_of
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
 from liveroom.features.red_envelope.messages import CancelRedEnvelope, DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope, RedEnvelopeClosed
+from liveroom.features.red_envelope.state import of as red_envelopes_of
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.fields import Role
@@ -208,9 +210,9 @@ def test_every_envelope_may_end_in_one_batch() -> None:
     added = 0
     for who, command in attempts:
         added += added_bytes(full, who, command)
-        if command.envelope in full.now.envelopes:
+        if command.envelope in red_envelopes_of(full.now).live:
             full.does(who, command)
-    assert not full.now.envelopes
+    assert not red_envelopes_of(full.now).live
     assert added <= weigh(batch).bytes_max
 
 
@@ -219,7 +221,7 @@ def test_what_time_adds_to_a_room_is_bounded() -> None:
     full = Full()
     full.does(ANCHOR, c.AddProduct(full.product()))
     full.issues(stock=600, valid_ms=2 * DAY_MS)
-    (coupon,) = full.now.coupons
+    (coupon,) = coupons_of(full.now).live
     sales = [full.sells(hold_ms=DAY_MS // 24) for _ in range(2)]
     for number in range(600):
         full.reserves(sales[number % 2], sender(number), coupon=coupon)

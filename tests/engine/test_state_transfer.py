@@ -14,6 +14,7 @@ from liveroom.engine import state_transfer as handover
 from liveroom.engine.sizes import RECORD_HEAD_BYTES
 from liveroom.engine.state_transfer import ROOMS_PER_RECORD_MAX, StateChunk, StateTransfer
 from liveroom.features.coupon.messages import ClaimCoupon
+from liveroom.features.showcase.state import of as showcase_of
 from liveroom.protocol import commands as c
 from liveroom.protocol.codec import encode
 from liveroom.protocol.records import RECORD_VERSION, Record
@@ -88,7 +89,7 @@ def test_every_room_comes_whole_and_no_record_is_too_large(sizes: list[tuple[int
         turns += [
             room for room in dict.fromkeys([*(p.room for p in handed.holdings), *(d.keyframe.room for d in handed.details)]) if room not in turns[-1:]
         ]
-    assert told == {room: list(state.products) for room, state in rooms.items()}
+    assert told == {room: list(showcase_of(state).products) for room, state in rooms.items()}
     assert len(turns) == len(rooms), "no room is begun, left and gone on with"
 
 

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liveroom.features.coupon.messages import StopCoupon
+from liveroom.features.coupon.state import of as coupons_of
 from liveroom.features.flash_sale.messages import CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
+from liveroom.features.flash_sale.state import of as flash_sales_of
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from liveroom.gateway.admission_queue import AdmissionQueue
 from liveroom.gateway.admission_queues import AdmissionQueues
@@ -75,7 +77,7 @@ def play(market: Market, story: Iterable[tuple[object, ...]]) -> None:
 def cancel(market: Market, which: int) -> None:
     """One of the open holds is given back."""
     assert market.state is not None
-    sale = market.state.sales.get(market.thing)
+    sale = flash_sales_of(market.state).live.get(market.thing)
     if sale is not None and sale.holds:
         market.make(CancelHold(list(sale.holds)[which % len(sale.holds)]), PLATFORM)
 
@@ -136,7 +138,7 @@ def test_coupons_go_out_to_the_last(stock: int, per_user_max: int, story: list[t
         market.sides.append(market.side())
     play(market, story)
     assert market.state is not None
-    left = market.state.coupons[market.thing].left
+    left = coupons_of(market.state).live[market.thing].left
     assert not left or not market.refused_here
 
 
@@ -211,7 +213,7 @@ def test_a_sold_out_sale_answers_at_once_until_there_is_more() -> None:
     market.claim(0, "u1", "c1")
     market.catch_up()
     assert market.state is not None
-    market.make(ConfirmHold(next(iter(market.state.sales[market.thing].holds)), "order-1"), PLATFORM)
+    market.make(ConfirmHold(next(iter(flash_sales_of(market.state).live[market.thing].holds)), "order-1"), PLATFORM)
     market.catch_up()
     late = market.claim(0, "u2", "c1")
     assert [reply.code for reply in market.told[late]] == ["sold_out"]  # type: ignore[union-attr]

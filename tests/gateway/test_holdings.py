@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from liveroom.features.coupon.messages import CouponClaimed, CouponExpired, CouponIssued, CouponTerms
 from liveroom.features.flash_sale.messages import HoldCancelled, HoldConfirmed, StockReserved
+from liveroom.features.flash_sale.state import of as flash_sales_of
 from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelopeGrabbed
 from liveroom.features.red_envelope.rules import WINNERS_KEPT_MAX
 from liveroom.gateway import holdings as module
@@ -150,7 +151,7 @@ def test_what_has_ended_is_forgotten() -> None:
     kept = Holdings()
     for seq, _, event in play.story:
         kept.apply(seq, event)
-    assert not play.room.sales
+    assert not flash_sales_of(play.room).live
     assert (kept._coupons, kept._sales, kept._envelopes) == ({}, {}, {})
     assert kept._owners == {user.user for user in BUYERS}, "few ends: it is not looked yet"
     with pytest.MonkeyPatch.context() as patch:

@@ -13,6 +13,10 @@ import msgspec
 import pytest
 
 from liveroom.features.coupon.messages import CouponTerms
+from liveroom.features.coupon.state import of as coupons_of
+from liveroom.features.flash_sale.state import of as flash_sales_of
+from liveroom.features.questions.state import of as questions_of
+from liveroom.features.red_envelope.state import of as red_envelopes_of
 from liveroom.messages.fields import Delivery
 from liveroom.protocol import commands as c
 from liveroom.protocol.codec import encode, event_object
@@ -68,9 +72,9 @@ def _one_command(play: Play, chance: Random) -> None:
         (c.SendChat(f"line {chance.random()}"), someone),
         (c.SendChat("from the anchor"), ANCHOR),
         (c.AskQuestion(f"question {chance.random()}?"), someone),
-        (c.PickQuestion(chance.choice(list(play.room.questions) or [seq])), MODERATOR),
-        (c.AnswerQuestion(chance.choice(list(play.room.questions) or [seq]), chance.choice(["", "yes"])), ANCHOR),
-        (c.DismissQuestion(chance.choice(list(play.room.questions) or [seq])), ANCHOR),
+        (c.PickQuestion(chance.choice(list(questions_of(play.room).live) or [seq])), MODERATOR),
+        (c.AnswerQuestion(chance.choice(list(questions_of(play.room).live) or [seq]), chance.choice(["", "yes"])), ANCHOR),
+        (c.DismissQuestion(chance.choice(list(questions_of(play.room).live) or [seq])), ANCHOR),
         (c.DeleteMessage(seq), MODERATOR),
         (c.AddProduct(c.Product(product, f"Product {chance.randint(1, 3)}", 100)), ANCHOR),
         (c.RemoveProduct(product), ANCHOR),
@@ -97,8 +101,10 @@ def _one_command(play: Play, chance: Random) -> None:
 def _deals(play: Play, chance: Random, someone: Sender) -> list[tuple[c.Command, Sender]]:
     """Commands about money that are possible now."""
     room = play.room
-    envelope, coupon, sale = (chance.choice([0, *things]) for things in (room.envelopes, room.coupons, room.sales))
-    hold = chance.choice([0, *(hold for one in room.sales.values() for hold in one.holds)])
+    envelope, coupon, sale = (
+        chance.choice([0, *things]) for things in (red_envelopes_of(room).live, coupons_of(room).live, flash_sales_of(room).live)
+    )
+    hold = chance.choice([0, *(hold for one in flash_sales_of(room).live.values() for hold in one.holds)])
     opens_in_ms = chance.choice([0, 0, 500])
     ends: list[c.Command] = [c.CloseFlashSale(sale), c.StopCoupon(coupon), c.CancelRedEnvelope(envelope)]
     return [

@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given, settings
 
 from liveroom.features.coupon.messages import CouponTerms
-from liveroom.features.state import ClaimedCode, Coupon, EnvelopeOver, FlashSale, Hold, RoomState
+from liveroom.features.coupon.state import ClaimedCode, Coupon
+from liveroom.features.coupon.state import change as change_coupons
+from liveroom.features.coupon.state import of as coupons_of
+from liveroom.features.flash_sale.state import FlashSale, Hold
+from liveroom.features.flash_sale.state import change as change_flash_sales
+from liveroom.features.flash_sale.state import of as flash_sales_of
+from liveroom.features.red_envelope.state import EnvelopeOver
+from liveroom.features.red_envelope.state import change as change_red_envelopes
+from liveroom.features.red_envelope.state import of as red_envelopes_of
+from liveroom.features.state import RoomState
 from liveroom.protocol.belongings import ENVELOPES_OVER_OWNED
 from liveroom.protocol.codec import encode
 from liveroom.protocol.holdings import HoldingsPart
@@ -49,16 +58,16 @@ def test_all_that_anybody_owns_is_in_it_once(trades: list[Trade]) -> None:
     assert {(b.user, b.sale): b.units for b in found["bought"]} == {
         (user, sale): units for user in users for sale, units in mine[user].bought.items()
     }
-    assert [worth.coupon for worth in found["coupons"]] == list(play.room.coupons)
-    assert set(found["sales_closed"]) == {number for number, sale in play.room.sales.items() if sale.phase == "closed"}
-    assert found["envelopes_over"] == [*play.room.envelopes_over][-ENVELOPES_OVER_OWNED:]
+    assert [worth.coupon for worth in found["coupons"]] == list(coupons_of(play.room).live)
+    assert set(found["sales_closed"]) == {number for number, sale in flash_sales_of(play.room).live.items() if sale.phase == "closed"}
+    assert found["envelopes_over"] == [*red_envelopes_of(play.room).over][-ENVELOPES_OVER_OWNED:]
 
 
 def test_of_envelopes_that_are_over_the_last_ones_are_handed_over() -> None:
     """The rules remember more of them than they transfer."""
     state = Play().room
     for number in range(ENVELOPES_OVER_OWNED + 2):
-        state.envelopes_over[number] = EnvelopeOver("empty", {"vera": 5})
+        change_red_envelopes(state).over[number] = EnvelopeOver("empty", {"vera": 5})
     found = rows(state)
     assert found["envelopes_over"] == list(range(2, ENVELOPES_OVER_OWNED + 2))
     assert [share.envelope for share in found["shares"]] == found["envelopes_over"]
@@ -91,13 +100,13 @@ def test_a_part_is_never_larger_than_the_smallest_record() -> None:
     state.stream_id = "e" * 64
     terms = CouponTerms(10**11, 100, 10**11, 10**11)
     for number in range(large, large + 300):
-        state.coupons[number] = Coupon(
+        change_coupons(state).live[number] = Coupon(
             "\x7f\x01灯😀" * 30, terms, 1, 1, large, large, codes={f"{code}{number}"[-16:]: ClaimedCode(user, order, large)}
         )
         hold = Hold(user, large, large, large, code, terms)
         sale = FlashSale("p", "t", 2, large, large, large, large, large, "closed", holds={number: hold}, taken={user: 2 * large, "\\" * 128: large})
-        state.sales[number] = sale
-        state.envelopes_over[number] = EnvelopeOver("empty", {f"{user[:50]}{number}": large})
+        change_flash_sales(state).live[number] = sale
+        change_red_envelopes(state).over[number] = EnvelopeOver("empty", {f"{user[:50]}{number}": large})
     parts = holdings("r" * 64, state)
     assert max(len(encode(part)) for part in parts) <= PART_BYTES_MAX < 65_536, "journal.record_bytes_max is no less"
     assert sum(len(part.codes) for part in parts) == 300

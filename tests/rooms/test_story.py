@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from liveroom.features.audience.rules import USERS_EXACT_MAX
 from liveroom.features.coupon.messages import CouponTerms
+from liveroom.features.coupon.state import of as coupons_of
+from liveroom.features.flash_sale.state import of as flash_sales_of
 from liveroom.features.red_envelope.messages import EnvelopeCondition
+from liveroom.features.red_envelope.state import of as red_envelopes_of
 from liveroom.messages.errors import REFUSALS
 from liveroom.messages.fields import Role
 from liveroom.protocol import commands as c
@@ -20,6 +24,7 @@ from liveroom.protocol.codec import encode
 from liveroom.protocol.events import AudienceCounted, ChatSent, QuestionAsked
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import KEYFRAME_BYTES_MAX, Decided, RoomState, decode_state, due_ms, encode_state, evolve, keyframe
+from liveroom.rooms.state import RULES
 from tests.features.play import ANCHOR, BELLA, GATEWAY, MODERATOR, PLATFORM, ROOM, VERA, VICTOR, Play
 from tests.protocol.strategies import messages
 
@@ -72,6 +77,15 @@ def fold(state: RoomState | None, story: list[Any]) -> RoomState | None:
     for seq, time_ms, event in story:
         state = evolve(state, event, seq, time_ms)
     return state
+
+
+def assert_no_shared_part_changed() -> None:
+    """A room without a feature's part reads as an empty one, which all rooms share: nothing may ever have been written into it."""
+    bare = Play().room
+    for name, rules in RULES.items():
+        if rules.state is not None:
+            assert getattr(bare, name) is None
+            assert import_module(f"liveroom.features.{name}.state").of(bare) == rules.state()
 
 
 class Story(RuleBasedStateMachine):
@@ -171,7 +185,7 @@ class Story(RuleBasedStateMachine):
 
     @rule(sender=TALKERS, kind=st.sampled_from([c.GrabRedEnvelope, c.GrabRedEnvelope, c.CancelRedEnvelope]), back=st.integers(1, 2))
     def see_to_an_envelope(self, sender: Sender, kind: Any, back: int) -> None:
-        self.does(sender, kind((list(self.play.room.envelopes)[-back:] or [0])[0]))
+        self.does(sender, kind((list(red_envelopes_of(self.play.room).live)[-back:] or [0])[0]))
 
     @rule(command=OFFERING)
     def offer(self, command: c.Command) -> None:
@@ -180,7 +194,10 @@ class Story(RuleBasedStateMachine):
     @rule(sender=TALKERS, claims=st.booleans())
     def take_an_offer(self, sender: Sender, claims: bool) -> None:
         room = self.play.room
-        self.does(sender, c.ClaimCoupon(next(reversed(room.coupons), 0)) if claims else c.ReserveStock(next(reversed(room.sales), 0)))
+        self.does(
+            sender,
+            c.ClaimCoupon(next(reversed(coupons_of(room).live), 0)) if claims else c.ReserveStock(next(reversed(flash_sales_of(room).live), 0)),
+        )
 
     @rule(back=st.integers(1, 4))
     def delete_a_line(self, back: int) -> None:
@@ -216,6 +233,7 @@ class Story(RuleBasedStateMachine):
         for state in (fold(None, story), fold(decode_state(encode_state(half)) if half else None, story[len(story) // 2 :])):
             assert state == self.play.state
             assert encode_state(state) == encode_state(self.play.state)
+        assert_no_shared_part_changed()
 
     @invariant()
     def keyframe_is_small_and_the_same_for_equal_states(self) -> None:

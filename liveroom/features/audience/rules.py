@@ -11,9 +11,10 @@ from typing import Final
 
 from liveroom.features.audience import hyperloglog as sketch
 from liveroom.features.audience.messages import AudienceCounted, AudienceReported, ReportAudience
+from liveroom.features.audience.state import Audience, GatewayCount, change, of
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
 from liveroom.features.ruleset import Rules
-from liveroom.features.state import GatewayCount, RoomState
+from liveroom.features.state import RoomState
 from liveroom.messages.base import EventBase
 
 __all__ = [
@@ -35,16 +36,16 @@ GATEWAYS_MAX: Final = 1_000
 
 def report_audience(turn: Turn, command: ReportAudience) -> Decision:
     """Take a gateway's report; the room's numbers are announced when they changed."""
-    state = turn.state
-    known = command.gateway in state.gateways
-    if not known and len(state.gateways) >= GATEWAYS_MAX:
+    audience = of(turn.state)
+    known = command.gateway in audience.gateways
+    if not known and len(audience.gateways) >= GATEWAYS_MAX:
         return Refusal("limit_reached", f"{GATEWAYS_MAX} gateways report viewers of this room already", "gateway")
-    seen = _new(state, command.joined)
+    seen = _new(audience, command.joined)
     viewers = command.viewers + sum(
-        count.viewers for gateway, count in state.gateways.items() if gateway != command.gateway and count.expires_ms > turn.now_ms
+        count.viewers for gateway, count in audience.gateways.items() if gateway != command.gateway and count.expires_ms > turn.now_ms
     )
-    counted = _count(state, viewers, seen)
-    events: tuple[EventBase, ...] = (*_changed(state, counted),)
+    counted = _count(audience, viewers, seen)
+    events: tuple[EventBase, ...] = (*_changed(audience, counted),)
     if known or command.viewers or seen:
         events = (AudienceReported(command.gateway, command.viewers, seen), *events)
     return Decided(events, {"viewers": counted.viewers, "unique": counted.unique})
@@ -52,67 +53,71 @@ def report_audience(turn: Turn, command: ReportAudience) -> Decision:
 
 def audience_due_ms(state: RoomState) -> int | None:
     """When the next report expires."""
-    return min((count.expires_ms for count in state.gateways.values()), default=None)
+    return min((count.expires_ms for count in of(state).gateways.values()), default=None)
 
 
 def audience_expired(state: RoomState, now_ms: int) -> tuple[EventBase, ...]:
     """Gateways that were silent too long count 0 viewers from now on."""
-    silent = [gateway for gateway, count in state.gateways.items() if count.expires_ms <= now_ms]
+    audience = of(state)
+    silent = [gateway for gateway, count in audience.gateways.items() if count.expires_ms <= now_ms]
     if not silent:
         return ()
-    viewers = sum(count.viewers for count in state.gateways.values() if count.expires_ms > now_ms)
-    return (*(AudienceReported(gateway, 0) for gateway in silent), *_changed(state, _count(state, viewers, ())))
+    viewers = sum(count.viewers for count in audience.gateways.values() if count.expires_ms > now_ms)
+    return (*(AudienceReported(gateway, 0) for gateway in silent), *_changed(audience, _count(audience, viewers, ())))
 
 
-def _new(state: RoomState, joined: tuple[int, ...]) -> tuple[int, ...]:
-    if state.sketch:
-        return tuple(sketch.raising(state.sketch, map(sketch.update_of, joined)))
-    return tuple(dict.fromkeys(user for user in joined if user not in state.users))
+def _new(audience: Audience, joined: tuple[int, ...]) -> tuple[int, ...]:
+    if audience.sketch:
+        return tuple(sketch.raising(audience.sketch, map(sketch.update_of, joined)))
+    return tuple(dict.fromkeys(user for user in joined if user not in audience.users))
 
 
-def _count(state: RoomState, viewers: int, seen: tuple[int, ...]) -> AudienceCounted:
+def _count(audience: Audience, viewers: int, seen: tuple[int, ...]) -> AudienceCounted:
     """The numbers as after `seen`; the change from counting to estimating never lowers `unique`."""
-    unique, estimated = state.unique, state.unique_estimated
-    if seen and not state.sketch and len(state.users) + len(seen) <= USERS_EXACT_MAX:
-        unique = len(state.users) + len(seen)
+    unique, estimated = audience.unique, audience.unique_estimated
+    if seen and not audience.sketch and len(audience.users) + len(seen) <= USERS_EXACT_MAX:
+        unique = len(audience.users) + len(seen)
     elif seen:
         estimated = True
-        unique = max(unique, sketch.estimate(_sketch_with(state, seen)))
-    return AudienceCounted(viewers, unique, max(state.peak, viewers), estimated)
+        unique = max(unique, sketch.estimate(_sketch_with(audience, seen)))
+    return AudienceCounted(viewers, unique, max(audience.peak, viewers), estimated)
 
 
-def _sketch_with(state: RoomState, seen: tuple[int, ...]) -> bytearray:
-    if state.sketch:
-        registers, updates = bytearray(state.sketch), seen
+def _sketch_with(audience: Audience, seen: tuple[int, ...]) -> bytearray:
+    if audience.sketch:
+        registers, updates = bytearray(audience.sketch), seen
     else:
-        registers, updates = bytearray(sketch.REGISTERS), tuple(map(sketch.update_of, (*state.users, *seen)))
+        registers, updates = bytearray(sketch.REGISTERS), tuple(map(sketch.update_of, (*audience.users, *seen)))
     sketch.apply(registers, updates)
     return registers
 
 
-def _changed(state: RoomState, counted: AudienceCounted) -> tuple[AudienceCounted, ...]:
-    before = AudienceCounted(state.viewers, state.unique, state.peak, state.unique_estimated)
+def _changed(audience: Audience, counted: AudienceCounted) -> tuple[AudienceCounted, ...]:
+    before = AudienceCounted(audience.viewers, audience.unique, audience.peak, audience.unique_estimated)
     return () if counted == before else (counted,)
 
 
 def audience_reported(state: RoomState, event: AudienceReported, seq: int, time_ms: int) -> None:
     """Fold a report: the gateway's count with its expiry, and its new users."""
-    state.gateways.pop(event.gateway, None)
+    audience = change(state)
+    audience.gateways.pop(event.gateway, None)
     if event.viewers:
-        state.gateways[event.gateway] = GatewayCount(event.viewers, time_ms + state.rules.audience_expiry_ms)
-    if not state.sketch and len(state.users) + len(event.seen) <= USERS_EXACT_MAX:
-        state.users.update(dict.fromkeys(event.seen))
+        audience.gateways[event.gateway] = GatewayCount(event.viewers, time_ms + state.rules.audience_expiry_ms)
+    if not audience.sketch and len(audience.users) + len(event.seen) <= USERS_EXACT_MAX:
+        audience.users.update(dict.fromkeys(event.seen))
     elif event.seen:
-        state.sketch = _sketch_with(state, event.seen)
-        state.users = {}
+        audience.sketch = _sketch_with(audience, event.seen)
+        audience.users = {}
 
 
 def audience_counted(state: RoomState, event: AudienceCounted, seq: int, time_ms: int) -> None:
     """Fold the numbers."""
-    state.viewers, state.unique, state.peak, state.unique_estimated = event.viewers, event.unique, event.peak, event.unique_estimated
+    audience = change(state)
+    audience.viewers, audience.unique, audience.peak, audience.unique_estimated = event.viewers, event.unique, event.peak, event.unique_estimated
 
 
 RULES = Rules(
+    state=Audience,
     decide={
         ReportAudience: report_audience,
     },

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from liveroom.features.chat.state import Chat, Spoken, change, of
 from liveroom.features.decision import Refusal, Turn
+from liveroom.features.moderation import state as moderation
 from liveroom.features.moderation.banned_words import check_words
 from liveroom.features.moderation.rules import check_muted
-from liveroom.features.state import RoomState, Spoken
+from liveroom.features.state import RoomState
 from liveroom.features.texts import check_line
 from liveroom.messages.fields import Role
 
@@ -25,17 +27,18 @@ def check_voice(turn: Turn, text: str, *, chat: bool) -> Refusal | None:
     refusal = check_muted(state, sender, now_ms)
     if refusal is None and sender.role is VIEWER:
         refusal = _check_pace(state, sender.user, now_ms, chat=chat)
-    return refusal or check_line(text) or check_words(state.banned_words, text)
+    return refusal or check_line(text) or check_words(moderation.of(state).banned_words, text)
 
 
 def _check_pace(state: RoomState, user: str, now_ms: int, *, chat: bool) -> Refusal | None:
-    spoken = _spoken(state, user)
+    room_chat = of(state)
+    spoken = _spoken(room_chat, user)
     if spoken is None:
         return None
-    if chat and state.slow_mode_ms and spoken.chat_ms >= state.slow_mode_since_ms:
-        wait_ms = spoken.chat_ms + state.slow_mode_ms - now_ms
+    if chat and room_chat.slow_mode_ms and spoken.chat_ms >= room_chat.slow_mode_since_ms:
+        wait_ms = spoken.chat_ms + room_chat.slow_mode_ms - now_ms
         if wait_ms > 0:
-            return Refusal("slow_mode", f"slow mode: one line every {state.slow_mode_ms / 1000:g} s", retry_after_ms=wait_ms)
+            return Refusal("slow_mode", f"slow mode: one line every {room_chat.slow_mode_ms / 1000:g} s", retry_after_ms=wait_ms)
     rules = state.rules
     wait_ms = spoken.arrival_ms - rules.chat_interval_ms * (rules.chat_burst - 1) - now_ms
     if wait_ms > 0:
@@ -47,17 +50,17 @@ def _check_pace(state: RoomState, user: str, now_ms: int, *, chat: bool) -> Refu
 
 def note_spoken(state: RoomState, user: str, time_ms: int, *, chat: bool) -> None:
     """Count one line or question of a user against the rate limit (GCRA), and a line against slow mode."""
-    rules = state.rules
-    spoken = _spoken(state, user)
+    rules, room_chat = state.rules, change(state)
+    spoken = _spoken(room_chat, user)
     arrival_ms = max(time_ms, spoken.arrival_ms if spoken else 0) + rules.chat_interval_ms
     chat_ms = time_ms if chat else spoken.chat_ms if spoken else -1
-    matters_ms = max(rules.chat_interval_ms * rules.chat_burst, state.slow_mode_ms)
-    if time_ms - state.speakers_since_ms >= matters_ms or len(state.speakers) >= SPEAKERS_MAX // 2:
-        state.speakers_before = state.speakers
-        state.speakers = {}
-        state.speakers_since_ms = time_ms
-    state.speakers[user] = Spoken(arrival_ms, chat_ms)
+    matters_ms = max(rules.chat_interval_ms * rules.chat_burst, room_chat.slow_mode_ms)
+    if time_ms - room_chat.speakers_since_ms >= matters_ms or len(room_chat.speakers) >= SPEAKERS_MAX // 2:
+        room_chat.speakers_before = room_chat.speakers
+        room_chat.speakers = {}
+        room_chat.speakers_since_ms = time_ms
+    room_chat.speakers[user] = Spoken(arrival_ms, chat_ms)
 
 
-def _spoken(state: RoomState, user: str) -> Spoken | None:
-    return state.speakers.get(user) or state.speakers_before.get(user)
+def _spoken(room_chat: Chat, user: str) -> Spoken | None:
+    return room_chat.speakers.get(user) or room_chat.speakers_before.get(user)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Final, TypeVar
 
+from msgspec.structs import replace
+
 from liveroom.features.chat.limits import VIEWER, check_voice, note_spoken
 from liveroom.features.chat.messages import (
     ChatBudgetSet,
@@ -17,8 +19,9 @@ from liveroom.features.chat.messages import (
     SetSlowMode,
     SlowModeSet,
 )
+from liveroom.features.chat.state import Chat, change, of
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
-from liveroom.features.red_envelope.rules import note_keyword
+from liveroom.features.moderation.messages import UserBanned
 from liveroom.features.ruleset import Rules
 from liveroom.features.state import RoomState
 from liveroom.messages.fields import CHAT_BUDGET_MAX
@@ -36,6 +39,7 @@ __all__ = [
     "set_chat_budget",
     "set_slow_mode",
     "slow_mode_set",
+    "user_banned",
 ]
 
 #: Last shown lines that the state keeps in full, for keyframes.
@@ -66,9 +70,9 @@ def _fits_budget(turn: Turn) -> bool:
     """No second, wherever it begins, shows more viewers' lines than the budget; those who run the room always show."""
     if turn.sender.role is not VIEWER:
         return True
-    budget = turn.state.chat_budget
+    budget = turn.state.rules.chat_budget
     allowed = budget if turn.sender.buyer else budget - budget // BUYER_SHARE
-    shown_ms = turn.state.shown_ms
+    shown_ms = of(turn.state).shown_ms
     return len(shown_ms) < allowed or shown_ms[-allowed] <= turn.now_ms - _WINDOW_MS
 
 
@@ -76,14 +80,13 @@ def chat_sent(state: RoomState, event: ChatSent, seq: int, time_ms: int) -> None
     """Fold a line: it counts against its sender's limits, and against the budget if it was shown."""
     if event.role is VIEWER:
         note_spoken(state, event.user, time_ms, chat=True)
-    if state.envelopes:
-        note_keyword(state, event)
     if not event.shown:
         return
+    chat = change(state)
     if event.role is VIEWER:
-        _push(state.shown_ms, time_ms, CHAT_BUDGET_MAX)
-    _push(state.messages, seq, MESSAGES_MAX)
-    _push(state.chat, ChatLine(seq, event.user, event.name, event.text, event.role, event.buyer), CHAT_LINES_MAX)
+        _push(chat.shown_ms, time_ms, CHAT_BUDGET_MAX)
+    _push(chat.messages, seq, MESSAGES_MAX)
+    _push(chat.lines, ChatLine(seq, event.user, event.name, event.text, event.role, event.buyer), CHAT_LINES_MAX)
 
 
 def _push(items: list[T], item: T, keep: int) -> None:
@@ -95,7 +98,7 @@ def _push(items: list[T], item: T, keep: int) -> None:
 
 def delete_message(turn: Turn, command: DeleteMessage) -> Decision:
     """Take back one of the last shown lines."""
-    last = turn.state.messages[-MESSAGES_MAX:]
+    last = of(turn.state).messages[-MESSAGES_MAX:]
     at = bisect_left(last, command.message)
     if at == len(last) or last[at] != command.message:
         return Refusal("message_not_found", f"there is no line with this id among the last {MESSAGES_MAX} shown lines", "message")
@@ -104,38 +107,50 @@ def delete_message(turn: Turn, command: DeleteMessage) -> Decision:
 
 def message_deleted(state: RoomState, event: MessageDeleted, seq: int, time_ms: int) -> None:
     """Fold a deletion: the line leaves the keyframe."""
-    del state.messages[bisect_left(state.messages, event.message)]
-    at = bisect_left(state.chat, event.message, key=lambda line: line.seq)
-    if at < len(state.chat) and state.chat[at].seq == event.message:
-        del state.chat[at]
+    chat = change(state)
+    del chat.messages[bisect_left(chat.messages, event.message)]
+    at = bisect_left(chat.lines, event.message, key=lambda line: line.seq)
+    if at < len(chat.lines) and chat.lines[at].seq == event.message:
+        del chat.lines[at]
+
+
+def user_banned(state: RoomState, event: UserBanned, seq: int, time_ms: int) -> None:
+    """Fold that all lines of a banned user were deleted."""
+    if event.messages_deleted:
+        chat = change(state)
+        gone = {line.seq for line in chat.lines if line.user == event.user}
+        chat.lines = [line for line in chat.lines if line.seq not in gone]
+        chat.messages = [message for message in chat.messages if message not in gone]
 
 
 def set_slow_mode(turn: Turn, command: SetSlowMode) -> Decision:
     """Set how often each viewer may speak; lines said before do not count."""
-    if command.interval_ms == turn.state.slow_mode_ms:
+    if command.interval_ms == of(turn.state).slow_mode_ms:
         return Decided(())
     return Decided((SlowModeSet(command.interval_ms),))
 
 
 def slow_mode_set(state: RoomState, event: SlowModeSet, seq: int, time_ms: int) -> None:
     """Fold slow mode."""
-    state.slow_mode_ms = event.interval_ms
-    state.slow_mode_since_ms = time_ms
+    chat = change(state)
+    chat.slow_mode_ms = event.interval_ms
+    chat.slow_mode_since_ms = time_ms
 
 
 def set_chat_budget(turn: Turn, command: SetChatBudget) -> Decision:
     """Set how many of the viewers' lines are shown a second."""
-    if command.lines_per_s == turn.state.chat_budget:
+    if command.lines_per_s == turn.state.rules.chat_budget:
         return Decided(())
     return Decided((ChatBudgetSet(command.lines_per_s),))
 
 
 def chat_budget_set(state: RoomState, event: ChatBudgetSet, seq: int, time_ms: int) -> None:
-    """Fold the budget."""
-    state.budget_set = event.lines_per_s
+    """Fold the budget; reopening the room keeps it."""
+    state.rules = replace(state.rules, chat_budget=event.lines_per_s, chat_budget_set=True)
 
 
 RULES = Rules(
+    state=Chat,
     decide={
         SendChat: send_chat,
         DeleteMessage: delete_message,
@@ -147,5 +162,8 @@ RULES = Rules(
         MessageDeleted: message_deleted,
         SlowModeSet: slow_mode_set,
         ChatBudgetSet: chat_budget_set,
+    },
+    react={
+        UserBanned: user_banned,
     },
 )

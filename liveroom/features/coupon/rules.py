@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from liveroom.features.address_limits.rules import check_address, count_address, forget_addresses
+from liveroom.features.address_limits.rules import check_address, count_address, forget_addresses, limit_addresses
 from liveroom.features.coupon.messages import (
     ClaimCoupon,
     CouponClaimed,
@@ -29,9 +29,10 @@ from liveroom.features.coupon.messages import (
     StopCoupon,
 )
 from liveroom.features.coupon.price import discount_fen, meets_minimum
+from liveroom.features.coupon.state import ClaimedCode, CodeUse, Coupon, Coupons, change, of
 from liveroom.features.decision import Decided, Decision, Refusal, Rng, Turn
 from liveroom.features.ruleset import Rules
-from liveroom.features.state import ClaimedCode, CodeUse, Coupon, RoomState
+from liveroom.features.state import RoomState
 from liveroom.features.texts import check_line
 from liveroom.messages.base import EventBase
 from liveroom.messages.errors import InvariantBroken
@@ -51,12 +52,14 @@ __all__ = [
     "coupon_stopped",
     "coupons_due",
     "coupons_due_ms",
+    "hold_code",
     "issue_coupon",
     "redeem_coupon",
     "release_code",
     "release_coupon",
     "stop_all",
     "stop_coupon",
+    "unhold_code",
     "use_code",
 ]
 
@@ -88,9 +91,10 @@ def issue_coupon(turn: Turn, command: IssueCoupon) -> Decision:
         return refusal
     if command.valid_ms < command.claimable_ms:
         return Refusal("out_of_range", "codes must be valid for at least as long as they can be claimed", "valid_ms")
-    if len(state.coupons) >= rules.coupons_live_max:
+    live = of(state).live
+    if len(live) >= rules.coupons_live_max:
         return Refusal("limit_reached", f"{rules.coupons_live_max} coupons have not expired yet")
-    if sum(map(_codes, state.coupons.values())) + command.stock > rules.coupon_codes_max:
+    if sum(map(_codes, live.values())) + command.stock > rules.coupon_codes_max:
         return Refusal("limit_reached", f"all coupons together may have {rules.coupon_codes_max} codes", "stock")
     issued = CouponIssued(
         title=command.title,
@@ -120,7 +124,7 @@ def _codes(coupon: Coupon) -> int:
 
 def claim_coupon(turn: Turn, command: ClaimCoupon) -> Decision:
     """Claim a code, up to the coupon's limit per user."""
-    state, user = turn.state, turn.sender.user
+    user = turn.sender.user
     coupon = _claimable(turn, command.coupon)
     if isinstance(coupon, Refusal):
         return coupon
@@ -130,18 +134,19 @@ def claim_coupon(turn: Turn, command: ClaimCoupon) -> Decision:
         return Refusal("coupon_gone", f"all {coupon.stock} are claimed")
     counted: tuple[EventBase, ...] = ()
     if coupon.users_per_address_max:
-        refusal = check_address(coupon, turn.sender)
+        refusal = check_address(turn, command.coupon)
         if refusal is not None:
             return refusal
         counted = count_address(command.coupon, turn.sender)
-    code, left = _draw(state, turn.rng), coupon.left - 1
+    code, left = _draw(of(turn.state), turn.rng), coupon.left - 1
     events = (CouponClaimed(command.coupon, user, code), *counted, CouponLeft(command.coupon, left))
     return Decided(events, {"coupon": command.coupon, "code": code, "left": left})
 
 
 def _claimable(turn: Turn, seq: int) -> Coupon | Refusal:
-    coupon = turn.state.coupons.get(seq)
-    if coupon is None and seq not in turn.state.coupons_over:
+    coupons = of(turn.state)
+    coupon = coupons.live.get(seq)
+    if coupon is None and seq not in coupons.over:
         return Refusal("coupon_not_found", "there is no such coupon", "coupon")
     if coupon is None or coupon.valid_until_ms <= turn.now_ms:
         return Refusal("coupon_expired", "the coupon has expired")
@@ -150,10 +155,10 @@ def _claimable(turn: Turn, seq: int) -> Coupon | Refusal:
     return coupon
 
 
-def _draw(state: RoomState, rng: Rng) -> str:
+def _draw(coupons: Coupons, rng: Rng) -> str:
     while True:
         code = b32encode(rng.getrandbits(_CODE_BITS).to_bytes(_CODE_BITS // 8, "big")).decode()
-        if not any(code in coupon.codes for coupon in state.coupons.values()) and code not in state.expired_codes:
+        if not any(code in coupon.codes for coupon in coupons.live.values()) and code not in coupons.expired_codes:
             return code
 
 
@@ -165,25 +170,25 @@ def stop_coupon(turn: Turn, command: StopCoupon) -> Decision:
 
 def stop_all(turn: Turn) -> tuple[EventBase, ...]:
     """Stop all coupons because the room closes."""
-    return tuple(CouponStopped(seq, turn.sender.user) for seq, coupon in turn.state.coupons.items() if not coupon.stopped)
+    return tuple(CouponStopped(seq, turn.sender.user) for seq, coupon in of(turn.state).live.items() if not coupon.stopped)
 
 
 def redeem_coupon(turn: Turn, command: RedeemCoupon) -> Decision:
     """Use a code for an order; the same order again, whatever it spends and however late, has the outcome of the first time."""
     if command.order.startswith(HOLD_ORDER):
         return Refusal("bad_value", f"only orders of holds may begin with {HOLD_ORDER!r}", "order")
-    first = _last_use(turn.state, command.code)
+    first = _last_use(of(turn.state), command.code)
     if first is not None and first.order == command.order:
         return Decided((), {"coupon": first.coupon, "discount_fen": first.discount_fen})
     used = use_code(turn, command.code, command.order, command.spend_fen, "code")
     return used if isinstance(used, Refusal) else Decided((used,), {"coupon": used.coupon, "discount_fen": used.discount_fen})
 
 
-def _last_use(state: RoomState, code: str) -> CodeUse | None:
-    for seq, coupon in state.coupons.items():
+def _last_use(coupons: Coupons, code: str) -> CodeUse | None:
+    for seq, coupon in coupons.live.items():
         if code in coupon.codes:
             return _code_use(seq, coupon.codes[code])
-    return state.expired_codes.get(code)
+    return coupons.expired_codes.get(code)
 
 
 def _code_use(seq: int, claim: ClaimedCode) -> CodeUse | None:
@@ -197,13 +202,9 @@ def release_coupon(turn: Turn, command: ReleaseCoupon) -> Decision:
         return found
     if found.claim.order != command.order:
         return Refusal("coupon_not_used", "the code is not used by this order", "order")
-    if command.order.startswith(HOLD_ORDER) and _is_open(turn.state, int(command.order.removeprefix(HOLD_ORDER))):
+    if command.code in of(turn.state).held_codes:
         return Refusal("coupon_used", "the code is applied to a hold that is still open: cancel the hold", "order")
     return Decided(release_code(turn.state, turn.now_ms, command.code))
-
-
-def _is_open(state: RoomState, hold: int) -> bool:
-    return any(hold in sale.holds for sale in state.sales.values())
 
 
 def use_code(turn: Turn, code: str, order: str, spend_fen: int, field: str) -> CouponRedeemed | Refusal:
@@ -214,21 +215,34 @@ def use_code(turn: Turn, code: str, order: str, spend_fen: int, field: str) -> C
 
 def release_code(state: RoomState, now_ms: int, code: str) -> tuple[EventBase, ...]:
     """The event that makes a used code usable again; none when it has expired."""
-    for seq, coupon in state.coupons.items():
+    for seq, coupon in of(state).live.items():
         claim = coupon.codes.get(code)
         if claim is not None and coupon.valid_until_ms > now_ms:
             return (CouponReleased(seq, claim.user, code, claim.order),)
     return ()
 
 
+def hold_code(state: RoomState, code: str) -> CouponTerms:
+    """Fold that an open hold uses a code; gives the terms of its coupon."""
+    coupons = of(state)
+    coupons.held_codes[code] = None
+    return next(coupon.terms for coupon in coupons.live.values() if code in coupon.codes)
+
+
+def unhold_code(state: RoomState, code: str) -> None:
+    """Fold that the hold which uses a code is resolved."""
+    of(state).held_codes.pop(code)
+
+
 def _find(turn: Turn, code: str, field: str) -> _Found | Refusal:
-    for seq, coupon in turn.state.coupons.items():
+    coupons = of(turn.state)
+    for seq, coupon in coupons.live.items():
         claim = coupon.codes.get(code)
         if claim is not None and coupon.valid_until_ms > turn.now_ms:
             return _Found(seq, coupon, claim)
         if claim is not None:
             return Refusal("coupon_expired", "the code has expired", field)
-    if code in turn.state.expired_codes:
+    if code in coupons.expired_codes:
         return Refusal("coupon_expired", "the code has expired", field)
     return Refusal("coupon_not_found", "there is no such code", field)
 
@@ -247,13 +261,13 @@ def _use(found: _Found, code: str, order: str, spend_fen: int, field: str) -> Co
 
 def coupons_due_ms(state: RoomState) -> int | None:
     """When the next coupon can be claimed no more, or expires."""
-    return min((coupon.valid_until_ms if coupon.stopped else coupon.claimable_until_ms for coupon in state.coupons.values()), default=None)
+    return min((coupon.valid_until_ms if coupon.stopped else coupon.claimable_until_ms for coupon in of(state).live.values()), default=None)
 
 
 def coupons_due(state: RoomState, now_ms: int) -> tuple[EventBase, ...]:
     """Coupons whose time is over expire; those whose time to be claimed is over are stopped, by nobody."""
     events: list[EventBase] = []
-    for seq, coupon in state.coupons.items():
+    for seq, coupon in of(state).live.items():
         if coupon.valid_until_ms <= now_ms:
             events.append(CouponExpired(seq))
         elif coupon.claimable_until_ms <= now_ms and not coupon.stopped:
@@ -263,7 +277,7 @@ def coupons_due(state: RoomState, now_ms: int) -> tuple[EventBase, ...]:
 
 def coupon_issued(state: RoomState, event: CouponIssued, seq: int, time_ms: int) -> None:
     """Fold a coupon."""
-    state.coupons[seq] = Coupon(
+    change(state).live[seq] = Coupon(
         event.title,
         event.terms,
         event.stock,
@@ -272,50 +286,53 @@ def coupon_issued(state: RoomState, event: CouponIssued, seq: int, time_ms: int)
         event.valid_until_ms,
         users_per_address_max=event.users_per_address_max,
     )
+    limit_addresses(state, seq, event.users_per_address_max)
 
 
 def coupon_claimed(state: RoomState, event: CouponClaimed, seq: int, time_ms: int) -> None:
     """Fold a claim."""
-    coupon = state.coupons[event.coupon]
+    coupon = of(state).live[event.coupon]
     coupon.codes[event.code] = ClaimedCode(event.user)
     coupon.claimed[event.user] = coupon.claimed.get(event.user, 0) + 1
 
 
 def coupon_left(state: RoomState, event: CouponLeft, seq: int, time_ms: int) -> None:
     """Fold what the claim before it made true already."""
-    if state.coupons[event.coupon].left != event.left:
+    if of(state).live[event.coupon].left != event.left:
         raise InvariantBroken("the claims say how many are left")
 
 
 def coupon_redeemed(state: RoomState, event: CouponRedeemed, seq: int, time_ms: int) -> None:
     """Fold a use."""
-    state.coupons[event.coupon].codes[event.code] = ClaimedCode(event.user, event.order, event.discount_fen)
+    of(state).live[event.coupon].codes[event.code] = ClaimedCode(event.user, event.order, event.discount_fen)
 
 
 def coupon_released(state: RoomState, event: CouponReleased, seq: int, time_ms: int) -> None:
     """Fold a release."""
-    state.coupons[event.coupon].codes[event.code] = ClaimedCode(event.user)
+    of(state).live[event.coupon].codes[event.code] = ClaimedCode(event.user)
 
 
 def coupon_stopped(state: RoomState, event: CouponStopped, seq: int, time_ms: int) -> None:
     """Fold a stop."""
-    coupon = state.coupons[event.coupon]
-    coupon.stopped = True
-    forget_addresses(coupon)
+    of(state).live[event.coupon].stopped = True
+    forget_addresses(state, event.coupon)
 
 
 def coupon_expired(state: RoomState, event: CouponExpired, seq: int, time_ms: int) -> None:
     """Fold an expiry: the codes go, the last of them are remembered as expired, with the order that used them."""
-    coupon = state.coupons.pop(event.coupon)
-    state.coupons_over.append(event.coupon)
-    del state.coupons_over[:-COUPONS_OVER_MAX]
+    coupons = of(state)
+    coupon = coupons.live.pop(event.coupon)
+    coupons.over.append(event.coupon)
+    del coupons.over[:-COUPONS_OVER_MAX]
+    forget_addresses(state, event.coupon)
     newest = list(islice(reversed(coupon.codes), EXPIRED_CODES_MAX))
-    state.expired_codes.update((code, _code_use(event.coupon, coupon.codes[code])) for code in reversed(newest))
-    for code in list(islice(state.expired_codes, max(0, len(state.expired_codes) - EXPIRED_CODES_MAX))):
-        del state.expired_codes[code]
+    coupons.expired_codes.update((code, _code_use(event.coupon, coupon.codes[code])) for code in reversed(newest))
+    for code in list(islice(coupons.expired_codes, max(0, len(coupons.expired_codes) - EXPIRED_CODES_MAX))):
+        del coupons.expired_codes[code]
 
 
 RULES = Rules(
+    state=Coupons,
     decide={
         IssueCoupon: issue_coupon,
         ClaimCoupon: claim_coupon,

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from liveroom.features.address_limits.rules import check_address, count_address, forget_addresses, uncount_hold
-from liveroom.features.coupon.messages import CouponTerms
+from liveroom.features.address_limits.rules import check_address, count_address, forget_addresses, limit_addresses, uncount_hold
 from liveroom.features.coupon.price import discount_fen
-from liveroom.features.coupon.rules import HOLD_ORDER, release_code, use_code
+from liveroom.features.coupon.rules import HOLD_ORDER, hold_code, release_code, unhold_code, use_code
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
 from liveroom.features.flash_sale.messages import (
     AnnounceFlashSale,
@@ -31,9 +30,11 @@ from liveroom.features.flash_sale.messages import (
     StockChanged,
     StockReserved,
 )
+from liveroom.features.flash_sale.state import FlashSale, FlashSales, Hold, ResolvedHold, change, of
 from liveroom.features.flash_sale.unpaid import check_unpaid, note_ended, note_made
 from liveroom.features.ruleset import Rules
-from liveroom.features.state import FlashSale, Hold, ResolvedHold, RoomState
+from liveroom.features.showcase import state as showcase
+from liveroom.features.state import RoomState
 from liveroom.messages.base import EventBase
 from liveroom.messages.errors import InvariantBroken
 from liveroom.messages.fields import Role
@@ -86,10 +87,10 @@ def announce_flash_sale(turn: Turn, command: AnnounceFlashSale) -> Decision:
     state, now_ms, rules = turn.state, turn.now_ms, turn.rules
     if not state.open:
         return Refusal("room_closed", "the room is closed: nothing is sold")
-    product = state.products.get(command.product)
+    product = showcase.of(state).products.get(command.product)
     if product is None:
         return Refusal("product_not_found", f"there is no product {command.product!r} in the showcase", "product")
-    if len(state.sales) >= rules.flash_sales_live_max:
+    if len(of(state).live) >= rules.flash_sales_live_max:
         return Refusal("limit_reached", f"{rules.flash_sales_live_max} flash sales are not over yet")
     opens_ms = now_ms + command.opens_in_ms
     announced = FlashSaleAnnounced(
@@ -127,7 +128,7 @@ def reserve_stock(turn: Turn, command: ReserveStock) -> Decision:
         return Refusal("sold_out", f"{available} are available now", "quantity")
     beside: tuple[EventBase, ...] = ()
     if sale.users_per_address_max:
-        refusal = check_address(sale, turn.sender)
+        refusal = check_address(turn, command.sale)
         if refusal is not None:
             return refusal
         beside = count_address(command.sale, turn.sender, hold=state.seq)
@@ -150,7 +151,7 @@ def reserve_stock(turn: Turn, command: ReserveStock) -> Decision:
 
 def _open_holds(state: RoomState) -> int:
     count = 0
-    for sale in state.sales.values():
+    for sale in of(state).live.values():
         count += len(sale.holds)
     return count
 
@@ -192,8 +193,9 @@ def confirm_hold(turn: Turn, command: ConfirmHold) -> Decision:
 
 def _paid_by(state: RoomState, payment: str) -> int | None:
     """The hold that a payment has paid, as far as it is remembered."""
-    hold = state.payments.get(payment)
-    return state.payments_before.get(payment) if hold is None else hold
+    sales = of(state)
+    hold = sales.payments.get(payment)
+    return sales.payments_before.get(payment) if hold is None else hold
 
 
 def _receipt(quantity: int, returned: int, paid_fen: int) -> Result:
@@ -241,13 +243,14 @@ def close_flash_sale(turn: Turn, command: CloseFlashSale) -> Decision:
 
 def close_all(turn: Turn) -> tuple[EventBase, ...]:
     """Close all sales because the room closes."""
-    return tuple(FlashSaleClosed(seq, turn.sender.user, sale.held) for seq, sale in turn.state.sales.items() if sale.phase != "closed")
+    return tuple(FlashSaleClosed(seq, turn.sender.user, sale.held) for seq, sale in of(turn.state).live.items() if sale.phase != "closed")
 
 
 def _selling(turn: Turn, seq: int) -> FlashSale | Refusal:
     """A sale that is not closed."""
-    sale = turn.state.sales.get(seq)
-    if sale is None and seq not in turn.state.sales_over:
+    sales = of(turn.state)
+    sale = sales.live.get(seq)
+    if sale is None and seq not in sales.over:
         return Refusal("sale_not_found", "there is no such flash sale", "sale")
     if sale is None or sale.phase == "closed" or sale.closes_ms <= turn.now_ms:
         return Refusal("sale_closed", "the flash sale is over", "sale")
@@ -256,11 +259,11 @@ def _selling(turn: Turn, seq: int) -> FlashSale | Refusal:
 
 def _find_hold(turn: Turn, hold: int) -> tuple[int, FlashSale, Hold] | ResolvedHold | Refusal:
     """A hold with its sale and the sale's seq, or what became of it."""
-    state = turn.state
-    for seq, sale in state.sales.items():
+    sales = of(turn.state)
+    for seq, sale in sales.live.items():
         if hold in sale.holds:
             return seq, sale, sale.holds[hold]
-    resolved = state.resolved_holds.get(hold) or state.resolved_holds_before.get(hold)
+    resolved = sales.resolved_holds.get(hold) or sales.resolved_holds_before.get(hold)
     return resolved or Refusal("hold_not_found", "there is no such hold", "hold")
 
 
@@ -286,7 +289,7 @@ def _stock(seq: int, sale: FlashSale, *, available: int = 0, held: int = 0, sold
 
 def sales_due_ms(state: RoomState) -> int | None:
     """When a sale opens or closes or a hold expires next: a look at each sale, none at its holds."""
-    return min((due for sale in state.sales.values() for due in _due_ms(sale)), default=None)
+    return min((due for sale in of(state).live.values() for due in _due_ms(sale)), default=None)
 
 
 def _due_ms(sale: FlashSale) -> Iterator[int]:
@@ -302,7 +305,7 @@ def sales_due(state: RoomState, now_ms: int) -> tuple[EventBase, ...]:
     """Holds expire, at most `HOLDS_EXPIRED_MAX` at once; sales open and close."""
     events: list[EventBase] = []
     left = HOLDS_EXPIRED_MAX
-    for seq, sale in state.sales.items():
+    for seq, sale in of(state).live.items():
         expired = _expired(sale, now_ms, left)
         left -= len(expired)
         for number in expired:
@@ -332,7 +335,7 @@ def _expired(sale: FlashSale, now_ms: int, at_most: int) -> list[int]:
 
 def flash_sale_announced(state: RoomState, event: FlashSaleAnnounced, seq: int, time_ms: int) -> None:
     """Fold a sale."""
-    state.sales[seq] = FlashSale(
+    change(state).live[seq] = FlashSale(
         event.product,
         event.title,
         event.price_fen,
@@ -343,48 +346,48 @@ def flash_sale_announced(state: RoomState, event: FlashSaleAnnounced, seq: int, 
         event.hold_ms,
         users_per_address_max=event.users_per_address_max,
     )
+    limit_addresses(state, seq, event.users_per_address_max)
 
 
 def flash_sale_opened(state: RoomState, event: FlashSaleOpened, seq: int, time_ms: int) -> None:
     """Fold an opening."""
-    state.sales[event.sale].phase = "open"
+    of(state).live[event.sale].phase = "open"
 
 
 def flash_sale_restocked(state: RoomState, event: FlashSaleRestocked, seq: int, time_ms: int) -> None:
     """Fold more stock."""
-    state.sales[event.sale].stock = event.stock
+    of(state).live[event.sale].stock = event.stock
 
 
 def flash_sale_closed(state: RoomState, event: FlashSaleClosed, seq: int, time_ms: int) -> None:
     """Fold a closing: with no open hold the sale is over."""
-    if state.sales[event.sale].held != event.held:
+    sales = of(state)
+    sale = sales.live[event.sale]
+    if sale.held != event.held:
         raise InvariantBroken("holds say what is held")
-    state.sales[event.sale].phase = "closed"
-    forget_addresses(state.sales[event.sale])
-    state.sales[event.sale].unpaid = {}
-    _end(state, event.sale)
+    sale.phase = "closed"
+    forget_addresses(state, event.sale)
+    sale.unpaid = {}
+    _end(sales, event.sale)
 
 
 def stock_reserved(state: RoomState, event: StockReserved, seq: int, time_ms: int) -> None:
     """Fold a hold."""
-    sale = state.sales[event.sale]
+    sale = of(state).live[event.sale]
     user, quantity, code = event.user, event.quantity, event.coupon_code
     if not 0 < quantity <= sale.available:
         raise InvariantBroken("no unit is held twice")
-    sale.holds[seq] = Hold(user, quantity, event.until_ms, event.due_fen, code, _terms(state, code) if code else None)
+    sale.holds[seq] = Hold(user, quantity, event.until_ms, event.due_fen, code, hold_code(state, code) if code else None)
     sale.queue.append(seq)
     sale.held += quantity
     sale.taken[user] = sale.taken.get(user, 0) + quantity
     note_made(sale, user, time_ms)
 
 
-def _terms(state: RoomState, code: str) -> CouponTerms:
-    return next(coupon.terms for coupon in state.coupons.values() if code in coupon.codes)
-
-
 def stock_changed(state: RoomState, event: StockChanged, seq: int, time_ms: int) -> None:
     """Fold what the events before it made true already; a closed sale ends with its last hold."""
-    sale = state.sales[event.sale]
+    sales = of(state)
+    sale = sales.live[event.sale]
     if sale.held != event.held:
         raise InvariantBroken("holds say what is held")
     if sale.sold != event.sold:
@@ -392,16 +395,17 @@ def stock_changed(state: RoomState, event: StockChanged, seq: int, time_ms: int)
     if sale.available != event.available:
         raise InvariantBroken("available + held + sold = stock")
     if sale.phase == "closed":
-        _end(state, event.sale)
+        _end(sales, event.sale)
 
 
 def hold_confirmed(state: RoomState, event: HoldConfirmed, seq: int, time_ms: int) -> None:
     """Fold a payment."""
     resolved = ResolvedHold(event.user, "confirmed", event.payment, event.quantity, event.returned, event.paid_fen)
     _resolve(state, event.sale, event.hold, resolved, time_ms)
-    if len(state.payments) >= PAYMENTS_MAX:
-        state.payments_before, state.payments = state.payments, {}
-    state.payments[event.payment] = event.hold
+    sales = of(state)
+    if len(sales.payments) >= PAYMENTS_MAX:
+        sales.payments_before, sales.payments = sales.payments, {}
+    sales.payments[event.payment] = event.hold
 
 
 def hold_cancelled(state: RoomState, event: HoldCancelled, seq: int, time_ms: int) -> None:
@@ -415,20 +419,23 @@ def hold_expired(state: RoomState, event: HoldExpired, seq: int, time_ms: int) -
 
 
 def _resolve(state: RoomState, seq: int, number: int, resolved: ResolvedHold, time_ms: int) -> None:
-    sale = state.sales[seq]
+    sales = of(state)
+    sale = sales.live[seq]
     hold = sale.holds.pop(number)
     sale.held -= hold.quantity
     sale.sold += resolved.quantity
     sale.taken[hold.user] -= hold.quantity - resolved.quantity
     if not sale.taken[hold.user]:
         del sale.taken[hold.user]
-    if sale.hold_marks:
-        uncount_hold(sale, number, hold.user, paid=resolved.quantity > 0)
+    if hold.coupon_code:
+        unhold_code(state, hold.coupon_code)
+    if sale.users_per_address_max:
+        uncount_hold(state, seq, number, hold.user, paid=resolved.quantity > 0)
     note_ended(sale, hold.user, hold.until_ms - sale.hold_ms, time_ms, paid=resolved.quantity > 0)
     _advance(sale)
-    if len(state.resolved_holds) >= RESOLVED_HOLDS_MAX:
-        state.resolved_holds_before, state.resolved_holds = state.resolved_holds, {}
-    state.resolved_holds[number] = resolved
+    if len(sales.resolved_holds) >= RESOLVED_HOLDS_MAX:
+        sales.resolved_holds_before, sales.resolved_holds = sales.resolved_holds, {}
+    sales.resolved_holds[number] = resolved
 
 
 def _advance(sale: FlashSale) -> None:
@@ -440,14 +447,15 @@ def _advance(sale: FlashSale) -> None:
         sale.queue_head = 0
 
 
-def _end(state: RoomState, seq: int) -> None:
-    if not state.sales[seq].holds:
-        del state.sales[seq]
-        state.sales_over.append(seq)
-        del state.sales_over[:-SALES_OVER_MAX]
+def _end(sales: FlashSales, seq: int) -> None:
+    if not sales.live[seq].holds:
+        del sales.live[seq]
+        sales.over.append(seq)
+        del sales.over[:-SALES_OVER_MAX]
 
 
 RULES = Rules(
+    state=FlashSales,
     decide={
         AnnounceFlashSale: announce_flash_sale,
         ReserveStock: reserve_stock,

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Final
 
 from liveroom.features.decision import Refusal, Turn
-from liveroom.features.state import FlashSale, UnpaidHolds
+from liveroom.features.flash_sale.state import FlashSale, UnpaidHolds
 
 __all__ = ["PAUSE_MS_MAX", "SCARCE_PART", "UNPAID_USERS_MAX", "UNPAID_WINDOW_MS", "check_unpaid", "note_ended", "note_made"]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
-
 from liveroom.messages.base import ANCHORS, BACKEND, MODERATORS, CommandBase, EventBase
 from liveroom.messages.fields import Reason, Text, Title
+from liveroom.messages.room_rules import RoomRules
 
-__all__ = ["AnnouncementSet", "CloseRoom", "OpenRoom", "RequestKeyframe", "RoomClosed", "RoomOpened", "RoomRules", "SetAnnouncement"]
+__all__ = ["AnnouncementSet", "CloseRoom", "OpenRoom", "RequestKeyframe", "RoomClosed", "RoomOpened", "SetAnnouncement"]
 
 
 class OpenRoom(CommandBase, frozen=True, tag="open_room"):
@@ -37,15 +36,6 @@ class RequestKeyframe(CommandBase, frozen=True, tag="request_keyframe"):
 
     roles = BACKEND
     holdings: bool = False
-
-
-class RoomRules(Struct, frozen=True, omit_defaults=True):
-    """The settings of a room's chat and audience rules, recorded in an event so that replay never depends on the configuration."""
-
-    chat_interval_ms: int
-    chat_burst: int
-    chat_budget: int
-    audience_expiry_ms: int
 
 
 class RoomOpened(EventBase, frozen=True, tag="room_opened"):

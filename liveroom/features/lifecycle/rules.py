@@ -11,16 +11,16 @@ from liveroom.features.lifecycle.messages import (
     RequestKeyframe,
     RoomClosed,
     RoomOpened,
-    RoomRules,
     SetAnnouncement,
 )
-from liveroom.features.ruleset import Rules, all_rules
+from liveroom.features.ruleset import Rules
 from liveroom.features.state import RoomState
 from liveroom.features.texts import check_line, check_optional, check_paragraphs
 from liveroom.messages.fields import Role
+from liveroom.messages.room_rules import RoomRules
 from liveroom.messages.sender import Sender
 
-__all__ = ["RULES", "announcement_set", "close_room", "new_room", "open_room", "room_closed", "room_opened", "set_announcement"]
+__all__ = ["RULES", "announcement_set", "close_room", "open_room", "room_closed", "room_opened", "set_announcement"]
 
 
 def open_room(state: RoomState | None, command: OpenRoom, sender: Sender, rng: Rng, rules: RoomsConfig) -> Decision:
@@ -35,14 +35,11 @@ def open_room(state: RoomState | None, command: OpenRoom, sender: Sender, rng: R
         anchor, anchor_name = sender.user, sender.name
     else:
         anchor, anchor_name = state.anchor, state.anchor_name
-    budget = rules.chat_budget_lines_per_s if state is None else state.budget_set or rules.chat_budget_lines_per_s
-    numbers = RoomRules(rules.chat_interval_ms, rules.chat_burst, budget, rules.audience_expiry_ms)
+    budget, budget_set = rules.chat_budget_lines_per_s, False
+    if state is not None and state.rules.chat_budget_set:
+        budget, budget_set = state.rules.chat_budget, True
+    numbers = RoomRules(rules.chat_interval_ms, rules.chat_burst, budget, rules.audience_expiry_ms, budget_set)
     return Decided((RoomOpened(command.title, anchor, stream_id, numbers, anchor_name),), {"stream_id": stream_id})
-
-
-def new_room(event: RoomOpened, time_ms: int) -> RoomState:
-    """A room before its first event, which opens it."""
-    return RoomState(stream_id=event.stream_id, seq=0, title="", anchor="", open=False, opened_ms=time_ms, rules=event.rules)
 
 
 def room_opened(state: RoomState, event: RoomOpened, seq: int, time_ms: int) -> None:
@@ -53,12 +50,10 @@ def room_opened(state: RoomState, event: RoomOpened, seq: int, time_ms: int) -> 
 
 
 def close_room(turn: Turn, command: CloseRoom) -> Decision:
-    """Close the room. The items of all features end before it."""
+    """Close the room. `rooms.room` lets the items of all features end before it."""
     if not turn.state.open:
         return Refusal("room_closed", "the room is already closed")
-    refusal = check_optional(command.reason, "reason")
-    endings = [event for rules in all_rules() if rules.close is not None for event in rules.close(turn)]
-    return refusal or Decided((*endings, RoomClosed(command.reason)))
+    return check_optional(command.reason, "reason") or Decided((RoomClosed(command.reason),))
 
 
 def room_closed(state: RoomState, event: RoomClosed, seq: int, time_ms: int) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
 from liveroom.features.likes.messages import LikesAdded, ReportLikes, SendLikes
+from liveroom.features.likes.state import Likes, change, of
 from liveroom.features.ruleset import Rules
 from liveroom.features.state import RoomState
 
@@ -30,16 +31,17 @@ def report_likes(turn: Turn, command: ReportLikes) -> Decision:
 
 
 def _add(state: RoomState, count: int) -> Decided:
-    total = min(state.likes + count, _TOTAL_MAX)
+    total = min(of(state).total + count, _TOTAL_MAX)
     return Decided((LikesAdded(count, total),), {"total": total})
 
 
 def likes_added(state: RoomState, event: LikesAdded, seq: int, time_ms: int) -> None:
     """Fold taps."""
-    state.likes = event.total
+    change(state).total = event.total
 
 
 RULES = Rules(
+    state=Likes,
     decide={
         SendLikes: send_likes,
         ReportLikes: report_likes,

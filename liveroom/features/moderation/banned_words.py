@@ -14,7 +14,8 @@ import ahocorasick
 
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
 from liveroom.features.moderation.messages import BannedWordsSet, SetBannedWords
-from liveroom.features.state import RoomState, WordList
+from liveroom.features.moderation.state import WordList, change, of
+from liveroom.features.state import RoomState
 from liveroom.features.texts import check_line
 from liveroom.messages.text import IGNORABLE
 
@@ -49,14 +50,14 @@ def set_banned_words(turn: Turn, command: SetBannedWords) -> Decision:
             )
         kept.setdefault(compared, word)
     words = tuple(kept.values())
-    if words == turn.state.banned_words.words:
+    if words == of(turn.state).banned_words.words:
         return Decided((), {"words": len(words)})
     return Decided((BannedWordsSet(words, turn.sender.user),), {"words": len(words)})
 
 
 def banned_words_set(state: RoomState, event: BannedWordsSet, seq: int, time_ms: int) -> None:
     """Fold the list."""
-    state.banned_words = WordList(event.words, _digest(event.words) if event.words else "")
+    change(state).banned_words = WordList(event.words, _digest(event.words) if event.words else "")
 
 
 def check_words(banned: WordList, text: str) -> Refusal | None:

@@ -21,8 +21,9 @@ from liveroom.features.moderation.messages import (
     UserUnbanned,
     UserUnmuted,
 )
+from liveroom.features.moderation.state import Moderation, Sanction, change, of
 from liveroom.features.ruleset import Rules
-from liveroom.features.state import RoomState, Sanction
+from liveroom.features.state import RoomState
 from liveroom.features.texts import check_optional, utc
 from liveroom.messages.fields import Role
 from liveroom.messages.sender import Sender
@@ -46,7 +47,7 @@ __all__ = [
 
 def mute_user(turn: Turn, command: MuteUser) -> Decision:
     """Mute a user from now on; a second mute replaces the first."""
-    refusal = _check_sanction(turn, command, turn.state.muted, turn.rules.muted_users_max)
+    refusal = _check_sanction(turn, command, of(turn.state).muted, turn.rules.muted_users_max)
     if refusal is not None:
         return refusal
     until_ms = turn.now_ms + command.duration_ms
@@ -55,7 +56,7 @@ def mute_user(turn: Turn, command: MuteUser) -> Decision:
 
 def ban_user(turn: Turn, command: BanUser) -> Decision:
     """Ban a user from now on; a second ban replaces the first."""
-    refusal = _check_sanction(turn, command, turn.state.banned, turn.rules.banned_users_max)
+    refusal = _check_sanction(turn, command, of(turn.state).banned, turn.rules.banned_users_max)
     if refusal is not None:
         return refusal
     until_ms = turn.now_ms + command.duration_ms
@@ -81,27 +82,27 @@ def _check_sanction(turn: Turn, command: MuteUser | BanUser, sanctions: dict[str
 
 def unmute_user(turn: Turn, command: UnmuteUser) -> Decision:
     """End a user's mute."""
-    if not _lasts(turn.state.muted.get(command.user), turn.now_ms):
+    if not _lasts(of(turn.state).muted.get(command.user), turn.now_ms):
         return Refusal("not_muted", f"{command.user} is not muted", "user")
     return Decided((UserUnmuted(command.user, turn.sender.user),))
 
 
 def unban_user(turn: Turn, command: UnbanUser) -> Decision:
     """End a user's ban."""
-    if not _lasts(turn.state.banned.get(command.user), turn.now_ms):
+    if not _lasts(of(turn.state).banned.get(command.user), turn.now_ms):
         return Refusal("not_banned", f"{command.user} is not banned", "user")
     return Decided((UserUnbanned(command.user, turn.sender.user),))
 
 
 def check_muted(state: RoomState, sender: Sender, now_ms: int) -> Refusal | None:
     """Why the sender may not speak; the platform itself always may."""
-    muted = state.muted.get(sender.user)
+    muted = of(state).muted.get(sender.user)
     return _refusal("muted", muted, now_ms) if muted is not None and sender.role is not Role.platform else None
 
 
 def check_banned(state: RoomState, sender: Sender, now_ms: int) -> Refusal | None:
     """Why the sender may do nothing here; the platform itself always may."""
-    banned = state.banned.get(sender.user)
+    banned = of(state).banned.get(sender.user)
     return _refusal("banned", banned, now_ms) if banned is not None and sender.role is not Role.platform else None
 
 
@@ -114,32 +115,31 @@ def _refusal(code: str, sanction: Sanction, now_ms: int) -> Refusal | None:
 
 def user_muted(state: RoomState, event: UserMuted, seq: int, time_ms: int) -> None:
     """Fold a mute; those that are past are forgotten."""
-    state.muted = {**lasting(state.muted, time_ms), event.user: Sanction(event.until_ms, event.by)}
+    moderation = change(state)
+    moderation.muted = {**lasting(moderation.muted, time_ms), event.user: Sanction(event.until_ms, event.by)}
 
 
 def user_banned(state: RoomState, event: UserBanned, seq: int, time_ms: int) -> None:
     """Fold a ban; those that are past are forgotten."""
-    state.banned = {**lasting(state.banned, time_ms), event.user: Sanction(event.until_ms, event.by)}
-    if event.messages_deleted:
-        gone = {line.seq for line in state.chat if line.user == event.user}
-        state.chat = [line for line in state.chat if line.seq not in gone]
-        state.messages = [message for message in state.messages if message not in gone]
+    moderation = change(state)
+    moderation.banned = {**lasting(moderation.banned, time_ms), event.user: Sanction(event.until_ms, event.by)}
 
 
 def sanction_explained(state: RoomState, event: SanctionExplained, seq: int, time_ms: int) -> None:
     """Fold the reason of the mute or ban right before."""
-    sanctions = state.muted if event.sanction == "mute" else state.banned
+    moderation = change(state)
+    sanctions = moderation.muted if event.sanction == "mute" else moderation.banned
     sanctions[event.user] = replace(sanctions[event.user], reason=event.reason)
 
 
 def user_unmuted(state: RoomState, event: UserUnmuted, seq: int, time_ms: int) -> None:
     """Fold the end of a mute."""
-    del state.muted[event.user]
+    del change(state).muted[event.user]
 
 
 def user_unbanned(state: RoomState, event: UserUnbanned, seq: int, time_ms: int) -> None:
     """Fold the end of a ban."""
-    del state.banned[event.user]
+    del change(state).banned[event.user]
 
 
 def lasting(sanctions: dict[str, Sanction], now_ms: int) -> dict[str, Sanction]:
@@ -152,6 +152,7 @@ def _lasts(sanction: Sanction | None, now_ms: int) -> bool:
 
 
 RULES = Rules(
+    state=Moderation,
     decide={
         MuteUser: mute_user,
         UnmuteUser: unmute_user,

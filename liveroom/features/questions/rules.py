@@ -19,6 +19,7 @@ from liveroom.features.questions.messages import (
     QuestionDismissed,
     QuestionPicked,
 )
+from liveroom.features.questions.state import Questions, change, of
 from liveroom.features.ruleset import Rules
 from liveroom.features.state import RoomState
 from liveroom.features.texts import check_paragraphs
@@ -51,16 +52,17 @@ def ask_question(turn: Turn, command: AskQuestion) -> Decision:
     refusal = check_voice(turn, command.text, chat=False)
     if refusal is not None:
         return refusal
-    if len(state.questions) >= rules.questions_max:
+    live = of(state).live
+    if len(live) >= rules.questions_max:
         return Refusal("limit_reached", f"{rules.questions_max} questions are open already")
-    if sum(question.user == sender.user for question in state.questions.values()) >= rules.questions_per_user_max:
+    if sum(question.user == sender.user for question in live.values()) >= rules.questions_per_user_max:
         return Refusal("limit_reached", f"you have {rules.questions_per_user_max} open questions already")
     return Decided((QuestionAsked(sender.user, sender.name, command.text),), {"question": state.seq})
 
 
 def pick_question(turn: Turn, command: PickQuestion) -> Decision:
     """Show a question as the one being answered; the one picked before is merely asked again."""
-    question = turn.state.questions.get(command.question)
+    question = of(turn.state).live.get(command.question)
     if question is None:
         return _not_open(turn.state, command.question)
     return Decided(() if question.state == "picked" else (QuestionPicked(command.question),))
@@ -68,20 +70,20 @@ def pick_question(turn: Turn, command: PickQuestion) -> Decision:
 
 def answer_question(turn: Turn, command: AnswerQuestion) -> Decision:
     """Mark a question as answered."""
-    if command.question not in turn.state.questions:
+    if command.question not in of(turn.state).live:
         return _not_open(turn.state, command.question)
     return check_paragraphs(command.text) or Decided((QuestionAnswered(command.question, command.text),))
 
 
 def dismiss_question(turn: Turn, command: DismissQuestion) -> Decision:
     """Take a question off the list."""
-    if command.question not in turn.state.questions:
+    if command.question not in of(turn.state).live:
         return _not_open(turn.state, command.question)
     return Decided((QuestionDismissed(command.question),))
 
 
 def _not_open(state: RoomState, question: int) -> Refusal:
-    if question in state.resolved:
+    if question in of(state).resolved:
         return Refusal("question_not_open", "the question is already answered or dismissed", "question")
     return Refusal("question_not_found", "there is no such question", "question")
 
@@ -89,36 +91,39 @@ def _not_open(state: RoomState, question: int) -> Refusal:
 def question_asked(state: RoomState, event: QuestionAsked, seq: int, time_ms: int) -> None:
     """Fold a question: it counts against its sender's rate limit."""
     note_spoken(state, event.user, time_ms, chat=False)
-    state.questions[seq] = Question(seq, event.user, event.name, event.text)
+    change(state).live[seq] = Question(seq, event.user, event.name, event.text)
 
 
 def question_picked(state: RoomState, event: QuestionPicked, seq: int, time_ms: int) -> None:
     """Fold a pick."""
-    for other, question in state.questions.items():
+    live = change(state).live
+    for other, question in live.items():
         if question.state == "picked":
-            state.questions[other] = msgspec.structs.replace(question, state="asked")
-    state.questions[event.question] = msgspec.structs.replace(state.questions[event.question], state="picked")
+            live[other] = msgspec.structs.replace(question, state="asked")
+    live[event.question] = msgspec.structs.replace(live[event.question], state="picked")
 
 
 def question_answered(state: RoomState, event: QuestionAnswered, seq: int, time_ms: int) -> None:
     """Fold an answer."""
-    question = _resolve(state, event.question)
-    state.answered.append(msgspec.structs.replace(question, state="answered", answer=event.text))
-    del state.answered[:-ANSWERED_MAX]
+    questions = change(state)
+    question = _resolve(questions, event.question)
+    questions.answered.append(msgspec.structs.replace(question, state="answered", answer=event.text))
+    del questions.answered[:-ANSWERED_MAX]
 
 
 def question_dismissed(state: RoomState, event: QuestionDismissed, seq: int, time_ms: int) -> None:
     """Fold a dismissal."""
-    _resolve(state, event.question)
+    _resolve(change(state), event.question)
 
 
-def _resolve(state: RoomState, question: int) -> Question:
-    state.resolved.append(question)
-    del state.resolved[:-RESOLVED_MAX]
-    return state.questions.pop(question)
+def _resolve(questions: Questions, question: int) -> Question:
+    questions.resolved.append(question)
+    del questions.resolved[:-RESOLVED_MAX]
+    return questions.live.pop(question)
 
 
 RULES = Rules(
+    state=Questions,
     decide={
         AskQuestion: ask_question,
         PickQuestion: pick_question,

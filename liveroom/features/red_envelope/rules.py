@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from liveroom.features.address_limits.rules import check_address, count_address
+from liveroom.features.address_limits.rules import check_address, count_address, forget_addresses, limit_addresses
 from liveroom.features.chat.messages import ChatSent
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
 from liveroom.features.moderation.banned_words import WORD_CHARS_MAX, normal, plain
@@ -25,8 +25,9 @@ from liveroom.features.red_envelope.messages import (
     RedEnvelopeOpened,
     RedEnvelopeSealed,
 )
+from liveroom.features.red_envelope.state import EnvelopeOver, EnvelopeState, RedEnvelopes, change, of
 from liveroom.features.ruleset import Rules
-from liveroom.features.state import EnvelopeOver, EnvelopeState, RoomState
+from liveroom.features.state import RoomState
 from liveroom.features.texts import check_line, check_optional
 from liveroom.messages.base import EventBase
 from liveroom.messages.errors import InvariantBroken
@@ -77,7 +78,7 @@ def drop_red_envelope(turn: Turn, command: DropRedEnvelope) -> Decision:
         )
     if command.total_fen < command.parts:
         return Refusal("out_of_range", f"{command.parts} shares of at least 1 fen need {command.parts} fen", "total_fen")
-    if sum(envelope.closes_ms > turn.now_ms for envelope in state.envelopes.values()) >= turn.rules.red_envelopes_live_max:
+    if sum(envelope.closes_ms > turn.now_ms for envelope in of(state).live.values()) >= turn.rules.red_envelopes_live_max:
         return Refusal("limit_reached", f"{turn.rules.red_envelopes_live_max} red envelopes are announced or open already")
     seed = turn.rng.getrandbits(8 * SEED_BYTES).to_bytes(SEED_BYTES, "big").hex()
     opens_ms = turn.now_ms + command.opens_in_ms
@@ -103,10 +104,10 @@ def drop_red_envelope(turn: Turn, command: DropRedEnvelope) -> Decision:
 def grab_red_envelope(turn: Turn, command: GrabRedEnvelope) -> Decision:
     """Grant the next share; the last one closes the envelope."""
     sender, number = turn.sender, command.envelope
-    envelope = turn.state.envelopes.get(number)
+    envelope = of(turn.state).live.get(number)
     if envelope is None:
         return _not_live(turn.state, number, sender.user)
-    refusal = _check_grab(turn, envelope)
+    refusal = _check_grab(turn, number, envelope)
     if refusal is not None:
         return refusal
     granted = len(envelope.winners)
@@ -124,7 +125,7 @@ def grab_red_envelope(turn: Turn, command: GrabRedEnvelope) -> Decision:
     return Decided(events, {"envelope": number, "amount_fen": amount_fen, "parts_left": parts_left})
 
 
-def _check_grab(turn: Turn, envelope: EnvelopeState) -> Refusal | None:
+def _check_grab(turn: Turn, number: int, envelope: EnvelopeState) -> Refusal | None:
     sender, now_ms, condition = turn.sender, turn.now_ms, envelope.condition
     if sender.user in envelope.winners:
         return _already_grabbed(envelope.winners[sender.user])
@@ -139,7 +140,7 @@ def _check_grab(turn: Turn, envelope: EnvelopeState) -> Refusal | None:
         return Refusal(
             "condition_not_met", f"watch for {condition.watched_s} s without leaving; {missing_s} s are missing", "envelope", missing_s * 1000
         )
-    return check_address(envelope, sender) if envelope.users_per_address_max else None
+    return check_address(turn, number) if envelope.users_per_address_max else None
 
 
 def _already_grabbed(amount_fen: int) -> Refusal:
@@ -147,7 +148,7 @@ def _already_grabbed(amount_fen: int) -> Refusal:
 
 
 def _not_live(state: RoomState, number: int, user: str) -> Refusal:
-    over = state.envelopes_over.get(number)
+    over = of(state).over.get(number)
     if over is None:
         return Refusal("envelope_not_found", "there is no such red envelope", "envelope")
     if user in over.winners:
@@ -166,7 +167,7 @@ _WHY: Final[dict[str, str]] = {
 
 def cancel_red_envelope(turn: Turn, command: CancelRedEnvelope) -> Decision:
     """Take back an envelope that has not opened."""
-    envelope = turn.state.envelopes.get(command.envelope)
+    envelope = of(turn.state).live.get(command.envelope)
     if envelope is None:
         return _not_live(turn.state, command.envelope, "")
     if envelope.opened or turn.now_ms >= envelope.opens_ms:
@@ -177,19 +178,19 @@ def cancel_red_envelope(turn: Turn, command: CancelRedEnvelope) -> Decision:
 def room_closes(state: RoomState, now_ms: int) -> tuple[EventBase, ...]:
     """Closing the room ends its envelopes; what was not granted is refunded."""
     return tuple(
-        _closed(number, envelope, "room_closed" if now_ms < envelope.closes_ms else "expired") for number, envelope in state.envelopes.items()
+        _closed(number, envelope, "room_closed" if now_ms < envelope.closes_ms else "expired") for number, envelope in of(state).live.items()
     )
 
 
 def envelopes_due_ms(state: RoomState) -> int | None:
     """When the next envelope opens or closes."""
-    return min((envelope.closes_ms if envelope.opened else envelope.opens_ms for envelope in state.envelopes.values()), default=None)
+    return min((envelope.closes_ms if envelope.opened else envelope.opens_ms for envelope in of(state).live.values()), default=None)
 
 
 def envelopes_due(state: RoomState, now_ms: int) -> tuple[EventBase, ...]:
     """Envelopes whose time has come open or close; after a long sleep, both."""
     events: list[EventBase] = []
-    for number, envelope in state.envelopes.items():
+    for number, envelope in of(state).live.items():
         if not envelope.opened and envelope.opens_ms <= now_ms:
             events.append(RedEnvelopeOpened(number))
         if envelope.closes_ms <= now_ms:
@@ -209,10 +210,10 @@ def _better(best: list[EnvelopeWinner], user: str, name: str, amount_fen: int) -
     return sorted([*best, EnvelopeWinner(user, name, amount_fen)], key=lambda one: -one.amount_fen)[:BEST_MAX]
 
 
-def note_keyword(state: RoomState, event: ChatSent) -> None:
+def note_keyword(state: RoomState, event: ChatSent, seq: int, time_ms: int) -> None:
     """Fold what a line says for envelopes that wait for a keyword; it counts whether or not the line was shown."""
     text = ""
-    for envelope in state.envelopes.values():
+    for envelope in of(state).live.values():
         if envelope.keyword and len(envelope.said) < SAID_MAX:
             text = text or normal(event.text)
             if envelope.keyword in text:
@@ -221,7 +222,7 @@ def note_keyword(state: RoomState, event: ChatSent) -> None:
 
 def red_envelope_dropped(state: RoomState, event: RedEnvelopeDropped, seq: int, time_ms: int) -> None:
     """Fold an announcement."""
-    state.envelopes[seq] = EnvelopeState(
+    change(state).live[seq] = EnvelopeState(
         title=event.title,
         total_fen=event.total_fen,
         parts=event.parts,
@@ -234,11 +235,12 @@ def red_envelope_dropped(state: RoomState, event: RedEnvelopeDropped, seq: int, 
         left_fen=event.total_fen,
         users_per_address_max=event.users_per_address_max,
     )
+    limit_addresses(state, seq, event.users_per_address_max)
 
 
 def red_envelope_sealed(state: RoomState, event: RedEnvelopeSealed, seq: int, time_ms: int) -> None:
     """Fold the seed: the shares follow from it."""
-    envelope = state.envelopes[event.envelope]
+    envelope = of(state).live[event.envelope]
     if commitment_of(event.seed) != envelope.commitment:
         raise InvariantBroken("the seed is the one that was committed to")
     envelope.seed = event.seed
@@ -247,12 +249,12 @@ def red_envelope_sealed(state: RoomState, event: RedEnvelopeSealed, seq: int, ti
 
 def red_envelope_opened(state: RoomState, event: RedEnvelopeOpened, seq: int, time_ms: int) -> None:
     """Fold an opening."""
-    state.envelopes[event.envelope].opened = True
+    of(state).live[event.envelope].opened = True
 
 
 def red_envelope_grabbed(state: RoomState, event: RedEnvelopeGrabbed, seq: int, time_ms: int) -> None:
     """Fold a grant; what does not add up stops the room."""
-    envelope = state.envelopes[event.envelope]
+    envelope = of(state).live[event.envelope]
     winners, amount_fen = envelope.winners, event.amount_fen
     if event.user in winners:
         raise InvariantBroken("a user has one share")
@@ -269,10 +271,12 @@ def red_envelope_grabbed(state: RoomState, event: RedEnvelopeGrabbed, seq: int, 
 
 def red_envelope_closed(state: RoomState, event: RedEnvelopeClosed, seq: int, time_ms: int) -> None:
     """Fold an end. The state keeps the reason and the winners, to answer late grabs and repeated ones."""
-    envelope = state.envelopes.pop(event.envelope)
+    envelopes = of(state)
+    envelope = envelopes.live.pop(event.envelope)
     if (event.granted_fen, event.refunded_fen) != (envelope.total_fen - envelope.left_fen, envelope.left_fen):
         raise InvariantBroken("granted + refunded = total")
-    over = state.envelopes_over
+    forget_addresses(state, event.envelope)
+    over = envelopes.over
     over[event.envelope] = EnvelopeOver(event.reason, envelope.winners)
     while len(over) > OVER_MAX:
         del over[next(iter(over))]
@@ -285,6 +289,7 @@ def red_envelope_closed(state: RoomState, event: RedEnvelopeClosed, seq: int, ti
 
 
 RULES = Rules(
+    state=RedEnvelopes,
     decide={
         DropRedEnvelope: drop_red_envelope,
         GrabRedEnvelope: grab_red_envelope,
@@ -296,6 +301,9 @@ RULES = Rules(
         RedEnvelopeOpened: red_envelope_opened,
         RedEnvelopeGrabbed: red_envelope_grabbed,
         RedEnvelopeClosed: red_envelope_closed,
+    },
+    react={
+        ChatSent: note_keyword,
     },
     due_ms=envelopes_due_ms,
     due=envelopes_due,

@@ -16,6 +16,7 @@ from liveroom.features.showcase.messages import (
     TryOnRequested,
     UnpinProduct,
 )
+from liveroom.features.showcase.state import Showcase, change, of
 from liveroom.features.state import RoomState
 from liveroom.features.texts import check_line, check_optional
 from liveroom.messages.base import EventBase
@@ -37,7 +38,7 @@ __all__ = [
 
 def add_product(turn: Turn, command: AddProduct) -> Decision:
     """Put a product into the showcase or replace it in its place. A pinned product is pinned again, so that viewers see its new data."""
-    state, product = turn.state, command.product
+    showcase, product = of(turn.state), command.product
     refusal = (
         check_line(product.title, "product.title")
         or check_optional(product.image_url, "product.image_url")
@@ -45,55 +46,54 @@ def add_product(turn: Turn, command: AddProduct) -> Decision:
     )
     if refusal is not None:
         return refusal
-    if product.id not in state.products and len(state.products) >= turn.rules.products_max:
+    if product.id not in showcase.products and len(showcase.products) >= turn.rules.products_max:
         return Refusal("limit_reached", f"the showcase holds {turn.rules.products_max} products already", "product")
-    if state.products.get(product.id) == product:
-        return Decided((), {"version": state.showcase_version})
+    if showcase.products.get(product.id) == product:
+        return Decided((), {"version": showcase.version})
     events: tuple[EventBase, ...] = (ProductAdded(product),)
-    if state.pinned == product.id:
+    if showcase.pinned == product.id:
         events += (ProductPinned(product),)
-    return Decided(events, {"version": state.seq})
+    return Decided(events, {"version": turn.state.seq})
 
 
 def remove_product(turn: Turn, command: RemoveProduct) -> Decision:
     """Take a product out; a pinned one is unpinned first. Its wishes are forgotten."""
-    state = turn.state
-    if command.product not in state.products:
+    showcase = of(turn.state)
+    if command.product not in showcase.products:
         return _not_found(command.product)
     events: tuple[EventBase, ...] = (ProductRemoved(command.product),)
-    if state.pinned == command.product:
+    if showcase.pinned == command.product:
         events = (ProductUnpinned(command.product), *events)
-    return Decided(events, {"version": state.seq + len(events) - 1})
+    return Decided(events, {"version": turn.state.seq + len(events) - 1})
 
 
 def pin_product(turn: Turn, command: PinProduct) -> Decision:
     """Pin the product that is being explained."""
-    product = turn.state.products.get(command.product)
+    product = of(turn.state).products.get(command.product)
     if product is None:
         return _not_found(command.product)
-    return Decided(() if turn.state.pinned == product.id else (ProductPinned(product),))
+    return Decided(() if of(turn.state).pinned == product.id else (ProductPinned(product),))
 
 
 def unpin_product(turn: Turn, command: UnpinProduct) -> Decision:
     """Unpin it."""
-    if not turn.state.pinned:
-        return Refusal("not_pinned", "no product is pinned")
-    return Decided((ProductUnpinned(turn.state.pinned),))
+    pinned = of(turn.state).pinned
+    return Decided((ProductUnpinned(pinned),)) if pinned else Refusal("not_pinned", "no product is pinned")
 
 
 def request_try_on(turn: Turn, command: RequestTryOn) -> Decision:
     """Wish to see a product tried on, once per user and product."""
-    state, user = turn.state, turn.sender.user
-    if not state.open:
+    showcase, user = of(turn.state), turn.sender.user
+    if not turn.state.open:
         return Refusal("room_closed", "the room is closed: nothing is tried on any more")
-    if command.product not in state.products:
+    if command.product not in showcase.products:
         return _not_found(command.product)
-    users = state.try_ons.get(command.product, {})
+    users = showcase.try_ons.get(command.product, {})
     if user in users:
         return Refusal("already_requested", "you already asked to see this product tried on", "product")
-    if sum(user in wishers for wishers in state.try_ons.values()) >= turn.rules.try_ons_per_user_max:
+    if sum(user in wishers for wishers in showcase.try_ons.values()) >= turn.rules.try_ons_per_user_max:
         return Refusal("limit_reached", f"you have asked for {turn.rules.try_ons_per_user_max} products already")
-    if state.try_ons_count >= turn.rules.try_on_users_max:
+    if showcase.try_ons_count >= turn.rules.try_on_users_max:
         return Refusal("limit_reached", f"the room has {turn.rules.try_on_users_max} try-on requests already")
     count = len(users) + 1
     return Decided((TryOnRequested(command.product, user, count),), {"count": count})
@@ -105,34 +105,38 @@ def _not_found(product: str) -> Refusal:
 
 def product_added(state: RoomState, event: ProductAdded, seq: int, time_ms: int) -> None:
     """Fold a product."""
-    state.products[event.product.id] = event.product
-    state.showcase_version = seq
+    showcase = change(state)
+    showcase.products[event.product.id] = event.product
+    showcase.version = seq
 
 
 def product_removed(state: RoomState, event: ProductRemoved, seq: int, time_ms: int) -> None:
     """Fold a removal."""
-    del state.products[event.product]
-    state.try_ons_count -= len(state.try_ons.pop(event.product, {}))
-    state.showcase_version = seq
+    showcase = change(state)
+    del showcase.products[event.product]
+    showcase.try_ons_count -= len(showcase.try_ons.pop(event.product, {}))
+    showcase.version = seq
 
 
 def product_pinned(state: RoomState, event: ProductPinned, seq: int, time_ms: int) -> None:
     """Fold a pin."""
-    state.pinned = event.product.id
+    change(state).pinned = event.product.id
 
 
 def product_unpinned(state: RoomState, event: ProductUnpinned, seq: int, time_ms: int) -> None:
     """Fold an unpin."""
-    state.pinned = ""
+    change(state).pinned = ""
 
 
 def try_on_requested(state: RoomState, event: TryOnRequested, seq: int, time_ms: int) -> None:
     """Fold a wish."""
-    state.try_ons.setdefault(event.product, {})[event.user] = None
-    state.try_ons_count += 1
+    showcase = change(state)
+    showcase.try_ons.setdefault(event.product, {})[event.user] = None
+    showcase.try_ons_count += 1
 
 
 RULES = Rules(
+    state=Showcase,
     decide={
         AddProduct: add_product,
         RemoveProduct: remove_product,

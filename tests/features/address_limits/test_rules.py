@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
+from liveroom.features.address_limits.state import of as address_limits_of
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon, StopCoupon
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock
+from liveroom.features.flash_sale.state import of as flash_sales_of
 from liveroom.features.red_envelope.messages import DropRedEnvelope
+from liveroom.features.red_envelope.state import of as red_envelopes_of
 from liveroom.protocol.commands import Command, GrabRedEnvelope
 from liveroom.protocol.events import AddressCounted
 from liveroom.protocol.records import Sender
-from liveroom.rooms.room import Refusal
+from liveroom.rooms.room import Refusal, encode_state
 from tests.features.play import ANCHOR, PLATFORM, SHIRT, Play
 
 HOME, WORK = "000000000000a0e1", "000000000000b0e2"
@@ -72,10 +76,7 @@ def test_without_a_limit_nothing_is_counted(kind: str) -> None:
     fair = Fair(kind, 0)
     assert [fair.tries(sender) for sender in (ANN, BEN, CAT, DAN)] == [""] * 4
     assert not fair.counted()
-    state = fair.play.room
-    assert not any(one.addresses for one in state.envelopes.values())
-    assert not any(one.addresses for one in state.coupons.values())
-    assert not any(one.addresses for one in state.sales.values())
+    assert "address_limits" not in msgspec.json.decode(encode_state(fair.play.room))
 
 
 @KINDS
@@ -141,12 +142,11 @@ def test_of_what_is_over_no_address_is_kept() -> None:
     sale.play.does(ANCHOR, CloseFlashSale(sale.thing))
     for number in range(6):
         assert envelope.tries(replace(ANN, user=f"u{number}")) == ""
-    assert not coupon.play.room.coupons[coupon.thing].addresses
-    closed = sale.play.room.sales[sale.thing]
-    assert (len(closed.holds), closed.addresses, closed.hold_marks) == (1, {}, {})
-    assert not envelope.play.room.envelopes
+    assert len(flash_sales_of(sale.play.room).live[sale.thing].holds) == 1
+    assert not red_envelopes_of(envelope.play.room).live
+    assert [address_limits_of(fair.play.room).items for fair in (envelope, coupon, sale)] == [{}, {}, {}]
     sale.play.passes(10_000)
-    assert not sale.play.room.sales
+    assert not flash_sales_of(sale.play.room).live
 
 
 def test_an_unpaid_hold_leaves_nothing_behind() -> None:
@@ -154,8 +154,8 @@ def test_an_unpaid_hold_leaves_nothing_behind() -> None:
     fair = Fair("sale", 1)
     hold = int(fair.play.does(ANN, fair.claim)["hold"])
     fair.play.does(ANN, CancelHold(hold))
-    sale = fair.play.room.sales[fair.thing]
-    assert (sale.addresses, sale.hold_marks) == ({}, {})
+    limit = address_limits_of(fair.play.room).items[fair.thing]
+    assert (limit.addresses, limit.hold_marks) == ({}, {})
 
 
 @KINDS

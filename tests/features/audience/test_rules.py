@@ -8,6 +8,7 @@ import pytest
 
 from liveroom.features.audience import rules as audience
 from liveroom.features.audience.rules import GATEWAYS_MAX, USERS_EXACT_MAX
+from liveroom.features.audience.state import of as audience_of
 from liveroom.protocol.commands import CloseRoom, OpenRoom, ReportAudience
 from liveroom.protocol.events import AudienceCounted, AudienceReported
 from liveroom.rooms.room import due_ms
@@ -66,7 +67,7 @@ def test_a_gateway_without_viewers_is_forgotten() -> None:
     play = Play()
     play.does(GATEWAY, ReportAudience("g1", 10))
     play.does(GATEWAY, ReportAudience("g1", 0))
-    assert play.room.gateways == {}
+    assert audience_of(play.room).gateways == {}
     assert play.events(GATEWAY, ReportAudience("g2", 0)) == ()
 
 
@@ -99,7 +100,7 @@ def test_unique_users_are_exact_up_to_the_limit(seed: int) -> None:
     joins(play, hashes[-1:])
     assert play.keyframe.unique_estimated is True
     assert play.keyframe.unique >= USERS_EXACT_MAX
-    assert play.room.users == {}
+    assert audience_of(play.room).users == {}
 
 
 @pytest.mark.parametrize("count", [1_500, 5_000, 50_000])
@@ -117,7 +118,7 @@ def test_an_estimate_does_not_depend_on_order_or_repeats() -> None:
     joins(first, hashes)
     joins(second, tuple(reversed(hashes)), "g2")
     joins(second, hashes, "g3")
-    assert first.room.sketch == second.room.sketch
+    assert audience_of(first.room).sketch == audience_of(second.room).sketch
     assert first.events(GATEWAY, ReportAudience("g1", 1, hashes[:1_000])) == (AudienceReported("g1", 1),)
 
 

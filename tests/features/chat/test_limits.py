@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from liveroom.features.chat import limits as voice
+from liveroom.features.chat.state import of as chat_of
 from liveroom.protocol.commands import SendChat, SetSlowMode
 from liveroom.protocol.records import Sender
 from tests.features.play import MODERATOR, VERA, Play
@@ -18,8 +19,8 @@ def test_speakers_are_forgotten_when_they_no_longer_matter() -> None:
     for _ in range(3):
         play.passes(5_000)
         play.says(VERA)
-    assert len(play.room.speakers) + len(play.room.speakers_before) == 2
-    assert "u0" not in play.room.speakers_before
+    assert len(chat_of(play.room).speakers) + len(chat_of(play.room).speakers_before) == 2
+    assert "u0" not in chat_of(play.room).speakers_before
 
 
 def test_never_more_speakers_than_the_limit_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,6 +30,6 @@ def test_never_more_speakers_than_the_limit_are_remembered(monkeypatch: pytest.M
     play.does(MODERATOR, SetSlowMode(3_600_000))
     for number in range(1_000):
         play.says(Sender(f"u{number}", "U"))
-        assert len(play.room.speakers) + len(play.room.speakers_before) <= 100
+        assert len(chat_of(play.room).speakers) + len(chat_of(play.room).speakers_before) <= 100
     assert play.refused(Sender("u950", "U"), SendChat("x")).code == "slow_mode"
     play.says(Sender("u0", "U"))

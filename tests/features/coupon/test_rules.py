@@ -25,6 +25,7 @@ from liveroom.features.coupon.messages import (
     StopCoupon,
 )
 from liveroom.features.coupon.rules import COUPONS_OVER_MAX
+from liveroom.features.coupon.state import of as coupons_of
 from liveroom.features.decision import Decided
 from liveroom.protocol.commands import CloseRoom, Command, OpenRoom
 from liveroom.protocol.events import RoomClosed
@@ -270,7 +271,7 @@ def test_a_coupon_expires(timer: bool) -> None:
     if timer:
         assert due_ms(play.room) == play.now_ms + 1
         assert play.passes(1) == (CouponExpired(seq),)
-        assert (play.room.coupons, due_ms(play.room)) == ({}, None)
+        assert (coupons_of(play.room).live, due_ms(play.room)) == ({}, None)
     else:
         play.now_ms += 1
     commands: list[Command] = [RedeemCoupon(code, "o2", 1_000), RedeemCoupon(used, "o2", 1_000), ReleaseCoupon(used, "o1")]
@@ -316,11 +317,11 @@ def test_what_expired_is_remembered_for_a_while(monkeypatch: pytest.MonkeyPatch)
     found = [play.refused(PLATFORM, RedeemCoupon(code, "o1", 1_000)).code for code in codes]
     assert found == ["coupon_not_found"] * (len(codes) - 3) + ["coupon_expired"] * 3
     assert play.refused(VERA, ClaimCoupon(first)).code == "coupon_not_found"
-    assert len(play.room.coupons_over) == COUPONS_OVER_MAX
+    assert len(coupons_of(play.room).over) == COUPONS_OVER_MAX
     last = issued(play, stock=5, per_user_max=5)
     codes = [claimed(play, last) for _ in range(5)]
     play.passes(60_000)
-    assert list(play.room.expired_codes) == codes[2:]
+    assert list(coupons_of(play.room).expired_codes) == codes[2:]
 
 
 def test_closing_the_room_stops_its_coupons() -> None:

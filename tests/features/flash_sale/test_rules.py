@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from liveroom.features.coupon.messages import ClaimCoupon, CouponRedeemed, CouponReleased, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon
+from liveroom.features.coupon.state import of as coupons_of
 from liveroom.features.flash_sale import rules
 from liveroom.features.flash_sale.messages import (
     AnnounceFlashSale,
@@ -27,6 +28,7 @@ from liveroom.features.flash_sale.messages import (
     StockReserved,
 )
 from liveroom.features.flash_sale.rules import HOLDS_EXPIRED_MAX, SALES_OVER_MAX, STOCK_MAX
+from liveroom.features.flash_sale.state import of as flash_sales_of
 from liveroom.protocol.commands import CloseRoom, OpenRoom, RemoveProduct
 from liveroom.protocol.frames import SaleView
 from liveroom.protocol.records import Sender
@@ -278,12 +280,12 @@ def test_the_queue_of_holds_is_as_long_as_there_are_open_ones() -> None:
         play.now_ms += 1
         if number % 3:
             play.does(VERA, CancelHold(holds.pop(number * 7 % min(5, len(holds)))))
-        state = play.room.sales[sale]
+        state = flash_sales_of(play.room).live[sale]
         assert [hold for hold in state.queue[state.queue_head :] if hold in state.holds] == holds
         assert due_ms(play.room) == state.holds[holds[0]].until_ms
     for hold in holds:
         play.does(VERA, CancelHold(hold))
-    assert len(play.room.sales[sale].queue) <= 65
+    assert len(flash_sales_of(play.room).live[sale].queue) <= 65
 
 
 def test_a_hold_that_never_was() -> None:
@@ -311,7 +313,7 @@ def test_what_is_over_is_remembered_for_a_while(monkeypatch: pytest.MonkeyPatch)
     found = [play.refused(VERA, CancelHold(hold)).code for hold in holds]
     assert found[-10:] == ["hold_cancelled"] * 10
     assert found[:-20] == ["hold_not_found"] * (len(holds) - 20)
-    assert play.room.sales == {}
+    assert flash_sales_of(play.room).live == {}
 
 
 def test_more_stock_can_be_sold() -> None:
@@ -397,7 +399,7 @@ def test_a_coupon_makes_a_hold_cheaper() -> None:
     sale, code = announced(play), code_of(play)
     hold = play.room.seq
     decision = play.tries(VERA, ReserveStock(sale, 3, code))
-    coupon = next(iter(play.room.coupons))
+    coupon = next(iter(coupons_of(play.room).live))
     assert decision.events == (  # type: ignore[union-attr]
         StockReserved(sale, "vera", 3, play.now_ms + 10_000, 1_500, 1_500, code),
         CouponRedeemed(coupon, "bella", code, f"hold-{hold}", 1_500),
@@ -433,7 +435,7 @@ def test_an_unpaid_hold_gives_its_coupon_back(how: str) -> None:
     sale, code = announced(play), code_of(play)
     hold = reserved(play, sale, 2, VERA, code)
     events = play.events(VERA, CancelHold(hold)) if how == "cancelled" else play.passes(10_000)
-    assert CouponReleased(next(iter(play.room.coupons)), "bella", code, f"hold-{hold}") in events
+    assert CouponReleased(next(iter(coupons_of(play.room).live)), "bella", code, f"hold-{hold}") in events
     reserved(play, sale, 2, VICTOR, code)
 
 
@@ -447,7 +449,7 @@ def test_a_part_of_a_hold_has_the_discount_of_that_part() -> None:
     other = code_of(play)
     hold = reserved(play, sale, 3, VICTOR, other)
     events = play.events(PLATFORM, ConfirmHold(hold, "p2", 1))
-    coupon = list(play.room.coupons)[-1]
+    coupon = list(coupons_of(play.room).live)[-1]
     assert events == (
         HoldConfirmed(sale, hold, "victor", 1, 2, 1_000, "p2"),
         CouponReleased(coupon, "bella", other, f"hold-{hold}"),
@@ -467,7 +469,7 @@ def test_a_hold_keeps_its_price_when_its_coupon_expires() -> None:
     play.now_ms += 1_000
     assert play.events(BELLA, CancelHold(last)) == (HoldCancelled(sale_of_more, last, "bella", "bella"), StockChanged(sale_of_more, 5, 0, 0))
     play.passes(0)
-    assert play.room.coupons == {}
+    assert coupons_of(play.room).live == {}
     play.state = decode_state(encode_state(play.room))
     assert play.does(PLATFORM, ConfirmHold(holds[0], "p1"))["paid_fen"] == 1_000
     assert play.events(PLATFORM, ConfirmHold(holds[1], "p2", 1))[1:] == (StockChanged(sale, 2, 0, 3),)

@@ -8,9 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon
+from liveroom.features.coupon.state import of as coupons_of
 from liveroom.features.flash_sale import rules as flash_sale
 from liveroom.features.flash_sale import unpaid
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, StockReserved
+from liveroom.features.flash_sale.state import of as flash_sales_of
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import decode_state, encode_state
 from tests.features.play import ANCHOR, BELLA, PLATFORM, SHIRT, VERA, VICTOR, Play
@@ -116,7 +118,7 @@ def test_twelve_holds_in_a_row_leave_the_unit_to_others() -> None:
     for _ in range(12):
         play.passes(1_000)
         play.tries(VERA, ReserveStock(sale))  # at the very ms at which it is free again, and first
-        if play.room.sales[sale].available:
+        if flash_sales_of(play.room).live[sale].available:
             hold_of(play, sale, VICTOR)
             break
     users = [event.user for _, _, event in play.story if isinstance(event, StockReserved)]
@@ -129,13 +131,13 @@ def test_what_is_kept_is_bounded_and_goes_with_the_sale(monkeypatch: pytest.Monk
     play, sale = selling()
     for number in range(10):
         hold_of(play, sale, Sender(f"user-{number}", "U"))
-    assert list(play.room.sales[sale].unpaid) == [f"user-{number}" for number in range(5, 10)]
+    assert list(flash_sales_of(play.room).live[sale].unpaid) == [f"user-{number}" for number in range(5, 10)]
     play.passes(10_000)
     play.passes(3_600_001)
     hold_of(play, sale)
-    assert list(play.room.sales[sale].unpaid) == ["vera"]
+    assert list(flash_sales_of(play.room).live[sale].unpaid) == ["vera"]
     play.does(ANCHOR, CloseFlashSale(sale))
-    assert play.room.sales[sale].unpaid == {}
+    assert flash_sales_of(play.room).live[sale].unpaid == {}
     play.passes(10_000)
 
 
@@ -147,14 +149,14 @@ def test_of_too_many_users_some_are_forgotten_together(monkeypatch: pytest.Monke
         hold_of(play, sale, Sender(f"user-{number}", "U"))
         play.passes(1)
     play.does(PLATFORM, ConfirmHold(hold_of(play, sale, Sender("user-0", "U")), "p1"))  # noted last now, and at the first place
-    assert len(play.room.sales[sale].unpaid) == 32
+    assert len(flash_sales_of(play.room).live[sale].unpaid) == 32
     hold_of(play, sale, Sender("one-more", "U"))
-    kept = play.room.sales[sale].unpaid
+    kept = flash_sales_of(play.room).live[sale].unpaid
     assert set(kept) == {"user-0", *(f"user-{number}" for number in range(4, 32)), "one-more"}
     for number in range(2):
         hold_of(play, sale, Sender(f"later-{number}", "U"))
-        assert len(play.room.sales[sale].unpaid) == 31 + number
-    assert "user-4" in play.room.sales[sale].unpaid
+        assert len(flash_sales_of(play.room).live[sale].unpaid) == 31 + number
+    assert "user-4" in flash_sales_of(play.room).live[sale].unpaid
 
 
 def test_users_whose_hour_is_over_are_looked_for_once_a_minute() -> None:
@@ -166,21 +168,21 @@ def test_users_whose_hour_is_over_are_looked_for_once_a_minute() -> None:
 
     tries_on(VERA)  # the first hold looks
     first_ms = play.now_ms
-    assert play.room.sales[sale].unpaid_looked_ms == first_ms
+    assert flash_sales_of(play.room).live[sale].unpaid_looked_ms == first_ms
     play.passes(unpaid.LOOK_MS - 1)
     tries_on(VICTOR)
-    assert play.room.sales[sale].unpaid_looked_ms == first_ms
+    assert flash_sales_of(play.room).live[sale].unpaid_looked_ms == first_ms
     play.passes(unpaid.UNPAID_WINDOW_MS - unpaid.LOOK_MS)
     tries_on(BELLA)  # one ms before the first user's hour is over
     looked_ms = first_ms + unpaid.UNPAID_WINDOW_MS - 1
-    assert play.room.sales[sale].unpaid_looked_ms == play.now_ms == looked_ms
+    assert flash_sales_of(play.room).live[sale].unpaid_looked_ms == play.now_ms == looked_ms
     play.passes(unpaid.LOOK_MS - 1)
     tries_on(BELLA)
-    assert set(play.room.sales[sale].unpaid) == {"vera", "victor", "bella"}  # one hour is over, and nobody looked since
+    assert set(flash_sales_of(play.room).live[sale].unpaid) == {"vera", "victor", "bella"}  # one hour is over, and nobody looked since
     play.passes(1)
     tries_on(BELLA)
-    assert set(play.room.sales[sale].unpaid) == {"bella"}
-    assert play.room.sales[sale].unpaid_looked_ms == looked_ms + unpaid.LOOK_MS
+    assert set(flash_sales_of(play.room).live[sale].unpaid) == {"bella"}
+    assert flash_sales_of(play.room).live[sale].unpaid_looked_ms == looked_ms + unpaid.LOOK_MS
 
 
 def test_the_setting_is_asked_when_something_is_decided_and_never_when_it_is_folded() -> None:
@@ -235,9 +237,9 @@ def test_a_coupon_that_takes_nothing_off_is_not_used_up(terms: CouponTerms) -> N
     for command, sender in ((RedeemCoupon(code, "o1", 2), PLATFORM), (ReserveStock(cheap, 1, code), VERA)):
         refusal = play.refused(sender, command)
         assert refusal.code == "no_discount"
-        assert play.room.coupons[coupon].codes[code].order == ""
+        assert coupons_of(play.room).live[coupon].codes[code].order == ""
     hold = int(play.does(VERA, ReserveStock(cheap, 60, code))["hold"])
-    assert play.room.coupons[coupon].codes[code].order
+    assert coupons_of(play.room).live[coupon].codes[code].order
     assert play.does(PLATFORM, ConfirmHold(hold, "p1", 1))["paid_fen"] == 2
-    assert play.room.coupons[coupon].codes[code].order == ""
+    assert coupons_of(play.room).live[coupon].codes[code].order == ""
     assert play.does(PLATFORM, RedeemCoupon(code, "o1", 1_000))["discount_fen"] in (10, 330)

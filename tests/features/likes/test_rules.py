@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from liveroom.features.likes.state import change
 from liveroom.protocol.commands import ReportLikes, SendLikes
 from liveroom.protocol.events import LikesAdded
 from tests.features.play import GATEWAY, VERA, Play
@@ -18,6 +19,6 @@ def test_taps_of_viewers_and_sums_of_gateways_make_one_total() -> None:
 def test_the_total_stays_an_integer_that_browsers_can_hold() -> None:
     """It stops at 2^53 - 1."""
     play = Play()
-    play.room.likes = 2**53 - 2
+    change(play.room).total = 2**53 - 2
     play.does(VERA, SendLikes(50))
     assert play.keyframe.likes == 2**53 - 1

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liveroom.features.moderation.banned_words import WORD_CHARS_MAX, Matchers, check_words, normal
+from liveroom.features.moderation.state import WordList
+from liveroom.features.moderation.state import of as moderation_of
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition
-from liveroom.features.state import WordList
 from liveroom.protocol.commands import AskQuestion, SendChat, SetBannedWords
 from liveroom.protocol.events import BannedWordsSet
 from tests.features.play import ANCHOR, MODERATOR, VERA, Play
@@ -97,7 +98,7 @@ def test_finding_is_the_same_as_looking_for_each_word(words: list[str], text: st
     """The automaton finds exactly what a search for every single word would."""
     play = banning(*words)
     expected = any(normal(word) in normal(text) for word in words)
-    assert (check_words(play.room.banned_words, text) is not None) == expected
+    assert (check_words(moderation_of(play.room).banned_words, text) is not None) == expected
 
 
 @given(st.text(max_size=50))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from liveroom.features.moderation.state import of as moderation_of
 from liveroom.messages.fields import Delivery, Role
 from liveroom.protocol.commands import (
     AskQuestion,
@@ -140,7 +141,7 @@ def test_the_lists_have_a_limit(command: type[MuteUser], setting: str) -> None:
     play.does(MODERATOR, command("a", 60_000))
     play.passes(60_000)
     play.does(MODERATOR, command("c", 60_000))
-    assert len(play.room.muted) + len(play.room.banned) == 2
+    assert len(moderation_of(play.room).muted) + len(moderation_of(play.room).banned) == 2
 
 
 def test_a_reason_is_shown_so_it_must_be_showable() -> None:

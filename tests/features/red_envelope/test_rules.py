@@ -21,6 +21,7 @@ from liveroom.features.red_envelope.messages import (
     RedEnvelopeSealed,
 )
 from liveroom.features.red_envelope.rules import OVER_MAX, WINNERS_KEPT_MAX
+from liveroom.features.red_envelope.state import of as red_envelopes_of
 from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import BanUser, CloseRoom, MuteUser, OpenRoom, SendChat, SetChatBudget
 from liveroom.protocol.events import Event, RoomClosed
@@ -47,7 +48,7 @@ def user(number: int) -> Sender:
 
 
 def shares_of(play: Play, envelope: int) -> list[int]:
-    state = play.room.envelopes[envelope]
+    state = red_envelopes_of(play.room).live[envelope]
     return split(state.seed, state.total_fen, state.parts, state.split)
 
 
@@ -77,7 +78,7 @@ def test_the_answer_to_a_drop_names_the_envelope() -> None:
     play = Play()
     seq = play.room.seq
     result = play.does(PLATFORM, DropRedEnvelope(1_000, 3, opens_in_ms=0, open_for_ms=1_000))
-    commitment = play.room.envelopes[seq].commitment
+    commitment = red_envelopes_of(play.room).live[seq].commitment
     assert result == {"envelope": seq, "opens_ms": play.now_ms, "closes_ms": play.now_ms + 1_000, "commitment": commitment}
 
 
@@ -85,10 +86,11 @@ def test_every_drop_has_a_seed_of_its_own() -> None:
     """256 bits of chance each."""
     play = Play()
     first, second = dropped(play), dropped(play)
-    assert play.room.envelopes[first].seed != play.room.envelopes[second].seed
+    assert red_envelopes_of(play.room).live[first].seed != red_envelopes_of(play.room).live[second].seed
     other = Play()
     other.rng = Random(2)
-    assert play.room.envelopes[first].seed != other.room.envelopes[dropped(other)].seed
+    third = dropped(other)
+    assert red_envelopes_of(play.room).live[first].seed != red_envelopes_of(other.room).live[third].seed
 
 
 def test_it_opens_and_closes_by_itself() -> None:
@@ -125,7 +127,7 @@ def test_shares_are_granted_in_the_order_of_the_grabs() -> None:
     """Shares are granted as they were drawn. The last grab ends the envelope in the same decision, with the seed and the luckiest."""
     play = Play()
     envelope = opened(play, 100, 7)
-    shares, seed = shares_of(play, envelope), play.room.envelopes[envelope].seed
+    shares, seed = shares_of(play, envelope), red_envelopes_of(play.room).live[envelope].seed
     left_fen = 100
     for number, share in enumerate(shares[:-1]):
         left_fen -= share
@@ -348,7 +350,7 @@ def test_those_who_said_the_word_are_never_turned_away(monkeypatch: pytest.Monke
         play.says(user(number), "luck")
     play.does(user(3), GrabRedEnvelope(envelope))
     play.does(user(7), GrabRedEnvelope(envelope))
-    assert len(play.room.envelopes[envelope].said) == 3
+    assert len(red_envelopes_of(play.room).live[envelope].said) == 3
 
 
 def test_watching_must_be_long_enough() -> None:
@@ -412,7 +414,7 @@ def test_the_last_envelopes_are_remembered() -> None:
         play.does(ANCHOR, CancelRedEnvelope(envelopes[-1]))
     assert play.refused(VERA, GrabRedEnvelope(envelopes[0])).code == "envelope_not_found"
     assert play.refused(VERA, GrabRedEnvelope(envelopes[1])).code == "envelope_closed"
-    assert len(play.room.envelopes_over) == OVER_MAX
+    assert len(red_envelopes_of(play.room).over) == OVER_MAX
 
 
 def test_winners_of_the_last_envelopes_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

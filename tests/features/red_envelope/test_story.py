@@ -18,6 +18,7 @@ from liveroom.features.red_envelope.messages import (
     RedEnvelopeOpened,
     RedEnvelopeSealed,
 )
+from liveroom.features.red_envelope.state import of as red_envelopes_of
 from liveroom.messages.fields import Delivery
 from liveroom.protocol import commands as c
 from liveroom.protocol.codec import encode, event_object
@@ -231,7 +232,7 @@ class Envelopes(RuleBasedStateMachine):
         """The state and what viewers see say what the events say."""
         live = {number: one for number, one in self.envelopes.items() if not one.over}
         views = {view.envelope: view for view in self.play.keyframe.envelopes}
-        assert list(self.play.room.envelopes) == list(views) == list(live)
+        assert list(red_envelopes_of(self.play.room).live) == list(views) == list(live)
         for number, one in live.items():
             assert sum(one.granted.values()) + views[number].left_fen == one.dropped.total_fen
             assert (views[number].left_fen, views[number].parts_left) == (one.left_fen, one.dropped.parts - len(one.granted))

@@ -1,0 +1,26 @@
+"""The state of the limits of users per network address."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from liveroom.features.state import part
+
+__all__ = ["AddressLimit", "AddressLimits", "change", "of"]
+
+
+class AddressLimit(Struct):
+    """The users of each network address who have units of one item."""
+
+    users_max: int
+    addresses: dict[str, dict[str, int]] = field(default_factory=dict)  # mark -> user -> shares, codes or holds
+    hold_marks: dict[int, str] = field(default_factory=dict)  # hold -> mark, for open holds that count
+
+
+class AddressLimits(Struct):
+    """The items of a room that have a limit and can still be got, by seq."""
+
+    items: dict[int, AddressLimit] = field(default_factory=dict)
+
+
+of, change = part("address_limits", AddressLimits)

@@ -1,0 +1,31 @@
+"""The state of a room's audience."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from liveroom.features.state import part
+
+__all__ = ["Audience", "GatewayCount", "change", "of"]
+
+
+class GatewayCount(Struct, frozen=True, array_like=True, gc=False):
+    """Viewers that one gateway reported, and until when the report counts."""
+
+    viewers: int
+    expires_ms: int
+
+
+class Audience(Struct):
+    """A room's audience, as its gateways reported it."""
+
+    gateways: dict[str, GatewayCount] = field(default_factory=dict)
+    viewers: int = 0
+    peak: int = 0
+    unique: int = 0
+    unique_estimated: bool = False
+    users: dict[int, None] = field(default_factory=dict)  # hashes, while they are counted exactly
+    sketch: bytearray = field(default_factory=bytearray)  # registers, once they are estimated
+
+
+of, change = part("audience", Audience)

@@ -1,0 +1,58 @@
+"""The state of a room's coupons and their codes."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from liveroom.features.coupon.messages import CouponTerms
+from liveroom.features.state import part
+
+__all__ = ["ClaimedCode", "CodeUse", "Coupon", "Coupons", "change", "of"]
+
+
+class ClaimedCode(Struct, frozen=True, array_like=True, gc=False):
+    """One claim of a coupon: whose it is, and the order that uses it ("" = none)."""
+
+    user: str
+    order: str = ""
+    discount_fen: int = 0
+
+
+class CodeUse(Struct, frozen=True, array_like=True, gc=False):
+    """How an order uses a code, or did when the code expired."""
+
+    coupon: int
+    order: str
+    discount_fen: int
+
+
+class Coupon(Struct):
+    """A coupon that has not expired."""
+
+    title: str
+    terms: CouponTerms
+    stock: int
+    per_user_max: int
+    claimable_until_ms: int
+    valid_until_ms: int
+    stopped: bool = False
+    codes: dict[str, ClaimedCode] = field(default_factory=dict)
+    claimed: dict[str, int] = field(default_factory=dict)  # user -> codes
+    users_per_address_max: int = 0
+
+    @property
+    def left(self) -> int:
+        """How many can still be claimed."""
+        return self.stock - len(self.codes)
+
+
+class Coupons(Struct):
+    """A room's coupons, by seq."""
+
+    live: dict[int, Coupon] = field(default_factory=dict)
+    over: list[int] = field(default_factory=list)  # seqs of expired ones
+    expired_codes: dict[str, CodeUse | None] = field(default_factory=dict)  # the last ones, oldest first
+    held_codes: dict[str, None] = field(default_factory=dict)  # codes of open holds; only the hold gives them back
+
+
+of, change = part("coupon", Coupons)

@@ -1,0 +1,18 @@
+"""The state of a room's likes."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from liveroom.features.state import part
+
+__all__ = ["Likes", "change", "of"]
+
+
+class Likes(Struct):
+    """A room's likes."""
+
+    total: int = 0
+
+
+of, change = part("likes", Likes)

@@ -1,0 +1,41 @@
+"""The state of a room's moderation: mutes, bans and banned words."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from liveroom.features.state import part
+
+__all__ = ["Moderation", "Sanction", "WordList", "change", "of"]
+
+
+class Sanction(Struct, frozen=True, array_like=True, gc=False):
+    """A mute or a ban: who gave it, why, and when it ends."""
+
+    until_ms: int
+    by: str
+    reason: str = ""
+
+
+class WordList(Struct, frozen=True, array_like=True, eq=False, weakref=True):
+    """Banned words as they were written; `digest` stands for all of them, so that comparing costs the same for any number."""
+
+    words: tuple[str, ...] = ()
+    digest: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, WordList) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+class Moderation(Struct):
+    """A room's mutes and bans, by user, and its banned words."""
+
+    muted: dict[str, Sanction] = field(default_factory=dict)
+    banned: dict[str, Sanction] = field(default_factory=dict)
+    banned_words: WordList = WordList()
+
+
+of, change = part("moderation", Moderation)

@@ -1,0 +1,21 @@
+"""The state of a room's questions."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from liveroom.features.questions.messages import Question
+from liveroom.features.state import part
+
+__all__ = ["Questions", "change", "of"]
+
+
+class Questions(Struct):
+    """A room's questions to the anchor."""
+
+    live: dict[int, Question] = field(default_factory=dict)  # asked or picked, by seq
+    answered: list[Question] = field(default_factory=list)  # the last ones, in the order of their answers
+    resolved: list[int] = field(default_factory=list)  # seqs of answered and dismissed ones
+
+
+of, change = part("questions", Questions)

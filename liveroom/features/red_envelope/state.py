@@ -1,0 +1,49 @@
+"""The state of a room's red envelopes."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from liveroom.features.red_envelope.messages import EnvelopeCondition, EnvelopeWinner
+from liveroom.features.state import part
+
+__all__ = ["EnvelopeOver", "EnvelopeState", "RedEnvelopes", "change", "of"]
+
+
+class EnvelopeState(Struct, kw_only=True):
+    """A red envelope that is announced or open; share i goes to the i-th winner."""
+
+    title: str
+    total_fen: int
+    parts: int
+    split: str
+    opens_ms: int
+    closes_ms: int
+    commitment: str
+    condition: EnvelopeCondition
+    keyword: str  # the condition's, normalized for the search
+    left_fen: int
+    seed: str = ""
+    shares: list[int] = field(default_factory=list)
+    opened: bool = False
+    winners: dict[str, int] = field(default_factory=dict)  # user -> fen, in the order of the grabs
+    best: list[EnvelopeWinner] = field(default_factory=list)
+    said: dict[str, None] = field(default_factory=dict)  # users who said the keyword
+    users_per_address_max: int = 0
+
+
+class EnvelopeOver(Struct, array_like=True):
+    """The remains of a red envelope that is over."""
+
+    reason: str
+    winners: dict[str, int]
+
+
+class RedEnvelopes(Struct):
+    """A room's red envelopes, by seq."""
+
+    live: dict[int, EnvelopeState] = field(default_factory=dict)  # announced or open
+    over: dict[int, EnvelopeOver] = field(default_factory=dict)  # the last ones, oldest first
+
+
+of, change = part("red_envelope", RedEnvelopes)
