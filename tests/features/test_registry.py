@@ -6,15 +6,19 @@ import importlib
 import inspect
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import liveroom.features
 from liveroom.features.feature import Feature
 from liveroom.features.registry import ADMISSIONS, FEATURES, VIEWS
+from liveroom.features.state import RoomState
 from liveroom.messages.base import CommandBase, EventBase
 from liveroom.protocol.commands import COMMANDS
 from liveroom.protocol.events import EVENTS
 from liveroom.protocol.frames import Keyframe
+from liveroom.rooms.state import RULES, encode_state
+from tests.features.play import Play
 
 PACKAGES = sorted(path.parent.name for path in Path(liveroom.features.__file__).parent.glob("*/feature.py"))
 
@@ -39,6 +43,22 @@ def test_a_feature_has_rules_for_all_its_messages(feature: Feature) -> None:
     rules = importlib.import_module(feature.rules).RULES
     assert set(rules.decide) == set(feature.commands)
     assert set(rules.evolve) == set(feature.events)
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+def test_a_feature_reacts_to_events_of_others_alone(feature: Feature) -> None:
+    """A feature folds its own events by `evolve`; a reaction to one of them would fold it twice."""
+    reactions = importlib.import_module(feature.rules).RULES.react
+    assert not set(reactions) & set(feature.events)
+    assert set(reactions) <= set(EVENTS.values())
+
+
+def test_a_state_holds_a_part_for_each_feature_that_has_one_and_no_more() -> None:
+    """An unused feature costs nothing in a state."""
+    play = Play()
+    parts = {name for name, rules in RULES.items() if rules.state is not None}
+    assert set(type(play.room).__struct_fields__) - set(RoomState.__struct_fields__) == parts
+    assert not set(msgspec.json.decode(encode_state(play.room))) & parts
 
 
 def test_no_name_is_taken_twice() -> None:
