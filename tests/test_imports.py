@@ -18,6 +18,15 @@ SOURCES = [p for p in MODULES if "tests" not in p.relative_to(ROOT).parts]
 LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
 
+#: Folders whose tests never sleep for a fixed time: they wait for a condition in a loop, or move a clock (`tests/clock.py`).
+AWAKE = ("client", "console", "gateway")
+#: Functions of these folders that may sleep, and why.
+SLEEPERS = {
+    "tests/client/test_room.py:test_a_paused_application_is_no_silence_of_the_server": "the client has no clock that can be moved",
+    "tests/client/test_room.py:token": "it never answers",
+    "tests/gateway/test_connection.py:test_garbage_of_every_kind_leaves_the_others_alone": "some clients close only after the gateway has read",
+}
+
 
 def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
@@ -64,3 +73,31 @@ def test_what_others_use_is_described(path: Path) -> None:
 def _overrides(node: ast.ClassDef) -> bool:
     """Methods of a class that has bases may carry on their base's words."""
     return bool(node.bases)
+
+
+def _is_long_sleep(call: str) -> bool:
+    return call.startswith(("asyncio.sleep(", "time.sleep(")) and call != "asyncio.sleep(0)"
+
+
+def _fixed_sleeps(path: Path) -> set[str]:
+    """The functions that sleep for more than one turn of the event loop, except between two looks of a `while` loop."""
+    found: set[str] = set()
+
+    def look(node: ast.AST, function: str, waits: bool) -> None:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            function, waits = node.name, False
+        elif isinstance(node, ast.While):
+            waits = True
+        elif isinstance(node, ast.Call) and not waits and _is_long_sleep(ast.unparse(node)):
+            found.add(f"{name_of(path)}:{function}")
+        for child in ast.iter_child_nodes(node):
+            look(child, function, waits)
+
+    look(ast.parse(path.read_text(encoding="utf-8")), "", False)
+    return found
+
+
+def test_tests_wait_for_conditions_and_not_for_fixed_times() -> None:
+    """No test of these folders sleeps for a fixed time, except the listed ones; every listed one does."""
+    found = set().union(*(_fixed_sleeps(path) for folder in AWAKE for path in (ROOT / "tests" / folder).rglob("*.py")))
+    assert found == SLEEPERS.keys()

@@ -64,7 +64,7 @@ class Host(Protocol):
         """The connection is gone. Called once."""
 
     def time(self) -> float:
-        """The event loop's time, in seconds."""
+        """The present monotonic time, in seconds."""
 
 
 class FrameWriter(Protocol):

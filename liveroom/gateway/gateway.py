@@ -11,7 +11,6 @@ import random
 import secrets
 import socket
 import ssl
-import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from liveroom.auth.addresses import AddressHasher, TrustedProxies, counted_address
@@ -37,6 +36,7 @@ from liveroom.journal.base import Journal
 from liveroom.journal.command_sender import CommandSender
 from liveroom.journal.partition import partition_of
 from liveroom.messages.errors import CLOSE_CODES, BadConfig
+from liveroom.process.clock import SYSTEM_CLOCK, Clock
 from liveroom.process.listening import HEAD_BYTES_MAX, listen, serve_each
 from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import Command, RequestKeyframe
@@ -90,11 +90,14 @@ class Gateway:
         metrics: Metrics,
         address_key: bytes,
         console_origins: Sequence[str] = (),
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._journal = journal
         self._config = config
         self._metrics = metrics
         self._isolated = metrics.isolated
+        self._clock = clock
+        self.time = clock.monotonic_s
         metrics.gateway_connections_max.set(config.connections_max)
         # Answers in the journal name the source of their command. Each start has its own source, so old answers never match new commands.
         self._nonce = secrets.token_hex(6)
@@ -106,6 +109,7 @@ class Gateway:
             batch_commands_max=config.batch_commands_max,
             batch_wait_ms=config.batch_wait_ms,
             reply_wait_ms=config.reply_wait_ms,
+            clock=clock,
         )
         self._audience = Audience(name, self._report, metrics, repeat_ms=config.audience_repeat_ms)
         self._likes = Likes(self._report, metrics)
@@ -114,6 +118,7 @@ class Gateway:
             config,
             metrics,
             self._audience,
+            clock,
             partitions=journal.partitions,
             incarnation=journal.incarnation,
             may_be_behind=journal.shared,
@@ -121,8 +126,8 @@ class Gateway:
             ask_keyframe=self._ask_keyframe,
             settle=self._claims.settle,
         )
-        self._outage_monitor = OutageMonitor(journal, self._command_sender, self._hub, config, metrics, ask=self._ask_keyframe)
-        self._follower = PartitionFollower(journal, config, self._hub, self._command_sender, metrics, begun=self._followed)
+        self._outage_monitor = OutageMonitor(journal, self._command_sender, self._hub, config, metrics, clock, ask=self._ask_keyframe)
+        self._follower = PartitionFollower(journal, config, self._hub, self._command_sender, metrics, clock, begun=self._followed)
         marks = AddressHasher(address_key, config.trusted_proxies)
         self._command_handler = CommandHandler(config, metrics, self._hub, self._command_sender, self._likes, self._claims, marks, self.time)
         self._door = HandshakeHandler(config, checker, console_origins)
@@ -154,7 +159,6 @@ class Gateway:
     async def start(self) -> None:
         """Listen and follow the journal. Raises `BadConfig` if the address cannot be bound."""
         loop = asyncio.get_running_loop()
-        self.time = loop.time  # type: ignore[method-assign]
         listeners = await _listen(self._config)
         self.port: int = listeners[0].getsockname()[1]
         background: list[Callable[[], Awaitable[None]]] = [
@@ -167,7 +171,7 @@ class Gateway:
             self._outage_monitor.watch,
         ]
         self._follower.start()
-        self._tasks = [loop.create_task(_forever(work)) for work in background]
+        self._tasks = [loop.create_task(_forever(work, self._clock)) for work in background]
         await self._begin_to_accept(listeners)
         log.info("gateway listens", extra={"host": self._config.host, "port": self.port, "tls": self._tls is not None})
 
@@ -215,13 +219,13 @@ class Gateway:
             self._isolated.each("gateway_viewer", viewers[len(viewers) * step // steps : len(viewers) * (step + 1) // steps], self._send_away)
             if not self._connections:
                 break
-            await asyncio.sleep(DRAIN_STEP_S)
+            await self._clock.sleep(DRAIN_STEP_S)
         self._isolated.each("gateway_viewer", list(self._connections), self._send_away)  # connections whose handshake ended meanwhile
         await self._stop()
 
     def renew(self, keys: Collection[str]) -> None:
         """Let the tokens of removed keys expire, each at a random moment within `reconnect_spread_ms`, so that their viewers fetch fresh tokens."""
-        now_s, spread_s = time.time(), self._config.reconnect_spread_ms / 1000
+        now_s, spread_s = self._clock.unix_s(), self._config.reconnect_spread_ms / 1000
         for connection in self._connections:
             if connection.key in keys:
                 connection.expires_s = min(connection.expires_s, now_s + random.random() * spread_s)
@@ -251,10 +255,6 @@ class Gateway:
         log.info("gateway stopped")
 
     # Callbacks of connections
-
-    def time(self) -> float:
-        """The event loop's time, in seconds."""
-        return asyncio.get_running_loop().time()
 
     def on_connect(self, connection: Connection) -> None:
         """Take a new connection. It has `handshake_ms` for its TLS handshake and its request."""
@@ -407,7 +407,7 @@ class Gateway:
     async def _tidy(self) -> None:
         """Enforce the deadlines of handshakes, closes and waits."""
         while True:
-            await asyncio.sleep(TIDY_S)
+            await self._clock.sleep(TIDY_S)
             now = self.time()
             self._isolated.each("gateway_viewer", list(self._pending.due(now)), self._too_late)
             unanswered = [c for c in (*self._refused.due(now), *self._closing.due(now)) if c.stage is Stage.closing]
@@ -423,8 +423,8 @@ class Gateway:
         pause_s = max(IDLE_SWEEP_S_MIN, min(1.0, idle_s / IDLE_SWEEPS, self._beat_s / BEAT_SWEEPS))
         now = self.time()
         while True:
-            await asyncio.sleep(pause_s)
-            last, now, now_s = now, self.time(), time.time()
+            await self._clock.sleep(pause_s)
+            last, now, now_s = now, self.time(), self._clock.unix_s()
             held_up_s = now - last - pause_s
             behind = 0
             connections = list(self._connections)
@@ -452,23 +452,23 @@ class Gateway:
 
     async def _report_likes(self) -> None:
         while True:
-            await asyncio.sleep(self._config.likes_report_ms / 1000)
+            await self._clock.sleep(self._config.likes_report_ms / 1000)
             self._likes.flush()
 
     async def _report_audience(self) -> None:
         while True:
-            await asyncio.sleep(self._config.audience_report_ms / 1000)
+            await self._clock.sleep(self._config.audience_report_ms / 1000)
             self._audience.flush(self.time())
 
 
-async def _forever(work: Callable[[], Awaitable[None]]) -> None:
+async def _forever(work: Callable[[], Awaitable[None]], clock: Clock) -> None:
     """Run background work again after each unexpected error."""
     while True:
         try:
             await work()
         except Exception:
             log.exception("background work failed; it starts again")
-        await asyncio.sleep(RESTART_S)
+        await clock.sleep(RESTART_S)
 
 
 async def _listen(config: GatewayConfig) -> list[socket.socket]:

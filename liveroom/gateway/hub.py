@@ -34,6 +34,7 @@ from liveroom.gateway.wire import text_frame
 from liveroom.journal.partition import partition_of
 from liveroom.journal.partition_time import PartitionTime
 from liveroom.messages.fields import Role
+from liveroom.process.clock import Clock
 from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Banned, Beat, Interruption, Keyframe, RoomDetail
 from liveroom.protocol.records import Record, RoomSpan
@@ -125,6 +126,7 @@ class Hub:
         config: GatewayConfig,
         metrics: Metrics,
         audience: Audience,
+        clock: Clock,
         *,
         partitions: int,
         incarnation: Callable[[int], str],
@@ -137,6 +139,7 @@ class Hub:
         self._metrics = metrics
         self._isolated = metrics.isolated
         self._audience = audience
+        self._now_s = clock.monotonic_s
         self._connections = connections
         self._ask_keyframe = ask_keyframe
         self._settle = settle
@@ -153,7 +156,7 @@ class Hub:
         self._partitions = partitions
         self._held: dict[int, dict[str, Room]] = {}  # partition -> its rooms
         self.rooms: dict[str, Room] = {}
-        self.times = {partition: PartitionTime() for partition in range(partitions)}
+        self.times = {partition: PartitionTime(clock.monotonic_s, clock.unix_s) for partition in range(partitions)}
         self.interrupted: dict[int, int] = {}  # partition -> begin of its interruption, in Unix ms
 
     # Partitions
@@ -204,7 +207,7 @@ class Hub:
             self._join(room, subscription, resume)
             return
         room.waiting[subscription] = resume
-        self._waits.add(subscription, _now())
+        self._waits.add(subscription, self._now_s())
         self._ask(room)
 
     def leave(self, connection: Connection) -> None:
@@ -213,7 +216,7 @@ class Hub:
             room.leave(connection)
             self._audience.left(room)
             if not room.users:
-                room.empty_at = _now()
+                room.empty_at = self._now_s()
                 self._let_go_later(room)
 
     def asked(self, room: Room, refusal: str) -> None:
@@ -222,11 +225,11 @@ class Hub:
             room.asked = False
             self._isolated.each("gateway_viewer", list(room.waiting), lambda waiting: waiting.connection.close(4004, "the room was never opened"))
         else:
-            self._asks.add(room, _now())
+            self._asks.add(room, self._now_s())
 
     def _join(self, room: Room, subscription: Subscription, resume: Resume | None) -> None:
         connection = subscription.connection
-        subscription.joined_at = subscription.beat_at = _now()
+        subscription.joined_at = subscription.beat_at = self._now_s()
         if self._may_be_behind and resume is not None and room.is_behind(resume):
             self._ahead.add((subscription, resume[1]), subscription.joined_at)
         self._metrics.gateway_joins.labels(room.join(subscription, resume, self.time_ms(room), catches_up=self._may_be_behind)).inc()
@@ -296,7 +299,7 @@ class Hub:
             self._isolated.note("gateway_room", item=room.id)
             room.lost = True
             if room.asked:
-                self._asks.add(room, _now())  # not at once, because the next detail may raise again
+                self._asks.add(room, self._now_s())  # not at once, because the next detail may raise again
             else:
                 self._ask(room)
 
@@ -371,7 +374,7 @@ class Hub:
         if room.scheduled or not room.viewers:
             return
         room.scheduled = True
-        now = _now()
+        now = self._now_s()
         due = max(now + self._config.tick_ms_min / 1000, room.swept_at + self.tick_s)
         self._tick_number += 1
         if not self._ticks or due < self._ticks[0][0]:
@@ -382,7 +385,7 @@ class Hub:
         """Sweep due rooms, a few viewers of each in turn. Never returns."""
         count = self._config.sweep_viewers
         while True:
-            now = _now()
+            now = self._now_s()
             while self._ticks and self._ticks[0][0] <= now:
                 self._begin_sweep(heapq.heappop(self._ticks)[2], now)
             if not self._sweeps:
@@ -414,7 +417,7 @@ class Hub:
             self._sweeps.append(sweep)
             return count
         room = sweep.room
-        self._metrics.gateway_sweep_seconds.observe(_now() - sweep.began)
+        self._metrics.gateway_sweep_seconds.observe(self._now_s() - sweep.began)
         room.scheduled = False
         if room.has_news:
             self._schedule(room)
@@ -423,7 +426,7 @@ class Hub:
     async def _sleep_until(self, due: float | None) -> None:
         """Sleep until `due`, or until an earlier tick is scheduled."""
         self._wake.clear()
-        alarm = asyncio.get_running_loop().call_at(due, self._wake.set) if due is not None else None
+        alarm = asyncio.get_running_loop().call_later(due - self._now_s(), self._wake.set) if due is not None else None
         await self._wake.wait()
         if alarm:
             alarm.cancel()
@@ -432,7 +435,7 @@ class Hub:
 
     def tidy(self) -> None:
         """Close connections that waited too long for their room, ask again for missing details, and release rooms that stayed empty."""
-        now = _now()
+        now = self._now_s()
         self._isolated.each("gateway_viewer", self._waits.due(now), self._give_up_waiting)
         self._isolated.each("gateway_viewer", self._ahead.due(now), self._set_back_if_ahead)
         for room in list(self._asks.due(now)):
@@ -450,7 +453,7 @@ class Hub:
         subscription, known = came
         room = self.rooms.get(subscription.connection.room_id)
         if subscription.joined and room is not None and known > room.next_seq and not subscription.skip(known):
-            self._ahead.add(came, _now())
+            self._ahead.add(came, self._now_s())
 
     def _ask_again(self, room: Room, now: float) -> None:
         if room.asked and room.receives():
@@ -471,13 +474,9 @@ class Hub:
     def _let_go_later(self, room: Room) -> None:
         if not room.users and not room.may_go:
             room.may_go = True
-            self._empty.add(room, _now())
+            self._empty.add(room, self._now_s())
 
 
 def _can_be_banned(connection: Connection) -> bool:
     """Whether bans apply to a connection. They do not apply to the platform, as in the rules and at the console."""
     return connection.sender is None or connection.sender.role is not Role.platform
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 
 from liveroom.config.schema import GatewayConfig
@@ -13,6 +12,7 @@ from liveroom.gateway.room import Room
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
 from liveroom.journal.command_sender import CommandSender
+from liveroom.process.clock import Clock
 from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Interruption
 from liveroom.telemetry.metrics import Metrics
@@ -34,7 +34,15 @@ class OutageMonitor:
     """
 
     def __init__(
-        self, journal: Journal, command_sender: CommandSender, hub: Hub, config: GatewayConfig, metrics: Metrics, *, ask: Callable[[Room], None]
+        self,
+        journal: Journal,
+        command_sender: CommandSender,
+        hub: Hub,
+        config: GatewayConfig,
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        ask: Callable[[Room], None],
     ) -> None:
         self._journal = journal
         self._command_sender = command_sender
@@ -42,13 +50,14 @@ class OutageMonitor:
         self._silence_s_max = config.interruption_ms / 1000
         self._viewers_at_once = config.sweep_viewers
         self._metrics = metrics
+        self._clock = clock
         self._ask = ask
         self._asked_at: dict[int, float] = {}
 
     async def watch(self) -> None:
         """Check all partitions repeatedly. Never returns."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await self._clock.sleep(LOOK_S)
             for partition in self._hub.partitions():
                 try:
                     await self._look(partition)
@@ -61,7 +70,7 @@ class OutageMonitor:
         interrupted = silence_s > self._silence_s_max or partition in self._journal.unreachable
         since_ms = self._hub.interrupted.get(partition)
         if interrupted and since_ms is None:
-            since_ms = self._hub.interrupted[partition] = time.time_ns() // 1_000_000 - int(silence_s * 1000)
+            since_ms = self._hub.interrupted[partition] = int((self._clock.unix_s() - silence_s) * 1000)
             log.warning("a partition is interrupted; its viewers get a notice", extra={"partition": partition})
             await self._tell(partition, Interruption(since_ms))
         elif not interrupted and since_ms is not None:
@@ -72,7 +81,7 @@ class OutageMonitor:
             self._ask_now_and_then(partition)
 
     def _ask_now_and_then(self, partition: int) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._clock.monotonic_s()
         if now - self._asked_at.get(partition, 0.0) >= ASK_S:
             self._asked_at[partition] = now
             self._ask(next(iter(self._hub.rooms_of(partition))))

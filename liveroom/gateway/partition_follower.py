@@ -21,6 +21,7 @@ from liveroom.journal.base import Journal
 from liveroom.journal.command_sender import CommandSender
 from liveroom.journal.follower import Beginning, follow
 from liveroom.messages.errors import JournalDamaged, LiveroomError
+from liveroom.process.clock import Clock
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["PartitionFollower"]
@@ -42,7 +43,15 @@ class PartitionFollower:
     """
 
     def __init__(
-        self, journal: Journal, config: GatewayConfig, hub: Hub, command_sender: CommandSender, metrics: Metrics, *, begun: Callable[[int], None]
+        self,
+        journal: Journal,
+        config: GatewayConfig,
+        hub: Hub,
+        command_sender: CommandSender,
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        begun: Callable[[int], None],
     ) -> None:
         self._journal = journal
         self._history_events_max = config.history_events_max // journal.partitions
@@ -50,6 +59,7 @@ class PartitionFollower:
         self._hub = hub
         self._command_sender = command_sender
         self._metrics = metrics
+        self._clock = clock
         self._begun = begun
         self._ends: dict[int, int] = {}  # partition -> the end of its log when the follower began to read it
         self._caught_up: set[int] = set()
@@ -110,7 +120,7 @@ class PartitionFollower:
                 log.error("a partition cannot be read; trying again", extra={"partition": partition, "error": str(error)})
             except Exception:
                 log.exception("following a partition failed; trying again", extra={"partition": partition})
-            await asyncio.sleep(FOLLOW_AGAIN_S)
+            await self._clock.sleep(FOLLOW_AGAIN_S)
 
     async def _follow(self, partition: int) -> None:
         replay_buffer = ReplayBuffer(self._history_events_max, self._history_bytes_max)

@@ -13,6 +13,7 @@ from liveroom.journal.base import Journal
 from liveroom.journal.commands_log import is_staffs
 from liveroom.journal.partition import partition_of
 from liveroom.messages.errors import JournalError, JournalFull
+from liveroom.process.clock import SYSTEM_CLOCK, Clock
 from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Answer, Request
@@ -61,10 +62,22 @@ class CommandSender:
     If a batch fails for another reason, each of its commands still gets an answer.
     """
 
-    def __init__(self, journal: Journal, source: str, metrics: Metrics, *, batch_commands_max: int, batch_wait_ms: int, reply_wait_ms: int) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        source: str,
+        metrics: Metrics,
+        *,
+        batch_commands_max: int,
+        batch_wait_ms: int,
+        reply_wait_ms: int,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self._journal = journal
         self._isolated = metrics.isolated
         self._source = source
+        self._clock = clock
+        self._now_s = clock.monotonic_s
         self._batch_commands_max = batch_commands_max
         self._batch_wait_s = batch_wait_ms / 1000
         self._reply_wait_s = reply_wait_ms / 1000
@@ -95,7 +108,7 @@ class CommandSender:
         silence = self._silences.get(partition)
         if silence is None:
             return 0.0
-        now = asyncio.get_running_loop().time()
+        now = self._now_s()
         if not silence.waiting and now - silence.failed_at > FAILURE_COUNTS_S:
             del self._silences[partition]
             return 0.0
@@ -112,7 +125,7 @@ class CommandSender:
             loop.call_soon(on_answer, Refused(id=request.id, code="unavailable", detail=CLOSED, retry_after_ms=1_000))
             return
         self._ticket += 1
-        now = loop.time()
+        now = self._now_s()
         partition = partition_of(request.room, self._journal.partitions)
         self._waiting[self._ticket] = _Waiting(now + self._reply_wait_s, request.id, partition, on_answer)
         self._silences.setdefault(partition, _Silence(now)).waiting += 1
@@ -121,7 +134,7 @@ class CommandSender:
         if batch is None:
             batch = self._batches[lane] = []
             # A command after a pause goes out at once, because collecting a batch only pays off in a crowd.
-            loop.call_at(self._sent_s.get(lane, 0.0) + self._batch_wait_s, self._send, lane)
+            loop.call_later(max(0.0, self._sent_s.get(lane, NEVER) + self._batch_wait_s - now), self._send, lane)
         batch.append(msgspec.structs.replace(request, source=self._source, connection=self._ticket))
         if len(batch) >= self._batch_commands_max:
             self._send(lane)
@@ -155,9 +168,8 @@ class CommandSender:
     def _send(self, lane: _Lane) -> None:
         batch = [request for request in self._batches.pop(lane, ()) if self._can_be_written(request)]
         if batch:
-            loop = asyncio.get_running_loop()
-            self._sent_s[lane] = loop.time()
-            task = loop.create_task(self._append(lane[0], batch))
+            self._sent_s[lane] = self._now_s()
+            task = asyncio.get_running_loop().create_task(self._append(lane[0], batch))
             self._senders.add(task)
             task.add_done_callback(self._senders.discard)
 
@@ -203,7 +215,7 @@ class CommandSender:
 
     def _note(self, partition: int, heard: bool) -> None:
         """Note that one command of the partition stopped waiting: the journal answered it, or it failed here."""
-        silence, now = self._silences[partition], asyncio.get_running_loop().time()
+        silence, now = self._silences[partition], self._now_s()
         silence.waiting -= 1
         if not heard:
             silence.failed_at = now
@@ -213,10 +225,9 @@ class CommandSender:
             del self._silences[partition]
 
     async def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(SWEEP_S)
-            now = loop.time()
+            await self._clock.sleep(SWEEP_S)
+            now = self._now_s()
             late = []
             for ticket, waiting in self._waiting.items():
                 if waiting.deadline > now:

@@ -39,11 +39,9 @@ T = TypeVar("T")
 async def no_tasks_left() -> AsyncIterator[None]:
     """Nothing runs on after a test: the client takes its tasks with it."""
     yield
-    for _ in range(100):
-        if not (left := [task for task in asyncio.all_tasks() if "liveroom/client" in repr(task)]):
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail(f"tasks left: {left}")
+    async with asyncio.timeout(10):
+        while [task for task in asyncio.all_tasks() if "liveroom/client" in repr(task)]:
+            await asyncio.sleep(0.01)
 
 
 async def entered(gateway: Gateway, room: Room, seq: int = 0) -> AcceptedHandshake:

@@ -32,6 +32,7 @@ from liveroom.protocol.frames import Accepted, Keyframe, Refused, RoomDetail
 from liveroom.protocol.holdings import HoldingsPart
 from liveroom.protocol.records import RECORD_VERSION, Answer, Record, Request, RoomSpan, Sender, Takeover
 from liveroom.telemetry.metrics import Metrics
+from tests.clock import MovableClock
 
 SECRET = "gateway-tests-gateway-tests-gateway-tests"
 ROOM = "demo"
@@ -96,10 +97,11 @@ class Viewer:
 
 
 class Place:
-    """One gateway on a journal in memory."""
+    """One gateway on a journal in memory. `clock` is the gateway's."""
 
-    def __init__(self, gateway: Gateway, journal: MemoryJournal, metrics: Metrics) -> None:
+    def __init__(self, gateway: Gateway, journal: MemoryJournal, metrics: Metrics, clock: MovableClock) -> None:
         self.gateway = gateway
+        self.clock = clock
         self.journal = journal
         self.metrics = metrics
         self._command_sender = CommandSender(journal, "test", metrics, batch_commands_max=1, batch_wait_ms=0, reply_wait_ms=WAIT_S * 1000)
@@ -137,6 +139,12 @@ class Place:
             ssl=self.tls,
         ) as connection:
             yield Viewer(connection)
+
+    async def until_broadcast(self, seq: int, room: str = ROOM) -> None:
+        """Wait until the gateway has begun to write all events below `seq` to the room's viewers."""
+        async with asyncio.timeout(WAIT_S):
+            while self.gateway._hub.rooms[room].swept < seq:
+                await asyncio.sleep(0.001)
 
     def metric(self, name: str, **labels: str) -> float:
         """A metric's value now."""
@@ -206,11 +214,11 @@ async def read_frames(client: socket.socket, stop: str) -> list[Object]:
 @asynccontextmanager
 async def running(config: GatewayConfig, journal: MemoryJournal, *, name: str = "gateway-1", origins: tuple[str, ...] = ()) -> AsyncIterator[Place]:
     """A gateway on a journal that someone else writes."""
-    metrics = Metrics()
-    gateway = Gateway(journal, config, TokenChecker(AuthConfig(), SECRET), name=name, metrics=metrics, address_key=b"k" * 32, console_origins=origins)
+    metrics, clock, checker = Metrics(), MovableClock(), TokenChecker(AuthConfig(), SECRET)
+    gateway = Gateway(journal, config, checker, name=name, metrics=metrics, address_key=b"k" * 32, console_origins=origins, clock=clock)
     await gateway.start()
     try:
-        yield Place(gateway, journal, metrics)
+        yield Place(gateway, journal, metrics, clock)
     finally:
         await gateway.drain()
 
@@ -259,7 +267,7 @@ async def show(
             while not engine.ready:
                 await asyncio.sleep(0.005)
         async with running(config.gateway, journal, origins=origins) as place:
-            made = Show(place.gateway, journal, place.metrics)
+            made = Show(place.gateway, journal, place.metrics, place.clock)
             made.engine, made.engine_metrics = engine, engine_metrics
             readers = [asyncio.create_task(_deliver(made, p)) for p in range(journal.partitions)]
             if open_room:

@@ -152,10 +152,10 @@ async def test_watching_is_counted_from_the_oldest_connection_that_is_present() 
             await bob.until("keyframe")
             refused = await bob.ask("grab_red_envelope", envelope=envelope)
             assert refused["code"] == "condition_not_met"
-            await asyncio.sleep(1.1)
+            await place.clock.advance(1.1)
         async with place.viewer("bob") as bob:
             assert (await bob.ask("grab_red_envelope", envelope=envelope))["code"] == "condition_not_met"
-            await asyncio.sleep(1.1)
+            await place.clock.advance(1.1)
             async with place.viewer("bob") as phone:
                 await phone.send("grab_red_envelope", "now", envelope=envelope)
                 assert (await answered(phone))["type"] == "accepted"

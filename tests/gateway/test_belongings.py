@@ -267,7 +267,7 @@ async def test_what_takes_long_to_come_is_asked_for_once(monkeypatch: pytest.Mon
         async def slowly(with_holdings: bool) -> None:
             for part in script.parts:
                 await script.part(part)
-                await asyncio.sleep(0.3)
+                await place.clock.advance(0.3)
             await script._append(details=(RoomDetail(script.keyframe(), holdings=len(script.parts)),))
 
         monkeypatch.setattr(script, "hand_over", slowly)
@@ -369,7 +369,7 @@ async def test_a_live_room_is_not_handed_over_again() -> None:
         await script.hand_over(True)
         for _ in range(30):
             await script.say(1)
-            await asyncio.sleep(0.005)
+            await place.until_broadcast(script.seq)
         async with following(place, "vera") as phone:
             await _until_belongings(phone, 1)
             assert phone.mine.grants == (Grant(9, 5),)

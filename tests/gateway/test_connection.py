@@ -14,8 +14,8 @@ import pytest
 
 from liveroom.config.schema import AuthConfig
 from liveroom.gateway import gateway as server
-from liveroom.gateway.connection import WAITING_BYTES_MAX
-from liveroom.gateway.limits import ODD_FRAMES_MAX
+from liveroom.gateway.connection import WAITING_BYTES_MAX, Stage
+from liveroom.gateway.limits import ODD_FRAME_S, ODD_FRAMES_MAX
 from liveroom.protocol.events import ChatSent, SanctionExplained
 from tests.gateway.place import ROOM, WAIT_S, Object, masked, raw, read_frame, read_frames, scripted, show
 
@@ -87,7 +87,7 @@ async def test_a_viewer_that_pauses_within_the_ring_misses_nothing() -> None:
         for _ in range(6):
             for _ in range(rng.randint(5, 40)):
                 await script.say(1, length=rng.randint(20, 6_000))
-                await asyncio.sleep(0.002)
+                await place.until_broadcast(script.seq)
             seen += await _read_up_to(client, script.seq)
         assert check_story(seen, script.seq) == 0
         assert [e["seq"] for f in seen if f["type"] == "delta" for e in f["events"]] == list(range(1, script.seq))
@@ -219,12 +219,13 @@ async def test_silence_is_answered_by_a_ping_and_then_by_4001() -> None:
 
 async def test_time_in_which_the_gateway_stood_still_is_nobodys_silence() -> None:
     """A process that was stopped and goes on has heard nothing from anybody: it asks before it sends them away."""
-    async with show(idle_ms=1_000) as place, place.viewer("bob") as bob:
-        await bob.until("keyframe")
-        time.sleep(1.5)  # noqa: ASYNC251 - this is the standstill
-        await asyncio.sleep(0.4)
-        assert (await bob.ask("send_likes"))["type"] == "accepted"
+    async with show(idle_ms=1_000) as place:
+        client = await raw(place)
+        await read_frames(client, "belongings")
+        await place.clock.advance(1.5)  # this is the standstill: the gateway looks at its connections only afterwards
         assert not place.metric("closes_total", code="4001")
+        assert (await read_frames(client, "ping"))[-1]["type"] == "ping"
+        client.close()
 
 
 async def test_an_expired_token_ends_the_connection_with_4000() -> None:
@@ -246,9 +247,13 @@ async def test_who_goes_on_talking_after_the_close_is_hung_up_on(frames: int, hu
         client = await raw(place, "talks")
         other = await raw(place, "talks")
         assert (await read_frames(client, "close"))[-1]["code"] == 4003
+        sent_s = place.clock.monotonic_s()
         await loop.sock_sendall(client, masked(LIKE) * frames)
         if not hung_up:
-            await asyncio.sleep(0.1)
+            (closing,) = [connection for connection in place.gateway._connections if connection.stage is Stage.closing]
+            async with asyncio.timeout(WAIT_S):
+                while closing.odd_until < sent_s + frames * ODD_FRAME_S:
+                    await asyncio.sleep(0.002)
             assert place.metric("connections") == 2
             await loop.sock_sendall(client, masked((1000).to_bytes(2, "big"), 0x88))
         with contextlib.suppress(ConnectionResetError):

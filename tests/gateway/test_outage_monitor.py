@@ -37,6 +37,6 @@ async def test_an_idle_room_is_not_interrupted() -> None:
     async with show(interruption_ms=500, audience_repeat_ms=600_000) as place, place.viewer("vera") as vera:
         await vera.until("belongings")
         assert (await vera.ask("send_chat", text="hello"))["type"] == "accepted"
-        await asyncio.sleep(1)  # twice what would be an interruption
+        await place.clock.advance(1)  # twice what would be an interruption
         assert (await vera.ask("send_chat", text="still here"))["type"] == "accepted"
         assert place.metric("partitions_interrupted") == 0
