@@ -24,14 +24,14 @@ async def test_an_envelope_is_reviewed_then_dropped_as_it_was_filled_in(stage: S
     """Amounts reach the server to the fen; nothing is launched before the review, with its sum, was agreed to; Enter twice launches nothing."""
     console = await stage.console()
     dialog = await fill(console, "envelope", {"total": "100.29", "parts": "20", "split": "equal", "opens_in": "5", "opens_in_unit": "60000"})
-    await expect(dialog.locator(".preview")).to_have_text("About ¥5.01 a share")
+    await expect(dialog.locator(".preview")).to_have_text("About ¥5.01 each")
     await fill(
         console,
         "envelope",
         {"open_for": "90", "open_for_unit": "1000", "condition": "keyword", "keyword": "hello", "title": "Spring luck", "users_per_address": "3"},
     )
     await dialog.locator("[name=keyword]").press("Enter")
-    await expect(dialog.locator(".sum")).to_have_text("You give away ¥100.29")
+    await expect(dialog.locator(".sum")).to_have_text("You'll give away ¥100.29")
     for words in ("20 · Equal", "5 min", "90 s", "say “hello” in chat", "Spring luck"):
         await expect(dialog.locator(".review dd", has_text=words)).to_have_count(1)
     await console.keyboard.press("Enter")
@@ -41,13 +41,13 @@ async def test_an_envelope_is_reviewed_then_dropped_as_it_was_filled_in(stage: S
     await dialog.locator("[data-act=review]").click()
     await dialog.locator("[data-act=launch]").click()
     await expect(dialog).to_be_hidden()
-    await expect(console.locator(".toast.good").first).to_have_text("The red envelope is on its way")
+    await expect(console.locator(".toast.good").first).to_have_text("Red envelope sent")
     [envelope] = (await state_of(stage, console))["envelopes"]
     assert (envelope["total_fen"], envelope["parts"], envelope["split"], envelope["title"]) == (10_029, 20, "equal", "Spring luck")
     assert (envelope["closes_ms"] - envelope["opens_ms"], envelope["condition"]) == (90_000, {"keyword": "hello"})
     assert envelope["users_per_address_max"] == 3
     card = console.locator(f"#offers [data-envelope='{envelope['envelope']}']")
-    await expect(card).to_contain_text("¥100.29 in 20 shares · Equal · say “hello” in chat · 3 users per address")
+    await expect(card).to_contain_text("¥100.29 in 20 shares · Equal · say “hello” in chat · 3 users per IP")
     await expect(console.locator("[data-launch=envelope]")).to_be_focused()  # where the anchor was before
     assert stage.complaints == []
 
@@ -61,8 +61,8 @@ async def test_what_cannot_be_read_is_told_at_its_field(stage: Stage) -> None:
     for name in ("total", "parts", "opens_in", "open_for", "watched_s"):
         await expect(dialog.locator(f"[data-error={name}]")).to_be_visible()
         await expect(dialog.locator(f"[name={name}]")).to_have_attribute("aria-invalid", "true")
-    await expect(dialog.locator("[data-error=parts]")).to_have_text("A whole number from 1 to 10000")
-    await expect(dialog.locator("[data-error=open_for]")).to_have_text("From 1 s to 1 d")
+    await expect(dialog.locator("[data-error=parts]")).to_have_text("Enter a whole number from 1 to 10000")
+    await expect(dialog.locator("[data-error=open_for]")).to_have_text("Enter 1 s to 1 d")
     await expect(dialog.locator("[name=total]")).to_be_focused()
     await dialog.locator("[name=total]").fill("1.99")
     await expect(dialog.locator("[data-error=total]")).to_have_count(0)  # a field that is being corrected shows no error
@@ -86,33 +86,33 @@ async def test_what_the_server_refuses_is_told_at_its_field(stage: Stage) -> Non
         await expect(dialog.locator(f"[name={name}]").first).to_be_focused()
 
     await fill(console, "envelope", {"total": "0.10", "parts": "11"})
-    await refused("envelope", "total", "Every share needs at least ¥0.01")
+    await refused("envelope", "total", "At least ¥0.01 per share")
     await fill(console, "envelope", {"total": "1", "title": ""})
-    await refused("envelope", "title", "Viewers need a title")
+    await refused("envelope", "title", "Enter a title")
     await fill(console, "envelope", {"title": "Luck", "condition": "keyword", "keyword": "\u2060"})
-    await refused("envelope", "keyword", "There is nothing in it that could be said")
+    await refused("envelope", "keyword", "Enter a keyword that can be said")
     await fill(console, "envelope", {"keyword": "hi"})
     await console.locator("#launch-envelope [data-act=review]").click()
     others = [await stage.command("drop_red_envelope", {"total_fen": 1, "parts": 1, "opens_in_ms": 600_000}) for _ in range(4)]
     await console.locator("#launch-envelope [data-act=launch]").click()
-    await expect(console.locator("#launch-envelope .form-error")).to_have_text("There are as many of these as there may be")
+    await expect(console.locator("#launch-envelope .form-error")).to_have_text("Limit reached")
     await stage.command("cancel_red_envelope", {"envelope": others[0]["result"]["envelope"]})
     await console.locator("#launch-envelope [data-act=launch]").click()  # a refused command may be tried again
     await expect(console.locator("#launch-envelope")).to_be_hidden()
 
     await fill(console, "coupon", {"amount": "5", "stock": "10", "claimable_for": "2", "claimable_for_unit": "86400000"})
-    await refused("coupon", "valid_for", "Codes must stay valid for at least as long as they can be claimed")
+    await refused("coupon", "valid_for", "The validity can't be shorter than the claim period")
     await console.locator("#language").evaluate("(button) => button.click()")  # it lies under the dialog
     await expect(console.locator("#launch-coupon [name=amount]")).to_have_value("5")
     await console.locator("#launch-coupon [data-act=review]").click()
     await console.locator("#launch-coupon [data-act=launch]").click()
-    await expect(console.locator("[data-error=valid_for]")).to_have_text("有效期不能短于可领取时间")
+    await expect(console.locator("[data-error=valid_for]")).to_have_text("有效期不能短于领取时间")
     await console.locator("#language").evaluate("(button) => button.click()")
     await console.keyboard.press("Escape")
 
     await fill(console, "sale", {"price": "99", "stock": "5"})
     await stage.command("remove_product", {"product": "shirt"})
-    await refused("sale", "product", "This product is no longer in the showcase")
+    await refused("sale", "product", "This product is no longer in the shop")
     await console.context.close()
     stage.complaints[:] = [words for words in stage.complaints if not re.search(r"status of 4(00|04|09|22)", words)]
 
@@ -136,7 +136,7 @@ async def test_a_launch_whose_answer_was_lost_is_not_launched_twice(stage: Stage
     await (await answered.value).finished()  # time passes while it waits to ask again, not while it waits for an answer
     await console.clock.fast_forward(61_000)
     await expect(console.locator("#offers [data-envelope]")).to_have_count(1)
-    await expect(dialog.locator(".form-error")).to_have_text("The server does not answer now; try again")
+    await expect(dialog.locator(".form-error")).to_have_text("The server isn't responding. Try again.")
     await console.unroute("**/commands/drop_red_envelope", lose)
     await dialog.locator("[data-act=back]").click()
     await dialog.locator("[data-act=review]").click()
@@ -198,7 +198,7 @@ async def test_a_moderator_looks_and_a_closed_room_launches_nothing(stage: Stage
     console = await stage.console()
     await expect(console.locator("[data-launch=sale]")).to_be_enabled()
     await console.locator("[data-launch=sale]").click()
-    await expect(console.locator("#launch-sale .form-error")).to_have_text("Add a product to the showcase first.")
+    await expect(console.locator("#launch-sale .form-error")).to_have_text("Add a product first.")
     await expect(console.locator("#launch-sale [data-act=review]")).to_be_disabled()
     await console.keyboard.press("Escape")
     await stage.command("close_room", {})
@@ -245,7 +245,7 @@ async def _fits(console: Page, *, narrow: bool) -> None:
             await expect(dialog.locator("[data-error=per_user]")).to_have_text("请填写 1 到 1000 的整数")
             await fill(console, kind, {"per_user": "1"})
             await dialog.locator("[data-act=review]").click()
-            await expect(dialog.locator(".sum")).to_have_text("销售额最多 ¥999,998,999,990,000.01")
+            await expect(dialog.locator(".sum")).to_have_text("最高销售额 ¥999,998,999,990,000.01")
         await expect(dialog.locator("[data-act=launch]")).to_be_in_viewport()
         assert await console.evaluate(WIDE) == []
         await console.keyboard.press("Escape")

@@ -63,11 +63,11 @@ async def test_the_console_shows_titles_whole_and_numbers(stage: Stage) -> None:
     envelope = dropped["result"]["envelope"]
     console = await stage.console(size=LAPTOP)
     for card, number in ((f"#offers [data-sale='{sale}']", sale), (f"#offers [data-envelope='{envelope}']", envelope)):
-        await expect(console.locator(card)).to_contain_text(f"no. {number}")
+        await expect(console.locator(card)).to_contain_text(f"#{number}")
         assert not await is_cut(console.locator(f"{card} header strong"))
     assert not await is_cut(console.locator("#showcase-card .row-words strong").first)
     hold = (await viewer(stage, "reserve_stock", {"sale": sale}, "vera"))["result"]["hold"]
     await platform(stage, "confirm_hold", {"hold": hold, "payment": f"p-{hold}"})
     await console.locator("#ledger-open").click()
-    await expect(console.locator(f"#ledger-accounts [data-envelope='{envelope}'] .number")).to_have_text(f"no. {envelope}")
-    await expect(console.locator(f"#ledger-accounts [data-sale='{sale}'] .number")).to_have_text(f"no. {sale}")
+    await expect(console.locator(f"#ledger-accounts [data-envelope='{envelope}'] .number")).to_have_text(f"#{envelope}")
+    await expect(console.locator(f"#ledger-accounts [data-sale='{sale}'] .number")).to_have_text(f"#{sale}")

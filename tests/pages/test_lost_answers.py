@@ -51,7 +51,7 @@ async def test_a_reloaded_page_gets_the_outcome_that_it_missed(stage: Stage) -> 
     line.lost = ()
     await vera.reload()
     await expect(card(vera, sale).locator(".hold")).to_have_count(1)
-    await expect(vera.locator("#told")).to_contain_text("1 reserved for you")
+    await expect(vera.locator("#told")).to_contain_text("1 reserved")
     await expect(card(vera, sale).locator(".reserve")).to_have_attribute("aria-busy", "false")
     assert len(line.orders) == 2
     assert line.orders[0] == line.orders[1]
@@ -72,7 +72,7 @@ async def test_taps_repeat_an_order_whose_answer_was_lost_in_a_crash(stage: Stag
     await expect(vera.locator("body")).to_have_attribute("data-connection", "reconnecting")
     for _ in range(3):
         await card(vera, sale).locator(".reserve").click(force=True)
-    await expect(card(vera, sale).locator(".sale-says")).to_have_text("Will be sent when the connection is back")
+    await expect(card(vera, sale).locator(".sale-says")).to_have_text("Sends when you're back online")
     line.lost = ()
     await stage.server.start()
     await expect(card(vera, sale).locator(".reserve")).to_have_attribute("aria-busy", "false")

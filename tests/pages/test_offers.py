@@ -94,11 +94,11 @@ async def test_offers_are_told_in_both_languages(stage: Stage) -> None:
         return [...terms.map(discountWords), ...terms.slice(0, 2).map(minimumWords), ...conditions.map(conditionWords)];
     }"""
     assert await (await stage.open("/?lang=en")).evaluate(script) == [
-        *("¥20 off", "15% off, at most ¥30", "20% off", "Free"),
-        *("on orders of ¥99 or more", "no minimum", "", "say “hi” in chat and watch for 30 s without leaving"),
+        *("¥20 off", "15% off, up to ¥30", "20% off", "Free"),
+        *("orders from ¥99", "no minimum", "", "say “hi” in chat and watch for 30 s"),
     ]
     assert await (await stage.open("/?lang=zh")).evaluate(script) == [
         *("减 ¥20", "8.5 折，最多减 ¥30", "8 折", "免单"),
-        *("满 ¥99 可用", "无门槛", "", "在聊天中说“hi”并连续观看 30 秒"),
+        *("满 ¥99 可用", "无门槛", "", "评论“hi”且观看满 30 秒"),
     ]
     assert stage.complaints == []

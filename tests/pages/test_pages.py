@@ -88,7 +88,7 @@ async def test_chat_and_a_pinned_product_reach_everyone(stage: Stage) -> None:
     await expect(victor.locator("#pinned .wishes")).to_have_text("1")
     await expect(console.locator("#products .wishes")).to_contain_text("1")
     await vera.locator("#pinned .wish").click()
-    await expect(vera.locator(".toast.bad")).to_contain_text("already")
+    await expect(vera.locator(".toast.bad")).to_contain_text("Already")
     await victor.locator("#open-showcase").click()
     await expect(victor.locator("#products .product")).to_have_count(1)
     await expect(console.locator("#viewers")).to_have_text("2")
@@ -103,7 +103,7 @@ async def test_a_mute_stops_the_viewer_with_a_visible_reason(stage: Stage) -> No
     await moderate(console, "buy my stuff", "Mute")
     await console.fill("#sanction-reason", "spam")
     await console.locator("#sanction-do").click()
-    await expect(vera.locator("#hint")).to_contain_text("You are muted until")
+    await expect(vera.locator("#hint")).to_contain_text("You're muted until")
     await expect(vera.locator("#hint")).to_contain_text("spam")
     await say(vera, "still here")
     await expect(vera.locator("#text")).to_have_value("still here")  # refused, and nothing written is lost
@@ -121,7 +121,7 @@ async def test_a_mute_stops_the_viewer_with_a_visible_reason(stage: Stage) -> No
     await moderate(console, "buy my stuff", "Ban")
     await console.fill("#sanction-reason", "enough")
     await console.locator("#sanction-do").click()
-    await expect(vera.locator("#banner")).to_contain_text("You are banned from this room")
+    await expect(vera.locator("#banner")).to_contain_text("You're banned")
     await expect(vera.locator("body")).to_have_attribute("data-connection", "banned")
     await expect(console.locator("#banned [data-user=vera]")).to_be_visible()
     assert stage.complaints == []
@@ -166,10 +166,10 @@ async def test_questions_likes_and_the_end(stage: Stage) -> None:
     vera, victor, console = await stage.viewer("vera", size=PHONE), await stage.viewer("victor"), await stage.console()
     await vera.locator("#ask").click()
     await say(vera, "Does it shrink?")
-    await expect(vera.locator("#hint")).to_have_text("Your question was sent")
+    await expect(vera.locator("#hint")).to_have_text("Question sent")
     question = console.locator("#question-rows .question", has_text="Does it shrink?")
     await question.locator("input").fill("Not at 30 degrees")
-    await question.get_by_role("button", name="Pick").click()
+    await question.get_by_role("button", name="Answer").click()
     for page in (vera, victor):
         await expect(page.locator("#answering")).to_contain_text("Does it shrink?")
     await expect(question).to_have_class("question picked")  # the row was redrawn; the unfinished text is still there
@@ -188,7 +188,7 @@ async def test_questions_likes_and_the_end(stage: Stage) -> None:
     await console.locator("#announce [type=submit]").click()
     await expect(vera.locator("#announcement")).to_have_text("Free shipping")
     await console.select_option("#slow-mode", "30")
-    await expect(vera.locator("#hint")).to_have_text("Slow mode: one line every 30 s")
+    await expect(vera.locator("#hint")).to_have_text("Slow mode: one message every 30 s")
 
     await console.locator("#close-room").click()
     await console.locator("#closing [value=do]").click()
@@ -210,12 +210,12 @@ async def test_languages(stage: Stage) -> None:
     await expect(vera.locator("html")).to_have_attribute("lang", "zh-CN")
     await vera.locator("#language").click()
     await expect(vera.locator("#mode")).to_have_text("Live")
-    await expect(vera.locator("#text")).to_have_attribute("placeholder", "Say hi")
+    await expect(vera.locator("#text")).to_have_attribute("placeholder", "Say something…")
     await sees(vera, "你好")
     await vera.reload()
     await expect(vera.locator("#mode")).to_have_text("Live")
     console = await stage.open(f"{stage.console_path}?lang=zh")
-    await expect(console.locator("#gate-title")).to_have_text("主播台需要令牌")
+    await expect(console.locator("#gate-title")).to_have_text("请登录中控台")
     assert await words_differ(vera) == []
     assert stage.complaints == []
 
@@ -245,14 +245,14 @@ async def test_without_a_token_one_may_look(stage: Stage) -> None:
     console = await stage.open(stage.console_path)
     await expect(console.locator("#gate")).to_contain_text(f"liveroom token --mode dev --room {stage.room} ")
     wrong = await stage.open(stage.console_path, "vera")
-    await expect(wrong.locator("#gate")).to_contain_text("This token is for a viewer")
+    await expect(wrong.locator("#gate")).to_contain_text("This link is for a viewer")
     assert stage.complaints == []
 
 
 async def test_a_room_that_was_never_opened_is_opened_from_its_console(stage: Stage) -> None:
     """Viewer and console of a new room wait; the anchor opens it; both come alive."""
     vera = await stage.open(f"/rooms/{stage.room}-new", "vera")
-    await expect(vera.locator("#banner")).to_contain_text("not open yet")
+    await expect(vera.locator("#banner")).to_contain_text("hasn't started yet")
     console = await stage.open(f"/console/{stage.room}-new", "anna", Role.anchor)
     await console.fill("#open-title", "First light")
     await console.locator("#open-room [type=submit]").click()
@@ -272,14 +272,14 @@ async def test_a_command_that_waits_is_seen_to_wait(stage: Stage) -> None:
     await pin.click()
     await expect(pin).to_have_attribute("aria-busy", "true")
     await expect(pin).to_be_disabled()
-    await expect(waiting).to_have_text("Will be sent when the connection is back")
+    await expect(waiting).to_have_text("Sends when you're back online")
     await field.fill("said while it was down")
     await field.press("Enter")
     await expect(send).to_have_attribute("aria-busy", "true")
     await expect(field).to_have_value("said while it was down")  # still to be seen
     await expect(waiting).to_have_count(1)
     await console.locator("#language").click()
-    await expect(waiting).to_have_text("连接恢复后发送")
+    await expect(waiting).to_have_text("联网后自动发送")
     await console.locator("#language").click()
 
     await stage.server.start()
@@ -304,10 +304,10 @@ async def test_a_slow_answer_is_waited_for_and_a_refusal_undoes_the_field(stage:
 
     await console.route("**/commands/set_slow_mode", refuse)
     await console.select_option("#slow-mode", "30")
-    await expect(console.locator(".toast.wait")).to_have_text("Waiting for the server")
+    await expect(console.locator(".toast.wait")).to_have_text("Waiting for the server…")
     await expect(console.locator("#slow-mode")).to_be_disabled()
     hold.set()
-    await expect(console.locator(".toast.bad")).to_have_text("Failed: You may not do this")
+    await expect(console.locator(".toast.bad")).to_have_text("Failed: You're not allowed to do this")
     await expect(console.locator(".toast.wait")).to_have_count(0)
     await expect(console.locator("#slow-mode")).to_have_value("0")
     await expect(console.locator("#slow-mode")).to_be_enabled()
@@ -324,7 +324,7 @@ async def test_an_added_product_is_seen_and_confirmed(stage: Stage) -> None:
     await expect(console.locator("#products .row")).to_have_count(20)
     await expect(console.locator("#products [data-product=p19]")).not_to_be_in_viewport()
     await add_product(console, "latest", "The latest", "5")
-    await expect(console.locator(".toast.good")).to_have_text("Added to the showcase: The latest")
+    await expect(console.locator(".toast.good")).to_have_text("Added to the shop: The latest")
     await expect(console.locator("#products [data-product=latest]")).to_be_in_viewport(ratio=0.99)
     assert stage.complaints == []
 
@@ -344,7 +344,7 @@ async def test_pages_say_that_the_room_does_not_answer(stage: Stage) -> None:
         await expect(page.locator("body")).to_have_attribute("data-connection", "live")
         await expect(page.locator("#banner")).to_be_hidden()
         sockets[-1].send('{"type": "interruption", "since_ms": 1}')
-        await expect(page.locator("#banner")).to_contain_text("The room does not answer right now")
+        await expect(page.locator("#banner")).to_contain_text("The room isn't responding")
         await page.locator("#language").click()
         await expect(page.locator("#banner")).to_contain_text("直播间暂时没有响应")
         await expect(page.locator("body")).to_have_attribute("data-connection", "live")
@@ -366,7 +366,7 @@ async def test_a_page_that_never_gets_in_says_what_it_may_be(stage: Stage) -> No
 async def test_the_command_for_a_token_works(stage: Stage) -> None:
     """The command that the pages print, run beside `make run`, makes a token that opens the page."""
     front = await stage.open(stage.viewer_path)
-    await expect(front.locator("#no-token")).to_contain_text("In production your platform makes the tokens")
+    await expect(front.locator("#no-token")).to_contain_text("In production, your platform issues the tokens")
     for path, place in ((stage.viewer_path, "#no-token-command"), (stage.console_path, "#gate-command")):
         page = await stage.open(path)
         program, *arguments = (await page.locator(place).inner_text()).split()
@@ -402,8 +402,8 @@ async def test_nothing_lies_over_anything(stage: Stage, size: tuple[int, int]) -
     for control in ("#text", "#ask", "#composer [type=submit]", "#like", "#pinned .wish"):
         await expect(vera.locator(control)).to_be_disabled()
     for control in ("#ask", "#like", "#pinned .wish"):
-        await expect(vera.locator(control)).to_have_attribute("title", "The live has ended")
-    await expect(vera.locator("#text")).to_have_attribute("placeholder", "The live has ended")
+        await expect(vera.locator(control)).to_have_attribute("title", "The livestream has ended")
+    await expect(vera.locator("#text")).to_have_attribute("placeholder", "The livestream has ended")
     await expect(vera.locator("#pinned .tag")).to_be_hidden()
     await vera.locator("#open-showcase").click()
     await expect(vera.locator("#products .wish")).to_be_disabled()

@@ -125,9 +125,9 @@ async def test_a_banned_viewer_sees_why_and_until_when_and_comes_back_by_itself(
     offers = ("#grab", "#composer", "#like", "#open-showcase", "#pinned", ".sale", ".envelope-chip")
     for _ in range(2):
         await expect(vera.locator("body")).to_have_attribute("data-connection", "banned")
-        await expect(vera.locator("#banner")).to_contain_text("You are banned from this room until")
+        await expect(vera.locator("#banner")).to_contain_text("You're banned until")
         await expect(vera.locator("#banner")).to_contain_text("spam in chat")
-        await expect(vera.locator("#banner")).to_contain_text("comes back by itself")
+        await expect(vera.locator("#banner")).to_contain_text("reconnects when the ban ends")
         for offer in offers:
             assert not [one for one in await vera.locator(offer).all() if await one.is_visible()], offer
         await vera.reload()
@@ -149,7 +149,7 @@ async def test_a_banned_viewer_keeps_sight_of_what_is_theirs(stage: Stage) -> No
     await expect(vera.locator("body")).to_have_attribute("data-connection", "banned")
     await expect(vera.locator(".hold")).to_be_visible()
     await expect(vera.locator(".sale-order")).to_be_hidden()
-    await expect(vera.locator("#banner")).to_contain_text("You are banned from this room until")
+    await expect(vera.locator("#banner")).to_contain_text("You're banned until")
     await expect(vera.locator("#banner")).not_to_contain_text("undefined")
     assert stage.complaints == []
 
@@ -280,7 +280,7 @@ async def test_a_link_does_not_make_somebody_else_of_a_viewer_unasked(stage: Sta
     for answer, user in (("#sure-cancel", "Vera"), ("#sure-do", "Mallory")):
         await vera.goto("about:blank")
         await vera.goto(other)
-        await expect(vera.locator("#sure-words")).to_contain_text("You are in this room as Vera (vera, Viewer)")
+        await expect(vera.locator("#sure-words")).to_contain_text("You're signed in as Vera (vera, Viewer)")
         await expect(vera.locator("#sure-words")).to_contain_text("Mallory (mallory, Viewer)")
         assert "token" not in vera.url
         box = await vera.locator("#sure-do").bounding_box()
@@ -303,7 +303,7 @@ async def test_a_link_over_an_open_page_and_on_the_console_asks_too(stage: Stage
     console = await stage.console()
     for token in (stage.token("eve", Role.anchor, name="Eve"), "nonsense"):
         await console.evaluate("(token) => (location.hash = `#token=${token}`)", token)
-        await expect(console.locator("#sure-title")).to_have_text("Change who you are here?")
+        await expect(console.locator("#sure-title")).to_have_text("Switch account?")
         await console.keyboard.press("Escape")
         await expect(console.locator("#desk")).to_be_visible()
         await expect(console.locator("body")).to_have_attribute("data-connection", "live")
@@ -318,7 +318,7 @@ async def test_a_window_too_many_pauses_the_oldest_until_it_is_wanted(stage: Sta
     await expect(oldest.locator("#banner")).to_contain_text("This one is paused")
     for page in pages[1:]:
         await expect(page.locator("body")).to_have_attribute("data-connection", "live")
-    await oldest.get_by_role("button", name="Use this window").click()
+    await oldest.get_by_role("button", name="Watch here").click()
     await expect(oldest.locator("body")).to_have_attribute("data-connection", "live")
     await expect(pages[1].locator("body")).to_have_attribute("data-connection", "replaced")
     await expect(oldest.locator("body")).to_have_attribute("data-connection", "live")
