@@ -30,17 +30,16 @@ from liveroom.gateway.limits import KeyedCounter
 from liveroom.gateway.outage_monitor import OutageMonitor
 from liveroom.gateway.partition_follower import PartitionFollower
 from liveroom.gateway.pending import Pending
-from liveroom.gateway.room import Room
+from liveroom.gateway.room_loader import RoomLoader
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
 from liveroom.journal.command_sender import CommandSender
-from liveroom.journal.partition import partition_of
 from liveroom.messages.errors import CLOSE_CODES, BadConfig
 from liveroom.process.clock import SYSTEM_CLOCK, Clock
 from liveroom.process.listening import HEAD_BYTES_MAX, listen, serve_each
 from liveroom.protocol.codec import encode
-from liveroom.protocol.commands import Command, RequestKeyframe
-from liveroom.protocol.frames import GoingAway, Refused
+from liveroom.protocol.commands import Command
+from liveroom.protocol.frames import GoingAway
 from liveroom.protocol.records import Request, Sender
 from liveroom.telemetry.metrics import Metrics
 from liveroom.telemetry.seldom import Seldom
@@ -111,23 +110,31 @@ class Gateway:
             reply_wait_ms=config.reply_wait_ms,
             clock=clock,
         )
-        self._audience = Audience(name, self._report, metrics, repeat_ms=config.audience_repeat_ms)
-        self._likes = Likes(self._report, metrics)
+        self._audience = Audience(name, self._request, metrics, repeat_ms=config.audience_repeat_ms)
+        self._likes = Likes(self._request, metrics)
         self._claims = AdmissionController(self._command_sender, metrics, self.time, count=config.sweep_viewers)
+        self._loader = RoomLoader(
+            clock,
+            self._isolated,
+            partitions=journal.partitions,
+            room_wait_ms=config.room_wait_ms,
+            follow=lambda partition: self._follower.want(partition),
+            request=self._request,
+        )
         self._hub = Hub(
             config,
             metrics,
             self._audience,
+            self._loader,
             clock,
             partitions=journal.partitions,
             incarnation=journal.incarnation,
             may_be_behind=journal.shared,
             connections=lambda: len(self._connections),
-            ask_keyframe=self._ask_keyframe,
             settle=self._claims.settle,
         )
-        self._outage_monitor = OutageMonitor(journal, self._command_sender, self._hub, config, metrics, clock, ask=self._ask_keyframe)
-        self._follower = PartitionFollower(journal, config, self._hub, self._command_sender, metrics, clock, begun=self._followed)
+        self._outage_monitor = OutageMonitor(journal, self._command_sender, self._hub, config, metrics, clock, probe=self._loader.probe)
+        self._follower = PartitionFollower(journal, config, self._hub, self._command_sender, metrics, clock, begun=self._loader.on_followed)
         marks = AddressHasher(address_key, config.trusted_proxies)
         self._command_handler = CommandHandler(config, metrics, self._hub, self._command_sender, self._likes, self._claims, marks, self.time)
         self._door = HandshakeHandler(config, checker, console_origins)
@@ -386,21 +393,6 @@ class Gateway:
     def _request(self, room: str, command: Command, on_reply: OnReply) -> None:
         self._command_number += 1
         self._command_sender.submit(Request(f"{self._nonce}-{self._command_number}", room, GATEWAY_SENDER, command), on_reply)
-
-    def _report(self, room: str, command: Command, on_reply: OnReply) -> None:
-        self._request(room, command, on_reply)
-
-    def _ask_keyframe(self, room: Room) -> None:
-        """Request the room's detail once its partition is followed, because the gateway would miss an earlier answer."""
-        if self._follower.want(partition_of(room.id, self._journal.partitions)):
-            self._ask_for_detail(room)
-
-    def _followed(self, partition: int) -> None:
-        self._isolated.each("gateway_room", [room for room in self._hub.rooms_of(partition) if room.asked], self._ask_for_detail)
-
-    def _ask_for_detail(self, room: Room) -> None:
-        command = RequestKeyframe(holdings=not room.knows_holdings)
-        self._request(room.id, command, lambda reply: self._hub.asked(room, reply.code if isinstance(reply, Refused) else ""))
 
     # Background
 

@@ -28,7 +28,8 @@ from liveroom.gateway.audience import Audience
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deadlines import Deadlines
 from liveroom.gateway.replay_buffer import EventSpan, ReplayBuffer
-from liveroom.gateway.room import Resume, Room
+from liveroom.gateway.room import Begin, Resume, Room
+from liveroom.gateway.room_loader import RoomLoader
 from liveroom.gateway.subscription import Subscription
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.partition import partition_of
@@ -47,8 +48,6 @@ Step = ParamSpec("Step")
 
 #: Time for this gateway to catch up with a viewer that has seen more of a stream. Afterwards the stream counts as set back.
 CATCH_UP_S = 5.0
-#: Pause before the hub asks again for a detail that was refused or did not come.
-ASK_AGAIN_S = 0.5
 
 
 class _Sweep:
@@ -115,7 +114,6 @@ class Hub:
     """All rooms of one gateway.
 
     `connections()` returns the number of open connections.
-    `ask_keyframe(room)` requests the room's detail, and passes the answer to `asked`.
     `incarnation(partition)` names the partition's history, which a restore from a backup changes.
     `may_be_behind` is true if other gateways read the same journal and may be ahead of this one.
     `settle(queue)` is called for every admission queue that events changed.
@@ -126,13 +124,13 @@ class Hub:
         config: GatewayConfig,
         metrics: Metrics,
         audience: Audience,
+        loader: RoomLoader,
         clock: Clock,
         *,
         partitions: int,
         incarnation: Callable[[int], str],
         may_be_behind: bool,
         connections: Callable[[], int],
-        ask_keyframe: Callable[[Room], None],
         settle: Callable[[AdmissionQueue], None],
     ) -> None:
         self._config = config
@@ -141,18 +139,16 @@ class Hub:
         self._audience = audience
         self._now_s = clock.monotonic_s
         self._connections = connections
-        self._ask_keyframe = ask_keyframe
+        self._loader = loader
         self._settle = settle
         self._ticks: list[tuple[float, int, Room]] = []  # a heap of (due, number, room)
         self._tick_number = 0
         self._sweeps: deque[_Sweep] = deque()
         self._wake = asyncio.Event()
-        self._waits: Deadlines[Subscription] = Deadlines(config.room_wait_ms / 1000)
         self._incarnation = incarnation
         self._may_be_behind = may_be_behind
         self._ahead: Deadlines[tuple[Subscription, int]] = Deadlines(CATCH_UP_S)  # viewers, with the seq of their cursor
         self._empty: Deadlines[Room] = Deadlines(config.room_idle_ms / 1000)
-        self._asks: Deadlines[Room] = Deadlines(ASK_AGAIN_S)
         self._partitions = partitions
         self._held: dict[int, dict[str, Room]] = {}  # partition -> its rooms
         self.rooms: dict[str, Room] = {}
@@ -178,6 +174,7 @@ class Hub:
 
     def _let_go(self, room: Room) -> None:
         partition = partition_of(room.id, self._partitions)
+        self._loader.finish(room)
         del self.rooms[room.id], self._held[partition][room.id]
         if not self._held[partition]:
             del self._held[partition]
@@ -205,27 +202,18 @@ class Hub:
             oldest.close(4003, "the user opened more connections than allowed")
         if room.live:
             self._join(room, subscription, resume)
-            return
-        room.waiting[subscription] = resume
-        self._waits.add(subscription, self._now_s())
-        self._ask(room)
+        else:
+            self._loader.wait(room, subscription, resume)
 
     def leave(self, connection: Connection) -> None:
         """Take a connection out of its room."""
         if room := self.rooms.get(connection.room_id):
-            room.leave(connection)
+            if subscription := room.leave(connection):
+                self._loader.leave(room, subscription)
             self._audience.left(room)
             if not room.users:
                 room.empty_at = self._now_s()
                 self._let_go_later(room)
-
-    def asked(self, room: Room, refusal: str) -> None:
-        """Take the answer to a request for a detail: the detail will come, or `refusal` is the code that refused it."""
-        if refusal == "room_not_found":
-            room.asked = False
-            self._isolated.each("gateway_viewer", list(room.waiting), lambda waiting: waiting.connection.close(4004, "the room was never opened"))
-        else:
-            self._asks.add(room, self._now_s())
 
     def _join(self, room: Room, subscription: Subscription, resume: Resume | None) -> None:
         connection = subscription.connection
@@ -241,9 +229,8 @@ class Hub:
             self._schedule(room)
 
     def _let_in(self, room: Room) -> None:
-        """Let all waiting connections join. A connection that fails to join is closed, and its client connects again."""
-        waiting, room.waiting = room.waiting, {}
-        for subscription, resume in waiting.items():
+        """Let all waiting viewers join. The connection of a viewer who fails to join is closed, and its client connects again."""
+        for subscription, resume in self._loader.take_waiting(room):
             connection = subscription.connection
             try:
                 if connection.stage is not Stage.open:
@@ -298,10 +285,7 @@ class Hub:
         except Exception:
             self._isolated.note("gateway_room", item=room.id)
             room.lost = True
-            if room.asked:
-                self._asks.add(room, self._now_s())  # not at once, because the next detail may raise again
-            else:
-                self._ask(room)
+            self._loader.recover(room)
 
     def _extend(self, room: Room, span: RoomSpan, time_ms: int) -> None:
         for user, until_ms, reason in room.extend(span.from_, span.events, time_ms):
@@ -309,14 +293,20 @@ class Hub:
         self._heard(room)
 
     def _renew(self, room: Room, keyframe: Keyframe) -> None:
-        room.renew(keyframe)
+        if room.renew(keyframe):
+            self._loader.finish(room)
         self._heard(room)
 
     def _begin(self, room: Room, detail: RoomDetail, replay_buffer: ReplayBuffer) -> None:
         if detail.continues:
             for user, until_ms in room.go_on(detail):
                 self._put_out(room, user, until_ms, "")
-        elif not self._begun(room, detail, replay_buffer.before(room.id, detail.keyframe.seq)):
+            self._heard(room)
+            return
+        begin = self._begun(room, detail, replay_buffer.before(room.id, detail.keyframe.seq))
+        if begin is not Begin.too_old:
+            self._loader.finish(room)
+        if begin is Begin.new_stream:
             connections = [viewer.connection for viewer in room.viewers]
             self._isolated.each(
                 "gateway_viewer", connections, lambda connection: connection.close(4002, "the room started a new stream; connect again")
@@ -327,14 +317,14 @@ class Hub:
         """Act on changes of a room: settle its queues, let waiting connections join, schedule its tick and ask for its detail."""
         for queue in room.admission_queues.take_changed():
             self._settle(queue)
-        if room.live and room.waiting:
+        if room.live:
             self._let_in(room)
         if room.has_news:
             self._schedule(room)
-        if (room.users and not room.live) or (room.stream_id and room.ring.wants_keyframe):
-            self._ask(room)
+        if room.needs_state:
+            self._loader.load(room)
 
-    def _begun(self, room: Room, detail: RoomDetail, past: Sequence[EventSpan]) -> bool:
+    def _begun(self, room: Room, detail: RoomDetail, past: Sequence[EventSpan]) -> Begin:
         """Call `Room.begin`. If that raises, try again without the past, which may hold the event that raised before."""
         parts = room.parts
         try:
@@ -355,11 +345,6 @@ class Hub:
         """Close the connection of a banned user. The last frame names the end of the ban, so the client connects again by itself."""
         last = text_frame(encode(Banned(until_ms, self.time_ms(room), reason)))
         connection.close(4502, f"you are banned from this room: {reason}" if reason else "you are banned from this room", last)
-
-    def _ask(self, room: Room) -> None:
-        if not room.asked:
-            room.asked = True
-            self._ask_keyframe(room)
 
     # Ticks
 
@@ -405,7 +390,7 @@ class Hub:
             self._isolated.note("gateway_room", item=room.id)
             room.scheduled = False
             room.lost = True
-            self._ask(room)
+            self._loader.load(room)
 
     def _step(self, sweep: _Sweep, count: int) -> int:
         """Run a part of a sweep, and return how much of `count` it used, at least 1."""
@@ -434,34 +419,19 @@ class Hub:
     # Deadlines
 
     def tidy(self) -> None:
-        """Close connections that waited too long for their room, ask again for missing details, and release rooms that stayed empty."""
+        """Enforce the deadlines of loads and of viewers who are ahead, and release rooms that stayed empty."""
         now = self._now_s()
-        self._isolated.each("gateway_viewer", self._waits.due(now), self._give_up_waiting)
+        self._loader.tidy()
         self._isolated.each("gateway_viewer", self._ahead.due(now), self._set_back_if_ahead)
-        for room in list(self._asks.due(now)):
-            self._try(room, self._ask_again, now)
         self._isolated.each("gateway_room", self._empty.due(now), lambda room: self._let_go_if_empty(room, now))
         self._metrics.gateway_rooms.set(len(self.rooms))
         self._metrics.gateway_tick_seconds.set(self.tick_s)
-
-    def _give_up_waiting(self, subscription: Subscription) -> None:
-        room = self.rooms.get(subscription.connection.room_id)
-        if room and subscription in room.waiting:
-            subscription.connection.close(4002, "the room's state did not arrive in time; connect again")
 
     def _set_back_if_ahead(self, came: tuple[Subscription, int]) -> None:
         subscription, known = came
         room = self.rooms.get(subscription.connection.room_id)
         if subscription.joined and room is not None and known > room.next_seq and not subscription.skip(known):
             self._ahead.add(came, self._now_s())
-
-    def _ask_again(self, room: Room, now: float) -> None:
-        if room.asked and room.receives():
-            self._asks.add(room, now)  # entitlements arrive in several records, so keep waiting
-        elif room.asked:
-            room.asked = False
-            if room.users:
-                self._heard(room)
 
     def _let_go_if_empty(self, room: Room, now: float) -> None:
         room.may_go = False

@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 #: Interval between checks of the partitions.
 LOOK_S = 0.25
 #: Interval of the commands that test an interrupted partition.
-ASK_S = 1.0
+PROBE_S = 1.0
 
 
 class OutageMonitor:
     """Watches the partitions of all held rooms.
 
-    `ask(room)` sends a command of the gateway itself. Its answer ends an interruption even if no viewer sends a command.
+    `probe(room)` sends a command of the gateway itself. Its answer ends an interruption even if no viewer sends a command.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class OutageMonitor:
         metrics: Metrics,
         clock: Clock,
         *,
-        ask: Callable[[Room], None],
+        probe: Callable[[Room], None],
     ) -> None:
         self._journal = journal
         self._command_sender = command_sender
@@ -51,8 +51,8 @@ class OutageMonitor:
         self._viewers_at_once = config.sweep_viewers
         self._metrics = metrics
         self._clock = clock
-        self._ask = ask
-        self._asked_at: dict[int, float] = {}
+        self._probe = probe
+        self._probed_at: dict[int, float] = {}
 
     async def watch(self) -> None:
         """Check all partitions repeatedly. Never returns."""
@@ -78,13 +78,13 @@ class OutageMonitor:
             log.info("a partition's interruption is over", extra={"partition": partition})
             await self._tell(partition, Interruption(since_ms, over=True))
         if interrupted:
-            self._ask_now_and_then(partition)
+            self._probe_now_and_then(partition)
 
-    def _ask_now_and_then(self, partition: int) -> None:
+    def _probe_now_and_then(self, partition: int) -> None:
         now = self._clock.monotonic_s()
-        if now - self._asked_at.get(partition, 0.0) >= ASK_S:
-            self._asked_at[partition] = now
-            self._ask(next(iter(self._hub.rooms_of(partition))))
+        if now - self._probed_at.get(partition, 0.0) >= PROBE_S:
+            self._probed_at[partition] = now
+            self._probe(next(iter(self._hub.rooms_of(partition))))
 
     async def _tell(self, partition: int, interruption: Interruption) -> None:
         """Notify all viewers of the partition's rooms. The hub notifies viewers who join later."""

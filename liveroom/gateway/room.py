@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -25,7 +26,7 @@ from liveroom.protocol.holdings import HoldingsPart
 if TYPE_CHECKING:
     from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["Resume", "Room"]
+__all__ = ["Begin", "Resume", "Room"]
 
 #: The stream id and the cursor at which a client wants to resume.
 Resume = tuple[str, int]
@@ -36,6 +37,18 @@ PENDING_EVENTS_MAX = 1_000
 PAST_EVENTS_PER_FRAME = 50
 #: Bans or mutes of a room. Beyond this number the expired ones are dropped. The rules allow fewer active ones.
 MARKS_MAX = 20_000
+
+
+class Begin(Enum):
+    """The outcome of giving a room a detail."""
+
+    #: The room has passed the detail's state.
+    too_old = 0
+    #: Chunks of entitlements are missing, so the room could not begin.
+    incomplete = 1
+    same_stream = 2
+    #: The stream id changed, so viewers have to reconnect.
+    new_stream = 3
 
 
 class Room:
@@ -50,7 +63,6 @@ class Room:
         "_pending",
         "_stream_suffix",
         "admission_queues",
-        "asked",
         "banned",
         "deflaters",
         "empty_at",
@@ -61,7 +73,6 @@ class Room:
         "metrics",
         "muted",
         "parts",
-        "parts_before",
         "ring",
         "scheduled",
         "stream_id",
@@ -70,7 +81,6 @@ class Room:
         "time_ms",
         "users",
         "viewers",
-        "waiting",
     )
 
     def __init__(self, room_id: str, config: GatewayConfig, metrics: Metrics, incarnation: str = "") -> None:
@@ -84,13 +94,11 @@ class Room:
         self.ring = Ring(config.ring_frames_max, config.ring_bytes_max)
         self.time_ms = 0
         self.lost = False
-        self.asked = False  # a detail was requested and has not come
         self.scheduled = False
         self.swept = 0  # the end of the last sweep's span
         self.swept_at = 0.0
         self.viewers: list[Subscription] = []  # the joined ones
         self.users: dict[str, tuple[Subscription, ...]] = {}  # the oldest first; includes the waiting ones
-        self.waiting: dict[Subscription, Resume | None] = {}
         self.deflaters = 0
         self.empty_at = 0.0
         self.may_go = False  # the hub has a deadline at which it may release the room
@@ -98,13 +106,22 @@ class Room:
         self.muted: dict[str, int] = {}
         self.holdings = Holdings()
         self.parts: list[HoldingsPart] = []  # chunks of the detail that will follow them
-        self.parts_before = 0  # number of chunks at the last call of `receives`
         self.admission_queues = AdmissionQueues(config.admission_margin, config.reply_wait_ms / 1000)
 
     @property
     def live(self) -> bool:
         """Whether viewers can join."""
         return self.ring.keyframe is not None and not self.lost
+
+    @property
+    def needs_state(self) -> bool:
+        """Whether viewers wait for the room's state, or the ring needs a newer keyframe."""
+        return (bool(self.users) and not self.live) or (bool(self.stream_id) and self.ring.wants_keyframe)
+
+    @property
+    def chunks(self) -> int:
+        """The number of chunks of entitlements that came for the next detail."""
+        return len(self.parts)
 
     @property
     def knows_holdings(self) -> bool:
@@ -178,8 +195,8 @@ class Room:
         frame = text_frame(b'{"type":"personal","seq":%d,"time_ms":%d,"event":%b%b}' % (seq, self.time_ms, event_bytes(event, seq), more))
         self.metrics.isolated.each("gateway_viewer", subscriptions, lambda subscription: subscription.connection.notify(frame))
 
-    def begin(self, detail: RoomDetail, past: Sequence[EventSpan]) -> bool:
-        """Take a room's detail and the events before it. Returns false if the stream id changed, so that viewers have to reconnect."""
+    def begin(self, detail: RoomDetail, past: Sequence[EventSpan]) -> Begin:
+        """Take a room's detail and the events before it."""
         keyframe, parts = detail.keyframe, self.parts
         self.parts = []
         same = self.stream_id in ("", keyframe.stream_id)
@@ -187,16 +204,16 @@ class Room:
             if keyframe.seq == self.next_seq:  # otherwise the detail is old, because the partition is read again after an error
                 self.banned, self.muted = dict(detail.banned), dict(detail.muted)
                 self.renew(keyframe)
-            return True
+                return Begin.same_stream
+            return Begin.too_old
         if detail.holdings != len(parts) or any(
             (part.stream_id, part.seq, part.part) != (keyframe.stream_id, keyframe.seq, i) for i, part in enumerate(parts)
         ):
-            self.lost = bool(self.stream_id)  # its chunks of entitlements are incomplete, so the hub must request another detail
-            self.asked = False
-            return True
+            self.lost = bool(self.stream_id)  # its chunks of entitlements are incomplete, so another detail must be requested
+            return Begin.incomplete
         self.banned, self.muted = dict(detail.banned), dict(detail.muted)
         self._start(keyframe, parts, past)
-        return same
+        return Begin.same_stream if same else Begin.new_stream
 
     def go_on(self, detail: RoomDetail) -> Iterable[tuple[str, int]]:
         """Take a continuation of the detail with which the room began, and return its bans as (user, end)."""
@@ -214,28 +231,26 @@ class Room:
             self.parts.clear()
         self.parts.append(part)
 
-    def receives(self) -> bool:
-        """Whether chunks have come since the last call."""
-        before, self.parts_before = self.parts_before, len(self.parts)
-        return self.parts_before > before
+    def renew(self, keyframe: Keyframe) -> bool:
+        """Take a keyframe of the state after all events so far, and return whether it fits.
 
-    def renew(self, keyframe: Keyframe) -> None:
-        """Take a keyframe of the state after all events so far. A keyframe beyond a gap does not end the gap, because it lacks entitlements."""
+        A keyframe beyond a gap does not end the gap, because it lacks entitlements.
+        """
         if not self.stream_id or self.lost or keyframe.stream_id != self.stream_id or keyframe.seq < self.next_seq:
-            return
+            return False
         if keyframe.seq > self.next_seq:
             self.lost = True
-            return
+            return False
         self.seal()
         self.ring.renew(self._keyframe_frame(keyframe))
-        self.asked = False
         self.time_ms = keyframe.time_ms
+        return True
 
     def _start(self, keyframe: Keyframe, parts: Sequence[HoldingsPart], past: Sequence[EventSpan]) -> None:
         self._pending.clear()
         self.stream_id = keyframe.stream_id
         self.time_ms = keyframe.time_ms
-        self.lost = self.asked = False
+        self.lost = False
         self._has_news = bool(self.viewers)
         self.admission_queues.begin(keyframe, past)
         self.holdings = Holdings(parts)
@@ -339,28 +354,22 @@ class Room:
         """The frame with a user's entitlements. Every personal event is either included in it or sent after it."""
         return self.holdings.frame(user, self.next_seq)
 
-    def leave(self, connection: Connection) -> None:
-        """Remove a connection, joined or waiting."""
+    def leave(self, connection: Connection) -> Subscription | None:
+        """Remove a connection, joined or waiting. Returns its subscription; `None` if it has none here."""
         assert connection.sender is not None
         user = connection.sender.user
-        others: list[Subscription] = []
-        for subscription in self.users.pop(user, ()):
-            if subscription.connection is connection:
-                self._remove(subscription)
-            else:
-                others.append(subscription)
-        if others:
-            self.users[user] = tuple(others)
-
-    def _remove(self, subscription: Subscription) -> None:
-        self.waiting.pop(subscription, None)
-        if subscription.joined:
+        everyone = self.users.pop(user, ())
+        if others := tuple(one for one in everyone if one.connection is not connection):
+            self.users[user] = others
+        subscription = next((one for one in everyone if one.connection is connection), None)
+        if subscription is not None and subscription.joined:
             last = self.viewers.pop()
             if last is not subscription:
                 self.viewers[subscription.place] = last
                 last.place = subscription.place
             self.deflaters -= subscription.connection.deflate
             subscription.leave()
+        return subscription
 
 
 def _runs(past: Sequence[EventSpan]) -> Iterator[list[EventSpan]]:

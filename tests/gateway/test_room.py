@@ -382,7 +382,7 @@ async def test_without_a_keyframe_beyond_the_hard_bound_newcomers_wait_for_one()
             await bob.events(1)
         async with place.viewer("eve") as eve:
             async with asyncio.timeout(WAIT_S):
-                while not place.gateway._hub.rooms[ROOM].waiting:
+                while not place.gateway._loader.waiting(place.gateway._hub.rooms[ROOM]):
                     await asyncio.sleep(0.01)
             await script.say(1)
             await bob.events(1)  # the room goes on, and she does not

@@ -67,7 +67,7 @@ def test_each_viewer_is_at_its_place(steps: list[tuple[int, bool, bool]], data: 
         leaves = data.draw(st.booleans())
         if here and leaves:
             connection, subscription = here.pop(data.draw(st.integers(0, len(here) - 1)))
-            room.leave(connection)
+            assert room.leave(connection) is subscription
             assert not subscription.joined
             assert connection.subscription is None
         connection, _ = connected(f"user-{user}", deflate=deflate)
@@ -75,14 +75,11 @@ def test_each_viewer_is_at_its_place(steps: list[tuple[int, bool, bool]], data: 
         here.append((connection, subscription))
         if joins:
             room.join(subscription, None, 1)
-        else:
-            room.waiting[subscription] = None
         joined = [one for _, one in here if one.joined]
         assert sorted(map(id, room.viewers)) == sorted(map(id, joined))
         assert [viewer.place for viewer in room.viewers] == list(range(len(joined)))
         assert room.deflaters == sum(one.connection.deflate for one in joined)
         assert sum(map(len, room.users.values())) == len(here)
-        assert list(room.waiting) == [one for _, one in here if not one.joined]
 
 
 def test_who_has_left_gets_no_frame_of_the_room() -> None:
