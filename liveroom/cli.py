@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import difflib
 import gc
-import json
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import orjson
 from msgspec.structs import astuple
 
 from liveroom import __version__
@@ -213,7 +213,7 @@ def _write_ready_file(path: Path, app: App) -> None:
     secret = Path(app.config.liveroom.data_dir) / "dev-secret"
     ready = {"pid": os.getpid(), "gateway": app.gateway_url, "console": app.console_url, "secret_file": str(secret) if secret.exists() else ""}
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(ready), encoding="utf-8")
+    part.write_bytes(orjson.dumps(ready))
     part.replace(path)
 
 

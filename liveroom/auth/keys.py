@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import errno
-import json
 import os
 import re
 import stat
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import jwt
+import orjson
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import HMACAlgorithm
@@ -132,10 +132,10 @@ class Keys:
         where = f"auth.keys_file: {self._auth.keys_file}"
         try:
             content = _content(self._auth.keys_file)
-            found = json.loads(content) if len(content) <= FILE_BYTES_MAX else None
+            found = orjson.loads(content) if len(content) <= FILE_BYTES_MAX else None
         except OSError as error:
             raise BadConfig(f"{where}: {error.strerror}") from None
-        except (ValueError, RecursionError):
+        except ValueError:
             raise BadConfig(f"{where}: is not JSON") from None
         entries = found.get("keys") if isinstance(found, dict) else None
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -219,8 +219,8 @@ def _key(kid: str, entry: dict[str, Any], algorithm: str, where: str) -> Key:
         raise BadConfig(f"{where}: has {key.key_size} bits; {algorithm} needs {RSA_BITS_MIN}")
     elif isinstance(key, EllipticCurvePublicKey) and not isinstance(key.curve, SECP256R1):
         raise BadConfig(f"{where}: is on the curve {key.curve.name}; {algorithm} needs P-256")
-    material = json.dumps({name: value for name, value in entry.items() if name in _MATERIAL}, sort_keys=True)
-    return Key(f"{kid}:{sha256(material.encode()).hexdigest()[:16]}", jwk)
+    material = orjson.dumps({name: value for name, value in entry.items() if name in _MATERIAL}, option=orjson.OPT_SORT_KEYS)
+    return Key(f"{kid}:{sha256(material).hexdigest()[:16]}", jwk)
 
 
 #: The members of a JWK that form the key (RFC 7638).

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import msgspec
+import orjson
 from msgspec import inspect
 
 __all__ = ["expected", "from_text", "toml_value"]
@@ -44,7 +44,7 @@ def toml_value(value: Any) -> str:
     """A value in TOML syntax."""
     if isinstance(value, tuple):
         return "[" + ", ".join(toml_value(v) for v in value) + "]"
-    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")  # the one character that JSON allows and TOML does not
+    return orjson.dumps(value).decode().replace("\x7f", "\\u007f")  # the one character that JSON allows and TOML does not
 
 
 def _kind(annotation: Any) -> tuple[inspect.Type, str]:

@@ -9,7 +9,6 @@ of the machine falls on all of them. The figure of a side is its median round.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -23,6 +22,7 @@ import orjson
 from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import AddProduct, Product, SendChat, SendLikes, SetBannedWords
 from liveroom.protocol.inbound import ClientMessage
+from loadtests.lib.cli import report_json
 
 Decode = Callable[[bytes], Any]
 
@@ -125,5 +125,5 @@ def main(arguments: Sequence[str]) -> int:
         ratios = {name: round(us / least, 2) for name, us in took.items()}
         report.append({"frame": kind, "bytes": len(frame), "us": {n: round(us, 3) for n, us in took.items()}, "ratio": ratios})
     if options.json:
-        options.json.write_text(json.dumps({"ok": True, "frames": report}, indent=2) + "\n", encoding="utf-8")
+        options.json.write_bytes(report_json({"ok": True, "frames": report}))
     return 0

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +29,7 @@ from liveroom.config.schema import EngineConfig
 from loadtests.bench.claims import JobKind, Mix, make_rounds
 from loadtests.bench.engine_alone import Sample, Wrong, decide_all
 from loadtests.bench.redis_alone import PIPELINE, RedisSample, claim_all, running_redis
-from loadtests.lib.cli import EXIT_FAILED, positive_int, report_file, run_main
+from loadtests.lib.cli import EXIT_FAILED, positive_int, report_file, report_json, run_main
 from loadtests.lib.progress import Bar
 
 #: Units of one envelope or sale; there are as many of them as it takes.
@@ -154,7 +153,7 @@ async def _main(options: argparse.Namespace) -> int:
         return EXIT_FAILED
     print(_table(report))
     if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        options.json.write_bytes(report_json(report))
     return 0
 
 

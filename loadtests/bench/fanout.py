@@ -24,13 +24,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import orjson
-
 from liveroom.auth.tokens import make_token
 from liveroom.config.schema import AuthConfig
 from liveroom.messages.fields import Role
 from loadtests.bench.contenders import ROOM, SECRET, Sample, run_contender
 from loadtests.bench.readers import run_readers
+from loadtests.lib.cli import report_json
 
 #: Frames that are sent before any is counted.
 WARM_UP_FRAMES = 5
@@ -208,5 +207,5 @@ def main(arguments: Sequence[str]) -> int:
         print(_table(mode, measured[mode]), flush=True)
     figures = {"ok": measured[modes[0]]["ok"], "target": TARGET, "viewers": viewers, "events_per_frame": events, **measured}
     if args.json:
-        args.json.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2))
+        args.json.write_bytes(report_json(figures))
     return 0 if figures["ok"] else 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any, Final
+
+import orjson
 
 from loadtests.lib.findings import Findings
 
@@ -32,7 +33,7 @@ def judge_log(file: Path, events: list[dict[str, Any]], findings: Findings) -> d
     repeated: set[tuple[str, str, str]] = set()
     replies = 0
     for line in file.read_bytes().splitlines():
-        user, command, reply = json.loads(line)
+        user, command, reply = orjson.loads(line)
         replies += 1
         key, told = (user, command, reply["id"]), _outcome(reply)
         if told is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import time
 import urllib.error
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import gevent
+import orjson
 from locust import User, events
 from locust.env import Environment
 from locust.exception import StopUser
@@ -68,9 +68,9 @@ def _token(auth: AuthConfig, user: str, role: Role, room: str = ROOM) -> str:
 
 def _http(url: str, body: dict[str, Any] | None = None, token: str = "") -> dict[str, Any]:
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"} if token else {}
-    request = urllib.request.Request(url, None if body is None else json.dumps(body).encode(), headers)
+    request = urllib.request.Request(url, None if body is None else orjson.dumps(body), headers)
     with urllib.request.urlopen(request, timeout=HTTP_S) as response:
-        answer: dict[str, Any] = json.load(response)
+        answer: dict[str, Any] = orjson.loads(response.read())
         return answer
 
 
@@ -87,7 +87,7 @@ def find_server(environment: Environment, **_: Any) -> None:
         _target.update(auth=auth, console_url=host, gateway_url=_http(f"{host}/v1/settings")["gateway_url"])
         _http(f"{host}/v1/rooms/{ROOM}/commands/open_room", {"title": "Load test"}, _token(auth, "locust", Role.platform, ANY_ROOM))
     except urllib.error.HTTPError as error:
-        problem = json.load(error)
+        problem = orjson.loads(error.read())
         if problem.get("code") != "room_already_open":
             raise SystemExit(f"{host}: {problem.get('code')}: {problem.get('detail')}") from None
     except OSError as error:
@@ -120,7 +120,7 @@ class RoomUser(User):
                 max_size=4 * 1024 * 1024,
                 close_timeout=2,
             )
-            while json.loads(self._socket.recv(timeout=REPLY_S))["type"] != "keyframe":
+            while orjson.loads(self._socket.recv(timeout=REPLY_S))["type"] != "keyframe":
                 pass
         except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as error:
             self._report("connect", started, error)
@@ -146,7 +146,7 @@ class RoomUser(User):
         answer = self._waiting[id] = gevent.event.AsyncResult()
         started = time.perf_counter()
         try:
-            self._socket.send(json.dumps({"id": id, "command": command}))
+            self._socket.send(orjson.dumps({"id": id, "command": command}), text=True)
             reply: dict[str, Any] = answer.get(timeout=REPLY_S)
         except (ConnectionClosed, gevent.Timeout) as error:
             if not self._leaving:
@@ -166,7 +166,7 @@ class RoomUser(User):
         try:
             _http(url, fields, token)
         except urllib.error.HTTPError as error:
-            problem = json.load(error)
+            problem = orjson.loads(error.read())
             failed = None if problem["code"] in ROOM_REFUSALS else RuntimeError(f"{problem['code']}: {problem['detail']}")
         except OSError as error:
             failed = error
@@ -176,7 +176,7 @@ class RoomUser(User):
         started = time.perf_counter()
         try:
             for text in self._socket:
-                frame = json.loads(text)
+                frame = orjson.loads(text)
                 if frame["type"] == "delta":
                     self._on_events(frame["events"])
                 elif answer := self._waiting.get(frame.get("id", "")):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
+
+import orjson
 
 from liveroom.messages.errors import BadConfig, BadMessage
 from liveroom.protocol.codec import decode_room_id
@@ -26,6 +27,7 @@ __all__ = [
     "positive_float",
     "positive_int",
     "report_file",
+    "report_json",
     "run_main",
     "server_of",
     "write_report",
@@ -103,10 +105,15 @@ async def _interruptible(main: Coroutine[Any, Any, int]) -> int:
 
 def write_report(report: dict[str, Any], file: Path | None) -> None:
     """Write a report as JSON to `file`, and to standard output."""
-    text = json.dumps(report, indent=2, ensure_ascii=False)
-    print(text)
+    text = report_json(report)
+    print(text.decode(), end="")
     if file is not None:
-        file.write_text(text + "\n", encoding="utf-8")
+        file.write_bytes(text)
+
+
+def report_json(report: dict[str, Any]) -> bytes:
+    """A report as JSON with indentation."""
+    return orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE)
 
 
 def report_file(text: str) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -14,6 +13,8 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
+
+import orjson
 
 from liveroom.config.schema import AuthConfig
 from loadtests.lib.broker import Copies, OwnBrokers, copies_of
@@ -79,7 +80,7 @@ class Cluster:
                 words = " | ".join(log_file.read_text(errors="replace").strip().splitlines()[-LOG_LINES_SHOWN:])
                 raise TargetError(f"{name} did not start: {words or 'it said nothing'}")
             await asyncio.sleep(READY_POLL_S)
-        self._ready[name] = json.loads(ready_file.read_text(encoding="utf-8"))
+        self._ready[name] = orjson.loads(ready_file.read_bytes())
 
     def pause(self, name: str) -> None:
         """SIGSTOP: it stands still in the middle of whatever it does."""

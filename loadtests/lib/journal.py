@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
 from msgspec import Struct
 
 from liveroom.config.schema import Config, LiveroomConfig
@@ -45,7 +45,7 @@ async def read_journal(data_dir: Path, room: str, settings: Sequence[str] = ()) 
 
 
 def _read(data_dir: Path, room: str) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    events = [json.loads(line) for line in tail(Config(liveroom=LiveroomConfig(data_dir=str(data_dir))), room, from_seq=0, follow=False)]
+    events = [orjson.loads(line) for line in tail(Config(liveroom=LiveroomConfig(data_dir=str(data_dir))), room, from_seq=0, follow=False)]
     answers: Counter[str] = Counter()
     acceptance = Acceptance()
     with open_reader(data_dir) as reader:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import signal
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import orjson
 from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -86,14 +86,14 @@ class Target(Struct):
         return {next(iter(sample.labels.values()), ""): sample.value for sample in samples if sample.name == name}
 
     async def _json(self, path: str, fields: dict[str, Any] | None = None) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(await asyncio.to_thread(self._http, path, fields))
+        answer: dict[str, Any] = orjson.loads(await asyncio.to_thread(self._http, path, fields))
         return answer
 
     def _http(self, path: str, fields: dict[str, Any] | None = None) -> bytes:
         """POST of `fields`, GET without."""
         token = self.token("load-test", ANY_ROOM, Role.platform)
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        request = urllib.request.Request(self.console_url + path, None if fields is None else msgspec.json.encode(fields), headers)
+        request = urllib.request.Request(self.console_url + path, None if fields is None else orjson.dumps(fields), headers)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=HTTP_S) as response:
@@ -117,7 +117,7 @@ async def ledger_of(target: Target, room: str) -> tuple[Statement | None, str]:
 
 def _problem(error: urllib.error.HTTPError) -> str:
     try:
-        problem = json.load(error)
+        problem = orjson.loads(error.read())
         return f"{problem['code']}: {problem['detail']}"
     except (ValueError, KeyError, TypeError):
         return f"HTTP {error.code} from {error.url}"
@@ -181,7 +181,7 @@ class OwnServer:
         return self._ready()
 
     def _ready(self) -> Target:
-        ready = json.loads(self._ready_file.read_text(encoding="utf-8"))
+        ready = orjson.loads(self._ready_file.read_bytes())
         secret = Path(ready["secret_file"]).read_text(encoding="ascii")
         return Target(ready["gateway"], ready["console"], AuthConfig(secret=secret), ready["pid"], self)
 

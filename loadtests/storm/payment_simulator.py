@@ -7,7 +7,7 @@ import random
 from typing import Any, Final
 
 import aiohttp
-import msgspec
+import orjson
 
 from liveroom.messages.fields import Role
 from liveroom.protocol.frames import Accepted, Refused
@@ -69,9 +69,9 @@ class PaymentSimulator:
             asked.sent += 1
             life = context.life
             try:
-                async with self._session.post(self._url + command, data=msgspec.json.encode(body), headers={"Idempotency-Key": key}) as response:
-                    reply = _reply(key, response.status, msgspec.json.decode(await response.read()))
-            except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError):
+                async with self._session.post(self._url + command, data=orjson.dumps(body), headers={"Idempotency-Key": key}) as response:
+                    reply = _reply(key, response.status, orjson.loads(await response.read()))
+            except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError):
                 asked.cut += 1
                 await asyncio.sleep(self._rng.random() * RETRY_S)
                 continue

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Any, Final
 
 import msgspec
+import orjson
 from msgspec import Struct
 
 from liveroom.auth.tokens import make_token
@@ -120,7 +121,7 @@ class StormContext:
     def observe(self, event: Event, raw: msgspec.Raw) -> Mark | None:
         """Look at an event of the room that nobody here has seen before; gives the mark of one that everybody is audited for."""
         if event.type in SHOWN:
-            self._shown[event.seq] = msgspec.json.decode(raw)
+            self._shown[event.seq] = orjson.loads(bytes(raw))
         else:
             self.stock_view.observe(event, raw)
         return None

@@ -10,6 +10,7 @@ from itertools import cycle
 from typing import Any, Final
 
 import jwt
+import orjson
 
 from liveroom.messages.fields import Role
 from loadtests.hostile.attacks.front import Front
@@ -142,9 +143,9 @@ async def word_lists(front: Front) -> None:
             filling = front.rng.choice((GROWING, "\u6211"))
             words = [(f"{number}{run}" + filling * WORD_CHARACTERS)[:WORD_CHARACTERS] for number in range(WORDS)]
             token = front.token("words-moderator", Role.moderator, den)
-            await front.command(session, token, den, "set_banned_words", json.dumps({"words": words}, ensure_ascii=False).encode())
+            await front.command(session, token, den, "set_banned_words", orjson.dumps({"words": words}))
             for number in range(int(LINES / LISTS)):
-                line = json.dumps({"text": GROWING * 299 + str(number)}, ensure_ascii=False).encode()
+                line = orjson.dumps({"text": GROWING * 299 + str(number)})
                 await front.command(session, front.token(f"{run}-{number}", room=den), den, "send_chat", line)
 
         await front.steadily(LISTS, one)
