@@ -22,13 +22,13 @@ from liveroom.console.directory import Directory
 from liveroom.console.middleware import overloaded
 from liveroom.console.pages import etagged
 from liveroom.console.problems import Problem
-from liveroom.console.rate import RateLimiter
 from liveroom.console.routes import QueryParameter, Route, add_routes
 from liveroom.console.schemas import CommandDone, Moderation, Questions, Rooms, RoomSummary, Settings, Showcase
 from liveroom.console.view import RoomView, lasting
 from liveroom.journal.command_sender import CommandSender
 from liveroom.messages.errors import AuditFailed, BadMessage, BadToken, JournalError, JournalUnavailable
 from liveroom.messages.fields import Role
+from liveroom.process.token_bucket import TokenBuckets
 from liveroom.protocol.codec import decode_command_body, decode_command_id, decode_room_id, encode
 from liveroom.protocol.commands import ANCHORS, COMMANDS, EVERYONE, MODERATORS
 from liveroom.protocol.frames import Accepted, Keyframe, Refused
@@ -90,7 +90,7 @@ class Api:
         self._marks = marks
         self._gateway_url = gateway_url
         self._read_ledger = read_ledger
-        self._rates = RateLimiter(config.requests_per_s, config.requests_burst)
+        self._rates = TokenBuckets(config.requests_per_s, config.requests_burst)
         self._encoded = EncodedViews()
 
     def add_routes(self, router: web.UrlDispatcher) -> None:

@@ -14,7 +14,7 @@ from liveroom.gateway.admission_controller import AdmissionController
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.hub import Hub
 from liveroom.gateway.likes import Likes, Reply
-from liveroom.gateway.limits import TokenBucket
+from liveroom.gateway.limits import CommandLimits
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.command_sender import CommandSender
 from liveroom.messages.errors import BadMessage
@@ -59,32 +59,32 @@ class CommandHandler:
         config = self._config
         self._metrics.gateway_commands.inc()
         now = self._now()
-        bucket = connection.bucket
-        if bucket is None:
-            bucket = connection.bucket = TokenBucket(config.commands_burst, now)
-        wait_ms = bucket.take(config.commands_per_s, config.commands_burst, now)
+        limits = connection.limits
+        if limits is None:
+            limits = connection.limits = CommandLimits(config.commands_burst, now)
+        wait_ms = limits.take(config.commands_per_s, config.commands_burst, now)
         try:
             message = decode_client_message(payload)
         except BadMessage as error:
-            self._refuse(connection, bucket, Refused(error.command_id or "", error.code, error.detail, field=error.field or ""))
+            self._refuse(connection, limits, Refused(error.command_id or "", error.code, error.detail, field=error.field or ""))
             return
         if wait_ms:
             words = f"at most {config.commands_per_s} commands a second are allowed"
             id = "" if isinstance(message, Probe) else message.id
-            self._refuse(connection, bucket, Refused(id, "rate_limited", words, retry_after_ms=wait_ms))
+            self._refuse(connection, limits, Refused(id, "rate_limited", words, retry_after_ms=wait_ms))
         elif isinstance(message, Probe):
             self._hub.send_beat(connection)
         elif len(payload) > config.command_bytes_max:
-            self._refuse(connection, bucket, Refused(message.id, "too_large", f"a command may have at most {config.command_bytes_max} bytes"))
-        elif bucket.waiting >= config.commands_waiting_max:
+            self._refuse(connection, limits, Refused(message.id, "too_large", f"a command may have at most {config.command_bytes_max} bytes"))
+        elif limits.waiting >= config.commands_waiting_max:
             self._metrics.gateway_refusals.labels("overloaded").inc()
-            words = f"{bucket.waiting} commands of this connection are still waiting"
+            words = f"{limits.waiting} commands of this connection are still waiting"
             connection.send(text_frame(encode(Refused(message.id, "overloaded", words, retry_after_ms=1_000))))
         else:
-            self._submit(connection, bucket, message)
+            self._submit(connection, limits, message)
 
-    def _submit(self, connection: Connection, bucket: TokenBucket, message: ClientMessage) -> None:
-        bucket.waiting += 1
+    def _submit(self, connection: Connection, limits: CommandLimits, message: ClientMessage) -> None:
+        limits.waiting += 1
         sender, command = connection.sender, message.command
         assert sender is not None
         on_reply = partial(self._reply, connection)
@@ -110,17 +110,17 @@ class CommandHandler:
         return msgspec.structs.replace(sender, address_mark=mark) if mark else sender
 
     def _reply(self, connection: Connection, reply: Reply) -> None:
-        if connection.bucket is not None:
-            connection.bucket.waiting -= 1
+        if connection.limits is not None:
+            connection.limits.waiting -= 1
         if isinstance(reply, Refused) and reply.code in NOT_DECIDED:
             self._metrics.gateway_refusals.labels(reply.code).inc()
         if connection.stage is Stage.open:
             connection.send(text_frame(encode(reply)))
 
-    def _refuse(self, connection: Connection, bucket: TokenBucket, refusal: Refused) -> None:
+    def _refuse(self, connection: Connection, limits: CommandLimits, refusal: Refused) -> None:
         self._metrics.gateway_refusals.labels(refusal.code).inc()
         connection.send(text_frame(encode(refusal)))
-        if bucket.refuse(self._now()) > self._config.flood_refusals_max:
+        if limits.refuse(self._now()) > self._config.flood_refusals_max:
             connection.close(4504, "the client kept exceeding the limits")
 
 

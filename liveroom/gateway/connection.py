@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from liveroom.gateway.inbound import FLOODING, FRAME_TOO_LARGE, PROTOCOL_ERROR, Inbound, take_text
-from liveroom.gateway.limits import FLOOD_WINDOW_S, ODD_FRAME_S, TokenBucket
+from liveroom.gateway.limits import FLOOD_WINDOW_S, ODD_FRAME_S, CommandLimits
 from liveroom.gateway.wire import PING, close_frame
 
 if TYPE_CHECKING:
@@ -97,13 +97,13 @@ class Connection(asyncio.Protocol):
         "_transport",
         "address",
         "blocked",
-        "bucket",
         "deflate",
         "expires_s",
         "fd",
         "head",
         "heard",
         "key",
+        "limits",
         "odd_until",
         "pinged",
         "room_id",
@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
         self.head: bytearray | None = None
         self.heard = host.time()
         self.key = ""
-        self.bucket: TokenBucket | None = None
+        self.limits: CommandLimits | None = None
         self.odd_until = 0.0  # moves on with each frame that completes no text; too far ahead of the clock means flooding
         self.pinged = False
         self.room_id = ""

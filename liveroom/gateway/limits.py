@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-__all__ = ["FLOOD_WINDOW_S", "ODD_FRAMES_MAX", "ODD_FRAME_S", "KeyedCounter", "TokenBucket"]
+from liveroom.process.token_bucket import TokenBucket
+
+__all__ = ["FLOOD_WINDOW_S", "ODD_FRAMES_MAX", "ODD_FRAME_S", "CommandLimits", "KeyedCounter"]
 
 #: Window in which refusals are counted to detect flooding.
 FLOOD_WINDOW_S = 10.0
@@ -13,26 +15,16 @@ ODD_FRAMES_MAX = 1_000
 ODD_FRAME_S = FLOOD_WINDOW_S / ODD_FRAMES_MAX
 
 
-class TokenBucket:
-    """The token bucket of one connection that has sent commands, with its unanswered commands and recent refusals."""
+class CommandLimits(TokenBucket):
+    """The limits of one connection that has sent commands: its token bucket, its unanswered commands and its recent refusals."""
 
-    __slots__ = ("_at", "_refusals", "_tokens", "_window_at", "waiting")
+    __slots__ = ("_refusals", "_window_at", "waiting")
 
     def __init__(self, burst: int, now: float) -> None:
-        self._tokens = float(burst)
-        self._at = now
+        super().__init__(burst, now)
         self._refusals = 0
         self._window_at = now
         self.waiting = 0
-
-    def take(self, per_s: int, burst: int, now: float) -> int:
-        """Take one token. Returns 0 if there was one, otherwise the time until the next, in ms."""
-        self._tokens = min(burst, self._tokens + (now - self._at) * per_s)
-        self._at = now
-        if self._tokens < 1:
-            return int((1 - self._tokens) / per_s * 1000) + 1
-        self._tokens -= 1
-        return 0
 
     def refuse(self, now: float) -> int:
         """Count a refusal, and return the number within the window."""

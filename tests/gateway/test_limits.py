@@ -1,36 +1,16 @@
-"""Buckets and counts."""
+"""Limits and counts."""
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from liveroom.gateway.deadlines import Deadlines
-from liveroom.gateway.limits import FLOOD_WINDOW_S, KeyedCounter, TokenBucket
-
-
-@given(st.lists(st.floats(0, 2), max_size=60), st.integers(1, 20), st.integers(1, 20))
-def test_a_bucket_never_gives_more_than_burst_and_rate(pauses: list[float], per_s: int, burst: int) -> None:
-    """Over any time t at most burst + rate * t are let through; a refused one would be after the wait it was told."""
-    bucket = TokenBucket(burst, 0.0)
-    now, taken = 0.0, 0
-    for pause in pauses:
-        now += pause
-        wait_ms = bucket.take(per_s, burst, now)
-        if wait_ms:
-            assert wait_ms <= 1000 / per_s + 1
-        else:
-            taken += 1
-        assert taken <= burst + per_s * now + 1e-6
-    now += bucket.take(per_s, burst, now) / 1000
-    assert bucket.take(per_s, burst, now + 1.0) == 0
+from liveroom.gateway.limits import FLOOD_WINDOW_S, CommandLimits, KeyedCounter
 
 
 def test_refusals_are_counted_within_the_window() -> None:
     """Old ones are forgotten, so that a clumsy client is not closed for a day's mistakes."""
-    bucket = TokenBucket(1, 0.0)
-    assert [bucket.refuse(0.1 * i) for i in range(3)] == [1, 2, 3]
-    assert bucket.refuse(FLOOD_WINDOW_S + 1) == 1
+    limits = CommandLimits(1, 0.0)
+    assert [limits.refuse(0.1 * i) for i in range(3)] == [1, 2, 3]
+    assert limits.refuse(FLOOD_WINDOW_S + 1) == 1
 
 
 def test_a_tally_holds_no_zeroes() -> None:
