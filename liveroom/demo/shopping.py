@@ -11,6 +11,7 @@ from typing import Any, Final
 from liveroom.client import Room, RoomEvent
 from liveroom.demo.attempt import attempt
 from liveroom.features.coupon.messages import ClaimCoupon, CouponIssued
+from liveroom.features.coupon.price import discount_fen
 from liveroom.features.flash_sale.messages import CancelHold, FlashSaleOpened, FlashSaleRestocked, ReserveStock
 from liveroom.features.red_envelope.messages import GrabRedEnvelope, RedEnvelopeOpened
 from liveroom.protocol.frames import Accepted, SaleView
@@ -110,7 +111,7 @@ async def _buy(room: Room, sale: int, pay: Pay) -> None:
 
 
 async def _reserve(room: Room, view: SaleView) -> Accepted | None:
-    """With a coupon where one fits."""
+    """Reserve stock, with a coupon that takes something off."""
     quantity = random.randint(1, min(2, view.per_user_max))
-    fitting = (own.code for own in room.mine.coupons if not own.order and own.terms.min_spend_fen <= view.price_fen * quantity)
+    fitting = (own.code for own in room.mine.coupons if not own.order and discount_fen(own.terms, view.price_fen * quantity))
     return await attempt(room.send(ReserveStock(view.sale, quantity, next(fitting, ""))))

@@ -26,7 +26,16 @@ from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelo
 from liveroom.features.red_envelope.state import of as red_envelopes_of
 from liveroom.messages.errors import LedgerBroken
 from liveroom.protocol.events import AddressCounted, EventBase
+from tests.features.coupon.prices import EACH_PRICE, Price
 from tests.ledgers import Story, a_random_evening, an_evening, folded
+
+
+@EACH_PRICE
+def test_the_ledger_computes_discounts_by_itself(price: Price) -> None:
+    """Its own arithmetic gives the results that the room's rules give."""
+    ledger = Ledger()
+    ledger._terms[1] = price.terms
+    assert ledger._discount_fen(1, price.spend_fen) == price.discount_fen
 
 
 def test_an_evening_adds_up() -> None:

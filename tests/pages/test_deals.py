@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from liveroom.features.coupon.messages import CouponTerms
 from liveroom.features.coupon.price import discount_fen
 from liveroom.features.red_envelope.fairness import split
+from tests.features.coupon.prices import PRICES
 
 HERE = Path(__file__).parent
 NODE = shutil.which("node")
@@ -37,6 +38,12 @@ def test_unit_tests_pass_under_node() -> None:
     """Which envelope lies on top, one command a tap whatever happens to the connection: each rule has its test in deals.test.mjs."""
     done = subprocess.run([str(NODE), "--test", str(HERE / "deals.test.mjs")], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def test_the_page_computes_the_prices_that_are_written_down() -> None:
+    """The page gets the same results as the room and the ledger, from the same table of cases."""
+    computed = _run("price.mjs", [(msgspec.to_builtins(price.terms), price.spend_fen) for price in PRICES])
+    assert dict(zip([price.case for price in PRICES], computed, strict=True)) == {price.case: price.discount_fen for price in PRICES}
 
 
 @settings(max_examples=20, deadline=None)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from fractions import Fraction
 from math import floor
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from liveroom.features.coupon.messages import CouponTerms
 from liveroom.features.coupon.price import discount_fen, meets_minimum
+from tests.features.coupon.prices import EACH_PRICE, Price
 
 FEN = st.integers(0, 100_000_000_000)
 SPENDS = st.integers(0, 10_000 * 100_000_000_000)
@@ -18,27 +18,15 @@ AMOUNTS = st.builds(CouponTerms, amount_fen=FEN, min_spend_fen=FEN)
 PERCENTAGES = st.builds(CouponTerms, percent_off=st.integers(1, 100), min_spend_fen=FEN, discount_max_fen=FEN)
 
 
-@pytest.mark.parametrize(
-    ("terms", "spend_fen", "discount"),
-    [
-        (CouponTerms(amount_fen=500), 2_000, 500),
-        (CouponTerms(amount_fen=500), 500, 500),
-        (CouponTerms(amount_fen=500), 499, 499),
-        (CouponTerms(amount_fen=500, min_spend_fen=2_000), 1_999, 0),
-        (CouponTerms(amount_fen=500, min_spend_fen=2_000), 2_000, 500),
-        (CouponTerms(percent_off=15), 999, 149),
-        (CouponTerms(percent_off=15), 1_000, 150),
-        (CouponTerms(percent_off=1), 99, 0),
-        (CouponTerms(percent_off=100), 999, 999),
-        (CouponTerms(percent_off=50, discount_max_fen=300), 1_000, 300),
-        (CouponTerms(percent_off=50, discount_max_fen=300), 600, 300),
-        (CouponTerms(percent_off=50, discount_max_fen=300), 400, 200),
-        (None, 1_000, 0),
-    ],
-)
-def test_discounts(terms: CouponTerms | None, spend_fen: int, discount: int) -> None:
+@EACH_PRICE
+def test_discounts(price: Price) -> None:
     """An amount, or a percentage rounded down and bounded; nothing below the minimum spend."""
-    assert discount_fen(terms, spend_fen) == discount
+    assert discount_fen(price.terms, price.spend_fen) == price.discount_fen
+
+
+def test_no_coupon_takes_nothing_off() -> None:
+    """An order without a coupon costs what it costs."""
+    assert discount_fen(None, 1_000) == 0
 
 
 @given(terms=AMOUNTS | PERCENTAGES, spend_fen=SPENDS)
