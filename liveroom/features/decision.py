@@ -6,12 +6,12 @@ from typing import Protocol, final
 
 from msgspec import Struct
 
-from liveroom.config.schema import RoomsConfig
 from liveroom.features.state import RoomState
 from liveroom.messages.base import EventBase
 from liveroom.messages.errors import REFUSALS
 from liveroom.messages.replies import Result
 from liveroom.messages.sender import Sender
+from liveroom.messages.settings import RoomSettings
 
 __all__ = ["Decided", "Decision", "Refusal", "Rng", "Turn"]
 
@@ -52,5 +52,5 @@ class Turn(Struct, frozen=True, gc=False):
     state: RoomState
     sender: Sender
     now_ms: int
-    rules: RoomsConfig
+    rules: RoomSettings
     rng: Rng

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import fields
 
 import liveroom.features
+from liveroom.config.schema import RoomsConfig
 from liveroom.features.feature import Feature
 from liveroom.features.registry import ADMISSIONS, FEATURES, VIEWS
 from liveroom.features.state import RoomState
@@ -20,6 +23,7 @@ from liveroom.protocol.frames import Keyframe
 from liveroom.rooms.state import RULES, encode_state
 from tests.features.play import Play
 
+ROOT = Path(liveroom.__file__).parent
 PACKAGES = sorted(path.parent.name for path in Path(liveroom.features.__file__).parent.glob("*/feature.py"))
 
 
@@ -74,3 +78,21 @@ def test_views_and_admissions_name_fields_of_the_keyframe() -> None:
     assert {admission.views for admission in ADMISSIONS} <= fields
     assert all(set(view.events) <= set(feature.events) for feature in FEATURES for view in feature.views)
     assert all(set(f.admission.changes) <= set(f.events) and f.admission.command in f.commands for f in FEATURES if f.admission)
+
+
+def test_every_setting_of_a_feature_is_one_of_the_rooms() -> None:
+    """`[rooms]` has the settings of all features with their defaults, and no name twice."""
+    sections = [feature.settings for feature in FEATURES if feature.settings is not None]
+    assert sorted(path.parent.name for path in Path(liveroom.features.__file__).parent.glob("*/settings.py")) == sorted(
+        feature.name for feature in FEATURES if feature.settings is not None
+    )
+    declared = [(one.name, one.default) for section in sections for one in fields(section)]
+    assert [(one.name, one.default) for one in fields(RoomsConfig)] == declared
+    assert len(dict(declared)) == len(declared) > 15
+
+
+@pytest.mark.parametrize("name", [one.name for one in fields(RoomsConfig)])
+def test_every_setting_of_a_feature_is_read(name: str) -> None:
+    """A setting that no code reads does nothing. A type checker cannot find it, nor a name that is read and not declared."""
+    code = [path.read_text(encoding="utf-8") for path in ROOT.rglob("*.py") if path.name != "settings.py"]
+    assert any(re.search(rf"\.{name}\b", text) for text in code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from liveroom.features.audience.messages import AudienceCounted, AudienceReported, ReportAudience
+from liveroom.features.audience.settings import AudienceSettings
 from liveroom.features.feature import Feature
 
 __all__ = ["FEATURE"]
@@ -10,6 +11,7 @@ __all__ = ["FEATURE"]
 FEATURE = Feature(
     name="audience",
     rules="liveroom.features.audience.rules",
+    settings=AudienceSettings,
     commands=(ReportAudience,),
     events=(
         AudienceReported,

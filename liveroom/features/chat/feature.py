@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from liveroom.features.chat.messages import ChatBudgetSet, ChatSent, DeleteMessage, MessageDeleted, SendChat, SetChatBudget, SetSlowMode, SlowModeSet
+from liveroom.features.chat.settings import ChatSettings
 from liveroom.features.feature import Feature
 
 __all__ = ["FEATURE"]
@@ -10,6 +11,7 @@ __all__ = ["FEATURE"]
 FEATURE = Feature(
     name="chat",
     rules="liveroom.features.chat.rules",
+    settings=ChatSettings,
     commands=(
         SendChat,
         DeleteMessage,

@@ -17,6 +17,7 @@ from liveroom.features.coupon.messages import (
     ReleaseCoupon,
     StopCoupon,
 )
+from liveroom.features.coupon.settings import CouponSettings
 from liveroom.features.coupon.view import fold_coupons
 from liveroom.features.feature import Feature, View
 
@@ -25,6 +26,7 @@ __all__ = ["FEATURE"]
 FEATURE = Feature(
     name="coupon",
     rules="liveroom.features.coupon.rules",
+    settings=CouponSettings,
     commands=(
         IssueCoupon,
         ClaimCoupon,

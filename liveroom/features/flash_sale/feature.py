@@ -21,6 +21,7 @@ from liveroom.features.flash_sale.messages import (
     StockChanged,
     StockReserved,
 )
+from liveroom.features.flash_sale.settings import FlashSaleSettings
 from liveroom.features.flash_sale.view import fold_sales
 
 __all__ = ["FEATURE"]
@@ -28,6 +29,7 @@ __all__ = ["FEATURE"]
 FEATURE = Feature(
     name="flash_sale",
     rules="liveroom.features.flash_sale.rules",
+    settings=FlashSaleSettings,
     commands=(
         AnnounceFlashSale,
         ReserveStock,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from liveroom.config.schema import RoomsConfig
 from liveroom.features.decision import Decided, Decision, Refusal, Rng, Turn
 from liveroom.features.lifecycle.messages import (
     AnnouncementSet,
@@ -19,11 +18,12 @@ from liveroom.features.texts import check_line, check_optional, check_paragraphs
 from liveroom.messages.fields import Role
 from liveroom.messages.room_rules import RoomRules
 from liveroom.messages.sender import Sender
+from liveroom.messages.settings import RoomSettings
 
 __all__ = ["RULES", "announcement_set", "close_room", "open_room", "room_closed", "room_opened", "set_announcement"]
 
 
-def open_room(state: RoomState | None, command: OpenRoom, sender: Sender, rng: Rng, rules: RoomsConfig) -> Decision:
+def open_room(state: RoomState | None, command: OpenRoom, sender: Sender, rng: Rng, rules: RoomSettings) -> Decision:
     """Open the room, or open it again. A second opening keeps stream id, counts, showcase and lists, and reads the rules again."""
     if state is not None and state.open:
         return Refusal("room_already_open", "the room is already open")

@@ -16,12 +16,14 @@ from liveroom.features.moderation.messages import (
     UserUnbanned,
     UserUnmuted,
 )
+from liveroom.features.moderation.settings import ModerationSettings
 
 __all__ = ["FEATURE"]
 
 FEATURE = Feature(
     name="moderation",
     rules="liveroom.features.moderation.rules",
+    settings=ModerationSettings,
     commands=(
         MuteUser,
         UnmuteUser,

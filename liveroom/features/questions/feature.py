@@ -13,12 +13,14 @@ from liveroom.features.questions.messages import (
     QuestionDismissed,
     QuestionPicked,
 )
+from liveroom.features.questions.settings import QuestionsSettings
 
 __all__ = ["FEATURE"]
 
 FEATURE = Feature(
     name="questions",
     rules="liveroom.features.questions.rules",
+    settings=QuestionsSettings,
     commands=(
         AskQuestion,
         PickQuestion,

@@ -14,6 +14,7 @@ from liveroom.features.red_envelope.messages import (
     RedEnvelopeOpened,
     RedEnvelopeSealed,
 )
+from liveroom.features.red_envelope.settings import RedEnvelopeSettings
 from liveroom.features.red_envelope.view import fold_envelopes
 
 __all__ = ["FEATURE"]
@@ -21,6 +22,7 @@ __all__ = ["FEATURE"]
 FEATURE = Feature(
     name="red_envelope",
     rules="liveroom.features.red_envelope.rules",
+    settings=RedEnvelopeSettings,
     commands=(
         DropRedEnvelope,
         GrabRedEnvelope,

@@ -15,12 +15,14 @@ from liveroom.features.showcase.messages import (
     TryOnRequested,
     UnpinProduct,
 )
+from liveroom.features.showcase.settings import ShowcaseSettings
 
 __all__ = ["FEATURE"]
 
 FEATURE = Feature(
     name="showcase",
     rules="liveroom.features.showcase.rules",
+    settings=ShowcaseSettings,
     commands=(
         AddProduct,
         RemoveProduct,
