@@ -15,12 +15,13 @@ from liveroom.config.settings import settings
 from liveroom.features.coupon.messages import CouponTerms
 from liveroom.features.red_envelope.messages import EnvelopeCondition, EnvelopeWinner
 from liveroom.messages.base import EVERYONE
-from liveroom.messages.errors import CLOSE_CODES, REFUSALS
+from liveroom.messages.errors import CLOSE_CODES
 from liveroom.messages.fields import Delivery, Role
 from liveroom.protocol.belongings import Grant, OwnedCoupon, OwnedHold
 from liveroom.protocol.commands import COMMANDS, CommandBase, Product
 from liveroom.protocol.events import EVENTS, EventBase, RoomRules
 from liveroom.protocol.frames import FRAMES, ChatLine, CouponView, EnvelopeView, Question, SaleView
+from liveroom.protocol.refusals import REFUSALS
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["PARTS", "endings_js"]

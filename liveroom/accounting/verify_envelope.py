@@ -17,13 +17,17 @@ from liveroom.features.red_envelope.messages import (
     RedEnvelopeOpened,
     RedEnvelopeSealed,
 )
-from liveroom.messages.errors import EnvelopeDiffers
+from liveroom.messages.errors import LiveroomError
 from liveroom.protocol.events import Event
 
-__all__ = ["EnvelopeProof", "verify_envelope"]
+__all__ = ["EnvelopeDiffers", "EnvelopeProof", "verify_envelope"]
 
 #: Envelopes that the error names when the requested one is missing.
 NEWEST_NAMED = 5
+
+
+class EnvelopeDiffers(LiveroomError):
+    """A red envelope's events contradict its seed; the message names the first difference."""
 
 
 class EnvelopeProof(Struct):

@@ -22,7 +22,7 @@ class ClientError(LiveroomError):
 
 
 class CommandRefused(ClientError):
-    """The answer to a command is no; `code` is one of `liveroom.messages.errors.REFUSALS`, or newer than this client."""
+    """The answer to a command is no; `code` is one of `liveroom.protocol.refusals.REFUSALS`, or newer than this client."""
 
     def __init__(self, code: str, detail: str, *, field: str = "", retry_after_ms: int = 0, id: str = "") -> None:
         super().__init__(f"{code}: {detail}")

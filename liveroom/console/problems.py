@@ -9,8 +9,9 @@ from types import MappingProxyType
 from aiohttp import web
 from msgspec import Struct
 
-from liveroom.messages.errors import REFUSALS, BadMessage, BadToken
+from liveroom.messages.errors import BadMessage, BadToken
 from liveroom.protocol.codec import encode
+from liveroom.protocol.refusals import REFUSALS
 
 __all__ = ["HTTP_PROBLEMS", "PROBLEM_TYPE", "Problem", "ProblemBody", "problem_of"]
 

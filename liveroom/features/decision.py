@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from liveroom.features.state import RoomState
 from liveroom.messages.base import EventBase
-from liveroom.messages.errors import REFUSALS
 from liveroom.messages.replies import Result
 from liveroom.messages.sender import Sender
 from liveroom.messages.settings import RoomSettings
@@ -32,15 +31,12 @@ class Decided(Struct, frozen=True, gc=False):
 
 @final
 class Refusal(Struct, frozen=True, gc=False):
-    """No: `code` is one of `REFUSALS`, `detail` is for people, `retry_after_ms` is 0 when waiting does not help."""
+    """No: `code` is a common one or the feature's own, `detail` is for people, `retry_after_ms` is 0 when waiting does not help."""
 
     code: str
     detail: str
     field: str = ""
     retry_after_ms: int = 0
-
-    def __post_init__(self) -> None:
-        assert self.code in REFUSALS, self.code
 
 
 Decision = Decided | Refusal

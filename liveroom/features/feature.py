@@ -5,6 +5,7 @@ the features loops over that list and names no feature.
 
 - `commands` and `events` are the feature's part of the vocabulary.
 - A `View` keeps one field of the keyframe current: the console and the client fold it by the same function.
+- `refusals` are the codes of its own with which commands are refused.
 - `settings` are the feature's settings in the section `[rooms]`. Their names are unique among all features.
 - An `Admission` says how one command takes units of something scarce. Gateways queue such commands while no units are left, and count
   network addresses by it.
@@ -20,6 +21,7 @@ from typing import Any
 from msgspec import Struct
 
 from liveroom.messages.base import CommandBase, EventBase
+from liveroom.messages.errors import Refusals
 from liveroom.messages.settings import Section
 
 __all__ = ["Admission", "Feature", "StockChange", "View"]
@@ -83,5 +85,6 @@ class Feature(Struct, frozen=True, kw_only=True):
     commands: tuple[type[CommandBase], ...] = ()
     events: tuple[type[EventBase], ...] = ()
     settings: type[Section] | None = None
+    refusals: Refusals = {}
     views: tuple[View, ...] = ()
     admission: Admission | None = None

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, AdmissionQueue, Claim, Reply, ReplyCallback, Step
 from liveroom.journal.command_sender import CommandSender
-from liveroom.messages.errors import REFUSALS
 from liveroom.protocol.frames import Refused
 from liveroom.protocol.records import Request
+from liveroom.protocol.refusals import REFUSALS
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["PARKED_TOLD_S", "AdmissionController"]

@@ -28,10 +28,10 @@ from msgspec import Struct
 
 from liveroom.config.schema import EngineConfig
 from liveroom.messages.base import ANCHORS
-from liveroom.messages.errors import REFUSALS
 from liveroom.messages.fields import Role
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Answer
+from liveroom.protocol.refusals import REFUSALS
 
 __all__ = ["DETAIL_CHARS_KEPT", "CommandKey", "IdempotencyStore", "Outcome", "Shortage", "key_of", "size_of"]
 

@@ -1,6 +1,7 @@
 """Refusal codes, close codes and exceptions.
 
-A *refusal* is the negative reply to a command, with one of `REFUSALS`. It is an answer, not an exception.
+A *refusal* is the negative reply to a command, with a code. It is an answer, not an exception.
+Features declare codes of their own in their `messages.py`.
 A *close code* ends one connection. 4000-4499 mean "reconnect", 4500-4999 mean "do not reconnect unchanged".
 `client/endings.py` defines the clients' reaction to each.
 An *exception* is a bug, broken I/O or bad input:
@@ -9,7 +10,6 @@ An *exception* is a bug, broken I/O or bad input:
     ├── BadMessage          untrusted bytes that are not a message (code + field)
     ├── BadToken            an invalid token (code)
     ├── BadConfig           an invalid setting (names the setting)
-    ├── EnvelopeDiffers     a red envelope's events contradict its seed (names the first difference)
     ├── LedgerBroken        a room's money events do not add up (seq + what)
     ├── AuditFailed         a journal breaks a rule (room + seq + what)
     └── JournalError
@@ -24,18 +24,18 @@ An *exception* is a bug, broken I/O or bad input:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from liveroom.messages.text import escaped
 
 __all__ = [
     "CLOSE_CODES",
-    "REFUSALS",
+    "COMMON_REFUSALS",
     "AuditFailed",
     "BadConfig",
     "BadMessage",
     "BadToken",
-    "EnvelopeDiffers",
     "JournalDamaged",
     "JournalError",
     "JournalFull",
@@ -45,11 +45,15 @@ __all__ = [
     "JournalVersion",
     "LedgerBroken",
     "LiveroomError",
+    "Refusals",
     "WriteUnknown",
 ]
 
 #: Refusal code -> (HTTP status of the console's response, meaning).
-REFUSALS: MappingProxyType[str, tuple[int, str]] = MappingProxyType(
+Refusals = Mapping[str, tuple[int, str]]
+
+#: The codes that belong to no feature. `liveroom.protocol.refusals.REFUSALS` has all codes.
+COMMON_REFUSALS: MappingProxyType[str, tuple[int, str]] = MappingProxyType(
     {
         # The codec could not read the message.
         "malformed": (400, "not JSON, or not a JSON object"),
@@ -70,55 +74,13 @@ REFUSALS: MappingProxyType[str, tuple[int, str]] = MappingProxyType(
         "token_expired": (401, "the token has expired"),
         "wrong_room": (403, "the token is for another room"),
         "rate_limited": (429, "too many commands in a short time; try again later"),
-        "slow_mode": (429, "the room is in slow mode, and the sender sent a line too recently"),
-        "muted": (403, "the sender is muted"),
-        "banned": (403, "the sender is banned from the room"),
-        # The room's rules.
+        # Rules that several features share.
         "room_not_found": (404, "the room was never opened"),
         "room_closed": (409, "the room is closed"),
-        "room_already_open": (409, "the room is already open"),
         "empty_text": (422, "the text has no visible character"),
         "control_characters": (422, "the text contains characters that cannot be displayed as written"),
-        "banned_words": (422, "the text contains a banned word"),
-        "message_not_found": (404, "there is no such chat message, or it is too old to delete"),
-        "question_not_found": (404, "there is no such question"),
-        "question_not_open": (409, "the question is already answered or dismissed"),
-        "product_not_found": (404, "there is no such product in the showcase"),
-        "already_requested": (409, "this viewer has already requested this product"),
-        "not_muted": (409, "the user is not muted"),
-        "not_banned": (409, "the user is not banned"),
-        "not_pinned": (409, "no product is pinned"),
         "limit_reached": (409, "the room has reached its limit for this kind of item"),
-        # Money.
-        "envelope_not_found": (404, "there is no such red envelope"),
-        "envelope_not_open": (409, "the red envelope is not open yet"),
-        "envelope_closed": (409, "the red envelope is over"),
-        "envelope_empty": (409, "every share of the red envelope is gone"),
-        "already_grabbed": (409, "the user already has a share of this red envelope"),
-        "condition_not_met": (403, "the user does not meet the red envelope's condition"),
-        "already_open": (409, "the red envelope has opened and can no longer be cancelled"),
-        "coupon_not_found": (404, "there is no such coupon or code"),
-        "coupon_stopped": (409, "the coupon can no longer be claimed"),
-        "coupon_gone": (409, "all codes of the coupon are claimed"),
-        "coupon_expired": (409, "the coupon has expired"),
-        "coupon_used": (409, "another order uses the code"),
-        "coupon_not_used": (409, "this order does not use the code"),
-        "spend_too_small": (409, "the order is below the coupon's minimum spend"),
-        "no_discount": (409, "the coupon gives no discount on this order and stays unused"),
         "per_user_limit": (409, "the user has reached the limit per user for this item"),
-        "address_limit": (409, "the limit of users per network address is reached for this item"),
-        "sale_not_found": (404, "there is no such flash sale"),
-        "sale_not_open": (409, "the flash sale is not open yet"),
-        "sale_closed": (409, "the flash sale is over"),
-        "sold_out": (409, "not enough units are available now"),
-        "unpaid_limit": (429, "the user has made too many unpaid holds within an hour"),
-        "others_first": (429, "few units are left and the user's last hold ended unpaid, so other users go first for a while"),
-        "payment_used": (409, "the payment was already used for another hold"),
-        "hold_not_found": (404, "there is no such hold"),
-        "hold_confirmed": (409, "the hold is already paid"),
-        "hold_cancelled": (409, "the hold is already cancelled"),
-        "hold_expired": (409, "the hold has expired"),
-        "not_owner": (403, "the item belongs to another user"),
         # The system.
         "id_reused": (422, "the command id was already used for a different command"),
         "overloaded": (503, "too many commands are waiting; try again later"),
@@ -160,10 +122,10 @@ class LiveroomError(Exception):
 
 
 class BadMessage(LiveroomError):
-    """Untrusted bytes are not a valid message; `code` is one of `REFUSALS`."""
+    """Untrusted bytes are not a valid message; `code` is one of `COMMON_REFUSALS`."""
 
     def __init__(self, code: str, detail: str, field: str | None = None, command_id: str | None = None) -> None:
-        assert code in REFUSALS, code
+        assert code in COMMON_REFUSALS, code
         self.code = code
         self.detail = escaped(detail)  # it may quote the sender
         self.field = escaped(field) if field is not None else None
@@ -187,10 +149,6 @@ class BadConfig(LiveroomError):
     def __init__(self, *mistakes: str) -> None:
         super().__init__("; ".join(mistakes))
         self.mistakes = mistakes
-
-
-class EnvelopeDiffers(LiveroomError):
-    """A red envelope's events contradict its seed; the message names the first difference."""
 
 
 class LedgerBroken(LiveroomError):

@@ -1,4 +1,4 @@
-"""Files and directories for their owner alone: a journal holds coupon codes, names, and seeds before they are public."""
+"""Files and directories for their owner alone: a journal holds names, codes that are worth money, and seeds before they are public."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from zlib import crc32
 import msgspec
 from msgspec.structs import replace
 
-from liveroom.messages.errors import REFUSALS, BadMessage
+from liveroom.messages.errors import COMMON_REFUSALS, BadMessage
 from liveroom.messages.fields import NAME_CHARS_MAX, CommandId, RoomId
 from liveroom.messages.text import clean_name
 from liveroom.protocol.commands import COMMANDS, Command
@@ -171,7 +171,7 @@ _WIDEST_CHARACTER_BYTES: Final = 4
 
 # Why a message is refused is found by our own checks: the decoder's error classes and words change from version to version.
 
-_BAD_ROOM_ID = REFUSALS["bad_room_id"][1]
+_BAD_ROOM_ID = COMMON_REFUSALS["bad_room_id"][1]
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 
 

@@ -19,6 +19,7 @@ from liveroom.messages.errors import InvariantBroken
 from liveroom.protocol import commands as c
 from liveroom.protocol import events as e
 from liveroom.protocol.records import Request, Sender
+from liveroom.protocol.refusals import REFUSALS
 from liveroom.rooms.holdings import holdings
 from liveroom.rooms.keyframe import KEYFRAME_BYTES_MAX, detail, keyframe
 from liveroom.rooms.state import RULES, decode_state, encode_state, new_room
@@ -85,7 +86,9 @@ def decide(state: RoomState | None, request: Request, now_ms: int, rng: Rng, rul
         if refusal is not None:
             return refusal
     if state is not None:
-        return _DECIDERS[type(command)](Turn(state, sender, now_ms, rules, rng), command)
+        decision = _DECIDERS[type(command)](Turn(state, sender, now_ms, rules, rng), command)
+        assert isinstance(decision, Decided) or decision.code in REFUSALS, decision.code
+        return decision
     if isinstance(command, c.OpenRoom):
         return lifecycle.open_room(None, command, sender, rng, rules)
     return Refusal("room_not_found", f"room {request.room!r} was never opened")

@@ -8,9 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from liveroom.accounting.verify_envelope import verify_envelope
+from liveroom.accounting.verify_envelope import EnvelopeDiffers, verify_envelope
 from liveroom.features.red_envelope.fairness import commitment_of
-from liveroom.messages.errors import EnvelopeDiffers
 from liveroom.protocol.codec import encode, event_object
 from liveroom.protocol.commands import CancelRedEnvelope, DropRedEnvelope, GrabRedEnvelope
 from liveroom.protocol.records import Sender

@@ -13,10 +13,10 @@ from msgspec.structs import replace
 from liveroom.config.schema import GatewayConfig
 from liveroom.console import api
 from liveroom.console.api import HTTP_COMMANDS
-from liveroom.messages.errors import REFUSALS
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import COMMANDS
 from liveroom.protocol.records import Sender
+from liveroom.protocol.refusals import REFUSALS
 from tests.console.live import ANCHOR, MODERATOR, PLATFORM, VIEWER, Live, SeenJournal, config_of, engine_on, serve, serve_all, token
 
 MUG = {"id": "mug", "title": "A mug", "price_fen": 990}

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from liveroom.console.problems import HTTP_PROBLEMS
-from liveroom.messages.errors import REFUSALS
 from liveroom.messages.fields import Role
+from liveroom.protocol.refusals import REFUSALS
 from tests.console.contract import check_answer
 from tests.console.live import Live, token
 

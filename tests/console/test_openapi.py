@@ -11,7 +11,7 @@ from openapi_spec_validator import validate
 from liveroom.console.api import HTTP_COMMANDS
 from liveroom.console.openapi import document
 from liveroom.console.problems import HTTP_PROBLEMS
-from liveroom.messages.errors import REFUSALS
+from liveroom.protocol.refusals import REFUSALS
 from tests.console.live import Live
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.yaml"

@@ -11,11 +11,12 @@ import pytest
 
 from docs.generate.__main__ import DOCS, generated, main
 from liveroom.config.settings import settings
-from liveroom.messages.errors import CLOSE_CODES, REFUSALS
+from liveroom.messages.errors import CLOSE_CODES
 from liveroom.protocol.codec import decode_request
 from liveroom.protocol.commands import COMMANDS, CommandBase
 from liveroom.protocol.events import EVENTS, EventBase
 from liveroom.protocol.frames import FRAMES
+from liveroom.protocol.refusals import REFUSALS
 from tests.docs.traffic import check_client_frame, check_server_frame
 
 PAGES = sorted(DOCS.glob("*.md"))

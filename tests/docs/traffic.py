@@ -13,7 +13,7 @@ from jsonschema.protocols import Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from liveroom.messages.errors import REFUSALS
+from liveroom.protocol.refusals import REFUSALS
 
 __all__ = ["check_client_frame", "check_server_frame", "document"]
 

@@ -17,9 +17,11 @@ from liveroom.features.feature import Feature
 from liveroom.features.registry import ADMISSIONS, FEATURES, VIEWS
 from liveroom.features.state import RoomState
 from liveroom.messages.base import CommandBase, EventBase
+from liveroom.messages.errors import COMMON_REFUSALS
 from liveroom.protocol.commands import COMMANDS
 from liveroom.protocol.events import EVENTS
 from liveroom.protocol.frames import Keyframe
+from liveroom.protocol.refusals import REFUSALS
 from liveroom.rooms.state import RULES, encode_state
 from tests.features.play import Play
 
@@ -69,6 +71,13 @@ def test_no_name_is_taken_twice() -> None:
     """Names of commands and events are the keys of the vocabulary."""
     assert len(COMMANDS) == sum(len(feature.commands) for feature in FEATURES)
     assert len(EVENTS) == sum(len(feature.events) for feature in FEATURES)
+
+
+def test_no_refusal_code_is_taken_twice() -> None:
+    """Each code has one meaning, and the list of all codes has those of every feature."""
+    declared = [code for codes in (COMMON_REFUSALS, *(feature.refusals for feature in FEATURES)) for code in codes]
+    assert declared == list(REFUSALS)
+    assert len(set(declared)) == len(declared)
 
 
 def test_views_and_admissions_name_fields_of_the_keyframe() -> None:

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from liveroom.messages.errors import REFUSALS, BadMessage
+from liveroom.messages.errors import BadMessage
 from liveroom.messages.fields import FORMS, NAME_CHARS_MAX
 from liveroom.messages.replies import FrameBase
 from liveroom.messages.text import clean_name
@@ -36,6 +36,7 @@ from liveroom.protocol.events import EVENTS, EventBase, LikesAdded
 from liveroom.protocol.frames import FRAMES, Frame
 from liveroom.protocol.inbound import ClientMessage
 from liveroom.protocol.records import Record, Request, Takeover
+from liveroom.protocol.refusals import REFUSALS
 from tests.protocol.strategies import json_values, messages
 
 PRODUCT = {"id": "p1", "title": "Silk scarf", "price_fen": 9_900}

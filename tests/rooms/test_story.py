@@ -17,12 +17,12 @@ from liveroom.features.coupon.state import of as coupons_of
 from liveroom.features.flash_sale.state import of as flash_sales_of
 from liveroom.features.red_envelope.messages import EnvelopeCondition
 from liveroom.features.red_envelope.state import of as red_envelopes_of
-from liveroom.messages.errors import REFUSALS
 from liveroom.messages.fields import Role
 from liveroom.protocol import commands as c
 from liveroom.protocol.codec import encode
 from liveroom.protocol.events import AudienceCounted, ChatSent, QuestionAsked
 from liveroom.protocol.records import Sender
+from liveroom.protocol.refusals import REFUSALS
 from liveroom.rooms.room import KEYFRAME_BYTES_MAX, Decided, RoomState, decode_state, due_ms, encode_state, evolve, keyframe
 from liveroom.rooms.state import RULES
 from tests.features.play import ANCHOR, BELLA, GATEWAY, MODERATOR, PLATFORM, ROOM, VERA, VICTOR, Play

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from liveroom.features.address_limits.messages import AddressCounted
+from liveroom.features.address_limits.messages import REFUSALS, AddressCounted
 from liveroom.features.feature import Feature
 
 __all__ = ["FEATURE"]
@@ -10,5 +10,6 @@ __all__ = ["FEATURE"]
 FEATURE = Feature(
     name="address_limits",
     rules="liveroom.features.address_limits.rules",
+    refusals=REFUSALS,
     events=(AddressCounted,),
 )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from liveroom.messages.base import EventBase
+from liveroom.messages.errors import Refusals
 from liveroom.messages.fields import Delivery
 
-__all__ = ["AddressCounted"]
+__all__ = ["REFUSALS", "AddressCounted"]
 
 
 class AddressCounted(EventBase, frozen=True, tag="address_counted"):
@@ -16,3 +19,9 @@ class AddressCounted(EventBase, frozen=True, tag="address_counted"):
     user: str
     mark: str
     hold: int = -1
+
+
+#: Refusal code -> (HTTP status of the console's response, meaning).
+REFUSALS: Final[Refusals] = {
+    "address_limit": (409, "the limit of users per network address is reached for this item"),
+}

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from liveroom.features.chat.messages import ChatBudgetSet, ChatSent, DeleteMessage, MessageDeleted, SendChat, SetChatBudget, SetSlowMode, SlowModeSet
+from liveroom.features.chat.messages import (
+    REFUSALS,
+    ChatBudgetSet,
+    ChatSent,
+    DeleteMessage,
+    MessageDeleted,
+    SendChat,
+    SetChatBudget,
+    SetSlowMode,
+    SlowModeSet,
+)
 from liveroom.features.chat.settings import ChatSettings
 from liveroom.features.feature import Feature
 
@@ -11,6 +21,7 @@ __all__ = ["FEATURE"]
 FEATURE = Feature(
     name="chat",
     rules="liveroom.features.chat.rules",
+    refusals=REFUSALS,
     settings=ChatSettings,
     commands=(
         SendChat,

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
 from liveroom.messages.base import ANCHORS, EVERYONE, MODERATORS, CommandBase, EventBase
+from liveroom.messages.errors import Refusals
 from liveroom.messages.fields import CHAT_BUDGET_MAX, Delivery, Line, Role, Seq
 
-__all__ = ["ChatBudgetSet", "ChatLine", "ChatSent", "DeleteMessage", "MessageDeleted", "SendChat", "SetChatBudget", "SetSlowMode", "SlowModeSet"]
+__all__ = [
+    "REFUSALS",
+    "ChatBudgetSet",
+    "ChatLine",
+    "ChatSent",
+    "DeleteMessage",
+    "MessageDeleted",
+    "SendChat",
+    "SetChatBudget",
+    "SetSlowMode",
+    "SlowModeSet",
+]
 
 
 class SendChat(CommandBase, frozen=True, tag="send_chat"):
@@ -84,3 +96,10 @@ class ChatLine(Struct, frozen=True, omit_defaults=True, gc=False):
     text: str
     role: Role = Role.viewer
     buyer: bool = False
+
+
+#: Refusal code -> (HTTP status of the console's response, meaning).
+REFUSALS: Final[Refusals] = {
+    "slow_mode": (429, "the room is in slow mode, and the sender sent a line too recently"),
+    "message_not_found": (404, "there is no such chat message, or it is too old to delete"),
+}

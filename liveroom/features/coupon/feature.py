@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from liveroom.features.coupon.admission import CLAIM
 from liveroom.features.coupon.messages import (
+    REFUSALS,
     ClaimCoupon,
     CouponClaimed,
     CouponExpired,
@@ -26,6 +27,7 @@ __all__ = ["FEATURE"]
 FEATURE = Feature(
     name="coupon",
     rules="liveroom.features.coupon.rules",
+    refusals=REFUSALS,
     settings=CouponSettings,
     commands=(
         IssueCoupon,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
 from liveroom.messages.base import ANCHORS, PLATFORM, VIEWERS, CommandBase, EventBase
+from liveroom.messages.errors import Refusals
 from liveroom.messages.fields import Delivery, DurationMs, Fen, Seq, Title, UsersPerAddress
 
 __all__ = [
+    "REFUSALS",
     "ClaimCoupon",
     "CouponClaimed",
     "CouponCode",
@@ -170,3 +172,16 @@ class CouponView(Struct, frozen=True, omit_defaults=True):
     claimable_until_ms: int
     valid_until_ms: int
     users_per_address_max: int = 0
+
+
+#: Refusal code -> (HTTP status of the console's response, meaning).
+REFUSALS: Final[Refusals] = {
+    "coupon_not_found": (404, "there is no such coupon or code"),
+    "coupon_stopped": (409, "the coupon can no longer be claimed"),
+    "coupon_gone": (409, "all codes of the coupon are claimed"),
+    "coupon_expired": (409, "the coupon has expired"),
+    "coupon_used": (409, "another order uses the code"),
+    "coupon_not_used": (409, "this order does not use the code"),
+    "spend_too_small": (409, "the order is below the coupon's minimum spend"),
+    "no_discount": (409, "the coupon gives no discount on this order and stays unused"),
+}

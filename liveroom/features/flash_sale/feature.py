@@ -5,6 +5,7 @@ from __future__ import annotations
 from liveroom.features.feature import Feature, View
 from liveroom.features.flash_sale.admission import RESERVE
 from liveroom.features.flash_sale.messages import (
+    REFUSALS,
     AnnounceFlashSale,
     CancelHold,
     CloseFlashSale,
@@ -29,6 +30,7 @@ __all__ = ["FEATURE"]
 FEATURE = Feature(
     name="flash_sale",
     rules="liveroom.features.flash_sale.rules",
+    refusals=REFUSALS,
     settings=FlashSaleSettings,
     commands=(
         AnnounceFlashSale,

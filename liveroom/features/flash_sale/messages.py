@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
 from liveroom.features.coupon.messages import OrderId
 from liveroom.messages.base import ANCHORS, PLATFORM, CommandBase, EventBase
+from liveroom.messages.errors import Refusals
 from liveroom.messages.fields import Delivery, Fen, ProductId, Role, Seq, UsersPerAddress
 
 __all__ = [
+    "REFUSALS",
     "AnnounceFlashSale",
     "CancelHold",
     "CloseFlashSale",
@@ -212,3 +214,20 @@ class SaleView(Struct, frozen=True, omit_defaults=True):
     hold_ms: int
     state: str  # announced, open or closed
     users_per_address_max: int = 0
+
+
+#: Refusal code -> (HTTP status of the console's response, meaning).
+REFUSALS: Final[Refusals] = {
+    "sale_not_found": (404, "there is no such flash sale"),
+    "sale_not_open": (409, "the flash sale is not open yet"),
+    "sale_closed": (409, "the flash sale is over"),
+    "sold_out": (409, "not enough units are available now"),
+    "unpaid_limit": (429, "the user has made too many unpaid holds within an hour"),
+    "others_first": (429, "few units are left and the user's last hold ended unpaid, so other users go first for a while"),
+    "payment_used": (409, "the payment was already used for another hold"),
+    "hold_not_found": (404, "there is no such hold"),
+    "hold_confirmed": (409, "the hold is already paid"),
+    "hold_cancelled": (409, "the hold is already cancelled"),
+    "hold_expired": (409, "the hold has expired"),
+    "not_owner": (403, "the item belongs to another user"),
+}

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from liveroom.features.feature import Feature
-from liveroom.features.lifecycle.messages import AnnouncementSet, CloseRoom, OpenRoom, RequestKeyframe, RoomClosed, RoomOpened, SetAnnouncement
+from liveroom.features.lifecycle.messages import (
+    REFUSALS,
+    AnnouncementSet,
+    CloseRoom,
+    OpenRoom,
+    RequestKeyframe,
+    RoomClosed,
+    RoomOpened,
+    SetAnnouncement,
+)
 
 __all__ = ["FEATURE"]
 
 FEATURE = Feature(
     name="lifecycle",
     rules="liveroom.features.lifecycle.rules",
+    refusals=REFUSALS,
     commands=(
         OpenRoom,
         CloseRoom,

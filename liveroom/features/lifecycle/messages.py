@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from liveroom.messages.base import ANCHORS, BACKEND, MODERATORS, CommandBase, EventBase
+from liveroom.messages.errors import Refusals
 from liveroom.messages.fields import Reason, Text, Title
 from liveroom.messages.room_rules import RoomRules
 
-__all__ = ["AnnouncementSet", "CloseRoom", "OpenRoom", "RequestKeyframe", "RoomClosed", "RoomOpened", "SetAnnouncement"]
+__all__ = ["REFUSALS", "AnnouncementSet", "CloseRoom", "OpenRoom", "RequestKeyframe", "RoomClosed", "RoomOpened", "SetAnnouncement"]
 
 
 class OpenRoom(CommandBase, frozen=True, tag="open_room"):
@@ -58,3 +61,9 @@ class AnnouncementSet(EventBase, frozen=True, tag="announcement_set"):
     """The announcement was changed; an empty text means that it was removed."""
 
     text: str
+
+
+#: Refusal code -> (HTTP status of the console's response, meaning).
+REFUSALS: Final[Refusals] = {
+    "room_already_open": (409, "the room is already open"),
+}

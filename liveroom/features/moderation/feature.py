@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from liveroom.features.feature import Feature
 from liveroom.features.moderation.messages import (
+    REFUSALS,
     BannedWordsSet,
     BanUser,
     MuteUser,
@@ -23,6 +24,7 @@ __all__ = ["FEATURE"]
 FEATURE = Feature(
     name="moderation",
     rules="liveroom.features.moderation.rules",
+    refusals=REFUSALS,
     settings=ModerationSettings,
     commands=(
         MuteUser,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
 from liveroom.messages.base import MODERATORS, CommandBase, EventBase
+from liveroom.messages.errors import Refusals
 from liveroom.messages.fields import BannedWord, Delivery, DurationMs, Reason, UserId
 
 __all__ = [
+    "REFUSALS",
     "BanUser",
     "BannedWordsSet",
     "MuteUser",
@@ -113,3 +115,13 @@ class BannedWordsSet(EventBase, frozen=True, tag="banned_words_set"):
     delivery = Delivery.internal
     words: tuple[str, ...]
     by: str
+
+
+#: Refusal code -> (HTTP status of the console's response, meaning).
+REFUSALS: Final[Refusals] = {
+    "muted": (403, "the sender is muted"),
+    "banned": (403, "the sender is banned from the room"),
+    "banned_words": (422, "the text contains a banned word"),
+    "not_muted": (409, "the user is not muted"),
+    "not_banned": (409, "the user is not banned"),
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from liveroom.features.feature import Feature
 from liveroom.features.questions.messages import (
+    REFUSALS,
     AnswerQuestion,
     AskQuestion,
     DismissQuestion,
@@ -20,6 +21,7 @@ __all__ = ["FEATURE"]
 FEATURE = Feature(
     name="questions",
     rules="liveroom.features.questions.rules",
+    refusals=REFUSALS,
     settings=QuestionsSettings,
     commands=(
         AskQuestion,

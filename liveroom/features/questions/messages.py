@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 from liveroom.messages.base import EVERYONE, MODERATORS, CommandBase, EventBase
+from liveroom.messages.errors import Refusals
 from liveroom.messages.fields import Line, Seq, Text
 
 __all__ = [
+    "REFUSALS",
     "AnswerQuestion",
     "AskQuestion",
     "DismissQuestion",
@@ -86,3 +90,10 @@ class Question(Struct, frozen=True, omit_defaults=True, gc=False):
     text: str
     state: str = "asked"
     answer: str = ""
+
+
+#: Refusal code -> (HTTP status of the console's response, meaning).
+REFUSALS: Final[Refusals] = {
+    "question_not_found": (404, "there is no such question"),
+    "question_not_open": (409, "the question is already answered or dismissed"),
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from liveroom.features.feature import Feature, View
 from liveroom.features.red_envelope.admission import GRAB
 from liveroom.features.red_envelope.messages import (
+    REFUSALS,
     CancelRedEnvelope,
     DropRedEnvelope,
     GrabRedEnvelope,
@@ -22,6 +23,7 @@ __all__ = ["FEATURE"]
 FEATURE = Feature(
     name="red_envelope",
     rules="liveroom.features.red_envelope.rules",
+    refusals=REFUSALS,
     settings=RedEnvelopeSettings,
     commands=(
         DropRedEnvelope,

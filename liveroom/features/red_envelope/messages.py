@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
 from liveroom.messages.base import ANCHORS, VIEWERS, CommandBase, EventBase
+from liveroom.messages.errors import Refusals
 from liveroom.messages.fields import Delivery, Fen, Seq, Title, UsersPerAddress
 
 __all__ = [
+    "REFUSALS",
     "CancelRedEnvelope",
     "DropRedEnvelope",
     "EnvelopeCondition",
@@ -147,3 +149,15 @@ class EnvelopeView(Struct, frozen=True, omit_defaults=True):
     open: bool = False
     condition: EnvelopeCondition = EnvelopeCondition()
     users_per_address_max: int = 0
+
+
+#: Refusal code -> (HTTP status of the console's response, meaning).
+REFUSALS: Final[Refusals] = {
+    "envelope_not_found": (404, "there is no such red envelope"),
+    "envelope_not_open": (409, "the red envelope is not open yet"),
+    "envelope_closed": (409, "the red envelope is over"),
+    "envelope_empty": (409, "every share of the red envelope is gone"),
+    "already_grabbed": (409, "the user already has a share of this red envelope"),
+    "condition_not_met": (403, "the user does not meet the red envelope's condition"),
+    "already_open": (409, "the red envelope has opened and can no longer be cancelled"),
+}

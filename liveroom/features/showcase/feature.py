@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from liveroom.features.feature import Feature
 from liveroom.features.showcase.messages import (
+    REFUSALS,
     AddProduct,
     PinProduct,
     ProductAdded,
@@ -22,6 +23,7 @@ __all__ = ["FEATURE"]
 FEATURE = Feature(
     name="showcase",
     rules="liveroom.features.showcase.rules",
+    refusals=REFUSALS,
     settings=ShowcaseSettings,
     commands=(
         AddProduct,

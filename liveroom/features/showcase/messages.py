@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 from liveroom.messages.base import ANCHORS, EVERYONE, MODERATORS, CommandBase, EventBase
+from liveroom.messages.errors import Refusals
 from liveroom.messages.fields import Delivery, Fen, ProductId, Title, Url
 
 __all__ = [
+    "REFUSALS",
     "AddProduct",
     "PinProduct",
     "Product",
@@ -101,3 +105,11 @@ class TryOnRequested(EventBase, frozen=True, tag="try_on_requested"):
     product: str
     user: str
     count: int
+
+
+#: Refusal code -> (HTTP status of the console's response, meaning).
+REFUSALS: Final[Refusals] = {
+    "product_not_found": (404, "there is no such product in the showcase"),
+    "already_requested": (409, "this viewer has already requested this product"),
+    "not_pinned": (409, "no product is pinned"),
+}
