@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from liveroom.features.red_envelope.messages import GrabRedEnvelope
-from liveroom.messages.base import CommandBase
-from liveroom.protocol.commands import CloseRoom, PinProduct
+from liveroom.features.registry import admission_of
 from liveroom.protocol.records import Request
 
 __all__ = ["RECORD_HEAD_BYTES", "ROOM_DUE_BYTES_MAX", "SPAN_HEAD_BYTES", "commands_bytes_max", "refusal_bytes_max"]
@@ -23,10 +21,6 @@ SPAN_HEAD_BYTES: Final = 150
 COMMAND_ADDED_BYTES: Final = 1_300
 #: The most often that the sender appears in an answer and its events.
 SENDER_TIMES: Final = 3
-#: Extra bytes of some commands: the product that is pinned; the ends of all envelopes, coupons and sales of a room.
-MORE_BYTES: Final[dict[type[CommandBase], int]] = {PinProduct: 4_000, CloseRoom: 405_000}
-#: The end of an envelope after the grab of its last share: the luckiest users with their names.
-ENVELOPE_END_BYTES: Final = 3_200
 #: The most that due timers add to one room at once.
 ROOM_DUE_BYTES_MAX: Final = 570_000
 
@@ -44,17 +38,20 @@ def commands_bytes_max(requests: Sequence[Request], encoded: Sequence[bytes]) ->
     The text of one command may appear twice: in its event, and in one that pins the product again.
     """
     more = 0
-    grabbed: set[tuple[str, int]] = set()  # each envelope ends once
+    claimed: set[tuple[str, int]] = set()  # each item ends once
     for request in requests:
         command = request.command
-        if type(command) is GrabRedEnvelope:
-            grabbed.add((request.room, command.envelope))
-        else:
-            more += MORE_BYTES.get(type(command), 0)
+        more += command.more_bytes_max
+        admission = admission_of(command)
+        if admission is not None and admission.end_bytes_max:
+            item = (request.room, admission.claim(command)[0])
+            if item not in claimed:
+                claimed.add(item)
+                more += admission.end_bytes_max
         sender = request.sender
         names = _ID_CHARACTER_BYTES * len(sender.user) + _NAME_CHARACTER_BYTES * len(sender.name)
         more += _CHARACTER_BYTES * len(request.source) + SENDER_TIMES * names
-    return more + ENVELOPE_END_BYTES * len(grabbed) + COMMAND_ADDED_BYTES * len(encoded) + 2 * sum(map(len, encoded))
+    return more + COMMAND_ADDED_BYTES * len(encoded) + 2 * sum(map(len, encoded))
 
 
 def refusal_bytes_max(request: Request) -> int:

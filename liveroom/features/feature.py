@@ -61,6 +61,8 @@ class Admission(Struct, frozen=True, kw_only=True):
     `claim(command)` gives the item and the units. `empty_code` is the refusal when no units are left. `changes` tells what each event says of
     an item at its seq; `view` does the same for the items of the keyframe's field `views`.
 
+    `end_bytes_max` is the most that the end of an item takes in a record when a claim takes its last unit.
+
     `one_per_user`: a user has one place in the queue, whatever the command's ids.
     `returns`: units may come back, so claims wait while there are none.
     `needs_watch_time`: the rules look at how long the sender has watched.
@@ -72,6 +74,7 @@ class Admission(Struct, frozen=True, kw_only=True):
     changes: Mapping[type[EventBase], Callable[[int, Any], StockChange]]
     views: str
     view: Callable[[Any], StockChange]
+    end_bytes_max: int = 0
     one_per_user: bool = False
     returns: bool = False
     needs_watch_time: bool = False

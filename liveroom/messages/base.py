@@ -21,11 +21,13 @@ class CommandBase(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 
     `results` describes the fields of the reply's `result`, by name.
     `moves_money` marks commands whose outcome is never forgotten before `engine.dedupe_window_ms` is over.
+    `more_bytes_max` is the most that its events take in a record beyond the usual bound of a command (`engine/sizes.py`).
     """
 
     roles: ClassVar[frozenset[Role]]
     results: ClassVar[Mapping[str, str]] = {}
     moves_money: ClassVar[bool] = False
+    more_bytes_max: ClassVar[int] = 0
 
 
 EVERYONE = frozenset(Role)

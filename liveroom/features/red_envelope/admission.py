@@ -28,6 +28,7 @@ GRAB = Admission(
     command=GrabRedEnvelope,
     claim=lambda command: (command.envelope, 1),
     empty_code="envelope_empty",
+    end_bytes_max=3_200,  # the luckiest users with their names
     changes={RedEnvelopeDropped: _dropped, RedEnvelopeGrabbed: _grabbed, RedEnvelopeClosed: _closed},
     views="envelopes",
     view=_view,

@@ -55,6 +55,7 @@ class RemoveProduct(CommandBase, frozen=True, tag="remove_product"):
 class PinProduct(CommandBase, frozen=True, tag="pin_product"):
     """Pin the product that the anchor presents now; it replaces the pinned one."""
 
+    more_bytes_max = 4_000  # the product that is pinned
     roles = MODERATORS
     product: ProductId
 
