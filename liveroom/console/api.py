@@ -23,14 +23,16 @@ from liveroom.console.middleware import overloaded
 from liveroom.console.pages import etagged
 from liveroom.console.problems import Problem
 from liveroom.console.routes import QueryParameter, Route, add_routes
-from liveroom.console.schemas import CommandDone, Moderation, Questions, Rooms, RoomSummary, Settings, Showcase
-from liveroom.console.view import RoomView, lasting
+from liveroom.console.schemas import CommandDone, Rooms, RoomSummary, Settings
+from liveroom.console.view import RoomView
+from liveroom.features.feature import RoomRoute
+from liveroom.features.registry import FEATURES
 from liveroom.journal.command_sender import CommandSender
 from liveroom.messages.errors import AuditFailed, BadMessage, BadToken, JournalError, JournalUnavailable
 from liveroom.messages.fields import Role
 from liveroom.process.token_bucket import TokenBuckets
 from liveroom.protocol.codec import decode_command_body, decode_command_id, decode_room_id, encode
-from liveroom.protocol.commands import ANCHORS, COMMANDS, EVERYONE, MODERATORS
+from liveroom.protocol.commands import ANCHORS, COMMANDS, EVERYONE
 from liveroom.protocol.frames import Accepted, Keyframe, Refused
 from liveroom.protocol.records import Request, Sender
 
@@ -139,25 +141,16 @@ class Api:
     async def _room(self, request: web.Request) -> web.Response:
         return self._kept_view(request, "room", await self._whole(request), lambda view: view.keyframe)
 
-    async def _showcase(self, request: web.Request) -> web.Response:
-        return self._kept_view(request, "showcase", await self._whole(request), _showcase_of)
-
-    async def _questions(self, request: web.Request) -> web.Response:
-        return self._kept_view(request, "questions", await self._whole(request), lambda view: Questions(view.all_questions()))
-
-    async def _moderation(self, request: web.Request) -> web.Response:
-        identity = self._identify(request, decode_room_id(request.match_info["room"]))
-        if identity.role not in MODERATORS:
-            raise Problem("forbidden", f"a {identity.role.value} may not read this; a moderator, the anchor or the platform may")
-        view = await self._whole_for(request, identity)
-        now_ms = self._directory.time_ms(view)
-        return _fresh(Moderation(lasting(view.muted, now_ms), lasting(view.banned, now_ms), view.banned_words))
+    async def _feature(self, request: web.Request, route: RoomRoute) -> web.Response:
+        if not route.roles:
+            view = await self._whole(request)
+            return self._kept_view(request, route.name, view, lambda view: route.make(view, view.keyframe.time_ms))
+        view = await self._whole_for(request, self._identify_reader(request, route.roles))
+        return _fresh(route.make(view, self._directory.time_ms(view)))
 
     async def _ledger(self, request: web.Request) -> web.Response:
         room = decode_room_id(request.match_info["room"])
-        identity = self._identify(request, room)
-        if identity.role not in ANCHORS:
-            raise Problem("forbidden", f"a {identity.role.value} may not read this; the anchor or the platform may")
+        identity = self._identify_reader(request, ANCHORS)
         if wait_ms := self._rates.take(identity.user, asyncio.get_running_loop().time()):
             raise Problem("rate_limited", "too many requests in a short time", retry_after_ms=wait_ms)
         await self._whole_for(request, identity)
@@ -198,6 +191,14 @@ class Api:
         if not isinstance(identity, Identity):
             raise identity
         identity.check_room(room)
+        return identity
+
+    def _identify_reader(self, request: web.Request, roles: frozenset[Role]) -> Identity:
+        """The sender, who must have one of `roles`. Raises `BadToken` or `Problem`."""
+        identity = self._identify(request, decode_room_id(request.match_info["room"]))
+        if identity.role not in roles:
+            allowed = ", ".join(role.value for role in Role if role in roles)
+            raise Problem("forbidden", f"a {identity.role.value} may not read this; allowed are: {allowed}")
         return identity
 
     def _check_token(self, request: web.Request) -> Identity:
@@ -276,10 +277,6 @@ def _peer(request: web.Request) -> tuple[str, Sequence[str]]:
     return request.remote or "", request.headers.getall("X-Forwarded-For", ())
 
 
-def _showcase_of(view: RoomView) -> Showcase:
-    return Showcase(view.keyframe.showcase_version, tuple(view.products.values()), view.keyframe.try_ons)
-
-
 def _summary(view: RoomView) -> RoomSummary:
     keyframe = view.keyframe
     return RoomSummary(
@@ -306,6 +303,24 @@ def _kept(request: web.Request, body: Any) -> web.Response:
 
 _READ: Final = ("bad", "not_found", "too_many", "unavailable")
 _READ_WITH_TOKEN: Final = ("bad", "unauthorized", "forbidden", "not_found", "too_many")
+
+
+def _feature_route(route: RoomRoute) -> Route:
+    async def handle(api: Api, request: web.Request) -> web.StreamResponse:
+        return await api._feature(request, route)
+
+    return Route(
+        path=f"/v1/rooms/{{room}}/{route.name}",
+        handler=handle,
+        tag="rooms",
+        operation=f"get_{route.name}",
+        summary=route.summary,
+        body=route.body,
+        problems=(*_READ_WITH_TOKEN, "unavailable") if route.roles else _READ,
+        roles=route.roles,
+        revalidates=not route.roles,
+    )
+
 
 ROUTES: Final = (
     Route(
@@ -343,37 +358,7 @@ ROUTES: Final = (
         problems=_READ,
         revalidates=True,
     ),
-    Route(
-        path="/v1/rooms/{room}/showcase",
-        handler=Api._showcase,
-        tag="rooms",
-        operation="get_showcase",
-        summary="All products of the showcase; fetch it when `showcase_version` changes",
-        body=Showcase,
-        problems=_READ,
-        revalidates=True,
-    ),
-    Route(
-        path="/v1/rooms/{room}/questions",
-        handler=Api._questions,
-        tag="rooms",
-        operation="get_questions",
-        summary="Open questions, and the newest answered ones",
-        body=Questions,
-        problems=_READ,
-        revalidates=True,
-    ),
-    Route(
-        path="/v1/rooms/{room}/moderation",
-        handler=Api._moderation,
-        tag="rooms",
-        operation="get_moderation",
-        summary="Muted users, banned users and banned words",
-        done="The lists",
-        body=Moderation,
-        problems=(*_READ_WITH_TOKEN, "unavailable"),
-        roles=MODERATORS,
-    ),
+    *(_feature_route(route) for feature in FEATURES for route in feature.routes),
     Route(
         path="/v1/rooms/{room}/ledger",
         handler=Api._ledger,

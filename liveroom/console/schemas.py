@@ -1,13 +1,16 @@
-"""The bodies of the API's answers. Every field is present. Only inside products, keyframes and questions, an absent field has its default."""
+"""The bodies of the API's answers that belong to no feature.
+
+Every field is present. Only inside products and keyframes, an absent field has its default.
+"""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
 from liveroom.protocol.commands import Product
-from liveroom.protocol.frames import Question, Result
+from liveroom.protocol.frames import Result
 
-__all__ = ["CommandDone", "Moderation", "Questions", "RoomSummary", "Rooms", "Settings", "Showcase"]
+__all__ = ["CommandDone", "RoomSummary", "Rooms", "Settings"]
 
 
 class CommandDone(Struct, frozen=True):
@@ -38,28 +41,6 @@ class Rooms(Struct, frozen=True):
 
     rooms: tuple[RoomSummary, ...]
     next: str | None
-
-
-class Showcase(Struct, frozen=True):
-    """All products of a room, and the number of try-on requests for each. `version` is the keyframe's `showcase_version`."""
-
-    version: int
-    products: tuple[Product, ...]
-    try_ons: dict[str, int]
-
-
-class Questions(Struct, frozen=True):
-    """The room's questions, oldest first."""
-
-    questions: tuple[Question, ...]
-
-
-class Moderation(Struct, frozen=True):
-    """Muted and banned users, each with the end in Unix ms, and the words that chat must not contain."""
-
-    muted: dict[str, int]
-    banned: dict[str, int]
-    banned_words: tuple[str, ...]
 
 
 class Settings(Struct, frozen=True):

@@ -9,6 +9,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from liveroom.features.registry import VIEWS
+from liveroom.features.views import lasting
 from liveroom.journal.base import Part
 from liveroom.journal.room_index import summary_of
 from liveroom.protocol.commands import Product
@@ -41,7 +42,7 @@ from liveroom.protocol.events import (
 from liveroom.protocol.frames import ChatLine, Keyframe, Question, RoomDetail
 from liveroom.protocol.records import RoomSpan
 
-__all__ = ["RoomView", "SortKey", "fold_text", "lasting", "new_detail"]
+__all__ = ["RoomView", "SortKey", "fold_text", "new_detail"]
 
 #: Newest open questions in the keyframe, besides the picked one.
 QUESTIONS_SHOWN: Final = 20
@@ -249,11 +250,6 @@ class RoomView:
         picked = [q for q in self.questions.values() if q.state == "picked"]
         asked = [q for q in self.questions.values() if q.state != "picked"]
         return tuple(sorted([*picked, *asked[-QUESTIONS_SHOWN:], *self.answered.values()], key=_by_seq))
-
-
-def lasting(users: dict[str, int], now_ms: float) -> dict[str, int]:
-    """The users whose time has not ended at `now_ms`."""
-    return {user: until_ms for user, until_ms in users.items() if until_ms > now_ms}
 
 
 def _by_seq(question: Question) -> int:

@@ -10,6 +10,8 @@ the features loops over that list and names no feature.
 - An `Admission` says how one command takes units of something scarce. Gateways queue such commands while no units are left, and count
   network addresses by it.
 
+- A `RoomRoute` serves a part of the room's state over HTTP. Commands need none: the console takes every command that a role may send.
+
 The rules are not part of the contract: only the engine's side may import them.
 """
 
@@ -22,9 +24,10 @@ from msgspec import Struct
 
 from liveroom.messages.base import CommandBase, EventBase
 from liveroom.messages.errors import Refusals
+from liveroom.messages.fields import Role
 from liveroom.messages.settings import Section
 
-__all__ = ["Admission", "Feature", "StockChange", "View"]
+__all__ = ["Admission", "Feature", "RoomRoute", "StockChange", "View"]
 
 
 class View(Struct, frozen=True):
@@ -80,6 +83,20 @@ class Admission(Struct, frozen=True, kw_only=True):
     needs_watch_time: bool = False
 
 
+class RoomRoute(Struct, frozen=True, kw_only=True):
+    """A part of a room's state over HTTP: `GET /v1/rooms/{room}/NAME`.
+
+    `make(view, now_ms)` gives the body, of the class `body`, from the console's view of the room.
+    With `roles`, only their tokens may read it. Without, the body is public and kept until the room changes, so it must not depend on the time.
+    """
+
+    name: str
+    summary: str
+    body: type[Struct]
+    make: Callable[[Any, int], Struct]
+    roles: frozenset[Role] = frozenset()
+
+
 class Feature(Struct, frozen=True, kw_only=True):
     """One feature; `name` is the name of its package, `rules` the dotted name of its module of rules."""
 
@@ -91,3 +108,4 @@ class Feature(Struct, frozen=True, kw_only=True):
     refusals: Refusals = {}
     views: tuple[View, ...] = ()
     admission: Admission | None = None
+    routes: tuple[RoomRoute, ...] = ()

@@ -17,6 +17,7 @@ from liveroom.features.moderation.messages import (
     UserUnbanned,
     UserUnmuted,
 )
+from liveroom.features.moderation.routes import ROUTES
 from liveroom.features.moderation.settings import ModerationSettings
 
 __all__ = ["FEATURE"]
@@ -41,4 +42,5 @@ FEATURE = Feature(
         UserUnbanned,
         BannedWordsSet,
     ),
+    routes=ROUTES,
 )

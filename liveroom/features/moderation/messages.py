@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from liveroom.messages.base import MODERATORS, CommandBase, EventBase
 from liveroom.messages.errors import Refusals
@@ -14,6 +14,7 @@ __all__ = [
     "REFUSALS",
     "BanUser",
     "BannedWordsSet",
+    "Moderation",
     "MuteUser",
     "SanctionExplained",
     "SetBannedWords",
@@ -115,6 +116,14 @@ class BannedWordsSet(EventBase, frozen=True, tag="banned_words_set"):
     delivery = Delivery.internal
     words: tuple[str, ...]
     by: str
+
+
+class Moderation(Struct, frozen=True):
+    """Muted and banned users, each with the end in Unix ms, and the words that chat must not contain."""
+
+    muted: dict[str, int]
+    banned: dict[str, int]
+    banned_words: tuple[str, ...]
 
 
 #: Refusal code -> (HTTP status of the console's response, meaning).

@@ -14,6 +14,7 @@ from liveroom.features.questions.messages import (
     QuestionDismissed,
     QuestionPicked,
 )
+from liveroom.features.questions.routes import ROUTES
 from liveroom.features.questions.settings import QuestionsSettings
 
 __all__ = ["FEATURE"]
@@ -35,4 +36,5 @@ FEATURE = Feature(
         QuestionAnswered,
         QuestionDismissed,
     ),
+    routes=ROUTES,
 )

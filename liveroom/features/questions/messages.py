@@ -21,6 +21,7 @@ __all__ = [
     "QuestionAsked",
     "QuestionDismissed",
     "QuestionPicked",
+    "Questions",
 ]
 
 
@@ -90,6 +91,12 @@ class Question(Struct, frozen=True, omit_defaults=True, gc=False):
     text: str
     state: str = "asked"
     answer: str = ""
+
+
+class Questions(Struct, frozen=True):
+    """The room's questions, oldest first."""
+
+    questions: tuple[Question, ...]
 
 
 #: Refusal code -> (HTTP status of the console's response, meaning).

@@ -16,6 +16,7 @@ from liveroom.features.showcase.messages import (
     TryOnRequested,
     UnpinProduct,
 )
+from liveroom.features.showcase.routes import ROUTES
 from liveroom.features.showcase.settings import ShowcaseSettings
 
 __all__ = ["FEATURE"]
@@ -39,4 +40,5 @@ FEATURE = Feature(
         ProductUnpinned,
         TryOnRequested,
     ),
+    routes=ROUTES,
 )

@@ -21,6 +21,7 @@ __all__ = [
     "ProductUnpinned",
     "RemoveProduct",
     "RequestTryOn",
+    "Showcase",
     "TryOnRequested",
     "UnpinProduct",
 ]
@@ -106,6 +107,14 @@ class TryOnRequested(EventBase, frozen=True, tag="try_on_requested"):
     product: str
     user: str
     count: int
+
+
+class Showcase(Struct, frozen=True):
+    """All products of a room, and the number of try-on requests for each. `version` is the keyframe's `showcase_version`."""
+
+    version: int
+    products: tuple[Product, ...]
+    try_ons: dict[str, int]
 
 
 #: Refusal code -> (HTTP status of the console's response, meaning).
