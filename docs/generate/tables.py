@@ -8,19 +8,16 @@ from typing import Any
 
 from msgspec import NODEFAULT, Struct, inspect
 
-from docs.generate.words import description, first_sentence, table, type_words, value
+from docs.generate.words import description, first_sentence, nested, table, type_words, value
 from liveroom.client.endings import ENDINGS, Ending, Then
 from liveroom.config.schema import Config, GatewayConfig
 from liveroom.config.settings import settings
-from liveroom.features.coupon.messages import CouponTerms
-from liveroom.features.red_envelope.messages import EnvelopeCondition, EnvelopeWinner
 from liveroom.messages.base import EVERYONE
 from liveroom.messages.errors import CLOSE_CODES
 from liveroom.messages.fields import Delivery, Role
-from liveroom.protocol.belongings import Grant, OwnedCoupon, OwnedHold
-from liveroom.protocol.commands import COMMANDS, CommandBase, Product
-from liveroom.protocol.events import EVENTS, EventBase, RoomRules
-from liveroom.protocol.frames import FRAMES, ChatLine, CouponView, EnvelopeView, Question, SaleView
+from liveroom.protocol.commands import COMMANDS, CommandBase
+from liveroom.protocol.events import EVENTS, EventBase
+from liveroom.protocol.frames import FRAMES
 from liveroom.protocol.refusals import REFUSALS
 from liveroom.telemetry.metrics import Metrics
 
@@ -37,7 +34,7 @@ def commands() -> str:
     """All commands: a table of contents, then each with its fields."""
     rows = [[f"[`{name}`](#{name})", _who(cls), first_sentence(cls)] for name, cls in COMMANDS.items()]
     each = [_command(name, cls) for name, cls in COMMANDS.items()]
-    shared = [_shared(cls) for cls in (Product, EnvelopeCondition, CouponTerms)]
+    shared = [_shared(cls) for cls in nested(COMMANDS.values())]
     return "\n\n".join([table(["Command", "Sent by", "Effect"], rows), *each, *shared])
 
 
@@ -55,7 +52,7 @@ def events() -> str:
     """All events: a table of contents, then each with its fields."""
     rows = [[f"[`{name}`](#{name})", _delivery(cls), first_sentence(cls)] for name, cls in EVENTS.items()]
     each = [f"## {name}\n\n{first_sentence(cls)} Delivery: {_delivery(cls)}.\n\n{_fields(cls)}" for name, cls in EVENTS.items()]
-    shared = [_shared(cls) for cls in (Product, RoomRules, EnvelopeCondition, EnvelopeWinner, CouponTerms)]
+    shared = [_shared(cls) for cls in nested(EVENTS.values())]
     return "\n\n".join([table(["Event", "Delivery", "Meaning"], rows), *each, *shared])
 
 
@@ -67,7 +64,7 @@ def _delivery(cls: type[EventBase]) -> str:
 def frames() -> str:
     """All frames with their fields."""
     each = [f"### {name}\n\n{first_sentence(cls)}\n\n{_fields(cls)}" for name, cls in FRAMES.items()]
-    return "\n\n".join([*each, *(_shared(cls, 3) for cls in (ChatLine, Question, EnvelopeView, CouponView, SaleView, Grant, OwnedCoupon, OwnedHold))])
+    return "\n\n".join([*each, *(_shared(cls, 3) for cls in nested(FRAMES.values()))])
 
 
 def _shared(cls: type[Struct], level: int = 2) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ from msgspec import Struct, inspect
 
 from liveroom.messages.fields import FORMS
 
-__all__ = ["cell", "description", "first_sentence", "table", "type_words", "value"]
+__all__ = ["cell", "description", "first_sentence", "nested", "table", "type_words", "value"]
 
 
 def type_words(info: inspect.Type) -> str:
@@ -70,6 +71,29 @@ def value(given: Any) -> str:
 def first_sentence(cls: type[Struct]) -> str:
     """The first paragraph of a class's docstring, on one line."""
     return (cls.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
+
+
+def nested(classes: Iterable[type[Struct]]) -> list[type[Struct]]:
+    """The classes inside the fields of `classes`, each once, in the order of the fields; without `classes` themselves."""
+    outer = list(classes)
+    found: dict[type[Struct], None] = {}
+    for cls in outer:
+        _add_nested(inspect.type_info(cls), found)
+    return [cls for cls in found if cls not in outer]
+
+
+def _add_nested(info: inspect.Type, found: dict[type[Struct], None]) -> None:
+    match info:
+        case inspect.StructType(cls=cls, fields=fields):
+            if cls not in found:
+                found[cls] = None
+                for field in fields:
+                    _add_nested(field.type, found)
+        case inspect.Metadata(type=inner) | inspect.VarTupleType(item_type=inner) | inspect.DictType(value_type=inner):
+            _add_nested(inner, found)
+        case inspect.UnionType(types=types):
+            for inner in types:
+                _add_nested(inner, found)
 
 
 def cell(words: str) -> str:

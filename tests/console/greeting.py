@@ -30,7 +30,7 @@ class Greet(CommandBase, frozen=True, tag="greet"):
 
 
 class Manners(Struct, frozen=True):
-    """What a greeting should say."""
+    """The right way to greet."""
 
     title: str
     whispered: bool
@@ -96,5 +96,5 @@ async def _main() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print as JSON what the API says of the feature, and what a console answers."""
+    """Print the feature's part of the description, and a console's answers, as JSON."""
     print(orjson.dumps(asyncio.run(_main())).decode())

@@ -1,4 +1,4 @@
-"""What the HTTP API has of a feature follows from the list of features alone."""
+"""A feature's part of the HTTP API follows from the list of features alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROGRAM = "from tests.console import greeting; greeting.main()"
 
 @pytest.fixture(scope="module")
 def answers() -> dict[str, Any]:
-    """What greeting.py prints, from a process that has one more feature."""
+    """The output of greeting.py, from a process with one more feature."""
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = orjson.loads(done.stdout)
