@@ -194,7 +194,7 @@ async def test_verify_envelope_checks_the_journal_and_saved_files(tmp_path: Path
     await server.start()
     try:
         await server.command("demo", "open_room", {"title": "Evening show"})
-        dropped = await server.command("demo", "drop_red_envelope", {"total_fen": 1_000, "parts": 3, "opens_in_ms": 0})
+        dropped = await server.command("demo", "drop_red_envelope", {"total_fen": 1_000, "shares": 3, "opens_in_ms": 0})
         envelope = str(dropped["result"]["envelope"])
         for user in ("vera", "wang", "yi"):
             grabbed = await server.command("demo", "grab_red_envelope", {"envelope": int(envelope)}, user=user, role=Role.viewer)

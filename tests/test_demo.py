@@ -75,7 +75,7 @@ async def test_a_visitor_buys_and_the_shop_takes_the_payment_also_after_a_kill(t
                         wanted.discard("paid")
                     case RoomEvent(event=StockChanged(sale=changed, sold=now_sold)) if changed == sale and now_sold > sold + 1:
                         wanted.discard("sold")
-                if room.mine.bought.get(sale) == 2:  # it may have been paid before this connection was there
+                if room.entitlements.bought.get(sale) == 2:  # it may have been paid before this connection was there
                     wanted.discard("paid")
                 if not wanted:
                     break
@@ -126,7 +126,7 @@ async def test_the_demo_offers_money_and_its_viewers_take_it(tmp_path: Path) -> 
     """Viewers grab what an anchor drops at the console, and the demo drops none beside it; coupons are claimed, holds paid, and all adds up."""
     wanted = {"grabbed", "claimed", "sold"}
     async with Server(tmp_path / "data", "--demo", within=HURRIED) as server:
-        ours = await server.command("demo", "drop_red_envelope", {"total_fen": 50_000, "parts": 500, "opens_in_ms": 400, "open_for_ms": 600_000})
+        ours = await server.command("demo", "drop_red_envelope", {"total_fen": 50_000, "shares": 500, "opens_in_ms": 400, "open_for_ms": 600_000})
         token = server.token("demo", "watcher", Role.viewer)
         async with asyncio.timeout(120), connect(server.gateway_url, "demo", token) as room:
             async for item in room:

@@ -14,9 +14,9 @@ from liveroom.features.flash_sale.state import of as flash_sales_of
 from liveroom.features.red_envelope.state import of as red_envelopes_of
 from liveroom.features.state import RoomState
 from liveroom.protocol import commands as c
-from liveroom.protocol.belongings import Grant, OwnedCoupon, OwnedHold
+from liveroom.protocol.entitlements import OwnedCoupon, OwnedHold, Share
 from liveroom.protocol.events import Event
-from liveroom.protocol.frames import Belongings
+from liveroom.protocol.frames import Entitlements
 from liveroom.protocol.records import Sender
 from tests.features.play import ANCHOR, BELLA, PLATFORM, VERA, VICTOR, Play
 
@@ -111,7 +111,7 @@ def _pick(numbers: list[int], which: int) -> int:
     return numbers[which % len(numbers)] if numbers else 0
 
 
-def owned(state: RoomState, user: str, envelopes_over: int = 1_000) -> Belongings:
+def owned(state: RoomState, user: str, envelopes_over: int = 1_000) -> Entitlements:
     """A user's entitlements by the room's state, with shares of the last ended envelopes; each kind in order of its numbers."""
     over = {number: one.winners for number, one in [*red_envelopes_of(state).over.items()][-envelopes_over:]}
     winners = over | {number: envelope.winners for number, envelope in red_envelopes_of(state).live.items()}
@@ -132,9 +132,9 @@ def owned(state: RoomState, user: str, envelopes_over: int = 1_000) -> Belonging
     bought = {
         sale: one.taken.get(user, 0) - sum(hold.quantity for hold in holds if hold.sale == sale) for sale, one in flash_sales_of(state).live.items()
     }
-    return Belongings(
+    return Entitlements(
         seq=state.seq,
-        grants=tuple(Grant(number, won[user]) for number, won in sorted(winners.items()) if user in won),
+        shares=tuple(Share(number, won[user]) for number, won in sorted(winners.items()) if user in won),
         coupons=tuple(
             OwnedCoupon(number, one.title, one.terms, code, one.valid_until_ms, claim.order)
             for number, one in coupons_of(state).live.items()
@@ -155,14 +155,14 @@ def claimed(play: Play, event: Event) -> OwnedCoupon | None:
     return OwnedCoupon(event.coupon, issued.title, issued.terms, event.code, issued.valid_until_ms)
 
 
-def in_order(mine: Belongings | None) -> Belongings:
+def in_order(mine: Entitlements | None) -> Entitlements:
     """Each kind in the order of its numbers, without the seq."""
     assert mine is not None
     coupons = sorted(mine.coupons, key=lambda coupon: coupon.code)
     return replace(
         mine,
         seq=0,
-        grants=tuple(sorted(mine.grants, key=lambda grant: grant.envelope)),
+        shares=tuple(sorted(mine.shares, key=lambda share: share.envelope)),
         coupons=tuple(coupons),
         holds=tuple(sorted(mine.holds, key=lambda hold: hold.hold)),
     )

@@ -99,7 +99,7 @@ def _row(told: _Told, event: Event, ledger: Ledger) -> MoneyRow | None:
 
     match event:
         case RedEnvelopeDropped():
-            return row(told.seq, event.by, event.parts, event.total_fen)
+            return row(told.seq, event.by, event.shares, event.total_fen)
         case RedEnvelopeGrabbed():
             return row(event.envelope, event.user, 1, event.amount_fen)
         case RedEnvelopeClosed():

@@ -53,7 +53,7 @@ class _Envelope(Struct):
 
     dropped: RedEnvelopeDropped
     winners: set[str] = set()
-    shares: list[int] = []
+    amounts_fen: list[int] = []
 
 
 class _Code(Struct, gc=False):
@@ -149,14 +149,14 @@ class Ledger:
         """A copy of the present accounts."""
         kinds: tuple[dict[int, Any], ...] = (self.envelopes, self.coupons, self.sales)
         envelopes, coupons, sales = (tuple(map(copy, list(kind.values())[-ITEMS_MAX:])) for kind in kinds)
-        left_out = sum(max(0, len(kind) - ITEMS_MAX) for kind in kinds)
-        return Statement(room, self.seq, self.time_ms, self.totals(), envelopes, coupons, sales, left_out)
+        omitted = sum(max(0, len(kind) - ITEMS_MAX) for kind in kinds)
+        return Statement(room, self.seq, self.time_ms, self.totals(), envelopes, coupons, sales, omitted)
 
     # Red envelopes
 
     def _dropped(self, event: RedEnvelopeDropped, at: _At) -> None:
-        at.require(1 <= event.parts <= event.total_fen, f"{event.total_fen} fen cannot be split into {event.parts} shares of at least 1 fen")
-        self.envelopes[at.seq] = EnvelopeAccount(at.seq, event.title, "announced", event.parts, 0, event.total_fen, 0, event.total_fen, 0)
+        at.require(1 <= event.shares <= event.total_fen, f"{event.total_fen} fen cannot be split into {event.shares} shares of at least 1 fen")
+        self.envelopes[at.seq] = EnvelopeAccount(at.seq, event.title, "announced", event.shares, 0, event.total_fen, 0, event.total_fen, 0)
         self._live_envelopes[at.seq] = _Envelope(event)
         self._addresses.begin(at.seq, event.users_per_address_max)
 
@@ -167,9 +167,9 @@ class Ledger:
     def _sealed(self, event: RedEnvelopeSealed, at: _At) -> None:
         _, live = self._envelope(event.envelope, at)
         dropped = live.dropped
-        at.require(not live.shares and not live.winners, f"red envelope {event.envelope} was sealed twice or too late")
+        at.require(not live.amounts_fen and not live.winners, f"red envelope {event.envelope} was sealed twice or too late")
         at.require(_is_the_seed(event.seed, dropped.commitment), "the seed is not the one that was committed to")
-        live.shares = split(event.seed, dropped.total_fen, dropped.parts, dropped.split)
+        live.amounts_fen = split(event.seed, dropped.total_fen, dropped.shares, dropped.split)
 
     def _opened(self, event: RedEnvelopeOpened, at: _At) -> None:
         account, live = self._envelope(event.envelope, at)
@@ -182,24 +182,24 @@ class Ledger:
         at.require(at.time_ms < live.dropped.closes_ms, f"{event.user} got a share of red envelope {event.envelope} after its end")
         at.require(event.user not in live.winners, f"{event.user} is twice in red envelope {event.envelope}")
         at.require(
-            account.parts_granted < account.parts, f"{event.user} got a share, but all {account.parts} of red envelope {event.envelope} were gone"
+            account.shares_granted < account.shares, f"{event.user} got a share, but all {account.shares} of red envelope {event.envelope} were gone"
         )
         at.require(1 <= event.amount_fen <= account.remaining_fen, f"{event.amount_fen} fen were granted of {account.remaining_fen} fen")
-        if live.shares:
-            at.same(f"the share of {event.user}", event.amount_fen, live.shares[account.parts_granted])
+        if live.amounts_fen:
+            at.same(f"the share of {event.user}", event.amount_fen, live.amounts_fen[account.shares_granted])
         live.winners.add(event.user)
         self._granted = (at.seq, event.envelope, event.user, -1)
-        account.parts_granted += 1
+        account.shares_granted += 1
         account.granted_fen += event.amount_fen
         account.remaining_fen -= event.amount_fen
         at.same("left_fen", event.left_fen, account.remaining_fen)
-        at.same("parts_left", event.parts_left, account.parts - account.parts_granted)
+        at.same("shares_left", event.shares_left, account.shares - account.shares_granted)
 
     def _envelope_closed(self, event: RedEnvelopeClosed, at: _At) -> None:
         account, live = self._envelope(event.envelope, at)
         at.same("granted_fen", event.granted_fen, account.granted_fen)
         at.same("refunded_fen", event.refunded_fen, account.remaining_fen)
-        at.require((event.reason == "empty") == (account.parts_granted == account.parts), f"it is over as {event.reason} with shares left or none")
+        at.require((event.reason == "empty") == (account.shares_granted == account.shares), f"it is over as {event.reason} with shares left or none")
         at.require(_is_the_seed(event.seed, live.dropped.commitment), "the seed is not the one that was committed to")
         account.refunded_fen, account.remaining_fen, account.state = account.remaining_fen, 0, event.reason
         del self._live_envelopes[event.envelope]

@@ -13,8 +13,8 @@ class EnvelopeAccount(Struct):
     envelope: int
     title: str
     state: str
-    parts: int
-    parts_granted: int
+    shares: int
+    shares_granted: int
     total_fen: int
     granted_fen: int
     remaining_fen: int
@@ -70,7 +70,7 @@ class Totals(Struct, frozen=True):
 
 
 class Statement(Struct, frozen=True):
-    """A room's accounts after its money events up to `seq` (-1 for none). `left_out` older accounts appear in the totals only."""
+    """A room's accounts after its money events up to `seq` (-1 for none). `omitted` older accounts appear in the totals only."""
 
     room: str
     seq: int
@@ -79,4 +79,4 @@ class Statement(Struct, frozen=True):
     envelopes: tuple[EnvelopeAccount, ...]
     coupons: tuple[CouponAccount, ...]
     sales: tuple[SaleAccount, ...]
-    left_out: int
+    omitted: int

@@ -31,11 +31,11 @@ class EnvelopeDiffers(LiveroomError):
 
 
 class EnvelopeProof(Struct):
-    """An envelope up to the events read so far; `shares` follow from the seed."""
+    """An envelope up to the events read so far; `amounts_fen` follow from the seed."""
 
     dropped: RedEnvelopeDropped
     seed: str = ""
-    shares: list[int] = []
+    amounts_fen: list[int] = []
     opened: bool = False
     granted: dict[str, RedEnvelopeGrabbed] = {}
     granted_fen: int = 0
@@ -50,9 +50,9 @@ class EnvelopeProof(Struct):
         """The verdict as text; it shows the seed only once it is public."""
         dropped, closed = self.dropped, self.closed
         lines = [
-            f"{dropped.total_fen} fen in {dropped.parts} parts, {dropped.split} split",
+            f"{dropped.total_fen} fen in {dropped.shares} shares, {dropped.split} split",
             f"commitment  {dropped.commitment}: the seed fits",
-            f"shares      {len(self.granted)} of {dropped.parts} granted, each as drawn from the seed",
+            f"shares      {len(self.granted)} of {dropped.shares} granted, each as drawn from the seed",
         ]
         if closed is None:
             lines.append(f"sums        {self.granted_fen} granted + {self.left_fen} left = {dropped.total_fen} fen; not over yet")
@@ -141,10 +141,10 @@ def _check_seed(proof: EnvelopeProof, seeds: list[str]) -> None:
             raise EnvelopeDiffers(f"the seed {seed[:80]!r} is not {SEED_BYTES} bytes in lower-case hexadecimal")
         if commitment_of(seed) != dropped.commitment:
             raise EnvelopeDiffers(f"the seed's SHA-256 is {commitment_of(seed)}, but {dropped.commitment} was promised when the envelope was dropped")
-    if not 1 <= dropped.parts <= dropped.total_fen:
-        raise EnvelopeDiffers(f"{dropped.total_fen} fen cannot be split into {dropped.parts} shares of at least 1 fen")
+    if not 1 <= dropped.shares <= dropped.total_fen:
+        raise EnvelopeDiffers(f"{dropped.total_fen} fen cannot be split into {dropped.shares} shares of at least 1 fen")
     proof.seed = seeds[0]
-    proof.shares = split(proof.seed, dropped.total_fen, dropped.parts, dropped.split)
+    proof.amounts_fen = split(proof.seed, dropped.total_fen, dropped.shares, dropped.split)
 
 
 def _follow(proof: EnvelopeProof, event: Event, time_ms: int) -> None:
@@ -168,18 +168,18 @@ def _follow_grab(proof: EnvelopeProof, event: RedEnvelopeGrabbed, time_ms: int) 
     _require(proof.opened, f"{event.user} got a share before the envelope opened")
     _require(time_ms < dropped.closes_ms, f"{event.user} got a share at {time_ms}, but the envelope's time ended at {dropped.closes_ms}")
     _require(event.user not in proof.granted, f"{event.user} got a second share")
-    _require(count < dropped.parts, f"{event.user} got a share, but all {dropped.parts} were gone")
-    share = proof.shares[count]
+    _require(count < dropped.shares, f"{event.user} got a share, but all {dropped.shares} were gone")
+    share = proof.amounts_fen[count]
     _require(event.amount_fen == share, f"{event.user} got {event.amount_fen} fen, but share {count + 1} is {share} fen by the seed")
     proof.granted[event.user] = event
     proof.granted_fen += share
-    _same("parts_left", event.parts_left, dropped.parts - count - 1)
+    _same("shares_left", event.shares_left, dropped.shares - count - 1)
     _same("left_fen", event.left_fen, proof.left_fen)
 
 
 def _follow_end(proof: EnvelopeProof, event: RedEnvelopeClosed, time_ms: int) -> None:
-    gone = len(proof.granted) == proof.dropped.parts
-    _require((event.reason == "empty") == gone, f"it closed as {event.reason} with {proof.dropped.parts - len(proof.granted)} shares left")
+    gone = len(proof.granted) == proof.dropped.shares
+    _require((event.reason == "empty") == gone, f"it closed as {event.reason} with {proof.dropped.shares - len(proof.granted)} shares left")
     _require(event.reason != "cancelled" or not proof.opened, "it was cancelled after it had opened")
     on_time = time_ms < 0 or event.reason != "expired" or time_ms >= proof.dropped.closes_ms
     _require(on_time, f"it expired at {time_ms}, before its time {proof.dropped.closes_ms}")

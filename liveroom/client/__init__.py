@@ -9,40 +9,40 @@
 Start reading at `room.py`; `docs/client-python.md` shows how to use it.
 """
 
+from liveroom.client.entitlements import fold_entitlements
 from liveroom.client.exceptions import ClientError, CommandRefused, CommandUnanswered, Disconnected, TooManyCommands
-from liveroom.client.items import BelongingsReplaced, Item, PersonalEvent, Reconnecting, RoomEvent, StateReplaced, UnknownEvent
-from liveroom.client.mine import fold_mine
+from liveroom.client.items import EntitlementsReplaced, Item, PersonalEvent, Reconnecting, RoomEvent, StateReplaced, UnknownEvent
 from liveroom.client.room import Room, connect
 from liveroom.client.state import fold
-from liveroom.protocol.belongings import Grant, OwnedCoupon, OwnedHold
-from liveroom.protocol.frames import Accepted, Banned, Belongings, Interruption, Joined, Keyframe, Parked, Skipped
+from liveroom.protocol.entitlements import OwnedCoupon, OwnedHold, Share
+from liveroom.protocol.frames import Accepted, Banned, Entitlements, Interruption, Joined, Keyframe, Queued, Skipped
 
 __all__ = [
     "Accepted",
     "Banned",
-    "Belongings",
-    "BelongingsReplaced",
     "ClientError",
     "CommandRefused",
     "CommandUnanswered",
     "Disconnected",
-    "Grant",
+    "Entitlements",
+    "EntitlementsReplaced",
     "Interruption",
     "Item",
     "Joined",
     "Keyframe",
     "OwnedCoupon",
     "OwnedHold",
-    "Parked",
     "PersonalEvent",
+    "Queued",
     "Reconnecting",
     "Room",
     "RoomEvent",
+    "Share",
     "Skipped",
     "StateReplaced",
     "TooManyCommands",
     "UnknownEvent",
     "connect",
     "fold",
-    "fold_mine",
+    "fold_entitlements",
 ]

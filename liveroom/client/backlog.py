@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from liveroom.client.items import Advanced, BelongingsReplaced, Item, PersonalEvent, Repeated, RoomEvent, StateReplaced
-from liveroom.client.mine import fold_mine, sales_over
+from liveroom.client.entitlements import fold_entitlements, sales_over
+from liveroom.client.items import Advanced, EntitlementsReplaced, Item, PersonalEvent, Repeated, RoomEvent, StateReplaced
 from liveroom.client.state import fold, passed
-from liveroom.protocol.frames import Belongings, Joined, Keyframe, Skipped
+from liveroom.protocol.frames import Entitlements, Joined, Keyframe, Skipped
 
 __all__ = ["Backlog"]
 
@@ -21,7 +21,7 @@ class _Known(Struct, frozen=True):
 
     user: str = ""
     state: Keyframe | None = None
-    mine: Belongings | None = None
+    entitlements: Entitlements | None = None
 
 
 class Backlog:
@@ -41,9 +41,9 @@ class Backlog:
         return self._known.state
 
     @property
-    def mine(self) -> Belongings | None:
+    def entitlements(self) -> Entitlements | None:
         """The user's entitlements after the last item that was taken."""
-        return self._known.mine
+        return self._known.entitlements
 
     def add(self, items: Iterable[Item | Advanced | Repeated]) -> None:
         """Append items, oldest first."""
@@ -76,8 +76,8 @@ class Backlog:
         if before is not None and known.state.seq > before.seq:
             self._items.append(Skipped(from_=before.seq, to=known.state.seq))
         self._items.append(StateReplaced(known.state))
-        if known.mine is not None:
-            self._items.append(BelongingsReplaced(known.mine))
+        if known.entitlements is not None:
+            self._items.append(EntitlementsReplaced(known.entitlements))
 
 
 def _folded(known: _Known, item: Item | Advanced | Repeated) -> _Known:
@@ -86,16 +86,16 @@ def _folded(known: _Known, item: Item | Advanced | Repeated) -> _Known:
             return replace(known, user=item.user)
         case StateReplaced():
             return replace(known, state=item.state)
-        case BelongingsReplaced():
-            return replace(known, mine=item.mine)
+        case EntitlementsReplaced():
+            return replace(known, entitlements=item.entitlements)
         case RoomEvent() if known.state is not None:
             state = fold(known.state, item)
             over = sales_over(known.state.sales, state.sales)
-            return replace(known, state=state, mine=known.mine and fold_mine(known.mine, item, known.user, over))
+            return replace(known, state=state, entitlements=known.entitlements and fold_entitlements(known.entitlements, item, known.user, over))
         case Advanced() if known.state is not None:
             return replace(known, state=passed(known.state, item.seq, item.time_ms))
-        case PersonalEvent() if known.mine is not None:
-            return replace(known, mine=fold_mine(known.mine, item, known.user))
-        case Repeated() if known.mine is not None:
-            return replace(known, mine=fold_mine(known.mine, item.item, known.user))
+        case PersonalEvent() if known.entitlements is not None:
+            return replace(known, entitlements=fold_entitlements(known.entitlements, item, known.user))
+        case Repeated() if known.entitlements is not None:
+            return replace(known, entitlements=fold_entitlements(known.entitlements, item.item, known.user))
     return known

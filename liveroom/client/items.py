@@ -8,13 +8,13 @@ import msgspec
 from msgspec import Struct
 
 from liveroom.messages.errors import BadMessage
-from liveroom.protocol.belongings import OwnedCoupon
+from liveroom.protocol.entitlements import OwnedCoupon
 from liveroom.protocol.events import Event
-from liveroom.protocol.frames import FRAMES, Banned, Belongings, Delta, Frame, Interruption, Joined, Keyframe, Parked, Personal, Skipped
+from liveroom.protocol.frames import FRAMES, Banned, Delta, Entitlements, Frame, Interruption, Joined, Keyframe, Personal, Queued, Skipped
 
 __all__ = [
     "Advanced",
-    "BelongingsReplaced",
+    "EntitlementsReplaced",
     "Item",
     "PersonalEvent",
     "Reconnecting",
@@ -61,10 +61,10 @@ class StateReplaced(Struct, frozen=True):
     state: Keyframe
 
 
-class BelongingsReplaced(Struct, frozen=True):
+class EntitlementsReplaced(Struct, frozen=True):
     """The user's entitlements came whole: after each new connection, and after a span was skipped. They hold everything that happened meanwhile."""
 
-    mine: Belongings
+    entitlements: Entitlements
 
 
 class Reconnecting(Struct, frozen=True):
@@ -93,7 +93,7 @@ class Repeated(Struct, frozen=True):
     item: PersonalEvent | RoomEvent
 
 
-Item = Union[Joined, StateReplaced, BelongingsReplaced, RoomEvent, PersonalEvent, Parked, Skipped, Interruption, Banned, Reconnecting]
+Item = Union[Joined, StateReplaced, EntitlementsReplaced, RoomEvent, PersonalEvent, Queued, Skipped, Interruption, Banned, Reconnecting]
 
 
 class _TypeOnly(Struct):

@@ -27,8 +27,8 @@ export const EVENTS_WAITING_MAX = 5_000;
 export const QUESTIONS_KEPT = 300;
 /** How many red envelopes, coupons and flash sales a folded state holds at most, of each the newest. */
 export const OFFERS_KEPT = 50;
-/** Shares of red envelopes in `room.mine.grants`, the newest. */
-export const GRANTS_KEPT = 100;
+/** Shares of red envelopes in `room.entitlements.shares`, the newest. */
+export const SHARES_KEPT = 100;
 
 /**
  * Number of last frames that estimate the server's clock. Network delay, and a quiet room even more, makes a frame's time too early.
@@ -167,10 +167,10 @@ export function connect(options) {
   * - joined: the `joined` frame.
   * - event: one event of the room, with `seq` and `time_ms`.
   * - personal: one event that concerns this user alone, with `seq`, `time_ms` and `personal: true`. It may come before events below its seq.
-  *   A `coupon_claimed` has the new entry of `mine.coupons` as `owned`.
-  * - parked: `{id, ahead}`; the command `id` waits in the admission queue of a scarce item, with at most `ahead` commands before it.
+  *   A `coupon_claimed` has the new entry of `entitlements.coupons` as `owned`.
+  * - queued: `{id, ahead}`; the command `id` waits in the admission queue of a scarce item, with at most `ahead` commands before it.
   * - state: `{state}` after each frame that changed it.
-  * - mine: `{mine}` after each frame that changed the user's entitlements.
+  * - entitlements: `{entitlements}` after each frame that changed the user's entitlements.
   * - interruption: `{sinceMs, over}`; no events come and commands wait, or (`over`) they come again. The connection stays open.
   * - skipped: `{from, to}`; these seqs will not come. The next `state` is whole again.
   * - disconnected: `{code, reason}`.
@@ -189,7 +189,7 @@ export class Room extends EventTarget {
   #socket = null;
   #status = "connecting";
   #state = null;
-  #mine = emptyMine();
+  #entitlements = noEntitlements();
   #cursor = 0;
   #personalSeq = -1; // of the last personal event
   #joined = null;
@@ -254,9 +254,9 @@ export class Room extends EventTarget {
   get state() {
     return this.#state;
   }
-  /** This user's entitlements in the room: `{seq, grants, coupons, holds, bought, left_out}`, kept up to date. A snapshot, like `state`. */
-  get mine() {
-    return this.#mine;
+  /** This user's entitlements in the room: `{seq, shares, coupons, holds, bought, omitted}`, kept up to date. A snapshot, like `state`. */
+  get entitlements() {
+    return this.#entitlements;
   }
   /** "connecting", "live", "reconnecting", "unauthorized" or "banned" (both come back by themselves), "replaced" or "closed". */
   get status() {
@@ -335,7 +335,7 @@ export class Room extends EventTarget {
     const bytes = new TextEncoder().encode(text).length;
     if (bytes > this.#bytesMax) return refuse("too_large", `at most ${this.#bytesMax} bytes are allowed`);
     return new Promise((resolve, reject) => {
-      const command = { id, text, bytes, resolve, reject, repeats, sentBefore, sent: 0, retries: 0, parked: false };
+      const command = { id, text, bytes, resolve, reject, repeats, sentBefore, sent: 0, retries: 0, queued: false };
       command.timer = setTimeout(() => this.#unanswered(id)?.reject(new CommandUnanswered(id, { ...this.#lost, sent: mayHaveHappened(command) })), timeoutMs);
       this.#commands.set(id, command);
       this.#unsent.push(id);
@@ -490,16 +490,16 @@ export class Room extends EventTarget {
         return this.#onJoined(frame);
       case "keyframe":
         return this.#onKeyframe(frame);
-      case "belongings":
-        return this.#onBelongings(frame);
+      case "entitlements":
+        return this.#onEntitlements(frame);
       case "delta":
         return this.#onDelta(frame);
       case "skipped":
         return this.#onSkipped(frame);
       case "personal":
         return this.#onPersonal(frame);
-      case "parked":
-        return this.#onParked(frame);
+      case "queued":
+        return this.#onQueued(frame);
       case "interruption":
         return this.#onInterruption(frame);
       case "accepted":
@@ -547,23 +547,23 @@ export class Room extends EventTarget {
     this.#emit("state", { state: this.#state });
   }
 
-  #onBelongings({ type: _, ...mine }) {
-    this.#mine = { ...emptyMine(), ...mine };
-    this.#mine.coupons = this.#mine.coupons.map(filledCoupon);
-    this.#mine.holds = this.#mine.holds.map((hold) => ({ discount_fen: 0, coupon_code: "", ...hold }));
+  #onEntitlements({ type: _, ...entitlements }) {
+    this.#entitlements = { ...noEntitlements(), ...entitlements };
+    this.#entitlements.coupons = this.#entitlements.coupons.map(filledCoupon);
+    this.#entitlements.holds = this.#entitlements.holds.map((hold) => ({ discount_fen: 0, coupon_code: "", ...hold }));
     this.#settleReady.resolve(this);
-    this.#emit("mine", { mine: this.#mine });
+    this.#emit("entitlements", { entitlements: this.#entitlements });
   }
 
   #onDelta(frame) {
     if (frame.from > this.#cursor || !this.#state) return this.#drop(CLOSE_GAP, `missed ${this.#cursor} to ${frame.from}`);
-    const mineBefore = this.#mine;
+    const entitlementsBefore = this.#entitlements;
     for (const event of frame.events) {
-      const known = event.seq < this.#cursor; // had it before the connection was lost; `mine` may be of before that, from a gateway that is behind
+      const known = event.seq < this.#cursor; // had it before the connection was lost; `entitlements` may be of before that, from a gateway that is behind
       event.time_ms = frame.time_ms;
       const { sales } = this.#state;
       if (!known) this.#state = fold(this.#state, event, this.#options.chatLinesKept);
-      this.#mine = foldMine(this.#mine, event, this.#joined?.user, sales, this.#state.sales);
+      this.#entitlements = foldEntitlements(this.#entitlements, event, this.#joined?.user, sales, this.#state.sales);
       if (known) continue;
       if (event.user === this.#joined?.user) {
         if (event.type === "user_muted") this.#mutedUntilMs = event.until_ms;
@@ -577,24 +577,24 @@ export class Room extends EventTarget {
       this.#state = { ...this.#state, seq: frame.to, time_ms: frame.time_ms };
       this.#emit("state", { state: this.#state });
     }
-    if (this.#mine !== mineBefore) this.#emit("mine", { mine: this.#mine });
+    if (this.#entitlements !== entitlementsBefore) this.#emit("entitlements", { entitlements: this.#entitlements });
   }
 
   #onPersonal({ time_ms, event, coupon }) {
     Object.assign(event, { time_ms, personal: true }, coupon && { owned: filledCoupon(coupon) });
-    const mineBefore = this.#mine;
-    this.#mine = foldMine(mineBefore, event, this.#joined?.user);
-    if (this.#mine !== mineBefore) this.#emit("mine", { mine: this.#mine });
+    const entitlementsBefore = this.#entitlements;
+    this.#entitlements = foldEntitlements(entitlementsBefore, event, this.#joined?.user);
+    if (this.#entitlements !== entitlementsBefore) this.#emit("entitlements", { entitlements: this.#entitlements });
     if (event.seq <= this.#personalSeq) return; // had it before the connection was lost
     this.#personalSeq = event.seq;
     this.#emit("personal", event);
     for (const iterator of this.#iterators) iterator.push(event);
   }
 
-  #onParked({ id, ahead }) {
+  #onQueued({ id, ahead }) {
     const command = this.#commands.get(id);
-    if (command) command.parked = true;
-    this.#emit("parked", { id, ahead });
+    if (command) command.queued = true;
+    this.#emit("queued", { id, ahead });
   }
 
   #onInterruption({ since_ms: sinceMs, over = false }) {
@@ -657,7 +657,7 @@ export class Room extends EventTarget {
       this.#allowance.count -= 1;
       if (!this.#waits) this.#waitingSinceMs = nowMs;
       command.sent += 1;
-      command.parked = false;
+      command.queued = false;
       this.#socket.send(command.text);
       this.#watch();
     }
@@ -671,7 +671,7 @@ export class Room extends EventTarget {
 
   /** True if a command waits for an answer that a gateway gives in time. */
   get #waits() {
-    return [...this.#commands.values()].some(({ sent, parked }) => sent && !parked);
+    return [...this.#commands.values()].some(({ sent, queued }) => sent && !queued);
   }
 
   /** When silence has lasted too long: beats are missing, or a gateway that answers every command in time did not. */
@@ -760,7 +760,7 @@ class EventIterator {
     if (this.#queue.length >= EVENTS_WAITING_MAX) {
       const first = this.#queue.find(({ personal }) => !personal);
       if (first) this.#skipped ??= { type: "skipped", from: first.seq ?? first.from, to: 0 };
-      this.#queue = this.#queue.filter(({ personal }) => personal); // `mine` tells what came of them, not how
+      this.#queue = this.#queue.filter(({ personal }) => personal); // `entitlements` tells what came of them, not how
       if (first) this.#skipped.to = event.seq ?? event.from;
     }
     this.#queue.push(event);
@@ -906,14 +906,14 @@ const FOLDS = {
     return { try_ons: counts };
   },
   audience_counted: (_, { viewers, unique, peak, unique_estimated = false }) => ({ viewers, unique, peak, unique_estimated }),
-  red_envelope_dropped({ envelopes }, { seq, title, total_fen, parts, split, opens_ms, closes_ms, commitment, condition = {}, users_per_address_max = 0 }) {
-    const left = { parts_left: parts, left_fen: total_fen };
+  red_envelope_dropped({ envelopes }, { seq, title, total_fen, shares, split, opens_ms, closes_ms, commitment, condition = {}, users_per_address_max = 0 }) {
+    const left = { shares_left: shares, left_fen: total_fen };
     const rules = { commitment, condition, users_per_address_max };
-    return { envelopes: offered(envelopes, { envelope: seq, title, total_fen, parts, ...left, split, opens_ms, closes_ms, open: false, ...rules }) };
+    return { envelopes: offered(envelopes, { envelope: seq, title, total_fen, shares, ...left, split, opens_ms, closes_ms, open: false, ...rules }) };
   },
   red_envelope_opened: ({ envelopes }, { envelope }) => ({ envelopes: withChanged(envelopes, "envelope", envelope, { open: true }) }),
-  red_envelope_grabbed: ({ envelopes }, { envelope, parts_left, left_fen }) => ({
-    envelopes: withChanged(envelopes, "envelope", envelope, { parts_left, left_fen }),
+  red_envelope_grabbed: ({ envelopes }, { envelope, shares_left, left_fen }) => ({
+    envelopes: withChanged(envelopes, "envelope", envelope, { shares_left, left_fen }),
   }),
   red_envelope_closed: ({ envelopes }, { envelope }) => ({ envelopes: envelopes.filter((item) => item.envelope !== envelope) }),
   coupon_issued({ coupons }, { seq, title, terms, stock, per_user_max, claimable_until_ms, valid_until_ms, users_per_address_max = 0 }) {
@@ -935,19 +935,19 @@ const FOLDS = {
   flash_sale_closed: ({ sales }, { sale, held = 0 }) => ({ sales: notOver(withChanged(sales, "sale", sale, { state: "closed", held })) }),
 };
 
-// This user's entitlements: a `belongings` frame, then events folded into it.
+// This user's entitlements: an `entitlements` frame, then events folded into it.
 
 /** Fields that the frame leaves out when there is nothing. */
-const emptyMine = () => ({ seq: 0, grants: [], coupons: [], holds: [], bought: {}, left_out: 0 });
+const noEntitlements = () => ({ seq: 0, shares: [], coupons: [], holds: [], bought: {}, omitted: 0 });
 
 const filledCoupon = (coupon) => ({ order: "", ...coupon });
 
 const withoutHold = (holds, hold) => holds.filter((item) => item.hold !== hold);
 
 /** The fields that each event changes for its `user`, or for everybody. */
-const MINE_FOLDS = {
+const ENTITLEMENT_FOLDS = {
   __proto__: null,
-  red_envelope_grabbed: ({ grants }, { envelope, amount_fen }) => ({ grants: [...grants, { envelope, amount_fen }].slice(-GRANTS_KEPT) }),
+  red_envelope_grabbed: ({ shares }, { envelope, amount_fen }) => ({ shares: [...shares, { envelope, amount_fen }].slice(-SHARES_KEPT) }),
   coupon_claimed: ({ coupons }, { owned }) => (owned ? { coupons: [...coupons, owned] } : null),
   coupon_redeemed: ({ coupons }, { code, order }) => ({ coupons: withChanged(coupons, "code", code, { order }) }),
   coupon_released: ({ coupons }, { code }) => ({ coupons: withChanged(coupons, "code", code, { order: "" }) }),
@@ -965,13 +965,13 @@ const MINE_FOLDS = {
 };
 
 /**
- * The entitlements of `user` after one event; the same object if it changed nothing. Events below `mine.seq` are in it already.
+ * The entitlements of `user` after one event; the same object if it changed nothing. Events below `entitlements.seq` are in it already.
   * `before` and `after` are the room's sales around the event: units of an ended sale are dropped.
  */
-export function foldMine(mine, event, user, before = [], after = before) {
-  if (event.seq < mine.seq) return mine;
-  const changed = (event.user ?? user) === user ? MINE_FOLDS[event.type]?.(mine, event) : null;
-  const folded = changed ? { ...mine, ...changed } : mine;
+export function foldEntitlements(entitlements, event, user, before = [], after = before) {
+  if (event.seq < entitlements.seq) return entitlements;
+  const changed = (event.user ?? user) === user ? ENTITLEMENT_FOLDS[event.type]?.(entitlements, event) : null;
+  const folded = changed ? { ...entitlements, ...changed } : entitlements;
   if (before.length <= after.length) return folded;
   const over = before.filter(({ sale }) => sale in folded.bought && !after.some((shown) => shown.sale === sale));
   if (!over.length) return folded;

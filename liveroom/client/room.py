@@ -33,7 +33,7 @@ from liveroom.client.stream import Gap, Stream
 from liveroom.messages.errors import BadMessage
 from liveroom.protocol.codec import decode_command_id, decode_room_id
 from liveroom.protocol.commands import AskQuestion, Command, RequestTryOn, SendChat, SendLikes
-from liveroom.protocol.frames import Accepted, Banned, Belongings, GoingAway, Interruption, Joined, Keyframe, Refused
+from liveroom.protocol.frames import Accepted, Banned, Entitlements, GoingAway, Interruption, Joined, Keyframe, Refused
 
 __all__ = ["ITEMS_WAITING_MAX", "Room", "TokenSource", "connect"]
 
@@ -86,7 +86,10 @@ def connect(
 
 
 class Room:
-    """Made by `connect`. Iterate over it (one loop at a time) for what happens; `state` and `mine` are as after the last item that was yielded."""
+    """Made by `connect`. Iterate over it, one loop at a time.
+
+    `state` and `entitlements` are as after the last item that was yielded.
+    """
 
     def __init__(
         self,
@@ -114,7 +117,7 @@ class Room:
         self._backlog = Backlog(ITEMS_WAITING_MAX * ITEMS_WAITING_FACTOR)
         self._outbox = Outbox(self._update)
         self._first_state: Keyframe | None = None
-        self._first_mine: Belongings | None = None
+        self._first_entitlements: Entitlements | None = None
         self._has_items = asyncio.Event()
         self._may_read = asyncio.Event()
         self._ready = asyncio.Event()
@@ -135,11 +138,11 @@ class Room:
         return state
 
     @property
-    def mine(self) -> Belongings:
+    def entitlements(self) -> Entitlements:
         """Your entitlements after the last item that was yielded: shares, coupon codes, holds, units bought."""
-        mine = self._backlog.mine or self._first_mine
-        assert mine is not None, "a room is entered with `async with` before what you own is there"
-        return mine
+        entitlements = self._backlog.entitlements or self._first_entitlements
+        assert entitlements is not None, "a room is entered with `async with` before what you own is there"
+        return entitlements
 
     @property
     def joined(self) -> Joined:
@@ -158,9 +161,9 @@ class Room:
         return self._stream.interruption
 
     @property
-    def left_out(self) -> Counter[str]:
+    def omitted(self) -> Counter[str]:
         """How many events the server left out of the stream on purpose, by delivery class."""
-        return Counter(self._stream.left_out)
+        return Counter(self._stream.omitted)
 
     # Commands
 
@@ -217,7 +220,7 @@ class Room:
         except BaseException:
             await self.close()
             raise
-        if self._first_mine is None and self._ended is not None:
+        if self._first_entitlements is None and self._ended is not None:
             await self.close()
             raise self._ended
         return self
@@ -280,7 +283,7 @@ class Room:
                 if self._give_up_s is not None and loop.time() - lost_at_s > self._give_up_s:
                     raise Disconnected(goodbye.code, f"gave up after {self._give_up_s:g} s: {goodbye.reason}")
                 delay_s = comeback.delay_s(goodbye.delay_ms, random.random(), self._backoff_max_s)
-                if self._first_mine is not None:
+                if self._first_entitlements is not None:
                     self._put(Reconnecting(goodbye.code, goodbye.reason, int(delay_s * 1000), comeback.attempt, comeback.unauthorized))
                 await asyncio.sleep(delay_s)
         except Disconnected as error:
@@ -370,8 +373,8 @@ class Room:
                 self._put(*self._stream.receive(frame))
                 if self._first_state is None and isinstance(frame, Keyframe):
                     self._first_state = frame
-                elif self._first_mine is None and isinstance(frame, Belongings):
-                    self._first_mine = frame
+                elif self._first_entitlements is None and isinstance(frame, Entitlements):
+                    self._first_entitlements = frame
                     self._ready.set()
             if not self._may_read.is_set():
                 await self._may_read.wait()

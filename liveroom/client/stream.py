@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from liveroom.client.items import Advanced, BelongingsReplaced, Item, Repeated, RoomEvent, StateReplaced, events_of, personal_event
+from liveroom.client.items import Advanced, EntitlementsReplaced, Item, Repeated, RoomEvent, StateReplaced, events_of, personal_event
 from liveroom.protocol.events import UserMuted, UserUnmuted
-from liveroom.protocol.frames import Belongings, Delta, Frame, Interruption, Joined, Keyframe, Parked, Personal, Skipped
+from liveroom.protocol.frames import Delta, Entitlements, Frame, Interruption, Joined, Keyframe, Personal, Queued, Skipped
 
 __all__ = ["Gap", "Stream"]
 
@@ -27,10 +27,10 @@ class Stream:
         #: The present interruption, or `None` while the room's events arrive.
         self.interruption: Interruption | None = None
         #: Number of events that the server left out on purpose, by delivery class.
-        self.left_out: Counter[str] = Counter()
+        self.omitted: Counter[str] = Counter()
         self._keyframe_due = True
         self._personal_seq = -1  # the last personal event's
-        self._mine_seq = 0  # the last `belongings` frame's; it may be behind the cursor
+        self._entitlements_seq = 0  # the last `entitlements` frame's; it may be behind the cursor
 
     def receive(self, frame: Frame) -> list[Item | Advanced | Repeated]:
         """The items that a frame means for the application. Raises `Gap`. Replies and `going_away` are handled elsewhere."""
@@ -50,15 +50,15 @@ class Stream:
             return [frame]
         if isinstance(frame, Personal):
             return self._on_personal(frame)
-        if isinstance(frame, Belongings):
-            self._mine_seq = frame.seq
-            return [BelongingsReplaced(frame)]
+        if isinstance(frame, Entitlements):
+            self._entitlements_seq = frame.seq
+            return [EntitlementsReplaced(frame)]
         if isinstance(frame, Interruption):
             self.interruption = None if frame.over else frame
             return [frame]
         if isinstance(frame, Skipped) and frame.to < frame.from_:
             self._personal_seq = -1  # the stream was set back: seqs come again
-        return [frame] if isinstance(frame, Skipped | Parked) else []
+        return [frame] if isinstance(frame, Skipped | Queued) else []
 
     def _on_delta(self, delta: Delta) -> list[Item | Advanced | Repeated]:
         cursor = self.cursor
@@ -66,13 +66,13 @@ class Stream:
             return []
         if delta.from_ > cursor:
             raise Gap(f"missed {cursor} to {delta.from_}")
-        told = events_of(delta, min(cursor, self._mine_seq))
+        told = events_of(delta, min(cursor, self._entitlements_seq))
         repeated = [Repeated(item) for item in told if item.seq < cursor]
         if delta.to <= cursor:
             return [*repeated]
         events = [item for item in told if item.seq >= cursor]
         self.cursor = delta.to
-        self.left_out.update(delta.left_out)
+        self.omitted.update(delta.omitted)
         for item in events:
             self._note_own(item)
         return [*repeated, *events, Advanced(delta.to, delta.time_ms)]

@@ -25,7 +25,7 @@ SALE_FIRST_S: Final = 20.0
 SALE_EVERY_S: Final = 240.0
 
 ENVELOPE_TOTALS_FEN: Final = (888, 1_880, 1_314)
-ENVELOPE_PARTS: Final = 10
+ENVELOPE_SHARES: Final = 10
 ENVELOPE_OPENS_IN_MS: Final = 12_000
 ENVELOPE_OPEN_FOR_MS: Final = 60_000
 KEYWORD: Final = "主播好"
@@ -71,7 +71,7 @@ async def _now_and_then(room: Room, first_s: float, every_s: float, offer: Calla
 def _envelope(title: str, keyword: str) -> DropRedEnvelope:
     return DropRedEnvelope(
         total_fen=random.choice(ENVELOPE_TOTALS_FEN),
-        parts=ENVELOPE_PARTS,
+        shares=ENVELOPE_SHARES,
         title=title,
         opens_in_ms=ENVELOPE_OPENS_IN_MS,
         open_for_ms=ENVELOPE_OPEN_FOR_MS,

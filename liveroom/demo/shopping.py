@@ -113,5 +113,5 @@ async def _buy(room: Room, sale: int, pay: Pay) -> None:
 async def _reserve(room: Room, view: SaleView) -> Accepted | None:
     """Reserve stock, with a coupon that takes something off."""
     quantity = random.randint(1, min(2, view.per_user_max))
-    fitting = (own.code for own in room.mine.coupons if not own.order and discount_fen(own.terms, view.price_fen * quantity))
+    fitting = (own.code for own in room.entitlements.coupons if not own.order and discount_fen(own.terms, view.price_fen * quantity))
     return await attempt(room.send(ReserveStock(view.sale, quantity, next(fitting, ""))))

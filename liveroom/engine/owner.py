@@ -289,7 +289,7 @@ class Owner:
             self._steps_turn_over = False
             alone = self._new_step(now_ms)
             to = self._next_command
-            self._append(alone.record(self._fencing_epoch, self._step, to, to, handed.keyframes, handed.details, handed.holdings), alone)
+            self._append(alone.record(self._fencing_epoch, self._step, to, to, handed.keyframes, handed.details, handed.entitlements), alone)
             return True
         self._steps_turn_over = True
         if self._archive.is_wanted:  # This runs right before the commands that name these rooms, so that nothing archives the rooms in between.
@@ -311,8 +311,8 @@ class Owner:
             await self._end(step)
             return False
         self._append(step.record(self._fencing_epoch, self._step, self._next_command, to, self._keyframes_that_fit(step, rooms)), step)
-        for room, with_holdings in step.wanted_details.items():
-            self._hand_over.want(room, with_holdings)
+        for room, with_entitlements in step.wanted_details.items():
+            self._hand_over.want(room, with_entitlements)
             self._set_timer(room)  # a request for its detail counts as use
         await self._end(step)
         return True

@@ -18,9 +18,9 @@ from msgspec.structs import replace
 from liveroom.config.schema import RoomsConfig
 from liveroom.engine.sizes import RECORD_HEAD_BYTES
 from liveroom.protocol.codec import encode
+from liveroom.protocol.entitlements import EntitlementsChunk
 from liveroom.protocol.frames import Keyframe, RoomDetail
-from liveroom.protocol.holdings import HoldingsPart
-from liveroom.rooms.room import RoomState, detail, holdings, keyframe
+from liveroom.rooms.room import RoomState, detail, entitlements, keyframe
 from liveroom.telemetry.isolation import IsolatedErrors
 
 __all__ = ["StateChunk", "StateTransfer", "detail_parts"]
@@ -38,7 +38,7 @@ class StateChunk(Struct, frozen=True):
 
     keyframes: tuple[Keyframe, ...] = ()
     details: tuple[RoomDetail, ...] = ()
-    holdings: tuple[HoldingsPart, ...] = ()
+    entitlements: tuple[EntitlementsChunk, ...] = ()
 
 
 class StateTransfer:
@@ -50,12 +50,12 @@ class StateTransfer:
         self._bytes_max = record_bytes_max - RECORD_HEAD_BYTES
         self._late: dict[str, None] = {}  # rooms whose keyframes did not fit into a step's record
         self._wanted: dict[str, bool] = {}  # room -> whether to include its users' entitlements
-        self._parts: Iterator[StateChunk] = iter(())
+        self._chunks: Iterator[StateChunk] = iter(())
         self._room_begun = ""
 
-    def want(self, room: str, with_holdings: bool) -> None:
+    def want(self, room: str, with_entitlements: bool) -> None:
         """Queue a room's detail."""
-        self._wanted[room] = with_holdings or self._wanted.get(room, False)
+        self._wanted[room] = with_entitlements or self._wanted.get(room, False)
 
     def put_off(self, rooms: Iterable[str]) -> None:
         """Queue keyframes that did not fit: at most as many as one record may carry."""
@@ -72,13 +72,13 @@ class StateTransfer:
         After an error the rest is dropped, and the reader asks for the room again.
         """
         try:
-            return next(self._parts, None)
+            return next(self._chunks, None)
         except Exception:
             self._isolated.note("engine_keyframe", room=self._room_begun)
             return None
 
     def begin(self, rooms: Mapping[str, RoomState], time_ms: int) -> StateChunk | None:
-        """The next chunk, with the present state: several rooms, or the first part of a large one.
+        """The next chunk, with the present state: several rooms, or the first chunk of a large one.
 
         Gives `None` when nothing is left.
         Skips rooms whose state is unknown or cannot be encoded.
@@ -89,14 +89,14 @@ class StateTransfer:
             known = [room for room in late if room in rooms]
             self._isolated.each("engine_keyframe", known, lambda room: made.append(keyframe(room, rooms[room], time_ms, self._rules)))
             return StateChunk(keyframes=tuple(made)) if made else None
-        owned: list[HoldingsPart] = []
+        owned: list[EntitlementsChunk] = []
         details: list[RoomDetail] = []
         left = self._bytes_max
-        for room, with_holdings in list(islice(self._wanted.items(), ROOMS_PER_RECORD_MAX)):
+        for room, with_entitlements in list(islice(self._wanted.items(), ROOMS_PER_RECORD_MAX)):
             whole: _Whole | None = None
             try:
                 if room in rooms:
-                    whole = _whole(room, rooms[room], time_ms, self._rules, with_holdings=with_holdings)
+                    whole = _whole(room, rooms[room], time_ms, self._rules, with_entitlements=with_entitlements)
             except Exception:
                 self._isolated.note("engine_keyframe", room=room)
             if whole is not None and whole.size > left and details:
@@ -106,16 +106,16 @@ class StateTransfer:
                 continue
             if whole.size > left:
                 self._room_begun = room
-                self._parts = self._in_parts(whole)
+                self._chunks = self._in_chunks(whole)
                 return self.go_on()
             left -= whole.size
-            owned += whole.parts
+            owned += whole.chunks
             details.append(whole.detail)
-        return StateChunk(details=tuple(details), holdings=tuple(owned)) if details else None
+        return StateChunk(details=tuple(details), entitlements=tuple(owned)) if details else None
 
-    def _in_parts(self, whole: _Whole) -> Iterator[StateChunk]:
-        for part in whole.parts:
-            yield StateChunk(holdings=(part,))
+    def _in_chunks(self, whole: _Whole) -> Iterator[StateChunk]:
+        for chunk in whole.chunks:
+            yield StateChunk(entitlements=(chunk,))
         for found in detail_parts(whole.detail, self._bytes_max):
             yield StateChunk(details=(found,))
 
@@ -123,16 +123,16 @@ class StateTransfer:
 class _Whole(Struct, frozen=True):
     """The state of one room, and the bytes that it takes in a record."""
 
-    parts: tuple[HoldingsPart, ...]
+    chunks: tuple[EntitlementsChunk, ...]
     detail: RoomDetail
     size: int
 
 
-def _whole(room: str, state: RoomState, time_ms: int, rules: RoomsConfig, *, with_holdings: bool) -> _Whole:
-    parts = holdings(room, state) if with_holdings else ()
-    whole = replace(detail(room, state, time_ms, rules), holdings=len(parts) if with_holdings else None)
-    size = sum(len(encode(one)) + 1 for one in (*parts, whole)) if len(parts) <= 1 else sys.maxsize  # a room of several parts comes alone
-    return _Whole(parts, whole, size)
+def _whole(room: str, state: RoomState, time_ms: int, rules: RoomsConfig, *, with_entitlements: bool) -> _Whole:
+    chunks = entitlements(room, state) if with_entitlements else ()
+    whole = replace(detail(room, state, time_ms, rules), entitlements=len(chunks) if with_entitlements else None)
+    size = sum(len(encode(one)) + 1 for one in (*chunks, whole)) if len(chunks) <= 1 else sys.maxsize  # a room of several chunks comes alone
+    return _Whole(chunks, whole, size)
 
 
 def detail_parts(whole: RoomDetail, bytes_max: int) -> Iterator[RoomDetail]:
@@ -140,7 +140,7 @@ def detail_parts(whole: RoomDetail, bytes_max: int) -> Iterator[RoomDetail]:
     if len(encode(whole)) <= bytes_max:
         yield whole
         return
-    bare = RoomDetail(whole.keyframe, holdings=whole.holdings)
+    bare = RoomDetail(whole.keyframe, entitlements=whole.entitlements)
     room_bytes = bytes_max - len(encode(bare)) - _LISTS_BYTES
     left, entries = room_bytes, _Entries()
     for name, entry in _entries(whole):

@@ -20,9 +20,9 @@ from liveroom.journal.idempotency import Shortage, key_of
 from liveroom.messages.text import escaped
 from liveroom.protocol.codec import command_digest, encode
 from liveroom.protocol.commands import OpenRoom, RequestKeyframe
+from liveroom.protocol.entitlements import EntitlementsChunk
 from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Accepted, Keyframe, Refused, RoomDetail
-from liveroom.protocol.holdings import HoldingsPart
 from liveroom.protocol.records import RECORD_VERSION, Answer, Record, Request, RoomSpan
 from liveroom.rooms.room import Refusal, Rng, RoomState, decide, evolve_all
 from liveroom.telemetry.isolation import IsolatedErrors
@@ -169,7 +169,7 @@ class Step:
         to: int,
         keyframes: Sequence[Keyframe] = (),
         details: Sequence[RoomDetail] = (),
-        holdings: Sequence[HoldingsPart] = (),
+        entitlements: Sequence[EntitlementsChunk] = (),
     ) -> Record:
         """The step as a record that answers the command offsets [from_, to). After that, only `end` may be called."""
         return Record(
@@ -184,7 +184,7 @@ class Step:
             answers=tuple(self._answers),
             keyframes=tuple(keyframes),
             details=tuple(details),
-            holdings=tuple(holdings),
+            entitlements=tuple(entitlements),
         )
 
     def end(self) -> None:
@@ -212,14 +212,14 @@ class Step:
                 else:
                     self._state.was_not_opened(room)
                     self.broken.pop(room, None)
-        handed = not any(map(failure_of, (*record.details, *record.holdings)))
+        handed = not any(map(failure_of, (*record.details, *record.entitlements)))
         return replace(
             record,
             rooms={room: span for room, span in record.rooms.items() if room not in bad},
             answers=tuple(answers),
             keyframes=tuple(keyframe for keyframe in record.keyframes if keyframe.room not in bad and not failure_of(keyframe)),
             details=record.details if handed else (),
-            holdings=record.holdings if handed else (),
+            entitlements=record.entitlements if handed else (),
         )
 
     def _taken_back(self, answer: Answer, request: Request, offset: int, bad: Unwritable) -> Answer:
@@ -284,7 +284,7 @@ class Step:
             self._add_dead_letter(offset, f"{type(error).__name__}: {error}", _payload(request))
             return self._refuse(request, seq, UNDECIDABLE)
         if not events and type(request.command) is RequestKeyframe:
-            self.wanted_details[room] = request.command.holdings or self.wanted_details.get(room, False)
+            self.wanted_details[room] = request.command.entitlements or self.wanted_details.get(room, False)
         return Accepted(request.id, seq + len(events), decision.result)
 
     def _has_space(self, room: str) -> bool:

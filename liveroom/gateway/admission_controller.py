@@ -16,15 +16,15 @@ from liveroom.protocol.records import Request
 from liveroom.protocol.refusals import REFUSALS
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["PARKED_TOLD_S", "AdmissionController"]
+__all__ = ["QUEUED_TOLD_S", "AdmissionController"]
 
 #: Retry time for a claim that waited too long although units were left, or that found no free place.
 RETRY_AFTER_MS = 1_000
-#: A viewer whose claim waits longer than this gets a `parked` frame. Most claims of a crowd have their answer before.
-PARKED_TOLD_S = 0.1
+#: A viewer whose claim waits longer than this gets a `queued` frame. Most claims of a crowd have their answer before.
+QUEUED_TOLD_S = 0.1
 
 #: Takes an upper bound of the claims that wait before this one.
-OnParked = Callable[[int], None]
+OnQueued = Callable[[int], None]
 
 
 class AdmissionController:
@@ -42,11 +42,11 @@ class AdmissionController:
         self._count = count
         self._lines: dict[AdmissionQueue, None] = {}  # queues with waiting claims
         self._unsettled: dict[AdmissionQueue, None] = {}
-        self._untold: deque[tuple[float, AdmissionQueue, Claim, OnParked]] = deque()  # claims that may need a `parked` frame
+        self._untold: deque[tuple[float, AdmissionQueue, Claim, OnQueued]] = deque()  # claims that may need a `queued` frame
         self._wake = asyncio.Event()
 
-    def claim(self, queue: AdmissionQueue, request: Request, units: int, on_reply: ReplyCallback, on_parked: OnParked) -> None:
-        """Take a claim. `on_reply` gets its outcome once. If the claim waits long, `on_parked` is called once before."""
+    def claim(self, queue: AdmissionQueue, request: Request, units: int, on_reply: ReplyCallback, on_queued: OnQueued) -> None:
+        """Take a claim. `on_reply` gets its outcome once. If the claim waits long, `on_queued` is called once before."""
         now = self._now()
         claim = queue.claim(request, units, on_reply, now)
         if claim is None:
@@ -54,8 +54,8 @@ class AdmissionController:
             on_reply(Refused(request.id, "overloaded", words, retry_after_ms=RETRY_AFTER_MS))
             return
         self.settle(queue)
-        if claim.parked:
-            self._untold.append((now, queue, claim, on_parked))
+        if claim.queued:
+            self._untold.append((now, queue, claim, on_queued))
 
     def settle(self, queue: AdmissionQueue) -> None:
         """Send or refuse the claims of a queue that need not wait any longer."""
@@ -75,14 +75,14 @@ class AdmissionController:
                 await asyncio.sleep(0)
 
     def tidy(self) -> None:
-        """Refuse claims that waited too long, and send up to `count` `parked` frames."""
+        """Refuse claims that waited too long, and send up to `count` `queued` frames."""
         self._isolated.each("gateway_claim", list(self._lines), self.settle)
-        self._metrics.gateway_claims_parked.set(sum(queue.parked for queue in self._lines))
-        told, since = 0, self._now() - PARKED_TOLD_S
+        self._metrics.gateway_claims_queued.set(sum(queue.queued for queue in self._lines))
+        told, since = 0, self._now() - QUEUED_TOLD_S
         while self._untold and self._untold[0][0] <= since and told < self._count:
-            _, queue, claim, on_parked = self._untold.popleft()
-            if claim.parked and not queue.gone:
-                self._isolated.each("gateway_claim", (claim,), lambda claim: on_parked(queue.ahead(claim)))  # noqa: B023
+            _, queue, claim, on_queued = self._untold.popleft()
+            if claim.queued and not queue.gone:
+                self._isolated.each("gateway_claim", (claim,), lambda claim: on_queued(queue.ahead(claim)))  # noqa: B023
                 told += 1
 
     def _settle(self, queue: AdmissionQueue) -> None:
@@ -95,7 +95,7 @@ class AdmissionController:
         else:
             self._unsettled[queue] = None
             self._wake.set()
-        if queue.parked:
+        if queue.queued:
             self._lines[queue] = None
         else:
             self._lines.pop(queue, None)

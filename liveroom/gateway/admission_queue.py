@@ -45,7 +45,7 @@ ReplyCallback = Callable[[Reply], None]
 class Claim:
     """One place in the queue. `callbacks` holds each request that waits at this place, with its callback."""
 
-    __slots__ = ("at", "callbacks", "counted", "key", "number", "parked", "request", "units")
+    __slots__ = ("at", "callbacks", "counted", "key", "number", "queued", "request", "units")
 
     def __init__(self, key: object, request: Request, units: int, at: float, number: int) -> None:
         self.key = key
@@ -53,7 +53,7 @@ class Claim:
         self.units = units
         self.at = at
         self.number = number
-        self.parked = True
+        self.queued = True
         self.counted = False  # its units are part of the queue's units under way
         self.callbacks: list[tuple[Request, ReplyCallback]] = []
 
@@ -94,7 +94,7 @@ class AdmissionQueue:
         self._under_way = 0  # units of the counted claims that the engine has not answered
         self._number = 0
         self._places: Counter[str] = Counter()  # waiting claims by user
-        self.parked = 0
+        self.queued = 0
         self.units_max = UNITS_MAX
         self.counts_addresses = True  # True if claims must carry an address hash; also true while the item is not known
         self.seq = 0  # the seq after the last event that the queue has applied
@@ -157,7 +157,7 @@ class AdmissionQueue:
             else:
                 self._places[user] += 1
                 self._number += 1
-                self.parked += 1
+                self.queued += 1
                 self._lines.setdefault(units, deque()).append(claim)
         claim.callbacks.append((request, on_reply))
         return claim
@@ -215,7 +215,7 @@ class AdmissionQueue:
         return True
 
     def _let_bypass(self, claim: Claim) -> None:
-        claim.parked = False
+        claim.queued = False
         self._bypass.append(claim)
 
     def _take_out(self, claim: Claim) -> None:
@@ -223,8 +223,8 @@ class AdmissionQueue:
         line.popleft()
         if not line:
             del self._lines[claim.units]
-        claim.parked = False
-        self.parked -= 1
+        claim.queued = False
+        self.queued -= 1
         user = claim.request.sender.user
         self._places[user] -= 1
         if not self._places[user]:

@@ -20,7 +20,7 @@ from liveroom.journal.command_sender import CommandSender
 from liveroom.messages.errors import BadMessage
 from liveroom.protocol.codec import decode_client_message, encode
 from liveroom.protocol.commands import Command, SendLikes
-from liveroom.protocol.frames import Parked, Refused
+from liveroom.protocol.frames import Queued, Refused
 from liveroom.protocol.inbound import ClientMessage, Probe
 from liveroom.protocol.records import Request, Sender
 from liveroom.telemetry.metrics import Metrics
@@ -102,7 +102,7 @@ class CommandHandler:
         if queue is None or admission is None:
             self._command_sender.submit(request, on_reply)
             return
-        self._claims.claim(queue, request, admission.claim(command)[1], on_reply, partial(_say_parked, connection, message.id))
+        self._claims.claim(queue, request, admission.claim(command)[1], on_reply, partial(_say_queued, connection, message.id))
 
     def _marked(self, connection: Connection, sender: Sender, command: Command) -> Sender:
         """The sender of a claim, with the hash of its address if the command's item counts addresses."""
@@ -124,6 +124,6 @@ class CommandHandler:
             connection.close(4504, "the client kept exceeding the limits")
 
 
-def _say_parked(connection: Connection, command_id: str, ahead: int) -> None:
+def _say_queued(connection: Connection, command_id: str, ahead: int) -> None:
     if connection.stage is Stage.open:
-        connection.send(text_frame(encode(Parked(command_id, ahead))))
+        connection.send(text_frame(encode(Queued(command_id, ahead))))

@@ -40,9 +40,9 @@ def build_deltas(from_: int, events: Sequence[Event], time_ms: int, bytes_max: i
     begin = from_
     for i, part in enumerate(parts):
         to = parts[i + 1][0].seq if i + 1 < len(parts) else from_ + len(events)
-        left_out = Counter(e.delivery.value for e in events[begin - from_ : to - from_])
-        left_out.subtract(c.event.delivery.value for c in part)
-        frames.append(Frame.of(begin, to, _payload(begin, to, time_ms, part, {k: n for k, n in left_out.items() if n})))
+        omitted = Counter(e.delivery.value for e in events[begin - from_ : to - from_])
+        omitted.subtract(c.event.delivery.value for c in part)
+        frames.append(Frame.of(begin, to, _payload(begin, to, time_ms, part, {k: n for k, n in omitted.items() if n})))
         begin = to
     return frames
 
@@ -101,6 +101,6 @@ def _split(candidates: list[_Candidate], bytes_max: int) -> list[list[_Candidate
     return parts
 
 
-def _payload(from_: int, to: int, time_ms: int, part: list[_Candidate], left_out: dict[str, int]) -> bytes:
-    tail = b',"left_out":' + encode(left_out) if left_out else b""
+def _payload(from_: int, to: int, time_ms: int, part: list[_Candidate], omitted: dict[str, int]) -> bytes:
+    tail = b',"omitted":' + encode(omitted) if omitted else b""
     return b'{"type":"delta","from":%d,"to":%d,"time_ms":%d,"events":[%b]%b}' % (from_, to, time_ms, b",".join(c.data for c in part), tail)

@@ -271,9 +271,9 @@ class Hub:
         for keyframe in record.keyframes:
             if room := rooms.get(keyframe.room):
                 self._try(room, self._renew, keyframe)
-        for part in record.holdings if current else ():
-            if room := rooms.get(part.room):
-                self._try(room, Room.receive, part)
+        for chunk in record.entitlements if current else ():
+            if room := rooms.get(chunk.room):
+                self._try(room, Room.receive, chunk)
         for detail in record.details if current else ():
             if room := rooms.get(detail.keyframe.room):
                 self._try(room, self._begin, detail, replay_buffer)
@@ -326,14 +326,14 @@ class Hub:
 
     def _begun(self, room: Room, detail: RoomDetail, past: Sequence[EventSpan]) -> Begin:
         """Call `Room.begin`. If that raises, try again without the past, which may hold the event that raised before."""
-        parts = room.parts
+        chunks = room.chunks
         try:
             return room.begin(detail, past)
         except Exception:
             if not past:
                 raise
             self._isolated.note("gateway_room", item=room.id)
-            room.lost, room.parts = True, parts
+            room.lost, room.chunks = True, chunks
             return room.begin(detail, ())
 
     def _put_out(self, room: Room, user: str, until_ms: int, reason: str) -> None:

@@ -12,16 +12,16 @@ from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.admission_queues import AdmissionQueues
 from liveroom.gateway.connection import Connection
 from liveroom.gateway.deltas import build_deltas, event_bytes
-from liveroom.gateway.holdings import Holdings
+from liveroom.gateway.entitlements import RoomEntitlements
 from liveroom.gateway.replay_buffer import EventSpan
 from liveroom.gateway.ring import Frame, Ring
 from liveroom.gateway.subscription import Subscription
 from liveroom.gateway.wire import text_frame
 from liveroom.messages.fields import Delivery, Role
 from liveroom.protocol.codec import encode
+from liveroom.protocol.entitlements import EntitlementsChunk
 from liveroom.protocol.events import Event, SanctionExplained, UserBanned, UserMuted, UserUnbanned, UserUnmuted
 from liveroom.protocol.frames import Joined, Keyframe, RoomDetail, Skipped
-from liveroom.protocol.holdings import HoldingsPart
 
 if TYPE_CHECKING:
     from liveroom.telemetry.metrics import Metrics
@@ -64,15 +64,15 @@ class Room:
         "_stream_suffix",
         "admission_queues",
         "banned",
+        "chunks",
         "deflaters",
         "empty_at",
-        "holdings",
+        "entitlements",
         "id",
         "lost",
         "may_go",
         "metrics",
         "muted",
-        "parts",
         "ring",
         "scheduled",
         "stream_id",
@@ -104,8 +104,8 @@ class Room:
         self.may_go = False  # the hub has a deadline at which it may release the room
         self.banned: dict[str, int] = {}
         self.muted: dict[str, int] = {}
-        self.holdings = Holdings()
-        self.parts: list[HoldingsPart] = []  # chunks of the detail that will follow them
+        self.entitlements = RoomEntitlements()
+        self.chunks: list[EntitlementsChunk] = []  # they came for the next detail
         self.admission_queues = AdmissionQueues(config.admission_margin, config.reply_wait_ms / 1000)
 
     @property
@@ -119,13 +119,8 @@ class Room:
         return (bool(self.users) and not self.live) or (bool(self.stream_id) and self.ring.wants_keyframe)
 
     @property
-    def chunks(self) -> int:
-        """The number of chunks of entitlements that came for the next detail."""
-        return len(self.parts)
-
-    @property
-    def knows_holdings(self) -> bool:
-        """Whether `holdings` is complete: the room has begun, and has missed no event since."""
+    def knows_entitlements(self) -> bool:
+        """Whether `entitlements` is complete: the room has begun, and has missed no event since."""
         return bool(self.stream_id) and not self.lost
 
     @property
@@ -161,7 +156,7 @@ class Room:
         self.time_ms = time_ms
         for event in events[self.next_seq - from_ :]:
             self.admission_queues.apply(self.next_seq, event)
-            self.holdings.apply(self.next_seq, event)
+            self.entitlements.apply(self.next_seq, event)
             if event.delivery is Delivery.personal:
                 self._tell(self.next_seq, event)
                 if isinstance(event, SanctionExplained) and event.sanction == "ban":
@@ -190,46 +185,46 @@ class Room:
         subscriptions = self.users.get(getattr(event, "user", ""), ())
         if not subscriptions:
             return
-        coupon = self.holdings.claimed(event)
+        coupon = self.entitlements.claimed(event)
         more = b',"coupon":%b' % encode(coupon) if coupon else b""
         frame = text_frame(b'{"type":"personal","seq":%d,"time_ms":%d,"event":%b%b}' % (seq, self.time_ms, event_bytes(event, seq), more))
         self.metrics.isolated.each("gateway_viewer", subscriptions, lambda subscription: subscription.connection.notify(frame))
 
     def begin(self, detail: RoomDetail, past: Sequence[EventSpan]) -> Begin:
         """Take a room's detail and the events before it."""
-        keyframe, parts = detail.keyframe, self.parts
-        self.parts = []
+        keyframe, chunks = detail.keyframe, self.chunks
+        self.chunks = []
         same = self.stream_id in ("", keyframe.stream_id)
-        if same and self.knows_holdings and keyframe.seq <= self.next_seq:
+        if same and self.knows_entitlements and keyframe.seq <= self.next_seq:
             if keyframe.seq == self.next_seq:  # otherwise the detail is old, because the partition is read again after an error
                 self.banned, self.muted = dict(detail.banned), dict(detail.muted)
                 self.renew(keyframe)
                 return Begin.same_stream
             return Begin.too_old
-        if detail.holdings != len(parts) or any(
-            (part.stream_id, part.seq, part.part) != (keyframe.stream_id, keyframe.seq, i) for i, part in enumerate(parts)
+        if detail.entitlements != len(chunks) or any(
+            (chunk.stream_id, chunk.seq, chunk.number) != (keyframe.stream_id, keyframe.seq, i) for i, chunk in enumerate(chunks)
         ):
             self.lost = bool(self.stream_id)  # its chunks of entitlements are incomplete, so another detail must be requested
             return Begin.incomplete
         self.banned, self.muted = dict(detail.banned), dict(detail.muted)
-        self._start(keyframe, parts, past)
+        self._start(keyframe, chunks, past)
         return Begin.same_stream if same else Begin.new_stream
 
     def go_on(self, detail: RoomDetail) -> Iterable[tuple[str, int]]:
         """Take a continuation of the detail with which the room began, and return its bans as (user, end)."""
-        if not self.knows_holdings or (detail.keyframe.stream_id, detail.keyframe.seq) != (self.stream_id, self.next_seq):
+        if not self.knows_entitlements or (detail.keyframe.stream_id, detail.keyframe.seq) != (self.stream_id, self.next_seq):
             return ()
         self.banned.update(detail.banned)
         self.muted.update(detail.muted)
         return detail.banned.items()
 
-    def receive(self, part: HoldingsPart) -> None:
+    def receive(self, chunk: EntitlementsChunk) -> None:
         """Take a chunk of entitlements. The detail that follows the last chunk names their number."""
-        if self.knows_holdings and part.stream_id == self.stream_id:
+        if self.knows_entitlements and chunk.stream_id == self.stream_id:
             return
-        if not part.part:
-            self.parts.clear()
-        self.parts.append(part)
+        if not chunk.number:
+            self.chunks.clear()
+        self.chunks.append(chunk)
 
     def renew(self, keyframe: Keyframe) -> bool:
         """Take a keyframe of the state after all events so far, and return whether it fits.
@@ -246,14 +241,14 @@ class Room:
         self.time_ms = keyframe.time_ms
         return True
 
-    def _start(self, keyframe: Keyframe, parts: Sequence[HoldingsPart], past: Sequence[EventSpan]) -> None:
+    def _start(self, keyframe: Keyframe, chunks: Sequence[EntitlementsChunk], past: Sequence[EventSpan]) -> None:
         self._pending.clear()
         self.stream_id = keyframe.stream_id
         self.time_ms = keyframe.time_ms
         self.lost = False
         self._has_news = bool(self.viewers)
         self.admission_queues.begin(keyframe, past)
-        self.holdings = Holdings(parts)
+        self.entitlements = RoomEntitlements(chunks)
         self.ring.begin(self._keyframe_frame(keyframe), self._past_frames(past))
         self.swept = self.ring.end  # `advance` writes to viewers with a lower cursor
         behind = [
@@ -352,7 +347,7 @@ class Room:
 
     def entitlements_frame(self, user: str) -> bytes:
         """The frame with a user's entitlements. Every personal event is either included in it or sent after it."""
-        return self.holdings.frame(user, self.next_seq)
+        return self.entitlements.frame(user, self.next_seq)
 
     def leave(self, connection: Connection) -> Subscription | None:
         """Remove a connection, joined or waiting. Returns its subscription; `None` if it has none here."""

@@ -78,7 +78,7 @@ class RoomLoader:
         self._isolated.each("gateway_room", rooms, self._send)
 
     def _send(self, room: Room) -> None:
-        self._request(room.id, RequestKeyframe(holdings=not room.knows_holdings), lambda reply: self._on_reply(room, reply))
+        self._request(room.id, RequestKeyframe(entitlements=not room.knows_entitlements), lambda reply: self._on_reply(room, reply))
 
     def _on_reply(self, room: Room, reply: Reply) -> None:
         if isinstance(reply, Refused) and reply.code == "room_not_found":
@@ -141,8 +141,8 @@ class RoomLoader:
     def _retry(self, room: Room) -> None:
         if room not in self._under_way:
             return
-        chunks, self._under_way[room] = self._under_way[room], room.chunks
-        if room.chunks > chunks:
+        chunks, self._under_way[room] = self._under_way[room], len(room.chunks)
+        if len(room.chunks) > chunks:
             self._retry_later(room)
             return
         self.finish(room)

@@ -14,25 +14,25 @@ from liveroom.features.red_envelope.messages import EnvelopeView
 from liveroom.features.showcase.messages import Product
 from liveroom.messages.fields import Role
 from liveroom.messages.replies import Accepted, FrameBase, Refused, Result
-from liveroom.protocol.belongings import Grant, OwnedCoupon, OwnedHold
+from liveroom.protocol.entitlements import OwnedCoupon, OwnedHold, Share
 
 __all__ = [
     "FRAMES",
     "Accepted",
     "Banned",
     "Beat",
-    "Belongings",
     "ChatLine",
     "CouponView",
     "Delta",
+    "Entitlements",
     "EnvelopeView",
     "GoingAway",
     "Interruption",
     "Joined",
     "Keyframe",
-    "Parked",
     "Personal",
     "Question",
+    "Queued",
     "Refused",
     "Result",
     "RoomDetail",
@@ -83,7 +83,7 @@ class RoomDetail(Struct, frozen=True, omit_defaults=True):
     questions: tuple[Question, ...] = ()
     banned_words: tuple[str, ...] = ()
     continues: bool = False  # it holds the rest of the lists of the detail before it, which was too large for one record
-    holdings: int | None = None  # number of parts with users' entitlements before it; `None` = they were not requested
+    entitlements: int | None = None  # number of chunks with users' entitlements before it; `None` = they were not requested
 
 
 class Joined(FrameBase, frozen=True, tag="joined"):
@@ -105,13 +105,13 @@ class Joined(FrameBase, frozen=True, tag="joined"):
 
 
 class Delta(FrameBase, frozen=True, rename={"from_": "from"}, tag="delta"):
-    """The events with seqs in [from, to), except the omitted ones, which `left_out` counts by delivery class."""
+    """The events with seqs in [from, to), except the omitted ones, which `omitted` counts by delivery class."""
 
     from_: int
     to: int
     time_ms: int
     events: tuple[Any, ...]  # event objects, each with its `seq`
-    left_out: dict[str, int] = {}
+    omitted: dict[str, int] = {}
 
 
 class Skipped(FrameBase, frozen=True, rename={"from_": "from"}, tag="skipped"):
@@ -122,7 +122,7 @@ class Skipped(FrameBase, frozen=True, rename={"from_": "from"}, tag="skipped"):
 
 
 class Personal(FrameBase, frozen=True, tag="personal"):
-    """An event for you alone, sent at once and in no delta. `coupon` is the claimed coupon, as in `belongings`."""
+    """An event for you alone, sent at once and in no delta. `coupon` is the claimed coupon, as in the `entitlements` frame."""
 
     seq: int
     time_ms: int
@@ -130,18 +130,18 @@ class Personal(FrameBase, frozen=True, tag="personal"):
     coupon: OwnedCoupon | None = None
 
 
-class Belongings(FrameBase, frozen=True, tag="belongings"):
-    """Your entitlements in the room after all events below `seq`: the newest of each kind. `left_out` counts the older ones."""
+class Entitlements(FrameBase, frozen=True, tag="entitlements"):
+    """Your entitlements in the room after all events below `seq`: the newest of each kind. `omitted` counts the older ones."""
 
     seq: int
-    grants: tuple[Grant, ...] = ()  # shares of open and recently closed red envelopes
+    shares: tuple[Share, ...] = ()  # shares of open and recently closed red envelopes
     coupons: tuple[OwnedCoupon, ...] = ()
     holds: tuple[OwnedHold, ...] = ()  # open holds
     bought: dict[int, int] = {}  # sale -> paid units, for sales that are not over
-    left_out: int = 0
+    omitted: int = 0
 
 
-class Parked(FrameBase, frozen=True, tag="parked"):
+class Queued(FrameBase, frozen=True, tag="queued"):
     """The command `id` waits in an admission queue with at most `ahead` claims before it; its reply follows later."""
 
     id: str
@@ -175,5 +175,5 @@ class Beat(FrameBase, frozen=True, tag="beat"):
     time_ms: int
 
 
-Frame = Union[Joined, Keyframe, Belongings, Delta, Skipped, Personal, Parked, Accepted, Refused, Interruption, GoingAway, Banned, Beat]
+Frame = Union[Joined, Keyframe, Entitlements, Delta, Skipped, Personal, Queued, Accepted, Refused, Interruption, GoingAway, Banned, Beat]
 FRAMES: dict[str, type[FrameBase]] = {str(c.__struct_config__.tag): c for c in get_args(Frame)}

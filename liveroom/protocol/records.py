@@ -10,14 +10,14 @@ from liveroom.messages.fields import CommandId, Count, Role, RoomId
 from liveroom.messages.replies import Accepted, Refused
 from liveroom.messages.sender import Sender
 from liveroom.protocol.commands import Command
+from liveroom.protocol.entitlements import EntitlementsChunk
 from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Keyframe, RoomDetail
-from liveroom.protocol.holdings import HoldingsPart
 
 __all__ = ["RECORD_VERSION", "Answer", "Entry", "Record", "Request", "RoomSpan", "Sender", "Takeover"]
 
-#: Version 2 adds the sender's role to outcomes that moved money.
-RECORD_VERSION = 3
+#: Version 4 says `shares` and `entitlements`.
+RECORD_VERSION = 4
 
 
 class Request(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
@@ -77,7 +77,7 @@ class Record(Struct, frozen=True, omit_defaults=True, rename={"from_": "from"}, 
     answers: tuple[Answer, ...] = ()
     keyframes: tuple[Keyframe, ...] = ()  # state after this record
     details: tuple[RoomDetail, ...] = ()  # state after this record, requested by a reader
-    holdings: tuple[HoldingsPart, ...] = ()  # parts of the detail that follows
+    entitlements: tuple[EntitlementsChunk, ...] = ()  # chunks; the detail follows the last
     after: str = ""  # in a fencing epoch's first record: the last record that counted before it; see the acceptance rule
 
 

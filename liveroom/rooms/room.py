@@ -20,7 +20,7 @@ from liveroom.protocol import commands as c
 from liveroom.protocol import events as e
 from liveroom.protocol.records import Request, Sender
 from liveroom.protocol.refusals import REFUSALS
-from liveroom.rooms.holdings import holdings
+from liveroom.rooms.entitlements import entitlements
 from liveroom.rooms.keyframe import KEYFRAME_BYTES_MAX, detail, keyframe
 from liveroom.rooms.state import RULES, decode_state, encode_state, new_room
 
@@ -36,9 +36,9 @@ __all__ = [
     "detail",
     "due_ms",
     "encode_state",
+    "entitlements",
     "evolve",
     "evolve_all",
-    "holdings",
     "keyframe",
     "rests",
 ]

@@ -54,12 +54,12 @@ class IsolatedErrors:
         """Count and log the current exception; `found` identifies the item."""
         self._counter.labels(place).inc()
         now = time.monotonic()
-        at, left_out = self._logged.get(place, (-math.inf, 0))
+        at, omitted = self._logged.get(place, (-math.inf, 0))
         if now - at < LOGGED_EVERY_S:
-            self._logged[place] = (at, left_out + 1)
+            self._logged[place] = (at, omitted + 1)
             return
         self._logged[place] = (now, 0)
-        extra = {"place": place, **found, **({"left_out": left_out} if left_out else {})}
+        extra = {"place": place, **found, **({"omitted": omitted} if omitted else {})}
         log.exception("one item failed; the others go on", extra=extra)
 
     def each(self, place: Place, items: Iterable[Item], step: Callable[[Item], object]) -> None:

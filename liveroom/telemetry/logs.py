@@ -58,7 +58,7 @@ class _NowAndThen(logging.Filter):
             seen[1] += 1
             return False
         if seen[1]:
-            record.left_out = int(seen[1])
+            record.omitted = int(seen[1])
         seen[:] = [now, 0]
         return True
 

@@ -64,7 +64,7 @@ class Metrics:
         self.gateway_viewers_skipped = self._counter("gateway_viewers_skipped", "Times a viewer fell off the ring and jumped to a keyframe")
         self.gateway_commands = self._counter("gateway_commands", "Commands received")
         self.gateway_refusals = self._counter("gateway_refusals", "Refusals by the gateway, and of commands without a decision, by code", "code")
-        self.gateway_claims_parked = self._gauge("gateway_claims_parked", "Claims that wait in admission queues")
+        self.gateway_claims_queued = self._gauge("gateway_claims_queued", "Claims that wait in admission queues")
         self.gateway_claims_answered_here = self._counter("gateway_claims_answered_here", "Claims answered without the engine, by code", "code")
         self.gateway_sweep_seconds = self._histogram("gateway_sweep_seconds", "Time to write one frame to a room's viewers", _FAST_S)
         self.gateway_partitions_interrupted = self._gauge(

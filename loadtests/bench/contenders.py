@@ -85,7 +85,7 @@ class Liveroom(Contender):
             for r in batch.requests:
                 answers.append(Answer(r.room, r.sender.user, 0, Accepted(r.id, self._seq), r.source, r.connection))
                 if isinstance(r.command, RequestKeyframe):
-                    details.append(RoomDetail(Keyframe(ROOM, STREAM_ID, self._seq, 0, "Fan-out", "anna", True, 0), holdings=0))
+                    details.append(RoomDetail(Keyframe(ROOM, STREAM_ID, self._seq, 0, "Fan-out", "anna", True, 0), entitlements=0))
             self._append({}, to=batch.offset + 1, answers=tuple(answers), details=tuple(details))
 
     async def send(self, events: list[Event], from_: int) -> None:

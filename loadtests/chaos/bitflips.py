@@ -80,7 +80,7 @@ async def _evening(target: Target, room: str) -> None:
                 return result
 
         await say("anna", Role.anchor, "open_room", title=f"Evening of {room}")
-        envelope = (await say("anna", Role.anchor, "drop_red_envelope", total_fen=5_000, parts=5, opens_in_ms=0))["envelope"]
+        envelope = (await say("anna", Role.anchor, "drop_red_envelope", total_fen=5_000, shares=5, opens_in_ms=0))["envelope"]
         for user in ("vera", "wang", "yi"):
             await say(user, Role.viewer, "grab_red_envelope", envelope=envelope)
         terms = {"percent_off": 10}

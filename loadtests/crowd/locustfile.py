@@ -20,7 +20,7 @@ from liveroom.messages.fields import Role
 from loadtests.crowd.locust_room import RoomUser, run_id
 
 # The anchor's things: small, short, and soon gone.
-ENVELOPE: Final = {"total_fen": 1_000, "parts": 5, "opens_in_ms": 500, "open_for_ms": 4_000}
+ENVELOPE: Final = {"total_fen": 1_000, "shares": 5, "opens_in_ms": 500, "open_for_ms": 4_000}
 SALE: Final = {"product": "locust", "price_fen": 9_900, "stock": 5, "per_user_max": 1_000, "opens_in_ms": 500, "open_for_ms": 4_000, "hold_ms": 1_000}
 #: Share of the holds that buyers pay; the others expire.
 PAID: Final = 0.7

@@ -95,7 +95,7 @@ class IdempotencyStore:
         for said in self.accepted:
             seen = self.seen.get(said.message)
             if seen is None:
-                not_shown["left_out" if said.shown else "over_budget"] += 1
+                not_shown["omitted" if said.shown else "over_budget"] += 1
                 continue
             shown += 1
             latency.add((seen.at_ns - said.at_ns) // 1000)

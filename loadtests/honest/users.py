@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from liveroom.accounting.statement import Statement
-from liveroom.protocol.belongings import ENVELOPES_OVER_OWNED
+from liveroom.protocol.entitlements import ENVELOPES_OVER_OWNED
 from loadtests.honest.messages import Begin, Crowd, Pace, Pause, Progress, Repeat, Report, Resume, SetBack
 from loadtests.lib.findings import Findings
 from loadtests.lib.journal import Journal

@@ -236,9 +236,9 @@ class Worker:
 
     async def _drop(self) -> None:
         """Drop an envelope with a share for every second user, and let everybody grab."""
-        context, parts = self._context, max(1, len(self._customers) // 2)
-        terms = {"total_fen": parts * SHARE_FEN, "parts": parts, "opens_in_ms": ENVELOPE_OPENS_MS, "open_for_ms": ENVELOPE_OPEN_MS}
-        answer = await self._payments.ask(f"envelope-{len(self._envelopes)}", "drop_red_envelope", terms, parts)
+        context, count = self._context, max(1, len(self._customers) // 2)
+        terms = {"total_fen": count * SHARE_FEN, "shares": count, "opens_in_ms": ENVELOPE_OPENS_MS, "open_for_ms": ENVELOPE_OPEN_MS}
+        answer = await self._payments.ask(f"envelope-{len(self._envelopes)}", "drop_red_envelope", terms, count)
         if not isinstance(answer, Accepted):
             context.problem("turned_away", f"drop_red_envelope: {answer.code}: {answer.detail}")
             return

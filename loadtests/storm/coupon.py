@@ -82,8 +82,8 @@ def _audit_owned(case: Case, told: set[tuple[str, str]], findings: Findings) -> 
     for user, code, seq in since:
         due.setdefault(user, []).append((code, seq))
     for owned in case.transcript.owned:
-        codes = {(owned.user, one.code) for one in owned.belongings.coupons if one.coupon == case.start.thing}
-        missing = {(owned.user, code) for code, seq in due.get(owned.user, ()) if seq <= owned.belongings.seq} - codes
+        codes = {(owned.user, one.code) for one in owned.entitlements.coupons if one.coupon == case.start.thing}
+        missing = {(owned.user, code) for code, seq in due.get(owned.user, ()) if seq <= owned.entitlements.seq} - codes
         audit_told("owned_otherwise", "code", (told & codes) | missing, codes, findings)
 
 

@@ -164,14 +164,14 @@ def _audit_owned(case: Case, holds: dict[int, tuple[str, int]], receipts: dict[i
         if hold in holds:
             paid.setdefault(holds[hold][0], []).append((receipt.seq, int(receipt.result["quantity"])))
     for owned in case.transcript.owned:
-        for one in owned.belongings.holds:
+        for one in owned.entitlements.holds:
             if one.sale == case.start.thing:
                 findings.same("owned_otherwise", f"hold {one.hold} of {owned.user}", (owned.user, one.quantity), holds.get(one.hold))
         units = paid.get(owned.user, [])
-        by_then = sum(quantity for seq, quantity in units if seq <= owned.belongings.seq)
-        bought = owned.belongings.bought.get(case.start.thing, 0)
+        by_then = sum(quantity for seq, quantity in units if seq <= owned.entitlements.seq)
+        bought = owned.entitlements.bought.get(case.start.thing, 0)
         if not by_then <= bought <= sum(quantity for _, quantity in units):
-            findings.add("owned_otherwise", f"{owned.user} bought {bought} at seq {owned.belongings.seq}, and was told {units}")
+            findings.add("owned_otherwise", f"{owned.user} bought {bought} at seq {owned.entitlements.seq}, and was told {units}")
 
 
 def _audit_ledger(case: Case, receipts: dict[int, Accepted], findings: Findings) -> None:

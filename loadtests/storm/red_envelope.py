@@ -23,7 +23,7 @@ OPEN_FOR_MS: Final = 3_600_000
 
 async def begin(target: Target, options: StormOptions, lead_ms: int = LEAD_MS) -> Start:
     """Drop the envelope."""
-    terms = {"total_fen": options.units * SHARE_FEN, "parts": options.units, "opens_in_ms": lead_ms, "open_for_ms": OPEN_FOR_MS}
+    terms = {"total_fen": options.units * SHARE_FEN, "shares": options.units, "opens_in_ms": lead_ms, "open_for_ms": OPEN_FOR_MS}
     result = (await target.command(options.room, "drop_red_envelope", **terms))["result"]
     return Start(result["envelope"], result["opens_ms"])
 
@@ -64,9 +64,9 @@ def _audit_owned(case: Case, shares: dict[str, int], findings: Findings) -> None
     """A returning customer owns exactly the share that its answer had named by then."""
     since = {one.user: granted.seq for one in case.transcript.asked if (granted := one.granted) is not None}
     for owned in case.transcript.owned:
-        grants = [grant.amount_fen for grant in owned.belongings.grants if grant.envelope == case.start.thing]
-        if grants or since.get(owned.user, owned.belongings.seq + 1) <= owned.belongings.seq:
-            findings.same("owned_otherwise", f"shares of {owned.user}", grants, [shares.get(owned.user)])
+        amounts_fen = [share.amount_fen for share in owned.entitlements.shares if share.envelope == case.start.thing]
+        if amounts_fen or since.get(owned.user, owned.entitlements.seq + 1) <= owned.entitlements.seq:
+            findings.same("owned_otherwise", f"shares of {owned.user}", amounts_fen, [shares.get(owned.user)])
 
 
 def _gone_after_ms(case: Case) -> int | None:

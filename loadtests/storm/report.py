@@ -70,7 +70,7 @@ def _answers(transcript: Transcript, reports: list[Report]) -> dict[str, Any]:
         "cut_off": sum(one.cut for one in transcript.asked),
         "accepted": sum(one.granted is not None for one in transcript.asked),
         "refused": dict(Counter(answer.code for one in transcript.asked if isinstance(answer := one.answer, Refused))),
-        "parked": sum(report.parked for report in reports),
+        "queued": sum(report.queued for report in reports),
         "busy": sum(len(one.told) - len(one.answers()) for one in transcript.asked),
         "repeated_after_kill": repeated_after_kill(transcript.asked),
     }

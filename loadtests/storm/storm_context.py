@@ -61,7 +61,7 @@ class StormContext:
         self.sent = 0
         self.answered = 0
         self.granted = 0
-        self.parked = 0
+        self.queued = 0
         self.skipped = 0
         self.back: Counter[str] = Counter()
         self.failed_attempts: Counter[str] = Counter()

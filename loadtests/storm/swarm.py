@@ -42,7 +42,7 @@ RATE_MAX = 10_000.0
 SECONDS_MAX = 86_400.0
 #: Longest text of an announcement.
 TEXT_MAX = 1_000
-#: Most units of one thing: the parts of an envelope, and as many of the others.
+#: Most units of one thing: the shares of an envelope, and as many of the others.
 UNITS_MAX = 10_000
 KILLS_MAX = 20
 PER_USER_MAX = 100
@@ -145,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     add_server_options(steady)
     steady.set_defaults(run=_steady)
 
-    envelope = _add_storm(scenarios, "red-envelope", "everybody grabs one red envelope of U parts")
+    envelope = _add_storm(scenarios, "red-envelope", "everybody grabs one red envelope of U shares")
     envelope.set_defaults(per_user=1, unpaid=0, hold_ms=0)
     coupon = _add_storm(scenarios, "coupon", "everybody claims one coupon with U codes")
     coupon.add_argument("--per-user", type=positive_int, default=1, metavar="K", help="codes that one user may have (default: 1)")

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from liveroom.protocol.frames import Accepted, Belongings, Refused
+from liveroom.protocol.frames import Accepted, Entitlements, Refused
 
 __all__ = ["FOR_A_WHILE", "PASSING", "Asked", "End", "Letter", "Owned", "Reply", "Told", "Transcript"]
 
@@ -73,7 +73,7 @@ class Owned(Struct):
     """A user's entitlements when one of its connections joined last."""
 
     user: str
-    belongings: Belongings
+    entitlements: Entitlements
 
 
 class End(Struct):

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from liveroom.protocol.frames import Accepted, Belongings, Refused
+from liveroom.protocol.frames import Accepted, Entitlements, Refused
 from loadtests.crowd.frame_audit import Step
 from loadtests.crowd.viewer import Viewer
 from loadtests.lib.lean_client import HandshakeRefused
@@ -24,7 +24,7 @@ __all__ = ["UserConnection"]
 #: Bound of the random pause before the first attempt to come back; it doubles from attempt to attempt, as the protocol asks clients to do.
 PAUSE_S: Final = 0.5
 
-_belongings = msgspec.json.Decoder(Belongings)
+_entitlements = msgspec.json.Decoder(Entitlements)
 _reply: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Accepted | Refused)
 
 
@@ -58,12 +58,12 @@ class _Connection(Viewer):
         elif type == "personal":
             personal = _personal.decode(text)
             user_connection.on_personal(personal.seq, personal.event)
-        elif type == "belongings":
-            user_connection.belongings = text
+        elif type == "entitlements":
+            user_connection.entitlements = text
         elif type == "keyframe":
             user_connection.context.stock_view.view(text)
-        elif type == "parked":
-            user_connection.context.parked += 1
+        elif type == "queued":
+            user_connection.context.queued += 1
 
     def on_end(self, code: int, reason: str) -> None:
         """Let the user connection come back by itself."""
@@ -90,7 +90,7 @@ class UserConnection:
         self.user = user
         self.on_reply = on_reply
         self.on_personal = on_personal
-        self.belongings = b""
+        self.entitlements = b""
         self.asked: dict[str, tuple[Asked, bytes]] = {}
         self._on_back = on_back
         self._token = token
@@ -121,7 +121,7 @@ class UserConnection:
     @property
     def owned(self) -> Owned | None:
         """The user's entitlements when its connection joined last."""
-        return Owned(self.user, _belongings.decode(self.belongings)) if self.belongings else None
+        return Owned(self.user, _entitlements.decode(self.entitlements)) if self.entitlements else None
 
     @property
     def to(self) -> int:

@@ -66,7 +66,7 @@ class Report(Struct, tag="report"):
     habits: dict[str, int]
     connections: int
     sent: int
-    parked: int
+    queued: int
     cpu_s: float
 
 
@@ -152,7 +152,7 @@ class Worker:
             habits=dict(context.habits),
             connections=len(connections),
             sent=context.sent,
-            parked=context.parked,
+            queued=context.queued,
             cpu_s=time.process_time(),
         )
 

@@ -248,7 +248,7 @@ async def test_a_servers_ledger_goes_on_where_it_was(data_dir: Path) -> None:
     """A statement holds all that is durable at that moment; a room without events has an empty one."""
     reader = LedgerReader(on(data_dir))
     before = await reader.read("demo")
-    assert (before.totals.sold, len(before.sales), before.left_out) == (2, 1, 0)
+    assert (before.totals.sold, len(before.sales), before.omitted) == (2, 1, 0)
     journal = await SqliteJournal.open(data_dir, CONFIG.journal, Metrics())
     async with running_engine(journal, CONFIG, Clock(), name="engine-3"):
         voice = Voice(journal)

@@ -45,7 +45,7 @@ def test_an_evening_adds_up() -> None:
     assert (totals.envelopes, totals.total_fen) == (4, 2_000)
     assert totals.granted_fen + totals.remaining_fen + totals.refunded_fen == 2_000
     assert totals.remaining_fen == 100
-    assert [(one.state, one.parts_granted) for one in ledger.envelopes.values()] == [("empty", 2), ("expired", 1), ("cancelled", 0), ("open", 1)]
+    assert [(one.state, one.shares_granted) for one in ledger.envelopes.values()] == [("empty", 2), ("expired", 1), ("cancelled", 0), ("open", 1)]
     (coupon,) = ledger.coupons.values()
     assert (coupon.state, coupon.claimed, coupon.redeemed) == ("claimable", 3, 3)
     assert coupon.discount_fen == 600 + 2_000 + 1_000
@@ -81,13 +81,13 @@ def of(story: Story, kind: type[EventBase], which: int = 0) -> int:
 @pytest.mark.parametrize(
     ("kind", "which", "changes"),
     [
-        (RedEnvelopeDropped, 0, {"parts": 2_000}),
+        (RedEnvelopeDropped, 0, {"shares": 2_000}),
         (RedEnvelopeSealed, 0, {"seed": "0" * 64}),
         (RedEnvelopeOpened, 0, {"envelope": 7_777}),
         (RedEnvelopeGrabbed, 0, {"amount_fen": 1}),
         (RedEnvelopeGrabbed, 0, {"amount_fen": -1}),
         (RedEnvelopeGrabbed, 0, {"left_fen": 1}),
-        (RedEnvelopeGrabbed, 0, {"parts_left": 0}),
+        (RedEnvelopeGrabbed, 0, {"shares_left": 0}),
         (RedEnvelopeGrabbed, 1, {"user": "u0"}),
         (RedEnvelopeClosed, 0, {"granted_fen": 999}),
         (RedEnvelopeClosed, 1, {"refunded_fen": 0}),
@@ -256,7 +256,7 @@ def test_a_statement_is_a_copy_and_bounded() -> None:
     for seq in range(ITEMS_MAX + 3):
         ledger.apply(CouponIssued("c", CouponTerms(amount_fen=1), 1, 1, 1_000, 1_000, "anna"), seq, 7)
     statement = ledger.statement("demo")
-    assert (len(statement.coupons), statement.left_out, statement.totals.coupons) == (ITEMS_MAX, 3, ITEMS_MAX + 3)
+    assert (len(statement.coupons), statement.omitted, statement.totals.coupons) == (ITEMS_MAX, 3, ITEMS_MAX + 3)
     assert (statement.seq, statement.time_ms) == (ITEMS_MAX + 2, 7)
     ledger.apply(CouponStopped(ITEMS_MAX, ""), ITEMS_MAX + 3, 8)
     assert {coupon.state for coupon in statement.coupons} == {"claimable"}

@@ -33,7 +33,7 @@ def lines(story: list[Object]) -> list[bytes]:
 
 
 def a_room_with_envelopes() -> tuple[Play, int]:
-    """One envelope of 7 parts that is empty in the end, between others; its id."""
+    """One envelope of 7 shares that is empty in the end, between others; its id."""
     play = Play()
     play.does(ANCHOR, DropRedEnvelope(100, 2, opens_in_ms=0))
     envelope = int(play.does(ANCHOR, DropRedEnvelope(10_000, 7))["envelope"])
@@ -47,7 +47,7 @@ def a_room_with_envelopes() -> tuple[Play, int]:
 
 
 def an_expired_envelope() -> tuple[Play, int]:
-    """Three of its 7 parts were granted; its id."""
+    """Three of its 7 shares were granted; its id."""
     play = Play()
     envelope = int(play.does(ANCHOR, DropRedEnvelope(10_000, 7))["envelope"])
     play.passes(5_000)
@@ -73,7 +73,7 @@ def test_an_empty_envelope_passes() -> None:
     play, envelope = a_room_with_envelopes()
     proof = verify_envelope(lines(told(play)), ROOM, envelope)
     assert proof.granted_fen == 10_000
-    assert [event.amount_fen for event in proof.granted.values()] == proof.shares
+    assert [event.amount_fen for event in proof.granted.values()] == proof.amounts_fen
     words = proof.words()
     for part in ("7 of 7 granted", "10000 granted + 0 refunded = 10000 fen", proof.seed, "verdict"):
         assert part in words
@@ -196,12 +196,12 @@ OTHER_SEED = "ab" * 32
         (changed("dropped", 0, commitment=commitment_of(OTHER_SEED)), "was promised when the envelope was dropped"),
         (changed("dropped", 0, total_fen=9_999), "by the seed"),
         (changed("dropped", 0, total_fen=6), "cannot be split"),
-        (changed("dropped", 0, parts=8), "by the seed"),
+        (changed("dropped", 0, shares=8), "by the seed"),
         (changed("dropped", 0, split="equal"), "by the seed"),
         (more("grabbed", 2, amount_fen=1), "share 3 is"),
         (swapped(0, 1), "share 1 is"),
         (more("grabbed", 3, left_fen=1), "left_fen is"),
-        (more("grabbed", 3, parts_left=1), "parts_left is"),
+        (more("grabbed", 3, shares_left=1), "shares_left is"),
         (changed("grabbed", 1, user="u0"), "u0 got a second share"),
         (lost("grabbed", 0), "share 1 is"),
         (lost("grabbed", 6), "closed as empty with 1 shares left"),

@@ -18,7 +18,7 @@ from liveroom.client import reconnect as comeback
 from liveroom.messages.fields import Role
 from liveroom.protocol.codec import decode_client_message, encode, event_object
 from liveroom.protocol.events import Event
-from liveroom.protocol.frames import Belongings, Delta, Joined, Keyframe
+from liveroom.protocol.frames import Delta, Entitlements, Joined, Keyframe
 from liveroom.protocol.inbound import ClientMessage
 
 STREAM_ID = "e1"
@@ -37,10 +37,10 @@ def joined(seq: int = 0, resumed: bool = False, **fields: Any) -> Joined:
     return Joined(room="demo", user="u1", role=Role.viewer, seq=seq, resumed=resumed, **plain)
 
 
-def delta(from_: int, *events: Event | dict[str, Any], to: int | None = None, left_out: dict[str, int] | None = None) -> Delta:
+def delta(from_: int, *events: Event | dict[str, Any], to: int | None = None, omitted: dict[str, int] | None = None) -> Delta:
     """Events from `from_` on, one seq each."""
     objects = tuple(e | {"seq": from_ + i} if isinstance(e, dict) else event_object(e, from_ + i) for i, e in enumerate(events))
-    return Delta(from_=from_, to=from_ + len(events) if to is None else to, time_ms=2, events=objects, left_out=left_out or {})
+    return Delta(from_=from_, to=from_ + len(events) if to is None else to, time_ms=2, events=objects, omitted=omitted or {})
 
 
 class AcceptedHandshake:
@@ -100,7 +100,7 @@ class Gateway:
     async def welcome(self, seq: int = 0, **state: Any) -> AcceptedHandshake:
         """The next connection, joined, with its keyframe and with what its user owns: nothing."""
         visit = await self.visit()
-        await visit.send(joined(seq), keyframe(seq, **state), Belongings(seq))
+        await visit.send(joined(seq), keyframe(seq, **state), Entitlements(seq))
         return visit
 
     async def _check(self, connection: ServerConnection, request: Request) -> Response | None:

@@ -1,10 +1,10 @@
 """Items that wait for the application."""
 
-from liveroom.client import BelongingsReplaced, PersonalEvent, Reconnecting, RoomEvent, StateReplaced
+from liveroom.client import EntitlementsReplaced, PersonalEvent, Reconnecting, RoomEvent, StateReplaced
 from liveroom.client.backlog import Backlog
 from liveroom.client.items import Advanced, Item
 from liveroom.protocol.events import AnnouncementSet, HoldConfirmed
-from liveroom.protocol.frames import Belongings, Skipped
+from liveroom.protocol.frames import Entitlements, Skipped
 from tests.client.conftest import joined, keyframe
 
 
@@ -50,10 +50,10 @@ def test_falling_together_before_anything_was_taken_skips_nothing() -> None:
 def test_what_is_owned_outlives_the_falling_together() -> None:
     """Entitlements that come whole hold the personal events before them, and each event is folded once."""
     backlog = Backlog(10)
-    backlog.add([joined(), StateReplaced(keyframe(0)), BelongingsReplaced(Belongings(0))])
+    backlog.add([joined(), StateReplaced(keyframe(0)), EntitlementsReplaced(Entitlements(0))])
     drained(backlog)
-    mine = [PersonalEvent(seq, 2, HoldConfirmed(4, seq, "u1", 1, 0, 100, "p")) for seq in range(7)]
-    backlog.add([*mine, *(event(seq) for seq in range(5))])
+    entitlements = [PersonalEvent(seq, 2, HoldConfirmed(4, seq, "u1", 1, 0, 100, "p")) for seq in range(7)]
+    backlog.add([*entitlements, *(event(seq) for seq in range(5))])
     after = keyframe(5, announcement="4", time_ms=2)
-    assert drained(backlog) == [Skipped(from_=0, to=5), StateReplaced(after), BelongingsReplaced(Belongings(0, bought={4: 7}))]
-    assert (backlog.state, backlog.mine) == (after, Belongings(0, bought={4: 7}))
+    assert drained(backlog) == [Skipped(from_=0, to=5), StateReplaced(after), EntitlementsReplaced(Entitlements(0, bought={4: 7}))]
+    assert (backlog.state, backlog.entitlements) == (after, Entitlements(0, bought={4: 7}))

@@ -10,7 +10,7 @@ from liveroom.client import connect
 from liveroom.client import reconnect as comeback
 from liveroom.client.endings import CLOSE_NO_ADDRESS, CLOSE_NO_TOKEN, ENDINGS, Then, then_of
 from liveroom.messages.errors import CLOSE_CODES
-from liveroom.protocol.frames import Banned, Belongings, Refused
+from liveroom.protocol.frames import Banned, Entitlements, Refused
 from tests.client.clients import NODE, JavaScript, Python
 from tests.client.conftest import AcceptedHandshake, Gateway, joined, keyframe
 
@@ -259,7 +259,7 @@ async def test_a_dead_link_is_noticed_by_missing_beats(gateway: Gateway, client:
     """A client that only watches leaves a connection on which beats were promised and nothing comes, and resumes."""
     await client.start(gateway.url, fixed="t1")
     visit = await gateway.visit()
-    await visit.send(joined(7, beat_ms=200), keyframe(7), Belongings(7))
+    await visit.send(joined(7, beat_ms=200), keyframe(7), Entitlements(7))
     await client.until("joined")
     again = await gateway.visit()
     assert again.query["seq"] == "7"

@@ -7,11 +7,11 @@ from typing import TypeVar
 import pytest
 
 from liveroom.client import (
-    Belongings,
-    BelongingsReplaced,
     CommandRefused,
     CommandUnanswered,
     Disconnected,
+    Entitlements,
+    EntitlementsReplaced,
     Item,
     Joined,
     PersonalEvent,
@@ -67,16 +67,16 @@ async def test_entering_gives_the_state_and_then_events(gateway: Gateway) -> Non
     visit = await entered(gateway, room, seq=7)
     assert visit.path == "/v1/rooms/demo"
     assert visit.headers["Authorization"] == "Bearer secret-token"
-    assert (room.state, room.mine) == (keyframe(7), Belongings(7))
+    assert (room.state, room.entitlements) == (keyframe(7), Entitlements(7))
     paid = HoldConfirmed(4, 5, "u1", 2, 0, 100, "p")
     await visit.send(delta(7, AnnouncementSet("sale"), {"type": "gift_sent"}), Personal(9, 3, event_object(paid, 9)))
     items: list[Item] = [await anext(room) for _ in range(6)]
     assert isinstance(items[0], Joined)
-    assert items[1:3] == [StateReplaced(keyframe(7)), BelongingsReplaced(Belongings(7))]
+    assert items[1:3] == [StateReplaced(keyframe(7)), EntitlementsReplaced(Entitlements(7))]
     assert items[3] == RoomEvent(7, 2, AnnouncementSet("sale"))
     assert items[5] == PersonalEvent(9, 3, paid)
     assert room.state == keyframe(9, time_ms=2, announcement="sale")
-    assert room.mine == Belongings(7, bought={4: 2})
+    assert room.entitlements == Entitlements(7, bought={4: 2})
     await room.close()
 
 
@@ -257,7 +257,7 @@ async def test_a_paused_application_is_no_silence_of_the_server(gateway: Gateway
     room = connect(gateway.url, "demo", "t")
     entering = asyncio.create_task(room.__aenter__())
     visit = await gateway.visit()
-    await visit.send(joined(0, beat_ms=100), keyframe(0), Belongings(0))
+    await visit.send(joined(0, beat_ms=100), keyframe(0), Entitlements(0))
     await entering
     await visit.send(delta(0, *[AnnouncementSet(str(number)) for number in range(10)]))
     async with asyncio.timeout(10):
@@ -363,7 +363,7 @@ async def test_leaving_fails_what_waits_and_ends_iteration(gateway: Gateway) -> 
     await room.close()
     with pytest.raises(CommandUnanswered):
         await sending
-    assert [type(item) async for item in room] == [Joined, StateReplaced, BelongingsReplaced]
+    assert [type(item) async for item in room] == [Joined, StateReplaced, EntitlementsReplaced]
     with pytest.raises(Disconnected):
         await room.send_chat("hi")
 

@@ -51,7 +51,7 @@ SALE = SaleView(4, "p1", "Tea", 990, 10, 10, 0, 0, 2, 1, 9, 5, "open")
         ({"pinned": PRODUCT}, e.ProductUnpinned("p1"), {"pinned": None}),
         ({"try_ons": {"p2": 1}}, e.TryOnRequested("p1", "u", 3), {"try_ons": {"p2": 1, "p1": 3}}),
         ({}, e.AudienceCounted(5, 9, 7, True), {"viewers": 5, "unique": 9, "peak": 7, "unique_estimated": True}),
-        ({"envelopes": (ENVELOPE,)}, e.RedEnvelopeGrabbed(6, "u", "U", 40, 1, 60), {"envelopes": (replace(ENVELOPE, parts_left=1, left_fen=60),)}),
+        ({"envelopes": (ENVELOPE,)}, e.RedEnvelopeGrabbed(6, "u", "U", 40, 1, 60), {"envelopes": (replace(ENVELOPE, shares_left=1, left_fen=60),)}),
         ({"coupons": (COUPON,)}, e.CouponLeft(5, 2), {"coupons": (replace(COUPON, left=2),)}),
         ({"sales": (SALE,)}, e.StockChanged(4, 6, 3, 1), {"sales": (replace(SALE, available=6, held=3, sold=1),)}),
         ({}, e.UserMuted("u", 1, "a"), {}),
@@ -76,6 +76,6 @@ def test_a_state_is_bounded() -> None:
     assert [question.seq for question in state.questions] == list(range(1_001 - 2 * QUESTIONS_KEPT, 1_000, 2))
 
 
-def test_left_out_events_move_the_seq() -> None:
+def test_omitted_events_move_the_seq() -> None:
     """A state stands at the end of the delta, also when its last events were left out."""
     assert passed(keyframe(3), 9, 5) == keyframe(9, time_ms=5)

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveroom.client.items import BelongingsReplaced, PersonalEvent, Repeated, RoomEvent
+from liveroom.client.items import EntitlementsReplaced, PersonalEvent, Repeated, RoomEvent
 from liveroom.client.stream import Gap, Stream
 from liveroom.protocol.events import AnnouncementSet, HoldExpired, UserMuted, UserUnmuted
-from liveroom.protocol.frames import Belongings, Frame, Interruption, Personal, Skipped
+from liveroom.protocol.frames import Entitlements, Frame, Interruption, Personal, Skipped
 from tests.client.conftest import delta, joined, keyframe
 
 
@@ -76,12 +76,12 @@ def test_without_resume_nothing_is_taken_before_the_keyframe() -> None:
     assert seqs(stream, numbered(7, 8)) == [7]
 
 
-def test_left_out_events_are_counted_and_passed() -> None:
+def test_omitted_events_are_counted_and_passed() -> None:
     """A seq that was left out on purpose is no gap."""
     stream = started()
-    stream.receive(delta(0, AnnouncementSet("x"), to=5, left_out={"lossy": 4}))
+    stream.receive(delta(0, AnnouncementSet("x"), to=5, omitted={"lossy": 4}))
     assert seqs(stream, numbered(5, 6)) == [5]
-    assert stream.left_out == {"lossy": 4}
+    assert stream.omitted == {"lossy": 4}
 
 
 def test_the_own_mute_is_known() -> None:
@@ -116,17 +116,17 @@ def test_a_stream_that_was_set_back_tells_its_personal_events_anew() -> None:
         assert [type(item) for item in stream.receive(personal)] == [expected]
 
 
-def test_what_a_gateway_that_is_behind_tells_again_counts_from_its_belongings_on() -> None:
+def test_what_a_gateway_that_is_behind_tells_again_counts_from_its_entitlements_on() -> None:
     """Events below the cursor are yielded no more; those that its frame does not hold yet are folded into what the user owns."""
     stream = started(8)
     stream.receive(joined(4, resumed=True))
-    stream.receive(Belongings(6))
+    stream.receive(Entitlements(6))
     told = [(type(item).__name__, getattr(item, "item", item).seq) for frame in (numbered(4, 7), numbered(7, 10)) for item in stream.receive(frame)]  # type: ignore[union-attr]
     assert told == [("Repeated", 6), ("Repeated", 7), ("RoomEvent", 8), ("RoomEvent", 9), ("Advanced", 10)]
 
 
-def test_belongings_come_as_they_are() -> None:
+def test_entitlements_come_as_they_are() -> None:
     """They move no cursor."""
     stream = started(4)
-    assert stream.receive(Belongings(9, bought={1: 2})) == [BelongingsReplaced(Belongings(9, bought={1: 2}))]
+    assert stream.receive(Entitlements(9, bought={1: 2})) == [EntitlementsReplaced(Entitlements(9, bought={1: 2}))]
     assert stream.cursor == 4

@@ -65,9 +65,9 @@ async def test_every_command_has_a_route_and_reaches_the_engine_as_its_sender(li
     await do("close_flash_sale", {"sale": sale})
     await do("unpin_product")
     await do("remove_product", {"product": "mug"})
-    early = await do("drop_red_envelope", {"total_fen": 100, "parts": 5})
+    early = await do("drop_red_envelope", {"total_fen": 100, "shares": 5})
     await do("cancel_red_envelope", {"envelope": early["envelope"]})
-    open_now = await do("drop_red_envelope", {"total_fen": 100, "parts": 5, "opens_in_ms": 0})
+    open_now = await do("drop_red_envelope", {"total_fen": 100, "shares": 5, "opens_in_ms": 0})
     await do("grab_red_envelope", {"envelope": open_now["envelope"]}, VIEWER)
     await do("close_room", {}, PLATFORM)
 

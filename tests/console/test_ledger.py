@@ -97,7 +97,7 @@ async def test_a_real_server_shows_what_the_audit_finds(tmp_path: Path) -> None:
     """The ledger includes a command as soon as it is answered, and the audit of the same journal agrees, even while the server runs."""
     async with Server(tmp_path / "data") as server:
         await server.command("demo", "open_room", {"title": "Evening show"})
-        dropped = await server.command("demo", "drop_red_envelope", {"total_fen": 1_000, "parts": 3, "opens_in_ms": 0})
+        dropped = await server.command("demo", "drop_red_envelope", {"total_fen": 1_000, "shares": 3, "opens_in_ms": 0})
         sums: list[int] = []
         for user in ("vera", "wang"):
             body = {"envelope": dropped["result"]["envelope"]}

@@ -57,8 +57,8 @@ def _check_span(delta: dict[str, Any]) -> None:
     seqs = [event["seq"] for event in delta["events"]]
     assert seqs == sorted(set(seqs)), f"events are not in order: {seqs}"
     assert all(delta["from"] <= seq < delta["to"] for seq in seqs), f"events outside [{delta['from']}, {delta['to']}): {seqs}"
-    left_out = sum(delta.get("left_out", {}).values())
-    assert len(seqs) + left_out == delta["to"] - delta["from"], f"{len(seqs)} events and {left_out} left out are not the span"
+    omitted = sum(delta.get("omitted", {}).values())
+    assert len(seqs) + omitted == delta["to"] - delta["from"], f"{len(seqs)} events and {omitted} left out are not the span"
 
 
 def _check(plain: Any, name: str, ref: str) -> None:

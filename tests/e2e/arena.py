@@ -72,7 +72,7 @@ class Arena:
             cursor = 0
             async for text in connection:
                 frame = check_server_frame(text)
-                assert frame["type"] in ("joined", "keyframe", "belongings", "delta"), f"the witness got {frame}"
+                assert frame["type"] in ("joined", "keyframe", "entitlements", "delta"), f"the witness got {frame}"
                 if frame["type"] == "keyframe":
                     assert not cursor, "the witness was sent another keyframe: it had fallen behind"
                     cursor = frame["seq"]

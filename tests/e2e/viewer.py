@@ -75,7 +75,7 @@ class Viewer:
                 assert frame["from"] <= self.cursor, f"a gap: at {self.cursor}, the delta begins at {frame['from']}"
                 self.events += [event for event in frame["events"] if event["seq"] >= self.cursor]
                 self.cursor = max(self.cursor, frame["to"])
-            case "joined" | "belongings":
+            case "joined" | "entitlements":
                 pass
             case _:
                 self.others.append(frame)

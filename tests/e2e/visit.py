@@ -144,7 +144,7 @@ def check_visit(plan: Plan, told: Told, *, deflate: bool | None = None) -> None:
     assert told.closes == [1000, 1000], plan.user
     if deflate is not None:
         assert [e.startswith("permessage-deflate") for e in told.extensions] == [deflate, deflate], f"{plan.user}: {told.extensions}"
-    assert [frame["type"] for frame in first[:3]] == ["joined", "keyframe", "belongings"], plan.user
+    assert [frame["type"] for frame in first[:3]] == ["joined", "keyframe", "entitlements"], plan.user
     assert (first[0]["user"], first[0]["resumed"], first[1]["seq"]) == (plan.user, False, first[0]["seq"])
     replies = {frame["id"]: frame for frame in first if "id" in frame}
     assert [replies[i]["type"] for i in plan.ids] == ["accepted", "accepted", "refused", "accepted"], plan.user
@@ -152,7 +152,7 @@ def check_visit(plan: Plan, told: Told, *, deflate: bool | None = None) -> None:
     said = _own_lines(first, first[1]["seq"], plan)
     assert [line["text"] for line in said] == [json.loads(text)["command"]["text"] for text in (*plan.whole[:2], *plan.parted)], plan.user
     assert said[-1]["seq"] < max(reply["seq"] for reply in replies.values())
-    assert [frame["type"] for frame in second[:2]] == ["joined", "belongings"], plan.user
+    assert [frame["type"] for frame in second[:2]] == ["joined", "entitlements"], plan.user
     assert second[0]["resumed"], plan.user
     assert "keyframe" not in [frame["type"] for frame in second], plan.user
     again = _own_lines(second, first[0]["seq"], plan)

@@ -81,13 +81,13 @@ class Full:
         """A product with the longest words."""
         return c.Product(f"{number}".rjust(64, "p"), TITLE, 100_000_000_000, URL, URL)
 
-    def drops(self, *, parts: int = 6, opens_in_ms: int = 0) -> int:
+    def drops(self, *, shares: int = 6, opens_in_ms: int = 0) -> int:
         """An envelope, with as many winners as are remembered as the luckiest."""
-        drop = DropRedEnvelope(100_000_000_000, parts, "lucky", TITLE, opens_in_ms, DAY_MS - opens_in_ms, EnvelopeCondition(), 10_000)
+        drop = DropRedEnvelope(100_000_000_000, shares, "lucky", TITLE, opens_in_ms, DAY_MS - opens_in_ms, EnvelopeCondition(), 10_000)
         envelope = int(self.does(ANCHOR, drop)["envelope"])
         if opens_in_ms:
             return envelope
-        for number in range(min(parts - 1, 5)):
+        for number in range(min(shares - 1, 5)):
             self.does(sender(number), GrabRedEnvelope(envelope))
         return envelope
 

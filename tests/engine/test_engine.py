@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 import liveroom.engine.step
-import liveroom.rooms.holdings
+import liveroom.rooms.entitlements
 import liveroom.rooms.room
 from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine.engine import Engine
@@ -171,8 +171,8 @@ async def test_timers_are_events_like_any_other() -> None:
 
 
 async def test_what_users_own_is_handed_over_before_the_detail(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gateway that asks for it too gets it in parts, each in a record of its own, then the detail that says how many: all of one moment."""
-    monkeypatch.setattr(liveroom.rooms.holdings, "PART_BYTES_MAX", 900)
+    """A gateway that asks for it too gets it in chunks, each in a record of its own, then the detail that says how many: all of one moment."""
+    monkeypatch.setattr(liveroom.rooms.entitlements, "ENTITLEMENTS_CHUNK_BYTES_MAX", 900)
     clock = Clock()
     journal = MemoryJournal(CONFIG.journal)
     voice = Voice(journal)
@@ -181,15 +181,17 @@ async def test_what_users_own_is_handed_over_before_the_detail(monkeypatch: pyte
         partition = next(p for p, records in voice.records.items() if records)
         for title in ("Less", "Much less", "Nothing at all"):
             await voice.accepted("demo", IssueCoupon(title, CouponTerms(5), 3))
-        await asyncio.gather(*(voice.accepted("demo", RequestKeyframe(holdings), GATEWAY) for holdings in (True, False)))
-        await voice.until(lambda: any(d.holdings is not None for r in voice.records[partition] for d in r.details))
+        await asyncio.gather(*(voice.accepted("demo", RequestKeyframe(entitlements), GATEWAY) for entitlements in (True, False)))
+        await voice.until(lambda: any(d.entitlements is not None for r in voice.records[partition] for d in r.details))
         records = voice.records[partition]
-        last = next(i for i, r in enumerate(records) if any(d.holdings is not None for d in r.details))
+        last = next(i for i, r in enumerate(records) if any(d.entitlements is not None for d in r.details))
         (found,) = records[last].details
-        assert found.holdings == 3
-        parts = [part for record in records[last - 3 : last] for part in record.holdings]
-        assert [(p.room, p.stream_id, p.seq, p.part) for p in parts] == [("demo", found.keyframe.stream_id, found.keyframe.seq, i) for i in range(3)]
-        assert [one.title for p in parts for one in p.coupons] == ["Less", "Much less", "Nothing at all"]
+        assert found.entitlements == 3
+        chunks = [chunk for record in records[last - 3 : last] for chunk in record.entitlements]
+        assert [(c.room, c.stream_id, c.seq, c.number) for c in chunks] == [
+            ("demo", found.keyframe.stream_id, found.keyframe.seq, i) for i in range(3)
+        ]
+        assert [one.title for c in chunks for one in c.coupons] == ["Less", "Much less", "Nothing at all"]
         assert all(not r.rooms and not r.answers and r.from_ == r.to for r in records[last - 3 : last + 1])
     await voice.close()
     await journal.close()
@@ -210,7 +212,7 @@ async def test_keyframes_come_after_change_and_details_when_asked() -> None:
         found = next(r.details[0] for r in voice.records[partition] if r.details)
         assert found.keyframe.seq == 2
         assert [p.id for p in found.products] == ["p1"]
-        assert found.holdings is None
+        assert found.entitlements is None
         unknown = await voice.refused("nowhere", RequestKeyframe(), GATEWAY)
         assert unknown.code == "room_not_found"
     await voice.close()

@@ -389,7 +389,7 @@ async def test_a_detail_larger_than_a_record_comes_in_parts_with_nothing_in_betw
         products = [c.Product(f"{number}".rjust(64, "p"), TITLE, 1, URL, URL) for number in range(400)]
         await many(voice, [("demo", ANCHOR, c.AddProduct(product)) for product in products])
         await many(voice, [("demo", ANCHOR, c.BanUser(user(n), DAY_MS, REASON)) for n in range(1, 51)])
-        await journal.send_commands(0, [Request("k", "demo", BACKEND, c.RequestKeyframe(holdings=True))])
+        await journal.send_commands(0, [Request("k", "demo", BACKEND, c.RequestKeyframe(entitlements=True))])
         await many(voice, [("demo", sender(n + 51), c.SendChat("hello")) for n in range(50)])
         await voice.until(lambda: sum(len(d.products) for r in voice.records[0] for d in r.details) == len(products))
         at = [i for i, r in enumerate(journal.records) if r.details]
@@ -414,7 +414,7 @@ def test_parts_of_a_detail_are_the_detail() -> None:
         products=tuple(full.product(n) for n in range(200)),
         questions=tuple(Question(n, user(n), WIDE * 64, WIDE * 300, "answered", WIDE * 1_000) for n in range(300)),
         banned_words=tuple(f"{n:04}" + WIDE * 46 for n in range(500)),
-        holdings=7,
+        entitlements=7,
     )
     for limit in (RECORD_BYTES_LEAST, 2 * RECORD_BYTES_LEAST, 10**8):
         parts = list(detail_parts(whole, limit))
@@ -423,7 +423,7 @@ def test_parts_of_a_detail_are_the_detail() -> None:
         joined = parts[0]
         for part in parts[1:]:
             assert part.continues
-            assert (part.keyframe, part.holdings) == (whole.keyframe, 7)
+            assert (part.keyframe, part.entitlements) == (whole.keyframe, 7)
             joined = replace(
                 joined,
                 banned=joined.banned | part.banned,

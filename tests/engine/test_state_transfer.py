@@ -59,7 +59,7 @@ def test_many_small_rooms_come_in_one_record() -> None:
     rooms = {f"room-{number}": room_of() for number in range(2 * ROOMS_PER_RECORD_MAX + 1)}
     waiting = hand_over()
     for room in [*rooms, *rooms]:
-        waiting.want(room, with_holdings=True)
+        waiting.want(room, with_entitlements=True)
     records = list(all_of(waiting, rooms))
     assert [len(handed.details) for handed in records] == [ROOMS_PER_RECORD_MAX, ROOMS_PER_RECORD_MAX, 1]
     assert [one.keyframe.room for handed in records for one in handed.details] == list(rooms)
@@ -67,27 +67,29 @@ def test_many_small_rooms_come_in_one_record() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from([0, 1, 400]), st.sampled_from([0, 3, 60, 150]), st.booleans()), min_size=1, max_size=6))
 def test_every_room_comes_whole_and_no_record_is_too_large(sizes: list[tuple[int, int, bool]]) -> None:
-    """The parts of what users own come before the detail that counts them; parts of a large room follow each other with no other room in between."""
+    """The chunks of what users own come before the detail that counts them; parts of a large room follow each other with no other room in between."""
     rooms = {f"room-{number}": SOME_ROOMS[claims, products] for number, (claims, products, _) in enumerate(sizes)}
     waiting = hand_over()
-    for room, (_, _, with_holdings) in zip(rooms, sizes, strict=True):
-        waiting.want(room, with_holdings)
+    for room, (_, _, with_entitlements) in zip(rooms, sizes, strict=True):
+        waiting.want(room, with_entitlements)
     told: dict[str, list[str]] = {}
-    parts_before: dict[str, int] = {}
+    chunks_before: dict[str, int] = {}
     turns: list[str] = []
     for handed in all_of(waiting, rooms):
-        record = Record(RECORD_VERSION, 0, 0, 0, 0, 0, details=handed.details, holdings=handed.holdings)
+        record = Record(RECORD_VERSION, 0, 0, 0, 0, 0, details=handed.details, entitlements=handed.entitlements)
         assert len(encode(record)) <= BYTES_MAX
-        for part in handed.holdings:
-            assert part.part == parts_before.setdefault(part.room, 0)
-            parts_before[part.room] += 1
+        for chunk in handed.entitlements:
+            assert chunk.number == chunks_before.setdefault(chunk.room, 0)
+            chunks_before[chunk.room] += 1
         for one in handed.details:
             room = one.keyframe.room
             if not one.continues:
-                assert one.holdings == (parts_before.get(room, 0) if sizes[list(rooms).index(room)][2] else None)
+                assert one.entitlements == (chunks_before.get(room, 0) if sizes[list(rooms).index(room)][2] else None)
             told.setdefault(room, []).extend(product.id for product in one.products)
         turns += [
-            room for room in dict.fromkeys([*(p.room for p in handed.holdings), *(d.keyframe.room for d in handed.details)]) if room not in turns[-1:]
+            room
+            for room in dict.fromkeys([*(c.room for c in handed.entitlements), *(d.keyframe.room for d in handed.details)])
+            if room not in turns[-1:]
         ]
     assert told == {room: list(showcase_of(state).products) for room, state in rooms.items()}
     assert len(turns) == len(rooms), "no room is begun, left and gone on with"
@@ -106,7 +108,7 @@ def test_a_room_that_cannot_be_told_keeps_no_other_from_its_turn(monkeypatch: py
     monkeypatch.setattr(handover, "detail", detail)
     waiting = hand_over()
     for room in ("room-0", "room-1", "nowhere", "room-3"):
-        waiting.want(room, with_holdings=True)
+        waiting.want(room, with_entitlements=True)
     assert [one.keyframe.room for handed in all_of(waiting, rooms) for one in handed.details] == ["room-0", "room-3"]
     assert not waiting.waiting
 
@@ -116,7 +118,7 @@ def test_rooms_fill_a_record() -> None:
     rooms = {f"room-{number}": SOME_ROOMS[0, 60] for number in range(5)}  # about 270 KB each
     waiting = hand_over()
     for room in rooms:
-        waiting.want(room, with_holdings=False)
+        waiting.want(room, with_entitlements=False)
     records = list(all_of(waiting, rooms))
     assert [len(handed.details) for handed in records] == [2, 2, 1]
     assert sum(len(encode(one)) for one in records[0].details) > (BYTES_MAX - RECORD_HEAD_BYTES) * 0.9

@@ -27,7 +27,7 @@ OTHERS = (replace(ENVELOPE, envelope=1), replace(COUPON, coupon=1), replace(SALE
     ("event", "after"),
     [
         (e.RedEnvelopeOpened(6), (replace(ENVELOPE, open=True),)),
-        (e.RedEnvelopeGrabbed(6, "u", "U", 40, 1, 60), (replace(ENVELOPE, parts_left=1, left_fen=60),)),
+        (e.RedEnvelopeGrabbed(6, "u", "U", 40, 1, 60), (replace(ENVELOPE, shares_left=1, left_fen=60),)),
         (e.RedEnvelopeClosed(6, "expired", 40, 60, "s0"), ()),
     ],
 )

@@ -170,7 +170,7 @@ class Market:
             return number
         side.gates_met[queue] = None
         if queue.claim(request, _units_of(command), partial(self._tell, number), self.now_ms / 1000) is None:
-            mine = sum(claim.parked and claim.request.sender.user == user for claim in queue._claims.values())
+            mine = sum(claim.queued and claim.request.sender.user == user for claim in queue._claims.values())
             assert mine == PLACES_PER_USER_MAX, "only who has as many places as one may is turned away"
             self._tell(number, Refused(command_id, "overloaded", ""))
         self._settle(at, queue)

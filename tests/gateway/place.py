@@ -27,9 +27,9 @@ from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import Command, OpenRoom, RequestKeyframe
+from liveroom.protocol.entitlements import EntitlementsChunk
 from liveroom.protocol.events import ChatSent, Event
 from liveroom.protocol.frames import Accepted, Keyframe, Refused, RoomDetail
-from liveroom.protocol.holdings import HoldingsPart
 from liveroom.protocol.records import RECORD_VERSION, Answer, Record, Request, RoomSpan, Sender, Takeover
 from liveroom.telemetry.metrics import Metrics
 from tests.clock import MovableClock
@@ -301,8 +301,8 @@ class Script:
         self.seq = 1
         self.keyframes_asked = 0
         self.answering = True
-        self.parts: tuple[HoldingsPart, ...] = ()  # users' entitlements, with the seq to be filled in
-        self.parts_lost = 0  # how many of them do not arrive the next time
+        self.chunks: tuple[EntitlementsChunk, ...] = ()  # users' entitlements, with the seq to be filled in
+        self.chunks_lost = 0  # how many of them do not arrive the next time
         self.asked_with: list[bool] = []  # whether each request for the room's detail was for what users own too
         self._step = self._command = self._claim = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -340,7 +340,7 @@ class Script:
             for r in batch.requests:
                 if isinstance(r.command, RequestKeyframe):
                     self.keyframes_asked += 1
-                    self.asked_with.append(r.command.holdings)
+                    self.asked_with.append(r.command.entitlements)
                     if not self.answering:
                         continue
                     asked = r.command
@@ -348,19 +348,19 @@ class Script:
             if partition == self.partition:
                 await self._append(to=batch.offset + 1, answers=tuple(answers))
                 if asked:
-                    await self.hand_over(asked.holdings)
+                    await self.hand_over(asked.entitlements)
 
-    async def hand_over(self, with_holdings: bool) -> None:
+    async def hand_over(self, with_entitlements: bool) -> None:
         """The room's detail, and before it what users own."""
-        if with_holdings:
-            for part in self.parts[: len(self.parts) - self.parts_lost]:
-                await self.part(part)
-            self.parts_lost = 0
-        await self._append(details=(RoomDetail(self.keyframe(), holdings=len(self.parts) if with_holdings else None),))
+        if with_entitlements:
+            for chunk in self.chunks[: len(self.chunks) - self.chunks_lost]:
+                await self.chunk(chunk)
+            self.chunks_lost = 0
+        await self._append(details=(RoomDetail(self.keyframe(), entitlements=len(self.chunks) if with_entitlements else None),))
 
-    async def part(self, part: HoldingsPart) -> None:
-        """One part of what users own, as of now."""
-        await self._append(holdings=(msgspec.structs.replace(part, room=ROOM, stream_id=self.stream_id, seq=self.seq),))
+    async def chunk(self, chunk: EntitlementsChunk) -> None:
+        """One chunk of what users own, as of now."""
+        await self._append(entitlements=(msgspec.structs.replace(chunk, room=ROOM, stream_id=self.stream_id, seq=self.seq),))
 
     async def _append(self, *, to: int | None = None, **content: Any) -> None:
         record = Record(RECORD_VERSION, self._claim, self._step, self._command, self._command if to is None else to, 1, **content)

@@ -12,7 +12,7 @@ from liveroom.config.schema import GatewayConfig
 from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, ReserveStock
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
-from liveroom.gateway.admission_controller import PARKED_TOLD_S, AdmissionController
+from liveroom.gateway.admission_controller import QUEUED_TOLD_S, AdmissionController
 from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, AdmissionQueue
 from liveroom.journal.command_sender import OnAnswer
 from liveroom.messages.fields import Role
@@ -34,9 +34,9 @@ async def made(place: Show, command: Command, name: str) -> int:
     return int(reply.result[name])
 
 
-async def drop(place: Show, parts: int, total_fen: int = 10_000, **condition: int) -> int:
+async def drop(place: Show, shares: int, total_fen: int = 10_000, **condition: int) -> int:
     """An envelope that is open at once."""
-    command = DropRedEnvelope(total_fen, parts, opens_in_ms=0, open_for_ms=LONG_MS, condition=EnvelopeCondition(**condition))  # type: ignore[arg-type]
+    command = DropRedEnvelope(total_fen, shares, opens_in_ms=0, open_for_ms=LONG_MS, condition=EnvelopeCondition(**condition))  # type: ignore[arg-type]
     return await made(place, command, "envelope")
 
 
@@ -56,9 +56,9 @@ async def answered(viewer: Viewer) -> Object:
 
 async def test_three_hundred_viewers_grab_twenty_shares() -> None:
     """Exactly twenty win, what they win adds up, everybody has one answer, and the engine hears of few more than twenty."""
-    parts, crowd = 20, 300
+    shares, crowd = 20, 300
     async with show() as place, AsyncExitStack() as stack:
-        envelope = await drop(place, parts)
+        envelope = await drop(place, shares)
         viewers = [await stack.enter_async_context(place.viewer(f"u{i}")) for i in range(crowd)]
         for viewer in viewers:
             await viewer.until("keyframe")
@@ -66,12 +66,12 @@ async def test_three_hundred_viewers_grab_twenty_shares() -> None:
         await asyncio.gather(*(viewer.send("grab_red_envelope", "grab", envelope=envelope) for viewer in viewers))
         replies = await asyncio.gather(*map(answered, viewers))
         won = [reply for reply in replies if reply["type"] == "accepted"]
-        assert len(won) == parts
+        assert len(won) == shares
         assert sum(reply["result"]["amount_fen"] for reply in won) == 10_000
         assert {reply["code"] for reply in replies if reply["type"] == "refused"} == {"envelope_empty"}
-        assert place.decided() - before <= parts + 16 + 50, "the audience is reported too"
+        assert place.decided() - before <= shares + 16 + 50, "the audience is reported too"
         here = place.metric("claims_answered_here_total", code="envelope_empty")
-        assert here >= crowd - parts - 16
+        assert here >= crowd - shares - 16
         for viewer in viewers:  # one answer each: the next reply is that of the next command
             await viewer.send("send_likes", "after")
         assert {reply["id"] for reply in await asyncio.gather(*map(answered, viewers))} == {"after"}
@@ -96,22 +96,22 @@ async def test_personal_events_reach_all_connections_of_their_user_alone() -> No
             frames.append(await eve.next())
         assert not any(frame["type"] == "personal" for frame in frames)
         assert not any(code in str(frame) for frame in frames)
-        assert sum(frame.get("left_out", {}).get("personal", 0) for frame in frames if frame["type"] == "delta") == 1
+        assert sum(frame.get("omitted", {}).get("personal", 0) for frame in frames if frame["type"] == "delta") == 1
 
 
 async def test_who_waits_is_told_and_let_through_when_stock_comes_back() -> None:
-    """A claim before a sale whose stock is held is parked; a repeated one, over a new connection, joins its place."""
+    """A claim before a sale whose stock is held is queued; a repeated one, over a new connection, joins its place."""
     async with show() as place, place.viewer("bob") as bob:
         sale = await announce(place, 1)
         async with place.viewer("eve") as eve, place.viewer("zoe") as zoe:
             hold = (await bob.ask("reserve_stock", sale=sale))["result"]["hold"]
             await eve.send("reserve_stock", "mine", sale=sale)
-            assert await eve.until("parked") == {"type": "parked", "id": "mine", "ahead": 0}
+            assert await eve.until("queued") == {"type": "queued", "id": "mine", "ahead": 0}
             await zoe.send("reserve_stock", "later", sale=sale)
-            assert await zoe.until("parked") == {"type": "parked", "id": "later", "ahead": 1}
+            assert await zoe.until("queued") == {"type": "queued", "id": "later", "ahead": 1}
         async with place.viewer("eve") as eve:
             await eve.send("reserve_stock", "mine", sale=sale)
-            assert await eve.until("parked") == {"type": "parked", "id": "mine", "ahead": 0}
+            assert await eve.until("queued") == {"type": "queued", "id": "mine", "ahead": 0}
             assert isinstance(await place.command(CancelHold(hold), sender=PLATFORM), Accepted)
             assert (await eve.until("personal"))["event"]["type"] == "stock_reserved"
             reply = await answered(eve)
@@ -124,7 +124,7 @@ async def test_who_waits_in_vain_is_told_so() -> None:
         sale = await announce(place, 1)
         assert (await bob.ask("reserve_stock", sale=sale))["type"] == "accepted"
         reply = await eve.ask("reserve_stock", sale=sale)
-        while reply["type"] == "parked":
+        while reply["type"] == "queued":
             reply = await answered(eve)
         assert reply["code"] == "sold_out"
         assert reply["seq"] > 0
@@ -245,7 +245,7 @@ def test_only_who_waits_for_long_is_told_so() -> None:
     claims.tidy()
     assert told == [], "nobody has waited yet"
     engine.asked[0][1](Refused("c1", "condition_not_met", "later"))
-    now[0] = PARKED_TOLD_S
+    now[0] = QUEUED_TOLD_S
     claims.tidy()
     assert told == [("u4", 0), ("u5", 1)], "u3 went on meanwhile"
     claims.tidy()

@@ -91,42 +91,44 @@ def winners(market: Market) -> list[str]:
     return list(won)
 
 
-def first_who_may(arrived: Iterable[int], parts: int, per_address: int) -> list[int]:
+def first_who_may(arrived: Iterable[int], shares: int, per_address: int) -> list[int]:
     """Whom the rules alone choose: who has watched, up to the limit at their address."""
     chosen: list[int] = []
     for user in arrived:
         full = per_address and mark_of(user) and sum(mark_of(other) == mark_of(user) for other in chosen) >= per_address
         if user % 3 and not full:
             chosen.append(user)
-    return chosen[:parts]
+    return chosen[:shares]
 
 
 @given(st.integers(1, 6), steps(delays, losses, waits), st.integers(0, 2))
 @settings(max_examples=300, deadline=None)
-def test_an_envelope_goes_to_the_first_who_may_have_it(parts: int, story: list[tuple[object, ...]], per_address: int) -> None:
+def test_an_envelope_goes_to_the_first_who_may_have_it(shares: int, story: list[tuple[object, ...]], per_address: int) -> None:
     """The winners are those whom the rules alone would have chosen, in the same order; the engine hears of few others."""
-    market = Market("envelope", parts, conditional=True, per_address=per_address)
+    market = Market("envelope", shares, conditional=True, per_address=per_address)
     play(market, story)
     arrived = dict.fromkeys(int(str(args[0])) for kind, *args in story if kind == "claim")
-    assert winners(market) == [USERS[user] for user in first_who_may(arrived, parts, per_address)]
+    assert winners(market) == [USERS[user] for user in first_who_may(arrived, shares, per_address)]
     in_vain = sum(getattr(reply, "code", "") in ("condition_not_met", "already_grabbed", "address_limit") for _, reply in market.decided)
     retries = len(market.decided) - len(market.sides[0].counted)
-    assert len(market.decided) <= parts + MARGIN + in_vain + market.lost + retries
+    assert len(market.decided) <= shares + MARGIN + in_vain + market.lost + retries
     assert sum(getattr(reply, "code", "") == "envelope_empty" for _, reply in market.decided) <= MARGIN + market.lost
 
 
 @given(st.integers(1, 6), steps(delays, losses, waits), st.booleans(), st.integers(0, 2))
 @settings(max_examples=200, deadline=None)
-def test_two_gateways_refuse_nobody_while_shares_are_left(parts: int, story: list[tuple[object, ...]], replay_buffer: bool, per_address: int) -> None:
+def test_two_gateways_refuse_nobody_while_shares_are_left(
+    shares: int, story: list[tuple[object, ...]], replay_buffer: bool, per_address: int
+) -> None:
     """Each knows of the other's winners by the stream alone; one that begins without a past knows less, and asks the engine more."""
-    market = Market("envelope", parts, conditional=True, per_address=per_address)
+    market = Market("envelope", shares, conditional=True, per_address=per_address)
     for user in USERS[:2]:
         market.claim(0, user, "c0-1")
     market.catch_up()
     market.sides.append(market.side(replay_buffer=replay_buffer))
     play(market, story)
     others = {int(str(args[0])) for kind, *args in story if kind == "claim"} - {0, 1}
-    assert len(winners(market)) == min(parts, 2 + len(first_who_may(others, len(USERS), per_address)))
+    assert len(winners(market)) == min(shares, 2 + len(first_who_may(others, len(USERS), per_address)))
 
 
 @given(st.integers(1, 8), st.integers(1, 3), steps(delays, losses, waits), st.booleans(), st.integers(0, 2))
@@ -318,7 +320,7 @@ def test_whoever_waited_too_long_while_there_may_be_units_may_try_again() -> Non
     late = queue.next(10.0)
     assert late is not None
     assert late.code == "overloaded"
-    assert queue.parked == 0
+    assert queue.queued == 0
     queue.answered(first.claim, 10.0)
     assert queue.idle
 

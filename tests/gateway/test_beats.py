@@ -90,7 +90,7 @@ async def test_what_is_no_probe_is_refused(text: str) -> None:
 async def test_a_banned_user_learns_until_when() -> None:
     """`banned` is the last frame before 4502, inside and at the door, by a clock that the frame names."""
     async with show() as place, place.viewer("bob") as bob:
-        await bob.until("belongings")
+        await bob.until("entitlements")
         await place.command(BanUser("bob", 60_000, "spam"))
         told = await bob.until("banned")
         assert told["reason"] == "spam"

@@ -172,7 +172,7 @@ async def test_a_text_in_fragments_with_a_ping_between_is_one_command() -> None:
     async with show() as place:
         client = await raw(place)
         loop = asyncio.get_running_loop()
-        await read_frames(client, "belongings")
+        await read_frames(client, "entitlements")
         for part in (masked(LIKE[:7], 0x01), masked(b"are you there", 0x89), masked(LIKE[7:20], 0x00), masked(LIKE[20:], 0x80)):
             await loop.sock_sendall(client, part)
         pong = await asyncio.wait_for(loop.sock_recv(client, 15), WAIT_S)
@@ -221,7 +221,7 @@ async def test_time_in_which_the_gateway_stood_still_is_nobodys_silence() -> Non
     """A process that was stopped and goes on has heard nothing from anybody: it asks before it sends them away."""
     async with show(idle_ms=1_000) as place:
         client = await raw(place)
-        await read_frames(client, "belongings")
+        await read_frames(client, "entitlements")
         await place.clock.advance(1.5)  # this is the standstill: the gateway looks at its connections only afterwards
         assert not place.metric("closes_total", code="4001")
         assert (await read_frames(client, "ping"))[-1]["type"] == "ping"

@@ -52,11 +52,11 @@ def test_a_delta_is_the_encoded_frame_of_the_chosen_events(events: list[Event], 
     frames = build_deltas(from_, events, 77, 1_000_000)
     assert len(frames) == 1
     keep = chosen(events)
-    left_out: dict[str, int] = {}
+    omitted: dict[str, int] = {}
     for i, e in enumerate(events):
         if i not in keep:
-            left_out[e.delivery.value] = left_out.get(e.delivery.value, 0) + 1
-    delta = Delta(from_, from_ + len(events), 77, tuple(event_object(events[i], from_ + i) for i in keep), left_out)
+            omitted[e.delivery.value] = omitted.get(e.delivery.value, 0) + 1
+    delta = Delta(from_, from_ + len(events), 77, tuple(event_object(events[i], from_ + i) for i in keep), omitted)
     assert msgspec.json.decode(payload_of(frames[0].plain)) == msgspec.json.decode(encode(delta))
 
 
@@ -71,7 +71,7 @@ def test_frames_are_contiguous_bounded_and_lose_only_lossy_events(events: list[E
     assert all(a["to"] == b["from"] for a, b in pairwise(deltas))
     for frame, delta in zip(frames, deltas, strict=True):
         assert (frame.from_, frame.to) == (delta["from"], delta["to"])
-        assert len(delta["events"]) + sum(delta.get("left_out", {}).values()) == delta["to"] - delta["from"]
+        assert len(delta["events"]) + sum(delta.get("omitted", {}).values()) == delta["to"] - delta["from"]
         assert len(payload_of(frame.plain)) <= bytes_max or len(delta["events"]) == 1
         assert all(delta["from"] <= e["seq"] < delta["to"] for e in delta["events"])
     sent = [e["seq"] for d in deltas for e in d["events"]]

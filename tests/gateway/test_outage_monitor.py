@@ -12,7 +12,7 @@ from tests.gateway.place import show
 async def test_viewers_are_told_when_the_engine_is_away_and_when_it_is_back() -> None:
     """A command without an engine is refused within its bound. Newcomers get notice, too, and no viewer has to reconnect."""
     async with show(interruption_ms=500, reply_wait_ms=1_000) as place, place.viewer("vera") as vera, place.viewer("bob") as bob:
-        await asyncio.gather(vera.until("belongings"), bob.until("belongings"))
+        await asyncio.gather(vera.until("entitlements"), bob.until("entitlements"))
         await place.engine.stop()
         sent = await vera.send("send_chat", text="is anybody there?")
         began = await bob.until("interruption")
@@ -35,7 +35,7 @@ async def test_viewers_are_told_when_the_engine_is_away_and_when_it_is_back() ->
 async def test_an_idle_room_is_not_interrupted() -> None:
     """Where nobody asks for anything, no answer is missing."""
     async with show(interruption_ms=500, audience_repeat_ms=600_000) as place, place.viewer("vera") as vera:
-        await vera.until("belongings")
+        await vera.until("entitlements")
         assert (await vera.ask("send_chat", text="hello"))["type"] == "accepted"
         await place.clock.advance(1)  # twice what would be an interruption
         assert (await vera.ask("send_chat", text="still here"))["type"] == "accepted"

@@ -31,7 +31,7 @@ async def test_a_viewer_begins_with_joined_and_keyframe_then_follows(deflate: bo
         assert (joined["type"], joined["user"], joined["role"], joined["resumed"]) == ("joined", "bob", "viewer", False)
         assert (keyframe["type"], keyframe["title"], keyframe["seq"]) == ("keyframe", "Evening show", joined["seq"])
         owned = await bob.next()
-        assert owned["type"] == "belongings"
+        assert owned["type"] == "entitlements"
         assert owned["seq"] >= keyframe["seq"]
         reply = await eve.ask("send_chat", text="hello 你好 " + "x" * 200)
         assert reply["type"] == "accepted"
@@ -39,7 +39,7 @@ async def test_a_viewer_begins_with_joined_and_keyframe_then_follows(deflate: bo
         while True:
             delta = await bob.until("delta")
             assert delta["from"] == cursor
-            assert len(delta["events"]) + sum(delta.get("left_out", {}).values()) == delta["to"] - delta["from"]
+            assert len(delta["events"]) + sum(delta.get("omitted", {}).values()) == delta["to"] - delta["from"]
             cursor = delta["to"]
             if any(e["type"] == "chat_sent" and e["text"].startswith("hello 你好") for e in delta["events"]):
                 break
@@ -103,7 +103,7 @@ async def test_why_a_user_is_muted_or_banned_is_told_to_that_user_alone(command:
 async def _frames_of_a_newcomer(place: Show) -> list[Object]:
     async with place.viewer("zoe") as zoe:
         frames = [await zoe.next()]
-        while frames[-1]["type"] != "belongings":
+        while frames[-1]["type"] != "entitlements":
             frames.append(await zoe.next())
     return frames
 
@@ -116,7 +116,7 @@ async def test_events_of_one_tick_are_one_frame() -> None:
         await script.emit(LikesAdded(2, 3), ChatSent("a", "A", "not shown", shown=False))
         delta = await bob.until("delta")
         assert [(e["type"], e["seq"]) for e in delta["events"]] == [("chat_sent", 2), ("likes_added", 3)]
-        assert delta["left_out"] == {"latest": 1, "lossy": 1}
+        assert delta["omitted"] == {"latest": 1, "lossy": 1}
 
 
 async def test_resume_within_the_ring_gives_the_tail_alone() -> None:

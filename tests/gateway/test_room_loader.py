@@ -13,8 +13,8 @@ from liveroom.gateway.room_loader import RETRY_S, RoomLoader
 from liveroom.gateway.subscription import Subscription
 from liveroom.process.clock import Clock
 from liveroom.protocol.commands import RequestKeyframe
+from liveroom.protocol.entitlements import EntitlementsChunk
 from liveroom.protocol.frames import Accepted, Keyframe, Refused, RoomDetail
-from liveroom.protocol.holdings import HoldingsPart
 from liveroom.telemetry.metrics import Metrics
 from tests.gateway.test_subscription import Sink, connected
 
@@ -37,7 +37,7 @@ class Loads:
         self.room = Room("demo", GatewayConfig(), METRICS)
 
     def _request(self, room: str, command: RequestKeyframe, on_reply: OnReply) -> None:
-        self.sent.append((room, command.holdings, on_reply))
+        self.sent.append((room, command.entitlements, on_reply))
 
     def reply(self, reply: Any = None) -> None:
         """Answer the newest request."""
@@ -70,11 +70,11 @@ def test_a_room_has_one_request_under_way(loads: Loads) -> None:
     for number in range(5):
         loads.enter(f"user-{number}")
     loads.loader.load(loads.room)
-    assert [(room, holdings) for room, holdings, _ in loads.sent] == [("demo", True)]
+    assert [(room, entitlements) for room, entitlements, _ in loads.sent] == [("demo", True)]
     loads.loader.finish(loads.room)
-    loads.room.begin(RoomDetail(Keyframe("demo", "s1", 1, 1, "Title", "anna", True, 1), holdings=0), ())
+    loads.room.begin(RoomDetail(Keyframe("demo", "s1", 1, 1, "Title", "anna", True, 1), entitlements=0), ())
     loads.loader.load(loads.room)
-    assert [holdings for _, holdings, _ in loads.sent] == [True, False]
+    assert [entitlements for _, entitlements, _ in loads.sent] == [True, False]
 
 
 def test_a_request_waits_until_its_partition_is_followed(loads: Loads) -> None:
@@ -98,7 +98,7 @@ def test_a_request_whose_state_does_not_come_is_repeated(loads: Loads, reply: Ac
     loads.pass_time(RETRY_S / 2)
     assert len(loads.sent) == 1
     for chunk in range(3):
-        loads.room.receive(HoldingsPart("demo", "s1", 1, chunk))
+        loads.room.receive(EntitlementsChunk("demo", "s1", 1, chunk))
         loads.pass_time(RETRY_S)
         assert len(loads.sent) == 1
     loads.pass_time(RETRY_S)

@@ -45,7 +45,7 @@ class Sink:
 
 def live_room() -> Room:
     room = Room("demo", GatewayConfig(connections_per_user_max=100), METRICS)
-    room.begin(RoomDetail(Keyframe("demo", "e1", 1, 1, "Title", "anna", True, 1), holdings=0), ())
+    room.begin(RoomDetail(Keyframe("demo", "e1", 1, 1, "Title", "anna", True, 1), entitlements=0), ())
     return room
 
 

@@ -125,8 +125,8 @@ test("taps on what is under way are one command; a new one may follow its answer
   const { room, taps } = begin();
   for (let count = 0; count < 5; count += 1) taps.tap("grab 7", grab);
   assert.equal(room.sent.length, 1);
-  room.dispatchEvent(new CustomEvent("parked", { detail: { id: room.sent[0].id, ahead: 3 } }));
-  assert.deepEqual([taps.of("grab 7").phase, taps.of("grab 7").ahead, taps.waits("grab 7")], ["parked", 3, true]);
+  room.dispatchEvent(new CustomEvent("queued", { detail: { id: room.sent[0].id, ahead: 3 } }));
+  assert.deepEqual([taps.of("grab 7").phase, taps.of("grab 7").ahead, taps.waits("grab 7")], ["queued", 3, true]);
   room.sent[0].reject(refusal("envelope_not_open", 400));
   await turn();
   assert.deepEqual([taps.of("grab 7").phase, taps.of("grab 7").againMs], ["refused", 5_400]);

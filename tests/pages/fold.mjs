@@ -14,5 +14,5 @@ const frames = JSON.parse(readFileSync(0, "utf8"));
 const room = connect({ url: "ws://x", room: "r", token: "t", WebSocket: Socket });
 await new Promise((resolve) => setTimeout(resolve));
 for (const frame of [{ type: "joined", user: "vera", time_ms: 1, commands_per_s: 1 }, ...frames]) Socket.last.onmessage({ data: JSON.stringify(frame) });
-console.log(JSON.stringify({ state: room.state, mine: room.mine }));
+console.log(JSON.stringify({ state: room.state, entitlements: room.entitlements }));
 room.close();

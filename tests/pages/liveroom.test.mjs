@@ -31,7 +31,7 @@ class FakeSocket {
 const TIME_MS = 1_700_000_000_000;
 const joined = (more = {}) => ({ type: "joined", room: "r", stream_id: "e", user: "vera", name: "Vera", role: "viewer", seq: 0, resumed: false, time_ms: TIME_MS, command_bytes_max: 4096, commands_per_s: 1000, idle_ms: 60_000, ...more });
 const keyframe = (seq = 10, more = {}) => ({ type: "keyframe", room: "r", stream_id: "e", seq, time_ms: TIME_MS, title: "t", anchor: "anna", open: true, opened_ms: 1, ...more });
-const belongings = (more = {}) => ({ type: "belongings", seq: 10, ...more });
+const entitlements = (more = {}) => ({ type: "entitlements", seq: 10, ...more });
 const chat = (seq, text = `line ${seq}`) => ({ type: "chat_sent", seq, user: "bob", name: "Bob", text });
 const delta = (from, to, events) => ({ type: "delta", from, to, time_ms: TIME_MS, events });
 const until = async (holds) => {
@@ -45,7 +45,7 @@ function begin(t, options = {}) {
   FakeSocket.made = [];
   const room = connect({ url: "ws://gateway", room: "r", token: "a.b.c", WebSocket: FakeSocket, backoffMs: 2, backoffMaxMs: 8, likesBatchMs: 5, ...options });
   const seen = [];
-  for (const type of ["joined", "event", "personal", "parked", "interruption", "state", "mine", "skipped", "disconnected", "reconnecting", "unauthorized", "replaced", "banned", "closed"]) room.addEventListener(type, ({ detail }) => seen.push([type, detail]));
+  for (const type of ["joined", "event", "personal", "queued", "interruption", "state", "entitlements", "skipped", "disconnected", "reconnecting", "unauthorized", "replaced", "banned", "closed"]) room.addEventListener(type, ({ detail }) => seen.push([type, detail]));
   const of = (type) => seen.filter(([name]) => name === type).map(([, detail]) => detail);
   t.after(() => room.close());
   return { room, of, sockets: FakeSocket.made };
@@ -54,7 +54,7 @@ function begin(t, options = {}) {
 async function live(t, options) {
   const begun = begin(t, options);
   await until(() => begun.sockets.length === 1);
-  begun.sockets[0].says(joined(), keyframe(), belongings());
+  begun.sockets[0].says(joined(), keyframe(), entitlements());
   return begun;
 }
 
@@ -280,7 +280,7 @@ test("so many sent ids are remembered; once one is forgotten, every id of the ca
   for (const count of [SENT_IDS_MAX, SENT_IDS_MAX + 1]) {
     const { room, sockets } = begin(t);
     await until(() => sockets.length === 1);
-    sockets[0].says(joined({ commands_per_s: 1_000_000_000 }), keyframe(), belongings());
+    sockets[0].says(joined({ commands_per_s: 1_000_000_000 }), keyframe(), entitlements());
     for (let first = 0; first < count; first += COMMANDS_WAITING_MAX) {
       const ids = Array.from({ length: Math.min(COMMANDS_WAITING_MAX, count - first) }, (_, index) => `buy-${first + index}`);
       assert.deepEqual(new Set((await Promise.all(ids.map((id) => ofSend(room, { id })))).map(String)), new Set(["CommandUnanswered,true"]));
@@ -333,7 +333,7 @@ test("a gateway that lets in and closes at once gets a handful of attempts in 30
   for (let second = 0; second < 300; second += 1) {
     await Promise.resolve().then(() => {}).then(() => {});
     for (; answered < sockets.length; answered += 1) {
-      sockets[answered].says(joined(), keyframe(), belongings(), delta(10, 11, [chat(10)]));
+      sockets[answered].says(joined(), keyframe(), entitlements(), delta(10, 11, [chat(10)]));
       sockets[answered].drops(1011);
     }
     passes(100);
@@ -387,7 +387,7 @@ test("tokens that are refused: another is asked for, after three the page knows,
   assert.deepEqual(of("unauthorized"), [{ code: 4500, reason: "bad token" }]);
   await until(() => sockets.length === 5);
   assert.equal(sockets[4].protocols[1], "liveroom.token.t5");
-  sockets[4].says(joined(), keyframe(), belongings());
+  sockets[4].says(joined(), keyframe(), entitlements());
   assert.equal(room.status, "live");
 });
 
@@ -405,7 +405,7 @@ test("a page that only watches notices a dead link: beats are missing", async (t
   const { sockets, of } = begin(t);
   await until(() => sockets.length === 1);
   const passes = stopTime(t);
-  sockets[0].says(joined({ beat_ms: 1_000 }), keyframe(), belongings());
+  sockets[0].says(joined({ beat_ms: 1_000 }), keyframe(), entitlements());
   for (let beat = 0; beat < 5; beat += 1) {
     passes(1_500);
     sockets[0].says({ type: "beat", time_ms: TIME_MS });
@@ -422,7 +422,7 @@ test("a page that stood still probes before it judges; time that it slept is not
   const { sockets } = begin(t, { probeMs: 500 });
   await until(() => sockets.length === 1);
   const passes = stopTime(t);
-  sockets[0].says(joined({ beat_ms: 1_000 }), keyframe(), belongings());
+  sockets[0].says(joined({ beat_ms: 1_000 }), keyframe(), entitlements());
   passes(3_600_000, { asleep: true });
   assert.deepEqual([sockets[0].sent, sockets[0].closed], [[{ type: "probe" }], null]);
   sockets[0].says({ type: "beat", time_ms: TIME_MS });
@@ -455,7 +455,7 @@ test("a command that was too large for the gateway that it came to is refused, n
   const { room, sockets } = begin(t);
   const large = room.sendChat("x".repeat(5_000));
   await until(() => sockets.length === 1);
-  sockets[0].says(joined(), keyframe(), belongings());
+  sockets[0].says(joined(), keyframe(), entitlements());
   await assert.rejects(large, (error) => error.code === "too_large");
   assert.deepEqual(sockets[0].sent, []);
 });
@@ -550,8 +550,8 @@ test("silence alone is no reason to leave: not without a command, not in the lin
   const { room, sockets } = await live(t, { silenceMs: 20, commandTimeoutMs: 1_000 });
   const passes = stopTime(t);
   passes(60);
-  const parked = room.send({ type: "grab_red_envelope", envelope: 1 });
-  sockets[0].says({ type: "parked", id: sockets[0].sent[0].id, ahead: 3 });
+  const queued = room.send({ type: "grab_red_envelope", envelope: 1 });
+  sockets[0].says({ type: "queued", id: sockets[0].sent[0].id, ahead: 3 });
   passes(60);
   const slow = room.sendChat("a");
   for (let seq = 10; seq < 30; seq += 1) {
@@ -560,7 +560,7 @@ test("silence alone is no reason to leave: not without a command, not in the lin
   }
   assert.equal(sockets[0].closed, null);
   sockets[0].says(...sockets[0].sent.map(({ id }) => ({ type: "accepted", id, seq: 30 })));
-  await Promise.all([parked, slow]);
+  await Promise.all([queued, slow]);
   passes(60);
   assert.equal(sockets[0].closed, null);
   room.sendChat("b").catch(() => {});
@@ -709,10 +709,10 @@ test("what concerns this user alone comes beside the room's events and changes n
   const { room, of, sockets } = await live(t);
   const iterator = room[Symbol.asyncIterator]();
   const claimed = { type: "coupon_claimed", coupon: 3, user: "vera", code: "K7Q2MZ4XW3NB5RTA", seq: 12 };
-  sockets[0].says({ type: "parked", id: "c1", ahead: 4 }, { type: "personal", seq: 12, time_ms: TIME_MS, event: claimed }, delta(10, 11, [chat(10)]));
+  sockets[0].says({ type: "queued", id: "c1", ahead: 4 }, { type: "personal", seq: 12, time_ms: TIME_MS, event: claimed }, delta(10, 11, [chat(10)]));
   const mine = { ...claimed, time_ms: TIME_MS, personal: true };
   assert.deepEqual(of("personal"), [mine]);
-  assert.deepEqual(of("parked"), [{ id: "c1", ahead: 4 }]);
+  assert.deepEqual(of("queued"), [{ id: "c1", ahead: 4 }]);
   assert.deepEqual((await iterator.next()).value, mine);
   assert.equal((await iterator.next()).value.seq, 10);
   assert.equal(room.seq, 11);
@@ -720,45 +720,45 @@ test("what concerns this user alone comes beside the room's events and changes n
 
 test("what this user owns is its frame and what was told since, once, wherever it is told", async (t) => {
   const { room, of, sockets } = await live(t);
-  assert.deepEqual(room.mine, { seq: 10, grants: [], coupons: [], holds: [], bought: {}, left_out: 0 });
+  assert.deepEqual(room.entitlements, { seq: 10, shares: [], coupons: [], holds: [], bought: {}, omitted: 0 });
   const coupon = { coupon: 3, title: "Less", terms: { amount_fen: 5 }, code: "K7Q2MZ4XW3NB5RTA", valid_until_ms: 9 };
   const personal = (seq, event, more = {}) => ({ type: "personal", seq, time_ms: TIME_MS, event: { ...event, user: "vera", seq }, ...more });
-  const grab = (seq, envelope, user) => ({ type: "red_envelope_grabbed", seq, envelope, user, name: "N", amount_fen: 7, parts_left: 1, left_fen: 1 });
-  sockets[0].says({ type: "belongings", seq: 12, grants: [{ envelope: 2, amount_fen: 5 }], holds: [{ hold: 8, sale: 4, quantity: 2, until_ms: 9, due_fen: 200 }] });
-  assert.deepEqual(room.mine.holds, [{ hold: 8, sale: 4, quantity: 2, until_ms: 9, due_fen: 200, discount_fen: 0, coupon_code: "" }]);
-  assert.deepEqual(of("mine").at(-1), { mine: room.mine });
+  const grab = (seq, envelope, user) => ({ type: "red_envelope_grabbed", seq, envelope, user, name: "N", amount_fen: 7, shares_left: 1, left_fen: 1 });
+  sockets[0].says({ type: "entitlements", seq: 12, shares: [{ envelope: 2, amount_fen: 5 }], holds: [{ hold: 8, sale: 4, quantity: 2, until_ms: 9, due_fen: 200 }] });
+  assert.deepEqual(room.entitlements.holds, [{ hold: 8, sale: 4, quantity: 2, until_ms: 9, due_fen: 200, discount_fen: 0, coupon_code: "" }]);
+  assert.deepEqual(of("entitlements").at(-1), { entitlements: room.entitlements });
   sockets[0].says(delta(10, 15, [grab(11, 2, "vera"), grab(13, 6, "bob"), grab(14, 6, "vera")]));
-  assert.deepEqual(room.mine.grants, [{ envelope: 2, amount_fen: 5 }, { envelope: 6, amount_fen: 7 }], "below the frame it is in it; others' are not mine");
+  assert.deepEqual(room.entitlements.shares, [{ envelope: 2, amount_fen: 5 }, { envelope: 6, amount_fen: 7 }], "below the frame it is in it; others' are not mine");
   sockets[0].says(personal(20, { type: "coupon_claimed", coupon: 3, code: coupon.code }, { coupon }), personal(21, { type: "hold_confirmed", sale: 4, hold: 8, quantity: 1, returned: 1, paid_fen: 100 }));
-  assert.deepEqual([room.mine.coupons, room.mine.holds, room.mine.bought], [[{ ...coupon, order: "" }], [], { 4: 1 }]);
+  assert.deepEqual([room.entitlements.coupons, room.entitlements.holds, room.entitlements.bought], [[{ ...coupon, order: "" }], [], { 4: 1 }]);
   assert.deepEqual(of("personal")[0].owned, { ...coupon, order: "" });
   sockets[0].says(personal(22, { type: "coupon_redeemed", coupon: 3, code: coupon.code, order: "o1", discount_fen: 5 }));
-  assert.equal(room.mine.coupons[0].order, "o1");
-  const before = of("mine").length;
+  assert.equal(room.entitlements.coupons[0].order, "o1");
+  const before = of("entitlements").length;
   sockets[0].says(delta(15, 16, [chat(15)]));
-  assert.equal(of("mine").length, before, "nothing of mine changed");
+  assert.equal(of("entitlements").length, before, "nothing of mine changed");
   sockets[0].says(delta(16, 17, [{ type: "coupon_expired", seq: 16, coupon: 3 }]));
-  assert.deepEqual([room.mine.coupons, of("mine").length], [[], before + 1]);
+  assert.deepEqual([room.entitlements.coupons, of("entitlements").length], [[], before + 1]);
 });
 
 test("a gateway that is behind the last one tells again: it counts from its frame on, and is dispatched once", async (t) => {
   const { room, of, sockets } = await live(t);
   const paid = () => ({ type: "personal", seq: 20, time_ms: TIME_MS, event: { type: "hold_confirmed", sale: 4, hold: 8, user: "vera", quantity: 1, returned: 0, paid_fen: 1, payment: "p", seq: 20 } });
-  sockets[0].says({ type: "belongings", seq: 20 }, paid());
-  assert.deepEqual(room.mine.bought, { 4: 1 });
+  sockets[0].says({ type: "entitlements", seq: 20 }, paid());
+  assert.deepEqual(room.entitlements.bought, { 4: 1 });
   sockets[0].drops(1006);
   await until(() => sockets.length === 2);
-  sockets[1].says(joined({ resumed: true }), { type: "belongings", seq: 15 });
-  assert.deepEqual(room.mine.bought, {});
+  sockets[1].says(joined({ resumed: true }), { type: "entitlements", seq: 15 });
+  assert.deepEqual(room.entitlements.bought, {});
   sockets[1].says(paid());
-  assert.deepEqual([room.mine.bought, of("personal").length], [{ 4: 1 }, 1]);
-  const grab = (seq) => ({ type: "red_envelope_grabbed", seq, envelope: seq, user: "vera", name: "V", amount_fen: 7, parts_left: 1, left_fen: 1 });
+  assert.deepEqual([room.entitlements.bought, of("personal").length], [{ 4: 1 }, 1]);
+  const grab = (seq) => ({ type: "red_envelope_grabbed", seq, envelope: seq, user: "vera", name: "V", amount_fen: 7, shares_left: 1, left_fen: 1 });
   sockets[1].says(delta(10, 17, [grab(14), grab(16)]));
-  assert.deepEqual([room.mine.grants.map(({ envelope }) => envelope), of("event").length, room.seq], [[16], 2, 17]);
+  assert.deepEqual([room.entitlements.shares.map(({ envelope }) => envelope), of("event").length, room.seq], [[16], 2, 17]);
   sockets[1].drops(1006);
   await until(() => sockets.length === 3);
-  sockets[2].says(joined({ resumed: true }), { type: "belongings", seq: 15 }, delta(12, 17, [grab(14), grab(16)]));
-  assert.deepEqual([room.mine.grants.map(({ envelope }) => envelope), of("event").length, room.seq], [[16], 2, 17], "known to the room, told again to me");
+  sockets[2].says(joined({ resumed: true }), { type: "entitlements", seq: 15 }, delta(12, 17, [grab(14), grab(16)]));
+  assert.deepEqual([room.entitlements.shares.map(({ envelope }) => envelope), of("event").length, room.seq], [[16], 2, 17], "known to the room, told again to me");
 });
 
 test("a stream that was set back tells anew, and is resumed by the stream_id of its keyframe", async (t) => {

@@ -19,7 +19,7 @@ WATCH_S = 45
 LIKES = 5
 #: The demo's own envelope may be over by then: another, announced, so long before the picture.
 ENVELOPE_S = 8
-ENVELOPE = {"total_fen": 8_800, "parts": 20, "title": "口令红包 · Say hello", "opens_in_ms": 30_000, "condition": {"keyword": "主播好"}}
+ENVELOPE = {"total_fen": 8_800, "shares": 20, "title": "口令红包 · Say hello", "opens_in_ms": 30_000, "condition": {"keyword": "主播好"}}
 
 
 async def main() -> None:
@@ -49,7 +49,7 @@ async def _viewer(server: Server, browser: Browser) -> None:
     await page.wait_for_selector(".sale[data-state=open]", timeout=WATCH_S * 1000)
     await page.locator(".sale .reserve").click()
     await page.wait_for_selector(".hold")
-    envelope = {"total_fen": 18_888, "parts": 18, "title": "感谢陪伴 · Thank you", "opens_in_ms": 3_000}
+    envelope = {"total_fen": 18_888, "shares": 18, "title": "感谢陪伴 · Thank you", "opens_in_ms": 3_000}
     number = (await server.command(ROOM, "drop_red_envelope", envelope, user="anchor-demo"))["result"]["envelope"]
     await page.wait_for_selector(f"#envelope[data-envelope='{number}'][data-phase=open]")
     await page.locator("#grab").click()

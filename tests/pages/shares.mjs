@@ -1,4 +1,4 @@
-// Reads [seed, {total_fen, parts, split}] pairs as JSON and prints the shares that the viewer page works out. Run by test_deals.py.
+// Reads [seed, {total_fen, shares, split}] pairs as JSON and prints the shares that the viewer page works out. Run by test_deals.py.
 
 import { readFileSync } from "node:fs";
 import { sharesOf } from "../../liveroom/console/static/js/features/red_envelope/fairness.js";

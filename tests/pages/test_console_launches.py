@@ -23,7 +23,7 @@ WIDE = """() => {
 async def test_an_envelope_is_reviewed_then_dropped_as_it_was_filled_in(stage: Stage) -> None:
     """Amounts reach the server to the fen; nothing is launched before the review, with its sum, was agreed to; Enter twice launches nothing."""
     console = await stage.console()
-    dialog = await fill(console, "envelope", {"total": "100.29", "parts": "20", "split": "equal", "opens_in": "5", "opens_in_unit": "60000"})
+    dialog = await fill(console, "envelope", {"total": "100.29", "shares": "20", "split": "equal", "opens_in": "5", "opens_in_unit": "60000"})
     await expect(dialog.locator(".preview")).to_have_text("About ¥5.01 each")
     await fill(
         console,
@@ -43,7 +43,7 @@ async def test_an_envelope_is_reviewed_then_dropped_as_it_was_filled_in(stage: S
     await expect(dialog).to_be_hidden()
     await expect(console.locator(".toast.good").first).to_have_text("Red envelope sent")
     [envelope] = (await state_of(stage, console))["envelopes"]
-    assert (envelope["total_fen"], envelope["parts"], envelope["split"], envelope["title"]) == (10_029, 20, "equal", "Spring luck")
+    assert (envelope["total_fen"], envelope["shares"], envelope["split"], envelope["title"]) == (10_029, 20, "equal", "Spring luck")
     assert (envelope["closes_ms"] - envelope["opens_ms"], envelope["condition"]) == (90_000, {"keyword": "hello"})
     assert envelope["users_per_address_max"] == 3
     card = console.locator(f"#offers [data-envelope='{envelope['envelope']}']")
@@ -55,13 +55,13 @@ async def test_an_envelope_is_reviewed_then_dropped_as_it_was_filled_in(stage: S
 async def test_what_cannot_be_read_is_told_at_its_field(stage: Stage) -> None:
     """Amounts with three decimals, no numbers, numbers out of range: each error is at its field, the first has the focus, nothing is sent."""
     console = await stage.console()
-    dialog = await fill(console, "envelope", {"total": "1.999", "parts": "10001", "opens_in": "two", "open_for": "25", "open_for_unit": "3600000"})
+    dialog = await fill(console, "envelope", {"total": "1.999", "shares": "10001", "opens_in": "two", "open_for": "25", "open_for_unit": "3600000"})
     await fill(console, "envelope", {"condition": "watched", "watched_s": "7201"})
     await dialog.locator("[data-act=review]").click()
-    for name in ("total", "parts", "opens_in", "open_for", "watched_s"):
+    for name in ("total", "shares", "opens_in", "open_for", "watched_s"):
         await expect(dialog.locator(f"[data-error={name}]")).to_be_visible()
         await expect(dialog.locator(f"[name={name}]")).to_have_attribute("aria-invalid", "true")
-    await expect(dialog.locator("[data-error=parts]")).to_have_text("Enter a whole number from 1 to 10000")
+    await expect(dialog.locator("[data-error=shares]")).to_have_text("Enter a whole number from 1 to 10000")
     await expect(dialog.locator("[data-error=open_for]")).to_have_text("Enter 1 s to 1 d")
     await expect(dialog.locator("[name=total]")).to_be_focused()
     await dialog.locator("[name=total]").fill("1.99")
@@ -85,7 +85,7 @@ async def test_what_the_server_refuses_is_told_at_its_field(stage: Stage) -> Non
         await expect(dialog.locator(f"[data-error={name}]")).to_have_text(words)
         await expect(dialog.locator(f"[name={name}]").first).to_be_focused()
 
-    await fill(console, "envelope", {"total": "0.10", "parts": "11"})
+    await fill(console, "envelope", {"total": "0.10", "shares": "11"})
     await refused("envelope", "total", "At least ¥0.01 per share")
     await fill(console, "envelope", {"total": "1", "title": ""})
     await refused("envelope", "title", "Enter a title")
@@ -93,7 +93,7 @@ async def test_what_the_server_refuses_is_told_at_its_field(stage: Stage) -> Non
     await refused("envelope", "keyword", "Enter a keyword that can be said")
     await fill(console, "envelope", {"keyword": "hi"})
     await console.locator("#launch-envelope [data-act=review]").click()
-    others = [await stage.command("drop_red_envelope", {"total_fen": 1, "parts": 1, "opens_in_ms": 600_000}) for _ in range(4)]
+    others = [await stage.command("drop_red_envelope", {"total_fen": 1, "shares": 1, "opens_in_ms": 600_000}) for _ in range(4)]
     await console.locator("#launch-envelope [data-act=launch]").click()
     await expect(console.locator("#launch-envelope .form-error")).to_have_text("Limit reached")
     await stage.command("cancel_red_envelope", {"envelope": others[0]["result"]["envelope"]})
@@ -128,7 +128,7 @@ async def test_a_launch_whose_answer_was_lost_is_not_launched_twice(stage: Stage
         await route.fulfill(status=503, json={"code": "unavailable", "detail": "nobody knows"})
 
     await console.route("**/commands/drop_red_envelope", lose)
-    dialog = await fill(console, "envelope", {"total": "8.88", "parts": "8", "opens_in": "10", "opens_in_unit": "60000"})
+    dialog = await fill(console, "envelope", {"total": "8.88", "shares": "8", "opens_in": "10", "opens_in_unit": "60000"})
     await dialog.locator("[data-act=review]").click()
     await console.clock.install()
     async with console.expect_response("**/commands/drop_red_envelope") as answered:
@@ -144,7 +144,7 @@ async def test_a_launch_whose_answer_was_lost_is_not_launched_twice(stage: Stage
     await expect(dialog).to_be_hidden()
     assert len(set(ids)) == 1
     assert len((await state_of(stage, console))["envelopes"]) == 1
-    await launch(console, "envelope", {"total": "8.88", "parts": "8", "opens_in": "10", "opens_in_unit": "60000"})  # the same on purpose
+    await launch(console, "envelope", {"total": "8.88", "shares": "8", "opens_in": "10", "opens_in_unit": "60000"})  # the same on purpose
     await expect(console.locator("#offers [data-envelope]")).to_have_count(2)
     await console.context.close()
     stage.complaints[:] = [words for words in stage.complaints if "503" not in words]
@@ -164,7 +164,7 @@ async def test_a_launch_that_may_have_happened_is_not_launched_twice_after_a_ref
             await route.fulfill(status=503, json={"code": "overloaded", "detail": "too busy"})
 
     await console.route("**/commands/drop_red_envelope", lose_then_refuse)
-    dialog = await fill(console, "envelope", {"total": "8.88", "parts": "8", "opens_in": "10", "opens_in_unit": "60000"})
+    dialog = await fill(console, "envelope", {"total": "8.88", "shares": "8", "opens_in": "10", "opens_in_unit": "60000"})
     await dialog.locator("[data-act=review]").click()
     await console.clock.install()
     for number in range(3):
@@ -215,7 +215,7 @@ async def test_money_fits_every_screen_in_chinese(stage: Stage) -> None:
         {"opens_in_ms": 600_000, "title": "恭喜发财大吉大利" * 12, "condition": {"keyword": "新年快乐" * 10, "watched_s": 7_200}},
         {"opens_in_ms": 0},
     ):
-        await stage.command("drop_red_envelope", {"total_fen": 100_000_000_000, "parts": 10_000, **body})
+        await stage.command("drop_red_envelope", {"total_fen": 100_000_000_000, "shares": 10_000, **body})
     await stage.command("announce_flash_sale", {"product": "long", "price_fen": 99_999_999_999, "stock": 1_000_000, "opens_in_ms": 0})
     await stage.command("issue_coupon", {"title": "满减" * 50, "terms": {"percent_off": 15, "discount_max_fen": 123_456}, "stock": 5_000})
     for size in ((320, 568), PHONE, (844, 390), (1280, 800)):
@@ -232,7 +232,7 @@ async def _fits(console: Page, *, narrow: bool) -> None:
     await expect(console.locator("#offers [data-sale] [data-act=close]")).to_have_text("结束秒杀")
     assert await console.evaluate(WIDE) == []
     for kind in ("envelope", "coupon", "sale"):
-        fields = {"total": "1000000000", "parts": "10000"} if kind == "envelope" else {"stock": "999999"}
+        fields = {"total": "1000000000", "shares": "10000"} if kind == "envelope" else {"stock": "999999"}
         fields |= {"kind": "percent", "percent": "15", "discount_max": "1000000000"} if kind == "coupon" else {}
         fields |= {"price": "999999999.99", "per_user": "x"} if kind == "sale" else {}
         dialog = await fill(console, kind, fields)

@@ -20,7 +20,7 @@ async def test_an_envelope_lives_and_ends_before_the_anchors_eyes(stage: Stage) 
     await console.add_init_script("const now = Date.now; Date.now = () => now() + 3 * 3_600_000")
     await console.reload()
     await console.wait_for_selector("#desk:not([hidden])")
-    await launch(console, "envelope", {"total": "10", "parts": "2", "opens_in": "3", "open_for": "2"})
+    await launch(console, "envelope", {"total": "10", "shares": "2", "opens_in": "3", "open_for": "2"})
     card = console.locator("#offers [data-envelope]")
     await expect(card).to_have_attribute("data-state", "announced")
     assert 0 <= seconds(await card.locator(".countdown").inner_text()) <= 3
@@ -34,7 +34,7 @@ async def test_an_envelope_lives_and_ends_before_the_anchors_eyes(stage: Stage) 
     await expect(card.locator("[data-show=left_fen]")).to_have_text("¥10.00")
     envelope = {"envelope": int(await card.get_attribute("data-envelope") or 0)}
     first = (await viewer(stage, "grab_red_envelope", envelope, "vera"))["result"]["amount_fen"]
-    await expect(card.locator("[data-show=parts_left]")).to_have_text("1 / 2")
+    await expect(card.locator("[data-show=shares_left]")).to_have_text("1 / 2")
     await expect(card.locator("[data-show=left_fen]")).to_have_text(f"¥{10 - first / 100:.2f}")
     await expect(card.locator(".stock-bar")).to_have_attribute("aria-label", "Shares left: 1 / 2")
     widths = await card.locator(".stock-bar i").evaluate_all("(parts) => parts.map((part) => part.getBoundingClientRect().width)")
@@ -57,7 +57,7 @@ async def test_an_envelope_lives_and_ends_before_the_anchors_eyes(stage: Stage) 
 async def test_an_envelope_is_taken_back_after_being_asked_once(stage: Stage) -> None:
     """Before it opens an envelope can be cancelled; saying no changes nothing; all of its money comes back, in the result and in the ledger."""
     console = await stage.console()
-    await launch(console, "envelope", {"total": "66.66", "parts": "6", "opens_in": "10", "opens_in_unit": "60000"})
+    await launch(console, "envelope", {"total": "66.66", "shares": "6", "opens_in": "10", "opens_in_unit": "60000"})
     card = console.locator("#offers [data-envelope]")
     await card.locator("[data-act=cancel]").click()
     await expect(console.locator("#sure")).to_contain_text("¥66.66")
@@ -162,8 +162,8 @@ async def test_the_ledger_adds_up(stage: Stage) -> None:
     """Totals are the sums of the items, granted + can be won + refunded is the budget, and all of it is what the server's own ledger says."""
     await stage.command("add_product", {"product": SHIRT})
     console = await stage.console()
-    for total_fen, parts in ((1_000, 2), (5_000, 5)):
-        dropped = await stage.command("drop_red_envelope", {"total_fen": total_fen, "parts": parts, "opens_in_ms": 0})
+    for total_fen, shares in ((1_000, 2), (5_000, 5)):
+        dropped = await stage.command("drop_red_envelope", {"total_fen": total_fen, "shares": shares, "opens_in_ms": 0})
         for user in ("vera", "victor"):
             await viewer(stage, "grab_red_envelope", {"envelope": dropped["result"]["envelope"]}, user)
     announced = await stage.command("announce_flash_sale", {"product": "shirt", "price_fen": 990, "stock": 7, "opens_in_ms": 0})
@@ -229,7 +229,7 @@ async def test_a_ledger_that_cannot_be_read_says_why_and_shows_no_numbers(stage:
 async def test_a_console_that_was_away_shows_what_holds_now(stage: Stage) -> None:
     """After the server was killed and started again, what is live and the ledger are right; what was pressed meanwhile happens once."""
     console = await stage.console()
-    await launch(console, "envelope", {"total": "50", "parts": "5", "opens_in": "10", "opens_in_unit": "60000"})
+    await launch(console, "envelope", {"total": "50", "shares": "5", "opens_in": "10", "opens_in_unit": "60000"})
     card = console.locator("#offers [data-envelope]")
     await stage.server.kill()
     await expect(console.locator("body")).to_have_attribute("data-connection", "reconnecting")

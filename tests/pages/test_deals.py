@@ -29,7 +29,7 @@ fen = st.integers(0, FEN_MAX) | st.integers(0, 100_000)
 amounts = st.builds(CouponTerms, amount_fen=fen.filter(bool), min_spend_fen=fen)
 percentages = st.builds(CouponTerms, percent_off=st.integers(1, 100), min_spend_fen=fen, discount_max_fen=fen)
 seeds = st.binary(min_size=32, max_size=32).map(bytes.hex)
-parts = st.integers(1, 300)
+counts = st.integers(1, 300)
 #: The most units that one user may order at the highest price.
 spends = st.integers(0, FEN_MAX * UNITS_MAX) | st.integers(0, 100_000)
 
@@ -57,12 +57,12 @@ def test_a_discount_shown_beforehand_is_the_one_that_the_room_gives(cases: list[
 @settings(max_examples=20, deadline=None)
 @given(
     st.lists(
-        st.tuples(seeds, parts.flatmap(lambda n: st.tuples(st.integers(n, FEN_MAX), st.just(n))), st.sampled_from(["lucky", "equal"])), max_size=20
+        st.tuples(seeds, counts.flatmap(lambda n: st.tuples(st.integers(n, FEN_MAX), st.just(n))), st.sampled_from(["lucky", "equal"])), max_size=20
     )
 )
 def test_the_browser_draws_the_shares_that_the_room_drew(cases: list[tuple[str, tuple[int, int], Any]]) -> None:
     """From a seed that was told when an envelope was over, the page works out every share in its turn."""
-    worked_out = _run("shares.mjs", [(seed, {"total_fen": total, "parts": n, "split": how}) for seed, (total, n), how in cases])
+    worked_out = _run("shares.mjs", [(seed, {"total_fen": total, "shares": n, "split": how}) for seed, (total, n), how in cases])
     assert worked_out == [list(split(seed, total, n, how)) for seed, (total, n), how in cases]
 
 

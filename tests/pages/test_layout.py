@@ -59,7 +59,7 @@ async def test_a_room_on_a_phone_says_whole_what_is_shown(stage: Stage) -> None:
 async def test_the_console_shows_titles_whole_and_numbers(stage: Stage) -> None:
     """On a small laptop; the number of an envelope, coupon or sale is what commands and `verify-envelope` take, on the card and in the ledger."""
     sale = await on_sale(stage)
-    dropped = await stage.command("drop_red_envelope", {"total_fen": 1_000, "parts": 2, "title": "恭喜发财 · Good fortune"})
+    dropped = await stage.command("drop_red_envelope", {"total_fen": 1_000, "shares": 2, "title": "恭喜发财 · Good fortune"})
     envelope = dropped["result"]["envelope"]
     console = await stage.console(size=LAPTOP)
     for card, number in ((f"#offers [data-sale='{sale}']", sale), (f"#offers [data-envelope='{envelope}']", envelope)):

@@ -20,7 +20,7 @@ from liveroom.features.red_envelope.state import of as red_envelopes_of
 from liveroom.messages.fields import Delivery
 from liveroom.protocol import commands as c
 from liveroom.protocol.codec import encode, event_object
-from liveroom.protocol.frames import Belongings, Personal
+from liveroom.protocol.frames import Entitlements, Personal
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import Decided
 from tests.features.play import ANCHOR, BELLA, MODERATOR, PLATFORM, VERA, VICTOR, Play
@@ -58,7 +58,7 @@ def test_folded_state_is_what_a_keyframe_would_say(seed: int) -> None:
     last = play.keyframe
     folded = _folded([*map(_as_sent, first), *frames])
     _compare(folded["state"], {**_defaults(), **msgspec.to_builtins(last)})
-    mine = msgspec.convert({"type": "belongings", **folded["mine"]}, Belongings, strict=False)
+    mine = msgspec.convert({"type": "entitlements", **folded["entitlements"]}, Entitlements, strict=False)
     assert in_order(mine) == in_order(owned(play.room, "vera"))
 
 

@@ -68,7 +68,7 @@ async def do(stage: Stage, command: str, body: dict[str, Any], user: str = "anna
 
 async def drop(stage: Stage, **more: Any) -> int:
     """Drop a red envelope of ¥10.00 that is open at once."""
-    terms = {"total_fen": 1_000, "parts": 2, "opens_in_ms": 0, "open_for_ms": 60_000, **more}
+    terms = {"total_fen": 1_000, "shares": 2, "opens_in_ms": 0, "open_for_ms": 60_000, **more}
     return int((await do(stage, "drop_red_envelope", terms))["envelope"])
 
 
@@ -107,7 +107,7 @@ async def fen_of(page: Page) -> int:
 async def test_the_last_share_goes_to_one_and_the_other_sees_that_it_is_gone(stage: Stage) -> None:
     """An anchor's envelope opens for all at its time and not before. Two viewers grab the last share: one wins, the other sees that it is gone."""
     vera, victor, console = await stage.viewer("vera", size=PHONE), await stage.viewer("victor"), await stage.console()
-    await launch(console, "envelope", {"total": "10", "parts": "2", "opens_in": "5"})
+    await launch(console, "envelope", {"total": "10", "shares": "2", "opens_in": "5"})
     for page in (vera, victor):
         await expect(page.locator("#envelope")).to_have_attribute("data-phase", "announced")
         await expect(page.locator("#envelope-sum")).to_have_text("¥10.00 in 2 random shares")

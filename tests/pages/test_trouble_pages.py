@@ -118,7 +118,7 @@ async def test_a_banned_viewer_sees_why_and_until_when_and_comes_back_by_itself(
     await do(stage, "add_product", {"product": SHIRT})
     await do(stage, "pin_product", {"product": "shirt"})
     await do(stage, "announce_flash_sale", SALE)
-    await do(stage, "drop_red_envelope", {"total_fen": 1_000, "parts": 2, "opens_in_ms": 0, "open_for_ms": 600_000})
+    await do(stage, "drop_red_envelope", {"total_fen": 1_000, "shares": 2, "opens_in_ms": 0, "open_for_ms": 600_000})
     vera = await stage.viewer("vera", size=PHONE)
     await expect(vera.locator("#grab")).to_be_visible()
     await do(stage, "ban_user", {"user": "vera", "duration_ms": 12_000, "reason": "spam in chat"})

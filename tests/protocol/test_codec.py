@@ -35,7 +35,7 @@ from liveroom.protocol.commands import COMMANDS, AddProduct, Command, CommandBas
 from liveroom.protocol.events import EVENTS, EventBase, LikesAdded
 from liveroom.protocol.frames import FRAMES, Frame
 from liveroom.protocol.inbound import ClientMessage
-from liveroom.protocol.records import Record, Request, Takeover
+from liveroom.protocol.records import RECORD_VERSION, Record, Request, Takeover
 from liveroom.protocol.refusals import REFUSALS
 from tests.protocol.strategies import json_values, messages
 
@@ -352,13 +352,14 @@ def test_a_bad_request_names_its_field(change: dict[str, Any], code: str, field:
     ("data", "code", "field"),
     [
         (b"", "malformed", None),
-        (b'{"v":3}', "missing_field", "type"),
+        (b'{"v":%d}' % RECORD_VERSION, "missing_field", "type"),
         (b'{"type":"clam"}', "bad_value", "type"),
-        (b'{"type":"takeover","v":3,"owner":3,"time_ms":0}', "wrong_type", "owner"),
+        (b'{"type":"takeover","v":%d,"owner":3,"time_ms":0}' % RECORD_VERSION, "wrong_type", "owner"),
         (b'{"type":"takeover","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "malformed", None),
-        (b'{"type":"record","v":3,"fencing_epoch":0,"step":0,"from":0,"to":1}', "missing_field", "time_ms"),
+        (b'{"type":"record","v":%d,"fencing_epoch":0,"step":0,"from":0,"to":1}' % RECORD_VERSION, "missing_field", "time_ms"),
         (
-            b'{"type":"record","v":3,"fencing_epoch":0,"step":0,"from":0,"to":1,"time_ms":0,"rooms":{"r":{"from":0,"events":[{"type":"x"}]}}}',
+            b'{"type":"record","v":%d,"fencing_epoch":0,"step":0,"from":0,"to":1,"time_ms":0,' % RECORD_VERSION
+            + b'"rooms":{"r":{"from":0,"events":[{"type":"x"}]}}}',
             "bad_value",
             "rooms[...].events[0].type",
         ),

@@ -42,7 +42,7 @@ def test_many_errors_do_not_fill_the_log(caplog: pytest.LogCaptureFixture, monke
     metrics.isolated.each("gateway_join", ["v1"], lambda viewer: 1 // 0)
     now[0] += LOGGED_EVERY_S
     metrics.isolated.each("gateway_room", ["r1"], lambda room: 1 // 0)
-    assert [(vars(line)["place"], vars(line).get("left_out")) for line in caplog.records] == [
+    assert [(vars(line)["place"], vars(line).get("omitted")) for line in caplog.records] == [
         ("gateway_room", None),
         ("gateway_join", None),
         ("gateway_room", 9),

@@ -36,10 +36,10 @@ class SetAnnouncement(CommandBase, frozen=True, tag="set_announcement"):
 
 
 class RequestKeyframe(CommandBase, frozen=True, tag="request_keyframe"):
-    """Ask for a room's detail. Gateways that begin to follow a room also ask for its users' entitlements, by `holdings`."""
+    """Ask for a room's detail. Gateways that begin to follow a room set `entitlements`, to get those of its users, too."""
 
     roles = BACKEND
-    holdings: bool = False
+    entitlements: bool = False
 
 
 class RoomOpened(EventBase, frozen=True, tag="room_opened"):

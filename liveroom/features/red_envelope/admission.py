@@ -9,11 +9,11 @@ __all__ = ["GRAB"]
 
 
 def _dropped(seq: int, event: RedEnvelopeDropped) -> StockChange:
-    return StockChange(seq, (event.parts, 0), is_new=True, counts_addresses=event.users_per_address_max > 0)
+    return StockChange(seq, (event.shares, 0), is_new=True, counts_addresses=event.users_per_address_max > 0)
 
 
 def _grabbed(seq: int, event: RedEnvelopeGrabbed) -> StockChange:
-    return StockChange(event.envelope, (event.parts_left, 0), event.user)
+    return StockChange(event.envelope, (event.shares_left, 0), event.user)
 
 
 def _closed(seq: int, event: RedEnvelopeClosed) -> StockChange:
@@ -21,7 +21,7 @@ def _closed(seq: int, event: RedEnvelopeClosed) -> StockChange:
 
 
 def _view(view: EnvelopeView) -> StockChange:
-    return StockChange(view.envelope, (view.parts_left, 0), total=view.parts, counts_addresses=view.users_per_address_max > 0)
+    return StockChange(view.envelope, (view.shares_left, 0), total=view.shares, counts_addresses=view.users_per_address_max > 0)
 
 
 GRAB = Admission(

@@ -25,32 +25,32 @@ def commitment_of(seed: str) -> str:
     return sha256(bytes.fromhex(seed)).hexdigest()
 
 
-def split(seed: str, total_fen: int, parts: int, how: str) -> list[int]:
+def split(seed: str, total_fen: int, count: int, how: str) -> list[int]:
     """The shares in the order in which they are granted: each at least 1 fen, all of them `total_fen`; `how` is lucky or equal."""
     if how not in ("lucky", "equal"):
         raise InvariantBroken(f"there is no split {how!r}")
-    if not 1 <= parts <= total_fen:
+    if not 1 <= count <= total_fen:
         raise InvariantBroken("every share is at least 1 fen")
     words = _words(bytes.fromhex(seed))
-    shares = _lucky(words, total_fen, parts) if how == "lucky" else _equal(total_fen, parts)
+    shares = _lucky(words, total_fen, count) if how == "lucky" else _equal(total_fen, count)
     _shuffle(words, shares)
     return shares
 
 
-def _lucky(words: Iterator[int], left_fen: int, parts: int) -> list[int]:
-    """While n parts are left of R fen: uniform in [1, floor(2R / n) - 1], which leaves at least n - 1; the last takes what is left."""
+def _lucky(words: Iterator[int], left_fen: int, count: int) -> list[int]:
+    """While n shares are left of R fen: uniform in [1, floor(2R / n) - 1], which leaves at least n - 1; the last takes what is left."""
     shares: list[int] = []
-    for left in range(parts, 1, -1):
+    for left in range(count, 1, -1):
         share = 1 + _below(words, 2 * left_fen // left - 1)
         shares.append(share)
         left_fen -= share
     return [*shares, left_fen]
 
 
-def _equal(total_fen: int, parts: int) -> list[int]:
+def _equal(total_fen: int, count: int) -> list[int]:
     """Shares that differ by one fen at most."""
-    share, over = divmod(total_fen, parts)
-    return [share + 1] * over + [share] * (parts - over)
+    share, over = divmod(total_fen, count)
+    return [share + 1] * over + [share] * (count - over)
 
 
 def _shuffle(words: Iterator[int], shares: list[int]) -> None:

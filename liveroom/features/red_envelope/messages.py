@@ -47,7 +47,7 @@ class DropRedEnvelope(CommandBase, frozen=True, tag="drop_red_envelope"):
         "commitment": "SHA-256 of the seed from which all shares follow",
     }
     total_fen: Fen
-    parts: Annotated[int, Meta(ge=1, le=10_000)]
+    shares: Annotated[int, Meta(ge=1, le=10_000)]
     split: Split = "lucky"
     title: Title = "恭喜发财 · Good fortune"
     opens_in_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 5_000
@@ -61,7 +61,7 @@ class GrabRedEnvelope(CommandBase, frozen=True, tag="grab_red_envelope"):
 
     moves_money = True
     roles = VIEWERS
-    results = {"envelope": "the id of the red envelope", "amount_fen": "the user's share", "parts_left": "shares left after this grab"}
+    results = {"envelope": "the id of the red envelope", "amount_fen": "the user's share", "shares_left": "shares left after this grab"}
     envelope: Seq
 
 
@@ -86,7 +86,7 @@ class RedEnvelopeDropped(EventBase, frozen=True, tag="red_envelope_dropped"):
     """A red envelope was dropped; `commitment` is the SHA-256 of the seed from which all shares follow."""
 
     total_fen: int
-    parts: int
+    shares: int
     split: Split
     title: str
     opens_ms: int
@@ -112,13 +112,13 @@ class RedEnvelopeOpened(EventBase, frozen=True, tag="red_envelope_opened"):
 
 
 class RedEnvelopeGrabbed(EventBase, frozen=True, tag="red_envelope_grabbed"):
-    """A user grabbed a share; `parts_left` shares are left."""
+    """A user grabbed a share; `shares_left` shares are left."""
 
     envelope: int
     user: str
     name: str
     amount_fen: int
-    parts_left: int
+    shares_left: int
     left_fen: int
 
 
@@ -139,8 +139,8 @@ class EnvelopeView(Struct, frozen=True, omit_defaults=True):
     envelope: int
     title: str
     total_fen: int
-    parts: int
-    parts_left: int
+    shares: int
+    shares_left: int
     left_fen: int
     split: str
     opens_ms: int

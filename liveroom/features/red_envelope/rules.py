@@ -76,8 +76,8 @@ def drop_red_envelope(turn: Turn, command: DropRedEnvelope) -> Decision:
         return Refusal(
             "too_long", f"the keyword has {len(keyword)} characters as it is compared; at most {WORD_CHARS_MAX} may be", "condition.keyword"
         )
-    if command.total_fen < command.parts:
-        return Refusal("out_of_range", f"{command.parts} shares of at least 1 fen need {command.parts} fen", "total_fen")
+    if command.total_fen < command.shares:
+        return Refusal("out_of_range", f"{command.shares} shares of at least 1 fen need {command.shares} fen", "total_fen")
     if sum(envelope.closes_ms > turn.now_ms for envelope in of(state).live.values()) >= turn.rules.red_envelopes_live_max:
         return Refusal("limit_reached", f"{turn.rules.red_envelopes_live_max} red envelopes are announced or open already")
     seed = turn.rng.getrandbits(8 * SEED_BYTES).to_bytes(SEED_BYTES, "big").hex()
@@ -85,7 +85,7 @@ def drop_red_envelope(turn: Turn, command: DropRedEnvelope) -> Decision:
     closes_ms = opens_ms + command.open_for_ms
     dropped = RedEnvelopeDropped(
         command.total_fen,
-        command.parts,
+        command.shares,
         command.split,
         command.title,
         opens_ms,
@@ -111,18 +111,18 @@ def grab_red_envelope(turn: Turn, command: GrabRedEnvelope) -> Decision:
     if refusal is not None:
         return refusal
     granted = len(envelope.winners)
-    amount_fen = envelope.shares[granted]
-    parts_left = envelope.parts - granted - 1
+    amount_fen = envelope.amounts_fen[granted]
+    shares_left = envelope.shares - granted - 1
     left_fen = envelope.left_fen - amount_fen
-    events: tuple[EventBase, ...] = (RedEnvelopeGrabbed(number, sender.user, sender.name, amount_fen, parts_left, left_fen),)
+    events: tuple[EventBase, ...] = (RedEnvelopeGrabbed(number, sender.user, sender.name, amount_fen, shares_left, left_fen),)
     if envelope.users_per_address_max:
         events += count_address(number, sender)
     if not envelope.opened:
         events = (RedEnvelopeOpened(number), *events)
-    if not parts_left:
+    if not shares_left:
         best = _better(envelope.best, sender.user, sender.name, amount_fen)
         events += (RedEnvelopeClosed(number, "empty", envelope.total_fen, 0, envelope.seed, tuple(best)),)
-    return Decided(events, {"envelope": number, "amount_fen": amount_fen, "parts_left": parts_left})
+    return Decided(events, {"envelope": number, "amount_fen": amount_fen, "shares_left": shares_left})
 
 
 def _check_grab(turn: Turn, number: int, envelope: EnvelopeState) -> Refusal | None:
@@ -225,7 +225,7 @@ def red_envelope_dropped(state: RoomState, event: RedEnvelopeDropped, seq: int, 
     change(state).live[seq] = EnvelopeState(
         title=event.title,
         total_fen=event.total_fen,
-        parts=event.parts,
+        shares=event.shares,
         split=event.split,
         opens_ms=event.opens_ms,
         closes_ms=event.closes_ms,
@@ -244,7 +244,7 @@ def red_envelope_sealed(state: RoomState, event: RedEnvelopeSealed, seq: int, ti
     if commitment_of(event.seed) != envelope.commitment:
         raise InvariantBroken("the seed is the one that was committed to")
     envelope.seed = event.seed
-    envelope.shares = split(event.seed, envelope.total_fen, envelope.parts, envelope.split)
+    envelope.amounts_fen = split(event.seed, envelope.total_fen, envelope.shares, envelope.split)
 
 
 def red_envelope_opened(state: RoomState, event: RedEnvelopeOpened, seq: int, time_ms: int) -> None:
@@ -258,13 +258,13 @@ def red_envelope_grabbed(state: RoomState, event: RedEnvelopeGrabbed, seq: int, 
     winners, amount_fen = envelope.winners, event.amount_fen
     if event.user in winners:
         raise InvariantBroken("a user has one share")
-    if amount_fen != envelope.shares[len(winners)]:
+    if amount_fen != envelope.amounts_fen[len(winners)]:
         raise InvariantBroken("shares are granted as they were drawn")
     winners[event.user] = amount_fen
     envelope.left_fen -= amount_fen
     if event.left_fen != envelope.left_fen:
         raise InvariantBroken("granted + left = total")
-    if event.parts_left != envelope.parts - len(winners):
+    if event.shares_left != envelope.shares - len(winners):
         raise InvariantBroken("every share is granted once")
     envelope.best = _better(envelope.best, event.user, event.name, amount_fen)
 

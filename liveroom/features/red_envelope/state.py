@@ -11,11 +11,11 @@ __all__ = ["EnvelopeOver", "EnvelopeState", "RedEnvelopes", "change", "of"]
 
 
 class EnvelopeState(Struct, kw_only=True):
-    """A red envelope that is announced or open; share i goes to the i-th winner."""
+    """A red envelope that is announced or open; the i-th winner gets the i-th amount."""
 
     title: str
     total_fen: int
-    parts: int
+    shares: int
     split: str
     opens_ms: int
     closes_ms: int
@@ -24,7 +24,7 @@ class EnvelopeState(Struct, kw_only=True):
     keyword: str  # the condition's, normalized for the search
     left_fen: int
     seed: str = ""
-    shares: list[int] = field(default_factory=list)
+    amounts_fen: list[int] = field(default_factory=list)
     opened: bool = False
     winners: dict[str, int] = field(default_factory=dict)  # user -> fen, in the order of the grabs
     best: list[EnvelopeWinner] = field(default_factory=list)

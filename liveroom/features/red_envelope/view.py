@@ -16,8 +16,8 @@ def fold_envelopes(envelopes: tuple[EnvelopeView, ...], event: object, seq: int)
                 envelope=seq,
                 title=event.title,
                 total_fen=event.total_fen,
-                parts=event.parts,
-                parts_left=event.parts,
+                shares=event.shares,
+                shares_left=event.shares,
                 left_fen=event.total_fen,
                 split=event.split,
                 opens_ms=event.opens_ms,
@@ -30,7 +30,7 @@ def fold_envelopes(envelopes: tuple[EnvelopeView, ...], event: object, seq: int)
         case RedEnvelopeOpened():
             return tuple(replace_if(view.envelope == event.envelope, view, open=True) for view in envelopes)
         case RedEnvelopeGrabbed():
-            left = {"parts_left": event.parts_left, "left_fen": event.left_fen}
+            left = {"shares_left": event.shares_left, "left_fen": event.left_fen}
             return tuple(replace_if(view.envelope == event.envelope, view, **left) for view in envelopes)
         case RedEnvelopeClosed():
             return tuple(view for view in envelopes if view.envelope != event.envelope)

@@ -45,8 +45,8 @@ __all__ = [
 FILE_NAME = "journal.sqlite"
 #: The remedy for a damaged file.
 RESTORE_HINT = "restore a whole copy with `liveroom restore-journal FILE`"
-#: Version 7: entries are chained by hashes, and snapshots share their parts. A journal of another version is left unchanged.
-SCHEMA_VERSION = 8
+#: Version 9: a red envelope has `shares`, also in snapshots. A journal of another version is left unchanged.
+SCHEMA_VERSION = 9
 
 #: Time in seconds that a transaction waits for another program that writes to the file. No other program should.
 BUSY_S = 5.0

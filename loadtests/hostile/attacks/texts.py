@@ -92,7 +92,7 @@ def _bodies() -> list[tuple[str, dict[str, Any]]]:
             ("set_banned_words", {"words": [text]}),
             ("add_product", {"product": {"id": text, "title": "t", "price_fen": 1}}),
             ("add_product", {"product": {"id": "p", "title": text, "price_fen": 1, "image_url": text, "link_url": text}}),
-            ("drop_red_envelope", {"total_fen": 1, "parts": 1, "title": text, "condition": {"keyword": text}}),
+            ("drop_red_envelope", {"total_fen": 1, "shares": 1, "title": text, "condition": {"keyword": text}}),
             ("issue_coupon", {"title": text, "terms": {"amount_fen": 1}, "stock": 1}),
         ]
     return bodies

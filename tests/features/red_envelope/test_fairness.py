@@ -24,7 +24,7 @@ from liveroom.messages.errors import InvariantBroken
 PAGE = (Path(liveroom.__file__).parents[1] / "docs" / "fairness.md").read_text(encoding="utf-8")
 SEEDS = {"A": "00" * 32, "B": bytes(range(32)).hex()}
 ROWS = re.findall(r"^\| ([AB]) \| (\d+) \| (\d+) \| (\w+) \| (.*) \|$", PAGE, re.MULTILINE)
-VECTORS = [(SEEDS[seed], int(total_fen), int(parts), how, shares) for seed, total_fen, parts, how, shares in ROWS]
+VECTORS = [(SEEDS[seed], int(total_fen), int(count), how, shares) for seed, total_fen, count, how, shares in ROWS]
 #: Draws of a distribution, and how many standard errors its mean may be away. Seeds are fixed: what passes once always does.
 DRAWS = 4_000
 ERRORS_MAX = 5
@@ -53,22 +53,22 @@ def split_of_the_page() -> Split:
     return shares_of
 
 
-def drawn(total_fen: int, parts: int, how: str = "lucky", draws: int = DRAWS) -> list[list[int]]:
-    return [split(sha256(b"%d" % number).hexdigest(), total_fen, parts, how) for number in range(draws)]
+def drawn(total_fen: int, count: int, how: str = "lucky", draws: int = DRAWS) -> list[list[int]]:
+    return [split(sha256(b"%d" % number).hexdigest(), total_fen, count, how) for number in range(draws)]
 
 
 def test_the_page_has_vectors_for_both_splits_and_for_every_size() -> None:
-    """One part, as many parts as fen, one fen more, ten thousand parts; lucky and equal."""
+    """One share, as many shares as fen, one fen more, ten thousand shares; lucky and equal."""
     assert len(VECTORS) == 14
-    sizes = {(total_fen, parts) for _, total_fen, parts, _, _ in VECTORS}
+    sizes = {(total_fen, count) for _, total_fen, count, _, _ in VECTORS}
     assert sizes >= {(1, 1), (10, 10), (11, 10), (10_000, 10_000), (100_000_000_000, 10_000)}
     assert {how for *_, how, _ in VECTORS} == {"lucky", "equal"}
 
 
-@pytest.mark.parametrize(("seed", "total_fen", "parts", "how", "shares"), VECTORS)
-def test_the_pages_vectors_hold(seed: str, total_fen: int, parts: int, how: str, shares: str) -> None:
+@pytest.mark.parametrize(("seed", "total_fen", "count", "how", "shares"), VECTORS)
+def test_the_pages_vectors_hold(seed: str, total_fen: int, count: int, how: str, shares: str) -> None:
     """The published vectors hold forever: an old envelope's seed must give the same shares."""
-    assert as_in_the_page(split(seed, total_fen, parts, how)) == shares
+    assert as_in_the_page(split(seed, total_fen, count, how)) == shares
 
 
 def test_the_pages_commitments_hold() -> None:
@@ -79,9 +79,9 @@ def test_the_pages_commitments_hold() -> None:
 
 
 @given(seeds, st.integers(1, 60), st.integers(0, 5_000), st.sampled_from(["lucky", "equal"]))
-def test_the_pages_python_draws_the_same(seed: str, parts: int, more: int, how: str) -> None:
+def test_the_pages_python_draws_the_same(seed: str, count: int, more: int, how: str) -> None:
     """The lines that the page gives for checking are the algorithm."""
-    assert split_of_the_page()(seed, parts + more, parts, how) == split(seed, parts + more, parts, how)
+    assert split_of_the_page()(seed, count + more, count, how) == split(seed, count + more, count, how)
 
 
 def test_the_pages_javascript_draws_the_same() -> None:
@@ -89,51 +89,51 @@ def test_the_pages_javascript_draws_the_same() -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("no Node: install it (Debian: apt-get install nodejs) to run the page's JavaScript")
-    asked = json.dumps([[seed, total_fen, parts, how] for seed, total_fen, parts, how, _ in VECTORS])
+    asked = json.dumps([[seed, total_fen, count, how] for seed, total_fen, count, how, _ in VECTORS])
     source = f"{program('js')}\nconsole.log(JSON.stringify({asked}.map((one) => sharesOf(...one))));"
     done = subprocess.run([node, "-e", source], capture_output=True, text=True, timeout=60, check=True)
-    assert json.loads(done.stdout) == [split(seed, total_fen, parts, how) for seed, total_fen, parts, how, _ in VECTORS]
+    assert json.loads(done.stdout) == [split(seed, total_fen, count, how) for seed, total_fen, count, how, _ in VECTORS]
 
 
 @given(seeds, st.integers(1, 300), st.integers(0, 300) | st.integers(0, 10**11 - 300))
 @settings(max_examples=300)
-def test_lucky_shares_are_at_least_one_fen_and_add_up(seed: str, parts: int, more: int) -> None:
+def test_lucky_shares_are_at_least_one_fen_and_add_up(seed: str, count: int, more: int) -> None:
     """Whatever the sum, down to one fen a part, and up to the largest there is."""
-    shares = split(seed, parts + more, parts, "lucky")
-    assert (len(shares), sum(shares)) == (parts, parts + more)
+    shares = split(seed, count + more, count, "lucky")
+    assert (len(shares), sum(shares)) == (count, count + more)
     assert min(shares) >= 1
 
 
 @given(seeds, st.integers(1, 300), st.integers(0, 10_000))
-def test_equal_shares_differ_by_a_fen_at_most(seed: str, parts: int, more: int) -> None:
+def test_equal_shares_differ_by_a_fen_at_most(seed: str, count: int, more: int) -> None:
     """They add up, too."""
-    shares = split(seed, parts + more, parts, "equal")
-    assert (len(shares), sum(shares)) == (parts, parts + more)
+    shares = split(seed, count + more, count, "equal")
+    assert (len(shares), sum(shares)) == (count, count + more)
     assert max(shares) - min(shares) <= 1
 
 
 @pytest.mark.parametrize("how", ["lucky", "equal"])
-@pytest.mark.parametrize("parts", [1, 2, 3, 10_000])
-def test_as_many_fen_as_parts_are_one_each(parts: int, how: str) -> None:
+@pytest.mark.parametrize("count", [1, 2, 3, 10_000])
+def test_as_many_fen_as_shares_are_one_each(count: int, how: str) -> None:
     """R = n leaves no choice; R = n + 1 gives one part two; n = 1 takes all."""
-    assert split(SEEDS["B"], parts, parts, how) == [1] * parts
-    assert sorted(split(SEEDS["B"], parts + 1, parts, how)) == [1] * (parts - 1) + [2]
+    assert split(SEEDS["B"], count, count, how) == [1] * count
+    assert sorted(split(SEEDS["B"], count + 1, count, how)) == [1] * (count - 1) + [2]
 
 
-@pytest.mark.parametrize(("total_fen", "parts"), [(0, 1), (9, 10), (10, 0)])
-def test_what_cannot_be_split_is_not(total_fen: int, parts: int) -> None:
-    """Fewer fen than parts, or no parts, is a bug of the caller."""
+@pytest.mark.parametrize(("total_fen", "count"), [(0, 1), (9, 10), (10, 0)])
+def test_what_cannot_be_split_is_not(total_fen: int, count: int) -> None:
+    """Fewer fen than shares, or no shares, is a bug of the caller."""
     with pytest.raises(InvariantBroken):
-        split(SEEDS["A"], total_fen, parts, "lucky")
+        split(SEEDS["A"], total_fen, count, "lucky")
 
 
-@pytest.mark.parametrize(("total_fen", "parts", "how"), [(1_000, 10, "lucky"), (14, 10, "lucky"), (11, 8, "equal"), (10_000, 2, "lucky")])
-def test_every_turn_has_the_same_chances(total_fen: int, parts: int, how: str) -> None:
+@pytest.mark.parametrize(("total_fen", "count", "how"), [(1_000, 10, "lucky"), (14, 10, "lucky"), (11, 8, "equal"), (10_000, 2, "lucky")])
+def test_every_turn_has_the_same_chances(total_fen: int, count: int, how: str) -> None:
     """Each turn's mean is R / n within statistical bounds: the first is not favoured, the last does not starve; nor is its spread another's."""
-    turns = list(zip(*drawn(total_fen, parts, how), strict=True))
+    turns = list(zip(*drawn(total_fen, count, how), strict=True))
     spread = mean(pvariance(turn) for turn in turns)
     for turn in turns:
-        assert abs(mean(turn) - total_fen / parts) < ERRORS_MAX * (spread / DRAWS) ** 0.5
+        assert abs(mean(turn) - total_fen / count) < ERRORS_MAX * (spread / DRAWS) ** 0.5
         assert pvariance(turn) == pytest.approx(spread, rel=0.5)
 
 
@@ -152,8 +152,8 @@ def test_no_share_is_larger_than_its_bound_before_the_shuffle() -> None:
     for number in range(500):
         left_fen = 100
         shares = fairness._lucky(fairness._words(sha256(b"%d" % number).digest()), left_fen, 10)
-        for parts, share in zip(range(10, 1, -1), shares, strict=False):
-            assert 1 <= share <= 2 * left_fen // parts - 1
+        for count, share in zip(range(10, 1, -1), shares, strict=False):
+            assert 1 <= share <= 2 * left_fen // count - 1
             left_fen -= share
         seen.add(shares[0])
     assert seen == set(range(1, 20))

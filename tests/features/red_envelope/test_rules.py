@@ -33,14 +33,14 @@ OPENS_IN_MS = 5_000
 OPEN_FOR_MS = 60_000
 
 
-def dropped(play: Play, total_fen: int = 1_000, parts: int = 3, **more: object) -> int:
+def dropped(play: Play, total_fen: int = 1_000, shares: int = 3, **more: object) -> int:
     """An envelope that was just announced; its id."""
-    return int(play.does(ANCHOR, DropRedEnvelope(total_fen, parts, **more))["envelope"])  # type: ignore[arg-type]
+    return int(play.does(ANCHOR, DropRedEnvelope(total_fen, shares, **more))["envelope"])  # type: ignore[arg-type]
 
 
-def opened(play: Play, total_fen: int = 1_000, parts: int = 3, **more: object) -> int:
+def opened(play: Play, total_fen: int = 1_000, shares: int = 3, **more: object) -> int:
     """An envelope that opens at once; its id."""
-    return dropped(play, total_fen, parts, opens_in_ms=0, **more)
+    return dropped(play, total_fen, shares, opens_in_ms=0, **more)
 
 
 def user(number: int) -> Sender:
@@ -49,7 +49,7 @@ def user(number: int) -> Sender:
 
 def shares_of(play: Play, envelope: int) -> list[int]:
     state = red_envelopes_of(play.room).live[envelope]
-    return split(state.seed, state.total_fen, state.parts, state.split)
+    return split(state.seed, state.total_fen, state.shares, state.split)
 
 
 def told(play: Play, kind: type[Event]) -> list[Event]:
@@ -63,12 +63,12 @@ def test_a_drop_is_announced_and_sealed() -> None:
     announced, sealed = play.events(ANCHOR, DropRedEnvelope(1_000, 3, title="好运", condition=EnvelopeCondition("发财")))
     assert isinstance(announced, RedEnvelopeDropped)
     assert isinstance(sealed, RedEnvelopeSealed)
-    assert (announced.total_fen, announced.parts, announced.split, announced.title, announced.by) == (1_000, 3, "lucky", "好运", "anna")
+    assert (announced.total_fen, announced.shares, announced.split, announced.title, announced.by) == (1_000, 3, "lucky", "好运", "anna")
     assert (announced.opens_ms, announced.closes_ms) == (play.now_ms + OPENS_IN_MS, play.now_ms + OPENS_IN_MS + OPEN_FOR_MS)
     assert sealed.envelope == seq
     assert (len(sealed.seed), commitment_of(sealed.seed)) == (64, announced.commitment)
     (view,) = play.keyframe.envelopes
-    assert (view.envelope, view.parts_left, view.left_fen, view.open, view.commitment) == (seq, 3, 1_000, False, announced.commitment)
+    assert (view.envelope, view.shares_left, view.left_fen, view.open, view.commitment) == (seq, 3, 1_000, False, announced.commitment)
     assert view.condition == EnvelopeCondition("发财")
     assert sealed.seed.encode() not in encode(play.detail)
 
@@ -134,7 +134,7 @@ def test_shares_are_granted_in_the_order_of_the_grabs() -> None:
         grabbed = RedEnvelopeGrabbed(envelope, f"u{number}", f"User {number}", share, 6 - number, left_fen)
         assert play.events(user(number), GrabRedEnvelope(envelope)) == (grabbed,)
         view = play.keyframe.envelopes[0]
-        assert (view.parts_left, view.left_fen) == (6 - number, left_fen)
+        assert (view.shares_left, view.left_fen) == (6 - number, left_fen)
     last, end = play.events(user(6), GrabRedEnvelope(envelope))
     assert last == RedEnvelopeGrabbed(envelope, "u6", "User 6", shares[-1], 0, 0)
     ranked = sorted(range(7), key=lambda number: (-shares[number], number))[:5]
@@ -154,14 +154,14 @@ def test_of_equal_shares_the_earlier_is_the_luckier() -> None:
     assert [winner.user for winner in end.best] == ["u0", "u1", "u2", "u3", "u4"]
 
 
-@pytest.mark.parametrize(("total_fen", "parts"), [(1, 1), (10, 10), (11, 10), (10_000, 10_000)])
-def test_the_smallest_sums_reach_everybody(total_fen: int, parts: int) -> None:
+@pytest.mark.parametrize(("total_fen", "count"), [(1, 1), (10, 10), (11, 10), (10_000, 10_000)])
+def test_the_smallest_sums_reach_everybody(total_fen: int, count: int) -> None:
     """One fen a part is enough; one fen less is refused."""
     play = Play()
-    assert play.refused(ANCHOR, DropRedEnvelope(parts - 1, parts)).code == "out_of_range"
-    envelope = opened(play, total_fen, parts)
+    assert play.refused(ANCHOR, DropRedEnvelope(count - 1, count)).code == "out_of_range"
+    envelope = opened(play, total_fen, count)
     shares = shares_of(play, envelope)
-    assert (len(shares), sum(shares), min(shares)) == (parts, total_fen, 1)
+    assert (len(shares), sum(shares), min(shares)) == (count, total_fen, 1)
 
 
 def test_a_user_has_one_share() -> None:

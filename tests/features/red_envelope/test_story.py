@@ -38,7 +38,7 @@ class Envelope:
 
     def __init__(self, dropped: RedEnvelopeDropped) -> None:
         self.dropped = dropped
-        self.shares: list[int] = []
+        self.amounts_fen: list[int] = []
         self.granted: dict[str, int] = {}
         self.said: set[str] = set()
         self.came_from: list[str] = []  # the marks of those who have a share
@@ -64,7 +64,7 @@ class Envelope:
             return "condition_not_met"
         if sender.address_mark and dropped.users_per_address_max and self.came_from.count(sender.address_mark) >= dropped.users_per_address_max:
             return "address_limit"
-        return self.shares[len(self.granted)]
+        return self.amounts_fen[len(self.granted)]
 
 
 class Envelopes(RuleBasedStateMachine):
@@ -87,12 +87,12 @@ class Envelopes(RuleBasedStateMachine):
         for seq, time_ms, event in self.play.story[self.seen :]:
             match event:
                 case RedEnvelopeDropped():
-                    assert 1 <= event.parts <= event.total_fen
+                    assert 1 <= event.shares <= event.total_fen
                     self.envelopes[seq] = Envelope(event)
                 case RedEnvelopeSealed(envelope=number, seed=seed):
                     one = self.envelopes[number]
-                    one.shares = split(seed, one.dropped.total_fen, one.dropped.parts, one.dropped.split)
-                    assert min(one.shares) >= 1
+                    one.amounts_fen = split(seed, one.dropped.total_fen, one.dropped.shares, one.dropped.split)
+                    assert min(one.amounts_fen) >= 1
                 case RedEnvelopeOpened(envelope=number):
                     one = self.envelopes[number]
                     assert not one.opened
@@ -106,7 +106,7 @@ class Envelopes(RuleBasedStateMachine):
                     assert not one.over
                     assert event.granted_fen == sum(one.granted.values())
                     assert event.granted_fen + event.refunded_fen == one.dropped.total_fen
-                    assert (event.reason == "empty") == (len(one.granted) == one.dropped.parts)
+                    assert (event.reason == "empty") == (len(one.granted) == one.dropped.shares)
                     assert (event.reason == "expired") == (time_ms >= one.dropped.closes_ms)
                     one.over = event.reason
         self.seen = len(self.play.story)
@@ -116,15 +116,15 @@ class Envelopes(RuleBasedStateMachine):
         assert not one.over
         assert one.dropped.opens_ms <= time_ms < one.dropped.closes_ms
         assert event.user not in one.granted
-        assert event.amount_fen == one.shares[len(one.granted)]
+        assert event.amount_fen == one.amounts_fen[len(one.granted)]
         one.granted[event.user] = event.amount_fen
-        assert (event.left_fen, event.parts_left) == (one.left_fen, one.dropped.parts - len(one.granted))
+        assert (event.left_fen, event.shares_left) == (one.left_fen, one.dropped.shares - len(one.granted))
 
     def pick(self, back: int) -> int:
         return list(self.envelopes)[-back:][0] if self.envelopes else 0
 
     @rule(
-        parts=st.integers(1, 6),
+        shares=st.integers(1, 6),
         more=st.sampled_from([0, 1, 5, 50, 1_000, 1_000, -1]),
         how=st.sampled_from(["lucky", "lucky", "equal"]),
         opens_in_ms=st.sampled_from([0, 0, 1_000, 5_000]),
@@ -132,14 +132,14 @@ class Envelopes(RuleBasedStateMachine):
         condition=st.sampled_from(CONDITIONS),
         per_address=st.sampled_from([0, 0, 1, 2]),
     )
-    def drop(self, parts: int, more: int, how: Any, opens_in_ms: int, open_for_ms: int, condition: EnvelopeCondition, per_address: int) -> None:
-        now_ms, total_fen = self.play.now_ms, parts + more
+    def drop(self, shares: int, more: int, how: Any, opens_in_ms: int, open_for_ms: int, condition: EnvelopeCondition, per_address: int) -> None:
+        now_ms, total_fen = self.play.now_ms, shares + more
         live = sum(not one.over and one.dropped.closes_ms > now_ms for one in self.envelopes.values())
-        decision = self.tries(ANCHOR, c.DropRedEnvelope(total_fen, parts, how, "Luck", opens_in_ms, open_for_ms, condition, per_address))
+        decision = self.tries(ANCHOR, c.DropRedEnvelope(total_fen, shares, how, "Luck", opens_in_ms, open_for_ms, condition, per_address))
         if not self.play.room.open:
             assert isinstance(decision, Refusal)
             assert decision.code == "room_closed"
-        elif total_fen < parts:
+        elif total_fen < shares:
             assert isinstance(decision, Refusal)
             assert decision.code == "out_of_range"
         else:
@@ -235,7 +235,7 @@ class Envelopes(RuleBasedStateMachine):
         assert list(red_envelopes_of(self.play.room).live) == list(views) == list(live)
         for number, one in live.items():
             assert sum(one.granted.values()) + views[number].left_fen == one.dropped.total_fen
-            assert (views[number].left_fen, views[number].parts_left) == (one.left_fen, one.dropped.parts - len(one.granted))
+            assert (views[number].left_fen, views[number].shares_left) == (one.left_fen, one.dropped.shares - len(one.granted))
             assert views[number].open == one.opened
 
     def teardown(self) -> None:

@@ -21,6 +21,7 @@ from liveroom.journal.sqlite import journal as sqlite_module
 from liveroom.journal.sqlite.file import FILE_NAME, SCHEMA_VERSION
 from liveroom.journal.sqlite.journal import RECENT_ENTRIES_MAX, SqliteJournal
 from liveroom.messages.errors import JournalDamaged, JournalLocked, JournalMismatch, JournalUnavailable, JournalVersion
+from liveroom.protocol import codec
 from liveroom.protocol.records import Entry
 from liveroom.telemetry.metrics import Metrics
 from tests.journal.conftest import CONFIG
@@ -216,11 +217,11 @@ async def test_entries_that_turn_out_to_be_in_the_file_are_given_to_readers(sqli
 
 
 def _spoil(data_dir: Path, offset: int) -> None:
-    body = '{"type":"takeover","v":3,"owner":"spoiler","time_ms":0,"nonce":"spoiler"}'
+    body = codec.encode(takeover("spoiler"))
     with sqlite3.connect(data_dir / FILE_NAME) as file:
         (before,) = file.execute("SELECT chain FROM events WHERE partition = 0 AND offset = ?", (offset - 1,)).fetchone()
     file.close()
-    change(data_dir, "INSERT INTO events VALUES (0, ?, 'takeover', ?, ?)", offset, chained(before, 0, offset, body.encode()), body)
+    change(data_dir, "INSERT INTO events VALUES (0, ?, 'takeover', ?, ?)", offset, chained(before, 0, offset, body), body.decode())
 
 
 async def test_appends_are_committed_in_groups(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from liveroom.protocol.belongings import Grant
+from liveroom.protocol.entitlements import Share
 from liveroom.protocol.frames import Accepted
 from loadtests.lib.findings import FINDINGS, Findings
 from loadtests.storm.audit import Course, Kill, audit_storm
@@ -59,7 +59,7 @@ def account(case: Case) -> Any:
 def own(case: Case, which: int, **otherwise: Any) -> None:
     """A user's entitlements have something else."""
     owned = case.transcript.owned[which]
-    owned.belongings = msgspec.structs.replace(owned.belongings, **otherwise)
+    owned.entitlements = msgspec.structs.replace(owned.entitlements, **otherwise)
 
 
 def unwritten(case: Case, which: int) -> None:
@@ -142,8 +142,8 @@ WRONG: dict[str, tuple[Make, Change, set[str]]] = {
     "another share is shown": (transcripts.envelope, lambda case, _: case.transcript.shown[10].update(amount_fen=121), {"shown_otherwise"}),
     "a grant is not shown": (transcripts.envelope, lambda case, _: case.transcript.shown.pop(10), {"shown_otherwise"}),
     "a grant is not written": (transcripts.envelope, lambda case, _: unwritten(case, -1), {"journal_otherwise"}),
-    "a winner owns nothing": (transcripts.envelope, lambda case, _: own(case, 0, grants=()), {"owned_otherwise"}),
-    "a loser owns a share": (transcripts.envelope, lambda case, _: own(case, 2, grants=(Grant(THING, 1),)), {"owned_otherwise"}),
+    "a winner owns nothing": (transcripts.envelope, lambda case, _: own(case, 0, shares=()), {"owned_otherwise"}),
+    "a loser owns a share": (transcripts.envelope, lambda case, _: own(case, 2, shares=(Share(THING, 1),)), {"owned_otherwise"}),
     "a code is not owned": (transcripts.coupon, lambda case, _: own(case, 0, coupons=()), {"owned_otherwise"}),
     "another's code is owned": (transcripts.coupon, lambda case, _: setattr(case.transcript.owned[0], "user", "u1"), {"owned_otherwise"}),
     "what was paid is not owned": (transcripts.sale, lambda case, _: own(case, 0, bought={}), {"owned_otherwise"}),

@@ -6,8 +6,8 @@ from typing import Any
 
 from liveroom.accounting.statement import CouponAccount, EnvelopeAccount, SaleAccount, Statement, Totals
 from liveroom.features.coupon.messages import CouponTerms
-from liveroom.protocol.belongings import Grant, OwnedCoupon, OwnedHold
-from liveroom.protocol.frames import Accepted, Belongings, Refused
+from liveroom.protocol.entitlements import OwnedCoupon, OwnedHold, Share
+from liveroom.protocol.frames import Accepted, Entitlements, Refused
 from loadtests.lib.journal import Journal
 from loadtests.storm.audit import Course
 from loadtests.storm.options import Start, StormOptions
@@ -37,7 +37,7 @@ def case_of(scenario: str, transcript: Transcript, account: Any, journal: list[d
     nothing = Totals(**dict.fromkeys(Totals.__struct_fields__, 0))
     kinds: dict[str, Any] = {"envelopes": (), "coupons": (), "sales": ()}
     kinds[{"red-envelope": "envelopes", "coupon": "coupons", "flash-sale": "sales"}[scenario]] = (account,)
-    ledger = Statement("swarm", 99, 0, nothing, **kinds, left_out=0)
+    ledger = Statement("swarm", 99, 0, nothing, **kinds, omitted=0)
     return Case(asked_for, Start(THING, 0), transcript, ledger, journal), Course(journal=Journal(journal, {}, "verdict", True))
 
 
@@ -45,7 +45,7 @@ def envelope() -> tuple[Case, Course]:
     """Three of four users win; one of them grabs again and is refused, one repeats its id."""
     shares = {"u0": 120, "u1": 80, "u2": 100}
     grants = [{"type": "red_envelope_grabbed", "envelope": THING, "user": user, "amount_fen": fen} for user, fen in shares.items()]
-    first = {user: accepted("c1", 10 + i, envelope=THING, amount_fen=fen, parts_left=2 - i) for i, (user, fen) in enumerate(shares.items())}
+    first = {user: accepted("c1", 10 + i, envelope=THING, amount_fen=fen, shares_left=2 - i) for i, (user, fen) in enumerate(shares.items())}
     transcript = Transcript(
         asked=[
             asked("u0", "grab_red_envelope", first["u0"]),
@@ -56,9 +56,9 @@ def envelope() -> tuple[Case, Course]:
         ],
         shown=dict(enumerate(grants, 10)),
         owned=[
-            Owned("u1", Belongings(40, grants=(Grant(THING, 80), Grant(3, 5)))),
-            Owned("u2", Belongings(11)),  # before it won
-            Owned("u3", Belongings(40)),
+            Owned("u1", Entitlements(40, shares=(Share(THING, 80), Share(3, 5)))),
+            Owned("u2", Entitlements(11)),  # before it won
+            Owned("u3", Entitlements(40)),
         ],
     )
     account = EnvelopeAccount(THING, "Luck", "empty", 3, 3, 300, 300, 0, 0)
@@ -76,7 +76,7 @@ def coupon() -> tuple[Case, Course]:
             asked("u0", "claim_coupon", refused("c2", "per_user_limit")),
         ],
         letters=[Letter(claim["user"], claim["seq"], claim) for claim in claims],  # type: ignore[arg-type]
-        owned=[Owned("u0", Belongings(40, coupons=(OwnedCoupon(THING, "Off", CouponTerms(5), "AAAA", 0),))), Owned("u3", Belongings(40))],
+        owned=[Owned("u0", Entitlements(40, coupons=(OwnedCoupon(THING, "Off", CouponTerms(5), "AAAA", 0),))), Owned("u3", Entitlements(40))],
     )
     return case_of("coupon", transcript, CouponAccount(THING, "Off", "stopped", 3, 3, 0, 0), claims)
 
@@ -102,7 +102,7 @@ def sale() -> tuple[Case, Course]:
             asked("platform", "confirm_hold", accepted("hold-30", 81, **receipts[30]), about=30, quantity=1),
         ],
         letters=[Letter(event["user"], event["seq"], event) for event in reserved],  # type: ignore[arg-type]
-        owned=[Owned("u0", Belongings(90, bought={THING: 2})), Owned("u1", Belongings(40, holds=(OwnedHold(30, THING, 2, 0, 2 * PRICE_FEN),)))],
+        owned=[Owned("u0", Entitlements(90, bought={THING: 2})), Owned("u1", Entitlements(40, holds=(OwnedHold(30, THING, 2, 0, 2 * PRICE_FEN),)))],
     )
     account = SaleAccount(THING, "p", "Load test", "closed", PRICE_FEN, 3, 0, 0, 3, 3 * PRICE_FEN, 0)
     return case_of("flash-sale", transcript, account, [*reserved, *paid], per_user=2, unpaid=0.3)

@@ -18,7 +18,7 @@ const ENVELOPE = {
   command: "drop_red_envelope",
   inputs: {
     total_fen: "total",
-    parts: "parts",
+    shares: "shares",
     split: "split",
     title: "title",
     opens_in_ms: "opens_in",
@@ -34,7 +34,7 @@ const ENVELOPE = {
     if (chosen === "watched") condition.watched_s = reading.count("watched_s", { min: 1, max: 7_200 });
     return {
       total_fen: reading.fen("total", { min: 1 }),
-      parts: reading.count("parts", { min: 1, max: 10_000 }),
+      shares: reading.count("shares", { min: 1, max: 10_000 }),
       split: reading.choice("split"),
       title: reading.text("title"),
       opens_in_ms: reading.ms("opens_in", { min: 0, max: HOUR_MS }),
@@ -43,12 +43,12 @@ const ENVELOPE = {
       condition,
     };
   },
-  preview({ total_fen, parts }) {
-    return total_fen && parts ? t("share_about", { amount: money(Math.floor(total_fen / parts)) }) : "";
+  preview({ total_fen, shares }) {
+    return total_fen && shares ? t("share_about", { amount: money(Math.floor(total_fen / shares)) }) : "";
   },
-  review({ total_fen, parts, split, title, opens_in_ms, open_for_ms, users_per_address_max, condition }) {
+  review({ total_fen, shares, split, title, opens_in_ms, open_for_ms, users_per_address_max, condition }) {
     const lines = [
-      [t("envelope_parts"), `${parts} · ${t(`split_${split}`)}`],
+      [t("envelope_shares"), `${shares} · ${t(`split_${split}`)}`],
       [t("opens_in"), opensWords(opens_in_ms)],
       [t("open_for"), durationWords(open_for_ms)],
       [t("envelope_condition"), conditionWords(condition) || t("who_anyone")],

@@ -18,7 +18,7 @@ const TOTALS = {
   coupons: ["claimed", "redeemed", "discount_fen"],
 };
 const ACCOUNTS = {
-  envelopes: ["total_fen", "granted_fen", "remaining_fen", "refunded_fen", "parts", "parts_granted"],
+  envelopes: ["total_fen", "granted_fen", "remaining_fen", "refunded_fen", "shares", "shares_granted"],
   sales: ["stock", "available", "held", "sold", "gross_fen", "price_fen", "discount_fen"],
   coupons: ["claimed", "redeemed", "discount_fen", "stock"],
 };
@@ -92,7 +92,7 @@ export class LedgerView {
   }
 
   #accounts() {
-    const { totals, left_out } = this.#statement;
+    const { totals, omitted } = this.#statement;
     const kinds = Object.keys(ACCOUNTS).filter((kind) => totals[kind]);
     const parts = kinds.map((kind) =>
       h(
@@ -103,7 +103,7 @@ export class LedgerView {
         h("ul", { class: "rows" }, [...this.#statement[kind]].reverse().map((account) => this.#account(kind, account))),
       ),
     );
-    if (left_out) parts.push(h("p", { class: "meta" }, t("ledger_left_out", { count: left_out })));
+    if (omitted) parts.push(h("p", { class: "meta" }, t("ledger_omitted", { count: omitted })));
     return parts.length ? parts : [h("p", { class: "meta" }, t("ledger_empty"))];
   }
 

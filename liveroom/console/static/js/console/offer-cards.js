@@ -13,24 +13,24 @@ const RESTOCK_MAX = 1_000_000;
 
 /** The card of an envelope; `cancel(view, control)` is called when it shall be taken back, `null` for who may not. */
 export function makeEnvelope(view, cancel) {
-  const { envelope, title, total_fen, parts, split, condition, users_per_address_max = 0, open, opens_ms, closes_ms } = view;
+  const { envelope, title, total_fen, shares, split, condition, users_per_address_max = 0, open, opens_ms, closes_ms } = view;
   const who = conditionWords(condition);
   return card(
     { class: "envelope", "data-envelope": envelope, "data-state": open ? "open" : "announced" },
     "envelope",
     title,
     open ? ["closes_in", closes_ms] : ["opens_in_now", opens_ms],
-    [t("number", { number: envelope }), t("envelope_meta", { amount: shortMoney(total_fen), parts }), t(`split_${split}`), who, addressWords(users_per_address_max)],
+    [t("number", { number: envelope }), t("envelope_meta", { amount: shortMoney(total_fen), shares }), t(`split_${split}`), who, addressWords(users_per_address_max)],
     stockBar(["taken", "left"]),
-    foot(legend(["left", "parts_left", t("shares_left")], ["left", "left_fen", t("money_left")]), cancel && !open && h("button", { type: "button", class: "danger", "data-act": "cancel", onclick: ({ currentTarget }) => cancel(view, currentTarget) }, t("cancel_envelope"))),
+    foot(legend(["left", "shares_left", t("shares_left")], ["left", "left_fen", t("money_left")]), cancel && !open && h("button", { type: "button", class: "danger", "data-act": "cancel", onclick: ({ currentTarget }) => cancel(view, currentTarget) }, t("cancel_envelope"))),
   );
 }
 
 /** Show what is left of an envelope. */
-export function updateEnvelope(row, { parts, parts_left, left_fen }) {
-  fill(row, { parts_left: `${parts_left} / ${parts}`, left_fen: money(left_fen) });
-  const words = `${t("shares_left")}: ${parts_left} / ${parts}`;
-  drawStock(row.querySelector(".stock-bar"), { taken: parts - parts_left, left: parts_left }, words);
+export function updateEnvelope(row, { shares, shares_left, left_fen }) {
+  fill(row, { shares_left: `${shares_left} / ${shares}`, left_fen: money(left_fen) });
+  const words = `${t("shares_left")}: ${shares_left} / ${shares}`;
+  drawStock(row.querySelector(".stock-bar"), { taken: shares - shares_left, left: shares_left }, words);
 }
 
 /** The card of a coupon; `stop(view, control)` as `cancel` above. */

@@ -16,7 +16,7 @@ const LOOK_EVERY_MS = 30_000;
 const TOLD_MAX = 5;
 /** The people who run the room may not take its offers. */
 const CLAIMANTS = new Set(["viewer", "moderator"]);
-const NOTHING = { grants: [], coupons: [], holds: [], bought: {} };
+const NOTHING = { shares: [], coupons: [], holds: [], bought: {} };
 
 export class Deals {
   #room;
@@ -39,7 +39,7 @@ export class Deals {
     this.#parts = [new Envelopes(more), new Coupons(more), new Sales(more)];
     taps?.addEventListener("changed", changed);
     for (const type of ["joined", "reconnecting", "closed"]) room?.addEventListener(type, changed);
-    room?.addEventListener("mine", () => setTimeout(changed)); // the event that changed it comes first
+    room?.addEventListener("entitlements", () => setTimeout(changed)); // the event that changed it comes first
   }
 
   /** Follow the room's state; looks at it again when the clock says so. */
@@ -64,7 +64,7 @@ export class Deals {
     const nowMs = this.#nowMs();
     const { user = null, role = "" } = this.#room?.joined ?? {};
     const whyNot = !this.#room ? t("no_token_viewer") : isOut(this.#room) ? t("closed_4502") : CLAIMANTS.has(role) ? "" : t("only_viewers");
-    const seen = { state: this.#state, mine: this.#room?.mine ?? NOTHING, nowMs, me: user, whyNot };
+    const seen = { state: this.#state, entitlements: this.#room?.entitlements ?? NOTHING, nowMs, me: user, whyNot };
     return Math.min(...this.#parts.map((part) => part.show(seen)));
   }
 }

@@ -30,17 +30,17 @@ export class Taps extends EventTarget {
     this.#storage = storage;
     this.#newId = newId;
     room.addEventListener("joined", () => this.#recall());
-    room.addEventListener("parked", ({ detail }) => this.#park(detail));
+    room.addEventListener("queued", ({ detail }) => this.#queued(detail));
   }
 
-  /** The last tap of this key: `{phase, ahead, result, error, againMs, settledMs, command}`; `null` without one. Phases: "sent", "parked", "done", "refused", "idle". */
+  /** The last tap of this key: `{phase, ahead, result, error, againMs, settledMs, command}`; `null` without one. Phases: "sent", "queued", "done", "refused", "idle". */
   of(key) {
     return this.#taps.get(key) ?? null;
   }
 
   /** True while the tap of this key waits for its answer. */
   waits(key) {
-    return ["sent", "parked"].includes(this.of(key)?.phase);
+    return ["sent", "queued"].includes(this.of(key)?.phase);
   }
 
   /** Ask for `command`; while it is under way another tap of its key changes nothing. */
@@ -75,8 +75,8 @@ export class Taps extends EventTarget {
     this.dispatchEvent(new CustomEvent("settled", { detail: { key, tap } }));
   }
 
-  #park({ id, ahead }) {
-    for (const tap of this.#taps.values()) if (tap.id === id && tap.phase !== "done") Object.assign(tap, { phase: "parked", ahead });
+  #queued({ id, ahead }) {
+    for (const tap of this.#taps.values()) if (tap.id === id && tap.phase !== "done") Object.assign(tap, { phase: "queued", ahead });
     this.#changed();
   }
 

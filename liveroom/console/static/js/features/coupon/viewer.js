@@ -29,16 +29,16 @@ export class Coupons {
   }
 
   /** Follow the room; gives when it would look different without any news. */
-  show({ state, mine, nowMs, whyNot }) {
+  show({ state, entitlements, nowMs, whyNot }) {
     const offers = state.coupons.filter(({ claimable_until_ms }) => claimable_until_ms > nowMs);
-    const owned = (coupon) => mine.coupons.filter((own) => own.coupon === coupon).length;
+    const owned = (coupon) => entitlements.coupons.filter((own) => own.coupon === coupon).length;
     const rows = offers.map((offer) => ({ ...offer, owned: owned(offer.coupon), tap: this.#taps?.of(keyOf(offer.coupon)) }));
     const toClaim = rows.filter((row) => row.left && row.owned < row.per_user_max).length;
-    this.#drawChip(toClaim, offers.length + mine.coupons.length + mine.grants.length);
+    this.#drawChip(toClaim, offers.length + entitlements.coupons.length + entitlements.shares.length);
     this.#drawOffers(rows.reverse(), whyNot);
-    this.#drawOwn(mine, nowMs);
-    this.#drawShares(mine.grants);
-    const dues = [...offers.map(({ claimable_until_ms }) => claimable_until_ms), ...mine.coupons.flatMap(({ valid_until_ms: end }) => [end - NEAR_MS, end])];
+    this.#drawOwn(entitlements, nowMs);
+    this.#drawShares(entitlements.shares);
+    const dues = [...offers.map(({ claimable_until_ms }) => claimable_until_ms), ...entitlements.coupons.flatMap(({ valid_until_ms: end }) => [end - NEAR_MS, end])];
     return Math.min(Infinity, ...dues.filter((due) => due > nowMs));
   }
 
@@ -82,7 +82,7 @@ export class Coupons {
     const words = t("coupons_of_stock", { left, stock });
     drawStock(element.querySelector(".stock-bar"), { taken: stock - left, left }, words);
     element.querySelector(".ticket-left").textContent = per_user_max > 1 ? `${words} · ${t("coupons_had", { owned, most: per_user_max })}` : words;
-    const waits = tap?.phase === "sent" || tap?.phase === "parked";
+    const waits = tap?.phase === "sent" || tap?.phase === "queued";
     const full = owned >= per_user_max;
     const button = element.querySelector(".claim");
     ready(button, !waits && !full && left > 0 && !whyNot, waits);
@@ -95,7 +95,7 @@ export class Coupons {
   }
 
   #wordsOf(tap, full) {
-    if (tap?.phase === "parked") return lineWords(tap.ahead);
+    if (tap?.phase === "queued") return lineWords(tap.ahead);
     if (tap?.phase === "sent") return this.#room.status === "live" ? "" : t("waits");
     if (tap?.phase === "done") return t("coupon_claimed");
     if (tap?.phase === "refused" && !full) return reasonOf(tap.error);
@@ -130,9 +130,9 @@ export class Coupons {
     );
   }
 
-  #drawShares(grants) {
-    byId("shares-title").hidden = !grants.length;
-    reconcile(byId("shares"), [...grants].reverse(), {
+  #drawShares(shares) {
+    byId("shares-title").hidden = !shares.length;
+    reconcile(byId("shares"), [...shares].reverse(), {
       key: ({ envelope }) => `${envelope} ${lang}`,
       make: ({ envelope, amount_fen }) =>
         h("li", { class: "share", "data-envelope": envelope }, icon("envelope"), h("span", {}, t("red_envelope_number", { number: envelope })), h("b", {}, money(amount_fen))),

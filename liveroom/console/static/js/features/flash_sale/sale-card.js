@@ -114,7 +114,7 @@ export class SaleCard {
     const spend = sale.price_fen * this.#quantity;
     const off = this.#drawCoupons(usable(coupons, spend, nowMs), spend);
     this.#order = { quantity: this.#quantity, code: this.#chosen };
-    const waits = tap?.phase === "sent" || tap?.phase === "parked";
+    const waits = tap?.phase === "sent" || tap?.phase === "queued";
 
     const shown = phase !== "closed" && allowed > 0;
     this.element.querySelector(".sale-order").hidden = !shown;
@@ -166,7 +166,7 @@ export class SaleCard {
       update: (element, { hold, until_ms }) => {
         const over = until_ms <= nowMs;
         const tap = cancels(hold);
-        const waits = tap?.phase === "sent" || tap?.phase === "parked";
+        const waits = tap?.phase === "sent" || tap?.phase === "queued";
         element.querySelector(".hold-state").textContent = t(over ? "hold_running_out" : "waiting_for_payment");
         ready(element.querySelector(".cancel"), !waits && !over, waits);
       },
@@ -224,7 +224,7 @@ export function isOver({ state, available, held }) {
 export const REFUSAL_SHOWN_MS = 10_000;
 
 function wordsOf(tap, nowMs, live) {
-  if (tap?.phase === "parked") return lineWords(tap.ahead);
+  if (tap?.phase === "queued") return lineWords(tap.ahead);
   if (tap?.phase === "sent") return live ? "" : t("waits");
   return tap?.phase === "refused" && nowMs < tap.settledMs + REFUSAL_SHOWN_MS ? reasonOf(tap.error) : "";
 }

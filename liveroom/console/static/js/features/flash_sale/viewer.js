@@ -50,17 +50,17 @@ export class Sales {
   }
 
   /** Follow the room; gives when it would look different without any news. */
-  show({ state, mine, nowMs, whyNot }) {
+  show({ state, entitlements, nowMs, whyNot }) {
     if (state.pinned) this.#products.see(state.pinned);
-    this.#seeLost(mine, nowMs);
+    this.#seeLost(entitlements, nowMs);
     for (const sale of state.sales) keep(this.#views, sale.sale, sale);
-    const sales = this.#withOwn(state.sales, mine.holds);
+    const sales = this.#withOwn(state.sales, entitlements.holds);
     this.#products.want(sales.filter(({ product }) => product).map(({ product }) => product), state.showcase_version ?? 0);
     reconcile(byId("sales"), sales, {
       key: ({ sale }) => sale,
       make: ({ sale }) => this.#make(sale),
       update: (_, sale) => {
-        const own = { holds: mine.holds.filter((hold) => hold.sale === sale.sale), bought: mine.bought[sale.sale] ?? 0, coupons: mine.coupons };
+        const own = { holds: entitlements.holds.filter((hold) => hold.sale === sale.sale), bought: entitlements.bought[sale.sale] ?? 0, coupons: entitlements.coupons };
         this.#cards.get(sale.sale).draw({
           sale,
           product: this.#products.get(sale.product),
@@ -74,7 +74,7 @@ export class Sales {
         });
       },
     });
-    return Math.min(this.#dueMs(sales, mine.holds, nowMs), nowMs + this.#bringIntoSight(sales));
+    return Math.min(this.#dueMs(sales, entitlements.holds, nowMs), nowMs + this.#bringIntoSight(sales));
   }
 
   /** Scroll to the newest sale that can be bought when it comes, unless the viewer has to do with another card; gives in how many ms to look again. */

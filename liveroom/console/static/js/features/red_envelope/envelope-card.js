@@ -44,12 +44,12 @@ export class EnvelopeCard {
     const { view, phase } = item;
     Object.assign(this.#element.dataset, { envelope: item.envelope, phase, outcome: outcome.kind });
     byId("envelope-title").textContent = view.title;
-    byId("envelope-sum").textContent = t(`envelope_sum_${view.split}`, { amount: money(view.total_fen), count: view.parts });
+    byId("envelope-sum").textContent = t(`envelope_sum_${view.split}`, { amount: money(view.total_fen), count: view.shares });
     this.#drawTerms(item, outcome, said);
     this.#drawOutcome(outcome, whyNot);
     this.#drawGrab(item, outcome, nowMs, whyNot);
     byId("envelope-left").hidden = phase !== "open";
-    byId("envelope-left").textContent = t("parts_left", { count: view.parts_left, all: view.parts });
+    byId("envelope-left").textContent = t("envelope_shares_left", { count: view.shares_left, all: view.shares });
     this.#drawEnd(item, outcome, me);
   }
 

@@ -21,9 +21,9 @@ export function outcomeOf({ view, phase, close }, tap, fen, live) {
   const outcome = (kind, words, more = {}) => ({ kind, words, fen: 0, turn: 0, untilMs: 0, ...more });
   const won = fen || tap?.result?.amount_fen;
   const code = tap?.phase === "refused" ? tap.error.code : "";
-  const turn = tap?.result ? view.parts - tap.result.parts_left : 0;
+  const turn = tap?.result ? view.shares - tap.result.shares_left : 0;
   if (won || code === "already_grabbed") return outcome("won", t("your_share"), { fen: won ?? 0, turn });
-  if (tap?.phase === "parked") return outcome("waiting", lineWords(tap.ahead));
+  if (tap?.phase === "queued") return outcome("waiting", lineWords(tap.ahead));
   if (tap?.phase === "sent") return outcome("waiting", t(live ? "grabbing" : "waits"));
   if (GONE[code]) return outcome("lost", t(GONE[code]));
   if (phase === "over") return outcome("lost", t(ENDED[close?.reason] ?? "envelope_is_over"));

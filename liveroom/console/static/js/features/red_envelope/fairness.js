@@ -15,20 +15,20 @@ export async function fits(seed, commitment) {
 }
 
 /** The shares in the order of the turns, in fen. */
-export async function sharesOf(seed, { total_fen, parts, split }) {
+export async function sharesOf(seed, { total_fen, shares: count, split }) {
   const below = drawer(bytesOf(seed));
   const shares = [];
   if (split === "lucky") {
     let left = total_fen;
-    for (let missing = parts; missing > 1; missing -= 1) {
+    for (let missing = count; missing > 1; missing -= 1) {
       shares.push(1 + (await below(Math.floor((2 * left) / missing) - 1)));
       left -= shares.at(-1);
     }
     shares.push(left);
   } else {
-    for (let turn = 0; turn < parts; turn += 1) shares.push(Math.floor(total_fen / parts) + (turn < total_fen % parts ? 1 : 0));
+    for (let turn = 0; turn < count; turn += 1) shares.push(Math.floor(total_fen / count) + (turn < total_fen % count ? 1 : 0));
   }
-  for (let turn = parts - 1; turn > 0; turn -= 1) {
+  for (let turn = count - 1; turn > 0; turn -= 1) {
     const other = await below(turn + 1);
     [shares[turn], shares[other]] = [shares[other], shares[turn]];
   }

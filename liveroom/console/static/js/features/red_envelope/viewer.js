@@ -36,12 +36,12 @@ export class Envelopes {
   }
 
   /** Follow the room; gives when it would look different without any news. */
-  show({ state, mine, nowMs, me, whyNot }) {
+  show({ state, entitlements, nowMs, me, whyNot }) {
     const busy = (envelope) => this.#taps?.waits(keyOf(envelope));
     const before = this.#queue.top;
     const focused = this.#card.focused;
     this.#queue.show(state.envelopes, nowMs, { busy, held: () => this.#card.held });
-    const shares = new Map(mine.grants.map(({ envelope, amount_fen }) => [envelope, amount_fen]));
+    const shares = new Map(entitlements.shares.map(({ envelope, amount_fen }) => [envelope, amount_fen]));
     const live = this.#room?.status === "live";
     const outcomes = new Map(
       this.#queue.items.map((item) => [item, outcomeOf(item, this.#taps?.of(keyOf(item.envelope)), shares.get(item.envelope) ?? 0, live)]),

@@ -1,4 +1,4 @@
-"""The entitlements of a room's users, in parts for a gateway: shares, coupon codes, holds and bought units."""
+"""The entitlements of a room's users, in chunks for a gateway: shares, coupon codes, holds and bought units."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from liveroom.features.flash_sale import state as flash_sales
 from liveroom.features.flash_sale.state import FlashSale
 from liveroom.features.red_envelope import state as red_envelopes
 from liveroom.features.state import RoomState
-from liveroom.protocol.belongings import ENVELOPES_OVER_OWNED
-from liveroom.protocol.holdings import BoughtUnits, ClaimedCoupon, CouponWorth, HeldUnits, HoldingsPart, Share
+from liveroom.protocol.entitlements import ENVELOPES_OVER_OWNED, BoughtUnits, ClaimedCoupon, CouponWorth, EntitlementsChunk, GrabbedShare, HeldUnits
 
-__all__ = ["PART_BYTES_MAX", "holdings"]
+__all__ = ["ENTITLEMENTS_CHUNK_BYTES_MAX", "entitlements"]
 
-#: A part is no larger as JSON: it fits into the smallest record that a journal may be set to.
-PART_BYTES_MAX: Final = 48 * 1024
+#: A chunk is no larger as JSON: it fits into the smallest record that a journal may be set to.
+ENTITLEMENTS_CHUNK_BYTES_MAX: Final = 48 * 1024
 
 #: Bytes of a row beside its texts, at most: numbers of up to 16 digits, quotes and commas, names of terms.
 _BARE_BYTES: Final = {"envelopes_over": 17, "shares": 64, "coupons": 192, "codes": 64, "sales_closed": 17, "holds": 160, "bought": 64}
-#: Bytes of a part beside its rows: names of fields, the room, its stream id.
+#: Bytes of a chunk beside its rows: names of fields, the room, its stream id.
 _HEAD_BYTES: Final = 512
 
-_Row = tuple[str, Any, int]  # field of the part, row, bytes of its texts at most
+_Row = tuple[str, Any, int]  # field of the chunk, row, bytes of its texts at most
 
 
-def holdings(room: str, state: RoomState) -> tuple[HoldingsPart, ...]:
-    """All entitlements after the last event; no part if there is nothing to own or claim."""
+def entitlements(room: str, state: RoomState) -> tuple[EntitlementsChunk, ...]:
+    """All entitlements after the last event; no chunk if there is nothing to own or claim."""
     fields: list[dict[str, list[Any]]] = []
     left = 0
     for name, row, text_bytes in _rows(state):
         size = _BARE_BYTES[name] + text_bytes
         if size > left:
             fields.append(defaultdict(list))
-            left = PART_BYTES_MAX - _HEAD_BYTES
+            left = ENTITLEMENTS_CHUNK_BYTES_MAX - _HEAD_BYTES
         left -= size
         fields[-1][name].append(row)
     return tuple(
-        HoldingsPart(room, state.stream_id, state.seq, part, **{name: tuple(rows) for name, rows in some.items()}) for part, some in enumerate(fields)
+        EntitlementsChunk(room, state.stream_id, state.seq, number, **{name: tuple(rows) for name, rows in some.items()})
+        for number, some in enumerate(fields)
     )
 
 
@@ -62,7 +62,7 @@ def _shares(state: RoomState) -> Iterator[_Row]:
         yield "envelopes_over", number, 0
     for number, winners in [*((n, one.winners) for n, one in over), *((n, one.winners) for n, one in envelopes.live.items())]:
         for user, amount_fen in winners.items():
-            yield "shares", Share(number, user, amount_fen), 2 * len(user)
+            yield "shares", GrabbedShare(number, user, amount_fen), 2 * len(user)
 
 
 def _of_sale(number: int, sale: FlashSale) -> Iterator[_Row]:

@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from liveroom.client.backlog import Backlog
-from liveroom.client.items import Advanced, BelongingsReplaced, Item, PersonalEvent, Repeated, RoomEvent, StateReplaced
-from liveroom.client.mine import fold_mine
+from liveroom.client.entitlements import fold_entitlements
+from liveroom.client.items import Advanced, EntitlementsReplaced, Item, PersonalEvent, Repeated, RoomEvent, StateReplaced
 from liveroom.features.coupon.messages import CouponExpired, CouponTerms
 from liveroom.features.flash_sale.messages import HoldConfirmed, StockReserved
 from liveroom.features.red_envelope.messages import RedEnvelopeGrabbed
 from liveroom.messages.fields import Delivery
-from liveroom.protocol.belongings import BELONGINGS_MAX, Grant, OwnedCoupon, OwnedHold
+from liveroom.protocol.entitlements import ENTITLEMENTS_MAX, OwnedCoupon, OwnedHold, Share
 from liveroom.protocol.events import AnnouncementSet
-from liveroom.protocol.frames import Belongings
+from liveroom.protocol.frames import Entitlements
 from tests.client.conftest import joined
 from tests.features.play import Play
 from tests.trades import TRADES, Trade, claimed, in_order, market, owned, play_trade
@@ -48,13 +48,13 @@ def test_what_is_folded_is_what_the_rules_say(before: list[Trade], between: list
     _play(play, before)
     since, state = len(play.story), play.keyframe
     _play(play, between)
-    mine = owned(play.room, USER)
+    entitlements = owned(play.room, USER)
     _play(play, after)
     backlog = Backlog(100_000)
-    backlog.add([replace(joined(), user=USER), StateReplaced(state), BelongingsReplaced(mine), *told(play, since, held_back)])
+    backlog.add([replace(joined(), user=USER), StateReplaced(state), EntitlementsReplaced(entitlements), *told(play, since, held_back)])
     while backlog.take() is not None:
         pass
-    assert in_order(backlog.mine) == in_order(owned(play.room, USER))
+    assert in_order(backlog.entitlements) == in_order(owned(play.room, USER))
 
 
 def _play(play: Play, trades: list[Trade]) -> None:
@@ -64,33 +64,33 @@ def _play(play: Play, trades: list[Trade]) -> None:
 
 def test_what_is_below_the_frame_is_in_it_already() -> None:
     """An event below the frame's seq changes nothing, whichever way it comes."""
-    mine = Belongings(10, bought={4: 1})
+    entitlements = Entitlements(10, bought={4: 1})
     paid = HoldConfirmed(4, 2, USER, 1, 0, 100, "p")
-    assert fold_mine(mine, PersonalEvent(9, 1, paid), USER) == mine
-    assert fold_mine(mine, RoomEvent(9, 1, RedEnvelopeGrabbed(2, USER, "V", 5, 1, 5)), USER) == mine
-    assert fold_mine(mine, PersonalEvent(10, 1, paid), USER).bought == {4: 2}
+    assert fold_entitlements(entitlements, PersonalEvent(9, 1, paid), USER) == entitlements
+    assert fold_entitlements(entitlements, RoomEvent(9, 1, RedEnvelopeGrabbed(2, USER, "V", 5, 1, 5)), USER) == entitlements
+    assert fold_entitlements(entitlements, PersonalEvent(10, 1, paid), USER).bought == {4: 2}
 
 
 def test_what_others_win_is_not_mine() -> None:
     """A share of somebody else changes nothing; neither does an event that is about nothing that is owned."""
-    mine = Belongings(0, coupons=(COUPON,))
-    assert fold_mine(mine, RoomEvent(1, 1, RedEnvelopeGrabbed(2, "victor", "V", 5, 1, 5)), USER) == mine
-    assert fold_mine(mine, RoomEvent(1, 1, AnnouncementSet("x")), USER) == mine
-    assert fold_mine(mine, RoomEvent(1, 1, CouponExpired(3)), USER) == Belongings(0)
+    entitlements = Entitlements(0, coupons=(COUPON,))
+    assert fold_entitlements(entitlements, RoomEvent(1, 1, RedEnvelopeGrabbed(2, "victor", "V", 5, 1, 5)), USER) == entitlements
+    assert fold_entitlements(entitlements, RoomEvent(1, 1, AnnouncementSet("x")), USER) == entitlements
+    assert fold_entitlements(entitlements, RoomEvent(1, 1, CouponExpired(3)), USER) == Entitlements(0)
 
 
 def test_shares_are_bounded() -> None:
     """Shares never end, so the newest are kept."""
-    mine = Belongings(0)
-    for envelope in range(BELONGINGS_MAX + 5):
-        mine = fold_mine(mine, RoomEvent(envelope, 1, RedEnvelopeGrabbed(envelope, USER, "V", 5, 1, 5)), USER)
-    assert mine.grants == tuple(Grant(envelope, 5) for envelope in range(5, BELONGINGS_MAX + 5))
+    entitlements = Entitlements(0)
+    for envelope in range(ENTITLEMENTS_MAX + 5):
+        entitlements = fold_entitlements(entitlements, RoomEvent(envelope, 1, RedEnvelopeGrabbed(envelope, USER, "V", 5, 1, 5)), USER)
+    assert entitlements.shares == tuple(Share(envelope, 5) for envelope in range(5, ENTITLEMENTS_MAX + 5))
 
 
 def test_what_is_told_again_is_folded_and_not_yielded() -> None:
     """A gateway that is behind the last one tells again what was yielded before: it counts for what is owned from its frame on."""
     backlog = Backlog(100)
     again = PersonalEvent(12, 1, StockReserved(4, USER, 1, 99, 100))
-    backlog.add([replace(joined(), user=USER), BelongingsReplaced(Belongings(10)), Repeated(again), Repeated(replace(again, seq=9))])
-    assert [type(item).__name__ for item in iter(backlog.take, None)] == ["Joined", "BelongingsReplaced"]
-    assert backlog.mine == Belongings(10, holds=(OwnedHold(12, 4, 1, 99, 100),))
+    backlog.add([replace(joined(), user=USER), EntitlementsReplaced(Entitlements(10)), Repeated(again), Repeated(replace(again, seq=9))])
+    assert [type(item).__name__ for item in iter(backlog.take, None)] == ["Joined", "EntitlementsReplaced"]
+    assert backlog.entitlements == Entitlements(10, holds=(OwnedHold(12, 4, 1, 99, 100),))

@@ -27,10 +27,9 @@ from liveroom.gateway.replay_buffer import ReplayBuffer
 from liveroom.gateway.room import Room
 from liveroom.journal.partition import partition_of
 from liveroom.protocol import commands as c
-from liveroom.protocol.belongings import Grant, OwnedCoupon
+from liveroom.protocol.entitlements import BoughtUnits, CouponWorth, EntitlementsChunk, GrabbedShare, OwnedCoupon, Share
 from liveroom.protocol.events import ChatSent
-from liveroom.protocol.frames import Belongings, RoomDetail
-from liveroom.protocol.holdings import BoughtUnits, CouponWorth, HoldingsPart, Share
+from liveroom.protocol.frames import Entitlements, RoomDetail
 from liveroom.protocol.records import RECORD_VERSION, Record
 from liveroom.telemetry.metrics import Metrics
 from tests.gateway.place import ROOM, SECRET, WAIT_S, Place, Show, raw, read_frame, running, scripted, show
@@ -55,16 +54,16 @@ class Follower:
         frame = decode_frame(text)
         assert frame is not None
         self.types.append(str(frame.__struct_config__.tag))
-        self.due = self.types[-1] in ("joined", "keyframe") or (self.due and self.types[-1] != "belongings")
+        self.due = self.types[-1] in ("joined", "keyframe") or (self.due and self.types[-1] != "entitlements")
         self.known.add(self.stream.receive(frame))
         while (item := self.known.take()) is not None:
             if isinstance(item, PersonalEvent):
                 self.personal.append(item.seq)
 
     @property
-    def mine(self) -> Belongings:
-        assert self.known.mine is not None
-        return self.known.mine
+    def entitlements(self) -> Entitlements:
+        assert self.known.entitlements is not None
+        return self.known.entitlements
 
     async def until(self, announcement: str) -> None:
         """Wait until the room says so, and all that belongs to that has come."""
@@ -75,8 +74,8 @@ class Follower:
     async def knows(self, place: Show, user: str) -> None:
         """Right now it knows what its user owns, unless time did something of which it has yet to hear, such as end a hold."""
         async with asyncio.timeout(WAIT_S):
-            while in_order(self.mine) != (mine := in_order(owned(state_of(place), user))):
-                assert (self.stream.cursor or 0) < state_of(place).seq, f"{user}: {in_order(self.mine)} and not {mine}"
+            while in_order(self.entitlements) != (mine := in_order(owned(state_of(place), user))):
+                assert (self.stream.cursor or 0) < state_of(place).seq, f"{user}: {in_order(self.entitlements)} and not {mine}"
                 await asyncio.sleep(0.005)
 
 
@@ -166,27 +165,27 @@ async def test_every_way_in_tells_what_is_owned() -> None:
             await trade(place, Trade(kind, 0, 0, 0))
         user = BUYERS[0].user
         mine = in_order(owned(state_of(place), user))
-        assert mine.grants
+        assert mine.shares
         assert mine.coupons
         assert mine.holds
         assert mine.bought
         async with following(place, user) as first:
-            await _until_belongings(first, 1)
-            assert first.types[:3] == ["joined", "keyframe", "belongings"]
+            await _until_entitlements(first, 1)
+            assert first.types[:3] == ["joined", "keyframe", "entitlements"]
         async with following(place, "eve") as eve, following(place, user, first) as again:
-            await _until_belongings(again, 2)
-            await _until_belongings(eve, 1)
-            assert again.types[3:5] == ["joined", "belongings"]
+            await _until_entitlements(again, 2)
+            await _until_entitlements(eve, 1)
+            assert again.types[3:5] == ["joined", "entitlements"]
             async with running(GatewayConfig(port=0, drain_ms=0), place.journal, name="gateway-2") as other, following(other, user) as there:
-                await _until_belongings(there, 1)
+                await _until_entitlements(there, 1)
         for follower in (first, again, there):
-            assert in_order(follower.mine) == mine
-        assert in_order(eve.mine) == Belongings(0)
+            assert in_order(follower.entitlements) == mine
+        assert in_order(eve.entitlements) == Entitlements(0)
 
 
-async def _until_belongings(follower: Follower, count: int) -> None:
+async def _until_entitlements(follower: Follower, count: int) -> None:
     async with asyncio.timeout(WAIT_S):
-        while follower.types.count("belongings") < count:
+        while follower.types.count("entitlements") < count:
             await asyncio.sleep(0.005)
 
 
@@ -194,7 +193,7 @@ async def test_a_viewer_that_fell_off_the_ring_loses_nothing_that_it_owns() -> N
     """A viewer that fell behind jumps to a keyframe and gets its entitlements. Personal events on the way count once."""
     settings = {"socket_send_bytes": 4_096, "ring_frames_max": 32, "tick_ms_min": 1, "tick_ms_max": 1}
     async with scripted(**settings) as (place, script), place.viewer("eve") as eve:
-        await eve.until("belongings")
+        await eve.until("entitlements")
         client = await raw(place, "vera", recv_buffer=4_096)
         issued = script.seq
         await script.emit(CouponIssued("Less", CouponTerms(5), 50, 50, 1, 9, "anna"))
@@ -210,9 +209,9 @@ async def test_a_viewer_that_fell_off_the_ring_loses_nothing_that_it_owns() -> N
         await _read_up_to(client, follower, script.seq)
         client.close()
         assert follower.types.count("skipped") >= 1
-        assert follower.mine.bought == {0: 60}
-        assert [coupon.code for coupon in follower.mine.coupons] == [CODE]
-        assert (follower.mine.grants, follower.mine.holds) == ((Grant(7, 5),), ())
+        assert follower.entitlements.bought == {0: 60}
+        assert [coupon.code for coupon in follower.entitlements.coupons] == [CODE]
+        assert (follower.entitlements.shares, follower.entitlements.holds) == ((Share(7, 5),), ())
 
 
 async def _read_up_to(client: socket.socket, follower: Follower, seq: int) -> None:
@@ -220,32 +219,32 @@ async def _read_up_to(client: socket.socket, follower: Follower, seq: int) -> No
         follower.hear(orjson.dumps(await read_frame(client)))
 
 
-SHARES = HoldingsPart("", "", 0, 0, shares=(Share(3, "vera", 11),))
-REST = HoldingsPart("", "", 0, 1, coupons=(CouponWorth(4, "Less", CouponTerms(5), 9),), bought=(BoughtUnits(5, "vera", 2),))
+SHARES = EntitlementsChunk("", "", 0, 0, shares=(GrabbedShare(3, "vera", 11),))
+REST = EntitlementsChunk("", "", 0, 1, coupons=(CouponWorth(4, "Less", CouponTerms(5), 9),), bought=(BoughtUnits(5, "vera", 2),))
 
 
 async def test_a_gap_is_healed_by_what_the_engine_hands_over() -> None:
     """Viewers that skip to the keyframe know afterwards what happened in the gap; before that no viewer is let in."""
     async with scripted() as (place, script), following(place, "vera") as vera:
-        await _until_belongings(vera, 1)
-        assert vera.mine == Belongings(script.seq)
-        script.parts = (SHARES, REST)
+        await _until_entitlements(vera, 1)
+        assert vera.entitlements == Entitlements(script.seq)
+        script.chunks = (SHARES, REST)
         await script.emit(ChatSent("a", "A", "after the gap"), lost=5)
-        await _until_belongings(vera, 2)
-        assert vera.types[-2:] == ["keyframe", "belongings"]
-        assert vera.mine == Belongings(script.seq, grants=(Grant(3, 11),), bought={5: 2})
+        await _until_entitlements(vera, 2)
+        assert vera.types[-2:] == ["keyframe", "entitlements"]
+        assert vera.entitlements == Entitlements(script.seq, shares=(Share(3, 11),), bought={5: 2})
         await script.emit(CouponClaimed(4, "vera", CODE))
         async with asyncio.timeout(WAIT_S):
             while not vera.personal:
                 await asyncio.sleep(0.005)
-        assert vera.mine.coupons == (OwnedCoupon(4, "Less", CouponTerms(5), CODE, 9),)
+        assert vera.entitlements.coupons == (OwnedCoupon(4, "Less", CouponTerms(5), CODE, 9),)
 
 
 async def test_a_keyframe_beyond_a_gap_is_not_enough() -> None:
     """It does not say what users own: the gateway asks for what does, and only then lets viewers go on."""
     async with scripted() as (place, script), following(place, "vera") as vera:
-        await _until_belongings(vera, 1)
-        script.parts = (SHARES,)
+        await _until_entitlements(vera, 1)
+        script.chunks = (SHARES,)
         script.answering = False
         script.seq += 5
         await script.emit(with_keyframe=True)
@@ -254,70 +253,70 @@ async def test_a_keyframe_beyond_a_gap_is_not_enough() -> None:
                 await asyncio.sleep(0.005)
         assert vera.types.count("keyframe") == 1
         await script.hand_over(True)
-        await _until_belongings(vera, 2)
-        assert vera.types[-3:] == ["skipped", "keyframe", "belongings"]
-        assert vera.mine == Belongings(script.seq, grants=(Grant(3, 11),))
+        await _until_entitlements(vera, 2)
+        assert vera.types[-3:] == ["skipped", "keyframe", "entitlements"]
+        assert vera.entitlements == Entitlements(script.seq, shares=(Share(3, 11),))
 
 
 async def test_what_takes_long_to_come_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While parts arrive, the gateway waits; a second hand-over would only make it longer."""
+    """While chunks arrive, the gateway waits; a second hand-over would only make it longer."""
     async with scripted() as (place, script):
-        script.parts = tuple(replace(SHARES, part=number, shares=(Share(number, "vera", 1),)) for number in range(8))
+        script.chunks = tuple(replace(SHARES, number=number, shares=(GrabbedShare(number, "vera", 1),)) for number in range(8))
 
-        async def slowly(with_holdings: bool) -> None:
-            for part in script.parts:
-                await script.part(part)
+        async def slowly(with_entitlements: bool) -> None:
+            for chunk in script.chunks:
+                await script.chunk(chunk)
                 await place.clock.advance(0.3)
-            await script._append(details=(RoomDetail(script.keyframe(), holdings=len(script.parts)),))
+            await script._append(details=(RoomDetail(script.keyframe(), entitlements=len(script.chunks)),))
 
         monkeypatch.setattr(script, "hand_over", slowly)
         async with following(place, "vera") as vera:
-            await _until_belongings(vera, 1)
-            assert len(vera.mine.grants) == 8
+            await _until_entitlements(vera, 1)
+            assert len(vera.entitlements.shares) == 8
         assert script.keyframes_asked == 1
 
 
 async def test_a_hand_over_that_was_cut_off_is_forgotten() -> None:
-    """An engine that lost its partition in the middle leaves parts without a detail; the next engine starts over."""
+    """An engine that lost its partition in the middle leaves chunks without a detail; the next engine starts over."""
     async with scripted() as (place, script):
         script.answering = False
         async with following(place, "vera") as vera:
             async with asyncio.timeout(WAIT_S):
                 while not script.keyframes_asked:
                     await asyncio.sleep(0.005)
-            await script.part(SHARES)
-            script.parts = (SHARES, REST)
+            await script.chunk(SHARES)
+            script.chunks = (SHARES, REST)
             await script.hand_over(True)
-            await _until_belongings(vera, 1)
-            assert (vera.mine.grants, vera.mine.bought) == ((Grant(3, 11),), {5: 2})
+            await _until_entitlements(vera, 1)
+            assert (vera.entitlements.shares, vera.entitlements.bought) == ((Share(3, 11),), {5: 2})
 
 
 async def test_who_goes_on_from_the_past_is_told_too() -> None:
     """If a restarted room's buffer reaches back to a viewer's cursor, the viewer goes on without a keyframe, and knows its entitlements."""
     async with scripted() as (place, script), following(place, "vera") as vera:
-        await _until_belongings(vera, 1)
-        script.parts = (SHARES,)
+        await _until_entitlements(vera, 1)
+        script.chunks = (SHARES,)
         place.gateway._hub.rooms[ROOM].lost = True
         await script.say(1)
-        await _until_belongings(vera, 2)
+        await _until_entitlements(vera, 2)
         assert vera.types.count("keyframe") == 1
-        assert vera.mine == Belongings(script.seq, grants=(Grant(3, 11),))
+        assert vera.entitlements == Entitlements(script.seq, shares=(Share(3, 11),))
 
 
 async def test_a_room_begins_when_all_is_there() -> None:
-    """A hand-over of which a part is missing, or one that was asked for by somebody else, lets nobody in; the gateway asks until it has it all."""
+    """A hand-over of which a chunk is missing, or one that was asked for by somebody else, lets nobody in; the gateway asks until it has it all."""
     async with scripted() as (place, script):
         script.answering = False
         async with following(place, "vera") as vera:
             async with asyncio.timeout(WAIT_S):
                 while not script.keyframes_asked:
                     await asyncio.sleep(0.005)
-            script.answering, script.parts, script.parts_lost = True, (SHARES, REST), 1
+            script.answering, script.chunks, script.chunks_lost = True, (SHARES, REST), 1
             await script.hand_over(False)
-            await _until_belongings(vera, 1)
-            assert vera.types == ["joined", "keyframe", "belongings"]
-            assert vera.mine.bought == {5: 2}
-        assert script.asked_with == [True, True, True], "the second one lost a part, the third did not"
+            await _until_entitlements(vera, 1)
+            assert vera.types == ["joined", "keyframe", "entitlements"]
+            assert vera.entitlements.bought == {5: 2}
+        assert script.asked_with == [True, True, True], "the second one lost a chunk, the third did not"
 
 
 async def test_a_room_does_not_begin_with_the_past() -> None:
@@ -328,22 +327,22 @@ async def test_a_room_does_not_begin_with_the_past() -> None:
             async with asyncio.timeout(WAIT_S):
                 while not script.keyframes_asked:
                     await asyncio.sleep(0.005)
-            part = replace(REST, room=ROOM, stream_id=script.stream_id, seq=script.seq, part=0)
-            alone = {"details": (RoomDetail(script.keyframe(), holdings=0),)}
-            handed_over = {"holdings": (part,)}, {"details": (RoomDetail(script.keyframe(), holdings=1),)}
+            chunk = replace(REST, room=ROOM, stream_id=script.stream_id, seq=script.seq, number=0)
+            alone = {"details": (RoomDetail(script.keyframe(), entitlements=0),)}
+            handed_over = {"entitlements": (chunk,)}, {"details": (RoomDetail(script.keyframe(), entitlements=1),)}
             for current, contents in ((False, (alone, *handed_over)), (True, handed_over)):
                 for content in contents:
                     place.gateway._hub.take(Record(RECORD_VERSION, 0, 0, 0, 0, 1, **content), ReplayBuffer(0, 0), current=current)
                 assert bool(place.gateway._hub.rooms[ROOM].live) is current
-            await _until_belongings(vera, 1)
-            assert vera.mine.bought == {5: 2}
+            await _until_entitlements(vera, 1)
+            assert vera.entitlements.bought == {5: 2}
 
 
 async def test_what_others_asked_for_before_a_gateway_started_is_the_past() -> None:
     """A room that is held while the journal's past is read does not begin with a detail of then."""
     async with scripted() as (place, script):
         async with following(place, "vera") as vera:
-            await _until_belongings(vera, 1)
+            await _until_entitlements(vera, 1)
         await script.say(2)
         config, checker = GatewayConfig(port=0, drain_ms=0), TokenChecker(AuthConfig(), SECRET)
         gateway = Gateway(script.journal, config, checker, name="gateway-2", metrics=Metrics(), address_key=b"k" * 32)
@@ -363,16 +362,16 @@ async def test_what_others_asked_for_before_a_gateway_started_is_the_past() -> N
 async def test_a_live_room_is_not_handed_over_again() -> None:
     """A keyframe for other readers, or for the ring, does not carry entitlements, and does not change them."""
     async with scripted(ring_frames_max=16, tick_ms_min=1, tick_ms_max=1) as (place, script), following(place, "vera") as vera:
-        await _until_belongings(vera, 1)
-        script.parts = (SHARES,)
+        await _until_entitlements(vera, 1)
+        script.chunks = (SHARES,)
         await script.emit(RedEnvelopeGrabbed(9, "vera", "V", 5, 1, 1))
         await script.hand_over(True)
         for _ in range(30):
             await script.say(1)
             await place.until_broadcast(script.seq)
         async with following(place, "vera") as phone:
-            await _until_belongings(phone, 1)
-            assert phone.mine.grants == (Grant(9, 5),)
+            await _until_entitlements(phone, 1)
+            assert phone.entitlements.shares == (Share(9, 5),)
         assert script.asked_with[0]
         assert len(script.asked_with) > 1
         assert not any(script.asked_with[1:])

@@ -1,4 +1,4 @@
-"""The entitlements of a room's users, transferred in parts."""
+"""The entitlements of a room's users, transferred in chunks."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ from liveroom.features.red_envelope.state import EnvelopeOver
 from liveroom.features.red_envelope.state import change as change_red_envelopes
 from liveroom.features.red_envelope.state import of as red_envelopes_of
 from liveroom.features.state import RoomState
-from liveroom.protocol.belongings import ENVELOPES_OVER_OWNED
 from liveroom.protocol.codec import encode
-from liveroom.protocol.holdings import HoldingsPart
-from liveroom.rooms import holdings as module
-from liveroom.rooms.holdings import PART_BYTES_MAX, holdings
+from liveroom.protocol.entitlements import ENVELOPES_OVER_OWNED, EntitlementsChunk
+from liveroom.rooms import entitlements as module
+from liveroom.rooms.entitlements import ENTITLEMENTS_CHUNK_BYTES_MAX, entitlements
 from tests.features.play import ROOM, Play
 from tests.trades import BUYERS, TRADES, Trade, market, owned, play_trade
 
@@ -32,8 +31,8 @@ FIELDS = ("envelopes_over", "shares", "coupons", "codes", "sales_closed", "holds
 
 
 def rows(state: RoomState) -> dict[str, list[Any]]:
-    """All rows of all parts."""
-    return {name: [row for part in holdings(ROOM, state) for row in getattr(part, name)] for name in FIELDS}
+    """All rows of all chunks."""
+    return {name: [row for chunk in entitlements(ROOM, state) for row in getattr(chunk, name)] for name in FIELDS}
 
 
 @settings(max_examples=150, deadline=None)
@@ -47,7 +46,7 @@ def test_all_that_anybody_owns_is_in_it_once(trades: list[Trade]) -> None:
     users = [user.user for user in BUYERS]
     mine = {user: owned(play.room, user, ENVELOPES_OVER_OWNED) for user in users}
     assert Counter((s.user, s.envelope, s.amount_fen) for s in found["shares"]) == Counter(
-        (user, grant.envelope, grant.amount_fen) for user in users for grant in mine[user].grants
+        (user, share.envelope, share.amount_fen) for user in users for share in mine[user].shares
     )
     assert Counter((c.user, c.coupon, c.code, c.order) for c in found["codes"]) == Counter(
         (user, coupon.coupon, coupon.code, coupon.order) for user in users for coupon in mine[user].coupons
@@ -73,27 +72,27 @@ def test_of_envelopes_that_are_over_the_last_ones_are_handed_over() -> None:
     assert [share.envelope for share in found["shares"]] == found["envelopes_over"]
 
 
-def test_a_room_where_nothing_is_owned_takes_no_part() -> None:
+def test_a_room_where_nothing_is_owned_takes_no_chunk() -> None:
     """It costs nothing to hand over."""
-    assert holdings(ROOM, Play().room) == ()
+    assert entitlements(ROOM, Play().room) == ()
 
 
-def test_parts_are_numbered_and_of_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The receiver knows if all parts are there, and of which state. A part closes when the next row might not fit."""
+def test_chunks_are_numbered_and_of_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The receiver knows if all chunks are there, and of which state. A chunk closes when the next row might not fit."""
     play = market()
     for i in range(4):
         play_trade(play, Trade("claim", i % 3, 0, 0))
     whole = rows(play.room)
-    monkeypatch.setattr(module, "PART_BYTES_MAX", 800)
-    parts = holdings(ROOM, play.room)
-    assert len(parts) > 2
-    assert [(part.room, part.stream_id, part.seq, part.part) for part in parts] == [
-        (ROOM, play.room.stream_id, play.room.seq, i) for i in range(len(parts))
+    monkeypatch.setattr(module, "ENTITLEMENTS_CHUNK_BYTES_MAX", 800)
+    chunks = entitlements(ROOM, play.room)
+    assert len(chunks) > 2
+    assert [(chunk.room, chunk.stream_id, chunk.seq, chunk.number) for chunk in chunks] == [
+        (ROOM, play.room.stream_id, play.room.seq, i) for i in range(len(chunks))
     ]
     assert rows(play.room) == whole
 
 
-def test_a_part_is_never_larger_than_the_smallest_record() -> None:
+def test_a_chunk_is_never_larger_than_the_smallest_record() -> None:
     """With every text at its longest and worst, and every number large, the estimate of a row is no less than its bytes."""
     state = Play().room
     user, order, code, large = '"' * 128, '"' * 64, "A" * 16, 10**15
@@ -107,7 +106,7 @@ def test_a_part_is_never_larger_than_the_smallest_record() -> None:
         sale = FlashSale("p", "t", 2, large, large, large, large, large, "closed", holds={number: hold}, taken={user: 2 * large, "\\" * 128: large})
         change_flash_sales(state).live[number] = sale
         change_red_envelopes(state).over[number] = EnvelopeOver("empty", {f"{user[:50]}{number}": large})
-    parts = holdings("r" * 64, state)
-    assert max(len(encode(part)) for part in parts) <= PART_BYTES_MAX < 65_536, "journal.record_bytes_max is no less"
-    assert sum(len(part.codes) for part in parts) == 300
-    assert msgspec.json.decode(encode(parts[-1]), type=HoldingsPart) == parts[-1]
+    chunks = entitlements("r" * 64, state)
+    assert max(len(encode(chunk)) for chunk in chunks) <= ENTITLEMENTS_CHUNK_BYTES_MAX < 65_536, "journal.record_bytes_max is no less"
+    assert sum(len(chunk.codes) for chunk in chunks) == 300
+    assert msgspec.json.decode(encode(chunks[-1]), type=EntitlementsChunk) == chunks[-1]

@@ -14,13 +14,12 @@ from liveroom.features.coupon.messages import CouponClaimed, CouponExpired, Coup
 from liveroom.features.flash_sale.messages import FlashSaleClosed, HoldCancelled, HoldConfirmed, HoldExpired, StockChanged, StockReserved
 from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelopeGrabbed
 from liveroom.gateway.wire import text_frame
-from liveroom.protocol.belongings import BELONGINGS_MAX, ENVELOPES_OVER_OWNED, SHARES_OVER_OWNED, Grant, OwnedCoupon, OwnedHold
 from liveroom.protocol.codec import encode
+from liveroom.protocol.entitlements import ENTITLEMENTS_MAX, ENVELOPES_OVER_OWNED, SHARES_OVER_OWNED, EntitlementsChunk, OwnedCoupon, OwnedHold, Share
 from liveroom.protocol.events import Event
-from liveroom.protocol.frames import Belongings
-from liveroom.protocol.holdings import HoldingsPart
+from liveroom.protocol.frames import Entitlements
 
-__all__ = ["Holdings"]
+__all__ = ["RoomEntitlements"]
 
 #: Ended entitlements after which the set of owners is rebuilt. With more than twice as many owners, half their number counts instead.
 ENDS_MAX: Final = 1_000
@@ -54,33 +53,33 @@ class _Sale:
         self.bought: dict[str, int] = {}
 
 
-class Holdings:
+class RoomEntitlements:
     """The entitlements of one room after all applied events. They start from the chunks of an engine."""
 
-    def __init__(self, parts: Sequence[HoldingsPart] = ()) -> None:
+    def __init__(self, chunks: Sequence[EntitlementsChunk] = ()) -> None:
         self._envelopes: dict[int, dict[str, int]] = {}  # user -> fen
-        self._envelopes_over: dict[int, dict[str, int]] = {number: {} for part in parts for number in part.envelopes_over}  # oldest first
-        self._coupons = {one.coupon: _Coupon(one.title, one.terms, one.valid_until_ms) for part in parts for one in part.coupons}
+        self._envelopes_over: dict[int, dict[str, int]] = {number: {} for chunk in chunks for number in chunk.envelopes_over}  # oldest first
+        self._coupons = {one.coupon: _Coupon(one.title, one.terms, one.valid_until_ms) for chunk in chunks for one in chunk.coupons}
         self._sales: dict[int, _Sale] = {}
         self._owners: set[str] = set()  # all owners, and some users who own nothing any more
         self._ends = 0  # ended entitlements since `_owners` was rebuilt
-        for part in parts:
-            self._take(part)
+        for chunk in chunks:
+            self._take(chunk)
 
-    def _take(self, part: HoldingsPart) -> None:
-        for share in part.shares:
+    def _take(self, chunk: EntitlementsChunk) -> None:
+        for share in chunk.shares:
             over = self._envelopes_over.get(share.envelope)
             winners = self._envelopes.setdefault(share.envelope, {}) if over is None else over
             winners[share.user] = share.amount_fen
             self._owners.add(share.user)
-        for claim in part.codes:
+        for claim in chunk.codes:
             self._append(self._coupons[claim.coupon].codes, claim.user, (claim.code, claim.order))
-        for number in part.sales_closed:
+        for number in chunk.sales_closed:
             self._sale(number).closed = True
-        for held in part.holds:
+        for held in chunk.holds:
             hold = OwnedHold(held.hold, held.sale, held.quantity, held.until_ms, held.due_fen, held.discount_fen, held.coupon_code)
             self._append(self._sale(held.sale).holds, held.user, hold)
-        for one in part.bought:
+        for one in chunk.bought:
             self._sale(one.sale).bought[one.user] = one.units
             self._owners.add(one.user)
 
@@ -96,20 +95,20 @@ class Holdings:
     def frame(self, user: str, seq: int) -> bytes:
         """The frame with the entitlements of `user` after all events below `seq`. Users who own nothing also get it."""
         owned = self._owned_by(user, seq) if user in self._owners else None
-        return text_frame(b'{"type":"belongings","seq":%d}' % seq if owned is None else encode(owned))
+        return text_frame(b'{"type":"entitlements","seq":%d}' % seq if owned is None else encode(owned))
 
-    def _owned_by(self, user: str, seq: int) -> Belongings | None:
-        grants = [Grant(n, won[user]) for things in (self._envelopes_over, self._envelopes) for n, won in things.items() if user in won]
+    def _owned_by(self, user: str, seq: int) -> Entitlements | None:
+        shares = [Share(n, won[user]) for things in (self._envelopes_over, self._envelopes) for n, won in things.items() if user in won]
         coupons = [coupon.owned(n, *code) for n, coupon in self._coupons.items() if user in coupon.codes for code in coupon.codes[user]]
         holds = [hold for sale in self._sales.values() if user in sale.holds for hold in sale.holds[user]]
         bought = [(n, sale.bought[user]) for n, sale in self._sales.items() if user in sale.bought]
-        if not (grants or coupons or holds or bought):
+        if not (shares or coupons or holds or bought):
             return None
-        grants.sort(key=lambda grant: grant.envelope)
+        shares.sort(key=lambda share: share.envelope)
         holds.sort(key=lambda hold: hold.hold)
-        left_out = sum(max(0, len(some) - BELONGINGS_MAX) for some in (grants, coupons, holds, bought))
-        newest = tuple(grants[-BELONGINGS_MAX:]), tuple(coupons[-BELONGINGS_MAX:]), tuple(holds[-BELONGINGS_MAX:])
-        return Belongings(seq, *newest, dict(bought[-BELONGINGS_MAX:]), left_out)
+        omitted = sum(max(0, len(some) - ENTITLEMENTS_MAX) for some in (shares, coupons, holds, bought))
+        newest = tuple(shares[-ENTITLEMENTS_MAX:]), tuple(coupons[-ENTITLEMENTS_MAX:]), tuple(holds[-ENTITLEMENTS_MAX:])
+        return Entitlements(seq, *newest, dict(bought[-ENTITLEMENTS_MAX:]), omitted)
 
     def claimed(self, event: Event) -> OwnedCoupon | None:
         """The coupon that a `coupon_claimed` event gave its user; `None` for other events."""
@@ -202,18 +201,18 @@ class Holdings:
             self._ends = 0
 
 
-_CHANGES: Final[dict[type, Callable[[Holdings, int, Any], None]]] = {
-    RedEnvelopeGrabbed: Holdings._grabbed,
-    RedEnvelopeClosed: Holdings._envelope_closed,
-    CouponIssued: Holdings._issued,
-    CouponClaimed: Holdings._code_claimed,
-    CouponRedeemed: Holdings._code_used,
-    CouponReleased: Holdings._code_released,
-    CouponExpired: Holdings._expired,
-    StockReserved: Holdings._reserved,
-    HoldConfirmed: Holdings._confirmed,
-    HoldCancelled: Holdings._resolved,
-    HoldExpired: Holdings._resolved,
-    FlashSaleClosed: Holdings._sale_closed,
-    StockChanged: Holdings._stock_changed,
+_CHANGES: Final[dict[type, Callable[[RoomEntitlements, int, Any], None]]] = {
+    RedEnvelopeGrabbed: RoomEntitlements._grabbed,
+    RedEnvelopeClosed: RoomEntitlements._envelope_closed,
+    CouponIssued: RoomEntitlements._issued,
+    CouponClaimed: RoomEntitlements._code_claimed,
+    CouponRedeemed: RoomEntitlements._code_used,
+    CouponReleased: RoomEntitlements._code_released,
+    CouponExpired: RoomEntitlements._expired,
+    StockReserved: RoomEntitlements._reserved,
+    HoldConfirmed: RoomEntitlements._confirmed,
+    HoldCancelled: RoomEntitlements._resolved,
+    HoldExpired: RoomEntitlements._resolved,
+    FlashSaleClosed: RoomEntitlements._sale_closed,
+    StockChanged: RoomEntitlements._stock_changed,
 }

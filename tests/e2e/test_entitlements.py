@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from liveroom.client import CommandRefused, CommandUnanswered, Grant, OwnedCoupon, OwnedHold, Room, connect
+from liveroom.client import CommandRefused, CommandUnanswered, OwnedCoupon, OwnedHold, Room, Share, connect
 from liveroom.config.schema import Config, EngineConfig
 from liveroom.engine.partition import PartitionState
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms
@@ -20,7 +20,7 @@ from liveroom.journal.acceptance import Verdict
 from liveroom.journal.stored_log import open_stored_log
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import CancelHold, Command
-from liveroom.protocol.frames import Belongings
+from liveroom.protocol.frames import Entitlements
 from tests.serving import Server
 from tests.trades import in_order, owned
 
@@ -44,7 +44,7 @@ async def made(server: Server, command: str, name: str = "", role: Role = Role.a
 
 async def offer(server: Server) -> tuple[int, int, int]:
     """An envelope, a coupon and a sale that are open for long."""
-    envelope = await made(server, "drop_red_envelope", "envelope", total_fen=9_000, parts=50, opens_in_ms=0, open_for_ms=LONG_MS)
+    envelope = await made(server, "drop_red_envelope", "envelope", total_fen=9_000, shares=50, opens_in_ms=0, open_for_ms=LONG_MS)
     coupon = await made(
         server, "issue_coupon", "coupon", title="Less", terms={"amount_fen": 10}, stock=500, per_user_max=60, claimable_ms=LONG_MS, valid_ms=LONG_MS
     )
@@ -73,18 +73,18 @@ def room_of(server: Server, user: str) -> Room:
 
 
 async def follow(room: Room) -> None:
-    """Take every item, so that `room.mine` is as new as can be."""
+    """Take every item, so that `room.entitlements` is as new as can be."""
     async for _ in room:
         pass
 
 
-async def until_owned(room: Room, mine: Belongings) -> None:
+async def until_owned(room: Room, mine: Entitlements) -> None:
     try:
         async with asyncio.timeout(WAIT_S):
-            while in_order(room.mine) != mine:
+            while in_order(room.entitlements) != mine:
                 await asyncio.sleep(0.01)
     except TimeoutError:
-        assert in_order(room.mine) == mine
+        assert in_order(room.entitlements) == mine
 
 
 async def test_everything_is_back_exactly_once_after_a_sigkill(tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ async def test_everything_is_back_exactly_once_after_a_sigkill(tmp_path: Path) -
         second = (await phone.send(ReserveStock(sale, 3, str(code)))).result
         hold = OwnedHold(int(second["hold"]), sale, 3, int(second["until_ms"]), 290, 10, str(code))
         valid_until_ms = laptop.state.coupons[0].valid_until_ms
-        mine = Belongings(
+        mine = Entitlements(
             0,
-            grants=(Grant(envelope, int(grabbed.result["amount_fen"])),),
+            shares=(Share(envelope, int(grabbed.result["amount_fen"])),),
             coupons=(OwnedCoupon(coupon, "Less", CouponTerms(10), str(code), valid_until_ms, f"hold-{hold.hold}"),),
             holds=(hold,),
             bought={sale: 1},
@@ -113,12 +113,12 @@ async def test_everything_is_back_exactly_once_after_a_sigkill(tmp_path: Path) -
         await server.kill()
         await server.start()
         async with room_of(server, "vera") as fresh, room_of(server, "victor") as other:
-            assert in_order(fresh.mine) == mine
-            assert in_order(other.mine) == Belongings(0)
+            assert in_order(fresh.entitlements) == mine
+            assert in_order(other.entitlements) == Entitlements(0)
             reading.append(asyncio.create_task(follow(fresh)))
             await made(server, "confirm_hold", role=Role.platform, hold=hold.hold, payment="pay-2")
             for room in (laptop, phone, fresh):
-                await until_owned(room, Belongings(0, grants=mine.grants, coupons=mine.coupons, bought={sale: 4}))
+                await until_owned(room, Entitlements(0, shares=mine.shares, coupons=mine.coupons, bought={sale: 4}))
         for task in reading:
             task.cancel()
         await asyncio.gather(*reading, return_exceptions=True)
@@ -151,10 +151,10 @@ async def test_kills_at_random_moments_leave_nobody_with_a_wrong_idea(tmp_path: 
             async with asyncio.timeout(WAIT_S):
                 while room.state.announcement != "closed":
                     await asyncio.sleep(0.01)
-        known = [(user, room.mine) for user, room in rooms]
+        known = [(user, room.entitlements) for user, room in rooms]
         for user in USERS:
             async with room_of(server, user) as fresh:
-                known.append((user, fresh.mine))
+                known.append((user, fresh.entitlements))
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -167,13 +167,13 @@ async def _buy(room: Room, things: tuple[int, int, int], chance: random.Random, 
     """Take this and that, one after the other, and count what was accepted."""
     envelope, coupon, sale = things
     while not stopping.is_set():
-        unused = [one.code for one in room.mine.coupons if not one.order]
+        unused = [one.code for one in room.entitlements.coupons if not one.order]
         wishes: list[Command] = [
             GrabRedEnvelope(envelope),
             ClaimCoupon(coupon),
             ReserveStock(sale),
             ReserveStock(sale, 2, chance.choice([*unused, ""])),
-            *(CancelHold(hold.hold) for hold in room.mine.holds[:1]),
+            *(CancelHold(hold.hold) for hold in room.entitlements.holds[:1]),
         ]
         try:
             await room.send(wish := chance.choice(wishes))
