@@ -18,7 +18,7 @@ from tests.features.play import ANCHOR, PLATFORM, SHIRT, Play
 
 Story = list[tuple[int, int, Event]]
 
-USERS = [Sender(f"u{number}", f"User {number}", address_mark=f"{number % 3:016x}" if number else "") for number in range(6)]
+USERS = [Sender(f"u{number}", f"User {number}", address_hash=f"{number % 3:016x}" if number else "") for number in range(6)]
 
 
 def folded(story: Iterable[tuple[int, int, Event]]) -> Ledger:
@@ -67,7 +67,7 @@ def a_random_evening(seed: int, steps: int = 250) -> Play:
     for number in range(steps):
         if chance.random() < 0.15:
             play.passes(chance.choice([10, 1_000, 20_000, 200_000]))
-        decision = play.tries(*a_wish(chance, things, number))
+        decision = play.tries(*random_command(chance, things, number))
         if isinstance(decision, Decided):
             things.note(decision.result)
     return play
@@ -89,7 +89,7 @@ class Things:
             self.codes.append(str(result["code"]))
 
 
-def a_wish(chance: Random, things: Things, number: int) -> tuple[Sender, Command]:
+def random_command(chance: Random, things: Things, number: int) -> tuple[Sender, Command]:
     """Anything that somebody may try; `number` names it."""
 
     def some(kind: str) -> int:
@@ -101,7 +101,7 @@ def a_wish(chance: Random, things: Things, number: int) -> tuple[Sender, Command
         [CouponTerms(amount_fen=500), CouponTerms(percent_off=33, discount_max_fen=900), CouponTerms(percent_off=50, min_spend_fen=15_000)]
     )
     per_address = chance.choice([0, 1, 1, 2])
-    wishes: list[tuple[Sender, Command]] = [
+    commands: list[tuple[Sender, Command]] = [
         (
             ANCHOR,
             DropRedEnvelope(chance.randint(5, 900), chance.randint(1, 5), opens_in_ms=chance.choice([0, 1_000]), users_per_address_max=per_address),
@@ -131,4 +131,4 @@ def a_wish(chance: Random, things: Things, number: int) -> tuple[Sender, Command
         (ANCHOR, RestockFlashSale(some("sale"), 3)),
         (ANCHOR, CloseFlashSale(some("sale"))),
     ]
-    return chance.choice(wishes)
+    return chance.choice(commands)

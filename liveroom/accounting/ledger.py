@@ -389,7 +389,7 @@ class Ledger:
 
     def _address_counted(self, event: AddressCounted, at: _At) -> None:
         at.same("the grant that counts for an address", (at.seq - 1, event.item, event.user, event.hold), self._granted)
-        wrong = self._addresses.count(event.item, event.user, event.mark, at.seq - 1, event.hold)
+        wrong = self._addresses.count(event.item, event.user, event.address_hash, at.seq - 1, event.hold)
         at.require(not wrong, wrong)
 
     # Coupons on holds

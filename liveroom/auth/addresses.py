@@ -2,7 +2,7 @@
 
 The hash of an address is keyed, and differs for each claimed item.
 The engine counts users of one network by it without knowing the network, and nobody can compare the hashes of two items.
-docs/decisions/0009-address-marks.md gives the reasons.
+docs/decisions/0009-address-hashes.md gives the reasons.
 """
 
 from __future__ import annotations
@@ -132,11 +132,11 @@ class AddressHasher:
         address = self._proxies.client_address(peer, forwarded_for)
         return "" if self._proxies.includes(address) else counted_address(address)
 
-    def mark_forwarded(self, peer: str, forwarded_for: Sequence[str], room: str, command: Command) -> str:
-        """Like `mark`, for a request from `peer`."""
-        return self.mark(self._proxies.client_address(peer, forwarded_for), room, command)
+    def hash_forwarded(self, peer: str, forwarded_for: Sequence[str], room: str, command: Command) -> str:
+        """Like `hash`, for a request from `peer`."""
+        return self.hash(self._proxies.client_address(peer, forwarded_for), room, command)
 
-    def mark(self, address: str, room: str, command: Command) -> str:
+    def hash(self, address: str, room: str, command: Command) -> str:
         """The address hash of a claim, 16 hex digits. Empty for other commands, and when the client's address is unknown."""
         admission = admission_of(command)
         parsed = _parse(address)

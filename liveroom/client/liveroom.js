@@ -298,7 +298,7 @@ export class Room extends EventTarget {
   askQuestion(text) {
     return this.send({ type: "ask_question", text });
   }
-  /** Wish to see a product tried on. */
+  /** Request a try-on of a product. */
   requestTryOn(product) {
     return this.send({ type: "request_try_on", product });
   }

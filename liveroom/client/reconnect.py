@@ -16,8 +16,8 @@ __all__ = [
     "DELAY_UNAUTHORIZED_S",
     "STABLE_S",
     "TOKENS_REFUSED_MAX",
-    "Comeback",
     "Goodbye",
+    "Reconnect",
     "ban_delay_ms",
     "checked_token",
     "full_jitter_s",
@@ -53,7 +53,7 @@ class Goodbye(Struct, frozen=True):
     delay_ms: int | None = None
 
 
-class Comeback:
+class Reconnect:
     """Counts attempts and refused tokens of one room; `token_refreshes`: the token is a function that may give another."""
 
     def __init__(self, token_refreshes: bool) -> None:

@@ -28,7 +28,7 @@ from liveroom.client.exceptions import CommandUnanswered, Disconnected
 from liveroom.client.items import Item, Reconnecting, decode_frame
 from liveroom.client.outbox import Outbox
 from liveroom.client.proxies import proxy_for
-from liveroom.client.reconnect import Comeback, Goodbye, ban_delay_ms, checked_token, retry_after_ms
+from liveroom.client.reconnect import Goodbye, Reconnect, ban_delay_ms, checked_token, retry_after_ms
 from liveroom.client.stream import Gap, Stream
 from liveroom.messages.errors import BadMessage
 from liveroom.protocol.codec import decode_command_id, decode_room_id
@@ -180,7 +180,7 @@ class Room:
         return await self.send(SendLikes(count))
 
     async def request_try_on(self, product: str) -> Accepted:
-        """Wish to see a product tried on."""
+        """Request a try-on of a product."""
         return await self.send(RequestTryOn(product))
 
     async def send(self, command: Command, id: str | None = None) -> Accepted:
@@ -266,7 +266,7 @@ class Room:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        comeback = Comeback(token_refreshes=callable(self._token))
+        reconnect = Reconnect(token_refreshes=callable(self._token))
         lost_at_s = loop.time()
         try:
             while True:
@@ -278,13 +278,13 @@ class Room:
                 if self._joined_at_s is not None:
                     lost_at_s = loop.time()
                     held_s = lost_at_s - self._joined_at_s
-                if not comeback.after(goodbye.code, held_s):
+                if not reconnect.after(goodbye.code, held_s):
                     raise Disconnected(goodbye.code, goodbye.reason)
                 if self._give_up_s is not None and loop.time() - lost_at_s > self._give_up_s:
                     raise Disconnected(goodbye.code, f"gave up after {self._give_up_s:g} s: {goodbye.reason}")
-                delay_s = comeback.delay_s(goodbye.delay_ms, random.random(), self._backoff_max_s)
+                delay_s = reconnect.delay_s(goodbye.delay_ms, random.random(), self._backoff_max_s)
                 if self._first_entitlements is not None:
-                    self._put(Reconnecting(goodbye.code, goodbye.reason, int(delay_s * 1000), comeback.attempt, comeback.unauthorized))
+                    self._put(Reconnecting(goodbye.code, goodbye.reason, int(delay_s * 1000), reconnect.attempt, reconnect.unauthorized))
                 await asyncio.sleep(delay_s)
         except Disconnected as error:
             self._end(error)

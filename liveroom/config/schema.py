@@ -130,7 +130,7 @@ class KafkaConfig(Section, frozen=True):
             le=1_000_000,
         ),
     ] = -1
-    events_passed_over: Annotated[
+    skip_offsets: Annotated[
         tuple[str, ...],
         setting("Foreign records to skip in the topic of events, as partition:offset; a readable entry at such an offset still counts"),
     ] = ()

@@ -219,9 +219,9 @@ def _wrong_kafka(config: Config) -> Iterator[str]:
     for server in kafka.bootstrap_servers:
         if not re.fullmatch(r"\S+:[0-9]{1,5}", server):
             yield f"kafka.bootstrap_servers: {server!r} is not host:port"
-    for place in kafka.events_passed_over:
+    for place in kafka.skip_offsets:
         if not re.fullmatch(r"[0-9]{1,3}:[0-9]{1,18}", place):
-            yield f"kafka.events_passed_over: {place!r} is not partition:offset"
+            yield f"kafka.skip_offsets: {place!r} is not partition:offset"
     for span in kafka.events_lost:
         if not re.fullmatch(r"[0-9]{1,6}:[0-9]{1,18}-[0-9]{1,18}", span):
             yield f"kafka.events_lost: {span!r} is not partition:from-to"

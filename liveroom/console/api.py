@@ -80,7 +80,7 @@ class Api:
         command_sender: CommandSender,
         directory: Directory,
         details: Details,
-        marks: AddressHasher,
+        address_hasher: AddressHasher,
         gateway_url: str,
         read_ledger: ReadLedger | None,
     ) -> None:
@@ -89,7 +89,7 @@ class Api:
         self._command_sender = command_sender
         self._directory = directory
         self._details = details
-        self._marks = marks
+        self._address_hasher = address_hasher
         self._gateway_url = gateway_url
         self._read_ledger = read_ledger
         self._rates = TokenBuckets(config.requests_per_s, config.requests_burst)
@@ -112,8 +112,8 @@ class Api:
             command = decode_command_body(name, await _body(request))
         except BadMessage as error:
             raise Problem(error.code, error.detail, field=error.field or "", id=command_id) from None
-        mark = self._marks.mark_forwarded(*_peer(request), room, command)
-        sender = Sender(user=identity.user, name=identity.name, role=identity.role, buyer=identity.buyer, address_mark=mark)
+        address_hash = self._address_hasher.hash_forwarded(*_peer(request), room, command)
+        sender = Sender(user=identity.user, name=identity.name, role=identity.role, buyer=identity.buyer, address_hash=address_hash)
         answered: asyncio.Future[Accepted | Refused] = asyncio.get_running_loop().create_future()
         self._command_sender.submit(Request(id=command_id, room=room, sender=sender, command=command), answered.set_result)
         # Shielded, because the command sender must not answer a cancelled future when a client disconnects.
@@ -178,7 +178,7 @@ class Api:
             except (BadToken, Problem) as error:
                 identity = error
         request[_IDENTITY] = identity
-        address = self._marks.counted_forwarded(*_peer(request))
+        address = self._address_hasher.counted_forwarded(*_peer(request))
         if not isinstance(identity, Identity):
             return Caller(address)
         user = "" if identity.role is Role.platform else identity.user

@@ -19,7 +19,7 @@ from liveroom.console.details import Details
 from liveroom.console.directory import Directory
 from liveroom.console.health import Health, Missing
 from liveroom.console.listener import Listener
-from liveroom.console.middleware import guard
+from liveroom.console.middleware import make_middleware
 from liveroom.console.openapi import document
 from liveroom.console.pages import Pages
 from liveroom.console.reader import Reader
@@ -71,10 +71,10 @@ class Console:
         self._details = Details(journal, self._directory, self._reader.ask, config.console.reply_wait_ms)
         metrics.console_rooms.set_function(lambda: len(self._directory))
         headers = security_headers(gateway_url)
-        marks = AddressHasher(address_key, config.gateway.trusted_proxies)
-        api = Api(config.console, checker, self._command_sender, self._directory, self._details, marks, gateway_url, read_ledger)
+        address_hasher = AddressHasher(address_key, config.gateway.trusted_proxies)
+        api = Api(config.console, checker, self._command_sender, self._directory, self._details, address_hasher, gateway_url, read_ledger)
         answers = UnreadAnswers(config.console.unread_bytes_max, metrics)
-        app = web.Application(middlewares=[guard(headers, metrics, api.caller, answers)], client_max_size=config.console.body_bytes_max)
+        app = web.Application(middlewares=[make_middleware(headers, metrics, api.caller, answers)], client_max_size=config.console.body_bytes_max)
         api.add_routes(app.router)
         Health(metrics, self._what_is_missing).add_routes(app.router)
         Description(document()).add_routes(app.router)

@@ -17,7 +17,7 @@ from liveroom.console.health import PATHS
 from liveroom.console.problems import Problem, problem_of
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["guard"]
+__all__ = ["make_middleware"]
 
 log = logging.getLogger("liveroom.console")
 
@@ -31,7 +31,7 @@ VERSIONS: Final = frozenset({HttpVersion10, HttpVersion11})
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def guard(headers: Mapping[str, str], metrics: Metrics, caller_of: Callable[[web.Request], Caller], answers: UnreadAnswers) -> Middleware:
+def make_middleware(headers: Mapping[str, str], metrics: Metrics, caller_of: Callable[[web.Request], Caller], answers: UnreadAnswers) -> Middleware:
     """Make the middleware. `headers` go onto every answer, and `caller_of` identifies the sender of a request."""
 
     @web.middleware

@@ -12,7 +12,7 @@ from liveroom.console.answers import UnreadAnswers
 from liveroom.console.crowd import Caller, Limits
 from liveroom.console.health import Health, Missing
 from liveroom.console.listener import Listener
-from liveroom.console.middleware import guard
+from liveroom.console.middleware import make_middleware
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["OpsServer"]
@@ -33,7 +33,7 @@ class OpsServer:
     """The server for health checks and metrics. `what_is_missing` returns `None` if the process is ready."""
 
     def __init__(self, config: OpsConfig, metrics: Metrics, what_is_missing: Callable[[], Missing | None]) -> None:
-        app = web.Application(middlewares=[guard(_HEADERS, metrics, lambda _: Caller(), UnreadAnswers(UNREAD_BYTES_MAX, metrics))])
+        app = web.Application(middlewares=[make_middleware(_HEADERS, metrics, lambda _: Caller(), UnreadAnswers(UNREAD_BYTES_MAX, metrics))])
         Health(metrics, what_is_missing).add_routes(app.router)
         self._listener = Listener(
             app,

@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from liveroom.features.registry import VIEWS
-from liveroom.features.views import lasting
+from liveroom.features.views import active
 from liveroom.journal.base import Part
 from liveroom.journal.room_index import summary_of
 from liveroom.protocol.commands import Product
@@ -175,7 +175,7 @@ class RoomView:
                 changed |= {"viewers": event.viewers, "unique": event.unique, "peak": event.peak, "unique_estimated": event.unique_estimated}
             case TryOnRequested():
                 counts = {**self._now(changed, "try_ons"), event.product: event.count}
-                changed["try_ons"] = dict(nsmallest(TRY_ONS_SHOWN, counts.items(), key=lambda wish: (-wish[1], wish[0])))
+                changed["try_ons"] = dict(nsmallest(TRY_ONS_SHOWN, counts.items(), key=lambda one: (-one[1], one[0])))
             case RoomOpened():
                 changed |= {"open": True, "opened_ms": time_ms, "close_reason": "", "title": event.title, "stream_id": event.stream_id}
                 changed |= {"anchor": event.anchor, "anchor_name": event.anchor_name}
@@ -200,17 +200,17 @@ class RoomView:
                 changed |= {"showcase_version": seq, "showcase_count": len(self.products)}
             case ProductRemoved():
                 self.products.pop(event.product, None)
-                wishes = {product: count for product, count in self._now(changed, "try_ons").items() if product != event.product}
-                changed |= {"showcase_version": seq, "showcase_count": len(self.products), "try_ons": wishes}
+                try_ons = {product: count for product, count in self._now(changed, "try_ons").items() if product != event.product}
+                changed |= {"showcase_version": seq, "showcase_count": len(self.products), "try_ons": try_ons}
             case QuestionAsked() | QuestionPicked() | QuestionAnswered() | QuestionDismissed():
                 self._fold_question(event, seq)
                 changed["questions"] = self._questions_shown()
             case UserMuted():
-                self.muted = {**lasting(self.muted, time_ms), event.user: event.until_ms}
+                self.muted = {**active(self.muted, time_ms), event.user: event.until_ms}
             case UserUnmuted():
                 self.muted.pop(event.user, None)
             case UserBanned():
-                self.banned = {**lasting(self.banned, time_ms), event.user: event.until_ms}
+                self.banned = {**active(self.banned, time_ms), event.user: event.until_ms}
                 if event.messages_deleted:
                     changed["chat"] = tuple(line for line in self._now(changed, "chat") if line.user != event.user)
             case UserUnbanned():

@@ -34,7 +34,7 @@ from liveroom.engine.state_transfer import StateTransfer
 from liveroom.engine.step import Step, WaitingBatch, weigh
 from liveroom.engine.timers import Timers
 from liveroom.journal.acceptance import Acceptance, Verdict
-from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, Journal, mark_of
+from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, Journal, entry_id
 from liveroom.messages.errors import InvariantBroken, JournalError
 from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Keyframe
@@ -478,7 +478,7 @@ class Owner:
             await self._wake.wait()
             return
         self._state.acceptance = self._confirmed.copy()
-        self._archive.snapshots.begin(Moment(self._confirmed_offset, mark_of(self._confirmed_entry), self._state.acceptance, self._state.time_ms))
+        self._archive.snapshots.begin(Moment(self._confirmed_offset, entry_id(self._confirmed_entry), self._state.acceptance, self._state.time_ms))
         self._records_since_snapshot = 0
         self._snapshot_due_ms = self._clock_ms() + self._config.engine.snapshot_interval_ms
         self._saving = asyncio.create_task(self._save())

@@ -39,10 +39,10 @@ _outcomes = msgspec.json.Decoder(list[Outcome])
 
 
 class Moment(Struct, frozen=True):
-    """The moment of a snapshot: it folds all accepted entries below `offset`, the last of which has this `mark`."""
+    """The moment of a snapshot: it folds all accepted entries below `offset`, the last of which has the id `last_entry_id`."""
 
     offset: int
-    mark: str
+    last_entry_id: str
     acceptance: Acceptance
     time_ms: int
 
@@ -197,7 +197,7 @@ class Snapshots:
             gone=gone,
             before=self._before,
             first=self._first,
-            mark=moment.mark,
+            last_entry_id=moment.last_entry_id,
         )
         await self._journal.save_snapshot(self._partition, snapshot)
         self._gone, self._before = list(gone), moment.offset

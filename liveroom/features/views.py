@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-__all__ = ["OFFERS_KEPT", "lasting", "replace_if"]
+__all__ = ["OFFERS_KEPT", "active", "replace_if"]
 
 #: Newest views of a kind that are kept; a keyframe may hold fewer.
 OFFERS_KEPT: Final = 50
@@ -21,6 +21,6 @@ def replace_if(it_is: bool, view: Any, **changed: Any) -> Any:
     return replace(view, **changed) if it_is else view
 
 
-def lasting(users: dict[str, int], now_ms: float) -> dict[str, int]:
+def active(users: dict[str, int], now_ms: float) -> dict[str, int]:
     """The users whose time has not ended at `now_ms`."""
     return {user: until_ms for user, until_ms in users.items() if until_ms > now_ms}

@@ -42,7 +42,7 @@ class CommandHandler:
         command_sender: CommandSender,
         likes: Likes,
         claims: AdmissionController,
-        marks: AddressHasher,
+        address_hasher: AddressHasher,
         now: Callable[[], float],
     ) -> None:
         self._config = config
@@ -51,7 +51,7 @@ class CommandHandler:
         self._command_sender = command_sender
         self._likes = likes
         self._claims = claims
-        self._marks = marks
+        self._address_hasher = address_hasher
         self._now = now
 
     def on_message(self, connection: Connection, payload: bytes) -> None:
@@ -106,8 +106,8 @@ class CommandHandler:
 
     def _marked(self, connection: Connection, sender: Sender, command: Command) -> Sender:
         """The sender of a claim, with the hash of its address if the command's item counts addresses."""
-        mark = self._marks.mark(connection.address, connection.room_id, command)
-        return msgspec.structs.replace(sender, address_mark=mark) if mark else sender
+        address_hash = self._address_hasher.hash(connection.address, connection.room_id, command)
+        return msgspec.structs.replace(sender, address_hash=address_hash) if address_hash else sender
 
     def _reply(self, connection: Connection, reply: Reply) -> None:
         if connection.limits is not None:

@@ -135,8 +135,8 @@ class Gateway:
         )
         self._outage_monitor = OutageMonitor(journal, self._command_sender, self._hub, config, metrics, clock, probe=self._loader.probe)
         self._follower = PartitionFollower(journal, config, self._hub, self._command_sender, metrics, clock, begun=self._loader.on_followed)
-        marks = AddressHasher(address_key, config.trusted_proxies)
-        self._command_handler = CommandHandler(config, metrics, self._hub, self._command_sender, self._likes, self._claims, marks, self.time)
+        address_hasher = AddressHasher(address_key, config.trusted_proxies)
+        self._command_handler = CommandHandler(config, metrics, self._hub, self._command_sender, self._likes, self._claims, address_hasher, self.time)
         self._door = HandshakeHandler(config, checker, console_origins)
         self._tls = tls_context(config)
         self._connections: dict[Connection, None] = {}  # upgraded

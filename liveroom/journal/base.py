@@ -33,8 +33,8 @@ __all__ = [
     "Snapshot",
     "StoredEntry",
     "decode_gone",
+    "entry_id",
     "hash_of",
-    "mark_of",
     "write_future",
 ]
 
@@ -101,7 +101,7 @@ class Snapshot(Struct, frozen=True):
     - `before`: the offset of the snapshot before, on which this one builds; -1 for none.
     - `first`: the place of the first part that was written for this snapshot; -1 for none. Parts between these two places belong to
       unfinished snapshots.
-    - `mark`: the mark of the last folded entry. It shows whether the log lost its end and another entry has taken that place.
+    - `last_entry_id`: `entry_id` of the last folded entry. It shows whether the log lost its end and another entry has taken that place.
     """
 
     offset: int
@@ -113,10 +113,10 @@ class Snapshot(Struct, frozen=True):
     gone: tuple[Part, ...] = ()
     before: int = -1
     first: int = -1
-    mark: str = ""
+    last_entry_id: str = ""
 
 
-def mark_of(entry: Entry) -> str:
+def entry_id(entry: Entry) -> str:
     """A text that distinguishes an entry from any other that might take its place."""
     return entry.nonce if isinstance(entry, Takeover) else f"{entry.fencing_epoch}-{entry.step}-{entry.from_}-{entry.to}-{entry.time_ms}"
 

@@ -1,1 +1,1 @@
-"""The vocabulary: commands (wishes), events (what happened), frames (to viewers), records (in the journal)."""
+"""The vocabulary: commands (requests), events (what happened), frames (to viewers), records (in the journal)."""

@@ -22,4 +22,4 @@ class Sender(Struct, frozen=True, omit_defaults=True, array_like=True, gc=False)
     #: Whole seconds that the user has watched without a break, seen by the gateway; 0 for commands without a gateway.
     watched_s: Count = 0
     #: Hash of a claim's network address, different for each item; empty if the address is unknown or the item has no address limit.
-    address_mark: Annotated[str, Meta(max_length=16)] = ""
+    address_hash: Annotated[str, Meta(max_length=16)] = ""

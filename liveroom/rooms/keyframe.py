@@ -17,7 +17,7 @@ from liveroom.features.flash_sale import state as flash_sales
 from liveroom.features.flash_sale.state import FlashSale
 from liveroom.features.likes import state as likes
 from liveroom.features.moderation import state as moderation
-from liveroom.features.moderation.rules import lasting
+from liveroom.features.moderation.rules import active
 from liveroom.features.moderation.state import Sanction
 from liveroom.features.questions import state as questions
 from liveroom.features.red_envelope import state as red_envelopes
@@ -211,4 +211,4 @@ def detail(room: str, state: RoomState, time_ms: int, rules: RoomsConfig) -> Roo
 
 
 def _until(sanctions: dict[str, Sanction], time_ms: int) -> dict[str, int]:
-    return {user: sanction.until_ms for user, sanction in lasting(sanctions, time_ms).items()}
+    return {user: sanction.until_ms for user, sanction in active(sanctions, time_ms).items()}

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from loadtests.lib.latency import Latency
 
-__all__ = ["AuditResult", "Event", "FrameAudit", "Mark", "Observe", "PhaseOf", "Step", "mark_of", "mark_text"]
+__all__ = ["AuditResult", "Event", "FrameAudit", "Observe", "PhaseOf", "Probe", "Step", "probe_of", "probe_text"]
 
 #: Last steps that a joining viewer can start from.
 STEPS_KNOWN_MAX: Final = 4_096
@@ -29,7 +29,7 @@ EVENTS_KNOWN_MAX: Final = 50_000
 ARRIVAL_GRAIN_US: Final = 250
 
 
-class Mark(Struct, frozen=True):
+class Probe(Struct, frozen=True):
     """The data in the text of an announcement: its number, its sender, and its due time in ns of this machine's monotonic clock."""
 
     number: int
@@ -37,15 +37,15 @@ class Mark(Struct, frozen=True):
     due_ns: int
 
 
-def mark_text(mark: Mark, characters: int = 0) -> str:
-    """The text of an announcement that carries `mark`, padded to at least so many `characters`."""
-    return f"mark {mark.number} {mark.sender} {mark.due_ns} ".ljust(characters, ".")
+def probe_text(probe: Probe, characters: int = 0) -> str:
+    """The text of an announcement that carries `probe`, padded to at least so many `characters`."""
+    return f"probe {probe.number} {probe.sender} {probe.due_ns} ".ljust(characters, ".")
 
 
-def mark_of(text: str) -> Mark | None:
-    """The mark in a text made by `mark_text`; `None` for any other text."""
+def probe_of(text: str) -> Probe | None:
+    """The probe in a text made by `probe_text`; `None` for any other text."""
     words = text.split(" ", 4)
-    return Mark(int(words[1]), int(words[2]), int(words[3])) if len(words) == 5 and words[0] == "mark" else None
+    return Probe(int(words[1]), int(words[2]), int(words[3])) if len(words) == 5 and words[0] == "probe" else None
 
 
 class Event(Struct):
@@ -56,15 +56,15 @@ class Event(Struct):
     text: str = ""
 
 
-#: Takes every event that is decoded, also as bytes; gives its mark when viewers are audited for it.
-Observe = Callable[[Event, msgspec.Raw], Mark | None]
+#: Takes every event that is decoded, also as bytes; gives its probe when viewers are audited for it.
+Observe = Callable[[Event, msgspec.Raw], Probe | None]
 #: Names the phase of the test that a time belongs to (ns of this machine's monotonic clock).
 PhaseOf = Callable[[int], int]
 
 
-def announced(event: Event, _: msgspec.Raw) -> Mark | None:
-    """The mark of an announcement."""
-    return mark_of(event.text) if event.type == "announcement_set" else None
+def announced(event: Event, _: msgspec.Raw) -> Probe | None:
+    """The probe of an announcement."""
+    return probe_of(event.text) if event.type == "announcement_set" else None
 
 
 class _Delta(Struct, rename={"from_": "from"}):
@@ -78,7 +78,7 @@ _event = msgspec.json.Decoder(Event)
 
 
 class _Log:
-    """The marks of one branch, in order."""
+    """The probes of one branch, in order."""
 
     def __init__(self, numbers: Iterable[int] = (), senders: Iterable[int] = ()) -> None:
         self.numbers = array("q", numbers)
@@ -86,7 +86,7 @@ class _Log:
 
 
 class Step:
-    """One frame in the order of arrival, and the number of marks until here."""
+    """One frame in the order of arrival, and the number of probes until here."""
 
     __slots__ = ("arrivals_ns", "due_ns", "length", "log", "next", "passed", "raw", "to")
 
@@ -129,7 +129,7 @@ class FrameAudit:
     def __init__(self, observe: Observe = announced, phase_of: PhaseOf = lambda _: 0) -> None:
         self._observe = observe
         self._phase_of = phase_of
-        self.latencies: defaultdict[int, Latency] = defaultdict(Latency)  # by the phase in which a mark was due
+        self.latencies: defaultdict[int, Latency] = defaultdict(Latency)  # by the phase in which a probe was due
         self.delivered = 0
         self.frames = 0
         self.gaps = 0
@@ -165,13 +165,13 @@ class FrameAudit:
             return at
         if delta.from_ > at.to:
             self.gaps += 1
-        marks = [mark for event, mark in zip(events, observed, strict=True) if mark is not None and event.seq >= at.to]
+        probes = [probe for event, probe in zip(events, observed, strict=True) if probe is not None and event.seq >= at.to]
         self._check_seqs(delta, [event.seq for event in events])
         following = at.next
-        if following is not None and following.to == delta.to and self._same(at, following, marks):
+        if following is not None and following.to == delta.to and self._same(at, following, probes):
             step = following
         else:
-            step = self._append(at, raw, delta.to, marks)
+            step = self._append(at, raw, delta.to, probes)
         step.arrivals_ns.append(monotonic_ns())
         return step
 
@@ -214,12 +214,12 @@ class FrameAudit:
             total.add(one)
         return total
 
-    def _append(self, at: Step, raw: bytes, to: int, marks: list[Mark]) -> Step:
+    def _append(self, at: Step, raw: bytes, to: int, probes: list[Probe]) -> Step:
         log = at.log if at.length == len(at.log.numbers) else _Log(at.log.numbers[: at.length], at.log.senders[: at.length])
-        log.numbers.extend(mark.number for mark in marks)
-        log.senders.extend(mark.sender for mark in marks)
-        step = Step(raw, to, log, at.length + len(marks), tuple(mark.due_ns for mark in marks))
-        if marks:
+        log.numbers.extend(probe.number for probe in probes)
+        log.senders.extend(probe.sender for probe in probes)
+        step = Step(raw, to, log, at.length + len(probes), tuple(probe.due_ns for probe in probes))
+        if probes:
             self._unread.append(step)
         if at.next is None:
             at.next = step
@@ -233,10 +233,10 @@ class FrameAudit:
         return step
 
     @staticmethod
-    def _same(at: Step, following: Step, marks: list[Mark]) -> bool:
-        return following.log.numbers[at.length : following.length] == array("q", (mark.number for mark in marks))
+    def _same(at: Step, following: Step, probes: list[Probe]) -> bool:
+        return following.log.numbers[at.length : following.length] == array("q", (probe.number for probe in probes))
 
-    def _look_at(self, event: Event, raw: msgspec.Raw) -> Mark | None:
+    def _look_at(self, event: Event, raw: msgspec.Raw) -> Probe | None:
         """An event has the same content for all viewers, even after a restart of the server."""
         known = self._told.setdefault(event.seq, hash(bytes(raw)))
         if known != hash(bytes(raw)):

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from liveroom.protocol.frames import Accepted
-from loadtests.crowd.frame_audit import Event, Mark, mark_of
+from loadtests.crowd.frame_audit import Event, Probe, probe_of
 from loadtests.honest.messages import Crowd
 from loadtests.lib.latency import Latency
 from loadtests.lib.phases import NO_PHASE, Phases
@@ -64,6 +64,6 @@ class HonestContext(StormContext):
         if not isinstance(reply, Accepted) and reply.code in PASSING and not self.life:
             self.problem("turned_away", f"{asked.command} of {asked.user}: {reply.code}: {reply.detail}")
 
-    def observe(self, event: Event, raw: msgspec.Raw) -> Mark | None:
+    def observe(self, event: Event, raw: msgspec.Raw) -> Probe | None:
         """Honest lines are audited."""
-        return mark_of(event.text) if event.type == "chat_sent" else super().observe(event, raw)
+        return probe_of(event.text) if event.type == "chat_sent" else super().observe(event, raw)

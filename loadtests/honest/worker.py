@@ -19,7 +19,7 @@ from liveroom.features.flash_sale.messages import CancelHold, ReserveStock
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from liveroom.protocol.commands import SendChat
 from liveroom.protocol.frames import Accepted
-from loadtests.crowd.frame_audit import Mark, mark_text
+from loadtests.crowd.frame_audit import Probe, probe_text
 from loadtests.honest.availability import AvailabilityProbe
 from loadtests.honest.honest_context import HonestContext
 from loadtests.honest.messages import Begin, Crowd, Pause, Progress, Repeat, Report, Resume, SetBack
@@ -205,8 +205,8 @@ class Worker:
     async def _say(self, customer: Customer, ordinal: int) -> None:
         context = self._context
         number, self._lines = self._lines, self._lines + 1
-        mark = Mark(number, ordinal, time.monotonic_ns())
-        answer = await customer.ask(SendChat(mark_text(mark, LINE_CHARACTERS)), number)
+        probe = Probe(number, ordinal, time.monotonic_ns())
+        answer = await customer.ask(SendChat(probe_text(probe, LINE_CHARACTERS)), number)
         if not isinstance(answer, Accepted):
             return
         context.done["lines"] += 1

@@ -14,7 +14,7 @@ from msgspec import Struct
 from liveroom.auth.tokens import make_token
 from liveroom.config.schema import AuthConfig
 from liveroom.messages.fields import Role
-from loadtests.crowd.frame_audit import Event, FrameAudit, Mark, PhaseOf
+from loadtests.crowd.frame_audit import Event, FrameAudit, PhaseOf, Probe
 from loadtests.lib.latency import Latency
 from loadtests.lib.lean_client import Address
 from loadtests.storm.options import StormOptions
@@ -118,8 +118,8 @@ class StormContext:
             self.asked, letters, owned, self._ends, self._shown, frame_audit.gaps, frame_audit.disorders, frame_audit.rewritten, self.skipped
         )
 
-    def observe(self, event: Event, raw: msgspec.Raw) -> Mark | None:
-        """Look at an event of the room that nobody here has seen before; gives the mark of one that everybody is audited for."""
+    def observe(self, event: Event, raw: msgspec.Raw) -> Probe | None:
+        """Look at an event of the room that nobody here has seen before; gives the probe of one that everybody is audited for."""
         if event.type in SHOWN:
             self._shown[event.seq] = orjson.loads(bytes(raw))
         else:

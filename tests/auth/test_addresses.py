@@ -70,33 +70,33 @@ def test_a_network_that_is_none_is_told_by_its_setting() -> None:
         TrustedProxies(("10.0.0.0/40",))
 
 
-def mark(address: str, command: Command = GRAB, *, room: str = "demo", key: bytes = KEY) -> str:
-    return AddressHasher(key, ["10.0.0.0/8"]).mark(address, room, command)
+def hash_of(address: str, command: Command = GRAB, *, room: str = "demo", key: bytes = KEY) -> str:
+    return AddressHasher(key, ["10.0.0.0/8"]).hash(address, room, command)
 
 
 def test_a_mark_is_of_one_network_and_one_item() -> None:
     """The same for every client of the network and at every gateway; another one for another item, room or key."""
-    assert len({mark("192.0.2.7"), mark("192.0.2.7"), mark("::ffff:192.0.2.7")}) == 1
+    assert len({hash_of("192.0.2.7"), hash_of("192.0.2.7"), hash_of("::ffff:192.0.2.7")}) == 1
     others = [
-        mark("192.0.2.8"),
-        mark("192.0.2.7", GrabRedEnvelope(6)),
-        mark("192.0.2.7", room="demo2"),
-        mark("192.0.2.7", key=b"l" * 32),
+        hash_of("192.0.2.8"),
+        hash_of("192.0.2.7", GrabRedEnvelope(6)),
+        hash_of("192.0.2.7", room="demo2"),
+        hash_of("192.0.2.7", key=b"l" * 32),
     ]
-    assert len({mark("192.0.2.7"), *others}) == 5
-    assert mark("192.0.2.7", ClaimCoupon(9)) != mark("192.0.2.7", ReserveStock(8))
+    assert len({hash_of("192.0.2.7"), *others}) == 5
+    assert hash_of("192.0.2.7", ClaimCoupon(9)) != hash_of("192.0.2.7", ReserveStock(8))
 
 
 def test_a_mark_does_not_tell_the_address() -> None:
     """16 hex digits, of a keyed hash."""
-    assert len(mark("192.0.2.7")) == 16
-    assert not set(mark("192.0.2.7")) - set("0123456789abcdef")
+    assert len(hash_of("192.0.2.7")) == 16
+    assert not set(hash_of("192.0.2.7")) - set("0123456789abcdef")
 
 
 def test_an_ipv6_network_of_64_bits_counts_as_one_address() -> None:
     """Its owner chooses among 2**64 addresses."""
-    assert mark("2001:db8:1:2::1") == mark("2001:db8:1:2:ffff:ffff:ffff:ffff")
-    assert mark("2001:db8:1:2::1") != mark("2001:db8:1:3::1")
+    assert hash_of("2001:db8:1:2::1") == hash_of("2001:db8:1:2:ffff:ffff:ffff:ffff")
+    assert hash_of("2001:db8:1:2::1") != hash_of("2001:db8:1:3::1")
 
 
 @pytest.mark.parametrize(
@@ -104,17 +104,17 @@ def test_an_ipv6_network_of_64_bits_counts_as_one_address() -> None:
 )
 def test_what_is_no_claim_of_a_known_address_has_no_mark(address: str, command: Command) -> None:
     """A trusted proxy that names nobody speaks for itself: that is the platform, not a viewer."""
-    assert mark(address, command) == ""
+    assert hash_of(address, command) == ""
 
 
 def test_a_forwarded_request_is_marked_by_its_client() -> None:
     """The client is the one that a trusted proxy names; claims of others are not believed."""
-    marks = AddressHasher(KEY, ["10.0.0.0/8"])
-    assert marks.mark_forwarded("10.0.0.1", ["192.0.2.7"], "demo", GRAB) == mark("192.0.2.7")
-    assert marks.mark_forwarded("10.0.0.1", ["192.0.2.7:4711"], "demo", GRAB) == mark("192.0.2.7"), "a port is not of the address"
-    assert marks.mark_forwarded("192.0.2.8", ["192.0.2.7"], "demo", GRAB) == mark("192.0.2.8")
-    assert marks.mark_forwarded("10.0.0.1", [], "demo", GRAB) == ""
-    assert marks.mark_forwarded("10.0.0.1", ["unknown"], "demo", GRAB) == ""
+    hasher = AddressHasher(KEY, ["10.0.0.0/8"])
+    assert hasher.hash_forwarded("10.0.0.1", ["192.0.2.7"], "demo", GRAB) == hash_of("192.0.2.7")
+    assert hasher.hash_forwarded("10.0.0.1", ["192.0.2.7:4711"], "demo", GRAB) == hash_of("192.0.2.7"), "a port is not of the address"
+    assert hasher.hash_forwarded("192.0.2.8", ["192.0.2.7"], "demo", GRAB) == hash_of("192.0.2.8")
+    assert hasher.hash_forwarded("10.0.0.1", [], "demo", GRAB) == ""
+    assert hasher.hash_forwarded("10.0.0.1", ["unknown"], "demo", GRAB) == ""
 
 
 def test_the_key_follows_from_the_shared_secret() -> None:

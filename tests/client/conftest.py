@@ -14,7 +14,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from liveroom.client import reconnect as comeback
+from liveroom.client import reconnect
 from liveroom.messages.fields import Role
 from liveroom.protocol.codec import decode_client_message, encode, event_object
 from liveroom.protocol.events import Event
@@ -127,7 +127,7 @@ def _select(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol 
 @pytest.fixture
 async def gateway(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
     """A gateway that a test plays by hand; clients come back to it at once, for the tests are about what happens, not when."""
-    monkeypatch.setattr(comeback, "DELAY_MAX_S", 0.01)
+    monkeypatch.setattr(reconnect, "DELAY_MAX_S", 0.01)
     gateway = Gateway()
     await gateway.start()
     yield gateway

@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from liveroom.client import connect
-from liveroom.client import reconnect as comeback
+from liveroom.client import connect, reconnect
 from liveroom.client.endings import CLOSE_NO_ADDRESS, CLOSE_NO_TOKEN, ENDINGS, Then, then_of
 from liveroom.messages.errors import CLOSE_CODES
 from liveroom.protocol.frames import Banned, Entitlements, Refused
@@ -28,7 +27,7 @@ async def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """One client after the other."""
     if request.param == "javascript" and NODE is None:
         pytest.skip("node is not installed")
-    monkeypatch.setattr(comeback, "DELAY_UNAUTHORIZED_S", 0.01)
+    monkeypatch.setattr(reconnect, "DELAY_UNAUTHORIZED_S", 0.01)
     client = Python() if request.param == "python" else JavaScript()
     yield client
     await client.stop()

@@ -182,15 +182,15 @@ async def test_a_restart_loses_and_doubles_nothing(tmp_path: Path, unused_tcp_po
         try:
             await sending
             texts: list[str] = []
-            comebacks = 0
+            reconnects = 0
             async with asyncio.timeout(20):
                 while texts[-1:] != ["5"]:
                     item = await anext(room)
-                    comebacks += isinstance(item, Reconnecting)
+                    reconnects += isinstance(item, Reconnecting)
                     if isinstance(item, RoomEvent) and isinstance(item.event, e.ChatSent):
                         texts.append(item.event.text)
             assert texts == ["0", "1", "2", "3", "4", "5"]
-            assert comebacks
+            assert reconnects
         finally:
             await room.close()
             await app.stop()

@@ -178,7 +178,7 @@ def test_names_for_tests_and_for_the_file_are_no_settings() -> None:
         (f"[auth]\nsecret = '{'x' * 32}'\nsecret_file = 'y'\n", "auth.secret and auth.secret_file: set one of them"),
         ("[auth]\nsecret = 'short'\n", "auth.secret: HS256 needs at least 32 bytes"),
         (f"[auth]\nalgorithm = 'HS512'\nsecret = '{'x' * 63}'\n", "auth.secret: HS512 needs at least 64 bytes"),
-        ("[kafka]\nevents_passed_over = ['0:12', '3']\n", "kafka.events_passed_over: '3' is not partition:offset"),
+        ("[kafka]\nskip_offsets = ['0:12', '3']\n", "kafka.skip_offsets: '3' is not partition:offset"),
         ("[kafka]\nevents_lost = ['0:12-14', '3:5']\n", "kafka.events_lost: '3:5' is not partition:from-to"),
         ("[gateway]\norigins = ['https://shop.example/']\n", "gateway.origins: 'https://shop.example/' is no origin"),
         ("[gateway]\norigins = ['shop.example']\n", "gateway.origins: 'shop.example' is no origin"),

@@ -78,7 +78,7 @@ async def test_every_command_has_a_route_and_reaches_the_engine_as_its_sender(li
         VIEWER: Sender("vera", "vera", Role.viewer),
         PLATFORM: Sender("shop", "shop", Role.platform),
     }
-    assert {replace(request.sender, address_mark="") for request in live.journal.sent} == set(senders.values())
+    assert {replace(request.sender, address_hash="") for request in live.journal.sent} == set(senders.values())
     assert [type(request.command).__struct_config__.tag for request in live.journal.sent] == sent
     assert {request.room for request in live.journal.sent} == {"r1"}
 

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from liveroom.console import middleware as guard
+from liveroom.console import middleware
 from liveroom.console import reader as reader_module
 from liveroom.console.health import Missing
 from liveroom.journal.base import Snapshot
@@ -193,7 +193,7 @@ async def test_who_asks_and_goes_is_no_error(caplog: pytest.LogCaptureFixture) -
 
 async def test_a_client_that_never_reads_is_cut_off(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that sends requests and does not read the answers loses the connection, so that it cannot hold it forever."""
-    monkeypatch.setattr(guard, "ANSWER_WRITE_S", 0.1)
+    monkeypatch.setattr(middleware, "ANSWER_WRITE_S", 0.1)
     await live.do("open_room", {"title": "t"})
     for i in range(100):
         await live.do("add_product", {"product": {"id": f"p{i}", "title": "x" * 120, "price_fen": 1, "image_url": "https://x/" + "y" * 400}})

@@ -168,7 +168,7 @@ async def _buy(room: Room, things: tuple[int, int, int], chance: random.Random, 
     envelope, coupon, sale = things
     while not stopping.is_set():
         unused = [one.code for one in room.entitlements.coupons if not one.order]
-        wishes: list[Command] = [
+        commands: list[Command] = [
             GrabRedEnvelope(envelope),
             ClaimCoupon(coupon),
             ReserveStock(sale),
@@ -176,8 +176,8 @@ async def _buy(room: Room, things: tuple[int, int, int], chance: random.Random, 
             *(CancelHold(hold.hold) for hold in room.entitlements.holds[:1]),
         ]
         try:
-            await room.send(wish := chance.choice(wishes))
-            accepted[type(wish).__name__] += 1
+            await room.send(command := chance.choice(commands))
+            accepted[type(command).__name__] += 1
         except (CommandRefused, CommandUnanswered):
             await asyncio.sleep(0.01)
 

@@ -373,7 +373,7 @@ async def test_odd_requests_of_other_programs(tmp_path: Path) -> None:
         try:
             chat = {"type": "send_chat", "text": "hello"}
             base = {"id": "c1", "room": ROOM, "sender": ["odd", "Odd", "platform"], "command": chat, "source": "somebody"}
-            fields = ("id", "room", "source", "user", "name", "role", "address_mark")
+            fields = ("id", "room", "source", "user", "name", "role", "address_hash")
 
             async def refuses(requests: list[dict[str, Any]], count: int) -> None:
                 """So many of these requests at least are refused or set aside, as often as they are sent."""
@@ -385,7 +385,7 @@ async def test_odd_requests_of_other_programs(tmp_path: Path) -> None:
             bad = [text for text in ODD.values() if refused_as(text)]
             halves = [text for text in ODD.values() if is_no_utf8(text)]
             for field in fields:  # a name is cleaned, where it is text at all; the last two are compared and shown to nobody
-                count = len(halves) if field in ("name", "source", "address_mark") else 2 * len(bad)
+                count = len(halves) if field in ("name", "source", "address_hash") else 2 * len(bad)
                 await refuses([_request_with(base, field, text) for text in ODD.values()], count + 1)
             for name, of in COMMANDS.items():
                 if name != "close_room" and (bodies := list(odd_bodies(of))):
@@ -397,7 +397,7 @@ async def test_odd_requests_of_other_programs(tmp_path: Path) -> None:
 
 
 def _request_with(base: dict[str, Any], field: str, text: str) -> dict[str, Any]:
-    places = {"user": 0, "name": 1, "role": 2, "address_mark": 6}
+    places = {"user": 0, "name": 1, "role": 2, "address_hash": 6}
     if field not in places:
         return {**base, field: text}
     sender = [*base["sender"], False, False, 0, ""]

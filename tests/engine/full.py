@@ -44,7 +44,7 @@ def user(number: int) -> str:
 
 def sender(number: int, role: Role = Role.viewer) -> Sender:
     """Somebody with a long name, at an address of one's own."""
-    return Sender(user(number), WIDE * 64, role, watched_s=7_200, address_mark=f"{number:016x}")
+    return Sender(user(number), WIDE * 64, role, watched_s=7_200, address_hash=f"{number:016x}")
 
 
 ANCHOR = sender(0, Role.anchor)

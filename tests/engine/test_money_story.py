@@ -32,7 +32,7 @@ from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
 from tests.engine.conftest import WAIT_S, Clock, Voice, leaping, open_demo, outcomes_of
 from tests.features.play import SHIRT
-from tests.ledgers import Things, a_wish
+from tests.ledgers import Things, random_command
 
 CONFIG = Config(
     journal=JournalConfig(kind="memory", partitions=1),
@@ -77,12 +77,12 @@ class Money(RuleBasedStateMachine):
     @rule(chance=st.randoms(use_true_random=True), count=st.integers(5, 60))
     def trade(self, chance: Random, count: int) -> None:
         """Many at once, some of which repeat what was said before."""
-        self.loop.run(self._trade(self._wishes(chance, count)))
+        self.loop.run(self._trade(self._random_ids(chance, count)))
 
     @rule(chance=st.randoms(use_true_random=True), count=st.integers(5, 30), turns=st.integers(0, 12))
     def die_while_they_trade(self, chance: Random, count: int, turns: int) -> None:
         """Some of their commands are decided, some written, some neither."""
-        self.loop.run(self._die(self._wishes(chance, count), turns))
+        self.loop.run(self._die(self._random_ids(chance, count), turns))
 
     @rule(duration_ms=st.sampled_from([1, 900, 1_000, 20_000, 200_000, -5_000, -5_000]))
     def time_passes(self, duration_ms: int) -> None:
@@ -102,30 +102,32 @@ class Money(RuleBasedStateMachine):
                 self.loop.run(self._end())
                 self.loop.close()
 
-    def _wishes(self, chance: Random, count: int) -> list[str]:
-        wishes = []
+    def _random_ids(self, chance: Random, count: int) -> list[str]:
+        command_ids = []
         for _ in range(count):
             if self.said and chance.random() < 0.2:
-                wishes.append(chance.choice(list(self.said)))
+                command_ids.append(chance.choice(list(self.said)))
             else:
                 command_id = f"c{len(self.said)}"
-                self.said[command_id] = a_wish(chance, self.things, len(self.said))
-                wishes.append(command_id)
-        return wishes
+                self.said[command_id] = random_command(chance, self.things, len(self.said))
+                command_ids.append(command_id)
+        return command_ids
 
-    async def _trade(self, wishes: list[str]) -> None:
-        answers = await asyncio.gather(*(self.voice.send(ROOM, self.said[wish][1], self.said[wish][0], wish) for wish in wishes))
-        for wish, answer in zip(wishes, answers, strict=True):
-            self._note(wish, answer)
+    async def _trade(self, command_ids: list[str]) -> None:
+        answers = await asyncio.gather(
+            *(self.voice.send(ROOM, self.said[command_id][1], self.said[command_id][0], command_id) for command_id in command_ids)
+        )
+        for command_id, answer in zip(command_ids, answers, strict=True):
+            self._note(command_id, answer)
 
-    def _note(self, wish: str, answer: Answer) -> None:
+    def _note(self, command_id: str, answer: Answer) -> None:
         """One outcome a command, however often it is asked for."""
-        assert self.told.setdefault(wish, answer.reply) == answer.reply
+        assert self.told.setdefault(command_id, answer.reply) == answer.reply
         if isinstance(answer.reply, Accepted):
             self.things.note(answer.reply.result)
 
-    async def _die(self, wishes: list[str], turns: int) -> None:
-        trading = asyncio.create_task(self._trade(wishes))
+    async def _die(self, command_ids: list[str], turns: int) -> None:
+        trading = asyncio.create_task(self._trade(command_ids))
         for _ in range(turns):
             await asyncio.sleep(0)
         await self._restart()

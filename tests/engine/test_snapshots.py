@@ -21,7 +21,7 @@ from liveroom.engine.partition import PartitionState
 from liveroom.engine.snapshots import OUTCOMES_PER_PART, Moment, Snapshots
 from liveroom.features.flash_sale.messages import CancelHold
 from liveroom.features.red_envelope.messages import DropRedEnvelope
-from liveroom.journal.base import Journal, Part, Snapshot, StoredEntry, mark_of
+from liveroom.journal.base import Journal, Part, Snapshot, StoredEntry, entry_id
 from liveroom.journal.idempotency import CommandKey, IdempotencyStore, Outcome
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.room_index import load_whole
@@ -84,7 +84,7 @@ async def test_commands_are_answered_while_a_snapshot_is_saved() -> None:
         assert journal.saved[1].offset >= end
         entries = await stored(journal)
         for taken in journal.saved[:2]:
-            assert taken.mark == mark_of(entries[taken.offset - 1].entry)
+            assert taken.last_entry_id == entry_id(entries[taken.offset - 1].entry)
     await voice.close()
     await journal.close()
 

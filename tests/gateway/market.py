@@ -151,7 +151,7 @@ class Market:
         side.read, side.state = len(self.stream), copy.deepcopy(self.state)
         side.admission_queues.begin(keyframe(ROOM, self.state, self.now_ms, RULES), ())
 
-    def claim(self, at: int, user: str, command_id: str, quantity: int = 1, *, watched_s: int = WATCHED_S, mark: str = "") -> int:
+    def claim(self, at: int, user: str, command_id: str, quantity: int = 1, *, watched_s: int = WATCHED_S, address_hash: str = "") -> int:
         """A viewer claims; returns the command's number, under which its answer comes."""
         number, self.sent = self.sent, self.sent + 1
         claims: dict[str, Command] = {
@@ -160,7 +160,7 @@ class Market:
             "sale": ReserveStock(self.thing, quantity),
         }
         command = claims[self.kind]
-        request = Request(command_id, ROOM, Sender(user, user, watched_s=watched_s, address_mark=mark), command)
+        request = Request(command_id, ROOM, Sender(user, user, watched_s=watched_s, address_hash=address_hash), command)
         side = self.sides[at]
         queue = side.admission_queues.find(command, live=True)
         if queue is None:  # the offer is over and forgotten here; the engine knows it

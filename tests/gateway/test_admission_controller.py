@@ -196,7 +196,7 @@ async def test_users_of_one_address_are_counted_over_gateways_and_nobody_learns_
                 if stored.offset == end - 1:
                     break
         assert [event.user for event in counted] == ["ann", "cat"]
-        assert not any(event.mark in str(frames) or "address_counted" in str(frames) for event in counted)
+        assert not any(event.address_hash in str(frames) or "address_counted" in str(frames) for event in counted)
 
 
 async def test_nothing_is_said_about_addresses_without_a_limit() -> None:
@@ -213,7 +213,7 @@ async def test_nothing_is_said_about_addresses_without_a_limit() -> None:
 
         place.journal.send_commands = seen  # type: ignore[method-assign]
         assert (await bob.ask("grab_red_envelope", envelope=envelope))["type"] == "accepted"
-        assert [request.sender.address_mark for request in sent if request.sender.user == "bob"] == [""]
+        assert [request.sender.address_hash for request in sent if request.sender.user == "bob"] == [""]
 
 
 class Engine:

@@ -39,7 +39,7 @@ def steps(*kinds: st.SearchStrategy[tuple[object, ...]]) -> st.SearchStrategy[li
     return st.lists(st.one_of(arrivals, arrivals, arrivals, *kinds), min_size=12, max_size=80)
 
 
-def mark_of(user: int) -> str:
+def address_hash_of(user: int) -> str:
     """Users live at three addresses, one of which nobody knows."""
     return ("", "a", "b")[user // 3 % 3]
 
@@ -54,7 +54,9 @@ def play(market: Market, story: Iterable[tuple[object, ...]]) -> None:
                 user, attempt, quantity = numbers
                 quantity = min(quantity, market.per_user_max)
                 watched_s = WATCHED_S if user % 3 else 0
-                market.claim(user % len(market.sides), USERS[user], f"c{attempt}-{quantity}", quantity, watched_s=watched_s, mark=mark_of(user))
+                market.claim(
+                    user % len(market.sides), USERS[user], f"c{attempt}-{quantity}", quantity, watched_s=watched_s, address_hash=address_hash_of(user)
+                )
             case "decide":
                 market.decide(numbers[0])
             case "read":
@@ -95,7 +97,7 @@ def first_who_may(arrived: Iterable[int], shares: int, per_address: int) -> list
     """Whom the rules alone choose: who has watched, up to the limit at their address."""
     chosen: list[int] = []
     for user in arrived:
-        full = per_address and mark_of(user) and sum(mark_of(other) == mark_of(user) for other in chosen) >= per_address
+        full = per_address and address_hash_of(user) and sum(address_hash_of(other) == address_hash_of(user) for other in chosen) >= per_address
         if user % 3 and not full:
             chosen.append(user)
     return chosen[:shares]
@@ -362,8 +364,8 @@ def outcome(market: Market, number: int) -> str:
 def test_who_is_refused_for_the_address_lets_the_next_one_through(kind: str) -> None:
     """A crowd of one address before everybody else: no unit stays, and none of the others is turned away."""
     market = Market(kind, 3, per_address=1)
-    crowd = [market.claim(0, user, "c1", mark="a") for user in USERS[:8]]
-    others = [market.claim(0, user, "c1", mark=user) for user in USERS[8:10]]
+    crowd = [market.claim(0, user, "c1", address_hash="a") for user in USERS[:8]]
+    others = [market.claim(0, user, "c1", address_hash=user) for user in USERS[8:10]]
     market.wait()
     assert [type(market.told[number][0]) for number in (crowd[0], *others)] == [Accepted] * 3
     codes = [getattr(market.told[number][0], "code", "") for number in crowd[1:]]

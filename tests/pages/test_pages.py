@@ -84,10 +84,10 @@ async def test_chat_and_a_pinned_product_reach_everyone(stage: Stage) -> None:
         await expect(page.locator("#pinned .product strong")).to_have_text("Linen shirt")
         await expect(page.locator("#pinned .price")).to_have_text("¥199.90")
     await expect(console.locator("#products .is-pinned")).to_have_attribute("data-product", "shirt")
-    await vera.locator("#pinned .wish").click()
-    await expect(victor.locator("#pinned .wishes")).to_have_text("1")
-    await expect(console.locator("#products .wishes")).to_contain_text("1")
-    await vera.locator("#pinned .wish").click()
+    await vera.locator("#pinned .try-on").click()
+    await expect(victor.locator("#pinned .try-on-count")).to_have_text("1")
+    await expect(console.locator("#products .try-on-count")).to_contain_text("1")
+    await vera.locator("#pinned .try-on").click()
     await expect(vera.locator(".toast.bad")).to_contain_text("Already")
     await victor.locator("#open-showcase").click()
     await expect(victor.locator("#products .product")).to_have_count(1)
@@ -399,12 +399,12 @@ async def test_nothing_lies_over_anything(stage: Stage, size: tuple[int, int]) -
     await expect(vera.locator("#ended")).to_be_visible()
     await expect(vera.locator("#stage-note")).to_be_hidden()
     assert await vera.evaluate(OVERLAPS) == []
-    for control in ("#text", "#ask", "#composer [type=submit]", "#like", "#pinned .wish"):
+    for control in ("#text", "#ask", "#composer [type=submit]", "#like", "#pinned .try-on"):
         await expect(vera.locator(control)).to_be_disabled()
-    for control in ("#ask", "#like", "#pinned .wish"):
+    for control in ("#ask", "#like", "#pinned .try-on"):
         await expect(vera.locator(control)).to_have_attribute("title", "The livestream has ended")
     await expect(vera.locator("#text")).to_have_attribute("placeholder", "The livestream has ended")
     await expect(vera.locator("#pinned .tag")).to_be_hidden()
     await vera.locator("#open-showcase").click()
-    await expect(vera.locator("#products .wish")).to_be_disabled()
+    await expect(vera.locator("#products .try-on")).to_be_disabled()
     assert stage.complaints == []

@@ -239,15 +239,15 @@ async def test_a_product_may_be_called_as_what_every_object_has(stage: Stage) ->
     vera, console, front = await stage.viewer("vera"), await stage.console(), await stage.open(stage.viewer_path)
     for page in (vera, front):
         await expect(page.locator("#pinned .product")).to_be_visible()
-        await expect(page.locator("#pinned .wishes")).to_have_text("")
+        await expect(page.locator("#pinned .try-on-count")).to_have_text("")
         await page.locator("#open-showcase").click()
         await expect(page.locator("#products .product")).to_have_count(2)
-        assert await page.locator("#products .wishes").all_text_contents() == ["", ""]
+        assert await page.locator("#products .try-on-count").all_text_contents() == ["", ""]
         await page.keyboard.press("Escape")
-    await vera.locator("#pinned .wish").click()
-    await expect(vera.locator("#pinned .wishes")).to_have_text("1")
-    await expect(console.locator("#products [data-product=constructor] .wishes")).to_contain_text("1")
-    await expect(console.locator("#products [data-product=toString] .wishes")).not_to_contain_text("native")
+    await vera.locator("#pinned .try-on").click()
+    await expect(vera.locator("#pinned .try-on-count")).to_have_text("1")
+    await expect(console.locator("#products [data-product=constructor] .try-on-count")).to_contain_text("1")
+    await expect(console.locator("#products [data-product=toString] .try-on-count")).not_to_contain_text("native")
     assert stage.complaints == []
 
 

@@ -12,12 +12,12 @@ __all__ = ["REFUSALS", "AddressCounted"]
 
 
 class AddressCounted(EventBase, frozen=True, tag="address_counted"):
-    """One user's units of an item count for a network address, whose hash is `mark`; `hold` is -1 unless the unit is a hold."""
+    """One user's units of an item count for a network address, whose hash is `address_hash`; `hold` is -1 unless the unit is a hold."""
 
     delivery = Delivery.internal
     item: int
     user: str
-    mark: str
+    address_hash: str
     hold: int = -1
 
 

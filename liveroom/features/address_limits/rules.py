@@ -1,6 +1,6 @@
-"""Users of one network address: how many may have some of an item, counted by the marks that gateways put in the addresses' place.
+"""Users of one network address: how many may have some of an item, counted by the address hashes that gateways put in the addresses' place.
 
-A user counts where a share, a code or a hold was got, and from the first one there on; where it came without a mark nothing
+A user counts where a share, a code or a hold was got, and from the first one there on; where it came without an address hash nothing
 is counted. An unpaid hold stops counting when it is resolved. Nothing is kept of an item that nobody can get any more.
 """
 
@@ -21,15 +21,15 @@ __all__ = ["RULES", "address_counted", "check_address", "count_address", "forget
 def check_address(turn: Turn, item: int) -> Refusal | None:
     """Why somebody at this address may not have some of an item that has a limit."""
     sender, limit = turn.sender, of(turn.state).items[item]
-    users = limit.addresses.get(sender.address_mark, {})
-    if not sender.address_mark or sender.user in users or len(users) < limit.users_max:
+    users = limit.addresses.get(sender.address_hash, {})
+    if not sender.address_hash or sender.user in users or len(users) < limit.users_max:
         return None
     return Refusal("address_limit", f"{limit.users_max} users of your network address already have some of it, which is the limit")
 
 
 def count_address(item: int, sender: Sender, *, hold: int = -1) -> tuple[EventBase, ...]:
     """The event that counts what the sender gets of an item that has a limit."""
-    return (AddressCounted(item, sender.user, sender.address_mark, hold),) if sender.address_mark else ()
+    return (AddressCounted(item, sender.user, sender.address_hash, hold),) if sender.address_hash else ()
 
 
 def limit_addresses(state: RoomState, item: int, users_max: int) -> None:
@@ -43,26 +43,26 @@ def address_counted(state: RoomState, event: AddressCounted, seq: int, time_ms: 
     limit = of(state).items.get(event.item)
     if limit is None:
         raise InvariantBroken("users are counted only where there is a limit")
-    users = limit.addresses.setdefault(event.mark, {})
+    users = limit.addresses.setdefault(event.address_hash, {})
     users[event.user] = users.get(event.user, 0) + 1
     if len(users) > limit.users_max:
         raise InvariantBroken("no more users of one address than may")
     if event.hold >= 0:
-        limit.hold_marks[event.hold] = event.mark
+        limit.hold_address_hashes[event.hold] = event.address_hash
 
 
 def uncount_hold(state: RoomState, item: int, hold: int, user: str, *, paid: bool) -> None:
     """Fold that a hold is resolved: an unpaid one gives its place back."""
     limit = of(state).items.get(item)
-    mark = limit.hold_marks.pop(hold, "") if limit is not None else ""
-    if limit is None or not mark or paid:
+    address_hash = limit.hold_address_hashes.pop(hold, "") if limit is not None else ""
+    if limit is None or not address_hash or paid:
         return
-    users = limit.addresses[mark]
+    users = limit.addresses[address_hash]
     users[user] -= 1
     if not users[user]:
         del users[user]
     if not users:
-        del limit.addresses[mark]
+        del limit.addresses[address_hash]
 
 
 def forget_addresses(state: RoomState, item: int) -> None:

@@ -13,8 +13,8 @@ class AddressLimit(Struct):
     """The users of each network address who have units of one item."""
 
     users_max: int
-    addresses: dict[str, dict[str, int]] = field(default_factory=dict)  # mark -> user -> shares, codes or holds
-    hold_marks: dict[int, str] = field(default_factory=dict)  # hold -> mark, for open holds that count
+    addresses: dict[str, dict[str, int]] = field(default_factory=dict)  # address hash -> user -> shares, codes or holds
+    hold_address_hashes: dict[int, str] = field(default_factory=dict)  # hold -> address hash, for open holds that count
 
 
 class AddressLimits(Struct):

@@ -6,14 +6,14 @@ from typing import Any, Final
 
 from liveroom.features.feature import RoomRoute
 from liveroom.features.moderation.messages import Moderation
-from liveroom.features.views import lasting
+from liveroom.features.views import active
 from liveroom.messages.base import MODERATORS
 
 __all__ = ["ROUTES"]
 
 
 def _moderation(view: Any, now_ms: int) -> Moderation:
-    return Moderation(lasting(view.muted, now_ms), lasting(view.banned, now_ms), view.banned_words)
+    return Moderation(active(view.muted, now_ms), active(view.banned, now_ms), view.banned_words)
 
 
 ROUTES: Final = (

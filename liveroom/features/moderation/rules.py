@@ -30,10 +30,10 @@ from liveroom.messages.sender import Sender
 
 __all__ = [
     "RULES",
+    "active",
     "ban_user",
     "check_banned",
     "check_muted",
-    "lasting",
     "mute_user",
     "sanction_explained",
     "unban_user",
@@ -73,7 +73,7 @@ def _check_sanction(turn: Turn, command: MuteUser | BanUser, sanctions: dict[str
     if command.user == turn.state.anchor:
         return Refusal("forbidden", "the room's anchor can be neither muted nor banned", "user")
     if len(sanctions) >= users_max:
-        others = lasting(sanctions, turn.now_ms)
+        others = active(sanctions, turn.now_ms)
         others.pop(command.user, None)
         if len(others) >= users_max:
             return Refusal("limit_reached", f"{users_max} users are on this list already", "user")
@@ -116,13 +116,13 @@ def _refusal(code: str, sanction: Sanction, now_ms: int) -> Refusal | None:
 def user_muted(state: RoomState, event: UserMuted, seq: int, time_ms: int) -> None:
     """Fold a mute; those that are past are forgotten."""
     moderation = change(state)
-    moderation.muted = {**lasting(moderation.muted, time_ms), event.user: Sanction(event.until_ms, event.by)}
+    moderation.muted = {**active(moderation.muted, time_ms), event.user: Sanction(event.until_ms, event.by)}
 
 
 def user_banned(state: RoomState, event: UserBanned, seq: int, time_ms: int) -> None:
     """Fold a ban; those that are past are forgotten."""
     moderation = change(state)
-    moderation.banned = {**lasting(moderation.banned, time_ms), event.user: Sanction(event.until_ms, event.by)}
+    moderation.banned = {**active(moderation.banned, time_ms), event.user: Sanction(event.until_ms, event.by)}
 
 
 def sanction_explained(state: RoomState, event: SanctionExplained, seq: int, time_ms: int) -> None:
@@ -142,7 +142,7 @@ def user_unbanned(state: RoomState, event: UserUnbanned, seq: int, time_ms: int)
     del change(state).banned[event.user]
 
 
-def lasting(sanctions: dict[str, Sanction], now_ms: int) -> dict[str, Sanction]:
+def active(sanctions: dict[str, Sanction], now_ms: int) -> dict[str, Sanction]:
     """The sanctions that are still active at `now_ms`."""
     return {user: sanction for user, sanction in sanctions.items() if _lasts(sanction, now_ms)}
 

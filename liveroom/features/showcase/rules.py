@@ -1,4 +1,4 @@
-"""The showcase: what is for sale, the product being explained, and what viewers wish to see tried on."""
+"""The showcase: what is for sale, the product being explained, and the try-ons that viewers request."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def add_product(turn: Turn, command: AddProduct) -> Decision:
 
 
 def remove_product(turn: Turn, command: RemoveProduct) -> Decision:
-    """Take a product out; a pinned one is unpinned first. Its wishes are forgotten."""
+    """Take a product out; a pinned one is unpinned first. Its try-on requests are forgotten."""
     showcase = of(turn.state)
     if command.product not in showcase.products:
         return _not_found(command.product)
@@ -82,7 +82,7 @@ def unpin_product(turn: Turn, command: UnpinProduct) -> Decision:
 
 
 def request_try_on(turn: Turn, command: RequestTryOn) -> Decision:
-    """Wish to see a product tried on, once per user and product."""
+    """Request a try-on of a product, once per user and product."""
     showcase, user = of(turn.state), turn.sender.user
     if not turn.state.open:
         return Refusal("room_closed", "the room is closed: nothing is tried on any more")
@@ -91,7 +91,7 @@ def request_try_on(turn: Turn, command: RequestTryOn) -> Decision:
     users = showcase.try_ons.get(command.product, {})
     if user in users:
         return Refusal("already_requested", "you already asked to see this product tried on", "product")
-    if sum(user in wishers for wishers in showcase.try_ons.values()) >= turn.rules.try_ons_per_user_max:
+    if sum(user in requesters for requesters in showcase.try_ons.values()) >= turn.rules.try_ons_per_user_max:
         return Refusal("limit_reached", f"you have asked for {turn.rules.try_ons_per_user_max} products already")
     if showcase.try_ons_count >= turn.rules.try_on_users_max:
         return Refusal("limit_reached", f"the room has {turn.rules.try_on_users_max} try-on requests already")
@@ -129,7 +129,7 @@ def product_unpinned(state: RoomState, event: ProductUnpinned, seq: int, time_ms
 
 
 def try_on_requested(state: RoomState, event: TryOnRequested, seq: int, time_ms: int) -> None:
-    """Fold a wish."""
+    """Fold a try-on request."""
     showcase = change(state)
     showcase.try_ons.setdefault(event.product, {})[event.user] = None
     showcase.try_ons_count += 1

@@ -19,10 +19,10 @@ from functools import partial
 from aiokafka import ConsumerRecord
 
 from liveroom.config.schema import Config
-from liveroom.journal.base import PAYLOAD_CHARS_MAX, STOPPED_RUNBOOK, CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry, mark_of, write_future
+from liveroom.journal.base import PAYLOAD_CHARS_MAX, STOPPED_RUNBOOK, CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry, entry_id, write_future
 from liveroom.journal.commands_log import WAITING_BYTES_MAX, full, full_of_bytes, part_of
 from liveroom.journal.kafka.client import Cluster
-from liveroom.journal.kafka.entries import passed_over, stored_entries
+from liveroom.journal.kafka.entries import skip_offsets, stored_entries
 from liveroom.journal.kafka.group import assignments
 from liveroom.journal.kafka.known import CUT_S, KnownEnds, Seen, lost_spans
 from liveroom.journal.kafka.reader import Reader
@@ -57,7 +57,7 @@ class KafkaJournal(Journal):
         self.feed_topic = topics.feed
         self._metrics = metrics
         self._prefix = config.kafka.topic_prefix
-        self._nothing_at = passed_over(config.kafka)
+        self._skipped = skip_offsets(config.kafka)
         self._reader = Reader(cluster, metrics)
         self._writer = Writer(cluster, config.kafka.write_wait_ms, metrics)
         # A client has one request per broker in flight.
@@ -66,7 +66,7 @@ class KafkaJournal(Journal):
         self.background_writer = Writer(cluster, config.kafka.write_wait_ms, metrics)
         self._ends = KnownEnds(topics.events, lost_spans(config.kafka.events_lost), self._found_damage)
         self._objections: set[Future[int]] = set()
-        self._snapshots = Snapshots(self._reader, self.background_writer, topics, config.journal.snapshots_kept, self._nothing_at, self._ends)
+        self._snapshots = Snapshots(self._reader, self.background_writer, topics, config.journal.snapshots_kept, self._skipped, self._ends)
         self._sent = [_Sent(config.journal.commands_waiting_max) for _ in range(self.partitions)]
         self._watch = Watch(
             self._reader,
@@ -165,14 +165,14 @@ class KafkaJournal(Journal):
             refused.set_exception(error)
             return refused
         future = self._writer.append(self._topics.events, partition, encode(entry))
-        future.add_done_callback(partial(self._appended, partition, mark_of(entry)))
+        future.add_done_callback(partial(self._appended, partition, entry_id(entry)))
         return future
 
-    def _appended(self, partition: int, mark: str, written: Future[int]) -> None:
+    def _appended(self, partition: int, id_: str, written: Future[int]) -> None:
         """Note an acknowledged entry. If another entry was there before, the log has lost its end."""
         if not written.cancelled() and written.exception() is None:
             with contextlib.suppress(JournalDamaged):  # the next read or write raises it
-                self._ends.note(partition, written.result(), mark)
+                self._ends.note(partition, written.result(), id_)
 
     def read_events(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
         return self._read_events(self._reader, partition, offset)
@@ -187,17 +187,17 @@ class KafkaJournal(Journal):
                 f"{self._topics.events}[{partition}] begins at {start}: its entries from {offset} on were deleted, and no snapshot has them"
             )
         await self.events_end(partition)  # checks that the log still holds all known entries
-        with self._watch.events(partition, offset) as mark:
+        with self._watch.events(partition, offset) as position:
             async with aclosing(reader.read(self._topics.events, partition, offset)) as runs:
                 async for records in runs:
                     for record in records:
-                        for stored in stored_entries(record, offset, self._nothing_at):
+                        for stored in stored_entries(record, offset, self._skipped):
                             if not isinstance(stored.entry, Takeover):
                                 self._sent[partition].answered(stored.entry.to)
-                            self._ends.note(partition, stored.offset, mark_of(stored.entry))
+                            self._ends.note(partition, stored.offset, entry_id(stored.entry))
                             yield stored
                             offset += 1
-                            mark.offset = offset
+                            position.offset = offset
 
     async def events_end(self, partition: int) -> int:
         self._must_be_open()

@@ -3,7 +3,7 @@ They show when a log has lost its end.
 
 Kafka loses confirmed entries when a broker without them becomes leader (an unclean election), or with its disks.
 The remaining log looks whole; only a reader that remembers the lost entries can notice.
-Each process therefore remembers, for every partition that it reads or writes, the offset below which entries were confirmed, and the marks
+Each process therefore remembers, for every partition that it reads or writes, the offset below which entries were confirmed, and the ids
 of the newest.
 Commands carry this knowledge to the engine, so a new engine knows what gateways have seen.
 """
@@ -22,8 +22,8 @@ __all__ = ["CUT_S", "KnownEnds", "LostSpan", "Seen", "lost_spans"]
 
 #: Time for which the end has to be too low before it counts. A broker that hung and was replaced may report an older end when it wakes up.
 CUT_S: Final = 3.0
-#: Newest entries of a partition whose marks are remembered.
-MARKS_KEPT: Final = 256
+#: Newest entries of a partition whose ids are remembered.
+ENTRY_IDS_KEPT: Final = 256
 #: Characters of the hash that names a history.
 INCARNATION_CHARS: Final = 8
 
@@ -37,20 +37,20 @@ class LostSpan(Struct, frozen=True):
 
 
 class Seen(Struct, frozen=True):
-    """The knowledge of a process: entries below `offset` were confirmed, and the last of them had this mark."""
+    """The knowledge of a process: entries below `offset` were confirmed, and the last of them had this id."""
 
     offset: int
-    mark: str
+    entry_id: str
 
     def to_bytes(self) -> bytes:
         """Encode it as the header of a command."""
-        return f"{self.offset} {self.mark}".encode()
+        return f"{self.offset} {self.entry_id}".encode()
 
     @classmethod
     def of_bytes(cls, text: bytes) -> Seen | None:
         """Decode such a header; `None` for other bytes."""
-        offset, _, mark = text.decode("utf-8", "replace").partition(" ")
-        return cls(int(offset), mark) if offset.isascii() and offset.isdigit() and len(offset) < 19 else None
+        offset, _, entry_id = text.decode("utf-8", "replace").partition(" ")
+        return cls(int(offset), entry_id) if offset.isascii() and offset.isdigit() and len(offset) < 19 else None
 
 
 def lost_spans(texts: Sequence[str]) -> tuple[LostSpan, ...]:
@@ -68,7 +68,7 @@ class _Known:
 
     def __init__(self) -> None:
         self.end = 0
-        self.marks: dict[int, str] = {}  # offset -> mark of the newest entries
+        self.entry_ids: dict[int, str] = {}  # offset -> id of the newest entries
         self.low_since: float | None = None
 
 
@@ -99,30 +99,30 @@ class KnownEnds:
     def seen(self, partition: int) -> Seen | None:
         """The knowledge that commands carry to the engine."""
         known = self._known.get(partition)
-        return Seen(known.end, known.marks.get(known.end - 1, "")) if known is not None and known.end else None
+        return Seen(known.end, known.entry_ids.get(known.end - 1, "")) if known is not None and known.end else None
 
-    def note(self, partition: int, offset: int, mark: str) -> None:
+    def note(self, partition: int, offset: int, entry_id: str) -> None:
         """Note an entry that was read or whose write was acknowledged. Raises `JournalDamaged` if another one was there before."""
         self.check(partition)
         known = self._known.setdefault(partition, _Known())
-        before = known.marks.get(offset) if offset >= known.end - MARKS_KEPT else None
-        if before is not None and before != mark:
+        before = known.entry_ids.get(offset) if offset >= known.end - ENTRY_IDS_KEPT else None
+        if before is not None and before != entry_id:
             self._stop(
                 partition, f"{self._topic}[{partition}] holds another entry {offset} than it did: its end was lost and has grown again", offset
             )
         known.end = max(known.end, offset + 1)
-        oldest = known.end - MARKS_KEPT
-        if offset >= oldest:  # old entries do not displace newer marks
-            known.marks[offset] = mark
-        if len(known.marks) > 2 * MARKS_KEPT:
-            known.marks = {at: kept for at, kept in known.marks.items() if at >= oldest}
+        oldest = known.end - ENTRY_IDS_KEPT
+        if offset >= oldest:  # old entries do not displace newer ids
+            known.entry_ids[offset] = entry_id
+        if len(known.entry_ids) > 2 * ENTRY_IDS_KEPT:
+            known.entry_ids = {at: kept for at, kept in known.entry_ids.items() if at >= oldest}
 
     def must_reach(self, partition: int, seen: Seen) -> None:
         """Add the knowledge of another process. Raises like `note`."""
         if self.is_lost(partition, seen.offset):
             return
-        if seen.mark:
-            self.note(partition, seen.offset - 1, seen.mark)
+        if seen.entry_id:
+            self.note(partition, seen.offset - 1, seen.entry_id)
         elif seen.offset:
             known = self._known.setdefault(partition, _Known())
             known.end = max(known.end, seen.offset)

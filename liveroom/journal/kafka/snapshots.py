@@ -19,7 +19,7 @@ import msgspec
 from aiokafka import ConsumerRecord
 from msgspec import Struct
 
-from liveroom.journal.base import Snapshot, decode_gone, mark_of
+from liveroom.journal.base import Snapshot, decode_gone, entry_id
 from liveroom.journal.kafka.entries import Place, stored_entries
 from liveroom.journal.kafka.known import CUT_S, KnownEnds, Seen
 from liveroom.journal.kafka.reader import Reader
@@ -53,13 +53,13 @@ _manifest = msgspec.json.Decoder(_Manifest)
 class Snapshots:
     """The snapshots of all partitions."""
 
-    def __init__(self, reader: Reader, writer: Writer, topics: Topics, kept: int, nothing_at: Container[Place], ends: KnownEnds) -> None:
+    def __init__(self, reader: Reader, writer: Writer, topics: Topics, kept: int, skipped: Container[Place], ends: KnownEnds) -> None:
         self._reader = reader
         self._writer = writer
         self._topic = topics.snapshots
         self._events = topics.events
         self._kept = kept
-        self._nothing_at = nothing_at
+        self._skipped = skipped
         self._ends = ends
         self._put: dict[int, dict[bytes, int]] = {}  # partition -> keys and places of the parts written since the last snapshot
 
@@ -148,8 +148,8 @@ class Snapshots:
                 continue
             self._ends.must_reach(partition, Seen(snapshot.offset, ""))
             start, end = await self._bounds(partition)
-            mark = await self._mark(partition, snapshot.offset, start, end)
-            if mark and snapshot.mark and mark != snapshot.mark:
+            before_id = await self._entry_id_before(partition, snapshot.offset, start, end)
+            if before_id and snapshot.last_entry_id and before_id != snapshot.last_entry_id:
                 words = f"{self._events}[{partition}] ends at {end} and is not what a snapshot of its entries up to {snapshot.offset} is of"
                 remedy = f"nothing is decided on it; an operator may give them up (kafka.events_lost = {partition}:FROM-{snapshot.offset})"
                 self._ends.stop(partition, f"{words}: the topic was cut or recreated; {remedy}")
@@ -166,12 +166,12 @@ class Snapshots:
                 return start, end
             await asyncio.sleep(CUT_S / 10)
 
-    async def _mark(self, partition: int, offset: int, start: int, end: int) -> str:
-        """The mark of the entry before `offset`; empty without one."""
+    async def _entry_id_before(self, partition: int, offset: int, start: int, end: int) -> str:
+        """The id of the entry before `offset`; empty without one."""
         if not start < offset <= end:
             return ""
         for record in await self._some(self._events, partition, offset - 1, offset):
-            return mark_of(next(stored_entries(record, offset - 1, self._nothing_at)).entry)
+            return entry_id(next(stored_entries(record, offset - 1, self._skipped)).entry)
         return ""
 
     async def _manifests(self, partition: int) -> list[tuple[int, _Manifest]]:

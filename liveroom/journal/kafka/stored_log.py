@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from liveroom.config.schema import KafkaConfig
 from liveroom.journal.base import PastEntry
 from liveroom.journal.kafka.client import Cluster, answered, offsets_of, stop
-from liveroom.journal.kafka.entries import passed_over, stored_entries
+from liveroom.journal.kafka.entries import skip_offsets, stored_entries
 from liveroom.journal.kafka.known import KnownEnds, lost_spans
 from liveroom.journal.kafka.reader import Reader
 from liveroom.journal.kafka.snapshots import Snapshots
@@ -83,7 +83,7 @@ class KafkaPast:
     def __init__(self, cluster: Cluster, config: KafkaConfig, runner: asyncio.Runner, consumer: AIOKafkaConsumer, partitions: int) -> None:
         self._topics = Topics.of(config.topic_prefix)
         self._topic = self._topics.events
-        self._nothing_at = passed_over(config)
+        self._skipped = skip_offsets(config)
         self._lost = lost_spans(config.events_lost)
         self.partitions = partitions
         self.chain_text = self._topic
@@ -118,7 +118,7 @@ class KafkaPast:
             raise JournalDamaged(f"{self._topic}[{partition}] ends at {end}, but {offset} entries of it were read: the topic was cut or recreated")
         while offset < end:
             for record in self._run(self._some(source, offset)):
-                for stored in stored_entries(record, offset, self._nothing_at):
+                for stored in stored_entries(record, offset, self._skipped):
                     yield PastEntry(stored.offset, stored.entry, record.value if stored.offset == record.offset else None)
                     offset += 1
 
@@ -130,7 +130,7 @@ class KafkaPast:
         metrics = Metrics()
         ends = KnownEnds(self._topic, self._lost, lambda partition, words: None)
         reader, writer = Reader(self._cluster, metrics), Writer(self._cluster, 0, metrics)  # it never writes
-        snapshots = Snapshots(reader, writer, self._topics, 1, self._nothing_at, ends)
+        snapshots = Snapshots(reader, writer, self._topics, 1, self._skipped, ends)
         try:
             if self._topics.snapshots not in await answered(self._consumer.topics(), self._cluster):
                 logger.warning("there is no topic of snapshots, or it may not be read: whether events are missing at the end is not known")

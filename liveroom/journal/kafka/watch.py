@@ -17,7 +17,7 @@ from liveroom.journal.kafka.topics import Topics
 from liveroom.messages.errors import JournalDamaged, JournalUnavailable
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["Mark", "Watch"]
+__all__ = ["ReaderPosition", "Watch"]
 
 #: Pause between two requests, and the longest wait for an answer.
 ASK_S = 0.5
@@ -26,7 +26,7 @@ ANSWER_S = 2.0
 SILENCE_S = 3.0
 
 
-class Mark(Struct, eq=False):
+class ReaderPosition(Struct, eq=False):
     """The position of one reader of `events[p]`: all entries below `offset` were given out."""
 
     partition: int
@@ -63,21 +63,21 @@ class Watch:
         self._known_end = known_end
         self._reaches = reaches
         self._failing = failing
-        self._marks: set[Mark] = set()  # the readers of events
+        self._positions: set[ReaderPosition] = set()  # the readers of events
         self._owned: list[int] = []  # partitions whose commands this process reads
         self._silent_s: dict[int, float] = {}
         self.unreachable: frozenset[int] = frozenset()
 
     @contextmanager
-    def events(self, partition: int, offset: int) -> Iterator[Mark]:
-        """Register a reader of `events[p]`, which moves the mark."""
-        mark = Mark(partition, offset)
-        self._marks.add(mark)
+    def events(self, partition: int, offset: int) -> Iterator[ReaderPosition]:
+        """Register a reader of `events[p]`, which moves its position."""
+        position = ReaderPosition(partition, offset)
+        self._positions.add(position)
         try:
-            yield mark
+            yield position
         finally:
-            self._marks.discard(mark)
-            if not any(other.partition == partition for other in self._marks):
+            self._positions.discard(position)
+            if not any(other.partition == partition for other in self._positions):
                 self._metrics.journal_lag_events.remove(str(partition))
 
     @contextmanager
@@ -96,7 +96,7 @@ class Watch:
         clock = asyncio.get_running_loop().time
         last_s = clock()
         while True:
-            partitions = list({mark.partition for mark in self._marks} or {0})
+            partitions = list({position.partition for position in self._positions} or {0})
             heard = await asyncio.gather(*(self._ask(partition) for partition in partitions))
             last_s, passed_s = clock(), min(clock() - last_s, ASK_S + ANSWER_S)  # a pause of this process does not count as silence of the brokers
             self._silent_s = {p: 0.0 if answers else self._silent_s.get(p, 0.0) + passed_s for p, answers in zip(partitions, heard, strict=True)}
@@ -117,7 +117,7 @@ class Watch:
             return False
         with contextlib.suppress(JournalDamaged):  # the readers of the partition get the error
             self._reaches(partition, events, known_end)
-        if behind := [events - mark.offset for mark in self._marks if mark.partition == partition]:
+        if behind := [events - position.offset for position in self._positions if position.partition == partition]:
             self._metrics.journal_lag_events.labels(str(partition)).set(max(0, *behind))
         if partition in self._owned:
             self._metrics.journal_lag_commands.labels(str(partition)).set(max(0, commands - self._answered(partition)))

@@ -19,7 +19,7 @@ from liveroom.rooms.room import Refusal, encode_state
 from tests.features.play import ANCHOR, PLATFORM, SHIRT, Play
 
 HOME, WORK = "000000000000a0e1", "000000000000b0e2"
-ANN, BEN, CAT, DAN = (Sender(name, name.title(), address_mark=HOME) for name in ("ann", "ben", "cat", "dan"))
+ANN, BEN, CAT, DAN = (Sender(name, name.title(), address_hash=HOME) for name in ("ann", "ben", "cat", "dan"))
 UNKNOWN = Sender("una", "Una")
 
 
@@ -54,8 +54,8 @@ KINDS = pytest.mark.parametrize("kind", ["envelope", "coupon", "sale"])
 def test_so_many_users_of_one_address_may_have_some(kind: str) -> None:
     """The next one is refused; users elsewhere are not."""
     fair = Fair(kind, 2)
-    assert [fair.tries(sender) for sender in (ANN, BEN, CAT, replace(DAN, address_mark=WORK), CAT)] == ["", "", "address_limit", "", "address_limit"]
-    assert [(event.item, event.user, event.mark) for event in fair.counted()] == [
+    assert [fair.tries(sender) for sender in (ANN, BEN, CAT, replace(DAN, address_hash=WORK), CAT)] == ["", "", "address_limit", "", "address_limit"]
+    assert [(event.item, event.user, event.address_hash) for event in fair.counted()] == [
         (fair.thing, "ann", HOME),
         (fair.thing, "ben", HOME),
         (fair.thing, "dan", WORK),
@@ -98,8 +98,8 @@ def test_users_count_and_not_what_they_have(kind: str) -> None:
 def test_a_user_counts_at_every_address_where_something_was_got(kind: str) -> None:
     """Moving on does not make room at either."""
     fair = Fair(kind, 1, per_user=2)
-    assert [fair.tries(sender) for sender in (ANN, replace(ANN, address_mark=WORK))] == ["", ""]
-    assert [fair.tries(replace(BEN, address_mark=mark)) for mark in (HOME, WORK)] == ["address_limit"] * 2
+    assert [fair.tries(sender) for sender in (ANN, replace(ANN, address_hash=WORK))] == ["", ""]
+    assert [fair.tries(replace(BEN, address_hash=mark)) for mark in (HOME, WORK)] == ["address_limit"] * 2
 
 
 @pytest.mark.parametrize("how", ["expired", "cancelled"])
@@ -155,7 +155,7 @@ def test_an_unpaid_hold_leaves_nothing_behind() -> None:
     hold = int(fair.play.does(ANN, fair.claim)["hold"])
     fair.play.does(ANN, CancelHold(hold))
     limit = address_limits_of(fair.play.room).items[fair.thing]
-    assert (limit.addresses, limit.hold_marks) == ({}, {})
+    assert (limit.addresses, limit.hold_address_hashes) == ({}, {})
 
 
 @KINDS
@@ -176,5 +176,5 @@ def test_the_address_is_looked_at_last() -> None:
     for kind, code in (("envelope", "envelope_empty"), ("coupon", "coupon_gone"), ("sale", "sold_out")):
         fair = Fair(kind, 1)
         for number in range(6):
-            assert fair.tries(Sender(f"u{number}", "U", address_mark=f"{number:016x}")) == ""
-        assert fair.tries(Sender("late", "Late", address_mark=f"{0:016x}")) == code
+            assert fair.tries(Sender(f"u{number}", "U", address_hash=f"{number:016x}")) == ""
+        assert fair.tries(Sender("late", "Late", address_hash=f"{0:016x}")) == code

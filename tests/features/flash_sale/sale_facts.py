@@ -31,7 +31,7 @@ class HoldFacts:
     code: str
     terms: CouponTerms | None
     made_ms: int
-    mark: str = ""
+    address_hash: str = ""
     ended_ms: int = 0
     how: str = ""  # "" = open
     sold: int = 0
@@ -51,7 +51,7 @@ class CouponFacts:
 class CodeFacts:
     coupon: int
     user: str
-    mark: str
+    address_hash: str
     order: str = ""
     result: Result = field(default_factory=dict)
 

@@ -133,7 +133,7 @@ class Money(RuleBasedStateMachine):
 
     def full(self, users_max: int, users: set[str], sender: Sender) -> bool:
         """Whether an address is full; `users` are those who count for it."""
-        return bool(users_max and sender.address_mark and sender.user not in users and len(users) >= users_max)
+        return bool(users_max and sender.address_hash and sender.user not in users and len(users) >= users_max)
 
     def reserve_problem(self, sender: Sender, command: fs.ReserveStock) -> str:
         user = sender.user
@@ -148,7 +148,7 @@ class Money(RuleBasedStateMachine):
             return problem
         if command.quantity > self.available(command.sale):
             return "sold_out"
-        here = [hold for hold in self.holds.values() if hold.sale == command.sale and hold.mark == sender.address_mark]
+        here = [hold for hold in self.holds.values() if hold.sale == command.sale and hold.address_hash == sender.address_hash]
         if self.full(sale.command.users_per_address_max, {hold.user for hold in here if not hold.how or hold.sold}, sender):
             return "address_limit"
         if len(self.open_holds()) >= LIMITS["holds_per_room_max"]:
@@ -206,7 +206,7 @@ class Money(RuleBasedStateMachine):
 
     def buyer(self, chance: Random) -> Sender:
         """Somebody at one of two addresses, or at one that nobody knows."""
-        return replace(chance.choice(BUYERS), address_mark=chance.choice(["", "a", "a", "b"]))
+        return replace(chance.choice(BUYERS), address_hash=chance.choice(["", "a", "a", "b"]))
 
     def reserve(self, chance: Random) -> None:
         sender, quantity = self.buyer(chance), chance.choice([1, 1, 2, 3, 4])
@@ -222,7 +222,7 @@ class Money(RuleBasedStateMachine):
         discount_fen = cents_off(terms, spend_fen) if terms else 0
         until_ms = self.now_ms + facts.command.hold_ms
         assert decided.result == {"hold": number, "until_ms": until_ms, "due_fen": spend_fen - discount_fen, "discount_fen": discount_fen}
-        self.holds[number] = HoldFacts(command.sale, sender.user, quantity, until_ms, command.coupon_code, terms, self.now_ms, sender.address_mark)
+        self.holds[number] = HoldFacts(command.sale, sender.user, quantity, until_ms, command.coupon_code, terms, self.now_ms, sender.address_hash)
         if command.coupon_code:
             self.codes[command.coupon_code].order = f"hold-{number}"
 
@@ -286,13 +286,13 @@ class Money(RuleBasedStateMachine):
             terms = self.coupons[command.coupon].command
             mine, all_of_it = self.claims(command.coupon, sender.user), self.claims(command.coupon)
             expected = "per_user_limit" if mine >= terms.per_user_max else "coupon_gone" if all_of_it >= terms.stock else ""
-            here = {code.user for code in self.codes.values() if (code.coupon, code.mark) == (command.coupon, sender.address_mark)}
+            here = {code.user for code in self.codes.values() if (code.coupon, code.address_hash) == (command.coupon, sender.address_hash)}
             if not expected and self.full(terms.users_per_address_max, here, sender):
                 expected = "address_limit"
         if decided := self.answer(sender, command, expected):
             code = str(decided.result["code"])
             assert code not in self.codes
-            self.codes[code] = CodeFacts(command.coupon, sender.user, sender.address_mark)
+            self.codes[code] = CodeFacts(command.coupon, sender.user, sender.address_hash)
             left = self.coupons[command.coupon].command.stock - self.claims(command.coupon)
             assert decided.result == {"coupon": command.coupon, "code": code, "left": left}
 

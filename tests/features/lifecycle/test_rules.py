@@ -63,7 +63,7 @@ def test_two_rooms_have_different_stream_ids() -> None:
 @pytest.mark.parametrize("command", [SendChat("hi"), AskQuestion("why?"), SendLikes(1), RequestTryOn("shirt")])
 @pytest.mark.parametrize("sender", [VERA, MODERATOR, ANCHOR, PLATFORM])
 def test_nothing_may_be_said_in_a_closed_room(command: Command, sender: Sender) -> None:
-    """Words, taps and wishes are refused as `room_closed`, the anchor's too."""
+    """Words, taps and try-ons are refused as `room_closed`, the anchor's too."""
     play = Play()
     play.adds(SHIRT)
     play.does(ANCHOR, CloseRoom())

@@ -39,7 +39,7 @@ def test_a_muted_user_sees_why_and_how_long(command: Command) -> None:
 
 
 def test_a_muted_user_may_still_do_the_rest() -> None:
-    """Taps and wishes are no words."""
+    """Taps and try-ons are no words."""
     play = Play()
     play.adds(SHIRT)
     play.does(MODERATOR, MuteUser("vera", 60_000))

@@ -30,7 +30,7 @@ LIVE_MAX = 3
 WORD = "luck"
 CONDITIONS = [EnvelopeCondition(), EnvelopeCondition(WORD), EnvelopeCondition(watched_s=60), EnvelopeCondition(WORD, 60)]
 USERS = [f"u{number}" for number in range(8)]
-MARKS = ["", "a", "a", "b"]
+ADDRESS_HASHES = ["", "a", "a", "b"]
 
 
 class Envelope:
@@ -41,7 +41,7 @@ class Envelope:
         self.amounts_fen: list[int] = []
         self.granted: dict[str, int] = {}
         self.said: set[str] = set()
-        self.came_from: list[str] = []  # the marks of those who have a share
+        self.came_from: list[str] = []  # the address hashes of those who have a share
         self.opened = False
         self.over = ""
 
@@ -62,7 +62,7 @@ class Envelope:
             return "envelope_not_open"
         if (condition.keyword and sender.user not in self.said) or sender.watched_s < condition.watched_s:
             return "condition_not_met"
-        if sender.address_mark and dropped.users_per_address_max and self.came_from.count(sender.address_mark) >= dropped.users_per_address_max:
+        if sender.address_hash and dropped.users_per_address_max and self.came_from.count(sender.address_hash) >= dropped.users_per_address_max:
             return "address_limit"
         return self.amounts_fen[len(self.granted)]
 
@@ -149,13 +149,13 @@ class Envelopes(RuleBasedStateMachine):
         name=st.sampled_from(USERS),
         back=st.integers(1, 5),
         watched_s=st.sampled_from([60, 600, 59, 0]),
-        mark=st.sampled_from(MARKS),
+        address_hash=st.sampled_from(ADDRESS_HASHES),
         times=st.integers(1, 2),
     )
-    def grab(self, name: str, back: int, watched_s: int, mark: str, times: int) -> None:
+    def grab(self, name: str, back: int, watched_s: int, address_hash: str, times: int) -> None:
         number = self.pick(back)
         for _ in range(times):
-            sender = Sender(name, name.upper(), watched_s=watched_s, address_mark=mark)
+            sender = Sender(name, name.upper(), watched_s=watched_s, address_hash=address_hash)
             right = self.envelopes[number].outcome(sender, self.play.now_ms) if self.envelopes else "envelope_not_found"
             decision = self.tries(sender, c.GrabRedEnvelope(number))
             if isinstance(decision, Refusal):
@@ -164,12 +164,12 @@ class Envelopes(RuleBasedStateMachine):
                     assert f": {self.envelopes[number].granted[name]} fen" in decision.detail
             else:
                 assert decision.result["amount_fen"] == right == self.envelopes[number].granted[name]
-                self.envelopes[number].came_from.append(mark)
+                self.envelopes[number].came_from.append(address_hash)
 
-    @rule(names=st.lists(st.sampled_from(USERS), min_size=1, max_size=12), back=st.integers(1, 2), mark=st.sampled_from(MARKS))
-    def crowd_grabs(self, names: list[str], back: int, mark: str) -> None:
+    @rule(names=st.lists(st.sampled_from(USERS), min_size=1, max_size=12), back=st.integers(1, 2), address_hash=st.sampled_from(ADDRESS_HASHES))
+    def crowd_grabs(self, names: list[str], back: int, address_hash: str) -> None:
         for name in names:
-            self.grab(name, back, 60, mark, 1)
+            self.grab(name, back, 60, address_hash, 1)
 
     @rule(sender=st.sampled_from([ANCHOR, PLATFORM, Sender("u0", "U0")]), number=st.integers(0, 1_000))
     def grab_what_is_not_theirs(self, sender: Sender, number: int) -> None:

@@ -1,4 +1,4 @@
-"""The showcase: products, the pinned one, wishes to see one tried on."""
+"""The showcase: products, the pinned one, requests to see one tried on."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ def test_what_is_not_in_the_showcase_is_not_found(command: Command) -> None:
     assert (refusal.code, refusal.field) == ("product_not_found", "product")
 
 
-def test_a_wish_counts_once_per_user_and_product() -> None:
-    """The event holds the count so far; a second wish for the same is `already_requested`."""
+def test_a_try_on_counts_once_per_user_and_product() -> None:
+    """The event holds the count so far; a second request for the same is `already_requested`."""
     play = Play()
     play.adds(SHIRT, SHOES)
     play.does(VERA, RequestTryOn("shirt"))
@@ -91,8 +91,8 @@ def test_a_wish_counts_once_per_user_and_product() -> None:
     assert play.keyframe.try_ons == {"shirt": 2, "shoes": 1}
 
 
-def test_wishes_leave_with_their_product() -> None:
-    """A product that comes back begins at no wishes; replacing one keeps them."""
+def test_try_ons_leave_with_their_product() -> None:
+    """A product that comes back begins at no try-ons; replacing one keeps them."""
     play = Play()
     play.adds(SHIRT)
     play.does(VERA, RequestTryOn("shirt"))
@@ -104,7 +104,7 @@ def test_wishes_leave_with_their_product() -> None:
     play.does(VERA, RequestTryOn("shirt"))
 
 
-def test_a_room_remembers_a_limited_number_of_wishes() -> None:
+def test_a_room_remembers_a_limited_number_of_try_ons() -> None:
     """Beyond the setting they are refused; what is removed makes room."""
     play = Play(try_on_users_max=2)
     play.adds(SHIRT, SHOES)

@@ -220,7 +220,7 @@ async def test_what_is_no_entry_is_passed_over_where_a_person_says_so(open_journ
     """It counts for nothing and the partition goes on; an entry that can be read counts, whatever is said of its place."""
     await append_all(await open_journal(), [takeover(), record(0, 0, 0, 1)])
     await produce(config, "events", b"rubbish", None)
-    told = replace(config, kafka=replace(config.kafka, events_passed_over=("0:0", "0:2", "0:3")))
+    told = replace(config, kafka=replace(config.kafka, skip_offsets=("0:0", "0:2", "0:3")))
     journal = await open_journal(told)
     await append_all(journal, [record(0, 1, 1, 2)])
     acceptance = Acceptance()

@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from liveroom.accounting.audit import audit
 from liveroom.config.schema import Config, JournalConfig
-from liveroom.journal.base import mark_of
+from liveroom.journal.base import entry_id
 from liveroom.journal.kafka.journal import KafkaJournal
-from liveroom.journal.kafka.known import CUT_S, MARKS_KEPT, KnownEnds, Seen, lost_spans
+from liveroom.journal.kafka.known import CUT_S, ENTRY_IDS_KEPT, KnownEnds, Seen, lost_spans
 from liveroom.messages.errors import JournalDamaged
 from liveroom.protocol.records import Entry
 from liveroom.telemetry.metrics import Metrics
@@ -126,13 +126,13 @@ def test_entries_that_are_confirmed_while_the_answer_is_on_its_way_are_no_damage
 def test_another_entry_in_a_known_place_is_damage_at_once() -> None:
     """However often an entry is read, and by whomever: what stood there once stands there for ever."""
     ends = known([])
-    for offset in range(2 * MARKS_KEPT):
-        ends.note(0, offset, f"mark-{offset}")
-    ends.note(0, 2 * MARKS_KEPT - 1, f"mark-{2 * MARKS_KEPT - 1}")
+    for offset in range(2 * ENTRY_IDS_KEPT):
+        ends.note(0, offset, f"id-{offset}")
+    ends.note(0, 2 * ENTRY_IDS_KEPT - 1, f"id-{2 * ENTRY_IDS_KEPT - 1}")
     ends.note(0, 3, "of long ago, and forgotten")
     ends.note(1, 5, "of another partition")
-    with pytest.raises(JournalDamaged, match=f"holds another entry {2 * MARKS_KEPT - 2} than it did"):
-        ends.note(0, 2 * MARKS_KEPT - 2, "other")
+    with pytest.raises(JournalDamaged, match=f"holds another entry {2 * ENTRY_IDS_KEPT - 2} than it did"):
+        ends.note(0, 2 * ENTRY_IDS_KEPT - 2, "other")
 
 
 def test_what_a_person_gave_up_is_known_no_more() -> None:
@@ -190,14 +190,14 @@ def test_a_reader_of_old_entries_pushes_out_no_newer_mark() -> None:
     ends = KnownEnds("events", (), lambda partition, words: None)
     for offset in range(1_000, 1_010):
         ends.note(0, offset, f"new-{offset}")
-    for offset in range(3 * MARKS_KEPT):
+    for offset in range(3 * ENTRY_IDS_KEPT):
         ends.note(0, offset, f"old-{offset}")
     assert ends.seen(0) == Seen(1_010, "new-1009")
     with pytest.raises(JournalDamaged, match="holds another entry 1005"):
         ends.note(0, 1_005, "another")
-    for offset in range(1_010, 1_010 + 5 * MARKS_KEPT):
+    for offset in range(1_010, 1_010 + 5 * ENTRY_IDS_KEPT):
         ends.note(1, offset, "x")
-    assert len(ends._known[1].marks) <= 2 * MARKS_KEPT
+    assert len(ends._known[1].entry_ids) <= 2 * ENTRY_IDS_KEPT
 
 
 async def test_an_end_that_has_grown_again_is_not_the_old_one(open_journal: Open, config: Config) -> None:
@@ -251,16 +251,16 @@ async def test_an_audit_of_a_topic_that_was_made_again_fails(open_journal: Open,
         await asyncio.to_thread(audit, of_kafka)
 
 
-@pytest.mark.parametrize("mark", ["", mark_of(record(0, 4, 4, 5, time_ms=7))])
-async def test_a_snapshot_of_events_that_are_not_there_is_damage(open_journal: Open, mark: str) -> None:
+@pytest.mark.parametrize("last_entry_id", ["", entry_id(record(0, 4, 4, 5, time_ms=7))])
+async def test_a_snapshot_of_events_that_are_not_there_is_damage(open_journal: Open, last_entry_id: str) -> None:
     """One of more than there is, and one of others than there are: a fold of what was lost tells that it was lost."""
     journal = await open_journal()
     await append_all(journal, ENTRIES)
     await journal.save_snapshot(0, snapshot(3))
-    await journal.save_snapshot(0, replace(snapshot(6 if mark else 9, before=3), mark=mark))
-    with pytest.raises(JournalDamaged, match=r"events_lost = 0:6-9" if not mark else r"is not what a snapshot of its entries up to 6 is of"):
+    await journal.save_snapshot(0, replace(snapshot(6 if last_entry_id else 9, before=3), last_entry_id=last_entry_id))
+    with pytest.raises(JournalDamaged, match=r"events_lost = 0:6-9" if not last_entry_id else r"is not what a snapshot of its entries up to 6 is of"):
         await (await open_journal()).load_snapshots(0)
-    again = await open_journal(events_lost=("0:5-6",) if mark else ("0:6-9",))
+    again = await open_journal(events_lost=("0:5-6",) if last_entry_id else ("0:6-9",))
     assert await again.load_snapshots(0) == [snapshot(3)]
     assert len(await stored(again)) == len(ENTRIES)
 

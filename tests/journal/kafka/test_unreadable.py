@@ -290,7 +290,7 @@ async def test_an_unreadable_entry_stops_its_partition_with_its_offset(
             await anext(first)
         await append_all(journal, [record(0, 0, 0, 0)], 1)
         assert (await anext(second)).offset == 1
-    told = replace(config, kafka=replace(config.kafka, events_passed_over=("0:1",)))
+    told = replace(config, kafka=replace(config.kafka, skip_offsets=("0:1",)))
     again = await open_journal(told)
     await append_all(again, [record(0, 0, 0, 0)])
 

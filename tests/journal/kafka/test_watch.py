@@ -38,7 +38,7 @@ class Brokers:
         await asyncio.sleep(1_000 if self.away else 0)
         end = self.written
         if self.ends is not None:
-            self.ends.note(partition, end, f"mark-{end}")  # acknowledged while the answer is on its way
+            self.ends.note(partition, end, f"id-{end}")  # acknowledged while the answer is on its way
             self.written += 1
         await asyncio.sleep(0)  # an answer takes its way through the loop: a bound that has passed meanwhile comes first
         return end

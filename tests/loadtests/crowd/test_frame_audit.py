@@ -3,12 +3,12 @@
 import json
 import time
 
-from loadtests.crowd.frame_audit import AuditResult, FrameAudit, Mark, Step, mark_text
+from loadtests.crowd.frame_audit import AuditResult, FrameAudit, Probe, Step, probe_text
 
 
-def frame(from_: int, to: int, *marks: tuple[int, int], sender: int = 0) -> tuple[bytes, bytes]:
-    """A delta with marks as (seq, number), as on the wire and as text; both the same here."""
-    events = [{"type": "announcement_set", "seq": seq, "text": mark_text(Mark(number, sender, time.monotonic_ns()))} for seq, number in marks]
+def frame(from_: int, to: int, *probes: tuple[int, int], sender: int = 0) -> tuple[bytes, bytes]:
+    """A delta with probes as (seq, number), as on the wire and as text; both the same here."""
+    events = [{"type": "announcement_set", "seq": seq, "text": probe_text(Probe(number, sender, time.monotonic_ns()))} for seq, number in probes]
     text = json.dumps({"type": "delta", "from": from_, "to": to, "time_ms": 1, "events": events}).encode()
     return text, text
 

@@ -1,4 +1,4 @@
-/** The viewer page: watch, chat, like, ask, wish. */
+/** The viewer page: watch, chat, like, ask, request a try-on. */
 
 import { connect } from "/client/liveroom.js";
 import { ChatList } from "./features/chat/chat-list.js";
@@ -61,10 +61,10 @@ async function join() {
   const room = connect({ url, room: name, token });
   showConnection(room, name);
   const composer = new Composer(room);
-  const showcase = new ShowcaseSheet(name, wish);
+  const showcase = new ShowcaseSheet(name, requestTryOn);
   const questions = new QuestionSheet();
 
-  async function wish(product) {
+  async function requestTryOn(product) {
     if (room.status !== "live") toast(t("waits"));
     try {
       await room.requestTryOn(product.id);
@@ -78,7 +78,7 @@ async function join() {
     if (isOut(room)) for (const sheet of ["showcase", "questions"]) byId(sheet).close();
     if (!state) return;
     drawState(state, composer, room.joined?.user);
-    drawPinned(state, wish);
+    drawPinned(state, requestTryOn);
     showcase.show(state);
     questions.show(state, room.joined?.user);
     composer.draw();

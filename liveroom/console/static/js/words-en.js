@@ -258,7 +258,7 @@ export const EN = {
   pinned: "Pinned",
   remove: "Remove",
   remove_label: "Remove {title}",
-  try_on_wishes: "{count} try-on requests",
+  try_on_requests: "{count} try-on requests",
   pick: "Answer",
   answer: "Answered",
   answer_hint: "Reply in text (optional)",

@@ -258,7 +258,7 @@ export const ZH = {
   pinned: "讲解中",
   remove: "下架",
   remove_label: "下架{title}",
-  try_on_wishes: "{count} 人求试穿",
+  try_on_requests: "{count} 人求试穿",
   pick: "回答",
   answer: "已回答",
   answer_hint: "文字回复（可选）",

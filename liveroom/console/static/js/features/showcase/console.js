@@ -1,4 +1,4 @@
-/** The showcase: add, remove, pin, and how many viewers wish to see what tried on. */
+/** The showcase: add, remove, pin, and how many viewers request a try-on of which product. */
 
 import { byId, forget, h, icon, reconcile, toast } from "../../dom.js";
 import { getShowcase } from "../../http.js";
@@ -67,8 +67,8 @@ export class ShowcaseManager {
         row.classList.toggle("is-pinned", pinned);
         row.querySelector(".pin").textContent = t(pinned ? "unpin" : "pin");
         row.querySelector(".pin").setAttribute("aria-pressed", String(pinned));
-        const wishes = Math.max(countOf(this.#state.try_ons, id), countOf(this.#tryOns, id));
-        row.querySelector(".wishes").textContent = wishes ? t("try_on_wishes", { count: wishes }) : "";
+        const tryOnCount = Math.max(countOf(this.#state.try_ons, id), countOf(this.#tryOns, id));
+        row.querySelector(".try-on-count").textContent = tryOnCount ? t("try_on_requests", { count: tryOnCount }) : "";
       },
     });
     this.#reveal();
@@ -80,7 +80,7 @@ export class ShowcaseManager {
       "li",
       { class: "row", "data-product": id },
       picture(product),
-      h("div", { class: "row-words" }, h("strong", { title }, title), h("span", { class: "price" }, money(price_fen)), " ", h("small", {}, id), h("small", { class: "wishes" })),
+      h("div", { class: "row-words" }, h("strong", { title }, title), h("span", { class: "price" }, money(price_fen)), " ", h("small", {}, id), h("small", { class: "try-on-count" })),
       h("button", { type: "button", class: "pin", onclick: ({ currentTarget }) => this.#togglePin(id, currentTarget) }),
       this.#mayAnchor &&
         h(

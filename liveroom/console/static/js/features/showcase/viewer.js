@@ -6,16 +6,16 @@ import { t } from "../../i18n.js";
 import { money } from "../../money.js";
 import { countOf, picture } from "../../product.js";
 
-/** Show the product being explained; `wish(product)` asks to see it tried on, `null` when one may not. */
-export function drawPinned(state, wish) {
+/** Show the product being explained; `requestTryOn(product)` asks to see it tried on, `null` when one may not. */
+export function drawPinned(state, requestTryOn) {
   reconcile(byId("pinned"), state.pinned ? [state.pinned] : [], {
     key: (product) => `${JSON.stringify(product)} ${document.documentElement.lang}`,
-    make: (product) => makeProduct(product, wish, true),
-    update: (row, product) => drawWish(row, countOf(state.try_ons, product.id), wish, state.open),
+    make: (product) => makeProduct(product, requestTryOn, true),
+    update: (row, product) => drawTryOn(row, countOf(state.try_ons, product.id), requestTryOn, state.open),
   });
 }
 
-function makeProduct(product, wish, pinned) {
+function makeProduct(product, requestTryOn, pinned) {
   const { title, price_fen, link_url = "" } = product;
   return h(
     pinned ? "article" : "li",
@@ -33,20 +33,20 @@ function makeProduct(product, wish, pinned) {
       { class: "product-acts" },
       h(
         "button",
-        { type: "button", class: "wish", "aria-label": t("try_on_label", { title }), onclick: () => wish(product) },
+        { type: "button", class: "try-on", "aria-label": t("try_on_label", { title }), onclick: () => requestTryOn(product) },
         icon("shirt"),
         h("span", {}, t("try_on")),
-        h("b", { class: "wishes" }),
+        h("b", { class: "try-on-count" }),
       ),
       link_url && h("a", { class: "buy", href: link_url, target: "_blank", rel: "noopener noreferrer" }, t("buy")),
     ),
   );
 }
 
-function drawWish(row, count, wish, open) {
-  row.querySelector(".wishes").textContent = count || "";
-  const button = row.querySelector(".wish");
-  button.disabled = !wish || !open;
+function drawTryOn(row, count, requestTryOn, open) {
+  row.querySelector(".try-on-count").textContent = count || "";
+  const button = row.querySelector(".try-on");
+  button.disabled = !requestTryOn || !open;
   button.title = button.disabled ? t(open ? "no_token_viewer" : "room_ended") : "";
 }
 
@@ -63,16 +63,16 @@ export function wireSheet(dialog, opener, onOpen = () => {}) {
 /** All products; fetched when it is open and the room's showcase has another version. */
 export class ShowcaseSheet {
   #room;
-  #wish;
+  #requestTryOn;
   #state = null;
   #showcase = null;
   #fetched = null; // the version that was asked for
   #failed = false;
   #fetching = false;
 
-  constructor(room, wish) {
+  constructor(room, requestTryOn) {
     this.#room = room;
-    this.#wish = wish;
+    this.#requestTryOn = requestTryOn;
     wireSheet(byId("showcase"), byId("open-showcase"), () => this.#refresh());
   }
 
@@ -110,10 +110,10 @@ export class ShowcaseSheet {
     const { products = [], try_ons = {} } = this.#showcase ?? {};
     reconcile(list, products, {
       key: (product) => JSON.stringify(product),
-      make: (product) => makeProduct(product, this.#wish, false),
+      make: (product) => makeProduct(product, this.#requestTryOn, false),
       update: (row, { id }) => {
         row.classList.toggle("on-air", id === this.#state?.pinned?.id);
-        drawWish(row, Math.max(countOf(this.#state?.try_ons, id), countOf(try_ons, id)), this.#wish, this.#state?.open);
+        drawTryOn(row, Math.max(countOf(this.#state?.try_ons, id), countOf(try_ons, id)), this.#requestTryOn, this.#state?.open);
       },
     });
   }

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveroom.client.reconnect import BAN_WAIT_MAX_S, Comeback, ban_delay_ms, checked_token, full_jitter_s, retry_after_ms
+from liveroom.client.reconnect import BAN_WAIT_MAX_S, Reconnect, ban_delay_ms, checked_token, full_jitter_s, retry_after_ms
 
 
 @given(st.integers(0, 10_000), st.floats(0, 1, exclude_max=True))
@@ -17,28 +17,28 @@ def test_delays_are_jittered_and_capped(attempt: int, chance: float) -> None:
 
 def test_a_connection_has_to_hold_before_pauses_are_short_again() -> None:
     """A gateway that lets in and closes at once gets a handful of attempts in 30 s, one that held for 10 s a quick one."""
-    comeback = Comeback(token_refreshes=False)
+    reconnect = Reconnect(token_refreshes=False)
     passed_s, attempts = 0.0, 0
     while passed_s < 30:
-        assert comeback.after(1011, held_s=0.05)
-        passed_s += comeback.delay_s(None, 0.5, None)
+        assert reconnect.after(1011, held_s=0.05)
+        passed_s += reconnect.delay_s(None, 0.5, None)
         attempts += 1
     assert attempts <= 8
-    assert comeback.after(1011, held_s=10)
-    assert comeback.delay_s(None, 0.999, None) < 0.5
+    assert reconnect.after(1011, held_s=10)
+    assert reconnect.delay_s(None, 0.999, None) < 0.5
 
 
 def test_refused_tokens_are_counted_until_a_connection_holds() -> None:
     """Three in a row mean not authorized, and longer pauses; a lost connection between does not start over, one that held does."""
-    comeback = Comeback(token_refreshes=True)
+    reconnect = Reconnect(token_refreshes=True)
     for code, unauthorized in [(4500, False), (4000, False), (1006, False), (3001, True), (401, True)]:
-        assert comeback.after(code, held_s=0)
-        assert comeback.unauthorized is unauthorized
-    comeback.attempt = 20
-    assert 20 < comeback.delay_s(None, 0.999, None) < 60
-    assert comeback.after(4000, held_s=3_600)
-    assert not comeback.unauthorized
-    assert not Comeback(token_refreshes=False).after(4500, held_s=0)
+        assert reconnect.after(code, held_s=0)
+        assert reconnect.unauthorized is unauthorized
+    reconnect.attempt = 20
+    assert 20 < reconnect.delay_s(None, 0.999, None) < 60
+    assert reconnect.after(4000, held_s=3_600)
+    assert not reconnect.unauthorized
+    assert not Reconnect(token_refreshes=False).after(4500, held_s=0)
 
 
 @pytest.mark.parametrize("bad", [None, 7, b"a.b.c", "", "  ", "a b", "<html>", '{"token": "x"}', "a" * 5_000, "t\nX-Evil: 1", "名"])
