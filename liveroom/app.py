@@ -18,7 +18,7 @@ from liveroom.auth.addresses import load_address_key
 from liveroom.auth.tokens import TokenChecker, load_secret
 from liveroom.config.schema import Config
 from liveroom.console.console import Console
-from liveroom.console.health import Missing
+from liveroom.console.health import NotReady
 from liveroom.console.ops import OpsServer
 from liveroom.engine.engine import Engine
 from liveroom.gateway.gateway import Gateway, tls_context
@@ -82,19 +82,19 @@ class App:
     @property
     def ready(self) -> bool:
         """Whether every part can do its work."""
-        return not self._what_is_missing() and (self._console is None or self._console.ready)
+        return not self._not_ready_reason() and (self._console is None or self._console.ready)
 
-    def _what_is_missing(self) -> Missing | None:
+    def _not_ready_reason(self) -> NotReady | None:
         """The first part that is not ready; the console checks itself."""
         if self._damage is not None and self._damage.done():
-            return Missing(str(self._damage.result()), stopped=True)
+            return NotReady(str(self._damage.result()), stopped=True)
         stopped = dict(self._engine.stopped_partitions) if self._engine is not None else {}
         if stopped := (dict(self._journal.damaged) if self._journal is not None else {}) | stopped:
-            return Missing(_words(stopped) + (f"; see {STOPPED_RUNBOOK}" if self.config.journal.kind == "kafka" else ""), stopped=True)
+            return NotReady(_words(stopped) + (f"; see {STOPPED_RUNBOOK}" if self.config.journal.kind == "kafka" else ""), stopped=True)
         if self._journal is not None and (away := self._journal.unreachable):
-            return Missing(f"the journal does not answer: partitions {', '.join(map(str, sorted(away)))}")
+            return NotReady(f"the journal does not answer: partitions {', '.join(map(str, sorted(away)))}")
         waiting = [part for part, it in ((Part.engine, self._engine), (Part.gateway, self._gateway)) if part in self._parts and not (it and it.ready)]
-        return Missing(f"not ready: {', '.join(part.value for part in waiting)}") if waiting else None
+        return NotReady(f"not ready: {', '.join(part.value for part in waiting)}") if waiting else None
 
     async def start(self) -> None:
         """Start the parts; returns when the process is ready. If one fails, all that were started stop again."""
@@ -131,7 +131,7 @@ class App:
         if Part.console in self._parts:
             await self._start_console(journal, checker, address_key)
         else:
-            self._ops = OpsServer(self.config.ops, self.metrics, self._what_is_missing)
+            self._ops = OpsServer(self.config.ops, self.metrics, self._not_ready_reason)
             await self._ops.start()
         while not self.ready:
             if self._engine is not None and (stopped := self._engine.stopped_partitions):
@@ -172,7 +172,7 @@ class App:
             metrics=self.metrics,
             address_key=address_key,
             gateway_url=self.gateway_url,
-            what_is_missing=self._what_is_missing,
+            not_ready_reason=self._not_ready_reason,
             read_ledger=self._ledger.read if self._ledger is not None else None,
         )
         await self._console.start()

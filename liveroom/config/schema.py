@@ -282,7 +282,7 @@ class GatewayConfig(Section, frozen=True):
     compression: Annotated[bool, setting("Offer permessage-deflate; each frame is compressed once for all viewers of a room")] = True
     tick_ms_min: Annotated[int, setting("Shortest tick: the time for which a room's events are collected", ge=1, le=1_000)] = 20
     tick_ms_max: Annotated[int, setting("Longest tick, used by a full process", ge=1, le=5_000)] = 250
-    sweep_viewers: Annotated[int, setting("Viewers that get a frame before the event loop does other work", ge=1, le=100_000)] = 64
+    broadcast_batch_size: Annotated[int, setting("Viewers that get a frame before the event loop does other work", ge=1, le=100_000)] = 64
     frame_bytes_max: Annotated[
         int, setting("Largest delta in bytes; beyond it lossy events are omitted, then the frame is split", ge=4_096, le=1_000_000)
     ] = 32_768

@@ -15,7 +15,7 @@ from liveroom.auth.addresses import AddressHasher
 from liveroom.auth.tokens import Identity, TokenChecker, bearer_token
 from liveroom.config.schema import PAGE_ROOMS_LIMIT, ConsoleConfig
 from liveroom.console.answers import EncodedViews
-from liveroom.console.connection import Connection
+from liveroom.console.connection import HttpConnection
 from liveroom.console.crowd import Caller
 from liveroom.console.details import Details
 from liveroom.console.directory import Directory
@@ -259,7 +259,7 @@ async def _body(request: web.Request) -> bytes:
     if request.content.is_eof():
         return await request.read()
     connection = request.protocol
-    assert isinstance(connection, Connection)
+    assert isinstance(connection, HttpConnection)
     connection.wait()
     try:
         async with asyncio.timeout(BODY_READ_S):

@@ -15,7 +15,7 @@ from liveroom.console.crowd import Caller, Crowd, Shortage
 from liveroom.console.problems import Problem
 from liveroom.process.listening import HEAD_BYTES_MAX
 
-__all__ = ["CLIENT_GONE", "Connection"]
+__all__ = ["CLIENT_GONE", "HttpConnection"]
 
 #: The status of a request whose client disconnected before its answer.
 CLIENT_GONE: Final = 499
@@ -23,7 +23,7 @@ CLIENT_GONE: Final = 499
 _log = logging.getLogger("liveroom.console.http")
 
 
-class Connection(web.RequestHandler):
+class HttpConnection(web.RequestHandler):
     """Serves the requests of one connection. `headers` go onto answers that no handler makes."""
 
     __slots__ = ("_crowd", "_deadline", "_head_bytes", "_head_s", "_headers")

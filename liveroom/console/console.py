@@ -17,7 +17,7 @@ from liveroom.console.crowd import Limits
 from liveroom.console.description import Description
 from liveroom.console.details import Details
 from liveroom.console.directory import Directory
-from liveroom.console.health import Health, Missing
+from liveroom.console.health import Health, NotReady
 from liveroom.console.listener import Listener
 from liveroom.console.middleware import make_middleware
 from liveroom.console.openapi import document
@@ -38,7 +38,7 @@ BATCH_COMMANDS_MAX: Final = 64
 class Console:
     """The HTTP API and the pages. Raises `BadConfig` for a bad `gateway_url`.
 
-    `what_is_missing` names the part of the rest of the process that is not ready.
+    `not_ready_reason` returns why the rest of the process is not ready, or `None` if it is.
     `read_ledger` reads a room's accounts; without it the ledger is not available.
     """
 
@@ -52,10 +52,10 @@ class Console:
         metrics: Metrics,
         address_key: bytes,
         gateway_url: str,
-        what_is_missing: Callable[[], Missing | None],
+        not_ready_reason: Callable[[], NotReady | None],
         read_ledger: ReadLedger | None = None,
     ) -> None:
-        self._missing_elsewhere = what_is_missing
+        self._reason_elsewhere = not_ready_reason
         self._stopping = False
         self._directory = Directory(config.console.rooms_max, config.console.closed_rooms_whole_max, config.rooms.chat_lines_kept, metrics)
         # Each start has a new source, so answers to earlier runs of this process, which the journal still holds, match no command.
@@ -76,7 +76,7 @@ class Console:
         answers = UnreadAnswers(config.console.unread_bytes_max, metrics)
         app = web.Application(middlewares=[make_middleware(headers, metrics, api.caller, answers)], client_max_size=config.console.body_bytes_max)
         api.add_routes(app.router)
-        Health(metrics, self._what_is_missing).add_routes(app.router)
+        Health(metrics, self._not_ready_reason).add_routes(app.router)
         Description(document()).add_routes(app.router)
         Pages().add_routes(app.router)
         self._listener = Listener(
@@ -119,10 +119,10 @@ class Console:
         """Whether the directory holds all that the journal held at the start."""
         return not self._stopping and not self._reader.behind
 
-    def _what_is_missing(self) -> Missing | None:
+    def _not_ready_reason(self) -> NotReady | None:
         if self._stopping:
-            return Missing("this process is shutting down")
-        if missing := self._missing_elsewhere():  # the cause of an unread partition is more useful than its number
-            return missing
+            return NotReady("this process is shutting down")
+        if reason := self._reason_elsewhere():  # the cause of an unread partition is more useful than its number
+            return reason
         behind = self._reader.behind
-        return Missing(f"partitions not read yet: {', '.join(map(str, behind))}") if behind else None
+        return NotReady(f"partitions not read yet: {', '.join(map(str, behind))}") if behind else None

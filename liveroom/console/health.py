@@ -14,10 +14,10 @@ from liveroom.console.problems import Problem
 from liveroom.console.routes import TEXT, Route, add_routes
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["PATHS", "ROUTES", "Health", "Missing"]
+__all__ = ["PATHS", "ROUTES", "Health", "NotReady"]
 
 
-class Missing(Struct, frozen=True):
+class NotReady(Struct, frozen=True):
     """The reason why a process is not ready. With `stopped`, it stays so until an operator acts, so waiting does not help."""
 
     words: str
@@ -25,11 +25,11 @@ class Missing(Struct, frozen=True):
 
 
 class Health:
-    """The handlers of `/livez`, `/readyz` and `/metrics`. `what_is_missing` returns `None` if the process is ready."""
+    """The handlers of `/livez`, `/readyz` and `/metrics`. `not_ready_reason` returns `None` if the process is ready."""
 
-    def __init__(self, metrics: Metrics, what_is_missing: Callable[[], Missing | None]) -> None:
+    def __init__(self, metrics: Metrics, not_ready_reason: Callable[[], NotReady | None]) -> None:
         self._metrics = metrics
-        self._what_is_missing = what_is_missing
+        self._not_ready_reason = not_ready_reason
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Add the routes."""
@@ -39,8 +39,8 @@ class Health:
         return web.Response(text="alive\n", headers={"Cache-Control": "no-store"})
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        if missing := self._what_is_missing():
-            raise Problem("stopped", missing.words) if missing.stopped else Problem("not_ready", missing.words, retry_after_ms=1_000)
+        if reason := self._not_ready_reason():
+            raise Problem("stopped", reason.words) if reason.stopped else Problem("not_ready", reason.words, retry_after_ms=1_000)
         return web.Response(text="ready\n", headers={"Cache-Control": "no-store"})
 
     async def _metrics_text(self, request: web.Request) -> web.Response:

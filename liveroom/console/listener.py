@@ -9,7 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
-from liveroom.console.connection import Connection
+from liveroom.console.connection import HttpConnection
 from liveroom.console.crowd import Crowd, Limits
 from liveroom.process.listening import listen, serve_each
 from liveroom.telemetry.metrics import Metrics
@@ -57,7 +57,7 @@ class Listener:
         return port
 
     @property
-    def connections(self) -> list[Connection]:
+    def connections(self) -> list[HttpConnection]:
         """The open connections."""
         server = self._runner.server
         return [] if server is None else server.connections  # type: ignore[return-value]
@@ -81,4 +81,4 @@ class Listener:
     def _connection(self) -> asyncio.Protocol:
         server = self._runner.server
         assert server is not None
-        return Connection(server, self._crowd, self._headers, head_s=self._head_s, keep_alive_s=self._keep_alive_s)
+        return HttpConnection(server, self._crowd, self._headers, head_s=self._head_s, keep_alive_s=self._keep_alive_s)

@@ -11,7 +11,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
 
 from liveroom.console.answers import CHUNK_BYTES, Chunks, UnreadAnswers
-from liveroom.console.connection import CLIENT_GONE, Connection
+from liveroom.console.connection import CLIENT_GONE, HttpConnection
 from liveroom.console.crowd import Caller, Shortage
 from liveroom.console.health import PATHS
 from liveroom.console.problems import Problem, problem_of
@@ -37,7 +37,7 @@ def make_middleware(headers: Mapping[str, str], metrics: Metrics, caller_of: Cal
     @web.middleware
     async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
         connection = request.protocol
-        assert isinstance(connection, Connection)
+        assert isinstance(connection, HttpConnection)
         caller = caller_of(request)
         shortage = connection.begin(caller)
         if request.version not in VERSIONS:

@@ -10,7 +10,7 @@ from aiohttp import web
 from liveroom.config.schema import OpsConfig
 from liveroom.console.answers import UnreadAnswers
 from liveroom.console.crowd import Caller, Limits
-from liveroom.console.health import Health, Missing
+from liveroom.console.health import Health, NotReady
 from liveroom.console.listener import Listener
 from liveroom.console.middleware import make_middleware
 from liveroom.telemetry.metrics import Metrics
@@ -30,11 +30,11 @@ _HEADERS: Final = {"Server": "liveroom"}
 
 
 class OpsServer:
-    """The server for health checks and metrics. `what_is_missing` returns `None` if the process is ready."""
+    """The server for health checks and metrics. `not_ready_reason` returns `None` if the process is ready."""
 
-    def __init__(self, config: OpsConfig, metrics: Metrics, what_is_missing: Callable[[], Missing | None]) -> None:
+    def __init__(self, config: OpsConfig, metrics: Metrics, not_ready_reason: Callable[[], NotReady | None]) -> None:
         app = web.Application(middlewares=[make_middleware(_HEADERS, metrics, lambda _: Caller(), UnreadAnswers(UNREAD_BYTES_MAX, metrics))])
-        Health(metrics, what_is_missing).add_routes(app.router)
+        Health(metrics, not_ready_reason).add_routes(app.router)
         self._listener = Listener(
             app,
             metrics,

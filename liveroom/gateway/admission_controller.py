@@ -9,19 +9,19 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, AdmissionQueue, Claim, Reply, ReplyCallback, Step
-from liveroom.journal.command_sender import CommandSender
-from liveroom.protocol.frames import Refused
+from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, AdmissionQueue, Claim, Step
+from liveroom.journal.command_sender import CommandSender, ReplyCallback
+from liveroom.protocol.frames import Refused, Reply
 from liveroom.protocol.records import Request
 from liveroom.protocol.refusals import REFUSALS
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["QUEUED_TOLD_S", "AdmissionController"]
+__all__ = ["QUEUED_AFTER_S", "AdmissionController"]
 
 #: Retry time for a claim that waited too long although units were left, or that found no free place.
 RETRY_AFTER_MS = 1_000
 #: A viewer whose claim waits longer than this gets a `queued` frame. Most claims of a crowd have their answer before.
-QUEUED_TOLD_S = 0.1
+QUEUED_AFTER_S = 0.1
 
 #: Takes an upper bound of the claims that wait before this one.
 OnQueued = Callable[[int], None]
@@ -30,8 +30,8 @@ OnQueued = Callable[[int], None]
 class AdmissionController:
     """Serves the admission queues of all rooms.
 
-    One call settles up to `count` claims of a queue.
-    `sweep` settles the rest, and yields to the event loop in between.
+    One call drains up to `count` claims of a queue.
+    `drain_rest` drains the rest, and yields to the event loop in between.
     """
 
     def __init__(self, command_sender: CommandSender, metrics: Metrics, now: Callable[[], float], *, count: int) -> None:
@@ -41,8 +41,8 @@ class AdmissionController:
         self._now = now
         self._count = count
         self._lines: dict[AdmissionQueue, None] = {}  # queues with waiting claims
-        self._unsettled: dict[AdmissionQueue, None] = {}
-        self._untold: deque[tuple[float, AdmissionQueue, Claim, OnQueued]] = deque()  # claims that may need a `queued` frame
+        self._undrained: dict[AdmissionQueue, None] = {}
+        self._to_announce: deque[tuple[float, AdmissionQueue, Claim, OnQueued]] = deque()  # claims that may need a `queued` frame
         self._wake = asyncio.Event()
 
     def claim(self, queue: AdmissionQueue, request: Request, units: int, on_reply: ReplyCallback, on_queued: OnQueued) -> None:
@@ -53,39 +53,39 @@ class AdmissionController:
             words = f"you already have {PLACES_PER_USER_MAX} claims waiting for this"
             on_reply(Refused(request.id, "overloaded", words, retry_after_ms=RETRY_AFTER_MS))
             return
-        self.settle(queue)
+        self.drain(queue)
         if claim.queued:
-            self._untold.append((now, queue, claim, on_queued))
+            self._to_announce.append((now, queue, claim, on_queued))
 
-    def settle(self, queue: AdmissionQueue) -> None:
+    def drain(self, queue: AdmissionQueue) -> None:
         """Send or refuse the claims of a queue that need not wait any longer."""
-        if queue in self._unsettled:
-            return  # `sweep` is at work on this queue and keeps the order
-        self._settle(queue)
+        if queue in self._undrained:
+            return  # `drain_rest` is at work on this queue and keeps the order
+        self._drain(queue)
 
-    async def sweep(self) -> None:
-        """Settle the queues that had too many claims for one call. Never returns."""
+    async def drain_rest(self) -> None:
+        """Drain the queues that had too many claims for one call. Never returns."""
         while True:
             self._wake.clear()
-            if not self._unsettled:
+            if not self._undrained:
                 await self._wake.wait()
-            for queue in list(self._unsettled):
-                del self._unsettled[queue]
-                self._isolated.each("gateway_claim", (queue,), self._settle)
+            for queue in list(self._undrained):
+                del self._undrained[queue]
+                self._isolated.each("gateway_claim", (queue,), self._drain)
                 await asyncio.sleep(0)
 
     def tidy(self) -> None:
         """Refuse claims that waited too long, and send up to `count` `queued` frames."""
-        self._isolated.each("gateway_claim", list(self._lines), self.settle)
+        self._isolated.each("gateway_claim", list(self._lines), self.drain)
         self._metrics.gateway_claims_queued.set(sum(queue.queued for queue in self._lines))
-        told, since = 0, self._now() - QUEUED_TOLD_S
-        while self._untold and self._untold[0][0] <= since and told < self._count:
-            _, queue, claim, on_queued = self._untold.popleft()
+        sent, since = 0, self._now() - QUEUED_AFTER_S
+        while self._to_announce and self._to_announce[0][0] <= since and sent < self._count:
+            _, queue, claim, on_queued = self._to_announce.popleft()
             if claim.queued and not queue.gone:
                 self._isolated.each("gateway_claim", (claim,), lambda claim: on_queued(queue.ahead(claim)))  # noqa: B023
-                told += 1
+                sent += 1
 
-    def _settle(self, queue: AdmissionQueue) -> None:
+    def _drain(self, queue: AdmissionQueue) -> None:
         now = self._now()
         for _ in range(self._count):
             step = queue.next(now)
@@ -93,7 +93,7 @@ class AdmissionController:
                 break
             self._take(queue, step)
         else:
-            self._unsettled[queue] = None
+            self._undrained[queue] = None
             self._wake.set()
         if queue.queued:
             self._lines[queue] = None
@@ -114,4 +114,4 @@ class AdmissionController:
 
     def _answered(self, queue: AdmissionQueue, claim: Claim, reply: Reply) -> None:
         self._isolated.each("command_answer", queue.answered(claim, self._now()), lambda on_reply: on_reply(reply))
-        self.settle(queue)
+        self.drain(queue)

@@ -18,15 +18,14 @@ The queue has no I/O and no clock. docs/admission.md has the rules and their rea
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
 
-from liveroom.protocol.frames import Accepted, Refused
+from liveroom.journal.command_sender import ReplyCallback
 from liveroom.protocol.records import Request
 
-__all__ = ["PLACES_PER_USER_MAX", "WINNERS_MAX", "AdmissionQueue", "Claim", "ReplyCallback", "Step"]
+__all__ = ["PLACES_PER_USER_MAX", "WINNERS_MAX", "AdmissionQueue", "Claim", "Step"]
 
 #: Winners of one item that a queue remembers. Beyond this the queue refuses no claim, because any user may be a winner who asks again.
 WINNERS_MAX: Final = 200_000
@@ -36,10 +35,6 @@ PLACES_PER_USER_MAX: Final = 4
 
 #: Units that one claim may ask for at most. `units_max` of a queue is the limit of its item.
 UNITS_MAX: Final = 1_000
-
-Reply = Accepted | Refused
-#: Takes the reply for one of the requests that wait for a claim's outcome.
-ReplyCallback = Callable[[Reply], None]
 
 
 class Claim:

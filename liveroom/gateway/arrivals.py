@@ -31,7 +31,7 @@ SLACK: Final = 2
 BEGINS_MAX: Final = 4
 
 
-class Doorstep(asyncio.Transport):
+class PlaceholderTransport(asyncio.Transport):
     """Takes the place of the transport until a connection has one."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -103,7 +103,7 @@ class Arrivals:
     async def ended(self) -> None:
         """Wait until every accepted socket is a connection or closed. The caller must have aborted all silent connections before."""
         for accepted in list(self._silent):  # their connections have ended, but the event loop may not have noticed
-            self._hear(accepted)
+            self._on_first_bytes(accepted)
         while self._ready:
             self._begin()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -126,14 +126,14 @@ class Arrivals:
     def _take(self, accepted: socket.socket, address: str) -> None:
         accepted.setblocking(False)
         connection = self._make()
-        connection.arrive(Doorstep(accepted), address)
+        connection.arrive(PlaceholderTransport(accepted), address)
         if connection.ended:
             accepted.close()
             return
         self._silent[accepted] = connection
-        self._loop.add_reader(accepted.fileno(), self._hear, accepted)
+        self._loop.add_reader(accepted.fileno(), self._on_first_bytes, accepted)
 
-    def _hear(self, accepted: socket.socket) -> None:
+    def _on_first_bytes(self, accepted: socket.socket) -> None:
         """Handle a socket with its first bytes or its end. Until then a connection costs neither a task nor a TLS session."""
         self._loop.remove_reader(accepted.fileno())
         self._ready.append((self._silent.pop(accepted), accepted))
@@ -143,13 +143,13 @@ class Arrivals:
     def _begin(self) -> None:
         """Let the first ready connections in, and leave the others to the loop's next turns."""
         for _ in range(min(BEGINS_MAX, len(self._ready))):
-            task = self._loop.create_task(self._let_in(*self._ready.popleft()))
+            task = self._loop.create_task(self._connect(*self._ready.popleft()))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if self._ready:
             self._loop.call_soon(self._begin)
 
-    async def _let_in(self, connection: Connection, accepted: socket.socket) -> None:
+    async def _connect(self, connection: Connection, accepted: socket.socket) -> None:
         why = "tls"
         try:
             if self._says_client(proxy := connection.address):

@@ -8,11 +8,11 @@ from functools import partial
 from hashlib import blake2b
 from itertools import takewhile
 
-from liveroom.gateway.likes import OnReply, Reply
 from liveroom.gateway.room import Room
+from liveroom.journal.command_sender import ReplyCallback
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import ReportAudience
-from liveroom.protocol.frames import Refused
+from liveroom.protocol.frames import Refused, Reply
 from liveroom.protocol.records import Sender
 from liveroom.telemetry.metrics import Metrics
 
@@ -28,7 +28,7 @@ def user_hash(user: str) -> int:
     return int.from_bytes(blake2b(user.encode(), digest_size=8).digest(), "big") >> (64 - USER_HASH_BITS)
 
 
-class _Told:
+class _Report:
     __slots__ = ("at", "joined", "room", "viewers")
 
     def __init__(self, room: Room) -> None:
@@ -41,52 +41,52 @@ class _Told:
 class Audience:
     """Counts users with the role `viewer`, not connections. `report` sends a report to the engine."""
 
-    def __init__(self, gateway: str, report: Callable[[str, ReportAudience, OnReply], None], metrics: Metrics, *, repeat_ms: int) -> None:
+    def __init__(self, gateway: str, report: Callable[[str, ReportAudience, ReplyCallback], None], metrics: Metrics, *, repeat_ms: int) -> None:
         self._isolated = metrics.isolated
         self._gateway = gateway
         self._report = report
         self._repeat_s = repeat_ms / 1000
-        self._changed: dict[str, _Told] = {}
-        self._told: OrderedDict[str, _Told] = OrderedDict()  # oldest report first
+        self._changed: dict[str, _Report] = {}
+        self._reports: OrderedDict[str, _Report] = OrderedDict()  # oldest report first
 
-    def came(self, room: Room, sender: Sender) -> None:
+    def on_join(self, room: Room, sender: Sender) -> None:
         """Note that a connection joined a room."""
         if sender.role is not Role.viewer:
             return
-        told = self._told.get(room.id)
-        if told is None or told.room is not room:
-            told = self._told[room.id] = _Told(room)
-        told.joined[sender.user] = None
-        self._changed[room.id] = told
+        report = self._reports.get(room.id)
+        if report is None or report.room is not room:
+            report = self._reports[room.id] = _Report(room)
+        report.joined[sender.user] = None
+        self._changed[room.id] = report
 
-    def left(self, room: Room) -> None:
+    def on_leave(self, room: Room) -> None:
         """Note that a connection left a room."""
-        if told := self._told.get(room.id):
-            self._changed[room.id] = told
+        if report := self._reports.get(room.id):
+            self._changed[room.id] = report
 
     def flush(self, now: float) -> None:
         """Report the rooms that changed, and repeat reports older than `repeat_ms`."""
         changed, self._changed = self._changed, {}
-        self._isolated.each("gateway_report", changed.values(), lambda told: self._send(told, now))
-        late = list(takewhile(lambda told: told.at + self._repeat_s <= now, self._told.values()))
-        self._isolated.each("gateway_report", late, lambda told: self._send(told, now))
+        self._isolated.each("gateway_report", changed.values(), lambda report: self._send(report, now))
+        late = list(takewhile(lambda report: report.at + self._repeat_s <= now, self._reports.values()))
+        self._isolated.each("gateway_report", late, lambda report: self._send(report, now))
 
-    def _send(self, told: _Told, now: float) -> None:
-        room = told.room
+    def _send(self, report: _Report, now: float) -> None:
+        room = report.room
         viewers = room.audience
-        told.at = now
-        self._told.move_to_end(room.id)
+        report.at = now
+        self._reports.move_to_end(room.id)
         while True:
-            joined = [told.joined.popitem()[0] for _ in range(min(JOINED_MAX, len(told.joined)))]
+            joined = [report.joined.popitem()[0] for _ in range(min(JOINED_MAX, len(report.joined)))]
             command = ReportAudience(self._gateway, viewers, tuple(user_hash(user) for user in joined))
-            self._report(room.id, command, partial(self._answered, told, joined))
-            if not told.joined:
+            self._report(room.id, command, partial(self._answered, report, joined))
+            if not report.joined:
                 break
         if not viewers:
-            self._told.pop(room.id, None)
+            self._reports.pop(room.id, None)
 
-    def _answered(self, told: _Told, joined: list[str], reply: Reply) -> None:
+    def _answered(self, report: _Report, joined: list[str], reply: Reply) -> None:
         """Put the users of an undelivered report into the next one."""
-        if isinstance(reply, Refused) and reply.code in ("overloaded", "unavailable") and self._told.get(told.room.id) is told:
-            told.joined.update(dict.fromkeys(joined))
-            self._changed[told.room.id] = told
+        if isinstance(reply, Refused) and reply.code in ("overloaded", "unavailable") and self._reports.get(report.room.id) is report:
+            report.joined.update(dict.fromkeys(joined))
+            self._changed[report.room.id] = report

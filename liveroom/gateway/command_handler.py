@@ -13,14 +13,14 @@ from liveroom.features.registry import admission_of
 from liveroom.gateway.admission_controller import AdmissionController
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.hub import Hub
-from liveroom.gateway.likes import Likes, Reply
+from liveroom.gateway.likes import Likes
 from liveroom.gateway.limits import CommandLimits
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.command_sender import CommandSender
 from liveroom.messages.errors import BadMessage
 from liveroom.protocol.codec import decode_client_message, encode
 from liveroom.protocol.commands import Command, SendLikes
-from liveroom.protocol.frames import Queued, Refused
+from liveroom.protocol.frames import Queued, Refused, Reply
 from liveroom.protocol.inbound import ClientMessage, Probe
 from liveroom.protocol.records import Request, Sender
 from liveroom.telemetry.metrics import Metrics
@@ -97,14 +97,14 @@ class CommandHandler:
         if room is not None and admission is not None and admission.needs_watch_time:
             sender = msgspec.structs.replace(sender, watched_s=room.watched_s(sender.user, self._now()))
         if queue is None or queue.counts_addresses:
-            sender = self._marked(connection, sender, command)
+            sender = self._with_address_hash(connection, sender, command)
         request = Request(message.id, connection.room_id, sender, command)
         if queue is None or admission is None:
             self._command_sender.submit(request, on_reply)
             return
         self._claims.claim(queue, request, admission.claim(command)[1], on_reply, partial(_say_queued, connection, message.id))
 
-    def _marked(self, connection: Connection, sender: Sender, command: Command) -> Sender:
+    def _with_address_hash(self, connection: Connection, sender: Sender, command: Command) -> Sender:
         """The sender of a claim, with the hash of its address if the command's item counts addresses."""
         address_hash = self._address_hasher.hash(connection.address, connection.room_id, command)
         return msgspec.structs.replace(sender, address_hash=address_hash) if address_hash else sender

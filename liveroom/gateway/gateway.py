@@ -25,7 +25,7 @@ from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deadlines import Deadlines
 from liveroom.gateway.handshake import HandshakeHandler, Refusal
 from liveroom.gateway.hub import Hub
-from liveroom.gateway.likes import Likes, OnReply
+from liveroom.gateway.likes import Likes
 from liveroom.gateway.limits import KeyedCounter
 from liveroom.gateway.outage_monitor import OutageMonitor
 from liveroom.gateway.partition_follower import PartitionFollower
@@ -33,7 +33,7 @@ from liveroom.gateway.pending import Pending
 from liveroom.gateway.room_loader import RoomLoader
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
-from liveroom.journal.command_sender import CommandSender
+from liveroom.journal.command_sender import CommandSender, ReplyCallback
 from liveroom.messages.errors import CLOSE_CODES, BadConfig
 from liveroom.process.clock import SYSTEM_CLOCK, Clock
 from liveroom.process.listening import HEAD_BYTES_MAX, listen, serve_each
@@ -58,11 +58,11 @@ PEERS_REMEMBERED = 1_024
 HEADS_BYTES_MAX = 16 * 1024 * 1024
 #: Interval between checks of the deadlines.
 TIDY_S = 0.1
-#: Checks for idle connections within `idle_ms`. The interval is at least `IDLE_SWEEP_S_MIN`.
-IDLE_SWEEPS = 10
-IDLE_SWEEP_S_MIN = 0.05
+#: Checks for idle connections within `idle_ms`. The interval is at least `IDLE_CHECK_S_MIN`.
+IDLE_CHECKS = 10
+IDLE_CHECK_S_MIN = 0.05
 #: Checks within `beat_ms`, for viewers whose room has no news.
-BEAT_SWEEPS = 4
+BEAT_CHECKS = 4
 #: Length of the steps in which a shutdown closes connections.
 DRAIN_STEP_S = 0.02
 #: Time for the engine's answers to the last reports.
@@ -112,7 +112,7 @@ class Gateway:
         )
         self._audience = Audience(name, self._request, metrics, repeat_ms=config.audience_repeat_ms)
         self._likes = Likes(self._request, metrics)
-        self._claims = AdmissionController(self._command_sender, metrics, self.time, count=config.sweep_viewers)
+        self._claims = AdmissionController(self._command_sender, metrics, self.time, count=config.broadcast_batch_size)
         self._loader = RoomLoader(
             clock,
             self._isolated,
@@ -131,18 +131,18 @@ class Gateway:
             incarnation=journal.incarnation,
             may_be_behind=journal.shared,
             connections=lambda: len(self._connections),
-            settle=self._claims.settle,
+            drain_queue=self._claims.drain,
         )
         self._outage_monitor = OutageMonitor(journal, self._command_sender, self._hub, config, metrics, clock, probe=self._loader.probe)
         self._follower = PartitionFollower(journal, config, self._hub, self._command_sender, metrics, clock, begun=self._loader.on_followed)
         address_hasher = AddressHasher(address_key, config.trusted_proxies)
         self._command_handler = CommandHandler(config, metrics, self._hub, self._command_sender, self._likes, self._claims, address_hasher, self.time)
-        self._door = HandshakeHandler(config, checker, console_origins)
+        self._handshake_handler = HandshakeHandler(config, checker, console_origins)
         self._tls = tls_context(config)
         self._connections: dict[Connection, None] = {}  # upgraded
         self._addresses = KeyedCounter()
         self._proxies = TrustedProxies(config.trusted_proxies)
-        self._waits_as = functools.lru_cache(PEERS_REMEMBERED)(self._address_of_peer)
+        self._peer_key = functools.lru_cache(PEERS_REMEMBERED)(self._address_of_peer)
         self._pending: Pending[Connection] = Pending(
             count_max=config.handshakes_waiting_max,
             per_address_max=config.handshakes_per_address_max,
@@ -150,13 +150,13 @@ class Gateway:
             after_s=config.handshake_ms / 1000,
         )
         metrics.gateway_handshakes_waiting.set_function(lambda: len(self._pending))
-        self._crowded = Seldom(log, "too many handshakes are waiting; the oldest are dropped")
+        self._crowded_log = Seldom(log, "too many handshakes are waiting; the oldest are dropped")
         self._refused: Deadlines[Connection] = Deadlines(REFUSED_S)
         self._closing: Deadlines[Connection] = Deadlines(CLOSING_S)
         self._tasks: list[asyncio.Task[None]] = []
         self._listening: list[asyncio.Server | Arrivals] = []
         self._draining = False
-        self._gone = asyncio.Event()  # set when the last connection is gone; only `_stop` waits for it
+        self._all_closed = asyncio.Event()  # set when the last connection is gone; only `_stop` waits for it
         self._beat_s = config.beat_ms / 1000 or math.inf
         self.command_bytes_max = config.command_bytes_max
         self.replies_waiting_max = config.commands_waiting_max
@@ -174,7 +174,7 @@ class Gateway:
             self._watch_idle,
             self._report_likes,
             self._report_audience,
-            self._claims.sweep,
+            self._claims.drain_rest,
             self._outage_monitor.watch,
         ]
         self._follower.start()
@@ -223,11 +223,11 @@ class Gateway:
         random.shuffle(viewers)
         steps = max(1, int(self._config.drain_ms / 1000 / DRAIN_STEP_S))
         for step in range(steps):
-            self._isolated.each("gateway_viewer", viewers[len(viewers) * step // steps : len(viewers) * (step + 1) // steps], self._send_away)
+            self._isolated.each("gateway_viewer", viewers[len(viewers) * step // steps : len(viewers) * (step + 1) // steps], self._close_for_drain)
             if not self._connections:
                 break
             await self._clock.sleep(DRAIN_STEP_S)
-        self._isolated.each("gateway_viewer", list(self._connections), self._send_away)  # connections whose handshake ended meanwhile
+        self._isolated.each("gateway_viewer", list(self._connections), self._close_for_drain)  # connections whose handshake ended meanwhile
         await self._stop()
 
     def renew(self, keys: Collection[str]) -> None:
@@ -237,15 +237,15 @@ class Gateway:
             if connection.key in keys:
                 connection.expires_s = min(connection.expires_s, now_s + random.random() * spread_s)
 
-    def _send_away(self, connection: Connection) -> None:
+    def _close_for_drain(self, connection: Connection) -> None:
         delay_ms = random.randint(0, self._config.reconnect_spread_ms)
         connection.close(1012, "this gateway is shutting down", last=text_frame(encode(GoingAway(delay_ms))))
 
     async def _stop(self) -> None:
-        self._gone.clear()
+        self._all_closed.clear()
         if self._connections:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._gone.wait(), CLOSING_S)
+                await asyncio.wait_for(self._all_closed.wait(), CLOSING_S)
         self._isolated.each("gateway_viewer", [*self._connections, *self._pending], Connection.abort)
         for listening in self._listening:
             if isinstance(listening, Arrivals):
@@ -268,21 +268,21 @@ class Gateway:
         if self._draining:
             self._metrics.gateway_handshakes_refused.labels("draining").inc()
             connection.drop()
-        elif crowded := self._pending.add(connection, self._waits_as(connection.address), self.time()):
-            self._give_up(*crowded)
+        elif crowded := self._pending.add(connection, self._peer_key(connection.address), self.time()):
+            self._drop(*crowded)
 
     def _address_of_peer(self, peer: str) -> str:
         """The address that a handshake counts for; empty while only the address of a trusted proxy is known."""
         return "" if self._proxies.includes(peer) else counted_address(peer)
 
-    def _give_up(self, connection: Connection, why: str) -> None:
+    def _drop(self, connection: Connection, why: str) -> None:
         """Drop a handshake in favor of a newer one."""
-        self._crowded.warn(self.time(), reason=why, waiting=len(self._pending))
+        self._crowded_log.warn(self.time(), reason=why, waiting=len(self._pending))
         if connection.stage is Stage.handshake:
             self._metrics.gateway_handshakes_refused.labels(why).inc()
         connection.drop()
 
-    def _too_late(self, connection: Connection) -> None:
+    def _drop_late(self, connection: Connection) -> None:
         """Drop a handshake that took too long."""
         if connection.stage is Stage.handshake:
             self._metrics.gateway_handshakes_refused.labels("late").inc()
@@ -291,8 +291,8 @@ class Gateway:
     def on_client_address(self, connection: Connection, address: str) -> None:
         """Take the client's address from a proxy: the limits count that address from now on."""
         connection.address = address
-        if connection.stage is Stage.handshake and (crowded := self._pending.move(connection, self._waits_as(address))):
-            self._give_up(*crowded)
+        if connection.stage is Stage.handshake and (crowded := self._pending.move(connection, self._peer_key(address))):
+            self._drop(*crowded)
 
     def on_handshake_failed(self, connection: Connection, why: str) -> None:
         """Count a handshake that ended before HTTP began."""
@@ -316,7 +316,7 @@ class Gateway:
             self._refuse(connection, Refusal("malformed", MALFORMED))
             return
         rest = bytes(head[end:])
-        answer = self._door.receive(bytes(head[:end]), connection.address, self._full)
+        answer = self._handshake_handler.receive(bytes(head[:end]), connection.address, self._full)
         if isinstance(answer, Refusal):
             self._refuse(connection, answer)
             return
@@ -346,7 +346,7 @@ class Gateway:
             self._refuse(connection, Refusal("malformed", MALFORMED))
             return
         for oldest in self._pending.hold(connection, len(data)):
-            self._give_up(oldest, "heads_bytes")
+            self._drop(oldest, "heads_bytes")
 
     def on_message(self, connection: Connection, payload: bytes) -> None:
         """Pass a text message to the command handler."""
@@ -368,7 +368,7 @@ class Gateway:
             self._addresses.remove(counted_address(connection.address))
             self._metrics.gateway_connections.set(len(self._connections))
             if not self._connections:
-                self._gone.set()
+                self._all_closed.set()
         else:
             self._pending.discard(connection)
 
@@ -390,7 +390,7 @@ class Gateway:
 
     # Commands of the gateway itself
 
-    def _request(self, room: str, command: Command, on_reply: OnReply) -> None:
+    def _request(self, room: str, command: Command, on_reply: ReplyCallback) -> None:
         self._command_number += 1
         self._command_sender.submit(Request(f"{self._nonce}-{self._command_number}", room, GATEWAY_SENDER, command), on_reply)
 
@@ -401,7 +401,7 @@ class Gateway:
         while True:
             await self._clock.sleep(TIDY_S)
             now = self.time()
-            self._isolated.each("gateway_viewer", list(self._pending.due(now)), self._too_late)
+            self._isolated.each("gateway_viewer", list(self._pending.due(now)), self._drop_late)
             unanswered = [c for c in (*self._refused.due(now), *self._closing.due(now)) if c.stage is Stage.closing]
             self._isolated.each("gateway_viewer", unanswered, Connection.abort)
             self._hub.tidy()
@@ -409,10 +409,10 @@ class Gateway:
             self._claims.tidy()
 
     async def _watch_idle(self) -> None:
-        """Ping silent connections, close those that stay silent or whose token expired, and send beats. Handles `sweep_viewers` at a time."""
+        """Ping silent connections, close those that stay silent or whose token expired, and send beats. Handles `broadcast_batch_size` at a time."""
         config = self._config
         idle_s = config.idle_ms / 1000
-        pause_s = max(IDLE_SWEEP_S_MIN, min(1.0, idle_s / IDLE_SWEEPS, self._beat_s / BEAT_SWEEPS))
+        pause_s = max(IDLE_CHECK_S_MIN, min(1.0, idle_s / IDLE_CHECKS, self._beat_s / BEAT_CHECKS))
         now = self.time()
         while True:
             await self._clock.sleep(pause_s)
@@ -423,14 +423,14 @@ class Gateway:
             if held_up_s > pause_s:  # the viewers were not silent while this process stood still
                 for connection in connections:
                     connection.heard = min(now, connection.heard + held_up_s)
-            for at in range(0, len(connections), config.sweep_viewers):
-                some = connections[at : at + config.sweep_viewers]
+            for at in range(0, len(connections), config.broadcast_batch_size):
+                some = connections[at : at + config.broadcast_batch_size]
                 behind += sum(connection.blocked for connection in some)
-                self._isolated.each("gateway_viewer", some, lambda connection: self._look_at(connection, now, now_s))  # noqa: B023
+                self._isolated.each("gateway_viewer", some, lambda connection: self._check_connection(connection, now, now_s))  # noqa: B023
                 await asyncio.sleep(0)
             self._metrics.gateway_viewers_behind.set(behind)
 
-    def _look_at(self, connection: Connection, now: float, now_s: float) -> None:
+    def _check_connection(self, connection: Connection, now: float, now_s: float) -> None:
         silent_s, idle_s = now - connection.heard, self._config.idle_ms / 1000
         if silent_s >= idle_s:
             connection.close(4001, "the client sent nothing for too long")

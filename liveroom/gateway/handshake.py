@@ -30,7 +30,7 @@ ROOMS_PATH = "/v1/rooms/"
 QUERY_FIELDS_MAX = 16
 SEQ_MAX = 2**53
 #: Refused origins that are logged, each once, and the characters of each. These are bounded because any client can invent origins.
-ORIGINS_TOLD_MAX = 100
+ORIGINS_LOGGED_MAX = 100
 ORIGIN_CHARS_MAX = 200
 
 log = logging.getLogger("liveroom.gateway")
@@ -97,24 +97,24 @@ class HandshakeHandler:
             return Refusal("path", _plain(protocol, 404, f"Rooms are at {ROOMS_PATH}{{room}}.\n"))
         origin = _only(headers, "Origin")
         if not self._origins.allow(origin, _only(headers, "Host")):
-            self._tell_refused(origin or "")
+            self._log_refused_origin(origin or "")
             return Refusal("origin", _plain(protocol, 403, "Pages from this origin may not connect.\n"))
         if found := full(address):
             return Refusal("full" if found[0] == 503 else "address", _plain(protocol, *found))
         response = protocol.accept(request)
         if response.status_code != 101:
             return Refusal("no_websocket", _as_bad_request(response).serialize())
-        visit = AcceptedHandshake(response=response.serialize(), address=address, deflate=bool(protocol.extensions))
-        return self._admit(visit, request, unquote(path[len(ROOMS_PATH) :]), query)
+        accepted = AcceptedHandshake(response=response.serialize(), address=address, deflate=bool(protocol.extensions))
+        return self._admit(accepted, request, unquote(path[len(ROOMS_PATH) :]), query)
 
-    def _tell_refused(self, origin: str) -> None:
+    def _log_refused_origin(self, origin: str) -> None:
         """Log an origin once. The browser's page sees only a lost connection, so this line alone names the cause."""
         origin = origin[:ORIGIN_CHARS_MAX]
-        if origin not in self._origins_refused and len(self._origins_refused) < ORIGINS_TOLD_MAX:
+        if origin not in self._origins_refused and len(self._origins_refused) < ORIGINS_LOGGED_MAX:
             self._origins_refused.add(origin)
             log.warning("a page from an origin that is not in gateway.origins may not connect", extra={"origin": origin})
 
-    def _admit(self, visit: AcceptedHandshake, request: Request, room: str, query_text: str) -> AcceptedHandshake:
+    def _admit(self, accepted: AcceptedHandshake, request: Request, room: str, query_text: str) -> AcceptedHandshake:
         query = _query(query_text)
         offered = [name.strip() for line in request.headers.get_all("Sec-WebSocket-Protocol") for name in line.split(",")]
         token = find_token(request.headers.get_all("Authorization"), offered, query.get("token"))
@@ -123,10 +123,10 @@ class HandshakeHandler:
             identity = self._checker.check(token)
             identity.check_room(room)
         except BadMessage as error:
-            return _closed(visit, 4505, error.detail)
+            return _closed(accepted, 4505, error.detail)
         except BadToken as error:
-            return _closed(visit, _CLOSE_FOR[error.code], error.detail)
-        return AcceptedHandshake(visit.response, visit.address, visit.deflate, room, identity, _resume(query))
+            return _closed(accepted, _CLOSE_FOR[error.code], error.detail)
+        return AcceptedHandshake(accepted.response, accepted.address, accepted.deflate, room, identity, _resume(query))
 
 
 def _only(headers: Headers, name: str) -> str | None:
@@ -135,8 +135,8 @@ def _only(headers: Headers, name: str) -> str | None:
     return ", ".join(values) if values else None
 
 
-def _closed(visit: AcceptedHandshake, code: int, reason: str) -> AcceptedHandshake:
-    return AcceptedHandshake(visit.response, visit.address, visit.deflate, close_code=code, close_reason=reason)
+def _closed(accepted: AcceptedHandshake, code: int, reason: str) -> AcceptedHandshake:
+    return AcceptedHandshake(accepted.response, accepted.address, accepted.deflate, close_code=code, close_reason=reason)
 
 
 def _query(text: str) -> dict[str, str]:

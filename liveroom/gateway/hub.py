@@ -5,8 +5,8 @@ How it works:
 1. `enter` brings a connection to its room. If the room is not known yet, the connection waits and the hub asks the engine for the room's detail.
 2. `take` applies each record of a followed partition to the rooms. The first detail makes a room live, and the waiting connections join it.
 3. A room with news is scheduled for a tick. Its due time lies further ahead the fuller the gateway is, so that one delta holds more events.
-4. `tick` begins a sweep for each due room: the room's events become frames once, and every viewer gets the same bytes.
-5. The sweeps of all rooms take turns of `sweep_viewers` viewers, so a large room does not delay a small one.
+4. `tick` begins a broadcast for each due room: the room's events become frames once, and every viewer gets the same bytes.
+5. The broadcasts of all rooms take turns of `broadcast_batch_size` viewers, so a large room does not delay a small one.
 6. `tidy` enforces deadlines: for waiting viewers, for details that do not come, and for empty rooms.
 
 A room that missed events is lost: its viewers keep their connections, and the hub asks for a new detail.
@@ -50,8 +50,8 @@ Step = ParamSpec("Step")
 CATCH_UP_S = 5.0
 
 
-class _Sweep:
-    """Writes the span [start, end) to all viewers that the room had at the sweep's begin. `at` is the index of the next viewer."""
+class _Broadcast:
+    """Writes the span [start, end) to all viewers that the room had at the broadcast's begin. `at` is the index of the next viewer."""
 
     __slots__ = ("at", "began", "end", "packed", "plain", "room", "start", "viewers")
 
@@ -62,7 +62,7 @@ class _Sweep:
         self.began = began
         self.viewers = list(room.viewers)
         self.at = 0
-        self.start = room.swept
+        self.start = room.broadcast_end
         self.end = ring.end
         self.plain = self.packed = b""
         if ring.start <= self.start < self.end:
@@ -70,7 +70,7 @@ class _Sweep:
             self.packed = ring.chunk(self.start, True)[0] if room.deflaters else b""
             if to != self.end:
                 self.plain = b""  # more than one chunk: each viewer is advanced on its own
-        room.swept_up_to(self.end, began)
+        room.note_broadcast(self.end, began)
 
     def step(self, count: int, isolated: IsolatedErrors) -> tuple[int, int]:
         """Write to the next `count` viewers, and return the written frames and bytes. A viewer whose write raises is dropped."""
@@ -116,7 +116,7 @@ class Hub:
     `connections()` returns the number of open connections.
     `incarnation(partition)` names the partition's history, which a restore from a backup changes.
     `may_be_behind` is true if other gateways read the same journal and may be ahead of this one.
-    `settle(queue)` is called for every admission queue that events changed.
+    `drain_queue(queue)` is called for every admission queue that events changed.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Hub:
         incarnation: Callable[[int], str],
         may_be_behind: bool,
         connections: Callable[[], int],
-        settle: Callable[[AdmissionQueue], None],
+        drain_queue: Callable[[AdmissionQueue], None],
     ) -> None:
         self._config = config
         self._metrics = metrics
@@ -140,10 +140,10 @@ class Hub:
         self._now_s = clock.monotonic_s
         self._connections = connections
         self._loader = loader
-        self._settle = settle
+        self._drain_queue = drain_queue
         self._ticks: list[tuple[float, int, Room]] = []  # a heap of (due, number, room)
         self._tick_number = 0
-        self._sweeps: deque[_Sweep] = deque()
+        self._broadcasts: deque[_Broadcast] = deque()
         self._wake = asyncio.Event()
         self._incarnation = incarnation
         self._may_be_behind = may_be_behind
@@ -172,7 +172,7 @@ class Hub:
         self._metrics.gateway_rooms.set(len(self.rooms))
         return room
 
-    def _let_go(self, room: Room) -> None:
+    def _release(self, room: Room) -> None:
         partition = partition_of(room.id, self._partitions)
         self._loader.finish(room)
         del self.rooms[room.id], self._held[partition][room.id]
@@ -193,8 +193,8 @@ class Hub:
                 return
             room = self._hold(room_id)
         if self._is_banned(room, connection):
-            self._turn_away(connection, room, room.banned[sender.user])
-            self._let_go_later(room)
+            self._close_as_banned(connection, room, room.banned[sender.user])
+            self._release_later(room)
             return
         subscription, oldest = room.admit(connection)
         connection.room_id = room.id
@@ -210,10 +210,10 @@ class Hub:
         if room := self.rooms.get(connection.room_id):
             if subscription := room.leave(connection):
                 self._loader.leave(room, subscription)
-            self._audience.left(room)
+            self._audience.on_leave(room)
             if not room.users:
                 room.empty_at = self._now_s()
-                self._let_go_later(room)
+                self._release_later(room)
 
     def _join(self, room: Room, subscription: Subscription, resume: Resume | None) -> None:
         connection = subscription.connection
@@ -224,7 +224,7 @@ class Hub:
         if self.interrupted and (since_ms := self.interrupted.get(partition_of(room.id, self._partitions))):
             connection.notify(text_frame(encode(Interruption(since_ms))))
         assert connection.sender is not None
-        self._audience.came(room, connection.sender)
+        self._audience.on_join(room, connection.sender)
         if room.has_news:
             self._schedule(room)
 
@@ -236,7 +236,7 @@ class Hub:
                 if connection.stage is not Stage.open:
                     continue
                 if connection.sender and self._is_banned(room, connection):
-                    self._turn_away(connection, room, room.banned[connection.sender.user])
+                    self._close_as_banned(connection, room, room.banned[connection.sender.user])
                 else:
                     self._join(room, subscription, resume)
             except Exception:
@@ -289,19 +289,19 @@ class Hub:
 
     def _extend(self, room: Room, span: RoomSpan, time_ms: int) -> None:
         for user, until_ms, reason in room.extend(span.from_, span.events, time_ms):
-            self._put_out(room, user, until_ms, reason)
-        self._heard(room)
+            self._close_banned(room, user, until_ms, reason)
+        self._act_on_changes(room)
 
     def _renew(self, room: Room, keyframe: Keyframe) -> None:
         if room.renew(keyframe):
             self._loader.finish(room)
-        self._heard(room)
+        self._act_on_changes(room)
 
     def _begin(self, room: Room, detail: RoomDetail, replay_buffer: ReplayBuffer) -> None:
         if detail.continues:
             for user, until_ms in room.go_on(detail):
-                self._put_out(room, user, until_ms, "")
-            self._heard(room)
+                self._close_banned(room, user, until_ms, "")
+            self._act_on_changes(room)
             return
         begin = self._begun(room, detail, replay_buffer.before(room.id, detail.keyframe.seq))
         if begin is not Begin.too_old:
@@ -311,12 +311,12 @@ class Hub:
             self._isolated.each(
                 "gateway_viewer", connections, lambda connection: connection.close(4002, "the room started a new stream; connect again")
             )
-        self._heard(room)
+        self._act_on_changes(room)
 
-    def _heard(self, room: Room) -> None:
-        """Act on changes of a room: settle its queues, let waiting connections join, schedule its tick and ask for its detail."""
+    def _act_on_changes(self, room: Room) -> None:
+        """Act on changes of a room: drain its queues, let waiting connections join, schedule its tick and ask for its detail."""
         for queue in room.admission_queues.take_changed():
-            self._settle(queue)
+            self._drain_queue(queue)
         if room.live:
             self._let_in(room)
         if room.has_news:
@@ -336,12 +336,12 @@ class Hub:
             room.lost, room.chunks = True, chunks
             return room.begin(detail, ())
 
-    def _put_out(self, room: Room, user: str, until_ms: int, reason: str) -> None:
+    def _close_banned(self, room: Room, user: str, until_ms: int, reason: str) -> None:
         if until_ms > self.time_ms(room):
             banned = [one.connection for one in room.users.get(user, ()) if _can_be_banned(one.connection)]
-            self._isolated.each("gateway_viewer", banned, lambda connection: self._turn_away(connection, room, until_ms, reason))
+            self._isolated.each("gateway_viewer", banned, lambda connection: self._close_as_banned(connection, room, until_ms, reason))
 
-    def _turn_away(self, connection: Connection, room: Room, until_ms: int, reason: str = "") -> None:
+    def _close_as_banned(self, connection: Connection, room: Room, until_ms: int, reason: str = "") -> None:
         """Close the connection of a banned user. The last frame names the end of the ban, so the client connects again by itself."""
         last = text_frame(encode(Banned(until_ms, self.time_ms(room), reason)))
         connection.close(4502, f"you are banned from this room: {reason}" if reason else "you are banned from this room", last)
@@ -360,31 +360,31 @@ class Hub:
             return
         room.scheduled = True
         now = self._now_s()
-        due = max(now + self._config.tick_ms_min / 1000, room.swept_at + self.tick_s)
+        due = max(now + self._config.tick_ms_min / 1000, room.broadcast_at + self.tick_s)
         self._tick_number += 1
         if not self._ticks or due < self._ticks[0][0]:
             self._wake.set()
         heapq.heappush(self._ticks, (due, self._tick_number, room))
 
     async def tick(self) -> None:
-        """Sweep due rooms, a few viewers of each in turn. Never returns."""
-        count = self._config.sweep_viewers
+        """Broadcast due rooms, to a few viewers of each in turn. Never returns."""
+        count = self._config.broadcast_batch_size
         while True:
             now = self._now_s()
             while self._ticks and self._ticks[0][0] <= now:
-                self._begin_sweep(heapq.heappop(self._ticks)[2], now)
-            if not self._sweeps:
+                self._begin_broadcast(heapq.heappop(self._ticks)[2], now)
+            if not self._broadcasts:
                 await self._sleep_until(self._ticks[0][0] if self._ticks else None)
                 continue
             left = count
-            while self._sweeps and left > 0:
-                sweep = self._sweeps.popleft()
-                left -= self._step(sweep, left)
+            while self._broadcasts and left > 0:
+                broadcast = self._broadcasts.popleft()
+                left -= self._step(broadcast, left)
             await asyncio.sleep(0)
 
-    def _begin_sweep(self, room: Room, now: float) -> None:
+    def _begin_broadcast(self, room: Room, now: float) -> None:
         try:
-            self._sweeps.append(_Sweep(room, now))
+            self._broadcasts.append(_Broadcast(room, now))
         except Exception:
             # If its frames cannot be built, this room needs a keyframe, and the other rooms continue.
             self._isolated.note("gateway_room", item=room.id)
@@ -392,21 +392,21 @@ class Hub:
             room.lost = True
             self._loader.load(room)
 
-    def _step(self, sweep: _Sweep, count: int) -> int:
-        """Run a part of a sweep, and return how much of `count` it used, at least 1."""
-        begin = sweep.at
-        frames, written = sweep.step(count, self._isolated)
+    def _step(self, broadcast: _Broadcast, count: int) -> int:
+        """Run a part of a broadcast, and return how much of `count` it used, at least 1."""
+        begin = broadcast.at
+        frames, written = broadcast.step(count, self._isolated)
         self._metrics.gateway_frames_sent.inc(frames)
         self._metrics.gateway_bytes_sent.inc(written)
-        if not sweep.done:
-            self._sweeps.append(sweep)
+        if not broadcast.done:
+            self._broadcasts.append(broadcast)
             return count
-        room = sweep.room
-        self._metrics.gateway_sweep_seconds.observe(self._now_s() - sweep.began)
+        room = broadcast.room
+        self._metrics.gateway_broadcast_seconds.observe(self._now_s() - broadcast.began)
         room.scheduled = False
         if room.has_news:
             self._schedule(room)
-        return max(1, len(sweep.viewers) - begin)
+        return max(1, len(broadcast.viewers) - begin)
 
     async def _sleep_until(self, due: float | None) -> None:
         """Sleep until `due`, or until an earlier tick is scheduled."""
@@ -423,27 +423,27 @@ class Hub:
         now = self._now_s()
         self._loader.tidy()
         self._isolated.each("gateway_viewer", self._ahead.due(now), self._set_back_if_ahead)
-        self._isolated.each("gateway_room", self._empty.due(now), lambda room: self._let_go_if_empty(room, now))
+        self._isolated.each("gateway_room", self._empty.due(now), lambda room: self._release_if_empty(room, now))
         self._metrics.gateway_rooms.set(len(self.rooms))
         self._metrics.gateway_tick_seconds.set(self.tick_s)
 
-    def _set_back_if_ahead(self, came: tuple[Subscription, int]) -> None:
-        subscription, known = came
+    def _set_back_if_ahead(self, ahead: tuple[Subscription, int]) -> None:
+        subscription, known = ahead
         room = self.rooms.get(subscription.connection.room_id)
         if subscription.joined and room is not None and known > room.next_seq and not subscription.skip(known):
-            self._ahead.add(came, self._now_s())
+            self._ahead.add(ahead, self._now_s())
 
-    def _let_go_if_empty(self, room: Room, now: float) -> None:
-        room.may_go = False
+    def _release_if_empty(self, room: Room, now: float) -> None:
+        room.release_is_due = False
         if not room.users and self.rooms.get(room.id) is room:
             if now - room.empty_at < self._config.room_idle_ms / 1000:
-                self._let_go_later(room)
+                self._release_later(room)
             else:
-                self._let_go(room)
+                self._release(room)
 
-    def _let_go_later(self, room: Room) -> None:
-        if not room.users and not room.may_go:
-            room.may_go = True
+    def _release_later(self, room: Room) -> None:
+        if not room.users and not room.release_is_due:
+            room.release_is_due = True
             self._empty.add(room, self._now_s())
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from liveroom.journal.command_sender import ReplyCallback
 from liveroom.protocol.commands import ReportLikes
-from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.frames import Accepted, Refused, Reply
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["Likes", "OnReply", "Reply"]
-
-Reply = Accepted | Refused
-OnReply = Callable[[Reply], None]
+__all__ = ["Likes"]
 
 #: Likes of one report at most.
 LIKES_MAX = 10_000_000
@@ -22,18 +20,18 @@ class _Sum:
 
     def __init__(self) -> None:
         self.count = 0
-        self.waiting: list[tuple[str, OnReply]] = []
+        self.waiting: list[tuple[str, ReplyCallback]] = []
 
 
 class Likes:
     """The sums of all rooms. `report(room, command, on_reply)` sends a sum to the engine."""
 
-    def __init__(self, report: Callable[[str, ReportLikes, OnReply], None], metrics: Metrics) -> None:
+    def __init__(self, report: Callable[[str, ReportLikes, ReplyCallback], None], metrics: Metrics) -> None:
         self._report = report
         self._isolated = metrics.isolated
         self._sums: dict[str, _Sum] = {}
 
-    def add(self, room: str, command_id: str, count: int, on_reply: OnReply) -> None:
+    def add(self, room: str, command_id: str, count: int, on_reply: ReplyCallback) -> None:
         """Count one viewer's taps. `on_reply` gets the answer to the sum, with the viewer's own command id."""
         found = self._sums.get(room)
         if found is None:
@@ -51,8 +49,8 @@ class Likes:
         found = self._sums.pop(room)
         self._report(room, ReportLikes(found.count), lambda reply: self._answer(found.waiting, reply))
 
-    def _answer(self, waiting: list[tuple[str, OnReply]], reply: Reply) -> None:
-        def answer(one: tuple[str, OnReply]) -> None:
+    def _answer(self, waiting: list[tuple[str, ReplyCallback]], reply: Reply) -> None:
+        def answer(one: tuple[str, ReplyCallback]) -> None:
             command_id, on_reply = one
             if isinstance(reply, Accepted):
                 on_reply(Accepted(id=command_id, seq=reply.seq))

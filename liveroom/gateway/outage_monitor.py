@@ -22,7 +22,7 @@ __all__ = ["OutageMonitor"]
 log = logging.getLogger(__name__)
 
 #: Interval between checks of the partitions.
-LOOK_S = 0.25
+CHECK_S = 0.25
 #: Interval of the commands that test an interrupted partition.
 PROBE_S = 1.0
 
@@ -48,7 +48,7 @@ class OutageMonitor:
         self._command_sender = command_sender
         self._hub = hub
         self._silence_s_max = config.interruption_ms / 1000
-        self._viewers_at_once = config.sweep_viewers
+        self._batch_size = config.broadcast_batch_size
         self._metrics = metrics
         self._clock = clock
         self._probe = probe
@@ -57,26 +57,26 @@ class OutageMonitor:
     async def watch(self) -> None:
         """Check all partitions repeatedly. Never returns."""
         while True:
-            await self._clock.sleep(LOOK_S)
+            await self._clock.sleep(CHECK_S)
             for partition in self._hub.partitions():
                 try:
-                    await self._look(partition)
+                    await self._check(partition)
                 except Exception:
                     self._metrics.isolated.note("gateway_partition", partition=partition)
             self._metrics.gateway_partitions_interrupted.set(len(self._hub.interrupted))
 
-    async def _look(self, partition: int) -> None:
+    async def _check(self, partition: int) -> None:
         silence_s = self._command_sender.silence_s(partition)
         interrupted = silence_s > self._silence_s_max or partition in self._journal.unreachable
         since_ms = self._hub.interrupted.get(partition)
         if interrupted and since_ms is None:
             since_ms = self._hub.interrupted[partition] = int((self._clock.unix_s() - silence_s) * 1000)
             log.warning("a partition is interrupted; its viewers get a notice", extra={"partition": partition})
-            await self._tell(partition, Interruption(since_ms))
+            await self._notify_viewers(partition, Interruption(since_ms))
         elif not interrupted and since_ms is not None:
             del self._hub.interrupted[partition]
             log.info("a partition's interruption is over", extra={"partition": partition})
-            await self._tell(partition, Interruption(since_ms, over=True))
+            await self._notify_viewers(partition, Interruption(since_ms, over=True))
         if interrupted:
             self._probe_now_and_then(partition)
 
@@ -86,12 +86,12 @@ class OutageMonitor:
             self._probed_at[partition] = now
             self._probe(next(iter(self._hub.rooms_of(partition))))
 
-    async def _tell(self, partition: int, interruption: Interruption) -> None:
+    async def _notify_viewers(self, partition: int, interruption: Interruption) -> None:
         """Notify all viewers of the partition's rooms. The hub notifies viewers who join later."""
         frame = text_frame(encode(interruption))
         for room in self._hub.rooms_of(partition):
             viewers = list(room.viewers)
-            for at in range(0, len(viewers), self._viewers_at_once):
-                here = [viewer.connection for viewer in viewers[at : at + self._viewers_at_once] if viewer.joined]
+            for at in range(0, len(viewers), self._batch_size):
+                here = [viewer.connection for viewer in viewers[at : at + self._batch_size] if viewer.joined]
                 self._metrics.isolated.each("gateway_viewer", here, lambda connection: connection.notify(frame))
                 await asyncio.sleep(0)

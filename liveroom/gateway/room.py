@@ -64,20 +64,20 @@ class Room:
         "_stream_suffix",
         "admission_queues",
         "banned",
+        "broadcast_at",
+        "broadcast_end",
         "chunks",
         "deflaters",
         "empty_at",
         "entitlements",
         "id",
         "lost",
-        "may_go",
         "metrics",
         "muted",
+        "release_is_due",
         "ring",
         "scheduled",
         "stream_id",
-        "swept",
-        "swept_at",
         "time_ms",
         "users",
         "viewers",
@@ -95,13 +95,13 @@ class Room:
         self.time_ms = 0
         self.lost = False
         self.scheduled = False
-        self.swept = 0  # the end of the last sweep's span
-        self.swept_at = 0.0
+        self.broadcast_end = 0  # the end of the last broadcast's span
+        self.broadcast_at = 0.0
         self.viewers: list[Subscription] = []  # the joined ones
         self.users: dict[str, tuple[Subscription, ...]] = {}  # the oldest first; includes the waiting ones
         self.deflaters = 0
         self.empty_at = 0.0
-        self.may_go = False  # the hub has a deadline at which it may release the room
+        self.release_is_due = False  # the hub has a deadline at which it may release the room
         self.banned: dict[str, int] = {}
         self.muted: dict[str, int] = {}
         self.entitlements = RoomEntitlements()
@@ -158,18 +158,18 @@ class Room:
             self.admission_queues.apply(self.next_seq, event)
             self.entitlements.apply(self.next_seq, event)
             if event.delivery is Delivery.personal:
-                self._tell(self.next_seq, event)
+                self._send_personal(self.next_seq, event)
                 if isinstance(event, SanctionExplained) and event.sanction == "ban":
                     bans[-1:] = [(event.user, until_ms, event.reason) for _, until_ms, _ in bans[-1:]]
             elif event.delivery is not Delivery.internal:
                 self._has_news = True
-                self._heed(event, bans)
+                self._apply_sanction(event, bans)
             self._pending.append(event)
             if len(self._pending) >= PENDING_EVENTS_MAX:
                 self.seal()
         return bans
 
-    def _heed(self, event: Event, bans: list[tuple[str, int, str]]) -> None:
+    def _apply_sanction(self, event: Event, bans: list[tuple[str, int, str]]) -> None:
         if isinstance(event, UserBanned):
             _mark(self.banned, event.user, event.until_ms, self.time_ms)
             bans.append((event.user, event.until_ms, ""))
@@ -180,7 +180,7 @@ class Room:
         elif isinstance(event, UserUnmuted):
             self.muted.pop(event.user, None)
 
-    def _tell(self, seq: int, event: Event) -> None:
+    def _send_personal(self, seq: int, event: Event) -> None:
         """Send a personal event to its user's connections alone. The ring is for all viewers, so it never holds such events."""
         subscriptions = self.users.get(getattr(event, "user", ""), ())
         if not subscriptions:
@@ -250,7 +250,7 @@ class Room:
         self.admission_queues.begin(keyframe, past)
         self.entitlements = RoomEntitlements(chunks)
         self.ring.begin(self._keyframe_frame(keyframe), self._past_frames(past))
-        self.swept = self.ring.end  # `advance` writes to viewers with a lower cursor
+        self.broadcast_end = self.ring.end  # `advance` writes to viewers with a lower cursor
         behind = [
             viewer for viewer in self.viewers if viewer.cursor >= self.ring.start
         ]  # viewers who continue within the past have missed personal events
@@ -275,10 +275,10 @@ class Room:
                 self.ring.append(frame)
             self.metrics.gateway_frames_built.inc(len(frames))
 
-    def swept_up_to(self, seq: int, began: float) -> None:
-        """Note the begin of a sweep that writes all events below `seq`."""
-        self.swept = seq
-        self.swept_at = began
+    def note_broadcast(self, seq: int, began: float) -> None:
+        """Note the begin of a broadcast that writes all events below `seq`."""
+        self.broadcast_end = seq
+        self.broadcast_at = began
         self._has_news = False
 
     # Viewers

@@ -17,13 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from liveroom.gateway.deadlines import Deadlines
-from liveroom.gateway.likes import OnReply, Reply
 from liveroom.gateway.room import Resume, Room
 from liveroom.gateway.subscription import Subscription
+from liveroom.journal.command_sender import ReplyCallback
 from liveroom.journal.partition import partition_of
 from liveroom.process.clock import Clock
 from liveroom.protocol.commands import RequestKeyframe
-from liveroom.protocol.frames import Refused
+from liveroom.protocol.frames import Refused, Reply
 from liveroom.telemetry.isolation import IsolatedErrors
 
 __all__ = ["RoomLoader"]
@@ -47,7 +47,7 @@ class RoomLoader:
         partitions: int,
         room_wait_ms: int,
         follow: Callable[[int], bool],
-        request: Callable[[str, RequestKeyframe, OnReply], None],
+        request: Callable[[str, RequestKeyframe, ReplyCallback], None],
     ) -> None:
         self._now_s = clock.monotonic_s
         self._isolated = isolated

@@ -29,7 +29,7 @@ class FrameSource(Protocol):
 
     metrics: Metrics
     ring: Ring
-    swept_at: float
+    broadcast_at: float
 
     def entitlements_frame(self, user: str) -> bytes:
         """The frame with a user's entitlements after all events so far."""
@@ -81,7 +81,7 @@ class Subscription:
 
     def beat_is_due(self, now: float, beat_s: float) -> bool:
         """Whether the viewer received neither frames of its room nor a beat for `beat_s`. If so, the next beat is due `beat_s` later."""
-        if now - self._source.swept_at < beat_s or now - self.beat_at < beat_s:
+        if now - self._source.broadcast_at < beat_s or now - self.beat_at < beat_s:
             return False
         self.beat_at = now
         return True

@@ -15,13 +15,14 @@ from liveroom.journal.partition import partition_of
 from liveroom.messages.errors import JournalError, JournalFull
 from liveroom.process.clock import SYSTEM_CLOCK, Clock
 from liveroom.protocol.codec import encode
-from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.frames import Refused, Reply
 from liveroom.protocol.records import Answer, Request
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["CommandSender", "OnAnswer"]
+__all__ = ["CommandSender", "ReplyCallback"]
 
-OnAnswer = Callable[[Accepted | Refused], None]
+#: Takes the reply to a command.
+ReplyCallback = Callable[[Reply], None]
 
 #: The batches that a command may join: its partition, and whether staff sent it.
 _Lane = tuple[int, bool]
@@ -41,7 +42,7 @@ class _Waiting(Struct, frozen=True, eq=False):
     deadline: float
     id: str
     partition: int
-    on_answer: OnAnswer
+    on_reply: ReplyCallback
 
 
 class _Silence(Struct, eq=False):
@@ -114,20 +115,20 @@ class CommandSender:
             return 0.0
         return now - silence.since
 
-    def submit(self, request: Request, on_answer: OnAnswer) -> None:
+    def submit(self, request: Request, on_reply: ReplyCallback) -> None:
         """Send a request.
 
-        Calls `on_answer` once, later, in the event loop.
+        Calls `on_reply` once, later, in the event loop.
         Sets `source` and `connection` of the request.
         """
         loop = asyncio.get_running_loop()
-        if self._closed:  # `on_answer` may submit the next command of a queue; a closing sender accepts none.
-            loop.call_soon(on_answer, Refused(id=request.id, code="unavailable", detail=CLOSED, retry_after_ms=1_000))
+        if self._closed:  # `on_reply` may submit the next command of a queue; a closing sender accepts none.
+            loop.call_soon(on_reply, Refused(id=request.id, code="unavailable", detail=CLOSED, retry_after_ms=1_000))
             return
         self._ticket += 1
         now = self._now_s()
         partition = partition_of(request.room, self._journal.partitions)
-        self._waiting[self._ticket] = _Waiting(now + self._reply_wait_s, request.id, partition, on_answer)
+        self._waiting[self._ticket] = _Waiting(now + self._reply_wait_s, request.id, partition, on_reply)
         self._silences.setdefault(partition, _Silence(now)).waiting += 1
         lane = (partition, is_staffs(request))
         batch = self._batches.get(lane)
@@ -203,11 +204,11 @@ class CommandSender:
             retry_after_ms = 0 if code == "internal_error" else 1_000
             self._answer(ticket, Refused(id=waiting.id, code=code, detail=detail, retry_after_ms=retry_after_ms), heard=False)
 
-    def _answer(self, ticket: int, reply: Accepted | Refused, *, heard: bool) -> None:
+    def _answer(self, ticket: int, reply: Reply, *, heard: bool) -> None:
         if waiting := self._waiting.pop(ticket, None):
             self._note(waiting.partition, heard)
             try:
-                waiting.on_answer(reply)
+                waiting.on_reply(reply)
             except Exception:
                 self._isolated.note("command_answer", command_id=waiting.id)
             if not self._waiting:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-__all__ = ["Accepted", "FrameBase", "Refused", "Result"]
+__all__ = ["Accepted", "FrameBase", "Refused", "Reply", "Result"]
 
 #: The plain values, by name, that come with an accepted command.
 Result = dict[str, str | int | bool]
@@ -31,3 +31,7 @@ class Refused(FrameBase, frozen=True, tag="refused"):
     seq: int = 0
     field: str = ""
     retry_after_ms: int = 0
+
+
+#: The one answer to a command.
+Reply = Accepted | Refused

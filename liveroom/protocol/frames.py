@@ -13,7 +13,7 @@ from liveroom.features.questions.messages import Question
 from liveroom.features.red_envelope.messages import EnvelopeView
 from liveroom.features.showcase.messages import Product
 from liveroom.messages.fields import Role
-from liveroom.messages.replies import Accepted, FrameBase, Refused, Result
+from liveroom.messages.replies import Accepted, FrameBase, Refused, Reply, Result
 from liveroom.protocol.entitlements import OwnedCoupon, OwnedHold, Share
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Question",
     "Queued",
     "Refused",
+    "Reply",
     "Result",
     "RoomDetail",
     "SaleView",

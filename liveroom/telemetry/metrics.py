@@ -66,7 +66,7 @@ class Metrics:
         self.gateway_refusals = self._counter("gateway_refusals", "Refusals by the gateway, and of commands without a decision, by code", "code")
         self.gateway_claims_queued = self._gauge("gateway_claims_queued", "Claims that wait in admission queues")
         self.gateway_claims_answered_here = self._counter("gateway_claims_answered_here", "Claims answered without the engine, by code", "code")
-        self.gateway_sweep_seconds = self._histogram("gateway_sweep_seconds", "Time to write one frame to a room's viewers", _FAST_S)
+        self.gateway_broadcast_seconds = self._histogram("gateway_broadcast_seconds", "Time to write one frame to a room's viewers", _FAST_S)
         self.gateway_partitions_interrupted = self._gauge(
             "gateway_partitions_interrupted", "Partitions without an answer, whose viewers got a notice"
         )

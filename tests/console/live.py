@@ -16,7 +16,7 @@ from liveroom.auth.tokens import TokenChecker, make_token
 from liveroom.config.schema import AuthConfig, Config, ConsoleConfig, JournalConfig
 from liveroom.console.api import ReadLedger
 from liveroom.console.console import Console
-from liveroom.console.health import Missing
+from liveroom.console.health import NotReady
 from liveroom.engine.clock import SteadyClock
 from liveroom.engine.engine import Engine
 from liveroom.journal.memory import MemoryJournal
@@ -126,7 +126,7 @@ class Live:
 
     async def ready(self) -> None:
         """Wait until the console is ready."""
-        await until(lambda: not self.console._what_is_missing())
+        await until(lambda: not self.console._not_ready_reason())
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -141,7 +141,7 @@ async def serve(
     config: Config | None = None,
     *,
     journal: SeenJournal | None = None,
-    what_is_missing: Callable[[], Missing | None] = lambda: None,
+    not_ready_reason: Callable[[], NotReady | None] = lambda: None,
     wait: bool = True,
     read_ledger: ReadLedger | None = None,
 ) -> AsyncIterator[Live]:
@@ -157,7 +157,7 @@ async def serve(
         metrics=metrics,
         address_key=b"k" * 32,
         gateway_url=GATEWAY_URL,
-        what_is_missing=what_is_missing,
+        not_ready_reason=not_ready_reason,
         read_ledger=read_ledger,
     )
     await console.start()

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from liveroom.console import middleware
 from liveroom.console import reader as reader_module
-from liveroom.console.health import Missing
+from liveroom.console.health import NotReady
 from liveroom.journal.base import Snapshot
 from liveroom.messages.errors import JournalUnavailable
 from tests.console.live import ANCHOR, VIEWER, WAIT_S, Live, SeenJournal, config_of, engine_on, serve, serve_all, until
@@ -21,7 +21,7 @@ from tests.console.live import ANCHOR, VIEWER, WAIT_S, Live, SeenJournal, config
 async def test_ready_is_said_when_the_whole_process_is() -> None:
     """`/readyz` is a 503 problem that says what is missing until all is there; `/livez` does not wait."""
     missing = ["the engine"]
-    async with serve(what_is_missing=lambda: Missing(missing[0]) if missing else None, wait=False) as live:
+    async with serve(not_ready_reason=lambda: NotReady(missing[0]) if missing else None, wait=False) as live:
         await until(lambda: not live.console._reader.behind)
         assert (await live.get("/livez")).status == 200
         answer = await live.get("/readyz")
@@ -34,7 +34,7 @@ async def test_ready_is_said_when_the_whole_process_is() -> None:
 
 async def test_what_has_stopped_does_not_ask_for_patience() -> None:
     """`/readyz` says `stopped` where only a person helps: no time to wait is named, and the title does not speak of a start."""
-    async with serve(what_is_missing=lambda: Missing("partition 3 cannot be recovered", stopped=True), wait=False) as live:
+    async with serve(not_ready_reason=lambda: NotReady("partition 3 cannot be recovered", stopped=True), wait=False) as live:
         answer = await live.get("/readyz")
         assert (answer.status, answer.json["code"], answer.json["detail"]) == (503, "stopped", "partition 3 cannot be recovered")
         assert "operator" in answer.json["title"]

@@ -12,13 +12,13 @@ from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCou
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
 from liveroom.features.registry import admission_of
-from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, AdmissionQueue, Claim, Reply, Step
+from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, AdmissionQueue, Claim, Step
 from liveroom.gateway.admission_queues import AdmissionQueues
 from liveroom.gateway.replay_buffer import EventSpan
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import AddProduct, Command, OpenRoom, Product
 from liveroom.protocol.events import Event
-from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.frames import Accepted, Refused, Reply
 from liveroom.protocol.records import Request, Sender
 from liveroom.rooms.room import Decided, Refusal, RoomState, decide, decide_due, evolve, keyframe
 

@@ -143,7 +143,7 @@ class Place:
     async def until_broadcast(self, seq: int, room: str = ROOM) -> None:
         """Wait until the gateway has begun to write all events below `seq` to the room's viewers."""
         async with asyncio.timeout(WAIT_S):
-            while self.gateway._hub.rooms[room].swept < seq:
+            while self.gateway._hub.rooms[room].broadcast_end < seq:
                 await asyncio.sleep(0.001)
 
     def metric(self, name: str, **labels: str) -> float:

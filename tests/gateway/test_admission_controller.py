@@ -12,9 +12,9 @@ from liveroom.config.schema import GatewayConfig
 from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, ReserveStock
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
-from liveroom.gateway.admission_controller import QUEUED_TOLD_S, AdmissionController
+from liveroom.gateway.admission_controller import QUEUED_AFTER_S, AdmissionController
 from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, AdmissionQueue
-from liveroom.journal.command_sender import OnAnswer
+from liveroom.journal.command_sender import ReplyCallback
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import AddProduct, Command, Product
 from liveroom.protocol.events import AddressCounted
@@ -220,10 +220,10 @@ class Engine:
     """A command sender whose answers are in the test's hand."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[Request, OnAnswer]] = []
+        self.asked: list[tuple[Request, ReplyCallback]] = []
 
-    def submit(self, request: Request, on_answer: OnAnswer) -> None:
-        self.asked.append((request, on_answer))
+    def submit(self, request: Request, on_reply: ReplyCallback) -> None:
+        self.asked.append((request, on_reply))
 
 
 def test_only_who_waits_for_long_is_told_so() -> None:
@@ -245,7 +245,7 @@ def test_only_who_waits_for_long_is_told_so() -> None:
     claims.tidy()
     assert told == [], "nobody has waited yet"
     engine.asked[0][1](Refused("c1", "condition_not_met", "later"))
-    now[0] = QUEUED_TOLD_S
+    now[0] = QUEUED_AFTER_S
     claims.tidy()
     assert told == [("u4", 0), ("u5", 1)], "u3 went on meanwhile"
     claims.tidy()
@@ -269,8 +269,8 @@ def test_one_user_has_a_few_places_in_a_line() -> None:
     assert told == [("pest", f"c{n} overloaded") for n in range(PLACES_PER_USER_MAX, 10)]
     claims.claim(queue, Request("c1", "room-1", Sender("vera", "Vera"), ReserveStock(1)), 1, on_reply("vera", "c1"), lambda ahead: None)
     queue.set_stock(PLACES_PER_USER_MAX + 1)
-    claims.settle(queue)
-    claims.settle(queue)
+    claims.drain(queue)
+    claims.drain(queue)
     assert [request.sender.user for request, _ in engine.asked] == ["pest"] * PLACES_PER_USER_MAX + ["vera"]
     claims.claim(queue, Request("c20", "room-1", Sender("pest", "pest"), ReserveStock(1)), 1, on_reply("pest", "c20"), lambda ahead: None)
     assert len(told) == 10 - PLACES_PER_USER_MAX, "places that were left are free again"

@@ -255,13 +255,13 @@ async def test_handshakes_that_come_together_begin_a_few_in_each_turn(certificat
         turn += 1
         loop.call_soon(count_turn)
 
-    let_in = Arrivals._let_in
+    connect = Arrivals._connect
 
     def begin(self: Arrivals, *args: Any) -> Any:
         begun.append(turn)
-        return let_in(self, *args)
+        return connect(self, *args)
 
-    monkeypatch.setattr(Arrivals, "_let_in", begin)
+    monkeypatch.setattr(Arrivals, "_connect", begin)
     async with tls_show(certificate, handshakes_per_address_max=100) as place:
         count_turn()
         clients = [socket.create_connection(("127.0.0.1", place.gateway.port), WAIT_S) for _ in range(40)]  # the loop stands still meanwhile

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from liveroom.gateway.audience import JOINED_MAX, Audience, user_hash
-from liveroom.gateway.likes import OnReply
+from liveroom.journal.command_sender import ReplyCallback
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role
 from liveroom.protocol.commands import ReportAudience
@@ -58,9 +58,9 @@ async def test_a_room_that_does_not_change_is_reported_again_before_its_report_e
 async def test_more_newcomers_than_a_report_may_name_come_in_several() -> None:
     """The count of unique users leaves no user out."""
     sent: list[ReportAudience] = []
-    replies: list[OnReply] = []
+    replies: list[ReplyCallback] = []
 
-    def report(_: str, command: ReportAudience, on_reply: OnReply) -> None:
+    def report(_: str, command: ReportAudience, on_reply: ReplyCallback) -> None:
         sent.append(command)
         replies.append(on_reply)
 
@@ -71,7 +71,7 @@ async def test_more_newcomers_than_a_report_may_name_come_in_several() -> None:
         audience = 2_500
 
     for i in range(2_500):
-        audience.came(AnyRoom, Sender(f"u{i}", "U"))  # type: ignore[arg-type]
+        audience.on_join(AnyRoom, Sender(f"u{i}", "U"))  # type: ignore[arg-type]
     audience.flush(0.0)
     assert [len(c.joined) for c in sent] == [JOINED_MAX, JOINED_MAX, 500]
     assert {h for c in sent for h in c.joined} == {user_hash(f"u{i}") for i in range(2_500)}

@@ -283,9 +283,9 @@ async def test_a_token_within_the_leeway_is_not_closed_before_it_is_over() -> No
         (connection,) = place.gateway._connections
         expired_s = connection.expires_s
         assert 0 < expired_s - time.time() <= AuthConfig().leeway_s
-        place.gateway._look_at(connection, place.gateway.time(), expired_s - 0.001)
+        place.gateway._check_connection(connection, place.gateway.time(), expired_s - 0.001)
         assert (await bob.ask("send_chat", text="still here"))["type"] == "accepted"
-        place.gateway._look_at(connection, place.gateway.time(), expired_s)
+        place.gateway._check_connection(connection, place.gateway.time(), expired_s)
         assert await bob.closed() == 4000
 
 

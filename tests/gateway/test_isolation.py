@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from liveroom.gateway.admission_queues import AdmissionQueues
-from liveroom.gateway.likes import Likes, Reply
+from liveroom.gateway.likes import Likes
 from liveroom.gateway.room import Room
 from liveroom.gateway.subscription import Subscription
 from liveroom.journal.partition import partition_of
 from liveroom.protocol.commands import BanUser, OpenRoom, ReportLikes
 from liveroom.protocol.events import ChatSent
-from liveroom.protocol.frames import Accepted
+from liveroom.protocol.frames import Accepted, Reply
 from liveroom.telemetry.metrics import Metrics
 from tests.gateway.place import ROOM, WAIT_S, Place, scripted, show
 
@@ -57,7 +57,7 @@ async def test_one_that_cannot_join_keeps_nobody_out(monkeypatch: pytest.MonkeyP
 
 
 async def test_a_viewer_whose_write_raises_is_dropped_and_the_others_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sweep over a room goes on, and the room has further ones."""
+    """The broadcast to a room goes on, and the room has further ones."""
     async with scripted() as (place, script), place.viewer("ann") as ann, place.viewer("eve") as eve, place.viewer("bob") as bob:
         for viewer in (ann, eve, bob):
             await viewer.until("keyframe")

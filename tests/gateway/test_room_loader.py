@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from liveroom.config.schema import GatewayConfig
-from liveroom.gateway.likes import OnReply
 from liveroom.gateway.room import Room
 from liveroom.gateway.room_loader import RETRY_S, RoomLoader
 from liveroom.gateway.subscription import Subscription
+from liveroom.journal.command_sender import ReplyCallback
 from liveroom.process.clock import Clock
 from liveroom.protocol.commands import RequestKeyframe
 from liveroom.protocol.entitlements import EntitlementsChunk
@@ -28,7 +28,7 @@ class Loads:
     def __init__(self) -> None:
         self.now_s = 100.0
         self.followed = True
-        self.sent: list[tuple[str, bool, OnReply]] = []  # room, whether entitlements were requested, and who takes the reply
+        self.sent: list[tuple[str, bool, ReplyCallback]] = []  # room, whether entitlements were requested, and who takes the reply
         clock = Clock()
         clock.monotonic_s = lambda: self.now_s
         self.loader = RoomLoader(
@@ -36,7 +36,7 @@ class Loads:
         )
         self.room = Room("demo", GatewayConfig(), METRICS)
 
-    def _request(self, room: str, command: RequestKeyframe, on_reply: OnReply) -> None:
+    def _request(self, room: str, command: RequestKeyframe, on_reply: ReplyCallback) -> None:
         self.sent.append((room, command.entitlements, on_reply))
 
     def reply(self, reply: Any = None) -> None:

@@ -14,12 +14,10 @@ from liveroom.journal.command_sender import CommandSender
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role
-from liveroom.protocol.frames import Accepted, Refused
+from liveroom.protocol.frames import Accepted, Refused, Reply
 from liveroom.protocol.records import Answer, Request, Sender
 from liveroom.telemetry.metrics import Metrics
 from tests.journal.entries import answer, request, take
-
-Reply = Accepted | Refused
 
 
 def isolated(carrier: CommandSender, place: str) -> float:

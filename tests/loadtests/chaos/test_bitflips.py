@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from liveroom.app import App
-from liveroom.console.health import Missing
+from liveroom.console.health import NotReady
 from liveroom.journal.sqlite.file import FILE_NAME
 from liveroom.journal.sqlite.mark import MARK_FILE
 from loadtests.chaos import bitflips
@@ -33,7 +33,7 @@ async def test_it_notices_what_is_not_found(tmp_path: Path, monkeypatch: pytest.
     stories = bitflips._stories(data_dir)
     assert all(len(lines) > bitflips.LINES for lines in stories.values())
     with monkeypatch.context() as context:
-        context.setattr(App, "_what_is_missing", lambda _: Missing("something"))
+        context.setattr(App, "_not_ready_reason", lambda _: NotReady("something"))
         context.setattr(bitflips, "START_S", 1.0)
         assert (await bitflips._outcome(data_dir, stories))[0] == "half_alive"
     with closing(sqlite3.connect(data_dir / FILE_NAME)) as file:
