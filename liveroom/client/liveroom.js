@@ -25,10 +25,12 @@ export const EVENTS_WAITING_MAX = 5_000;
 
 /** Questions in `room.state.questions`, the newest. */
 export const QUESTIONS_KEPT = 300;
-/** How many red envelopes, coupons and flash sales a folded state holds at most, of each the newest. */
+/** Offers of one kind in a folded state, the newest. */
 export const OFFERS_KEPT = 50;
-/** Shares of red envelopes in `room.entitlements.shares`, the newest. */
+/** Shares in `room.entitlements.shares`, the newest. */
 export const SHARES_KEPT = 100;
+/** Lines in `room.state.chat`, the newest, unless `connect` is told another number. */
+export const CHAT_LINES_KEPT = 200;
 
 /**
  * Number of last frames that estimate the server's clock. Network delay, and a quiet room even more, makes a frame's time too early.
@@ -167,7 +169,7 @@ export function connect(options) {
   * - joined: the `joined` frame.
   * - event: one event of the room, with `seq` and `time_ms`.
   * - personal: one event that concerns this user alone, with `seq`, `time_ms` and `personal: true`. It may come before events below its seq.
-  *   A `coupon_claimed` has the new entry of `entitlements.coupons` as `owned`.
+  *   Features may add fields to it, see `FEATURES`.
   * - queued: `{id, ahead}`; the command `id` waits in the admission queue of a scarce item, with at most `ahead` commands before it.
   * - state: `{state}` after each frame that changed it.
   * - entitlements: `{entitlements}` after each frame that changed the user's entitlements.
@@ -189,7 +191,7 @@ export class Room extends EventTarget {
   #socket = null;
   #status = "connecting";
   #state = null;
-  #entitlements = noEntitlements();
+  #entitlements = entitlementsOf({});
   #cursor = 0;
   #personalSeq = -1; // of the last personal event
   #joined = null;
@@ -237,7 +239,7 @@ export class Room extends EventTarget {
       silenceMs: 30_000,
       probeMs: PROBE_MS,
       likesBatchMs: 300,
-      chatLinesKept: 200,
+      chatLinesKept: CHAT_LINES_KEPT,
       random: Math.random,
       ...options,
       WebSocket,
@@ -254,7 +256,7 @@ export class Room extends EventTarget {
   get state() {
     return this.#state;
   }
-  /** This user's entitlements in the room: `{seq, shares, coupons, holds, bought, omitted}`, kept up to date. A snapshot, like `state`. */
+  /** This user's entitlements in the room: `seq`, `omitted` and the features' fields, kept up to date. A snapshot, like `state`. */
   get entitlements() {
     return this.#entitlements;
   }
@@ -542,15 +544,13 @@ export class Room extends EventTarget {
 
   #onKeyframe({ type: _, ...state }) {
     if (this.#state?.stream_id !== state.stream_id) this.#personalSeq = -1;
-    this.#state = filled(state);
+    this.#state = stateOf(state);
     this.#cursor = state.seq;
     this.#emit("state", { state: this.#state });
   }
 
   #onEntitlements({ type: _, ...entitlements }) {
-    this.#entitlements = { ...noEntitlements(), ...entitlements };
-    this.#entitlements.coupons = this.#entitlements.coupons.map(filledCoupon);
-    this.#entitlements.holds = this.#entitlements.holds.map((hold) => ({ discount_fen: 0, coupon_code: "", ...hold }));
+    this.#entitlements = entitlementsOf(entitlements);
     this.#settleReady.resolve(this);
     this.#emit("entitlements", { entitlements: this.#entitlements });
   }
@@ -561,9 +561,9 @@ export class Room extends EventTarget {
     for (const event of frame.events) {
       const known = event.seq < this.#cursor; // had it before the connection was lost; `entitlements` may be of before that, from a gateway that is behind
       event.time_ms = frame.time_ms;
-      const { sales } = this.#state;
-      if (!known) this.#state = fold(this.#state, event, this.#options.chatLinesKept);
-      this.#entitlements = foldEntitlements(this.#entitlements, event, this.#joined?.user, sales, this.#state.sales);
+      const before = this.#state;
+      if (!known) this.#state = fold(before, event, this.#options);
+      this.#entitlements = foldEntitlements(this.#entitlements, event, this.#joined?.user, before, this.#state);
       if (known) continue;
       if (event.user === this.#joined?.user) {
         if (event.type === "user_muted") this.#mutedUntilMs = event.until_ms;
@@ -580,8 +580,9 @@ export class Room extends EventTarget {
     if (this.#entitlements !== entitlementsBefore) this.#emit("entitlements", { entitlements: this.#entitlements });
   }
 
-  #onPersonal({ time_ms, event, coupon }) {
-    Object.assign(event, { time_ms, personal: true }, coupon && { owned: filledCoupon(coupon) });
+  #onPersonal(frame) {
+    const { time_ms } = frame;
+    const event = withFeatures({ ...frame.event, time_ms, personal: true }, ({ personal }) => personal?.(frame));
     const entitlementsBefore = this.#entitlements;
     this.#entitlements = foldEntitlements(entitlementsBefore, event, this.#joined?.user);
     if (this.#entitlements !== entitlementsBefore) this.#emit("entitlements", { entitlements: this.#entitlements });
@@ -818,172 +819,223 @@ function newId() {
   return `js-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
-// The state: a keyframe, then events folded into it.
+// The state and the entitlements: a frame, then events folded into it.
+
+/** The newest of a list. */
+const newest = (items, count) => items.slice(Math.max(0, items.length - count));
 
 /** An object of counts by a name that others chose: names such as `constructor` and `__proto__` are names like any other. */
 const byName = (...counts) => Object.assign(Object.create(null), ...counts);
 
-/** Fields that a keyframe leaves out when they hold their default. */
-const emptyState = () => ({
-  anchor_name: "",
-  announcement: "",
-  pinned: null,
-  showcase_version: 0,
-  showcase_count: 0,
-  slow_mode_ms: 0,
-  chat_budget: 0,
-  likes: 0,
-  viewers: 0,
-  unique: 0,
-  unique_estimated: false,
-  peak: 0,
-  close_reason: "",
-  envelopes: [],
-  coupons: [],
-  sales: [],
-  questions: [],
-  chat: [],
-});
-
-/** A keyframe with what it leaves out. */
-function filled(keyframe) {
-  const state = { ...emptyState(), ...keyframe, try_ons: byName(keyframe.try_ons) };
-  state.envelopes = state.envelopes.map((envelope) => ({ open: false, condition: {}, users_per_address_max: 0, ...envelope }));
-  state.coupons = state.coupons.map((coupon) => ({ users_per_address_max: 0, ...coupon }));
-  state.sales = state.sales.map((sale) => ({ users_per_address_max: 0, ...sale }));
-  return state;
-}
-
-/** The offers of a kind with one more; only the newest are kept. */
-const offered = (offers, item) => [...offers, item].slice(-OFFERS_KEPT);
-
-/** Items with one of them changed, the same list when it is not among them. */
+/** Items with one of them changed; the same list if it is not among them. */
 function withChanged(items, name, id, changed) {
   return items.some((item) => item[name] === id) ? items.map((item) => (item[name] === id ? { ...item, ...changed } : item)) : items;
 }
+
+/** Items without one of them. */
+const without = (items, name, id) => items.filter((item) => item[name] !== id);
 
 /** Sales without those that are over: a closed one goes with its last hold. */
 const notOver = (sales) => (sales.some(isOver) ? sales.filter((sale) => !isOver(sale)) : sales);
 const isOver = ({ state, held }) => state === "closed" && !held;
 
-/** The fields of the state that each event changes. An event that is not here changes nothing public. */
-const FOLDS = {
-  __proto__: null,
-  room_opened: (_, { title, anchor, anchor_name = "", rules, time_ms }) => ({
-    ...{ title, anchor, anchor_name, open: true, opened_ms: time_ms, chat_budget: rules.chat_budget, close_reason: "" },
-  }),
-  room_closed: (_, { reason = "" }) => ({ open: false, close_reason: reason }),
-  announcement_set: (_, { text }) => ({ announcement: text }),
-  chat_sent: ({ chat }, { seq, user, name, text, role = "viewer", buyer = false }) => ({ chat: [...chat, { seq, user, name, text, role, buyer }] }),
-  message_deleted: ({ chat }, { message }) => ({ chat: chat.filter(({ seq }) => seq !== message) }),
-  user_banned: ({ chat }, { user, messages_deleted = false }) => (messages_deleted ? { chat: chat.filter((line) => line.user !== user) } : null),
-  slow_mode_set: (_, { interval_ms }) => ({ slow_mode_ms: interval_ms }),
-  chat_budget_set: (_, { lines_per_s }) => ({ chat_budget: lines_per_s }),
-  question_asked: ({ questions }, { seq, user, name, text }) => ({
-    questions: [...questions, { seq, user, name, text, state: "asked", answer: "" }].slice(-QUESTIONS_KEPT),
-  }),
-  question_picked({ questions }, { question }) {
-    const before = questions.find(({ state }) => state === "picked")?.seq; // one at a time
-    return { questions: withChanged(withChanged(questions, "seq", before, { state: "asked" }), "seq", question, { state: "picked" }) };
-  },
-  question_answered: ({ questions }, { question, text = "" }) => ({
-    questions: withChanged(questions, "seq", question, { state: "answered", answer: text }),
-  }),
-  question_dismissed: ({ questions }, { question }) => ({ questions: questions.filter(({ seq }) => seq !== question) }),
-  likes_added: (_, { total }) => ({ likes: total }),
-  product_added: (_, { seq }) => ({ showcase_version: seq }), // whether it is new or replaces another is known over HTTP alone: `showcase_count` stays the keyframe's
-  product_removed({ try_ons }, { seq, product }) {
-    if (!(product in try_ons)) return { showcase_version: seq };
-    const left = byName(try_ons);
-    delete left[product];
-    return { showcase_version: seq, try_ons: left };
-  },
-  product_pinned: (_, { product }) => ({ pinned: product }),
-  product_unpinned: () => ({ pinned: null }),
-  try_on_requested({ try_ons }, { product, count }) {
-    const counts = byName(try_ons);
-    counts[product] = count;
-    return { try_ons: counts };
-  },
-  audience_counted: (_, { viewers, unique, peak, unique_estimated = false }) => ({ viewers, unique, peak, unique_estimated }),
-  red_envelope_dropped({ envelopes }, { seq, title, total_fen, shares, split, opens_ms, closes_ms, commitment, condition = {}, users_per_address_max = 0 }) {
-    const left = { shares_left: shares, left_fen: total_fen };
-    const rules = { commitment, condition, users_per_address_max };
-    return { envelopes: offered(envelopes, { envelope: seq, title, total_fen, shares, ...left, split, opens_ms, closes_ms, open: false, ...rules }) };
-  },
-  red_envelope_opened: ({ envelopes }, { envelope }) => ({ envelopes: withChanged(envelopes, "envelope", envelope, { open: true }) }),
-  red_envelope_grabbed: ({ envelopes }, { envelope, shares_left, left_fen }) => ({
-    envelopes: withChanged(envelopes, "envelope", envelope, { shares_left, left_fen }),
-  }),
-  red_envelope_closed: ({ envelopes }, { envelope }) => ({ envelopes: envelopes.filter((item) => item.envelope !== envelope) }),
-  coupon_issued({ coupons }, { seq, title, terms, stock, per_user_max, claimable_until_ms, valid_until_ms, users_per_address_max = 0 }) {
-    const until = { claimable_until_ms, valid_until_ms };
-    return { coupons: offered(coupons, { coupon: seq, title, terms, stock, left: stock, per_user_max, ...until, users_per_address_max }) };
-  },
-  coupon_left: ({ coupons }, { coupon, left }) => ({ coupons: withChanged(coupons, "coupon", coupon, { left }) }),
-  coupon_stopped: ({ coupons }, { coupon }) => ({ coupons: coupons.filter((item) => item.coupon !== coupon) }),
-  coupon_expired: ({ coupons }, { coupon }) =>
-    coupons.some((item) => item.coupon === coupon) ? { coupons: coupons.filter((item) => item.coupon !== coupon) } : null,
-  flash_sale_announced({ sales }, { seq, product, title, price_fen, stock, per_user_max, opens_ms, closes_ms, hold_ms, users_per_address_max = 0 }) {
-    const units = { stock, available: stock, held: 0, sold: 0 };
-    const rules = { per_user_max, opens_ms, closes_ms, hold_ms, users_per_address_max };
-    return { sales: offered(sales, { sale: seq, product, title, price_fen, ...units, ...rules, state: "announced" }) };
-  },
-  flash_sale_opened: ({ sales }, { sale }) => ({ sales: withChanged(sales, "sale", sale, { state: "open" }) }),
-  flash_sale_restocked: ({ sales }, { sale, stock }) => ({ sales: withChanged(sales, "sale", sale, { stock }) }),
-  stock_changed: ({ sales }, { sale, available, held, sold }) => ({ sales: notOver(withChanged(sales, "sale", sale, { available, held, sold })) }),
-  flash_sale_closed: ({ sales }, { sale, held = 0 }) => ({ sales: notOver(withChanged(sales, "sale", sale, { state: "closed", held })) }),
-};
-
-// This user's entitlements: an `entitlements` frame, then events folded into it.
-
-/** Fields that the frame leaves out when there is nothing. */
-const noEntitlements = () => ({ seq: 0, shares: [], coupons: [], holds: [], bought: {}, omitted: 0 });
-
 const filledCoupon = (coupon) => ({ order: "", ...coupon });
 
-const withoutHold = (holds, hold) => holds.filter((item) => item.hold !== hold);
-
-/** The fields that each event changes for its `user`, or for everybody. */
-const ENTITLEMENT_FOLDS = {
-  __proto__: null,
-  red_envelope_grabbed: ({ shares }, { envelope, amount_fen }) => ({ shares: [...shares, { envelope, amount_fen }].slice(-SHARES_KEPT) }),
-  coupon_claimed: ({ coupons }, { owned }) => (owned ? { coupons: [...coupons, owned] } : null),
-  coupon_redeemed: ({ coupons }, { code, order }) => ({ coupons: withChanged(coupons, "code", code, { order }) }),
-  coupon_released: ({ coupons }, { code }) => ({ coupons: withChanged(coupons, "code", code, { order: "" }) }),
-  coupon_expired: ({ coupons }, { coupon }) =>
-    coupons.some((item) => item.coupon === coupon) ? { coupons: coupons.filter((item) => item.coupon !== coupon) } : null,
-  stock_reserved: ({ holds }, { seq, sale, quantity, until_ms, due_fen, discount_fen = 0, coupon_code = "" }) => ({
-    holds: [...holds, { hold: seq, sale, quantity, until_ms, due_fen, discount_fen, coupon_code }],
-  }),
-  hold_confirmed: ({ holds, bought }, { hold, sale, quantity }) => ({
-    holds: withoutHold(holds, hold),
-    bought: { ...bought, [sale]: (bought[sale] ?? 0) + quantity },
-  }),
-  hold_cancelled: ({ holds }, { hold }) => ({ holds: withoutHold(holds, hold) }),
-  hold_expired: ({ holds }, { hold }) => ({ holds: withoutHold(holds, hold) }),
+/**
+ * The features by name: how each fills and folds its part of the state and of the entitlements. Nothing else in this module knows a feature's
+ * events or fields. A feature of your own is one more entry, made before you connect. All functions are pure; each entry has any of these:
+ *
+ * - state(keyframe): its fields of the state, with those that the keyframe leaves out.
+ * - events: by event type, `(state, event, options) => fields`; the changed fields of the state, or `null` for none.
+ * - entitlements(frame): its fields of the entitlements, with those that the frame leaves out.
+ * - entitled: by event type, `(entitlements, event) => fields`; only for events of this user or of everybody.
+ * - pruned(entitlements, before, after): fields of the entitlements that change because the state changed.
+ * - personal(frame): fields that a personal event gets from its frame.
+ */
+export const FEATURES = {
+  lifecycle: {
+    state: ({ anchor_name = "", announcement = "", close_reason = "" }) => ({ anchor_name, announcement, close_reason }),
+    events: {
+      room_opened: (_, { title, anchor, anchor_name = "", time_ms }) => ({ title, anchor, anchor_name, open: true, opened_ms: time_ms, close_reason: "" }),
+      room_closed: (_, { reason = "" }) => ({ open: false, close_reason: reason }),
+      announcement_set: (_, { text }) => ({ announcement: text }),
+    },
+  },
+  chat: {
+    state: ({ chat = [], slow_mode_ms = 0, chat_budget = 0 }) => ({ chat, slow_mode_ms, chat_budget }),
+    events: {
+      room_opened: (_, { rules }) => ({ chat_budget: rules.chat_budget }),
+      chat_sent: ({ chat }, { seq, user, name, text, role = "viewer", buyer = false }, { chatLinesKept = CHAT_LINES_KEPT }) => ({
+        chat: newest([...chat, { seq, user, name, text, role, buyer }], chatLinesKept),
+      }),
+      message_deleted: ({ chat }, { message }) => ({ chat: without(chat, "seq", message) }),
+      user_banned: ({ chat }, { user, messages_deleted = false }) => (messages_deleted ? { chat: without(chat, "user", user) } : null),
+      slow_mode_set: (_, { interval_ms }) => ({ slow_mode_ms: interval_ms }),
+      chat_budget_set: (_, { lines_per_s }) => ({ chat_budget: lines_per_s }),
+    },
+  },
+  questions: {
+    state: ({ questions = [] }) => ({ questions }),
+    events: {
+      question_asked: ({ questions }, { seq, user, name, text }) => ({
+        questions: newest([...questions, { seq, user, name, text, state: "asked", answer: "" }], QUESTIONS_KEPT),
+      }),
+      question_picked({ questions }, { question }) {
+        const before = questions.find(({ state }) => state === "picked")?.seq; // one at a time
+        return { questions: withChanged(withChanged(questions, "seq", before, { state: "asked" }), "seq", question, { state: "picked" }) };
+      },
+      question_answered: ({ questions }, { question, text = "" }) => ({
+        questions: withChanged(questions, "seq", question, { state: "answered", answer: text }),
+      }),
+      question_dismissed: ({ questions }, { question }) => ({ questions: without(questions, "seq", question) }),
+    },
+  },
+  likes: {
+    state: ({ likes = 0 }) => ({ likes }),
+    events: { likes_added: (_, { total }) => ({ likes: total }) },
+  },
+  showcase: {
+    state: ({ pinned = null, showcase_version = 0, showcase_count = 0, try_ons }) => ({ pinned, showcase_version, showcase_count, try_ons: byName(try_ons) }),
+    events: {
+      product_added: (_, { seq }) => ({ showcase_version: seq }), // it may replace another, so `showcase_count` stays the keyframe's
+      product_removed({ try_ons }, { seq, product }) {
+        if (!(product in try_ons)) return { showcase_version: seq };
+        const left = byName(try_ons);
+        delete left[product];
+        return { showcase_version: seq, try_ons: left };
+      },
+      product_pinned: (_, { product }) => ({ pinned: product }),
+      product_unpinned: () => ({ pinned: null }),
+      try_on_requested({ try_ons }, { product, count }) {
+        const counts = byName(try_ons);
+        counts[product] = count;
+        return { try_ons: counts };
+      },
+    },
+  },
+  audience: {
+    state: ({ viewers = 0, unique = 0, unique_estimated = false, peak = 0 }) => ({ viewers, unique, unique_estimated, peak }),
+    events: {
+      audience_counted: (_, { viewers, unique, peak, unique_estimated = false }) => ({ viewers, unique, peak, unique_estimated }),
+    },
+  },
+  red_envelope: {
+    state: ({ envelopes = [] }) => ({
+      envelopes: envelopes.map((envelope) => ({ open: false, condition: {}, users_per_address_max: 0, ...envelope })),
+    }),
+    events: {
+      red_envelope_dropped({ envelopes }, { seq, title, total_fen, shares, split, opens_ms, closes_ms, commitment, condition = {}, users_per_address_max = 0 }) {
+        const left = { shares_left: shares, left_fen: total_fen };
+        const rules = { commitment, condition, users_per_address_max };
+        const envelope = { envelope: seq, title, total_fen, shares, ...left, split, opens_ms, closes_ms, open: false, ...rules };
+        return { envelopes: newest([...envelopes, envelope], OFFERS_KEPT) };
+      },
+      red_envelope_opened: ({ envelopes }, { envelope }) => ({ envelopes: withChanged(envelopes, "envelope", envelope, { open: true }) }),
+      red_envelope_grabbed: ({ envelopes }, { envelope, shares_left, left_fen }) => ({
+        envelopes: withChanged(envelopes, "envelope", envelope, { shares_left, left_fen }),
+      }),
+      red_envelope_closed: ({ envelopes }, { envelope }) => ({ envelopes: without(envelopes, "envelope", envelope) }),
+    },
+    entitlements: ({ shares = [] }) => ({ shares }),
+    entitled: {
+      red_envelope_grabbed: ({ shares }, { envelope, amount_fen }) => ({ shares: newest([...shares, { envelope, amount_fen }], SHARES_KEPT) }),
+    },
+  },
+  coupon: {
+    state: ({ coupons = [] }) => ({ coupons: coupons.map((coupon) => ({ users_per_address_max: 0, ...coupon })) }),
+    events: {
+      coupon_issued({ coupons }, { seq, title, terms, stock, per_user_max, claimable_until_ms, valid_until_ms, users_per_address_max = 0 }) {
+        const until = { claimable_until_ms, valid_until_ms };
+        const coupon = { coupon: seq, title, terms, stock, left: stock, per_user_max, ...until, users_per_address_max };
+        return { coupons: newest([...coupons, coupon], OFFERS_KEPT) };
+      },
+      coupon_left: ({ coupons }, { coupon, left }) => ({ coupons: withChanged(coupons, "coupon", coupon, { left }) }),
+      coupon_stopped: ({ coupons }, { coupon }) => ({ coupons: without(coupons, "coupon", coupon) }),
+      coupon_expired: (state, { coupon }) => withoutCoupon(state, coupon),
+    },
+    entitlements: ({ coupons = [] }) => ({ coupons: coupons.map(filledCoupon) }),
+    entitled: {
+      coupon_claimed: ({ coupons }, { owned }) => (owned ? { coupons: [...coupons, owned] } : null),
+      coupon_redeemed: ({ coupons }, { code, order }) => ({ coupons: withChanged(coupons, "code", code, { order }) }),
+      coupon_released: ({ coupons }, { code }) => ({ coupons: withChanged(coupons, "code", code, { order: "" }) }),
+      coupon_expired: (entitlements, { coupon }) => withoutCoupon(entitlements, coupon),
+    },
+    personal: ({ coupon }) => (coupon ? { owned: filledCoupon(coupon) } : null),
+  },
+  flash_sale: {
+    state: ({ sales = [] }) => ({ sales: sales.map((sale) => ({ users_per_address_max: 0, ...sale })) }),
+    events: {
+      flash_sale_announced({ sales }, { seq, product, title, price_fen, stock, per_user_max, opens_ms, closes_ms, hold_ms, users_per_address_max = 0 }) {
+        const units = { stock, available: stock, held: 0, sold: 0 };
+        const rules = { per_user_max, opens_ms, closes_ms, hold_ms, users_per_address_max };
+        return { sales: newest([...sales, { sale: seq, product, title, price_fen, ...units, ...rules, state: "announced" }], OFFERS_KEPT) };
+      },
+      flash_sale_opened: ({ sales }, { sale }) => ({ sales: withChanged(sales, "sale", sale, { state: "open" }) }),
+      flash_sale_restocked: ({ sales }, { sale, stock }) => ({ sales: withChanged(sales, "sale", sale, { stock }) }),
+      stock_changed: ({ sales }, { sale, available, held, sold }) => ({ sales: notOver(withChanged(sales, "sale", sale, { available, held, sold })) }),
+      flash_sale_closed: ({ sales }, { sale, held = 0 }) => ({ sales: notOver(withChanged(sales, "sale", sale, { state: "closed", held })) }),
+    },
+    entitlements: ({ holds = [], bought = {} }) => ({ holds: holds.map((hold) => ({ discount_fen: 0, coupon_code: "", ...hold })), bought }),
+    entitled: {
+      stock_reserved: ({ holds }, { seq, sale, quantity, until_ms, due_fen, discount_fen = 0, coupon_code = "" }) => ({
+        holds: [...holds, { hold: seq, sale, quantity, until_ms, due_fen, discount_fen, coupon_code }],
+      }),
+      hold_confirmed: ({ holds, bought }, { hold, sale, quantity }) => ({
+        holds: without(holds, "hold", hold),
+        bought: { ...bought, [sale]: (bought[sale] ?? 0) + quantity },
+      }),
+      hold_cancelled: ({ holds }, { hold }) => ({ holds: without(holds, "hold", hold) }),
+      hold_expired: ({ holds }, { hold }) => ({ holds: without(holds, "hold", hold) }),
+    },
+    /** Units of a sale that is over are no entitlement any more. */
+    pruned({ bought }, { sales: before }, { sales: after }) {
+      if (before.length <= after.length) return null;
+      const over = before.filter(({ sale }) => sale in bought && !after.some((shown) => shown.sale === sale));
+      if (!over.length) return null;
+      const left = { ...bought };
+      for (const { sale } of over) delete left[sale];
+      return { bought: left };
+    },
+  },
 };
 
-/**
- * The entitlements of `user` after one event; the same object if it changed nothing. Events below `entitlements.seq` are in it already.
-  * `before` and `after` are the room's sales around the event: units of an ended sale are dropped.
- */
-export function foldEntitlements(entitlements, event, user, before = [], after = before) {
-  if (event.seq < entitlements.seq) return entitlements;
-  const changed = (event.user ?? user) === user ? ENTITLEMENT_FOLDS[event.type]?.(entitlements, event) : null;
-  const folded = changed ? { ...entitlements, ...changed } : entitlements;
-  if (before.length <= after.length) return folded;
-  const over = before.filter(({ sale }) => sale in folded.bought && !after.some((shown) => shown.sale === sale));
-  if (!over.length) return folded;
-  const bought = { ...folded.bought };
-  for (const { sale } of over) delete bought[sale];
-  return { ...folded, bought };
+const withoutCoupon = ({ coupons }, coupon) => (coupons.some((item) => item.coupon === coupon) ? { coupons: without(coupons, "coupon", coupon) } : null);
+
+/** What `change(feature, values)` gives for each feature, put together over `values`; the same object if no feature changes anything. */
+function withFeatures(values, change) {
+  let changed = values;
+  for (const feature of Object.values(FEATURES)) {
+    const fields = change(feature, changed);
+    if (fields) changed = { ...changed, ...fields };
+  }
+  return changed;
 }
 
-/** The state after one event (with `seq` and `time_ms`): the same object when it changed nothing public; `chatLinesKept` bounds `chat`. */
-export function fold(state, event, chatLinesKept = 200) {
-  const changed = FOLDS[event.type]?.(state, event);
-  if (!changed) return state;
-  if (changed.chat?.length > chatLinesKept) changed.chat = changed.chat.slice(changed.chat.length - chatLinesKept);
-  return { ...state, ...changed };
+/** The function for this type in a table of a feature, if it has one. Others choose the types, so what every object has does not count. */
+const foldOf = (table, type) => (table && Object.hasOwn(table, type) ? table[type] : null);
+
+/** The state of a keyframe, with the fields that it leaves out. */
+export function stateOf(keyframe) {
+  return withFeatures(keyframe, ({ state }) => state?.(keyframe));
+}
+
+/** The state after one event (with `seq` and `time_ms`): the same object if it changed nothing public. Of a room's `options`, `chatLinesKept` counts. */
+export function fold(state, event, options = {}) {
+  return withFeatures(state, ({ events }, before) => foldOf(events, event.type)?.(before, event, options));
+}
+
+/** The entitlements of an `entitlements` frame, with the fields that it leaves out. */
+export function entitlementsOf(frame) {
+  return withFeatures({ seq: 0, omitted: 0, ...frame }, ({ entitlements }) => entitlements?.(frame));
+}
+
+/**
+ * The entitlements of `user` after one event: the same object if it changed nothing. They have the events below `entitlements.seq` already.
+ * `before` and `after` are the state around a public event.
+ */
+export function foldEntitlements(entitlements, event, user, before = null, after = before) {
+  if (event.seq < entitlements.seq) return entitlements;
+  const concerned = (event.user ?? user) === user;
+  const folded = concerned ? withFeatures(entitlements, ({ entitled }, owned) => foldOf(entitled, event.type)?.(owned, event)) : entitlements;
+  return before === after ? folded : withFeatures(folded, ({ pruned }, owned) => pruned?.(owned, before, after));
 }

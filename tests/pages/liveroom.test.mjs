@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { COMMANDS_WAITING_MAX, CommandRefused, CommandUnanswered, Disconnected, EVENTS_WAITING_MAX, LIKES_MAX, RETRIES_MAX, SENT_IDS_MAX, TooManyCommands, connect, fold } from "../../liveroom/client/liveroom.js";
+import { COMMANDS_WAITING_MAX, CommandRefused, CommandUnanswered, Disconnected, EVENTS_WAITING_MAX, FEATURES, LIKES_MAX, RETRIES_MAX, SENT_IDS_MAX, TooManyCommands, connect, fold } from "../../liveroom/client/liveroom.js";
 
 /** A WebSocket whose server side is the test. */
 class FakeSocket {
@@ -131,9 +131,29 @@ test("every event leaves the state that was before it as it was, whatever the ev
     ["coupon_expired", { coupon: 3 }], ["flash_sale_announced", {}], ["flash_sale_opened", { sale: 1 }], ["flash_sale_restocked", { sale: 1 }], ["stock_changed", { sale: 1, held: 1 }],
     ["flash_sale_closed", { sale: 1, held: 1 }], ["constructor", {}], ["toString", {}], ["__proto__", {}],
   ];
-  for (const [type, fields] of events) state = deep(fold(state, { seq: 30, time_ms: 1, ...fields, type }, 5)); // a module is strict: a write to what is frozen throws
+  for (const [type, fields] of events) state = deep(fold(state, { seq: 30, time_ms: 1, ...fields, type }, { chatLinesKept: 5 })); // a module is strict: a write to what is frozen throws
   assert.deepEqual({ ...state.try_ons }, { ["__proto__"]: 4 });
   assert.equal(state.close_reason, "late");
+});
+
+test("a feature of somebody else folds its part of the state and of the entitlements", async (t) => {
+  FEATURES.poll = {
+    state: ({ polls = [] }) => ({ polls }),
+    events: { poll_opened: ({ polls }, { seq, text }) => ({ polls: [...polls, { poll: seq, text }] }), poll_closed: ({ polls }, { poll }) => ({ polls: polls.filter((one) => one.poll !== poll) }) },
+    entitlements: ({ votes = [] }) => ({ votes }),
+    entitled: { vote_cast: ({ votes }, { poll }) => ({ votes: [...votes, poll] }) },
+    pruned: ({ votes }, before, after) => (before.polls === after.polls ? null : { votes: votes.filter((vote) => after.polls.some(({ poll }) => poll === vote)) }),
+    personal: ({ receipt }) => ({ receipt }),
+  };
+  t.after(() => delete FEATURES.poll);
+  const { room, of, sockets } = await live(t);
+  assert.deepEqual([room.state.polls, room.entitlements.votes], [[], []]);
+  sockets[0].says(delta(10, 11, [{ type: "poll_opened", seq: 10, text: "Red?" }]), { type: "personal", time_ms: 1, event: { type: "vote_cast", seq: 11, user: "vera", poll: 10 }, receipt: "r" });
+  assert.deepEqual(room.state.polls, [{ poll: 10, text: "Red?" }]);
+  assert.deepEqual(room.entitlements.votes, [10]);
+  assert.equal(of("personal")[0].receipt, "r");
+  sockets[0].says(delta(11, 12, [{ type: "poll_closed", seq: 11, poll: 10 }]));
+  assert.deepEqual([room.state.polls, room.entitlements.votes], [[], []]);
 });
 
 test("names that objects have themselves are names like any other", async (t) => {
