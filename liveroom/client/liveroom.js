@@ -29,7 +29,7 @@ export const QUESTIONS_KEPT = 300;
 export const OFFERS_KEPT = 50;
 /** Shares in `room.entitlements.shares`, the newest. */
 export const SHARES_KEPT = 100;
-/** Lines in `room.state.chat`, the newest, unless `connect` is told another number. */
+/** Default of the option `chatLinesKept`: lines in `room.state.chat`, the newest. */
 export const CHAT_LINES_KEPT = 200;
 
 /**
@@ -1001,7 +1001,7 @@ export const FEATURES = {
 
 const withoutCoupon = ({ coupons }, coupon) => (coupons.some((item) => item.coupon === coupon) ? { coupons: without(coupons, "coupon", coupon) } : null);
 
-/** What `change(feature, values)` gives for each feature, put together over `values`; the same object if no feature changes anything. */
+/** The values after `change(feature, values)` of each feature; the same object if none changes a field. */
 function withFeatures(values, change) {
   let changed = values;
   for (const feature of Object.values(FEATURES)) {
@@ -1019,7 +1019,7 @@ export function stateOf(keyframe) {
   return withFeatures(keyframe, ({ state }) => state?.(keyframe));
 }
 
-/** The state after one event (with `seq` and `time_ms`): the same object if it changed nothing public. Of a room's `options`, `chatLinesKept` counts. */
+/** The state after one event (with `seq` and `time_ms`): the same object if it changed nothing public. `options` are those of `connect`. */
 export function fold(state, event, options = {}) {
   return withFeatures(state, ({ events }, before) => foldOf(events, event.type)?.(before, event, options));
 }

@@ -87,7 +87,8 @@ async def test_countdowns_run_on_the_clock_they_are_given(stage: Stage) -> None:
 async def test_offers_are_told_in_both_languages(stage: Stage) -> None:
     """A coupon's terms and an envelope's condition read as people say them; a Chinese percentage is what remains."""
     script = """async () => {
-        const { discountWords, minimumWords, conditionWords } = await import("/static/js/offers.js");
+        const { discountWords, minimumWords } = await import("/static/js/features/coupon/terms.js");
+        const { conditionWords } = await import("/static/js/features/red_envelope/condition.js");
         const amount = { amount_fen: 2_000, min_spend_fen: 9_900 };
         const terms = [amount, { percent_off: 15, discount_max_fen: 3_000 }, { percent_off: 20 }, { percent_off: 100 }];
         const conditions = [{}, { keyword: "hi", watched_s: 30 }];

@@ -39,7 +39,7 @@ def test_every_word_is_used_and_every_used_one_is_there() -> None:
     """`data-t` in the pages and `t(...)` in the scripts name words that exist; no word is left over."""
     words = _keys(STATIC / "js" / "words-en.js")
     code = "".join(path.read_text() for path in (*HTML, *SCRIPTS) if not path.name.startswith("words-"))
-    asked = set(re.findall(r'data-t(?:-\w+)?="(\w+)"', code)) | set(re.findall(r'\bt\("(\w+)"', code))
+    asked = set(re.findall(r'data-t(?:-\w+)?"?[=:] ?"(\w+)"', code)) | set(re.findall(r'\bt\("(\w+)"', code))
     assert asked - words == set()
     begun = tuple(re.findall(r"`(\w+_)\$\{", code))
     assert {word for word in words if f'"{word}"' not in code and not word.startswith(begun)} == set()
@@ -57,6 +57,36 @@ def test_pages_hold_nothing_inline_and_call_nobody(page: Path) -> None:
 def test_scripts_write_text_never_markup(script: Path) -> None:
     """Users' texts go in as text."""
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", script.read_text())
+
+
+#: Names of offers.
+OFFERS = re.compile(r"envelope|coupon|flash.?sale", re.IGNORECASE)
+#: Files that may name offers outside the features: the words of all pages, and a drawing that is called an envelope.
+NAMING = {"js/words-en.js", "js/words-zh.js", "icons.svg"}
+
+
+def test_only_features_name_an_offer() -> None:
+    """Pages, styles and scripts that all features share name no red envelope, coupon or flash sale."""
+    names = {path.relative_to(STATIC).as_posix(): path for path in FILES}
+    naming = {name for name, path in names.items() if not name.startswith("js/features/") and OFFERS.search(path.read_text())}
+    assert naming == NAMING
+
+
+def test_every_style_sheet_belongs_to_a_page() -> None:
+    """Each is linked by a page, or imported by the features' style sheet that a page links."""
+    found = {STATIC / name for page in HTML for name in re.findall(r'<link rel="stylesheet" href="/static/([^"]+)"', page.read_text())}
+    for sheet in list(found):
+        found |= {(sheet.parent / name).resolve() for name in re.findall(r'@import "([^"]+)"', sheet.read_text())}
+    assert found == {path for path in FILES if path.suffix == ".css"}
+
+
+def test_every_icon_is_there() -> None:
+    """Pages and scripts name icons of `icons.svg`, and no two have the same name."""
+    icons = re.findall(r'<symbol id="([\w-]+)"', (STATIC / "icons.svg").read_text())
+    text = "".join(path.read_text() for path in (*HTML, *SCRIPTS))
+    used = re.findall(r"icons\.svg#([\w-]+)", text) + re.findall(r'\bicon\("([\w-]+)"\)|\bpicture(?::| =) "([\w-]+)"', text)
+    assert len(icons) == len(set(icons))
+    assert {name for one in used for name in ([one] if isinstance(one, str) else one) if name} <= set(icons)
 
 
 def _linked(entry: str) -> set[Path]:

@@ -17,6 +17,11 @@ export function shortMoney(fen) {
   return yuan(fen, "stripIfInteger");
 }
 
+/** An amount of fen, `count` times. */
+export function timesMoney(fen, count) {
+  return money(BigInt(fen) * BigInt(count)); // may be more than a number holds
+}
+
 function yuan(fen, trailingZeroDisplay) {
   const style = { style: "currency", currency: "CNY", currencyDisplay: "narrowSymbol", trailingZeroDisplay };
   return new Intl.NumberFormat(locale(), style).format(yuanOf(fen));

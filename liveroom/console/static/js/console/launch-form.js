@@ -1,8 +1,9 @@
-/** A form that launches something of money: filled in, reviewed with its sum, then sent, and refusals stand at the field that is wrong. */
+/** A form that launches something: filled in, reviewed with its sum, then sent, and refusals stand at the field that is wrong. */
 
-import { byId, h, toast } from "../dom.js";
+import { byId, h, icon, toast } from "../dom.js";
 import { newCommandId } from "../http.js";
-import { t, translate } from "../i18n.js";
+import { t } from "../i18n.js";
+import { putAt } from "../place.js";
 import { fieldReason, reasonOf } from "../reasons.js";
 import { FieldErrors } from "./field-errors.js";
 import { Reading } from "./reading.js";
@@ -10,6 +11,9 @@ import { Reading } from "./reading.js";
 /**
  * The dialog `#launch-<kind>`. `plan` is what differs from kind to kind:
  *
+ *     kind               its name in ids, classes and the words `launch_<kind>` and `launched_<kind>`
+ *     title, picture     the key of its title's words, and its icon
+ *     controls()         the fields, see launch-fields.js
  *     command            what is sent
  *     inputs             {field of the command: name of the control}
  *     read(reading)      the command's fields
@@ -18,7 +22,6 @@ import { Reading } from "./reading.js";
  *     prepare(form)      called when the dialog opens, may be async; returns words when there is nothing to launch
  */
 export class LaunchForm {
-  #kind;
   #plan;
   #push;
   #dialog;
@@ -27,16 +30,15 @@ export class LaunchForm {
   #fields = null; // what is under review
   #unanswered = null; // {body, id} of what was sent and may have happened
 
-  constructor(kind, plan, push) {
-    this.#kind = kind;
+  constructor(plan, push) {
     this.#plan = plan;
     this.#push = push;
-    this.#dialog = byId(`launch-${kind}`);
+    this.#dialog = makeDialog(plan);
     this.#form = this.#dialog.querySelector("form");
     this.#form.append(byId("launch-end").content.cloneNode(true));
-    this.#act("launch").dataset.t = `launch_${kind}`;
+    this.#act("launch").dataset.t = `launch_${plan.kind}`;
+    putAt("sheets", this.#dialog);
     this.#errors = new FieldErrors(this.#form);
-    translate(this.#form);
     this.#form.addEventListener("submit", (submitted) => {
       submitted.preventDefault();
       if (this.#fields) this.#launch();
@@ -132,7 +134,7 @@ export class LaunchForm {
     this.#act("back").disabled = false;
     if (!answer) return;
     this.#unanswered = null;
-    toast(t(`launched_${this.#kind}`));
+    toast(t(`launched_${this.#plan.kind}`));
     if (this.#fields !== fields) return; // the form was left and opened again: what is in it now is something else
     this.#form.reset();
     this.#edit();
@@ -153,4 +155,19 @@ export class LaunchForm {
     else this.#say(fieldReason(error));
     return true;
   }
+}
+
+function makeDialog(plan) {
+  const { kind, title, picture } = plan;
+  const id = `launch-${kind}`;
+  return h(
+    "dialog",
+    { id, class: `sheet launch-sheet ${kind}`, "aria-labelledby": `${id}-title` },
+    h(
+      "form",
+      { autocomplete: "off", novalidate: true },
+      h("header", {}, h("h2", { id: `${id}-title` }, icon(picture), h("span", { "data-t": title }))),
+      h("div", { class: "launch-fields" }, plan.controls()),
+    ),
+  );
 }

@@ -8,24 +8,18 @@ import { reasonOf } from "../reasons.js";
 
 const REFRESH_AFTER_MS = 800; // HTTP may be a moment behind the room's own stream; many events are one reading
 const REFRESH_EVERY_MS = 3_000; // at most, however much happens
-const MONEY_EVENT = /^(red_envelope|coupon|flash_sale|stock)_/;
 
-/** The figures on the card and, for each kind, its totals and the figures of each account. */
-const CARD = ["granted_fen", "remaining_fen", "refunded_fen", "gross_fen", "discount_fen", "sold"];
-const TOTALS = {
-  envelopes: ["total_fen", "granted_fen", "remaining_fen", "refunded_fen"],
-  sales: ["stock", "available", "held", "sold", "gross_fen"],
-  coupons: ["claimed", "redeemed", "discount_fen"],
-};
-const ACCOUNTS = {
-  envelopes: ["total_fen", "granted_fen", "remaining_fen", "refunded_fen", "shares", "shares_granted"],
-  sales: ["stock", "available", "held", "sold", "gross_fen", "price_fen", "discount_fen"],
-  coupons: ["claimed", "redeemed", "discount_fen", "stock"],
-};
-const IDS = { envelopes: "envelope", sales: "sale", coupons: "coupon" };
-const NAMES = { envelopes: "red_envelope", sales: "flash_sale", coupons: "coupon" };
-
+/**
+ * Shows the statement over the `account` of each feature's part:
+ *
+ *     kind            the field of the statement that lists its accounts, and of the totals that counts them
+ *     id, title       the field with an account's number, and the key of the kind's words
+ *     isNews(type)    true if an event of this type moves money
+ *     card            fields of the totals that stand on the card
+ *     totals, figures fields of the totals and of each account in the sheet
+ */
 export class LedgerView {
+  #kinds;
   #room;
   #token;
   #mayRead;
@@ -34,7 +28,8 @@ export class LedgerView {
   #timer = null;
   #readMs = -Infinity;
 
-  constructor(room, token, mayRead) {
+  constructor(parts, room, token, mayRead) {
+    this.#kinds = parts.map(({ account }) => account).filter(Boolean);
     this.#room = room;
     this.#token = token;
     this.#mayRead = mayRead;
@@ -48,7 +43,7 @@ export class LedgerView {
   }
 
   onEvent({ type }) {
-    if (MONEY_EVENT.test(type)) this.#readSoon();
+    if (this.#kinds.some(({ isNews }) => isNews(type))) this.#readSoon();
   }
 
   onJoined() {
@@ -87,34 +82,41 @@ export class LedgerView {
     if (this.#trouble?.code === "ledger_broken") this.#statement = null; // no numbers that may be wrong
     const { totals } = this.#statement ?? {};
     byId("ledger-open").hidden = !totals;
-    byId("ledger-totals").replaceChildren(...(totals ? CARD.map((name) => figure(name, totals[name])) : []));
+    byId("ledger-totals").replaceChildren(...(totals ? this.#kinds.flatMap(({ card }) => card.map((name) => figure(name, totals[name]))) : []));
     byId("ledger-accounts").replaceChildren(...(totals ? this.#accounts() : []));
   }
 
   #accounts() {
     const { totals, omitted } = this.#statement;
-    const kinds = Object.keys(ACCOUNTS).filter((kind) => totals[kind]);
-    const parts = kinds.map((kind) =>
-      h(
-        "section",
-        { "data-kind": kind },
-        h("h3", { class: "label" }, `${t(NAMES[kind])} · ${totals[kind]}`),
-        h("dl", { class: "figures totals" }, TOTALS[kind].map((name) => figure(name, totals[name]))),
-        h("ul", { class: "rows" }, [...this.#statement[kind]].reverse().map((account) => this.#account(kind, account))),
-      ),
-    );
+    const parts = this.#kinds
+      .filter(({ kind }) => totals[kind])
+      .map((one) =>
+        h(
+          "section",
+          { "data-kind": one.kind },
+          h("h3", { class: "label" }, `${t(one.title)} · ${totals[one.kind]}`),
+          h("dl", { class: "figures totals" }, one.totals.map((name) => figure(name, totals[name]))),
+          h("ul", { class: "rows" }, [...this.#statement[one.kind]].reverse().map((account) => makeAccount(one, account))),
+        ),
+      );
     if (omitted) parts.push(h("p", { class: "meta" }, t("ledger_omitted", { count: omitted })));
     return parts.length ? parts : [h("p", { class: "meta" }, t("ledger_empty"))];
   }
+}
 
-  #account(kind, account) {
-    return h(
-      "li",
-      { class: "account", [`data-${IDS[kind]}`]: account[IDS[kind]], "data-state": account.state },
-      h("header", {}, h("strong", {}, account.title), h("span", { class: "number" }, t("number", { number: account[IDS[kind]] })), h("span", { class: "tag" }, t(`state_${account.state}`))),
-      h("dl", { class: "figures" }, ACCOUNTS[kind].map((name) => figure(name, account[name]))),
-    );
-  }
+function makeAccount({ id, figures }, account) {
+  return h(
+    "li",
+    { class: "account", [`data-${id}`]: account[id], "data-state": account.state },
+    h(
+      "header",
+      {},
+      h("strong", {}, account.title),
+      h("span", { class: "number" }, t("number", { number: account[id] })),
+      h("span", { class: "tag" }, t(`state_${account.state}`)),
+    ),
+    h("dl", { class: "figures" }, figures.map((name) => figure(name, account[name]))),
+  );
 }
 
 function figure(name, value) {

@@ -1,8 +1,8 @@
 /** Parses a form's amounts, counts and durations, digit by digit. */
 
+import { durationWords } from "../duration.js";
 import { t } from "../i18n.js";
 import { FEN_MAX, fenOf, shortMoney } from "../money.js";
-import { durationWords } from "../offers.js";
 
 const WHOLE = /^\d{1,12}$/;
 

@@ -1,13 +1,12 @@
-/** Money on the viewer page: red envelopes, coupons and flash sales, kept right by the room and by the clock. */
+/** The features' parts of the viewer page, kept right by the room and by the clock. */
 
+import { entitlementsOf } from "/client/liveroom.js";
 import { isOut } from "../connection.js";
 import { runCountdowns } from "../countdown.js";
 import { byId, h } from "../dom.js";
+import { callAll, mountAll } from "../features/parts.js";
 import { newCommandId } from "../http.js";
-import { t } from "../i18n.js";
-import { Coupons } from "../features/coupon/viewer.js";
-import { Envelopes } from "../features/red_envelope/viewer.js";
-import { Sales } from "../features/flash_sale/viewer.js";
+import { onLanguage, t } from "../i18n.js";
 import { Taps } from "./taps.js";
 
 /** The longest time without a look at the clock. */
@@ -16,60 +15,66 @@ const LOOK_EVERY_MS = 30_000;
 const TOLD_MAX = 5;
 /** The people who run the room may not take its offers. */
 const CLAIMANTS = new Set(["viewer", "moderator"]);
-const NOTHING = { shares: [], coupons: [], holds: [], bought: {} };
 
-export class Deals {
+export class Parts {
   #room;
   #nowMs;
+  #state;
   #parts;
   #drawCountdowns;
-  #state = null;
-  #showing = false;
-  #stale = false; // something changed while it was shown
+  #drawing = false;
+  #stale = false; // something changed while the parts were drawn
   #timer = null;
 
-  /** `room` is `null` for who only looks on; `nowMs()` is the server's clock. */
-  constructor({ room, name, nowMs }) {
+  /** Mount `features`. `room` is `null` for a user who may only watch; `state()` gives the room's state, `nowMs()` the server's clock. */
+  constructor(features, { room, name, state, nowMs }) {
     const taps = room && new Taps(room, name, sessionStorage, newCommandId);
-    const changed = () => this.#state && this.show(this.#state);
+    const changed = () => this.draw();
     this.#room = room;
+    this.#state = state;
     this.#nowMs = nowMs;
     this.#drawCountdowns = runCountdowns(nowMs);
-    const more = { room, name, taps, tell, changed };
-    this.#parts = [new Envelopes(more), new Coupons(more), new Sales(more)];
+    this.#parts = mountAll(features, { room, name, taps, tell, changed });
     taps?.addEventListener("changed", changed);
-    for (const type of ["joined", "reconnecting", "closed"]) room?.addEventListener(type, changed);
-    room?.addEventListener("entitlements", () => setTimeout(changed)); // the event that changed it comes first
+    room?.addEventListener("event", ({ detail }) => callAll(this.#parts, "onEvent", detail));
+    room?.addEventListener("personal", ({ detail }) => callAll(this.#parts, "onPersonal", detail));
+    room?.addEventListener("entitlements", () => setTimeout(changed)); // the event that changed them comes first
+    onLanguage(() => {
+      if (!state()) return;
+      callAll(this.#parts, "redraw");
+      this.draw();
+    });
   }
 
-  /** Follow the room's state; looks at it again when the clock says so. */
-  show(state) {
-    this.#state = state;
+  /** Draw all parts, and again when the clock says so. Nothing is drawn before the first state. */
+  draw() {
+    if (!this.#state()) return;
     this.#stale = true;
-    if (this.#showing) return;
-    this.#showing = true;
+    if (this.#drawing) return;
+    this.#drawing = true;
     let dueMs = Infinity;
     while (this.#stale) {
       this.#stale = false;
       dueMs = this.#show();
     }
-    this.#showing = false;
+    this.#drawing = false;
     this.#drawCountdowns();
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.show(this.#state), Math.min(LOOK_EVERY_MS, dueMs - this.#nowMs()));
+    this.#timer = setTimeout(() => this.draw(), Math.min(LOOK_EVERY_MS, dueMs - this.#nowMs()));
   }
 
-  /** Gives when something would look different without any news. */
+  /** Gives the time at which a part looks different without any news. */
   #show() {
-    const nowMs = this.#nowMs();
-    const { user = null, role = "" } = this.#room?.joined ?? {};
-    const whyNot = !this.#room ? t("no_token_viewer") : isOut(this.#room) ? t("closed_4502") : CLAIMANTS.has(role) ? "" : t("only_viewers");
-    const seen = { state: this.#state, entitlements: this.#room?.entitlements ?? NOTHING, nowMs, me: user, whyNot };
-    return Math.min(...this.#parts.map((part) => part.show(seen)));
+    const room = this.#room;
+    const { user = null, role = "" } = room?.joined ?? {};
+    const whyNot = !room ? t("no_token_viewer") : isOut(room) ? t("closed_4502") : CLAIMANTS.has(role) ? "" : t("only_viewers");
+    const entitlements = room?.entitlements ?? entitlementsOf({});
+    const seen = { state: this.#state(), entitlements, nowMs: this.#nowMs(), me: user, whyNot, live: room?.status === "live" };
+    return Math.min(Infinity, ...callAll(this.#parts, "show", seen).map((due) => due ?? Infinity));
   }
 }
 
-/** Say something to those who do not see the page. */
+/** Announce words to screen readers. */
 function tell(words) {
   const told = byId("told");
   told.append(h("p", {}, words));

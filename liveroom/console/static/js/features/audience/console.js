@@ -8,7 +8,12 @@ const SAMPLES_MAX = 90; // three minutes
 const WIDTH = 120;
 const HEIGHT = 36;
 
-export class Stats {
+/** Put it into the page. */
+export function mount() {
+  return new Stats();
+}
+
+class Stats {
   #samples = [];
   #viewers = null;
   #area = svg("path", {});
@@ -19,13 +24,12 @@ export class Stats {
     setInterval(() => this.#sample(), SAMPLE_MS);
   }
 
-  show(state) {
+  show({ state }) {
     const first = this.#viewers === null;
     this.#viewers = state.viewers;
     byId("viewers").textContent = shortNumber(state.viewers);
     byId("unique").textContent = state.unique_estimated ? t("estimated", { count: shortNumber(state.unique) }) : shortNumber(state.unique);
     byId("peak").textContent = shortNumber(state.peak);
-    byId("likes").textContent = shortNumber(state.likes);
     if (first) this.#sample();
   }
 

@@ -1,34 +1,53 @@
-/** The chat with its moderation: delete a line, mute or ban who said it; and the anchor's own words. */
+/** Chat in the console: the lines with what can be done about each, the anchor's own words, slow mode and the chat budget. */
 
-import { ChatList } from "./chat-list.js";
+import { SettingFields } from "../../console/setting-fields.js";
 import { byId, h, icon, toast } from "../../dom.js";
 import { t } from "../../i18n.js";
+import { SanctionDialog } from "../moderation/sanction-dialog.js";
+import { ChatList } from "./chat-list.js";
 
-const DURATIONS_MS = [60_000, 600_000, 3_600_000, 86_400_000, 2_592_000_000];
-const DURATION_MS_FIRST = 600_000;
+const SLOW_MODES_S = [0, 3, 5, 10, 30, 60];
 
-export class ChatPane {
+/** Put it into the page. */
+export function mount({ push, mayAnchor }) {
+  const lines = new ChatPane(push);
+  const limits = new ChatLimits(push, mayAnchor);
+  return {
+    show(seen) {
+      lines.show(seen);
+      limits.show(seen);
+    },
+    redraw() {
+      lines.redraw();
+      limits.redraw();
+    },
+  };
+}
+
+class ChatPane {
   #push;
   #list;
-  #sanction = null; // {command, user, control} that the dialog asks about
+  #sanctions;
+  #me = null;
 
   constructor(push) {
     this.#push = push;
+    this.#sanctions = new SanctionDialog(push);
     this.#list = new ChatList(byId("chat"), byId("chat-more"), (line) => this.#acts(line));
     byId("say").addEventListener("submit", (submitted) => {
       submitted.preventDefault();
       if (!byId("say-text").readOnly) this.#say();
     });
-    byId("sanction").addEventListener("close", () => this.#impose());
   }
 
-  show(state, room) {
-    this.#list.show(state.chat, room.joined?.user);
+  show({ state, me }) {
+    this.#me = me;
+    this.#list.show(state.chat, me);
     byId("say-text").disabled = !state.open;
   }
 
-  redraw(room) {
-    this.#list.redraw(room.joined?.user);
+  redraw() {
+    this.#list.redraw(this.#me);
   }
 
   async #say() {
@@ -54,27 +73,37 @@ export class ChatPane {
       "span",
       { class: "line-acts" },
       act("trash", t("delete"), ({ currentTarget: control }) => this.#push("delete_message", { message: seq }, { control })),
-      act("mute", t("mute"), ({ currentTarget }) => this.#ask("mute", user, currentTarget)),
-      act("ban", t("ban"), ({ currentTarget }) => this.#ask("ban", user, currentTarget)),
+      act("mute", t("mute"), ({ currentTarget }) => this.#sanctions.ask("mute", user, currentTarget)),
+      act("ban", t("ban"), ({ currentTarget }) => this.#sanctions.ask("ban", user, currentTarget)),
     );
   }
+}
 
-  #ask(kind, user, control) {
-    this.#sanction = { command: `${kind}_user`, user, control };
-    byId("sanction-title").textContent = t(`sanction_${kind}`, { user });
-    byId("sanction-do").textContent = t(kind);
-    byId("sanction-duration").replaceChildren(
-      ...DURATIONS_MS.map((ms) => h("option", { value: ms, selected: ms === DURATION_MS_FIRST }, t(`duration_${ms}`))),
-    );
-    byId("sanction-reason").value = "";
-    byId("sanction").returnValue = "";
-    byId("sanction").showModal();
-    byId("sanction-reason").focus();
+class ChatLimits {
+  #fields;
+
+  constructor(push, mayAnchor) {
+    const fields = new SettingFields(push);
+    this.#fields = fields;
+    byId("budget").disabled = !mayAnchor;
+    fields.fill("slow-mode", 0, fillSlowModes);
+    fields.onSubmit("budget-form", () => fields.saveField("budget", "set_chat_budget", { lines_per_s: Number(byId("budget").value) }));
+    byId("budget").addEventListener("change", () => byId("budget-form").requestSubmit());
+    byId("slow-mode").addEventListener("change", () => fields.saveField("slow-mode", "set_slow_mode", { interval_ms: Number(byId("slow-mode").value) * 1000 }));
   }
 
-  #impose() {
-    if (byId("sanction").returnValue !== "do") return;
-    const { command, user, control } = this.#sanction;
-    this.#push(command, { user, duration_ms: Number(byId("sanction-duration").value), reason: byId("sanction-reason").value }, { control });
+  show({ state }) {
+    this.#fields.fill("budget", String(state.chat_budget || ""));
+    this.#fields.fill("slow-mode", state.slow_mode_ms / 1000, fillSlowModes);
   }
+
+  redraw() {
+    this.#fields.restore("slow-mode");
+  }
+}
+
+function fillSlowModes(now) {
+  const choices = [...new Set([...SLOW_MODES_S, now])].sort((one, other) => one - other);
+  const words = (count) => (count ? t("slow_every", { count }) : t("slow_off"));
+  byId("slow-mode").replaceChildren(...choices.map((count) => h("option", { value: count, selected: count === now }, words(count))));
 }

@@ -3,12 +3,13 @@
 import { countdown } from "../../countdown.js";
 import { byId, h, icon, ready, reconcile, whenReady } from "../../dom.js";
 import { clock, lang, t, tAround } from "../../i18n.js";
-import { money } from "../../money.js";
-import { discountWords, minimumWords } from "../../offers.js";
+import { putAt } from "../../place.js";
 import { reasonOf } from "../../reasons.js";
-import { wireSheet } from "../showcase/viewer.js";
+import { makeSheet, wireSheet } from "../../sheet.js";
 import { drawStock, stockBar } from "../../stock-bar.js";
-import { lineWords } from "../red_envelope/envelope-outcome.js";
+import { queueWords } from "../../viewer/queue-words.js";
+import { drawShares } from "../red_envelope/shares.js";
+import { discountWords, minimumWords } from "./terms.js";
 
 /** The end of something is counted down from so long before. */
 const NEAR_MS = 3_600_000;
@@ -17,28 +18,37 @@ const HOLD_ORDER = "hold-";
 
 const keyOf = (coupon) => `claim ${coupon}`;
 
-export class Coupons {
+/** Put them into the page. */
+export function mount(page) {
+  const group = (id, title, list) => [h("h3", { id: `${id}-title`, "data-t": title }), h("ul", { id, class: list })];
+  putAt("chips", h("button", { id: "open-coupons", class: "chip coupon-chip", type: "button", hidden: true }, icon("ticket"), h("span")));
+  const tray = [group("claimable", "coupons_claimable", "tickets"), group("own-coupons", "coupons_own", "tickets"), group("shares", "shares_won", "shares")];
+  putAt("sheets", makeSheet("coupons", "coupons", h("div", { class: "tray" }, tray.flat())));
+  return new Coupons(page);
+}
+
+class Coupons {
   #room;
   #taps;
 
-  /** `room` and `taps` are `null` for who only looks on. */
   constructor({ room, taps }) {
     this.#room = room;
     this.#taps = taps;
     wireSheet(byId("coupons"), byId("open-coupons"));
   }
 
-  /** Follow the room; gives when it would look different without any news. */
   show({ state, entitlements, nowMs, whyNot }) {
+    const { coupons, shares, holds } = entitlements;
     const offers = state.coupons.filter(({ claimable_until_ms }) => claimable_until_ms > nowMs);
-    const owned = (coupon) => entitlements.coupons.filter((own) => own.coupon === coupon).length;
+    const owned = (coupon) => coupons.filter((own) => own.coupon === coupon).length;
     const rows = offers.map((offer) => ({ ...offer, owned: owned(offer.coupon), tap: this.#taps?.of(keyOf(offer.coupon)) }));
     const toClaim = rows.filter((row) => row.left && row.owned < row.per_user_max).length;
-    this.#drawChip(toClaim, offers.length + entitlements.coupons.length + entitlements.shares.length);
+    this.#drawChip(toClaim, offers.length + coupons.length + shares.length);
     this.#drawOffers(rows.reverse(), whyNot);
-    this.#drawOwn(entitlements, nowMs);
-    this.#drawShares(entitlements.shares);
-    const dues = [...offers.map(({ claimable_until_ms }) => claimable_until_ms), ...entitlements.coupons.flatMap(({ valid_until_ms: end }) => [end - NEAR_MS, end])];
+    this.#drawOwn(coupons, holds, nowMs);
+    byId("shares-title").hidden = !shares.length;
+    drawShares(byId("shares"), shares);
+    const dues = [...offers.map(({ claimable_until_ms }) => claimable_until_ms), ...coupons.flatMap(({ valid_until_ms: end }) => [end - NEAR_MS, end])];
     return Math.min(Infinity, ...dues.filter((due) => due > nowMs));
   }
 
@@ -95,14 +105,14 @@ export class Coupons {
   }
 
   #wordsOf(tap, full) {
-    if (tap?.phase === "queued") return lineWords(tap.ahead);
+    if (tap?.phase === "queued") return queueWords(tap.ahead);
     if (tap?.phase === "sent") return this.#room.status === "live" ? "" : t("waits");
     if (tap?.phase === "done") return t("coupon_claimed");
     if (tap?.phase === "refused" && !full) return reasonOf(tap.error);
     return "";
   }
 
-  #drawOwn({ coupons, holds }, nowMs) {
+  #drawOwn(coupons, holds, nowMs) {
     byId("own-coupons-title").hidden = !coupons.length;
     const held = new Set(holds.map(({ hold }) => `${HOLD_ORDER}${hold}`));
     const rows = coupons.map((own) => ({ ...own, ...stateOf(own, held, nowMs) })).reverse();
@@ -128,15 +138,6 @@ export class Coupons {
         h("small", { class: "ticket-state" }, ...(state === "usable" ? until : [t(`code_${state}`)])),
       ),
     );
-  }
-
-  #drawShares(shares) {
-    byId("shares-title").hidden = !shares.length;
-    reconcile(byId("shares"), [...shares].reverse(), {
-      key: ({ envelope }) => `${envelope} ${lang}`,
-      make: ({ envelope, amount_fen }) =>
-        h("li", { class: "share", "data-envelope": envelope }, icon("envelope"), h("span", {}, t("red_envelope_number", { number: envelope })), h("b", {}, money(amount_fen))),
-    });
   }
 }
 

@@ -4,12 +4,13 @@ import { countdown } from "../../countdown.js";
 import { fill, h, icon, ready, reconcile, whenReady } from "../../dom.js";
 import { lang, t, tAround } from "../../i18n.js";
 import { money } from "../../money.js";
-import { discountWords, minimumWords, stockWords } from "../../offers.js";
 import { picture } from "../../product.js";
 import { reasonOf } from "../../reasons.js";
 import { drawStock, stockBar } from "../../stock-bar.js";
-import { lineWords } from "../red_envelope/envelope-outcome.js";
+import { queueWords } from "../../viewer/queue-words.js";
 import { discountFen, usable } from "../coupon/price.js";
+import { discountWords, minimumWords } from "../coupon/terms.js";
+import { isOver, stockWords } from "./stock.js";
 
 const KINDS = ["sold", "held", "available"];
 
@@ -215,16 +216,11 @@ export function noticeWords({ kind, units, fen }) {
   return t(`hold_${kind}`, { count: units, amount: money(fen) });
 }
 
-/** True if nothing can be bought any more: the sale is closed or everything is sold. */
-export function isOver({ state, available, held }) {
-  return state === "closed" || (state === "open" && !available && !held);
-}
-
 /** For how long a refusal is shown. */
 export const REFUSAL_SHOWN_MS = 10_000;
 
 function wordsOf(tap, nowMs, live) {
-  if (tap?.phase === "queued") return lineWords(tap.ahead);
+  if (tap?.phase === "queued") return queueWords(tap.ahead);
   if (tap?.phase === "sent") return live ? "" : t("waits");
   return tap?.phase === "refused" && nowMs < tap.settledMs + REFUSAL_SHOWN_MS ? reasonOf(tap.error) : "";
 }

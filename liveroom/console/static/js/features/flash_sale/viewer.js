@@ -1,11 +1,13 @@
 /** Flash sales on the viewer page: a card for each, with this viewer's holds. */
 
-import { byId, reconcile, toast } from "../../dom.js";
+import { byId, h, reconcile, toast } from "../../dom.js";
 import { t } from "../../i18n.js";
 import { money } from "../../money.js";
+import { putAt } from "../../place.js";
 import { reasonOf } from "../../reasons.js";
 import { Products } from "./products.js";
-import { REFUSAL_SHOWN_MS, SaleCard, isOver, noticeWords } from "./sale-card.js";
+import { REFUSAL_SHOWN_MS, SaleCard, noticeWords } from "./sale-card.js";
+import { isOver } from "./stock.js";
 
 /** The row does not scroll by itself for this time after the user touched a card. */
 const TOUCHED_MS = 4_000;
@@ -20,8 +22,13 @@ const UNKNOWN = { product: "", title: "", price_fen: 0, available: 0, held: 0, s
 const reserveKey = (sale) => `reserve ${sale}`;
 const cancelKey = (hold) => `cancel ${hold}`;
 
-export class Sales {
-  #room;
+/** Put them into the page. */
+export function mount(page) {
+  putAt("panel", h("div", { id: "sales", class: "sales" }));
+  return new Sales(page);
+}
+
+class Sales {
   #taps;
   #tell;
   #changed;
@@ -35,22 +42,18 @@ export class Sales {
   #wanted = null; // the sale to bring into sight
   #touchedMs = -Infinity; // when a card was touched last, of `performance.now()`
 
-  /** `room` and `taps` are `null` for a user who may only watch; `name` is the room's. `tell(words)` announces to screen readers; `changed()` redraws. */
-  constructor({ room, name, taps, tell, changed }) {
-    this.#room = room;
+  constructor({ name, taps, tell, changed }) {
     this.#products = new Products(name, changed);
     this.#taps = taps;
     this.#tell = tell;
     this.#changed = changed;
-    room?.addEventListener("personal", ({ detail }) => this.#heed(detail));
     taps?.addEventListener("settled", ({ detail }) => this.#settled(detail));
     for (const type of ["pointerdown", "pointermove", "touchmove", "wheel", "keydown"]) {
       byId("sales").addEventListener(type, () => (this.#touchedMs = performance.now()), { passive: true });
     }
   }
 
-  /** Follow the room; gives when it would look different without any news. */
-  show({ state, entitlements, nowMs, whyNot }) {
+  show({ state, entitlements, nowMs, whyNot, live }) {
     if (state.pinned) this.#products.see(state.pinned);
     this.#seeLost(entitlements, nowMs);
     for (const sale of state.sales) keep(this.#views, sale.sale, sale);
@@ -70,7 +73,7 @@ export class Sales {
           notice: this.#notices.get(sale.sale),
           nowMs,
           whyNot,
-          live: this.#room?.status === "live",
+          live,
         });
       },
     });
@@ -135,8 +138,8 @@ export class Sales {
     return Math.min(Infinity, ...[...times, ...holds.map(({ until_ms }) => until_ms)].filter((due) => due > nowMs));
   }
 
-  /** A hold of ours has an end: say which. */
-  #heed({ type, hold, sale, quantity, paid_fen }) {
+  /** Announces the end of a hold. */
+  onPersonal({ type, hold, sale, quantity, paid_fen }) {
     const units = this.#holds.get(hold)?.quantity ?? 0;
     if (type === "hold_confirmed") this.#notice(sale, hold, "paid", quantity, paid_fen);
     if (type === "hold_cancelled") this.#notice(sale, hold, "given_back", units);

@@ -9,8 +9,13 @@ const ORDER = { picked: 0, asked: 1, answered: 2 };
 const stateOf = ({ state = "asked" }) => state;
 const BEHIND_MS = 300; // HTTP may be a moment behind the room's own stream
 
+/** Put them into the page. */
+export function mount({ name, push }) {
+  return new QuestionBoard(name, push);
+}
+
 /** All questions, over HTTP: the room's state holds only the newest ones. */
-export class QuestionBoard {
+class QuestionBoard {
   #room;
   #push;
   #questions = [];

@@ -1,14 +1,55 @@
 /** One red envelope, open before the viewer: it waits, is grabbed, and tells what came of it. */
 
 import { countdown } from "../../countdown.js";
-import { byId, fill, h, ready, whenReady } from "../../dom.js";
+import { byId, fill, h, icon, ready, whenReady } from "../../dom.js";
 import { lang, t, tAround } from "../../i18n.js";
 import { money } from "../../money.js";
-import { conditionWords } from "../../offers.js";
+import { conditionWords } from "./condition.js";
 import { CAN_CHECK, fits, sharesOf } from "./fairness.js";
 
 const COINS = 16; // that fly when a share is won
 const QUIET = matchMedia("(prefers-reduced-motion: reduce)");
+
+/** The elements of the card. */
+export function makeCard() {
+  return h(
+    "section",
+    { id: "envelope", class: "envelope stage-card", tabindex: "-1", "aria-labelledby": "envelope-title", hidden: true },
+    h("button", { id: "put-aside", class: "round", type: "button", "data-t-label": "put_aside" }, icon("close")),
+    h("div", { class: "envelope-head" }, h("h2", { id: "envelope-title" }), h("p", { id: "envelope-sum" })),
+    h(
+      "div",
+      { class: "envelope-seal" },
+      h("button", { id: "grab", class: "grab stage-act", type: "button" }),
+      h("p", { id: "envelope-share", hidden: true }),
+      h("div", { id: "envelope-coins", "aria-hidden": "true" }),
+    ),
+    h(
+      "div",
+      { class: "envelope-foot" },
+      h("p", { id: "envelope-words", hidden: true }),
+      h("p", { id: "envelope-terms", hidden: true }, h("span", { id: "envelope-terms-words" }), " ", h("button", { id: "say-keyword", type: "button" })),
+      h("p", { class: "envelope-numbers" }, h("span", { id: "envelope-left" }), " ", h("span", { id: "envelope-when" })),
+      h("h3", { id: "envelope-best-title", "data-t": "best_luck", hidden: true }),
+      h("ol", { id: "envelope-best", hidden: true }),
+      h("p", { id: "envelope-back", hidden: true }),
+      h(
+        "details",
+        { id: "envelope-fair", hidden: true },
+        h("summary", { "data-t": "fair_title" }),
+        h("p", { id: "envelope-fair-words" }),
+        h(
+          "dl",
+          {},
+          h("dt", { "data-t": "fair_commitment" }),
+          h("dd", { id: "envelope-commitment" }),
+          h("dt", { "data-t": "fair_seed" }),
+          h("dd", { id: "envelope-seed" }),
+        ),
+      ),
+    ),
+  );
+}
 
 /** The card in the page; `acts` are `grab(item)`, `say(item)` and `putAside()`. */
 export class EnvelopeCard {

@@ -2,6 +2,7 @@
 
 import { t } from "../../i18n.js";
 import { reasonOf } from "../../reasons.js";
+import { queueWords } from "../../viewer/queue-words.js";
 
 const GONE = { envelope_empty: "envelope_all_gone", envelope_closed: "envelope_is_over", envelope_not_found: "envelope_is_over" };
 const ENDED = { empty: "envelope_all_gone", expired: "envelope_is_over", cancelled: "envelope_taken_back", room_closed: "envelope_is_over" };
@@ -23,7 +24,7 @@ export function outcomeOf({ view, phase, close }, tap, fen, live) {
   const code = tap?.phase === "refused" ? tap.error.code : "";
   const turn = tap?.result ? view.shares - tap.result.shares_left : 0;
   if (won || code === "already_grabbed") return outcome("won", t("your_share"), { fen: won ?? 0, turn });
-  if (tap?.phase === "queued") return outcome("waiting", lineWords(tap.ahead));
+  if (tap?.phase === "queued") return outcome("waiting", queueWords(tap.ahead));
   if (tap?.phase === "sent") return outcome("waiting", t(live ? "grabbing" : "waits"));
   if (GONE[code]) return outcome("lost", t(GONE[code]));
   if (phase === "over") return outcome("lost", t(ENDED[close?.reason] ?? "envelope_is_over"));
@@ -31,9 +32,4 @@ export function outcomeOf({ view, phase, close }, tap, fen, live) {
   if (code === "condition_not_met") return outcome("again", t("say_first", { keyword: view.condition.keyword ?? "" }));
   if (code === "envelope_not_open") return outcome("again", "", { untilMs: tap.againMs });
   return code || tap?.error ? outcome("again", reasonOf(tap.error)) : outcome("none", "");
-}
-
-/** How many are before one in a line. */
-export function lineWords(ahead) {
-  return ahead ? t("in_line", { count: ahead }) : t("next_in_line");
 }

@@ -3,12 +3,21 @@
 import { byId, forget, h, icon, reconcile, toast } from "../../dom.js";
 import { t } from "../../i18n.js";
 import { money } from "../../money.js";
+import { putAt } from "../../place.js";
 
 const KEPT = 5;
 
 export class EnvelopeResults {
   #dropped = new Map(); // envelope -> {title, total_fen}: its end does not name them
   #results = []; // newest first
+
+  constructor() {
+    putAt(
+      "money",
+      h("h3", { id: "results-title", class: "label", "data-t": "envelope_results", hidden: true }),
+      h("ul", { id: "results", class: "rows", "aria-live": "polite", "aria-relevant": "additions" }),
+    );
+  }
 
   show(state) {
     for (const { envelope, title, total_fen } of state.envelopes) this.#dropped.set(envelope, { title, total_fen });

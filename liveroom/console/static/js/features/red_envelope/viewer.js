@@ -4,14 +4,22 @@ import { countdown } from "../../countdown.js";
 import { byId, fill, h, icon, reconcile, toast } from "../../dom.js";
 import { lang, t } from "../../i18n.js";
 import { money, shortMoney } from "../../money.js";
+import { putAt } from "../../place.js";
 import { reasonOf } from "../../reasons.js";
-import { EnvelopeCard } from "./envelope-card.js";
+import { EnvelopeCard, makeCard } from "./envelope-card.js";
 import { outcomeOf } from "./envelope-outcome.js";
 import { EnvelopeQueue } from "./envelope-queue.js";
 
 const keyOf = (envelope) => `grab ${envelope}`;
 
-export class Envelopes {
+/** Put them into the page. */
+export function mount(page) {
+  putAt("chips", h("div", { id: "envelope-chips" }));
+  putAt("stage", makeCard());
+  return new Envelopes(page);
+}
+
+class Envelopes {
   #room;
   #taps;
   #tell;
@@ -21,7 +29,6 @@ export class Envelopes {
   #said = new Set(); // envelopes whose keyword was said here
   #told = new Map(); // envelope -> the last that was told of it
 
-  /** `room` and `taps` are `null` for a user who may only watch. `tell(words)` announces to screen readers; `changed()` redraws. */
   constructor({ room, taps, tell, changed }) {
     this.#room = room;
     this.#taps = taps;
@@ -32,17 +39,18 @@ export class Envelopes {
       say: (item) => this.#say(item),
       putAside: () => this.#putAside(),
     });
-    room?.addEventListener("event", ({ detail }) => detail.type === "red_envelope_closed" && this.#queue.close(detail));
   }
 
-  /** Follow the room; gives when it would look different without any news. */
-  show({ state, entitlements, nowMs, me, whyNot }) {
+  onEvent(event) {
+    if (event.type === "red_envelope_closed") this.#queue.close(event);
+  }
+
+  show({ state, entitlements, nowMs, me, whyNot, live }) {
     const busy = (envelope) => this.#taps?.waits(keyOf(envelope));
     const before = this.#queue.top;
     const focused = this.#card.focused;
     this.#queue.show(state.envelopes, nowMs, { busy, held: () => this.#card.held });
     const shares = new Map(entitlements.shares.map(({ envelope, amount_fen }) => [envelope, amount_fen]));
-    const live = this.#room?.status === "live";
     const outcomes = new Map(
       this.#queue.items.map((item) => [item, outcomeOf(item, this.#taps?.of(keyOf(item.envelope)), shares.get(item.envelope) ?? 0, live)]),
     );

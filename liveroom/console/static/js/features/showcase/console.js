@@ -9,7 +9,12 @@ import { reasonOf } from "../../reasons.js";
 
 const QUIET = matchMedia("(prefers-reduced-motion: reduce)");
 
-export class ShowcaseManager {
+/** Put it into the page. */
+export function mount({ name, push, mayAnchor }) {
+  return new ShowcaseManager(name, push, mayAnchor);
+}
+
+class ShowcaseManager {
   #room;
   #push;
   #mayAnchor;
@@ -31,7 +36,7 @@ export class ShowcaseManager {
     });
   }
 
-  show(state) {
+  show({ state }) {
     this.#state = state;
     this.#refresh();
     this.#draw();

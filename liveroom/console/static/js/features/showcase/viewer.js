@@ -1,13 +1,38 @@
-/** The viewer page's pinned product, showcase and questions. */
+/** The showcase on the viewer page: the product being explained, and all products in a sheet. */
 
-import { byId, forget, h, icon, reconcile } from "../../dom.js";
+import { byId, forget, h, icon, reconcile, toast } from "../../dom.js";
 import { getShowcase } from "../../http.js";
 import { t } from "../../i18n.js";
 import { money } from "../../money.js";
 import { countOf, picture } from "../../product.js";
+import { reasonOf } from "../../reasons.js";
+import { wireSheet } from "../../sheet.js";
+
+/** Put it into the page. */
+export function mount({ room, name }) {
+  const requestTryOn = room && ((product) => sendTryOn(room, product));
+  const sheet = new ShowcaseSheet(name, requestTryOn);
+  return {
+    show({ state }) {
+      drawPinned(state, requestTryOn);
+      sheet.show(state);
+    },
+    redraw: () => sheet.redraw(),
+  };
+}
+
+async function sendTryOn(room, { id }) {
+  if (room.status !== "live") toast(t("waits"));
+  try {
+    await room.requestTryOn(id);
+    toast(t("try_on_done"));
+  } catch (error) {
+    toast(reasonOf(error), "bad");
+  }
+}
 
 /** Show the product being explained; `requestTryOn(product)` asks to see it tried on, `null` when one may not. */
-export function drawPinned(state, requestTryOn) {
+function drawPinned(state, requestTryOn) {
   reconcile(byId("pinned"), state.pinned ? [state.pinned] : [], {
     key: (product) => `${JSON.stringify(product)} ${document.documentElement.lang}`,
     make: (product) => makeProduct(product, requestTryOn, true),
@@ -50,18 +75,8 @@ function drawTryOn(row, count, requestTryOn, open) {
   button.title = button.disabled ? t(open ? "no_token_viewer" : "room_ended") : "";
 }
 
-/** Let `opener` open a sheet; it closes by its button, by Escape or by a tap beside it. */
-export function wireSheet(dialog, opener, onOpen = () => {}) {
-  opener.addEventListener("click", () => {
-    dialog.showModal();
-    onOpen();
-  });
-  dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
-  dialog.addEventListener("click", (click) => click.target === dialog && dialog.close()); // beside it
-}
-
 /** All products; fetched when it is open and the room's showcase has another version. */
-export class ShowcaseSheet {
+class ShowcaseSheet {
   #room;
   #requestTryOn;
   #state = null;
@@ -116,50 +131,5 @@ export class ShowcaseSheet {
         drawTryOn(row, Math.max(countOf(this.#state?.try_ons, id), countOf(try_ons, id)), this.#requestTryOn, this.#state?.open);
       },
     });
-  }
-}
-
-const QUESTION_ORDER = { picked: 0, asked: 1, answered: 2 };
-
-/** The questions to the anchor, the one being answered first. */
-export class QuestionSheet {
-  #state = null;
-  #me = null;
-
-  constructor() {
-    wireSheet(byId("questions"), byId("open-questions"));
-  }
-
-  /** Follow the room's state; `me` is the user whose questions are marked. */
-  show(state, me) {
-    this.#state = state;
-    this.#me = me;
-    const open = state.questions.filter((question) => question.state !== "answered").length;
-    byId("questions-count").hidden = !open;
-    byId("questions-count").textContent = open;
-    const list = byId("question-rows");
-    list.dataset.empty = t("questions_empty");
-    const stateOf = ({ state: own = "asked" }) => own;
-    const sorted = [...state.questions].sort((one, other) => QUESTION_ORDER[stateOf(one)] - QUESTION_ORDER[stateOf(other)] || one.seq - other.seq);
-    reconcile(list, sorted, {
-      key: ({ seq, state: own, answer }) => `${seq} ${own} ${answer}`,
-      make: (question) => this.#make(question, stateOf(question)),
-    });
-  }
-
-  /** Redraw in the present language. */
-  redraw() {
-    forget(byId("question-rows"));
-    if (this.#state) this.show(this.#state, this.#me);
-  }
-
-  #make({ user, name, text, answer = "" }, state) {
-    return h(
-      "li",
-      { class: `question ${state}${user === this.#me ? " mine" : ""}` },
-      h("span", { class: "tag" }, t(`question_${state}`)),
-      h("p", {}, h("bdi", { class: "name" }, user === this.#me ? t("you") : name), " ", h("bdi", {}, text)),
-      answer && h("p", { class: "answer" }, h("bdi", {}, answer)),
-    );
   }
 }
