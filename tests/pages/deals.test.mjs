@@ -5,6 +5,7 @@ import { randomUUID } from "node:crypto";
 import test from "node:test";
 import { EnvelopeQueue } from "../../liveroom/console/static/js/features/red_envelope/envelope-queue.js";
 import { usable } from "../../liveroom/console/static/js/features/coupon/price.js";
+import { callAll, mountAll } from "../../liveroom/console/static/js/features/parts.js";
 import { Taps } from "../../liveroom/console/static/js/viewer/taps.js";
 
 const view = (envelope, opens_ms, closes_ms = opens_ms + 60_000, more = {}) => ({ envelope, opens_ms, closes_ms, ...more });
@@ -200,4 +201,17 @@ test("coupons are offered by what they take off; used and expired ones are not",
     coupon("E", { amount_fen: 5_000 }, { valid_until_ms: 50 }),
   ];
   assert.deepEqual(usable(own, 10_000, 50).map(({ code }) => code), ["B", "A", "C"]);
+});
+
+test("an error in one feature is reported and reaches no other", (t) => {
+  const reported = [];
+  globalThis.reportError = (error) => reported.push(error.message);
+  t.after(() => delete globalThis.reportError);
+  const broken = { mount: () => { throw new Error("mount"); } };
+  const wrong = { mount: () => ({ show: () => { throw new Error("show"); } }) };
+  const whole = { mount: ({ name }) => ({ show: (seen) => `${name} ${seen}` }) };
+  const parts = mountAll([broken, wrong, whole], { name: "demo" });
+  assert.deepEqual(callAll(parts, "show", 7), [undefined, undefined, "demo 7"]);
+  assert.deepEqual(callAll(parts, "redraw"), [undefined, undefined, undefined]);
+  assert.deepEqual(reported, ["mount", "show"]);
 });
