@@ -196,7 +196,6 @@ export class Room extends EventTarget {
   #personalSeq = -1; // of the last personal event
   #joined = null;
   #ban = null;
-  #mutedUntilMs = 0;
   #interruption = null;
   #clockOffsetsMs = []; // of the last frames
   #token = null; // the last one that the function gave, until it is refused
@@ -264,7 +263,7 @@ export class Room extends EventTarget {
   get status() {
     return this.#status;
   }
-  /** The last `joined` frame: who you are (`user`, `name`, `role`) and your limits; `null` before the first. */
+  /** The last `joined` frame: your `user`, `name`, `role` and limits, with your mute kept up to date; `null` before the first. */
   get joined() {
     return this.#joined;
   }
@@ -278,7 +277,8 @@ export class Room extends EventTarget {
   }
   /** Until when you may not speak, Unix ms by the server's clock; 0 when you may. */
   get mutedUntilMs() {
-    return this.#mutedUntilMs > this.nowMs() ? this.#mutedUntilMs : 0;
+    const untilMs = this.#joined?.muted_until_ms ?? 0;
+    return untilMs > this.nowMs() ? untilMs : 0;
   }
   /** `{sinceMs}` while the room is not heard from, over a connection that holds; else `null`. */
   get interruption() {
@@ -518,7 +518,6 @@ export class Room extends EventTarget {
   #onJoined(frame) {
     this.#clear("join");
     this.#joined = frame;
-    this.#mutedUntilMs = frame.muted_until_ms ?? 0;
     this.#status = "live";
     this.#interruption = this.#ban = null;
     this.#joinedAtMs = performance.now();
@@ -565,10 +564,7 @@ export class Room extends EventTarget {
       if (!known) this.#state = fold(before, event, this.#options);
       this.#entitlements = foldEntitlements(this.#entitlements, event, this.#joined?.user, before, this.#state);
       if (known) continue;
-      if (event.user === this.#joined?.user) {
-        if (event.type === "user_muted") this.#mutedUntilMs = event.until_ms;
-        if (event.type === "user_unmuted") this.#mutedUntilMs = 0;
-      }
+      if (event.user === this.#joined?.user) this.#joined = withFeatures(this.#joined, ({ joined }, before) => foldOf(joined, event.type)?.(before, event));
       this.#emit("event", event);
       for (const iterator of this.#iterators) iterator.push(event);
     }
@@ -840,10 +836,12 @@ const notOver = (sales) => (sales.some(isOver) ? sales.filter((sale) => !isOver(
 const isOver = ({ state, held }) => state === "closed" && !held;
 
 const filledCoupon = (coupon) => ({ order: "", ...coupon });
+const withoutCoupon = ({ coupons }, coupon) => (coupons.some((item) => item.coupon === coupon) ? { coupons: without(coupons, "coupon", coupon) } : null);
 
 /**
  * The features by name: how each fills and folds its part of the state and of the entitlements. Nothing else in this module knows a feature's
- * events or fields. A feature of your own is one more entry, made before you connect. All functions are pure; each entry has any of these:
+ * events or fields; methods such as `sendChat` are short for `send`. A feature of your own is one more entry, made before you connect.
+ * All functions are pure. An entry has any of these:
  *
  * - state(keyframe): its fields of the state, with those that the keyframe leaves out.
  * - events: by event type, `(state, event, options) => fields`; the changed fields of the state, or `null` for none.
@@ -851,6 +849,7 @@ const filledCoupon = (coupon) => ({ order: "", ...coupon });
  * - entitled: by event type, `(entitlements, event) => fields`; only for events of this user or of everybody.
  * - pruned(entitlements, before, after): fields of the entitlements that change because the state changed.
  * - personal(frame): fields that a personal event gets from its frame.
+ * - joined: by event type, `(joined, event) => fields`; changed fields of the `joined` frame, for events of this user.
  */
 export const FEATURES = {
   lifecycle: {
@@ -872,6 +871,12 @@ export const FEATURES = {
       user_banned: ({ chat }, { user, messages_deleted = false }) => (messages_deleted ? { chat: without(chat, "user", user) } : null),
       slow_mode_set: (_, { interval_ms }) => ({ slow_mode_ms: interval_ms }),
       chat_budget_set: (_, { lines_per_s }) => ({ chat_budget: lines_per_s }),
+    },
+  },
+  moderation: {
+    joined: {
+      user_muted: (_, { until_ms }) => ({ muted_until_ms: until_ms }),
+      user_unmuted: () => ({ muted_until_ms: 0 }),
     },
   },
   questions: {
@@ -998,8 +1003,6 @@ export const FEATURES = {
     },
   },
 };
-
-const withoutCoupon = ({ coupons }, coupon) => (coupons.some((item) => item.coupon === coupon) ? { coupons: without(coupons, "coupon", coupon) } : null);
 
 /** The values after `change(feature, values)` of each feature; the same object if none changes a field. */
 function withFeatures(values, change) {
