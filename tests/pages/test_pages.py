@@ -224,8 +224,12 @@ async def words_differ(page: Page) -> Any:
     """Keys that only one of the languages has."""
     return await page.evaluate(
         """async () => {
-            const [{ EN }, { ZH }] = await Promise.all([import("/static/js/words-en.js"), import("/static/js/words-zh.js")]);
-            return [...Object.keys(EN).filter((key) => !(key in ZH)), ...Object.keys(ZH).filter((key) => !(key in EN))];
+            const keysOf = async (path) => Object.keys(Object.values(await import(path))[0]);
+            const [en, zh, featuresEn, featuresZh] = await Promise.all(
+                ["words-en", "words-zh", "features/words-en", "features/words-zh"].map((name) => keysOf(`/static/js/${name}.js`)),
+            );
+            const [english, chinese] = [new Set([...en, ...featuresEn]), new Set([...zh, ...featuresZh])];
+            return [...[...english].filter((key) => !chinese.has(key)), ...[...chinese].filter((key) => !english.has(key))];
         }"""
     )
 

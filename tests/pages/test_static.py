@@ -20,24 +20,45 @@ SCRIPTS = [path for path in FILES if path.suffix == ".js"]
 HTML = [path for path in FILES if path.suffix == ".html"]
 
 
-def _keys(path: Path) -> set[str]:
-    found = re.findall(r"^  (\w+):", path.read_text(), re.MULTILINE)
-    assert len(found) == len(set(found)), [key for key in found if found.count(key) > 1]
-    return set(found)
+#: Word lists: those of the pages and those of the features that have their own, by folder.
+LISTS = {
+    english.parent: (english, english.with_name("words-zh.js"))
+    for english in FILES
+    if english.name == "words-en.js" and english.parent.name != "features"
+}
 
 
-def test_both_languages_have_the_same_words() -> None:
+def _words(path: Path) -> dict[str, str]:
+    """The words of a list by their key."""
+    found = re.findall(r"^  (\w+): (.*)$", path.read_text(), re.MULTILINE)
+    words = dict(found)
+    assert len(found) == len(words), [key for key, _ in found if [key for key, _ in found].count(key) > 1]
+    return words
+
+
+@pytest.mark.parametrize("folder", LISTS, ids=lambda folder: folder.name)
+def test_both_languages_have_the_same_words(folder: Path) -> None:
     """Every key is there once in English and once in Chinese, with the same places to fill in."""
-    english, chinese = STATIC / "js" / "words-en.js", STATIC / "js" / "words-zh.js"
-    assert _keys(english) == _keys(chinese)
-    for key in _keys(english):
-        places = [set(re.findall(r"\{\w+\}", re.search(rf"^  {key}:(.*)$", path.read_text(), re.MULTILINE)[1])) for path in (english, chinese)]  # type: ignore[index]
+    english, chinese = (_words(path) for path in LISTS[folder])
+    assert english
+    assert english.keys() == chinese.keys()
+    for key in english:
+        places = [set(re.findall(r"\{\w+\}", words[key])) for words in (english, chinese)]
         assert places[0] == places[1], key
+
+
+def test_no_list_has_a_word_of_another_one() -> None:
+    """A key means one thing, whichever list has it, and every list of a feature is part of its language."""
+    keys = [key for english, _ in LISTS.values() for key in _words(english)]
+    assert len(keys) == len(set(keys))
+    for lang in ("en", "zh"):
+        listed = re.findall(rf'from "\./(\w+)/words-{lang}\.js"', (STATIC / "js" / "features" / f"words-{lang}.js").read_text())
+        assert set(listed) == {folder.name for folder in LISTS} - {"js"}
 
 
 def test_every_word_is_used_and_every_used_one_is_there() -> None:
     """`data-t` in the pages and `t(...)` in the scripts name words that exist; no word is left over."""
-    words = _keys(STATIC / "js" / "words-en.js")
+    words = {key for english, _ in LISTS.values() for key in _words(english)}
     code = "".join(path.read_text() for path in (*HTML, *SCRIPTS) if not path.name.startswith("words-"))
     asked = set(re.findall(r'data-t(?:-\w+)?"?[=:] ?"(\w+)"', code)) | set(re.findall(r'\bt\("(\w+)"', code))
     assert asked - words == set()
@@ -60,13 +81,13 @@ def test_scripts_write_text_never_markup(script: Path) -> None:
 
 
 #: Names of offers.
-OFFERS = re.compile(r"envelope|coupon|flash.?sale", re.IGNORECASE)
-#: Files that may name offers outside the features: the words of all pages, and a drawing that is called an envelope.
-NAMING = {"js/words-en.js", "js/words-zh.js", "icons.svg"}
+OFFERS = re.compile(r"envelope|coupon|flash.?sale|红包|券|秒杀", re.IGNORECASE)
+#: One drawing is named after an envelope.
+NAMING = {"icons.svg"}
 
 
 def test_only_features_name_an_offer() -> None:
-    """Pages, styles and scripts that all features share name no red envelope, coupon or flash sale."""
+    """Pages, styles, scripts and words that all features share name no red envelope, coupon or flash sale."""
     names = {path.relative_to(STATIC).as_posix(): path for path in FILES}
     naming = {name for name, path in names.items() if not name.startswith("js/features/") and OFFERS.search(path.read_text())}
     assert naming == NAMING

@@ -1,9 +1,11 @@
 /** Every word of the pages in English and Chinese, and how numbers and times are written. */
 
+import { EN as FEATURES_EN } from "./features/words-en.js";
+import { ZH as FEATURES_ZH } from "./features/words-zh.js";
 import { EN } from "./words-en.js";
 import { ZH } from "./words-zh.js";
 
-const WORDS = { en: EN, zh: ZH };
+const WORDS = { en: { ...EN, ...FEATURES_EN }, zh: { ...ZH, ...FEATURES_ZH } };
 const LOCALES = { en: "en", zh: "zh-CN" };
 const KEPT_AS = "liveroom.lang";
 
