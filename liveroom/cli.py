@@ -290,8 +290,8 @@ def _audit(config: Config, options: argparse.Namespace) -> None:
     for line in _table(_totals(books)):
         _write(line)
     events = sum(room.next_seq for book in books for room in book.rooms.values())
-    rooms, answers, skipped = (sum(counts) for counts in zip(*((len(b.rooms), b.answers, b.skipped) for b in books), strict=True))
-    print(f"{rooms} rooms, {events} events, {answers} answers; {skipped} entries do not count")
+    rooms, replies, skipped = (sum(counts) for counts in zip(*((len(b.rooms), b.replies, b.skipped) for b in books), strict=True))
+    print(f"{rooms} rooms, {events} events, {replies} replies; {skipped} entries do not count")
     _print_heads(books)
     print("verdict: every account adds up, every command has one outcome, every entry is the one that was written")
 

@@ -21,7 +21,7 @@ from liveroom.journal.stored_log import StoredLog, open_stored_log
 from liveroom.messages.errors import AuditFailed, JournalDamaged, JournalUnavailable, LedgerBroken
 from liveroom.protocol.codec import decode_room_id
 from liveroom.protocol.frames import Refused
-from liveroom.protocol.records import Answer, Record
+from liveroom.protocol.records import CommandReply, Record
 
 __all__ = ["LedgerReader", "PartitionAudit", "RoomBook", "audit"]
 
@@ -35,7 +35,7 @@ class RoomBook(Struct):
 
 
 class PartitionAudit:
-    """The rooms and answers of one partition, folded and checked; with `room`, of that room only.
+    """The rooms and replies of one partition, folded and checked; with `room`, of that room only.
 
     `head` is the position of the reader, with the chain value computed from the entries' bytes alone.
     """
@@ -43,7 +43,7 @@ class PartitionAudit:
     def __init__(self, partition: int, chain_text: str, config: EngineConfig, room: str = "") -> None:
         self.partition = partition
         self.rooms: dict[str, RoomBook] = {}
-        self.answers = 0
+        self.replies = 0
         self.skipped = 0
         self._room = room
         self._acceptance = Acceptance()
@@ -92,30 +92,31 @@ class PartitionAudit:
                 except LedgerBroken as error:
                     raise AuditFailed(room, error.seq, error.what) from None
                 book.next_seq += 1
-        for answer in record.answers:
-            if answer.digest:  # commands of gateways are never retried
-                self._follow_answer(answer)
+        for command_reply in record.replies:
+            if command_reply.digest:  # commands of gateways are never retried
+                self._follow_reply(command_reply)
         self._outcomes.end_record(record.time_ms)
 
-    def _follow_answer(self, answer: Answer) -> None:
-        """Check an answer. The answers of all rooms count, because the engine forgets them in one order."""
-        reply, told = answer.reply, self._room in ("", answer.room)
-        key = key_of(answer)
+    def _follow_reply(self, command_reply: CommandReply) -> None:
+        """Check a reply. The replies of all rooms count, because the engine forgets them in one order."""
+        reply, room, user = command_reply.reply, command_reply.room, command_reply.user
+        told = self._room in ("", room)
+        key = key_of(command_reply)
         known = self._outcomes.find(key)
-        self.answers += told
-        if not answer.repeated:
+        self.replies += told
+        if not command_reply.repeated:
             if told and known is not None:
-                raise AuditFailed(answer.room, reply.seq, f"command {reply.id!r} of {answer.user} has two outcomes within the engine's dedupe window")
+                raise AuditFailed(room, reply.seq, f"command {reply.id!r} of {user} has two outcomes within the engine's dedupe window")
             if known is None:
-                self._outcomes.remember(key, answer)
-        elif told and known is not None and not _repeats(answer, known):
-            raise AuditFailed(answer.room, reply.seq, f"the retry of command {reply.id!r} of {answer.user} got another answer than the command")
+                self._outcomes.remember(key, command_reply)
+        elif told and known is not None and not _repeats(command_reply, known):
+            raise AuditFailed(room, reply.seq, f"the retry of command {reply.id!r} of {user} got another reply than the command")
 
 
-def _repeats(answer: Answer, known: Answer) -> bool:
-    if answer.digest == known.digest:
-        return answer.reply == known.reply
-    return isinstance(answer.reply, Refused) and answer.reply.code == "id_reused"
+def _repeats(command_reply: CommandReply, known: CommandReply) -> bool:
+    if command_reply.digest == known.digest:
+        return command_reply.reply == known.reply
+    return isinstance(command_reply.reply, Refused) and command_reply.reply.code == "id_reused"
 
 
 def audit(config: Config, room: str = "", *, against_mark: bool = True) -> list[PartitionAudit]:

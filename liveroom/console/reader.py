@@ -1,4 +1,4 @@
-"""Reads every partition: it updates the directory first, and then delivers answers to the command sender."""
+"""Reads every partition: it updates the directory first, and then delivers replies to the command sender."""
 
 from __future__ import annotations
 
@@ -114,12 +114,12 @@ class Reader:
         for room in self._directory.apply(partition, record):
             self.ask(room)
         # Answers come last, so that a client that gets one can read its own write.
-        for answer in record.answers:
-            self._command_sender.deliver(answer)
+        for command_reply in record.replies:
+            self._command_sender.deliver(command_reply)
 
     def ask(self, room: str) -> None:
         """Make the engine write a room's detail for all readers."""
-        self._command_sender.submit(Request(id=uuid4().hex, room=room, sender=CONSOLE, command=RequestKeyframe()), lambda answer: None)
+        self._command_sender.submit(Request(id=uuid4().hex, room=room, sender=CONSOLE, command=RequestKeyframe()), lambda command_reply: None)
 
     def _on_skipped(self, verdict: Verdict) -> None:
         self._metrics.journal_skipped.labels(verdict.value).inc()

@@ -433,7 +433,7 @@ class Owner:
         self._records_since_snapshot += 1
         metrics = self._metrics
         metrics.engine_steps.inc()
-        metrics.engine_step_commands.observe(len(record.answers))
+        metrics.engine_step_commands.observe(len(record.replies))
         metrics.engine_events.inc(step.events_count)
         for outcome, count in step.outcomes_count.items():
             if count:

@@ -88,9 +88,9 @@ class PartitionState:
             except Exception:
                 log.critical("a room's events cannot be applied; it is set aside", exc_info=True, extra={"room": room, "seq": span.from_})
                 self.set_aside(room)
-        for answer in record.answers:
-            if answer.digest and not answer.repeated and self.outcomes.find(key := key_of(answer)) is None:
-                self.outcomes.remember(key, answer)
+        for command_reply in record.replies:
+            if command_reply.digest and not command_reply.repeated and self.outcomes.find(key := key_of(command_reply)) is None:
+                self.outcomes.remember(key, command_reply)
         self.outcomes.end_record(record.time_ms)
         self.time_ms = record.time_ms
 

@@ -19,7 +19,7 @@ RECORD_HEAD_BYTES: Final = 500
 SPAN_HEAD_BYTES: Final = 150
 #: The most that a command adds beside its own text and its sender's: other users' ids, numbers, the text of a refusal.
 COMMAND_ADDED_BYTES: Final = 1_300
-#: The most often that the sender appears in an answer and its events.
+#: The most often that the sender appears in a reply and its events.
 SENDER_TIMES: Final = 3
 #: The most that due timers add to one room at once.
 ROOM_DUE_BYTES_MAX: Final = 570_000

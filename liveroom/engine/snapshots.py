@@ -21,7 +21,7 @@ from liveroom.journal.idempotency import IdempotencyStore, Outcome
 from liveroom.journal.room_index import IndexEntry, RoomPart, Whole, decode_entry, summary_of
 from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Keyframe
-from liveroom.protocol.records import Answer
+from liveroom.protocol.records import CommandReply
 from liveroom.rooms.room import detail, encode_state, rests
 
 __all__ = ["Moment", "Snapshots"]
@@ -74,7 +74,7 @@ class _Fresh(Struct, frozen=True):
 
     forgotten: int
     start: int
-    groups: list[tuple[int, tuple[Answer, ...]]]
+    groups: list[tuple[int, tuple[CommandReply, ...]]]
 
 
 class _Encoded(Struct, frozen=True):
@@ -131,7 +131,7 @@ class Snapshots:
         forgotten = dict(zip((False, True), snapshot.forgotten, strict=True))
         for part, body in zip(snapshot.outcomes, whole.outcomes, strict=True):
             outcomes = _outcomes.decode(body)
-            money = outcomes[0].kept is not None
+            money = outcomes[0].money_role is not None
             self._load_outcomes(part, outcomes, money, forgotten[money])
         self._gone, self._before = list(snapshot.gone), snapshot.offset
 
@@ -269,9 +269,11 @@ class Snapshots:
     async def _put_outcomes(self, money: bool, fresh: _Fresh) -> None:
         breath = _Breath()
         start, some = fresh.start, list[Outcome]()
-        for time_ms, answers in fresh.groups:
-            for answer in answers:
-                some.append(Outcome(answer.room, answer.user, time_ms, answer.digest, answer.reply, answer.kept))
+        for time_ms, replies in fresh.groups:
+            for command_reply in replies:
+                some.append(
+                    Outcome(command_reply.room, command_reply.user, time_ms, command_reply.digest, command_reply.reply, command_reply.money_role)
+                )
                 if len(some) == OUTCOMES_PER_PART:
                     start, some = await self._put_stretch(money, start, some), []
             await breath.take()

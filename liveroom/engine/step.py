@@ -23,7 +23,7 @@ from liveroom.protocol.commands import OpenRoom, RequestKeyframe
 from liveroom.protocol.entitlements import EntitlementsChunk
 from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Accepted, Keyframe, Refused, RoomDetail
-from liveroom.protocol.records import RECORD_VERSION, Answer, Record, Request, RoomSpan
+from liveroom.protocol.records import RECORD_VERSION, CommandReply, Record, Request, RoomSpan
 from liveroom.rooms.room import Refusal, Rng, RoomState, decide, evolve_all
 from liveroom.telemetry.isolation import IsolatedErrors
 
@@ -71,8 +71,8 @@ class Step:
         self._rng = rng
         self.time_ms = max(state.time_ms, now_ms)
         self._spans: dict[str, tuple[int, list[Event]]] = {}
-        self._answers: list[Answer] = []
-        self._requests: list[tuple[int, Sequence[Request]]] = []  # with their offsets, in the order of the answers
+        self._replies: list[CommandReply] = []
+        self._requests: list[tuple[int, Sequence[Request]]] = []  # with their offsets, in the order of the replies
         self._refused = 0
         self._repeated = 0
         self.dead_letters: list[DeadLetter] = []
@@ -83,8 +83,8 @@ class Step:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there are neither events nor answers."""
-        return not self._spans and not self._answers
+        """Whether there are neither events nor replies."""
+        return not self._spans and not self._replies
 
     @property
     def events_count(self) -> int:
@@ -94,7 +94,7 @@ class Step:
     @property
     def outcomes_count(self) -> dict[str, int]:
         """Commands by outcome; a poison command may be counted as answered too."""
-        accepted = len(self._answers) - self._refused - self._repeated
+        accepted = len(self._replies) - self._refused - self._repeated
         return {"accepted": accepted, "refused": self._refused, "repeated": self._repeated, "poison": len(self.dead_letters)}
 
     def has_room(self, bytes_max: int) -> bool:
@@ -119,14 +119,14 @@ class Step:
         self.take_room(waiting.bytes_max)
         self._requests.append((batch.offset, batch.requests))
         for request, command in zip(batch.requests, waiting.commands, strict=True):
-            self._answers.append(self._answer(request, command, batch.offset))
+            self._replies.append(self._answer(request, command, batch.offset))
 
     def _answer_some(self, waiting: WaitingBatch) -> None:
         batch = waiting.batch
         refusals = [refusal_bytes_max(request) for request in batch.requests]
         kept = sum(refusals)
         if not self.has_room(kept):
-            self._add_dead_letter(batch.offset, "too_large: answers to all of the list would not fit into a record", encode(batch.requests).decode())
+            self._add_dead_letter(batch.offset, "too_large: replies to all of the list would not fit into a record", encode(batch.requests).decode())
             return
         self._requests.append((batch.offset, batch.requests))
         full = False
@@ -134,9 +134,9 @@ class Step:
             kept -= refusal
             full = full or not self._has_room_after_all(commands_bytes_max((request,), (command,)) + kept)
             if full:  # not remembered, so the same id may try again
-                self._answers.append(_unremembered(request, self._refuse(request, 0, OVERLOADED)))
+                self._replies.append(_unremembered(request, self._refuse(request, 0, OVERLOADED)))
             else:
-                self._answers.append(self._answer(request, command, batch.offset))
+                self._replies.append(self._answer(request, command, batch.offset))
                 self.take_room(commands_bytes_max((request,), (command,)))
         self._bytes_left = 0
 
@@ -144,7 +144,7 @@ class Step:
         """Like `has_room`, but measured by the present content, which takes less than was reserved."""
         if bytes_max > self._bytes_left:
             spans = sum(len(encode(events)) + SPAN_HEAD_BYTES for _, events in self._spans.values())
-            self._bytes_left = self._bytes_max - spans - len(encode(self._answers))
+            self._bytes_left = self._bytes_max - spans - len(encode(self._replies))
         return bytes_max <= self._bytes_left
 
     def happen(self, room: str, events: Sequence[Event]) -> None:
@@ -181,7 +181,7 @@ class Step:
             time_ms=self.time_ms,
             after="" if step else self._state.acceptance.after,
             rooms={room: RoomSpan(seq, tuple(events)) for room, (seq, events) in self._spans.items()},
-            answers=tuple(self._answers),
+            replies=tuple(self._replies),
             keyframes=tuple(keyframes),
             details=tuple(details),
             entitlements=tuple(entitlements),
@@ -200,10 +200,10 @@ class Step:
         Raises the original error when no such part is found.
         """
         bad = unwritable(record)
-        answers: list[Answer] = []
+        replies: list[CommandReply] = []
         requests = [(offset, request) for offset, some in self._requests for request in some]
-        for answer, (offset, request) in zip(record.answers, requests, strict=True):
-            answers.append(self._taken_back(answer, request, offset, bad[answer.room]) if answer.room in bad else answer)
+        for command_reply, (offset, request) in zip(record.replies, requests, strict=True):
+            replies.append(self._taken_back(command_reply, request, offset, bad[command_reply.room]) if command_reply.room in bad else command_reply)
         for room in bad:
             if span := self._spans.pop(room, None):
                 if span[0]:
@@ -216,27 +216,27 @@ class Step:
         return replace(
             record,
             rooms={room: span for room, span in record.rooms.items() if room not in bad},
-            answers=tuple(answers),
+            replies=tuple(replies),
             keyframes=tuple(keyframe for keyframe in record.keyframes if keyframe.room not in bad and not failure_of(keyframe)),
             details=record.details if handed else (),
             entitlements=record.entitlements if handed else (),
         )
 
-    def _taken_back(self, answer: Answer, request: Request, offset: int, bad: Unwritable) -> Answer:
-        """The new answer to a command whose room lost this step's events."""
-        if answer.digest and not answer.repeated:
-            self._outcomes.unremember(key_of(answer))
-        if answer.repeated:
+    def _taken_back(self, command_reply: CommandReply, request: Request, offset: int, bad: Unwritable) -> CommandReply:
+        """The new reply to a command whose room lost this step's events."""
+        if command_reply.digest and not command_reply.repeated:
+            self._outcomes.unremember(key_of(command_reply))
+        if command_reply.repeated:
             self._repeated -= 1
-        elif type(answer.reply) is Refused:
+        elif type(command_reply.reply) is Refused:
             self._refused -= 1
-        if bad.is_of(answer):
+        if bad.is_of(command_reply):
             self._add_dead_letter(offset, f"cannot be encoded: {bad.reason}", _payload(request))
             return _unremembered(request, self._refuse(request, 0, UNDECIDABLE))
         return _unremembered(request, self._refuse(request, 0, DERIVED_AGAIN))
 
-    def _answer(self, request: Request, command: bytes, offset: int) -> Answer:
-        """Decide a command, or repeat the first answer to its id."""
+    def _answer(self, request: Request, command: bytes, offset: int) -> CommandReply:
+        """Decide a command, or repeat the first reply to its id."""
         sender, outcomes = request.sender, self._outcomes
         if (away := self._state.away) and request.room in away:
             return _unremembered(request, self._refuse(request, 0, away[request.room]))
@@ -255,18 +255,18 @@ class Step:
         if type(request.command) is OpenRoom and not self._has_space(request.room):
             return _unremembered(request, self._refuse(request, 0, TOO_MANY_ROOMS))
         reply = self._decide(request, offset)
-        kept = sender.role if money and type(reply) is Accepted else None
-        answer = Answer(request.room, sender.user, digest, reply, request.source, request.connection, kept=kept)
-        outcomes.remember(key, answer)
-        return answer
+        money_role = sender.role if money and type(reply) is Accepted else None
+        command_reply = CommandReply(request.room, sender.user, digest, reply, request.source, request.connection, money_role=money_role)
+        outcomes.remember(key, command_reply)
+        return command_reply
 
-    def _repeat(self, request: Request, digest: int, known: Answer) -> Answer:
-        """The first answer to an id, if the command is the same; otherwise `id_reused`."""
+    def _repeat(self, request: Request, digest: int, known: CommandReply) -> CommandReply:
+        """The first reply to an id, if the command is the same; otherwise `id_reused`."""
         self._repeated += 1
         reply = known.reply
         if known.digest != digest:
             reply = Refused(request.id, "id_reused", "this id was used before for another command")
-        return Answer(request.room, request.sender.user, digest, reply, request.source, request.connection, repeated=True)
+        return CommandReply(request.room, request.sender.user, digest, reply, request.source, request.connection, repeated=True)
 
     def _decide(self, request: Request, offset: int) -> Accepted | Refused:
         room = request.room
@@ -327,6 +327,6 @@ def _payload(request: Request) -> str:
         return repr(request)
 
 
-def _unremembered(request: Request, reply: Accepted | Refused) -> Answer:
-    """An answer that is not remembered: the same id may be sent again, for any command."""
-    return Answer(request.room, request.sender.user, 0, reply, request.source, request.connection)
+def _unremembered(request: Request, reply: Accepted | Refused) -> CommandReply:
+    """A reply that is not remembered: the same id may be sent again, for any command."""
+    return CommandReply(request.room, request.sender.user, 0, reply, request.source, request.connection)

@@ -1,4 +1,4 @@
-"""Follows the accepted records of partitions: events go to the held rooms, and answers to the command sender.
+"""Follows the accepted records of partitions: events go to the held rooms, and replies to the command sender.
 
 In a shared journal, the follower follows only the partitions of held rooms.
 It starts with the first room of a partition, and stops some time after the last room is released.
@@ -39,7 +39,7 @@ APPLIED_AT_ONCE = 64
 class PartitionFollower:
     """Follows partitions for one gateway.
 
-    `begun(partition)` is called once the end of a partition's log is known. Only answers to requests after that call count as news.
+    `begun(partition)` is called once the end of a partition's log is known. Only replies to requests after that call count as news.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class PartitionFollower:
         return partition in self._ends
 
     def tidy(self, held: Collection[int], now: float) -> None:
-        """Stop following partitions that had no held room for a while and owe no answer."""
+        """Stop following partitions that had no held room for a while and owe no reply."""
         if not self._journal.shared:
             return
         for partition in list(self._tasks):
@@ -143,8 +143,8 @@ class PartitionFollower:
                 news = item.offset >= self._ends[partition]
                 self._hub.times[partition].note(item.record.time_ms, live=news)
                 self._hub.take(item.record, replay_buffer, current=news)
-                for answer in item.record.answers:
-                    self._command_sender.deliver(answer)
+                for command_reply in item.record.replies:
+                    self._command_sender.deliver(command_reply)
                 count += 1 + len(item.record.details)
                 if count >= APPLIED_AT_ONCE:
                     count = 0

@@ -16,7 +16,7 @@ from liveroom.messages.errors import JournalError, JournalFull
 from liveroom.process.clock import SYSTEM_CLOCK, Clock
 from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Refused, Reply
-from liveroom.protocol.records import Answer, Request
+from liveroom.protocol.records import CommandReply, Request
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["CommandSender", "ReplyCallback"]
@@ -30,7 +30,7 @@ _Lane = tuple[int, bool]
 #: Pause between two checks for commands that waited too long.
 SWEEP_S = 0.25
 
-#: Time for which a command that failed without an answer still counts towards its partition's silence.
+#: Time for which a command that failed without a reply still counts towards its partition's silence.
 FAILURE_COUNTS_S = 30.0
 
 NEVER = float("-inf")
@@ -54,13 +54,13 @@ class _Silence(Struct, eq=False):
 
 
 class CommandSender:
-    """The command sender of a gateway or console; `source` names it in requests and answers.
+    """The command sender of a gateway or console; `source` names it in requests and replies.
 
     A command is answered exactly once.
-    The answer comes from the journal, is `overloaded` when too many commands wait, or is `unavailable` after `reply_wait_ms`.
+    The reply comes from the journal, is `overloaded` when too many commands wait, or is `unavailable` after `reply_wait_ms`.
     After `unavailable` the outcome is unknown, and a retry with the same id finds it.
     A request that cannot be written is refused alone.
-    If a batch fails for another reason, each of its commands still gets an answer.
+    If a batch fails for another reason, each of its commands still gets a reply.
     """
 
     def __init__(
@@ -96,11 +96,11 @@ class CommandSender:
 
     @property
     def waiting(self) -> int:
-        """The number of commands without an answer."""
+        """The number of commands without a reply."""
         return len(self._waiting)
 
     def waits(self, partition: int) -> bool:
-        """Whether a command of the partition waits for its answer."""
+        """Whether a command of the partition waits for its reply."""
         silence = self._silences.get(partition)
         return silence is not None and silence.waiting > 0
 
@@ -142,10 +142,10 @@ class CommandSender:
         if self._sweeper is None:
             self._sweeper = loop.create_task(self._sweep())
 
-    def deliver(self, answer: Answer) -> None:
-        """Pass an answer of an accepted record to its caller. Ignores answers for other sources."""
-        if answer.source == self._source:
-            self._answer(answer.connection, answer.reply, heard=True)
+    def deliver(self, command_reply: CommandReply) -> None:
+        """Pass a reply of an accepted record to its caller. Ignores replies for other sources."""
+        if command_reply.source == self._source:
+            self._answer(command_reply.connection, command_reply.reply, heard=True)
 
     async def settle(self, timeout_s: float) -> bool:
         """Wait at most `timeout_s` until every command is answered; gives whether all are."""
@@ -235,4 +235,4 @@ class CommandSender:
                     break
                 late.append(ticket)
             for ticket in late:
-                self._refuse(ticket, "unavailable", "no answer in time; the outcome is unknown, retry with the same id")
+                self._refuse(ticket, "unavailable", "no reply in time; the outcome is unknown, retry with the same id")

@@ -14,7 +14,7 @@ from liveroom.protocol.entitlements import EntitlementsChunk
 from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Keyframe, RoomDetail
 
-__all__ = ["RECORD_VERSION", "Answer", "Entry", "Record", "Request", "RoomSpan", "Sender", "Takeover"]
+__all__ = ["RECORD_VERSION", "CommandReply", "Entry", "Record", "Request", "RoomSpan", "Sender", "Takeover"]
 
 #: Version 4 says `shares` and `entitlements`.
 RECORD_VERSION = 4
@@ -35,7 +35,7 @@ class Request(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tru
 REQUESTS_MAX = 500
 
 
-class Answer(Struct, frozen=True, omit_defaults=True, gc=False):
+class CommandReply(Struct, frozen=True, omit_defaults=True, gc=False):
     """The reply to one request; recovery also rebuilds the idempotency store from it."""
 
     room: str
@@ -45,7 +45,7 @@ class Answer(Struct, frozen=True, omit_defaults=True, gc=False):
     source: str = ""
     connection: int = 0
     repeated: bool = False  # a retry got the original outcome
-    kept: Role | None = None  # the sender's role if the command moved money; such an outcome is never displaced by others
+    money_role: Role | None = None  # the sender's role if the command moved money; such an outcome is never displaced by others
 
 
 class RoomSpan(Struct, frozen=True, rename={"from_": "from"}, gc=False):
@@ -74,7 +74,7 @@ class Record(Struct, frozen=True, omit_defaults=True, rename={"from_": "from"}, 
     to: int
     time_ms: int
     rooms: dict[str, RoomSpan] = {}
-    answers: tuple[Answer, ...] = ()
+    replies: tuple[CommandReply, ...] = ()
     keyframes: tuple[Keyframe, ...] = ()  # state after this record
     details: tuple[RoomDetail, ...] = ()  # state after this record, requested by a reader
     entitlements: tuple[EntitlementsChunk, ...] = ()  # chunks; the detail follows the last

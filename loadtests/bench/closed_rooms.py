@@ -205,7 +205,7 @@ async def _answers(journal: SqliteJournal) -> AsyncIterator[dict[int, asyncio.Fu
     async def read(partition: int) -> None:
         async with aclosing(follow(journal, partition, lambda verdict: None)) as items:
             async for item in items:
-                for answer in item.record.answers if isinstance(item, AcceptedRecord) else ():
+                for answer in item.record.replies if isinstance(item, AcceptedRecord) else ():
                     if answer.connection and isinstance(answer.reply, Accepted):
                         answered[answer.connection].set_result(None)
 

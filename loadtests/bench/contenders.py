@@ -24,7 +24,7 @@ from liveroom.protocol.codec import encode, event_object
 from liveroom.protocol.commands import RequestKeyframe
 from liveroom.protocol.events import ChatSent, Event
 from liveroom.protocol.frames import Accepted, Delta, Keyframe, RoomDetail
-from liveroom.protocol.records import RECORD_VERSION, Answer, Record, RoomSpan, Takeover
+from liveroom.protocol.records import RECORD_VERSION, CommandReply, Record, RoomSpan, Takeover
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["ROOM", "SECRET", "Sample", "run_contender"]
@@ -81,12 +81,12 @@ class Liveroom(Contender):
     async def _answer(self) -> None:
         """Stands in for the engine: a room's detail for each request of one, yes to everything else."""
         async for batch in self._journal.read_commands(0, 0):
-            answers, details = [], []
+            replies, details = [], []
             for r in batch.requests:
-                answers.append(Answer(r.room, r.sender.user, 0, Accepted(r.id, self._seq), r.source, r.connection))
+                replies.append(CommandReply(r.room, r.sender.user, 0, Accepted(r.id, self._seq), r.source, r.connection))
                 if isinstance(r.command, RequestKeyframe):
                     details.append(RoomDetail(Keyframe(ROOM, STREAM_ID, self._seq, 0, "Fan-out", "anna", True, 0), entitlements=0))
-            self._append({}, to=batch.offset + 1, answers=tuple(answers), details=tuple(details))
+            self._append({}, to=batch.offset + 1, replies=tuple(replies), details=tuple(details))
 
     async def send(self, events: list[Event], from_: int) -> None:
         self._seq = from_ + len(events)

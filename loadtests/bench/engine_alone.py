@@ -124,8 +124,8 @@ class _Crowd:
         """Count answers, without end."""
         async with aclosing(follow(self._journal, self._partition, lambda verdict: None)) as items:
             async for item in items:
-                if isinstance(item, AcceptedRecord) and item.record.answers:
-                    self._answered += len(item.record.answers)
+                if isinstance(item, AcceptedRecord) and item.record.replies:
+                    self._answered += len(item.record.replies)
                     self._last = item.record
                     self._news.set()
 
@@ -133,7 +133,7 @@ class _Crowd:
         """One command and its answer. Raises `Wrong`."""
         await self.hand_in([[Request(f"a{self._sent}", ROOM, sender, command, SOURCE, self._sent)]])
         assert self._last is not None
-        reply = self._last.answers[-1].reply
+        reply = self._last.replies[-1].reply
         if not isinstance(reply, Accepted):
             raise Wrong(f"{reply.code}: {reply.detail}")
         return reply
@@ -214,7 +214,7 @@ def _check(kind: JobKind, rounds: Sequence[Round], data_dir: Path) -> None:
     repeated = 0
     with open_reader(data_dir) as reader:
         for stored in reader.entries(partition_of(ROOM, reader.partitions)):
-            for answer in stored.entry.answers if isinstance(stored.entry, Record) else ():
+            for answer in stored.entry.replies if isinstance(stored.entry, Record) else ():
                 if answer.user != ANCHOR.user and not answer.user.startswith("fan-"):
                     answers[GRANTED if isinstance(answer.reply, Accepted) else answer.reply.code] += 1
                     repeated += answer.repeated

@@ -122,7 +122,7 @@ class JournalHistory:
         log = self._logs[partition]
         for at in range(after_fencing_epoch + 1, len(log.entries)):
             entry = log.entries[at].entry
-            if isinstance(entry, Record) and log.verdicts[at] is Verdict.accepted and entry.fencing_epoch > after_fencing_epoch and entry.answers:
+            if isinstance(entry, Record) and log.verdicts[at] is Verdict.accepted and entry.fencing_epoch > after_fencing_epoch and entry.replies:
                 return entry.time_ms
         return None
 

@@ -185,7 +185,7 @@ def _lines(file: Path) -> int:
 
 
 def _figures(journal: Journal) -> dict[str, Any]:
-    return {"events": len(journal.events), "answers": journal.answers, "audit": journal.audit}
+    return {"events": len(journal.events), "answers": journal.replies, "audit": journal.audit}
 
 
 def _summary(report: dict[str, Any]) -> str:

@@ -167,7 +167,7 @@ class _Run:
             "log": log,
             "clock_steps": self._steps,
             "restored": restored,
-            "journal": {"events": len(journal.events), "answers": journal.answers, "audit": journal.audit},
+            "journal": {"events": len(journal.events), "answers": journal.replies, "audit": journal.audit},
             "machine": measured,
             "parameters": {**{name: getattr(options, name) for name in options.__struct_fields__}, "phases": phases.count},
         }

@@ -18,7 +18,7 @@ from liveroom.journal.partition import partition_of
 from liveroom.journal.sqlite.reader import open_reader
 from liveroom.journal.tail import tail
 from liveroom.protocol.frames import Accepted
-from liveroom.protocol.records import Answer, Record
+from liveroom.protocol.records import CommandReply, Record
 
 __all__ = ["Journal", "read_journal"]
 
@@ -27,36 +27,36 @@ class Journal(Struct):
     """The room's `events`; how often the engine answered whom; what `liveroom audit` said, and whether it was content."""
 
     events: list[dict[str, Any]]
-    answers: dict[str, int]
+    replies: dict[str, int]
     audit: str
     audit_ok: bool
 
 
 async def read_journal(data_dir: Path, room: str, settings: Sequence[str] = ()) -> Journal:
     """Read it, also while the server runs; `settings` are those of the server that an audit has to know."""
-    events, answers = await asyncio.to_thread(_read, data_dir, room)
+    events, replies = await asyncio.to_thread(_read, data_dir, room)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "liveroom", "audit", room, "--data-dir", str(data_dir), *settings),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     words = (await process.communicate())[0].decode().strip().splitlines()
-    return Journal(events, answers, words[-1] if words else "", process.returncode == 0)
+    return Journal(events, replies, words[-1] if words else "", process.returncode == 0)
 
 
 def _read(data_dir: Path, room: str) -> tuple[list[dict[str, Any]], dict[str, int]]:
     events = [orjson.loads(line) for line in tail(Config(liveroom=LiveroomConfig(data_dir=str(data_dir))), room, from_seq=0, follow=False)]
-    answers: Counter[str] = Counter()
+    replies: Counter[str] = Counter()
     acceptance = Acceptance()
     with open_reader(data_dir) as reader:
         for stored in reader.entries(partition_of(room, reader.partitions), 0):
             if acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
                 assert isinstance(stored.entry, Record)
-                answers.update(_outcome(answer) for answer in stored.entry.answers if answer.room == room)
-    return events, dict(answers)
+                replies.update(_outcome(command_reply) for command_reply in stored.entry.replies if command_reply.room == room)
+    return events, dict(replies)
 
 
-def _outcome(answer: Answer) -> str:
-    if not answer.digest:
+def _outcome(command_reply: CommandReply) -> str:
+    if not command_reply.digest:
         return "of_gateways"
-    return "repeated" if answer.repeated else "accepted" if isinstance(answer.reply, Accepted) else "refused"
+    return "repeated" if command_reply.repeated else "accepted" if isinstance(command_reply.reply, Accepted) else "refused"

@@ -52,7 +52,7 @@ def report_of(case: Case, course: Course, reports: list[Report], measured: Measu
         "back": _added(reports, "back"),
         "failed_attempts": _added(reports, "failed_attempts"),
         "kills": [msgspec.to_builtins(kill) for kill in course.kills],
-        "journal": {"events": len(journal.events), "answers": journal.answers, "audit": journal.audit} if journal is not None else None,
+        "journal": {"events": len(journal.events), "answers": journal.replies, "audit": journal.audit} if journal is not None else None,
         "ledger": msgspec.to_builtins(case.ledger.totals) if case.ledger is not None else None,
         "took_s": round(measured.took_s, 2),
         "server": {"cpu_s": _rounded(measured.cpu_s), "rss_bytes": {"start": measured.rss_bytes_start, "max": measured.rss_bytes_max}},

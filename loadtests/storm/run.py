@@ -79,7 +79,7 @@ class Storm:
             transcript.add(report.transcript)
         journal = await read_journal(target.own.data_dir, options.room) if target.own is not None else None
         if self._kills and journal is not None:
-            commands = Counter(journal.answers)  # counters begin again with each life
+            commands = Counter(journal.replies)  # counters begin again with each life
         ledger, ledger_broken = await ledger_of(self._target, options.room)
         course = Course(self._kills, {outcome: int(count) for outcome, count in commands.items()}, ledger_broken, journal)
         case = Case(options, start, transcript, ledger, journal.events if journal is not None else None)

@@ -105,7 +105,7 @@ def tampered(data_dir: Path, change: Callable[[Entry], bool], *, linked: bool = 
     with closing(sqlite3.connect(copy / FILE_NAME)) as file:
         for partition, offset, body in file.execute("SELECT partition, offset, body FROM events ORDER BY partition, offset").fetchall():
             entry = orjson.loads(body)
-            if "demo" in entry.get("rooms", {}) | {answer["room"]: 0 for answer in entry.get("answers", [])} and change(entry):
+            if "demo" in entry.get("rooms", {}) | {command_reply["room"]: 0 for command_reply in entry.get("replies", [])} and change(entry):
                 file.execute("UPDATE events SET body = ? WHERE partition = ? AND offset = ?", (orjson.dumps(entry).decode(), partition, offset))
                 if linked:
                     link_again(file, partition)
@@ -180,18 +180,18 @@ def test_a_missing_event_is_found(data_dir: Path) -> None:
 
 
 def test_a_second_outcome_is_found(data_dir: Path) -> None:
-    """A retry that was decided again, or got another answer than its command, is a fault."""
+    """A retry that was decided again, or got another reply than its command, is a fault."""
 
     def again(entry: Entry) -> bool:
-        return bool([answer.pop("repeated") for answer in entry["answers"] if answer.get("repeated")])
+        return bool([command_reply.pop("repeated") for command_reply in entry["replies"] if command_reply.get("repeated")])
 
     def another(entry: Entry) -> bool:
-        repeated = [answer for answer in entry["answers"] if answer.get("repeated")]
-        for answer in repeated:
-            answer["reply"]["result"]["code"] = "A" * 16
+        repeated = [command_reply for command_reply in entry["replies"] if command_reply.get("repeated")]
+        for command_reply in repeated:
+            command_reply["reply"]["result"]["code"] = "A" * 16
         return bool(repeated)
 
-    for change, words in ((again, "two outcomes"), (another, "another answer")):
+    for change, words in ((again, "two outcomes"), (another, "another reply")):
         copy = tampered(data_dir, change)
         with pytest.raises(AuditFailed, match=f"room demo.*'claim-1' of vera.*{words}|'claim-1' of vera got {words}"):
             audit(on(copy))

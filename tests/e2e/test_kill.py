@@ -133,7 +133,7 @@ def _read_story(config: Config) -> tuple[dict[tuple[str, str, str], list[Accepte
             assert span.from_ == next_seq[room], f"{room}: a gap at {next_seq[room]}"
             next_seq[room] += len(span.events)
             announced[room] += [seq for seq, event in enumerate(span.events, span.from_) if isinstance(event, AnnouncementSet)]
-        for answer in record.answers:
+        for answer in record.replies:
             if not answer.repeated:
                 outcomes.setdefault((answer.room, answer.user, answer.reply.id), []).append(answer.reply)
     return outcomes, announced

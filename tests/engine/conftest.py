@@ -1,4 +1,4 @@
-"""A journal with an engine on it, and a voice that sends commands and waits for their answers."""
+"""A journal with an engine on it, and a voice that sends commands and waits for their replies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from liveroom.messages.fields import Role
 from liveroom.protocol.commands import CommandBase, OpenRoom
 from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Accepted, Refused
-from liveroom.protocol.records import Answer, Record, Request, Sender
+from liveroom.protocol.records import CommandReply, Record, Request, Sender
 from liveroom.telemetry.metrics import Metrics
 
 ANCHOR = Sender("anna", "Anna", Role.anchor)
@@ -54,9 +54,9 @@ class Voice:
         self.metrics = Metrics()
         self.records: dict[int, list[Record]] = {p: [] for p in range(journal.partitions)}
         self.skipped = 0
-        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._waiting: dict[int, asyncio.Future[CommandReply]] = {}
         self._tickets = itertools.count(1)
-        self._source = f"voice-{next(_VOICES)}"  # the journal may hold answers to an earlier voice's tickets
+        self._source = f"voice-{next(_VOICES)}"  # the journal may hold replies to an earlier voice's tickets
         self._changed = asyncio.Condition()
         self._tasks = [asyncio.create_task(self._follow(p)) for p in range(journal.partitions)]
 
@@ -64,9 +64,9 @@ class Voice:
         async for item in follow(self.journal, partition, self._skip):
             if isinstance(item, AcceptedRecord):
                 self.records[partition].append(item.record)
-                for answer in item.record.answers:
-                    if answer.source == self._source and answer.connection in self._waiting:
-                        self._waiting.pop(answer.connection).set_result(answer)
+                for command_reply in item.record.replies:
+                    if command_reply.source == self._source and command_reply.connection in self._waiting:
+                        self._waiting.pop(command_reply.connection).set_result(command_reply)
                 async with self._changed:
                     self._changed.notify_all()
 
@@ -78,8 +78,8 @@ class Voice:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def send(self, room: str, command: CommandBase, sender: Sender = ANCHOR, command_id: str = "") -> Answer:
-        """Send one command and wait for its answer."""
+    async def send(self, room: str, command: CommandBase, sender: Sender = ANCHOR, command_id: str = "") -> CommandReply:
+        """Send one command and wait for its reply."""
         ticket = next(self._tickets)
         future = self._waiting[ticket] = asyncio.get_running_loop().create_future()
         request = Request(command_id or f"c{ticket}", room, sender, command, self._source, ticket)
@@ -132,10 +132,10 @@ async def running_engine(
 def outcomes_of(outcomes: IdempotencyStore) -> list[Outcome]:
     """All that is remembered: what moved no money, then what did, each oldest first."""
     return [
-        Outcome(answer.room, answer.user, time_ms, answer.digest, answer.reply, answer.kept)
+        Outcome(command_reply.room, command_reply.user, time_ms, command_reply.digest, command_reply.reply, command_reply.money_role)
         for money in (False, True)
-        for time_ms, answers in outcomes.since(outcomes.span(money=money)[0], money=money)
-        for answer in answers
+        for time_ms, replies in outcomes.since(outcomes.span(money=money)[0], money=money)
+        for command_reply in replies
     ]
 
 

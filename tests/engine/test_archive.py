@@ -177,8 +177,8 @@ async def test_asking_for_many_archived_rooms_fills_nothing(monkeypatch: pytest.
             await used(voice, room)
         await archived(voice, clock, engine, *rooms)
         journal.most = 0
-        answers = await asyncio.gather(*(voice.send(room, RequestKeyframe(), GATEWAY) for room in rooms))
-        refused = [answer.reply.code for answer in answers if isinstance(answer.reply, Refused)]
+        replies = await asyncio.gather(*(voice.send(room, RequestKeyframe(), GATEWAY) for room in rooms))
+        refused = [command_reply.reply.code for command_reply in replies if isinstance(command_reply.reply, Refused)]
         assert set(refused) == {"overloaded"}
         assert journal.most <= 4
         for room in rooms:
@@ -253,8 +253,8 @@ async def test_brought_back_rooms_stay_within_their_bytes_while_commands_keep_wa
             await used(voice, room)
         await archived(voice, clock, engine, *rooms)
         journal.engine, journal.load_bytes = engine, 0
-        answers = await asyncio.gather(*(voice.send(room, RequestKeyframe(), GATEWAY) for room in rooms))
-        assert sum(not isinstance(answer.reply, Refused) for answer in answers) > 30
+        replies = await asyncio.gather(*(voice.send(room, RequestKeyframe(), GATEWAY) for room in rooms))
+        assert sum(not isinstance(command_reply.reply, Refused) for command_reply in replies) > 30
         assert 0 < journal.most_bytes <= limit + journal.load_bytes
         journal.engine = None
     await voice.close()
@@ -325,8 +325,8 @@ async def test_rooms_of_one_step_make_no_place_for_each_other() -> None:
             await voice.accepted(room, CloseRoom())
             clock.now_ms += 1_000
         await snapshot_taken(engine)
-        answers = await asyncio.gather(*(voice.send(room, OpenRoom("Evening")) for room in ("first", "new", "newer")))
-        assert [isinstance(answer.reply, Refused) for answer in answers] == [False, False, True]
+        replies = await asyncio.gather(*(voice.send(room, OpenRoom("Evening")) for room in ("first", "new", "newer")))
+        assert [isinstance(command_reply.reply, Refused) for command_reply in replies] == [False, False, True]
         assert set(owner_of(engine)._state.rooms) == {"first", "new"}
 
 

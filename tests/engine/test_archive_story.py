@@ -63,10 +63,10 @@ def command(number: int) -> tuple[Sender, Command]:
 
 
 class Told:
-    """The result of a story: every answer, every event with its time, every room's state, every outcome."""
+    """The result of a story: every reply, every event with its time, every room's state, every outcome."""
 
     def __init__(self) -> None:
-        self.answers: list[bytes] = []
+        self.replies: list[bytes] = []
         self.end: tuple[Any, ...] = ()
         self.archived = 0
 
@@ -89,13 +89,13 @@ async def play(story: list[tuple[str, str, int]], *, archives: bool) -> Told:
                 number += 1
                 one = (room, *command(value), f"c{number}") if what == "command" else sent[value % len(sent)]
                 sent.append(one)
-                answer = await voice.send(one[0], one[2], one[1], one[3])
-                told.answers.append(encode(answer.reply))
+                command_reply = await voice.send(one[0], one[2], one[1], one[3])
+                told.replies.append(encode(command_reply.reply))
             elif what == "evening":
                 for number_of_one in (0, 2, 3, 1):
                     number += 1
                     sent.append((room, *command(number_of_one), f"c{number}"))
-                    told.answers.append(encode((await voice.send(room, sent[-1][2], sent[-1][1], sent[-1][3])).reply))
+                    told.replies.append(encode((await voice.send(room, sent[-1][2], sent[-1][1], sent[-1][3])).reply))
             elif what in ("passes", "archive"):
                 clock.now_ms += value
                 await voice.send("clockwork", SetAnnouncement("tick"))  # a step, so that what is due happens
@@ -148,8 +148,8 @@ async def pressed(engine: Engine) -> int:
 @settings(max_examples=60, deadline=None)
 @given(STORY)
 async def test_no_outcome_tells_whether_a_room_was_away(story: list[tuple[str, str, int]]) -> None:
-    """With rooms that leave memory, engines that restart from snapshots or take over, all answers, events and states are those without."""
+    """With rooms that leave memory, engines that restart from snapshots or take over, all replies, events and states are those without."""
     with_archives, without = await play(story, archives=True), await play(story, archives=False)
-    assert with_archives.answers == without.answers
+    assert with_archives.replies == without.replies
     assert with_archives.end == without.end
     event(f"rooms archived: {min(with_archives.archived, 5)}")

@@ -192,7 +192,7 @@ async def test_what_users_own_is_handed_over_before_the_detail(monkeypatch: pyte
             ("demo", found.keyframe.stream_id, found.keyframe.seq, i) for i in range(3)
         ]
         assert [one.title for c in chunks for one in c.coupons] == ["Less", "Much less", "Nothing at all"]
-        assert all(not r.rooms and not r.answers and r.from_ == r.to for r in records[last - 3 : last + 1])
+        assert all(not r.rooms and not r.replies and r.from_ == r.to for r in records[last - 3 : last + 1])
     await voice.close()
     await journal.close()
 
@@ -220,7 +220,7 @@ async def test_keyframes_come_after_change_and_details_when_asked() -> None:
 
 
 async def test_a_command_whose_decision_raises_is_set_aside_and_the_partition_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Poison: the sender gets `internal_error`, the dead-letter log a line, and the next command its answer."""
+    """Poison: the sender gets `internal_error`, the dead-letter log a line, and the next command its reply."""
     journal = MemoryJournal(CONFIG.journal)
     voice = Voice(journal)
     real = liveroom.rooms.room.decide
@@ -251,7 +251,7 @@ async def test_a_command_whose_decision_raises_is_set_aside_and_the_partition_go
 
 
 async def test_a_step_stays_within_its_limits() -> None:
-    """No record answers more than `step_commands_max` commands, however many wait, and all are answered in order."""
+    """No record replies more than `step_commands_max` commands, however many wait, and all are answered in order."""
     config = msgspec.structs.replace(CONFIG, engine=EngineConfig(step_commands_max=10))
     clock = Clock()
     journal = MemoryJournal(config.journal)
@@ -261,7 +261,7 @@ async def test_a_step_stays_within_its_limits() -> None:
         senders = [Sender(f"user-{i}", f"User {i}", Role.viewer) for i in range(100)]
         replies = await asyncio.gather(*(voice.accepted("demo", SendChat("hi"), sender) for sender in senders))
         assert sorted(r.result["message"] for r in replies) == list(range(1, 101))
-        assert max(len(r.answers) for records in voice.records.values() for r in records) <= 10
+        assert max(len(r.replies) for records in voice.records.values() for r in records) <= 10
     await voice.close()
     await journal.close()
 

@@ -130,9 +130,9 @@ async def test_a_room_is_as_before_the_command_that_could_not_be_folded(journal:
         await open_demo(voice)
         requests = [Request(f"b{n}", "demo", ANCHOR, SetAnnouncement(text), "batch", n) for n, text in enumerate(("one", "two", "broken", "three"))]
         await journal.send_commands(0, requests)
-        await voice.until(lambda: any(len(record.answers) == 4 for record in voice.records[0]))
-        (record,) = [record for record in voice.records[0] if len(record.answers) == 4]
-        codes = [answer.reply.code if isinstance(answer.reply, Refused) else "" for answer in record.answers]
+        await voice.until(lambda: any(len(record.replies) == 4 for record in voice.records[0]))
+        (record,) = [record for record in voice.records[0] if len(record.replies) == 4]
+        codes = [command_reply.reply.code if isinstance(command_reply.reply, Refused) else "" for command_reply in record.replies]
         assert codes == ["", "", "internal_error", "overloaded"]
         async with asyncio.timeout(WAIT_S):
             while "demo" not in owner_of(engine)._state.rooms:
@@ -160,9 +160,9 @@ async def test_a_command_whose_events_cannot_be_written_is_set_aside(journal: Le
         said = [("demo", "one"), ("beside", "two"), ("demo", "broken"), ("demo", "three")]
         requests = [Request(f"b{n}", room, ANCHOR, SetAnnouncement(text), "batch", n) for n, (room, text) in enumerate(said)]
         await journal.send_commands(0, requests)
-        await voice.until(lambda: any(len(record.answers) == 4 for record in voice.records[0]))
-        (record,) = [record for record in voice.records[0] if len(record.answers) == 4]
-        codes = [answer.reply.code if isinstance(answer.reply, Refused) else "" for answer in record.answers]
+        await voice.until(lambda: any(len(record.replies) == 4 for record in voice.records[0]))
+        (record,) = [record for record in voice.records[0] if len(record.replies) == 4]
+        codes = [command_reply.reply.code if isinstance(command_reply.reply, Refused) else "" for command_reply in record.replies]
         assert codes == ["overloaded", "", "internal_error", "overloaded"]
         await until_accepted(voice, "demo", "one", "b0")
         await voice.accepted("demo", SetAnnouncement("three"), ANCHOR, "b3")
@@ -230,7 +230,7 @@ async def test_a_room_that_broke_in_the_step_that_opened_it_can_be_opened(
     async with running_engine(journal, CONFIG, Clock()) as engine:
         opens = Request("b0", "demo", ANCHOR, OpenRoom("Evening show"), "batch", 0)
         await journal.send_commands(0, [opens, Request("b1", "demo", ANCHOR, SetAnnouncement("broken"), "batch", 1)])
-        await voice.until(lambda: any(len(record.answers) == 2 for record in voice.records[0]))
+        await voice.until(lambda: any(len(record.replies) == 2 for record in voice.records[0]))
         assert not owner_of(engine)._state.away
         await open_demo(voice)
         await voice.accepted("demo", SetAnnouncement("it goes on"))

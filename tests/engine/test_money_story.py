@@ -27,7 +27,7 @@ from liveroom.journal.memory import MemoryJournal
 from liveroom.protocol.codec import decode_entry, encode
 from liveroom.protocol.commands import AddProduct, Command
 from liveroom.protocol.frames import Accepted, Refused
-from liveroom.protocol.records import Answer, Entry, Record, Sender
+from liveroom.protocol.records import CommandReply, Entry, Record, Sender
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
 from tests.engine.conftest import WAIT_S, Clock, Voice, leaping, open_demo, outcomes_of
@@ -114,17 +114,17 @@ class Money(RuleBasedStateMachine):
         return command_ids
 
     async def _trade(self, command_ids: list[str]) -> None:
-        answers = await asyncio.gather(
+        replies = await asyncio.gather(
             *(self.voice.send(ROOM, self.said[command_id][1], self.said[command_id][0], command_id) for command_id in command_ids)
         )
-        for command_id, answer in zip(command_ids, answers, strict=True):
-            self._note(command_id, answer)
+        for command_id, command_reply in zip(command_ids, replies, strict=True):
+            self._note(command_id, command_reply)
 
-    def _note(self, command_id: str, answer: Answer) -> None:
+    def _note(self, command_id: str, command_reply: CommandReply) -> None:
         """One outcome a command, however often it is asked for."""
-        assert self.told.setdefault(command_id, answer.reply) == answer.reply
-        if isinstance(answer.reply, Accepted):
-            self.things.note(answer.reply.result)
+        assert self.told.setdefault(command_id, command_reply.reply) == command_reply.reply
+        if isinstance(command_reply.reply, Accepted):
+            self.things.note(command_reply.reply.result)
 
     async def _die(self, command_ids: list[str], turns: int) -> None:
         trading = asyncio.create_task(self._trade(command_ids))

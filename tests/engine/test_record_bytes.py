@@ -29,7 +29,7 @@ from liveroom.protocol import commands as c
 from liveroom.protocol.codec import encode
 from liveroom.protocol.events import ChatSent
 from liveroom.protocol.frames import Accepted, Question, Refused, RoomDetail
-from liveroom.protocol.records import Answer, Entry, Record, Request, Sender
+from liveroom.protocol.records import CommandReply, Entry, Record, Request, Sender
 from liveroom.rooms.keyframe import KEYFRAME_BYTES_MAX
 from liveroom.rooms.room import Decided, decide, decide_due, detail
 from tests.engine.conftest import Clock, Voice, running_engine
@@ -47,7 +47,7 @@ def request_of(full: Full, who: Sender, command: c.Command) -> Request:
 
 
 def added_bytes(full: Full, who: Sender, command: c.Command) -> int:
-    """The bytes that a command adds to a record: its answer and its events."""
+    """The bytes that a command adds to a record: its reply and its events."""
     request = request_of(full, who, command)
     decision = decide(full.now, request, full.now_ms, full.rng, full.rules)
     reply: Accepted | Refused
@@ -56,8 +56,8 @@ def added_bytes(full: Full, who: Sender, command: c.Command) -> int:
         reply, events = Accepted(request.id, full.now.seq, decision.result), decision.events
     else:
         reply = Refused(request.id, decision.code, decision.detail, full.now.seq, decision.field, decision.retry_after_ms)
-    answer = Answer(request.room, who.user, 2**32, reply, request.source, request.connection, repeated=True, kept=Role.moderator)
-    return len(encode(answer)) + len(encode(events))
+    command_reply = CommandReply(request.room, who.user, 2**32, reply, request.source, request.connection, repeated=True, money_role=Role.moderator)
+    return len(encode(command_reply)) + len(encode(events))
 
 
 def bytes_max(full: Full, who: Sender, command: c.Command) -> int:
@@ -298,7 +298,7 @@ async def stage() -> AsyncIterator[tuple[Scales, Voice, Clock]]:
     await journal.close()
 
 
-async def many(voice: Voice, attempts: Iterable[tuple[str, Sender, c.Command]]) -> list[Answer]:
+async def many(voice: Voice, attempts: Iterable[tuple[str, Sender, c.Command]]) -> list[CommandReply]:
     """Send all at once; all must be answered."""
     return await asyncio.gather(*(voice.send(room, command, who) for room, who, command in attempts))
 
@@ -310,8 +310,9 @@ async def test_envelopes_of_many_rooms_that_close_at_once_fill_more_than_one_rec
     async with stage() as (journal, voice, clock):
         await many(voice, [(room, ANCHOR, c.OpenRoom(TITLE)) for room in rooms])
         dropped = await many(voice, [(room, ANCHOR, drop) for room in rooms for _ in range(8)])
-        grabs = [(answer.room, sender(n), GrabRedEnvelope(int(answer.reply.result["envelope"]))) for answer in dropped for n in range(5)]  # type: ignore[union-attr]
-        assert all(isinstance(answer.reply, Accepted) for answer in await many(voice, grabs))
+        numbers = [(one.room, int(one.reply.result["envelope"])) for one in dropped]  # type: ignore[union-attr]
+        grabs = [(room, sender(n), GrabRedEnvelope(number)) for room, number in numbers for n in range(5)]
+        assert all(isinstance(command_reply.reply, Accepted) for command_reply in await many(voice, grabs))
         clock.now_ms += 1_000
         await many(voice, [(rooms[0], sender(1), c.SendChat("wake up"))])
         await voice.until(lambda: sum(isinstance(e, RedEnvelopeClosed) for room in rooms for _, e in voice.events(room)) == 8 * len(rooms))
@@ -331,7 +332,7 @@ async def test_keyframes_that_do_not_fit_come_in_a_record_of_their_own() -> None
         clock.now_ms += 60_000
         await many(voice, [(room, sender(n), c.AskQuestion(WIDE * 300)) for n in range(16) for room in rooms])
         await voice.until(lambda: len({k.room for r in journal.records[before:] for k in r.keyframes}) == len(rooms))
-        assert any(r.keyframes and not r.rooms and not r.answers for r in journal.records[before:]), "it would have been too much for one"
+        assert any(r.keyframes and not r.rooms and not r.replies for r in journal.records[before:]), "it would have been too much for one"
 
 
 async def test_a_batch_larger_than_a_record_is_answered_as_far_as_there_is_room() -> None:
@@ -340,18 +341,18 @@ async def test_a_batch_larger_than_a_record_is_answered_as_far_as_there_is_room(
     async with stage() as (journal, voice, _):
         await many(voice, [("demo", ANCHOR, c.OpenRoom(TITLE))])
         requests = [Request(f"w{number}", "demo", ANCHOR, command, "mine", number) for number, command in enumerate(words)]
-        replies: dict[str, Accepted | Refused] = {}
+        done: dict[str, Accepted | Refused] = {}
         tries = 0
-        while len(replies) < len(words):
+        while len(done) < len(words):
             tries += 1
             before = len(journal.records)
-            await journal.send_commands(0, [request for request in requests if request.id not in replies])
-            await voice.until(lambda: any(r.answers for r in voice.records[0][-1:]) and len(journal.records) > before)  # noqa: B023
-            answers = [a for r in journal.records[before:] for a in r.answers if a.source == "mine"]
-            assert {a.reply.code for a in answers if isinstance(a.reply, Refused)} <= {"overloaded"}
-            done = {a.reply.id: a.reply for a in answers if isinstance(a.reply, Accepted)}
-            assert done, "some get through each time"
-            replies |= done
+            await journal.send_commands(0, [request for request in requests if request.id not in done])
+            await voice.until(lambda: any(r.replies for r in voice.records[0][-1:]) and len(journal.records) > before)  # noqa: B023
+            replies = [a for r in journal.records[before:] for a in r.replies if a.source == "mine"]
+            assert {a.reply.code for a in replies if isinstance(a.reply, Refused)} <= {"overloaded"}
+            accepted = {a.reply.id: a.reply for a in replies if isinstance(a.reply, Accepted)}
+            assert accepted, "some get through each time"
+            done |= accepted
         assert tries > 1
 
 
@@ -362,7 +363,7 @@ async def test_a_batch_that_no_record_could_even_refuse_is_set_aside() -> None:
         await journal.send_commands(0, [Request(f"x{n}", "demo", sender(n), c.SendChat("hi"), "\x01" * 200) for n in range(500)])
         assert isinstance((await voice.send("demo", c.SetAnnouncement("fine"), ANCHOR)).reply, Accepted)
         (letter,) = journal.dead
-        assert letter.reason == "too_large: answers to all of the list would not fit into a record"
+        assert letter.reason == "too_large: replies to all of the list would not fit into a record"
         assert letter.payload.startswith('[{"id":"x0"')
         assert '{"id":"x1"' in letter.payload, "more than the first of them"
         assert len(letter.payload) == PAYLOAD_CHARS_MAX
@@ -375,7 +376,7 @@ async def test_details_wait_for_their_turn() -> None:
         await many(voice, [(room, ANCHOR, c.OpenRoom(TITLE)) for room in rooms])
         await journal.send_commands(0, [Request(f"k{n}", room, BACKEND, c.RequestKeyframe()) for n, room in enumerate(rooms)])
         chats = await many(voice, [(room, sender(1), c.SendChat("hello")) for room in rooms[:20]])
-        assert all(isinstance(answer.reply, Accepted) for answer in chats)
+        assert all(isinstance(command_reply.reply, Accepted) for command_reply in chats)
         await voice.until(lambda: sum(len(r.details) for r in voice.records[0]) == len(rooms))
         first = next(i for i, r in enumerate(journal.records) if r.details)
         said = next(i for i, r in enumerate(journal.records) if any(isinstance(e, ChatSent) for s in r.rooms.values() for e in s.events))

@@ -34,7 +34,7 @@ from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import AddProduct, CloseRoom, OpenRoom, Product, RequestKeyframe, SetAnnouncement
 from liveroom.protocol.events import AnnouncementSet, RoomClosed, RoomOpened, RoomRules
 from liveroom.protocol.frames import Accepted, Refused
-from liveroom.protocol.records import Answer, Record, RoomSpan
+from liveroom.protocol.records import CommandReply, Record, RoomSpan
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
 from tests.engine.conftest import GATEWAY, VIEWER, WAIT_S, Clock, Voice, open_demo, outcomes_of, running_engine
@@ -178,7 +178,7 @@ async def next_snapshot(journal: CountedJournal, voice: Voice, clock: Clock) -> 
 
 
 async def test_outcomes_are_written_once() -> None:
-    """A snapshot writes the new answers of the last minutes, and repeats at most the answers of one part."""
+    """A snapshot writes the new replies of the last minutes, and repeats at most the replies of one part."""
     journal, clock = CountedJournal(QUIET.journal), Clock()
     voice = Voice(journal)
     async with running_engine(journal, QUIET, clock) as engine:
@@ -217,14 +217,14 @@ class Plain:
         self._seqs: dict[str, int] = {}
 
     def happens(self, number: int, time_ms: int, command_id: str) -> Record:
-        """Something in a room, and an answer. The memory keeps the first outcome of an id for as long as it knows the id."""
+        """Something in a room, and a reply. The memory keeps the first outcome of an id for as long as it knows the id."""
         room, step = f"room-{number}", len(self.records)
         seq = self._seqs.get(room, 0)
         opened = RoomOpened("Lamps", "anna", room, RoomRules(1_000, 5, 20, 30_000))
         event = opened if seq == 0 else RoomClosed() if step % 5 == 4 else AnnouncementSet(f"at {step}") if step % 5 else opened
         self._seqs[room] = seq + 1
-        answer = Answer(room, "vera", 7, Accepted(command_id, seq + 1), kept=Role.viewer if step % 4 == 0 else None)
-        record = Record(1, 0, step, step, step + 1, time_ms, {room: RoomSpan(seq, (event,))}, (answer,))
+        command_reply = CommandReply(room, "vera", 7, Accepted(command_id, seq + 1), money_role=Role.viewer if step % 4 == 0 else None)
+        record = Record(1, 0, step, step, step + 1, time_ms, {room: RoomSpan(seq, (event,))}, (command_reply,))
         self.records.append(record)
         return record
 
@@ -242,9 +242,9 @@ def told(state: PartitionState) -> tuple[int, dict[str, bytes], list[Outcome]]:
 
 
 def known(outcomes: IdempotencyStore) -> tuple[dict[CommandKey, tuple[Accepted | Refused, Role | None]], int, int, dict[str, int]]:
-    """The answer that each id gets, and how many outcomes count in each share of the memory."""
-    answers = {key: (answer.reply, answer.kept) for key, answer in outcomes._answers.items()}
-    return answers, outcomes._money_count, outcomes._viewers_count, outcomes._by_user
+    """The reply that each id gets, and how many outcomes count in each share of the memory."""
+    replies = {key: (command_reply.reply, command_reply.money_role) for key, command_reply in outcomes._replies.items()}
+    return replies, outcomes._money_count, outcomes._viewers_count, outcomes._by_user
 
 
 async def all_back(archive: Archive) -> PartitionState:

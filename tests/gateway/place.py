@@ -30,7 +30,7 @@ from liveroom.protocol.commands import Command, OpenRoom, RequestKeyframe
 from liveroom.protocol.entitlements import EntitlementsChunk
 from liveroom.protocol.events import ChatSent, Event
 from liveroom.protocol.frames import Accepted, Keyframe, Refused, RoomDetail
-from liveroom.protocol.records import RECORD_VERSION, Answer, Record, Request, RoomSpan, Sender, Takeover
+from liveroom.protocol.records import RECORD_VERSION, CommandReply, Record, Request, RoomSpan, Sender, Takeover
 from liveroom.telemetry.metrics import Metrics
 from tests.clock import MovableClock
 
@@ -287,8 +287,8 @@ async def show(
 async def _deliver(place: Show, partition: int) -> None:
     async for stored in place.journal.read_events(partition, 0):
         if isinstance(stored.entry, Record):
-            for answer in stored.entry.answers:
-                place._command_sender.deliver(answer)
+            for command_reply in stored.entry.replies:
+                place._command_sender.deliver(command_reply)
 
 
 class Script:
@@ -336,7 +336,7 @@ class Script:
 
     async def _answer(self, partition: int) -> None:
         async for batch in self.journal.read_commands(partition, 0):
-            answers, asked = [], None
+            replies, asked = [], None
             for r in batch.requests:
                 if isinstance(r.command, RequestKeyframe):
                     self.keyframes_asked += 1
@@ -344,9 +344,9 @@ class Script:
                     if not self.answering:
                         continue
                     asked = r.command
-                answers.append(Answer(r.room, r.sender.user, 0, Accepted(r.id, self.seq), r.source, r.connection))
+                replies.append(CommandReply(r.room, r.sender.user, 0, Accepted(r.id, self.seq), r.source, r.connection))
             if partition == self.partition:
-                await self._append(to=batch.offset + 1, answers=tuple(answers))
+                await self._append(to=batch.offset + 1, replies=tuple(replies))
                 if asked:
                     await self.hand_over(asked.entitlements)
 

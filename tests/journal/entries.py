@@ -14,7 +14,7 @@ from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import SendChat
 from liveroom.protocol.events import ChatSent
 from liveroom.protocol.frames import Accepted
-from liveroom.protocol.records import RECORD_VERSION, Answer, Entry, Record, Request, RoomSpan, Sender, Takeover
+from liveroom.protocol.records import RECORD_VERSION, CommandReply, Entry, Record, Request, RoomSpan, Sender, Takeover
 
 T = TypeVar("T")
 
@@ -29,9 +29,9 @@ def record(fencing_epoch: int, step: int, from_: int, to: int, *, text: str = ""
     return Record(RECORD_VERSION, fencing_epoch, step, from_, to, time_ms, rooms, after=after)
 
 
-def answer(request: Request, seq: int = 1) -> Answer:
+def command_reply(request: Request, seq: int = 1) -> CommandReply:
     reply = Accepted(request.id, seq)
-    return Answer(request.room, request.sender.user, 7, reply, source=request.source, connection=request.connection)
+    return CommandReply(request.room, request.sender.user, 7, reply, source=request.source, connection=request.connection)
 
 
 def request(id_: str = "c1", room: str = "lamp-sale", text: str = "hi") -> Request:

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from liveroom.journal.acceptance import NO_FENCING_EPOCH, Acceptance, Verdict
 from liveroom.protocol.frames import Accepted
-from liveroom.protocol.records import RECORD_VERSION, Answer, Entry, Record, RoomSpan, Takeover
+from liveroom.protocol.records import RECORD_VERSION, CommandReply, Entry, Record, RoomSpan, Takeover
 
 SCHEDULES = 1_500
 ACTIONS = 80
@@ -101,7 +101,7 @@ class World:
             self.rng.choice(actions)()
 
     def send(self) -> None:
-        """A sender sends a command, or one of the last again because it has no answer yet."""
+        """A sender sends a command, or one of the last again because it has no reply yet."""
         again = self.commands and self.rng.random() < 0.5
         self.commands.append(self.rng.choice(self.commands[-4:]) if again else next(self.fresh))
 
@@ -126,15 +126,15 @@ class World:
             return
         from_ = engine.next_command
         to = min(len(self.commands), from_ + self.rng.randint(0, 3))
-        answers = []
+        replies = []
         for id_ in self.commands[from_:to]:
             outcome = engine.outcomes.setdefault(id_, f"outcome {next(self.fresh)}")
-            answers.append(Answer("room", "user", 0, Accepted(id_, 0, {"outcome": outcome})))
+            replies.append(CommandReply("room", "user", 0, Accepted(id_, 0, {"outcome": outcome})))
         effect = f"effect-{next(self.fresh)}"
         self.decided_after[effect] = tuple(engine.known)
         engine.known.append(effect)
         record = Record(
-            RECORD_VERSION, engine.fencing_epoch, engine.step, from_, max(from_, to), 0, rooms={effect: RoomSpan(0, ())}, answers=tuple(answers)
+            RECORD_VERSION, engine.fencing_epoch, engine.step, from_, max(from_, to), 0, rooms={effect: RoomSpan(0, ())}, replies=tuple(replies)
         )
         self.in_flight.append(record if engine.step else replace(record, after=engine.after))
         engine.step += 1
@@ -193,9 +193,9 @@ def effects_of(records: list[Record]) -> list[str]:
 
 def outcomes_of(records: list[Record]) -> Iterator[tuple[str, str]]:
     for record in records:
-        for answer in record.answers:
-            assert isinstance(answer.reply, Accepted)
-            yield answer.reply.id, str(answer.reply.result["outcome"])
+        for command_reply in record.replies:
+            assert isinstance(command_reply.reply, Accepted)
+            yield command_reply.reply.id, str(command_reply.reply.result["outcome"])
 
 
 def run(seed: int, rule: type[Acceptance]) -> World:

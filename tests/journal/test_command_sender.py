@@ -15,9 +15,9 @@ from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role
 from liveroom.protocol.frames import Accepted, Refused, Reply
-from liveroom.protocol.records import Answer, Request, Sender
+from liveroom.protocol.records import CommandReply, Request, Sender
 from liveroom.telemetry.metrics import Metrics
-from tests.journal.entries import answer, request, take
+from tests.journal.entries import command_reply, request, take
 
 
 def isolated(carrier: CommandSender, place: str) -> float:
@@ -92,7 +92,7 @@ async def test_a_request_that_cannot_be_written_is_refused_alone() -> None:
 
 
 async def test_whatever_a_batch_fails_with_every_command_is_answered() -> None:
-    """An error that no journal names leaves nobody waiting until the time is up, also when taking an answer raises."""
+    """An error that no journal names leaves nobody waiting until the time is up, also when taking a reply raises."""
 
     class BrokenJournal(MemoryJournal):
         async def send_commands(self, partition: int, requests: Sequence[Request]) -> None:
@@ -147,14 +147,14 @@ async def test_each_room_goes_to_its_partition() -> None:
 
 
 async def test_an_answer_finds_its_sender_once() -> None:
-    """The callback gets the reply of its own ticket; a second answer to the same ticket is ignored."""
+    """The callback gets the reply of its own ticket; a second reply to the same ticket is ignored."""
     journal = one_partition()
     first, second = asyncio.Queue[Reply](), asyncio.Queue[Reply]()
     carrier = command_sender(journal)
     carrier.submit(request("c1"), awaited(first))
     carrier.submit(request("c2"), awaited(second))
     [[one, two]] = await sent(journal, 1)
-    for given in (answer(two, 7), answer(one, 8), answer(two, 9)):
+    for given in (command_reply(two, 7), command_reply(one, 8), command_reply(two, 9)):
         carrier.deliver(given)
     assert first.get_nowait() == Accepted("c1", 8)
     assert second.get_nowait() == Accepted("c2", 7)
@@ -164,12 +164,12 @@ async def test_an_answer_finds_its_sender_once() -> None:
 
 
 async def test_answers_for_others_are_ignored() -> None:
-    """An answer that names another source is another process's."""
+    """A reply that names another source is another process's."""
     journal, replies = one_partition(), asyncio.Queue[Reply]()
     carrier = command_sender(journal)
     carrier.submit(request(), awaited(replies))
     [[one]] = await sent(journal, 1)
-    carrier.deliver(Answer(one.room, "vera", 0, Accepted("c1", 1), source="gate-2", connection=one.connection))
+    carrier.deliver(CommandReply(one.room, "vera", 0, Accepted("c1", 1), source="gate-2", connection=one.connection))
     assert replies.empty()
     assert carrier.waiting == 1
     await carrier.close()
@@ -200,7 +200,7 @@ async def test_a_journal_that_is_away_answers_unavailable() -> None:
 
 
 async def test_a_command_without_an_answer_is_given_up_in_time() -> None:
-    """After `reply_wait_ms` the sender gets `unavailable`; a later answer is ignored."""
+    """After `reply_wait_ms` the sender gets `unavailable`; a later reply is ignored."""
     journal, replies = one_partition(), asyncio.Queue[Reply]()
     carrier = command_sender(journal, reply_wait_ms=1)
     carrier.submit(request("c1"), awaited(replies))
@@ -208,7 +208,7 @@ async def test_a_command_without_an_answer_is_given_up_in_time() -> None:
     reply = await replies.get()
     assert isinstance(reply, Refused)
     assert (reply.id, reply.code) == ("c1", "unavailable")
-    carrier.deliver(answer(one))
+    carrier.deliver(command_reply(one))
     assert replies.empty()
     await carrier.close()
 

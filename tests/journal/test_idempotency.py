@@ -21,7 +21,7 @@ from liveroom.messages.fields import Role
 from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import SendChat
 from liveroom.protocol.frames import Accepted, Refused
-from liveroom.protocol.records import Answer, Record, Sender
+from liveroom.protocol.records import CommandReply, Record, Sender
 from tests.collector import looked_at
 from tests.engine.conftest import Clock, Voice, open_demo, outcomes_of, running_engine
 
@@ -29,7 +29,7 @@ WINDOW_MS, COUNT_MAX, MONEY_MAX, PER_USER_MAX = 1_000, 100, 100, 60
 BYTES_MAX, MONEY_BYTES_MAX = 40_000, 45_000  # some 60 outcomes: with many ids these bind, otherwise the numbers do
 CONFIG = EngineConfig(dedupe_window_ms=WINDOW_MS, dedupe_count_max=COUNT_MAX, dedupe_money_max=MONEY_MAX, dedupe_money_per_user_max=PER_USER_MAX)
 
-#: The time since the previous record, the run of ids that the record answers (first to last), and the role of the sender
+#: The time since the previous record, the run of ids that the record replies (first to last), and the role of the sender
 #: if they moved money.
 ROLES = st.sampled_from([None, *Role])
 RUNS = st.tuples(st.integers(0, 200), st.integers(0, 90), ROLES).map(lambda run: [(id_, run[2]) for id_ in range(run[0], run[0] + run[1])])
@@ -78,8 +78,8 @@ def key(command_id: str) -> CommandKey:
     return ("demo", "vera", command_id)
 
 
-def digest_of(answer: Answer | None) -> int | None:
-    return answer.digest if answer is not None else None
+def digest_of(command_reply: CommandReply | None) -> int | None:
+    return command_reply.digest if command_reply is not None else None
 
 
 def reply_to(command_id: str, role: Role | None) -> Accepted | Refused:
@@ -107,7 +107,7 @@ def test_an_id_is_known_for_so_long_and_among_so_many(
             assert digest_of(known) == plain.find(command_id)
             if known is None:
                 assert [outcomes.shortage("vera", one) for one in Role] == [plain.shortage(one) for one in Role]
-                outcomes.remember(key(command_id), Answer("demo", "vera", number + 1, reply_to(command_id, role), "gw/1", 7, kept=role))
+                outcomes.remember(key(command_id), CommandReply("demo", "vera", number + 1, reply_to(command_id, role), "gw/1", 7, money_role=role))
                 remembered = outcomes.find(key(command_id))
                 assert remembered is not None
                 plain.sizes[command_id] = size_of(remembered)
@@ -126,7 +126,7 @@ def test_an_id_is_known_for_so_long_and_among_so_many(
         assert [(o.time_ms, o.reply.id, o.digest) for o in outcomes_of(outcomes)] == plain.all
 
 
-def answered(kind: str, number: int) -> Answer:
+def answered(kind: str, number: int) -> CommandReply:
     """An outcome as a record of the log holds it."""
     short, long = (f"u{number}", "demo", f"{number:032x}"), (f"u{number}".ljust(128, "x"), "r" * 64, f"{number:064}")
     user, room, command_id = long if kind.startswith("long") else short
@@ -136,8 +136,8 @@ def answered(kind: str, number: int) -> Answer:
         "refusal": Refused(command_id, "product_not_found", f"there is no product 'p{number}' in the showcase", number + 1_000, "product", 1_000),
         "long refusal": Refused(command_id, "muted", f"you are muted until 2026: {number} " + "\U0001f600" * 300, number + 1_000, "", 1_000),
     }
-    answer = Answer(room, user, number + 10**12, replies[kind], "gateway/abcdef", number + 1_000)
-    return msgspec.json.decode(encode(answer), type=Answer)
+    command_reply = CommandReply(room, user, number + 10**12, replies[kind], "gateway/abcdef", number + 1_000)
+    return msgspec.json.decode(encode(command_reply), type=CommandReply)
 
 
 @pytest.mark.parametrize("kind", ["chat", "hold", "refusal", "long refusal"])
@@ -148,12 +148,12 @@ def test_outcomes_take_no_more_memory_than_they_may(kind: str) -> None:
     try:
         before = tracemalloc.get_traced_memory()[0]
         for number in range(4_000):
-            answer = answered(kind, number)
-            outcomes.remember(key_of(answer), answer)
+            command_reply = answered(kind, number)
+            outcomes.remember(key_of(command_reply), command_reply)
             if number % 50 == 0:
                 outcomes.end_record(1_000)
         outcomes.end_record(1_000)
-        del answer
+        del command_reply
         taken = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
@@ -167,8 +167,8 @@ def test_outcomes_are_no_work_for_the_garbage_collector() -> None:
     def make() -> IdempotencyStore:
         outcomes = IdempotencyStore(CONFIG)
         for number in range(2_000):
-            answer = answered("hold" if number % 2 else "refusal", number)
-            outcomes.remember(key_of(answer), replace(answer, kept=Role.viewer if number % 2 else None))
+            command_reply = answered("hold" if number % 2 else "refusal", number)
+            outcomes.remember(key_of(command_reply), replace(command_reply, money_role=Role.viewer if number % 2 else None))
             outcomes.end_record(1_000)
         return outcomes
 
@@ -191,8 +191,8 @@ def test_money_whose_outcomes_take_too_many_bytes_does_not_move() -> None:
     kept = 0
     for role, allowed in ((Role.viewer, 15_000), (Role.platform, 20_000)):
         while not outcomes.shortage(f"{role}-{kept}", role):
-            answer = replace(answered("chat", kept), user=f"{role}-{kept}", kept=role)
-            outcomes.remember(key_of(answer), answer)
+            command_reply = replace(answered("chat", kept), user=f"{role}-{kept}", money_role=role)
+            outcomes.remember(key_of(command_reply), command_reply)
             outcomes.end_record(kept)
             kept += 1
         assert allowed <= outcomes._money.bytes < allowed + 1_000
@@ -206,8 +206,8 @@ def test_the_first_outcome_of_an_id_stays() -> None:
     """A record that tells of an id once more, say after a longer memory was set, changes nothing."""
     state = PartitionState(EngineConfig())
     for step, result in enumerate(("first", "second")):
-        answer = Answer("demo", "vera", 7, Accepted("again", 0, {"outcome": result}))
-        state.fold(Record(v=1, fencing_epoch=0, step=step, from_=step, to=step + 1, time_ms=step, answers=(answer,)))
+        command_reply = CommandReply("demo", "vera", 7, Accepted("again", 0, {"outcome": result}))
+        state.fold(Record(v=1, fencing_epoch=0, step=step, from_=step, to=step + 1, time_ms=step, replies=(command_reply,)))
     assert [(o.time_ms, o.reply) for o in outcomes_of(state.outcomes)] == [(0, Accepted("again", 0, {"outcome": "first"}))]
 
 
@@ -217,7 +217,7 @@ def test_an_id_that_is_remembered_twice_keeps_its_newest_answer(kept: Role | Non
     """Forgetting the older one leaves the newer one known, and each counts in its share for as long as it is remembered."""
     outcomes = IdempotencyStore(CONFIG)
     for time_ms, role in ((0, kept), (500, kept_again)):
-        outcomes.remember(key("twice"), Answer("demo", "vera", time_ms, Accepted("twice", 0), kept=role))
+        outcomes.remember(key("twice"), CommandReply("demo", "vera", time_ms, Accepted("twice", 0), money_role=role))
         outcomes.end_record(time_ms)
     outcomes.end_record(WINDOW_MS)
     assert digest_of(outcomes.find(key("twice"))) == 500

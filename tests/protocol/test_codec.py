@@ -373,7 +373,7 @@ def test_a_bad_entry_is_a_bad_message(data: bytes, code: str, field: str | None)
 
 def test_an_entry_of_another_version_is_told_from_a_damaged_one() -> None:
     """The error for an entry of another liveroom version says so, with both versions."""
-    error = refusal(decode_entry, b'{"type":"record","v":1,"fencing_epoch":0,"step":0,"from":0,"to":1,"time_ms":0,"answers":[{"kept":true}]}')
+    error = refusal(decode_entry, b'{"type":"record","v":1,"fencing_epoch":0,"step":0,"from":0,"to":1,"time_ms":0,"replies":[{"money_role":true}]}')
     assert (error.code, error.field) == ("bad_value", "v")
     assert "record version 1" in error.detail
 
