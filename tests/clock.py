@@ -10,11 +10,12 @@ from liveroom.process.clock import Clock
 
 __all__ = ["MovableClock"]
 
-WAIT_S = 10
+#: Turns of the event loop after which a woken task counts as one that waits for something else.
+TURNS_MAX = 1_000
 
 
 class MovableClock(Clock):
-    """`advance` moves the time, wakes the sleepers that are due, and returns once each of them sleeps again or has ended."""
+    """`advance` moves the time, wakes the sleepers that are due, and returns once each of them sleeps again, ended or waits for something else."""
 
     def __init__(self) -> None:
         self._ahead_s = 0.0
@@ -38,6 +39,11 @@ class MovableClock(Clock):
         finally:
             del self._sleepers[task]
 
+    @property
+    def sleepers(self) -> int:
+        """The number of tasks that sleep."""
+        return len(self._sleepers)
+
     async def advance(self, s: float) -> None:
         """Let `s` seconds pass at once."""
         self._ahead_s += s
@@ -45,6 +51,7 @@ class MovableClock(Clock):
         woken = {task for task, due_s in self._sleepers.items() if due_s <= now_s}
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
-        async with asyncio.timeout(WAIT_S):
-            while any(not task.done() and self._sleepers.get(task, now_s) <= now_s for task in woken):
-                await asyncio.sleep(0)
+        for _ in range(TURNS_MAX):
+            if all(task.done() or self._sleepers.get(task, now_s) > now_s for task in woken):
+                break
+            await asyncio.sleep(0)

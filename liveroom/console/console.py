@@ -17,12 +17,12 @@ from liveroom.console.crowd import Limits
 from liveroom.console.description import Description
 from liveroom.console.details import Details
 from liveroom.console.directory import Directory
+from liveroom.console.directory_follower import DirectoryFollower
 from liveroom.console.health import Health, NotReady
 from liveroom.console.listener import Listener
 from liveroom.console.middleware import make_middleware
 from liveroom.console.openapi import document
 from liveroom.console.pages import Pages
-from liveroom.console.reader import Reader
 from liveroom.console.security import security_headers
 from liveroom.journal.base import Journal
 from liveroom.journal.command_sender import CommandSender
@@ -67,8 +67,8 @@ class Console:
             batch_wait_ms=BATCH_WAIT_MS,
             reply_wait_ms=config.console.reply_wait_ms,
         )
-        self._reader = Reader(journal, self._directory, self._command_sender, metrics)
-        self._details = Details(journal, self._directory, self._reader.ask, config.console.reply_wait_ms)
+        self._follower = DirectoryFollower(journal, self._directory, self._command_sender, metrics)
+        self._details = Details(journal, self._directory, self._follower.ask, config.console.reply_wait_ms)
         metrics.console_rooms.set_function(lambda: len(self._directory))
         headers = security_headers(gateway_url)
         address_hasher = AddressHasher(address_key, config.gateway.trusted_proxies)
@@ -104,7 +104,7 @@ class Console:
     async def start(self) -> None:
         """Start to listen and to read the journal. Raises `BadConfig` if the address cannot be bound."""
         await self._listener.start()
-        self._reader.start()
+        self._follower.start()
 
     async def stop(self) -> None:
         """Accept no more requests, finish the open ones within `console.shutdown_ms`, and stop reading."""
@@ -112,17 +112,17 @@ class Console:
         await self._listener.stop()
         await self._command_sender.close()
         await self._details.stop()
-        await self._reader.stop()
+        await self._follower.stop()
 
     @property
     def ready(self) -> bool:
         """Whether the directory holds all that the journal held at the start."""
-        return not self._stopping and not self._reader.behind
+        return not self._stopping and not self._follower.behind
 
     def _not_ready_reason(self) -> NotReady | None:
         if self._stopping:
             return NotReady("this process is shutting down")
         if reason := self._reason_elsewhere():  # the cause of an unread partition is more useful than its number
             return reason
-        behind = self._reader.behind
+        behind = self._follower.behind
         return NotReady(f"partitions not read yet: {', '.join(map(str, behind))}") if behind else None

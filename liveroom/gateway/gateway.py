@@ -28,8 +28,8 @@ from liveroom.gateway.hub import Hub
 from liveroom.gateway.likes import Likes
 from liveroom.gateway.limits import KeyedCounter
 from liveroom.gateway.outage_monitor import OutageMonitor
-from liveroom.gateway.partition_follower import PartitionFollower
 from liveroom.gateway.pending import Pending
+from liveroom.gateway.room_follower import RoomFollower
 from liveroom.gateway.room_loader import RoomLoader
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
@@ -134,7 +134,7 @@ class Gateway:
             drain_queue=self._claims.drain,
         )
         self._outage_monitor = OutageMonitor(journal, self._command_sender, self._hub, config, metrics, clock, probe=self._loader.probe)
-        self._follower = PartitionFollower(journal, config, self._hub, self._command_sender, metrics, clock, begun=self._loader.on_followed)
+        self._follower = RoomFollower(journal, config, self._hub, self._command_sender, metrics, clock, on_followed=self._loader.on_followed)
         address_hasher = AddressHasher(address_key, config.trusted_proxies)
         self._command_handler = CommandHandler(config, metrics, self._hub, self._command_sender, self._likes, self._claims, address_hasher, self.time)
         self._handshake_handler = HandshakeHandler(config, checker, console_origins)

@@ -1,6 +1,6 @@
-"""A reader of one partition.
+"""Reads the accepted records of one partition.
 
-It starts at a snapshot, applies the acceptance rule, and gives accepted records only.
+A reader starts at a snapshot or at a position of its own, applies the acceptance rule, and gets accepted records only.
 """
 
 from __future__ import annotations
@@ -8,20 +8,25 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import Journal
 from liveroom.journal.room_index import IndexEntry, load_whole
 from liveroom.protocol.records import Record, Takeover
 
-__all__ = ["AcceptedRecord", "Beginning", "follow"]
+__all__ = ["AcceptedRecord", "Start", "follow", "newest_start", "oldest_start"]
 
 
-class Beginning(Struct, frozen=True):
-    """The first item: the index of the rooms in the newest snapshot. Empty without a snapshot, and when the follower starts at the oldest one."""
+class Start(Struct):
+    """The position at which reading starts. `follow` keeps `acceptance` current: it includes every entry that it has read.
 
-    rooms: dict[str, IndexEntry]
+    `rooms` is the index of the rooms in the snapshot at this position.
+    """
+
+    offset: int = 0
+    acceptance: Acceptance = field(default_factory=Acceptance)
+    rooms: dict[str, IndexEntry] = field(default_factory=dict)
 
 
 class AcceptedRecord(Struct, frozen=True):
@@ -31,29 +36,36 @@ class AcceptedRecord(Struct, frozen=True):
     record: Record
 
 
+async def newest_start(journal: Journal, partition: int) -> Start:
+    """The newest whole snapshot with its rooms, or the beginning of the log."""
+    whole = await load_whole(journal, partition)
+    return Start(whole.snapshot.offset, whole.snapshot.acceptance.copy(), whole.entries()) if whole else Start()
+
+
+async def oldest_start(journal: Journal, partition: int) -> Start:
+    """The oldest stored snapshot without its rooms, or the beginning of the log: for readers who want some history."""
+    snapshot = next(reversed(await journal.load_snapshots(partition)), None)
+    return Start(snapshot.offset, snapshot.acceptance.copy()) if snapshot else Start()
+
+
 async def follow(
     journal: Journal,
     partition: int,
+    start: Start,
     on_skipped: Callable[[Verdict], None],
     on_read: Callable[[int], None] = lambda offset: None,
     *,
-    from_oldest: bool = False,
-) -> AsyncGenerator[Beginning | AcceptedRecord]:
-    """Follow a partition without end: one `Beginning`, then every accepted record in order.
+    background: bool = False,
+) -> AsyncGenerator[AcceptedRecord]:
+    """Follow a partition from `start` on without end: every accepted record in order.
 
-    It starts at the newest snapshot, or at the oldest stored one to include some history.
     After the consumer has taken all entries below an offset, it calls `on_read` with that offset; so a reader knows when it has caught up.
+    `background` is for readers that are not urgent.
     """
-    if from_oldest:
-        snapshot, rooms = next(reversed(await journal.load_snapshots(partition)), None), {}
-    else:
-        whole = await load_whole(journal, partition)
-        snapshot, rooms = (whole.snapshot, whole.entries()) if whole else (None, {})
-    acceptance = snapshot.acceptance.copy() if snapshot else Acceptance()
-    offset = snapshot.offset if snapshot else 0
-    yield Beginning(rooms)
-    on_read(offset)
-    async with aclosing(journal.read_events(partition, offset)) as entries:
+    acceptance = start.acceptance
+    on_read(start.offset)
+    read = journal.read_events_in_background if background else journal.read_events
+    async with aclosing(read(partition, start.offset)) as entries:
         async for stored in entries:
             verdict = acceptance.judge(stored.offset, stored.entry)
             if verdict is Verdict.accepted:

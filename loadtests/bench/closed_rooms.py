@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine.engine import Engine
-from liveroom.journal.follower import AcceptedRecord, follow
+from liveroom.journal.follower import follow, newest_start
 from liveroom.journal.partition import partition_of
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.messages.fields import Role
@@ -203,9 +203,9 @@ async def _answers(journal: SqliteJournal) -> AsyncIterator[dict[int, asyncio.Fu
     answered: dict[int, asyncio.Future[None]] = {}
 
     async def read(partition: int) -> None:
-        async with aclosing(follow(journal, partition, lambda verdict: None)) as items:
+        async with aclosing(follow(journal, partition, await newest_start(journal, partition), lambda verdict: None)) as items:
             async for item in items:
-                for answer in item.record.replies if isinstance(item, AcceptedRecord) else ():
+                for answer in item.record.replies:
                     if answer.connection and isinstance(answer.reply, Accepted):
                         answered[answer.connection].set_result(None)
 

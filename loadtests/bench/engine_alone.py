@@ -22,7 +22,7 @@ from liveroom.config.schema import Config, LiveroomConfig
 from liveroom.engine.engine import Engine
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock
 from liveroom.features.red_envelope.messages import DropRedEnvelope, GrabRedEnvelope
-from liveroom.journal.follower import AcceptedRecord, follow
+from liveroom.journal.follower import follow, newest_start
 from liveroom.journal.partition import partition_of
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.journal.sqlite.reader import open_reader
@@ -122,9 +122,10 @@ class _Crowd:
 
     async def read(self) -> None:
         """Count answers, without end."""
-        async with aclosing(follow(self._journal, self._partition, lambda verdict: None)) as items:
+        start = await newest_start(self._journal, self._partition)
+        async with aclosing(follow(self._journal, self._partition, start, lambda verdict: None)) as items:
             async for item in items:
-                if isinstance(item, AcceptedRecord) and item.record.replies:
+                if item.record.replies:
                     self._answered += len(item.record.replies)
                     self._last = item.record
                     self._news.set()

@@ -11,8 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from liveroom.console import middleware
-from liveroom.console import reader as reader_module
 from liveroom.console.health import NotReady
+from liveroom.journal import partition_follower
 from liveroom.journal.base import Snapshot
 from liveroom.messages.errors import JournalUnavailable
 from tests.console.live import ANCHOR, VIEWER, WAIT_S, Live, SeenJournal, config_of, engine_on, serve, serve_all, until
@@ -22,7 +22,7 @@ async def test_ready_is_said_when_the_whole_process_is() -> None:
     """`/readyz` is a 503 problem that says what is missing until all is there; `/livez` does not wait."""
     missing = ["the engine"]
     async with serve(not_ready_reason=lambda: NotReady(missing[0]) if missing else None, wait=False) as live:
-        await until(lambda: not live.console._reader.behind)
+        await until(lambda: not live.console._follower.behind)
         assert (await live.get("/livez")).status == 200
         answer = await live.get("/readyz")
         assert (answer.status, answer.json["code"]) == (503, "not_ready")
@@ -80,7 +80,7 @@ class BrokenJournal(SeenJournal):
 
 async def test_a_partition_that_cannot_be_read_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever reading fails with, it is tried again, and meanwhile the console answers and is not ready."""
-    monkeypatch.setattr(reader_module, "RETRY_S", 0.01)
+    monkeypatch.setattr(partition_follower, "RETRY_S", 0.01)
     config = config_of()
     journal = BrokenJournal(config.journal)
     async with engine_on(journal, config), serve(config, journal=journal, wait=False) as live:

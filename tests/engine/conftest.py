@@ -12,7 +12,7 @@ from liveroom.config.schema import Config
 from liveroom.engine.clock import SteadyClock
 from liveroom.engine.engine import Engine
 from liveroom.journal.base import Journal
-from liveroom.journal.follower import AcceptedRecord, follow
+from liveroom.journal.follower import follow, newest_start
 from liveroom.journal.idempotency import IdempotencyStore, Outcome
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role
@@ -61,14 +61,13 @@ class Voice:
         self._tasks = [asyncio.create_task(self._follow(p)) for p in range(journal.partitions)]
 
     async def _follow(self, partition: int) -> None:
-        async for item in follow(self.journal, partition, self._skip):
-            if isinstance(item, AcceptedRecord):
-                self.records[partition].append(item.record)
-                for command_reply in item.record.replies:
-                    if command_reply.source == self._source and command_reply.connection in self._waiting:
-                        self._waiting.pop(command_reply.connection).set_result(command_reply)
-                async with self._changed:
-                    self._changed.notify_all()
+        async for item in follow(self.journal, partition, await newest_start(self.journal, partition), self._skip):
+            self.records[partition].append(item.record)
+            for command_reply in item.record.replies:
+                if command_reply.source == self._source and command_reply.connection in self._waiting:
+                    self._waiting.pop(command_reply.connection).set_result(command_reply)
+            async with self._changed:
+                self._changed.notify_all()
 
     def _skip(self, _: object) -> None:
         self.skipped += 1

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import Journal, Part, Snapshot
-from liveroom.journal.follower import AcceptedRecord, Beginning, follow
+from liveroom.journal.follower import AcceptedRecord, Start, follow, newest_start, oldest_start
 from liveroom.journal.room_index import IndexEntry
 from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Keyframe
@@ -18,16 +18,22 @@ from tests.journal.entries import append_all, record, take, takeover
 async def test_a_new_journal_begins_with_no_rooms(journal: Journal) -> None:
     """Without a snapshot the follower starts at offset 0 with no rooms."""
     await append_all(journal, [takeover(), record(0, 0, 0, 1)])
-    assert await take(follow(journal, 0, _unexpected), 2) == [Beginning({}), AcceptedRecord(1, record(0, 0, 0, 1))]
+    start = await newest_start(journal, 0)
+    assert start == await oldest_start(journal, 0) == Start()
+    assert await take(follow(journal, 0, start, _unexpected), 1) == [AcceptedRecord(1, record(0, 0, 0, 1))]
 
 
 async def test_only_records_that_count_are_given(journal: Journal) -> None:
     """Takeovers are passed over silently, skipped records are reported with the verdict."""
     skipped: list[Verdict] = []
     await append_all(journal, [takeover("a"), record(0, 0, 0, 1), takeover("b"), record(0, 1, 1, 2), record(2, 0, 1, 3, after="a-0")])
-    items = await take(follow(journal, 0, skipped.append), 3)
-    assert items[1:] == [AcceptedRecord(1, record(0, 0, 0, 1)), AcceptedRecord(4, record(2, 0, 1, 3, after="a-0"))]
+    start = Start()
+    assert await take(follow(journal, 0, start, skipped.append), 2) == [
+        AcceptedRecord(1, record(0, 0, 0, 1)),
+        AcceptedRecord(4, record(2, 0, 1, 3, after="a-0")),
+    ]
     assert skipped == [Verdict.foreign_fencing_epoch]
+    assert (start.acceptance.fencing_epoch, start.acceptance.step) == (2, 1)
 
 
 async def test_a_follower_starts_at_the_newest_snapshot(journal: Journal) -> None:
@@ -39,13 +45,14 @@ async def test_a_follower_starts_at_the_newest_snapshot(journal: Journal) -> Non
     other = replace(old, summary=replace(old.summary, room="two"))
     segments = tuple([tuple(await journal.put_parts(0, [encode(entries)])) for entries in ([old, other], [new])])
     await journal.save_snapshot(0, Snapshot(3, 0, Acceptance(0, 2, 2), segments, first=segments[0][0].place))
-    assert await take(follow(journal, 0, _unexpected), 2) == [Beginning({"one": new, "two": other}), AcceptedRecord(3, record(0, 2, 2, 3))]
+    start = await newest_start(journal, 0)
+    assert (start.offset, start.rooms) == (3, {"one": new, "two": other})
+    assert await take(follow(journal, 0, start, _unexpected), 1) == [AcceptedRecord(3, record(0, 2, 2, 3))]
 
 
 async def test_a_follower_goes_on_without_end(journal: Journal) -> None:
     """At the end it waits, and gives what comes."""
-    follower = follow(journal, 0, _unexpected)
-    await anext(follower)
+    follower = follow(journal, 0, Start(), _unexpected)
     waiting = asyncio.ensure_future(anext(follower))
     await append_all(journal, [takeover(), record(0, 0, 0, 1)])
     assert await waiting == AcceptedRecord(1, record(0, 0, 0, 1))

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 import pytest
 
 from liveroom.config.schema import JournalConfig
-from liveroom.gateway import partition_follower as feed
+from liveroom.gateway import room_follower
 from liveroom.journal.base import StoredEntry
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.partition import partition_of
@@ -53,7 +53,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 async def test_only_partitions_whose_rooms_are_held_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first viewer of a partition makes the gateway follow it; some time after the last it is let go; who comes then sees everything."""
-    monkeypatch.setattr(feed, "PARTITION_IDLE_S", 0.2)
+    monkeypatch.setattr(room_follower, "PARTITION_IDLE_S", 0.2)
     async with show(journal_type=SharedJournal, room_idle_ms=100) as place:
         assert isinstance(await place.command(OpenRoom("Other"), room=OTHER), Accepted)
         assert place.gateway.ready
@@ -75,7 +75,7 @@ async def test_only_partitions_whose_rooms_are_held_are_followed(monkeypatch: py
 
 async def test_who_comes_back_to_a_partition_that_was_let_go_misses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The past is read from a snapshot on, so a resume goes on where it was."""
-    monkeypatch.setattr(feed, "PARTITION_IDLE_S", 0.1)
+    monkeypatch.setattr(room_follower, "PARTITION_IDLE_S", 0.1)
     async with show(journal_type=SharedJournal, room_idle_ms=100) as place:
         async with place.viewer("vera") as vera:
             keyframe = await vera.until("keyframe")
@@ -90,7 +90,7 @@ async def test_who_comes_back_to_a_partition_that_was_let_go_misses_nothing(monk
 
 async def test_a_partition_is_not_let_go_while_an_answer_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last report of a room is answered like everything else: its viewers are counted down, and none is left over."""
-    monkeypatch.setattr(feed, "PARTITION_IDLE_S", 0.05)
+    monkeypatch.setattr(room_follower, "PARTITION_IDLE_S", 0.05)
     async with show(journal_type=SharedJournal, room_idle_ms=0, audience_report_ms=300) as place:
         async with place.viewer("vera") as vera:
             await vera.until("keyframe")
@@ -103,4 +103,4 @@ async def test_an_embedded_journal_is_followed_whole() -> None:
     """Its gateway is ready once it has read it, and every room is at hand."""
     async with show(), show(open_room=False) as place:
         await until(lambda: place.gateway.ready)
-        assert sorted(place.gateway._follower._tasks) == [0, 1]
+        assert sorted(place.gateway._follower._follower.wanted) == [0, 1]
