@@ -145,7 +145,7 @@ async def test_a_room_that_changed_after_the_snapshot_is_asked_of_the_engine() -
 
 async def test_what_cannot_be_read_now_is_told_so() -> None:
     """Without an engine and without a snapshot a closed room's detail cannot be had: 503, and its place in the list stays."""
-    settings = config(closed_rooms_whole_max=1, reply_wait_ms=100)
+    settings = config(closed_rooms_whole_max=1, reply_wait_ms=1_000)
     journal = SeenJournal(settings.journal)
     async with serve(settings, journal=journal) as live:
         async with engine_on(journal, replace(settings, engine=EngineConfig(snapshot_interval_ms=3_600_000))):
