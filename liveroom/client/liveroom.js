@@ -889,8 +889,8 @@ export const FEATURES = {
         const before = questions.find(({ state }) => state === "picked")?.seq; // one at a time
         return { questions: withChanged(withChanged(questions, "seq", before, { state: "asked" }), "seq", question, { state: "picked" }) };
       },
-      question_answered: ({ questions }, { question, text = "" }) => ({
-        questions: withChanged(questions, "seq", question, { state: "answered", answer: text }),
+      question_answered: ({ questions }, { seq, question, text = "" }) => ({
+        questions: withChanged(questions, "seq", question, { state: "answered", answer: text, answered_seq: seq }),
       }),
       question_dismissed: ({ questions }, { question }) => ({ questions: without(questions, "seq", question) }),
     },
@@ -902,12 +902,13 @@ export const FEATURES = {
   showcase: {
     state: ({ pinned = null, showcase_version = 0, showcase_count = 0, try_ons }) => ({ pinned, showcase_version, showcase_count, try_ons: byName(try_ons) }),
     events: {
-      product_added: (_, { seq }) => ({ showcase_version: seq }), // it may replace another, so `showcase_count` stays the keyframe's
-      product_removed({ try_ons }, { seq, product }) {
-        if (!(product in try_ons)) return { showcase_version: seq };
+      product_added: (_, { seq, count }) => ({ showcase_version: seq, showcase_count: count }),
+      product_removed({ try_ons }, { seq, product, count }) {
+        const showcase = { showcase_version: seq, showcase_count: count };
+        if (!(product in try_ons)) return showcase;
         const left = byName(try_ons);
         delete left[product];
-        return { showcase_version: seq, try_ons: left };
+        return { ...showcase, try_ons: left };
       },
       product_pinned: (_, { product }) => ({ pinned: product }),
       product_unpinned: () => ({ pinned: null }),

@@ -230,7 +230,7 @@ class Api:
         """The complete room for an identified reader. Raises `Problem` for a banned user; bans do not apply to the platform."""
         view = await self._whole(request)
         assert view.is_whole, "a shortened room says nothing about bans"
-        left_ms = view.banned.get(identity.user, 0) - self._directory.time_ms(view)
+        left_ms = view.details["banned"].get(identity.user, 0) - self._directory.time_ms(view)
         if left_ms > 0 and identity.role is not Role.platform:
             raise Problem("banned", "you are banned from this room", retry_after_ms=left_ms)
         return view

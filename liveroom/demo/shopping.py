@@ -12,9 +12,9 @@ from liveroom.client import Room, RoomEvent
 from liveroom.demo.attempt import attempt
 from liveroom.features.coupon.messages import ClaimCoupon, CouponIssued
 from liveroom.features.coupon.price import discount_fen
-from liveroom.features.flash_sale.messages import CancelHold, FlashSaleOpened, FlashSaleRestocked, ReserveStock
+from liveroom.features.flash_sale.messages import CancelHold, FlashSaleOpened, FlashSaleRestocked, ReserveStock, SaleView
 from liveroom.features.red_envelope.messages import GrabRedEnvelope, RedEnvelopeOpened
-from liveroom.protocol.frames import Accepted, SaleView
+from liveroom.protocol.frames import Accepted
 
 __all__ = ["Pay", "shop"]
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from liveroom.features.registry import admission_of
+from liveroom.features.registry import FEATURES, admission_of
+from liveroom.protocol.commands import COMMANDS, CloseRoom
 from liveroom.protocol.records import Request
 
 __all__ = ["RECORD_HEAD_BYTES", "ROOM_DUE_BYTES_MAX", "SPAN_HEAD_BYTES", "commands_bytes_max", "refusal_bytes_max"]
@@ -22,7 +23,11 @@ COMMAND_ADDED_BYTES: Final = 1_300
 #: The most often that the sender appears in a reply and its events.
 SENDER_TIMES: Final = 3
 #: The most that due timers add to one room at once.
-ROOM_DUE_BYTES_MAX: Final = 570_000
+ROOM_DUE_BYTES_MAX: Final = sum(feature.due_bytes for feature in FEATURES)
+#: Extra bytes of some commands. Closing a room ends the items of all features.
+_MORE_BYTES: Final = {command: command.more_bytes_max for command in COMMANDS.values() if command.more_bytes_max} | {
+    CloseRoom: sum(feature.closing_bytes for feature in FEATURES)
+}
 
 #: A refusal with a short fixed text, without the names in it.
 _REFUSAL_BYTES: Final = 500
@@ -41,7 +46,7 @@ def commands_bytes_max(requests: Sequence[Request], encoded: Sequence[bytes]) ->
     claimed: set[tuple[str, int]] = set()  # each item ends once
     for request in requests:
         command = request.command
-        more += command.more_bytes_max
+        more += _MORE_BYTES.get(type(command), 0)
         admission = admission_of(command)
         if admission is not None and admission.end_bytes_max:
             item = (request.room, admission.claim(command)[0])

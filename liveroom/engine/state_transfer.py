@@ -8,6 +8,7 @@ A room that is larger than a record comes alone, in several consecutive records.
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
@@ -17,6 +18,7 @@ from msgspec.structs import replace
 
 from liveroom.config.schema import RoomsConfig
 from liveroom.engine.sizes import RECORD_HEAD_BYTES
+from liveroom.features.registry import DETAILS
 from liveroom.protocol.codec import encode
 from liveroom.protocol.entitlements import EntitlementsChunk
 from liveroom.protocol.frames import Keyframe, RoomDetail
@@ -27,8 +29,8 @@ __all__ = ["StateChunk", "StateTransfer", "detail_parts"]
 
 #: Limit of the rooms in one record. While they are encoded, and while readers apply them, nothing else happens.
 ROOMS_PER_RECORD_MAX: Final = 128
-#: Bytes around the lists of a detail: their names.
-_LISTS_BYTES: Final = 100
+#: Bytes around the lists of a detail: their names, quotes, colons, brackets and commas.
+_LISTS_BYTES: Final = sum(len(view.field) + 6 for view in DETAILS)
 #: Bytes around an entry of a list: quotes, colon, comma.
 _ENTRY_BYTES: Final = 8
 
@@ -142,44 +144,29 @@ def detail_parts(whole: RoomDetail, bytes_max: int) -> Iterator[RoomDetail]:
         return
     bare = RoomDetail(whole.keyframe, entitlements=whole.entitlements)
     room_bytes = bytes_max - len(encode(bare)) - _LISTS_BYTES
-    left, entries = room_bytes, _Entries()
+    left, entries = room_bytes, _Entries(list)
     for name, entry in _entries(whole):
         size = len(encode(entry)) + _ENTRY_BYTES
         if size > left:
-            yield entries.added_to(bare)
+            yield _with(bare, entries)
             bare = replace(bare, continues=True)
-            left, entries = room_bytes, _Entries()
+            left, entries = room_bytes, _Entries(list)
         left -= size
-        getattr(entries, name).append(entry)
-    yield entries.added_to(bare)
+        entries[name].append(entry)
+    yield _with(bare, entries)
 
 
-class _Entries(Struct):
-    banned: list[tuple[str, int]] = []
-    muted: list[tuple[str, int]] = []
-    questions: list[Any] = []
-    products: list[Any] = []
-    banned_words: list[str] = []
-
-    def added_to(self, bare: RoomDetail) -> RoomDetail:
-        return replace(
-            bare,
-            banned=dict(self.banned),
-            muted=dict(self.muted),
-            questions=tuple(self.questions),
-            products=tuple(self.products),
-            banned_words=tuple(self.banned_words),
-        )
+_Entries = defaultdict[str, list[Any]]
 
 
 def _entries(whole: RoomDetail) -> Iterator[tuple[str, Any]]:
-    lists: dict[str, Iterable[Any]] = {
-        "banned": whole.banned.items(),
-        "muted": whole.muted.items(),
-        "questions": whole.questions,
-        "products": whole.products,
-        "banned_words": whole.banned_words,
-    }
-    for name, entries in lists.items():
-        for entry in entries:
-            yield name, entry
+    """The entries of all lists, in the order of the features."""
+    for view in DETAILS:
+        value = getattr(whole, view.field)
+        for entry in value.items() if isinstance(value, dict) else value:
+            yield view.field, entry
+
+
+def _with(bare: RoomDetail, entries: _Entries) -> RoomDetail:
+    kinds = {view.field: dict if isinstance(view.default, dict) else tuple for view in DETAILS}
+    return replace(bare, **{name: kinds[name](some) for name, some in entries.items()})

@@ -4,15 +4,17 @@ How it works. Each feature has a package with a `feature.py` that makes one `Fea
 the features loops over that list and names no feature.
 
 - `commands` and `events` are the feature's part of the vocabulary.
-- A `View` keeps one field of the keyframe current: the console and the client fold it by the same function.
+- A `View` is one field of the keyframe (`views`) or of the room's detail (`details`): its type, and the fold that keeps it current. The console
+  and the client fold keyframes by the same functions. The detail is for gateways and consoles alone.
 - `refusals` are the codes of its own with which commands are refused.
 - `settings` are the feature's settings in the section `[rooms]`. Their names are unique among all features.
 - An `Admission` says how one command takes units of something scarce. Gateways queue such commands while no units are left, and count
   network addresses by it.
-
 - A `RoomRoute` serves a part of the room's state over HTTP. Commands need none: the console takes every command that a role may send.
+- `closing_bytes` and `due_bytes` bound the bytes of events in a record: those that end the feature's items when a room closes, and those that
+  time brings about in one room at once. A command and an admission state their own bounds.
 
-The rules are not part of the contract: only the engine's side may import them.
+The rules are not part of the contract: only the engine's side may import them. They build the fields of a keyframe from a room's state.
 """
 
 from __future__ import annotations
@@ -31,14 +33,23 @@ __all__ = ["Admission", "Feature", "RoomRoute", "StockChange", "View"]
 
 
 class View(Struct, frozen=True):
-    """One field of the keyframe: things of one kind, as viewers see them.
+    """One field of the keyframe or of the detail. A field with its default value is not sent.
 
-    `fold(things, event, seq)` gives the things as after an event at `seq`; `events` are the classes that can change them.
+    `fold(value, event, seq, time_ms)` gives the value after an event; `events` are the classes that can change it.
+
+    `kept`: newest entries of a list that readers keep while they fold; a reader may keep fewer.
+    `shown(whole)`: the detail holds more in a field of the same name, and this picks the part for the keyframe.
+    `searched(value)`: the text of the value in which the directory searches.
     """
 
     field: str
+    kind: Any  # the type of its value
+    default: Any
     events: tuple[type[EventBase], ...]
-    fold: Callable[[tuple[Any, ...], Any, int], tuple[Any, ...]]
+    fold: Callable[[Any, Any, int, int], Any]
+    kept: int | None = None
+    shown: Callable[[Any], Any] | None = None
+    searched: Callable[[Any], str] | None = None
 
 
 class StockChange(Struct, frozen=True, gc=False):
@@ -107,5 +118,8 @@ class Feature(Struct, frozen=True, kw_only=True):
     settings: type[Section] | None = None
     refusals: Refusals = {}
     views: tuple[View, ...] = ()
+    details: tuple[View, ...] = ()
+    closing_bytes: int = 0
+    due_bytes: int = 0
     admission: Admission | None = None
     routes: tuple[RoomRoute, ...] = ()

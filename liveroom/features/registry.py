@@ -18,7 +18,7 @@ from liveroom.features.red_envelope.feature import FEATURE as RED_ENVELOPE
 from liveroom.features.showcase.feature import FEATURE as SHOWCASE
 from liveroom.messages.base import CommandBase
 
-__all__ = ["ADMISSIONS", "FEATURES", "VIEWS", "admission_of"]
+__all__ = ["ADMISSIONS", "DETAILS", "FEATURES", "VIEWS", "admission_of"]
 
 FEATURES: Final[tuple[Feature, ...]] = (
     LIFECYCLE,
@@ -36,8 +36,9 @@ FEATURES: Final[tuple[Feature, ...]] = (
 
 #: Every scarce kind of item.
 ADMISSIONS: Final[tuple[Admission, ...]] = tuple(feature.admission for feature in FEATURES if feature.admission is not None)
-#: By class of event: the views that such an event can change.
-VIEWS: Final[dict[type, View]] = {event: view for feature in FEATURES for view in feature.views for event in view.events}
+#: The fields of features in the keyframe and in the detail.
+VIEWS: Final[tuple[View, ...]] = tuple(view for feature in FEATURES for view in feature.views)
+DETAILS: Final[tuple[View, ...]] = tuple(view for feature in FEATURES for view in feature.details)
 
 _BY_COMMAND: Final[dict[type[CommandBase], Admission]] = {admission.command: admission for admission in ADMISSIONS}
 

@@ -6,7 +6,7 @@ Features depend on each other in one direction only: one imports the other's acc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -14,8 +14,25 @@ from msgspec import Struct
 from liveroom.features.decision import Decision, Turn
 from liveroom.features.state import RoomState
 from liveroom.messages.base import CommandBase, EventBase
+from liveroom.messages.settings import RoomSettings
 
-__all__ = ["Rules"]
+__all__ = ["Fill", "Rules"]
+
+
+class Fill(Struct, frozen=True, kw_only=True):
+    """Items of one kind that fill a keyframe up to its limit in bytes.
+
+    `items(state, rules)` gives them in order of importance. The first ones that fit are shown, in the order of `key`.
+    Fills of a lower `rank` take their bytes first, and each takes at most one in `share` bytes of those that are left.
+    `must`: the items may take all bytes that a keyframe can have. Others only fill it up to the size that is kind to joins.
+    """
+
+    field: str
+    items: Callable[[RoomState, RoomSettings], Iterable[Any]]
+    key: Callable[[Any], int]
+    rank: int
+    share: int = 1
+    must: bool = False
 
 
 class Rules(Struct, frozen=True, kw_only=True):
@@ -26,6 +43,8 @@ class Rules(Struct, frozen=True, kw_only=True):
     `react` folds events of other features, right after their own features have.
     `due_ms(state)` is when `due(state, now_ms)` has events to give if nothing else happens; `None` = never.
     `close(turn)` gives the events that end the feature's items when the room closes.
+    `keyframe(state)` gives the feature's fields that every keyframe holds, and `fills` those that hold as many items as fit.
+    `detail(state, time_ms)` gives the feature's fields of the room's detail.
     A feature for which time and closing mean nothing leaves these out.
     """
 
@@ -36,3 +55,6 @@ class Rules(Struct, frozen=True, kw_only=True):
     due_ms: Callable[[RoomState], int | None] | None = None
     due: Callable[[RoomState, int], tuple[EventBase, ...]] | None = None
     close: Callable[[Turn], tuple[EventBase, ...]] | None = None
+    keyframe: Callable[[RoomState], Mapping[str, Any]] | None = None
+    fills: tuple[Fill, ...] = ()
+    detail: Callable[[RoomState, int], Mapping[str, Any]] | None = None

@@ -214,9 +214,10 @@ class Room:
         """Take a continuation of the detail with which the room began, and return its bans as (user, end)."""
         if not self.knows_entitlements or (detail.keyframe.stream_id, detail.keyframe.seq) != (self.stream_id, self.next_seq):
             return ()
-        self.banned.update(detail.banned)
+        bans: dict[str, int] = detail.banned
+        self.banned.update(bans)
         self.muted.update(detail.muted)
-        return detail.banned.items()
+        return bans.items()
 
     def receive(self, chunk: EntitlementsChunk) -> None:
         """Take a chunk of entitlements. The detail that follows the last chunk names their number."""

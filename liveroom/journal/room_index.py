@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from liveroom.features.registry import VIEWS
 from liveroom.journal.base import Journal, Part, Snapshot
 from liveroom.protocol.frames import Keyframe, RoomDetail
 
@@ -59,6 +61,7 @@ decode_entry = msgspec.json.Decoder(IndexEntry).decode
 decode_index = msgspec.json.Decoder(list[IndexEntry]).decode
 decode_room = msgspec.json.Decoder(RoomPart).decode
 _detail = msgspec.json.Decoder(RoomDetail)
+_NO_LISTS: Final = {view.field: view.default for view in VIEWS if isinstance(view.default, tuple | dict)}
 
 
 def decode_detail(body: bytes) -> RoomDetail:
@@ -68,7 +71,7 @@ def decode_detail(body: bytes) -> RoomDetail:
 
 def summary_of(keyframe: Keyframe) -> Keyframe:
     """A keyframe without its lists and longer texts."""
-    return replace(keyframe, announcement="", try_ons={}, envelopes=(), coupons=(), sales=(), questions=(), chat=())
+    return replace(keyframe, announcement="", **_NO_LISTS)
 
 
 async def load_whole(journal: Journal, partition: int) -> Whole | None:

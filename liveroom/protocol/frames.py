@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Union, get_args
+from typing import TYPE_CHECKING, Any, Union, get_args
 
-from msgspec import Struct
+from msgspec import Struct, defstruct
 
-from liveroom.features.chat.messages import ChatLine
-from liveroom.features.coupon.messages import CouponView
-from liveroom.features.flash_sale.messages import SaleView
-from liveroom.features.questions.messages import Question
-from liveroom.features.red_envelope.messages import EnvelopeView
-from liveroom.features.showcase.messages import Product
+from liveroom.features.registry import DETAILS, VIEWS
 from liveroom.messages.fields import Role
 from liveroom.messages.replies import Accepted, FrameBase, Refused, Reply, Result
 from liveroom.protocol.entitlements import OwnedCoupon, OwnedHold, Share
@@ -21,29 +16,24 @@ __all__ = [
     "Accepted",
     "Banned",
     "Beat",
-    "ChatLine",
-    "CouponView",
     "Delta",
     "Entitlements",
-    "EnvelopeView",
     "GoingAway",
     "Interruption",
     "Joined",
     "Keyframe",
     "Personal",
-    "Question",
     "Queued",
     "Refused",
     "Reply",
     "Result",
     "RoomDetail",
-    "SaleView",
     "Skipped",
 ]
 
 
-class Keyframe(FrameBase, frozen=True, tag="keyframe"):
-    """The public state of a room after all events below `seq`."""
+class KeyframeCore(FrameBase, frozen=True):
+    """The fields of a keyframe that every room has."""
 
     room: str
     stream_id: str
@@ -56,35 +46,55 @@ class Keyframe(FrameBase, frozen=True, tag="keyframe"):
     anchor_name: str = ""
     announcement: str = ""
     close_reason: str = ""  # the reason given by `close_room`
-    pinned: Product | None = None
-    showcase_version: int = 0
-    showcase_count: int = 0
-    slow_mode_ms: int = 0
-    chat_budget: int = 0
-    likes: int = 0
-    viewers: int = 0
-    unique: int = 0
-    unique_estimated: bool = False
-    peak: int = 0
-    try_ons: dict[str, int] = {}
-    envelopes: tuple[EnvelopeView, ...] = ()
-    coupons: tuple[CouponView, ...] = ()
-    sales: tuple[SaleView, ...] = ()
-    questions: tuple[Question, ...] = ()
-    chat: tuple[ChatLine, ...] = ()
 
 
-class RoomDetail(Struct, frozen=True, omit_defaults=True):
-    """A keyframe with further state for gateways and consoles; viewers never receive it."""
+if TYPE_CHECKING:
+
+    class Keyframe(KeyframeCore, frozen=True):
+        """The core, and to a type checker any field of any feature."""
+
+        def __init__(self, *core: Any, **fields: Any) -> None: ...
+
+        def __getattr__(self, field: str) -> Any: ...
+
+else:
+    Keyframe = defstruct(
+        "Keyframe",
+        [(view.field, view.kind, view.default) for view in VIEWS if view.field not in KeyframeCore.__struct_fields__],
+        bases=(KeyframeCore,),
+        namespace={"__doc__": "The public state of a room after all events below `seq`."},
+        module=__name__,
+        tag="keyframe",
+        frozen=True,
+    )
+
+
+class RoomDetailCore(Struct, frozen=True, omit_defaults=True):
+    """The fields of a detail that are no feature's."""
 
     keyframe: Keyframe
-    banned: dict[str, int] = {}  # user -> until_ms
-    muted: dict[str, int] = {}  # user -> until_ms
-    products: tuple[Product, ...] = ()
-    questions: tuple[Question, ...] = ()
-    banned_words: tuple[str, ...] = ()
     continues: bool = False  # it holds the rest of the lists of the detail before it, which was too large for one record
     entitlements: int | None = None  # number of chunks with users' entitlements before it; `None` = they were not requested
+
+
+if TYPE_CHECKING:
+
+    class RoomDetail(RoomDetailCore, frozen=True):
+        """The core, and to a type checker any field of any feature."""
+
+        def __init__(self, *core: Any, **fields: Any) -> None: ...
+
+        def __getattr__(self, field: str) -> Any: ...
+
+else:
+    RoomDetail = defstruct(
+        "RoomDetail",
+        [(view.field, view.kind, view.default) for view in DETAILS],
+        bases=(RoomDetailCore,),
+        namespace={"__doc__": "A keyframe with further state for gateways and consoles; viewers never receive it."},
+        module=__name__,
+        frozen=True,
+    )
 
 
 class Joined(FrameBase, frozen=True, tag="joined"):

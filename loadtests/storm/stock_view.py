@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 from msgspec import Struct
 
-from liveroom.protocol.frames import SaleView
+from liveroom.features.flash_sale.messages import SaleView
 from loadtests.crowd.frame_audit import Event
 
 __all__ = ["StockView"]

@@ -7,11 +7,16 @@ import pytest
 from msgspec.structs import replace
 
 from liveroom.client import RoomEvent, UnknownEvent
-from liveroom.client.state import CHAT_LINES_KEPT, QUESTIONS_KEPT, fold, passed
-from liveroom.features.coupon.messages import CouponTerms
+from liveroom.client.state import fold, passed
+from liveroom.features.chat.messages import ChatLine
+from liveroom.features.chat.view import CHAT_LINES_KEPT
+from liveroom.features.coupon.messages import CouponTerms, CouponView
+from liveroom.features.flash_sale.messages import SaleView
+from liveroom.features.questions.messages import Question
+from liveroom.features.questions.view import QUESTIONS_KEPT
+from liveroom.features.red_envelope.messages import EnvelopeView
 from liveroom.protocol import events as e
 from liveroom.protocol.commands import Product
-from liveroom.protocol.frames import ChatLine, CouponView, EnvelopeView, Question, SaleView
 from tests.client.conftest import keyframe
 
 LINE = ChatLine(3, "u", "U", "hi")
@@ -28,7 +33,7 @@ SALE = SaleView(4, "p1", "Tea", 990, 10, 10, 0, 0, 2, 1, 9, 5, "open")
         (
             {"open": False, "chat_budget": 9},
             e.RoomOpened("New", "b", "e1", e.RoomRules(1, 1, 20, 1)),
-            {"title": "New", "anchor": "b", "open": True, "opened_ms": 77, "chat_budget": 9},
+            {"title": "New", "anchor": "b", "open": True, "opened_ms": 77, "chat_budget": 20},
         ),
         ({}, e.RoomClosed("bye"), {"open": False, "close_reason": "bye"}),
         ({}, e.AnnouncementSet("sale"), {"announcement": "sale"}),
@@ -42,11 +47,11 @@ SALE = SaleView(4, "p1", "Tea", 990, 10, 10, 0, 0, 2, 1, 9, 5, "open")
             e.QuestionPicked(4),
             {"questions": (Question(2, "u", "U", "?"), Question(4, "u", "U", "how?", "picked"))},
         ),
-        ({"questions": (ASKED,)}, e.QuestionAnswered(4, "so"), {"questions": (Question(4, "u", "U", "how?", "answered", "so"),)}),
+        ({"questions": (ASKED,)}, e.QuestionAnswered(4, "so"), {"questions": (Question(4, "u", "U", "how?", "answered", "so", 10),)}),
         ({"questions": (ASKED,)}, e.QuestionDismissed(4), {"questions": ()}),
         ({}, e.LikesAdded(2, 40), {"likes": 40}),
-        ({}, e.ProductAdded(PRODUCT), {"showcase_version": 10}),
-        ({"try_ons": {"p1": 2, "p2": 1}}, e.ProductRemoved("p1"), {"showcase_version": 10, "try_ons": {"p2": 1}}),
+        ({}, e.ProductAdded(PRODUCT, 3), {"showcase_version": 10, "showcase_count": 3}),
+        ({"try_ons": {"p1": 2, "p2": 1}}, e.ProductRemoved("p1", 2), {"showcase_version": 10, "showcase_count": 2, "try_ons": {"p2": 1}}),
         ({}, e.ProductPinned(PRODUCT), {"pinned": PRODUCT}),
         ({"pinned": PRODUCT}, e.ProductUnpinned("p1"), {"pinned": None}),
         ({"try_ons": {"p2": 1}}, e.TryOnRequested("p1", "u", 3), {"try_ons": {"p2": 1, "p1": 3}}),

@@ -127,7 +127,9 @@ async def test_a_detail_reaches_the_caller_that_waits_although_the_next_one_take
     directory.apply(0, Record(RECORD_VERSION, 0, 1, 0, 0, 1, details=tuple(details)))
     async with asyncio.timeout(WAIT_S):
         views = await asyncio.gather(*waiting)
-    assert [(view.keyframe.room, view.is_whole, list(view.banned)) for view in views if view] == [(room, True, ["mallory"]) for room in rooms]
+    assert [(view.keyframe.room, view.is_whole, list(view.details["banned"])) for view in views if view] == [
+        (room, True, ["mallory"]) for room in rooms
+    ]
 
 
 async def test_a_room_that_changed_after_the_snapshot_is_asked_of_the_engine() -> None:

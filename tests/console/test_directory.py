@@ -281,7 +281,7 @@ def test_a_detail_may_continue_the_one_before_it() -> None:
     def known() -> tuple[list[str], dict[str, int], tuple[str, ...]]:
         view = fold.directory.find("a")
         assert view is not None
-        return list(view.products), view.banned, view.banned_words
+        return [product.id for product in view.details["products"]], view.details["banned"], view.details["banned_words"]
 
     tell(RoomDetail(keyframe, banned={"u1": 5}, products=(first,)))
     tell(RoomDetail(keyframe, banned={"u2": 6}, products=(second,), banned_words=("w1",), continues=True))

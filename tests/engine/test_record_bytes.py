@@ -20,6 +20,7 @@ from liveroom.engine.step import weigh
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
 from liveroom.features.coupon.state import of as coupons_of
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
+from liveroom.features.questions.messages import Question
 from liveroom.features.red_envelope.messages import CancelRedEnvelope, DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope, RedEnvelopeClosed
 from liveroom.features.red_envelope.state import of as red_envelopes_of
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter
@@ -28,7 +29,7 @@ from liveroom.messages.fields import Role
 from liveroom.protocol import commands as c
 from liveroom.protocol.codec import encode
 from liveroom.protocol.events import ChatSent
-from liveroom.protocol.frames import Accepted, Question, Refused, RoomDetail
+from liveroom.protocol.frames import Accepted, Refused, RoomDetail
 from liveroom.protocol.records import CommandReply, Entry, Record, Request, Sender
 from liveroom.rooms.keyframe import KEYFRAME_BYTES_MAX
 from liveroom.rooms.room import Decided, decide, decide_due, detail
@@ -402,7 +403,7 @@ async def test_a_detail_larger_than_a_record_comes_in_parts_with_nothing_in_betw
         view = RoomView(0, parts[0], 50)
         for part in parts[1:]:
             view.go_on(part)
-        assert list(view.products.values()) == products
+        assert list(view.details["products"]) == products
 
 
 def test_parts_of_a_detail_are_the_detail() -> None:

@@ -14,13 +14,14 @@ from msgspec.structs import fields
 import liveroom.features
 from liveroom.config.schema import RoomsConfig
 from liveroom.features.feature import Feature
-from liveroom.features.registry import ADMISSIONS, FEATURES, VIEWS
+from liveroom.features.registry import ADMISSIONS, DETAILS, FEATURES, VIEWS
 from liveroom.features.state import RoomState
 from liveroom.messages.base import CommandBase, EventBase
 from liveroom.messages.errors import COMMON_REFUSALS
+from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import COMMANDS
 from liveroom.protocol.events import EVENTS
-from liveroom.protocol.frames import Keyframe
+from liveroom.protocol.frames import Keyframe, KeyframeCore, RoomDetail, RoomDetailCore
 from liveroom.protocol.refusals import REFUSALS
 from liveroom.rooms.state import RULES, encode_state
 from tests.features.play import Play
@@ -83,9 +84,30 @@ def test_no_refusal_code_is_taken_twice() -> None:
 def test_views_and_admissions_name_fields_of_the_keyframe() -> None:
     """A view or an admission of a field that does not exist would fail in the middle of a room."""
     fields = set(Keyframe.__struct_fields__)
-    assert {view.field for view in VIEWS.values()} <= fields
+    assert {view.field for view in VIEWS} <= fields
     assert {admission.views for admission in ADMISSIONS} <= fields
-    assert all(set(view.events) <= set(feature.events) for feature in FEATURES for view in feature.views)
+    assert all(set(view.events) <= set(EVENTS.values()) for view in (*VIEWS, *DETAILS))
+
+
+def test_each_field_of_keyframe_and_detail_has_one_fold_and_one_origin() -> None:
+    """A field that no rules build stays empty for newcomers; one without a fold stays as it was for everybody else."""
+    state, core = Play().room, KeyframeCore.__struct_fields__
+    built = [name for rules in RULES.values() if rules.keyframe is not None for name in rules.keyframe(state)]
+    built += [fill.field for rules in RULES.values() for fill in rules.fills]
+    assert sorted(built) == sorted(view.field for view in VIEWS if view.field not in core)
+    assert sorted(Keyframe.__struct_fields__) == sorted({*core, *built})
+    assert sorted({*core} - {view.field for view in VIEWS}) == ["room", "seq", "stream_id", "time_ms"], "readers know these without a fold"
+    details = [name for rules in RULES.values() if rules.detail is not None for name in rules.detail(state, 0)]
+    assert sorted(details) == sorted(view.field for view in DETAILS)
+    assert sorted(RoomDetail.__struct_fields__) == sorted({*RoomDetailCore.__struct_fields__, *details})
+    assert {view.field for view in VIEWS if view.shown is not None} <= set(details)
+
+
+def test_an_unused_feature_costs_nothing_in_keyframe_and_detail() -> None:
+    """A field with its default value is not sent; a new room has a chat budget and nothing else beside the core."""
+    detail = msgspec.json.decode(encode(Play().detail))
+    assert set(detail) == {"keyframe"}
+    assert set(detail["keyframe"]) - {*KeyframeCore.__struct_fields__, "type"} == {"chat_budget"}
     assert all(set(f.admission.changes) <= set(f.events) and f.admission.command in f.commands for f in FEATURES if f.admission)
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
-from liveroom.features.coupon.messages import CouponTerms
+from liveroom.features.coupon.messages import CouponTerms, CouponView
 from liveroom.features.coupon.view import fold_coupons
+from liveroom.features.flash_sale.messages import SaleView
 from liveroom.features.flash_sale.view import fold_sales
+from liveroom.features.red_envelope.messages import EnvelopeView
 from liveroom.features.red_envelope.view import fold_envelopes
 from liveroom.features.views import OFFERS_KEPT
 from liveroom.protocol import events as e
-from liveroom.protocol.frames import CouponView, EnvelopeView, SaleView
+from liveroom.protocol.frames import Keyframe
+from liveroom.protocol.public_state import fold_keyframe
 
 TERMS = CouponTerms(percent_off=10)
 DROPPED = e.RedEnvelopeDropped(100, 2, "lucky", "Luck", 1, 9, "c0", "anna")
@@ -33,8 +38,8 @@ OTHERS = (replace(ENVELOPE, envelope=1), replace(COUPON, coupon=1), replace(SALE
 )
 def test_red_envelopes(event: e.EventBase, after: tuple[EnvelopeView, ...]) -> None:
     """From the drop to the end; the others stay as they are."""
-    assert fold_envelopes((), DROPPED, 6) == (ENVELOPE,)
-    assert fold_envelopes((OTHERS[0], ENVELOPE), event, 7) == (OTHERS[0], *after)
+    assert fold_envelopes((), DROPPED, 6, 9) == (ENVELOPE,)
+    assert fold_envelopes((OTHERS[0], ENVELOPE), event, 7, 9) == (OTHERS[0], *after)
 
 
 @pytest.mark.parametrize(
@@ -43,8 +48,8 @@ def test_red_envelopes(event: e.EventBase, after: tuple[EnvelopeView, ...]) -> N
 )
 def test_coupons(event: e.EventBase, after: tuple[CouponView, ...]) -> None:
     """From the issue until nobody can claim; the others stay as they are."""
-    assert fold_coupons((), ISSUED, 6) == (COUPON,)
-    assert fold_coupons((OTHERS[1], COUPON), event, 7) == (OTHERS[1], *after)
+    assert fold_coupons((), ISSUED, 6, 9) == (COUPON,)
+    assert fold_coupons((OTHERS[1], COUPON), event, 7, 9) == (OTHERS[1], *after)
 
 
 @pytest.mark.parametrize(
@@ -59,24 +64,25 @@ def test_coupons(event: e.EventBase, after: tuple[CouponView, ...]) -> None:
 )
 def test_flash_sales(event: e.EventBase, after: tuple[SaleView, ...]) -> None:
     """From the announcement until the last hold of a closed one is resolved; the others stay as they are."""
-    assert fold_sales((), ANNOUNCED, 6) == (SALE,)
-    assert fold_sales((OTHERS[2], SALE), event, 7) == (OTHERS[2], *after)
+    assert fold_sales((), ANNOUNCED, 6, 9) == (SALE,)
+    assert fold_sales((OTHERS[2], SALE), event, 7, 9) == (OTHERS[2], *after)
 
 
 def test_a_closed_sale_goes_with_its_last_hold() -> None:
     """When its stock says so."""
     closed = replace(SALE, state="closed", held=2)
-    assert fold_sales((closed,), e.StockChanged(6, 9, 1, 0), 8) == (replace(closed, available=9, held=1),)
-    assert fold_sales((closed,), e.StockChanged(6, 10, 0, 0), 8) == ()
+    assert fold_sales((closed,), e.StockChanged(6, 9, 1, 0), 8, 9) == (replace(closed, available=9, held=1),)
+    assert fold_sales((closed,), e.StockChanged(6, 10, 0, 0), 8, 9) == ()
 
 
-def test_what_is_kept_is_bounded() -> None:
-    """The newest of each kind."""
-    envelopes: tuple[EnvelopeView, ...] = ()
-    coupons: tuple[CouponView, ...] = ()
-    sales: tuple[SaleView, ...] = ()
+def test_what_readers_keep_of_offers_is_bounded() -> None:
+    """The newest of each kind, however many are made."""
+    changed: dict[str, Any] = {}
+    state = Keyframe("demo", "s1", 0, 1, "T", "a", True, 1)
     for seq in range(OFFERS_KEPT + 5):
-        envelopes, coupons, sales = fold_envelopes(envelopes, DROPPED, seq), fold_coupons(coupons, ISSUED, seq), fold_sales(sales, ANNOUNCED, seq)
+        for event in (DROPPED, ISSUED, ANNOUNCED):
+            fold_keyframe(state, changed, event, seq, 9)
+    envelopes, coupons, sales = (changed[field] for field in ("envelopes", "coupons", "sales"))
     assert len(envelopes) == len(coupons) == len(sales) == OFFERS_KEPT
     assert (envelopes[0].envelope, coupons[0].coupon, sales[0].sale) == (5, 5, 5)
 
@@ -85,4 +91,4 @@ def test_other_events_change_nothing() -> None:
     """The very same views come back."""
     views = ((ENVELOPE,), (COUPON,), (SALE,))
     for fold, view in zip((fold_envelopes, fold_coupons, fold_sales), views, strict=True):
-        assert fold(view, e.LikesAdded(1, 2), 7) is view  # type: ignore[operator]
+        assert fold(view, e.LikesAdded(1, 2), 7, 9) is view  # type: ignore[operator]

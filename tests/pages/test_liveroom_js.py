@@ -28,8 +28,8 @@ from tests.trades import claimed, in_order, owned
 
 HERE = Path(__file__).parent
 NODE = shutil.which("node")
-#: Fields that a client cannot know from events: when a keyframe was made, and how many products there are (one added may replace another).
-UNKNOWN_TO_CLIENTS = {"type", "time_ms", "showcase_count"}
+#: Fields that a client cannot know from events: when a keyframe was made.
+UNKNOWN_TO_CLIENTS = {"type", "time_ms"}
 
 pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed: liveroom.js is tested in Chromium only")
 
@@ -153,7 +153,7 @@ def _folded(frames: list[dict[str, Any]]) -> dict[str, Any]:
 def _defaults() -> dict[str, Any]:
     empty: dict[str, Any] = {"announcement": "", "close_reason": "", "pinned": None, "try_ons": {}, "unique_estimated": False}
     lists = ("envelopes", "coupons", "sales", "questions", "chat")
-    numbers = ("showcase_version", "slow_mode_ms", "chat_budget", "likes", "viewers", "unique", "peak")
+    numbers = ("showcase_version", "showcase_count", "slow_mode_ms", "chat_budget", "likes", "viewers", "unique", "peak")
     return empty | dict.fromkeys(numbers, 0) | {name: [] for name in lists}
 
 
@@ -177,5 +177,5 @@ def _compare(state: dict[str, Any], keyframe: dict[str, Any]) -> None:
 
 def _plain(item: dict[str, Any]) -> dict[str, Any]:
     """Without what has its default, as `omit_defaults` leaves it out."""
-    defaults = {"role": "viewer", "buyer": False, "state": "asked", "answer": ""}
+    defaults = {"role": "viewer", "buyer": False, "state": "asked", "answer": "", "answered_seq": 0}
     return {name: value for name, value in item.items() if name not in defaults or value != defaults[name]}

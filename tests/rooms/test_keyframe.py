@@ -5,9 +5,13 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from liveroom.features.coupon.keyframe import COUPONS_SHOWN
 from liveroom.features.coupon.messages import CouponTerms, IssueCoupon, StopCoupon
+from liveroom.features.flash_sale.keyframe import SALES_SHOWN
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, CloseFlashSale, ReserveStock
+from liveroom.features.questions.view import QUESTIONS_SHOWN
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition
+from liveroom.features.showcase.view import TRY_ONS_SHOWN
 from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import (
     AddProduct,
@@ -23,7 +27,7 @@ from liveroom.protocol.commands import (
     SetAnnouncement,
 )
 from liveroom.protocol.records import Sender
-from liveroom.rooms.keyframe import COUPONS_SHOWN, KEYFRAME_FILLED_BYTES, QUESTIONS_SHOWN, SALES_SHOWN, TRY_ONS_SHOWN
+from liveroom.rooms.keyframe import KEYFRAME_FILLED_BYTES
 from liveroom.rooms.room import KEYFRAME_BYTES_MAX, decode_state, encode_state, keyframe
 from tests.features.play import ANCHOR, MODERATOR, ROOM, SHIRT, VERA, Play
 

@@ -27,6 +27,7 @@ from liveroom.rooms.room import KEYFRAME_BYTES_MAX, Decided, RoomState, decode_s
 from liveroom.rooms.state import RULES
 from tests.features.play import ANCHOR, BELLA, GATEWAY, MODERATOR, PLATFORM, ROOM, VERA, VICTOR, Play
 from tests.protocol.strategies import messages
+from tests.readers import Readers
 
 SENDERS = st.sampled_from([VERA, VICTOR, BELLA, MODERATOR, ANCHOR, PLATFORM, GATEWAY])
 TALKERS = st.sampled_from([VERA, VICTOR, BELLA, MODERATOR, ANCHOR])
@@ -103,6 +104,8 @@ class Story(RuleBasedStateMachine):
         self.lines: list[int] = []
         self.questions: list[int] = []
         self.does(ANCHOR, c.OpenRoom("Sale"))
+        self.readers = Readers(self.play.detail, 200)
+        self.told = len(self.play.story)
 
     def does(self, sender: Sender, command: c.Command) -> None:
         """Send a command, and hold its outcome against the model."""
@@ -241,6 +244,13 @@ class Story(RuleBasedStateMachine):
         assert len(frame) <= KEYFRAME_BYTES_MAX
         again = decode_state(encode_state(self.play.room))
         assert encode(keyframe(ROOM, again, self.play.now_ms, self.play.rules)) == frame
+
+    @invariant()
+    def console_and_client_fold_what_the_engine_says(self) -> None:
+        for seq, time_ms, event in self.play.story[self.told :]:
+            self.readers.take(seq, (event,), time_ms)
+        self.told = len(self.play.story)
+        self.readers.agree_with(self.play.detail)
 
     @invariant()
     def detail_lists_only_who_is_bound_now(self) -> None:

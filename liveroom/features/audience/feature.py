@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from liveroom.features.audience.messages import AudienceCounted, AudienceReported, ReportAudience
 from liveroom.features.audience.settings import AudienceSettings
+from liveroom.features.audience.view import VIEWS
 from liveroom.features.feature import Feature
 
 __all__ = ["FEATURE"]
@@ -17,4 +18,6 @@ FEATURE = Feature(
         AudienceReported,
         AudienceCounted,
     ),
+    views=VIEWS,
+    due_bytes=119_000,
 )

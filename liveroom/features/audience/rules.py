@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from liveroom.features.audience import hyperloglog as sketch
+from liveroom.features.audience.keyframe import audience_keyframe
 from liveroom.features.audience.messages import AudienceCounted, AudienceReported, ReportAudience
 from liveroom.features.audience.state import Audience, GatewayCount, change, of
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
@@ -127,4 +128,5 @@ RULES = Rules(
     },
     due_ms=audience_due_ms,
     due=audience_expired,
+    keyframe=audience_keyframe,
 )

@@ -14,6 +14,7 @@ from liveroom.features.chat.messages import (
     SlowModeSet,
 )
 from liveroom.features.chat.settings import ChatSettings
+from liveroom.features.chat.view import VIEWS
 from liveroom.features.feature import Feature
 
 __all__ = ["FEATURE"]
@@ -35,4 +36,5 @@ FEATURE = Feature(
         SlowModeSet,
         ChatBudgetSet,
     ),
+    views=VIEWS,
 )

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
+from liveroom.features.chat.keyframe import FILLS, chat_keyframe
 from liveroom.features.chat.limits import VIEWER, check_voice, note_spoken
 from liveroom.features.chat.messages import (
     ChatBudgetSet,
@@ -166,4 +167,6 @@ RULES = Rules(
     react={
         UserBanned: user_banned,
     },
+    keyframe=chat_keyframe,
+    fills=FILLS,
 )

@@ -19,8 +19,8 @@ from liveroom.features.coupon.messages import (
     StopCoupon,
 )
 from liveroom.features.coupon.settings import CouponSettings
-from liveroom.features.coupon.view import fold_coupons
-from liveroom.features.feature import Feature, View
+from liveroom.features.coupon.view import VIEWS
+from liveroom.features.feature import Feature
 
 __all__ = ["FEATURE"]
 
@@ -45,6 +45,8 @@ FEATURE = Feature(
         CouponStopped,
         CouponExpired,
     ),
-    views=(View("coupons", (CouponIssued, CouponLeft, CouponStopped, CouponExpired), fold_coupons),),
+    views=VIEWS,
+    closing_bytes=316_000,
+    due_bytes=61_000,
     admission=CLAIM,
 )

@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from liveroom.features.address_limits.rules import check_address, count_address, forget_addresses, limit_addresses
+from liveroom.features.coupon.keyframe import FILLS
 from liveroom.features.coupon.messages import (
     ClaimCoupon,
     CouponClaimed,
@@ -352,4 +353,5 @@ RULES = Rules(
     due_ms=coupons_due_ms,
     due=coupons_due,
     close=stop_all,
+    fills=FILLS,
 )

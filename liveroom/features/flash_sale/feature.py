@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from liveroom.features.feature import Feature, View
+from liveroom.features.feature import Feature
 from liveroom.features.flash_sale.admission import RESERVE
 from liveroom.features.flash_sale.messages import (
     REFUSALS,
@@ -23,7 +23,7 @@ from liveroom.features.flash_sale.messages import (
     StockReserved,
 )
 from liveroom.features.flash_sale.settings import FlashSaleSettings
-from liveroom.features.flash_sale.view import fold_sales
+from liveroom.features.flash_sale.view import VIEWS
 
 __all__ = ["FEATURE"]
 
@@ -51,6 +51,8 @@ FEATURE = Feature(
         FlashSaleRestocked,
         FlashSaleClosed,
     ),
-    views=(View("sales", (FlashSaleAnnounced, FlashSaleOpened, FlashSaleRestocked, StockChanged, FlashSaleClosed), fold_sales),),
+    views=VIEWS,
+    closing_bytes=64_000,
+    due_bytes=379_000,
     admission=RESERVE,
 )

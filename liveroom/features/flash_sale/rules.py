@@ -13,6 +13,7 @@ from liveroom.features.address_limits.rules import check_address, count_address,
 from liveroom.features.coupon.price import discount_fen
 from liveroom.features.coupon.rules import HOLD_ORDER, hold_code, release_code, unhold_code, use_code
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
+from liveroom.features.flash_sale.keyframe import FILLS
 from liveroom.features.flash_sale.messages import (
     AnnounceFlashSale,
     CancelHold,
@@ -478,4 +479,5 @@ RULES = Rules(
     due_ms=sales_due_ms,
     due=sales_due,
     close=close_all,
+    fills=FILLS,
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from liveroom.features.feature import View
 from liveroom.features.flash_sale.messages import FlashSaleAnnounced, FlashSaleClosed, FlashSaleOpened, FlashSaleRestocked, SaleView, StockChanged
 from liveroom.features.views import OFFERS_KEPT, replace_if
 
-__all__ = ["fold_sales"]
+__all__ = ["VIEWS", "fold_sales"]
 
 
-def fold_sales(sales: tuple[SaleView, ...], event: object, seq: int) -> tuple[SaleView, ...]:
+def fold_sales(sales: tuple[SaleView, ...], event: object, seq: int, time_ms: int) -> tuple[SaleView, ...]:
     """Flash sales that are announced or open, or closed with holds that are not resolved."""
     match event:
         case FlashSaleAnnounced():
@@ -28,7 +29,7 @@ def fold_sales(sales: tuple[SaleView, ...], event: object, seq: int) -> tuple[Sa
                 state="announced",
                 users_per_address_max=event.users_per_address_max,
             )
-            return (*sales, view)[-OFFERS_KEPT:]
+            return (*sales, view)
         case FlashSaleOpened():
             return tuple(replace_if(view.sale == event.sale, view, state="open") for view in sales)
         case FlashSaleRestocked():
@@ -42,3 +43,15 @@ def fold_sales(sales: tuple[SaleView, ...], event: object, seq: int) -> tuple[Sa
                 return tuple(replace_if(view.sale == event.sale, view, state="closed", held=event.held) for view in sales)
             return tuple(view for view in sales if view.sale != event.sale)
     return sales
+
+
+VIEWS = (
+    View(
+        "sales",
+        tuple[SaleView, ...],
+        (),
+        (FlashSaleAnnounced, FlashSaleOpened, FlashSaleRestocked, StockChanged, FlashSaleClosed),
+        fold_sales,
+        kept=OFFERS_KEPT,
+    ),
+)

@@ -13,6 +13,7 @@ from liveroom.features.lifecycle.messages import (
     RoomOpened,
     SetAnnouncement,
 )
+from liveroom.features.lifecycle.view import VIEWS
 
 __all__ = ["FEATURE"]
 
@@ -31,4 +32,5 @@ FEATURE = Feature(
         RoomClosed,
         AnnouncementSet,
     ),
+    views=VIEWS,
 )

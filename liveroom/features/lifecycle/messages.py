@@ -23,7 +23,6 @@ class OpenRoom(CommandBase, frozen=True, tag="open_room"):
 class CloseRoom(CommandBase, frozen=True, tag="close_room"):
     """Close a room: viewers stay connected and see the end, but can send nothing more."""
 
-    more_bytes_max = 405_000  # the ends of all items of all features
     roles = ANCHORS
     reason: Reason = ""
 

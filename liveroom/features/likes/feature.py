@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from liveroom.features.feature import Feature
 from liveroom.features.likes.messages import LikesAdded, ReportLikes, SendLikes
+from liveroom.features.likes.view import VIEWS
 
 __all__ = ["FEATURE"]
 
@@ -15,4 +16,5 @@ FEATURE = Feature(
         ReportLikes,
     ),
     events=(LikesAdded,),
+    views=VIEWS,
 )

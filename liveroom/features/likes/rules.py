@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
+from liveroom.features.likes.keyframe import likes_keyframe
 from liveroom.features.likes.messages import LikesAdded, ReportLikes, SendLikes
 from liveroom.features.likes.state import Likes, change, of
 from liveroom.features.ruleset import Rules
@@ -49,4 +50,5 @@ RULES = Rules(
     evolve={
         LikesAdded: likes_added,
     },
+    keyframe=likes_keyframe,
 )

@@ -19,6 +19,7 @@ from liveroom.features.moderation.messages import (
 )
 from liveroom.features.moderation.routes import ROUTES
 from liveroom.features.moderation.settings import ModerationSettings
+from liveroom.features.moderation.view import DETAILS
 
 __all__ = ["FEATURE"]
 
@@ -42,5 +43,6 @@ FEATURE = Feature(
         UserUnbanned,
         BannedWordsSet,
     ),
+    details=DETAILS,
     routes=ROUTES,
 )

@@ -13,7 +13,8 @@ __all__ = ["ROUTES"]
 
 
 def _moderation(view: Any, now_ms: int) -> Moderation:
-    return Moderation(active(view.muted, now_ms), active(view.banned, now_ms), view.banned_words)
+    muted, banned = (active(view.details[name], now_ms) for name in ("muted", "banned"))
+    return Moderation(muted, banned, view.details["banned_words"])
 
 
 ROUTES: Final = (

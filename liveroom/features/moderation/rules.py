@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
 from liveroom.features.moderation.banned_words import banned_words_set, set_banned_words
+from liveroom.features.moderation.keyframe import moderation_detail
 from liveroom.features.moderation.messages import (
     BannedWordsSet,
     BanUser,
@@ -21,7 +22,7 @@ from liveroom.features.moderation.messages import (
     UserUnbanned,
     UserUnmuted,
 )
-from liveroom.features.moderation.state import Moderation, Sanction, change, of
+from liveroom.features.moderation.state import Moderation, Sanction, active, change, lasts, of
 from liveroom.features.ruleset import Rules
 from liveroom.features.state import RoomState
 from liveroom.features.texts import check_optional, utc
@@ -30,7 +31,6 @@ from liveroom.messages.sender import Sender
 
 __all__ = [
     "RULES",
-    "active",
     "ban_user",
     "check_banned",
     "check_muted",
@@ -82,14 +82,14 @@ def _check_sanction(turn: Turn, command: MuteUser | BanUser, sanctions: dict[str
 
 def unmute_user(turn: Turn, command: UnmuteUser) -> Decision:
     """End a user's mute."""
-    if not _lasts(of(turn.state).muted.get(command.user), turn.now_ms):
+    if not lasts(of(turn.state).muted.get(command.user), turn.now_ms):
         return Refusal("not_muted", f"{command.user} is not muted", "user")
     return Decided((UserUnmuted(command.user, turn.sender.user),))
 
 
 def unban_user(turn: Turn, command: UnbanUser) -> Decision:
     """End a user's ban."""
-    if not _lasts(of(turn.state).banned.get(command.user), turn.now_ms):
+    if not lasts(of(turn.state).banned.get(command.user), turn.now_ms):
         return Refusal("not_banned", f"{command.user} is not banned", "user")
     return Decided((UserUnbanned(command.user, turn.sender.user),))
 
@@ -107,7 +107,7 @@ def check_banned(state: RoomState, sender: Sender, now_ms: int) -> Refusal | Non
 
 
 def _refusal(code: str, sanction: Sanction, now_ms: int) -> Refusal | None:
-    if not _lasts(sanction, now_ms):
+    if not lasts(sanction, now_ms):
         return None
     why = f": {sanction.reason}" if sanction.reason else ""
     return Refusal(code, f"you are {code} until {utc(sanction.until_ms)}{why}", retry_after_ms=sanction.until_ms - now_ms)
@@ -142,15 +142,6 @@ def user_unbanned(state: RoomState, event: UserUnbanned, seq: int, time_ms: int)
     del change(state).banned[event.user]
 
 
-def active(sanctions: dict[str, Sanction], now_ms: int) -> dict[str, Sanction]:
-    """The sanctions that are still active at `now_ms`."""
-    return {user: sanction for user, sanction in sanctions.items() if _lasts(sanction, now_ms)}
-
-
-def _lasts(sanction: Sanction | None, now_ms: int) -> bool:
-    return sanction is not None and sanction.until_ms > now_ms
-
-
 RULES = Rules(
     state=Moderation,
     decide={
@@ -168,4 +159,5 @@ RULES = Rules(
         SanctionExplained: sanction_explained,
         BannedWordsSet: banned_words_set,
     },
+    detail=moderation_detail,
 )

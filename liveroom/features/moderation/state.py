@@ -6,7 +6,7 @@ from msgspec import Struct, field
 
 from liveroom.features.state import part
 
-__all__ = ["Moderation", "Sanction", "WordList", "change", "of"]
+__all__ = ["Moderation", "Sanction", "WordList", "active", "change", "lasts", "of"]
 
 
 class Sanction(Struct, frozen=True, array_like=True, gc=False):
@@ -39,3 +39,13 @@ class Moderation(Struct):
 
 
 of, change = part("moderation", Moderation)
+
+
+def active(sanctions: dict[str, Sanction], now_ms: int) -> dict[str, Sanction]:
+    """The sanctions that are still active at `now_ms`."""
+    return {user: sanction for user, sanction in sanctions.items() if lasts(sanction, now_ms)}
+
+
+def lasts(sanction: Sanction | None, now_ms: int) -> bool:
+    """Whether there is a mute or ban that is not past at `now_ms`."""
+    return sanction is not None and sanction.until_ms > now_ms

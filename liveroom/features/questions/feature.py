@@ -16,6 +16,7 @@ from liveroom.features.questions.messages import (
 )
 from liveroom.features.questions.routes import ROUTES
 from liveroom.features.questions.settings import QuestionsSettings
+from liveroom.features.questions.view import DETAILS, VIEWS
 
 __all__ = ["FEATURE"]
 
@@ -36,5 +37,7 @@ FEATURE = Feature(
         QuestionAnswered,
         QuestionDismissed,
     ),
+    views=VIEWS,
+    details=DETAILS,
     routes=ROUTES,
 )

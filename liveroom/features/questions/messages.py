@@ -83,7 +83,7 @@ class QuestionDismissed(EventBase, frozen=True, tag="question_dismissed"):
 
 
 class Question(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A question inside a keyframe; `state` is `asked`, `picked` or `answered`."""
+    """A question inside a keyframe; `state` is `asked`, `picked` or `answered`, and `answered_seq` the seq of its answer."""
 
     seq: int
     user: str
@@ -91,6 +91,7 @@ class Question(Struct, frozen=True, omit_defaults=True, gc=False):
     text: str
     state: str = "asked"
     answer: str = ""
+    answered_seq: int = 0
 
 
 class Questions(Struct, frozen=True):

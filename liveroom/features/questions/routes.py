@@ -11,7 +11,7 @@ __all__ = ["ROUTES"]
 
 
 def _questions(view: Any, now_ms: int) -> Questions:
-    return Questions(view.all_questions())
+    return Questions(view.details["questions"])
 
 
 ROUTES: Final = (RoomRoute(name="questions", summary="Open questions, and the newest answered ones", body=Questions, make=_questions),)

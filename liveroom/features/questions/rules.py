@@ -8,6 +8,7 @@ import msgspec
 
 from liveroom.features.chat.limits import check_voice, note_spoken
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
+from liveroom.features.questions.keyframe import FILLS, questions_detail
 from liveroom.features.questions.messages import (
     AnswerQuestion,
     AskQuestion,
@@ -20,12 +21,12 @@ from liveroom.features.questions.messages import (
     QuestionPicked,
 )
 from liveroom.features.questions.state import Questions, change, of
+from liveroom.features.questions.view import ANSWERED_MAX
 from liveroom.features.ruleset import Rules
 from liveroom.features.state import RoomState
 from liveroom.features.texts import check_paragraphs
 
 __all__ = [
-    "ANSWERED_MAX",
     "RESOLVED_MAX",
     "RULES",
     "answer_question",
@@ -38,8 +39,6 @@ __all__ = [
     "question_picked",
 ]
 
-#: Last answered questions that stay visible with their answers.
-ANSWERED_MAX: Final = 20
 #: Last answered and dismissed questions that the state remembers; a forgotten one looks like one that never existed.
 RESOLVED_MAX: Final = 200
 
@@ -107,7 +106,7 @@ def question_answered(state: RoomState, event: QuestionAnswered, seq: int, time_
     """Fold an answer."""
     questions = change(state)
     question = _resolve(questions, event.question)
-    questions.answered.append(msgspec.structs.replace(question, state="answered", answer=event.text))
+    questions.answered.append(msgspec.structs.replace(question, state="answered", answer=event.text, answered_seq=seq))
     del questions.answered[:-ANSWERED_MAX]
 
 
@@ -136,4 +135,6 @@ RULES = Rules(
         QuestionAnswered: question_answered,
         QuestionDismissed: question_dismissed,
     },
+    fills=FILLS,
+    detail=questions_detail,
 )

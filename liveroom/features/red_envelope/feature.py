@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from liveroom.features.feature import Feature, View
+from liveroom.features.feature import Feature
 from liveroom.features.red_envelope.admission import GRAB
 from liveroom.features.red_envelope.messages import (
     REFUSALS,
@@ -16,7 +16,7 @@ from liveroom.features.red_envelope.messages import (
     RedEnvelopeSealed,
 )
 from liveroom.features.red_envelope.settings import RedEnvelopeSettings
-from liveroom.features.red_envelope.view import fold_envelopes
+from liveroom.features.red_envelope.view import VIEWS
 
 __all__ = ["FEATURE"]
 
@@ -37,6 +37,8 @@ FEATURE = Feature(
         RedEnvelopeGrabbed,
         RedEnvelopeClosed,
     ),
-    views=(View("envelopes", (RedEnvelopeDropped, RedEnvelopeOpened, RedEnvelopeGrabbed, RedEnvelopeClosed), fold_envelopes),),
+    views=VIEWS,
+    closing_bytes=25_000,
+    due_bytes=26_000,
     admission=GRAB,
 )

@@ -14,6 +14,7 @@ from liveroom.features.chat.messages import ChatSent
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
 from liveroom.features.moderation.banned_words import WORD_CHARS_MAX, normal, plain
 from liveroom.features.red_envelope.fairness import BEST_MAX, SEED_BYTES, commitment_of, split
+from liveroom.features.red_envelope.keyframe import red_envelopes_keyframe
 from liveroom.features.red_envelope.messages import (
     CancelRedEnvelope,
     DropRedEnvelope,
@@ -308,4 +309,5 @@ RULES = Rules(
     due_ms=envelopes_due_ms,
     due=envelopes_due,
     close=lambda turn: room_closes(turn.state, turn.now_ms),
+    keyframe=red_envelopes_keyframe,
 )

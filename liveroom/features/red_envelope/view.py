@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from liveroom.features.feature import View
 from liveroom.features.red_envelope.messages import EnvelopeView, RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed, RedEnvelopeOpened
 from liveroom.features.views import OFFERS_KEPT, replace_if
 
-__all__ = ["fold_envelopes"]
+__all__ = ["VIEWS", "fold_envelopes"]
 
 
-def fold_envelopes(envelopes: tuple[EnvelopeView, ...], event: object, seq: int) -> tuple[EnvelopeView, ...]:
+def fold_envelopes(envelopes: tuple[EnvelopeView, ...], event: object, seq: int, time_ms: int) -> tuple[EnvelopeView, ...]:
     """Red envelopes that are announced or open."""
     match event:
         case RedEnvelopeDropped():
@@ -26,7 +27,7 @@ def fold_envelopes(envelopes: tuple[EnvelopeView, ...], event: object, seq: int)
                 condition=event.condition,
                 users_per_address_max=event.users_per_address_max,
             )
-            return (*envelopes, view)[-OFFERS_KEPT:]
+            return (*envelopes, view)
         case RedEnvelopeOpened():
             return tuple(replace_if(view.envelope == event.envelope, view, open=True) for view in envelopes)
         case RedEnvelopeGrabbed():
@@ -35,3 +36,15 @@ def fold_envelopes(envelopes: tuple[EnvelopeView, ...], event: object, seq: int)
         case RedEnvelopeClosed():
             return tuple(view for view in envelopes if view.envelope != event.envelope)
     return envelopes
+
+
+VIEWS = (
+    View(
+        "envelopes",
+        tuple[EnvelopeView, ...],
+        (),
+        (RedEnvelopeDropped, RedEnvelopeOpened, RedEnvelopeGrabbed, RedEnvelopeClosed),
+        fold_envelopes,
+        kept=OFFERS_KEPT,
+    ),
+)

@@ -18,6 +18,7 @@ from liveroom.features.showcase.messages import (
 )
 from liveroom.features.showcase.routes import ROUTES
 from liveroom.features.showcase.settings import ShowcaseSettings
+from liveroom.features.showcase.view import DETAILS, VIEWS
 
 __all__ = ["FEATURE"]
 
@@ -40,5 +41,7 @@ FEATURE = Feature(
         ProductUnpinned,
         TryOnRequested,
     ),
+    views=VIEWS,
+    details=DETAILS,
     routes=ROUTES,
 )

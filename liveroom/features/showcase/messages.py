@@ -76,15 +76,17 @@ class RequestTryOn(CommandBase, frozen=True, tag="request_try_on"):
 
 
 class ProductAdded(EventBase, frozen=True, tag="product_added"):
-    """A product was added to the showcase or replaced."""
+    """A product was added to the showcase or replaced; `count` products are there now."""
 
     product: Product
+    count: int
 
 
 class ProductRemoved(EventBase, frozen=True, tag="product_removed"):
-    """A product was removed from the showcase."""
+    """A product was removed from the showcase; `count` products are left."""
 
     product: str
+    count: int
 
 
 class ProductPinned(EventBase, frozen=True, tag="product_pinned"):

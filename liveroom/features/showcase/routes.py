@@ -11,7 +11,7 @@ __all__ = ["ROUTES"]
 
 
 def _showcase(view: Any, now_ms: int) -> Showcase:
-    return Showcase(view.keyframe.showcase_version, tuple(view.products.values()), view.keyframe.try_ons)
+    return Showcase(view.keyframe.showcase_version, view.details["products"], view.details["try_ons"])
 
 
 ROUTES: Final = (

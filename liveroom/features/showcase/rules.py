@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
 from liveroom.features.ruleset import Rules
+from liveroom.features.showcase.keyframe import showcase_detail, showcase_keyframe
 from liveroom.features.showcase.messages import (
     AddProduct,
     PinProduct,
@@ -50,7 +51,8 @@ def add_product(turn: Turn, command: AddProduct) -> Decision:
         return Refusal("limit_reached", f"the showcase holds {turn.rules.products_max} products already", "product")
     if showcase.products.get(product.id) == product:
         return Decided((), {"version": showcase.version})
-    events: tuple[EventBase, ...] = (ProductAdded(product),)
+    count = len(showcase.products) + (product.id not in showcase.products)
+    events: tuple[EventBase, ...] = (ProductAdded(product, count),)
     if showcase.pinned == product.id:
         events += (ProductPinned(product),)
     return Decided(events, {"version": turn.state.seq})
@@ -61,7 +63,7 @@ def remove_product(turn: Turn, command: RemoveProduct) -> Decision:
     showcase = of(turn.state)
     if command.product not in showcase.products:
         return _not_found(command.product)
-    events: tuple[EventBase, ...] = (ProductRemoved(command.product),)
+    events: tuple[EventBase, ...] = (ProductRemoved(command.product, len(showcase.products) - 1),)
     if showcase.pinned == command.product:
         events = (ProductUnpinned(command.product), *events)
     return Decided(events, {"version": turn.state.seq + len(events) - 1})
@@ -151,4 +153,6 @@ RULES = Rules(
         ProductUnpinned: product_unpinned,
         TryOnRequested: try_on_requested,
     },
+    keyframe=showcase_keyframe,
+    detail=showcase_detail,
 )

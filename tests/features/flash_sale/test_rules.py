@@ -24,13 +24,13 @@ from liveroom.features.flash_sale.messages import (
     HoldExpired,
     ReserveStock,
     RestockFlashSale,
+    SaleView,
     StockChanged,
     StockReserved,
 )
 from liveroom.features.flash_sale.rules import HOLDS_EXPIRED_MAX, SALES_OVER_MAX, STOCK_MAX
 from liveroom.features.flash_sale.state import of as flash_sales_of
 from liveroom.protocol.commands import CloseRoom, OpenRoom, RemoveProduct
-from liveroom.protocol.frames import SaleView
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import decode_state, due_ms, encode_state
 from tests.features.play import ANCHOR, BELLA, MODERATOR, PLATFORM, SHIRT, SHOES, VERA, VICTOR, Play

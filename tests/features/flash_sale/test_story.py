@@ -19,10 +19,10 @@ from msgspec.structs import replace
 from liveroom.features.coupon import messages as cp
 from liveroom.features.coupon.messages import CouponTerms
 from liveroom.features.flash_sale import messages as fs
+from liveroom.features.flash_sale.messages import SaleView
 from liveroom.messages.fields import Role
 from liveroom.protocol import commands as c
 from liveroom.protocol import events as e
-from liveroom.protocol.frames import SaleView
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import Decided, RoomState, decide_due, decode_state, due_ms, encode_state, evolve
 from tests.features.flash_sale.sale_facts import CodeFacts, CouponFacts, HoldFacts, SaleFacts, cents_off

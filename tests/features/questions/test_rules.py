@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from liveroom.features.questions.rules import ANSWERED_MAX, RESOLVED_MAX
+from liveroom.features.questions.rules import RESOLVED_MAX
+from liveroom.features.questions.view import ANSWERED_MAX
 from liveroom.protocol.commands import AnswerQuestion, AskQuestion, Command, DismissQuestion, PickQuestion, SendChat, SetSlowMode
 from liveroom.protocol.records import Sender
 from tests.features.play import ANCHOR, MODERATOR, VERA, VICTOR, Play

@@ -60,7 +60,7 @@ def test_removing_the_pinned_product_unpins_it_first() -> None:
     play.adds(SHIRT)
     play.does(MODERATOR, PinProduct("shirt"))
     decision = play.tries(ANCHOR, RemoveProduct("shirt"))
-    assert decision == Decided((ProductUnpinned("shirt"), ProductRemoved("shirt")), {"version": play.room.seq - 1})
+    assert decision == Decided((ProductUnpinned("shirt"), ProductRemoved("shirt", 0)), {"version": play.room.seq - 1})
     assert (play.keyframe.pinned, play.keyframe.showcase_version) == (None, play.room.seq - 1)
 
 
@@ -69,7 +69,7 @@ def test_replacing_the_pinned_product_pins_it_anew() -> None:
     play = Play()
     play.adds(SHIRT)
     play.does(MODERATOR, PinProduct("shirt"))
-    assert play.events(ANCHOR, AddProduct(CHEAPER)) == (ProductAdded(CHEAPER), ProductPinned(CHEAPER))
+    assert play.events(ANCHOR, AddProduct(CHEAPER)) == (ProductAdded(CHEAPER, 1), ProductPinned(CHEAPER))
     assert play.keyframe.pinned == CHEAPER
 
 
