@@ -13,9 +13,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from liveroom.client.items import PersonalEvent, RoomEvent
+from liveroom.features.flash_sale.messages import SaleView
 from liveroom.protocol import events as e
 from liveroom.protocol.entitlements import ENTITLEMENTS_MAX, OwnedHold, Share
-from liveroom.protocol.frames import Entitlements, SaleView
+from liveroom.protocol.frames import Entitlements
 
 __all__ = ["fold_entitlements", "sales_over"]
 

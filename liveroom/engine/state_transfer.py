@@ -18,10 +18,9 @@ from msgspec.structs import replace
 
 from liveroom.config.schema import RoomsConfig
 from liveroom.engine.sizes import RECORD_HEAD_BYTES
-from liveroom.features.registry import DETAILS
 from liveroom.protocol.codec import encode
 from liveroom.protocol.entitlements import EntitlementsChunk
-from liveroom.protocol.frames import Keyframe, RoomDetail
+from liveroom.protocol.frames import DETAILS, Keyframe, RoomDetail
 from liveroom.rooms.room import RoomState, detail, entitlements, keyframe
 from liveroom.telemetry.isolation import IsolatedErrors
 

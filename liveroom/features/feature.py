@@ -11,8 +11,8 @@ the features loops over that list and names no feature.
 - An `Admission` says how one command takes units of something scarce. Gateways queue such commands while no units are left, and count
   network addresses by it.
 - A `RoomRoute` serves a part of the room's state over HTTP. Commands need none: the console takes every command that a role may send.
-- `closing_bytes` and `due_bytes` bound the bytes of events in a record: those that end the feature's items when a room closes, and those that
-  time brings about in one room at once. A command and an admission state their own bounds.
+- `closing_bytes` bounds the events that end the feature's items when a room closes, in bytes of a record. `due_bytes` bounds the events that time
+  brings about in one room at once. A command and an admission state their own bounds.
 
 The rules are not part of the contract: only the engine's side may import them. They build the fields of a keyframe from a room's state.
 """

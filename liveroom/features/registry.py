@@ -8,7 +8,7 @@ from liveroom.features.address_limits.feature import FEATURE as ADDRESS_LIMITS
 from liveroom.features.audience.feature import FEATURE as AUDIENCE
 from liveroom.features.chat.feature import FEATURE as CHAT
 from liveroom.features.coupon.feature import FEATURE as COUPON
-from liveroom.features.feature import Admission, Feature, View
+from liveroom.features.feature import Admission, Feature
 from liveroom.features.flash_sale.feature import FEATURE as FLASH_SALE
 from liveroom.features.lifecycle.feature import FEATURE as LIFECYCLE
 from liveroom.features.likes.feature import FEATURE as LIKES
@@ -18,7 +18,7 @@ from liveroom.features.red_envelope.feature import FEATURE as RED_ENVELOPE
 from liveroom.features.showcase.feature import FEATURE as SHOWCASE
 from liveroom.messages.base import CommandBase
 
-__all__ = ["ADMISSIONS", "DETAILS", "FEATURES", "VIEWS", "admission_of"]
+__all__ = ["ADMISSIONS", "FEATURES", "admission_of"]
 
 FEATURES: Final[tuple[Feature, ...]] = (
     LIFECYCLE,
@@ -36,9 +36,6 @@ FEATURES: Final[tuple[Feature, ...]] = (
 
 #: Every scarce kind of item.
 ADMISSIONS: Final[tuple[Admission, ...]] = tuple(feature.admission for feature in FEATURES if feature.admission is not None)
-#: The fields of features in the keyframe and in the detail.
-VIEWS: Final[tuple[View, ...]] = tuple(view for feature in FEATURES for view in feature.views)
-DETAILS: Final[tuple[View, ...]] = tuple(view for feature in FEATURES for view in feature.details)
 
 _BY_COMMAND: Final[dict[type[CommandBase], Admission]] = {admission.command: admission for admission in ADMISSIONS}
 

@@ -13,9 +13,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from liveroom.features.registry import VIEWS
 from liveroom.journal.base import Journal, Part, Snapshot
-from liveroom.protocol.frames import Keyframe, RoomDetail
+from liveroom.protocol.frames import VIEWS, Keyframe, RoomDetail
 
 __all__ = ["IndexEntry", "RoomPart", "Whole", "decode_detail", "decode_entry", "decode_index", "decode_room", "load_whole", "summary_of"]
 

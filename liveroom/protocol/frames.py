@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Union, get_args
+from typing import TYPE_CHECKING, Any, Final, Union, get_args
 
 from msgspec import Struct, defstruct
 
-from liveroom.features.registry import DETAILS, VIEWS
+from liveroom.features.feature import View
+from liveroom.features.registry import FEATURES
 from liveroom.messages.fields import Role
 from liveroom.messages.replies import Accepted, FrameBase, Refused, Reply, Result
 from liveroom.protocol.entitlements import OwnedCoupon, OwnedHold, Share
 
 __all__ = [
+    "DETAILS",
     "FRAMES",
+    "VIEWS",
     "Accepted",
     "Banned",
     "Beat",
@@ -30,6 +33,11 @@ __all__ = [
     "RoomDetail",
     "Skipped",
 ]
+
+
+#: The features' fields of the keyframe and of the detail.
+VIEWS: Final[tuple[View, ...]] = tuple(view for feature in FEATURES for view in feature.views)
+DETAILS: Final[tuple[View, ...]] = tuple(view for feature in FEATURES for view in feature.details)
 
 
 class KeyframeCore(FrameBase, frozen=True):

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from liveroom.features.feature import View
-from liveroom.features.registry import DETAILS, VIEWS
-from liveroom.protocol.frames import Keyframe, RoomDetail
+from liveroom.protocol.frames import DETAILS, VIEWS, Keyframe, RoomDetail
 
 __all__ = ["add_details", "details_of", "fold_details", "fold_keyframe"]
 

@@ -12,8 +12,9 @@ import orjson
 from msgspec import Struct
 
 from liveroom.features import registry
-from liveroom.features.feature import Feature, RoomRoute
-from liveroom.messages.base import EVERYONE, CommandBase
+from liveroom.features.feature import Feature, RoomRoute, View
+from liveroom.features.views import taken_from
+from liveroom.messages.base import EVERYONE, CommandBase, EventBase
 from liveroom.messages.fields import Role, Title
 from liveroom.messages.settings import Section, setting
 
@@ -29,11 +30,19 @@ class Greet(CommandBase, frozen=True, tag="greet"):
     times: int = 1
 
 
+class Greeted(EventBase, frozen=True, tag="greeted"):
+    """The anchor was greeted; `total` is the number of greetings in the room."""
+
+    words: str
+    total: int
+
+
 class Manners(Struct, frozen=True):
     """The right way to greet."""
 
     title: str
     whispered: bool
+    heard: tuple[str, ...]
 
 
 class GreetingSettings(Section, frozen=True):
@@ -46,15 +55,20 @@ FEATURE = Feature(
     name="greeting",
     rules=__name__,
     commands=(Greet,),
+    events=(Greeted,),
     settings=GreetingSettings,
     refusals={"too_friendly": (422, "a greeting is repeated too often")},
+    views=(View("greetings", int, 0, (Greeted,), taken_from("total")),),
+    details=(View("heard", tuple[str, ...], (), (Greeted,), lambda heard, event, seq, time_ms: (*heard, event.words)),),
     routes=(
-        RoomRoute(name="manners", summary="What to say", body=Manners, make=lambda view, now_ms: Manners(view.keyframe.title, False)),
+        RoomRoute(
+            name="manners", summary="What to say", body=Manners, make=lambda view, now_ms: Manners(view.keyframe.title, False, view.details["heard"])
+        ),
         RoomRoute(
             name="whispers",
             summary="What to say to the anchor alone",
             body=Manners,
-            make=lambda view, now_ms: Manners(view.keyframe.title, True),
+            make=lambda view, now_ms: Manners(view.keyframe.title, True, view.details["heard"]),
             roles=frozenset({Role.anchor}),
         ),
     ),
@@ -63,15 +77,36 @@ vars(registry)["FEATURES"] = (*registry.FEATURES, FEATURE)
 
 from liveroom.features.decision import Decided, Decision, Refusal, Turn  # noqa: E402
 from liveroom.features.ruleset import Rules  # noqa: E402
+from liveroom.features.state import RoomState, part  # noqa: E402
+
+
+class Greetings(Struct):
+    """The words of all greetings."""
+
+    heard: list[str] = []
+
+
+of, change = part("greeting", Greetings)
 
 
 def _greet(turn: Turn, command: Greet) -> Decision:
     if command.times > turn.rules.greetings_max:
         return Refusal("too_friendly", "enough", "times")
-    return Decided((), {"times": command.times})
+    total = len(of(turn.state).heard)
+    return Decided(tuple(Greeted(command.words, total + number) for number in range(1, command.times + 1)), {"times": command.times})
 
 
-RULES = Rules(decide={Greet: _greet})
+def _greeted(state: RoomState, event: Greeted, seq: int, time_ms: int) -> None:
+    change(state).heard.append(event.words)
+
+
+RULES = Rules(
+    state=Greetings,
+    decide={Greet: _greet},
+    evolve={Greeted: _greeted},
+    keyframe=lambda state: {"greetings": len(of(state).heard)},
+    detail=lambda state, time_ms: {"heard": tuple(of(state).heard)},
+)
 
 from liveroom.console.openapi import document  # noqa: E402
 from tests.console.live import Live, config_of, serve_all, token  # noqa: E402
@@ -82,7 +117,7 @@ async def _ask(live: Live) -> dict[str, Any]:
     await live.do("open_room", {"title": "Tea"})
     accepted = await live.send("greet", {"words": "hi", "times": 3}, token=viewer)
     refused = await live.send("greet", {"words": "hi", "times": 4}, token=viewer)
-    asked = {"accepted": accepted, "refused": refused, "manners": await live.get("/v1/rooms/r1/manners")}
+    asked = {"accepted": accepted, "refused": refused, "manners": await live.get("/v1/rooms/r1/manners"), "room": await live.get("/v1/rooms/r1")}
     for name, reader in (("whispers", anchor), ("whispers to viewers", viewer)):
         asked[name] = await live.get("/v1/rooms/r1/whispers", token=reader)
     return {name: [answer.status, answer.json] for name, answer in asked.items()}

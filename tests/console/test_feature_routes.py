@@ -37,10 +37,16 @@ def test_a_route_of_a_new_feature_is_served_and_described(answers: dict[str, Any
     """A public route answers everybody; one with roles answers only these."""
     assert answers["described"]["/v1/rooms/{room}/manners"] == ["get"]
     assert answers["described"]["/v1/rooms/{room}/whispers"] == ["get"]
-    assert answers["manners"] == [200, {"title": "Tea", "whispered": False}]
-    assert answers["whispers"] == [200, {"title": "Tea", "whispered": True}]
+    assert answers["manners"] == [200, {"title": "Tea", "whispered": False, "heard": ["hi"] * 3}]
+    assert answers["whispers"] == [200, {"title": "Tea", "whispered": True, "heard": ["hi"] * 3}]
     status, problem = answers["whispers to viewers"]
     assert (status, problem["code"]) == (403, "forbidden")
+
+
+def test_a_field_of_a_new_feature_is_in_the_keyframe(answers: dict[str, Any]) -> None:
+    """Its type, its fold, and its value from the state follow from the list, too."""
+    status, room = answers["room"]
+    assert (status, room["greetings"]) == (200, 3)
 
 
 def test_no_two_routes_have_one_path() -> None:

@@ -14,14 +14,14 @@ from msgspec.structs import fields
 import liveroom.features
 from liveroom.config.schema import RoomsConfig
 from liveroom.features.feature import Feature
-from liveroom.features.registry import ADMISSIONS, DETAILS, FEATURES, VIEWS
+from liveroom.features.registry import ADMISSIONS, FEATURES
 from liveroom.features.state import RoomState
 from liveroom.messages.base import CommandBase, EventBase
 from liveroom.messages.errors import COMMON_REFUSALS
 from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import COMMANDS
 from liveroom.protocol.events import EVENTS
-from liveroom.protocol.frames import Keyframe, KeyframeCore, RoomDetail, RoomDetailCore
+from liveroom.protocol.frames import DETAILS, VIEWS, Keyframe, KeyframeCore, RoomDetail, RoomDetailCore
 from liveroom.protocol.refusals import REFUSALS
 from liveroom.rooms.state import RULES, encode_state
 from tests.features.play import Play

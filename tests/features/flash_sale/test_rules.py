@@ -28,7 +28,6 @@ from liveroom.features.flash_sale.messages import (
     StockChanged,
     StockReserved,
 )
-from liveroom.features.flash_sale.rules import HOLDS_EXPIRED_MAX, SALES_OVER_MAX, STOCK_MAX
 from liveroom.features.flash_sale.state import of as flash_sales_of
 from liveroom.protocol.commands import CloseRoom, OpenRoom, RemoveProduct
 from liveroom.protocol.records import Sender
@@ -262,18 +261,18 @@ def test_a_hold_can_be_paid_until_it_expires() -> None:
 def test_many_holds_expire_a_few_hundred_at_once() -> None:
     """So that no record is huge; the rest is due right away, in the order of the holds."""
     play = play_with_shirt()
-    sale = announced(play, stock=STOCK_MAX)
-    holds = [reserved(play, sale, sender=Sender(f"u{number}", "U")) for number in range(HOLDS_EXPIRED_MAX + 10)]
-    assert [event.hold for event in play.passes(10_000) if isinstance(event, HoldExpired)] == holds[:HOLDS_EXPIRED_MAX]
+    sale = announced(play, stock=rules.STOCK_MAX)
+    holds = [reserved(play, sale, sender=Sender(f"u{number}", "U")) for number in range(rules.HOLDS_EXPIRED_MAX + 10)]
+    assert [event.hold for event in play.passes(10_000) if isinstance(event, HoldExpired)] == holds[: rules.HOLDS_EXPIRED_MAX]
     assert due_ms(play.room) == play.now_ms
-    assert [event.hold for event in play.passes(0) if isinstance(event, HoldExpired)] == holds[HOLDS_EXPIRED_MAX:]
-    assert stock(play, sale) == (STOCK_MAX, 0, 0)
+    assert [event.hold for event in play.passes(0) if isinstance(event, HoldExpired)] == holds[rules.HOLDS_EXPIRED_MAX :]
+    assert stock(play, sale) == (rules.STOCK_MAX, 0, 0)
 
 
 def test_the_queue_of_holds_is_as_long_as_there_are_open_ones() -> None:
     """Whatever was resolved, in whatever order; the next due hold is the oldest open one."""
     play = play_with_shirt(unpaid_holds_per_user_max=1_000)
-    sale = announced(play, stock=STOCK_MAX, per_user_max=1_000, open_for_ms=86_400_000)
+    sale = announced(play, stock=rules.STOCK_MAX, per_user_max=1_000, open_for_ms=86_400_000)
     holds = []
     for number in range(600):
         holds.append(reserved(play, sale))
@@ -303,7 +302,7 @@ def test_what_is_over_is_remembered_for_a_while(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(rules, "RESOLVED_HOLDS_MAX", 10)
     play = play_with_shirt()
     sales, holds = [], []
-    for _ in range(SALES_OVER_MAX + 1):
+    for _ in range(rules.SALES_OVER_MAX + 1):
         sales.append(announced(play))
         holds.append(reserved(play, sales[-1]))
         play.does(VERA, CancelHold(holds[-1]))
@@ -328,8 +327,8 @@ def test_more_stock_can_be_sold() -> None:
     assert play.refused(VICTOR, ReserveStock(sale)).code == "sold_out"
     play.does(PLATFORM, RestockFlashSale(sale, 1))
     reserved(play, sale, sender=VICTOR)
-    assert play.refused(ANCHOR, RestockFlashSale(sale, STOCK_MAX - 7)).code == "limit_reached"
-    play.does(ANCHOR, RestockFlashSale(sale, STOCK_MAX - 8))
+    assert play.refused(ANCHOR, RestockFlashSale(sale, rules.STOCK_MAX - 7)).code == "limit_reached"
+    play.does(ANCHOR, RestockFlashSale(sale, rules.STOCK_MAX - 8))
 
 
 def test_a_closed_sale_lives_on_in_its_holds() -> None:
