@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import itertools
 import tempfile
+import time
 from pathlib import Path
 
-from playwright.async_api import Browser, async_playwright
+from PIL import Image
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
 from liveroom.messages.fields import Role
 from tests.pages.conftest import CHROMIUM, FLAGS
@@ -17,9 +21,17 @@ ROOM = "demo"
 #: The demo's chat, viewers and likes need a while to look like an evening.
 WATCH_S = 45
 LIKES = 5
-#: The demo's own envelope may be over by then: another, announced, so long before the picture.
+#: The demo's own envelope may be over by then. Another one is announced this long before the console's picture.
 ENVELOPE_S = 8
 ENVELOPE = {"total_fen": 8_800, "shares": 20, "title": "口令红包 · Say hello", "opens_in_ms": 30_000, "condition": {"keyword": "主播好"}}
+DROP = {"total_fen": 18_888, "shares": 18, "title": "感谢陪伴 · Thank you", "opens_in_ms": 3_000}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+#: Width of one phone in the animation, in pixels.
+FILM_WIDTH = 270
+FILM_COLORS = 96
+#: Time between the animation's pictures, at least; and how long the last one stays.
+FRAME_S = 0.15
+LAST_MS = 3_000
 
 
 async def main() -> None:
@@ -34,24 +46,34 @@ async def main() -> None:
             async with async_playwright() as playwright:
                 browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
                 await asyncio.gather(_viewer(server, browser), _console(server, browser))
+                await _film(server, browser)
                 await browser.close()
         finally:
             await server.stop()
-    for picture in sorted(IMAGES.glob("*.png")):
+    for picture in sorted(IMAGES.iterdir()):
         print(f"{picture.name}: {picture.stat().st_size // 1000} kB")
 
 
-async def _viewer(server: Server, browser: Browser) -> None:
-    context = await browser.new_context(viewport={"width": 390, "height": 844}, locale="en-US", has_touch=True)
+async def _phone(server: Server, browser: Browser, user: str) -> Page:
+    context = await browser.new_context(viewport=PHONE, locale="en-US", has_touch=True)
     page = await context.new_page()
-    await page.goto(f"{server.console_url}/rooms/{ROOM}#token={server.token(ROOM, 'vera', name='Vera')}")
+    await page.goto(f"{server.console_url}/rooms/{ROOM}#token={server.token(ROOM, user, name=user.title())}")
     await page.wait_for_selector("[data-connection=live]")
+    return page
+
+
+async def _drop(server: Server) -> str:
+    """Drop a red envelope, and give the selector of its card while it is open."""
+    number = (await server.command(ROOM, "drop_red_envelope", DROP, user="anchor-demo"))["result"]["envelope"]
+    return f"#envelope[data-envelope='{number}'][data-phase=open]"
+
+
+async def _viewer(server: Server, browser: Browser) -> None:
+    page = await _phone(server, browser, "vera")
     await page.wait_for_selector(".sale[data-state=open]", timeout=WATCH_S * 1000)
     await page.locator(".sale .reserve").click()
     await page.wait_for_selector(".hold")
-    envelope = {"total_fen": 18_888, "shares": 18, "title": "感谢陪伴 · Thank you", "opens_in_ms": 3_000}
-    number = (await server.command(ROOM, "drop_red_envelope", envelope, user="anchor-demo"))["result"]["envelope"]
-    await page.wait_for_selector(f"#envelope[data-envelope='{number}'][data-phase=open]")
+    await page.wait_for_selector(await _drop(server))
     await page.locator("#grab").click()
     await page.wait_for_selector("#envelope-share:not([hidden])")
     await page.fill("#text", "下单了! Just ordered one")
@@ -61,6 +83,45 @@ async def _viewer(server: Server, browser: Browser) -> None:
         await page.locator("#like").click()
         await asyncio.sleep(0.3)
     await page.screenshot(path=IMAGES / "viewer.png")
+
+
+async def _film(server: Server, browser: Browser) -> None:
+    """Two phones side by side, from the drop of a red envelope to both users' shares, as an animated GIF."""
+    phones = [await _phone(server, browser, user) for user in ("nora", "leo")]
+    frames: list[tuple[float, list[bytes]]] = []
+
+    async def shoot() -> None:
+        while True:
+            frames.append((time.monotonic(), await asyncio.gather(*(phone.screenshot() for phone in phones))))
+            await asyncio.sleep(FRAME_S)
+
+    shooting = asyncio.create_task(shoot())
+    await asyncio.sleep(1)
+    card = await _drop(server)
+    await asyncio.gather(*(_grab(phone, card, after_s) for phone, after_s in zip(phones, (0.6, 1.2), strict=True)))
+    await asyncio.sleep(1.5)
+    shooting.cancel()
+    pictures = [_side_by_side(shots) for _, shots in frames]
+    palette = pictures[-1].quantize(FILM_COLORS)
+    drawn = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+    times_ms = [round(1000 * (later - at)) for (at, _), (later, _) in itertools.pairwise(frames)]
+    drawn[0].save(IMAGES / "drop.gif", save_all=True, append_images=drawn[1:], duration=[*times_ms, LAST_MS], loop=0, optimize=True)
+
+
+async def _grab(phone: Page, card: str, after_s: float) -> None:
+    await phone.wait_for_selector(card)
+    await asyncio.sleep(after_s)
+    await phone.locator("#grab").click()
+    await phone.wait_for_selector("#envelope-share:not([hidden])")
+
+
+def _side_by_side(shots: list[bytes]) -> Image.Image:
+    opened = [Image.open(io.BytesIO(shot)).convert("RGB") for shot in shots]
+    size = (FILM_WIDTH, round(FILM_WIDTH * PHONE["height"] / PHONE["width"]))
+    whole = Image.new("RGB", (FILM_WIDTH * len(opened), size[1]))
+    for place, picture in enumerate(opened):
+        whole.paste(picture.resize(size, Image.Resampling.LANCZOS), (place * FILM_WIDTH, 0))
+    return whole
 
 
 async def _console(server: Server, browser: Browser) -> None:
