@@ -9,10 +9,16 @@ import asyncio
 import gc
 import os
 import resource
+import shutil
 import socket
+import tempfile
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import aiohttp
+import orjson
 import uvloop
 from msgspec import Struct
 
@@ -27,13 +33,17 @@ from liveroom.protocol.frames import Accepted, Delta, Keyframe, RoomDetail
 from liveroom.protocol.records import RECORD_VERSION, CommandReply, Record, RoomSpan, Takeover
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["ROOM", "SECRET", "Sample", "run_contender"]
+__all__ = ["CENTRIFUGO_INSTALL", "ROOM", "SECRET", "Sample", "run_contender"]
 
 ROOM = "fanout"
 SECRET = "fanout-secret-fanout-secret-fanout-secret"
 STREAM_ID = "fanout"
 #: How often it is looked whether a frame is out; paid by the contender that needs it.
 POLL_S = 0.01
+#: A server that does not tell has written its frame when it takes less CPU than this between two looks.
+QUIET_CPU_S = 0.000_3
+START_S_MAX = 20
+CENTRIFUGO_INSTALL = "go install github.com/centrifugal/centrifugo/v6@v6.9.1"
 #: One line of chat, about 200 bytes as JSON with its seq.
 LINE = "this line is as long as lines of chat are when somebody has a real question about the shoes in size 42"
 
@@ -49,6 +59,8 @@ class Contender:
     """A server under test."""
 
     port: int
+    #: The path that a viewer asks for; `{token}` stands for the viewer's token.
+    path = f"/v1/rooms/{ROOM}?token={{token}}"
 
     async def start(self, viewers: int) -> None:
         """Listen on a free port of 127.0.0.1."""
@@ -57,6 +69,18 @@ class Contender:
     async def send(self, events: list[Event], from_: int) -> None:
         """Fan one frame with these events out; returns when it has been written to every viewer."""
         raise NotImplementedError
+
+    def stop(self) -> None:
+        """End what is not part of this process."""
+
+    def cpu_s(self) -> float:
+        """CPU time of the server's process so far."""
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return used.ru_utime + used.ru_stime
+
+    def rss_bytes(self) -> int:
+        """Resident memory of the server's process."""
+        return rss_bytes_of("self")
 
 
 class Liveroom(Contender):
@@ -151,7 +175,65 @@ class Bare(Contender):
             write(client.fileno(), data)
 
 
-CONTENDERS: dict[str, type[Contender]] = {"liveroom": Liveroom, "broadcast": Broadcast, "bare": Bare}
+class Centrifugo(Contender):
+    """Centrifugo with one Go processor. Viewers use its unidirectional transport, which is its cheapest."""
+
+    path = "/connection/uni_websocket?cf_connect=" + quote(f'{{"subs":{{"{ROOM}":{{}}}}}}')
+
+    async def start(self, viewers: int) -> None:
+        binary = shutil.which("centrifugo")
+        if binary is None:
+            raise SystemExit(f"no centrifugo in PATH; get it with: {CENTRIFUGO_INSTALL}")
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = probe.getsockname()[1]
+        settings = {
+            "http_server": {"address": "127.0.0.1", "port": str(self.port)},
+            "http_api": {"insecure": True},
+            "log": {"level": "error"},
+            "client": {"insecure": True},
+            "channel": {"without_namespace": {"allow_subscribe_for_client": True}},
+            # A ping is a text frame, and the readers count those. So pings come too late to disturb.
+            "uni_websocket": {"enabled": True, "compression": {"enabled": True}, "ping_pong": {"ping_interval": "10h"}},
+        }
+        self._directory = tempfile.TemporaryDirectory()
+        config = Path(self._directory.name) / "config.json"
+        config.write_bytes(orjson.dumps(settings))
+        self._process = await asyncio.create_subprocess_exec(binary, "--config", str(config), env={**os.environ, "GOMAXPROCS": "1"})
+        self._http = aiohttp.ClientSession(f"http://127.0.0.1:{self.port}")
+        async with asyncio.timeout(START_S_MAX):
+            while not await self._is_up():  # noqa: ASYNC110 (nothing tells when it listens)
+                await asyncio.sleep(POLL_S)
+
+    async def _is_up(self) -> bool:
+        try:
+            async with self._http.post("/api/info", json={}) as answer:
+                return answer.status == 200
+        except aiohttp.ClientError:
+            return False
+
+    async def send(self, events: list[Event], from_: int) -> None:
+        body = f'{{"channel":"{ROOM}","data":{delta_text(events, from_)}}}'
+        async with self._http.post("/api/publish", data=body) as answer:
+            if answer.status != 200 or "error" in await answer.json():
+                raise SystemExit(f"centrifugo refused to publish: {await answer.text()}")
+        before = -1.0
+        while (used := self.cpu_s()) - before > QUIET_CPU_S:  # it writes after its answer, and nothing tells when it has written
+            before = used
+            await asyncio.sleep(2 * POLL_S)
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._directory.cleanup()
+
+    def cpu_s(self) -> float:
+        tasks = Path(f"/proc/{self._process.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+    def rss_bytes(self) -> int:
+        return rss_bytes_of(str(self._process.pid))
+
+
+CONTENDERS: dict[str, type[Contender]] = {"liveroom": Liveroom, "broadcast": Broadcast, "bare": Bare, "centrifugo": Centrifugo}
 
 
 def delta_text(events: list[Event], from_: int) -> str:
@@ -174,7 +256,7 @@ def run_contender(kind: str, pipe: Connection, viewers: int, events_per_frame: i
 
 async def _serve(contender: Contender, pipe: Connection, viewers: int, events_per_frame: int) -> None:
     await contender.start(viewers)
-    pipe.send((contender.port, rss_bytes()))
+    pipe.send((contender.port, contender.rss_bytes(), contender.path))
     orders: asyncio.Queue[bool] = asyncio.Queue()
     asyncio.get_running_loop().add_reader(pipe.fileno(), lambda: orders.put_nowait(_received(pipe)))
     from_ = 0
@@ -185,10 +267,10 @@ async def _serve(contender: Contender, pipe: Connection, viewers: int, events_pe
             gc.freeze()
         await contender.send(make_events(events_per_frame, from_), from_)
         from_ += events_per_frame
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        now = used.ru_utime + used.ru_stime
-        pipe.send(Sample(now - before, rss_bytes()))
+        now = contender.cpu_s()
+        pipe.send(Sample(now - before, contender.rss_bytes()))
         before = now
+    contender.stop()
     os._exit(0)  # thousands of connections are not closed one by one
 
 
@@ -199,7 +281,7 @@ def _received(pipe: Connection) -> bool:
         return False
 
 
-def rss_bytes() -> int:
-    """Resident memory of this process."""
-    with open("/proc/self/statm") as statm:
+def rss_bytes_of(process: str) -> int:
+    """Resident memory of a process, by its pid or `self`."""
+    with open(f"/proc/{process}/statm") as statm:
         return int(statm.read().split()[1]) * resource.getpagesize()

@@ -2,7 +2,8 @@
 
     python -m loadtests fanout --viewers 2000 --events-per-frame 2 --seconds 30 --json fanout.json
 
-All servers run on uvloop in processes of their own, with the same number of loopback viewers in reader processes.
+With `--centrifugo`, Centrifugo takes part with one Go processor.
+All Python servers run on uvloop. Each server has a process of its own, with the same number of loopback viewers in reader processes.
 They take turns with every frame, so that other load on the machine hits all alike. Figures are medians over the frames;
 ratios are medians of the ratios within a turn. A delivery is one event at one viewer.
 
@@ -27,7 +28,7 @@ from typing import Any
 from liveroom.auth.tokens import make_token
 from liveroom.config.schema import AuthConfig
 from liveroom.messages.fields import Role
-from loadtests.bench.contenders import ROOM, SECRET, Sample, run_contender
+from loadtests.bench.contenders import CENTRIFUGO_INSTALL, ROOM, SECRET, Sample, run_contender
 from loadtests.bench.readers import run_readers
 from loadtests.lib.cli import report_json
 
@@ -40,6 +41,7 @@ PAUSE_S_MIN = 0.01
 CONNECT_AT_ONCE = 100
 ARRIVE_S_MAX = 20
 SETTLE_S = 1.0
+STOP_S_MAX = 5
 TARGET = 0.5
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 
@@ -52,13 +54,13 @@ class Crowd:
         self.process = context.Process(target=run_readers, args=(theirs, cpu), daemon=True)
         self.process.start()
 
-    def connect(self, port: int, viewers: int, headers: str) -> None:
+    def connect(self, port: int, path: str, viewers: int, headers: str) -> None:
         """All viewers to a server."""
         auth = AuthConfig()
         for at in range(0, viewers, CONNECT_AT_ONCE):
             users = [f"u{i}" for i in range(at, min(viewers, at + CONNECT_AT_ONCE))]
             tokens = [make_token(SECRET, auth, user=u, room=ROOM, role=Role.viewer, lifetime_s=36_000) for u in users]
-            _ask(self.pipe, ("connect", port, [f"/v1/rooms/{ROOM}?token={token}" for token in tokens], headers))
+            _ask(self.pipe, ("connect", port, [path.replace("{token}", token) for token in tokens], headers))
 
     def frames(self) -> int:
         """Text frames that came so far."""
@@ -77,7 +79,7 @@ class Server:
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=run_contender, args=(kind, theirs, viewers, events, cpus[0]), daemon=True)
         self.process.start()
-        self.port, self.rss_empty = self.pipe.recv()
+        self.port, self.rss_empty, self.path = self.pipe.recv()
         self.crowd = Crowd(context, cpus[1])
         self.us: list[float] = []  # CPU per write, one entry a frame
         self.rss_bytes = 0
@@ -85,7 +87,7 @@ class Server:
 
     def connect(self, headers: str) -> None:
         """Let the viewers in; what joining brings them is not counted later."""
-        self.crowd.connect(self.port, self.viewers, headers)
+        self.crowd.connect(self.port, self.path, self.viewers, headers)
         while (count := self.crowd.frames()) != self.frames_at_start:
             self.frames_at_start = count
             time.sleep(SETTLE_S)
@@ -101,7 +103,9 @@ class Server:
         return self.frames_at_start + len(self.us) * self.viewers - self.crowd.frames()
 
     def stop(self) -> None:
-        """End both processes."""
+        """End all processes."""
+        self.pipe.send(False)
+        self.process.join(timeout=STOP_S_MAX)
         for process in (self.crowd.process, self.process):
             process.terminate()
             process.join()
@@ -194,6 +198,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--events-per-frame", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=30, help="time of sending, over all servers and modes")
     parser.add_argument("--mode", choices=["compressed", "plain"], help="measure one of them only")
+    parser.add_argument("--centrifugo", action="store_true", help=f"measure Centrifugo, too; install it with: {CENTRIFUGO_INSTALL}")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     args = parser.parse_args(arguments)
     viewers, events = args.viewers, args.events_per_frame
@@ -203,6 +208,7 @@ def main(arguments: Sequence[str]) -> int:
     for mode in modes:
         deflate = mode == "compressed"
         kinds = ["liveroom", "broadcast"] if deflate else ["liveroom", "broadcast", "bare"]
+        kinds += ["centrifugo"] if args.centrifugo else []
         measured[mode] = measure(kinds, viewers, events, args.seconds / len(modes), deflate=deflate)
         print(_table(mode, measured[mode]), flush=True)
     figures = {"ok": measured[modes[0]]["ok"], "target": TARGET, "viewers": viewers, "events_per_frame": events, **measured}
