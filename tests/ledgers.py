@@ -8,8 +8,8 @@ from random import Random
 from liveroom.accounting.ledger import Ledger
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
-from liveroom.features.red_envelope.messages import CancelRedEnvelope, DropRedEnvelope
-from liveroom.protocol.commands import Command, GrabRedEnvelope
+from liveroom.features.red_envelope.messages import CancelRedEnvelope, DropRedEnvelope, GrabRedEnvelope
+from liveroom.protocol.commands import Command
 from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Result
 from liveroom.protocol.records import Sender

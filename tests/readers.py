@@ -7,13 +7,14 @@ from typing import Any
 from liveroom.client import RoomEvent
 from liveroom.client.state import fold
 from liveroom.console.view import RoomView
+from liveroom.features.chat.messages import ChatSent
 from liveroom.features.feature import View
 from liveroom.features.moderation.view import fold_sanctions
 from liveroom.features.registry import FEATURES
 from liveroom.features.views import active
 from liveroom.messages.fields import Delivery
 from liveroom.protocol.codec import encode
-from liveroom.protocol.events import ChatSent, Event
+from liveroom.protocol.events import Event
 from liveroom.protocol.frames import RoomDetail
 from liveroom.protocol.records import RoomSpan
 from liveroom.rooms.keyframe import KEYFRAME_FILLED_BYTES

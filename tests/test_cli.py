@@ -18,11 +18,12 @@ from liveroom.auth.tokens import TokenChecker, load_secret
 from liveroom.cli import main
 from liveroom.config.schema import Config, LiveroomConfig
 from liveroom.config.settings import load_config, settings, to_toml
+from liveroom.features.lifecycle.messages import RoomOpened
 from liveroom.journal.partition import partition_of
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.messages.fields import Role
+from liveroom.messages.room_rules import RoomRules
 from liveroom.messages.text import first_forbidden
-from liveroom.protocol.events import RoomOpened, RoomRules
 from liveroom.protocol.records import RECORD_VERSION, Record, RoomSpan, Takeover
 from liveroom.telemetry.metrics import Metrics
 from tests.serving import Server

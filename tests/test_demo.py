@@ -12,11 +12,11 @@ import pytest
 
 from liveroom.client import PersonalEvent, Room, RoomEvent, connect
 from liveroom.demo.checkout import HOLDS_OPEN_MAX, PAY_AFTER_MS, PAY_AGAIN_MS, OpenHolds
+from liveroom.features.chat.messages import ChatSent
 from liveroom.features.coupon.messages import CouponLeft
 from liveroom.features.flash_sale.messages import HoldConfirmed, HoldExpired, ReserveStock, StockChanged, StockReserved
 from liveroom.features.red_envelope.messages import RedEnvelopeDropped, RedEnvelopeGrabbed
 from liveroom.messages.fields import Role
-from liveroom.protocol.events import ChatSent
 from tests.serving import Server
 
 #: The demo with its waits a tenth as long.

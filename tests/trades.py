@@ -8,12 +8,25 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import replace
 
-from liveroom.features.coupon.messages import CouponClaimed, CouponIssued, CouponTerms
+from liveroom.features.coupon.messages import (
+    ClaimCoupon,
+    CouponClaimed,
+    CouponIssued,
+    CouponTerms,
+    IssueCoupon,
+    RedeemCoupon,
+    ReleaseCoupon,
+    StopCoupon,
+)
 from liveroom.features.coupon.state import of as coupons_of
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
 from liveroom.features.flash_sale.state import of as flash_sales_of
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom
+from liveroom.features.red_envelope.messages import DropRedEnvelope, GrabRedEnvelope
 from liveroom.features.red_envelope.state import of as red_envelopes_of
+from liveroom.features.showcase.messages import Product
 from liveroom.features.state import RoomState
-from liveroom.protocol import commands as c
+from liveroom.protocol.commands import Command
 from liveroom.protocol.entitlements import OwnedCoupon, OwnedHold, Share
 from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Entitlements
@@ -45,7 +58,7 @@ TRADES = st.lists(st.builds(Trade, st.sampled_from(KINDS), st.integers(0, 2), st
 def market(**rules: Any) -> Play:
     """A room with two products and something of each kind on offer; everybody has a code."""
     play = Play(**rules)
-    play.adds(c.Product("p1", "Lamp", 100), c.Product("p2", "Scarf", 30))
+    play.adds(Product("p1", "Lamp", 100), Product("p2", "Scarf", 30))
     for kind in ("drop", "issue", "announce"):
         play_trade(play, Trade(kind, 0, 0, 3))
     for who in range(len(BUYERS)):
@@ -59,12 +72,12 @@ def play_trade(play: Play, trade: Trade) -> None:
         play.passes((30_000 if trade.kind == "wait long" else 700) * (trade.much + 1))
         return
     if not play.room.open:
-        play.does(ANCHOR, c.OpenRoom("Again"))
+        play.does(ANCHOR, OpenRoom("Again"))
     sender, command = trade_command(play.room, trade)
     play.tries(sender, command)
 
 
-def trade_command(room: RoomState, trade: Trade) -> tuple[Sender, c.Command]:
+def trade_command(room: RoomState, trade: Trade) -> tuple[Sender, Command]:
     """The command of one step, about what there is in the room now."""
     buyer, much, which = BUYERS[trade.who], trade.much, trade.which
     envelope, coupon, sale = (_pick([*things], which) for things in (red_envelopes_of(room).live, coupons_of(room).live, flash_sales_of(room).live))
@@ -74,37 +87,37 @@ def trade_command(room: RoomState, trade: Trade) -> tuple[Sender, c.Command]:
     hold = _pick([number for one in flash_sales_of(room).live.values() for number in one.holds], which)
     match trade.kind:
         case "drop":
-            drop = c.DropRedEnvelope(100, much + 1, opens_in_ms=700 * (which % 2), open_for_ms=60_000)
+            drop = DropRedEnvelope(100, much + 1, opens_in_ms=700 * (which % 2), open_for_ms=60_000)
             return ANCHOR, drop
         case "issue":
             terms = CouponTerms(amount_fen=5) if which % 2 else CouponTerms(percent_off=50, min_spend_fen=150)
-            return ANCHOR, c.IssueCoupon(f"Less {which}", terms, 2 * much + 1, 2, 20_000, 60_000)
+            return ANCHOR, IssueCoupon(f"Less {which}", terms, 2 * much + 1, 2, 20_000, 60_000)
         case "announce":
-            return ANCHOR, c.AnnounceFlashSale(f"p{which % 2 + 1}", 100, 2 * much + 1, 4, 700 * (which % 2), 90_000, 20_000)
+            return ANCHOR, AnnounceFlashSale(f"p{which % 2 + 1}", 100, 2 * much + 1, 4, 700 * (which % 2), 90_000, 20_000)
         case "claim":
-            return buyer, c.ClaimCoupon(coupon)
+            return buyer, ClaimCoupon(coupon)
         case "grab":
-            return buyer, c.GrabRedEnvelope(envelope)
+            return buyer, GrabRedEnvelope(envelope)
         case "reserve":
-            return buyer, c.ReserveStock(sale, much % 2 + 1)
+            return buyer, ReserveStock(sale, much % 2 + 1)
         case "reserve with a code":
-            return buyer, c.ReserveStock(sale, much % 2 + 1, code)
+            return buyer, ReserveStock(sale, much % 2 + 1, code)
         case "confirm":
-            return PLATFORM, c.ConfirmHold(hold, f"pay-{hold}", much % 2)
+            return PLATFORM, ConfirmHold(hold, f"pay-{hold}", much % 2)
         case "cancel":
-            return (PLATFORM if much % 2 else buyer), c.CancelHold(hold)
+            return (PLATFORM if much % 2 else buyer), CancelHold(hold)
         case "restock":
-            return ANCHOR, c.RestockFlashSale(sale, much + 1)
+            return ANCHOR, RestockFlashSale(sale, much + 1)
         case "close the sale":
-            return ANCHOR, c.CloseFlashSale(sale)
+            return ANCHOR, CloseFlashSale(sale)
         case "stop the coupon":
-            return ANCHOR, c.StopCoupon(coupon)
+            return ANCHOR, StopCoupon(coupon)
         case "redeem":
-            return PLATFORM, c.RedeemCoupon(code or "A" * 16, order, 200)
+            return PLATFORM, RedeemCoupon(code or "A" * 16, order, 200)
         case "release":
-            return PLATFORM, c.ReleaseCoupon(code or "A" * 16, order)
+            return PLATFORM, ReleaseCoupon(code or "A" * 16, order)
     assert trade.kind == "close the room"
-    return ANCHOR, c.CloseRoom()
+    return ANCHOR, CloseRoom()
 
 
 def _pick(numbers: list[int], which: int) -> int:

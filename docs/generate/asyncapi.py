@@ -7,10 +7,11 @@ from typing import Any
 
 from docs.generate.words import first_sentence
 from liveroom import __version__
+from liveroom.messages.base import BACKEND, CommandBase, EventBase
 from liveroom.messages.errors import CLOSE_CODES
 from liveroom.messages.fields import CommandId, Delivery, RoomId, Seq
-from liveroom.protocol.commands import BACKEND, COMMANDS, CommandBase
-from liveroom.protocol.events import EVENTS, EventBase
+from liveroom.protocol.commands import COMMANDS
+from liveroom.protocol.events import EVENTS
 from liveroom.protocol.frames import FRAMES, Accepted, Beat, Refused
 from liveroom.protocol.inbound import Probe
 from liveroom.protocol.schemas import schema_components, schema_of

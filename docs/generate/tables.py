@@ -12,11 +12,12 @@ from docs.generate.words import description, first_sentence, nested, table, type
 from liveroom.client.endings import ENDINGS, Ending, Then
 from liveroom.config.schema import Config, GatewayConfig
 from liveroom.config.settings import settings
-from liveroom.messages.base import EVERYONE
+from liveroom.features.registry import FEATURES
+from liveroom.messages.base import EVERYONE, CommandBase, EventBase
 from liveroom.messages.errors import CLOSE_CODES
 from liveroom.messages.fields import Delivery, Role
-from liveroom.protocol.commands import COMMANDS, CommandBase
-from liveroom.protocol.events import EVENTS, EventBase
+from liveroom.protocol.commands import COMMANDS
+from liveroom.protocol.events import EVENTS
 from liveroom.protocol.frames import FRAMES
 from liveroom.protocol.refusals import REFUSALS
 from liveroom.telemetry.metrics import Metrics
@@ -32,10 +33,15 @@ def _who(cls: type[CommandBase]) -> str:
 
 def commands() -> str:
     """All commands: a table of contents, then each with its fields."""
-    rows = [[f"[`{name}`](#{name})", _who(cls), first_sentence(cls)] for name, cls in COMMANDS.items()]
+    rows = [[f"[`{name}`](#{name})", _who(cls), first_sentence(cls), _feature(cls)] for name, cls in COMMANDS.items()]
     each = [_command(name, cls) for name, cls in COMMANDS.items()]
     shared = [_shared(cls) for cls in nested(COMMANDS.values())]
-    return "\n\n".join([table(["Command", "Sent by", "Effect"], rows), *each, *shared])
+    return "\n\n".join([table(["Command", "Sent by", "Effect", "Feature"], rows), *each, *shared])
+
+
+def _feature(cls: type[CommandBase | EventBase]) -> str:
+    """The name of the feature whose message the class is."""
+    return next(f"`{feature.name}`" for feature in FEATURES if cls in (*feature.commands, *feature.events))
 
 
 def _command(name: str, cls: type[CommandBase]) -> str:
@@ -50,10 +56,10 @@ def _results(cls: type[CommandBase]) -> str:
 
 def events() -> str:
     """All events: a table of contents, then each with its fields."""
-    rows = [[f"[`{name}`](#{name})", _delivery(cls), first_sentence(cls)] for name, cls in EVENTS.items()]
+    rows = [[f"[`{name}`](#{name})", _delivery(cls), first_sentence(cls), _feature(cls)] for name, cls in EVENTS.items()]
     each = [f"## {name}\n\n{first_sentence(cls)} Delivery: {_delivery(cls)}.\n\n{_fields(cls)}" for name, cls in EVENTS.items()]
     shared = [_shared(cls) for cls in nested(EVENTS.values())]
-    return "\n\n".join([table(["Event", "Delivery", "Meaning"], rows), *each, *shared])
+    return "\n\n".join([table(["Event", "Delivery", "Meaning", "Feature"], rows), *each, *shared])
 
 
 def _delivery(cls: type[EventBase]) -> str:

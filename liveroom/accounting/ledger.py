@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from liveroom.accounting.address_limits import AddressLimits
 from liveroom.accounting.statement import CouponAccount, EnvelopeAccount, SaleAccount, Statement, Totals
+from liveroom.features.address_limits.messages import AddressCounted
 from liveroom.features.coupon.messages import (
     CouponClaimed,
     CouponExpired,
@@ -38,7 +39,7 @@ from liveroom.features.flash_sale.messages import (
 from liveroom.features.red_envelope.fairness import SEED_BYTES, commitment_of, split
 from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed, RedEnvelopeOpened, RedEnvelopeSealed
 from liveroom.messages.errors import LedgerBroken
-from liveroom.protocol.events import AddressCounted, Event
+from liveroom.protocol.events import Event
 
 __all__ = ["ITEMS_MAX", "Ledger"]
 

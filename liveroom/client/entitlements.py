@@ -13,8 +13,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from liveroom.client.items import PersonalEvent, RoomEvent
-from liveroom.features.flash_sale.messages import SaleView
-from liveroom.protocol import events as e
+from liveroom.features.coupon.messages import CouponClaimed, CouponExpired, CouponRedeemed, CouponReleased
+from liveroom.features.flash_sale.messages import HoldCancelled, HoldConfirmed, HoldExpired, SaleView, StockReserved
+from liveroom.features.red_envelope.messages import RedEnvelopeGrabbed
 from liveroom.protocol.entitlements import ENTITLEMENTS_MAX, OwnedHold, Share
 from liveroom.protocol.frames import Entitlements
 
@@ -41,12 +42,12 @@ def sales_over(before: tuple[SaleView, ...], after: tuple[SaleView, ...]) -> set
 Changes = dict[str, Any]
 
 
-def _grabbed(entitlements: Entitlements, item: RoomEvent, event: e.RedEnvelopeGrabbed) -> Changes:
+def _grabbed(entitlements: Entitlements, item: RoomEvent, event: RedEnvelopeGrabbed) -> Changes:
     # That an envelope is over ends no grant; the server names those of the last ones, here the newest are kept.
     return {"shares": (*entitlements.shares, Share(event.envelope, event.amount_fen))[-ENTITLEMENTS_MAX:]}
 
 
-def _claimed(entitlements: Entitlements, item: PersonalEvent, event: e.CouponClaimed) -> Changes:
+def _claimed(entitlements: Entitlements, item: PersonalEvent, event: CouponClaimed) -> Changes:
     return {"coupons": (*entitlements.coupons, item.coupon)} if item.coupon else {}
 
 
@@ -54,11 +55,11 @@ def _used(entitlements: Entitlements, code: str, order: str) -> Changes:
     return {"coupons": tuple(replace(coupon, order=order) if coupon.code == code else coupon for coupon in entitlements.coupons)}
 
 
-def _expired(entitlements: Entitlements, item: RoomEvent, event: e.CouponExpired) -> Changes:
+def _expired(entitlements: Entitlements, item: RoomEvent, event: CouponExpired) -> Changes:
     return {"coupons": tuple(coupon for coupon in entitlements.coupons if coupon.coupon != event.coupon)}
 
 
-def _reserved(entitlements: Entitlements, item: PersonalEvent, event: e.StockReserved) -> Changes:
+def _reserved(entitlements: Entitlements, item: PersonalEvent, event: StockReserved) -> Changes:
     hold = OwnedHold(item.seq, event.sale, event.quantity, event.until_ms, event.due_fen, event.discount_fen, event.coupon_code)
     return {"holds": (*entitlements.holds, hold)}
 
@@ -67,19 +68,19 @@ def _without(entitlements: Entitlements, hold: int) -> Changes:
     return {"holds": tuple(held for held in entitlements.holds if held.hold != hold)}
 
 
-def _confirmed(entitlements: Entitlements, item: PersonalEvent, event: e.HoldConfirmed) -> Changes:
+def _confirmed(entitlements: Entitlements, item: PersonalEvent, event: HoldConfirmed) -> Changes:
     units = entitlements.bought.get(event.sale, 0) + event.quantity
     return {**_without(entitlements, event.hold), "bought": {**entitlements.bought, event.sale: units}}
 
 
 _CHANGES: dict[type, Callable[[Entitlements, Any, Any], Changes]] = {
-    e.RedEnvelopeGrabbed: _grabbed,
-    e.CouponClaimed: _claimed,
-    e.CouponRedeemed: lambda entitlements, item, event: _used(entitlements, event.code, event.order),
-    e.CouponReleased: lambda entitlements, item, event: _used(entitlements, event.code, ""),
-    e.CouponExpired: _expired,
-    e.StockReserved: _reserved,
-    e.HoldConfirmed: _confirmed,
-    e.HoldCancelled: lambda entitlements, item, event: _without(entitlements, event.hold),
-    e.HoldExpired: lambda entitlements, item, event: _without(entitlements, event.hold),
+    RedEnvelopeGrabbed: _grabbed,
+    CouponClaimed: _claimed,
+    CouponRedeemed: lambda entitlements, item, event: _used(entitlements, event.code, event.order),
+    CouponReleased: lambda entitlements, item, event: _used(entitlements, event.code, ""),
+    CouponExpired: _expired,
+    StockReserved: _reserved,
+    HoldConfirmed: _confirmed,
+    HoldCancelled: lambda entitlements, item, event: _without(entitlements, event.hold),
+    HoldExpired: lambda entitlements, item, event: _without(entitlements, event.hold),
 }

@@ -30,9 +30,13 @@ from liveroom.client.outbox import Outbox
 from liveroom.client.proxies import proxy_for
 from liveroom.client.reconnect import Goodbye, Reconnect, ban_delay_ms, checked_token, retry_after_ms
 from liveroom.client.stream import Gap, Stream
+from liveroom.features.chat.messages import SendChat
+from liveroom.features.likes.messages import SendLikes
+from liveroom.features.questions.messages import AskQuestion
+from liveroom.features.showcase.messages import RequestTryOn
 from liveroom.messages.errors import BadMessage
 from liveroom.protocol.codec import decode_command_id, decode_room_id
-from liveroom.protocol.commands import AskQuestion, Command, RequestTryOn, SendChat, SendLikes
+from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import Accepted, Banned, Entitlements, GoingAway, Interruption, Joined, Keyframe, Refused
 
 __all__ = ["ITEMS_WAITING_MAX", "Room", "TokenSource", "connect"]

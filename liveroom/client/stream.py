@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from liveroom.client.items import Advanced, EntitlementsReplaced, Item, Repeated, RoomEvent, StateReplaced, events_of, personal_event
-from liveroom.protocol.events import UserMuted, UserUnmuted
+from liveroom.features.moderation.messages import UserMuted, UserUnmuted
 from liveroom.protocol.frames import Delta, Entitlements, Frame, Interruption, Joined, Keyframe, Personal, Queued, Skipped
 
 __all__ = ["Gap", "Stream"]

@@ -28,11 +28,12 @@ from liveroom.console.view import RoomView
 from liveroom.features.feature import RoomRoute
 from liveroom.features.registry import FEATURES
 from liveroom.journal.command_sender import CommandSender
+from liveroom.messages.base import ANCHORS, EVERYONE
 from liveroom.messages.errors import AuditFailed, BadMessage, BadToken, JournalError, JournalUnavailable
 from liveroom.messages.fields import Role
 from liveroom.process.token_bucket import TokenBuckets
 from liveroom.protocol.codec import decode_command_body, decode_command_id, decode_room_id, encode
-from liveroom.protocol.commands import ANCHORS, COMMANDS, EVERYONE
+from liveroom.protocol.commands import COMMANDS
 from liveroom.protocol.frames import Accepted, Keyframe, Refused
 from liveroom.protocol.records import Request, Sender
 

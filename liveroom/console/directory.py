@@ -20,11 +20,11 @@ import msgspec
 from msgspec import Struct
 
 from liveroom.console.view import RoomView, SortKey, fold_text, new_detail
+from liveroom.features.lifecycle.messages import RoomOpened
 from liveroom.journal.base import Part
 from liveroom.journal.partition_time import PartitionTime
 from liveroom.journal.room_index import IndexEntry
 from liveroom.messages.errors import BadMessage
-from liveroom.protocol.events import RoomOpened
 from liveroom.protocol.frames import Keyframe, RoomDetail
 from liveroom.protocol.records import Record, RoomSpan
 from liveroom.telemetry.metrics import Metrics

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from uuid import uuid4
 
 from liveroom.console.directory import Directory
+from liveroom.features.lifecycle.messages import RequestKeyframe
 from liveroom.journal.base import Journal
 from liveroom.journal.command_sender import CommandSender
 from liveroom.journal.follower import AcceptedRecord, Start, newest_start
 from liveroom.journal.partition_follower import PartitionFollower
 from liveroom.journal.room_index import IndexEntry, decode_detail
 from liveroom.process.clock import SYSTEM_CLOCK
-from liveroom.protocol.commands import RequestKeyframe
 from liveroom.protocol.frames import RoomDetail
 from liveroom.protocol.records import Request, Sender
 from liveroom.telemetry.metrics import Metrics

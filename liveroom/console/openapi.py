@@ -11,8 +11,9 @@ from liveroom import __version__
 from liveroom.console import api, description, health, pages
 from liveroom.console.problems import HTTP_PROBLEMS, PROBLEM_TYPE, ProblemBody
 from liveroom.console.routes import PROBLEM_STATUSES, Route
+from liveroom.messages.base import CommandBase
 from liveroom.messages.fields import CommandId, Role, RoomId
-from liveroom.protocol.commands import COMMANDS, CommandBase
+from liveroom.protocol.commands import COMMANDS
 from liveroom.protocol.refusals import REFUSALS
 from liveroom.protocol.schemas import schema_components, schema_of
 

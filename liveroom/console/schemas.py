@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from liveroom.protocol.commands import Product
+from liveroom.features.showcase.messages import Product
 from liveroom.protocol.frames import Result
 
 __all__ = ["CommandDone", "RoomSummary", "Rooms", "Settings"]

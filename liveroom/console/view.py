@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from liveroom.features.lifecycle.messages import RoomOpened
 from liveroom.journal.base import Part
 from liveroom.journal.room_index import summary_of
-from liveroom.protocol.events import RoomOpened
 from liveroom.protocol.frames import VIEWS, Keyframe, RoomDetail
 from liveroom.protocol.public_state import add_details, details_of, fold_details, fold_keyframe
 from liveroom.protocol.records import RoomSpan

@@ -13,7 +13,8 @@ from liveroom.demo.attempt import attempt
 from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
 from liveroom.features.flash_sale.messages import AnnounceFlashSale
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition
-from liveroom.protocol.commands import Command, Product
+from liveroom.features.showcase.messages import Product
+from liveroom.protocol.commands import Command
 
 __all__ = ["KEYWORD", "make_offers"]
 

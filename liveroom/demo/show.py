@@ -21,19 +21,11 @@ from liveroom.demo.attempt import attempt
 from liveroom.demo.checkout import take_payments
 from liveroom.demo.offers import KEYWORD, make_offers
 from liveroom.demo.shopping import shop
+from liveroom.features.lifecycle.messages import SetAnnouncement
+from liveroom.features.questions.messages import AnswerQuestion, AskQuestion, PickQuestion, QuestionAsked
+from liveroom.features.showcase.messages import AddProduct, PinProduct, Product, RequestTryOn
 from liveroom.messages.fields import Role
 from liveroom.protocol.codec import encode
-from liveroom.protocol.commands import (
-    AddProduct,
-    AnswerQuestion,
-    AskQuestion,
-    PickQuestion,
-    PinProduct,
-    Product,
-    RequestTryOn,
-    SetAnnouncement,
-)
-from liveroom.protocol.events import QuestionAsked
 from liveroom.protocol.frames import Accepted
 
 __all__ = ["Demo"]

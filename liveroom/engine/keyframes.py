@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from liveroom.config.schema import EngineConfig
 from liveroom.engine.timers import Timers
+from liveroom.features.lifecycle.messages import RoomClosed, RoomOpened
 from liveroom.messages.fields import Delivery
-from liveroom.protocol.events import Event, RoomClosed, RoomOpened
+from liveroom.protocol.events import Event
 
 __all__ = ["KeyframeSchedule"]
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from liveroom.features.lifecycle.messages import CloseRoom
 from liveroom.features.registry import FEATURES, admission_of
-from liveroom.protocol.commands import COMMANDS, CloseRoom
+from liveroom.protocol.commands import COMMANDS
 from liveroom.protocol.records import Request
 
 __all__ = ["RECORD_HEAD_BYTES", "ROOM_DUE_BYTES_MAX", "SPAN_HEAD_BYTES", "commands_bytes_max", "refusal_bytes_max"]

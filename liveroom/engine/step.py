@@ -15,11 +15,11 @@ from liveroom.config.schema import Config
 from liveroom.engine.partition import ARCHIVED, DERIVED_AGAIN, PartitionState
 from liveroom.engine.sizes import RECORD_HEAD_BYTES, SPAN_HEAD_BYTES, commands_bytes_max, refusal_bytes_max
 from liveroom.engine.unwritable import Unwritable, failure_of, unwritable
+from liveroom.features.lifecycle.messages import OpenRoom, RequestKeyframe
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter
 from liveroom.journal.idempotency import Shortage, key_of
 from liveroom.messages.text import escaped
 from liveroom.protocol.codec import command_digest, encode
-from liveroom.protocol.commands import OpenRoom, RequestKeyframe
 from liveroom.protocol.entitlements import EntitlementsChunk
 from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Accepted, Keyframe, Refused, RoomDetail

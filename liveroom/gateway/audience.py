@@ -8,10 +8,10 @@ from functools import partial
 from hashlib import blake2b
 from itertools import takewhile
 
+from liveroom.features.audience.messages import ReportAudience
 from liveroom.gateway.room import Room
 from liveroom.journal.command_sender import ReplyCallback
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import ReportAudience
 from liveroom.protocol.frames import Refused, Reply
 from liveroom.protocol.records import Sender
 from liveroom.telemetry.metrics import Metrics

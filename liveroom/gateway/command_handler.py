@@ -9,6 +9,7 @@ import msgspec
 
 from liveroom.auth.addresses import AddressHasher
 from liveroom.config.schema import GatewayConfig
+from liveroom.features.likes.messages import SendLikes
 from liveroom.features.registry import admission_of
 from liveroom.gateway.admission_controller import AdmissionController
 from liveroom.gateway.connection import Connection, Stage
@@ -19,7 +20,7 @@ from liveroom.gateway.wire import text_frame
 from liveroom.journal.command_sender import CommandSender
 from liveroom.messages.errors import BadMessage
 from liveroom.protocol.codec import decode_client_message, encode
-from liveroom.protocol.commands import Command, SendLikes
+from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import Queued, Refused, Reply
 from liveroom.protocol.inbound import ClientMessage, Probe
 from liveroom.protocol.records import Request, Sender

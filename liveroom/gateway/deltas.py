@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from liveroom.features.chat.messages import ChatSent
 from liveroom.gateway.ring import Frame
 from liveroom.messages.fields import Delivery, Role
 from liveroom.protocol.codec import encode
-from liveroom.protocol.events import ChatSent, Event
+from liveroom.protocol.events import Event
 
 __all__ = ["build_deltas", "event_bytes"]
 

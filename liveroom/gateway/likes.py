@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from liveroom.features.likes.messages import ReportLikes
 from liveroom.journal.command_sender import ReplyCallback
-from liveroom.protocol.commands import ReportLikes
 from liveroom.protocol.frames import Accepted, Refused, Reply
 from liveroom.telemetry.metrics import Metrics
 

@@ -12,9 +12,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from liveroom.features.moderation.messages import BannedWordsSet
 from liveroom.messages.fields import Delivery
 from liveroom.protocol.codec import memory_bytes
-from liveroom.protocol.events import BannedWordsSet, Event
+from liveroom.protocol.events import Event
 from liveroom.protocol.records import Record
 
 __all__ = ["EventSpan", "ReplayBuffer"]

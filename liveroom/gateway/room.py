@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from liveroom.config.schema import GatewayConfig
+from liveroom.features.moderation.messages import SanctionExplained, UserBanned, UserMuted, UserUnbanned, UserUnmuted
 from liveroom.gateway.admission_queues import AdmissionQueues
 from liveroom.gateway.connection import Connection
 from liveroom.gateway.deltas import build_deltas, event_bytes
@@ -20,7 +21,7 @@ from liveroom.gateway.wire import text_frame
 from liveroom.messages.fields import Delivery, Role
 from liveroom.protocol.codec import encode
 from liveroom.protocol.entitlements import EntitlementsChunk
-from liveroom.protocol.events import Event, SanctionExplained, UserBanned, UserMuted, UserUnbanned, UserUnmuted
+from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Joined, Keyframe, RoomDetail, Skipped
 
 if TYPE_CHECKING:

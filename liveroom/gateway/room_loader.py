@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from liveroom.features.lifecycle.messages import RequestKeyframe
 from liveroom.gateway.deadlines import Deadlines
 from liveroom.gateway.room import Resume, Room
 from liveroom.gateway.subscription import Subscription
 from liveroom.journal.command_sender import ReplyCallback
 from liveroom.journal.partition import partition_of
 from liveroom.process.clock import Clock
-from liveroom.protocol.commands import RequestKeyframe
 from liveroom.protocol.frames import Refused, Reply
 from liveroom.telemetry.isolation import IsolatedErrors
 

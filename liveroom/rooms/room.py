@@ -12,12 +12,13 @@ from typing import Any, Final
 from liveroom.config.schema import RoomsConfig
 from liveroom.features.decision import Decided, Decision, Refusal, Rng, Turn
 from liveroom.features.lifecycle import rules as lifecycle
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom, RoomOpened
 from liveroom.features.moderation import rules as moderation
 from liveroom.features.moderation.state import of as moderation_of
 from liveroom.features.state import RoomState
 from liveroom.messages.errors import InvariantBroken
-from liveroom.protocol import commands as c
-from liveroom.protocol import events as e
+from liveroom.protocol.commands import Command
+from liveroom.protocol.events import Event
 from liveroom.protocol.records import Request, Sender
 from liveroom.protocol.refusals import REFUSALS
 from liveroom.rooms.entitlements import entitlements
@@ -47,7 +48,7 @@ __all__ = [
 Folder = Callable[[RoomState, Any, int, int], object]
 
 
-def _close_room(turn: Turn, command: c.CloseRoom) -> Decision:
+def _close_room(turn: Turn, command: CloseRoom) -> Decision:
     """Close the room; the items of all features end before it."""
     decision = lifecycle.close_room(turn, command)
     if isinstance(decision, Refusal):
@@ -55,8 +56,8 @@ def _close_room(turn: Turn, command: c.CloseRoom) -> Decision:
     return Decided((*(event for close in _CLOSE for event in close(turn)), *decision.events), decision.result)
 
 
-def _folders() -> dict[type[e.Event], Folder]:
-    folders: dict[type[e.Event], Folder] = {event: folder for rules in RULES.values() for event, folder in rules.evolve.items()}
+def _folders() -> dict[type[Event], Folder]:
+    folders: dict[type[Event], Folder] = {event: folder for rules in RULES.values() for event, folder in rules.evolve.items()}
     for rules in RULES.values():
         for event, react in rules.react.items():
             folders[event] = _both(folders[event], react)
@@ -71,7 +72,7 @@ def _both(first: Folder, second: Folder) -> Folder:
     return fold
 
 
-_DECIDERS: Final = {command: decider for rules in RULES.values() for command, decider in rules.decide.items()} | {c.CloseRoom: _close_room}
+_DECIDERS: Final = {command: decider for rules in RULES.values() for command, decider in rules.decide.items()} | {CloseRoom: _close_room}
 _FOLDERS: Final = _folders()
 _DUE_MS: Final = tuple(rules.due_ms for rules in RULES.values() if rules.due_ms is not None)
 _DUE: Final = tuple(rules.due for rules in RULES.values() if rules.due is not None)
@@ -89,12 +90,12 @@ def decide(state: RoomState | None, request: Request, now_ms: int, rng: Rng, rul
         decision = _DECIDERS[type(command)](Turn(state, sender, now_ms, rules, rng), command)
         assert isinstance(decision, Decided) or decision.code in REFUSALS, decision.code
         return decision
-    if isinstance(command, c.OpenRoom):
+    if isinstance(command, OpenRoom):
         return lifecycle.open_room(None, command, sender, rng, rules)
     return Refusal("room_not_found", f"room {request.room!r} was never opened")
 
 
-def _check_sender(state: RoomState | None, command: c.Command, sender: Sender, now_ms: int) -> Refusal | None:
+def _check_sender(state: RoomState | None, command: Command, sender: Sender, now_ms: int) -> Refusal | None:
     if not command.roles:
         return None if sender.backend else Refusal("forbidden", "only the backend's own gateways may send this")
     if sender.role not in command.roles:
@@ -102,16 +103,16 @@ def _check_sender(state: RoomState | None, command: c.Command, sender: Sender, n
     return None if state is None else moderation.check_banned(state, sender, now_ms)
 
 
-def evolve(state: RoomState | None, event: e.Event, seq: int, time_ms: int) -> RoomState:
+def evolve(state: RoomState | None, event: Event, seq: int, time_ms: int) -> RoomState:
     """Fold the event at `seq` into the state, which may be changed in place and returned."""
     return evolve_all(state, (event,), seq, time_ms)
 
 
-def evolve_all(state: RoomState | None, events: Sequence[e.Event], seq: int, time_ms: int) -> RoomState:
+def evolve_all(state: RoomState | None, events: Sequence[Event], seq: int, time_ms: int) -> RoomState:
     """Fold events from `seq` on into the state, which may be changed in place and returned; a room's first event opens it."""
     if state is None:
         opened = events[0]
-        if not isinstance(opened, e.RoomOpened):
+        if not isinstance(opened, RoomOpened):
             raise InvariantBroken("a room begins by being opened")
         if seq != 0:
             raise InvariantBroken("a room's events are counted from 0")
@@ -135,6 +136,6 @@ def rests(state: RoomState) -> bool:
     return not state.open and due_ms(state) is None
 
 
-def decide_due(state: RoomState, now_ms: int) -> tuple[e.Event, ...]:
+def decide_due(state: RoomState, now_ms: int) -> tuple[Event, ...]:
     """Events that the passing of time brings about: counts, coupons and holds expire, envelopes and sales open and close."""
     return tuple(event for due in _DUE for event in due(state, now_ms))

@@ -21,11 +21,15 @@ from typing import Any, Final
 
 from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine.engine import Engine
+from liveroom.features.chat.messages import SendChat
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom
+from liveroom.features.questions.messages import AskQuestion
+from liveroom.features.showcase.messages import AddProduct, Product
 from liveroom.journal.follower import follow, newest_start
 from liveroom.journal.partition import partition_of
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import AddProduct, AskQuestion, CloseRoom, Command, OpenRoom, Product, SendChat
+from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import Accepted
 from liveroom.protocol.records import Request, Sender
 from liveroom.telemetry.metrics import Metrics

@@ -19,8 +19,11 @@ from typing import Any
 import msgspec
 import orjson
 
+from liveroom.features.chat.messages import SendChat
+from liveroom.features.likes.messages import SendLikes
+from liveroom.features.moderation.messages import SetBannedWords
+from liveroom.features.showcase.messages import AddProduct, Product
 from liveroom.protocol.codec import encode
-from liveroom.protocol.commands import AddProduct, Product, SendChat, SendLikes, SetBannedWords
 from liveroom.protocol.inbound import ClientMessage
 from loadtests.lib.cli import report_json
 

@@ -24,11 +24,12 @@ from msgspec import Struct
 
 from liveroom.auth.tokens import TokenChecker
 from liveroom.config.schema import AuthConfig, GatewayConfig, JournalConfig
+from liveroom.features.chat.messages import ChatSent
+from liveroom.features.lifecycle.messages import RequestKeyframe
 from liveroom.gateway.gateway import Gateway
 from liveroom.journal.memory import MemoryJournal
 from liveroom.protocol.codec import encode, event_object
-from liveroom.protocol.commands import RequestKeyframe
-from liveroom.protocol.events import ChatSent, Event
+from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Accepted, Delta, Keyframe, RoomDetail
 from liveroom.protocol.records import RECORD_VERSION, CommandReply, Record, RoomSpan, Takeover
 from liveroom.telemetry.metrics import Metrics

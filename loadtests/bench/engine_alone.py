@@ -21,13 +21,16 @@ from liveroom.accounting.audit import audit
 from liveroom.config.schema import Config, LiveroomConfig
 from liveroom.engine.engine import Engine
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock
+from liveroom.features.lifecycle.messages import OpenRoom
+from liveroom.features.likes.messages import SendLikes
 from liveroom.features.red_envelope.messages import DropRedEnvelope, GrabRedEnvelope
+from liveroom.features.showcase.messages import AddProduct, Product
 from liveroom.journal.follower import follow, newest_start
 from liveroom.journal.partition import partition_of
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.journal.sqlite.reader import open_reader
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import AddProduct, Command, OpenRoom, Product, SendLikes
+from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import Accepted
 from liveroom.protocol.records import Record, Request, Sender
 from liveroom.telemetry.metrics import Metrics

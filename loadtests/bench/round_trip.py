@@ -24,9 +24,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from msgspec import Struct
 
+from liveroom.features.chat.messages import SendChat
 from liveroom.features.flash_sale.messages import ReserveStock
 from liveroom.protocol.codec import encode
-from liveroom.protocol.commands import Command, SendChat
+from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.inbound import ClientMessage
 from loadtests.lib.broker import copies_of

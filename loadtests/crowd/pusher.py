@@ -7,9 +7,9 @@ import time
 from collections import Counter
 from typing import Final
 
+from liveroom.features.lifecycle.messages import SetAnnouncement
 from liveroom.messages.fields import Role
 from liveroom.protocol.codec import encode
-from liveroom.protocol.commands import SetAnnouncement
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.inbound import ClientMessage
 from loadtests.crowd.frame_audit import Probe, probe_text

@@ -12,9 +12,8 @@ from typing import Any, Final
 from msgspec import Struct
 
 from liveroom.client import Room, RoomEvent, Skipped, connect
+from liveroom.features.chat.messages import ChatSent, SendChat
 from liveroom.protocol.codec import encode
-from liveroom.protocol.commands import SendChat
-from liveroom.protocol.events import ChatSent
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.inbound import ClientMessage
 from loadtests.crowd.chat_file import Line, sayable

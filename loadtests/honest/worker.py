@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import msgspec
 
+from liveroom.features.chat.messages import SendChat
 from liveroom.features.flash_sale.messages import CancelHold, ReserveStock
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
-from liveroom.protocol.commands import SendChat
 from liveroom.protocol.frames import Accepted
 from loadtests.crowd.frame_audit import Probe, probe_text
 from loadtests.honest.availability import AvailabilityProbe

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from liveroom.protocol.commands import SendChat
+from liveroom.features.chat.messages import SendChat
 from loadtests.lib.findings import Findings
 from loadtests.lib.target import Target
 from loadtests.storm import flash_sale, red_envelope

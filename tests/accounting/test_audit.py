@@ -24,7 +24,8 @@ from liveroom.cli import main
 from liveroom.config.schema import Config, JournalConfig, LiveroomConfig
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, ConfirmHold, ReserveStock
-from liveroom.features.red_envelope.messages import DropRedEnvelope
+from liveroom.features.red_envelope.messages import DropRedEnvelope, GrabRedEnvelope
+from liveroom.features.showcase.messages import AddProduct
 from liveroom.journal.base import PastEntry
 from liveroom.journal.chain import chain_start, chained
 from liveroom.journal.kafka.journal import KafkaJournal
@@ -34,7 +35,6 @@ from liveroom.journal.sqlite.mark import MARK_FILE
 from liveroom.journal.sqlite.reader import SqliteReader, open_reader
 from liveroom.messages.errors import AuditFailed, BadMessage, JournalDamaged, JournalUnavailable, LedgerBroken, LiveroomError
 from liveroom.protocol.codec import encode
-from liveroom.protocol.commands import AddProduct, GrabRedEnvelope
 from liveroom.protocol.records import Sender
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config, kafka_flags

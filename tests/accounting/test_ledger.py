@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from liveroom.accounting.ledger import ITEMS_MAX, Ledger
+from liveroom.features.address_limits.messages import AddressCounted
 from liveroom.features.coupon.messages import CouponClaimed, CouponIssued, CouponLeft, CouponRedeemed, CouponReleased, CouponStopped, CouponTerms
 from liveroom.features.coupon.state import of as coupons_of
 from liveroom.features.flash_sale.messages import (
@@ -24,8 +25,8 @@ from liveroom.features.flash_sale.messages import (
 from liveroom.features.flash_sale.state import of as flash_sales_of
 from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelopeDropped, RedEnvelopeGrabbed, RedEnvelopeOpened, RedEnvelopeSealed
 from liveroom.features.red_envelope.state import of as red_envelopes_of
+from liveroom.messages.base import EventBase
 from liveroom.messages.errors import LedgerBroken
-from liveroom.protocol.events import AddressCounted, EventBase
 from tests.features.coupon.prices import EACH_PRICE, Price
 from tests.ledgers import Story, a_random_evening, an_evening, folded
 

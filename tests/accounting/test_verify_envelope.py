@@ -10,8 +10,8 @@ import pytest
 
 from liveroom.accounting.verify_envelope import EnvelopeDiffers, verify_envelope
 from liveroom.features.red_envelope.fairness import commitment_of
+from liveroom.features.red_envelope.messages import CancelRedEnvelope, DropRedEnvelope, GrabRedEnvelope
 from liveroom.protocol.codec import encode, event_object
-from liveroom.protocol.commands import CancelRedEnvelope, DropRedEnvelope, GrabRedEnvelope
 from liveroom.protocol.records import Sender
 from tests.features.play import ANCHOR, ROOM, Play
 

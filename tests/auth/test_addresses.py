@@ -9,11 +9,12 @@ import pytest
 from liveroom.auth.addresses import AddressHasher, TrustedProxies, load_address_key
 from liveroom.config.schema import AuthConfig, Config, JournalConfig, LiveroomConfig
 from liveroom.config.settings import load_config
+from liveroom.features.chat.messages import SendChat
 from liveroom.features.coupon.messages import ClaimCoupon
 from liveroom.features.flash_sale.messages import ReserveStock
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from liveroom.messages.errors import BadConfig
-from liveroom.protocol.commands import Command, SendChat
+from liveroom.protocol.commands import Command
 
 KEY = b"k" * 32
 GRAB = GrabRedEnvelope(5)

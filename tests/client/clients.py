@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from liveroom.client import Banned, ClientError, Disconnected, Joined, Reconnecting, connect
-from liveroom.protocol.commands import SendChat
+from liveroom.features.chat.messages import SendChat
 
 __all__ = ["NODE", "Client", "JavaScript", "Python"]
 

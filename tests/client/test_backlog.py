@@ -3,7 +3,8 @@
 from liveroom.client import EntitlementsReplaced, PersonalEvent, Reconnecting, RoomEvent, StateReplaced
 from liveroom.client.backlog import Backlog
 from liveroom.client.items import Advanced, Item
-from liveroom.protocol.events import AnnouncementSet, HoldConfirmed
+from liveroom.features.flash_sale.messages import HoldConfirmed
+from liveroom.features.lifecycle.messages import AnnouncementSet
 from liveroom.protocol.frames import Entitlements, Skipped
 from tests.client.conftest import joined, keyframe
 

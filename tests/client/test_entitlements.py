@@ -11,10 +11,10 @@ from liveroom.client.entitlements import fold_entitlements
 from liveroom.client.items import Advanced, EntitlementsReplaced, Item, PersonalEvent, Repeated, RoomEvent, StateReplaced
 from liveroom.features.coupon.messages import CouponExpired, CouponTerms
 from liveroom.features.flash_sale.messages import HoldConfirmed, StockReserved
+from liveroom.features.lifecycle.messages import AnnouncementSet
 from liveroom.features.red_envelope.messages import RedEnvelopeGrabbed
 from liveroom.messages.fields import Delivery
 from liveroom.protocol.entitlements import ENTITLEMENTS_MAX, OwnedCoupon, OwnedHold, Share
-from liveroom.protocol.events import AnnouncementSet
 from liveroom.protocol.frames import Entitlements
 from tests.client.conftest import joined
 from tests.features.play import Play

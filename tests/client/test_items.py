@@ -5,8 +5,8 @@ import json
 import pytest
 
 from liveroom.client.items import RoomEvent, UnknownEvent, decode_frame, events_of
+from liveroom.features.lifecycle.messages import AnnouncementSet
 from liveroom.messages.errors import BadMessage
-from liveroom.protocol.events import AnnouncementSet
 from liveroom.protocol.frames import Accepted, Delta
 from tests.client.conftest import delta
 

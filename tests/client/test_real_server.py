@@ -13,9 +13,14 @@ from liveroom.auth.tokens import make_token
 from liveroom.client import Banned, CommandRefused, Disconnected, Joined, Reconnecting, Room, RoomEvent, connect
 from liveroom.config.schema import Config
 from liveroom.config.settings import load_config
+from liveroom.features.chat.messages import ChatSent, DeleteMessage, SendChat, SetChatBudget, SetSlowMode
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom, SetAnnouncement
+from liveroom.features.moderation.messages import BanUser, MuteUser
+from liveroom.features.questions.messages import AnswerQuestion, DismissQuestion, PickQuestion
+from liveroom.features.showcase.messages import AddProduct, PinProduct, Product, RemoveProduct
+from liveroom.messages.base import EventBase
 from liveroom.messages.fields import Role
-from liveroom.protocol import commands as c
-from liveroom.protocol import events as e
+from liveroom.protocol.commands import Command
 from loadtests.lib.target import Target
 
 SECRET = "a secret of this test, long enough"
@@ -50,7 +55,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
     await app.stop()
 
 
-async def until(room: Room, kind: type[e.EventBase]) -> RoomEvent:
+async def until(room: Room, kind: type[EventBase]) -> RoomEvent:
     """The next event of one kind."""
     async with asyncio.timeout(20):
         async for item in room:
@@ -64,8 +69,8 @@ async def test_what_one_says_the_other_sees(server: Server, compression: bool) -
     """A line said by one viewer reaches another, compressed or not, and its answer names it."""
     async with server.enter("ann", compression=compression) as ann, server.enter("bob", compression=compression) as bob:
         said = await ann.send_chat("你好 <b>hi</b>")
-        item = await until(bob, e.ChatSent)
-        assert isinstance(item.event, e.ChatSent)
+        item = await until(bob, ChatSent)
+        assert isinstance(item.event, ChatSent)
         assert (item.seq, item.event.user, item.event.text) == (said.result["message"], "ann", "你好 <b>hi</b>")
 
 
@@ -73,7 +78,7 @@ async def test_refusals_arrive_as_exceptions(server: Server) -> None:
     """A forbidden command raises an exception with the code of the room or the gateway."""
     async with server.enter("ann") as ann:
         with pytest.raises(CommandRefused) as refused:
-            await ann.send(c.MuteUser("bob", 60_000))
+            await ann.send(MuteUser("bob", 60_000))
         assert refused.value.code == "forbidden"
         with pytest.raises(CommandRefused) as refused:
             await ann.send_chat("bell \a")
@@ -83,15 +88,15 @@ async def test_refusals_arrive_as_exceptions(server: Server) -> None:
 async def test_a_retry_has_the_first_outcome(server: Server) -> None:
     """The same command with the same id happens once."""
     async with server.enter("ann") as ann:
-        first = await ann.send(c.SendChat("once"), id="my-id")
-        assert await ann.send(c.SendChat("once"), id="my-id") == first
+        first = await ann.send(SendChat("once"), id="my-id")
+        assert await ann.send(SendChat("once"), id="my-id") == first
 
 
 async def test_the_folded_state_is_the_servers(server: Server) -> None:
     """After every kind of event, the folded state equals a newcomer's."""
-    product, other = c.Product("p1", "Tea", 990), c.Product("p2", "Cup", 1_990)
+    product, other = Product("p1", "Tea", 990), Product("p2", "Cup", 1_990)
     async with server.enter("anna", Role.anchor) as anchor, server.enter("vera") as viewer:
-        before: list[c.Command] = [c.SetAnnouncement("Sale"), c.AddProduct(product), c.AddProduct(other), c.PinProduct("p1"), c.SetChatBudget(50)]
+        before: list[Command] = [SetAnnouncement("Sale"), AddProduct(product), AddProduct(other), PinProduct("p1"), SetChatBudget(50)]
         for command in before:
             await anchor.send(command)
         await viewer.request_try_on("p1")
@@ -99,18 +104,18 @@ async def test_the_folded_state_is_the_servers(server: Server) -> None:
         questions = [int((await viewer.ask_question(text)).result["question"]) for text in ("a?", "b?", "c?")]
         line = await viewer.send_chat("hello")
         await viewer.send_likes(7)
-        after: list[c.Command] = [
-            c.AddProduct(c.Product("p1", "Green tea", 890)),
-            c.RemoveProduct("p2"),
-            c.PickQuestion(questions[0]),
-            c.PickQuestion(questions[1]),
-            c.AnswerQuestion(questions[1], "yes"),
-            c.DismissQuestion(questions[2]),
-            c.DeleteMessage(int(line.result["message"])),
-            c.SendChat("kept"),
-            c.SetSlowMode(2_000),
-            c.CloseRoom("break"),
-            c.OpenRoom("Again"),
+        after: list[Command] = [
+            AddProduct(Product("p1", "Green tea", 890)),
+            RemoveProduct("p2"),
+            PickQuestion(questions[0]),
+            PickQuestion(questions[1]),
+            AnswerQuestion(questions[1], "yes"),
+            DismissQuestion(questions[2]),
+            DeleteMessage(int(line.result["message"])),
+            SendChat("kept"),
+            SetSlowMode(2_000),
+            CloseRoom("break"),
+            OpenRoom("Again"),
         ]
         for command in after:
             last = await anchor.send(command)
@@ -130,7 +135,7 @@ async def test_the_folded_state_is_the_servers(server: Server) -> None:
 async def test_a_ban_puts_out_until_it_ends(server: Server) -> None:
     """A banned viewer is put out, learns why, waits for the end of the ban and is inside again."""
     async with server.enter("anna", Role.anchor) as anchor, server.enter("bob") as bob:
-        await anchor.send(c.BanUser("bob", 1_500, "spam"))
+        await anchor.send(BanUser("bob", 1_500, "spam"))
         items = []
         async with asyncio.timeout(20):
             async for item in bob:
@@ -146,7 +151,7 @@ async def test_a_ban_puts_out_until_it_ends(server: Server) -> None:
 async def test_entering_while_banned_fails_with_the_reason(server: Server) -> None:
     """A client that cannot get in within its time says why."""
     async with server.enter("anna", Role.anchor) as anchor:
-        await anchor.send(c.BanUser("bob", 60_000, "spam"))
+        await anchor.send(BanUser("bob", 60_000, "spam"))
         with pytest.raises(Disconnected) as end:
             await server.enter("bob", join_timeout_s=1).__aenter__()
         assert end.value.code == 4502
@@ -187,7 +192,7 @@ async def test_a_restart_loses_and_doubles_nothing(tmp_path: Path, unused_tcp_po
                 while texts[-1:] != ["5"]:
                     item = await anext(room)
                     reconnects += isinstance(item, Reconnecting)
-                    if isinstance(item, RoomEvent) and isinstance(item.event, e.ChatSent):
+                    if isinstance(item, RoomEvent) and isinstance(item.event, ChatSent):
                         texts.append(item.event.text)
             assert texts == ["0", "1", "2", "3", "4", "5"]
             assert reconnects

@@ -25,10 +25,12 @@ from liveroom.client import (
 )
 from liveroom.client import room as room_module
 from liveroom.client.outbox import COMMANDS_WAITING_MAX, RETRIES_MAX
+from liveroom.features.chat.messages import SendChat
+from liveroom.features.flash_sale.messages import HoldConfirmed
+from liveroom.features.lifecycle.messages import AnnouncementSet
+from liveroom.features.moderation.messages import MuteUser
 from liveroom.messages.errors import BadMessage
 from liveroom.protocol.codec import event_object
-from liveroom.protocol.commands import MuteUser, SendChat
-from liveroom.protocol.events import AnnouncementSet, HoldConfirmed
 from liveroom.protocol.frames import Accepted, GoingAway, Personal, Refused
 from tests.client.conftest import AcceptedHandshake, Gateway, delta, joined, keyframe
 

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from liveroom.client.items import EntitlementsReplaced, PersonalEvent, Repeated, RoomEvent
 from liveroom.client.stream import Gap, Stream
-from liveroom.protocol.events import AnnouncementSet, HoldExpired, UserMuted, UserUnmuted
+from liveroom.features.flash_sale.messages import HoldExpired
+from liveroom.features.lifecycle.messages import AnnouncementSet
+from liveroom.features.moderation.messages import UserMuted, UserUnmuted
 from liveroom.protocol.frames import Entitlements, Frame, Interruption, Personal, Skipped
 from tests.client.conftest import delta, joined, keyframe
 

@@ -13,11 +13,14 @@ from liveroom.console import directory as directory_module
 from liveroom.console.directory import Directory
 from liveroom.console.view import RoomView
 from liveroom.engine.clock import SteadyClock, passed_ms, wall_clock_ms
+from liveroom.features.audience.messages import AudienceCounted, ReportAudience
+from liveroom.features.lifecycle.messages import RoomClosed, RoomOpened
+from liveroom.features.showcase.messages import Product, ProductPinned
 from liveroom.journal.partition import partition_of
 from liveroom.messages.errors import BadMessage
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import Product, ReportAudience
-from liveroom.protocol.events import AudienceCounted, Event, ProductPinned, RoomClosed, RoomOpened, RoomRules
+from liveroom.messages.room_rules import RoomRules
+from liveroom.protocol.events import Event
 from liveroom.protocol.frames import RoomDetail
 from liveroom.protocol.records import Record, Request, RoomSpan, Sender
 from liveroom.telemetry.metrics import Metrics

@@ -10,13 +10,22 @@ from msgspec.structs import asdict, replace
 
 from liveroom.config.schema import RoomsConfig
 from liveroom.console.view import RoomView
-from liveroom.features.coupon.messages import CouponTerms
+from liveroom.features.audience.messages import ReportAudience
+from liveroom.features.chat.messages import DeleteMessage, SendChat, SetChatBudget, SetSlowMode
+from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon, StopCoupon
 from liveroom.features.coupon.state import of as coupons_of
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
 from liveroom.features.flash_sale.state import of as flash_sales_of
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom, SetAnnouncement
+from liveroom.features.likes.messages import SendLikes
+from liveroom.features.moderation.messages import BanUser, MuteUser, SetBannedWords, UnbanUser, UnmuteUser
+from liveroom.features.questions.messages import AnswerQuestion, AskQuestion, DismissQuestion, PickQuestion
+from liveroom.features.red_envelope.messages import CancelRedEnvelope, DropRedEnvelope, GrabRedEnvelope
 from liveroom.features.red_envelope.state import of as red_envelopes_of
+from liveroom.features.showcase.messages import AddProduct, PinProduct, Product, RemoveProduct, RequestTryOn, UnpinProduct
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role
-from liveroom.protocol import commands as c
+from liveroom.protocol.commands import Command
 from liveroom.protocol.records import Request, Sender
 from liveroom.rooms.room import Refusal, RoomState, decide, decide_due, detail, evolve
 from tests.console.live import SeenJournal, config_of, engine_on, serve, until, with_engine
@@ -27,60 +36,60 @@ USERS = [Sender(f"u{i}", f"User {i}", role) for i, role in enumerate([Role.ancho
 RULES = RoomsConfig(questions_per_user_max=20, chat_lines_kept=200)
 
 
-def any_command(rng: random.Random, seq: int) -> c.Command:
+def any_command(rng: random.Random, seq: int) -> Command:
     """Some command; many will be refused."""
     user, product, named = f"u{rng.randrange(12)}", f"p{rng.randrange(5)}", rng.randrange(seq + 1)
     makers: list[Any] = [
-        lambda: c.OpenRoom(f"title {rng.randrange(3)}"),
-        lambda: c.CloseRoom() if rng.random() < 0.1 else c.SendChat("hello"),
-        lambda: c.SetAnnouncement(rng.choice(["", "a", "b"])),
-        lambda: c.SendChat(f"line {rng.random()}"),
-        lambda: c.DeleteMessage(named),
-        lambda: c.MuteUser(user, rng.choice([1_000, 20_000])),
-        lambda: c.UnmuteUser(user),
-        lambda: c.BanUser(user, rng.choice([1_000, 20_000])),
-        lambda: c.UnbanUser(user),
-        lambda: c.SetSlowMode(rng.choice([0, 1_000])),
-        lambda: c.SetBannedWords(tuple(rng.sample(["x1", "x2", "x3"], rng.randrange(3)))),
-        lambda: c.SetChatBudget(rng.randrange(1, 50)),
-        lambda: c.AskQuestion(f"question {rng.random()}"),
-        lambda: c.PickQuestion(named),
-        lambda: c.AnswerQuestion(named, "yes"),
-        lambda: c.DismissQuestion(named),
-        lambda: c.SendLikes(rng.randrange(1, 9)),
-        lambda: c.AddProduct(c.Product(product, f"Product {rng.randrange(3)}", rng.randrange(9))),
-        lambda: c.RemoveProduct(product),
-        lambda: c.PinProduct(product),
-        lambda: c.UnpinProduct(),
-        lambda: c.RequestTryOn(product),
-        lambda: c.ReportAudience(f"g{rng.randrange(3)}", rng.randrange(9), (rng.randrange(50),)),
+        lambda: OpenRoom(f"title {rng.randrange(3)}"),
+        lambda: CloseRoom() if rng.random() < 0.1 else SendChat("hello"),
+        lambda: SetAnnouncement(rng.choice(["", "a", "b"])),
+        lambda: SendChat(f"line {rng.random()}"),
+        lambda: DeleteMessage(named),
+        lambda: MuteUser(user, rng.choice([1_000, 20_000])),
+        lambda: UnmuteUser(user),
+        lambda: BanUser(user, rng.choice([1_000, 20_000])),
+        lambda: UnbanUser(user),
+        lambda: SetSlowMode(rng.choice([0, 1_000])),
+        lambda: SetBannedWords(tuple(rng.sample(["x1", "x2", "x3"], rng.randrange(3)))),
+        lambda: SetChatBudget(rng.randrange(1, 50)),
+        lambda: AskQuestion(f"question {rng.random()}"),
+        lambda: PickQuestion(named),
+        lambda: AnswerQuestion(named, "yes"),
+        lambda: DismissQuestion(named),
+        lambda: SendLikes(rng.randrange(1, 9)),
+        lambda: AddProduct(Product(product, f"Product {rng.randrange(3)}", rng.randrange(9))),
+        lambda: RemoveProduct(product),
+        lambda: PinProduct(product),
+        lambda: UnpinProduct(),
+        lambda: RequestTryOn(product),
+        lambda: ReportAudience(f"g{rng.randrange(3)}", rng.randrange(9), (rng.randrange(50),)),
     ]
-    command: c.Command = rng.choice(makers)()
+    command: Command = rng.choice(makers)()
     return command
 
 
-def any_deal(rng: random.Random, state: RoomState) -> c.Command:
+def any_deal(rng: random.Random, state: RoomState) -> Command:
     """Some command about money; many will be refused."""
     envelope, coupon, sale = (
         rng.choice([0, *things]) for things in (red_envelopes_of(state).live, coupons_of(state).live, flash_sales_of(state).live)
     )
     hold = rng.choice([0, *(hold for one in flash_sales_of(state).live.values() for hold in one.holds)])
     makers: list[Any] = [
-        lambda: c.DropRedEnvelope(rng.randrange(5, 99), rng.randrange(1, 5), opens_in_ms=rng.choice([0, 3_000]), open_for_ms=20_000),
-        lambda: c.GrabRedEnvelope(envelope),
-        lambda: c.CancelRedEnvelope(envelope),
-        lambda: c.IssueCoupon("Less", CouponTerms(amount_fen=5), rng.randrange(1, 4), 2, 5_000, rng.choice([5_000, 20_000])),
-        lambda: c.ClaimCoupon(coupon),
-        lambda: c.StopCoupon(coupon),
-        lambda: c.AnnounceFlashSale(f"p{rng.randrange(5)}", 100, rng.randrange(1, 5), 3, rng.choice([0, 3_000]), 20_000, rng.choice([1_000, 60_000])),
-        lambda: c.ReserveStock(sale, rng.randrange(1, 3)),
-        lambda: c.ReserveStock(sale),
-        lambda: c.ConfirmHold(hold, "p1", rng.randrange(2)),
-        lambda: c.CancelHold(hold),
-        lambda: c.RestockFlashSale(sale, 1),
-        lambda: c.CloseFlashSale(sale) if rng.random() < 0.3 else c.ReserveStock(sale),
+        lambda: DropRedEnvelope(rng.randrange(5, 99), rng.randrange(1, 5), opens_in_ms=rng.choice([0, 3_000]), open_for_ms=20_000),
+        lambda: GrabRedEnvelope(envelope),
+        lambda: CancelRedEnvelope(envelope),
+        lambda: IssueCoupon("Less", CouponTerms(amount_fen=5), rng.randrange(1, 4), 2, 5_000, rng.choice([5_000, 20_000])),
+        lambda: ClaimCoupon(coupon),
+        lambda: StopCoupon(coupon),
+        lambda: AnnounceFlashSale(f"p{rng.randrange(5)}", 100, rng.randrange(1, 5), 3, rng.choice([0, 3_000]), 20_000, rng.choice([1_000, 60_000])),
+        lambda: ReserveStock(sale, rng.randrange(1, 3)),
+        lambda: ReserveStock(sale),
+        lambda: ConfirmHold(hold, "p1", rng.randrange(2)),
+        lambda: CancelHold(hold),
+        lambda: RestockFlashSale(sale, 1),
+        lambda: CloseFlashSale(sale) if rng.random() < 0.3 else ReserveStock(sale),
     ]
-    command: c.Command = rng.choice(makers)()
+    command: Command = rng.choice(makers)()
     return command
 
 
@@ -105,7 +114,7 @@ def test_folding_events_gives_what_the_engine_shows(seed: int) -> None:
         for _ in range(rng.randrange(1, 4)):
             sender = rng.choice(USERS)
             command = any_deal(rng, state) if state and rng.random() < 0.4 else any_command(rng, state.seq if state else 0)
-            if isinstance(command, c.ReportAudience):
+            if isinstance(command, ReportAudience):
                 sender = Sender("gateway", "gateway", backend=True)
             decision = decide(state, Request(f"{step}", "r1", sender, command), now_ms, rng, RULES)
             if isinstance(decision, Refusal):
@@ -134,7 +143,7 @@ async def test_a_directory_is_rebuilt_from_snapshot_and_tail() -> None:
         for room in ("r1", "r2", "r3"):
             for i in range(60):
                 sender = rng.choice(USERS[:3])
-                request = Request(f"{room}-{i}", room, sender, c.OpenRoom("t") if i == 0 else any_command(rng, i))
+                request = Request(f"{room}-{i}", room, sender, OpenRoom("t") if i == 0 else any_command(rng, i))
                 await journal.send_commands(partition_of(room, 2), [request])
         await until(lambda: all(journal._partitions[p].snapshots for p in range(2)))
         await live.do("set_announcement", {"text": "after the snapshot"})

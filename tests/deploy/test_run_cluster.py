@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from liveroom.client import Room, RoomEvent, connect
-from liveroom.protocol.events import ChatSent
+from liveroom.features.chat.messages import ChatSent
 from tests.broker import can_start_broker
 from tests.deploy.launched import Launched
 from tests.deploy.monitor import DASHBOARDS, as_prometheus_reads_it, needs_prometheus, panels_of, prometheus, until

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator
 
 from docs.generate.asyncapi import client_commands, public_events
+from liveroom.messages.base import BACKEND
 from liveroom.messages.errors import CLOSE_CODES, BadMessage
 from liveroom.messages.fields import CommandId, Delivery
 from liveroom.protocol.codec import decode_client_message, encode, event_object
-from liveroom.protocol.commands import BACKEND, COMMANDS
+from liveroom.protocol.commands import COMMANDS
 from liveroom.protocol.events import EVENTS
 from liveroom.protocol.frames import FRAMES, Accepted, Delta, Personal, Refused
 from liveroom.protocol.inbound import ClientMessage, Probe

@@ -11,10 +11,11 @@ import pytest
 
 from docs.generate.__main__ import DOCS, generated, main
 from liveroom.config.settings import settings
+from liveroom.messages.base import CommandBase, EventBase
 from liveroom.messages.errors import CLOSE_CODES
 from liveroom.protocol.codec import decode_request
-from liveroom.protocol.commands import COMMANDS, CommandBase
-from liveroom.protocol.events import EVENTS, EventBase
+from liveroom.protocol.commands import COMMANDS
+from liveroom.protocol.events import EVENTS
 from liveroom.protocol.frames import FRAMES
 from liveroom.protocol.refusals import REFUSALS
 from tests.docs.traffic import check_client_frame, check_server_frame

@@ -20,9 +20,8 @@ import websockets
 from liveroom.auth.tokens import make_token
 from liveroom.client import Room, RoomEvent, connect
 from liveroom.config.schema import AuthConfig, JournalConfig
+from liveroom.features.chat.messages import ChatSent, SendChat
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import SendChat
-from liveroom.protocol.events import ChatSent
 from liveroom.protocol.frames import Accepted
 from tests.broker import kafka_config
 from tests.serving import free_port

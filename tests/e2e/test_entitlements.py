@@ -13,13 +13,13 @@ from liveroom.client import CommandRefused, CommandUnanswered, OwnedCoupon, Owne
 from liveroom.config.schema import Config, EngineConfig
 from liveroom.engine.partition import PartitionState
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms
-from liveroom.features.flash_sale.messages import ReserveStock
+from liveroom.features.flash_sale.messages import CancelHold, ReserveStock
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from liveroom.features.state import RoomState
 from liveroom.journal.acceptance import Verdict
 from liveroom.journal.stored_log import open_stored_log
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import CancelHold, Command
+from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import Entitlements
 from tests.serving import Server
 from tests.trades import in_order, owned

@@ -13,11 +13,11 @@ from liveroom.client import CommandRefused, RoomEvent, connect
 from liveroom.config.schema import Config, EngineConfig, RoomsConfig
 from liveroom.engine.archive import restore
 from liveroom.engine.partition import PartitionState
+from liveroom.features.chat.messages import SendChat
+from liveroom.features.lifecycle.messages import AnnouncementSet, SetAnnouncement
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.stored_log import open_stored_log
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import SendChat, SetAnnouncement
-from liveroom.protocol.events import AnnouncementSet
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Record
 from liveroom.rooms.room import encode_state, keyframe

@@ -11,12 +11,13 @@ from contextlib import asynccontextmanager
 from liveroom.config.schema import Config
 from liveroom.engine.clock import SteadyClock
 from liveroom.engine.engine import Engine
+from liveroom.features.lifecycle.messages import OpenRoom
 from liveroom.journal.base import Journal
 from liveroom.journal.follower import follow, newest_start
 from liveroom.journal.idempotency import IdempotencyStore, Outcome
 from liveroom.journal.partition import partition_of
+from liveroom.messages.base import CommandBase
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import CommandBase, OpenRoom
 from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import CommandReply, Record, Request, Sender

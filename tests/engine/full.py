@@ -7,9 +7,11 @@ from random import Random
 from liveroom.config.schema import RoomsConfig
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock
+from liveroom.features.lifecycle.messages import OpenRoom
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
+from liveroom.features.showcase.messages import Product
 from liveroom.messages.fields import Role
-from liveroom.protocol import commands as c
+from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import Result
 from liveroom.protocol.records import Request, Sender
 from liveroom.rooms.room import Decided, RoomState, decide, decide_due, evolve
@@ -60,10 +62,10 @@ class Full:
         self.rng = Random(1)
         self.now_ms = START_MS
         self.state: RoomState | None = None
-        self.does(ANCHOR, c.OpenRoom(TITLE))
+        self.does(ANCHOR, OpenRoom(TITLE))
         self.now.seq = 2**53 - 1_000_000  # numbers as long as they may be
 
-    def does(self, who: Sender, command: c.Command) -> Result:
+    def does(self, who: Sender, command: Command) -> Result:
         """A command that must be accepted; its result."""
         decision = decide(self.state, Request("c", self.room, who, command), self.now_ms, self.rng, self.rules)
         assert isinstance(decision, Decided), decision
@@ -77,9 +79,9 @@ class Full:
         assert self.state is not None
         return self.state
 
-    def product(self, number: int = 0) -> c.Product:
+    def product(self, number: int = 0) -> Product:
         """A product with the longest words."""
-        return c.Product(f"{number}".rjust(64, "p"), TITLE, 100_000_000_000, URL, URL)
+        return Product(f"{number}".rjust(64, "p"), TITLE, 100_000_000_000, URL, URL)
 
     def drops(self, *, shares: int = 6, opens_in_ms: int = 0) -> int:
         """An envelope, with as many winners as are remembered as the luckiest."""

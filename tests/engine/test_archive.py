@@ -16,22 +16,16 @@ from liveroom.engine.archive import restore
 from liveroom.engine.engine import Engine
 from liveroom.engine.owner import Owner
 from liveroom.engine.snapshots import Snapshots
+from liveroom.features.audience.messages import ReportAudience
+from liveroom.features.chat.messages import SendChat
 from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom, RequestKeyframe, SetAnnouncement
+from liveroom.features.moderation.messages import BanUser, SetBannedWords
 from liveroom.journal.base import Part
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.room_index import decode_entry
 from liveroom.protocol.codec import encode
-from liveroom.protocol.commands import (
-    BanUser,
-    CloseRoom,
-    OpenRoom,
-    ReportAudience,
-    RequestKeyframe,
-    SendChat,
-    SetAnnouncement,
-    SetBannedWords,
-)
 from liveroom.protocol.frames import Refused
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import encode_state

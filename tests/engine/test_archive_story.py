@@ -10,20 +10,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from liveroom.engine.engine import Engine
+from liveroom.features.chat.messages import SendChat
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom, RequestKeyframe, SetAnnouncement
+from liveroom.features.moderation.messages import BanUser
 from liveroom.features.red_envelope.messages import DropRedEnvelope, GrabRedEnvelope
 from liveroom.journal.base import Part
 from liveroom.journal.memory import MemoryJournal
 from liveroom.protocol.codec import encode
-from liveroom.protocol.commands import (
-    BanUser,
-    CloseRoom,
-    Command,
-    OpenRoom,
-    RequestKeyframe,
-    SendChat,
-    SetAnnouncement,
-)
+from liveroom.protocol.commands import Command
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from liveroom.config.schema import Config, JournalConfig
 from liveroom.engine.clock import AHEAD_PACE, PartitionClock, SteadyClock, passed_ms, wall_clock_ms
+from liveroom.features.chat.messages import SendChat
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock, StockReserved
+from liveroom.features.showcase.messages import AddProduct, Product
 from liveroom.journal.memory import MemoryJournal
-from liveroom.protocol.commands import AddProduct, Product, SendChat
 from tests.engine.conftest import VIEWER, Clock, Voice, open_demo, running_engine
 
 CONFIG = Config(journal=JournalConfig(kind="memory", partitions=1))

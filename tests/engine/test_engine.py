@@ -15,15 +15,17 @@ import liveroom.rooms.room
 from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine.engine import Engine
 from liveroom.engine.owner import Owner
+from liveroom.features.audience.messages import AudienceCounted, ReportAudience
+from liveroom.features.chat.messages import ChatSent, SendChat
 from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
+from liveroom.features.lifecycle.messages import RequestKeyframe, SetAnnouncement
+from liveroom.features.showcase.messages import AddProduct, PinProduct, Product
 from liveroom.journal.base import STOPPED_RUNBOOK, Journal
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.room_index import load_whole
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.messages.errors import JournalDamaged
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import AddProduct, PinProduct, Product, ReportAudience, RequestKeyframe, SendChat, SetAnnouncement
-from liveroom.protocol.events import AudienceCounted, ChatSent
 from liveroom.protocol.records import RECORD_VERSION, Entry, Record, Sender, Takeover
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics

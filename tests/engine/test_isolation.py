@@ -19,12 +19,13 @@ import liveroom.rooms.room
 from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine.engine import Engine
 from liveroom.engine.owner import TIMER_AGAIN_MS, Owner
+from liveroom.features.audience.messages import AudienceCounted, ReportAudience
+from liveroom.features.chat.messages import SendChat
 from liveroom.features.decision import Decided
+from liveroom.features.lifecycle.messages import AnnouncementSet, OpenRoom, SetAnnouncement
 from liveroom.features.likes.state import change
 from liveroom.journal.base import DeadLetter, Journal
 from liveroom.journal.sqlite.journal import SqliteJournal
-from liveroom.protocol.commands import OpenRoom, ReportAudience, SendChat, SetAnnouncement
-from liveroom.protocol.events import AnnouncementSet, AudienceCounted
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Request
 from liveroom.rooms.room import encode_state

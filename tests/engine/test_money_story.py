@@ -22,10 +22,11 @@ from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine.archive import restore
 from liveroom.engine.engine import Engine
 from liveroom.engine.partition import PartitionState
+from liveroom.features.showcase.messages import AddProduct
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.memory import MemoryJournal
 from liveroom.protocol.codec import decode_entry, encode
-from liveroom.protocol.commands import AddProduct, Command
+from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import CommandReply, Entry, Record, Sender
 from liveroom.rooms.room import encode_state

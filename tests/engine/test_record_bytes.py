@@ -17,18 +17,23 @@ from liveroom.engine.keyframes import KEYFRAMES_PER_RECORD_MAX
 from liveroom.engine.sizes import RECORD_HEAD_BYTES, ROOM_DUE_BYTES_MAX, SPAN_HEAD_BYTES
 from liveroom.engine.state_transfer import detail_parts
 from liveroom.engine.step import weigh
+from liveroom.features.audience.messages import ReportAudience
+from liveroom.features.chat.messages import ChatSent, DeleteMessage, SendChat, SetChatBudget, SetSlowMode
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
 from liveroom.features.coupon.state import of as coupons_of
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
-from liveroom.features.questions.messages import Question
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom, RequestKeyframe, SetAnnouncement
+from liveroom.features.likes.messages import ReportLikes, SendLikes
+from liveroom.features.moderation.messages import BanUser, MuteUser, SetBannedWords, UnbanUser, UnmuteUser
+from liveroom.features.questions.messages import AnswerQuestion, AskQuestion, DismissQuestion, PickQuestion, Question
 from liveroom.features.red_envelope.messages import CancelRedEnvelope, DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope, RedEnvelopeClosed
 from liveroom.features.red_envelope.state import of as red_envelopes_of
+from liveroom.features.showcase.messages import AddProduct, PinProduct, Product, RemoveProduct, RequestTryOn, UnpinProduct
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, DeadLetter
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.fields import Role
-from liveroom.protocol import commands as c
 from liveroom.protocol.codec import encode
-from liveroom.protocol.events import ChatSent
+from liveroom.protocol.commands import COMMANDS, Command
 from liveroom.protocol.frames import Accepted, Refused, RoomDetail
 from liveroom.protocol.records import CommandReply, Entry, Record, Request, Sender
 from liveroom.rooms.keyframe import KEYFRAME_BYTES_MAX
@@ -39,15 +44,15 @@ from tests.engine.full import ANCHOR, DAY_MS, ORDER, PLATFORM, REASON, RULES, ST
 #: The least that `journal.record_bytes_max` may be set to.
 RECORD_BYTES_LEAST = 600_000
 BACKEND = Sender("g" * 128, "gateway", backend=True)
-Attempt = tuple[Sender, c.Command]
+Attempt = tuple[Sender, Command]
 
 
-def request_of(full: Full, who: Sender, command: c.Command) -> Request:
+def request_of(full: Full, who: Sender, command: Command) -> Request:
     """With an id and a source that take as much room as they may."""
     return Request(ORDER, full.room, who, command, "\x01" * 200, 2**53 - 1)
 
 
-def added_bytes(full: Full, who: Sender, command: c.Command) -> int:
+def added_bytes(full: Full, who: Sender, command: Command) -> int:
     """The bytes that a command adds to a record: its reply and its events."""
     request = request_of(full, who, command)
     decision = decide(full.now, request, full.now_ms, full.rng, full.rules)
@@ -61,7 +66,7 @@ def added_bytes(full: Full, who: Sender, command: c.Command) -> int:
     return len(encode(command_reply)) + len(encode(events))
 
 
-def bytes_max(full: Full, who: Sender, command: c.Command) -> int:
+def bytes_max(full: Full, who: Sender, command: Command) -> int:
     """The bound that is reckoned with before the command is decided."""
     return weigh(CommandBatch(0, (request_of(full, who, command),))).bytes_max
 
@@ -71,10 +76,10 @@ def closing(full: Full) -> Attempt:
         full.drops()
     for _ in range(1_000):
         full.issues()
-    full.does(ANCHOR, c.AddProduct(full.product()))
+    full.does(ANCHOR, AddProduct(full.product()))
     for _ in range(200):
         full.sells()
-    return ANCHOR, c.CloseRoom(REASON)
+    return ANCHOR, CloseRoom(REASON)
 
 
 def last_share(full: Full) -> Attempt:
@@ -88,33 +93,33 @@ def refused_for_a_keyword(full: Full) -> Attempt:
 
 
 def banned(full: Full) -> Attempt:
-    full.does(ANCHOR, c.BanUser(user(9), DAY_MS, REASON))
-    return sender(9), c.SendChat("hello")
+    full.does(ANCHOR, BanUser(user(9), DAY_MS, REASON))
+    return sender(9), SendChat("hello")
 
 
 def pinned_anew(full: Full) -> Attempt:
-    full.does(ANCHOR, c.AddProduct(c.Product(full.product().id, "old", 1)))
-    full.does(ANCHOR, c.PinProduct(full.product().id))
-    return ANCHOR, c.AddProduct(full.product())
+    full.does(ANCHOR, AddProduct(Product(full.product().id, "old", 1)))
+    full.does(ANCHOR, PinProduct(full.product().id))
+    return ANCHOR, AddProduct(full.product())
 
 
-def with_product(command: Callable[[Full], c.Command], who: Sender = ANCHOR, *, pinned: bool = False) -> Callable[[Full], Attempt]:
+def with_product(command: Callable[[Full], Command], who: Sender = ANCHOR, *, pinned: bool = False) -> Callable[[Full], Attempt]:
     def prepare(full: Full) -> Attempt:
-        full.does(ANCHOR, c.AddProduct(full.product()))
+        full.does(ANCHOR, AddProduct(full.product()))
         if pinned:
-            full.does(ANCHOR, c.PinProduct(full.product().id))
+            full.does(ANCHOR, PinProduct(full.product().id))
         return who, command(full)
 
     return prepare
 
 
-def asked(command: Callable[[int], c.Command]) -> Callable[[Full], Attempt]:
-    return lambda full: (ANCHOR, command(int(full.does(sender(9), c.AskQuestion(WIDE * 300))["question"])))
+def asked(command: Callable[[int], Command]) -> Callable[[Full], Attempt]:
+    return lambda full: (ANCHOR, command(int(full.does(sender(9), AskQuestion(WIDE * 300))["question"])))
 
 
-def with_hold(command: Callable[[int], c.Command], who: Callable[[], Sender]) -> Callable[[Full], Attempt]:
+def with_hold(command: Callable[[int], Command], who: Callable[[], Sender]) -> Callable[[Full], Attempt]:
     def prepare(full: Full) -> Attempt:
-        full.does(ANCHOR, c.AddProduct(full.product()))
+        full.does(ANCHOR, AddProduct(full.product()))
         return who(), command(full.reserves(full.sells(), sender(9), coupon=full.issues()))
 
     return prepare
@@ -131,31 +136,31 @@ def released(full: Full) -> Attempt:
 
 
 ATTEMPTS: dict[str, Callable[[Full], Attempt]] = {
-    "open_room": lambda full: ((full.does(ANCHOR, c.CloseRoom()) and ANCHOR) or ANCHOR, c.OpenRoom(TITLE)),
+    "open_room": lambda full: ((full.does(ANCHOR, CloseRoom()) and ANCHOR) or ANCHOR, OpenRoom(TITLE)),
     "close_room": closing,
-    "set_announcement": lambda full: (ANCHOR, c.SetAnnouncement("\n" + WIDE * 999)),
-    "send_chat": lambda full: (sender(9), c.SendChat(WIDE * 300)),
-    "delete_message": lambda full: (ANCHOR, c.DeleteMessage(int(full.does(sender(9), c.SendChat("hello"))["message"]))),
-    "mute_user": lambda full: (ANCHOR, c.MuteUser(user(9), DAY_MS, REASON)),
-    "unmute_user": lambda full: ((full.does(ANCHOR, c.MuteUser(user(9), DAY_MS)) and ANCHOR) or ANCHOR, c.UnmuteUser(user(9))),
-    "ban_user": lambda full: (ANCHOR, c.BanUser(user(9), DAY_MS, REASON)),
-    "unban_user": lambda full: ((full.does(ANCHOR, c.BanUser(user(9), DAY_MS)) and ANCHOR) or ANCHOR, c.UnbanUser(user(9))),
-    "set_slow_mode": lambda full: (ANCHOR, c.SetSlowMode(3_600_000)),
-    "set_banned_words": lambda full: (ANCHOR, c.SetBannedWords(tuple(f"{number:04}" + WIDE * 46 for number in range(500)))),
-    "set_chat_budget": lambda full: (ANCHOR, c.SetChatBudget(1_000)),
-    "ask_question": lambda full: (sender(9), c.AskQuestion(WIDE * 300)),
-    "pick_question": asked(c.PickQuestion),
-    "answer_question": asked(lambda question: c.AnswerQuestion(question, WIDE * 1_000)),
-    "dismiss_question": asked(c.DismissQuestion),
-    "send_likes": lambda full: (sender(9), c.SendLikes(50)),
-    "report_likes": lambda full: (BACKEND, c.ReportLikes(10_000_000)),
+    "set_announcement": lambda full: (ANCHOR, SetAnnouncement("\n" + WIDE * 999)),
+    "send_chat": lambda full: (sender(9), SendChat(WIDE * 300)),
+    "delete_message": lambda full: (ANCHOR, DeleteMessage(int(full.does(sender(9), SendChat("hello"))["message"]))),
+    "mute_user": lambda full: (ANCHOR, MuteUser(user(9), DAY_MS, REASON)),
+    "unmute_user": lambda full: ((full.does(ANCHOR, MuteUser(user(9), DAY_MS)) and ANCHOR) or ANCHOR, UnmuteUser(user(9))),
+    "ban_user": lambda full: (ANCHOR, BanUser(user(9), DAY_MS, REASON)),
+    "unban_user": lambda full: ((full.does(ANCHOR, BanUser(user(9), DAY_MS)) and ANCHOR) or ANCHOR, UnbanUser(user(9))),
+    "set_slow_mode": lambda full: (ANCHOR, SetSlowMode(3_600_000)),
+    "set_banned_words": lambda full: (ANCHOR, SetBannedWords(tuple(f"{number:04}" + WIDE * 46 for number in range(500)))),
+    "set_chat_budget": lambda full: (ANCHOR, SetChatBudget(1_000)),
+    "ask_question": lambda full: (sender(9), AskQuestion(WIDE * 300)),
+    "pick_question": asked(PickQuestion),
+    "answer_question": asked(lambda question: AnswerQuestion(question, WIDE * 1_000)),
+    "dismiss_question": asked(DismissQuestion),
+    "send_likes": lambda full: (sender(9), SendLikes(50)),
+    "report_likes": lambda full: (BACKEND, ReportLikes(10_000_000)),
     "add_product": pinned_anew,
-    "remove_product": with_product(lambda full: c.RemoveProduct(full.product().id), pinned=True),
-    "pin_product": with_product(lambda full: c.PinProduct(full.product().id)),
-    "unpin_product": with_product(lambda full: c.UnpinProduct(), pinned=True),
-    "request_try_on": with_product(lambda full: c.RequestTryOn(full.product().id), sender(9)),
-    "report_audience": lambda full: (BACKEND, c.ReportAudience("g" * 64, 10_000_000, tuple(range(2**53 - 1_000, 2**53)))),
-    "request_keyframe": lambda full: (BACKEND, c.RequestKeyframe()),
+    "remove_product": with_product(lambda full: RemoveProduct(full.product().id), pinned=True),
+    "pin_product": with_product(lambda full: PinProduct(full.product().id)),
+    "unpin_product": with_product(lambda full: UnpinProduct(), pinned=True),
+    "request_try_on": with_product(lambda full: RequestTryOn(full.product().id), sender(9)),
+    "report_audience": lambda full: (BACKEND, ReportAudience("g" * 64, 10_000_000, tuple(range(2**53 - 1_000, 2**53)))),
+    "request_keyframe": lambda full: (BACKEND, RequestKeyframe()),
     "drop_red_envelope": lambda full: (
         ANCHOR,
         DropRedEnvelope(100_000_000_000, 10_000, "lucky", TITLE, 0, DAY_MS, EnvelopeCondition(WIDE * 50, 7_200), 10_000),
@@ -180,7 +185,7 @@ ATTEMPTS: dict[str, Callable[[Full], Attempt]] = {
 
 def test_every_command_is_attempted() -> None:
     """A new command has to be tried at its limits, too."""
-    assert set(c.COMMANDS) <= set(ATTEMPTS)
+    assert set(COMMANDS) <= set(ATTEMPTS)
 
 
 @pytest.mark.parametrize("short", [False, True], ids=["long names", "short names"])
@@ -198,7 +203,7 @@ def test_no_command_adds_more_than_is_reckoned_with(name: str, short: bool, monk
     if "refused" not in name and "banned" not in name:
         decision = decide(full.now, request_of(full, who, command), full.now_ms, full.rng, full.rules)
         assert isinstance(decision, Decided), decision
-        assert decision.events or isinstance(command, c.RequestKeyframe), "the attempt is a real one"
+        assert decision.events or isinstance(command, RequestKeyframe), "the attempt is a real one"
     assert added_bytes(full, who, command) <= bytes_max(full, who, command)
 
 
@@ -220,7 +225,7 @@ def test_every_envelope_may_end_in_one_batch() -> None:
 def test_what_time_adds_to_a_room_is_bounded() -> None:
     """Everything that a room may have is due at once: gateways, envelopes, coupons, sales and as many holds as expire together."""
     full = Full()
-    full.does(ANCHOR, c.AddProduct(full.product()))
+    full.does(ANCHOR, AddProduct(full.product()))
     full.issues(stock=600, valid_ms=2 * DAY_MS)
     (coupon,) = coupons_of(full.now).live
     sales = [full.sells(hold_ms=DAY_MS // 24) for _ in range(2)]
@@ -231,7 +236,7 @@ def test_what_time_adds_to_a_room_is_bounded() -> None:
     for _ in range(999):
         full.issues(valid_ms=DAY_MS)
     for number in range(1_000):
-        full.does(BACKEND, c.ReportAudience(f"{number}".rjust(64, "g"), 10_000))
+        full.does(BACKEND, ReportAudience(f"{number}".rjust(64, "g"), 10_000))
     for number in range(8):
         full.drops(opens_in_ms=number % 2)
     full.now_ms += DAY_MS
@@ -299,7 +304,7 @@ async def stage() -> AsyncIterator[tuple[Scales, Voice, Clock]]:
     await journal.close()
 
 
-async def many(voice: Voice, attempts: Iterable[tuple[str, Sender, c.Command]]) -> list[CommandReply]:
+async def many(voice: Voice, attempts: Iterable[tuple[str, Sender, Command]]) -> list[CommandReply]:
     """Send all at once; all must be answered."""
     return await asyncio.gather(*(voice.send(room, command, who) for room, who, command in attempts))
 
@@ -309,13 +314,13 @@ async def test_envelopes_of_many_rooms_that_close_at_once_fill_more_than_one_rec
     rooms = [f"room-{number}".ljust(64, "x") for number in range(60)]
     drop = DropRedEnvelope(100_000, 10, "lucky", TITLE, 0, 1_000)
     async with stage() as (journal, voice, clock):
-        await many(voice, [(room, ANCHOR, c.OpenRoom(TITLE)) for room in rooms])
+        await many(voice, [(room, ANCHOR, OpenRoom(TITLE)) for room in rooms])
         dropped = await many(voice, [(room, ANCHOR, drop) for room in rooms for _ in range(8)])
         numbers = [(one.room, int(one.reply.result["envelope"])) for one in dropped]  # type: ignore[union-attr]
         grabs = [(room, sender(n), GrabRedEnvelope(number)) for room, number in numbers for n in range(5)]
         assert all(isinstance(command_reply.reply, Accepted) for command_reply in await many(voice, grabs))
         clock.now_ms += 1_000
-        await many(voice, [(rooms[0], sender(1), c.SendChat("wake up"))])
+        await many(voice, [(rooms[0], sender(1), SendChat("wake up"))])
         await voice.until(lambda: sum(isinstance(e, RedEnvelopeClosed) for room in rooms for _, e in voice.events(room)) == 8 * len(rooms))
         closings = [r for r in journal.records if any(isinstance(e, RedEnvelopeClosed) for s in r.rooms.values() for e in s.events)]
         assert len(closings) > 1, "all of them would have been too much for one"
@@ -326,21 +331,21 @@ async def test_keyframes_that_do_not_fit_come_in_a_record_of_their_own() -> None
     rooms = [f"room-{number}" for number in range(KEYFRAMES_PER_RECORD_MAX)]
     drop = DropRedEnvelope(100_000, 10, "lucky", TITLE, 600_000, 1_000, EnvelopeCondition(WIDE * 50))
     async with stage() as (journal, voice, clock):
-        await many(voice, [(room, ANCHOR, c.OpenRoom(TITLE)) for room in rooms])
-        await many(voice, [(room, ANCHOR, c.SetAnnouncement(WIDE * 1_000)) for room in rooms])
+        await many(voice, [(room, ANCHOR, OpenRoom(TITLE)) for room in rooms])
+        await many(voice, [(room, ANCHOR, SetAnnouncement(WIDE * 1_000)) for room in rooms])
         await many(voice, [(room, ANCHOR, drop) for room in rooms for _ in range(8)])
         before = len(journal.records)
         clock.now_ms += 60_000
-        await many(voice, [(room, sender(n), c.AskQuestion(WIDE * 300)) for n in range(16) for room in rooms])
+        await many(voice, [(room, sender(n), AskQuestion(WIDE * 300)) for n in range(16) for room in rooms])
         await voice.until(lambda: len({k.room for r in journal.records[before:] for k in r.keyframes}) == len(rooms))
         assert any(r.keyframes and not r.rooms and not r.replies for r in journal.records[before:]), "it would have been too much for one"
 
 
 async def test_a_batch_larger_than_a_record_is_answered_as_far_as_there_is_room() -> None:
     """The other commands are refused for now, and can be sent again under the same ids."""
-    words = [c.SetBannedWords(tuple(f"{number:02}{i:03}" + WIDE * 45 for i in range(500))) for number in range(12)]
+    words = [SetBannedWords(tuple(f"{number:02}{i:03}" + WIDE * 45 for i in range(500))) for number in range(12)]
     async with stage() as (journal, voice, _):
-        await many(voice, [("demo", ANCHOR, c.OpenRoom(TITLE))])
+        await many(voice, [("demo", ANCHOR, OpenRoom(TITLE))])
         requests = [Request(f"w{number}", "demo", ANCHOR, command, "mine", number) for number, command in enumerate(words)]
         done: dict[str, Accepted | Refused] = {}
         tries = 0
@@ -360,9 +365,9 @@ async def test_a_batch_larger_than_a_record_is_answered_as_far_as_there_is_room(
 async def test_a_batch_that_no_record_could_even_refuse_is_set_aside() -> None:
     """Somebody else's program wrote it; the partition goes on."""
     async with stage() as (journal, voice, _):
-        await many(voice, [("demo", ANCHOR, c.OpenRoom(TITLE))])
-        await journal.send_commands(0, [Request(f"x{n}", "demo", sender(n), c.SendChat("hi"), "\x01" * 200) for n in range(500)])
-        assert isinstance((await voice.send("demo", c.SetAnnouncement("fine"), ANCHOR)).reply, Accepted)
+        await many(voice, [("demo", ANCHOR, OpenRoom(TITLE))])
+        await journal.send_commands(0, [Request(f"x{n}", "demo", sender(n), SendChat("hi"), "\x01" * 200) for n in range(500)])
+        assert isinstance((await voice.send("demo", SetAnnouncement("fine"), ANCHOR)).reply, Accepted)
         (letter,) = journal.dead
         assert letter.reason == "too_large: replies to all of the list would not fit into a record"
         assert letter.payload.startswith('[{"id":"x0"')
@@ -374,9 +379,9 @@ async def test_details_wait_for_their_turn() -> None:
     """However many are asked for at once, no more records are under way than may be, and commands are answered in between."""
     rooms = [f"room-{number}" for number in range(100)]
     async with stage() as (journal, voice, _):
-        await many(voice, [(room, ANCHOR, c.OpenRoom(TITLE)) for room in rooms])
-        await journal.send_commands(0, [Request(f"k{n}", room, BACKEND, c.RequestKeyframe()) for n, room in enumerate(rooms)])
-        chats = await many(voice, [(room, sender(1), c.SendChat("hello")) for room in rooms[:20]])
+        await many(voice, [(room, ANCHOR, OpenRoom(TITLE)) for room in rooms])
+        await journal.send_commands(0, [Request(f"k{n}", room, BACKEND, RequestKeyframe()) for n, room in enumerate(rooms)])
+        chats = await many(voice, [(room, sender(1), SendChat("hello")) for room in rooms[:20]])
         assert all(isinstance(command_reply.reply, Accepted) for command_reply in chats)
         await voice.until(lambda: sum(len(r.details) for r in voice.records[0]) == len(rooms))
         first = next(i for i, r in enumerate(journal.records) if r.details)
@@ -387,12 +392,12 @@ async def test_details_wait_for_their_turn() -> None:
 async def test_a_detail_larger_than_a_record_comes_in_parts_with_nothing_in_between() -> None:
     """A reader of the parts ends with the room's exact state."""
     async with stage() as (journal, voice, _):
-        await many(voice, [("demo", ANCHOR, c.OpenRoom(TITLE))])
-        products = [c.Product(f"{number}".rjust(64, "p"), TITLE, 1, URL, URL) for number in range(400)]
-        await many(voice, [("demo", ANCHOR, c.AddProduct(product)) for product in products])
-        await many(voice, [("demo", ANCHOR, c.BanUser(user(n), DAY_MS, REASON)) for n in range(1, 51)])
-        await journal.send_commands(0, [Request("k", "demo", BACKEND, c.RequestKeyframe(entitlements=True))])
-        await many(voice, [("demo", sender(n + 51), c.SendChat("hello")) for n in range(50)])
+        await many(voice, [("demo", ANCHOR, OpenRoom(TITLE))])
+        products = [Product(f"{number}".rjust(64, "p"), TITLE, 1, URL, URL) for number in range(400)]
+        await many(voice, [("demo", ANCHOR, AddProduct(product)) for product in products])
+        await many(voice, [("demo", ANCHOR, BanUser(user(n), DAY_MS, REASON)) for n in range(1, 51)])
+        await journal.send_commands(0, [Request("k", "demo", BACKEND, RequestKeyframe(entitlements=True))])
+        await many(voice, [("demo", sender(n + 51), SendChat("hello")) for n in range(50)])
         await voice.until(lambda: sum(len(d.products) for r in voice.records[0] for d in r.details) == len(products))
         at = [i for i, r in enumerate(journal.records) if r.details]
         assert len(at) > 2

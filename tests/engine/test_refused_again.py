@@ -13,11 +13,14 @@ from msgspec.structs import replace
 import liveroom.features
 import liveroom.rooms
 from liveroom.config.schema import Config, EngineConfig, JournalConfig, RoomsConfig
+from liveroom.features.chat.messages import SendChat, SetSlowMode
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, ReserveStock
+from liveroom.features.lifecycle.messages import OpenRoom
+from liveroom.features.moderation.messages import BanUser, MuteUser
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
+from liveroom.features.showcase.messages import AddProduct, Product
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.base import CommandBase
-from liveroom.protocol.commands import AddProduct, BanUser, MuteUser, OpenRoom, Product, SendChat, SetSlowMode
 from liveroom.protocol.records import Sender
 from tests.engine.conftest import ANCHOR, VIEWER, Clock, Voice, running_engine
 

@@ -20,7 +20,9 @@ from liveroom.engine.engine import Engine
 from liveroom.engine.partition import PartitionState
 from liveroom.engine.snapshots import OUTCOMES_PER_PART, Moment, Snapshots
 from liveroom.features.flash_sale.messages import CancelHold
+from liveroom.features.lifecycle.messages import AnnouncementSet, CloseRoom, OpenRoom, RequestKeyframe, RoomClosed, RoomOpened, SetAnnouncement
 from liveroom.features.red_envelope.messages import DropRedEnvelope
+from liveroom.features.showcase.messages import AddProduct, Product
 from liveroom.journal.base import Journal, Part, Snapshot, StoredEntry, entry_id
 from liveroom.journal.idempotency import CommandKey, IdempotencyStore, Outcome
 from liveroom.journal.memory import MemoryJournal
@@ -30,9 +32,8 @@ from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.journal.sqlite.reader import open_reader
 from liveroom.messages.errors import JournalDamaged, JournalUnavailable
 from liveroom.messages.fields import Role
+from liveroom.messages.room_rules import RoomRules
 from liveroom.protocol.codec import encode
-from liveroom.protocol.commands import AddProduct, CloseRoom, OpenRoom, Product, RequestKeyframe, SetAnnouncement
-from liveroom.protocol.events import AnnouncementSet, RoomClosed, RoomOpened, RoomRules
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import CommandReply, Record, RoomSpan
 from liveroom.rooms.room import encode_state

@@ -14,8 +14,8 @@ from liveroom.engine import state_transfer as handover
 from liveroom.engine.sizes import RECORD_HEAD_BYTES
 from liveroom.engine.state_transfer import ROOMS_PER_RECORD_MAX, StateChunk, StateTransfer
 from liveroom.features.coupon.messages import ClaimCoupon
+from liveroom.features.showcase.messages import AddProduct
 from liveroom.features.showcase.state import of as showcase_of
-from liveroom.protocol import commands as c
 from liveroom.protocol.codec import encode
 from liveroom.protocol.records import RECORD_VERSION, Record
 from liveroom.rooms.room import RoomState
@@ -29,7 +29,7 @@ def room_of(claims: int = 0, products: int = 0) -> RoomState:
     """A room with so many coupon codes that users own, and products of about 4.5 KB."""
     full = Full()
     for number in range(products):
-        full.does(ANCHOR, c.AddProduct(full.product(number)))
+        full.does(ANCHOR, AddProduct(full.product(number)))
     if claims:
         coupon = full.issues(stock=claims)
         for number in range(claims):

@@ -9,10 +9,10 @@ from collections.abc import AsyncGenerator
 from msgspec.structs import replace
 
 from liveroom.config.schema import Config, EngineConfig, JournalConfig
+from liveroom.features.lifecycle.messages import SetAnnouncement
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Snapshot, StoredEntry
 from liveroom.journal.memory import MemoryJournal
-from liveroom.protocol.commands import SetAnnouncement
 from liveroom.protocol.records import RECORD_VERSION, Entry, Record, Request, Takeover
 from tests.engine.conftest import ANCHOR, WAIT_S, Clock, Voice, open_demo, running_engine
 from tests.journal.entries import newest

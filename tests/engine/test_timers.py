@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from liveroom.config.schema import Config, JournalConfig
 from liveroom.engine.timers import Timers
+from liveroom.features.chat.messages import SendChat
 from liveroom.journal.memory import MemoryJournal
-from liveroom.protocol.commands import SendChat
 from tests.engine.conftest import Clock, Voice, open_demo, running_engine
 
 CONFIG = Config(journal=JournalConfig(kind="memory", partitions=1))

@@ -8,8 +8,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from liveroom.config.schema import RoomsConfig
+from liveroom.features.chat.messages import SendChat
+from liveroom.features.lifecycle.messages import OpenRoom
+from liveroom.features.showcase.messages import AddProduct, Product
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import AddProduct, Command, OpenRoom, Product, SendChat
+from liveroom.protocol.commands import Command
 from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Keyframe, Result, RoomDetail
 from liveroom.protocol.records import Request, Sender

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from liveroom.features.chat.messages import SendChat
 from liveroom.features.texts import check_line, check_optional, check_paragraphs, utc
-from liveroom.protocol.commands import SendChat
 from tests.features.play import VERA, Play
 
 

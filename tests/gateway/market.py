@@ -10,13 +10,15 @@ from random import Random
 from liveroom.config.schema import RoomsConfig
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock
+from liveroom.features.lifecycle.messages import OpenRoom
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
 from liveroom.features.registry import admission_of
+from liveroom.features.showcase.messages import AddProduct, Product
 from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, AdmissionQueue, Claim, Step
 from liveroom.gateway.admission_queues import AdmissionQueues
 from liveroom.gateway.replay_buffer import EventSpan
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import AddProduct, Command, OpenRoom, Product
+from liveroom.protocol.commands import Command
 from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Accepted, Refused, Reply
 from liveroom.protocol.records import Request, Sender

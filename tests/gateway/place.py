@@ -21,14 +21,16 @@ from liveroom.auth.tokens import TokenChecker, make_token
 from liveroom.config.schema import AuthConfig, Config, EngineConfig, GatewayConfig, JournalConfig
 from liveroom.engine.clock import SteadyClock
 from liveroom.engine.engine import Engine
+from liveroom.features.chat.messages import ChatSent
+from liveroom.features.lifecycle.messages import OpenRoom, RequestKeyframe
 from liveroom.gateway.gateway import Gateway
 from liveroom.journal.command_sender import CommandSender
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import Command, OpenRoom, RequestKeyframe
+from liveroom.protocol.commands import Command
 from liveroom.protocol.entitlements import EntitlementsChunk
-from liveroom.protocol.events import ChatSent, Event
+from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Accepted, Keyframe, Refused, RoomDetail
 from liveroom.protocol.records import RECORD_VERSION, CommandReply, Record, Request, RoomSpan, Sender, Takeover
 from liveroom.telemetry.metrics import Metrics

@@ -9,15 +9,16 @@ from functools import partial
 from unittest.mock import ANY
 
 from liveroom.config.schema import GatewayConfig
+from liveroom.features.address_limits.messages import AddressCounted
 from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, ReserveStock
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
+from liveroom.features.showcase.messages import AddProduct, Product
 from liveroom.gateway.admission_controller import QUEUED_AFTER_S, AdmissionController
 from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, AdmissionQueue
 from liveroom.journal.command_sender import ReplyCallback
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import AddProduct, Command, Product
-from liveroom.protocol.events import AddressCounted
+from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Record, Request, Sender
 from liveroom.telemetry.metrics import Metrics

@@ -12,11 +12,12 @@ from liveroom.features.coupon.messages import StopCoupon
 from liveroom.features.coupon.state import of as coupons_of
 from liveroom.features.flash_sale.messages import CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
 from liveroom.features.flash_sale.state import of as flash_sales_of
+from liveroom.features.lifecycle.messages import CloseRoom
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from liveroom.gateway.admission_queue import AdmissionQueue
 from liveroom.gateway.admission_queues import AdmissionQueues
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import CloseRoom, Command
+from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Request, Sender
 from tests.gateway.market import ANCHOR, MARGIN, WATCHED_S, Market

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from liveroom.features.audience.messages import AudienceReported, ReportAudience
 from liveroom.gateway.audience import JOINED_MAX, Audience, user_hash
 from liveroom.journal.command_sender import ReplyCallback
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import ReportAudience
-from liveroom.protocol.events import AudienceReported
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Record, Sender
 from liveroom.telemetry.metrics import Metrics

@@ -7,8 +7,8 @@ import asyncio
 import orjson
 import pytest
 
+from liveroom.features.moderation.messages import BanUser
 from liveroom.gateway import gateway as server
-from liveroom.protocol.commands import BanUser
 from tests.gateway.place import ROOM, WAIT_S, Viewer, raw, scripted, show
 
 

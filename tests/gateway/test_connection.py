@@ -13,10 +13,11 @@ import tracemalloc
 import pytest
 
 from liveroom.config.schema import AuthConfig
+from liveroom.features.chat.messages import ChatSent
+from liveroom.features.moderation.messages import SanctionExplained
 from liveroom.gateway import gateway as server
 from liveroom.gateway.connection import WAITING_BYTES_MAX, Stage
 from liveroom.gateway.limits import ODD_FRAME_S, ODD_FRAMES_MAX
-from liveroom.protocol.events import ChatSent, SanctionExplained
 from tests.gateway.place import ROOM, WAIT_S, Object, masked, raw, read_frame, read_frames, scripted, show
 
 LIKE = b'{"id":"c1","command":{"type":"send_likes"}}'

@@ -8,11 +8,15 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from liveroom.features.audience.messages import AudienceReported
+from liveroom.features.chat.messages import ChatSent
+from liveroom.features.likes.messages import LikesAdded
+from liveroom.features.showcase.messages import ProductUnpinned, TryOnRequested
 from liveroom.gateway.deltas import build_deltas
 from liveroom.gateway.wire import payload_of
 from liveroom.messages.fields import Delivery, Role
 from liveroom.protocol.codec import encode, event_object
-from liveroom.protocol.events import AudienceReported, ChatSent, Event, LikesAdded, ProductUnpinned, TryOnRequested
+from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Delta
 
 EVENTS = st.one_of(

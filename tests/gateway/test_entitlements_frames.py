@@ -18,17 +18,18 @@ from liveroom.client.backlog import Backlog
 from liveroom.client.items import PersonalEvent, decode_frame
 from liveroom.client.stream import Stream
 from liveroom.config.schema import AuthConfig, GatewayConfig
+from liveroom.features.chat.messages import ChatSent
 from liveroom.features.coupon.messages import CouponClaimed, CouponIssued, CouponTerms
 from liveroom.features.flash_sale.messages import HoldConfirmed, StockReserved
+from liveroom.features.lifecycle.messages import SetAnnouncement
 from liveroom.features.red_envelope.messages import RedEnvelopeGrabbed
+from liveroom.features.showcase.messages import AddProduct, Product
 from liveroom.features.state import RoomState
 from liveroom.gateway.gateway import Gateway
 from liveroom.gateway.replay_buffer import ReplayBuffer
 from liveroom.gateway.room import Room
 from liveroom.journal.partition import partition_of
-from liveroom.protocol import commands as c
 from liveroom.protocol.entitlements import BoughtUnits, CouponWorth, EntitlementsChunk, GrabbedShare, OwnedCoupon, Share
-from liveroom.protocol.events import ChatSent
 from liveroom.protocol.frames import Entitlements, RoomDetail
 from liveroom.protocol.records import RECORD_VERSION, Record
 from liveroom.telemetry.metrics import Metrics
@@ -103,7 +104,7 @@ async def following(place: Place, user: str, follower: Follower | None = None) -
 async def market(place: Show) -> None:
     """Two products, and something of each kind."""
     for number in (1, 2):
-        await place.command(c.AddProduct(c.Product(f"p{number}", "Thing", 100)))
+        await place.command(AddProduct(Product(f"p{number}", "Thing", 100)))
     for kind in ("drop", "issue", "announce"):
         await trade(place, Trade(kind, 0, 0, 3))
 
@@ -149,7 +150,7 @@ async def _round(place: Show, other: Place, chance: random.Random, words: str) -
             await manager.__aexit__(None, None, None)
             if follower.stream.cursor is not None:
                 gone.append((user, follower))
-    await place.command(c.SetAnnouncement(words))
+    await place.command(SetAnnouncement(words))
     for user, manager, follower in here:
         await follower.until(words)
         await follower.knows(place, user)

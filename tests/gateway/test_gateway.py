@@ -11,8 +11,8 @@ import pytest
 import websockets
 
 from liveroom.config.schema import GatewayConfig
+from liveroom.features.lifecycle.messages import AnnouncementSet
 from liveroom.messages.errors import BadConfig
-from liveroom.protocol.events import AnnouncementSet
 from tests.gateway.place import WAIT_S, Object, Viewer, raw, running, scripted, show, token
 
 

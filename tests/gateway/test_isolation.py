@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
+from liveroom.features.chat.messages import ChatSent
+from liveroom.features.lifecycle.messages import OpenRoom
+from liveroom.features.likes.messages import ReportLikes
+from liveroom.features.moderation.messages import BanUser
 from liveroom.gateway.admission_queues import AdmissionQueues
 from liveroom.gateway.likes import Likes
 from liveroom.gateway.room import Room
 from liveroom.gateway.subscription import Subscription
 from liveroom.journal.partition import partition_of
-from liveroom.protocol.commands import BanUser, OpenRoom, ReportLikes
-from liveroom.protocol.events import ChatSent
 from liveroom.protocol.frames import Accepted, Reply
 from liveroom.telemetry.metrics import Metrics
 from tests.gateway.place import ROOM, WAIT_S, Place, scripted, show

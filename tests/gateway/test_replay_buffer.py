@@ -7,9 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
+from liveroom.features.audience.messages import AudienceReported
+from liveroom.features.chat.messages import ChatSent
+from liveroom.features.lifecycle.messages import AnnouncementSet
+from liveroom.features.moderation.messages import BannedWordsSet
 from liveroom.gateway.replay_buffer import ReplayBuffer
 from liveroom.protocol.codec import decode_entry, encode
-from liveroom.protocol.events import AnnouncementSet, AudienceReported, BannedWordsSet, ChatSent, Event
+from liveroom.protocol.events import Event
 from liveroom.protocol.records import Record, RoomSpan
 from tests.collector import looked_at
 

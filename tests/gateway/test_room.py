@@ -10,14 +10,18 @@ import pytest
 
 from liveroom.config.schema import GatewayConfig
 from liveroom.engine.clock import SteadyClock, passed_ms, wall_clock_ms
+from liveroom.features.chat.messages import ChatSent
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom
+from liveroom.features.likes.messages import LikesAdded
+from liveroom.features.moderation.messages import BanUser, MuteUser, UnbanUser
+from liveroom.features.showcase.messages import AddProduct, PinProduct, Product
 from liveroom.gateway import hub
 from liveroom.gateway import room as room_module
 from liveroom.gateway.deltas import build_deltas
 from liveroom.gateway.ring import Frame
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import AddProduct, BanUser, CloseRoom, MuteUser, OpenRoom, PinProduct, Product, UnbanUser
-from liveroom.protocol.events import ChatSent, Event, LikesAdded
+from liveroom.protocol.events import Event
 from liveroom.protocol.frames import RoomDetail
 from tests.gateway.place import ROOM, WAIT_S, Object, Show, running, scripted, show
 

@@ -9,11 +9,12 @@ from collections.abc import AsyncGenerator, Callable
 import pytest
 
 from liveroom.config.schema import JournalConfig
+from liveroom.features.chat.messages import SendChat
+from liveroom.features.lifecycle.messages import OpenRoom
 from liveroom.gateway import room_follower
 from liveroom.journal.base import StoredEntry
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.partition import partition_of
-from liveroom.protocol.commands import OpenRoom, SendChat
 from liveroom.protocol.frames import Accepted
 from tests.gateway.place import ROOM, WAIT_S, Show, show
 

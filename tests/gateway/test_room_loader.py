@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from liveroom.config.schema import GatewayConfig
+from liveroom.features.lifecycle.messages import RequestKeyframe
 from liveroom.gateway.room import Room
 from liveroom.gateway.room_loader import RETRY_S, RoomLoader
 from liveroom.gateway.subscription import Subscription
 from liveroom.journal.command_sender import ReplyCallback
 from liveroom.process.clock import Clock
-from liveroom.protocol.commands import RequestKeyframe
 from liveroom.protocol.entitlements import EntitlementsChunk
 from liveroom.protocol.frames import Accepted, Keyframe, Refused, RoomDetail
 from liveroom.telemetry.metrics import Metrics

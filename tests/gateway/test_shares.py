@@ -8,8 +8,9 @@ from typing import Any
 
 from liveroom.config.schema import EngineConfig
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, ConfirmHold
+from liveroom.features.showcase.messages import AddProduct, Product
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import AddProduct, Command, Product
+from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import Accepted
 from liveroom.protocol.records import Sender
 from tests.gateway.place import Object, Place, Show, Viewer, show

@@ -8,11 +8,10 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from liveroom.features.chat.messages import ChatSent, SendChat
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Journal, Snapshot, StoredEntry
 from liveroom.protocol.codec import encode
-from liveroom.protocol.commands import SendChat
-from liveroom.protocol.events import ChatSent
 from liveroom.protocol.frames import Accepted
 from liveroom.protocol.records import RECORD_VERSION, CommandReply, Entry, Record, Request, RoomSpan, Sender, Takeover
 

@@ -10,12 +10,12 @@ import pytest
 from msgspec.structs import replace
 
 from liveroom.features.flash_sale.messages import ConfirmHold
+from liveroom.features.moderation.messages import SetBannedWords
 from liveroom.journal import commands_log
 from liveroom.journal.commands_log import CommandsLog
 from liveroom.messages.errors import JournalFull
 from liveroom.messages.fields import Role
 from liveroom.protocol.codec import decode_requests, encode
-from liveroom.protocol.commands import SetBannedWords
 from liveroom.protocol.records import Request, Sender
 from tests.journal.entries import request
 

@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from liveroom.config.schema import Config, EngineConfig, JournalConfig
 from liveroom.engine.partition import PartitionState
+from liveroom.features.chat.messages import SendChat
 from liveroom.features.flash_sale.messages import CancelHold
 from liveroom.features.red_envelope.messages import DropRedEnvelope, GrabRedEnvelope
 from liveroom.journal.idempotency import DETAIL_CHARS_KEPT, CommandKey, IdempotencyStore, Outcome, key_of, size_of
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.fields import Role
 from liveroom.protocol.codec import encode
-from liveroom.protocol.commands import SendChat
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import CommandReply, Record, Sender
 from tests.collector import looked_at

@@ -12,14 +12,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from liveroom.features.coupon.messages import CouponTerms
+from liveroom.features.chat.messages import DeleteMessage, SendChat, SetChatBudget, SetSlowMode
+from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon, StopCoupon
 from liveroom.features.coupon.state import of as coupons_of
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
 from liveroom.features.flash_sale.state import of as flash_sales_of
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom, SetAnnouncement
+from liveroom.features.likes.messages import SendLikes
+from liveroom.features.moderation.messages import MuteUser, SetBannedWords
+from liveroom.features.questions.messages import AnswerQuestion, AskQuestion, DismissQuestion, PickQuestion
 from liveroom.features.questions.state import of as questions_of
+from liveroom.features.red_envelope.messages import CancelRedEnvelope, DropRedEnvelope, GrabRedEnvelope
 from liveroom.features.red_envelope.state import of as red_envelopes_of
+from liveroom.features.showcase.messages import AddProduct, PinProduct, Product, RemoveProduct, RequestTryOn, UnpinProduct
 from liveroom.messages.fields import Delivery
-from liveroom.protocol import commands as c
 from liveroom.protocol.codec import encode, event_object
+from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import Entitlements, Personal
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import Decided
@@ -68,37 +76,37 @@ def _one_command(play: Play, chance: Random) -> None:
     someone = chance.choice([VERA, VICTOR, BELLA])
     product = chance.choice(["p1", "p2", "p3"])
     seq = chance.choice(seqs)
-    choices: list[tuple[c.Command, Sender]] = [
-        (c.SendChat(f"line {chance.random()}"), someone),
-        (c.SendChat("from the anchor"), ANCHOR),
-        (c.AskQuestion(f"question {chance.random()}?"), someone),
-        (c.PickQuestion(chance.choice(list(questions_of(play.room).live) or [seq])), MODERATOR),
-        (c.AnswerQuestion(chance.choice(list(questions_of(play.room).live) or [seq]), chance.choice(["", "yes"])), ANCHOR),
-        (c.DismissQuestion(chance.choice(list(questions_of(play.room).live) or [seq])), ANCHOR),
-        (c.DeleteMessage(seq), MODERATOR),
-        (c.AddProduct(c.Product(product, f"Product {chance.randint(1, 3)}", 100)), ANCHOR),
-        (c.RemoveProduct(product), ANCHOR),
-        (c.PinProduct(product), MODERATOR),
-        (c.UnpinProduct(), MODERATOR),
-        (c.RequestTryOn(product), someone),
-        (c.SendLikes(chance.randint(1, 50)), someone),
-        (c.SetAnnouncement(chance.choice(["", "hello", "again"])), ANCHOR),
-        (c.SetSlowMode(chance.choice([0, 1_000])), MODERATOR),
-        (c.SetChatBudget(chance.choice([2, 50])), ANCHOR),
-        (c.MuteUser("someone", 60_000), MODERATOR),
-        (c.SetBannedWords(("gold",)), MODERATOR),
+    choices: list[tuple[Command, Sender]] = [
+        (SendChat(f"line {chance.random()}"), someone),
+        (SendChat("from the anchor"), ANCHOR),
+        (AskQuestion(f"question {chance.random()}?"), someone),
+        (PickQuestion(chance.choice(list(questions_of(play.room).live) or [seq])), MODERATOR),
+        (AnswerQuestion(chance.choice(list(questions_of(play.room).live) or [seq]), chance.choice(["", "yes"])), ANCHOR),
+        (DismissQuestion(chance.choice(list(questions_of(play.room).live) or [seq])), ANCHOR),
+        (DeleteMessage(seq), MODERATOR),
+        (AddProduct(Product(product, f"Product {chance.randint(1, 3)}", 100)), ANCHOR),
+        (RemoveProduct(product), ANCHOR),
+        (PinProduct(product), MODERATOR),
+        (UnpinProduct(), MODERATOR),
+        (RequestTryOn(product), someone),
+        (SendLikes(chance.randint(1, 50)), someone),
+        (SetAnnouncement(chance.choice(["", "hello", "again"])), ANCHOR),
+        (SetSlowMode(chance.choice([0, 1_000])), MODERATOR),
+        (SetChatBudget(chance.choice([2, 50])), ANCHOR),
+        (MuteUser("someone", 60_000), MODERATOR),
+        (SetBannedWords(("gold",)), MODERATOR),
         *_deals(play, chance, someone),
-        (c.CloseRoom(), PLATFORM),
-        (c.OpenRoom(f"Title {chance.randint(1, 9)}"), ANCHOR),
+        (CloseRoom(), PLATFORM),
+        (OpenRoom(f"Title {chance.randint(1, 9)}"), ANCHOR),
     ]
     command, sender = chance.choice(choices)
-    if not play.room.open and not isinstance(command, c.OpenRoom) and chance.random() < 0.5:
-        command, sender = c.OpenRoom("Open again"), ANCHOR
+    if not play.room.open and not isinstance(command, OpenRoom) and chance.random() < 0.5:
+        command, sender = OpenRoom("Open again"), ANCHOR
     decision = play.tries(sender, command)
     assert isinstance(decision, Decided) or decision.code
 
 
-def _deals(play: Play, chance: Random, someone: Sender) -> list[tuple[c.Command, Sender]]:
+def _deals(play: Play, chance: Random, someone: Sender) -> list[tuple[Command, Sender]]:
     """Commands about money that are possible now."""
     room = play.room
     envelope, coupon, sale = (
@@ -106,18 +114,18 @@ def _deals(play: Play, chance: Random, someone: Sender) -> list[tuple[c.Command,
     )
     hold = chance.choice([0, *(hold for one in flash_sales_of(room).live.values() for hold in one.holds)])
     opens_in_ms = chance.choice([0, 0, 500])
-    ends: list[c.Command] = [c.CloseFlashSale(sale), c.StopCoupon(coupon), c.CancelRedEnvelope(envelope)]
+    ends: list[Command] = [CloseFlashSale(sale), StopCoupon(coupon), CancelRedEnvelope(envelope)]
     return [
-        (c.DropRedEnvelope(100, chance.randint(1, 4), opens_in_ms=opens_in_ms, open_for_ms=5_000), ANCHOR),
-        (c.GrabRedEnvelope(envelope), someone),
-        (c.IssueCoupon("Less", CouponTerms(amount_fen=5), chance.randint(1, 3), 2, 5_000, chance.choice([5_000, 9_000])), ANCHOR),
-        (c.ClaimCoupon(coupon), someone),
-        (c.AnnounceFlashSale(chance.choice(["p1", "p2", "p3"]), 100, 4, 4, opens_in_ms, 9_000, chance.choice([1_000, 20_000])), ANCHOR),
-        (c.ReserveStock(sale, chance.randint(1, 2)), someone),
-        (c.ReserveStock(sale), someone),
-        (c.ConfirmHold(hold, "p1", chance.randint(0, 1)), PLATFORM),
-        (c.CancelHold(hold), PLATFORM),
-        (c.RestockFlashSale(sale, 1), ANCHOR),
+        (DropRedEnvelope(100, chance.randint(1, 4), opens_in_ms=opens_in_ms, open_for_ms=5_000), ANCHOR),
+        (GrabRedEnvelope(envelope), someone),
+        (IssueCoupon("Less", CouponTerms(amount_fen=5), chance.randint(1, 3), 2, 5_000, chance.choice([5_000, 9_000])), ANCHOR),
+        (ClaimCoupon(coupon), someone),
+        (AnnounceFlashSale(chance.choice(["p1", "p2", "p3"]), 100, 4, 4, opens_in_ms, 9_000, chance.choice([1_000, 20_000])), ANCHOR),
+        (ReserveStock(sale, chance.randint(1, 2)), someone),
+        (ReserveStock(sale), someone),
+        (ConfirmHold(hold, "p1", chance.randint(0, 1)), PLATFORM),
+        (CancelHold(hold), PLATFORM),
+        (RestockFlashSale(sale, 1), ANCHOR),
         (chance.choice(ends), ANCHOR),
     ]
 

@@ -12,6 +12,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from liveroom.features.chat.messages import SendChat
+from liveroom.features.likes.messages import LikesAdded, SendLikes
+from liveroom.features.moderation.messages import SetBannedWords
+from liveroom.features.showcase.messages import AddProduct, Product
+from liveroom.messages.base import CommandBase, EventBase
 from liveroom.messages.errors import BadMessage
 from liveroom.messages.fields import FORMS, NAME_CHARS_MAX
 from liveroom.messages.replies import FrameBase
@@ -31,8 +36,8 @@ from liveroom.protocol.codec import (
     encode,
     event_object,
 )
-from liveroom.protocol.commands import COMMANDS, AddProduct, Command, CommandBase, Product, SendChat, SendLikes, SetBannedWords
-from liveroom.protocol.events import EVENTS, EventBase, LikesAdded
+from liveroom.protocol.commands import COMMANDS, Command
+from liveroom.protocol.events import EVENTS
 from liveroom.protocol.frames import FRAMES, Frame
 from liveroom.protocol.inbound import ClientMessage
 from liveroom.protocol.records import RECORD_VERSION, Record, Request, Takeover

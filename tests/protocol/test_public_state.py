@@ -6,19 +6,21 @@ from typing import Any
 
 import pytest
 
-from liveroom.features.questions.messages import Question
+from liveroom.features.chat.messages import ChatSent
+from liveroom.features.lifecycle.messages import RoomOpened
+from liveroom.features.questions.messages import Question, QuestionAnswered, QuestionAsked, QuestionDismissed, QuestionPicked
 from liveroom.features.questions.view import ANSWERED_MAX, QUESTIONS_SHOWN, fold_questions, newest_questions
-from liveroom.features.showcase.messages import Product
+from liveroom.features.showcase.messages import Product, ProductRemoved, TryOnRequested
 from liveroom.features.showcase.view import TRY_ONS_SHOWN
+from liveroom.messages.base import EventBase
 from liveroom.messages.room_rules import RoomRules
-from liveroom.protocol import events as e
 from liveroom.protocol.frames import Keyframe, RoomDetail
 from liveroom.protocol.public_state import add_details, details_of, fold_details, fold_keyframe
 
 BARE = Keyframe("demo", "s1", 0, 1, "T", "anna", False, 1, close_reason="over")
 
 
-def folded(*events: e.EventBase, **kept: int) -> dict[str, Any]:
+def folded(*events: EventBase, **kept: int) -> dict[str, Any]:
     """The fields that change, with events from seq 10 on."""
     changed: dict[str, Any] = {}
     for seq, event in enumerate(events, 10):
@@ -29,14 +31,14 @@ def folded(*events: e.EventBase, **kept: int) -> dict[str, Any]:
 @pytest.mark.parametrize(("kept", "texts"), [(0, []), (2, ["b", "c"]), (50, ["a", "b", "c"])])
 def test_a_reader_keeps_as_many_lines_as_it_says(kept: int, texts: list[str]) -> None:
     """The newest; hidden lines do not count."""
-    lines = [e.ChatSent("u", "U", text, shown=text != "hidden") for text in ("a", "hidden", "b", "c")]
+    lines = [ChatSent("u", "U", text, shown=text != "hidden") for text in ("a", "hidden", "b", "c")]
     assert [line.text for line in folded(*lines, chat=kept).get("chat", ())] == texts
 
 
 def test_an_opening_says_which_budget_holds() -> None:
     """Also one that was set before the room was closed."""
     rules = RoomRules(1, 1, 9, 1, chat_budget_set=True)
-    assert folded(e.RoomOpened("New", "bo", "s1", rules, "Bo")) == {
+    assert folded(RoomOpened("New", "bo", "s1", rules, "Bo")) == {
         "title": "New",
         "anchor": "bo",
         "anchor_name": "Bo",
@@ -51,9 +53,9 @@ def test_the_oldest_answer_goes_first() -> None:
     """Whatever the order in which the questions were asked."""
     questions: tuple[Question, ...] = ()
     for seq in range(ANSWERED_MAX + 1):
-        questions = fold_questions(questions, e.QuestionAsked("u", "U", "?"), seq, 1)
+        questions = fold_questions(questions, QuestionAsked("u", "U", "?"), seq, 1)
     for answer, question in enumerate(reversed(questions), 100):
-        questions = fold_questions(questions, e.QuestionAnswered(question.seq, "so"), answer, 1)
+        questions = fold_questions(questions, QuestionAnswered(question.seq, "so"), answer, 1)
     assert [question.seq for question in questions] == list(range(ANSWERED_MAX))
 
 
@@ -62,10 +64,10 @@ def test_a_keyframe_shows_the_picked_question_and_the_newest() -> None:
     details = details_of(RoomDetail(BARE))
     changed: dict[str, Any] = {}
     for seq in range(QUESTIONS_SHOWN + 3):
-        fold_details(details, changed, e.QuestionAsked("u", "U", "?"), seq, 1)
-    fold_details(details, changed, e.QuestionPicked(0), 50, 1)
+        fold_details(details, changed, QuestionAsked("u", "U", "?"), seq, 1)
+    fold_details(details, changed, QuestionPicked(0), 50, 1)
     assert [question.seq for question in changed["questions"]] == [0, *range(3, QUESTIONS_SHOWN + 3)]
-    fold_details(details, changed, e.QuestionDismissed(5), 51, 1)
+    fold_details(details, changed, QuestionDismissed(5), 51, 1)
     assert [question.seq for question in changed["questions"]] == [0, 2, 3, 4, *range(6, QUESTIONS_SHOWN + 3)]
     assert len(details["questions"]) == QUESTIONS_SHOWN + 2
     assert changed["questions"] == newest_questions(details["questions"])
@@ -76,11 +78,11 @@ def test_a_keyframe_shows_the_products_with_the_most_requests() -> None:
     details = details_of(RoomDetail(BARE))
     changed: dict[str, Any] = {}
     for number in range(TRY_ONS_SHOWN + 1):
-        fold_details(details, changed, e.TryOnRequested(f"p{number:02}", "u", 1), number, 1)
+        fold_details(details, changed, TryOnRequested(f"p{number:02}", "u", 1), number, 1)
     last = f"p{TRY_ONS_SHOWN:02}"
     assert last not in changed["try_ons"]
     assert last in details["try_ons"]
-    fold_details(details, changed, e.ProductRemoved("p00", 5), 99, 1)
+    fold_details(details, changed, ProductRemoved("p00", 5), 99, 1)
     assert last in changed["try_ons"]
 
 

@@ -5,27 +5,19 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from liveroom.features.chat.messages import SendChat
 from liveroom.features.coupon.keyframe import COUPONS_SHOWN
 from liveroom.features.coupon.messages import CouponTerms, IssueCoupon, StopCoupon
 from liveroom.features.flash_sale.keyframe import SALES_SHOWN
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, CloseFlashSale, ReserveStock
+from liveroom.features.lifecycle.messages import OpenRoom, SetAnnouncement
+from liveroom.features.moderation.messages import MuteUser
+from liveroom.features.questions.messages import AnswerQuestion, AskQuestion, PickQuestion
 from liveroom.features.questions.view import QUESTIONS_SHOWN
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition
+from liveroom.features.showcase.messages import AddProduct, PinProduct, Product, RequestTryOn
 from liveroom.features.showcase.view import TRY_ONS_SHOWN
 from liveroom.protocol.codec import encode
-from liveroom.protocol.commands import (
-    AddProduct,
-    AnswerQuestion,
-    AskQuestion,
-    MuteUser,
-    OpenRoom,
-    PickQuestion,
-    PinProduct,
-    Product,
-    RequestTryOn,
-    SendChat,
-    SetAnnouncement,
-)
 from liveroom.protocol.records import Sender
 from liveroom.rooms.keyframe import KEYFRAME_FILLED_BYTES
 from liveroom.rooms.room import KEYFRAME_BYTES_MAX, decode_state, encode_state, keyframe

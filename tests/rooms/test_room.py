@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from liveroom.features.audience.messages import ReportAudience
+from liveroom.features.chat.messages import SendChat, SetChatBudget
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom, RequestKeyframe, RoomOpened
+from liveroom.features.likes.messages import ReportLikes
+from liveroom.features.moderation.messages import MuteUser
+from liveroom.features.red_envelope.messages import DropRedEnvelope
+from liveroom.features.showcase.messages import AddProduct, PinProduct
 from liveroom.messages.errors import InvariantBroken
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import (
-    COMMANDS,
-    AddProduct,
-    CloseRoom,
-    DropRedEnvelope,
-    MuteUser,
-    OpenRoom,
-    PinProduct,
-    ReportAudience,
-    ReportLikes,
-    RequestKeyframe,
-    SendChat,
-    SetChatBudget,
-)
-from liveroom.protocol.events import EVENTS, RoomOpened
+from liveroom.protocol.commands import COMMANDS
+from liveroom.protocol.events import EVENTS
 from liveroom.protocol.records import Sender
 from liveroom.rooms import room
 from liveroom.rooms.room import due_ms, evolve

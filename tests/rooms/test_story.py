@@ -11,16 +11,23 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from liveroom.features.audience.messages import AudienceCounted, ReportAudience
 from liveroom.features.audience.rules import USERS_EXACT_MAX
-from liveroom.features.coupon.messages import CouponTerms
+from liveroom.features.chat.messages import ChatSent, DeleteMessage, SendChat, SetChatBudget, SetSlowMode
+from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon
 from liveroom.features.coupon.state import of as coupons_of
+from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock
 from liveroom.features.flash_sale.state import of as flash_sales_of
-from liveroom.features.red_envelope.messages import EnvelopeCondition
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom, SetAnnouncement
+from liveroom.features.likes.messages import SendLikes
+from liveroom.features.moderation.messages import BanUser, MuteUser, SetBannedWords, UnbanUser, UnmuteUser
+from liveroom.features.questions.messages import AnswerQuestion, AskQuestion, DismissQuestion, PickQuestion, QuestionAsked
+from liveroom.features.red_envelope.messages import CancelRedEnvelope, DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
 from liveroom.features.red_envelope.state import of as red_envelopes_of
+from liveroom.features.showcase.messages import AddProduct, PinProduct, Product, RemoveProduct, RequestTryOn, UnpinProduct
 from liveroom.messages.fields import Role
-from liveroom.protocol import commands as c
 from liveroom.protocol.codec import encode
-from liveroom.protocol.events import AudienceCounted, ChatSent, QuestionAsked
+from liveroom.protocol.commands import Command
 from liveroom.protocol.records import Sender
 from liveroom.protocol.refusals import REFUSALS
 from liveroom.rooms.room import KEYFRAME_BYTES_MAX, Decided, RoomState, decode_state, due_ms, encode_state, evolve, keyframe
@@ -36,26 +43,24 @@ PRODUCTS = st.sampled_from(["shirt", "shoes", "hat"])
 TEXTS = st.sampled_from(["hi", "how much?", "说得好", "x" * 120, "a sc\u200bam", " ", "\x00"]) | st.text(max_size=20)
 DURATIONS_MS = st.sampled_from([1_000, 60_000, 3_600_000])
 MODERATING = st.one_of(
-    st.builds(c.MuteUser, USERS, DURATIONS_MS, st.just("spam")),
-    st.builds(c.UnmuteUser, USERS),
-    st.builds(c.BanUser, USERS, DURATIONS_MS),
-    st.builds(c.UnbanUser, USERS),
-    st.builds(c.SetSlowMode, st.sampled_from([0, 0, 2_000])),
-    st.builds(c.SetBannedWords, st.sampled_from([(), ("scam", "假货")])),
-    st.builds(c.SetChatBudget, st.integers(1, 5)),
-    st.builds(c.SetAnnouncement, st.sampled_from(["", "Two for one\nuntil nine"])),
+    st.builds(MuteUser, USERS, DURATIONS_MS, st.just("spam")),
+    st.builds(UnmuteUser, USERS),
+    st.builds(BanUser, USERS, DURATIONS_MS),
+    st.builds(UnbanUser, USERS),
+    st.builds(SetSlowMode, st.sampled_from([0, 0, 2_000])),
+    st.builds(SetBannedWords, st.sampled_from([(), ("scam", "假货")])),
+    st.builds(SetChatBudget, st.integers(1, 5)),
+    st.builds(SetAnnouncement, st.sampled_from(["", "Two for one\nuntil nine"])),
 )
 SELLING = st.one_of(
-    st.builds(c.AddProduct, st.builds(c.Product, PRODUCTS, st.just("A thing"), st.integers(1, 9))),
-    st.builds(c.PinProduct, PRODUCTS),
-    st.builds(c.UnpinProduct),
-    st.builds(c.RemoveProduct, PRODUCTS),
+    st.builds(AddProduct, st.builds(Product, PRODUCTS, st.just("A thing"), st.integers(1, 9))),
+    st.builds(PinProduct, PRODUCTS),
+    st.builds(UnpinProduct),
+    st.builds(RemoveProduct, PRODUCTS),
 )
-TAKING_PART = st.one_of(
-    st.builds(c.AskQuestion, st.just("which size?")), st.builds(c.SendLikes, st.integers(1, 50)), st.builds(c.RequestTryOn, PRODUCTS)
-)
+TAKING_PART = st.one_of(st.builds(AskQuestion, st.just("which size?")), st.builds(SendLikes, st.integers(1, 50)), st.builds(RequestTryOn, PRODUCTS))
 DROPPING = st.builds(
-    c.DropRedEnvelope,
+    DropRedEnvelope,
     st.integers(5, 50),
     st.integers(1, 5),
     opens_in_ms=st.sampled_from([0, 500, 40_000]),
@@ -63,12 +68,10 @@ DROPPING = st.builds(
     condition=st.sampled_from([EnvelopeCondition(), EnvelopeCondition("hi"), EnvelopeCondition(watched_s=1)]),
 )
 OFFERING = st.one_of(
-    st.builds(
-        c.IssueCoupon, st.just("5 off"), st.just(CouponTerms(amount_fen=500)), st.integers(1, 5), claimable_ms=st.sampled_from([1_000, 40_000])
-    ),
-    st.builds(c.AnnounceFlashSale, PRODUCTS, st.integers(0, 9), st.integers(1, 5), opens_in_ms=st.sampled_from([0, 500]), hold_ms=st.just(1_000)),
+    st.builds(IssueCoupon, st.just("5 off"), st.just(CouponTerms(amount_fen=500)), st.integers(1, 5), claimable_ms=st.sampled_from([1_000, 40_000])),
+    st.builds(AnnounceFlashSale, PRODUCTS, st.integers(0, 9), st.integers(1, 5), opens_in_ms=st.sampled_from([0, 500]), hold_ms=st.just(1_000)),
 )
-ON_QUESTIONS: Any = st.sampled_from([c.PickQuestion, c.AnswerQuestion, c.DismissQuestion])
+ON_QUESTIONS: Any = st.sampled_from([PickQuestion, AnswerQuestion, DismissQuestion])
 
 #: Audience reports that gateways would send for users 0, 1, 2, ...
 HASHES = tuple(int.from_bytes(blake2b(b"%d" % number, digest_size=8).digest(), "big") >> 11 for number in range(3_000))
@@ -103,11 +106,11 @@ class Story(RuleBasedStateMachine):
         self.peak = 0
         self.lines: list[int] = []
         self.questions: list[int] = []
-        self.does(ANCHOR, c.OpenRoom("Sale"))
+        self.does(ANCHOR, OpenRoom("Sale"))
         self.readers = Readers(self.play.detail, 200)
         self.told = len(self.play.story)
 
-    def does(self, sender: Sender, command: c.Command) -> None:
+    def does(self, sender: Sender, command: Command) -> None:
         """Send a command, and hold its outcome against the model."""
         before = self.play.state.seq if self.play.state else 0
         decision = self.play.tries(sender, command)
@@ -130,20 +133,20 @@ class Story(RuleBasedStateMachine):
     def bound(self, by: str, sender: Sender) -> bool:
         return self.sanctioned.get((by, sender.user), 0) > self.play.now_ms
 
-    def note(self, command: c.Command) -> None:
+    def note(self, command: Command) -> None:
         now_ms = self.play.now_ms
         match command:
-            case c.MuteUser(user=user, duration_ms=duration_ms):
+            case MuteUser(user=user, duration_ms=duration_ms):
                 self.sanctioned["muted", user] = now_ms + duration_ms
-            case c.BanUser(user=user, duration_ms=duration_ms):
+            case BanUser(user=user, duration_ms=duration_ms):
                 self.sanctioned["banned", user] = now_ms + duration_ms
-            case c.UnmuteUser(user=user):
+            case UnmuteUser(user=user):
                 del self.sanctioned["muted", user]
-            case c.UnbanUser(user=user):
+            case UnbanUser(user=user):
                 del self.sanctioned["banned", user]
-            case c.SetChatBudget(lines_per_s=lines_per_s):
+            case SetChatBudget(lines_per_s=lines_per_s):
                 self.budget_max = max(self.budget_max, lines_per_s)
-            case c.ReportAudience(gateway=gateway, viewers=viewers, joined=joined):
+            case ReportAudience(gateway=gateway, viewers=viewers, joined=joined):
                 self.reported[gateway] = (viewers, now_ms + self.play.room.rules.audience_expiry_ms)
                 self.users.update(joined)
                 self.peak = max(self.peak, self.viewers())
@@ -151,47 +154,47 @@ class Story(RuleBasedStateMachine):
     def viewers(self) -> int:
         return sum(viewers for viewers, expires_ms in self.reported.values() if expires_ms > self.play.now_ms)
 
-    @rule(sender=SENDERS, command=messages(c.Command))
-    def anything(self, sender: Sender, command: c.Command) -> None:
+    @rule(sender=SENDERS, command=messages(Command))
+    def anything(self, sender: Sender, command: Command) -> None:
         self.does(sender, command)
 
     @rule(sender=TALKERS, texts=st.lists(TEXTS, min_size=1, max_size=6))
     def talk(self, sender: Sender, texts: list[str]) -> None:
         for text in texts:
-            self.does(sender, c.SendChat(text))
+            self.does(sender, SendChat(text))
 
     @rule(first=st.integers(0, 100), count=st.integers(1, 8), buyers=st.booleans())
     def crowd_talks(self, first: int, count: int, buyers: bool) -> None:
         for number in range(first, first + count):
-            self.does(Sender(f"u{number}", "U", buyer=buyers), c.SendChat("hi"))
+            self.does(Sender(f"u{number}", "U", buyer=buyers), SendChat("hi"))
 
-    @rule(command=st.sampled_from([c.CloseRoom(), c.OpenRoom("Again")]))
-    def close_or_open(self, command: c.Command) -> None:
+    @rule(command=st.sampled_from([CloseRoom(), OpenRoom("Again")]))
+    def close_or_open(self, command: Command) -> None:
         self.does(ANCHOR, command)
 
     @rule(sender=st.sampled_from([MODERATOR, ANCHOR, PLATFORM]), command=MODERATING)
-    def moderate(self, sender: Sender, command: c.Command) -> None:
+    def moderate(self, sender: Sender, command: Command) -> None:
         self.does(sender, command)
 
     @rule(commands=st.lists(SELLING, min_size=1, max_size=4))
-    def sell(self, commands: list[c.Command]) -> None:
+    def sell(self, commands: list[Command]) -> None:
         for command in commands:
             self.does(ANCHOR, command)
 
     @rule(sender=TALKERS, command=TAKING_PART)
-    def take_part(self, sender: Sender, command: c.Command) -> None:
+    def take_part(self, sender: Sender, command: Command) -> None:
         self.does(sender, command)
 
     @rule(command=DROPPING)
-    def drop_an_envelope(self, command: c.Command) -> None:
+    def drop_an_envelope(self, command: Command) -> None:
         self.does(ANCHOR, command)
 
-    @rule(sender=TALKERS, kind=st.sampled_from([c.GrabRedEnvelope, c.GrabRedEnvelope, c.CancelRedEnvelope]), back=st.integers(1, 2))
+    @rule(sender=TALKERS, kind=st.sampled_from([GrabRedEnvelope, GrabRedEnvelope, CancelRedEnvelope]), back=st.integers(1, 2))
     def see_to_an_envelope(self, sender: Sender, kind: Any, back: int) -> None:
         self.does(sender, kind((list(red_envelopes_of(self.play.room).live)[-back:] or [0])[0]))
 
     @rule(command=OFFERING)
-    def offer(self, command: c.Command) -> None:
+    def offer(self, command: Command) -> None:
         self.does(ANCHOR, command)
 
     @rule(sender=TALKERS, claims=st.booleans())
@@ -199,12 +202,12 @@ class Story(RuleBasedStateMachine):
         room = self.play.room
         self.does(
             sender,
-            c.ClaimCoupon(next(reversed(coupons_of(room).live), 0)) if claims else c.ReserveStock(next(reversed(flash_sales_of(room).live), 0)),
+            ClaimCoupon(next(reversed(coupons_of(room).live), 0)) if claims else ReserveStock(next(reversed(flash_sales_of(room).live), 0)),
         )
 
     @rule(back=st.integers(1, 4))
     def delete_a_line(self, back: int) -> None:
-        self.does(MODERATOR, c.DeleteMessage((self.lines[-back:] or [0])[0]))
+        self.does(MODERATOR, DeleteMessage((self.lines[-back:] or [0])[0]))
 
     @rule(kind=ON_QUESTIONS, back=st.integers(1, 4))
     def see_to_a_question(self, kind: Any, back: int) -> None:
@@ -213,7 +216,7 @@ class Story(RuleBasedStateMachine):
     @rule(gateway=st.sampled_from(["g1", "g2", "g3"]), viewers=st.integers(0, 50), first=st.integers(0, 2_300), count=st.sampled_from([0, 3, 700]))
     def gateway_reports(self, gateway: str, viewers: int, first: int, count: int) -> None:
         hashes = HASHES[first : first + count]
-        self.does(GATEWAY, c.ReportAudience(gateway, viewers, hashes))
+        self.does(GATEWAY, ReportAudience(gateway, viewers, hashes))
 
     @rule(duration_ms=st.sampled_from([1, 100, 500, 500, 1_000, 40_000]))
     def time_passes(self, duration_ms: int) -> None:

@@ -10,9 +10,9 @@ import struct
 import zlib
 from typing import Final
 
+from liveroom.features.chat.messages import SendChat
 from liveroom.messages.fields import Role
 from liveroom.protocol.codec import encode
-from liveroom.protocol.commands import SendChat
 from liveroom.protocol.inbound import ClientMessage
 from loadtests.hostile.attacks.front import Front
 from loadtests.lib.command_connection import CommandConnection, OnReply

@@ -6,14 +6,14 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from liveroom.features.address_limits.messages import AddressCounted
 from liveroom.features.address_limits.state import of as address_limits_of
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon, StopCoupon
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock
 from liveroom.features.flash_sale.state import of as flash_sales_of
-from liveroom.features.red_envelope.messages import DropRedEnvelope
+from liveroom.features.red_envelope.messages import DropRedEnvelope, GrabRedEnvelope
 from liveroom.features.red_envelope.state import of as red_envelopes_of
-from liveroom.protocol.commands import Command, GrabRedEnvelope
-from liveroom.protocol.events import AddressCounted
+from liveroom.protocol.commands import Command
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import Refusal, encode_state
 from tests.features.play import ANCHOR, PLATFORM, SHIRT, Play

@@ -7,10 +7,10 @@ from random import Random
 import pytest
 
 from liveroom.features.audience import rules as audience
+from liveroom.features.audience.messages import AudienceCounted, AudienceReported, ReportAudience
 from liveroom.features.audience.rules import GATEWAYS_MAX, USERS_EXACT_MAX
 from liveroom.features.audience.state import of as audience_of
-from liveroom.protocol.commands import CloseRoom, OpenRoom, ReportAudience
-from liveroom.protocol.events import AudienceCounted, AudienceReported
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom
 from liveroom.rooms.room import due_ms
 from tests.features.play import ANCHOR, GATEWAY, Play
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from liveroom.features.chat import limits as voice
+from liveroom.features.chat.messages import SendChat, SetSlowMode
 from liveroom.features.chat.state import of as chat_of
-from liveroom.protocol.commands import SendChat, SetSlowMode
 from liveroom.protocol.records import Sender
 from tests.features.play import MODERATOR, VERA, Play
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from liveroom.features.chat.messages import ChatSent, DeleteMessage, SendChat, SetChatBudget, SetSlowMode
 from liveroom.features.chat.rules import MESSAGES_MAX
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom, RoomOpened
 from liveroom.messages.fields import Role
-from liveroom.protocol.commands import CloseRoom, DeleteMessage, OpenRoom, SendChat, SetChatBudget, SetSlowMode
-from liveroom.protocol.events import ChatSent, RoomOpened
 from liveroom.protocol.records import Sender
 from tests.features.play import ANCHOR, BELLA, MODERATOR, PLATFORM, VERA, VICTOR, Play
 

@@ -27,8 +27,8 @@ from liveroom.features.coupon.messages import (
 from liveroom.features.coupon.rules import COUPONS_OVER_MAX
 from liveroom.features.coupon.state import of as coupons_of
 from liveroom.features.decision import Decided
-from liveroom.protocol.commands import CloseRoom, Command, OpenRoom
-from liveroom.protocol.events import RoomClosed
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom, RoomClosed
+from liveroom.protocol.commands import Command
 from liveroom.rooms.room import decode_state, due_ms, encode_state
 from tests.features.play import ANCHOR, BELLA, MODERATOR, PLATFORM, VERA, VICTOR, Play
 

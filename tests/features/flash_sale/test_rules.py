@@ -29,7 +29,8 @@ from liveroom.features.flash_sale.messages import (
     StockReserved,
 )
 from liveroom.features.flash_sale.state import of as flash_sales_of
-from liveroom.protocol.commands import CloseRoom, OpenRoom, RemoveProduct
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom
+from liveroom.features.showcase.messages import RemoveProduct
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import decode_state, due_ms, encode_state
 from tests.features.play import ANCHOR, BELLA, MODERATOR, PLATFORM, SHIRT, SHOES, VERA, VICTOR, Play

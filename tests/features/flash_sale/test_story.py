@@ -20,9 +20,10 @@ from liveroom.features.coupon import messages as cp
 from liveroom.features.coupon.messages import CouponTerms
 from liveroom.features.flash_sale import messages as fs
 from liveroom.features.flash_sale.messages import SaleView
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom
 from liveroom.messages.fields import Role
-from liveroom.protocol import commands as c
-from liveroom.protocol import events as e
+from liveroom.protocol.commands import Command
+from liveroom.protocol.events import Event
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import Decided, RoomState, decide_due, decode_state, due_ms, encode_state, evolve
 from tests.features.flash_sale.sale_facts import CodeFacts, CouponFacts, HoldFacts, SaleFacts, cents_off
@@ -73,7 +74,7 @@ class Money(RuleBasedStateMachine):
             return unknown
         return chance.choice(list(things)[-4:] if chance.random() < 0.8 else list(things))
 
-    def answer(self, sender: Sender, command: c.Command, expected: str) -> Decided | None:
+    def answer(self, sender: Sender, command: Command, expected: str) -> Decided | None:
         """The room's decision, which must be the model's: "" or a refusal's code."""
         decision = self.play.tries(sender, command)
         if isinstance(decision, Decided):
@@ -334,11 +335,11 @@ class Money(RuleBasedStateMachine):
 
     def close_or_open(self, chance: Random) -> None:
         if not self.play.room.open:
-            self.play.does(ANCHOR, c.OpenRoom("Again"))
+            self.play.does(ANCHOR, OpenRoom("Again"))
             return
         if chance.random() < 0.9:
             return
-        self.play.does(ANCHOR, c.CloseRoom())
+        self.play.does(ANCHOR, CloseRoom())
         for sale in self.sales.values():
             sale.closed = True
         for coupon in self.coupons.values():
@@ -476,7 +477,7 @@ ACTIONS: dict[Callable[[Money, Random], None], int] = {
 }
 
 
-def fold(state: RoomState | None, story: list[tuple[int, int, e.Event]]) -> RoomState | None:
+def fold(state: RoomState | None, story: list[tuple[int, int, Event]]) -> RoomState | None:
     for seq, time_ms, event in story:
         state = evolve(state, event, seq, time_ms)
     return state

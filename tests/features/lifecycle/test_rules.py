@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from liveroom.protocol.commands import (
-    AddProduct,
-    AskQuestion,
-    BanUser,
-    CloseRoom,
-    Command,
-    MuteUser,
-    OpenRoom,
-    ReportAudience,
-    ReportLikes,
-    RequestTryOn,
-    SendChat,
-    SendLikes,
-    SetAnnouncement,
-    SetBannedWords,
-)
+from liveroom.features.audience.messages import ReportAudience
+from liveroom.features.chat.messages import SendChat
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom, SetAnnouncement
+from liveroom.features.likes.messages import ReportLikes, SendLikes
+from liveroom.features.moderation.messages import BanUser, MuteUser, SetBannedWords
+from liveroom.features.questions.messages import AskQuestion
+from liveroom.features.showcase.messages import AddProduct, RequestTryOn
+from liveroom.protocol.commands import Command
 from liveroom.protocol.records import Sender
 from tests.features.play import ANCHOR, GATEWAY, MODERATOR, PLATFORM, SHIRT, VERA, Play
 

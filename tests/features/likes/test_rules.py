@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from liveroom.features.likes.messages import LikesAdded, ReportLikes, SendLikes
 from liveroom.features.likes.state import change
-from liveroom.protocol.commands import ReportLikes, SendLikes
-from liveroom.protocol.events import LikesAdded
 from tests.features.play import GATEWAY, VERA, Play
 
 

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from liveroom.features.chat.messages import SendChat
 from liveroom.features.moderation.banned_words import WORD_CHARS_MAX, Matchers, check_words, normal
+from liveroom.features.moderation.messages import BannedWordsSet, SetBannedWords
 from liveroom.features.moderation.state import WordList
 from liveroom.features.moderation.state import of as moderation_of
+from liveroom.features.questions.messages import AskQuestion
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition
-from liveroom.protocol.commands import AskQuestion, SendChat, SetBannedWords
-from liveroom.protocol.events import BannedWordsSet
 from tests.features.play import ANCHOR, MODERATOR, VERA, Play
 
 

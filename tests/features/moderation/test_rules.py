@@ -6,22 +6,14 @@ from typing import Any
 
 import pytest
 
+from liveroom.features.chat.messages import DeleteMessage, SendChat
+from liveroom.features.likes.messages import SendLikes
+from liveroom.features.moderation.messages import BanUser, MuteUser, SanctionExplained, UnbanUser, UnmuteUser, UserBanned
 from liveroom.features.moderation.state import of as moderation_of
+from liveroom.features.questions.messages import AskQuestion
+from liveroom.features.showcase.messages import PinProduct, RequestTryOn
 from liveroom.messages.fields import Delivery, Role
-from liveroom.protocol.commands import (
-    AskQuestion,
-    BanUser,
-    Command,
-    DeleteMessage,
-    MuteUser,
-    PinProduct,
-    RequestTryOn,
-    SendChat,
-    SendLikes,
-    UnbanUser,
-    UnmuteUser,
-)
-from liveroom.protocol.events import SanctionExplained, UserBanned
+from liveroom.protocol.commands import Command
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import decode_state, encode_state
 from tests.features.play import ANCHOR, MODERATOR, PLATFORM, SHIRT, VERA, VICTOR, Play

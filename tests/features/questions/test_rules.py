@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from liveroom.features.chat.messages import SendChat, SetSlowMode
+from liveroom.features.questions.messages import AnswerQuestion, AskQuestion, DismissQuestion, PickQuestion
 from liveroom.features.questions.rules import RESOLVED_MAX
 from liveroom.features.questions.view import ANSWERED_MAX
-from liveroom.protocol.commands import AnswerQuestion, AskQuestion, Command, DismissQuestion, PickQuestion, SendChat, SetSlowMode
+from liveroom.protocol.commands import Command
 from liveroom.protocol.records import Sender
 from tests.features.play import ANCHOR, MODERATOR, VERA, VICTOR, Play
 

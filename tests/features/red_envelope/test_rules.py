@@ -6,6 +6,9 @@ from random import Random
 
 import pytest
 
+from liveroom.features.chat.messages import SendChat, SetChatBudget
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom, RoomClosed
+from liveroom.features.moderation.messages import BanUser, MuteUser
 from liveroom.features.red_envelope import rules as red_envelope
 from liveroom.features.red_envelope.fairness import commitment_of, split
 from liveroom.features.red_envelope.messages import (
@@ -23,8 +26,7 @@ from liveroom.features.red_envelope.messages import (
 from liveroom.features.red_envelope.rules import OVER_MAX, WINNERS_KEPT_MAX
 from liveroom.features.red_envelope.state import of as red_envelopes_of
 from liveroom.protocol.codec import encode
-from liveroom.protocol.commands import BanUser, CloseRoom, MuteUser, OpenRoom, SendChat, SetChatBudget
-from liveroom.protocol.events import Event, RoomClosed
+from liveroom.protocol.events import Event
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import decode_state, due_ms, encode_state
 from tests.features.play import ANCHOR, BELLA, MODERATOR, PLATFORM, VERA, VICTOR, Play

@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from liveroom.accounting.verify_envelope import verify_envelope
+from liveroom.features.chat.messages import SendChat
+from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom
 from liveroom.features.red_envelope.fairness import split
 from liveroom.features.red_envelope.messages import (
+    CancelRedEnvelope,
+    DropRedEnvelope,
     EnvelopeCondition,
+    GrabRedEnvelope,
     RedEnvelopeClosed,
     RedEnvelopeDropped,
     RedEnvelopeGrabbed,
@@ -20,8 +25,8 @@ from liveroom.features.red_envelope.messages import (
 )
 from liveroom.features.red_envelope.state import of as red_envelopes_of
 from liveroom.messages.fields import Delivery
-from liveroom.protocol import commands as c
 from liveroom.protocol.codec import encode, event_object
+from liveroom.protocol.commands import Command
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import Decided, Refusal, RoomState, decode_state, due_ms, encode_state, evolve
 from tests.features.play import ANCHOR, PLATFORM, ROOM, Play
@@ -77,7 +82,7 @@ class Envelopes(RuleBasedStateMachine):
         self.seen = 0
         self.drop(6, 94, "lucky", 0, 60_000, EnvelopeCondition(), 0)
 
-    def tries(self, sender: Sender, command: c.Command) -> Decided | Refusal:
+    def tries(self, sender: Sender, command: Command) -> Decided | Refusal:
         decision = self.play.tries(sender, command)
         self.look()
         return decision
@@ -135,7 +140,7 @@ class Envelopes(RuleBasedStateMachine):
     def drop(self, shares: int, more: int, how: Any, opens_in_ms: int, open_for_ms: int, condition: EnvelopeCondition, per_address: int) -> None:
         now_ms, total_fen = self.play.now_ms, shares + more
         live = sum(not one.over and one.dropped.closes_ms > now_ms for one in self.envelopes.values())
-        decision = self.tries(ANCHOR, c.DropRedEnvelope(total_fen, shares, how, "Luck", opens_in_ms, open_for_ms, condition, per_address))
+        decision = self.tries(ANCHOR, DropRedEnvelope(total_fen, shares, how, "Luck", opens_in_ms, open_for_ms, condition, per_address))
         if not self.play.room.open:
             assert isinstance(decision, Refusal)
             assert decision.code == "room_closed"
@@ -157,7 +162,7 @@ class Envelopes(RuleBasedStateMachine):
         for _ in range(times):
             sender = Sender(name, name.upper(), watched_s=watched_s, address_hash=address_hash)
             right = self.envelopes[number].outcome(sender, self.play.now_ms) if self.envelopes else "envelope_not_found"
-            decision = self.tries(sender, c.GrabRedEnvelope(number))
+            decision = self.tries(sender, GrabRedEnvelope(number))
             if isinstance(decision, Refusal):
                 assert decision.code == right
                 if right == "already_grabbed":
@@ -175,13 +180,13 @@ class Envelopes(RuleBasedStateMachine):
     def grab_what_is_not_theirs(self, sender: Sender, number: int) -> None:
         if number in self.envelopes and sender.user == "u0":
             return
-        decision = self.tries(sender, c.GrabRedEnvelope(number))
+        decision = self.tries(sender, GrabRedEnvelope(number))
         assert isinstance(decision, Refusal)
         assert decision.code == ("envelope_not_found" if sender.user == "u0" else "forbidden")
 
     @rule(name=st.sampled_from(USERS), text=st.sampled_from(["luck", "Good LUCK!", "l\u200buck", "ＬＵＣＫ", "lu ck"]))
     def talk(self, name: str, text: str) -> None:
-        decision = self.tries(Sender(name, name), c.SendChat(text))
+        decision = self.tries(Sender(name, name), SendChat(text))
         if isinstance(decision, Decided) and text != "lu ck":
             for one in self.envelopes.values():
                 one.said.add(name)
@@ -194,7 +199,7 @@ class Envelopes(RuleBasedStateMachine):
         if one is not None:
             over = "envelope_empty" if one.over == "empty" else "envelope_closed"
             right = over if one.over else "already_open" if now_ms >= one.dropped.opens_ms else ""
-        decision = self.tries(ANCHOR, c.CancelRedEnvelope(number))
+        decision = self.tries(ANCHOR, CancelRedEnvelope(number))
         assert (decision.code if isinstance(decision, Refusal) else "") == right
         if one is not None and not right:
             assert (one.over, one.granted) == ("cancelled", {})
@@ -203,9 +208,9 @@ class Envelopes(RuleBasedStateMachine):
     def close_and_open(self, really: bool) -> None:
         if not really:
             return
-        self.tries(ANCHOR, c.CloseRoom())
+        self.tries(ANCHOR, CloseRoom())
         assert all(one.over for one in self.envelopes.values())
-        self.tries(ANCHOR, c.OpenRoom("Again"))
+        self.tries(ANCHOR, OpenRoom("Again"))
 
     @rule(duration_ms=st.sampled_from([0, 1, 999, 1_000, 1_000, 5_000, 60_000]))
     def time_passes(self, duration_ms: int) -> None:

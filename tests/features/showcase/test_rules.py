@@ -5,8 +5,20 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from liveroom.protocol.commands import AddProduct, Command, PinProduct, Product, RemoveProduct, RequestTryOn, UnpinProduct
-from liveroom.protocol.events import ProductAdded, ProductPinned, ProductRemoved, ProductUnpinned, TryOnRequested
+from liveroom.features.showcase.messages import (
+    AddProduct,
+    PinProduct,
+    Product,
+    ProductAdded,
+    ProductPinned,
+    ProductRemoved,
+    ProductUnpinned,
+    RemoveProduct,
+    RequestTryOn,
+    TryOnRequested,
+    UnpinProduct,
+)
+from liveroom.protocol.commands import Command
 from liveroom.rooms.room import Decided
 from tests.features.play import ANCHOR, MODERATOR, SHIRT, SHOES, VERA, VICTOR, Play
 

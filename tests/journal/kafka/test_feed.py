@@ -11,10 +11,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from msgspec.structs import replace
 
 from liveroom.config.schema import Config, JournalConfig
+from liveroom.features.chat.messages import ChatSent
 from liveroom.features.coupon.messages import CouponClaimed
 from liveroom.journal.kafka.feed import Publisher
 from liveroom.journal.kafka.journal import KafkaJournal
-from liveroom.protocol.events import ChatSent
 from liveroom.protocol.records import RECORD_VERSION, Record, RoomSpan
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config

@@ -8,10 +8,10 @@ import signal
 import sys
 from pathlib import Path
 
+from liveroom.features.chat.messages import ChatSent
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.journal.sqlite.mark import read_mark
-from liveroom.protocol.events import ChatSent
 from liveroom.protocol.records import Record
 from liveroom.telemetry.metrics import Metrics
 from tests.journal.conftest import CONFIG

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from liveroom.features.chat.messages import ChatSent
+from liveroom.features.lifecycle.messages import AnnouncementSet
 from liveroom.journal.base import DeadLetter
 from liveroom.journal.sqlite.file import FILE_NAME
 from liveroom.journal.sqlite.journal import SqliteJournal
-from liveroom.protocol.events import AnnouncementSet, ChatSent
 from liveroom.protocol.frames import Refused
 from liveroom.protocol.records import RECORD_VERSION, CommandReply, Record, RoomSpan
 from tests.journal.entries import append_all, command_reply, record, request, takeover
