@@ -11,16 +11,14 @@ import signal
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
-from msgspec.structs import astuple
 
 from liveroom import __version__
-from liveroom.accounting.statement import Totals
-from liveroom.accounting.verify_envelope import verify_envelope
+from liveroom.accounting.commands import add_accounting_commands
 from liveroom.auth.tokens import ANY_ROOM, TokenChecker, load_secret, make_token
 from liveroom.config.schema import Config
 from liveroom.config.settings import Setting, load_config, settings, to_toml
@@ -29,12 +27,12 @@ from liveroom.messages.errors import BadConfig, JournalDamaged, LiveroomError
 from liveroom.messages.fields import Role
 from liveroom.messages.text import escaped
 from liveroom.process.open_files import files_needed, fit_connections, raise_open_files_limit, tell_fit
+from liveroom.process.output import write_line
 from liveroom.process.roles import Part, console_url, gateway_url, local_url
 from liveroom.telemetry.logs import set_up_logs
 
 # Each command imports its own modules when it runs, because importing all of them takes a second.
 if TYPE_CHECKING:
-    from liveroom.accounting.audit import PartitionAudit
     from liveroom.app import App
     from liveroom.demo import Demo
 
@@ -78,11 +76,6 @@ def _fail(code: int, *reasons: str) -> None:
     for reason in reasons:
         print(escaped(f"liveroom: {reason}"), file=sys.stderr)
     sys.exit(code)
-
-
-def _write(line: str) -> None:
-    """Print a line that may contain users' texts, with control characters escaped so that they cannot affect a terminal."""
-    sys.stdout.write(escaped(line) + "\n")
 
 
 # serve
@@ -238,7 +231,7 @@ async def _demo_until_stopped(config: Config, gateway: str, console: str) -> Non
     await demo.stop()
 
 
-# token, tail, verify-envelope, audit, restore-journal, export-money, check-config, check-health, default-config
+# token, tail, check-config, check-health, default-config
 
 
 def _token(config: Config, options: argparse.Namespace) -> None:
@@ -263,76 +256,11 @@ def _tail(config: Config, options: argparse.Namespace) -> None:
     found = False
     for line in tail(config, options.room, from_seq=options.from_seq, follow=options.follow):
         found = True
-        _write(line)
+        write_line(line)
         if options.follow:
             sys.stdout.flush()
     if not found:
         raise LiveroomError(f"room {options.room!r} has no event from seq {options.from_seq} on in this journal")
-
-
-def _verify_envelope(config: Config, options: argparse.Namespace) -> None:
-    if options.file is None:
-        proof = verify_envelope(tail(config, options.room, from_seq=0, follow=False), options.room, options.envelope)
-    else:
-        try:
-            with options.file.open("rb") as lines:
-                proof = verify_envelope(lines, options.room, options.envelope)
-        except OSError as error:
-            raise LiveroomError(f"{options.file}: {error.strerror}") from None
-    for line in f"envelope {options.envelope} of room {options.room}: {proof.words()}".split("\n"):
-        _write(line)
-
-
-def _audit(config: Config, options: argparse.Namespace) -> None:
-    from liveroom.accounting.audit import audit
-
-    books = audit(config, options.room)
-    for line in _table(_totals(books)):
-        _write(line)
-    events = sum(room.next_seq for book in books for room in book.rooms.values())
-    rooms, replies, skipped = (sum(counts) for counts in zip(*((len(b.rooms), b.replies, b.skipped) for b in books), strict=True))
-    print(f"{rooms} rooms, {events} events, {replies} replies; {skipped} entries do not count")
-    _print_heads(books)
-    print("verdict: every account adds up, every command has one outcome, every entry is the one that was written")
-
-
-def _totals(books: list[PartitionAudit]) -> Iterator[tuple[str, ...]]:
-    """A heading, then a line for every room with money events."""
-    yield ("room", *Totals.__struct_fields__)
-    for book in books:
-        for room in book.rooms.values():
-            if room.ledger.seq >= 0:
-                yield (room.room, *map(str, astuple(room.ledger.totals())))
-
-
-def _table(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
-    lines = list(rows)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return ("  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines)
-
-
-def _restore_journal(config: Config, options: argparse.Namespace) -> None:
-    from liveroom.accounting.restore import restore_journal
-
-    restored = restore_journal(config, options.file)
-    rooms, events = len([room for book in restored.books for room in book.rooms]), sum(r.next_seq for b in restored.books for r in b.rooms.values())
-    print(f"{rooms} rooms, {events} events, {restored.entries} entries; {restored.missing} entries of the replaced journal are gone")
-    _print_heads(restored.books)
-    if restored.replaced is not None:
-        print(f"the replaced journal is now {restored.replaced}")
-    print("restored: the next start serves this journal, and every client begins with a keyframe")
-
-
-def _print_heads(books: list[PartitionAudit]) -> None:
-    for book in books:
-        print(f"head of partition {book.partition}: {book.head.end} entries, chain {book.head.chain.hex()}")
-
-
-def _export_money(config: Config, options: argparse.Namespace) -> None:
-    from liveroom.accounting.export import export_money
-
-    for line in export_money(config, options.room, options.format):
-        _write(line)
 
 
 def _check_config(config: Config, _: argparse.Namespace) -> None:
@@ -415,24 +343,7 @@ def parser() -> argparse.ArgumentParser:
     tailing.add_argument("--follow", "-f", action="store_true", help="keep printing new events")
     tailing.set_defaults(run=_tail)
 
-    verifying = commands.add_parser("verify-envelope", help="recompute a red envelope's shares from its seed and check every grab", **common)
-    verifying.add_argument("room", help="room id")
-    verifying.add_argument("envelope", type=int, help="the red envelope's id: the seq of the event that dropped it, `no.` in the console")
-    verifying.add_argument("--file", type=Path, help="read events from this file instead of the journal, as JSON lines from `tail`")
-    verifying.set_defaults(run=_verify_envelope)
-
-    auditing = commands.add_parser("audit", help="recompute every account from the journal; fails at the first difference", **common)
-    auditing.add_argument("room", nargs="?", default="", help="room id; without it, all rooms")
-    auditing.set_defaults(run=_audit)
-
-    restoring = commands.add_parser("restore-journal", help="replace the SQLite journal by a copy", **common)
-    restoring.add_argument("file", type=Path, help="the copy; or the journal's own file, to accept its present content")
-    restoring.set_defaults(run=_restore_journal)
-
-    exporting = commands.add_parser("export-money", help="print a room's money events as rows; see docs/money.md", **common)
-    exporting.add_argument("room", help="room id")
-    exporting.add_argument("--format", default="jsonl", choices=["jsonl", "csv"])
-    exporting.set_defaults(run=_export_money)
+    add_accounting_commands(commands, common)
 
     check = commands.add_parser("check-config", help="check the settings and list the mistakes", **common)
     check.set_defaults(run=_check_config)

@@ -137,5 +137,5 @@ def rests(state: RoomState) -> bool:
 
 
 def decide_due(state: RoomState, now_ms: int) -> tuple[Event, ...]:
-    """Events that the passing of time brings about: counts, coupons and holds expire, envelopes and sales open and close."""
+    """Events that the passing of time brings about: counts and items expire, and items open and close."""
     return tuple(event for due in _DUE for event in due(state, now_ms))
