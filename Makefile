@@ -1,9 +1,12 @@
-# make run    a live demo room in the browser          make test    everything that CI tests; some: make test TESTS=tests/engine
-# make check  style, types, import rules and prose     make docs    the generated pages of docs/
-# make kafka  a real Kafka broker on this machine      make kafka-stop       three of them: make kafka BROKERS=3, make kafka-stop BROKERS=3
-# make run-cluster  the demo on Kafka: broker, engines, gateways, console
-# make lock   deploy/locks/ again, with the newest versions within pyproject.toml's bounds
-# make newest a report: do the quick tests pass with the newest versions?
+#     make run            a live demo room in the browser
+#     make run-cluster    the demo on Kafka: broker, engines, gateways, console
+#     make test           everything that CI tests; for some of it: make test TESTS=tests/engine
+#     make check          style, types, import rules and prose
+#     make docs           the generated pages of docs/
+#     make kafka          a real Kafka broker on this machine; three of them: make kafka BROKERS=3
+#     make kafka-stop     its end; of three: make kafka-stop BROKERS=3
+#     make lock           deploy/locks/ again, with the newest versions within pyproject.toml's bounds
+#     make newest         a report: do the quick tests pass with the newest versions?
 
 PYTHON ?= python3
 TESTS  ?= tests

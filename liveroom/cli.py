@@ -121,7 +121,7 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
     if not await _started_unless(stopping, app):
         return
     gc.collect()
-    gc.freeze()  # objects from the start stay for ever, so full collections, which stop everything, can skip them
+    gc.freeze()  # objects from the start stay forever, so full collections, which stop everything, can skip them
     tell_fit(wanted, config, allowed, gateway=gateway)
     demo: Demo | None = None
     try:

@@ -1,8 +1,4 @@
-"""`python -m docs.prose` checks all prose; `python -m docs.prose FILE...` shows every finding of some files.
-
-Files in `docs/prose/old.txt` still have old prose: their findings do not count, until they have none and leave the list.
-`--tidy` takes clean files off that list and follows files that were moved.
-"""
+"""`python -m docs.prose` checks all prose; `python -m docs.prose FILE...` shows every finding of some files."""
 
 from __future__ import annotations
 
@@ -11,31 +7,31 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from docs.prose import commits, javascript, markdown, python, ratchet
+from docs.prose import allowances, commits, config, javascript, markdown, python
 from docs.prose.rules import Finding, Passage, check
 
 ROOT = Path(__file__).resolve().parents[2]
-#: The two lists, by their paths from the root.
-OLD = "docs/prose/old.txt"
+#: The list of places that may break a rule, by its path from the root.
 ALLOWED = "docs/prose/allowed.toml"
-#: Where prose is looked for, besides Markdown files at the top.
-FOLDERS = ("deploy", "docs", "liveroom", "loadtests", "tests")
-#: Where string literals are read by people: in the package and in the reference pages.
-LITERALS = ("liveroom/", "docs/generate/")
+#: Where prose is looked for, besides these files at the top.
+FOLDERS = (".ci", "deploy", "docs", "liveroom", "loadtests", "tests")
+TOP = ("*.md", "Dockerfile", "Makefile", "pyproject.toml")
+#: Where string literals are read by people: in the package, the command lines and the reference pages.
+LITERALS = ("liveroom/", "loadtests/", "deploy/", "docs/generate/")
 SKIPPED = frozenset({"node_modules", "__pycache__", ".venv"})
+CODE = (".md", ".py", ".js", ".mjs")
+CONFIG = (".yaml", ".yml", ".toml", ".cfg", ".css", "Dockerfile", "Makefile", "run", "newest", "dashboards/liveroom.json")
+#: Reference documents that `make docs` writes from the classes, whose texts are checked there.
+GENERATED = ("docs/asyncapi.yaml", "docs/asyncapi-kafka.yaml", "docs/openapi.yaml")
 
 
 def files(root: Path) -> list[str]:
     """Every file with prose, by its path from the root."""
-    found = list(root.glob("*.md"))
+    found = {path for pattern in TOP for path in root.glob(pattern)}
     for folder in FOLDERS:
-        found += [path for path in (root / folder).rglob("*") if reader(path.name) and not SKIPPED & set(path.parts)]
-    return sorted(path.relative_to(root).as_posix() for path in found)
-
-
-def reader(name: str) -> bool:
-    """Whether a file of this name has prose."""
-    return name.endswith((".md", ".py", ".js", ".mjs"))
+        found |= {path for path in (root / folder).rglob("*") if path.is_file() and not SKIPPED & set(path.relative_to(root).parts)}
+    paths = sorted(path.relative_to(root).as_posix() for path in found)
+    return [path for path in paths if path.endswith((*CODE, *CONFIG)) and path not in GENERATED]
 
 
 def passages(path: str, text: str) -> Iterable[Passage]:
@@ -44,35 +40,28 @@ def passages(path: str, text: str) -> Iterable[Passage]:
         return markdown.passages(text)
     if path.endswith(".py"):
         return python.passages(text, literals=path.startswith(LITERALS))
-    return javascript.passages(text, words=path.endswith("words-en.js"))
+    if path.endswith((".js", ".mjs")):
+        return javascript.passages(text, words=path.endswith("words-en.js"))
+    return config.passages(path, text)
 
 
-def findings(root: Path, paths: Iterable[str]) -> dict[str, list[Finding]]:
-    """The findings of each file."""
-    return {path: _findings(path, (root / path).read_text(encoding="utf-8")) for path in paths}
-
-
-def _findings(path: str, text: str) -> list[Finding]:
-    return [finding for passage in passages(path, text) for finding in check(path, passage)]
+def findings(root: Path, paths: Iterable[str]) -> list[Finding]:
+    """The findings of some files."""
+    return [finding for path in paths for passage in passages(path, (root / path).read_text(encoding="utf-8")) for finding in check(path, passage)]
 
 
 def main(arguments: list[str], root: Path = ROOT) -> int:
-    """Check, or tidy the list; the exit code is 1 if anything is wrong."""
+    """Check all prose, or some files; the exit code is 1 if anything is wrong."""
     parser = argparse.ArgumentParser(prog="python -m docs.prose", description="Checks the prose of this project.")
-    parser.add_argument("paths", nargs="*", metavar="FILE", help="show every finding of these files or folders, old prose included")
-    parser.add_argument("--tidy", action="store_true", help="take clean files off the list of old prose, and follow files that were moved")
+    parser.add_argument("paths", nargs="*", metavar="FILE", help="check these files or folders alone, without the allowances")
     options = parser.parse_args(arguments)
     if options.paths:
         wanted = [Path(path).resolve().relative_to(root).as_posix() for path in options.paths]
         paths = [path for path in files(root) if any(path == w or path.startswith(f"{w}/") for w in wanted)]
-        wrong = [str(f) for found in findings(root, paths).values() for f in found]
+        wrong = [str(finding) for finding in findings(root, paths)]
     else:
-        found, old, allowed = findings(root, files(root)), ratchet.entries(root / OLD), ratchet.allowances(root / ALLOWED)
-        if options.tidy:
-            old = ratchet.tidied(found, old, allowed)
-            head = [line for line in (root / OLD).read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-            (root / OLD).write_text("\n".join([*head, *old]) + "\n", encoding="utf-8")
-        wrong = ratchet.judge(found, old, allowed) + [str(finding) for finding in commits.check(root)]
+        wrong = allowances.judge(findings(root, files(root)), allowances.read(root / ALLOWED))
+        wrong += [str(finding) for finding in commits.check(root)]
     for line in wrong:
         print(line)
     if wrong:

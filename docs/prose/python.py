@@ -15,7 +15,7 @@ from docs.prose.rules import Passage, hidden
 __all__ = ["passages"]
 
 _NO_PROSE = re.compile(r"#(?:!|\s*(?:noqa|type:|pragma|ruff:|mypy:|fmt:))")
-_STATEMENT = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|CREATE|PRAGMA|WITH|BEGIN|DROP|ALTER|COMMIT|REPLACE|VACUUM|ATTACH)\b")
+_STATEMENT = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|CREATE|PRAGMA|WITH|BEGIN|DROP|ALTER|COMMIT|REPLACE|VACUUM|ATTACH|local)\b")
 _WORD = re.compile(r"(?<![\w-])[A-Za-z][a-z']*(?![\w-])")
 #: A literal with fewer words is a name, a key or a format.
 WORDS_MIN = 3

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-__all__ = ["BANNED", "OPENINGS", "WORDS_MAX", "Finding", "Passage", "check", "hidden", "masked"]
+__all__ = ["BANNED", "OPENINGS", "SPELLINGS", "WORDS_MAX", "Finding", "Passage", "check", "hidden", "masked"]
 
 #: The most words of a sentence; code in backticks counts as one word.
 WORDS_MAX = 30
@@ -14,8 +14,23 @@ WORDS_MAX = 30
 OPENINGS = frozenset({"who", "whoever", "what", "of", "as", "nobody", "none", "those", "whether"})
 #: Words and phrases that have a plainer equivalent.
 BANNED = ("anew", "whoever", "likewise of", "for so long", "is told", "are told", "stands before", "it is theirs")
+#: British spellings and the American ones; a single word also counts at the beginning of a longer one.
+SPELLINGS = {
+    "acknowledgement": "acknowledgment",
+    "behaviour": "behavior",
+    "centre": "center",
+    "colour": "color",
+    "favour": "favor",
+    "for ever": "forever",
+    "honour": "honor",
+    "learnt": "learned",
+    "licence": "license",
+    "neighbour": "neighbor",
+    "towards": "toward",
+}
 
 _BANNED = re.compile(r"\b(?:" + "|".join(re.escape(words).replace(r"\ ", r"\s+") for words in BANNED) + r")\b", re.IGNORECASE)
+_BRITISH = re.compile(r"\b(?:" + "|".join(words.replace(" ", r"\s+") + (r"\b" if " " in words else "") for words in SPELLINGS) + ")", re.IGNORECASE)
 _CODE = re.compile(r"(`+)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 _LINK = re.compile(r"\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*(?:\s+\"[^\"]*\")?\)")
 _URL = re.compile(r"\bhttps?://[^\s)>\]]*[^\s)>\].,;:!?]")
@@ -33,7 +48,7 @@ _MASK = 0xE000
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """One place that breaks a rule; `rule` is opening, banned, length, wrap or subject."""
+    """One place that breaks a rule; `rule` is opening, banned, spelling, length, wrap or subject."""
 
     path: str
     line: int
@@ -118,6 +133,11 @@ def _check_words(path: str, passage: Passage, sentence: _Sentence) -> Iterator[F
     for match in _BANNED.finditer(sentence.text):
         line = sentence.line + sentence.text.count("\n", 0, match.start())
         yield Finding(path, line, "banned", _shown(sentence.text[match.start() :]), "has a plainer word")
+    for match in _BRITISH.finditer(sentence.text):
+        line = sentence.line + sentence.text.count("\n", 0, match.start())
+        yield Finding(
+            path, line, "spelling", _shown(sentence.text[match.start() :]), f'American English says "{SPELLINGS[" ".join(match[0].lower().split())]}"'
+        )
     words = sum(1 for token in sentence.text.split() if any(c.isalnum() or ord(c) >= _MASK for c in token))
     if words > WORDS_MAX:
         yield Finding(path, sentence.line, "length", _shown(sentence.text), f"{words} words, at most {WORDS_MAX}")

@@ -13,7 +13,7 @@ __all__ = ["check_file"]
 def check_file(setting: str, file: str) -> None:
     """Check that a file is a regular one that this user may read; raises `BadConfig`."""
     try:
-        is_file = Path(file).is_file()  # opening another kind, such as a pipe, may block for ever
+        is_file = Path(file).is_file()  # opening another kind, such as a pipe, may block forever
     except OSError as error:  # for example below a directory that this user may not search
         raise BadConfig(f"{setting}: {file}: {error.strerror}") from None
     if not is_file:

@@ -125,7 +125,7 @@ class KafkaConfig(Section, frozen=True):
     events_retention_h: Annotated[
         int,
         setting(
-            "Time in hours for which events are kept, for topics that liveroom creates; -1 = for ever. An existing topic of events with less is refused",
+            "Time in hours for which events are kept, for topics that liveroom creates; -1 = forever. An existing topic of events with less is refused",
             ge=-1,
             le=1_000_000,
         ),
@@ -142,10 +142,10 @@ class KafkaConfig(Section, frozen=True):
         ),
     ] = ()
     commands_retention_h: Annotated[
-        int, setting("Time in hours for which commands are kept, for topics that liveroom creates; -1 = for ever", ge=-1, le=1_000_000)
+        int, setting("Time in hours for which commands are kept, for topics that liveroom creates; -1 = forever", ge=-1, le=1_000_000)
     ] = 168
     compression: Annotated[Literal["none", "gzip", "lz4"], setting("Compression of records, on the network and in the log")] = "lz4"
-    write_wait_ms: Annotated[int, setting("Time for the acknowledgement of a write; after it the outcome is unknown", ge=500, le=120_000)] = 5_000
+    write_wait_ms: Annotated[int, setting("Time for the acknowledgment of a write; after it the outcome is unknown", ge=500, le=120_000)] = 5_000
     session_ms: Annotated[
         int,
         setting(

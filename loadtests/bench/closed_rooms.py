@@ -151,7 +151,7 @@ def _written_bytes(pid: int | None) -> int:
     try:
         lines = Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines()
     except OSError as error:
-        raise TargetError(f"what the server writes cannot be measured here: {error}") from None
+        raise TargetError(f"the server's writes cannot be measured here: {error}") from None
     return int(dict(line.split(": ") for line in lines)["wchar"])
 
 
@@ -232,7 +232,7 @@ async def _run(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str]) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog=f"python -m loadtests {PROGRAM}", description="What closed rooms cost a server that has hardly anything to do."
+        prog=f"python -m loadtests {PROGRAM}", description="The cost of closed rooms for an almost idle server."
     )
     parser.add_argument("--rooms", type=positive_int, default=2_500, help="closed rooms (default 2500)")
     parser.add_argument("--seconds", type=positive_float, default=90.0, help="how long it is measured (default 90)")

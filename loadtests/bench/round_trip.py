@@ -209,7 +209,7 @@ def _summary(report: dict[str, Any]) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Measure; returns the exit code: 0 within the target, 1 not."""
     parser = argparse.ArgumentParser(prog="python -m loadtests round-trip", description="From command to answer through Kafka, beside Kafka alone.")
-    parser.add_argument("--commands", type=positive_int, default=100, metavar="N", help="of each kind in each turn (default: 100)")
+    parser.add_argument("--commands", type=positive_int, default=100, metavar="N", help="commands of each kind in each turn (default: 100)")
     parser.add_argument("--repetitions", type=positive_int, default=20, metavar="N", help="turns (default: 20)")
     parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
     parser.add_argument("--kafka", default="", metavar="HOST:PORT", help="a broker that runs already (otherwise one is started for the test)")

@@ -122,7 +122,7 @@ async def _run(target: Target, options: argparse.Namespace, log: Path, bar: Bar)
     granted = audit_honest(honest.options, told, findings)
     judged = judge_log(log, journal.events, findings)
     if not repeated_after_kill(report.transcript.asked):
-        findings.add("kill_missing", "nobody asked again after a kill for what had been answered before")
+        findings.add("kill_missing", "no user repeated an answered command after a kill")
     return {
         "ok": not findings,
         "wrong": findings.to_plain(),

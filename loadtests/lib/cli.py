@@ -47,7 +47,7 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("a server that runs already (otherwise one is started for the test)")
     group.add_argument("--url", metavar="URL", help="its gateway, for example ws://127.0.0.1:8800")
     group.add_argument("--console", metavar="URL", help="its console, for example http://127.0.0.1:8801")
-    group.add_argument("--token-secret-file", type=Path, metavar="FILE", help="what its tokens are signed with (or LIVEROOM_AUTH_SECRET)")
+    group.add_argument("--token-secret-file", type=Path, metavar="FILE", help="the secret that signs its tokens (or LIVEROOM_AUTH_SECRET)")
     group.add_argument("--server-pid", type=int, metavar="PID", help="its process on this machine, to measure CPU time and memory")
 
 

@@ -50,7 +50,7 @@ def audit_storm(case: Case, course: Course) -> tuple[Findings, dict[str, Any]]:
     if len(course.kills) < options.kills or not all(kill.unfinished for kill in course.kills):
         findings.add("kill_missing", f"{len(course.kills)} of {options.kills}: {course.kills}")
     if course.kills and not repeated_after_kill(case.transcript.asked):
-        findings.add("kill_missing", "nobody asked again after it for what had been answered before")
+        findings.add("kill_missing", "no user repeated an answered command after it")
     commands, limit = sum(course.commands.values()), _engine_commands_max(case)
     if commands > limit and course.journal is not None and not course.kills:  # else there may be others' commands, or many retries
         findings.add("engine_load", f"{commands} commands, and at most {limit} were expected")

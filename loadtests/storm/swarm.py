@@ -137,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     steady.add_argument("--rate", type=positive_float, required=True, metavar="EVENTS_PER_S", help="announcements a second")
     steady.add_argument("--seconds", type=positive_float, required=True, metavar="S", help="how long")
     steady.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
-    steady.add_argument("--stalled", type=int, default=0, metavar="K", help="of the viewers, so many never read (default: 0)")
+    steady.add_argument("--stalled", type=int, default=0, metavar="K", help="number of viewers that never read (default: 0)")
     steady.add_argument("--processes", type=positive_int, default=PROCESSES, metavar="P", help="processes of the crowd")
     steady.add_argument("--characters", type=int, default=0, metavar="C", help="length of an announcement, up to 1000 (default: about 30)")
     steady.add_argument("--deflate", action="store_true", help="viewers offer permessage-deflate")

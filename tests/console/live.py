@@ -130,7 +130,7 @@ class Live:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so, but not for ever."""
+    """Wait until something is so, but not forever."""
     async with asyncio.timeout(WAIT_S):
         while not condition():
             await asyncio.sleep(0.005)

@@ -33,7 +33,7 @@ def copied() -> set[str]:
 
 
 def test_what_is_copied_exists_and_is_all_that_the_package_needs() -> None:
-    """Each source is there and not ignored; readme, licence and package are those that pyproject.toml names."""
+    """Each source is there and not ignored; readme, license and package are those that pyproject.toml names."""
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     for source in copied():
         assert (ROOT / source).exists(), source

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from docs.prose import commits, markdown, ratchet
+from docs.prose import allowances, commits, markdown
 from docs.prose.__main__ import ROOT, files, main
-from docs.prose.rules import BANNED, OPENINGS, WORDS_MAX, Finding, check
+from docs.prose.rules import BANNED, OPENINGS, SPELLINGS, WORDS_MAX, Finding, check
 
 LONG = " ".join(["Viewers", *["word"] * WORDS_MAX])
 
@@ -55,6 +55,16 @@ def test_banned_words_are_found(words: str) -> None:
     assert in_markdown(f"Rooms say {words}x.\n") == []
     assert in_markdown(f"Rooms are at https://example.com/{words.replace(' ', '-')}/{words.split()[-1]}.\n") == []
     assert in_markdown(f"Rooms [x]({words.replace(' ', '_')}.md).\n") == []
+
+
+@pytest.mark.parametrize(("british", "american"), SPELLINGS.items())
+def test_american_english_is_kept(british: str, american: str) -> None:
+    """A British spelling is found in any case and form; the American one and code are not."""
+    assert in_markdown(f"Rooms x {british.title()} y.\n") == [(1, "spelling")]
+    assert (2, "spelling") in in_markdown(f"Rooms x\n{british} y.\n")
+    longer = [] if " " in british else [(1, "spelling")]
+    assert in_markdown(f"Rooms x {british}s y.\n") == longer
+    assert in_markdown(f"Rooms x {american} and `{british}`.\n") == []
 
 
 def test_a_long_sentence_is_found() -> None:
@@ -132,53 +142,30 @@ def test_code_comments_and_generated_parts_are_no_prose() -> None:
         assert in_markdown(f"{passed_over}\nAs is.\n") == [(passed_over.count("\n") + 2, "opening")], passed_over
 
 
-def found(path: str, *rules: str) -> dict[str, list[Finding]]:
-    return {path: [Finding(path, 1, rule, "some words here") for rule in rules]}
-
-
-def test_the_list_of_old_prose_shrinks_only() -> None:
-    """A listed file with findings passes; a clean, lost or doubled one does not, and neither does an unsorted list or a file beside it."""
-    both = found("a.md", "wrap") | found("b.md")
-    assert ratchet.judge(both, ["a.md"], []) == []
-    assert len(ratchet.judge(both, [], [])) == 1
-    assert "take it off" in ratchet.judge(both, ["a.md", "b.md"], [])[0]
-    assert "no such file" in ratchet.judge(both, ["a.md", "c.md"], [])[0]
-    assert "twice" in ratchet.judge(both, ["a.md", "a.md"], [])[0]
-    more = found("a.md", "wrap") | found("b.md", "wrap")
-    assert ratchet.judge(more, ["b.md", "a.md"], []) == ["the list of old prose is not sorted"]
+def found(*rules: str) -> list[Finding]:
+    return [Finding("a.md", 1, rule, "some words here") for rule in rules]
 
 
 def test_an_allowance_covers_its_finding_and_must_be_used() -> None:
-    """Path, rule and words have to fit; one that nothing needs is wrong, and so is one without a reason."""
-    allowed = ratchet.Allowance("a.md", "banned", "words", "a quotation")
-    assert ratchet.judge(found("a.md", "banned"), [], [allowed]) == []
-    assert len(ratchet.judge(found("a.md", "length"), [], [allowed])) == 2
-    assert len(ratchet.judge(found("b.md", "banned"), [], [allowed])) == 2
-    assert len(ratchet.judge(found("a.md", "banned"), [], [ratchet.Allowance("a.md", "banned", "other", "x")])) == 2
-    assert "not used" in ratchet.judge(found("a.md"), [], [allowed])[0]
-    assert "no reason" in ratchet.judge(found("a.md", "banned"), [], [ratchet.Allowance("a.md", "banned", "words", " ")])[0]
-    assert "take it off" in ratchet.judge(found("a.md", "banned"), ["a.md"], [allowed])[0]
+    """Path, rule and words have to fit; an unused allowance is wrong, and so is one without a reason."""
+    allowed = allowances.Allowance("a.md", "banned", "words", "a quotation")
+    assert allowances.judge(found("banned"), [allowed]) == []
+    assert len(allowances.judge(found("banned", "length"), [allowed])) == 1
+    assert len(allowances.judge(found("length"), [allowed])) == 2
+    assert len(allowances.judge(found("banned"), [allowances.Allowance("b.md", "banned", "words", "x")])) == 2
+    assert len(allowances.judge(found("banned"), [allowances.Allowance("a.md", "banned", "other", "x")])) == 2
+    assert "not used" in allowances.judge([], [allowed])[0]
+    assert "no reason" in allowances.judge(found("banned"), [allowances.Allowance("a.md", "banned", "words", " ")])[0]
 
 
-def test_tidying_takes_off_and_follows_but_never_adds() -> None:
-    """A clean file leaves the list, a moved one is listed by its new path, and new findings stay findings."""
-    both = found("new/a.md", "wrap") | found("b.md") | found("c.md", "wrap")
-    assert ratchet.tidied(both, ["b.md", "gone.md", "old/a.md"], []) == ["new/a.md"]
-    more = both | found("other/a.md", "wrap")
-    assert ratchet.tidied(more, ["old/a.md", "other/a.md"], []) == ["new/a.md", "other/a.md"]
-    assert ratchet.tidied(more, ["old/a.md"], []) == []
-
-
-def test_the_lists_are_read(tmp_path: Path) -> None:
-    """Comments and blank lines of the list are no entries; an allowance has exactly its four fields."""
-    (tmp_path / "old.txt").write_text("# words\n\na.md\nb.md\n", encoding="utf-8")
-    assert ratchet.entries(tmp_path / "old.txt") == ["a.md", "b.md"]
+def test_the_allowances_are_read(tmp_path: Path) -> None:
+    """An allowance has exactly its four fields."""
     allowed = tmp_path / "allowed.toml"
     allowed.write_text('[[allow]]\npath = "a.md"\nrule = "wrap"\nwords = "x"\nreason = "y"\n', encoding="utf-8")
-    assert ratchet.allowances(allowed) == [ratchet.Allowance("a.md", "wrap", "x", "y")]
+    assert allowances.read(allowed) == [allowances.Allowance("a.md", "wrap", "x", "y")]
     allowed.write_text('[[allow]]\npath = "a.md"\n', encoding="utf-8")
     with pytest.raises(TypeError):
-        ratchet.allowances(allowed)
+        allowances.read(allowed)
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -212,8 +199,18 @@ def test_long_commit_subjects_are_found(tmp_path: Path) -> None:
 
 
 def test_all_prose_is_looked_at() -> None:
-    """Pages at the top, of docs/ and its folders, and of other folders; Python and JavaScript of all folders."""
+    """Pages, Python, JavaScript, style sheets and configuration of all folders and of the top, except generated documents."""
     assert {
+        ".ci/run",
+        "Dockerfile",
+        "Makefile",
+        "deploy/compose.yaml",
+        "deploy/grafana/dashboards/liveroom.json",
+        "deploy/k8s/liveroom.toml",
+        "deploy/prometheus/rules.yml",
+        "liveroom/console/static/css/base.css",
+        "loadtests/lib/cli.py",
+        "pyproject.toml",
         "liveroom/cli.py",
         "liveroom/client/liveroom.js",
         "deploy/run_cluster.py",
@@ -222,21 +219,20 @@ def test_all_prose_is_looked_at() -> None:
         "tests/pages/fold.mjs",
     } <= set(files(ROOT))
     assert {"README.md", "CHANGELOG.md", "docs/money.md", "docs/decisions/0010-kafka.md", "tests/docs/fixtures/README.md"} <= set(files(ROOT))
+    assert "docs/openapi.yaml" not in files(ROOT)
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with a clean page, a page of old prose and empty lists."""
+    """A project with a clean page and no allowances."""
     (tmp_path / "docs" / "prose").mkdir(parents=True)
     (tmp_path / "docs" / "clean.md").write_text("Rooms open.\n", encoding="utf-8")
-    (tmp_path / "docs" / "old.md").write_text("# Rooms\n\nRooms open. As is.\n", encoding="utf-8")
-    (tmp_path / "docs" / "prose" / "old.txt").write_text("# words\ndocs/old.md\n", encoding="utf-8")
     (tmp_path / "docs" / "prose" / "allowed.toml").write_text("", encoding="utf-8")
     return tmp_path
 
 
-def test_the_command_passes_what_holds_the_rules(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Old prose on the list is silent, and new findings elsewhere fail the command with file, line, rule and words."""
+def test_the_command_fails_with_each_finding(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A finding fails the command with its file, line, rule and words; packages of others are not read."""
     assert main([], project) == 0
     assert capsys.readouterr().out == ""
     (project / "tests" / "node_modules").mkdir(parents=True)
@@ -247,13 +243,15 @@ def test_the_command_passes_what_holds_the_rules(project: Path, capsys: pytest.C
     assert capsys.readouterr().out.startswith("README.md:2: banned: has a plainer word: anew today.\n")
 
 
-def test_the_command_shows_all_findings_of_named_files(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A named file or folder is judged without the lists."""
+def test_an_allowance_holds_for_the_whole_check_alone(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A named file or folder shows its findings without the allowances."""
+    (project / "docs" / "old.md").write_text("# Rooms\n\nAs is.\n", encoding="utf-8")
+    allowed = '[[allow]]\npath = "docs/old.md"\nrule = "opening"\nwords = "As is"\nreason = "a quotation"\n'
+    (project / "docs" / "prose" / "allowed.toml").write_text(allowed, encoding="utf-8")
+    assert main([], project) == 0
     assert main([str(project / "docs" / "clean.md")], project) == 0
     assert main([str(project / "docs")], project) == 1
-    printed = capsys.readouterr().out
-    assert "docs/old.md:3: wrap: another sentence follows on the same line: Rooms open.\n" in printed
-    assert 'docs/old.md:3: opening: no sentence begins with "as": As is.\n' in printed
+    assert 'docs/old.md:3: opening: no sentence begins with "as": As is.\n' in capsys.readouterr().out
 
 
 def test_the_command_looks_at_commits(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -264,21 +262,13 @@ def test_the_command_looks_at_commits(project: Path, capsys: pytest.CaptureFixtu
     assert ": subject: 73 characters, at most 72: aaa" in capsys.readouterr().out
 
 
-def test_the_command_tidies_the_list(project: Path) -> None:
-    """Once a listed page is clean the command fails until `--tidy` took it off; the words at the list's head stay."""
-    (project / "docs" / "old.md").write_text("Rooms open.\n", encoding="utf-8")
-    assert main([], project) == 1
-    assert main(["--tidy"], project) == 0
-    assert (project / "docs" / "prose" / "old.txt").read_text(encoding="utf-8") == "# words\n"
-    assert main([], project) == 0
-
-
 def test_the_rules_are_written_down() -> None:
     """CONTRIBUTING.md names every word and bound of the rules."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rules = {row.split("|")[1].strip(" `"): row for row in text.splitlines() if row.startswith("| `")}
     assert set(re.findall(r"`(\w+)`", rules["opening"].split("|")[2])) == OPENINGS
     assert set(re.findall(r"`([^`]+)`", rules["banned"].split("|")[2])) == set(BANNED)
+    assert all(f"`{british}`" in rules["spelling"] for british in SPELLINGS)
     assert f"at most {WORDS_MAX} words" in rules["length"]
     assert f"at most {commits.SUBJECT_MAX} characters" in rules["subject"]
     assert "wrap" in rules

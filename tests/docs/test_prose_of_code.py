@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from docs.prose import javascript, python
+from docs.prose import config, javascript, python
 from docs.prose.__main__ import passages
 from docs.prose.rules import WORDS_MAX, check
 
@@ -114,9 +114,9 @@ def test_other_strings_are_not(code: str) -> None:
 
 
 def test_strings_count_in_the_package_only() -> None:
-    """The strings of tests, load tests and scripts are theirs; docstrings and comments count everywhere."""
+    """The strings of tests are no prose; docstrings and comments count everywhere."""
     text = '"""As it is."""\nf("as it was anew")\n'
-    for path, number in (("liveroom/x.py", 2), ("docs/generate/x.py", 2), ("tests/x.py", 1), ("loadtests/x.py", 1), ("deploy/x.py", 1)):
+    for path, number in (("liveroom/x.py", 2), ("docs/generate/x.py", 2), ("loadtests/x.py", 2), ("deploy/x.py", 2), ("tests/x.py", 1)):
         assert len(list(passages(path, text))) == number, path
 
 
@@ -143,3 +143,33 @@ def test_the_words_of_the_pages_are_read() -> None:
     assert in_javascript(f'  a: "{LONG}.",\n', words=True) == [(1, "length")]
     assert len(list(passages("liveroom/console/static/js/words-en.js", text))) == 2
     assert list(passages("liveroom/console/static/js/words-zh.js", text)) == []
+
+
+def in_config(path: str, text: str) -> list[tuple[int, str]]:
+    """Line and rule of each finding."""
+    return sorted((f.line, f.rule) for passage in config.passages(path, text) for f in check(path, passage))
+
+
+def test_comments_of_configuration_are_read() -> None:
+    """Whole lines in a row are one text and a comment behind a value is one of its own; values, quotes and the first line of a script are none."""
+    assert in_config("x.yaml", "# Rooms open\n# as anew. As is.\nx: 1\n") == [(2, "banned"), (2, "opening")]
+    assert in_config("x.toml", "x = 1  # As is.\n") == [(1, "opening")]
+    assert in_config("Makefile", "all:\n\t# As is.\n") == [(2, "opening")]
+    assert in_config("x.yaml", "x: 1 # Rooms open\n# as a rule\n") == [(2, "opening")]
+    assert in_config("x.yaml", "# Rooms:\n#\n#     as in code anew\n") == []
+    assert in_config("x.yaml", "x: a#As is anew.\ny: \"# As is.\"\nz: '# As is.'\n#!As is.\n") == []
+    assert in_config("x.yaml", f"# {LONG}.\n") == [(1, "length")]
+
+
+def test_texts_for_operators_are_read() -> None:
+    """Annotations of alerts and descriptions of dashboards are prose, holes included; other values are not."""
+    for line in ('summary: As "it" is.', "meaning: As it is.", "action: As it is.", '"description": "As it is.",', 'summary: "As {{ $value }} is."'):
+        assert in_config("x.yml", f"  {line}\n") == [(1, "opening")], line
+    assert in_config("x.json", '  "description": "As it is."\n') == [(1, "opening")]
+    assert in_config("x.yml", "  expr: as it is anew\n  summary: {{ as }} is\n  summary: >-\n") == []
+    assert in_config("x.json", "# As is.\n") == []
+
+
+def test_comments_of_style_sheets_are_read() -> None:
+    """Comments of one line and of several; selectors and colors are no comments."""
+    assert in_config("x.css", "#as .is { color: #fff } /* As is. */\n/* Rooms\nopen anew. */\n") == [(1, "opening"), (3, "banned")]

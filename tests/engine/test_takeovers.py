@@ -62,7 +62,7 @@ class OvertakenJournal(MemoryJournal):
 
 
 async def test_an_engine_whose_takeover_is_older_than_the_snapshot_takes_over_again() -> None:
-    """It was overtaken before it began: it does not wait for its own takeover for ever."""
+    """It was overtaken before it began: it does not wait for its own takeover forever."""
     journal = OvertakenJournal(CONFIG.journal)
     voice = Voice(journal)
     async with running_engine(journal, CONFIG, Clock(), name=NAME) as engine:

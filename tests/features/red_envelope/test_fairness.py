@@ -129,7 +129,7 @@ def test_what_cannot_be_split_is_not(total_fen: int, count: int) -> None:
 
 @pytest.mark.parametrize(("total_fen", "count", "how"), [(1_000, 10, "lucky"), (14, 10, "lucky"), (11, 8, "equal"), (10_000, 2, "lucky")])
 def test_every_turn_has_the_same_chances(total_fen: int, count: int, how: str) -> None:
-    """Each turn's mean is R / n within statistical bounds: the first is not favoured, the last does not starve; nor is its spread another's."""
+    """Each turn's mean is R / n within statistical bounds: the first is not favored, the last does not starve; nor is its spread another's."""
     turns = list(zip(*drawn(total_fen, count, how), strict=True))
     spread = mean(pvariance(turn) for turn in turns)
     for turn in turns:

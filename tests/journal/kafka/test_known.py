@@ -124,7 +124,7 @@ def test_entries_that_are_confirmed_while_the_answer_is_on_its_way_are_no_damage
 
 
 def test_another_entry_in_a_known_place_is_damage_at_once() -> None:
-    """However often an entry is read, and by whomever: what stood there once stands there for ever."""
+    """However often an entry is read, and by whomever: what stood there once stands there forever."""
     ends = known([])
     for offset in range(2 * ENTRY_IDS_KEPT):
         ends.note(0, offset, f"id-{offset}")

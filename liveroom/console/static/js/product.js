@@ -7,7 +7,7 @@ export function countOf(counts, id) {
   return counts && Object.hasOwn(counts, id) ? counts[id] : 0;
 }
 
-/** A product's picture, or a coloured tile with its first letter when it has none or it does not load. */
+/** A product's picture. Without one, or if it does not load, a colored tile with the first letter of its title. */
 export function picture({ title, image_url = "" }) {
   const letter = [...title][0] ?? "";
   const tile = () => h("span", { class: `picture tile tile-${letter.codePointAt(0) % 5}`, "aria-hidden": "true" }, letter);
