@@ -1,4 +1,4 @@
-"""Items that the application has not taken yet, and what is known as of those it has. No I/O, no clock."""
+"""Items that the application has not taken yet, and the state after the items that it has taken. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Known(Struct, frozen=True):
 
 
 class Backlog:
-    """A queue that folds. At `items_max` it falls together into one `Skipped` and the state after it, and what the user owns then."""
+    """A queue that folds. At `items_max` it collapses into one `Skipped`, the state after it, and the user's entitlements."""
 
     def __init__(self, items_max: int) -> None:
         self._items_max = items_max
@@ -37,7 +37,7 @@ class Backlog:
 
     @property
     def state(self) -> Keyframe | None:
-        """The room's state as after the last item that was taken."""
+        """The room's state after the last item that was taken."""
         return self._known.state
 
     @property
@@ -52,11 +52,11 @@ class Backlog:
             self._collapse()
 
     def take(self) -> Item | None:
-        """The next item, already folded into what is known; `None` when there is none."""
+        """The next item, already folded into the state; `None` when there is none."""
         while self._items:
             item = self._items.popleft()
             self._known = _folded(self._known, item)
-            # The end of a delta goes with its last event, so that the state is whole when that is seen.
+            # The end of a delta belongs to its last event, so that the state is whole when the application gets that event.
             while self._items and isinstance(end := self._items[0], Advanced):
                 self._items.popleft()
                 self._known = _folded(self._known, end)

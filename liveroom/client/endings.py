@@ -14,7 +14,7 @@ from liveroom.messages.errors import CLOSE_CODES
 
 __all__ = ["CLOSE_GAP", "CLOSE_LOST", "CLOSE_NO_ADDRESS", "CLOSE_NO_TOKEN", "ENDINGS", "Ending", "Then", "then_of"]
 
-#: The connection was lost, or none came about.
+#: The connection was lost, or could not be made.
 CLOSE_LOST: Final = 1006
 #: This client left because it missed something.
 CLOSE_GAP: Final = 3000
@@ -29,16 +29,16 @@ class Then(StrEnum):
 
     #: Connect again after the delay that the server named, else after a pause that grows with each attempt.
     retry = "retry"
-    #: Ask the token function for another token, then as `retry`. With a fixed token there is no other: as `final`.
+    #: Ask the token function for another token, then `retry`. A fixed token is the only one, so this means `final`.
     token = "token"
-    #: Stay away until the user wants this window back.
+    #: Wait until the user wants this window back.
     replaced = "replaced"
-    #: Stay away for good.
+    #: Do not connect again.
     final = "final"
 
 
 class Ending(Struct, frozen=True):
-    """A row: ends with codes from `first` to `last`, what happened, and what follows."""
+    """A row: ends with codes from `first` to `last`, their meaning, and the next step."""
 
     first: int
     last: int
@@ -68,7 +68,7 @@ ENDINGS: Final[tuple[Ending, ...]] = (
     Ending(1013, 1013, "a proxy is overloaded", Then.retry),
     Ending(1014, 1014, "a proxy got a bad answer", Then.retry),
     Ending(CLOSE_GAP, CLOSE_GAP, "the client left: it missed frames, or one was no JSON object", Then.retry),
-    Ending(CLOSE_NO_TOKEN, CLOSE_NO_TOKEN, "the token function failed, took too long, or gave what is no token, such as a page of HTML", Then.token),
+    Ending(CLOSE_NO_TOKEN, CLOSE_NO_TOKEN, "the token function failed, took too long, or gave no token but, for example, a page of HTML", Then.token),
     Ending(CLOSE_NO_ADDRESS, CLOSE_NO_ADDRESS, "the client cannot connect to such an address", Then.final),
     _ours(4000, Then.token),
     _ours(4001, Then.retry),

@@ -1,4 +1,4 @@
-"""The user's entitlements: a `entitlements` frame, kept up to date by the events after it.
+"""The user's entitlements: an `entitlements` frame, kept up to date by the events after it.
 
 The fold is pure and gives the frame that the server would send. Events below the frame's seq are in the frame already.
 A personal event may come before the delta whose span holds it. A public event between the two does not change its fields,
@@ -35,7 +35,7 @@ def fold_entitlements(entitlements: Entitlements, item: RoomEvent | PersonalEven
 
 
 def sales_over(before: tuple[SaleView, ...], after: tuple[SaleView, ...]) -> set[int]:
-    """The sales that are shown no more."""
+    """The sales that the state no longer shows."""
     return set() if before is after else {view.sale for view in before} - {view.sale for view in after}
 
 

@@ -6,7 +6,7 @@
 - `CommandUnanswered`: no answer came in time, or the room was left after the command went out (`sent`, `code`, `reason`).
   To find the outcome, send the command again with its `id`.
 - `TooManyCommands`: too many commands of this client wait for their answers, so this call did not send its own.
-- `Disconnected`: the room was left for good because it refused, banned or could not be reached (`code`, `reason`).
+- `Disconnected`: the client gave up the room, which refused, banned or could not be reached (`code`, `reason`).
   This client did not send the command.
 """
 
@@ -18,7 +18,7 @@ __all__ = ["ClientError", "CommandRefused", "CommandUnanswered", "Disconnected",
 
 
 class ClientError(LiveroomError):
-    """Base of what the SDK raises."""
+    """Base of the SDK's exceptions."""
 
 
 class CommandRefused(ClientError):
@@ -34,12 +34,11 @@ class CommandRefused(ClientError):
 
 
 class CommandUnanswered(ClientError):
-    """No answer came in time or before the room was left; sent again with the same `id` within 10 minutes it still happens at most once.
+    """No answer came in time or before the room was left. Sent again with the same `id` within 10 minutes, the command happens at most once.
 
     `sent` is true when the command went out in this call, or may have gone out in an earlier call of this client that had no outcome.
-    It is false otherwise. A command under an id that the client made for this call then did not happen. An id of your own may
-    still have gone out from another process. `code` and `reason` are those of the connection's end, where the connection was
-    lost; else `code` is 0.
+    Otherwise it is false, and a command under an id that the client made for this call did not happen. Another process may still have sent
+    an id of your own. If the connection was lost, `code` and `reason` are those of its end; else `code` is 0.
     """
 
     def __init__(self, id: str, *, sent: bool = True, code: int = 0, reason: str = "") -> None:
@@ -53,16 +52,16 @@ class CommandUnanswered(ClientError):
 
 
 class TooManyCommands(ClientError):
-    """So many commands wait for their answer that this call did not send another."""
+    """The limit of waiting commands is reached, so this call did not send its own."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} commands wait for their answer already")
 
 
 class Disconnected(ClientError):
-    """The room was left and the client does not come back by itself.
+    """The room was left, and the client does not reconnect by itself.
 
-    `code` is the WebSocket close code, the HTTP status when the handshake was refused, or 1006 when nobody answered.
+    `code` is the WebSocket close code, the HTTP status when the handshake was refused, or 1006 without any answer.
     """
 
     def __init__(self, code: int, reason: str) -> None:

@@ -44,9 +44,9 @@ class RoomEvent(Struct, frozen=True):
 
 
 class PersonalEvent(Struct, frozen=True):
-    """An event that concerns this user alone, at its position in the room. It comes as soon as it happened, also before events below its seq.
+    """An event that concerns this user alone, at its position in the room. It comes as soon as it happened, even before events below its seq.
 
-    `coupon` is the code that a claim brought, with what it is worth.
+    `coupon` is the code of a claim, with its discount.
     """
 
     seq: int
@@ -68,7 +68,7 @@ class EntitlementsReplaced(Struct, frozen=True):
 
 
 class Reconnecting(Struct, frozen=True):
-    """The connection was lost; the next attempt comes after `delay_ms`. Events go on where they stopped, or a `Skipped` comes.
+    """The connection was lost; the next attempt comes after `delay_ms`. Then events continue where they stopped, or a `Skipped` comes.
 
     `unauthorized`: several tokens in a row were refused, and only your token function can change that.
     """
@@ -81,14 +81,14 @@ class Reconnecting(Struct, frozen=True):
 
 
 class Advanced(Struct, frozen=True):
-    """A delta ended here; what it left out is passed. Folded into the state, never yielded."""
+    """The end of a delta, with the events that the server left out. Folded into the state, never yielded."""
 
     seq: int
     time_ms: int
 
 
 class Repeated(Struct, frozen=True):
-    """An event that was yielded before, told again by a gateway that is behind the last one. Folded into what this user owns, never yielded again."""
+    """An event that was yielded before, repeated by a gateway that is behind the last one. Folded into the entitlements, never yielded again."""
 
     item: PersonalEvent | RoomEvent
 
@@ -105,7 +105,7 @@ _type_only = msgspec.json.Decoder(_TypeOnly)
 
 
 def decode_frame(data: str | bytes) -> Frame | None:
-    """Decode a frame; `None` for a type of a newer server. Raises `BadMessage` for what is no frame at all."""
+    """Decode a frame; `None` for a type of a newer server. Raises `BadMessage` for data that is no frame."""
     try:
         return _frame.decode(data)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:

@@ -9,12 +9,12 @@
  *
  *     try { await room.sendChat("hi"); } catch (refused) { show(refused.code, refused.detail); }
  *
- * Names are those of the wire and of the Python client; what is `send_chat` there is `sendChat` here.
+ * Names are those of the wire and of the Python client, in camel case: `send_chat` there is `sendChat` here.
  */
 
 /** Commands of this client that may wait for their answer at once. */
 export const COMMANDS_WAITING_MAX = 32;
-/** How often one command is sent again, with the same id, when its outcome is unknown. */
+/** Most repetitions of one command, with the same id, while its outcome is unknown. */
 export const RETRIES_MAX = 5;
 /** Ids that a room remembers because their commands went out and may have happened. Beyond it the oldest are forgotten. */
 export const SENT_IDS_MAX = 1_000;
@@ -37,9 +37,9 @@ export const CHAT_LINES_KEPT = 200;
   * So the frame that gives the latest clock is the best estimate.
  */
 const CLOCK_FRAMES = 16;
-/** Commands sent at once; beyond it they go at the rate that the gateway named. */
+/** Commands sent at once; later ones go at the rate that the gateway named. */
 const BURST_MAX = 10;
-/** Close codes of this client: the connection was lost or never came about; something was missed; there was no token; no such address. */
+/** Close codes of this client: connection lost or never made; frames missed; no token; invalid address. */
 const CLOSE_LOST = 1006;
 const CLOSE_GAP = 3000;
 const CLOSE_NO_TOKEN = 3001;
@@ -76,28 +76,28 @@ export const ENDINGS = [
   [1000, 4999, "retry"],
 ];
 // end endings
-/** A connection that held for this long makes the next pause a short one again. */
+/** After a connection of at least this long, the next pause is short again. */
 const STABLE_MS = 10_000;
-/** Tokens refused in a row after which the room is "unauthorized": it goes on trying, with pauses up to `UNAUTHORIZED_BACKOFF_MAX_MS`. */
+/** Refused tokens in a row until the room is "unauthorized". It goes on trying, with pauses up to `UNAUTHORIZED_BACKOFF_MAX_MS`. */
 const TOKENS_REFUSED_MAX = 3;
 const UNAUTHORIZED_BACKOFF_MAX_MS = 60_000;
-/** Attempts that fail without a word before the token is asked for again: a browser hides a proxy's 401. */
+/** Attempts that fail without a reason before the client asks for another token, because a browser hides a proxy's 401. */
 const UNTOLD_MAX = 3;
-/** A banned user looks this often whether the ban was lifted early. */
+/** A banned client tries this often, because the ban may be lifted early. */
 const BAN_WAIT_MAX_MS = 300_000;
 const TOKEN_CHARS_MAX = 4_096;
 /** RFC 6750's alphabet without what a subprotocol cannot carry: no JWT is refused, every page of HTML or JSON is. */
 const TOKEN_FORM = /^[A-Za-z0-9._~+-]+$/;
-/** Beats that may be missing before the connection counts as dead. */
+/** Missing beats until the connection counts as dead. */
 const BEATS_MISSED_MAX = 2;
 /** Time for the answer to a probe. */
 const PROBE_MS = 5_000;
-/** A timer that is later than this shows that the page stood still: that time was not the gateway's silence. */
+/** A timer later than this shows that the page was suspended; that time was not the gateway's silence. */
 const STOOD_STILL_MS = 1_000;
 /** Error codes that a gateway sends before the room has seen a command. For a repeated command they leave the outcome open. */
 const UNDECIDED = new Set(["rate_limited", "overloaded"]);
 
-/** The command was understood and the answer is no; `code` is one of the protocol's refusal codes. */
+/** The command was refused; `code` is one of the protocol's refusal codes. */
 export class CommandRefused extends Error {
   constructor({ id = "", code, detail, field = "", retry_after_ms = 0, seq = 0 }) {
     super(`${code}: ${detail}`);
@@ -107,10 +107,10 @@ export class CommandRefused extends Error {
 }
 
 /**
- * No answer came in time or before the room was left; sent again with the same `id` within 10 minutes it still happens at most once.
- * `sent` is true when the command went out in this call, or may have gone out in an earlier call of this room that had no outcome. It is
- * false otherwise. A command under an id that the room made for this call then did not happen. An id of your own may still have gone out
- * before a reload or from another page. `code` and `reason` are those of the connection's end, where the connection was lost; else `code` is 0.
+ * No answer came in time or before the room was left. Sent again with the same `id` within 10 minutes, the command happens at most once.
+ * `sent` is true when the command went out in this call, or may have gone out in an earlier call of this room that had no outcome.
+  * Otherwise it is false, and a command under an id that the room made for this call did not happen. An id of your own may still have gone
+  * out before a reload or from another page. If the connection was lost, `code` and `reason` are those of its end; else `code` is 0.
  */
 export class CommandUnanswered extends Error {
   constructor(id, { sent = true, code = 0, reason = "" } = {}) {
@@ -121,7 +121,7 @@ export class CommandUnanswered extends Error {
   }
 }
 
-/** So many commands wait for their answer that this call did not send another. */
+/** The limit of waiting commands is reached, so this call did not send its own. */
 export class TooManyCommands extends Error {
   constructor() {
     super(`${COMMANDS_WAITING_MAX} commands wait for their answer already`);
@@ -129,7 +129,7 @@ export class TooManyCommands extends Error {
   }
 }
 
-/** The room was left for good, and this room did not send a command that fails with this; `code` is the WebSocket close code, `reason` the server's words. */
+/** The room was left for good. A command that fails with this was not sent by this room. `code` is the WebSocket close code, `reason` the server's. */
 export class Disconnected extends Error {
   constructor(code, reason) {
     super(`disconnected with ${code}${reason ? `: ${reason}` : ""}`);
@@ -243,7 +243,7 @@ export class Room extends EventTarget {
       ...options,
       WebSocket,
     };
-    /** Resolves with the room once its first state is there and what this user owns; rejects with `Disconnected` if it never comes. */
+    /** Resolves with the room once its first state and the user's entitlements are there; rejects with `Disconnected` if they never come. */
     this.ready = new Promise((resolve, reject) => (this.#settleReady = { resolve, reject }));
     this.ready.catch(() => {}); // whoever awaits it sees the rejection; nobody has to
     globalThis.addEventListener?.("online", this.#wake);
@@ -259,7 +259,7 @@ export class Room extends EventTarget {
   get entitlements() {
     return this.#entitlements;
   }
-  /** "connecting", "live", "reconnecting", "unauthorized" or "banned" (both come back by themselves), "replaced" or "closed". */
+  /** "connecting", "live", "reconnecting", "unauthorized" or "banned" (both reconnect by themselves), "replaced" or "closed". */
   get status() {
     return this.#status;
   }
@@ -275,16 +275,16 @@ export class Room extends EventTarget {
   get ban() {
     return this.#ban;
   }
-  /** Until when you may not speak, Unix ms by the server's clock; 0 when you may. */
+  /** The end of your mute, Unix ms by the server's clock; 0 when you are not muted. */
   get mutedUntilMs() {
     const untilMs = this.#joined?.muted_until_ms ?? 0;
     return untilMs > this.nowMs() ? untilMs : 0;
   }
-  /** `{sinceMs}` while the room is not heard from, over a connection that holds; else `null`. */
+  /** `{sinceMs}` during an interruption, while the connection stays open; else `null`. */
   get interruption() {
     return this.#interruption;
   }
-  /** The server's clock, Unix ms, as far as the last frames tell. */
+  /** The server's clock, Unix ms, estimated from the last frames. */
   nowMs() {
     return performance.now() + Math.max(...(this.#clockOffsetsMs.length ? this.#clockOffsetsMs : [performance.timeOrigin]));
   }
@@ -346,7 +346,7 @@ export class Room extends EventTarget {
     });
   }
 
-  /** Leave for good. Commands that still wait fail as `CommandUnanswered`, or as `Disconnected` when this room did not send them. */
+  /** Leave the room; the client does not reconnect. Commands that still wait fail as `CommandUnanswered`, or as `Disconnected` when this room did not send them. */
   close() {
     const socket = this.#detach();
     if (!this.#closed) this.#finish(1000, "closed by the client");
@@ -408,7 +408,7 @@ export class Room extends EventTarget {
     return text;
   }
 
-  /** Forget the socket; whatever it still says is not heard. */
+  /** Forget the socket and ignore its later events. */
   #detach() {
     const socket = this.#socket;
     this.#socket = null;
@@ -620,14 +620,14 @@ export class Room extends EventTarget {
     }, delayMs);
   }
 
-  /** Take a command off the books whose outcome is known; `undefined` when it is answered already. */
+  /** Remove a command whose outcome is known; `undefined` if it is answered already. */
   #answer(id) {
     const command = this.#remove(id);
     this.#sentIds.delete(id);
     return command;
   }
 
-  /** Take a command off the books whose outcome is not known: one that may have gone out is remembered. */
+  /** Remove a command whose outcome is unknown, and remember it if it may have gone out. */
   #unanswered(id) {
     const command = this.#remove(id);
     if (command && mayHaveHappened(command)) this.#sentIds.add(id);
@@ -678,7 +678,7 @@ export class Room extends EventTarget {
     return Math.min(beats, answers);
   }
 
-  /** Look again when the connection would count as dead, unless something is heard before. */
+  /** Look again when the connection would count as dead, unless something arrives before. */
   #watch() {
     this.#clear("silence");
     const dueMs = this.#deadAtMs;
@@ -686,7 +686,7 @@ export class Room extends EventTarget {
     this.#timers.silence = setTimeout(() => {
       this.#timers.silence = null;
       if (performance.now() - dueMs > STOOD_STILL_MS) return this.#probe();
-      if (performance.now() >= this.#deadAtMs) return this.#drop(CLOSE_LOST, "nothing was heard from the gateway");
+      if (performance.now() >= this.#deadAtMs) return this.#drop(CLOSE_LOST, "no data came from the gateway");
       this.#watch();
     }, Math.max(0, dueMs - performance.now()));
   }
@@ -800,7 +800,7 @@ function thenOf(code) {
   return ENDINGS.find(([first, last]) => first <= code && code <= last)?.[2] ?? "retry";
 }
 
-/** A frame, or `null` for what is none. */
+/** The frame in a message, or `null` if it is none. */
 function parsed(text) {
   try {
     const frame = JSON.parse(text);

@@ -20,7 +20,7 @@ __all__ = ["COMMANDS_WAITING_MAX", "RETRIES_MAX", "SENT_IDS_MAX", "Outbox", "Sen
 
 #: Commands of one room that may wait for their answer at once.
 COMMANDS_WAITING_MAX: Final = 32
-#: How often one command is sent again, with the same id, when the server could not tell its outcome.
+#: Most repetitions of one command, with the same id, while its outcome is unknown.
 RETRIES_MAX: Final = 5
 #: Ids that a client remembers because their commands went out and may have happened. Beyond it the oldest are forgotten.
 SENT_IDS_MAX: Final = 1_000
@@ -42,7 +42,7 @@ class SentIds:
         return self._forgot or id in self._ids
 
     def note(self, id: str, *, settled: bool) -> None:
-        """A call ended whose command had gone out in it or before; an outcome that is settled needs no memory."""
+        """Note the end of a call whose command went out, in it or before. A known outcome needs no memory."""
         self._ids.pop(id, None)
         if settled:
             return
@@ -112,7 +112,7 @@ class Outbox:
         return id is not None and id in self._sent_ids
 
     def restart(self) -> None:
-        """A new connection: nobody knows what became of the commands that wait, so all of them go out again."""
+        """Send all waiting commands again over a new connection, because their outcomes are unknown."""
         self._ended = (0, "")
         self._unsent = deque(self._waiting)
         self._allowance, self._allowance_at_s = float(BURST_MAX), asyncio.get_running_loop().time()
@@ -144,7 +144,7 @@ class Outbox:
             await asyncio.sleep(-self._allowance / commands_per_s)
 
     def on_reply(self, reply: Accepted | Refused) -> None:
-        """Hand over an answer; one that nobody waits for any more is ignored."""
+        """Pass an answer to its caller; an answer without a waiting caller is ignored."""
         waiting = self._waiting.get(reply.id)
         if waiting is None or waiting.answer.done():
             return
@@ -160,7 +160,7 @@ class Outbox:
             waiting.answer.set_exception(refused)
 
     def abandon(self, code: int, reason: str) -> None:
-        """Nothing more will be answered: every command that waits fails. One that this client did not send fails as the room does."""
+        """Fail every waiting command, because no more answers will come. A command that this client did not send fails as the room does."""
         for timer in self._retries:
             timer.cancel()
         self._retries.clear()

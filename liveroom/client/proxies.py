@@ -1,4 +1,4 @@
-"""Which proxy a connection goes through. A server on this machine is reached without one, whatever the environment says."""
+"""The proxy of a connection. A server on this machine is reached without a proxy, whatever the environment says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When to come back after a connection ended. No I/O, no clock."""
+"""The time of the next attempt after a connection ended. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ __all__ = [
     "retry_after_ms",
 ]
 
-#: The first reconnect comes after a random time up to this; the bound doubles each time ...
+#: The first reconnect waits a random time up to this; the bound doubles each time ...
 DELAY_FIRST_S: Final = 0.5
 #: ... up to this.
 DELAY_MAX_S: Final = 20.0
-#: The same while no token is accepted: only the application's own backend can mend that.
+#: The same while no token is accepted, because only the application's backend can fix that.
 DELAY_UNAUTHORIZED_S: Final = 60.0
 #: Tokens refused in a row after which the application learns that it is not authorized.
 TOKENS_REFUSED_MAX: Final = 3
-#: A connection that held for this long makes the next pause a short one again.
+#: After a connection of at least this long, the next pause is short again.
 STABLE_S: Final = 10.0
-#: A banned user looks this often whether the ban was lifted early.
+#: A banned client tries this often, because the ban may be lifted early.
 BAN_WAIT_MAX_S: Final = 300.0
 #: The longest delay that a `Retry-After` may name.
 RETRY_AFTER_MAX_S: Final = 120.0
@@ -64,11 +64,11 @@ class Reconnect:
 
     @property
     def unauthorized(self) -> bool:
-        """Whether so many tokens were refused in a row that the application has to know."""
+        """Whether enough tokens were refused in a row to tell the application."""
         return self._tokens_refused >= TOKENS_REFUSED_MAX
 
     def after(self, code: int, held_s: float) -> bool:
-        """Take the end of a connection that held for `held_s` (0 = it was never joined); gives whether to come back."""
+        """Note the end of a connection that held for `held_s` (0 = never joined). Returns true if the client should reconnect."""
         if held_s >= STABLE_S:
             self.attempt = self._tokens_refused = 0
         then = then_of(code)
@@ -78,7 +78,7 @@ class Reconnect:
         return then is Then.retry
 
     def delay_s(self, named_ms: int | None, chance: float, max_s: float | None) -> float:
-        """The pause before the next attempt, which is counted: what the server named, else a random one that grows."""
+        """The pause before the next attempt, which is counted: the server's delay, else a random one that grows."""
         bound = (DELAY_MAX_S if max_s is None else max_s) if not self.unauthorized else DELAY_UNAUTHORIZED_S
         delay_s = full_jitter_s(self.attempt, chance, bound) if named_ms is None else named_ms / 1000
         self.attempt += 1
@@ -86,7 +86,7 @@ class Reconnect:
 
 
 def checked_token(given: object) -> str:
-    """A token without spaces around it; raises `ValueError` for what has not the form of one."""
+    """A token without spaces around it; raises `ValueError` for a text without the form of a token."""
     token = given.strip() if isinstance(given, str) else ""
     if len(token) > TOKEN_CHARS_MAX or not _TOKEN.fullmatch(token):
         raise ValueError("the text does not have the form of a token")
@@ -94,7 +94,7 @@ def checked_token(given: object) -> str:
 
 
 def full_jitter_s(attempt: int, chance: float, max_s: float | None = None) -> float:
-    """A time between 0 and a bound that doubles with each attempt (from 0), for `chance` in [0, 1): a crowd never comes back at once."""
+    """A time between 0 and a bound that doubles with each attempt (from 0), for `chance` in [0, 1), so that a crowd never reconnects at once."""
     bound: float = min(DELAY_MAX_S if max_s is None else max_s, DELAY_FIRST_S * 2 ** min(attempt, 30))
     return chance * bound
 
@@ -107,6 +107,6 @@ def retry_after_ms(header: str | None, chance: float) -> int | None:
 
 
 def ban_delay_ms(until_ms: int, time_ms: int, chance: float) -> int:
-    """The pause before a banned user looks again: to the end of the ban and a moment more, at most `BAN_WAIT_MAX_S`, in ms."""
+    """The pause before a banned client tries again, in ms: to the end of the ban and a moment more, at most `BAN_WAIT_MAX_S`."""
     left_ms = max(0.0, min(until_ms - time_ms, BAN_WAIT_MAX_S * 1000))
     return int(left_ms + chance * DELAY_FIRST_S * 1000)

@@ -1,7 +1,7 @@
-"""A live room as an application sees it: one object over as many connections as it takes.
+"""A live room for an application: one object over any number of connections.
 
-One task connects, reads frames into the backlog and comes back when the connection is lost. It stops
-reading while the application is behind, unless a command waits for its answer.
+One task connects, reads frames into the backlog, and reconnects when the connection is lost.
+It stops reading while the application is behind, unless a command waits for its answer.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ __all__ = ["ITEMS_WAITING_MAX", "Room", "TokenSource", "connect"]
 
 #: Items that wait for the application before the client stops reading.
 ITEMS_WAITING_MAX: Final = 1_000
-#: While a command waits for its answer, reading goes on until this many times as many items wait; then the backlog becomes a `Skipped`.
+#: While a command waits, reading goes on to this many times that number of items; then the backlog becomes a `Skipped`.
 ITEMS_WAITING_FACTOR: Final = 4
 FRAME_BYTES_MAX: Final = 2 * 1024 * 1024
-#: A ping at least this often, sooner when the gateway's idle time asks for it.
+#: Longest time between pings; shorter if the gateway's idle time requires it.
 PING_S: Final = 20.0
-#: A peer that answers neither a ping nor a closing handshake within this time is gone.
+#: A peer without an answer to a ping or a closing handshake within this time counts as gone.
 PONG_S: Final = 20.0
 CLOSE_S: Final = 2.0
-#: Beats that may be missing before the connection counts as dead.
+#: Missing beats until the connection counts as dead.
 BEATS_MISSED_MAX: Final = 2
-#: A watch that wakes later than this stood still itself: that time was not the server's silence.
+#: A watch that wakes later than this was suspended itself; that time was not the server's silence.
 STOOD_STILL_S: Final = 1.0
 
 TokenSource = Callable[[], "str | Awaitable[str]"]
@@ -76,10 +76,11 @@ def connect(
 ) -> Room:
     """A room to be entered with `async with`. Raises `ValueError` (url) and `BadMessage` (room id).
 
-    `token` may be a function, also an async one, that is called before each attempt to connect: so a token can be
-    refreshed. Entering takes up to `join_timeout_s`; once inside, the client comes back for as long as it takes, or
-    for `give_up_s`; the pauses between attempts grow to `backoff_max_s` (default: 20). `proxy` is the address of an
-    HTTP or SOCKS proxy; `True` takes those of the environment, but none to a server on this machine, and `False` none.
+    - `token`: a token, or a function (also async) that is called before each attempt to connect, to refresh the token.
+    - `join_timeout_s`: the longest time to enter.
+    - `give_up_s`: the longest time of attempts to reconnect; without it they never end.
+    - `backoff_max_s`: the longest pause between attempts (default: 20).
+    - `proxy`: the address of an HTTP or SOCKS proxy. `True` takes the environment's, except for a server on this machine; `False` takes none.
     """
     address = f"{url.rstrip('/')}/v1/rooms/{quote(decode_room_id(room))}"
     try:
@@ -90,9 +91,9 @@ def connect(
 
 
 class Room:
-    """Made by `connect`. Iterate over it, one loop at a time.
+    """Made by `connect`. Iterate over it, one loop at a time, for the room's items.
 
-    `state` and `entitlements` are as after the last item that was yielded.
+    `state` and `entitlements` follow the last yielded item.
     """
 
     def __init__(
@@ -136,7 +137,7 @@ class Room:
 
     @property
     def state(self) -> Keyframe:
-        """The room's public state as after the last item that was yielded."""
+        """The room's public state after the last item that was yielded."""
         state = self._backlog.state or self._first_state
         assert state is not None, "a room is entered with `async with` before its state is there"
         return state
@@ -145,7 +146,7 @@ class Room:
     def entitlements(self) -> Entitlements:
         """Your entitlements after the last item that was yielded: shares, coupon codes, holds, units bought."""
         entitlements = self._backlog.entitlements or self._first_entitlements
-        assert entitlements is not None, "a room is entered with `async with` before what you own is there"
+        assert entitlements is not None, "a room is entered with `async with` before your entitlements are there"
         return entitlements
 
     @property
@@ -156,23 +157,23 @@ class Room:
 
     @property
     def muted_until_ms(self) -> int:
-        """Until when you may not speak, by the server's clock; 0 = not muted."""
+        """The end of your mute, Unix ms by the server's clock; 0 = not muted."""
         return self._stream.muted_until_ms
 
     @property
     def interruption(self) -> Interruption | None:
-        """The interruption that lasts now: nothing new comes and commands wait, and it goes on by itself; `None` while all is well."""
+        """The present interruption, in which no events come and commands wait; `None` otherwise. It ends by itself."""
         return self._stream.interruption
 
     @property
     def omitted(self) -> Counter[str]:
-        """How many events the server left out of the stream on purpose, by delivery class."""
+        """Number of events that the server left out on purpose, by delivery class."""
         return Counter(self._stream.omitted)
 
     # Commands
 
     async def send_chat(self, text: str) -> Accepted:
-        """Say one line. `result["shown"]` is false when the room was too busy to show it to everyone."""
+        """Send one line of chat. `result["shown"]` is false if the room was too busy to show it to everyone."""
         return await self.send(SendChat(text))
 
     async def ask_question(self, text: str) -> Accepted:
@@ -188,7 +189,7 @@ class Room:
         return await self.send(RequestTryOn(product))
 
     async def send(self, command: Command, id: str | None = None) -> Accepted:
-        """Send any command and wait for its one answer, over a lost connection too: it is sent again with the same id.
+        """Send any command and wait for its one answer. After a lost connection it is sent again with the same id.
 
         Raises `CommandRefused`; `BadMessage` for an id of a wrong form; and `TooManyCommands`.
         Raises `CommandUnanswered` after `command_timeout_s`, or if the room is left after the command went out.
@@ -209,7 +210,7 @@ class Room:
             return self._ended
         return Disconnected(1000, "the room is not entered") if self._task is None or self._left else None
 
-    # Coming and going
+    # Entering and leaving
 
     async def __aenter__(self) -> Room:
         if self._task is not None:
@@ -220,7 +221,7 @@ class Room:
                 await self._ready.wait()
         except TimeoutError:
             await self.close()
-            raise Disconnected(self._goodbye.code, f"no way in within {self._join_timeout_s:g} s: {self._goodbye.reason}") from None
+            raise Disconnected(self._goodbye.code, f"could not enter within {self._join_timeout_s:g} s: {self._goodbye.reason}") from None
         except BaseException:
             await self.close()
             raise
@@ -233,7 +234,7 @@ class Room:
         await self.close()
 
     async def close(self) -> None:
-        """Leave the room and end iteration. Commands that wait raise `CommandUnanswered`, or `Disconnected` when this client did not send them."""
+        """Leave the room and end iteration. Waiting commands raise `CommandUnanswered`, or `Disconnected` if this client did not send them."""
         self._left = True
         if self._task is not None:
             self._task.cancel()
@@ -261,7 +262,7 @@ class Room:
         """True while there is space for items, and always while a caller waits for an answer."""
         if len(self._backlog) < ITEMS_WAITING_MAX or len(self._outbox):
             if not self._may_read.is_set():
-                self._heard_at_s = asyncio.get_running_loop().time()  # the pause was ours
+                self._heard_at_s = asyncio.get_running_loop().time()  # this client paused, not the server
             self._may_read.set()
         else:
             self._may_read.clear()
@@ -303,12 +304,12 @@ class Room:
         self._has_items.set()
 
     async def _one_connection(self) -> Goodbye:
-        """Connect, join, and go on until it ends."""
+        """Connect, join, and read until the connection ends."""
         try:
             async with asyncio.timeout(self._join_timeout_s):
                 token = await self._fresh_token()
         except Exception as error:
-            return Goodbye(CLOSE_NO_TOKEN, f"no token could be had: {error!r}")
+            return Goodbye(CLOSE_NO_TOKEN, f"the token function failed: {error!r}")
         try:
             socket = await open_socket(
                 self._resume_address(),
@@ -316,7 +317,7 @@ class Room:
                 compression="deflate" if self._compression else None,
                 ssl=self._ssl,
                 open_timeout=self._join_timeout_s,
-                ping_interval=None,  # `_keep_alive` knows when reading is paused and no pong can be seen
+                ping_interval=None,  # `_keep_alive` pings instead, because it knows when reading is paused
                 close_timeout=CLOSE_S,
                 max_size=FRAME_BYTES_MAX,
                 proxy=self._proxy,
@@ -360,7 +361,7 @@ class Room:
             )
         except ConnectionClosed as closed:
             return _goodbye_of(closed, named_ms[-1] if named_ms else None)
-        return Goodbye(CLOSE_LOST, "nothing was heard from the server")
+        return Goodbye(CLOSE_LOST, "no data came from the server")
 
     async def _read(self, socket: ClientConnection, named_ms: list[int]) -> None:
         loop = asyncio.get_running_loop()
@@ -398,7 +399,7 @@ class Room:
             await socket.send(await self._outbox.next_text(joined.commands_per_s))
 
     async def _keep_alive(self, socket: ClientConnection, joined: Joined) -> None:
-        """Ping, so that the gateway hears something; returns when the server is gone. While reading is paused no pong can be seen."""
+        """Ping, so that the gateway sees a live client; returns when the server is gone. While reading is paused, no pong can arrive."""
         interval_s = min(PING_S, joined.idle_ms / 3_000)
         while True:
             await asyncio.sleep(interval_s)
@@ -412,7 +413,7 @@ class Room:
                     return
 
     async def _watch_silence(self, joined: Joined) -> None:
-        """Return when beats are missing: the link is dead, and no close frame will say so. While reading is paused none can be seen."""
+        """Return when beats are missing, which shows a dead link. While reading is paused, no beat can arrive."""
         if not joined.beat_ms:
             await asyncio.get_running_loop().create_future()
         loop = asyncio.get_running_loop()

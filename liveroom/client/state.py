@@ -1,4 +1,4 @@
-"""The room's public state, kept right: a keyframe and the events after it give the keyframe that the server would send.
+"""The room's public state: a keyframe, kept up to date by the events after it.
 
 The fold is pure: it returns a new state and leaves the old one unchanged.
 A state may hold more lines of chat, questions and try-on requests than a keyframe, which has a limit in bytes.

@@ -1,4 +1,4 @@
-"""Where one viewer stands in a room's stream: frames in, items out. No I/O, no clock."""
+"""One viewer's position in a room's stream: it turns frames into items. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Gap(Exception):
 
 
 class Stream:
-    """Follows a room over one connection after another; what came twice is dropped, what is missing raises `Gap`."""
+    """Follows a room over one connection after another. It drops repeated events; missing events raise `Gap`."""
 
     def __init__(self) -> None:
         self.joined: Joined | None = None
@@ -57,7 +57,7 @@ class Stream:
             self.interruption = None if frame.over else frame
             return [frame]
         if isinstance(frame, Skipped) and frame.to < frame.from_:
-            self._personal_seq = -1  # the stream was set back: seqs come again
+            self._personal_seq = -1  # the stream started over, so seqs repeat
         return [frame] if isinstance(frame, Skipped | Queued) else []
 
     def _on_delta(self, delta: Delta) -> list[Item | Advanced | Repeated]:
@@ -78,7 +78,7 @@ class Stream:
         return [*repeated, *events, Advanced(delta.to, delta.time_ms)]
 
     def _on_personal(self, frame: Personal) -> list[Item | Advanced | Repeated]:
-        """A gateway that is behind the one before tells again what came from there."""
+        """Handle an event that a gateway behind the previous one repeats."""
         item = personal_event(frame)
         if frame.seq <= self._personal_seq:
             return [Repeated(item)]

@@ -1,4 +1,4 @@
-"""The demo: what `make run` shows."""
+"""The demo of `make run`."""
 
 from liveroom.demo.show import Demo
 

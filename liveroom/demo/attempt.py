@@ -1,4 +1,4 @@
-"""How simulated people take a no."""
+"""Commands of simulated people, which may be refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger("liveroom.demo")
 
 
 async def attempt(command: Awaitable[Accepted]) -> Accepted | None:
-    """The answer, or `None`: a refusal (slow mode, a mute, sold out, a limit) is part of life in a room."""
+    """The answer, or `None` for a refusal (slow mode, a mute, sold out, a limit), which is normal in a room."""
     try:
         return await command
     except (CommandRefused, CommandUnanswered, TooManyCommands) as error:

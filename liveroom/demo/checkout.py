@@ -1,4 +1,4 @@
-"""The demo's checkout for visitors: it pays their holds a little later, also those that were open before the demo started."""
+"""The demo's checkout for visitors: it pays their holds after a short time, even holds from before the demo started."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ __all__ = ["HOLDS_OPEN_MAX", "PAY_AFTER_MS", "PAY_AGAIN_MS", "OpenHolds", "take_
 
 log = logging.getLogger("liveroom.demo")
 
-#: A visitor's hold is paid this long after it was made: as a person needs for a form.
+#: Time from a visitor's hold to its payment, about the time that a person needs for a form.
 PAY_AFTER_MS: Final = 10_000
-#: A payment that had no effect, as when the server was away, is made again after this.
+#: A payment without an effect, for example while the server was away, is repeated after this time.
 PAY_AGAIN_MS: Final = 5_000
-#: Open holds that are remembered; a visitor's hold beyond them expires.
+#: Most open holds that are remembered; a visitor's hold beyond them expires.
 HOLDS_OPEN_MAX: Final = 1_000
-#: How often the journal is looked at for more.
+#: Time between two reads of the journal.
 POLL_S: Final = 1.0
-#: Pause after the journal could not be read.
+#: Pause after a failed read of the journal.
 RETRY_S: Final = 5.0
 
 
 class OpenHolds:
-    """Visitors' holds that are not resolved, from the room's events. No I/O, no clock. `is_visitor` says whose holds are paid here."""
+    """Visitors' open holds, from the room's events. No I/O, no clock. `is_visitor` selects the users whose holds are paid here."""
 
     def __init__(self, is_visitor: Callable[[str], bool]) -> None:
         self._is_visitor = is_visitor
@@ -51,7 +51,7 @@ class OpenHolds:
                 self._open.discard(hold)
 
     def due(self, now_ms: int) -> list[int]:
-        """Holds to pay now. One that stays open is given again after `PAY_AGAIN_MS`: for the same payment a room has the same answer."""
+        """Holds to pay now. A hold that stays open is given again after `PAY_AGAIN_MS`, because a room answers the same payment alike."""
         holds = []
         while self._due and self._due[0][0] <= now_ms:
             hold = heapq.heappop(self._due)[1]

@@ -30,7 +30,7 @@ ENVELOPE_SHARES: Final = 10
 ENVELOPE_OPENS_IN_MS: Final = 12_000
 ENVELOPE_OPEN_FOR_MS: Final = 60_000
 KEYWORD: Final = "主播好"
-#: Titles, and what must be said for a share; in turn.
+#: Titles with their chat keywords, used in turn.
 ENVELOPES: Final = (("恭喜发财 · Good fortune", ""), ("口令红包 · Say hello", KEYWORD))
 COUPON_STOCK: Final = 30
 COUPON_CLAIMABLE_MS: Final = 180_000
@@ -43,7 +43,7 @@ SALE_HOLD_MS: Final = 20_000
 
 
 async def make_offers(room: Room, products: Sequence[Product]) -> None:
-    """Offer until cancelled; `room` is the anchor's, iterated elsewhere. Nothing while the room is closed or while something of the kind is live."""
+    """Offer until cancelled; `room` is the anchor's, iterated elsewhere. It waits while the room is closed or an offer of the kind is live."""
     envelopes, goods = itertools.cycle(ENVELOPES), itertools.cycle(products)
 
     def envelope() -> Command | None:

@@ -18,10 +18,10 @@ from liveroom.protocol.frames import Accepted
 
 __all__ = ["Pay", "shop"]
 
-#: Pays a hold, as the platform does when its checkout says so.
+#: Pays a hold, as the platform does after its checkout.
 Pay = Callable[[int], Awaitable[object]]
 
-#: Things that one viewer is after at once; beyond it offers pass by.
+#: Most errands of one viewer at once; later offers are ignored.
 AFTER_MAX: Final = 6
 GRABS: Final = 0.45  # share of the viewers, so that something is left for visitors
 CLAIMS: Final = 0.4
@@ -31,13 +31,13 @@ GIVES_BACK: Final = 0.1
 GRAB_AFTER_S: Final = (0.6, 9.0)
 CLAIM_AFTER_S: Final = (1.0, 25.0)
 BUY_AFTER_S: Final = (0.8, 30.0)
-#: Deciding takes this part of the hold's time, but no longer than `DECIDE_S_MAX`.
+#: The decision to pay takes this part of the hold's time, but no longer than `DECIDE_S_MAX`.
 DECIDE_PART: Final = (0.15, 0.6)
 DECIDE_S_MAX: Final = 15.0
 
 
 async def shop(room: Room, pay: Pay) -> None:
-    """Go after what is on offer at the start, then read the room's items for as long as it lives, and go after what they offer."""
+    """Take offers that are open at the start, then read the room's items until it ends, and take their offers."""
     async with asyncio.TaskGroup() as errands:
         under_way: set[asyncio.Task[None]] = set()
 
@@ -107,11 +107,11 @@ async def _buy(room: Room, sale: int, pay: Pay) -> None:
     if mood < PAYS:
         await pay(hold)
     elif mood < PAYS + GIVES_BACK:
-        await attempt(room.send(CancelHold(hold)))  # the others let it run out
+        await attempt(room.send(CancelHold(hold)))  # the others let it expire
 
 
 async def _reserve(room: Room, view: SaleView) -> Accepted | None:
-    """Reserve stock, with a coupon that takes something off."""
+    """Reserve stock, with a coupon that has an effect."""
     quantity = random.randint(1, min(2, view.per_user_max))
     fitting = (own.code for own in room.entitlements.coupons if not own.order and discount_fen(own.terms, view.price_fen * quantity))
     return await attempt(room.send(ReserveStock(view.sale, quantity, next(fitting, ""))))

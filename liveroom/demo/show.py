@@ -1,4 +1,4 @@
-"""A room with products, an anchor who pins, answers and offers, viewers who talk and shop, a platform that takes payments: through real sockets."""
+"""A simulated show through real sockets: products, an anchor, viewers who chat and shop, and a platform that takes payments."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ ANSWERS = ("48小时内发货 · ships within 48 hours", "支持7天无理由退
 
 
 class Demo:
-    """Runs until `stop`; what goes wrong in it is logged and never harms the server."""
+    """Runs until `stop`. Its errors are logged and never harm the server."""
 
     def __init__(self, config: Config, *, gateway_url: str, console_url: str) -> None:
         self._config = config
         self._gateway_url = gateway_url
         self._console_url = console_url
-        # A proxy of the environment does not lead to this machine.
+        # The environment's proxies do not reach this machine.
         self._opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if is_loopback(console_url) else []))
         self._secret = load_secret(config)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,7 +95,7 @@ class Demo:
         return self._links()
 
     async def stop(self) -> None:
-        """Let everybody leave."""
+        """Disconnect all simulated people."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -104,14 +104,14 @@ class Demo:
     # The people
 
     def _open_room(self) -> bool:
-        """Over HTTP, since a room that was never opened has no socket to open it by; gives whether it was opened for the first time."""
+        """Open the room over HTTP, because an unopened room accepts no WebSocket. Returns true if it was opened for the first time."""
         answer = self._post(ANCHOR, "open_room", {"title": "秋日好物 · Autumn finds"})
         if "code" in answer and answer["code"] != "room_already_open":
             raise RuntimeError(f"the demo's room cannot be opened: {answer['detail']}")
         return bool(answer.get("seq") == 1)
 
     async def _anchor(self, is_new: bool) -> None:
-        """Furnishes a new room only: what people have done in it since is theirs. Offers go on."""
+        """Furnish a new room only, because visitors may have changed an old one. Offers go on."""
         async with self._connect(*ANCHOR) as room:
             if is_new:
                 for product in PRODUCTS:
@@ -124,7 +124,7 @@ class Demo:
                     self._spawn(self._answer(room, item.seq))
 
     async def _pin_in_turn(self, room: Room) -> None:
-        """Until somebody else pins, unpins or closes the room."""
+        """Pin products in turn, until somebody else pins, unpins or closes the room."""
         for product in itertools.cycle(PRODUCTS):
             await attempt(room.send(PinProduct(product.id)))
             await asyncio.sleep(PIN_EVERY_S)
@@ -176,7 +176,7 @@ class Demo:
         return "\n".join([*lines, f"    all rooms {self._console_url}/", "", "  Stop with Ctrl-C.", ""])
 
     def _post(self, who: tuple[str, str, Role], command: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """One command over HTTP, as backends send them; gives the answer or the problem."""
+        """Send one command over HTTP, as backends do; returns the answer or the problem."""
         request = urllib.request.Request(
             f"{self._console_url}/v1/rooms/{ROOM}/commands/{command}",
             data=encode(fields),

@@ -16,7 +16,7 @@ __all__ = ["Decided", "Decision", "Refusal", "Rng", "Turn"]
 
 
 class Rng(Protocol):
-    """The part of `random.Random` that rooms need; what it gives is always written into an event."""
+    """The part of `random.Random` that rooms need. Every drawn value is written into an event."""
 
     def getrandbits(self, k: int, /) -> int:
         """An integer of `k` random bits."""
@@ -31,7 +31,7 @@ class Decided(Struct, frozen=True, gc=False):
 
 @final
 class Refusal(Struct, frozen=True, gc=False):
-    """No: `code` is a common one or the feature's own, `detail` is for people, `retry_after_ms` is 0 when waiting does not help."""
+    """No: `code` is a common one or the feature's own, `detail` is for people, `retry_after_ms` is 0 if waiting does not help."""
 
     code: str
     detail: str
@@ -43,7 +43,7 @@ Decision = Decided | Refusal
 
 
 class Turn(Struct, frozen=True, gc=False):
-    """Everything that one decision may look at beside the command."""
+    """The input of a decision beside the command."""
 
     state: RoomState
     sender: Sender

@@ -1,4 +1,4 @@
-"""The contract of a feature: everything that gateway, console, client and tokens need to know about one.
+"""The contract of a feature: everything about it that gateway, console, client and tokens need.
 
 How it works. Each feature has a package with a `feature.py` that makes one `Feature`; `liveroom.features.FEATURES` lists them all. Code outside
 the features loops over that list and names no feature.
@@ -72,14 +72,14 @@ class StockChange(Struct, frozen=True, gc=False):
 class Admission(Struct, frozen=True, kw_only=True):
     """How one command claims units of scarce items.
 
-    `claim(command)` gives the item and the units. `empty_code` is the refusal when no units are left. `changes` tells what each event says of
-    an item at its seq; `view` does the same for the items of the keyframe's field `views`.
+    `claim(command)` gives the item and the units. `empty_code` is the refusal when no units are left. `changes` gives the news of an item in an
+    event at its seq; `view` does the same for the items of the keyframe's field `views`.
 
     `end_bytes_max` is the most that the end of an item takes in a record when a claim takes its last unit.
 
     `one_per_user`: a user has one place in the queue, whatever the command's ids.
     `returns`: units may come back, so claims wait while there are none.
-    `needs_watch_time`: the rules look at how long the sender has watched.
+    `needs_watch_time`: the rules read the sender's time of watching.
     """
 
     command: type[CommandBase]

@@ -41,5 +41,5 @@ _BY_COMMAND: Final[dict[type[CommandBase], Admission]] = {admission.command: adm
 
 
 def admission_of(command: CommandBase) -> Admission | None:
-    """The admission of a command that claims units of something scarce; `None` for every other command."""
+    """The admission of a command that claims units of a scarce item; `None` for every other command."""
     return _BY_COMMAND.get(type(command))

@@ -41,7 +41,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     `state` is the class of the feature's part of the room's state.
     `decide(turn, command)` gives events or a refusal and changes nothing. `evolve(state, event, seq, time_ms)` folds an event.
     `react` folds events of other features, right after their own features have.
-    `due_ms(state)` is when `due(state, now_ms)` has events to give if nothing else happens; `None` = never.
+    `due_ms(state)` is the time at which `due(state, now_ms)` has events if nothing else happens; `None` = never.
     `close(turn)` gives the events that end the feature's items when the room closes.
     `keyframe(state)` gives the feature's fields that every keyframe holds, and `fills` those that hold as many items as fit.
     `detail(state, time_ms)` gives the feature's fields of the room's detail.

@@ -1,7 +1,7 @@
-"""A room's state: what its events add up to, as plain values that survive JSON unchanged.
+"""A room's state: the fold of its events, as plain values that survive JSON unchanged.
 
 How it works. `RoomState` holds what every room has. Each feature keeps a part of its own in a field with the feature's name. The part's class
-is in the feature's `state.py`, and `liveroom.rooms.state` puts all of them together. A part that no event has touched is `None` and takes no space.
+is in the feature's `state.py`, and `liveroom.rooms.state` puts all of them together. A part without events is `None` and takes no space.
 
 Every collection has a bound. Either a rule refuses the command, by a setting, or the fold trims the collection, by a constant beside its code.
 A fold never reads a setting, because replay must give the same state. Sets that must keep their order are dicts with `None` values,
@@ -39,9 +39,9 @@ class RoomState(Struct, omit_defaults=True):
 
 
 def part(name: str, kind: type[P]) -> tuple[Callable[[RoomState], P], Callable[[RoomState], P]]:
-    """Two functions that reach the part of the state in the field `name`: one to read it, one to fold an event into it.
+    """Two functions for the part of the state in the field `name`: one to read it, one to fold an event into it.
 
-    A room that has no such part reads as an empty one, which must not be changed; the second function makes the part.
+    The first returns a shared empty part if the room has none, which must not be changed. The second makes the part.
     """
     get: Callable[[RoomState], P | None] = attrgetter(name)
     empty = kind()

@@ -14,17 +14,17 @@ _UTC_MAX_MS: Final = 253_402_300_799_000  # the last second of the year 9999
 
 
 def check_line(text: str, field: str = "text") -> Refusal | None:
-    """A line must hold something visible and no forbidden character."""
+    """The refusal of a line without a visible character or with a forbidden one, else `None`."""
     return _check_characters(text, field) or _check_visible(text, field)
 
 
 def check_optional(text: str, field: str = "text") -> Refusal | None:
-    """One line, or nothing at all."""
+    """The refusal of a text that is neither one line nor empty, else `None`."""
     return check_line(text, field) if text else None
 
 
 def check_paragraphs(text: str, field: str = "text") -> Refusal | None:
-    """Text that may have several lines, or nothing at all."""
+    """The refusal of a text with forbidden characters, else `None`; it may have several lines or be empty."""
     return (_check_characters(text, field, newlines=True) or _check_visible(text, field)) if text else None
 
 

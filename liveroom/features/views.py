@@ -18,7 +18,7 @@ OFFERS_KEPT: Final = 50
 
 
 def replace_if(it_is: bool, view: Any, **changed: Any) -> Any:
-    """The view with these fields changed when `it_is`, and the same view otherwise."""
+    """The view with these fields changed if `it_is`, else the same view."""
     return replace(view, **changed) if it_is else view
 
 

@@ -231,9 +231,7 @@ async def _run(options: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m loadtests {PROGRAM}", description="The cost of closed rooms for an almost idle server."
-    )
+    parser = argparse.ArgumentParser(prog=f"python -m loadtests {PROGRAM}", description="The cost of closed rooms for an almost idle server.")
     parser.add_argument("--rooms", type=positive_int, default=2_500, help="closed rooms (default 2500)")
     parser.add_argument("--seconds", type=positive_float, default=90.0, help="how long it is measured (default 90)")
     parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")

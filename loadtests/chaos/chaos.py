@@ -158,9 +158,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtests chaos", description="Disasters while money flows, and an audit after each.")
     parser.add_argument("--rounds", type=positive_int, required=True, metavar="N", help="how many disasters")
     parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
-    parser.add_argument(
-        "--seed", default=secrets.token_hex(4), metavar="TEXT", help="seed for kinds, victims and moments (default: random)"
-    )
+    parser.add_argument("--seed", default=secrets.token_hex(4), metavar="TEXT", help="seed for kinds, victims and moments (default: random)")
     parser.add_argument("--kinds", default="", metavar="KIND,...", help=f"only these: {', '.join(DISASTERS)} (default: all)")
     parser.add_argument("--viewers", type=positive_int, default=60, metavar="N", help="customers of each of the two rooms (default: 60)")
     parser.add_argument("--units", type=positive_int, default=40, metavar="N", help="shares of the envelope, and stock of the sale (default: 40)")

@@ -435,7 +435,7 @@ test("a page that only watches notices a dead link: beats are missing", async (t
   assert.equal(sockets[0].closed, null);
   passes(2);
   assert.ok(sockets[0].closed);
-  assert.deepEqual(of("disconnected"), [{ code: 1006, reason: "nothing was heard from the gateway" }]);
+  assert.deepEqual(of("disconnected"), [{ code: 1006, reason: "no data came from the gateway" }]);
 });
 
 test("a page that stood still probes before it judges; time that it slept is not the gateway's silence", async (t) => {
@@ -533,7 +533,7 @@ test("a gateway that says nothing at all while a command waits is given up, and 
   const waits = room.sendChat("a");
   await until(() => sockets.length === 2);
   assert.ok(sockets[0].closed);
-  assert.equal(of("disconnected")[0].reason, "nothing was heard from the gateway");
+  assert.equal(of("disconnected")[0].reason, "no data came from the gateway");
   sockets[1].says(joined({ resumed: true, seq: 10 }));
   assert.equal(sockets[1].sent[0].id, sockets[0].sent[0].id);
   sockets[1].says({ type: "accepted", id: sockets[1].sent[0].id, seq: 11 });

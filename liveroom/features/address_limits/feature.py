@@ -1,4 +1,4 @@
-"""The feature address limits, as the contract wants it."""
+"""The feature address limits, declared by the contract of a feature."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ __all__ = ["RULES", "address_counted", "check_address", "count_address", "forget
 
 
 def check_address(turn: Turn, item: int) -> Refusal | None:
-    """Why somebody at this address may not have some of an item that has a limit."""
+    """The refusal if the limit of this address is reached for an item, else `None`."""
     sender, limit = turn.sender, of(turn.state).items[item]
     users = limit.addresses.get(sender.address_hash, {})
     if not sender.address_hash or sender.user in users or len(users) < limit.users_max:
@@ -33,7 +33,7 @@ def count_address(item: int, sender: Sender, *, hold: int = -1) -> tuple[EventBa
 
 
 def limit_addresses(state: RoomState, item: int, users_max: int) -> None:
-    """Fold that an item can be got from now on; 0 = without a limit."""
+    """Fold the start of an item; 0 = without a limit."""
     if users_max:
         change(state).items[item] = AddressLimit(users_max)
 
@@ -52,7 +52,7 @@ def address_counted(state: RoomState, event: AddressCounted, seq: int, time_ms: 
 
 
 def uncount_hold(state: RoomState, item: int, hold: int, user: str, *, paid: bool) -> None:
-    """Fold that a hold is resolved: an unpaid one gives its place back."""
+    """Fold the end of a hold: an unpaid one stops counting."""
     limit = of(state).items.get(item)
     address_hash = limit.hold_address_hashes.pop(hold, "") if limit is not None else ""
     if limit is None or not address_hash or paid:
@@ -66,7 +66,7 @@ def uncount_hold(state: RoomState, item: int, hold: int, user: str, *, paid: boo
 
 
 def forget_addresses(state: RoomState, item: int) -> None:
-    """Fold that nobody can get any of it any more."""
+    """Fold the end of an item, which drops its counts."""
     of(state).items.pop(item, None)
 
 

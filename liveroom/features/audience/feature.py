@@ -1,4 +1,4 @@
-"""The feature audience, as the contract wants it."""
+"""The feature audience, declared by the contract of a feature."""
 
 from __future__ import annotations
 

@@ -31,12 +31,12 @@ __all__ = [
 
 #: Unique users that are counted exactly.
 USERS_EXACT_MAX: Final = 1_000
-#: Gateways that may hold viewers of one room.
+#: Most gateways that may hold viewers of one room.
 GATEWAYS_MAX: Final = 1_000
 
 
 def report_audience(turn: Turn, command: ReportAudience) -> Decision:
-    """Take a gateway's report; the room's numbers are announced when they changed."""
+    """Take a gateway's report, and announce the room's numbers if they changed."""
     audience = of(turn.state)
     known = command.gateway in audience.gateways
     if not known and len(audience.gateways) >= GATEWAYS_MAX:
@@ -58,7 +58,7 @@ def audience_due_ms(state: RoomState) -> int | None:
 
 
 def audience_expired(state: RoomState, now_ms: int) -> tuple[EventBase, ...]:
-    """Gateways that were silent too long count 0 viewers from now on."""
+    """Expire reports: a gateway that was silent for too long counts 0 viewers from now on."""
     audience = of(state)
     silent = [gateway for gateway, count in audience.gateways.items() if count.expires_ms <= now_ms]
     if not silent:
@@ -74,7 +74,7 @@ def _new(audience: Audience, joined: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _count(audience: Audience, viewers: int, seen: tuple[int, ...]) -> AudienceCounted:
-    """The numbers as after `seen`; the change from counting to estimating never lowers `unique`."""
+    """The numbers after `seen`; the change from counting to estimating never lowers `unique`."""
     unique, estimated = audience.unique, audience.unique_estimated
     if seen and not audience.sketch and len(audience.users) + len(seen) <= USERS_EXACT_MAX:
         unique = len(audience.users) + len(seen)

@@ -1,4 +1,4 @@
-"""The feature chat, as the contract wants it."""
+"""The feature chat, declared by the contract of a feature."""
 
 from __future__ import annotations
 

@@ -15,14 +15,14 @@ from liveroom.messages.fields import Role
 
 __all__ = ["SPEAKERS_MAX", "VIEWER", "check_voice", "note_spoken"]
 
-#: Users remembered for rate limit and slow mode. Beyond it the half that spoke longest ago is forgotten.
+#: Most users remembered for rate limit and slow mode. Beyond it, the half with the oldest last lines is forgotten.
 SPEAKERS_MAX: Final = 50_000
 #: Most senders are viewers; a global costs a fraction of an enum's attribute.
 VIEWER: Final = Role.viewer
 
 
 def check_voice(turn: Turn, text: str, *, chat: bool) -> Refusal | None:
-    """Why the sender may not say `text` now; slow mode counts for chat only. Retry times are exact."""
+    """The refusal if the sender may not send `text` now, else `None`. Slow mode counts for chat only. Retry times are exact."""
     state, sender, now_ms = turn.state, turn.sender, turn.now_ms
     refusal = check_muted(state, sender, now_ms)
     if refusal is None and sender.role is VIEWER:

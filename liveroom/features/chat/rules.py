@@ -47,7 +47,7 @@ __all__ = [
 CHAT_LINES_MAX: Final = 200
 #: Last shown lines that can still be deleted.
 MESSAGES_MAX: Final = 2_000
-#: One in so many lines of the budget is kept free for buyers.
+#: One in this many lines of the budget is kept free for buyers.
 BUYER_SHARE: Final = 4
 _WINDOW_MS: Final = 1_000
 
@@ -68,7 +68,7 @@ def send_chat(turn: Turn, command: SendChat) -> Decision:
 
 
 def _fits_budget(turn: Turn) -> bool:
-    """No second, wherever it begins, shows more viewers' lines than the budget; those who run the room always show."""
+    """Whether a line is shown. No span of a second shows more viewers' lines than the budget; staff's lines are always shown."""
     if turn.sender.role is not VIEWER:
         return True
     budget = turn.state.rules.chat_budget
@@ -91,14 +91,14 @@ def chat_sent(state: RoomState, event: ChatSent, seq: int, time_ms: int) -> None
 
 
 def _push(items: list[T], item: T, keep: int) -> None:
-    """Append; now and then drop the oldest, so that `keep` to twice as many stay and appending costs the same on average."""
+    """Append, and sometimes drop the oldest, so that `keep` to twice as many stay and the average cost is constant."""
     items.append(item)
     if len(items) >= 2 * keep:
         del items[:-keep]
 
 
 def delete_message(turn: Turn, command: DeleteMessage) -> Decision:
-    """Take back one of the last shown lines."""
+    """Delete one of the last shown lines."""
     last = of(turn.state).messages[-MESSAGES_MAX:]
     at = bisect_left(last, command.message)
     if at == len(last) or last[at] != command.message:
@@ -116,7 +116,7 @@ def message_deleted(state: RoomState, event: MessageDeleted, seq: int, time_ms: 
 
 
 def user_banned(state: RoomState, event: UserBanned, seq: int, time_ms: int) -> None:
-    """Fold that all lines of a banned user were deleted."""
+    """Fold the deletion of all lines of a banned user."""
     if event.messages_deleted:
         chat = change(state)
         gone = {line.seq for line in chat.lines if line.user == event.user}
@@ -125,7 +125,7 @@ def user_banned(state: RoomState, event: UserBanned, seq: int, time_ms: int) -> 
 
 
 def set_slow_mode(turn: Turn, command: SetSlowMode) -> Decision:
-    """Set how often each viewer may speak; lines said before do not count."""
+    """Set the interval of each viewer's lines; earlier lines do not count."""
     if command.interval_ms == of(turn.state).slow_mode_ms:
         return Decided(())
     return Decided((SlowModeSet(command.interval_ms),))
@@ -139,7 +139,7 @@ def slow_mode_set(state: RoomState, event: SlowModeSet, seq: int, time_ms: int) 
 
 
 def set_chat_budget(turn: Turn, command: SetChatBudget) -> Decision:
-    """Set how many of the viewers' lines are shown a second."""
+    """Set the number of viewers' lines that are shown per second."""
     if command.lines_per_s == turn.state.rules.chat_budget:
         return Decided(())
     return Decided((ChatBudgetSet(command.lines_per_s),))

@@ -1,4 +1,4 @@
-"""Claims of coupons, as gateways queue them: no coupon comes back."""
+"""Claims of coupons in gateways' queues: claimed codes never return to the stock."""
 
 from __future__ import annotations
 

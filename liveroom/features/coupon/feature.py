@@ -1,4 +1,4 @@
-"""The feature coupon, as the contract wants it."""
+"""The feature coupon, declared by the contract of a feature."""
 
 from __future__ import annotations
 

@@ -18,5 +18,5 @@ def discount_fen(terms: CouponTerms | None, spend_fen: int) -> int:
 
 
 def meets_minimum(terms: CouponTerms, spend_fen: int) -> bool:
-    """Whether a coupon may be used for so much."""
+    """Whether a coupon may be used for this spend."""
     return spend_fen >= terms.min_spend_fen

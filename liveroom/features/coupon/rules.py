@@ -75,7 +75,7 @@ _CODE_BITS: Final = 80
 
 
 class _Found(Struct, frozen=True):
-    """A code that is valid now, and the coupon it is of."""
+    """A valid code and its coupon."""
 
     seq: int
     coupon: Coupon
@@ -83,7 +83,7 @@ class _Found(Struct, frozen=True):
 
 
 def issue_coupon(turn: Turn, command: IssueCoupon) -> Decision:
-    """Issue a coupon: claimable from now on for `claimable_ms`, its codes valid from now on for `valid_ms`."""
+    """Issue a coupon. It can be claimed for `claimable_ms` from now on, and its codes are valid for `valid_ms` from now on."""
     state, now_ms, rules = turn.state, turn.now_ms, turn.rules
     if not state.open:
         return Refusal("room_closed", "the room is closed: nothing is issued")
@@ -119,7 +119,7 @@ def _check_terms(terms: CouponTerms) -> Refusal | None:
 
 
 def _codes(coupon: Coupon) -> int:
-    """How many codes it has or may still have."""
+    """Number of codes that the coupon has or may still get."""
     return len(coupon.codes) if coupon.stopped else coupon.stock
 
 
@@ -175,7 +175,7 @@ def stop_all(turn: Turn) -> tuple[EventBase, ...]:
 
 
 def redeem_coupon(turn: Turn, command: RedeemCoupon) -> Decision:
-    """Use a code for an order; the same order again, whatever it spends and however late, has the outcome of the first time."""
+    """Use a code for an order. The same order again has the first outcome, whatever it spends and however late."""
     if command.order.startswith(HOLD_ORDER):
         return Refusal("bad_value", f"only orders of holds may begin with {HOLD_ORDER!r}", "order")
     first = _last_use(of(turn.state), command.code)
@@ -197,7 +197,7 @@ def _code_use(seq: int, claim: ClaimedCode) -> CodeUse | None:
 
 
 def release_coupon(turn: Turn, command: ReleaseCoupon) -> Decision:
-    """Give a code back; what an open hold uses comes back with the hold alone."""
+    """Release a code. A code of an open hold is released with the hold alone."""
     found = _find(turn, command.code, "code")
     if isinstance(found, Refusal):
         return found
@@ -209,7 +209,7 @@ def release_coupon(turn: Turn, command: ReleaseCoupon) -> Decision:
 
 
 def use_code(turn: Turn, code: str, order: str, spend_fen: int, field: str) -> CouponRedeemed | Refusal:
-    """The event that a code is used by an order of `spend_fen`; `field` is the command's that holds the code."""
+    """The event of an order of `spend_fen` that uses a code; `field` is the command's field with the code."""
     found = _find(turn, code, field)
     return found if isinstance(found, Refusal) else _use(found, code, order, spend_fen, field)
 
@@ -224,14 +224,14 @@ def release_code(state: RoomState, now_ms: int, code: str) -> tuple[EventBase, .
 
 
 def hold_code(state: RoomState, code: str) -> CouponTerms:
-    """Fold that an open hold uses a code; gives the terms of its coupon."""
+    """Fold the use of a code by an open hold; returns the terms of its coupon."""
     coupons = of(state)
     coupons.held_codes[code] = None
     return next(coupon.terms for coupon in coupons.live.values() if code in coupon.codes)
 
 
 def unhold_code(state: RoomState, code: str) -> None:
-    """Fold that the hold which uses a code is resolved."""
+    """Fold the end of the hold that uses a code."""
     of(state).held_codes.pop(code)
 
 
@@ -255,18 +255,18 @@ def _use(found: _Found, code: str, order: str, spend_fen: int, field: str) -> Co
     if not meets_minimum(coupon.terms, spend_fen):
         return Refusal("spend_too_small", f"the coupon needs a spend of at least {coupon.terms.min_spend_fen} fen, this is {spend_fen}")
     discount = discount_fen(coupon.terms, spend_fen)
-    if not discount:  # a code that takes nothing off stays worth what it is
+    if not discount:  # a code without an effect stays unused
         return Refusal("no_discount", f"the coupon takes nothing off a spend of {spend_fen} fen", field)
     return CouponRedeemed(found.seq, claim.user, code, order, discount)
 
 
 def coupons_due_ms(state: RoomState) -> int | None:
-    """When the next coupon can be claimed no more, or expires."""
+    """The time at which the next claim period ends or the next coupon expires."""
     return min((coupon.valid_until_ms if coupon.stopped else coupon.claimable_until_ms for coupon in of(state).live.values()), default=None)
 
 
 def coupons_due(state: RoomState, now_ms: int) -> tuple[EventBase, ...]:
-    """Coupons whose time is over expire; those whose time to be claimed is over are stopped, by nobody."""
+    """Expire coupons after their validity, and stop them after their claim period."""
     events: list[EventBase] = []
     for seq, coupon in of(state).live.items():
         if coupon.valid_until_ms <= now_ms:
@@ -298,7 +298,7 @@ def coupon_claimed(state: RoomState, event: CouponClaimed, seq: int, time_ms: in
 
 
 def coupon_left(state: RoomState, event: CouponLeft, seq: int, time_ms: int) -> None:
-    """Fold what the claim before it made true already."""
+    """Check the number left; the claim before this event has changed it already."""
     if of(state).live[event.coupon].left != event.left:
         raise InvariantBroken("the claims say how many are left")
 
@@ -320,7 +320,7 @@ def coupon_stopped(state: RoomState, event: CouponStopped, seq: int, time_ms: in
 
 
 def coupon_expired(state: RoomState, event: CouponExpired, seq: int, time_ms: int) -> None:
-    """Fold an expiry: the codes go, the last of them are remembered as expired, with the order that used them."""
+    """Fold an expiry: the codes are dropped. The last of them are remembered as expired, with the order that used them."""
     coupons = of(state)
     coupon = coupons.live.pop(event.coupon)
     coupons.over.append(event.coupon)

@@ -11,7 +11,7 @@ __all__ = ["ClaimedCode", "CodeUse", "Coupon", "Coupons", "change", "of"]
 
 
 class ClaimedCode(Struct, frozen=True, array_like=True, gc=False):
-    """One claim of a coupon: whose it is, and the order that uses it ("" = none)."""
+    """One claim of a coupon: its user, and the order that uses it ("" = none)."""
 
     user: str
     order: str = ""
@@ -19,7 +19,7 @@ class ClaimedCode(Struct, frozen=True, array_like=True, gc=False):
 
 
 class CodeUse(Struct, frozen=True, array_like=True, gc=False):
-    """How an order uses a code, or did when the code expired."""
+    """The use of a code by an order, now or when the code expired."""
 
     coupon: int
     order: str
@@ -42,7 +42,7 @@ class Coupon(Struct):
 
     @property
     def left(self) -> int:
-        """How many can still be claimed."""
+        """Number of codes that can still be claimed."""
         return self.stock - len(self.codes)
 
 

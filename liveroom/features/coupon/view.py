@@ -1,4 +1,4 @@
-"""Coupons as viewers see them: those of a keyframe, kept current by the events after it."""
+"""The coupons that viewers see: those of a keyframe, kept current by the events after it."""
 
 from __future__ import annotations
 

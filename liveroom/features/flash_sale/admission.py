@@ -1,4 +1,4 @@
-"""Reservations of a flash sale's stock, as gateways queue them: holds that are not paid come back."""
+"""Reservations of a flash sale's stock in gateways' queues: the units of unpaid holds return."""
 
 from __future__ import annotations
 

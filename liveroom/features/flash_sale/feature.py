@@ -1,4 +1,4 @@
-"""The feature flash sale, as the contract wants it."""
+"""The feature flash sale, declared by the contract of a feature."""
 
 from __future__ import annotations
 

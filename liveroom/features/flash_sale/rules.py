@@ -1,7 +1,7 @@
-"""Flash sales: stock that is reserved by holds, each of which is confirmed, cancelled or expires, and only once.
+"""Flash sales: stock that is reserved by holds. Each hold is confirmed, cancelled or expires, and only once.
 
-Stock of a hold that expired comes back with its `hold_expired` event, never before: what is reserved meanwhile is decided
-by the stock that everybody was told.
+The units of an expired hold return with its `hold_expired` event, never before. So reservations until then are decided
+by the published stock.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ _QUEUE_SLACK: Final = 64
 
 
 def announce_flash_sale(turn: Turn, command: AnnounceFlashSale) -> Decision:
-    """Announce a sale of a showcase product, whose title it keeps whatever becomes of the product."""
+    """Announce a sale of a showcase product. The sale keeps the title, even if the product changes or is removed."""
     state, now_ms, rules = turn.state, turn.now_ms, turn.rules
     if not state.open:
         return Refusal("room_closed", "the room is closed: nothing is sold")
@@ -111,7 +111,7 @@ def announce_flash_sale(turn: Turn, command: AnnounceFlashSale) -> Decision:
 
 
 def reserve_stock(turn: Turn, command: ReserveStock) -> Decision:
-    """Reserve units for as long as the sale's holds last; a coupon's code is used by the hold."""
+    """Reserve units for the lifetime of the sale's holds. The hold uses the code of a coupon."""
     state, user, quantity = turn.state, turn.sender.user, command.quantity
     sale = _selling(turn, command.sale)
     if type(sale) is Refusal:
@@ -158,9 +158,9 @@ def _open_holds(state: RoomState) -> int:
 
 
 def confirm_hold(turn: Turn, command: ConfirmHold) -> Decision:
-    """Sell a hold or a part of it; the same payment again, whatever part it names now, has the outcome of the first time.
+    """Sell a hold or a part of it. The same payment again has the first outcome, whatever part it names now.
 
-    A payment pays one hold: for another one it is refused.
+    A payment pays one hold; for another hold it is refused.
     """
     found = _find_hold(turn, command.hold)
     if isinstance(found, ResolvedHold):
@@ -193,7 +193,7 @@ def confirm_hold(turn: Turn, command: ConfirmHold) -> Decision:
 
 
 def _paid_by(state: RoomState, payment: str) -> int | None:
-    """The hold that a payment has paid, as far as it is remembered."""
+    """The hold that a payment has paid, if the state remembers it."""
     sales = of(state)
     hold = sales.payments.get(payment)
     return sales.payments_before.get(payment) if hold is None else hold
@@ -204,7 +204,7 @@ def _receipt(quantity: int, returned: int, paid_fen: int) -> Result:
 
 
 def cancel_hold(turn: Turn, command: CancelHold) -> Decision:
-    """Give a hold back; its coupon can be used again."""
+    """Cancel a hold; its coupon can be used again."""
     found = _find_hold(turn, command.hold)
     if isinstance(found, Refusal):
         return found
@@ -225,7 +225,7 @@ def cancel_hold(turn: Turn, command: CancelHold) -> Decision:
 
 
 def restock_flash_sale(turn: Turn, command: RestockFlashSale) -> Decision:
-    """Put more stock into a sale that is not closed."""
+    """Add stock to a sale that is not closed."""
     sale = _selling(turn, command.sale)
     if isinstance(sale, Refusal):
         return sale
@@ -237,7 +237,7 @@ def restock_flash_sale(turn: Turn, command: RestockFlashSale) -> Decision:
 
 
 def close_flash_sale(turn: Turn, command: CloseFlashSale) -> Decision:
-    """Reserve nothing more, also before the sale opened."""
+    """Close a sale to reservations, even before it opened."""
     sale = _selling(turn, command.sale)
     return sale if isinstance(sale, Refusal) else Decided((FlashSaleClosed(command.sale, turn.sender.user, sale.held),))
 
@@ -259,7 +259,7 @@ def _selling(turn: Turn, seq: int) -> FlashSale | Refusal:
 
 
 def _find_hold(turn: Turn, hold: int) -> tuple[int, FlashSale, Hold] | ResolvedHold | Refusal:
-    """A hold with its sale and the sale's seq, or what became of it."""
+    """An open hold with its sale and the sale's seq, or the refusal for one that is over."""
     sales = of(turn.state)
     for seq, sale in sales.live.items():
         if hold in sale.holds:
@@ -284,12 +284,12 @@ def _release(state: RoomState, now_ms: int, hold: Hold) -> tuple[EventBase, ...]
 
 
 def _stock(seq: int, sale: FlashSale, *, available: int = 0, held: int = 0, sold: int = 0) -> StockChanged:
-    """The sale's stock as after these changes; what is held or sold is taken from what is available."""
+    """The sale's stock after these changes; held and sold units are subtracted from the available ones."""
     return StockChanged(seq, sale.available + available - held - sold, sale.held + held, sale.sold + sold)
 
 
 def sales_due_ms(state: RoomState) -> int | None:
-    """When a sale opens or closes or a hold expires next: a look at each sale, none at its holds."""
+    """The time at which the next sale opens or closes or the next hold expires; one lookup per sale, however many holds."""
     return min((due for sale in of(state).live.values() for due in _due_ms(sale)), default=None)
 
 
@@ -303,7 +303,7 @@ def _due_ms(sale: FlashSale) -> Iterator[int]:
 
 
 def sales_due(state: RoomState, now_ms: int) -> tuple[EventBase, ...]:
-    """Holds expire, at most `HOLDS_EXPIRED_MAX` at once; sales open and close."""
+    """Expire holds, at most `HOLDS_EXPIRED_MAX` at once, and open and close sales."""
     events: list[EventBase] = []
     left = HOLDS_EXPIRED_MAX
     for seq, sale in of(state).live.items():
@@ -323,7 +323,7 @@ def sales_due(state: RoomState, now_ms: int) -> tuple[EventBase, ...]:
 
 
 def _expired(sale: FlashSale, now_ms: int, at_most: int) -> list[int]:
-    """The first holds whose time is over; holds of a sale last equally long, so that they expire in their order."""
+    """The first expired holds. All holds of a sale have the same lifetime, so they expire in their order."""
     expired: list[int] = []
     for place in range(sale.queue_head, len(sale.queue)):
         hold = sale.holds.get(sale.queue[place])
@@ -361,7 +361,7 @@ def flash_sale_restocked(state: RoomState, event: FlashSaleRestocked, seq: int, 
 
 
 def flash_sale_closed(state: RoomState, event: FlashSaleClosed, seq: int, time_ms: int) -> None:
-    """Fold a closing: with no open hold the sale is over."""
+    """Fold a closing: without an open hold the sale is over."""
     sales = of(state)
     sale = sales.live[event.sale]
     if sale.held != event.held:
@@ -386,7 +386,7 @@ def stock_reserved(state: RoomState, event: StockReserved, seq: int, time_ms: in
 
 
 def stock_changed(state: RoomState, event: StockChanged, seq: int, time_ms: int) -> None:
-    """Fold what the events before it made true already; a closed sale ends with its last hold."""
+    """Check the stock; the events before this one have changed it already. A closed sale ends with its last hold."""
     sales = of(state)
     sale = sales.live[event.sale]
     if sale.held != event.held:
@@ -440,7 +440,7 @@ def _resolve(state: RoomState, seq: int, number: int, resolved: ResolvedHold, ti
 
 
 def _advance(sale: FlashSale) -> None:
-    """Let the queue begin at an open hold again; each place is passed once and dropped once."""
+    """Move the queue's head to an open hold. Each place is passed once and dropped once."""
     while sale.queue_head < len(sale.queue) and sale.queue[sale.queue_head] not in sale.holds:
         sale.queue_head += 1
     if sale.queue_head > max(_QUEUE_SLACK, len(sale.queue) // 2):

@@ -11,7 +11,7 @@ __all__ = ["FlashSale", "FlashSales", "Hold", "ResolvedHold", "UnpaidHolds", "ch
 
 
 class Hold(Struct, frozen=True, array_like=True, gc=False):
-    """Stock that waits for its payment until `until_ms`; `terms` are those of its coupon, which may expire before it."""
+    """Units that wait for payment until `until_ms`; `terms` are those of its coupon, which may expire before the hold."""
 
     user: str
     quantity: int
@@ -33,7 +33,7 @@ class ResolvedHold(Struct, frozen=True, array_like=True, gc=False):
 
 
 class UnpaidHolds(Struct, frozen=True, array_like=True, gc=False):
-    """One user's holds of a sale that are not paid: when they were made, when the last change was, and a pause after one that ended."""
+    """One user's unpaid holds of a sale: the times of their making and of the last change, and a pause after an unpaid end."""
 
     made_ms: tuple[int, ...] = ()
     noted_ms: int = 0
@@ -60,7 +60,7 @@ class FlashSale(Struct):
     queue_head: int = 0  # the first open hold's place in the queue, or its end
     users_per_address_max: int = 0
     unpaid: dict[str, UnpaidHolds] = field(default_factory=dict)  # by user; while stock can be reserved
-    unpaid_looked_ms: int = 0  # when users were last looked for who may be forgotten
+    unpaid_looked_ms: int = 0  # the last check for users to forget
 
     @property
     def available(self) -> int:

@@ -1,6 +1,6 @@
 """Limits on a user's unpaid holds: how many within an hour, and a pause near the end of the stock.
 
-Shops limit unpaid orders, since a hold costs nothing and keeps stock from everybody. Two rules of each flash sale, by user:
+Shops limit unpaid orders, because a hold costs nothing and keeps stock from other users. Each flash sale has two rules per user:
 
 - At most `rooms.unpaid_holds_per_user_max` holds within an hour that are not paid. Open, cancelled and expired ones count.
 - Near the end of the stock, a user whose hold ended unpaid waits for as long as the units were kept, a minute at most.
@@ -23,20 +23,20 @@ __all__ = ["PAUSE_MS_MAX", "SCARCE_PART", "UNPAID_USERS_MAX", "UNPAID_WINDOW_MS"
 UNPAID_WINDOW_MS: Final = 3_600_000
 #: Longest pause after a hold that ended unpaid.
 PAUSE_MS_MAX: Final = 60_000
-#: The pause holds when a reservation would leave no more than one in so many units of the sale's stock.
+#: The pause counts if a reservation would leave no more than one in this many units of the sale's stock.
 SCARCE_PART: Final = 10
-#: Holds of one user that are remembered; no setting may be larger.
+#: Most holds of one user that are remembered; no setting may be larger.
 UNPAID_HOLDS_MAX: Final = 1_000
 #: Most users that a sale remembers. Beyond it, users with the oldest last holds are forgotten, and may reserve again early.
 UNPAID_USERS_MAX: Final = 100_000
 #: One in this many users is then forgotten at once, so that not each hold has to look for one.
 SPACE_PART: Final = 16
-#: How often users are looked for whose hour is over.
+#: Time between two checks for users whose hour is over.
 LOOK_MS: Final = 60_000
 
 
 def check_unpaid(turn: Turn, sale: FlashSale, quantity: int) -> Refusal | None:
-    """Why the sender may not make another hold now; waiting for `retry_after_ms` suffices."""
+    """The refusal if the sender may not make another hold now, else `None`. Waiting for `retry_after_ms` suffices."""
     unpaid = sale.unpaid.get(turn.sender.user)
     if unpaid is None:
         return None
@@ -52,7 +52,7 @@ def check_unpaid(turn: Turn, sale: FlashSale, quantity: int) -> Refusal | None:
 
 
 def note_made(sale: FlashSale, user: str, time_ms: int) -> None:
-    """Fold that a user made a hold."""
+    """Fold a user's new hold."""
     before = sale.unpaid.get(user)
     if before is None:
         sale.unpaid[user] = UnpaidHolds((time_ms,), time_ms)
@@ -65,7 +65,7 @@ def note_made(sale: FlashSale, user: str, time_ms: int) -> None:
 
 
 def note_ended(sale: FlashSale, user: str, made_ms: int, time_ms: int, *, paid: bool) -> None:
-    """Fold that a hold is resolved: one that was paid counts no more, another one makes its user pause."""
+    """Fold the end of a hold: a paid one stops counting, any other makes its user pause."""
     before = sale.unpaid.get(user)
     if before is None:  # forgotten: the sale is closed, or too many others made holds since
         return
@@ -83,7 +83,7 @@ def note_ended(sale: FlashSale, user: str, made_ms: int, time_ms: int, *, paid: 
 
 
 def _forget_old(sale: FlashSale, time_ms: int) -> None:
-    """Forget users whose hour is over, and those noted longest ago of too many. All are looked at together: one by one costs each hold time."""
+    """Forget users whose hour is over and, beyond the limit, the oldest ones. One check covers all users, so that a hold stays cheap."""
     if time_ms - sale.unpaid_looked_ms < LOOK_MS and len(sale.unpaid) <= UNPAID_USERS_MAX:
         return
     sale.unpaid_looked_ms = time_ms

@@ -1,4 +1,4 @@
-"""The feature the room itself, as the contract wants it."""
+"""The feature of the room itself, declared by the contract of a feature."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ __all__ = ["RULES", "announcement_set", "close_room", "open_room", "room_closed"
 
 
 def open_room(state: RoomState | None, command: OpenRoom, sender: Sender, rng: Rng, rules: RoomSettings) -> Decision:
-    """Open the room, or open it again. A second opening keeps stream id, counts, showcase and lists, and reads the rules again."""
+    """Open or reopen the room. Reopening keeps stream id, counts, showcase and lists, and reads the rules again."""
     if state is not None and state.open:
         return Refusal("room_already_open", "the room is already open")
     refusal = check_line(command.title, "title")
@@ -62,7 +62,7 @@ def room_closed(state: RoomState, event: RoomClosed, seq: int, time_ms: int) -> 
 
 
 def set_announcement(turn: Turn, command: SetAnnouncement) -> Decision:
-    """Show another announcement, or none."""
+    """Replace or remove the announcement."""
     if command.text == turn.state.announcement:
         return Decided(())
     return check_paragraphs(command.text) or Decided((AnnouncementSet(command.text),))
@@ -79,7 +79,7 @@ def _request_keyframe(turn: Turn, command: RequestKeyframe) -> Decision:
 
 
 def _open_again(turn: Turn, command: OpenRoom) -> Decision:
-    """Open a room that was open before."""
+    """Reopen a room."""
     return open_room(turn.state, command, turn.sender, turn.rng, turn.rules)
 
 

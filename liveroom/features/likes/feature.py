@@ -1,4 +1,4 @@
-"""The feature likes, as the contract wants it."""
+"""The feature likes, declared by the contract of a feature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Likes: taps add up to one total over the room's life."""
+"""Likes: they add up to one total over the room's life."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _TOTAL_MAX: Final = 2**53 - 1
 
 
 def send_likes(turn: Turn, command: SendLikes) -> Decision:
-    """One viewer's taps."""
+    """Add one viewer's likes."""
     if not turn.state.open:
         return Refusal("room_closed", "the room is closed: likes are not counted")
     return _add(turn.state, command.count)
 
 
 def report_likes(turn: Turn, command: ReportLikes) -> Decision:
-    """A gateway's sum; its viewers are answered as it is, so a room that was closed meanwhile refuses it too."""
+    """Add a gateway's sum. The gateway's viewers get the same answer, so a room that was closed meanwhile refuses the sum."""
     if not turn.state.open:
         return Refusal("room_closed", "the room is closed: likes are not counted")
     return _add(turn.state, command.count)
@@ -37,7 +37,7 @@ def _add(state: RoomState, count: int) -> Decided:
 
 
 def likes_added(state: RoomState, event: LikesAdded, seq: int, time_ms: int) -> None:
-    """Fold taps."""
+    """Fold likes."""
     change(state).total = event.total
 
 

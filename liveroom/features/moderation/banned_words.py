@@ -1,4 +1,4 @@
-"""Banned words: found anywhere in a text, however it is dressed up, in one pass for any number of words."""
+"""Banned words: found anywhere in a text, however it is decorated, in one pass for any number of words."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["MATCHERS_BYTES_MAX", "WORD_CHARS_MAX", "Matchers", "banned_words_set
 
 #: Bytes that all automata of a process may take together: about 80 of the largest lists, or a thousand usual ones.
 MATCHERS_BYTES_MAX: Final = 128 * 1024 * 1024
-#: Characters of a word as it is compared. NFKC makes up to 18 characters of one, so this is checked beside the length that was sent.
+#: Most characters of a normalized word. NFKC makes up to 18 characters of one, so this is checked beside the length that was sent.
 WORD_CHARS_MAX: Final = 50
 #: Bytes of one state of an automaton. The library takes 43 to 49 (measured); a test compares this with real memory.
 STATE_BYTES: Final = 64
@@ -35,7 +35,7 @@ _dropped = re.compile(f"[{IGNORABLE}\u0300-\u036f\u20d0-\u20f0]")
 
 
 def set_banned_words(turn: Turn, command: SetBannedWords) -> Decision:
-    """Replace the list; words that differ only in dress are kept once."""
+    """Replace the list; words that differ only in decoration are kept once."""
     kept: dict[str, str] = {}
     for word in command.words:
         refusal = check_line(word, "words")
@@ -46,7 +46,7 @@ def set_banned_words(turn: Turn, command: SetBannedWords) -> Decision:
             return Refusal("empty_text", f"the word {word!r} has no character that can be found in a text", "words")
         if len(compared) > WORD_CHARS_MAX:
             return Refusal(
-                "too_long", f"the word {word!r} has {len(compared)} characters as it is compared; at most {WORD_CHARS_MAX} may be", "words"
+                "too_long", f"the word {word!r} has {len(compared)} characters after normalization, at most {WORD_CHARS_MAX} are allowed", "words"
             )
         kept.setdefault(compared, word)
     words = tuple(kept.values())
@@ -71,7 +71,7 @@ def check_words(banned: WordList, text: str) -> Refusal | None:
 
 @lru_cache(maxsize=1)  # a line is compared with banned words, and right afterwards with envelopes' keywords
 def normal(text: str) -> str:
-    """A text as it is compared: NFKC, case-folded, without what is drawn as nothing or as decoration."""
+    """The normalized form of a text for comparison: NFKC, case-folded, without invisible characters and decoration."""
     if text.isascii():
         return text.lower()
     text = unicodedata.normalize("NFKC", _dropped.sub("", unicodedata.normalize("NFKC", text)).casefold())
@@ -79,7 +79,7 @@ def normal(text: str) -> str:
 
 
 def plain(word: str) -> str:
-    """A word as it is looked for: spaces around it were not meant."""
+    """The normalized form of a word, without spaces around it."""
     return normal(word).strip()
 
 
@@ -98,10 +98,10 @@ class _Matcher:
 
 
 class Matchers:
-    """Automata of the lists that rooms have now. They are made from the state and never part of it.
+    """The automata of rooms' lists. They are made from the state and never part of it.
 
     Rooms with equal lists share one. An automaton is freed with the room's list that used it last: a room that sets
-    another list keeps one automaton, not two. When all take more than `bytes_max`, the one not used for longest goes.
+    another list keeps one automaton, not two. If all take more than `bytes_max`, the least recently used one is dropped.
     """
 
     def __init__(self, bytes_max: int) -> None:
@@ -110,7 +110,7 @@ class Matchers:
         self.bytes = 0
 
     def find(self, banned: WordList) -> ahocorasick.Automaton:
-        """The automaton of a list, made when there is none."""
+        """The automaton of a list, made on first use."""
         digest = banned.digest
         matcher = self._kept.pop(digest, None)
         if matcher is None:

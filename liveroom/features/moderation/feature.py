@@ -1,4 +1,4 @@
-"""The feature moderation, as the contract wants it."""
+"""The feature moderation, declared by the contract of a feature."""
 
 from __future__ import annotations
 

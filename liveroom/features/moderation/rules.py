@@ -1,4 +1,4 @@
-"""Mutes and bans: who may not speak, who may not be here, and until when."""
+"""Mutes, which refuse a user's texts, and bans, which keep a user out of the room; both until they end."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def ban_user(turn: Turn, command: BanUser) -> Decision:
 
 
 def _explained(command: MuteUser | BanUser, sanction: Literal["mute", "ban"]) -> tuple[SanctionExplained, ...]:
-    """The event that tells the user why: a reason is between those two."""
+    """The event with the reason, which only the user gets."""
     return (SanctionExplained(command.user, sanction, command.reason),) if command.reason else ()
 
 
@@ -95,13 +95,13 @@ def unban_user(turn: Turn, command: UnbanUser) -> Decision:
 
 
 def check_muted(state: RoomState, sender: Sender, now_ms: int) -> Refusal | None:
-    """Why the sender may not speak; the platform itself always may."""
+    """The refusal if the sender is muted, else `None`; the platform itself may always speak."""
     muted = of(state).muted.get(sender.user)
     return _refusal("muted", muted, now_ms) if muted is not None and sender.role is not Role.platform else None
 
 
 def check_banned(state: RoomState, sender: Sender, now_ms: int) -> Refusal | None:
-    """Why the sender may do nothing here; the platform itself always may."""
+    """The refusal if the sender is banned, else `None`; the platform itself is never banned."""
     banned = of(state).banned.get(sender.user)
     return _refusal("banned", banned, now_ms) if banned is not None and sender.role is not Role.platform else None
 
@@ -114,19 +114,19 @@ def _refusal(code: str, sanction: Sanction, now_ms: int) -> Refusal | None:
 
 
 def user_muted(state: RoomState, event: UserMuted, seq: int, time_ms: int) -> None:
-    """Fold a mute; those that are past are forgotten."""
+    """Fold a mute; ended ones are forgotten."""
     moderation = change(state)
     moderation.muted = {**active(moderation.muted, time_ms), event.user: Sanction(event.until_ms, event.by)}
 
 
 def user_banned(state: RoomState, event: UserBanned, seq: int, time_ms: int) -> None:
-    """Fold a ban; those that are past are forgotten."""
+    """Fold a ban; ended ones are forgotten."""
     moderation = change(state)
     moderation.banned = {**active(moderation.banned, time_ms), event.user: Sanction(event.until_ms, event.by)}
 
 
 def sanction_explained(state: RoomState, event: SanctionExplained, seq: int, time_ms: int) -> None:
-    """Fold the reason of the mute or ban right before."""
+    """Fold the reason of the mute or ban directly before this event."""
     moderation = change(state)
     sanctions = moderation.muted if event.sanction == "mute" else moderation.banned
     sanctions[event.user] = replace(sanctions[event.user], reason=event.reason)

@@ -10,7 +10,7 @@ __all__ = ["Moderation", "Sanction", "WordList", "active", "change", "lasts", "o
 
 
 class Sanction(Struct, frozen=True, array_like=True, gc=False):
-    """A mute or a ban: who gave it, why, and when it ends."""
+    """A mute or a ban, with its moderator, its reason and its end."""
 
     until_ms: int
     by: str
@@ -18,7 +18,7 @@ class Sanction(Struct, frozen=True, array_like=True, gc=False):
 
 
 class WordList(Struct, frozen=True, array_like=True, eq=False, weakref=True):
-    """Banned words as they were written; `digest` stands for all of them, so that comparing costs the same for any number."""
+    """Banned words as they were written. `digest` identifies the list, so that comparing lists costs the same for any number of words."""
 
     words: tuple[str, ...] = ()
     digest: str = ""

@@ -1,4 +1,4 @@
-"""The feature questions, as the contract wants it."""
+"""The feature questions, declared by the contract of a feature."""
 
 from __future__ import annotations
 

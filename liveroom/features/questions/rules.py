@@ -44,7 +44,7 @@ RESOLVED_MAX: Final = 200
 
 
 def ask_question(turn: Turn, command: AskQuestion) -> Decision:
-    """Ask; what holds for chat holds here, but slow mode does not."""
+    """Ask a question, by the rules for chat lines except slow mode."""
     state, sender, rules = turn.state, turn.sender, turn.rules
     if not state.open:
         return Refusal("room_closed", "the room is closed: nothing can be asked")
@@ -60,7 +60,7 @@ def ask_question(turn: Turn, command: AskQuestion) -> Decision:
 
 
 def pick_question(turn: Turn, command: PickQuestion) -> Decision:
-    """Show a question as the one being answered; the one picked before is merely asked again."""
+    """Show a question as the one being answered; the previously picked one goes back to `asked`."""
     question = of(turn.state).live.get(command.question)
     if question is None:
         return _not_open(turn.state, command.question)
@@ -75,7 +75,7 @@ def answer_question(turn: Turn, command: AnswerQuestion) -> Decision:
 
 
 def dismiss_question(turn: Turn, command: DismissQuestion) -> Decision:
-    """Take a question off the list."""
+    """Remove a question from the list."""
     if command.question not in of(turn.state).live:
         return _not_open(turn.state, command.question)
     return Decided((QuestionDismissed(command.question),))

@@ -1,4 +1,4 @@
-"""Grabs of red envelopes, as gateways queue them: one share a user, and no share comes back."""
+"""Grabs of red envelopes in gateways' queues: one share per user, and no share returns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a red envelope's shares follow from its seed, so that anybody can draw them again; `docs/fairness.md` says it in words.
+"""Derives a red envelope's shares from its seed, so that anybody can draw them again; `docs/fairness.md` explains it.
 
 Nothing here may ever change: seeds of old envelopes must give the same shares for as long as journals are kept.
 """
@@ -38,7 +38,7 @@ def split(seed: str, total_fen: int, count: int, how: str) -> list[int]:
 
 
 def _lucky(words: Iterator[int], left_fen: int, count: int) -> list[int]:
-    """While n shares are left of R fen: uniform in [1, floor(2R / n) - 1], which leaves at least n - 1; the last takes what is left."""
+    """While n shares are left of R fen: uniform in [1, floor(2R / n) - 1], which leaves at least n - 1; the last takes the rest."""
     shares: list[int] = []
     for left in range(count, 1, -1):
         share = 1 + _below(words, 2 * left_fen // left - 1)
@@ -54,14 +54,14 @@ def _equal(total_fen: int, count: int) -> list[int]:
 
 
 def _shuffle(words: Iterator[int], shares: list[int]) -> None:
-    """Fisher and Yates, from the end."""
+    """Shuffle in place by Fisher and Yates, from the end."""
     for last in range(len(shares) - 1, 0, -1):
         other = _below(words, last + 1)
         shares[last], shares[other] = shares[other], shares[last]
 
 
 def _below(words: Iterator[int], bound: int) -> int:
-    """Uniform in [0, bound): words of the last, incomplete run of `bound` values are thrown away."""
+    """A uniform number in [0, bound); words of the last, incomplete run of `bound` values are discarded."""
     fair = _WORD_VALUES - _WORD_VALUES % bound
     for word in words:
         if word < fair:
@@ -70,7 +70,7 @@ def _below(words: Iterator[int], bound: int) -> int:
 
 
 def _words(seed: bytes) -> Iterator[int]:
-    """SHA-256 of the seed and a counter of 8 bytes from 0 on; each hash is four words of 8 bytes. All big-endian."""
+    """Words of 8 bytes, four from each SHA-256 of the seed and a counter of 8 bytes from 0 on. All big-endian."""
     counter = 0
     while True:
         yield from unpack(">4Q", sha256(seed + counter.to_bytes(8, "big")).digest())

@@ -1,4 +1,4 @@
-"""The feature red envelope, as the contract wants it."""
+"""The feature red envelope, declared by the contract of a feature."""
 
 from __future__ import annotations
 

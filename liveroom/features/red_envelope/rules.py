@@ -1,8 +1,8 @@
 """Red envelopes: dropped, opened by time, grabbed once per user, and over when empty, expired, cancelled or when the room closes.
 
-The shares are drawn when an envelope is dropped (`liveroom.features.red_envelope.fairness`) and granted in the order of the grabs. While it lives:
-granted + left = total; when it is over: granted + refunded = total. Time counts, not the event that tells of it: a grab after
-`closes_ms` finds the envelope closed, one after `opens_ms` finds it open and says so first.
+The shares are drawn when an envelope is dropped (`liveroom.features.red_envelope.fairness`) and granted in the order of the grabs.
+For a live envelope granted + left = total; for an ended one granted + refunded = total.
+The time decides, not the timer's event: a grab after `closes_ms` finds the envelope closed, and a grab after `opens_ms` opens it first.
 """
 
 from __future__ import annotations
@@ -52,18 +52,18 @@ __all__ = [
     "room_closes",
 ]
 
-#: Envelopes that are over and still told apart from those that never were.
+#: Last ended envelopes that the state remembers; a forgotten one looks like one that never existed.
 OVER_MAX: Final = 100
-#: Winners of envelopes that are over whose share is remembered, all together; the oldest envelopes' are forgotten first, the last one's never.
+#: Winners of ended envelopes whose share is remembered, in total. The oldest envelopes' are forgotten first, the last one's never.
 WINNERS_KEPT_MAX: Final = 20_000
-#: Users remembered for having said an envelope's keyword. Once so many have, it counts as said by everybody: nobody who said it is turned away.
+#: Most users remembered for an envelope's keyword. Beyond it, every user counts as having said it, so that no user is refused wrongly.
 SAID_MAX: Final = 50_000
 
 Reason = Literal["empty", "expired", "cancelled", "room_closed"]
 
 
 def drop_red_envelope(turn: Turn, command: DropRedEnvelope) -> Decision:
-    """Draw the seed, publish its commitment, and open at once if nobody shall wait."""
+    """Draw the seed, publish its commitment, and open at once if there is no lead time."""
     state, condition = turn.state, command.condition
     if not state.open:
         return Refusal("room_closed", "the room is closed: no red envelope can be dropped")
@@ -75,7 +75,7 @@ def drop_red_envelope(turn: Turn, command: DropRedEnvelope) -> Decision:
         return Refusal("empty_text", "the keyword has no character that can be found in a text", "condition.keyword")
     if len(keyword) > WORD_CHARS_MAX:
         return Refusal(
-            "too_long", f"the keyword has {len(keyword)} characters as it is compared; at most {WORD_CHARS_MAX} may be", "condition.keyword"
+            "too_long", f"the keyword has {len(keyword)} characters after normalization, at most {WORD_CHARS_MAX} are allowed", "condition.keyword"
         )
     if command.total_fen < command.shares:
         return Refusal("out_of_range", f"{command.shares} shares of at least 1 fen need {command.shares} fen", "total_fen")
@@ -167,7 +167,7 @@ _WHY: Final[dict[str, str]] = {
 
 
 def cancel_red_envelope(turn: Turn, command: CancelRedEnvelope) -> Decision:
-    """Take back an envelope that has not opened."""
+    """Cancel an envelope that has not opened."""
     envelope = of(turn.state).live.get(command.envelope)
     if envelope is None:
         return _not_live(turn.state, command.envelope, "")
@@ -177,19 +177,19 @@ def cancel_red_envelope(turn: Turn, command: CancelRedEnvelope) -> Decision:
 
 
 def room_closes(state: RoomState, now_ms: int) -> tuple[EventBase, ...]:
-    """Closing the room ends its envelopes; what was not granted is refunded."""
+    """End all envelopes because the room closes; the rest of each is refunded."""
     return tuple(
         _closed(number, envelope, "room_closed" if now_ms < envelope.closes_ms else "expired") for number, envelope in of(state).live.items()
     )
 
 
 def envelopes_due_ms(state: RoomState) -> int | None:
-    """When the next envelope opens or closes."""
+    """The time at which the next envelope opens or closes."""
     return min((envelope.closes_ms if envelope.opened else envelope.opens_ms for envelope in of(state).live.values()), default=None)
 
 
 def envelopes_due(state: RoomState, now_ms: int) -> tuple[EventBase, ...]:
-    """Envelopes whose time has come open or close; after a long sleep, both."""
+    """Open and close envelopes by the time; after a long pause, one may do both."""
     events: list[EventBase] = []
     for number, envelope in of(state).live.items():
         if not envelope.opened and envelope.opens_ms <= now_ms:
@@ -205,14 +205,14 @@ def _closed(number: int, envelope: EnvelopeState, reason: Reason) -> RedEnvelope
 
 
 def _better(best: list[EnvelopeWinner], user: str, name: str, amount_fen: int) -> list[EnvelopeWinner]:
-    """The luckiest as after one more; of equal shares the earlier one stands first."""
+    """The luckiest winners after one more; of equal shares the earlier one comes first."""
     if len(best) == BEST_MAX and amount_fen <= best[-1].amount_fen:
         return best
     return sorted([*best, EnvelopeWinner(user, name, amount_fen)], key=lambda one: -one.amount_fen)[:BEST_MAX]
 
 
 def note_keyword(state: RoomState, event: ChatSent, seq: int, time_ms: int) -> None:
-    """Fold what a line says for envelopes that wait for a keyword; it counts whether or not the line was shown."""
+    """Fold a line for envelopes with a keyword; it counts even if the line was not shown."""
     text = ""
     for envelope in of(state).live.values():
         if envelope.keyword and len(envelope.said) < SAID_MAX:
@@ -254,7 +254,7 @@ def red_envelope_opened(state: RoomState, event: RedEnvelopeOpened, seq: int, ti
 
 
 def red_envelope_grabbed(state: RoomState, event: RedEnvelopeGrabbed, seq: int, time_ms: int) -> None:
-    """Fold a grant; what does not add up stops the room."""
+    """Fold a grant; a wrong sum stops the room."""
     envelope = of(state).live[event.envelope]
     winners, amount_fen = envelope.winners, event.amount_fen
     if event.user in winners:

@@ -1,4 +1,4 @@
-"""Red envelopes as viewers see them: those of a keyframe, kept current by the events after it."""
+"""The red envelopes that viewers see: those of a keyframe, kept current by the events after it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The feature showcase, as the contract wants it."""
+"""The feature showcase, declared by the contract of a feature."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def remove_product(turn: Turn, command: RemoveProduct) -> Decision:
 
 
 def pin_product(turn: Turn, command: PinProduct) -> Decision:
-    """Pin the product that is being explained."""
+    """Pin the product that the anchor presents now."""
     product = of(turn.state).products.get(command.product)
     if product is None:
         return _not_found(command.product)
@@ -78,7 +78,7 @@ def pin_product(turn: Turn, command: PinProduct) -> Decision:
 
 
 def unpin_product(turn: Turn, command: UnpinProduct) -> Decision:
-    """Unpin it."""
+    """Unpin the pinned product."""
     pinned = of(turn.state).pinned
     return Decided((ProductUnpinned(pinned),)) if pinned else Refusal("not_pinned", "no product is pinned")
 
@@ -87,7 +87,7 @@ def request_try_on(turn: Turn, command: RequestTryOn) -> Decision:
     """Request a try-on of a product, once per user and product."""
     showcase, user = of(turn.state), turn.sender.user
     if not turn.state.open:
-        return Refusal("room_closed", "the room is closed: nothing is tried on any more")
+        return Refusal("room_closed", "the room is closed: try-ons are over")
     if command.product not in showcase.products:
         return _not_found(command.product)
     users = showcase.try_ons.get(command.product, {})
