@@ -22,13 +22,13 @@ _HOLE = re.compile(r"\{\{.*?\}\}")
 def passages(path: str, text: str) -> Iterator[Passage]:
     """The prose of one file, by the format that its name says."""
     if path.endswith(".css"):
-        for match in _CSS_COMMENT.finditer(text):
-            yield from _block(text.count("\n", 0, match.start()) + 1, match[1])
+        for comment in _CSS_COMMENT.finditer(text):
+            yield from _block(text.count("\n", 0, comment.start()) + 1, comment[1])
         return
     lines = text.split("\n")
     for number, line in enumerate(lines, 1):
-        if match := _TEXT.match(line):
-            yield from _block(number, _HOLE.sub(hidden("{}"), match[1] or match[2] or ""))
+        if found := _TEXT.match(line):
+            yield from _block(number, _HOLE.sub(hidden("{}"), found[1] or found[2] or ""))
     if not path.endswith(".json"):
         yield from _comments(lines)
 

@@ -512,7 +512,7 @@ export class Room extends EventTarget {
         return this.#onBanned(frame);
       case "going_away":
         this.#namedMs = frame.reconnect_after_ms;
-    } // `beat` was heard, which is all it says; a type of a later version is not for us
+    } // `beat` only shows that the connection is alive; types of later versions are ignored
   }
 
   #onJoined(frame) {
