@@ -34,7 +34,7 @@ export const CHAT_LINES_KEPT = 200;
 
 /**
  * Number of last frames that estimate the server's clock. Network delay, and a quiet room even more, makes a frame's time too early.
-  * So the frame that gives the latest clock is the best estimate.
+ * So the frame that gives the latest clock is the best estimate.
  */
 const CLOCK_FRAMES = 16;
 /** Commands sent at once; later ones go at the rate that the gateway named. */
@@ -109,8 +109,8 @@ export class CommandRefused extends Error {
 /**
  * No answer came in time or before the room was left. Sent again with the same `id` within 10 minutes, the command happens at most once.
  * `sent` is true when the command went out in this call, or may have gone out in an earlier call of this room that had no outcome.
-  * Otherwise it is false, and a command under an id that the room made for this call did not happen. An id of your own may still have gone
-  * out before a reload or from another page. If the connection was lost, `code` and `reason` are those of its end; else `code` is 0.
+ * Otherwise it is false, and a command under an id that the room made for this call did not happen. An id of your own may still have gone
+ * out before a reload or from another page. If the connection was lost, `code` and `reason` are those of its end; else `code` is 0.
  */
 export class CommandUnanswered extends Error {
   constructor(id, { sent = true, code = 0, reason = "" } = {}) {
@@ -166,25 +166,25 @@ export function connect(options) {
  *
  * Dispatches `CustomEvent`s; `detail` holds:
  *
-  * - joined: the `joined` frame.
-  * - event: one event of the room, with `seq` and `time_ms`.
-  * - personal: one event that concerns this user alone, with `seq`, `time_ms` and `personal: true`. It may come before events below its seq.
-  *   Features may add fields to it, see `FEATURES`.
-  * - queued: `{id, ahead}`; the command `id` waits in the admission queue of a scarce item, with at most `ahead` commands before it.
-  * - state: `{state}` after each frame that changed it.
-  * - entitlements: `{entitlements}` after each frame that changed the user's entitlements.
-  * - interruption: `{sinceMs, over}`; no events come and commands wait, or (`over`) they come again. The connection stays open.
-  * - skipped: `{from, to}`; these seqs will not come. The next `state` is whole again.
-  * - disconnected: `{code, reason}`.
-  * - reconnecting: `{attempt, delayMs}`.
-  * - unauthorized: `{code, reason}`; several tokens in a row were refused. The client keeps asking the token function, slowly.
-  * - replaced: `{code, reason}`; this user has too many connections, and a newer one took this one's place. See `retryNow`.
-  * - banned: `{untilMs, reason}`; the client reconnects by itself when the ban has ended.
-  * - closed: `{code, reason}`; the last event of the room.
+ * - joined: the `joined` frame.
+ * - event: one event of the room, with `seq` and `time_ms`.
+ * - personal: one event that concerns this user alone, with `seq`, `time_ms` and `personal: true`. It may come before events below its seq.
+ *   Features may add fields to it, see `FEATURES`.
+ * - queued: `{id, ahead}`; the command `id` waits in the admission queue of a scarce item, with at most `ahead` commands before it.
+ * - state: `{state}` after each frame that changed it.
+ * - entitlements: `{entitlements}` after each frame that changed the user's entitlements.
+ * - interruption: `{sinceMs, over}`; no events come and commands wait, or (`over`) they come again. The connection stays open.
+ * - skipped: `{from, to}`; these seqs will not come. The next `state` is whole again.
+ * - disconnected: `{code, reason}`.
+ * - reconnecting: `{attempt, delayMs}`.
+ * - unauthorized: `{code, reason}`; several tokens in a row were refused. The client keeps asking the token function, slowly.
+ * - replaced: `{code, reason}`; this user has too many connections, and a newer one took this one's place. See `retryNow`.
+ * - banned: `{untilMs, reason}`; the client reconnects by itself when the ban has ended.
+ * - closed: `{code, reason}`; the last event of the room.
  *
  * `for await (const event of room)` yields the room's events in order, personal ones among them.
-  * Where some are missing it yields `{type: "skipped", from, to}`.
-  * It ends after `close()`, and throws `Disconnected` if the server ended the connection for good.
+ * Where some are missing it yields `{type: "skipped", from, to}`.
+ * It ends after `close()`, and throws `Disconnected` if the server ended the connection for good.
  */
 export class Room extends EventTarget {
   #options;
@@ -831,7 +831,7 @@ function withChanged(items, name, id, changed) {
 /** Items without one of them. */
 const without = (items, name, id) => items.filter((item) => item[name] !== id);
 
-/** Sales without those that are over: a closed one goes with its last hold. */
+/** Sales without the ended ones; a closed sale ends with its last hold. */
 const notOver = (sales) => (sales.some(isOver) ? sales.filter((sale) => !isOver(sale)) : sales);
 const isOver = ({ state, held }) => state === "closed" && !held;
 

@@ -28,7 +28,7 @@ def check_address(turn: Turn, item: int) -> Refusal | None:
 
 
 def count_address(item: int, sender: Sender, *, hold: int = -1) -> tuple[EventBase, ...]:
-    """The event that counts what the sender gets of an item that has a limit."""
+    """The event that counts the sender's units of an item with a limit."""
     return (AddressCounted(item, sender.user, sender.address_hash, hold),) if sender.address_hash else ()
 
 

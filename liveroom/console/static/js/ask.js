@@ -1,9 +1,9 @@
-/** Ask once before something that cannot be taken back. */
+/** Asks for confirmation before an action that cannot be undone. */
 
 import { byId } from "./dom.js";
 import { t } from "./i18n.js";
 
-/** Show `title` and `words`; resolves to whether the user wants it done. `doWords` are on the button that does it, `cancelWords` on the other. */
+/** Show `title` and `words`; resolves to true if the user confirms. `doWords` label the confirming button, `cancelWords` the other. */
 export function ask(title, words, doWords, cancelWords = t("cancel")) {
   const dialog = byId("sure");
   byId("sure-title").textContent = title;

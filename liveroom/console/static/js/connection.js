@@ -1,10 +1,10 @@
-/** The banner that says how the connection is. */
+/** The banner with the state of the connection. */
 
 import { byId, h, withCode } from "./dom.js";
 import { onLanguage, t } from "./i18n.js";
 import { banReason, closeReason } from "./reasons.js";
 
-/** So many failed attempts, without ever having been in the room, and the banner says what else it may be. */
+/** After this many failed first attempts, the banner names another possible cause. */
 const ATTEMPTS_TO_DOUBT = 3;
 const CLOSE_UNTOLD = 1006; // no closing words: the server is away, or said no before the upgrade, which browsers do not tell apart
 const banKeptAs = (name) => `liveroom.ban.${name}`;

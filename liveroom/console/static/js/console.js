@@ -1,4 +1,4 @@
-/** The anchor console: push things over HTTP, see what happens over the room's own stream. */
+/** The anchor console: it sends commands over HTTP, and follows the room over the room's own stream. */
 
 import { connect } from "/client/liveroom.js";
 import { showConnection } from "./connection.js";
@@ -67,7 +67,7 @@ function wireTabs() {
   select(tabs[0]);
 }
 
-/** Say why there is nothing to see: no token, or one that is not for a console. */
+/** Explain the empty page: no token, or one that is not for a console. */
 function showGate() {
   const draw = () => {
     const missing = !token;

@@ -1,4 +1,4 @@
-/** Time that is left, by the server's clock: a browser's own may be wrong by hours. */
+/** Remaining time by the server's clock, because a browser's clock may be wrong by hours. */
 
 import { h } from "./dom.js";
 import { t } from "./i18n.js";
@@ -20,7 +20,7 @@ export function countdown(untilMs, attributes = {}) {
   return h("span", { role: "timer", ...attributes, class: `countdown ${attributes.class ?? ""}`.trim(), "data-until-ms": untilMs });
 }
 
-/** Keep every countdown of the page right by `nowMs()`; call it once. Returns how to draw at once, for elements just made. */
+/** Keep every countdown of the page up to date by `nowMs()`; call it once. Returns a function that draws at once, for new elements. */
 export function runCountdowns(nowMs) {
   const draw = () => {
     for (const element of document.querySelectorAll("[data-until-ms]")) {

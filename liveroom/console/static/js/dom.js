@@ -17,7 +17,7 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** An icon of `icons.svg`; it says nothing to a screen reader. */
+/** An icon of `icons.svg`; screen readers ignore it. */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   const use = document.createElementNS(SVG, "use");

@@ -1,4 +1,4 @@
-/** Every word of the pages in English and Chinese, and how numbers and times are written. */
+/** The pages' texts in English and Chinese, and the format of numbers and times. */
 
 import { EN as FEATURES_EN } from "./features/words-en.js";
 import { ZH as FEATURES_ZH } from "./features/words-zh.js";
@@ -9,7 +9,7 @@ const WORDS = { en: { ...EN, ...FEATURES_EN }, zh: { ...ZH, ...FEATURES_ZH } };
 const LOCALES = { en: "en", zh: "zh-CN" };
 const KEPT_AS = "liveroom.lang";
 
-/** The language now, "en" or "zh": by `?lang=`, by the last choice, by the browser. */
+/** The present language, "en" or "zh": from `?lang=`, else the last choice, else the browser's. */
 export let lang = firstLanguage();
 
 function firstLanguage() {
@@ -43,7 +43,7 @@ export function onLanguage(draw) {
   listeners.push(draw);
 }
 
-/** Write the words into every element that asks for them: `data-t` its text, `data-t-label` / `-placeholder` / `-title` an attribute. */
+/** Write the texts into the elements: `data-t` is for the text, `data-t-label`, `-placeholder` and `-title` are for attributes. */
 export function translate(root = document) {
   document.documentElement.lang = locale();
   for (const element of root.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);

@@ -1,4 +1,4 @@
-/** The front page: what is live now. */
+/** The front page: the live rooms. */
 
 import { byId, forget, h, icon, reconcile, withCode } from "./dom.js";
 import { get } from "./http.js";

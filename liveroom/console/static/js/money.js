@@ -1,4 +1,4 @@
-/** Money is whole fen everywhere; only here does it become text, and text become fen, digit by digit. */
+/** Converts money between whole fen and text, digit by digit. Everywhere else, money is whole fen. */
 
 import { locale } from "./i18n.js";
 
@@ -27,7 +27,7 @@ function yuan(fen, trailingZeroDisplay) {
   return new Intl.NumberFormat(locale(), style).format(yuanOf(fen));
 }
 
-/** Fen (a number, or a BigInt where they may be many) as plain decimal text, as a field holds it: 1290 is "12.90". */
+/** Fen (a number, or a BigInt for large sums) as plain decimal text for an input field: 1290 is "12.90". */
 export function yuanOf(fen) {
   const digits = String(fen).replace("-", "").padStart(3, "0");
   return `${fen < 0 ? "-" : ""}${digits.slice(0, -2)}.${digits.slice(-2)}`;

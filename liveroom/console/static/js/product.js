@@ -1,8 +1,8 @@
-/** How a product looks, on every page. */
+/** The look of a product on every page. */
 
 import { h } from "./dom.js";
 
-/** A count by a product's id: an id may be any word, also one that every object knows, such as `constructor`. */
+/** A count by a product's id. An id may be any word, even a property of every object, such as `constructor`. */
 export function countOf(counts, id) {
   return counts && Object.hasOwn(counts, id) ? counts[id] : 0;
 }

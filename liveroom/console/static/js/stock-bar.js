@@ -1,4 +1,4 @@
-/** A bar that shows what became of a stock: each kind of unit as wide as its share. */
+/** A bar that shows a stock: each kind of unit is as wide as its share. */
 
 import { h } from "./dom.js";
 
@@ -9,7 +9,7 @@ export function stockBar(kinds) {
   return bar;
 }
 
-/** Show how many units there are of each kind; `words` says the same to those who do not see the bar. */
+/** Show the number of units of each kind; `words` is the same for screen readers. */
 export function drawStock(bar, units, words) {
   for (const part of bar.children) {
     const count = units[part.dataset.kind] ?? 0;

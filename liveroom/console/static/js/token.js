@@ -1,4 +1,4 @@
-/** Tokens come in the address as `#token=...`; they are kept per room in this tab and taken off the address at once. */
+/** Tokens come in the address as `#token=...`; they are kept per room in this tab and removed from the address at once. */
 
 import { ask } from "./ask.js";
 import { hasWords, t } from "./i18n.js";

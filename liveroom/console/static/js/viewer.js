@@ -18,7 +18,7 @@ languageButton(byId("language"));
 reloadOnNewToken();
 const token = await takeToken(name);
 
-// With a token: everything.
+// With a token: the whole page.
 
 async function join() {
   const { gateway_url: url } = await getAtLast("/v1/settings");
@@ -33,7 +33,7 @@ async function join() {
   room.addEventListener("skipped", () => toast(t("skipped")));
 }
 
-// Without one: the state over HTTP, now and then.
+// Without a token: the state over HTTP, polled.
 
 function readOnly() {
   document.body.classList.add("read-only");

@@ -1,11 +1,11 @@
-/** The console's commands: each is sent over HTTP, and one that waits for its answer is seen to wait. */
+/** The console's commands over HTTP; a command that waits for its answer shows that. */
 
 import { toast } from "../dom.js";
 import { post } from "../http.js";
 import { onLanguage, t } from "../i18n.js";
 import { reasonOf } from "../reasons.js";
 
-/** An answer that takes longer is worth a word; sooner when the connection is known to be lost. */
+/** An answer that takes longer gets a toast; sooner if the connection is known to be lost. */
 const SLOW_AFTER_MS = 700;
 const SLOW_AFTER_LOST_MS = 150;
 
@@ -25,9 +25,9 @@ export class Commands {
   }
 
   /**
-   * Send a command. `control`, what was pressed, is busy until the answer is there and a press on it meanwhile does nothing;
-   * `onWait()` is called once when the answer takes long. Toasts tell of the wait, of a failure unless `onFailed(error)` has told it and
-   * returns true, and `confirm` of success. With an `id` of its own a command can be sent again later. Returns the answer, or `null`.
+   * Send a command. `control`, the pressed element, is busy until the answer is there; presses on it meanwhile do nothing.
+   * `onWait()` is called once if the answer takes long. Toasts show the wait and, with `confirm`, the success. A failure has a toast, too,
+   * unless `onFailed(error)` returns true. With an `id` of its own a command can be sent again later. Returns the answer, or `null`.
    */
   push = async (command, fields = {}, { control = null, confirm = "", onWait = () => {}, onFailed = () => false, id } = {}) => {
     if (control?.ariaBusy === "true") return null;
@@ -83,7 +83,7 @@ export class Commands {
   }
 }
 
-/** Mark a control as busy and return how to free it. A button keeps the focus; a field must not change under the command. */
+/** Mark a control as busy, and return a function that frees it. A button keeps the focus; a field must not change meanwhile. */
 function occupy(control) {
   if (!control) return () => {};
   const isButton = control instanceof HTMLButtonElement;

@@ -1,10 +1,10 @@
-/** Says what is wrong with a form's fields, each at its place. */
+/** The errors of a form's fields, each at its field. */
 
 import { h } from "../dom.js";
 
 let made = 0;
 
-/** Errors of the controls of `form`; each stands at the end of its `.field` and is gone when the field is changed. */
+/** Errors of the controls of `form`. Each is at the end of its `.field`, and disappears when the field changes. */
 export class FieldErrors {
   #form;
   #shown = new Map(); // name -> its element
@@ -14,7 +14,7 @@ export class FieldErrors {
     form.addEventListener("input", ({ target }) => this.clear(target.name.replace(/_unit$/, "")));
   }
 
-  /** Show these (name -> words) and no others, and go to the first. */
+  /** Show exactly these errors (name -> words), and focus the first. */
   show(wrong) {
     for (const name of [...this.#shown.keys()]) this.clear(name);
     for (const [name, words] of wrong) this.#mark(name, words);
@@ -22,7 +22,7 @@ export class FieldErrors {
     first?.focus();
   }
 
-  /** Forget the error of one field. */
+  /** Remove the error of one field. */
   clear(name) {
     this.#shown.get(name)?.remove();
     this.#shown.delete(name);

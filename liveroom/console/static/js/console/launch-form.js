@@ -9,7 +9,7 @@ import { FieldErrors } from "./field-errors.js";
 import { Reading } from "./reading.js";
 
 /**
- * The dialog `#launch-<kind>`. `plan` is what differs from kind to kind:
+ * The dialog `#launch-<kind>`. `plan` has the parts that differ by kind:
  *
  *     kind               its name in ids, classes and the words `launch_<kind>` and `launched_<kind>`
  *     title, picture     the key of its title's words, and its icon
@@ -50,7 +50,7 @@ export class LaunchForm {
     this.#follow();
   }
 
-  /** Show the form, as it was left. */
+  /** Show the form with its last input. */
   async open() {
     this.#edit();
     this.#dialog.showModal();
@@ -80,7 +80,7 @@ export class LaunchForm {
     this.#part("form-error").hidden = !words;
   }
 
-  /** Show the fields that count, and what comes out of them. */
+  /** Show the relevant fields, and the preview of their values. */
   #follow() {
     for (const field of this.#form.querySelectorAll("[data-when]")) {
       const [name, value] = field.dataset.when.split("=");

@@ -27,7 +27,7 @@ export class Reading {
     return text;
   }
 
-  /** An amount in fen; `empty` is what an empty field stands for, if it may be empty. */
+  /** An amount in fen; `empty` is the value of an empty field, if it may be empty. */
   fen(name, { min = 0, empty = null } = {}) {
     const text = this.text(name, { required: empty === null });
     if (!text) return empty;
@@ -36,7 +36,7 @@ export class Reading {
     return fen < min ? this.#refuse(name, t("amount_too_small", { min: shortMoney(min) })) : fen;
   }
 
-  /** A whole number; `empty` as above. */
+  /** A whole number; `empty` is as above. */
   count(name, { min, max, empty = null }) {
     const text = this.text(name, { required: empty === null }).normalize("NFKC");
     if (!text) return empty;

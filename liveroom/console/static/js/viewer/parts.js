@@ -9,9 +9,9 @@ import { newCommandId } from "../http.js";
 import { onLanguage, t } from "../i18n.js";
 import { Taps } from "./taps.js";
 
-/** The longest time without a look at the clock. */
+/** The longest time without an update by the clock. */
 const LOOK_EVERY_MS = 30_000;
-/** Words for screen readers that are kept, so that what comes at once is read in turn. */
+/** Most texts kept for screen readers, so that simultaneous ones are read in turn. */
 const TOLD_MAX = 5;
 /** The people who run the room may not take its offers. */
 const CLAIMANTS = new Set(["viewer", "moderator"]);

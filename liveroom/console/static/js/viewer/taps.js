@@ -4,15 +4,15 @@
 const REMEMBERED_MS = 600_000;
 /** After a reload, the page sends a tap again by itself if it is no older than this. */
 const ASKED_AGAIN_MS = 60_000;
-/** Taps of one room that are known, the newest. */
+/** Most taps of one room that are remembered; the newest stay. */
 const TAPS_MAX = 100;
-/** Refusals that say nothing about the outcome: the next tap is the same command again. */
+/** Refusals that leave the outcome open: the next tap sends the same command again. */
 const OPEN_CODES = new Set(["unavailable", "overloaded", "rate_limited"]);
 
 /**
- * The taps of one room. Each has a key, such as `grab 17`, and there is one command under way for it at most.
+ * The taps of one room. Each has a key, such as `grab 17`, with at most one command under way.
  *
- * Dispatches `changed` whenever something about a tap did, and `settled` with `{key, tap}` when one has its answer.
+ * Dispatches `changed` when a tap changed, and `settled` with `{key, tap}` when one has its answer.
  */
 export class Taps extends EventTarget {
   #room;
@@ -22,7 +22,7 @@ export class Taps extends EventTarget {
   #newId;
   #taps = new Map(); // key -> tap, in the order they were made
 
-  /** `storage` outlives a reload, such as `sessionStorage`; `newId()` gives the id of a command. */
+  /** `storage` survives a reload, such as `sessionStorage`; `newId()` gives the id of a command. */
   constructor(room, name, storage, newId) {
     super();
     this.#room = room;
@@ -43,7 +43,7 @@ export class Taps extends EventTarget {
     return ["sent", "queued"].includes(this.of(key)?.phase);
   }
 
-  /** Ask for `command`; while it is under way another tap of its key changes nothing. */
+  /** Send `command`; while it is under way, another tap of its key does nothing. */
   tap(key, command) {
     if (this.waits(key)) return;
     const last = this.of(key);
@@ -51,7 +51,7 @@ export class Taps extends EventTarget {
     this.#send(key, { id: open ? last.id : this.#newId(), command, atMs: open ? last.atMs : this.#room.nowMs() });
   }
 
-  /** Forget what became of a tap, once it was read. */
+  /** Forget a tap's outcome after the user read it. */
   forget(key) {
     if (this.waits(key) || !this.#taps.delete(key)) return;
     this.#changed();
@@ -92,7 +92,7 @@ export class Taps extends EventTarget {
     return `liveroom.taps.${this.#name}.${this.#user}`; // ids are a user's own
   }
 
-  /** The first time in the room: go on with what the page before this one did not hear of. */
+  /** At the first join, go on with the taps whose answers the previous page did not get. */
   #recall() {
     if (this.#user !== null) return;
     this.#user = this.#room.joined.user;

@@ -5,11 +5,11 @@ import { t } from "../../i18n.js";
 
 const NAME_COLORS = 8;
 
-/** So near to the end counts as at it. */
+/** Distance from the end that still counts as the end. */
 const END_PX = 24;
 
 /**
- * Shows lines in `list`; it follows the end unless the reader has scrolled up, then what is read stays where it is and `more` (a button) leads back.
+ * Shows lines in `list`, and follows the end. If the reader has scrolled up, the lines stay in place and `more` (a button) leads back.
  * `extra(line)` may return elements to put at a line's end.
  */
 export class ChatList {
@@ -77,7 +77,7 @@ export class ChatList {
     return scrollHeight - scrollTop - clientHeight < END_PX;
   }
 
-  /** The first line in sight, and where it stands. */
+  /** The first visible line, and its position. */
   #lineRead() {
     const { scrollTop } = this.#list;
     const line = [...this.#list.children].find(({ offsetTop, offsetHeight }) => offsetTop + offsetHeight > scrollTop);

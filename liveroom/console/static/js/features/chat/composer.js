@@ -1,4 +1,4 @@
-/** The line to write in: chat or a question, its limits, and why something was not sent. */
+/** The input for chat and questions, with its limits and the reason of a refusal. */
 
 import { isOut } from "../../connection.js";
 import { byId } from "../../dom.js";
@@ -10,7 +10,7 @@ const CHARACTERS_SHOWN_BELOW = 50; // how many are left is shown when it matters
 const UNSHOWN_MAX = 20;
 const HINT_MS = 6_000;
 
-/** Dispatches `changed` when lines of one's own appear that the room does not show. */
+/** Dispatches `changed` when the user's own unshown lines change. */
 export class Composer extends EventTarget {
   #room;
   #asking = false;
@@ -48,7 +48,7 @@ export class Composer extends EventTarget {
     this.draw();
   }
 
-  /** The room's lines with our own unshown ones among them. */
+  /** The room's lines, with the user's own unshown ones among them. */
   withUnshown(lines) {
     if (!this.#unshown.length) return lines;
     const hinted = this.#unshown.map((line) => ({ ...line, hint: t("not_shown") }));

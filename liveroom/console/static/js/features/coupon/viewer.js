@@ -1,4 +1,4 @@
-/** The coupon tray of the viewer page: coupons to claim, one's own with their codes, and the red envelopes that one won. */
+/** The coupon tray of the viewer page: coupons to claim, the user's own codes, and the red envelopes they won. */
 
 import { countdown } from "../../countdown.js";
 import { byId, h, icon, ready, reconcile, whenReady } from "../../dom.js";
@@ -11,7 +11,7 @@ import { queueWords } from "../../viewer/queue-words.js";
 import { drawShares } from "../red_envelope/shares.js";
 import { discountWords, minimumWords } from "./terms.js";
 
-/** The end of something is counted down from so long before. */
+/** An end is counted down from this long before. */
 const NEAR_MS = 3_600_000;
 const COPIED_MS = 2_000;
 const HOLD_ORDER = "hold-";

@@ -5,7 +5,7 @@ import { getShowcase } from "../../http.js";
 /** Requests of a crowd that sees the same sale begin are spread over this time. */
 const SPREAD_MS = 1_500;
 const AGAIN_MS = 10_000;
-/** Products that are remembered, the newest. */
+/** Most products that are remembered; the newest stay. */
 const KEPT_MAX = 300;
 
 export class Products {
@@ -15,7 +15,7 @@ export class Products {
   #asked = null; // the version of the showcase that was asked for
   #timer = null;
 
-  /** `room` is the room's name; `changed()`: more is known. */
+  /** `room` is the room's name; `changed()` is called when a product became known. */
   constructor(room, changed) {
     this.#room = room;
     this.#changed = changed;
@@ -33,7 +33,7 @@ export class Products {
     return this.#known.get(id);
   }
 
-  /** Ask for the showcase, once for each `version`, when one of these ids is not known. */
+  /** Fetch the showcase, once per `version`, if one of these ids is unknown. */
   want(ids, version) {
     if (this.#timer !== null || this.#asked === version || ids.every((id) => this.#known.has(id))) return;
     this.#asked = version;

@@ -1,4 +1,4 @@
-/** One flash sale: its stock, how to order, and what this viewer holds of it. */
+/** One flash sale: its stock, the order, and this viewer's holds. */
 
 import { countdown } from "../../countdown.js";
 import { fill, h, icon, ready, reconcile, whenReady } from "../../dom.js";
@@ -59,7 +59,7 @@ export class SaleCard {
     );
   }
 
-  /** Show the sale as it is; `tap` is the last order, `own` what the viewer has: `{holds, bought, coupons}`. */
+  /** Show the sale's present state; `tap` is the last order, `own` the viewer's `{holds, bought, coupons}`. */
   draw({ sale, product, own, tap, cancels, notice, nowMs, whyNot, live }) {
     const phase = sale.state === "closed" || nowMs >= sale.closes_ms ? "closed" : sale.state === "open" || nowMs >= sale.opens_ms ? "open" : "announced";
     this.element.dataset.state = phase;
@@ -139,7 +139,7 @@ export class SaleCard {
     says.classList.toggle("bad", tap?.phase === "refused");
   }
 
-  /** Offer the coupons that may be used, the one that was chosen or else the best chosen; gives what it takes off. */
+  /** Offer the usable coupons. The user's choice, or else the best one, is selected; returns its discount. */
   #drawCoupons(coupons, spend) {
     const { coupon: select } = this.#parts;
     const offs = new Map(coupons.map(({ code, terms }) => [code, discountFen(terms, spend)]));
@@ -216,7 +216,7 @@ export function noticeWords({ kind, units, fen }) {
   return t(`hold_${kind}`, { count: units, amount: money(fen) });
 }
 
-/** For how long a refusal is shown. */
+/** Time for which a refusal is shown. */
 export const REFUSAL_SHOWN_MS = 10_000;
 
 function wordsOf(tap, nowMs, live) {

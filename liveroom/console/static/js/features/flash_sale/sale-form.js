@@ -29,7 +29,7 @@ export class SalePlan {
   #products = new Map();
   #pinned = () => null;
 
-  /** `pinned()` gives the id of the product being explained, if any: it is chosen first. */
+  /** `pinned()` gives the id of the pinned product, if any, which is the default choice. */
   constructor(room, pinned) {
     this.#room = room;
     this.#pinned = pinned;
@@ -48,7 +48,7 @@ export class SalePlan {
     ];
   }
 
-  /** Offer the showcase's products of now. */
+  /** Offer the present products of the showcase. */
   async prepare(form) {
     const select = form.elements.product;
     try {

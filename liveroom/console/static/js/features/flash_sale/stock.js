@@ -2,7 +2,7 @@
 
 import { t } from "../../i18n.js";
 
-/** A stock in words: "12 available, 3 held, 5 sold". */
+/** A stock in words: "12 left, 3 in checkout, 5 sold". */
 export function stockWords({ available, held, sold }) {
   return t("stock_words", { available, held, sold });
 }

@@ -13,7 +13,7 @@ import { isOver } from "./stock.js";
 const TOUCHED_MS = 4_000;
 const QUIET = matchMedia("(prefers-reduced-motion: reduce)");
 
-/** Sales that are remembered, the newest. */
+/** Most sales that are remembered; the newest stay. */
 const KEPT_MAX = 100;
 
 /** A sale that this page never saw. */
@@ -80,7 +80,7 @@ class Sales {
     return Math.min(this.#dueMs(sales, entitlements.holds, nowMs), nowMs + this.#bringIntoSight(sales));
   }
 
-  /** Scroll to the newest sale that can be bought when it comes, unless the viewer has to do with another card; gives in how many ms to look again. */
+  /** Scroll to a new sale, unless the viewer is busy with another card; returns the ms until the next check. */
   #bringIntoSight(sales) {
     const buyable = sales.filter((sale) => sale.state === "open" && !isOver(sale)).map(({ sale }) => sale);
     const first = sales[0]?.sale ?? null;
@@ -146,7 +146,7 @@ class Sales {
     if (type === "hold_expired") this.#notice(sale, hold, "ran_out", units);
   }
 
-  /** One notice a sale: what is not read yet of the same kind is added to. */
+  /** Keep one notice per sale: an unread one of the same kind is added to. */
   #notice(sale, hold, kind, units, fen = 0) {
     this.#holds.delete(hold);
     const last = this.#notices.get(sale);
@@ -157,7 +157,7 @@ class Sales {
     this.#changed();
   }
 
-  /** A hold may have had its end while this page was away, and nobody told it how. */
+  /** Handle holds that ended while this page was away, with an unknown outcome. */
   #seeLost({ holds, bought }, nowMs) {
     const open = new Set(holds.map(({ hold }) => hold));
     for (const { hold, sale, quantity, until_ms, boughtBefore } of [...this.#holds.values()]) {

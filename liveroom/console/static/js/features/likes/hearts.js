@@ -6,7 +6,7 @@ const HEARTS_MAX = 40; // on the screen at once
 const COLORS = 5;
 const quiet = matchMedia("(prefers-reduced-motion: reduce)");
 
-/** Let `count` hearts float; none for those who asked for less motion. */
+/** Let `count` hearts float; none if the user prefers less motion. */
 export function floatHearts(count) {
   if (quiet.matches || document.hidden) return;
   const hearts = byId("hearts");

@@ -1,4 +1,4 @@
-/** One red envelope, open before the viewer: it waits, is grabbed, and tells what came of it. */
+/** The card of one red envelope: waiting, grabbing, and the outcome. */
 
 import { countdown } from "../../countdown.js";
 import { byId, fill, h, icon, ready, whenReady } from "../../dom.js";
@@ -94,7 +94,7 @@ export class EnvelopeCard {
     this.#drawEnd(item, outcome, me);
   }
 
-  /** Let coins fly: a share was won just now. */
+  /** Let coins fly for a share that was just won. */
   celebrate() {
     if (QUIET.matches) return;
     const coins = Array.from({ length: COINS }, (_, place) => {
@@ -160,7 +160,7 @@ export class EnvelopeCard {
     if (close) this.#drawFair(view, close.seed, outcome);
   }
 
-  /** Say what this browser finds when it checks the seed and, of the turn that was the viewer's, the share. */
+  /** Show the result of this browser's check of the seed and, for the viewer's own turn, of the share. */
   async #drawFair(view, seed, { fen, turn }) {
     const words = byId("envelope-fair-words");
     const key = `${seed} ${turn} ${lang}`;

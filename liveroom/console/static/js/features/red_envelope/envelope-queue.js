@@ -1,4 +1,4 @@
-/** Which red envelopes there are, how far each is, and which one lies on top. No page, no clock of its own. */
+/** The red envelopes of the page, their phases, and the one on top. No page, no clock of its own. */
 
 /** An envelope moves to the top by itself this long before it opens. */
 const READY_MS = 10_000;
@@ -12,8 +12,8 @@ const KEPT_OVER_MS = 180_000;
 const OVER_MAX = 3;
 
 /**
- * Items are `{envelope, view, phase, close, overMs}`: phase "announced", "open" or "over"; `close` is its last event, `null` when
- * that was not seen.
+ * Items are `{envelope, view, phase, close, overMs}`: phase "announced", "open" or "over"; `close` is its last event, `null` if
+ * this page did not see it.
  */
 export class EnvelopeQueue {
   #items = new Map(); // envelope -> item
@@ -21,7 +21,7 @@ export class EnvelopeQueue {
   #chosen = null;
   #top = null;
 
-  /** Follow the room: `views` are its live envelopes. `busy(envelope)`: a grab is under way, so it stays on top; `held()`: the top one is being read. */
+  /** Follow the room: `views` are its live envelopes. `busy(envelope)`: a grab is under way, so it stays on top. `held()`: the user reads the top one. */
   show(views, nowMs, { busy = () => false, held = () => false } = {}) {
     const live = new Set();
     for (const view of views) {
@@ -39,35 +39,35 @@ export class EnvelopeQueue {
     this.#drop(nowMs);
   }
 
-  /** Take a `red_envelope_closed`, before the state that no longer holds the envelope is shown. */
+  /** Take a `red_envelope_closed`, before the state without the envelope is shown. */
   close(event) {
     const item = this.#items.get(event.envelope);
     if (item) item.close = event;
   }
 
-  /** All at hand, the newest first. */
+  /** All envelopes in the list, the newest first. */
   get items() {
     return [...this.#items.values()].sort((one, other) => other.envelope - one.envelope);
   }
 
-  /** The one that lies open before the viewer, or `null`. */
+  /** The envelope on top, or `null`. */
   get top() {
     return this.#items.get(this.#top) ?? null;
   }
 
-  /** Put this one on top. */
+  /** Put this envelope on top. */
   choose(envelope) {
     this.#aside.delete(envelope);
     this.#chosen = this.#top = envelope;
   }
 
-  /** Put the top one aside: it stays at hand. */
+  /** Minimize the top envelope; it stays in the list. */
   putAside() {
     this.#aside.add(this.#top);
     this.#chosen = this.#top = null;
   }
 
-  /** When `show` would say something else without any news; `Infinity` if never. */
+  /** The time of the next change that comes without an event; `Infinity` if never. */
   dueMs(nowMs) {
     const dues = this.items.flatMap(({ view, phase, overMs }) =>
       phase === "over" ? [SHOWN_OVER_MS, HELD_OVER_MS, KEPT_OVER_MS].map((ms) => overMs + ms) : [view.opens_ms - READY_MS, view.opens_ms, view.closes_ms],

@@ -35,7 +35,7 @@ export async function sharesOf(seed, { total_fen, shares: count, split }) {
   return shares;
 }
 
-/** Gives `below(bound)`: uniform in 0 ... bound - 1, drawn from the seed. */
+/** Returns `below(bound)`, which draws a uniform number in 0 ... bound - 1 from the seed. */
 function drawer(seed) {
   const block = new Uint8Array(seed.length + 8);
   block.set(seed);

@@ -1,4 +1,4 @@
-/** Red envelopes on the viewer page: those at hand float on the stage, one lies open. */
+/** Red envelopes on the viewer page: chips on the stage, and one open card. */
 
 import { countdown } from "../../countdown.js";
 import { byId, fill, h, icon, reconcile, toast } from "../../dom.js";
@@ -110,7 +110,7 @@ class Envelopes {
     for (const envelope of this.#said) if (!known.has(envelope)) this.#said.delete(envelope);
   }
 
-  /** Say what is news about an envelope; coins fly for a share that came while the viewer looked on. */
+  /** Announce the news of an envelope; coins fly for a share that arrived just now. */
   #announce({ envelope, view, phase }, outcome, isTop) {
     const news = outcome.kind === "none" ? phase : outcome.kind === "won" ? "won" : `${outcome.kind} ${outcome.words}`;
     const before = this.#told.get(envelope);

@@ -1,4 +1,4 @@
-/** The showcase: add, remove, pin, and how many viewers request a try-on of which product. */
+/** The showcase: add, remove and pin products, and the number of try-on requests for each. */
 
 import { byId, forget, h, icon, reconcile, toast } from "../../dom.js";
 import { getShowcase } from "../../http.js";
@@ -101,7 +101,7 @@ class ShowcaseManager {
     else this.#push("pin_product", { product: id }, { control });
   }
 
-  /** Bring a product just added before the anchor's eyes, once its row is there. */
+  /** Scroll to a product that was just added, once its row is there. */
   #reveal() {
     const { id, title, price_fen } = this.#added ?? {};
     if (!this.#products.some((product) => product.id === id && product.title === title && product.price_fen === price_fen)) return;

@@ -31,7 +31,7 @@ async function sendTryOn(room, { id }) {
   }
 }
 
-/** Show the product being explained; `requestTryOn(product)` asks to see it tried on, `null` when one may not. */
+/** Show the pinned product; `requestTryOn(product)` requests a try-on, and is `null` for users who may not. */
 function drawPinned(state, requestTryOn) {
   reconcile(byId("pinned"), state.pinned ? [state.pinned] : [], {
     key: (product) => `${JSON.stringify(product)} ${document.documentElement.lang}`,
@@ -75,7 +75,7 @@ function drawTryOn(row, count, requestTryOn, open) {
   button.title = button.disabled ? t(open ? "no_token_viewer" : "room_ended") : "";
 }
 
-/** All products; fetched when it is open and the room's showcase has another version. */
+/** All products. They are fetched while the sheet is open and the room's showcase has another version. */
 class ShowcaseSheet {
   #room;
   #requestTryOn;
