@@ -30,7 +30,7 @@ _Lane = tuple[int, bool]
 #: Pause between two checks for commands that waited too long.
 SWEEP_S = 0.25
 
-#: Time for which a command that failed without a reply still counts towards its partition's silence.
+#: Time for which a command that failed without a reply still counts toward its partition's silence.
 FAILURE_COUNTS_S = 30.0
 
 NEVER = float("-inf")
