@@ -38,7 +38,7 @@ async def code_of(place: Place, url: str, **options: Any) -> int:
 
 async def test_a_refused_origin_is_logged_once_with_the_setting(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """A browser shows its page a lost connection only, so the log says what to set: once for each origin, and for so many of them."""
-    monkeypatch.setattr(handshake, "ORIGINS_TOLD_MAX", 2)
+    monkeypatch.setattr(handshake, "ORIGINS_LOGGED_MAX", 2)
     async with show() as place:
         for origin in ("https://shop.example", "https://shop.example", "https://" + "x" * 500, "https://third.example"):
             assert (await status_of(place, origin=origin))[0] == 403
