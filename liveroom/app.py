@@ -26,7 +26,7 @@ from liveroom.journal.base import STOPPED_RUNBOOK, Journal
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.messages.errors import BadConfig, JournalDamaged
-from liveroom.process.roles import Part, console_url, gateway_url, local_url
+from liveroom.process.roles import ProcessRole, console_url, gateway_url, local_url
 from liveroom.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ READY_POLL_S = 0.02
 class App:
     """The parts of one process, by default all. Raises what they raise at start: `BadConfig`, `JournalError`, `OSError` for a port in use."""
 
-    def __init__(self, config: Config, parts: Collection[Part] = frozenset(Part)) -> None:
-        if config.journal.kind != "kafka" and set(parts) != set(Part):
+    def __init__(self, config: Config, parts: Collection[ProcessRole] = frozenset(ProcessRole)) -> None:
+        if config.journal.kind != "kafka" and set(parts) != set(ProcessRole):
             raise BadConfig(f"journal.kind: {config.journal.kind} is for one process with all parts (`liveroom serve`); several processes need kafka")
         self.config = config
         self.metrics = Metrics()
@@ -93,7 +93,11 @@ class App:
             return NotReady(_words(stopped) + (f"; see {STOPPED_RUNBOOK}" if self.config.journal.kind == "kafka" else ""), stopped=True)
         if self._journal is not None and (away := self._journal.unreachable):
             return NotReady(f"the journal does not answer: partitions {', '.join(map(str, sorted(away)))}")
-        waiting = [part for part, it in ((Part.engine, self._engine), (Part.gateway, self._gateway)) if part in self._parts and not (it and it.ready)]
+        waiting = [
+            part
+            for part, it in ((ProcessRole.engine, self._engine), (ProcessRole.gateway, self._gateway))
+            if part in self._parts and not (it and it.ready)
+        ]
         return NotReady(f"not ready: {', '.join(part.value for part in waiting)}") if waiting else None
 
     async def start(self) -> None:
@@ -124,11 +128,11 @@ class App:
             await asyncio.gather(starting, return_exceptions=True)
 
     async def _start_parts(self, journal: Journal, checker: TokenChecker, address_key: bytes) -> None:
-        if Part.engine in self._parts:
+        if ProcessRole.engine in self._parts:
             await self._start_engine(journal)
-        if Part.gateway in self._parts:
+        if ProcessRole.gateway in self._parts:
             await self._start_gateway(journal, checker, address_key)
-        if Part.console in self._parts:
+        if ProcessRole.console in self._parts:
             await self._start_console(journal, checker, address_key)
         else:
             self._ops = OpsServer(self.config.ops, self.metrics, self._not_ready_reason)
@@ -308,13 +312,13 @@ def _words(stopped: Mapping[int, str]) -> str:
     return "; ".join(f"partition {p} cannot be recovered: {why}" for p, why in stopped.items())
 
 
-def instance_name(config: Config, parts: Collection[Part] = frozenset(Part)) -> str:
+def instance_name(config: Config, parts: Collection[ProcessRole] = frozenset(ProcessRole)) -> str:
     """The process' name by the settings, or one made of the host's name and the port that is its own.
 
     A process that is started again has the name that it had: its count of viewers replaces the one that it left behind.
     """
     host = re.sub(r"[^A-Za-z0-9]+", "-", platform.node()).strip("-")[:32] or "host"
-    own_port = Part.gateway in parts and not config.gateway.share_port
+    own_port = ProcessRole.gateway in parts and not config.gateway.share_port
     return config.liveroom.instance or f"{host}-{(config.gateway.port if own_port else 0) or os.getpid()}"
 
 

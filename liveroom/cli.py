@@ -28,7 +28,7 @@ from liveroom.messages.fields import Role
 from liveroom.messages.text import escaped
 from liveroom.process.open_files import files_needed, fit_connections, raise_open_files_limit, tell_fit
 from liveroom.process.output import write_line
-from liveroom.process.roles import Part, console_url, gateway_url, local_url
+from liveroom.process.roles import ProcessRole, console_url, gateway_url, local_url
 from liveroom.telemetry.logs import set_up_logs
 
 # Each command imports its own modules when it runs, because importing all of them takes a second.
@@ -50,9 +50,9 @@ HEALTH_TIMEOUT_S = 5
 
 #: The roles that can run as separate processes, with their descriptions.
 PARTS = {
-    Part.engine: "only the engine, which decides the commands of its partitions",
-    Part.gateway: "only a gateway, which holds the connections of viewers",
-    Part.console: "only a console, which serves the HTTP API and the pages",
+    ProcessRole.engine: "only the engine, which decides the commands of its partitions",
+    ProcessRole.gateway: "only a gateway, which holds the connections of viewers",
+    ProcessRole.console: "only a console, which serves the HTTP API and the pages",
 }
 
 
@@ -113,7 +113,7 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     from liveroom.app import App
 
-    gateway = Part.gateway in options.parts
+    gateway = ProcessRole.gateway in options.parts
     allowed = raise_open_files_limit(files_needed(config, gateway=gateway))
     wanted, config = config, fit_connections(config, allowed, gateway=gateway)
     app = App(config, options.parts)
@@ -195,10 +195,10 @@ def _let_signals_end_it() -> None:
         asyncio.get_running_loop().remove_signal_handler(number)
 
 
-def _addresses(app: App, parts: frozenset[Part]) -> str:
+def _addresses(app: App, parts: frozenset[ProcessRole]) -> str:
     """Where the process can be reached, in words."""
-    places = [f"gateway {app.gateway_url}"] if Part.gateway in parts else []
-    places.append(f"{'console' if Part.console in parts else 'health and metrics'} {app.console_url}")
+    places = [f"gateway {app.gateway_url}"] if ProcessRole.gateway in parts else []
+    places.append(f"{'console' if ProcessRole.console in parts else 'health and metrics'} {app.console_url}")
     return ", ".join(places)
 
 
@@ -316,7 +316,7 @@ def parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="run gateway, engine and console in one process")
     serve.add_argument("--demo", action="store_true", help="open a demo room with simulated viewers and print links to it")
     serve.add_argument("--ready-file", type=Path, metavar="FILE", help="write addresses and pid to this file as JSON when the server is ready")
-    serve.set_defaults(run=_serve, parts=frozenset(Part))
+    serve.set_defaults(run=_serve, parts=frozenset(ProcessRole))
 
     for part, words in PARTS.items():
         role = commands.add_parser(part.value, help=f'run {words} (journal.kind = "kafka")', **common)

@@ -18,7 +18,7 @@ from liveroom.app import App, instance_name
 from liveroom.auth.keys import Keys
 from liveroom.config.schema import AuthConfig, Config, ConsoleConfig, GatewayConfig, JournalConfig, LiveroomConfig
 from liveroom.messages.errors import BadConfig
-from liveroom.process.roles import Part
+from liveroom.process.roles import ProcessRole
 from loadtests.lib.certificate import make_certificate
 from tests.auth.test_keys import jwk_of, token, written
 from tests.auth.test_tokens import claims
@@ -103,9 +103,9 @@ async def test_a_file_of_keys_that_gives_no_answer_is_told_and_keeps_no_process_
     answered.set()
 
 
-@pytest.mark.parametrize("part", Part)
+@pytest.mark.parametrize("part", ProcessRole)
 @pytest.mark.parametrize("kind", ["sqlite", "memory"])
-def test_a_journal_of_one_process_is_not_shared(kind: str, part: Part) -> None:
+def test_a_journal_of_one_process_is_not_shared(kind: str, part: ProcessRole) -> None:
     """A part alone needs the journal in Kafka; the error names the setting and what to do."""
     with pytest.raises(
         BadConfig, match=rf"journal.kind: {kind} is for one process with all parts \(`liveroom serve`\); several processes need kafka"
@@ -145,7 +145,7 @@ def failing_with(error: Exception) -> Callable[..., Never]:
 def test_processes_of_one_machine_have_different_names() -> None:
     """A gateway is named by its port when it has it alone, so that it is known again; otherwise by its process. A name that is set is taken."""
     own, shared = Config(gateway=GatewayConfig(port=8_805)), Config(gateway=GatewayConfig(port=8_805, share_port=True))
-    assert instance_name(own, {Part.gateway}).endswith("-8805")
-    assert not instance_name(shared, {Part.gateway}).endswith("-8805")
-    assert not instance_name(own, {Part.engine}).endswith("-8805")
-    assert instance_name(Config(liveroom=LiveroomConfig(instance="gateway-a")), {Part.gateway}) == "gateway-a"
+    assert instance_name(own, {ProcessRole.gateway}).endswith("-8805")
+    assert not instance_name(shared, {ProcessRole.gateway}).endswith("-8805")
+    assert not instance_name(own, {ProcessRole.engine}).endswith("-8805")
+    assert instance_name(Config(liveroom=LiveroomConfig(instance="gateway-a")), {ProcessRole.gateway}) == "gateway-a"

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from liveroom.accounting.address_limits import AddressLimits
+from liveroom.accounting.address_counts import AddressCounts
 from liveroom.accounting.statement import CouponAccount, EnvelopeAccount, SaleAccount, Statement, Totals
 from liveroom.features.address_limits.messages import AddressCounted
 from liveroom.features.coupon.messages import (
@@ -110,7 +110,7 @@ class Ledger:
         self._terms: dict[int, CouponTerms] = {}
         self._codes: dict[str, _Code] = {}
         self._holds: dict[int, _Hold] = {}
-        self._addresses = AddressLimits()
+        self._addresses = AddressCounts()
         self._granted = (-1, -1, "", -1)  # the last share, code or hold: its seq, item, user, and again the hold
 
     def apply(self, event: Event, seq: int, time_ms: int) -> None:

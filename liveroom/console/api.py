@@ -14,14 +14,14 @@ from liveroom.accounting.statement import Statement
 from liveroom.auth.addresses import AddressHasher
 from liveroom.auth.tokens import Identity, TokenChecker, bearer_token
 from liveroom.config.schema import PAGE_ROOMS_LIMIT, ConsoleConfig
-from liveroom.console.answers import EncodedViews
-from liveroom.console.connection import HttpConnection
-from liveroom.console.crowd import Caller
+from liveroom.console.connection_pool import Caller
 from liveroom.console.details import Details
 from liveroom.console.directory import Directory
+from liveroom.console.http_connection import HttpConnection
 from liveroom.console.middleware import overloaded
 from liveroom.console.pages import etagged
 from liveroom.console.problems import Problem
+from liveroom.console.responses import EncodedViews
 from liveroom.console.routes import QueryParameter, Route, add_routes
 from liveroom.console.schemas import CommandDone, Rooms, RoomSummary, Settings
 from liveroom.console.view import RoomView

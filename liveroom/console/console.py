@@ -11,9 +11,8 @@ from aiohttp import web
 from liveroom.auth.addresses import AddressHasher
 from liveroom.auth.tokens import TokenChecker
 from liveroom.config.schema import Config
-from liveroom.console.answers import UnreadAnswers
 from liveroom.console.api import Api, ReadLedger
-from liveroom.console.crowd import Limits
+from liveroom.console.connection_pool import ConnectionLimits
 from liveroom.console.description import Description
 from liveroom.console.details import Details
 from liveroom.console.directory import Directory
@@ -23,6 +22,7 @@ from liveroom.console.listener import Listener
 from liveroom.console.middleware import make_middleware
 from liveroom.console.openapi import document
 from liveroom.console.pages import Pages
+from liveroom.console.responses import UnreadResponses
 from liveroom.console.security import security_headers
 from liveroom.journal.base import Journal
 from liveroom.journal.command_sender import CommandSender
@@ -58,7 +58,7 @@ class Console:
         self._reason_elsewhere = not_ready_reason
         self._stopping = False
         self._directory = Directory(config.console.rooms_max, config.console.closed_rooms_whole_max, config.rooms.chat_lines_kept, metrics)
-        # Each start has a new source, so answers to earlier runs of this process, which the journal still holds, match no command.
+        # Each start has a new source, so replies to earlier runs of this process, which the journal still holds, match no command.
         self._command_sender = CommandSender(
             journal,
             f"{name}/{uuid4().hex}",
@@ -73,8 +73,8 @@ class Console:
         headers = security_headers(gateway_url)
         address_hasher = AddressHasher(address_key, config.gateway.trusted_proxies)
         api = Api(config.console, checker, self._command_sender, self._directory, self._details, address_hasher, gateway_url, read_ledger)
-        answers = UnreadAnswers(config.console.unread_bytes_max, metrics)
-        app = web.Application(middlewares=[make_middleware(headers, metrics, api.caller, answers)], client_max_size=config.console.body_bytes_max)
+        responses = UnreadResponses(config.console.unread_bytes_max, metrics)
+        app = web.Application(middlewares=[make_middleware(headers, metrics, api.caller, responses)], client_max_size=config.console.body_bytes_max)
         api.add_routes(app.router)
         Health(metrics, self._not_ready_reason).add_routes(app.router)
         Description(document()).add_routes(app.router)
@@ -86,7 +86,7 @@ class Console:
             section="console",
             host=config.console.host,
             port=config.console.port,
-            limits=Limits(
+            limits=ConnectionLimits(
                 connections_max=config.console.connections_max,
                 per_user_max=config.console.requests_per_user_max,
                 per_address_max=config.console.requests_per_address_max,

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from liveroom.console.view import RoomView, SortKey, fold_text, new_detail
 from liveroom.features.lifecycle.messages import RoomOpened
-from liveroom.journal.base import Part
+from liveroom.journal.base import SnapshotPart
 from liveroom.journal.partition_time import PartitionTime
 from liveroom.journal.room_index import IndexEntry
 from liveroom.messages.errors import BadMessage
@@ -109,7 +109,7 @@ class Directory:
             self._closed_whole[room] = self._closed_whole.pop(room)
         return self._rooms.get(room)
 
-    def locate(self, summary: Keyframe, part: Part) -> None:
+    def locate(self, summary: Keyframe, part: SnapshotPart) -> None:
         """Note that a snapshot holds a room in this part, in the state of `summary`."""
         if (view := self._rooms.get(summary.room)) and view.keyframe.seq == summary.seq:
             view.part = part
@@ -153,7 +153,7 @@ class Directory:
         while len(self._rooms) > self._rooms_max:
             self._forget_one()
 
-    def _begin_room(self, partition: int, detail: RoomDetail, part: Part | None) -> None:
+    def _begin_room(self, partition: int, detail: RoomDetail, part: SnapshotPart | None) -> None:
         room = detail.keyframe.room
         try:
             view = self._rooms[room] = RoomView(partition, detail, self._chat_lines, is_whole=part is None)

@@ -9,8 +9,8 @@ from typing import Final
 
 from aiohttp import web
 
-from liveroom.console.connection import HttpConnection
-from liveroom.console.crowd import Crowd, Limits
+from liveroom.console.connection_pool import ConnectionLimits, ConnectionPool
+from liveroom.console.http_connection import HttpConnection
 from liveroom.process.listening import listen, serve_each
 from liveroom.telemetry.metrics import Metrics
 
@@ -18,7 +18,7 @@ __all__ = ["Listener"]
 
 #: A peer that acknowledges no byte for this time counts as gone.
 UNACKNOWLEDGED_MS: Final = 30_000
-#: Bytes of an answer that the kernel buffers for a client that does not read. The kernel's default would be up to megabytes.
+#: Bytes of a response that the kernel buffers for a client that does not read. The kernel's default would be up to megabytes.
 SEND_BUFFER_BYTES: Final = 65_536
 
 
@@ -34,7 +34,7 @@ class Listener:
         section: str,
         host: str,
         port: int,
-        limits: Limits,
+        limits: ConnectionLimits,
         head_ms: int,
         keep_alive_ms: int,
         shutdown_ms: int,
@@ -45,7 +45,7 @@ class Listener:
         self._headers = headers
         self._head_s = head_ms / 1000
         self._keep_alive_s = keep_alive_ms / 1000
-        self._crowd = Crowd(limits, metrics)
+        self._crowd = ConnectionPool(limits, metrics)
         self._runner = web.AppRunner(app, shutdown_timeout=shutdown_ms / 1000)
         self._servers: list[asyncio.Server] = []
 

@@ -1,4 +1,4 @@
-"""The middleware around every request: it turns errors into problems, sets headers, and limits the time of an answer."""
+"""The middleware around every request: it turns errors into problems, sets headers, and limits the time of a response."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Final
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
 
-from liveroom.console.answers import CHUNK_BYTES, Chunks, UnreadAnswers
-from liveroom.console.connection import CLIENT_GONE, HttpConnection
-from liveroom.console.crowd import Caller, Shortage
+from liveroom.console.connection_pool import Caller, Shortage
 from liveroom.console.health import PATHS
+from liveroom.console.http_connection import CLIENT_GONE, HttpConnection
 from liveroom.console.problems import Problem, problem_of
+from liveroom.console.responses import CHUNK_BYTES, Chunks, UnreadResponses
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["make_middleware"]
 
 log = logging.getLogger("liveroom.console")
 
-#: Time for a client to read an answer. Then the connection is aborted.
-ANSWER_WRITE_S: Final = 30.0
+#: Time for a client to read a response. Then the connection is aborted.
+RESPONSE_WRITE_S: Final = 30.0
 
 #: The accepted versions of HTTP. aiohttp's parser accepts others, too.
 VERSIONS: Final = frozenset({HttpVersion10, HttpVersion11})
@@ -31,8 +31,10 @@ VERSIONS: Final = frozenset({HttpVersion10, HttpVersion11})
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def make_middleware(headers: Mapping[str, str], metrics: Metrics, caller_of: Callable[[web.Request], Caller], answers: UnreadAnswers) -> Middleware:
-    """Make the middleware. `headers` go onto every answer, and `caller_of` identifies the sender of a request."""
+def make_middleware(
+    headers: Mapping[str, str], metrics: Metrics, caller_of: Callable[[web.Request], Caller], responses: UnreadResponses
+) -> Middleware:
+    """Make the middleware. `headers` go onto every response, and `caller_of` identifies the sender of a request."""
 
     @web.middleware
     async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -49,11 +51,11 @@ def make_middleware(headers: Mapping[str, str], metrics: Metrics, caller_of: Cal
             response = await _serve(request, handler)
             body = response.body if isinstance(response, web.Response) else None
             connection.wait()
-            answers.begin(connection, body if isinstance(body, bytes) else b"", is_staff=caller.is_staff)
+            responses.begin(connection, body if isinstance(body, bytes) else b"", is_staff=caller.is_staff)
             await _send(request, response)
             return response
         finally:
-            answers.end(connection)
+            responses.end(connection)
             connection.end()
 
     async def _serve(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -82,11 +84,11 @@ def overloaded() -> Problem:
 
 
 async def _too_many_of_user(_: web.Request) -> web.StreamResponse:
-    raise Problem("rate_limited", "too many requests of this user are under way; wait for their answers", retry_after_ms=1_000)
+    raise Problem("rate_limited", "too many requests of this user are under way; wait for their responses", retry_after_ms=1_000)
 
 
 async def _too_many_of_address(_: web.Request) -> web.StreamResponse:
-    raise Problem("rate_limited", "too many requests from this network address are under way; wait for their answers", retry_after_ms=1_000)
+    raise Problem("rate_limited", "too many requests from this network address are under way; wait for their responses", retry_after_ms=1_000)
 
 
 _REFUSING: Final[Mapping[Shortage, Handler]] = {"all": _too_busy, "user": _too_many_of_user, "address": _too_many_of_address}
@@ -109,11 +111,11 @@ async def _send(request: web.Request, response: web.StreamResponse) -> None:
     if isinstance(response, web.Response) and isinstance(response.body, bytes) and len(response.body) > CHUNK_BYTES:
         response.body = Chunks(response.body)
     try:
-        async with asyncio.timeout(ANSWER_WRITE_S):
+        async with asyncio.timeout(RESPONSE_WRITE_S):
             await response.prepare(request)
             await response.write_eof()
     except ConnectionError:
-        return  # the client disconnected before its answer, which is no error
+        return  # the client disconnected before its response, which is no error
     except TimeoutError:
         if request.transport is not None:
             request.transport.abort()

@@ -115,10 +115,10 @@ def _operation(route: Route) -> Json:
 
 def _answers(route: Route) -> Json:
     schema = _ref("schemas", route.body.__name__) if isinstance(route.body, type) else dict(route.body)
-    answers: Json = {"200": {"description": route.done or route.summary, "content": {route.content_type: {"schema": schema} if schema else {}}}}
+    responses: Json = {"200": {"description": route.done or route.summary, "content": {route.content_type: {"schema": schema} if schema else {}}}}
     if route.revalidates:
-        answers["304"] = _ref("responses", "unchanged")
-    return answers | {str(PROBLEM_STATUSES[name]): _ref("responses", name) for name in route.problems}
+        responses["304"] = _ref("responses", "unchanged")
+    return responses | {str(PROBLEM_STATUSES[name]): _ref("responses", name) for name in route.problems}
 
 
 # Components
@@ -140,7 +140,7 @@ def _responses() -> Json:
 
 def _parameters() -> Json:
     room, key = (schema_of(kind) for kind in (RoomId, CommandId))
-    key_words = "Id of the command, remembered for ten minutes: a retry with the same id gets the original answer. Made by the console if absent"
+    key_words = "Id of the command, remembered for ten minutes: a retry with the same id gets the original reply. Made by the console if absent"
     return {
         "room": {"name": "room", "in": "path", "required": True, "schema": room},
         "file": {"name": "file", "in": "path", "required": True, "description": "Name of the file", "schema": {"type": "string"}},

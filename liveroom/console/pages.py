@@ -70,7 +70,7 @@ class Pages:
 
 
 def etagged(request: web.Request, body: bytes, content_type: str, etag: str = "") -> web.Response:
-    """An answer that a client may cache but must revalidate each time. The status is 304 if the client has it already."""
+    """A response that a client may cache but must revalidate each time. The status is 304 if the client has it already."""
     etag = etag or etag_of(body)
     headers = {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}
     if any(known.value in (etag, "*") for known in request.if_none_match or ()):

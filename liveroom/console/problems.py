@@ -76,7 +76,7 @@ class Problem(Exception):
             self.headers["Retry-After"] = str(math.ceil(retry_after_ms / 1000))
 
     def response(self) -> web.Response:
-        """The problem as an HTTP answer."""
+        """The problem as an HTTP response."""
         body = ProblemBody(
             type=f"urn:liveroom:problem:{self.code}",
             title=self.title,

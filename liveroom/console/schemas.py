@@ -1,4 +1,4 @@
-"""The bodies of the API's answers that belong to no feature.
+"""The bodies of the API's responses that belong to no feature.
 
 Every field is present. Only inside products and keyframes, an absent field has its default.
 """

@@ -1,4 +1,4 @@
-"""Security headers, which restrict what browsers may do with pages and answers."""
+"""Security headers, which restrict what browsers may do with pages and responses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NETLOC = re.compile(r"^[A-Za-z0-9._\-:\[\]]+$")
 
 
 def security_headers(gateway_url: str) -> dict[str, str]:
-    """The headers for every answer. Pages may connect only to the console and to the gateway at `gateway_url`. Raises `BadConfig`."""
+    """The headers for every response. Pages may connect only to the console and to the gateway at `gateway_url`. Raises `BadConfig`."""
     policy = {
         "default-src": "'self'",
         "connect-src": f"'self' {_origin(gateway_url)}",

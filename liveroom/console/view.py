@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from liveroom.features.lifecycle.messages import RoomOpened
-from liveroom.journal.base import Part
+from liveroom.journal.base import SnapshotPart
 from liveroom.journal.room_index import summary_of
 from liveroom.protocol.frames import VIEWS, Keyframe, RoomDetail
 from liveroom.protocol.public_state import add_details, details_of, fold_details, fold_keyframe
@@ -42,7 +42,7 @@ class RoomView:
     def __init__(self, partition: int, detail: RoomDetail, chat_lines: int, *, is_whole: bool = True) -> None:
         self.partition = partition
         self.is_whole = is_whole  # false if only the room's summary is known
-        self.part: Part | None = None  # the snapshot part that holds the room's present state, if known
+        self.part: SnapshotPart | None = None  # the snapshot part that holds the room's present state, if known
         self.chat_lines = chat_lines
         self._kept = {"chat": chat_lines}
         self.keyframe = detail.keyframe

@@ -14,7 +14,7 @@ from typing import Final
 
 from liveroom.config.schema import EngineConfig, RoomsConfig
 from liveroom.engine.partition import PartitionState
-from liveroom.engine.snapshots import Snapshots
+from liveroom.engine.snapshots import PartitionSnapshots
 from liveroom.engine.timers import Timers
 from liveroom.journal.base import Journal
 from liveroom.journal.room_index import decode_entry, decode_room, load_whole
@@ -38,7 +38,7 @@ ARCHIVED_PER_TURN_MAX: Final = 1_000
 class Archive:
     """The archive of one partition, with its `state` and its `snapshots`."""
 
-    def __init__(self, journal: Journal, partition: int, state: PartitionState, snapshots: Snapshots, config: EngineConfig) -> None:
+    def __init__(self, journal: Journal, partition: int, state: PartitionState, snapshots: PartitionSnapshots, config: EngineConfig) -> None:
         self.state = state
         self.snapshots = snapshots
         self._journal = journal
@@ -78,7 +78,7 @@ class Archive:
             self._brought_back_bytes -= self._brought_back.pop(room, 0)
 
     async def save(self) -> None:
-        """Write the snapshot that was begun; then the resting rooms in it may be archived. Raises the errors of `Snapshots.save`."""
+        """Write the snapshot that was begun; then the resting rooms in it may be archived. Raises the errors of `PartitionSnapshots.save`."""
         await self.snapshots.save()
         for room in [room for room in self._unsaved if self.snapshots.has(room)]:
             self._ready.set(room, self._unsaved.pop(room))
@@ -179,7 +179,7 @@ class Archive:
 async def restore(journal: Journal, partition: int, config: EngineConfig, rules: RoomsConfig) -> Archive:
     """Load the newest whole snapshot, with the rooms that do not rest. Raises `JournalError`."""
     state = PartitionState(config)
-    snapshots = Snapshots(journal, partition, state, rules)
+    snapshots = PartitionSnapshots(journal, partition, state, rules)
     archive = Archive(journal, partition, state, snapshots, config)
     whole = await load_whole(journal, partition)
     if whole is not None:

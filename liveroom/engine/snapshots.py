@@ -16,7 +16,7 @@ from msgspec import Struct
 from liveroom.config.schema import RoomsConfig
 from liveroom.engine.partition import PartitionState
 from liveroom.journal.acceptance import Acceptance
-from liveroom.journal.base import Journal, Part, Snapshot
+from liveroom.journal.base import Journal, Snapshot, SnapshotPart
 from liveroom.journal.idempotency import IdempotencyStore, Outcome
 from liveroom.journal.room_index import IndexEntry, RoomPart, Whole, decode_entry, summary_of
 from liveroom.protocol.codec import encode
@@ -24,7 +24,7 @@ from liveroom.protocol.frames import Keyframe
 from liveroom.protocol.records import CommandReply
 from liveroom.rooms.room import detail, encode_state, rests
 
-__all__ = ["Moment", "Snapshots"]
+__all__ = ["Moment", "PartitionSnapshots"]
 
 #: Bytes of parts that are written to the journal in one call. Records wait while they are written.
 SLICE_BYTES: Final = 512 * 1024
@@ -50,7 +50,7 @@ class Moment(Struct, frozen=True):
 class _Segment(Struct, frozen=True):
     """A segment of the index: its parts and the rooms in it."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[SnapshotPart, ...]
     rooms: tuple[str, ...]
 
 
@@ -59,7 +59,7 @@ class _Stretch(Struct, frozen=True):
 
     start: int
     end: int
-    part: Part
+    part: SnapshotPart
 
     @property
     def size(self) -> int:
@@ -97,7 +97,7 @@ class _Breath:
             self._began = time.monotonic()
 
 
-class Snapshots:
+class PartitionSnapshots:
     """The snapshots of one partition: the newest one and, while it is saved, the next one.
 
     The next one shows the state at `begin`.
@@ -118,7 +118,7 @@ class Snapshots:
         self._begun: dict[str, None] = {}  # all rooms of the snapshot that is being saved
         self._spoiled: Exception | None = None  # the error of a room that could not be encoded before it changed
         self._fresh: dict[bool, _Fresh] = {}
-        self._gone: list[Part] = []  # parts that the newest snapshot names and the next one will not
+        self._gone: list[SnapshotPart] = []  # parts that the newest snapshot names and the next one will not
         self._first = -1
         state.before_change = self._keep
 
@@ -135,7 +135,7 @@ class Snapshots:
             self._load_outcomes(part, outcomes, money, forgotten[money])
         self._gone, self._before = list(snapshot.gone), snapshot.offset
 
-    def _load_outcomes(self, part: Part, outcomes: list[Outcome], money: bool, forgotten: int) -> None:
+    def _load_outcomes(self, part: SnapshotPart, outcomes: list[Outcome], money: bool, forgotten: int) -> None:
         """Load the outcomes of a part, all of one kind. The first `forgotten` outcomes of the oldest part do not count."""
         stretches = self._stretches[money]
         _, end = self._state.outcomes.span(money=money)
@@ -286,9 +286,9 @@ class Snapshots:
             self._stretches[money].append(_Stretch(start, end, part))
         return end
 
-    async def _put_list(self, items: Iterable[bytes]) -> tuple[Part, ...]:
+    async def _put_list(self, items: Iterable[bytes]) -> tuple[SnapshotPart, ...]:
         """Store a list of encoded JSON values in parts, each of which is a list."""
-        parts: list[Part] = []
+        parts: list[SnapshotPart] = []
         some: list[bytes] = []
         size = 0
         for item in items:
@@ -301,7 +301,7 @@ class Snapshots:
             parts += await self._put([b"[" + b",".join(some) + b"]"])
         return tuple(parts)
 
-    async def _put(self, bodies: list[bytes]) -> list[Part]:
+    async def _put(self, bodies: list[bytes]) -> list[SnapshotPart]:
         if not bodies:
             return []
         parts = await self._journal.put_parts(self._partition, bodies)

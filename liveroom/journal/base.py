@@ -28,9 +28,9 @@ __all__ = [
     "CommandBatch",
     "DeadLetter",
     "Journal",
-    "Part",
     "PastEntry",
     "Snapshot",
+    "SnapshotPart",
     "StoredEntry",
     "decode_gone",
     "entry_id",
@@ -73,7 +73,7 @@ class PastEntry(Struct, frozen=True, gc=False):
     verdict: str = ""
 
 
-class Part(Struct, frozen=True, array_like=True, gc=False):
+class SnapshotPart(Struct, frozen=True, array_like=True, gc=False):
     """A piece of a partition's state, stored once and named by any number of snapshots: its place, and the hash of its bytes."""
 
     place: int
@@ -81,7 +81,7 @@ class Part(Struct, frozen=True, array_like=True, gc=False):
 
 
 #: Decodes a part that lists dropped parts.
-decode_gone: Callable[[bytes], list[Part]] = msgspec.json.Decoder(list[Part]).decode
+decode_gone: Callable[[bytes], list[SnapshotPart]] = msgspec.json.Decoder(list[SnapshotPart]).decode
 
 
 def hash_of(body: bytes) -> str:
@@ -107,10 +107,10 @@ class Snapshot(Struct, frozen=True):
     offset: int
     time_ms: int
     acceptance: Acceptance
-    rooms: tuple[tuple[Part, ...], ...] = ()
-    outcomes: tuple[Part, ...] = ()
+    rooms: tuple[tuple[SnapshotPart, ...], ...] = ()
+    outcomes: tuple[SnapshotPart, ...] = ()
     forgotten: tuple[int, int] = (0, 0)
-    gone: tuple[Part, ...] = ()
+    gone: tuple[SnapshotPart, ...] = ()
     before: int = -1
     first: int = -1
     last_entry_id: str = ""
@@ -209,12 +209,12 @@ class Journal(ABC):
     async def events_end(self, partition: int) -> int:
         """The offset of the next durable entry of `events[p]`."""
 
-    async def put_parts(self, partition: int, bodies: Sequence[bytes]) -> list[Part]:
+    async def put_parts(self, partition: int, bodies: Sequence[bytes]) -> list[SnapshotPart]:
         """Store parts of a new snapshot, all of one call together. Each part must fit into a record."""
         places = await self._put_parts(partition, [(hash_of(body), body) for body in bodies])
-        return [Part(place, hash_of(body)) for place, body in zip(places, bodies, strict=True)]
+        return [SnapshotPart(place, hash_of(body)) for place, body in zip(places, bodies, strict=True)]
 
-    async def get_parts(self, partition: int, parts: Sequence[Part]) -> list[bytes | None]:
+    async def get_parts(self, partition: int, parts: Sequence[SnapshotPart]) -> list[bytes | None]:
         """The bytes of parts; `None` for a part that is missing or has another hash."""
         bodies = await self._get_parts(partition, [part.place for part in parts])
         return [body if body is not None and hash_of(body) == part.hash else None for part, body in zip(parts, bodies, strict=True)]

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from liveroom.journal.base import Journal, Part, Snapshot
+from liveroom.journal.base import Journal, Snapshot, SnapshotPart
 from liveroom.protocol.frames import VIEWS, Keyframe, RoomDetail
 
 __all__ = ["IndexEntry", "RoomPart", "Whole", "decode_detail", "decode_entry", "decode_index", "decode_room", "load_whole", "summary_of"]
@@ -39,7 +39,7 @@ class IndexEntry(Struct, frozen=True, array_like=True, gc=False):
     `summary` is its keyframe without its lists.
     """
 
-    part: Part
+    part: SnapshotPart
     resting: bool
     summary: Keyframe
 
@@ -85,7 +85,7 @@ async def load_whole(journal: Journal, partition: int) -> Whole | None:
     return None
 
 
-async def _read(journal: Journal, partition: int, parts: Sequence[Part]) -> list[bytes] | None:
+async def _read(journal: Journal, partition: int, parts: Sequence[SnapshotPart]) -> list[bytes] | None:
     """The bytes of all these parts, or `None` when one is missing."""
     bodies: list[bytes] = []
     for start in range(0, len(parts), PARTS_AT_ONCE):

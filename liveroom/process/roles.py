@@ -6,10 +6,10 @@ from enum import Enum
 
 from liveroom.config.schema import Config
 
-__all__ = ["Part", "console_url", "gateway_url", "local_url"]
+__all__ = ["ProcessRole", "console_url", "gateway_url", "local_url"]
 
 
-class Part(str, Enum):
+class ProcessRole(str, Enum):
     """A role that a process may have."""
 
     engine = "engine"

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-__all__ = ["GRANTED", "Claim", "JobKind", "Mix", "Round", "make_rounds"]
+__all__ = ["GRANTED", "ClaimRound", "JobKind", "Mix", "SampleClaim", "make_rounds"]
 
 JobKind = Literal["grab", "reserve"]
 #: `winners`: every claim gets something. `crowd`: as many claims come too late, some exceed the user's limit, some are sent twice.
@@ -27,49 +27,49 @@ _TOO_MANY: Final = {"grab": "already_grabbed", "reserve": "per_user_limit"}
 _GONE: Final = {"grab": "envelope_empty", "reserve": "sold_out"}
 
 
-class Claim(Struct, frozen=True):
+class SampleClaim(Struct, frozen=True):
     """One claim by a user; the id is the claim's own, and a retry has it again."""
 
     user: str
     id: str
 
 
-class Round(Struct, frozen=True):
+class ClaimRound(Struct, frozen=True):
     """One thing of `units` shares or pieces, and everybody who claims it, in order; `answers` is how many there must be of each."""
 
     units: int
-    claims: tuple[Claim, ...]
+    claims: tuple[SampleClaim, ...]
     answers: Counter[str]
     retries: int
 
 
-def make_rounds(kind: JobKind, mix: Mix, units: int, units_max: int) -> list[Round]:
+def make_rounds(kind: JobKind, mix: Mix, units: int, units_max: int) -> list[ClaimRound]:
     """Rounds for `units` altogether, at most `units_max` in each."""
     return [_round(kind, mix, number, min(units_max, units - at)) for number, at in enumerate(range(0, units, units_max))]
 
 
-def _round(kind: JobKind, mix: Mix, number: int, units: int) -> Round:
+def _round(kind: JobKind, mix: Mix, number: int, units: int) -> ClaimRound:
     each = 1 if kind == "grab" else PER_USER_MAX
-    claims: list[Claim] = []
+    claims: list[SampleClaim] = []
     answers: Counter[str] = Counter()
     retries = 0
     for at in range(units):
         user = f"user-{number}-{at // each}"
-        claim = Claim(user, f"c{number}-{at}")
+        claim = SampleClaim(user, f"c{number}-{at}")
         claims.append(claim)
         answers[GRANTED] += 1
         if mix == "crowd" and at % GREEDY_EVERY == each - 1:
-            claims.append(Claim(user, f"g{number}-{at}"))
+            claims.append(SampleClaim(user, f"g{number}-{at}"))
             answers[_TOO_MANY[kind]] += 1
         if mix == "crowd" and at % RETRIED_EVERY == 0:
             claims.append(claim)
             answers[GRANTED] += 1
             retries += 1
     for at in range(units if mix == "crowd" else 0):
-        claims.append(Claim(f"late-{number}-{at}", f"l{number}-{at}"))
+        claims.append(SampleClaim(f"late-{number}-{at}", f"l{number}-{at}"))
         answers[_GONE[kind]] += 1
         if at % RETRIED_EVERY == 0:
             claims.append(claims[-1])
             answers[_GONE[kind]] += 1
             retries += 1
-    return Round(units, tuple(claims), answers, retries)
+    return ClaimRound(units, tuple(claims), answers, retries)

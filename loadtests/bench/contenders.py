@@ -1,6 +1,6 @@
 """The servers that `fanout` compares: each runs in a process of its own and writes the same frames to its viewers.
 
-A contender process prints nothing; each `True` on its pipe lets it send one frame, and it answers with a `Sample` when the frame is out.
+A contender process prints nothing; each `True` on its pipe lets it send one frame, and it answers with a `FrameSample` when the frame is out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from liveroom.protocol.frames import Accepted, Delta, Keyframe, RoomDetail
 from liveroom.protocol.records import RECORD_VERSION, CommandReply, Record, RoomSpan, Takeover
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["CENTRIFUGO_INSTALL", "ROOM", "SECRET", "Sample", "run_contender"]
+__all__ = ["CENTRIFUGO_INSTALL", "ROOM", "SECRET", "FrameSample", "run_contender"]
 
 ROOM = "fanout"
 SECRET = "fanout-secret-fanout-secret-fanout-secret"
@@ -49,7 +49,7 @@ CENTRIFUGO_INSTALL = "go install github.com/centrifugal/centrifugo/v6@v6.9.1"
 LINE = "this line is as long as lines of chat are when somebody has a real question about the shoes in size 42"
 
 
-class Sample(Struct, frozen=True):
+class FrameSample(Struct, frozen=True):
     """The process's CPU time and memory since the previous sample: for one frame, and everything else that it does."""
 
     cpu_s: float
@@ -149,7 +149,7 @@ class Broadcast(Contender):
         self._broadcast(self._connections, delta_text(events, from_))
 
 
-class Bare(Contender):
+class BareWriter(Contender):
     """The lower bound for Python: one `write` of ready bytes per socket, nothing else."""
 
     async def start(self, viewers: int) -> None:
@@ -234,7 +234,7 @@ class Centrifugo(Contender):
         return rss_bytes_of(str(self._process.pid))
 
 
-CONTENDERS: dict[str, type[Contender]] = {"liveroom": Liveroom, "broadcast": Broadcast, "bare": Bare, "centrifugo": Centrifugo}
+CONTENDERS: dict[str, type[Contender]] = {"liveroom": Liveroom, "broadcast": Broadcast, "bare": BareWriter, "centrifugo": Centrifugo}
 
 
 def delta_text(events: list[Event], from_: int) -> str:
@@ -269,7 +269,7 @@ async def _serve(contender: Contender, pipe: Connection, viewers: int, events_pe
         await contender.send(make_events(events_per_frame, from_), from_)
         from_ += events_per_frame
         now = contender.cpu_s()
-        pipe.send(Sample(now - before, contender.rss_bytes()))
+        pipe.send(FrameSample(now - before, contender.rss_bytes()))
         before = now
     contender.stop()
     os._exit(0)  # thousands of connections are not closed one by one

@@ -27,7 +27,7 @@ except ImportError:
 
 from liveroom.config.schema import EngineConfig
 from loadtests.bench.claims import JobKind, Mix, make_rounds
-from loadtests.bench.engine_alone import Sample, Wrong, decide_all
+from loadtests.bench.engine_alone import DecisionSample, Wrong, decide_all
 from loadtests.bench.redis_alone import PIPELINE, RedisSample, claim_all, running_redis
 from loadtests.lib.cli import EXIT_FAILED, positive_int, report_file, report_json, run_main
 from loadtests.lib.progress import Bar
@@ -90,7 +90,7 @@ async def _alone(work: Callable[..., T], *args: Any) -> T:
 
 
 def _figures(runs: Runs) -> dict[str, Any]:
-    ours: list[Sample] = runs["liveroom"]
+    ours: list[DecisionSample] = runs["liveroom"]
     figures: dict[str, Any] = {
         "claims": ours[0].claims,
         "liveroom": {

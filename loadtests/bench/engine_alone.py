@@ -34,9 +34,9 @@ from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import Accepted
 from liveroom.protocol.records import Record, Request, Sender
 from liveroom.telemetry.metrics import Metrics
-from loadtests.bench.claims import GRANTED, PER_USER_MAX, Claim, JobKind, Round
+from loadtests.bench.claims import GRANTED, PER_USER_MAX, ClaimRound, JobKind, SampleClaim
 
-__all__ = ["Sample", "Wrong", "decide_all"]
+__all__ = ["DecisionSample", "Wrong", "decide_all"]
 
 ROOM: Final = "demo"
 #: The sender's data that a gateway's command sender would add to each claim.
@@ -53,7 +53,7 @@ class Wrong(Exception):
     """An answer, a sum or the journal is not what it has to be; the text says which."""
 
 
-class Sample(Struct, frozen=True):
+class DecisionSample(Struct, frozen=True):
     """The times of one run, from the first claim to the last durable answer, without set-up."""
 
     claims: int
@@ -66,7 +66,7 @@ class Sample(Struct, frozen=True):
     journal_bytes: int
 
 
-def decide_all(kind: JobKind, rounds: Sequence[Round], warm_up: int) -> Sample:
+def decide_all(kind: JobKind, rounds: Sequence[ClaimRound], warm_up: int) -> DecisionSample:
     """Decide everything, after `warm_up` other commands, then check the file: counts, sums, `liveroom audit`. Raises `Wrong`."""
     with tempfile.TemporaryDirectory(prefix="liveroom-decisions-") as directory:
         data_dir = Path(directory)
@@ -76,7 +76,7 @@ def decide_all(kind: JobKind, rounds: Sequence[Round], warm_up: int) -> Sample:
         return meter.sample(sum(len(each.claims) for each in rounds), journal_bytes)
 
 
-async def _decide_all(kind: JobKind, rounds: Sequence[Round], warm_up: int, data_dir: Path) -> _Meter:
+async def _decide_all(kind: JobKind, rounds: Sequence[ClaimRound], warm_up: int, data_dir: Path) -> _Meter:
     config, metrics = Config(), Metrics()
     journal = await SqliteJournal.open(data_dir, config.journal, metrics)
     engine = Engine(journal, config, name="engine", metrics=metrics)
@@ -88,7 +88,7 @@ async def _decide_all(kind: JobKind, rounds: Sequence[Round], warm_up: int, data
         async with _crowd(journal, config) as crowd:
             await crowd.send(ANCHOR, OpenRoom("Demo"))
             await crowd.send(ANCHOR, AddProduct(PRODUCT))
-            await crowd.hand_in(crowd.batches(SendLikes, [Claim(f"fan-{n}", f"like-{n}") for n in range(warm_up)]))
+            await crowd.hand_in(crowd.batches(SendLikes, [SampleClaim(f"fan-{n}", f"like-{n}") for n in range(warm_up)]))
             meter = _Meter(metrics)
             for each in rounds:
                 batches = crowd.batches(await _offer(crowd, kind, each), each.claims)
@@ -101,7 +101,7 @@ async def _decide_all(kind: JobKind, rounds: Sequence[Round], warm_up: int, data
     return meter
 
 
-async def _offer(crowd: _Crowd, kind: JobKind, each: Round) -> Callable[[], Command]:
+async def _offer(crowd: _Crowd, kind: JobKind, each: ClaimRound) -> Callable[[], Command]:
     """Drop the envelope or announce the sale; what makes a command that claims of it."""
     if kind == "grab":
         reply = await crowd.send(ANCHOR, DropRedEnvelope(each.units * TOTAL_FEN_PER_PART, each.units, opens_in_ms=0))
@@ -142,7 +142,7 @@ class _Crowd:
             raise Wrong(f"{reply.code}: {reply.detail}")
         return reply
 
-    def batches(self, make_command: Callable[[], Command], claims: Sequence[Claim]) -> list[list[Request]]:
+    def batches(self, make_command: Callable[[], Command], claims: Sequence[SampleClaim]) -> list[list[Request]]:
         """The claims as a gateway's command sender hands them in, each with a command of its own."""
         senders = {claim.user: Sender(claim.user, f"Name of {claim.user}") for claim in claims}
         requests = [Request(claim.id, ROOM, senders[claim.user], make_command(), SOURCE, ticket) for ticket, claim in enumerate(claims, self._sent)]
@@ -188,9 +188,9 @@ class _Meter:
     def stop(self) -> None:
         self._sums = [total + now - begun for total, now, begun in zip(self._sums, self._now(), self._begun, strict=True)]
 
-    def sample(self, claims: int, journal_bytes: int) -> Sample:
+    def sample(self, claims: int, journal_bytes: int) -> DecisionSample:
         wall_s, cpu_s, engine_s, writer_s, commits, records = self._sums
-        return Sample(claims, wall_s, cpu_s, engine_s, writer_s, round(commits), round(records), journal_bytes)
+        return DecisionSample(claims, wall_s, cpu_s, engine_s, writer_s, round(commits), round(records), journal_bytes)
 
     def _now(self) -> list[float]:
         usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -211,7 +211,7 @@ def _cpu_clock(thread_name: str) -> int:
     return time.pthread_getcpuclockid(idents[0])
 
 
-def _check(kind: JobKind, rounds: Sequence[Round], data_dir: Path) -> None:
+def _check(kind: JobKind, rounds: Sequence[ClaimRound], data_dir: Path) -> None:
     """Every claim stands answered in the file, as it has to be, and the accounts that follow from it add up."""
     expected: Counter[str] = sum((each.answers for each in rounds), Counter())
     answers: Counter[str] = Counter()

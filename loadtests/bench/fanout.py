@@ -28,7 +28,7 @@ from typing import Any
 from liveroom.auth.tokens import make_token
 from liveroom.config.schema import AuthConfig
 from liveroom.messages.fields import Role
-from loadtests.bench.contenders import CENTRIFUGO_INSTALL, ROOM, SECRET, Sample, run_contender
+from loadtests.bench.contenders import CENTRIFUGO_INSTALL, ROOM, SECRET, FrameSample, run_contender
 from loadtests.bench.readers import run_readers
 from loadtests.lib.cli import report_json
 
@@ -46,7 +46,7 @@ TARGET = 0.5
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 
 
-class Crowd:
+class ReaderProcess:
     """A reader process, seen from here."""
 
     def __init__(self, context: multiprocessing.context.SpawnContext, cpu: int | None) -> None:
@@ -80,7 +80,7 @@ class Server:
         self.process = context.Process(target=run_contender, args=(kind, theirs, viewers, events, cpus[0]), daemon=True)
         self.process.start()
         self.port, self.rss_empty, self.path = self.pipe.recv()
-        self.crowd = Crowd(context, cpus[1])
+        self.crowd = ReaderProcess(context, cpus[1])
         self.us: list[float] = []  # CPU per write, one entry a frame
         self.rss_bytes = 0
         self.frames_at_start = 0
@@ -94,7 +94,7 @@ class Server:
 
     def frame(self) -> None:
         """Send one frame to all."""
-        sample: Sample = _ask(self.pipe, True)
+        sample: FrameSample = _ask(self.pipe, True)
         self.us.append(sample.cpu_s * 1e6 / self.viewers)
         self.rss_bytes = self.rss_bytes or sample.rss_bytes
 

@@ -21,7 +21,7 @@ import redis
 from msgspec import Struct
 
 from liveroom.features.red_envelope.fairness import split
-from loadtests.bench.claims import PER_USER_MAX, Claim, JobKind, Round
+from loadtests.bench.claims import PER_USER_MAX, ClaimRound, JobKind, SampleClaim
 from loadtests.bench.engine_alone import TOTAL_FEN_PER_PART, Wrong
 
 __all__ = ["PIPELINE", "RedisSample", "claim_all", "running_redis"]
@@ -121,7 +121,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.05)
 
 
-def claim_all(port: int, kind: JobKind, rounds: Sequence[Round]) -> RedisSample:
+def claim_all(port: int, kind: JobKind, rounds: Sequence[ClaimRound]) -> RedisSample:
     """Claim everything, then check what Redis holds. Raises `Wrong`."""
     answers: Counter[str] = Counter()
     wall_s = server_s = client_s = 0.0
@@ -144,7 +144,7 @@ def claim_all(port: int, kind: JobKind, rounds: Sequence[Round]) -> RedisSample:
     return RedisSample(sum(len(each.claims) for each in rounds), wall_s, server_s, client_s)
 
 
-def _offer(client: redis.Redis, kind: JobKind, number: int, each: Round) -> list[str]:
+def _offer(client: redis.Redis, kind: JobKind, number: int, each: ClaimRound) -> list[str]:
     """Put the shares or the stock there; the keys of a claim."""
     if kind == "grab":
         keys = [f"{name}:{number}" for name in ("winners", "shares")]
@@ -155,7 +155,7 @@ def _offer(client: redis.Redis, kind: JobKind, number: int, each: Round) -> list
     return keys
 
 
-def _claim(client: redis.Redis, kind: JobKind, sha: str, keys: list[str], claims: Sequence[Claim]) -> list[bytes]:
+def _claim(client: redis.Redis, kind: JobKind, sha: str, keys: list[str], claims: Sequence[SampleClaim]) -> list[bytes]:
     replies: list[bytes] = []
     for at in range(0, len(claims), PIPELINE):
         pipeline = client.pipeline(transaction=False)
@@ -171,7 +171,7 @@ def _server_cpu_s(client: redis.Redis) -> float:
     return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
 
 
-def _check(client: redis.Redis, kind: JobKind, keys: list[str], each: Round) -> None:
+def _check(client: redis.Redis, kind: JobKind, keys: list[str], each: ClaimRound) -> None:
     found: tuple[object, ...]
     wanted: tuple[object, ...]
     if kind == "grab":

@@ -65,7 +65,7 @@ PROCESSES: Final = ("engine-1", "gateway-1", "console")
 _reply: msgspec.json.Decoder[Accepted | Refused] = msgspec.json.Decoder(Accepted | Refused)
 
 
-class Viewer(RoomConnection):
+class AskingViewer(RoomConnection):
     """Asks one thing at a time."""
 
     def __init__(self, address: Address, token: str) -> None:
@@ -92,7 +92,7 @@ class Viewer(RoomConnection):
             raise TargetError(f"a command was refused: {answer.code}: {answer.detail}")
 
 
-class Bare(Struct):
+class BareBroker(Struct):
     """A producer and a consumer of one partition, set up as liveroom's are."""
 
     topic: str
@@ -107,7 +107,7 @@ class Bare(Struct):
 
 
 @asynccontextmanager
-async def bare_of(kafka: str) -> AsyncIterator[Bare]:
+async def bare_of(kafka: str) -> AsyncIterator[BareBroker]:
     """Its topic is new and deleted afterwards."""
     topic = f"round-trip-{uuid.uuid4().hex[:8]}"
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
@@ -119,7 +119,7 @@ async def bare_of(kafka: str) -> AsyncIterator[Bare]:
         await producer.start()
         await consumer.start()
         consumer.assign([TopicPartition(topic, 0)])
-        yield Bare(topic, producer, consumer)
+        yield BareBroker(topic, producer, consumer)
     finally:
         await producer.stop()
         await consumer.stop()
@@ -127,7 +127,7 @@ async def bare_of(kafka: str) -> AsyncIterator[Bare]:
         await admin.close()
 
 
-async def _viewers(target: Target) -> tuple[list[Viewer], int]:
+async def _viewers(target: Target) -> tuple[list[AskingViewer], int]:
     """Viewers in a room with an open sale, and the sale."""
     await target.open_room(ROOM, "Round trips")
     await target.command(ROOM, "add_product", product={"id": "p", "title": "Load test", "price_fen": 100})
@@ -135,7 +135,7 @@ async def _viewers(target: Target) -> tuple[list[Viewer], int]:
     sale = int((await target.command(ROOM, "announce_flash_sale", **terms, opens_in_ms=0, open_for_ms=3_600_000))["result"]["sale"])
     address = Address.of(target.gateway_url)
     tokens = [target.token(f"viewer-{number}", ROOM) for number in range(VIEWERS)]
-    return [await join_with_retries(lambda token=token: Viewer(address, token), address) for token in tokens], sale  # type: ignore[misc]
+    return [await join_with_retries(lambda token=token: AskingViewer(address, token), address) for token in tokens], sale  # type: ignore[misc]
 
 
 async def _timed(latency: Latency, times: list[int], count: int, act: Callable[[], Awaitable[None]]) -> None:

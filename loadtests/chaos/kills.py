@@ -24,10 +24,10 @@ from msgspec import Struct
 
 from loadtests.chaos.reply_log import judge_log
 from loadtests.honest.messages import Pace
-from loadtests.honest.users import ROOM, HonestUsers, Told, audit_honest, honest_users_of
+from loadtests.honest.users import ROOM, AuditInput, HonestUsers, audit_honest, honest_users_of
 from loadtests.lib.cli import EXIT_FAILED, UsageError, positive_int, report_file, run_main, write_report
 from loadtests.lib.findings import Findings
-from loadtests.lib.journal import Journal, read_journal
+from loadtests.lib.journal import JournalCheck, read_journal
 from loadtests.lib.phases import Phases
 from loadtests.lib.priority import raise_priority
 from loadtests.lib.progress import Bar
@@ -118,7 +118,7 @@ async def _run(target: Target, options: argparse.Namespace, log: Path, bar: Bar)
     ledger, broken = await ledger_of(target, ROOM)
     await own.stop()
     journal = await read_journal(own.data_dir, ROOM, ("--engine-dedupe-window-ms", str(DEDUPE_MS)))
-    told = Told(report, honest.sale, options.kills, ledger, broken, journal, may_skip=True)
+    told = AuditInput(report, honest.sale, options.kills, ledger, broken, journal, may_skip=True)
     granted = audit_honest(honest.options, told, findings)
     judged = judge_log(log, journal.events, findings)
     if not repeated_after_kill(report.transcript.asked):
@@ -184,7 +184,7 @@ def _lines(file: Path) -> int:
         return sum(1 for _ in lines)
 
 
-def _figures(journal: Journal) -> dict[str, Any]:
+def _figures(journal: JournalCheck) -> dict[str, Any]:
     return {"events": len(journal.events), "answers": journal.replies, "audit": journal.audit}
 
 

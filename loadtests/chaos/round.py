@@ -25,9 +25,9 @@ from loadtests.storm.answers import audit_answers, audit_streams
 from loadtests.storm.options import Start, StormOptions
 from loadtests.storm.scenario import Case
 from loadtests.storm.scenarios import SCENARIOS
-from loadtests.storm.storm_context import Part
+from loadtests.storm.storm_context import CustomerRange
 from loadtests.storm.transcript import Transcript
-from loadtests.storm.worker import Finish, Life, Progress, Report
+from loadtests.storm.worker import Life, StormFinish, StormProgress, StormReport
 
 __all__ = ["RoundOptions", "run_round"]
 
@@ -59,11 +59,11 @@ class _Stand(Struct):
 
     options: StormOptions
     partition: int
-    workers: Workers[Progress, Report]
+    workers: Workers[StormProgress, StormReport]
     start: Start = Start(-1, 0)
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> StormProgress:
         return self.workers.progress[0]
 
     @property
@@ -161,8 +161,8 @@ class Round:
             run=secrets.token_hex(4),
         )
         await self._target.open_room(room, "Chaos")
-        part = Part(options, self._target.gateway_url, self._target.console_url, self._target.auth, 0, options.viewers, [])
-        workers = await stack.enter_async_context(workers_of("loadtests.storm.worker", [part], Progress(), Report))
+        part = CustomerRange(options, self._target.gateway_url, self._target.console_url, self._target.auth, 0, options.viewers, [])
+        workers = await stack.enter_async_context(workers_of("loadtests.storm.worker", [part], StormProgress(), StormReport))
         return _Stand(options, partition, workers)
 
     async def _joined(self) -> None:
@@ -237,9 +237,9 @@ class Round:
         except TimeoutError:
             self._findings.add("unanswered", f"not over within {self._options.timeout_s:g} s")
 
-    async def _finish(self) -> list[Report]:
+    async def _finish(self) -> list[StormReport]:
         for stand in self._stands:
-            await stand.workers.tell(Finish(await self._close(stand.options.room), SETTLE_S))
+            await stand.workers.tell(StormFinish(await self._close(stand.options.room), SETTLE_S))
         return [report for stand in self._stands for report in await stand.workers.reports(SETTLE_S + REPORT_S)]
 
     async def _close(self, room: str) -> int:
@@ -266,7 +266,7 @@ class Round:
 
     # The audit
 
-    async def _audit(self, reports: list[Report], struck: Struck) -> dict[str, Any]:
+    async def _audit(self, reports: list[StormReport], struck: Struck) -> dict[str, Any]:
         findings, granted = self._findings, dict[str, Any]()
         for stand, report in zip(self._stands, reports, strict=True):
             scenario, transcript = SCENARIOS[stand.options.scenario], Transcript()

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from loadtests.crowd.frame_audit import AuditResult
-from loadtests.crowd.worker import Finish, Part, Progress, Report
+from loadtests.crowd.worker import CrowdFinish, CrowdProgress, ViewerRange, ViewersReport
 from loadtests.lib.latency import Latency
 from loadtests.lib.target import Target, TargetError
 from loadtests.lib.worker_pool import Workers, share_of, workers_of
@@ -40,7 +40,7 @@ class CrowdReport(Struct):
 class Crowd:
     """Its processes; made by `crowd_of`."""
 
-    def __init__(self, workers: Workers[Progress, Report]) -> None:
+    def __init__(self, workers: Workers[CrowdProgress, ViewersReport]) -> None:
         self._workers = workers
 
     @property
@@ -63,7 +63,7 @@ class Crowd:
             await asyncio.sleep(0.1)
         on_progress(self.joined)
 
-    async def finish(self, finish: Finish) -> CrowdReport:
+    async def finish(self, finish: CrowdFinish) -> CrowdReport:
         """Have everybody audited. Raises `TargetError` when a process is lost."""
         await self._workers.tell(finish)
         total = CrowdReport(AuditResult(), Latency())
@@ -78,9 +78,9 @@ class Crowd:
 @asynccontextmanager
 async def crowd_of(target: Target, room: str, *, viewers: int, stalled: int, processes: int, deflate: bool) -> AsyncIterator[Crowd]:
     """Start `viewers` viewers, `stalled` of whom never read, in so many processes; they are ended on the way out."""
-    parts: list[Part] = []
+    parts: list[ViewerRange] = []
     for number in range(processes):
-        part = Part(
+        part = ViewerRange(
             gateway_url=target.gateway_url,
             room=room,
             auth=target.auth,
@@ -91,7 +91,7 @@ async def crowd_of(target: Target, room: str, *, viewers: int, stalled: int, pro
             deflate=deflate,
         )
         parts.append(part)
-    async with workers_of("loadtests.crowd.worker", parts, Progress(0, 0), Report) as workers:
+    async with workers_of("loadtests.crowd.worker", parts, CrowdProgress(0, 0), ViewersReport) as workers:
         yield Crowd(workers)
 
 

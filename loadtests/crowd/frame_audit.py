@@ -1,6 +1,6 @@
 """The audit of the frames that a crowd of viewers received, decoded once for all of them.
 
-Viewers of one room get the same bytes. The first viewer that gets a frame decodes it, checks it and stores it as a `Step`.
+Viewers of one room get the same bytes. The first viewer that gets a frame decodes it, checks it and stores it as a `AuditStep`.
 Every later viewer compares its bytes with the next step and goes on. A viewer whose bytes differ begins a branch of its own.
 So the audit is exact for each viewer, at the cost of one comparison per frame.
 """
@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from loadtests.lib.latency import Latency
 
-__all__ = ["AuditResult", "Event", "FrameAudit", "Observe", "PhaseOf", "Probe", "Step", "probe_of", "probe_text"]
+__all__ = ["AuditResult", "AuditStep", "Event", "FrameAudit", "LatencyProbe", "Observe", "PhaseOf", "probe_of", "probe_text"]
 
 #: Last steps that a joining viewer can start from.
 STEPS_KNOWN_MAX: Final = 4_096
@@ -29,7 +29,7 @@ EVENTS_KNOWN_MAX: Final = 50_000
 ARRIVAL_GRAIN_US: Final = 250
 
 
-class Probe(Struct, frozen=True):
+class LatencyProbe(Struct, frozen=True):
     """The data in the text of an announcement: its number, its sender, and its due time in ns of this machine's monotonic clock."""
 
     number: int
@@ -37,15 +37,15 @@ class Probe(Struct, frozen=True):
     due_ns: int
 
 
-def probe_text(probe: Probe, characters: int = 0) -> str:
+def probe_text(probe: LatencyProbe, characters: int = 0) -> str:
     """The text of an announcement that carries `probe`, padded to at least so many `characters`."""
     return f"probe {probe.number} {probe.sender} {probe.due_ns} ".ljust(characters, ".")
 
 
-def probe_of(text: str) -> Probe | None:
+def probe_of(text: str) -> LatencyProbe | None:
     """The probe in a text made by `probe_text`; `None` for any other text."""
     words = text.split(" ", 4)
-    return Probe(int(words[1]), int(words[2]), int(words[3])) if len(words) == 5 and words[0] == "probe" else None
+    return LatencyProbe(int(words[1]), int(words[2]), int(words[3])) if len(words) == 5 and words[0] == "probe" else None
 
 
 class Event(Struct):
@@ -57,12 +57,12 @@ class Event(Struct):
 
 
 #: Takes every event that is decoded, also as bytes; gives its probe when viewers are audited for it.
-Observe = Callable[[Event, msgspec.Raw], Probe | None]
+Observe = Callable[[Event, msgspec.Raw], LatencyProbe | None]
 #: Names the phase of the test that a time belongs to (ns of this machine's monotonic clock).
 PhaseOf = Callable[[int], int]
 
 
-def announced(event: Event, _: msgspec.Raw) -> Probe | None:
+def announced(event: Event, _: msgspec.Raw) -> LatencyProbe | None:
     """The probe of an announcement."""
     return probe_of(event.text) if event.type == "announcement_set" else None
 
@@ -85,7 +85,7 @@ class _Log:
         self.senders = array("q", senders)
 
 
-class Step:
+class AuditStep:
     """One frame in the order of arrival, and the number of probes until here."""
 
     __slots__ = ("arrivals_ns", "due_ns", "length", "log", "next", "passed", "raw", "to")
@@ -96,7 +96,7 @@ class Step:
         self.log = log
         self.length = length
         self.due_ns = due_ns
-        self.next: Step | None = None
+        self.next: AuditStep | None = None
         self.passed = 0
         self.arrivals_ns: list[int] = []
 
@@ -136,8 +136,8 @@ class FrameAudit:
         self.disorders = 0
         self.rewritten = 0
         self._told: dict[int, int] = {}
-        self._by_seq: dict[int, Step] = {}
-        self._unread: deque[Step] = deque()
+        self._by_seq: dict[int, AuditStep] = {}
+        self._unread: deque[AuditStep] = deque()
 
     @property
     def latency(self) -> Latency:
@@ -152,11 +152,11 @@ class FrameAudit:
         self._told.clear()
         self._by_seq.clear()
 
-    def begin(self, seq: int) -> Step:
+    def begin(self, seq: int) -> AuditStep:
         """Where a viewer stands whose keyframe is at `seq`."""
-        return self._by_seq.get(seq) or self._known(Step(b"", seq, _Log(), 0, ()))
+        return self._by_seq.get(seq) or self._known(AuditStep(b"", seq, _Log(), 0, ()))
 
-    def advance(self, at: Step, raw: bytes, text: bytes) -> Step:
+    def advance(self, at: AuditStep, raw: bytes, text: bytes) -> AuditStep:
         """A viewer at `at` got a delta that is not the bytes of `at.next`."""
         delta = _delta.decode(text)
         events = [_event.decode(raw) for raw in delta.events]
@@ -175,11 +175,11 @@ class FrameAudit:
         step.arrivals_ns.append(monotonic_ns())
         return step
 
-    def skip(self, at: Step) -> Step:
+    def skip(self, at: AuditStep) -> AuditStep:
         """A viewer at `at` was told that it skipped something; what it misses is found by the audit."""
-        return Step(b"", at.to, _Log(at.log.numbers[: at.length], at.log.senders[: at.length]), at.length, ())
+        return AuditStep(b"", at.to, _Log(at.log.numbers[: at.length], at.log.senders[: at.length]), at.length, ())
 
-    def jump(self, at: Step, seq: int) -> Step:
+    def jump(self, at: AuditStep, seq: int) -> AuditStep:
         """A viewer at `at` got a keyframe in the middle."""
         moved = self.skip(at)
         moved.to = seq
@@ -199,7 +199,7 @@ class FrameAudit:
             self._unread.popleft()
 
     @staticmethod
-    def audit(places: Iterable[Step], accepted: set[int], undecided: set[int]) -> AuditResult:
+    def audit(places: Iterable[AuditStep], accepted: set[int], undecided: set[int]) -> AuditResult:
         """Hold what the viewers at `places` got against what was accepted; `undecided` numbers may come or not."""
         total = AuditResult()
         counts: Counter[tuple[int, int]] = Counter()
@@ -214,11 +214,11 @@ class FrameAudit:
             total.add(one)
         return total
 
-    def _append(self, at: Step, raw: bytes, to: int, probes: list[Probe]) -> Step:
+    def _append(self, at: AuditStep, raw: bytes, to: int, probes: list[LatencyProbe]) -> AuditStep:
         log = at.log if at.length == len(at.log.numbers) else _Log(at.log.numbers[: at.length], at.log.senders[: at.length])
         log.numbers.extend(probe.number for probe in probes)
         log.senders.extend(probe.sender for probe in probes)
-        step = Step(raw, to, log, at.length + len(probes), tuple(probe.due_ns for probe in probes))
+        step = AuditStep(raw, to, log, at.length + len(probes), tuple(probe.due_ns for probe in probes))
         if probes:
             self._unread.append(step)
         if at.next is None:
@@ -226,17 +226,17 @@ class FrameAudit:
             self._known(step)
         return step
 
-    def _known(self, step: Step) -> Step:
+    def _known(self, step: AuditStep) -> AuditStep:
         self._by_seq.setdefault(step.to, step)
         if len(self._by_seq) > STEPS_KNOWN_MAX:
             del self._by_seq[next(iter(self._by_seq))]
         return step
 
     @staticmethod
-    def _same(at: Step, following: Step, probes: list[Probe]) -> bool:
+    def _same(at: AuditStep, following: AuditStep, probes: list[LatencyProbe]) -> bool:
         return following.log.numbers[at.length : following.length] == array("q", (probe.number for probe in probes))
 
-    def _look_at(self, event: Event, raw: msgspec.Raw) -> Probe | None:
+    def _look_at(self, event: Event, raw: msgspec.Raw) -> LatencyProbe | None:
         """An event has the same content for all viewers, even after a restart of the server."""
         known = self._told.setdefault(event.seq, hash(bytes(raw)))
         if known != hash(bytes(raw)):

@@ -12,7 +12,7 @@ from liveroom.messages.fields import Role
 from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.inbound import ClientMessage
-from loadtests.crowd.frame_audit import Probe, probe_text
+from loadtests.crowd.frame_audit import LatencyProbe, probe_text
 from loadtests.lib.command_connection import CommandConnection, open_command_connection
 from loadtests.lib.lean_client import Address
 from loadtests.lib.target import Target
@@ -92,7 +92,7 @@ class Pusher:
             else:
                 self.refused[reply.code] += 1
 
-        text = encode(ClientMessage(id, SetAnnouncement(probe_text(Probe(number, sender, due_ns), self._characters))))
+        text = encode(ClientMessage(id, SetAnnouncement(probe_text(LatencyProbe(number, sender, due_ns), self._characters))))
         self._speakers[sender].send(id, text, on_reply)
 
     def close(self) -> None:

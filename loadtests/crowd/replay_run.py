@@ -17,13 +17,13 @@ from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.inbound import ClientMessage
 from loadtests.crowd.chat_file import Line, sayable
-from loadtests.lib.command_connection import CommandConnection, Limits, OnReply, open_command_connection
+from loadtests.lib.command_connection import CommandConnection, JoinedLimits, OnReply, open_command_connection
 from loadtests.lib.latency import Latency
 from loadtests.lib.lean_client import Address
 from loadtests.lib.progress import Bar
 from loadtests.lib.target import Target
 
-__all__ = ["ROOM", "IdempotencyStore", "replay", "user_id", "user_name"]
+__all__ = ["ROOM", "LineOutcomes", "replay", "user_id", "user_name"]
 
 ROOM: Final = "replay"
 WITNESS: Final = "witness"
@@ -50,7 +50,7 @@ def user_name(user: str) -> str:
     return "".join(c for c in user if c.isprintable() and sayable(c)).strip()[:64] or user_id(user)
 
 
-class Seen(Struct, frozen=True):
+class WitnessedLine(Struct, frozen=True):
     """A line as the witness saw it."""
 
     user: str
@@ -68,7 +68,7 @@ class Said(Struct, frozen=True):
     shown: bool
 
 
-class IdempotencyStore:
+class LineOutcomes:
     """The outcome of each line; the numbers add up to the number of lines sent."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class IdempotencyStore:
         self.unanswered = 0
         self.accepted: list[Said] = []
         self.seq = 0
-        self.seen: dict[int, Seen] = {}
+        self.seen: dict[int, WitnessedLine] = {}
         self.skipped = 0
 
     @property
@@ -117,13 +117,13 @@ class IdempotencyStore:
         }
 
 
-async def replay(target: Target, lines: tuple[Line, ...], *, speed: float, room: str, bar: Bar) -> IdempotencyStore:
+async def replay(target: Target, lines: tuple[Line, ...], *, speed: float, room: str, bar: Bar) -> LineOutcomes:
     """Say all lines at `speed` times the pace of the file. Raises `TargetError`, `HandshakeRefused`, `Disconnected`, `OSError`."""
     await target.open_room(room, "Replay")
     by_user: defaultdict[str, list[Line]] = defaultdict(list)
     for line in lines:
         by_user[line.user].append(line)
-    outcomes = IdempotencyStore()
+    outcomes = LineOutcomes()
     token = target.token(WITNESS, room)
     async with connect(target.gateway_url, room, token) as witness:
         bar.stage("joining", len(by_user))
@@ -171,7 +171,7 @@ async def _open_all(target: Target, room: str, users: Iterable[str], bar: Bar) -
     return speakers
 
 
-async def _talk(speaker: CommandConnection, user: str, lines: list[Line], due_s: Callable[[Line], float], outcomes: IdempotencyStore) -> None:
+async def _talk(speaker: CommandConnection, user: str, lines: list[Line], due_s: Callable[[Line], float], outcomes: LineOutcomes) -> None:
     """One user: says each line when it is due, never faster than the gateway allows one connection."""
     loop = asyncio.get_running_loop()
     limits = await speaker.joined
@@ -190,7 +190,7 @@ async def _talk(speaker: CommandConnection, user: str, lines: list[Line], due_s:
             speaker.send(f"l{number}", message, _noting(user_id(user), line.text, outcomes, slots))
 
 
-def _message_of(id: str, text: str, limits: Limits) -> tuple[bytes, str]:
+def _message_of(id: str, text: str, limits: JoinedLimits) -> tuple[bytes, str]:
     """The message that says `text`, or the code of why none can."""
     if not sayable(text):
         return b"", "bad_utf8"  # no frame can hold it
@@ -199,7 +199,7 @@ def _message_of(id: str, text: str, limits: Limits) -> tuple[bytes, str]:
     return message, "too_large" if len(message) > limits.command_bytes_max else ""
 
 
-def _noting(user: str, text: str, outcomes: IdempotencyStore, slots: asyncio.Semaphore) -> OnReply:
+def _noting(user: str, text: str, outcomes: LineOutcomes, slots: asyncio.Semaphore) -> OnReply:
     at_ns = time.monotonic_ns()
 
     def on_reply(reply: Accepted | Refused | None) -> None:
@@ -215,19 +215,19 @@ def _noting(user: str, text: str, outcomes: IdempotencyStore, slots: asyncio.Sem
     return on_reply
 
 
-async def _watch(witness: Room, outcomes: IdempotencyStore) -> None:
+async def _watch(witness: Room, outcomes: LineOutcomes) -> None:
     async for item in witness:
         if isinstance(item, Skipped):
             outcomes.skipped += item.to - item.from_
         elif isinstance(item, RoomEvent) and isinstance(item.event, ChatSent):
-            outcomes.seen[item.seq] = Seen(item.event.user, item.event.text, time.monotonic_ns())
+            outcomes.seen[item.seq] = WitnessedLine(item.event.user, item.event.text, time.monotonic_ns())
 
 
 async def _all(talks: Iterable[Awaitable[None]]) -> None:
     await asyncio.gather(*talks)
 
 
-async def _until_said(talks: Iterable[Awaitable[None]], watching: asyncio.Task[None], outcomes: IdempotencyStore, bar: Bar) -> None:
+async def _until_said(talks: Iterable[Awaitable[None]], watching: asyncio.Task[None], outcomes: LineOutcomes, bar: Bar) -> None:
     talking = asyncio.create_task(_all(talks))
     try:
         while not talking.done():
@@ -240,7 +240,7 @@ async def _until_said(talks: Iterable[Awaitable[None]], watching: asyncio.Task[N
         talking.cancel()
 
 
-async def _settle(witness: Room, watching: asyncio.Task[None], outcomes: IdempotencyStore) -> None:
+async def _settle(witness: Room, watching: asyncio.Task[None], outcomes: LineOutcomes) -> None:
     """Wait for the last answers, and until the witness has passed the last accepted line."""
     for _ in range(int(SETTLE_S / POLL_S)):
         if watching.done() or (outcomes.answered == outcomes.sent and witness.state.seq >= outcomes.seq):

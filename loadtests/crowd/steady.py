@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from loadtests.crowd.crowd import Crowd, CrowdReport, crowd_of
 from loadtests.crowd.pusher import Pusher
-from loadtests.crowd.worker import Finish
+from loadtests.crowd.worker import CrowdFinish
 from loadtests.lib.meters import ProcessMeter
 from loadtests.lib.progress import Bar
 from loadtests.lib.target import Target
@@ -58,7 +58,7 @@ async def run_steady(target: Target, options: SteadyOptions, bar: Bar) -> dict[s
             meter = ProcessMeter(target.pid)
             await _push(pusher, crowd, options, meter, bar)
             bar.stage("audit", 1)
-            report = await crowd.finish(Finish(pusher.seq, sorted(pusher.accepted), sorted(pusher.undecided), SETTLE_S))
+            report = await crowd.finish(CrowdFinish(pusher.seq, sorted(pusher.accepted), sorted(pusher.undecided), SETTLE_S))
             meter.sample()
             return _summary(options, pusher, report, meter, before)
         finally:

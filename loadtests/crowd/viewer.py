@@ -7,7 +7,7 @@ import time
 import msgspec
 from msgspec import Struct
 
-from loadtests.crowd.frame_audit import FrameAudit, Step
+from loadtests.crowd.frame_audit import AuditStep, FrameAudit
 from loadtests.lib.lean_client import Address
 from loadtests.lib.room_connection import RoomConnection
 
@@ -27,7 +27,9 @@ _frame = msgspec.json.Decoder(_Frame)
 class Viewer(RoomConnection):
     """`at` is its place in the frame audit; one that comes back begins where its last connection was."""
 
-    def __init__(self, address: Address, path: str, token: str, frame_audit: FrameAudit, *, at: Step | None = None, deflate: bool = False) -> None:
+    def __init__(
+        self, address: Address, path: str, token: str, frame_audit: FrameAudit, *, at: AuditStep | None = None, deflate: bool = False
+    ) -> None:
         super().__init__(address, path, token, deflate=deflate)
         self.at = at
         self.stream_id = ""
@@ -57,7 +59,7 @@ class Viewer(RoomConnection):
         else:
             super()._on_frame(raw)
 
-    def _pass(self, step: Step) -> None:
+    def _pass(self, step: AuditStep) -> None:
         self.at = step
         if step.due_ns:
             step.arrivals_ns.append(time.monotonic_ns())

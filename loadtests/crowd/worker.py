@@ -1,6 +1,6 @@
 """One process of a crowd: `python -m loadtests.crowd.worker`, started by `loadtests.crowd.crowd`.
 
-In comes its `Part`, later a `Finish`; out go `Progress` and at last a `Report`.
+In comes its `ViewerRange`, later a `CrowdFinish`; out go `CrowdProgress` and at last a `ViewersReport`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from loadtests.lib.lean_client import Address
 from loadtests.lib.room_connection import join_with_retries
 from loadtests.lib.worker_process import orders, run, say, words_of
 
-__all__ = ["Finish", "Part", "Progress", "Report"]
+__all__ = ["CrowdFinish", "CrowdProgress", "ViewerRange", "ViewersReport"]
 
 #: Handshakes of one process that are under way at once.
 OPENING_MAX: Final = 64
@@ -32,7 +32,7 @@ SETTLE_POLL_S: Final = 0.05
 STALLED_RECEIVE_BYTES: Final = 4_096
 
 
-class Part(Struct):
+class ViewerRange(Struct):
     """The part of one process: viewers of ordinals [first, first + viewers). The last `stalled` of them never read."""
 
     gateway_url: str
@@ -45,7 +45,7 @@ class Part(Struct):
     deflate: bool
 
 
-class Finish(Struct):
+class CrowdFinish(Struct):
     """Wait until all readers are at `seq`, for `settle_s` at most, then audit."""
 
     seq: int
@@ -54,7 +54,7 @@ class Finish(Struct):
     settle_s: float
 
 
-class Progress(Struct, tag="progress"):
+class CrowdProgress(Struct, tag="progress"):
     """How far it is."""
 
     joined: int
@@ -62,7 +62,7 @@ class Progress(Struct, tag="progress"):
     failed: str = ""
 
 
-class Report(Struct, tag="report"):
+class ViewersReport(Struct, tag="report"):
     """The audit and what was measured."""
 
     audit: AuditResult
@@ -86,10 +86,10 @@ class _Stalling(Viewer):
             self.transport.pause_reading()
 
 
-class Worker:
+class CrowdWorker:
     """The viewers of this process."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: ViewerRange) -> None:
         self._part = part
         self._address = Address.of(part.gateway_url)
         self._frame_audit = FrameAudit()
@@ -118,12 +118,12 @@ class Worker:
             )
         self.viewers.append(viewer)
 
-    def progress(self) -> Progress:
+    def progress(self) -> CrowdProgress:
         """How far it is."""
         self._frame_audit.harvest(self._part.viewers - self._part.stalled)
-        return Progress(joined=len(self.viewers), delivered=self._frame_audit.delivered)
+        return CrowdProgress(joined=len(self.viewers), delivered=self._frame_audit.delivered)
 
-    async def finish(self, finish: Finish) -> Report:
+    async def finish(self, finish: CrowdFinish) -> ViewersReport:
         """Wait for the slowest reader, then audit."""
         readers = [viewer for viewer in self.viewers if not isinstance(viewer, _Stalling)]
         for _ in range(int(finish.settle_s / SETTLE_POLL_S)):
@@ -132,7 +132,7 @@ class Worker:
             await asyncio.sleep(SETTLE_POLL_S)
         self.progress()
         places = [viewer.at for viewer in readers if viewer.at is not None]
-        return Report(
+        return ViewersReport(
             audit=self._frame_audit.audit(places, set(finish.accepted), set(finish.undecided)),
             latency=self._frame_audit.latency.to_plain(),
             frames=self._frame_audit.frames,
@@ -148,7 +148,7 @@ class Worker:
 async def _run() -> None:
     loop = asyncio.get_running_loop()
     reader = await orders()
-    worker = Worker(msgspec.json.decode(await reader.readline(), type=Part))
+    worker = CrowdWorker(msgspec.json.decode(await reader.readline(), type=ViewerRange))
 
     async def tell() -> None:
         while True:
@@ -160,13 +160,13 @@ async def _run() -> None:
     command = loop.create_task(reader.readline())
     await asyncio.wait([opening, command], return_when=asyncio.FIRST_COMPLETED)
     if opening.done() and (error := opening.exception()):
-        say(Progress(joined=len(worker.viewers), delivered=0, failed=words_of(error)))
+        say(CrowdProgress(joined=len(worker.viewers), delivered=0, failed=words_of(error)))
     else:
         gc.freeze()  # the viewers are there to stay: nothing to collect among them
     line = await command
     telling.cancel()
     if line:
-        say(await worker.finish(msgspec.json.decode(line, type=Finish)))
+        say(await worker.finish(msgspec.json.decode(line, type=CrowdFinish)))
     for viewer in worker.viewers:
         viewer.close()
     await asyncio.sleep(0)

@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 
 from liveroom.protocol.frames import Accepted
-from loadtests.crowd.frame_audit import Event, Probe, probe_of
-from loadtests.honest.messages import Crowd
+from loadtests.crowd.frame_audit import Event, LatencyProbe, probe_of
+from loadtests.honest.messages import HonestTask
 from loadtests.lib.latency import Latency
 from loadtests.lib.phases import NO_PHASE, Phases
 from loadtests.storm.storm_context import StormContext
@@ -26,7 +26,7 @@ PROBLEMS_MAX: Final = 1_000
 class HonestContext(StormContext):
     """A storm context that also counts times by phase, audits lines, and logs every reply."""
 
-    def __init__(self, crowd: Crowd) -> None:
+    def __init__(self, crowd: HonestTask) -> None:
         super().__init__(crowd.part, self.phase_of)
         self.phases: Phases | None = None
         self.latencies: dict[tuple[int, str], Latency] = {}
@@ -64,6 +64,6 @@ class HonestContext(StormContext):
         if not isinstance(reply, Accepted) and reply.code in PASSING and not self.life:
             self.problem("turned_away", f"{asked.command} of {asked.user}: {reply.code}: {reply.detail}")
 
-    def observe(self, event: Event, raw: msgspec.Raw) -> Probe | None:
+    def observe(self, event: Event, raw: msgspec.Raw) -> LatencyProbe | None:
         """Honest lines are audited."""
         return probe_of(event.text) if event.type == "chat_sent" else super().observe(event, raw)

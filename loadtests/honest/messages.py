@@ -6,10 +6,10 @@ from msgspec import Struct
 
 from loadtests.crowd.frame_audit import AuditResult
 from loadtests.lib.phases import Phases
-from loadtests.storm.storm_context import Part
+from loadtests.storm.storm_context import CustomerRange
 from loadtests.storm.transcript import Transcript
 
-__all__ = ["Begin", "Crowd", "Pace", "Pause", "Progress", "Repeat", "Report", "Resume", "SetBack"]
+__all__ = ["HonestProgress", "HonestReport", "HonestTask", "Pace", "Pause", "Repeat", "Resume", "SaleBegun", "SetBack"]
 
 
 class Pace(Struct, frozen=True):
@@ -21,16 +21,16 @@ class Pace(Struct, frozen=True):
     buyers: int = 3
 
 
-class Crowd(Struct):
+class HonestTask(Struct):
     """The worker's part. `log`: a file for every reply, as it comes. `watch`: look whether newcomers get in and health is answered."""
 
-    part: Part
+    part: CustomerRange
     pace: Pace
     log: str = ""
     watch: bool = False
 
 
-class Begin(Struct, tag="begin"):
+class SaleBegun(Struct, tag="begin"):
     """The sale is there: act."""
 
     sale: int
@@ -55,7 +55,7 @@ class Repeat(Struct, tag="repeat"):
     """Ask everything again that was ever asked, and say `repeated` when every reply is there."""
 
 
-class Progress(Struct, tag="progress"):
+class HonestProgress(Struct, tag="progress"):
     """How far it is."""
 
     joined: int = 0
@@ -71,7 +71,7 @@ class Progress(Struct, tag="progress"):
     failed: str = ""
 
 
-class Report(Struct, tag="report"):
+class HonestReport(Struct, tag="report"):
     """The transcript, the audit of lines, times by phase, problems (code, words), and counts of acts."""
 
     transcript: Transcript

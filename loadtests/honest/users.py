@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from liveroom.accounting.statement import Statement
 from liveroom.protocol.entitlements import ENVELOPES_OVER_OWNED
-from loadtests.honest.messages import Begin, Crowd, Pace, Pause, Progress, Repeat, Report, Resume, SetBack
+from loadtests.honest.messages import HonestProgress, HonestReport, HonestTask, Pace, Pause, Repeat, Resume, SaleBegun, SetBack
 from loadtests.lib.findings import Findings
-from loadtests.lib.journal import Journal
+from loadtests.lib.journal import JournalCheck
 from loadtests.lib.latency import Latency
 from loadtests.lib.phases import Phases
 from loadtests.lib.priority import Prioritize
@@ -26,10 +26,10 @@ from loadtests.storm import flash_sale, red_envelope
 from loadtests.storm.answers import audit_answers, audit_streams, audit_told
 from loadtests.storm.options import Start, StormOptions
 from loadtests.storm.scenario import Case
-from loadtests.storm.storm_context import Part
-from loadtests.storm.worker import Finish, Life
+from loadtests.storm.storm_context import CustomerRange
+from loadtests.storm.worker import Life, StormFinish
 
-__all__ = ["ROOM", "HonestUsers", "Told", "audit_honest", "honest_users_of", "latencies_of"]
+__all__ = ["ROOM", "AuditInput", "HonestUsers", "audit_honest", "honest_users_of", "latencies_of"]
 
 ROOM: Final = "honest"
 STOCK: Final = 1_000_000
@@ -49,14 +49,14 @@ REFUSALS: Final = frozenset({"envelope_empty", "envelope_not_open", "hold_expire
 class HonestUsers:
     """Made by `honest_users_of`; `begin` lets them act."""
 
-    def __init__(self, target: Target, options: StormOptions, workers: Workers[Progress, Report]) -> None:
+    def __init__(self, target: Target, options: StormOptions, workers: Workers[HonestProgress, HonestReport]) -> None:
         self._target = target
         self.options = options
         self._workers = workers
         self.sale = -1
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> HonestProgress:
         """The workers' last progress report."""
         return self._workers.progress[0]
 
@@ -69,7 +69,7 @@ class HonestUsers:
         target, options = self._target, self.options
         await target.command(options.room, "set_chat_budget", lines_per_s=CHAT_BUDGET)
         self.sale = (await flash_sale.begin(target, options, lead_ms=0)).thing
-        await self._workers.tell(Begin(self.sale, phases))
+        await self._workers.tell(SaleBegun(self.sale, phases))
 
     async def pause(self) -> None:
         """Begin nothing more, and wait until everything has its answer. Raises `TargetError`."""
@@ -95,10 +95,10 @@ class HonestUsers:
         await self._workers.tell(Repeat())
         await self._until(lambda: self.progress.repeated, REPEAT_S, "not everything was answered again")
 
-    async def finish(self) -> Report:
+    async def finish(self) -> HonestReport:
         """Close the room, wait until everybody saw it, and have the report. Raises `TargetError`."""
         closed = await self._target.command(self.options.room, "close_room")
-        await self._workers.tell(Finish(closed["seq"], SETTLE_S))
+        await self._workers.tell(StormFinish(closed["seq"], SETTLE_S))
         return (await self._workers.reports(SETTLE_S + REPORT_S))[0]
 
     def check(self) -> None:
@@ -134,7 +134,7 @@ async def honest_users_of(
 ) -> AsyncIterator[HonestUsers]:
     """Start the process of `viewers` honest users; it is ended on the way out.
 
-    `log`, `watch`: see `Crowd`; `environ`, `prioritize`: see `workers_of`.
+    `log`, `watch`: see `HonestTask`; `environ`, `prioritize`: see `workers_of`.
     """
     options = StormOptions(
         scenario="honest",
@@ -153,26 +153,26 @@ async def honest_users_of(
         back_s_max=1.0,
     )
     await target.open_room(ROOM, "Honest users")
-    part = Part(options, target.gateway_url, target.console_url, target.auth, first=0, viewers=viewers, sources=sources)
-    crowd = Crowd(part, pace, log, watch)
-    async with workers_of("loadtests.honest.worker", [crowd], Progress(), Report, environ=environ, prioritize=prioritize) as workers:
+    part = CustomerRange(options, target.gateway_url, target.console_url, target.auth, first=0, viewers=viewers, sources=sources)
+    crowd = HonestTask(part, pace, log, watch)
+    async with workers_of("loadtests.honest.worker", [crowd], HonestProgress(), HonestReport, environ=environ, prioritize=prioritize) as workers:
         yield HonestUsers(target, options, workers)
 
 
-class Told(Struct):
+class AuditInput(Struct):
     """The input of an audit: the report, the ends of the server's lives, its ledger (or the ledger's fault) and its journal."""
 
-    report: Report
+    report: HonestReport
     sale: int
     kills: int
     ledger: Statement | None
     ledger_broken: str
-    journal: Journal
+    journal: JournalCheck
     ends: tuple[str, ...] = ("1006",)
     may_skip: bool = False  # a client that was away for long may get `skipped`
 
 
-def audit_honest(options: StormOptions, told: Told, findings: Findings) -> dict[str, Any]:
+def audit_honest(options: StormOptions, told: AuditInput, findings: Findings) -> dict[str, Any]:
     """Everything that honest users were told stands in journal and ledger, once, and every line came to everybody. Gives figures."""
     report, journal = told.report, told.journal
     transcript = report.transcript
@@ -226,7 +226,7 @@ def _line_of(event: dict[str, Any]) -> tuple[str, int]:
     return event["user"], int(event["text"].split(" ")[1])
 
 
-def latencies_of(report: Report) -> dict[str, dict[int, Latency]]:
+def latencies_of(report: HonestReport) -> dict[str, dict[int, Latency]]:
     """Times by what they were of and by phase."""
     found: defaultdict[str, dict[int, Latency]] = defaultdict(dict)
     for phase, what, plain in report.latencies:

@@ -1,7 +1,8 @@
 """The honest users of a hostile run or of a run with kills: `python -m loadtests.honest.worker`, started by `loadtests.honest.users`.
 
-They watch, say lines, buy and grab red envelopes, and keep book of what they were told. In come a `Crowd`, a `Begin`, then `Pause`, `SetBack`,
-`Resume`, `Repeat` and `Life`, and a `Finish`; out go `Progress` and at last a `Report`.
+They watch, say lines, buy and grab red envelopes, and keep book of what they were told.
+In come a `HonestTask`, a `SaleBegun`, then `Pause`, `SetBack`, `Resume`, `Repeat` and `Life`, and a `StormFinish`.
+Out go `HonestProgress` and at last a `HonestReport`.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from liveroom.features.chat.messages import SendChat
 from liveroom.features.flash_sale.messages import CancelHold, ReserveStock
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from liveroom.protocol.frames import Accepted
-from loadtests.crowd.frame_audit import Probe, probe_text
+from loadtests.crowd.frame_audit import LatencyProbe, probe_text
 from loadtests.honest.availability import AvailabilityProbe
 from loadtests.honest.honest_context import HonestContext
-from loadtests.honest.messages import Begin, Crowd, Pause, Progress, Repeat, Report, Resume, SetBack
+from loadtests.honest.messages import HonestProgress, HonestReport, HonestTask, Pause, Repeat, Resume, SaleBegun, SetBack
 from loadtests.lib.worker_process import orders, run, say, words_of
 from loadtests.storm.customer import Customer
 from loadtests.storm.payment_simulator import PaymentSimulator
-from loadtests.storm.worker import Finish, Life
+from loadtests.storm.worker import Life, StormFinish
 
-__all__ = ["Worker"]
+__all__ = ["HonestWorker"]
 
 PROGRESS_S: Final = 0.1
 SETTLE_POLL_S: Final = 0.05
@@ -42,14 +43,14 @@ ENVELOPE_OPEN_MS: Final = 3_600_000
 SHARE_FEN: Final = 100
 
 
-Order = Begin | Pause | SetBack | Resume | Repeat | Life | Finish
+Order = SaleBegun | Pause | SetBack | Resume | Repeat | Life | StormFinish
 _order: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
 
 
-class Worker:
+class HonestWorker:
     """The users of this process."""
 
-    def __init__(self, crowd: Crowd) -> None:
+    def __init__(self, crowd: HonestTask) -> None:
         self._crowd = crowd
         self._context = context = HonestContext(crowd)
         self._payments = PaymentSimulator(context)
@@ -80,7 +81,7 @@ class Worker:
 
     # Orders
 
-    def begin(self, begin: Begin) -> None:
+    def begin(self, begin: SaleBegun) -> None:
         """Let everybody act."""
         self._context.phases, self._sale = begin.phases, begin.sale
         self._going.set()
@@ -120,11 +121,11 @@ class Worker:
         """A new life of the server begins."""
         self._context.life = life.number
 
-    def progress(self) -> Progress:
+    def progress(self) -> HonestProgress:
         """How far it is."""
         context = self._context
         context.frame_audit.harvest(sum(len(customer.connections) for customer in self._customers))
-        return Progress(
+        return HonestProgress(
             joined=self._joined,
             answered=context.answered,
             bought=context.done["purchases"],
@@ -138,7 +139,7 @@ class Worker:
             failed=self._failed,
         )
 
-    async def finish(self, finish: Finish) -> Report:
+    async def finish(self, finish: StormFinish) -> HonestReport:
         """Wait for the slowest viewer, then tell."""
         context = self._context
         for task in self._tasks:
@@ -163,7 +164,7 @@ class Worker:
         await self._payments.close()
         told = [(phase, "delivery", latency) for phase, latency in context.frame_audit.latencies.items()]
         told += [(phase, what, latency) for (phase, what), latency in context.latencies.items()]
-        return Report(
+        return HonestReport(
             transcript=context.transcript([owned for connection in connections if (owned := connection.owned) is not None]),
             audit=audit,
             latencies=[(phase, what, latency.to_plain()) for phase, what, latency in told],
@@ -205,7 +206,7 @@ class Worker:
     async def _say(self, customer: Customer, ordinal: int) -> None:
         context = self._context
         number, self._lines = self._lines, self._lines + 1
-        probe = Probe(number, ordinal, time.monotonic_ns())
+        probe = LatencyProbe(number, ordinal, time.monotonic_ns())
         answer = await customer.ask(SendChat(probe_text(probe, LINE_CHARACTERS)), number)
         if not isinstance(answer, Accepted):
             return
@@ -255,7 +256,7 @@ class Worker:
 
 async def _run() -> None:
     reader = await orders()
-    worker = Worker(msgspec.json.decode(await reader.readline(), type=Crowd))
+    worker = HonestWorker(msgspec.json.decode(await reader.readline(), type=HonestTask))
 
     async def tell() -> None:
         while True:
@@ -265,7 +266,7 @@ async def _run() -> None:
     tasks = [asyncio.create_task(tell()), asyncio.create_task(worker.open_all())]
     while line := await reader.readline():
         match _order.decode(line):
-            case Begin() as begin:
+            case SaleBegun() as begin:
                 worker.begin(begin)
             case Pause():
                 worker.pause()
@@ -277,7 +278,7 @@ async def _run() -> None:
                 worker.repeat()
             case Life() as life:
                 worker.life(life)
-            case Finish() as finish:
+            case StormFinish() as finish:
                 tasks[0].cancel()
                 say(await worker.finish(finish))
                 break

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from loadtests.honest.messages import Report
+from loadtests.honest.messages import HonestReport
 from loadtests.honest.users import latencies_of
 from loadtests.lib.findings import Findings
 from loadtests.lib.latency import Latency
@@ -25,7 +25,7 @@ DRAWS: Final = 300
 CONFIDENCE: Final = 90
 
 
-def compare(report: Report, phases: Phases, ratio_max: float, findings: Findings) -> dict[str, Any]:
+def compare(report: HonestReport, phases: Phases, ratio_max: float, findings: Findings) -> dict[str, Any]:
     """Times in quiet and in hostile phases by what they are of.
 
     A growth is too large when even the low end of its interval is: above `ratio_max` for `BY_RATIO`, above `ADDED_MS_MAX` for those in it.

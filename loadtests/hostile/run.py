@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from liveroom.journal.partition import partition_of
 from loadtests.honest.messages import Pace
-from loadtests.honest.users import ROOM, HonestUsers, Told, audit_honest, honest_users_of
+from loadtests.honest.users import ROOM, AuditInput, HonestUsers, audit_honest, honest_users_of
 from loadtests.hostile import worker as attack_worker
 from loadtests.hostile.attacks.front import Field
 from loadtests.hostile.attacks.table import ATTACKS
@@ -34,7 +34,7 @@ from loadtests.storm.flash_sale import PRICE_FEN
 
 __all__ = ["HostileOptions", "run_hostile", "settings_of"]
 
-Attackers = Workers[attack_worker.Progress, attack_worker.Report]
+Attackers = Workers[attack_worker.HostileProgress, attack_worker.HostileReport]
 
 PARTITIONS: Final = 4
 #: Longer than anybody takes to repeat a command, also by a clock that goes at twice its pace.
@@ -139,7 +139,7 @@ class _Run:
         watchdog, machine = Watchdog(Path(f"/proc/{target.pid}"), phases, DEDUPE_MS / 1_000), MachineMeter()
         part = None if standing_out else lower_priority  # attackers must neither win by taking the server's core, nor starve
         async with workers_of(
-            "loadtests.hostile.worker", _parts(field, options, phases), attack_worker.Progress(), attack_worker.Report, prioritize=part
+            "loadtests.hostile.worker", _parts(field, options, phases), attack_worker.HostileProgress(), attack_worker.HostileReport, prioritize=part
         ) as them:
             await self._pass(phases, watchdog, them)
             attacks = await them.reports(REPORT_S)
@@ -152,7 +152,7 @@ class _Run:
         ledger, broken = await ledger_of(target, ROOM)
         await self._own.stop()
         journal = await read_journal(self._own.data_dir, ROOM, ("--engine-dedupe-window-ms", str(DEDUPE_MS)))
-        granted = audit_honest(honest.options, Told(report, honest.sale, 1, ledger, broken, journal, ENDS), findings)
+        granted = audit_honest(honest.options, AuditInput(report, honest.sale, 1, ledger, broken, journal, ENDS), findings)
         latency = compare(report, phases, options.ratio_max, findings)
         server = watchdog.judge(int(options.rss_mib_max * 2**20), FILES_MAX, findings)
         log = log_counts(self._own.log_file, findings)
@@ -250,5 +250,5 @@ def _parts(field: Field, options: HostileOptions, phases: Phases) -> list[Assaul
     return [Assault(field, names, phases) for names in groups.values()]
 
 
-def _cpu_of(attacks: list[attack_worker.Report]) -> dict[str, float]:
+def _cpu_of(attacks: list[attack_worker.HostileReport]) -> dict[str, float]:
     return {"hostile": round(sum(one.hostile_cpu_s for one in attacks), 1), "quiet": round(sum(one.quiet_cpu_s for one in attacks), 1)}

@@ -1,7 +1,8 @@
 """A process of attackers: `python -m loadtests.hostile.worker`, started by `loadtests.hostile.hostile`.
 
-It reads an `Assault`, and writes `Progress` and, after the last phase, a `Report`. In a quiet phase it keeps a core as busy as in the hostile
-phase before it. So the load on the machine stays the same for honest users, and only the load on the server differs.
+It reads an `Assault`, and writes `HostileProgress` and, after the last phase, a `HostileReport`.
+In a quiet phase it keeps a core as busy as in the hostile phase before it.
+So the load on the machine stays the same for honest users, and only the load on the server differs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from loadtests.hostile.attacks.table import ATTACKS
 from loadtests.lib.phases import Phases
 from loadtests.lib.worker_process import orders, run, say, words_of
 
-__all__ = ["AFTERMATH_S", "Assault", "Progress", "Report"]
+__all__ = ["AFTERMATH_S", "Assault", "HostileProgress", "HostileReport"]
 
 #: A hostile phase ends with some quiet in which the server tidies up: the next phase begins without a trace of this one.
 AFTERMATH_S: Final = 2.0
@@ -36,14 +37,14 @@ class Assault(Struct):
     phases: Phases
 
 
-class Progress(Struct, tag="progress"):
+class HostileProgress(Struct, tag="progress"):
     """The number of acts so far in all attacks together; `failed` is the error of an attack that broke by itself."""
 
     acts: int = 0
     failed: str = ""
 
 
-class Report(Struct, tag="report"):
+class HostileReport(Struct, tag="report"):
     """The outcomes by attack, and the CPU time in hostile and in quiet phases."""
 
     outcomes: dict[str, dict[str, int]]
@@ -51,7 +52,7 @@ class Report(Struct, tag="report"):
     quiet_cpu_s: float
 
 
-class Worker:
+class HostileWorker:
     """The attackers of this process."""
 
     def __init__(self, assault: Assault) -> None:
@@ -61,7 +62,7 @@ class Worker:
         self._share = 0.0  # the part of a core that was used in the last hostile phase
         self._cpu_s = {True: 0.0, False: 0.0}
 
-    async def run(self) -> Report:
+    async def run(self) -> HostileReport:
         """Attack and rest by turns."""
         for number in range(self._phases.count):
             await _until(self._phases.begin_ns(number))
@@ -76,7 +77,7 @@ class Worker:
             if hostile:
                 self._share = used_s / (self._phases.phase_ns / 1e9)
         await _until(self._phases.end_ns)
-        return Report({name: dict(front.outcomes) for name, front in self.fronts.items()}, self._cpu_s[True], self._cpu_s[False])
+        return HostileReport({name: dict(front.outcomes) for name, front in self.fronts.items()}, self._cpu_s[True], self._cpu_s[False])
 
     async def _attack(self, end_ns: int) -> None:
         tasks = [asyncio.create_task(self._one(ATTACKS[name].run(front))) for name, front in self.fronts.items()]
@@ -109,12 +110,12 @@ async def _run() -> None:
     # The loop's messages about dropped TLS connections are the attackers' own doing; an attack that breaks reports it itself.
     asyncio.get_running_loop().set_exception_handler(lambda _, __: None)
     reader = await orders()
-    worker = Worker(msgspec.json.decode(await reader.readline(), type=Assault))
+    worker = HostileWorker(msgspec.json.decode(await reader.readline(), type=Assault))
 
     async def tell() -> None:
         while True:
             await asyncio.sleep(PROGRESS_S)
-            say(Progress(sum(front.outcomes.total() for front in worker.fronts.values()), worker.failed))
+            say(HostileProgress(sum(front.outcomes.total() for front in worker.fronts.values()), worker.failed))
 
     telling = asyncio.create_task(tell())
     working = asyncio.create_task(worker.run())

@@ -11,12 +11,12 @@ from liveroom.protocol.frames import Accepted, Refused
 from loadtests.lib.lean_client import Address
 from loadtests.lib.room_connection import RoomConnection, join_with_retries
 
-__all__ = ["CommandConnection", "Limits", "OnReply", "open_command_connection"]
+__all__ = ["CommandConnection", "JoinedLimits", "OnReply", "open_command_connection"]
 
 OnReply = Callable[["Accepted | Refused | None"], None]
 
 
-class Limits(Struct):
+class JoinedLimits(Struct):
     """The limits for commands that the gateway named when this connection joined."""
 
     command_bytes_max: int
@@ -24,11 +24,11 @@ class Limits(Struct):
 
 
 _reply: msgspec.json.Decoder[Accepted | Refused] = msgspec.json.Decoder(Accepted | Refused)
-_limits = msgspec.json.Decoder(Limits)
+_limits = msgspec.json.Decoder(JoinedLimits)
 
 
 class CommandConnection(RoomConnection):
-    """Joined, with its `Limits`, once `joined` is done. A command whose answer never comes, because the connection ended, is answered `None`."""
+    """Joined, with its `JoinedLimits`, once `joined` is done. A command without a reply, because the connection ended, gets `None`."""
 
     def __init__(self, address: Address, path: str, token: str) -> None:
         super().__init__(address, path, token)

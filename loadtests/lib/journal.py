@@ -20,10 +20,10 @@ from liveroom.journal.tail import tail
 from liveroom.protocol.frames import Accepted
 from liveroom.protocol.records import CommandReply, Record
 
-__all__ = ["Journal", "read_journal"]
+__all__ = ["JournalCheck", "read_journal"]
 
 
-class Journal(Struct):
+class JournalCheck(Struct):
     """The room's `events`; how often the engine answered whom; what `liveroom audit` said, and whether it was content."""
 
     events: list[dict[str, Any]]
@@ -32,7 +32,7 @@ class Journal(Struct):
     audit_ok: bool
 
 
-async def read_journal(data_dir: Path, room: str, settings: Sequence[str] = ()) -> Journal:
+async def read_journal(data_dir: Path, room: str, settings: Sequence[str] = ()) -> JournalCheck:
     """Read it, also while the server runs; `settings` are those of the server that an audit has to know."""
     events, replies = await asyncio.to_thread(_read, data_dir, room)
     process = await asyncio.create_subprocess_exec(
@@ -41,7 +41,7 @@ async def read_journal(data_dir: Path, room: str, settings: Sequence[str] = ()) 
         stderr=asyncio.subprocess.STDOUT,
     )
     words = (await process.communicate())[0].decode().strip().splitlines()
-    return Journal(events, replies, words[-1] if words else "", process.returncode == 0)
+    return JournalCheck(events, replies, words[-1] if words else "", process.returncode == 0)
 
 
 def _read(data_dir: Path, room: str) -> tuple[list[dict[str, Any]], dict[str, int]]:

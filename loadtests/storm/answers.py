@@ -8,7 +8,7 @@ from typing import Any
 
 from liveroom.protocol.frames import Accepted
 from loadtests.lib.findings import Findings
-from loadtests.storm.transcript import FOR_A_WHILE, Asked, Reply, Told, Transcript
+from loadtests.storm.transcript import FOR_A_WHILE, Asked, Reply, TimedReply, Transcript
 
 __all__ = ["audit_answers", "audit_streams", "audit_told", "audit_units", "repeated_after_kill"]
 
@@ -25,7 +25,7 @@ def audit_answers(asked: Iterable[Asked], refusals: frozenset[str], findings: Fi
         _audit_replies(who, one.answers(), findings)
 
 
-def _audit_replies(who: str, answers: list[Told], findings: Findings) -> None:
+def _audit_replies(who: str, answers: list[TimedReply], findings: Findings) -> None:
     for before, after in pairwise(answers):
         if not _same(before.reply, after.reply):
             code = "two_answers" if before.life == after.life else "other_answer_after_kill"
@@ -41,7 +41,7 @@ def _same(before: Reply, after: Reply) -> bool:
     return before.code == after.code
 
 
-def _words(told: Told) -> str:
+def _words(told: TimedReply) -> str:
     reply = told.reply
     words = f"accepted {reply.seq} {reply.result}" if isinstance(reply, Accepted) else f"refused {reply.code}"
     return f"{words} in life {told.life}"

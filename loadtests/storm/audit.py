@@ -7,7 +7,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from loadtests.lib.findings import Findings
-from loadtests.lib.journal import Journal
+from loadtests.lib.journal import JournalCheck
 from loadtests.storm.answers import audit_answers, audit_streams, repeated_after_kill
 from loadtests.storm.scenario import Case
 from loadtests.storm.scenarios import SCENARIOS
@@ -34,7 +34,7 @@ class Course(Struct):
     kills: list[Kill] = []
     commands: dict[str, int] = {}
     ledger_broken: str = ""
-    journal: Journal | None = None
+    journal: JournalCheck | None = None
 
 
 def audit_storm(case: Case, course: Course) -> tuple[Findings, dict[str, Any]]:

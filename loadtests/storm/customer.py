@@ -16,7 +16,7 @@ from liveroom.protocol.inbound import ClientMessage
 from loadtests.storm.options import Start
 from loadtests.storm.payment_simulator import PaymentSimulator
 from loadtests.storm.storm_context import StormContext
-from loadtests.storm.transcript import PASSING, Asked, Reply, Told
+from loadtests.storm.transcript import PASSING, Asked, Reply, TimedReply
 from loadtests.storm.user_connection import UserConnection
 
 __all__ = ["Customer"]
@@ -142,7 +142,7 @@ class Customer:
 
     def _on_reply(self, life: int, reply: Reply) -> None:
         asked, connection, future, due_ns = self._answers[reply.id]
-        asked.told.append(Told(life, reply))
+        asked.told.append(TimedReply(life, reply))
         self.context.told(asked, reply)
         if future.done():
             return

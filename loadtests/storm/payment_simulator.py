@@ -12,7 +12,7 @@ import orjson
 from liveroom.messages.fields import Role
 from liveroom.protocol.frames import Accepted, Refused
 from loadtests.storm.storm_context import StormContext
-from loadtests.storm.transcript import PASSING, Asked, Reply, Told
+from loadtests.storm.transcript import PASSING, Asked, Reply, TimedReply
 
 __all__ = ["PaymentSimulator"]
 
@@ -75,7 +75,7 @@ class PaymentSimulator:
                 asked.cut += 1
                 await asyncio.sleep(self._rng.random() * RETRY_S)
                 continue
-            asked.told.append(Told(life, reply))
+            asked.told.append(TimedReply(life, reply))
             context.told(asked, reply)
             if isinstance(reply, Accepted) or reply.code not in PASSING:
                 return reply

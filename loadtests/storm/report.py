@@ -14,7 +14,7 @@ from loadtests.storm.answers import repeated_after_kill
 from loadtests.storm.audit import Course, audit_storm
 from loadtests.storm.scenario import Case
 from loadtests.storm.transcript import Transcript
-from loadtests.storm.worker import Report
+from loadtests.storm.worker import StormReport
 
 __all__ = ["Measured", "report_of"]
 
@@ -30,7 +30,7 @@ class Measured(Struct):
     idle_s: float | None
 
 
-def report_of(case: Case, course: Course, reports: list[Report], measured: Measured) -> dict[str, Any]:
+def report_of(case: Case, course: Course, reports: list[StormReport], measured: Measured) -> dict[str, Any]:
     """The audit and everything beside it."""
     options, transcript, journal = case.options, case.transcript, course.journal
     findings, granted = audit_storm(case, course)
@@ -62,7 +62,7 @@ def report_of(case: Case, course: Course, reports: list[Report], measured: Measu
     }
 
 
-def _answers(transcript: Transcript, reports: list[Report]) -> dict[str, Any]:
+def _answers(transcript: Transcript, reports: list[StormReport]) -> dict[str, Any]:
     return {
         "ids": len(transcript.asked),
         "sent": sum(one.sent for one in transcript.asked),
@@ -76,14 +76,14 @@ def _answers(transcript: Transcript, reports: list[Report]) -> dict[str, Any]:
     }
 
 
-def _merged(reports: list[Report], name: str) -> Latency:
+def _merged(reports: list[StormReport], name: str) -> Latency:
     total = Latency()
     for report in reports:
         total.merge(Latency.from_plain(getattr(report, name)))
     return total
 
 
-def _added(reports: list[Report], name: str) -> dict[str, int]:
+def _added(reports: list[StormReport], name: str) -> dict[str, int]:
     return dict(sum((Counter(getattr(report, name)) for report in reports), Counter()))
 
 

@@ -17,9 +17,9 @@ from loadtests.storm.options import StormOptions
 from loadtests.storm.report import Measured, report_of
 from loadtests.storm.scenario import Case, Scenario
 from loadtests.storm.scenarios import SCENARIOS
-from loadtests.storm.storm_context import Part
+from loadtests.storm.storm_context import CustomerRange
 from loadtests.storm.transcript import Transcript
-from loadtests.storm.worker import Finish, Life, Progress, Report
+from loadtests.storm.worker import Life, StormFinish, StormProgress, StormReport
 
 __all__ = ["run_storm", "storm_settings"]
 
@@ -41,7 +41,7 @@ def storm_settings(viewers: int) -> list[str]:
 class Storm:
     """One run."""
 
-    def __init__(self, target: Target, options: StormOptions, bar: Bar, workers: Workers[Progress, Report]) -> None:
+    def __init__(self, target: Target, options: StormOptions, bar: Bar, workers: Workers[StormProgress, StormReport]) -> None:
         self._target = target
         self._options = options
         self._scenario: Scenario = SCENARIOS[options.scenario]
@@ -72,7 +72,7 @@ class Storm:
         commands = Counter(await target.metric(COMMANDS_METRIC)) - commands
 
         self._bar.stage("audit", 1)
-        await self._workers.tell(Finish(closed["seq"], SETTLE_S))
+        await self._workers.tell(StormFinish(closed["seq"], SETTLE_S))
         reports = await self._workers.reports(SETTLE_S + REPORT_S)
         transcript = Transcript()
         for report in reports:
@@ -137,9 +137,9 @@ class Storm:
 async def run_storm(target: Target, options: StormOptions, bar: Bar) -> dict[str, Any]:
     """Run it and report. Raises `TargetError`, `OSError`."""
     await target.open_room(options.room, "Load test")
-    parts: list[Part] = []
+    parts: list[CustomerRange] = []
     for number in range(options.processes):
-        part = Part(
+        part = CustomerRange(
             options=options,
             gateway_url=target.gateway_url,
             console_url=target.console_url,
@@ -150,5 +150,5 @@ async def run_storm(target: Target, options: StormOptions, bar: Bar) -> dict[str
             sources=sources_for(options.viewers * 2 * (options.kills + 1), target.gateway_url),
         )
         parts.append(part)
-    async with workers_of("loadtests.storm.worker", parts, Progress(), Report) as workers:
+    async with workers_of("loadtests.storm.worker", parts, StormProgress(), StormReport) as workers:
         return await Storm(target, options, bar, workers).run()

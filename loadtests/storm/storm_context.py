@@ -14,14 +14,14 @@ from msgspec import Struct
 from liveroom.auth.tokens import make_token
 from liveroom.config.schema import AuthConfig
 from liveroom.messages.fields import Role
-from loadtests.crowd.frame_audit import Event, FrameAudit, PhaseOf, Probe
+from loadtests.crowd.frame_audit import Event, FrameAudit, LatencyProbe, PhaseOf
 from loadtests.lib.latency import Latency
 from loadtests.lib.lean_client import Address
 from loadtests.storm.options import StormOptions
 from loadtests.storm.stock_view import StockView
 from loadtests.storm.transcript import Asked, End, Letter, Owned, Reply, Transcript
 
-__all__ = ["Part", "StormContext"]
+__all__ = ["CustomerRange", "StormContext"]
 
 #: Connections of one process that are being opened at once.
 OPENING_MAX: Final = 64
@@ -30,7 +30,7 @@ TOKEN_LIFETIME_S: Final = 86_400
 SHOWN: Final = frozenset({"red_envelope_grabbed", "red_envelope_closed"})
 
 
-class Part(Struct):
+class CustomerRange(Struct):
     """The part of one process: the customers of ordinals [first, first + viewers)."""
 
     options: StormOptions
@@ -48,7 +48,7 @@ class StormContext:
     `waiting` is everything that has to come to an end: replies, connections that come back, repeats that are due.
     """
 
-    def __init__(self, part: Part, phase_of: PhaseOf = lambda _: 0) -> None:
+    def __init__(self, part: CustomerRange, phase_of: PhaseOf = lambda _: 0) -> None:
         self.part = part
         self.options = part.options
         self.address = Address.of(part.gateway_url)
@@ -118,7 +118,7 @@ class StormContext:
             self.asked, letters, owned, self._ends, self._shown, frame_audit.gaps, frame_audit.disorders, frame_audit.rewritten, self.skipped
         )
 
-    def observe(self, event: Event, raw: msgspec.Raw) -> Probe | None:
+    def observe(self, event: Event, raw: msgspec.Raw) -> LatencyProbe | None:
         """Look at an event of the room that nobody here has seen before; gives the probe of one that everybody is audited for."""
         if event.type in SHOWN:
             self._shown[event.seq] = orjson.loads(bytes(raw))

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from liveroom.protocol.frames import Accepted, Entitlements, Refused
 
-__all__ = ["FOR_A_WHILE", "PASSING", "Asked", "End", "Letter", "Owned", "Reply", "Told", "Transcript"]
+__all__ = ["FOR_A_WHILE", "PASSING", "Asked", "End", "Letter", "Owned", "Reply", "TimedReply", "Transcript"]
 
 Reply = Accepted | Refused
 
@@ -19,7 +19,7 @@ PASSING: Final = frozenset({"unavailable", "overloaded", "rate_limited"})
 FOR_A_WHILE: Final = frozenset({"sold_out", "envelope_not_open", "sale_not_open"})
 
 
-class Told(Struct, array_like=True):
+class TimedReply(Struct, array_like=True):
     """A reply; `life` counts the server's lives: 0 until it is killed for the first time."""
 
     life: int
@@ -39,7 +39,7 @@ class Asked(Struct, omit_defaults=True):
     quantity: int = 0
     sent: int = 0
     cut: int = 0
-    told: list[Told] = []
+    told: list[TimedReply] = []
 
     @property
     def answer(self) -> Reply | None:
@@ -56,7 +56,7 @@ class Asked(Struct, omit_defaults=True):
         answer = self.answer
         return answer if isinstance(answer, Accepted) else None
 
-    def answers(self) -> list[Told]:
+    def answers(self) -> list[TimedReply]:
         """Its replies without those that say nothing about the command."""
         return [told for told in self.told if not _passes(told.reply)]
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from liveroom.protocol.frames import Accepted, Entitlements, Refused
-from loadtests.crowd.frame_audit import Step
+from loadtests.crowd.frame_audit import AuditStep
 from loadtests.crowd.viewer import Viewer
 from loadtests.lib.lean_client import HandshakeRefused
 from loadtests.lib.room_connection import is_passing, join_once
@@ -39,7 +39,7 @@ _personal = msgspec.json.Decoder(_Personal)
 class _Connection(Viewer):
     """A connection in one life of the server; `pending` counts the sends without a reply."""
 
-    def __init__(self, user_connection: UserConnection, path: str, token: str, at: Step | None) -> None:
+    def __init__(self, user_connection: UserConnection, path: str, token: str, at: AuditStep | None) -> None:
         super().__init__(user_connection.context.address, path, token, user_connection.context.frame_audit, at=at)
         self.life = user_connection.context.life
         self.pending: Counter[str] = Counter()
@@ -96,7 +96,7 @@ class UserConnection:
         self._token = token
         self._source = source
         self._connection: _Connection | None = None
-        self._place: tuple[str, Step] | None = None  # stream id, and where the last connection was
+        self._place: tuple[str, AuditStep] | None = None  # stream id, and where the last connection was
         self._coming: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -130,7 +130,7 @@ class UserConnection:
         return connection.at.to if connection is not None and connection.at is not None else -1
 
     @property
-    def place(self) -> Step | None:
+    def place(self) -> AuditStep | None:
         """Its place in the frame audit, or its last one while it is away."""
         connection = self._connection
         return connection.at if connection is not None else self._place[1] if self._place is not None else None

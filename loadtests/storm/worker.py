@@ -1,6 +1,7 @@
 """One process of a storm: `python -m loadtests.storm.worker`, started by `loadtests.storm.run`.
 
-In come its `Part`, a `Start`, a `Life` whenever the server was killed, and a `Finish`; out go `Progress` and at last a `Report`.
+In come its `CustomerRange`, a `Start`, a `Life` whenever the server was killed, and a `StormFinish`.
+Out go `StormProgress` and at last a `StormReport`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from loadtests.storm.customer import Customer
 from loadtests.storm.options import Start
 from loadtests.storm.payment_simulator import PaymentSimulator
 from loadtests.storm.scenarios import SCENARIOS
-from loadtests.storm.storm_context import Part, StormContext
+from loadtests.storm.storm_context import CustomerRange, StormContext
 from loadtests.storm.transcript import Transcript
 
-__all__ = ["Finish", "Life", "Progress", "Report"]
+__all__ = ["Life", "StormFinish", "StormProgress", "StormReport"]
 
 PROGRESS_S: Final = 0.25
 NEWS_S: Final = 0.005
@@ -35,14 +36,14 @@ class Life(Struct, tag="life"):
     again: bool = False
 
 
-class Finish(Struct, tag="finish"):
+class StormFinish(Struct, tag="finish"):
     """Wait until all viewers are at `seq`, for `settle_s` at most, then report."""
 
     seq: int
     settle_s: float
 
 
-class Progress(Struct, tag="progress"):
+class StormProgress(Struct, tag="progress"):
     """How far it is. `waiting` is what has to come to an end before all is over, once all are `done`."""
 
     joined: int = 0
@@ -55,7 +56,7 @@ class Progress(Struct, tag="progress"):
     failed: str = ""
 
 
-class Report(Struct, tag="report"):
+class StormReport(Struct, tag="report"):
     """The transcript, and the measured figures."""
 
     transcript: Transcript
@@ -70,13 +71,13 @@ class Report(Struct, tag="report"):
     cpu_s: float
 
 
-_order: msgspec.json.Decoder[Start | Life | Finish] = msgspec.json.Decoder(Start | Life | Finish)
+_order: msgspec.json.Decoder[Start | Life | StormFinish] = msgspec.json.Decoder(Start | Life | StormFinish)
 
 
-class Worker:
+class StormWorker:
     """The customers of this process."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: CustomerRange) -> None:
         self._part = part
         self._context = StormContext(part)
         self._payments = PaymentSimulator(self._context)
@@ -121,12 +122,12 @@ class Worker:
             for customer in self._customers:
                 customer.ask_again()
 
-    def progress(self) -> Progress:
+    def progress(self) -> StormProgress:
         """How far it is."""
         context = self._context
-        return Progress(self._joined, context.sent, context.answered, context.granted, self._done, context.waiting, context.life, self._failed)
+        return StormProgress(self._joined, context.sent, context.answered, context.granted, self._done, context.waiting, context.life, self._failed)
 
-    async def finish(self, finish: Finish) -> Report:
+    async def finish(self, finish: StormFinish) -> StormReport:
         """Wait for the slowest viewer, then tell."""
         context = self._context
         for play in self._plays:
@@ -143,7 +144,7 @@ class Worker:
         for connection in connections:
             connection.close()
         await self._payments.close()
-        return Report(
+        return StormReport(
             transcript=context.transcript([owned for connection in connections if (owned := connection.owned) is not None]),
             latency=context.latency.to_plain(),
             latency_granted=context.latency_granted.to_plain(),
@@ -159,11 +160,11 @@ class Worker:
 
 async def _run() -> None:
     reader = await orders()
-    worker = Worker(msgspec.json.decode(await reader.readline(), type=Part))
+    worker = StormWorker(msgspec.json.decode(await reader.readline(), type=CustomerRange))
 
     async def tell() -> None:
         """Now and then, and soon after something was granted: a kill is to fall in the middle."""
-        said = Progress()
+        said = StormProgress()
         while True:
             for _ in range(round(PROGRESS_S / NEWS_S)):
                 await asyncio.sleep(NEWS_S)

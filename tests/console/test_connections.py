@@ -12,7 +12,7 @@ import pytest
 
 from liveroom.config.schema import OpsConfig
 from liveroom.console import ops
-from liveroom.console.crowd import HEALTH_RESERVE
+from liveroom.console.connection_pool import HEALTH_RESERVE
 from liveroom.console.ops import OpsServer
 from liveroom.process.listening import HEAD_BYTES_MAX
 from liveroom.telemetry.metrics import Metrics
@@ -65,7 +65,7 @@ async def test_silent_connections_give_way_to_newcomers(caplog: pytest.LogCaptur
             assert await half_open[0][0].read() == b""
         assert len(live.console._listener.connections) <= 20
     (told,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert (told.name, told.levelname, told.exc_info) == ("liveroom.console.crowd", "WARNING", None)
+    assert (told.name, told.levelname, told.exc_info) == ("liveroom.console.connection_pool", "WARNING", None)
 
 
 async def test_who_keeps_alive_outlives_the_silent() -> None:

@@ -14,7 +14,7 @@ from liveroom.console.details import LOADS_MAX
 from liveroom.console.directory import Directory
 from liveroom.engine.engine import Engine
 from liveroom.engine.owner import Owner
-from liveroom.journal.base import Part
+from liveroom.journal.base import SnapshotPart
 from liveroom.journal.room_index import IndexEntry, summary_of
 from liveroom.messages.fields import Role
 from liveroom.protocol.frames import Keyframe, RoomDetail
@@ -121,7 +121,7 @@ async def test_a_detail_reaches_the_caller_that_waits_although_the_next_one_take
     rooms = ("red", "blue")
     keyframe = Keyframe("", "e", 5, 1, "Evening", "anna", open=False, opened_ms=0)
     details = [RoomDetail(replace(keyframe, room=room), banned={"mallory": 2**53}) for room in rooms]
-    directory.begin(0, [], [IndexEntry(Part(0, "h"), True, summary_of(detail.keyframe)) for detail in details])
+    directory.begin(0, [], [IndexEntry(SnapshotPart(0, "h"), True, summary_of(detail.keyframe)) for detail in details])
     waiting = [asyncio.create_task(directory.until_whole(room)) for room in rooms]
     await asyncio.sleep(0)
     directory.apply(0, Record(RECORD_VERSION, 0, 1, 0, 0, 1, details=tuple(details)))

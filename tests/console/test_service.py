@@ -193,7 +193,7 @@ async def test_who_asks_and_goes_is_no_error(caplog: pytest.LogCaptureFixture) -
 
 async def test_a_client_that_never_reads_is_cut_off(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that sends requests and does not read the answers loses the connection, so that it cannot hold it forever."""
-    monkeypatch.setattr(middleware, "ANSWER_WRITE_S", 0.1)
+    monkeypatch.setattr(middleware, "RESPONSE_WRITE_S", 0.1)
     await live.do("open_room", {"title": "t"})
     for i in range(100):
         await live.do("add_product", {"product": {"id": f"p{i}", "title": "x" * 120, "price_fen": 1, "image_url": "https://x/" + "y" * 400}})

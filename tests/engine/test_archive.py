@@ -15,13 +15,13 @@ from liveroom.engine import archive as archive_module
 from liveroom.engine.archive import restore
 from liveroom.engine.engine import Engine
 from liveroom.engine.owner import Owner
-from liveroom.engine.snapshots import Snapshots
+from liveroom.engine.snapshots import PartitionSnapshots
 from liveroom.features.audience.messages import ReportAudience
 from liveroom.features.chat.messages import SendChat
 from liveroom.features.coupon.messages import CouponTerms, IssueCoupon
 from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom, RequestKeyframe, SetAnnouncement
 from liveroom.features.moderation.messages import BanUser, SetBannedWords
-from liveroom.journal.base import Part
+from liveroom.journal.base import SnapshotPart
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.room_index import decode_entry
@@ -203,7 +203,7 @@ async def test_rooms_come_back_from_kafka() -> None:
             await archived(voice, clock, engine, *before)
             if life == 2:
                 entry = decode_entry(owner_of(engine)._state.index["room-1"])
-                owner_of(engine)._state.index["room-1"] = encode(replace(entry, part=Part(entry.part.place + 1, entry.part.hash)))
+                owner_of(engine)._state.index["room-1"] = encode(replace(entry, part=SnapshotPart(entry.part.place + 1, entry.part.hash)))
             for room, state in before.items():
                 async with asyncio.timeout(WAIT_S):
                     while isinstance((await voice.send(room, RequestKeyframe(), GATEWAY)).reply, Refused):
@@ -277,14 +277,14 @@ async def test_full_memory_of_resting_rooms_costs_a_step_nothing(monkeypatch: py
         await snapshot_taken(engine)
         owner = owner_of(engine)
         assert owner.rooms_count == count
-        has, looks = Snapshots.has, 0
+        has, looks = PartitionSnapshots.has, 0
 
-        def counted(snapshots: Snapshots, room: str) -> bool:
+        def counted(snapshots: PartitionSnapshots, room: str) -> bool:
             nonlocal looks
             looks += 1
             return has(snapshots, room)
 
-        monkeypatch.setattr(Snapshots, "has", counted)
+        monkeypatch.setattr(PartitionSnapshots, "has", counted)
         await voice.accepted("live", SetAnnouncement("Welcome"))
         assert 0 < looks < 20
         assert owner.rooms_count == count

@@ -15,7 +15,7 @@ from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCou
 from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom, RequestKeyframe, SetAnnouncement
 from liveroom.features.moderation.messages import BanUser
 from liveroom.features.red_envelope.messages import DropRedEnvelope, GrabRedEnvelope
-from liveroom.journal.base import Part
+from liveroom.journal.base import SnapshotPart
 from liveroom.journal.memory import MemoryJournal
 from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import Command
@@ -126,8 +126,8 @@ class ForgetfulJournal(MemoryJournal):
     async def load_snapshots(self, partition: int) -> list[Any]:
         return []
 
-    async def put_parts(self, partition: int, bodies: Any) -> list[Part]:
-        return [Part(0, "") for _ in bodies]
+    async def put_parts(self, partition: int, bodies: Any) -> list[SnapshotPart]:
+        return [SnapshotPart(0, "") for _ in bodies]
 
 
 async def pressed(engine: Engine) -> int:

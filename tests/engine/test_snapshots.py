@@ -1,4 +1,4 @@
-"""Snapshots: what they write, and that a journal that takes its time with one keeps nobody waiting."""
+"""PartitionSnapshots: what they write, and that a journal that takes its time with one keeps nobody waiting."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from liveroom.engine import snapshots as snapshots_module
 from liveroom.engine.archive import Archive, restore
 from liveroom.engine.engine import Engine
 from liveroom.engine.partition import PartitionState
-from liveroom.engine.snapshots import OUTCOMES_PER_PART, Moment, Snapshots
+from liveroom.engine.snapshots import OUTCOMES_PER_PART, Moment, PartitionSnapshots
 from liveroom.features.flash_sale.messages import CancelHold
 from liveroom.features.lifecycle.messages import AnnouncementSet, CloseRoom, OpenRoom, RequestKeyframe, RoomClosed, RoomOpened, SetAnnouncement
 from liveroom.features.red_envelope.messages import DropRedEnvelope
 from liveroom.features.showcase.messages import AddProduct, Product
-from liveroom.journal.base import Journal, Part, Snapshot, StoredEntry, entry_id
+from liveroom.journal.base import Journal, Snapshot, SnapshotPart, StoredEntry, entry_id
 from liveroom.journal.idempotency import CommandKey, IdempotencyStore, Outcome
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.room_index import load_whole
@@ -122,7 +122,7 @@ class CountedJournal(MemoryJournal):
     written = 0
     saved = 0
 
-    async def put_parts(self, partition: int, bodies: Sequence[bytes]) -> list[Part]:
+    async def put_parts(self, partition: int, bodies: Sequence[bytes]) -> list[SnapshotPart]:
         self.written += sum(map(len, bodies))
         return await super().put_parts(partition, bodies)
 
@@ -201,7 +201,7 @@ class StuckJournal(CountedJournal):
     puts_left = 1_000_000
     fails = True
 
-    async def put_parts(self, partition: int, bodies: Sequence[bytes]) -> list[Part]:
+    async def put_parts(self, partition: int, bodies: Sequence[bytes]) -> list[SnapshotPart]:
         if self.puts_left <= 0 and self.fails:
             raise JournalUnavailable("it takes no more")
         self.puts_left -= 1
@@ -290,7 +290,7 @@ async def test_a_snapshot_is_of_its_moment_whatever_comes_meanwhile(
     journal, plain = StuckJournal(QUIET.journal), Plain()
     journal.fails = False
     state = PartitionState(config)
-    snapshots = Snapshots(journal, 0, state, QUIET.rooms)
+    snapshots = PartitionSnapshots(journal, 0, state, QUIET.rooms)
     saving: asyncio.Task[None] | None = None
     time_ms = 0
     for what, number, passed_ms, command_id in [*actions, ("dies", 0, 0, "")]:

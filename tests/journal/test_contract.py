@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from liveroom.journal.base import DeadLetter, Journal, Part, Snapshot
+from liveroom.journal.base import DeadLetter, Journal, Snapshot, SnapshotPart
 from liveroom.messages.errors import JournalFull, JournalUnavailable
 from liveroom.messages.fields import Role
 from liveroom.protocol.codec import encode
@@ -174,7 +174,7 @@ async def test_parts_come_back_with_their_bytes(journal: Journal) -> None:
     assert places == sorted(set(places))
     chosen = [2, 0, 199, 0, 1, 202, 50]
     assert await journal.get_parts(0, [parts[at] for at in chosen]) == [bodies[at] for at in chosen]
-    strangers = [replace(parts[0], hash=parts[1].hash), Part(parts[-1].place + 10_000, parts[0].hash)]
+    strangers = [replace(parts[0], hash=parts[1].hash), SnapshotPart(parts[-1].place + 10_000, parts[0].hash)]
     assert await journal.get_parts(0, strangers) == [None, None]
     assert await journal.get_parts(0, []) == []
 
@@ -254,7 +254,7 @@ async def test_a_closed_journal_refuses_everything(journal: Journal) -> None:
         journal.save_snapshot(0, snapshot(0)),
         journal.load_snapshots(0),
         journal.put_parts(0, [b""]),
-        journal.get_parts(0, [Part(0, "")]),
+        journal.get_parts(0, [SnapshotPart(0, "")]),
         journal.write_dead_letter(DeadLetter(0, 0, 0, "", "")),
     ):
         with pytest.raises(JournalUnavailable, match="closed"):

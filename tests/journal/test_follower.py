@@ -7,7 +7,7 @@ import asyncio
 from msgspec.structs import replace
 
 from liveroom.journal.acceptance import Acceptance, Verdict
-from liveroom.journal.base import Journal, Part, Snapshot
+from liveroom.journal.base import Journal, Snapshot, SnapshotPart
 from liveroom.journal.follower import AcceptedRecord, Start, follow, newest_start, oldest_start
 from liveroom.journal.room_index import IndexEntry
 from liveroom.protocol.codec import encode
@@ -40,7 +40,8 @@ async def test_a_follower_starts_at_the_newest_snapshot(journal: Journal) -> Non
     """It gives the snapshot's rooms, then judges what follows with the snapshot's state of the rule."""
     await append_all(journal, [takeover(), record(0, 0, 0, 1), record(0, 1, 1, 2), record(0, 2, 2, 3)])
     old, new = (
-        IndexEntry(Part(0, ""), resting=True, summary=Keyframe(room, "e", seq, 5, "Lamps", "anna", True, 1)) for room, seq in (("one", 1), ("one", 2))
+        IndexEntry(SnapshotPart(0, ""), resting=True, summary=Keyframe(room, "e", seq, 5, "Lamps", "anna", True, 1))
+        for room, seq in (("one", 1), ("one", 2))
     )
     other = replace(old, summary=replace(old.summary, room="two"))
     segments = tuple([tuple(await journal.put_parts(0, [encode(entries)])) for entries in ([old, other], [new])])

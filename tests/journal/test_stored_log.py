@@ -15,7 +15,7 @@ from msgspec import structs
 
 from liveroom.config.schema import Config, JournalConfig, KafkaConfig, LiveroomConfig
 from liveroom.journal.base import Journal, PastEntry, StoredEntry
-from liveroom.journal.kafka.client import Cluster
+from liveroom.journal.kafka.client import KafkaCluster
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.kafka.stored_log import CHUNK_RECORDS
 from liveroom.journal.sqlite.journal import SqliteJournal
@@ -88,7 +88,7 @@ async def test_a_topic_that_was_cut(kafka: tuple[Config, KafkaJournal]) -> None:
     """The error names the topic that retention cut: no account is derived from a part of the log."""
     config, journal = kafka
     await append_all(journal, [takeover(), *(record(0, n, n, n + 1) for n in range(9))])
-    admin = Cluster(config.kafka, "test").admin()
+    admin = KafkaCluster(config.kafka, "test").admin()
     await admin.start()
     await admin.delete_records({TopicPartition(f"{config.kafka.topic_prefix}.events", 0): RecordsToDelete(before_offset=4)})
     await admin.close()
@@ -103,7 +103,7 @@ async def test_what_is_no_entry(kafka: tuple[Config, KafkaJournal]) -> None:
     """A foreign record in the topic is an error that names it; the entries before it are given."""
     config, journal = kafka
     await append_all(journal, [takeover()])
-    producer = Cluster(config.kafka, "test").producer()
+    producer = KafkaCluster(config.kafka, "test").producer()
     await producer.start()
     await producer.send_and_wait(f"{config.kafka.topic_prefix}.events", b"hello", partition=0)
     await producer.stop()

@@ -26,7 +26,7 @@ from liveroom.config.schema import KafkaConfig
 from liveroom.journal.kafka.records import CarefulConsumer
 from liveroom.messages.errors import BadConfig, JournalUnavailable, LiveroomError
 
-__all__ = ["RECORD_BYTES_MAX", "Cluster", "answered", "drop", "offsets_of", "stop", "tls_context"]
+__all__ = ["RECORD_BYTES_MAX", "KafkaCluster", "answered", "drop", "offsets_of", "stop", "tls_context"]
 
 #: Largest record that a topic takes. It is above the journal's own limit, so an allowed record always fits.
 RECORD_BYTES_MAX = 20 * 1024 * 1024
@@ -57,7 +57,7 @@ Client: TypeAlias = AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient
 logging.getLogger("aiokafka").addHandler(logging.NullHandler())
 
 
-class Cluster:
+class KafkaCluster:
     """Makes clients of the cluster. Raises `BadConfig` for unusable TLS files."""
 
     def __init__(self, config: KafkaConfig, name: str) -> None:
@@ -282,9 +282,9 @@ async def drop(producer: AIOKafkaProducer) -> None:
 Question: TypeAlias = Callable[[AIOKafkaConsumer], Awaitable[dict[TopicPartition, int]]]
 
 
-async def offsets_of(consumer: AIOKafkaConsumer, ask: Question, cluster: Cluster) -> dict[TopicPartition, int]:
+async def offsets_of(consumer: AIOKafkaConsumer, ask: Question, cluster: KafkaCluster) -> dict[TopicPartition, int]:
     """Ask for offsets.
-    Raises `JournalUnavailable` without an answer within `Cluster.answer_wait_s`.
+    Raises `JournalUnavailable` without an answer within `KafkaCluster.answer_wait_s`.
 
     After an unanswered request the client looks for the leaders again.
     By itself it keeps asking a hanging broker, and learns of a new leader only when its metadata is five minutes old.
@@ -312,7 +312,7 @@ async def offsets_of(consumer: AIOKafkaConsumer, ask: Question, cluster: Cluster
             raise
 
 
-async def answered(call: Awaitable[T], cluster: Cluster) -> T:
+async def answered(call: Awaitable[T], cluster: KafkaCluster) -> T:
     """The answer of a broker. Raises `JournalUnavailable` when none comes or it is an error."""
     try:
         return await call

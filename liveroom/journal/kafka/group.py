@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import GroupAuthorizationFailedError, InvalidSessionTimeoutError, KafkaError, TopicAuthorizationFailedError
 
-from liveroom.journal.kafka.client import Cluster, stop
+from liveroom.journal.kafka.client import KafkaCluster, stop
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["assignments"]
@@ -32,7 +32,7 @@ REFUSED_AGAIN_S = 10.0
 POLL_MS = 1_000
 
 
-async def assignments(cluster: Cluster, group: str, topic: str, metrics: Metrics) -> AsyncGenerator[frozenset[int]]:
+async def assignments(cluster: KafkaCluster, group: str, topic: str, metrics: Metrics) -> AsyncGenerator[frozenset[int]]:
     """The partitions of `topic` that this process should own, after each change. Leaves the group when closed."""
     changes = _Changes()
     task = asyncio.create_task(_keep_membership(cluster, group, topic, changes, metrics), name="kafka-member")
@@ -70,7 +70,7 @@ class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
         self._news.set()
 
 
-async def _keep_membership(cluster: Cluster, group: str, topic: str, changes: _Changes, metrics: Metrics) -> None:
+async def _keep_membership(cluster: KafkaCluster, group: str, topic: str, changes: _Changes, metrics: Metrics) -> None:
     session_ms = cluster.session_ms
     while True:
         try:
@@ -95,7 +95,7 @@ async def _keep_membership(cluster: Cluster, group: str, topic: str, changes: _C
             await asyncio.sleep(AGAIN_S)
 
 
-async def _be_member(cluster: Cluster, group: str, session_ms: int, topic: str, changes: _Changes) -> None:
+async def _be_member(cluster: KafkaCluster, group: str, session_ms: int, topic: str, changes: _Changes) -> None:
     changes.consumer = consumer = cluster.member(group, session_ms)
     consumer.subscribe([topic], listener=changes)
     await cluster.begin(consumer)

@@ -21,16 +21,16 @@ from aiokafka import ConsumerRecord
 from liveroom.config.schema import Config
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, STOPPED_RUNBOOK, CommandBatch, DeadLetter, Journal, Snapshot, StoredEntry, entry_id, write_future
 from liveroom.journal.commands_log import WAITING_BYTES_MAX, full, full_of_bytes, part_of
-from liveroom.journal.kafka.client import Cluster
+from liveroom.journal.kafka.client import KafkaCluster
 from liveroom.journal.kafka.entries import skip_offsets, stored_entries
 from liveroom.journal.kafka.group import assignments
 from liveroom.journal.kafka.known import CUT_S, KnownEnds, Seen, lost_spans
-from liveroom.journal.kafka.reader import Reader
+from liveroom.journal.kafka.reader import KafkaReader
 from liveroom.journal.kafka.records import after, unreadable
-from liveroom.journal.kafka.snapshots import Snapshots
+from liveroom.journal.kafka.snapshots import KafkaSnapshots
 from liveroom.journal.kafka.topics import Topics, prepare
 from liveroom.journal.kafka.watch import Watch
-from liveroom.journal.kafka.writer import Writer
+from liveroom.journal.kafka.writer import KafkaWriter
 from liveroom.journal.partition import partition_of
 from liveroom.messages.errors import BadMessage, JournalDamaged, JournalUnavailable
 from liveroom.protocol.codec import decode_requests, encode
@@ -50,7 +50,7 @@ class KafkaJournal(Journal):
 
     shared = True
 
-    def __init__(self, config: Config, cluster: Cluster, topics: Topics, metrics: Metrics) -> None:
+    def __init__(self, config: Config, cluster: KafkaCluster, topics: Topics, metrics: Metrics) -> None:
         self.partitions = config.journal.partitions
         self._cluster = cluster
         self._topics = topics
@@ -58,15 +58,15 @@ class KafkaJournal(Journal):
         self._metrics = metrics
         self._prefix = config.kafka.topic_prefix
         self._skipped = skip_offsets(config.kafka)
-        self._reader = Reader(cluster, metrics)
-        self._writer = Writer(cluster, config.kafka.write_wait_ms, metrics)
+        self._reader = KafkaReader(cluster, metrics)
+        self._writer = KafkaWriter(cluster, config.kafka.write_wait_ms, metrics)
         # A client has one request per broker in flight.
         # Background reads and writes have clients of their own, so that no viewer waits for them.
-        self.background_reader = Reader(cluster, metrics, background=True)
-        self.background_writer = Writer(cluster, config.kafka.write_wait_ms, metrics)
+        self.background_reader = KafkaReader(cluster, metrics, background=True)
+        self.background_writer = KafkaWriter(cluster, config.kafka.write_wait_ms, metrics)
         self._ends = KnownEnds(topics.events, lost_spans(config.kafka.events_lost), self._found_damage)
         self._objections: set[Future[int]] = set()
-        self._snapshots = Snapshots(self._reader, self.background_writer, topics, config.journal.snapshots_kept, self._skipped, self._ends)
+        self._snapshots = KafkaSnapshots(self._reader, self.background_writer, topics, config.journal.snapshots_kept, self._skipped, self._ends)
         self._sent = [_Sent(config.journal.commands_waiting_max) for _ in range(self.partitions)]
         self._watch = Watch(
             self._reader,
@@ -85,7 +85,7 @@ class KafkaJournal(Journal):
     @classmethod
     async def open(cls, config: Config, metrics: Metrics, name: str) -> KafkaJournal:
         """Connect, and make or check the topics. Raises: `JournalUnavailable`, `JournalMismatch`, `BadConfig`."""
-        cluster = Cluster(config.kafka, name)
+        cluster = KafkaCluster(config.kafka, name)
         topics = Topics.of(config.kafka.topic_prefix)
         await prepare(cluster, topics, config.journal, config.kafka)
         return cls(config, cluster, topics, metrics)
@@ -180,7 +180,7 @@ class KafkaJournal(Journal):
     def read_events_in_background(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
         return self._read_events(self.background_reader, partition, offset)
 
-    async def _read_events(self, reader: Reader, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
+    async def _read_events(self, reader: KafkaReader, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
         self._must_be_open()
         if offset < (start := await reader.start(self._topics.events, partition)):
             raise JournalDamaged(

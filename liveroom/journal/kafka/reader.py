@@ -16,12 +16,12 @@ from typing import TypeVar
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 
-from liveroom.journal.kafka.client import Cluster, answered, offsets_of, stop
+from liveroom.journal.kafka.client import KafkaCluster, answered, offsets_of, stop
 from liveroom.journal.kafka.records import after
 from liveroom.messages.errors import JournalError, JournalUnavailable
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["Reader"]
+__all__ = ["KafkaReader"]
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class _Position:
         self.news.set()
 
 
-class Reader:
+class KafkaReader:
     """All readers of one process.
     Readers of the same partition get separate clients; readers of different partitions of a topic share one.
 
@@ -102,7 +102,7 @@ class Reader:
     If topics shared a client, records of one would wait for records of another.
     """
 
-    def __init__(self, cluster: Cluster, metrics: Metrics, *, background: bool = False) -> None:
+    def __init__(self, cluster: KafkaCluster, metrics: Metrics, *, background: bool = False) -> None:
         self._cluster = cluster
         self._metrics = metrics
         self._background = background
@@ -299,7 +299,7 @@ class Reader:
 class _Client:
     """One consumer and the positions that it serves, at most one per partition."""
 
-    def __init__(self, cluster: Cluster, metrics: Metrics, *, background: bool) -> None:
+    def __init__(self, cluster: KafkaCluster, metrics: Metrics, *, background: bool) -> None:
         self._cluster = cluster
         self._metrics = metrics
         self._background = background

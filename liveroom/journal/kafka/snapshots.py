@@ -22,14 +22,14 @@ from msgspec import Struct
 from liveroom.journal.base import Snapshot, decode_gone, entry_id
 from liveroom.journal.kafka.entries import Place, stored_entries
 from liveroom.journal.kafka.known import CUT_S, KnownEnds, Seen
-from liveroom.journal.kafka.reader import Reader
+from liveroom.journal.kafka.reader import KafkaReader
 from liveroom.journal.kafka.records import unreadable
 from liveroom.journal.kafka.topics import Topics
-from liveroom.journal.kafka.writer import Writer
+from liveroom.journal.kafka.writer import KafkaWriter
 from liveroom.messages.errors import JournalUnavailable
 from liveroom.protocol.codec import encode
 
-__all__ = ["Snapshots"]
+__all__ = ["KafkaSnapshots"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +50,10 @@ class _Manifest(Struct, frozen=True):
 _manifest = msgspec.json.Decoder(_Manifest)
 
 
-class Snapshots:
+class KafkaSnapshots:
     """The snapshots of all partitions."""
 
-    def __init__(self, reader: Reader, writer: Writer, topics: Topics, kept: int, skipped: Container[Place], ends: KnownEnds) -> None:
+    def __init__(self, reader: KafkaReader, writer: KafkaWriter, topics: Topics, kept: int, skipped: Container[Place], ends: KnownEnds) -> None:
         self._reader = reader
         self._writer = writer
         self._topic = topics.snapshots

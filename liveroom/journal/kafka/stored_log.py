@@ -15,13 +15,13 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from liveroom.config.schema import KafkaConfig
 from liveroom.journal.base import PastEntry
-from liveroom.journal.kafka.client import Cluster, answered, offsets_of, stop
+from liveroom.journal.kafka.client import KafkaCluster, answered, offsets_of, stop
 from liveroom.journal.kafka.entries import skip_offsets, stored_entries
 from liveroom.journal.kafka.known import KnownEnds, lost_spans
-from liveroom.journal.kafka.reader import Reader
-from liveroom.journal.kafka.snapshots import Snapshots
+from liveroom.journal.kafka.reader import KafkaReader
+from liveroom.journal.kafka.snapshots import KafkaSnapshots
 from liveroom.journal.kafka.topics import Topics
-from liveroom.journal.kafka.writer import Writer
+from liveroom.journal.kafka.writer import KafkaWriter
 from liveroom.messages.errors import JournalDamaged, JournalUnavailable
 from liveroom.telemetry.metrics import Metrics
 
@@ -45,7 +45,7 @@ def open_kafka_past(config: KafkaConfig) -> KafkaPast:
     Raises: `JournalUnavailable` when there is none or no broker answers; `BadConfig` for TLS files that cannot be used.
     """
     topic = Topics.of(config.topic_prefix).events
-    cluster = Cluster(config, "liveroom-past")
+    cluster = KafkaCluster(config, "liveroom-past")
     runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
     try:
         return KafkaPast(cluster, config, runner, *runner.run(_opened(cluster, topic)))
@@ -54,7 +54,7 @@ def open_kafka_past(config: KafkaConfig) -> KafkaPast:
         raise
 
 
-async def _opened(cluster: Cluster, topic: str) -> tuple[AIOKafkaConsumer, int]:
+async def _opened(cluster: KafkaCluster, topic: str) -> tuple[AIOKafkaConsumer, int]:
     """A client, and the topic's number of partitions."""
     consumer = cluster.reader(FETCH_WAIT_MS)
     consumer.gapless = True  # only events are read, which are never compacted
@@ -80,7 +80,7 @@ async def _opened(cluster: Cluster, topic: str) -> tuple[AIOKafkaConsumer, int]:
 class KafkaPast:
     """The stored log in Kafka, a context manager; see `StoredLog`. Any number of processes may read without effect on others."""
 
-    def __init__(self, cluster: Cluster, config: KafkaConfig, runner: asyncio.Runner, consumer: AIOKafkaConsumer, partitions: int) -> None:
+    def __init__(self, cluster: KafkaCluster, config: KafkaConfig, runner: asyncio.Runner, consumer: AIOKafkaConsumer, partitions: int) -> None:
         self._topics = Topics.of(config.topic_prefix)
         self._topic = self._topics.events
         self._skipped = skip_offsets(config)
@@ -129,8 +129,8 @@ class KafkaPast:
     async def _verify(self) -> None:
         metrics = Metrics()
         ends = KnownEnds(self._topic, self._lost, lambda partition, words: None)
-        reader, writer = Reader(self._cluster, metrics), Writer(self._cluster, 0, metrics)  # it never writes
-        snapshots = Snapshots(reader, writer, self._topics, 1, self._skipped, ends)
+        reader, writer = KafkaReader(self._cluster, metrics), KafkaWriter(self._cluster, 0, metrics)  # it never writes
+        snapshots = KafkaSnapshots(reader, writer, self._topics, 1, self._skipped, ends)
         try:
             if self._topics.snapshots not in await answered(self._consumer.topics(), self._cluster):
                 logger.warning("there is no topic of snapshots, or it may not be read: whether events are missing at the end is not known")

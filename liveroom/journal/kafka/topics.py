@@ -11,7 +11,7 @@ from aiokafka.errors import InvalidReplicationFactorError, for_code
 from msgspec import Struct
 
 from liveroom.config.schema import JournalConfig, KafkaConfig
-from liveroom.journal.kafka.client import RECORD_BYTES_MAX, Cluster, answered
+from liveroom.journal.kafka.client import RECORD_BYTES_MAX, KafkaCluster, answered
 from liveroom.messages.errors import JournalMismatch, JournalUnavailable
 
 __all__ = ["Topics", "prepare"]
@@ -52,7 +52,7 @@ class NotYet(JournalUnavailable):
     """The brokers do not know a topic yet that they have made."""
 
 
-async def prepare(cluster: Cluster, topics: Topics, journal: JournalConfig, kafka: KafkaConfig) -> None:
+async def prepare(cluster: KafkaCluster, topics: Topics, journal: JournalConfig, kafka: KafkaConfig) -> None:
     """Make or check the topics.
     Waits for brokers that do not answer or are incomplete (`kafka.start_wait_ms`).
 
@@ -74,7 +74,7 @@ async def prepare(cluster: Cluster, topics: Topics, journal: JournalConfig, kafk
         await asyncio.sleep(min(AGAIN_S, left_s))
 
 
-async def _prepare(cluster: Cluster, topics: Topics, journal: JournalConfig, kafka: KafkaConfig) -> None:
+async def _prepare(cluster: KafkaCluster, topics: Topics, journal: JournalConfig, kafka: KafkaConfig) -> None:
     admin = cluster.admin()
     try:
         try:
@@ -126,7 +126,7 @@ def _retention_ms(hours: int) -> str:
     return str(hours * HOUR_MS if hours >= 0 else -1)
 
 
-async def _create(admin: AIOKafkaAdminClient, cluster: Cluster, wanted: dict[str, dict[str, str]], partitions: int, kafka: KafkaConfig) -> None:
+async def _create(admin: AIOKafkaAdminClient, cluster: KafkaCluster, wanted: dict[str, dict[str, str]], partitions: int, kafka: KafkaConfig) -> None:
     common = {
         "max.message.bytes": str(RECORD_BYTES_MAX),
         "min.insync.replicas": str(kafka.min_insync_replicas),
@@ -140,7 +140,7 @@ async def _create(admin: AIOKafkaAdminClient, cluster: Cluster, wanted: dict[str
             raise JournalUnavailable(f"topic {name} cannot be made{setting}: {words[0] if words and words[0] else for_code(code).__name__}")
 
 
-async def _partitions(admin: AIOKafkaAdminClient, cluster: Cluster, names: list[str]) -> dict[str, list[int]]:
+async def _partitions(admin: AIOKafkaAdminClient, cluster: KafkaCluster, names: list[str]) -> dict[str, list[int]]:
     """For each existing topic, the number of copies of each partition."""
     known = set(await answered(admin.list_topics(), cluster)).intersection(names)
     if not known:
@@ -149,7 +149,7 @@ async def _partitions(admin: AIOKafkaAdminClient, cluster: Cluster, names: list[
     return {topic["topic"]: [len(partition["replicas"]) for partition in topic["partitions"]] for topic in described}
 
 
-async def _configs(admin: AIOKafkaAdminClient, cluster: Cluster, name: str) -> dict[str, str]:
+async def _configs(admin: AIOKafkaAdminClient, cluster: KafkaCluster, name: str) -> dict[str, str]:
     """A topic's settings. Brokers know a new topic a moment later than they confirm it."""
     code = 0
     for _ in range(KNOWN_TRIES_MAX):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
-from liveroom.journal.kafka.reader import Reader
+from liveroom.journal.kafka.reader import KafkaReader
 from liveroom.journal.kafka.topics import Topics
 from liveroom.messages.errors import JournalDamaged, JournalUnavailable
 from liveroom.telemetry.metrics import Metrics
@@ -45,7 +45,7 @@ class Watch:
 
     def __init__(
         self,
-        reader: Reader,
+        reader: KafkaReader,
         topics: Topics,
         metrics: Metrics,
         *,

@@ -22,11 +22,11 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from msgspec import Struct
 
 from liveroom.journal.base import write_future
-from liveroom.journal.kafka.client import Cluster, drop
+from liveroom.journal.kafka.client import KafkaCluster, drop
 from liveroom.messages.errors import JournalUnavailable, WriteUnknown
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["Writer"]
+__all__ = ["KafkaWriter"]
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +47,10 @@ class _Write(Struct, frozen=True, eq=False):
     future: Future[int]
 
 
-class Writer:
+class KafkaWriter:
     """The writer of a process: one client for all topics and partitions."""
 
-    def __init__(self, cluster: Cluster, write_wait_ms: int, metrics: Metrics) -> None:
+    def __init__(self, cluster: KafkaCluster, write_wait_ms: int, metrics: Metrics) -> None:
         self._cluster = cluster
         self._metrics = metrics
         self._write_wait_s = write_wait_ms / 1000

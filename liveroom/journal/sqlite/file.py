@@ -24,7 +24,7 @@ __all__ = [
     "FILE_NAME",
     "RESTORE_HINT",
     "SCHEMA_VERSION",
-    "Identity",
+    "JournalIdentity",
     "begin_incarnation",
     "chain_before",
     "check_pages",
@@ -131,7 +131,7 @@ def connect(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connec
     return connection
 
 
-class Identity(Struct, frozen=True):
+class JournalIdentity(Struct, frozen=True):
     """The identity of this journal. The incarnation changes when an older copy replaces the journal."""
 
     journal_id: str
@@ -170,7 +170,7 @@ def note_opening(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
-def begin_incarnation(connection: sqlite3.Connection, path: Path) -> Identity:
+def begin_incarnation(connection: sqlite3.Connection, path: Path) -> JournalIdentity:
     """Give the journal a new incarnation, which makes all readers' cursors into its rooms invalid."""
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('incarnation', ?)", (uuid.uuid4().hex[:INCARNATION_CHARS],))
@@ -178,7 +178,7 @@ def begin_incarnation(connection: sqlite3.Connection, path: Path) -> Identity:
     return identity_of(connection, path)
 
 
-def identity_of(connection: sqlite3.Connection, path: Path) -> Identity:
+def identity_of(connection: sqlite3.Connection, path: Path) -> JournalIdentity:
     """The identity of a journal that this version can read. Raises `JournalVersion`, `JournalMismatch`, `JournalDamaged`."""
     meta = _meta(connection)
     if not meta and holds_tables(connection) and not {name for name, _ in _tables_in(connection)} & {name for name, _ in _tables_expected()}:
@@ -197,7 +197,7 @@ def identity_of(connection: sqlite3.Connection, path: Path) -> Identity:
             "use the older liveroom that wrote it, or another data directory"
         )
     try:
-        identity = Identity(meta["journal_id"], int(meta["partitions"]), meta["incarnation"])
+        identity = JournalIdentity(meta["journal_id"], int(meta["partitions"]), meta["incarnation"])
     except (KeyError, TypeError, ValueError):
         raise JournalDamaged(f"{path}: does not say which journal it is; it is damaged") from None
     if changed := _tables_expected() - _tables_in(connection):
@@ -242,7 +242,7 @@ def wal_of(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
 
 
-def chain_before(connection: sqlite3.Connection, path: Path, identity: Identity, partition: int, offset: int) -> bytes:
+def chain_before(connection: sqlite3.Connection, path: Path, identity: JournalIdentity, partition: int, offset: int) -> bytes:
     """The chain value before the entry at `offset`. Raises `JournalDamaged` when the entry before it is missing."""
     if offset == 0:
         return chain_start(identity.chain_text)

@@ -25,7 +25,7 @@ from liveroom.journal.sqlite.file import FILE_NAME, chain_before, read_entries, 
 from liveroom.journal.sqlite.lock import DirectoryLock
 from liveroom.journal.sqlite.snapshots import get_parts, load, put_parts, save
 from liveroom.journal.sqlite.start import Opened, open_file
-from liveroom.journal.sqlite.writer import Committed, Tail, Writer
+from liveroom.journal.sqlite.writer import Committed, SqliteWriter, Tail
 from liveroom.messages.errors import InvariantBroken, JournalDamaged, JournalUnavailable
 from liveroom.protocol.records import Entry, Request, Takeover
 from liveroom.telemetry.metrics import Metrics
@@ -58,7 +58,7 @@ class SqliteJournal(Journal):
         self._partitions = [_Partition(tail, config.commands_waiting_max, recent_bytes) for tail in opened.tails]
         self._damage: JournalDamaged | None = None
         self._damaged = asyncio.Event()
-        self._writer = Writer(
+        self._writer = SqliteWriter(
             path, opened.writing, opened.tails, opened.mark, opened.watch, config.group_commit_records_max, metrics, self._committed, self._on_damage
         )
         self._reading = opened.reading

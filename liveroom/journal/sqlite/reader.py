@@ -7,7 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from liveroom.journal.base import PastEntry
-from liveroom.journal.sqlite.file import FILE_NAME, Identity, chain_before, check_pages, connect, events_end, identity_of, read_entries, translated
+from liveroom.journal.sqlite.file import (
+    FILE_NAME,
+    JournalIdentity,
+    chain_before,
+    check_pages,
+    connect,
+    events_end,
+    identity_of,
+    read_entries,
+    translated,
+)
 from liveroom.journal.sqlite.mark import read_mark
 from liveroom.journal.sqlite.snapshots import verify_all
 from liveroom.journal.sqlite.start import check_against_mark, must_not_be_missing
@@ -43,7 +53,7 @@ def open_reader(data_dir: Path) -> SqliteReader:
 class SqliteReader:
     """A context manager; what it does blocks, so in an event loop it belongs into a thread."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, identity: Identity) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, identity: JournalIdentity) -> None:
         self.partitions = identity.partitions
         self.chain_text = identity.chain_text
         self._identity = identity

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from liveroom.journal.base import Part, Snapshot, decode_gone, hash_of
+from liveroom.journal.base import Snapshot, SnapshotPart, decode_gone, hash_of
 from liveroom.journal.room_index import decode_index
 from liveroom.journal.sqlite.file import RESTORE_HINT
 from liveroom.messages.errors import JournalDamaged
@@ -95,7 +95,7 @@ def verify_all(connection: sqlite3.Connection, partition: int, chain_before: Cha
 
 def _parts_are_there(connection: sqlite3.Connection, partition: int, snapshot: Snapshot) -> bool:
     """Whether all parts of a snapshot are unchanged; for a room, the part in its latest entry."""
-    rooms: dict[str, Part] = {}
+    rooms: dict[str, SnapshotPart] = {}
     for part in (*(part for segment in snapshot.rooms for part in segment), *snapshot.outcomes, *snapshot.gone):
         body = _part(connection, partition, part)
         if body is None:
@@ -105,7 +105,7 @@ def _parts_are_there(connection: sqlite3.Connection, partition: int, snapshot: S
     return all(_part(connection, partition, part) is not None for part in rooms.values())
 
 
-def _part(connection: sqlite3.Connection, partition: int, part: Part) -> bytes | None:
+def _part(connection: sqlite3.Connection, partition: int, part: SnapshotPart) -> bytes | None:
     (body,) = get_parts(connection, partition, [part.place])
     return body if body is not None and hash_of(body) == part.hash else None
 

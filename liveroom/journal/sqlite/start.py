@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.sqlite.file import (
-    Identity,
+    JournalIdentity,
     begin_incarnation,
     chain_before,
     check_pages_of_small,
@@ -52,7 +52,7 @@ class Opened(Struct):
     writing: sqlite3.Connection
     reading: sqlite3.Connection
     tails: list[Tail]
-    identity: Identity
+    identity: JournalIdentity
     mark: Mark
     watch: FileWatch
 
@@ -98,7 +98,7 @@ def _open_file(path: Path, partitions: int, marked: Marked | None) -> Opened:
         raise
 
 
-def _checked(reading: sqlite3.Connection, path: Path, partitions: int, marked: Marked | None) -> Identity:
+def _checked(reading: sqlite3.Connection, path: Path, partitions: int, marked: Marked | None) -> JournalIdentity:
     identity = identity_of(reading, path)
     if identity.partitions != partitions:
         raise JournalMismatch(f"{path}: was made with {identity.partitions} partitions, the settings say {partitions} (journal.partitions)")
@@ -139,7 +139,7 @@ def _less(path: Path, state: str, marked: Marked) -> JournalDamaged:
     return JournalDamaged(f"{path}: {state}, but journal {marked.journal_id} with {marked.entries} entries was here; {WAYS_OUT}")
 
 
-def check_against_mark(connection: sqlite3.Connection, path: Path, identity: Identity, marked: Marked) -> None:
+def check_against_mark(connection: sqlite3.Connection, path: Path, identity: JournalIdentity, marked: Marked) -> None:
     """Raises `JournalDamaged` when this is another journal than the mark's, lacks entries, or has another history."""
     if identity.journal_id != marked.journal_id:
         raise JournalDamaged(f"{path}: is journal {identity.journal_id}, but {marked.journal_id} was here; {WAYS_OUT}")
@@ -157,7 +157,7 @@ def check_against_mark(connection: sqlite3.Connection, path: Path, identity: Ide
             raise JournalDamaged(f"{path}: entry {head.end - 1} of partition {partition} is not the one that was here; {WAYS_OUT}")
 
 
-def _tail(connection: sqlite3.Connection, path: Path, identity: Identity, partition: int) -> Tail:
+def _tail(connection: sqlite3.Connection, path: Path, identity: JournalIdentity, partition: int) -> Tail:
     end = events_end(connection, partition)
     for _ in read_entries(connection, path, partition, 0, min(end, 1), chain_before(connection, path, identity, partition, 0)):
         pass  # the first entry is linked to the journal's identity, and it is always verified

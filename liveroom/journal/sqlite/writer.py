@@ -43,7 +43,7 @@ from liveroom.protocol.codec import encode
 from liveroom.protocol.records import Entry
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["Committed", "Tail", "Writer"]
+__all__ = ["Committed", "SqliteWriter", "Tail"]
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class _Job(Struct, frozen=True, eq=False):
     future: Future[Any]
 
 
-class Writer:
+class SqliteWriter:
     """The writer's thread and its queue.
     It takes work from the event loop in the order of the calls.
 

@@ -9,7 +9,7 @@ import pytest
 from aiokafka.conn import AIOKafkaConnection
 
 from liveroom.config.schema import JournalConfig
-from liveroom.journal.kafka.client import Cluster
+from liveroom.journal.kafka.client import KafkaCluster
 from liveroom.journal.kafka.group import assignments
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.telemetry.metrics import Metrics
@@ -36,7 +36,7 @@ async def test_a_member_that_is_given_up_while_it_connects_leaves_no_connection_
     journal = await KafkaJournal.open(config, Metrics(), "test")  # makes the topics
     await journal.close()
     monkeypatch.setattr(AIOKafkaConnection, "connect", slowly)
-    cluster = Cluster(config.kafka, "member")
+    cluster = KafkaCluster(config.kafka, "member")
 
     async def follow() -> None:
         async with aclosing(assignments(cluster, "group", f"{config.kafka.topic_prefix}.events", Metrics())) as changes:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from msgspec.structs import replace
 
 from liveroom.config.schema import Config, JournalConfig, KafkaConfig
-from liveroom.journal.kafka.client import Cluster
+from liveroom.journal.kafka.client import KafkaCluster
 from liveroom.journal.kafka.group import assignments
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.messages.errors import BadConfig, JournalUnavailable, LiveroomError
@@ -122,7 +122,7 @@ async def test_a_user_without_rights_is_told_which(secure: Config, caplog: pytes
     guest = replace(secure, kafka=replace(secure.kafka, sasl_username=GUEST, create_topics=False))
     with pytest.raises(LiveroomError, match="may not describe them"):
         await KafkaJournal.open(guest, Metrics(), "test")
-    cluster = Cluster(guest.kafka, "test")
+    cluster = KafkaCluster(guest.kafka, "test")
     with caplog.at_level("ERROR", "liveroom.journal.kafka.group"):
         joining = asyncio.create_task(anext(assignments(cluster, "secure.engines", "secure.commands", Metrics())))
         async with asyncio.timeout(20):
@@ -184,4 +184,4 @@ def test_a_key_with_a_passphrase_is_said(tmp_path: Path) -> None:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret"))
     )
     with pytest.raises(BadConfig, match=r"kafka\.tls_key_file: the key is encrypted; store it without a passphrase"):
-        Cluster(KafkaConfig(security_protocol="SSL", tls_cert_file=str(store), tls_key_file=str(tmp_path / "key.pem")), "test")
+        KafkaCluster(KafkaConfig(security_protocol="SSL", tls_cert_file=str(store), tls_key_file=str(tmp_path / "key.pem")), "test")

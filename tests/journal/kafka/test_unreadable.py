@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from liveroom.config.schema import Config, JournalConfig
 from liveroom.journal.kafka import journal as kafka
 from liveroom.journal.kafka import reader as kafka_reader
-from liveroom.journal.kafka.client import Cluster
+from liveroom.journal.kafka.client import KafkaCluster
 from liveroom.journal.kafka.feed import Publisher
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.kafka.reader import POLL_RECORDS
@@ -77,7 +77,7 @@ async def write(config: Config, topic: str, *batches: bytes) -> None:
 
 def damage_fetched(monkeypatch: pytest.MonkeyPatch, topic: str, offset: int, spoil: Callable[[bytes], bytes] = damaged) -> None:
     """Every fetch from now on finds the batch of partition 0 that begins at `offset` spoiled, as on a disk that lies."""
-    make = Cluster.reader
+    make = KafkaCluster.reader
 
     def spoiled(data: bytes) -> bytes:
         at, out = 0, b""
@@ -88,7 +88,7 @@ def damage_fetched(monkeypatch: pytest.MonkeyPatch, topic: str, offset: int, spo
             at += 12 + length
         return out
 
-    def reader(self: Cluster, *args: int) -> CarefulConsumer:
+    def reader(self: KafkaCluster, *args: int) -> CarefulConsumer:
         consumer = make(self, *args)
         send = consumer._client.send
 
@@ -104,7 +104,7 @@ def damage_fetched(monkeypatch: pytest.MonkeyPatch, topic: str, offset: int, spo
         consumer._client.send = sent
         return consumer
 
-    monkeypatch.setattr(Cluster, "reader", reader)
+    monkeypatch.setattr(KafkaCluster, "reader", reader)
 
 
 async def test_a_command_with_an_odd_header_is_read_and_holds_up_nobody(open_journal: Open, config: Config) -> None:

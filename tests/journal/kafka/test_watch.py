@@ -12,7 +12,7 @@ import pytest
 
 from liveroom.journal.kafka import watch as kafka_watch
 from liveroom.journal.kafka.known import CUT_S, KnownEnds
-from liveroom.journal.kafka.reader import Reader
+from liveroom.journal.kafka.reader import KafkaReader
 from liveroom.journal.kafka.topics import Topics
 from liveroom.journal.kafka.watch import Watch
 from liveroom.telemetry.metrics import Metrics
@@ -50,7 +50,7 @@ async def watched(brokers: Brokers, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
         monkeypatch.setattr(kafka_watch, name, value)
     ends = brokers.ends or KnownEnds("t.events", (), lambda *_: None)
     watch = Watch(
-        cast(Reader, brokers),
+        cast(KafkaReader, brokers),
         Topics.of("t"),
         Metrics(),
         answered=lambda partition: 0,

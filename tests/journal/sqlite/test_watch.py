@@ -159,7 +159,7 @@ async def test_a_writer_that_fails_is_damage_and_no_silence(journal: SqliteJourn
     def fail(writer: object) -> None:
         raise PermissionError("cannot be looked at")
 
-    monkeypatch.setattr(sqlite_writer.Writer, "_keep_mark", fail)
+    monkeypatch.setattr(sqlite_writer.SqliteWriter, "_keep_mark", fail)
     found = await asyncio.wait_for(journal.until_damaged(), FOUND_S)
     assert "the journal's writer failed (PermissionError: cannot be looked at)" in str(found)
     with pytest.raises(JournalDamaged):

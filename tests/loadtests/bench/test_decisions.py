@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from loadtests.bench.claims import Claim, Round, make_rounds
+from loadtests.bench.claims import ClaimRound, SampleClaim, make_rounds
 from loadtests.bench.engine_alone import Wrong, decide_all
 from loadtests.bench.redis_alone import claim_all, running_redis
 from tests.e2e.node import missing
@@ -68,7 +68,7 @@ def test_without_redis(tmp_path: Path) -> None:
 def test_a_wrong_answer_is_no_figure(kind: Any) -> None:
     """A side whose answers are not those that are right has no sample: the run says what is wrong."""
     (right,) = make_rounds(kind, "crowd", 20, 100)
-    wrong = Round(right.units, (*right.claims, Claim("one-more", "one-more")), right.answers, right.retries)
+    wrong = ClaimRound(right.units, (*right.claims, SampleClaim("one-more", "one-more")), right.answers, right.retries)
     with pytest.raises(Wrong, match="the journal holds"):
         decide_all(kind, [wrong], 0)
     need_redis()

@@ -3,23 +3,25 @@
 import json
 import time
 
-from loadtests.crowd.frame_audit import AuditResult, FrameAudit, Probe, Step, probe_text
+from loadtests.crowd.frame_audit import AuditResult, AuditStep, FrameAudit, LatencyProbe, probe_text
 
 
 def frame(from_: int, to: int, *probes: tuple[int, int], sender: int = 0) -> tuple[bytes, bytes]:
     """A delta with probes as (seq, number), as on the wire and as text; both the same here."""
-    events = [{"type": "announcement_set", "seq": seq, "text": probe_text(Probe(number, sender, time.monotonic_ns()))} for seq, number in probes]
+    events = [
+        {"type": "announcement_set", "seq": seq, "text": probe_text(LatencyProbe(number, sender, time.monotonic_ns()))} for seq, number in probes
+    ]
     text = json.dumps({"type": "delta", "from": from_, "to": to, "time_ms": 1, "events": events}).encode()
     return text, text
 
 
-def walked(frame_audit: FrameAudit, at: Step, *frames: tuple[bytes, bytes]) -> Step:
+def walked(frame_audit: FrameAudit, at: AuditStep, *frames: tuple[bytes, bytes]) -> AuditStep:
     for raw, text in frames:
         at = frame_audit.advance(at, raw, text)
     return at
 
 
-def audit(place: Step, *accepted: int, undecided: tuple[int, ...] = ()) -> AuditResult:
+def audit(place: AuditStep, *accepted: int, undecided: tuple[int, ...] = ()) -> AuditResult:
     return FrameAudit.audit([place], set(accepted), set(undecided))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.crowd.frame_audit import AuditResult
-from loadtests.honest.messages import Report
+from loadtests.honest.messages import HonestReport
 from loadtests.hostile.attacks.table import ATTACKS
 from loadtests.hostile.report import ADDED_MS_MAX, BY_RATIO, compare
 from loadtests.hostile.watchdog import Watchdog, log_counts
@@ -51,14 +51,14 @@ def test_every_attack_is_explained() -> None:
 PHASES = Phases(start_ns=1_000, phase_ns=100, pairs=3)
 
 
-def reported(quiet_us: dict[str, int], hostile_us: dict[str, int]) -> Report:
+def reported(quiet_us: dict[str, int], hostile_us: dict[str, int]) -> HonestReport:
     latencies = []
     for number in range(PHASES.count):
         for what, us in (hostile_us if PHASES.hostile(number) else quiet_us).items():
             latency = Latency()
             latency.add(us, 100)
             latencies.append((number, what, latency.to_plain()))
-    return Report(Transcript(), AuditResult(), latencies, [], [], {}, {}, 0.0)
+    return HonestReport(Transcript(), AuditResult(), latencies, [], [], {}, {}, 0.0)
 
 
 def test_phases_take_turns() -> None:
@@ -94,7 +94,7 @@ def test_a_slower_hostile_phase_is_found(hostile: dict[str, int], wrong: int) ->
 def test_nothing_to_compare_is_no_success() -> None:
     """A run without deliveries or purchases shows nothing."""
     findings = Findings()
-    compare(Report(Transcript(), AuditResult(), [], [], [], {}, {}, 0.0), PHASES, 1.2, findings)
+    compare(HonestReport(Transcript(), AuditResult(), [], [], [], {}, {}, 0.0), PHASES, 1.2, findings)
     assert findings.counts == {"slower": len(BY_RATIO) + len(ADDED_MS_MAX)}
 
 

@@ -14,7 +14,7 @@ from liveroom.protocol.frames import Accepted
 from loadtests.lib.findings import FINDINGS, Findings
 from loadtests.storm.audit import Course, Kill, audit_storm
 from loadtests.storm.scenario import Case
-from loadtests.storm.transcript import Asked, End, Letter, Told, Transcript
+from loadtests.storm.transcript import Asked, End, Letter, TimedReply, Transcript
 from tests.loadtests.storm import transcripts
 from tests.loadtests.storm.transcripts import THING, accepted, asked, refused
 
@@ -41,7 +41,7 @@ def result_of(case: Case, user: str, id: str = "c1") -> dict[str, Any]:
 
 def win(case: Case, user: str, id: str, **result: int | str) -> None:
     """A command that was refused was accepted."""
-    of(case, user, id).told[:] = [Told(0, accepted(id, 50, **result))]
+    of(case, user, id).told[:] = [TimedReply(0, accepted(id, 50, **result))]
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -77,7 +77,7 @@ def unexpired(case: Case) -> None:
 def both(case: Case, code: str) -> None:
     """The first command, repeated, got another answer."""
     one = case.transcript.asked[0]
-    one.told.append(Told(0, refused(one.id, code)))
+    one.told.append(TimedReply(0, refused(one.id, code)))
     one.sent += 1
 
 
@@ -125,7 +125,7 @@ WRONG: dict[str, tuple[Make, Change, set[str]]] = {
     ),
     "a share is lost": (
         transcripts.envelope,
-        lambda case, _: of(case, "u2").told.__setitem__(0, Told(0, refused("c1", "envelope_empty"))),
+        lambda case, _: of(case, "u2").told.__setitem__(0, TimedReply(0, refused("c1", "envelope_empty"))),
         {"lost_unit", "sum", "shown_otherwise", "journal_otherwise"},
     ),
     "an empty share": (
@@ -161,7 +161,7 @@ WRONG: dict[str, tuple[Make, Change, set[str]]] = {
     ),
     "a code is lost": (
         transcripts.coupon,
-        lambda case, _: of(case, "u1").told.__setitem__(0, Told(0, refused("c1", "coupon_gone"))),
+        lambda case, _: of(case, "u1").told.__setitem__(0, TimedReply(0, refused("c1", "coupon_gone"))),
         {"lost_unit", "sum", "shown_otherwise", "journal_otherwise"},
     ),
     "another code in the letter": (
@@ -218,12 +218,12 @@ def test_a_kill(make: Make) -> None:
     case.transcript.ends.append(End("u0", 0, "1006 lost"))
     assert found(case, course) == {"kill_missing"}, "nobody asked again"
     first = case.transcript.asked[0]
-    first.told.append(Told(1, first.told[0].reply))
+    first.told.append(TimedReply(1, first.told[0].reply))
     first.sent += 1
     assert found(case, course) == set()
-    first.told[-1] = Told(1, refused(first.id, "sold_out"))
+    first.told[-1] = TimedReply(1, refused(first.id, "sold_out"))
     assert found(case, course) == {"other_answer_after_kill"}
-    first.told[-1] = Told(1, accepted(first.id, 99, **first.told[0].reply.result))  # type: ignore[union-attr]
+    first.told[-1] = TimedReply(1, accepted(first.id, 99, **first.told[0].reply.result))  # type: ignore[union-attr]
     assert found(case, course) == {"other_answer_after_kill"}, "a yes is repeated to the letter"
     case.transcript.ends.append(End("u0", 1, "1006 lost"))
     assert found(case, course) == {"other_answer_after_kill", "disconnected"}
@@ -233,7 +233,7 @@ def test_stock_that_comes_back_may_change_a_no() -> None:
     """A sale is sold out until a hold ends: the same id may be accepted later, and never the other way round."""
     case, course = transcripts.sale()
     late = case.transcript.asked[0]
-    late.told.insert(0, Told(0, refused(late.id, "sold_out")))
+    late.told.insert(0, TimedReply(0, refused(late.id, "sold_out")))
     late.sent += 1
     assert found(case, course) == set()
     late.told.reverse()

@@ -8,11 +8,11 @@ from liveroom.accounting.statement import CouponAccount, EnvelopeAccount, SaleAc
 from liveroom.features.coupon.messages import CouponTerms
 from liveroom.protocol.entitlements import OwnedCoupon, OwnedHold, Share
 from liveroom.protocol.frames import Accepted, Entitlements, Refused
-from loadtests.lib.journal import Journal
+from loadtests.lib.journal import JournalCheck
 from loadtests.storm.audit import Course
 from loadtests.storm.options import Start, StormOptions
 from loadtests.storm.scenario import Case
-from loadtests.storm.transcript import Asked, Letter, Owned, Told, Transcript
+from loadtests.storm.transcript import Asked, Letter, Owned, TimedReply, Transcript
 
 THING = 7
 PRICE_FEN = 9_900
@@ -28,7 +28,7 @@ def refused(id: str, code: str) -> Refused:
 
 def asked(user: str, command: str, *replies: Accepted | Refused, about: int = THING, quantity: int = 1) -> Asked:
     """A command whose id, answered more than once, was sent as often."""
-    return Asked(user, replies[0].id, command, about, quantity, len(replies), 0, [Told(0, reply) for reply in replies])
+    return Asked(user, replies[0].id, command, about, quantity, len(replies), 0, [TimedReply(0, reply) for reply in replies])
 
 
 def case_of(scenario: str, transcript: Transcript, account: Any, journal: list[dict[str, Any]], **options: Any) -> tuple[Case, Course]:
@@ -38,7 +38,7 @@ def case_of(scenario: str, transcript: Transcript, account: Any, journal: list[d
     kinds: dict[str, Any] = {"envelopes": (), "coupons": (), "sales": ()}
     kinds[{"red-envelope": "envelopes", "coupon": "coupons", "flash-sale": "sales"}[scenario]] = (account,)
     ledger = Statement("swarm", 99, 0, nothing, **kinds, omitted=0)
-    return Case(asked_for, Start(THING, 0), transcript, ledger, journal), Course(journal=Journal(journal, {}, "verdict", True))
+    return Case(asked_for, Start(THING, 0), transcript, ledger, journal), Course(journal=JournalCheck(journal, {}, "verdict", True))
 
 
 def envelope() -> tuple[Case, Course]:

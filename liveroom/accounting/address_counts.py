@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-__all__ = ["AddressLimits"]
+__all__ = ["AddressCounts"]
 
 
 class _Page(Struct):
@@ -14,7 +14,7 @@ class _Page(Struct):
     address_hashes: dict[str, dict[str, set[int]]] = {}
 
 
-class AddressLimits:
+class AddressCounts:
     """The limits per address of all items that are still available."""
 
     def __init__(self) -> None:

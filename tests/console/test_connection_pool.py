@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from liveroom.console.crowd import Caller, Crowd, Limits
+from liveroom.console.connection_pool import Caller, ConnectionLimits, ConnectionPool
 from liveroom.telemetry.metrics import Metrics
 
 
@@ -26,7 +26,7 @@ STAFF = Caller("192.0.2.2", is_staff=True)
 @pytest.mark.parametrize("why", ["left", "dropped"])
 async def test_a_request_of_a_lost_connection_does_not_count_it_again(asked_before: bool, why: str) -> None:
     """The request arrives, the connection ends, and only then the request begins: the connection takes nobody's place."""
-    crowd, lost, other = Crowd(Limits(2, 2, 2), Metrics()), Line(), Line()
+    crowd, lost, other = ConnectionPool(ConnectionLimits(2, 2, 2), Metrics()), Line(), Line()
     crowd.arrive(lost)
     if asked_before:
         crowd.begin(lost, VIEWER)
@@ -48,7 +48,7 @@ async def test_a_request_of_a_lost_connection_does_not_count_it_again(asked_befo
 
 async def test_a_connection_that_ends_within_its_request_is_not_counted() -> None:
     """The request that is answered afterwards does not bring it back."""
-    crowd, caller = Crowd(Limits(2, 2, 2), Metrics()), Line()
+    crowd, caller = ConnectionPool(ConnectionLimits(2, 2, 2), Metrics()), Line()
     crowd.arrive(caller)
     crowd.begin(caller, VIEWER)
     crowd.leave(caller)
@@ -56,12 +56,12 @@ async def test_a_connection_that_ends_within_its_request_is_not_counted() -> Non
     assert len(crowd) == 0
 
 
-def crowd_of(**limits: int) -> Crowd:
+def crowd_of(**limits: int) -> ConnectionPool:
     """A crowd with limits that do not matter beside those named."""
-    return Crowd(Limits(**{"connections_max": 100, "per_user_max": 100, "per_address_max": 100, **limits}), Metrics())
+    return ConnectionPool(ConnectionLimits(**{"connections_max": 100, "per_user_max": 100, "per_address_max": 100, **limits}), Metrics())
 
 
-def asking(crowd: Crowd, caller: Caller, *, waits: bool = False) -> Line:
+def asking(crowd: ConnectionPool, caller: Caller, *, waits: bool = False) -> Line:
     """A connection whose request is under way."""
     line = Line()
     crowd.arrive(line)

@@ -1,4 +1,4 @@
-"""Sends HTTP answers: all readers of a body share one copy, and the bytes that clients have not read are bounded."""
+"""Sends HTTP responses: all readers of a body share one copy, and the bytes that clients have not read are bounded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 from msgspec import Struct
 
-from liveroom.console.crowd import Guest
+from liveroom.console.connection_pool import PooledConnection
 from liveroom.console.pages import etag_of
 from liveroom.console.view import RoomView
 from liveroom.protocol.codec import encode
@@ -20,7 +20,7 @@ from liveroom.protocol.frames import Keyframe
 from liveroom.telemetry.metrics import Metrics
 from liveroom.telemetry.seldom import Seldom
 
-__all__ = ["CHUNK_BYTES", "Chunks", "EncodedViews", "UnreadAnswers"]
+__all__ = ["CHUNK_BYTES", "Chunks", "EncodedViews", "UnreadResponses"]
 
 #: Size of the pieces in which a body is written, in bytes. asyncio's transport copies what the client has not taken, so pieces are small.
 CHUNK_BYTES: Final = 16 * 1024
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class Chunks(Payload):
-    """A body that many answers share. It is written in pieces, each after the client has taken the previous one."""
+    """A body that many responses share. It is written in pieces, each after the client has taken the previous one."""
 
     _autoclose = True  # the body needs no closing
 
@@ -53,25 +53,25 @@ class Chunks(Payload):
             await writer.drain()
 
 
-class UnreadAnswers:
-    """The bodies of all answers that clients are reading. A body with several readers counts once.
+class UnreadResponses:
+    """The bodies of all responses that clients are reading. A body with several readers counts once.
 
-    Beyond the limit, the oldest answers are aborted, because their clients are the slowest. Viewers' answers go before those of staff.
-    The newest answer is never aborted.
+    Beyond the limit, the oldest responses are aborted, because their clients are the slowest. Viewers' responses go before those of staff.
+    The newest response is never aborted.
     """
 
     def __init__(self, bytes_max: int, metrics: Metrics) -> None:
         self._bytes_max = bytes_max
         self._metrics = metrics
-        self._viewers: dict[Guest, bytes] = {}
-        self._staff: dict[Guest, bytes] = {}
+        self._viewers: dict[PooledConnection, bytes] = {}
+        self._staff: dict[PooledConnection, bytes] = {}
         self._readers: dict[int, int] = {}  # id of a body -> the number of its readers
         self._bytes = 0
-        self._full = Seldom(log, "unread answers take too much memory; the slowest clients are dropped")
+        self._full = Seldom(log, "unread responses take too much memory; the slowest clients are dropped")
         metrics.console_unread_bytes.set_function(lambda: self._bytes)
 
-    def begin(self, guest: Guest, body: bytes, *, is_staff: bool) -> None:
-        """Note the begin of an answer, which may abort older answers."""
+    def begin(self, guest: PooledConnection, body: bytes, *, is_staff: bool) -> None:
+        """Note the begin of a response, which may abort older responses."""
         if not body:
             return
         key = id(body)
@@ -84,8 +84,8 @@ class UnreadAnswers:
             slowest.drop()
         (self._staff if is_staff else self._viewers)[guest] = body
 
-    def end(self, guest: Guest) -> None:
-        """Note that an answer was read, or that its connection is gone."""
+    def end(self, guest: PooledConnection) -> None:
+        """Note that a response was read, or that its connection is gone."""
         body = self._viewers.pop(guest, None) or self._staff.pop(guest, None)
         if body:
             key = id(body)

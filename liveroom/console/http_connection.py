@@ -1,4 +1,4 @@
-"""One HTTP connection: aiohttp's own, plus limits before the first request and a problem as the answer to invalid HTTP."""
+"""One HTTP connection: aiohttp's own, plus limits before the first request and a problem as the response to invalid HTTP."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_request import BaseRequest
 
-from liveroom.console.crowd import Caller, Crowd, Shortage
+from liveroom.console.connection_pool import Caller, ConnectionPool, Shortage
 from liveroom.console.problems import Problem
 from liveroom.process.listening import HEAD_BYTES_MAX
 
 __all__ = ["CLIENT_GONE", "HttpConnection"]
 
-#: The status of a request whose client disconnected before its answer.
+#: The status of a request whose client disconnected before its response.
 CLIENT_GONE: Final = 499
 
 _log = logging.getLogger("liveroom.console.http")
 
 
 class HttpConnection(web.RequestHandler):
-    """Serves the requests of one connection. `headers` go onto answers that no handler makes."""
+    """Serves the requests of one connection. `headers` go onto responses that no handler makes."""
 
     __slots__ = ("_crowd", "_deadline", "_head_bytes", "_head_s", "_headers")
 
-    def __init__(self, server: web.Server, crowd: Crowd, headers: Mapping[str, str], *, head_s: float, keep_alive_s: float) -> None:
+    def __init__(self, server: web.Server, crowd: ConnectionPool, headers: Mapping[str, str], *, head_s: float, keep_alive_s: float) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -48,7 +48,7 @@ class HttpConnection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        # An answer ends once the kernel has all of it, so no bytes wait unseen in the transport.
+        # A response ends once the kernel has all of it, so no bytes wait unseen in the transport.
         cast(asyncio.WriteTransport, transport).set_write_buffer_limits(0)
         self._deadline = asyncio.get_running_loop().call_later(self._head_s, self._end_if_silent)
         self._crowd.arrive(self)
@@ -113,7 +113,7 @@ class HttpConnection(web.RequestHandler):
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """Answer data that is no valid HTTP. aiohttp logs all other errors as bugs."""
-        if isinstance(exc, ConnectionError):  # the client disconnected before `100 Continue` was written, so the answer reaches no reader
+        if isinstance(exc, ConnectionError):  # the client disconnected before `100 Continue` was written, so the response reaches no reader
             return web.Response(status=CLIENT_GONE)
         if not isinstance(exc, HttpProcessingError):
             return super().handle_error(request, status, exc, message)
@@ -127,7 +127,7 @@ _TOO_LARGE: Final = Problem("bad_request", f"the head of the request is larger t
 
 
 def _answer(problem: Problem, headers: Mapping[str, str]) -> bytes:
-    """The bytes of a problem as an HTTP answer, for a connection on which aiohttp has read no request."""
+    """The bytes of a problem as an HTTP response, for a connection on which aiohttp has read no request."""
     response = problem.response()
     body = cast(bytes, response.body)
     lines = {**response.headers, **headers, "Content-Length": str(len(body)), "Connection": "close"}

@@ -14,7 +14,7 @@ from msgspec import Struct
 from liveroom.telemetry.metrics import Metrics
 from liveroom.telemetry.seldom import Seldom
 
-__all__ = ["HEALTH_RESERVE", "STAFF_PART", "Caller", "Crowd", "Guest", "Limits", "Shortage"]
+__all__ = ["HEALTH_RESERVE", "STAFF_PART", "Caller", "ConnectionLimits", "ConnectionPool", "PooledConnection", "Shortage"]
 
 #: Connections beyond the limit that are accepted while all others have a request at work. They serve only health checks and metrics.
 HEALTH_RESERVE: Final = 32
@@ -27,7 +27,7 @@ Shortage = Literal["", "all", "user", "address"]
 log = logging.getLogger(__name__)
 
 
-class Guest(Protocol):
+class PooledConnection(Protocol):
     """A connection in the crowd."""
 
     def drop(self) -> None:
@@ -42,7 +42,7 @@ class Caller(Struct, frozen=True):
     is_staff: bool = False
 
 
-class Limits(Struct, frozen=True):
+class ConnectionLimits(Struct, frozen=True):
     """The limits of connections, and of concurrent requests per user and per address."""
 
     connections_max: int
@@ -50,25 +50,25 @@ class Limits(Struct, frozen=True):
     per_address_max: int
 
 
-class Crowd:
+class ConnectionPool:
     """All connections of a server. Each is fresh (no request yet), idle, or has a request.
 
-    A request is at work, or it waits for its client: for its body, or until the client has read the answer.
+    A request is at work, or it waits for its client: for its body, or until the client has read the response.
     A request at work keeps its connection.
     Beyond the limit, a new connection displaces the oldest one of the most frequent kind.
     The kinds are viewers' requests that wait for their client, idle connections and fresh connections.
     Waiting requests of staff are displaced only if no connection of these kinds is left.
     """
 
-    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, limits: ConnectionLimits, metrics: Metrics) -> None:
         self._limits = limits
         self._viewers_max = limits.connections_max - limits.connections_max // STAFF_PART
         self._metrics = metrics
-        self._fresh: dict[Guest, None] = {}  # connections without any request yet
-        self._idle: dict[Guest, None] = {}
-        self._requests: dict[Guest, Caller] = {}
-        self._slow: dict[Guest, None] = {}  # requests of viewers that wait for their client
-        self._slow_staff: dict[Guest, None] = {}
+        self._fresh: dict[PooledConnection, None] = {}  # connections without any request yet
+        self._idle: dict[PooledConnection, None] = {}
+        self._requests: dict[PooledConnection, Caller] = {}
+        self._slow: dict[PooledConnection, None] = {}  # requests of viewers that wait for their client
+        self._slow_staff: dict[PooledConnection, None] = {}
         self._viewers = 0  # number of requests that do not come from staff
         self._by_user: Counter[str] = Counter()
         self._by_address: Counter[str] = Counter()
@@ -82,17 +82,17 @@ class Crowd:
     def _at_work(self) -> int:
         return len(self._requests) - len(self._slow) - len(self._slow_staff)
 
-    def arrive(self, guest: Guest) -> None:
+    def arrive(self, guest: PooledConnection) -> None:
         """Add a new connection. Beyond the limit, one connection is dropped."""
         self._fresh[guest] = None
         everybody_works = self._at_work() >= self._limits.connections_max
         if len(self) > self._limits.connections_max + HEALTH_RESERVE * everybody_works:
             self.drop(self._dispensable(), "too_many")
 
-    def _dispensable(self) -> Guest:
+    def _dispensable(self) -> PooledConnection:
         """The connection to drop: the oldest of the most frequent kind, so that a flood displaces itself. The newest connection goes last."""
         silent = len(self._fresh) - 1
-        kinds: list[tuple[int, Iterable[Guest]]] = [
+        kinds: list[tuple[int, Iterable[PooledConnection]]] = [
             (len(self._slow), self._slow),
             (len(self._idle), self._idle),
             (silent, islice(self._fresh, silent)),
@@ -100,7 +100,7 @@ class Crowd:
         kinds.sort(key=lambda kind: kind[0], reverse=True)
         return next(chain(*(guests for _, guests in kinds), self._slow_staff, self._fresh))
 
-    def begin(self, guest: Guest, caller: Caller) -> Shortage:
+    def begin(self, guest: PooledConnection, caller: Caller) -> Shortage:
         """Begin a request of a connection. Returns the limit that refuses it unless it is a health check.
 
         A connection can be lost between the arrival of its request and this call. Then it is gone and not counted again.
@@ -118,12 +118,12 @@ class Crowd:
         self._metrics.console_requests_refused.labels(shortage).inc()
         self._refused.warn(asyncio.get_running_loop().time(), limit_of=shortage)
 
-    def wait(self, guest: Guest) -> None:
+    def wait(self, guest: PooledConnection) -> None:
         """Note that a request waits for its client from now on."""
         if caller := self._requests.get(guest):
             (self._slow_staff if caller.is_staff else self._slow)[guest] = None
 
-    def work(self, guest: Guest) -> bool:
+    def work(self, guest: PooledConnection) -> bool:
         """Note that a request no longer waits for its client. Returns whether it may continue."""
         caller = self._requests.get(guest)
         if caller is None:
@@ -133,22 +133,22 @@ class Crowd:
         self._slow_staff.pop(guest, None)
         return has_room
 
-    def end(self, guest: Guest) -> None:
+    def end(self, guest: PooledConnection) -> None:
         """Note that a request was answered; its connection is idle."""
         if self._forget_request(guest):
             self._idle[guest] = None
 
-    def leave(self, guest: Guest) -> None:
+    def leave(self, guest: PooledConnection) -> None:
         """Remove a connection that is gone."""
         self._fresh.pop(guest, None)
         self._idle.pop(guest, None)
         self._forget_request(guest)
 
-    def is_silent(self, guest: Guest) -> bool:
+    def is_silent(self, guest: PooledConnection) -> bool:
         """Whether a connection never sent a request."""
         return guest in self._fresh
 
-    def drop(self, guest: Guest, why: str) -> None:
+    def drop(self, guest: PooledConnection, why: str) -> None:
         """Drop a connection without a request at work."""
         self.leave(guest)
         self._metrics.console_connections_dropped.labels(why).inc()
@@ -168,7 +168,7 @@ class Crowd:
         in_viewers_part = caller.is_staff or self._viewers - len(self._slow) < self._viewers_max
         return in_viewers_part and self._at_work() < self._limits.connections_max
 
-    def _forget_request(self, guest: Guest) -> bool:
+    def _forget_request(self, guest: PooledConnection) -> bool:
         self._slow.pop(guest, None)
         self._slow_staff.pop(guest, None)
         caller = self._requests.pop(guest, None)
