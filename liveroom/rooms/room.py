@@ -7,6 +7,7 @@ the function for a message's class, checks the sender's role, and lets other fea
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from liveroom.config.schema import RoomsConfig
@@ -56,6 +57,11 @@ def _close_room(turn: Turn, command: CloseRoom) -> Decision:
     return Decided((*(event for close in _CLOSE for event in close(turn)), *decision.events), decision.result)
 
 
+def _is_used(name: str) -> Callable[[RoomState], object]:
+    """A room needs no look at the time for a feature before an event has touched the state of that feature."""
+    return attrgetter(name) if RULES[name].state is not None else lambda state: True
+
+
 def _folders() -> dict[type[Event], Folder]:
     folders: dict[type[Event], Folder] = {event: folder for rules in RULES.values() for event, folder in rules.evolve.items()}
     for rules in RULES.values():
@@ -74,8 +80,8 @@ def _both(first: Folder, second: Folder) -> Folder:
 
 _DECIDERS: Final = {command: decider for rules in RULES.values() for command, decider in rules.decide.items()} | {CloseRoom: _close_room}
 _FOLDERS: Final = _folders()
-_DUE_MS: Final = tuple(rules.due_ms for rules in RULES.values() if rules.due_ms is not None)
-_DUE: Final = tuple(rules.due for rules in RULES.values() if rules.due is not None)
+_DUE_MS: Final = tuple((_is_used(name), rules.due_ms) for name, rules in RULES.items() if rules.due_ms is not None)
+_DUE: Final = tuple((_is_used(name), rules.due) for name, rules in RULES.items() if rules.due is not None)
 _CLOSE: Final = tuple(rules.close for rules in RULES.values() if rules.close is not None)
 
 
@@ -128,7 +134,11 @@ def evolve_all(state: RoomState | None, events: Sequence[Event], seq: int, time_
 
 def due_ms(state: RoomState) -> int | None:
     """When `decide_due` has something to say, if nothing else happens; `None` = never."""
-    return min((one_ms for due_ms_of in _DUE_MS if (one_ms := due_ms_of(state)) is not None), default=None)
+    first_ms = None
+    for is_used, due_ms_of in _DUE_MS:
+        if is_used(state) and (one_ms := due_ms_of(state)) is not None and (first_ms is None or one_ms < first_ms):
+            first_ms = one_ms
+    return first_ms
 
 
 def rests(state: RoomState) -> bool:
@@ -138,4 +148,4 @@ def rests(state: RoomState) -> bool:
 
 def decide_due(state: RoomState, now_ms: int) -> tuple[Event, ...]:
     """Events that the passing of time brings about: counts and items expire, and items open and close."""
-    return tuple(event for due in _DUE for event in due(state, now_ms))
+    return tuple(event for is_used, due in _DUE if is_used(state) for event in due(state, now_ms))
