@@ -109,10 +109,14 @@ class RoomRoute(Struct, frozen=True, kw_only=True):
 
 
 class Feature(Struct, frozen=True, kw_only=True):
-    """One feature; `name` is the name of its package, `rules` the dotted name of its module of rules."""
+    """One feature; `name` is the name of its package, `rules` the dotted name of its module of rules.
+
+    `needs` names the features whose messages, state or functions it uses. They know nothing of it.
+    """
 
     name: str
     rules: str
+    needs: tuple[str, ...] = ()
     commands: tuple[type[CommandBase], ...] = ()
     events: tuple[type[EventBase], ...] = ()
     settings: type[Section] | None = None

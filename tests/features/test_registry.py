@@ -60,6 +60,14 @@ def test_a_feature_reacts_to_events_of_others_alone(feature: Feature) -> None:
     assert set(reactions) <= set(EVENTS.values())
 
 
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+def test_a_feature_names_the_features_that_it_needs(feature: Feature) -> None:
+    """Only these does its package import; import-linter says that they form no circle."""
+    package = Path(liveroom.features.__file__).parent / feature.name
+    imported = {name for path in package.glob("*.py") for name in re.findall(r"\bliveroom\.features\.(\w+)", path.read_text(encoding="utf-8"))}
+    assert sorted((imported & set(PACKAGES)) - {feature.name}) == sorted(feature.needs)
+
+
 def test_a_state_holds_a_part_for_each_feature_that_has_one_and_no_more() -> None:
     """An unused feature costs nothing in a state."""
     play = Play()

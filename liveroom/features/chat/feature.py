@@ -22,6 +22,10 @@ __all__ = ["FEATURE"]
 FEATURE = Feature(
     name="chat",
     rules="liveroom.features.chat.rules",
+    needs=(
+        "lifecycle",
+        "moderation",
+    ),
     refusals=REFUSALS,
     settings=ChatSettings,
     commands=(

@@ -27,6 +27,7 @@ __all__ = ["FEATURE"]
 FEATURE = Feature(
     name="coupon",
     rules="liveroom.features.coupon.rules",
+    needs=("address_limits",),
     refusals=REFUSALS,
     settings=CouponSettings,
     commands=(

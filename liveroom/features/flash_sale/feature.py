@@ -30,6 +30,11 @@ __all__ = ["FEATURE"]
 FEATURE = Feature(
     name="flash_sale",
     rules="liveroom.features.flash_sale.rules",
+    needs=(
+        "address_limits",
+        "coupon",
+        "showcase",
+    ),
     refusals=REFUSALS,
     settings=FlashSaleSettings,
     commands=(

@@ -23,6 +23,7 @@ __all__ = ["FEATURE"]
 FEATURE = Feature(
     name="questions",
     rules="liveroom.features.questions.rules",
+    needs=("chat",),
     refusals=REFUSALS,
     settings=QuestionsSettings,
     commands=(

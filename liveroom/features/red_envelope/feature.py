@@ -23,6 +23,11 @@ __all__ = ["FEATURE"]
 FEATURE = Feature(
     name="red_envelope",
     rules="liveroom.features.red_envelope.rules",
+    needs=(
+        "address_limits",
+        "chat",
+        "moderation",
+    ),
     refusals=REFUSALS,
     settings=RedEnvelopeSettings,
     commands=(
