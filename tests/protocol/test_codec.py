@@ -22,20 +22,7 @@ from liveroom.messages.fields import FORMS, NAME_CHARS_MAX
 from liveroom.messages.replies import FrameBase
 from liveroom.messages.text import clean_name
 from liveroom.protocol import codec, diagnosis
-from liveroom.protocol.codec import (
-    COMMAND_BYTES_MAX,
-    DETAIL_CHARS_MAX,
-    command_digest,
-    decode_client_message,
-    decode_command_body,
-    decode_command_id,
-    decode_entry,
-    decode_request,
-    decode_requests,
-    decode_room_id,
-    encode,
-    event_object,
-)
+from liveroom.protocol.codec import COMMAND_BYTES_MAX, decode_client_message, decode_request, encode
 from liveroom.protocol.commands import COMMANDS, Command
 from liveroom.protocol.events import EVENTS
 from liveroom.protocol.frames import FRAMES, Frame
@@ -172,7 +159,7 @@ def test_each_class_of_bad_input_has_its_own_code_and_names_the_field(
 def test_every_code_of_the_codec_is_reached() -> None:
     """The codes that stand under "the bytes were no message" are all reached by bad frames and room ids."""
     of_codec = list(REFUSALS)[: list(REFUSALS).index("forbidden")]
-    assert set(of_codec) == {code for _, _, code, _, _ in BAD_FRAMES} | {refusal(decode_room_id, "a b").code}
+    assert set(of_codec) == {code for _, _, code, _, _ in BAD_FRAMES} | {refusal(codec.decode_room_id, "a b").code}
 
 
 @pytest.mark.parametrize(
@@ -225,7 +212,7 @@ def test_a_detail_repeats_only_so_much_of_what_was_sent() -> None:
         wrap('{"type":"set_banned_words","words":["%s"]}' % ("x" * 51)),
     ):
         error = refusal(decode_client_message, data)
-        assert len(error.detail) <= DETAIL_CHARS_MAX
+        assert len(error.detail) <= codec.DETAIL_CHARS_MAX
         assert len(error.field or "") <= codec.FIELD_CHARS_MAX
 
 
@@ -252,7 +239,7 @@ def test_patterns_are_told_in_words() -> None:
 )
 def test_a_bad_body_is_refused_like_a_bad_frame(name: str, body: bytes, code: str, field: str | None) -> None:
     """An HTTP body has the command's fields at its top, and its mistakes have the same codes."""
-    error = refusal(lambda data: decode_command_body(name, data), body)
+    error = refusal(lambda data: codec.decode_command_body(name, data), body)
     assert (error.code, error.field) == (code, field)
 
 
@@ -293,20 +280,20 @@ def test_every_type_of_field_can_be_explained(of: Any) -> None:
 
 def test_an_empty_body_is_a_command_without_fields() -> None:
     """A command whose fields all have defaults needs no body."""
-    assert decode_command_body("send_likes", b"") == SendLikes()
-    assert decode_command_body("send_likes", b'{"type":"send_likes","count":2}') == SendLikes(2)
+    assert codec.decode_command_body("send_likes", b"") == SendLikes()
+    assert codec.decode_command_body("send_likes", b'{"type":"send_likes","count":2}') == SendLikes(2)
 
 
 @pytest.mark.parametrize("room", ["a", "0", "room-1", "A.b_c-9", "x" * 64])
 def test_a_room_id_is_taken(room: str) -> None:
     """1-64 of A-Z a-z 0-9 . _ - that begin with a letter or digit."""
-    assert decode_room_id(room) == room
+    assert codec.decode_room_id(room) == room
 
 
 @pytest.mark.parametrize("room", ["", "x" * 65, ".a", "-a", "_a", "a b", "a/b", "a\n", "ü", "房间", "a\0", "\ud800", "..", "a%2f"])
 def test_a_bad_room_id_has_its_own_code(room: str) -> None:
     """Anything else is `bad_room_id`, also inside a request."""
-    assert refusal(decode_room_id, room).code == "bad_room_id"
+    assert refusal(codec.decode_room_id, room).code == "bad_room_id"
 
 
 def test_the_name_in_a_request_of_another_program_is_cleaned() -> None:
@@ -314,7 +301,7 @@ def test_the_name_in_a_request_of_another_program_is_cleaned() -> None:
     request = {"id": "c1", "room": "r1", "sender": ["u1", "Eve\u202e\x9b", "viewer"], "command": {"type": "send_chat", "text": "hi"}}
     nameless = {**request, "sender": ["u2", "\u200b", "viewer"]}
     assert decode_request(json.dumps(request).encode()).sender.name == "Eve"
-    assert [r.sender.name for r in decode_requests(json.dumps([request, nameless]).encode())] == ["Eve", "u2"]
+    assert [r.sender.name for r in codec.decode_requests(json.dumps([request, nameless]).encode())] == ["Eve", "u2"]
     with pytest.raises(BadMessage, match="bad_utf8"):
         decode_request(json.dumps({**request, "sender": ["u1", "Anna \ud83d", "viewer"]}).encode())
 
@@ -329,8 +316,8 @@ def test_a_bad_room_id_in_a_request_has_the_same_code() -> None:
 @pytest.mark.parametrize("command_id", ["", "a b", "a\n", "ü", "x" * 65, "\ud800"])
 def test_a_bad_command_id_is_refused(command_id: str) -> None:
     """A command id from a header is 1-64 printable ASCII characters without spaces."""
-    assert refusal(decode_command_id, command_id).field == "id"
-    assert decode_command_id("c-1/2:3") == "c-1/2:3"
+    assert refusal(codec.decode_command_id, command_id).field == "id"
+    assert codec.decode_command_id("c-1/2:3") == "c-1/2:3"
 
 
 @pytest.mark.parametrize(
@@ -372,27 +359,29 @@ def test_a_bad_request_names_its_field(change: dict[str, Any], code: str, field:
 )
 def test_a_bad_entry_is_a_bad_message(data: bytes, code: str, field: str | None) -> None:
     """A journal's entry that cannot be read is `BadMessage` with the place, never another exception."""
-    error = refusal(decode_entry, data)
+    error = refusal(codec.decode_entry, data)
     assert (error.code, error.field) == (code, field)
 
 
 def test_an_entry_of_another_version_is_told_from_a_damaged_one() -> None:
     """The error for an entry of another liveroom version says so, with both versions."""
-    error = refusal(decode_entry, b'{"type":"record","v":1,"fencing_epoch":0,"step":0,"from":0,"to":1,"time_ms":0,"replies":[{"money_role":true}]}')
+    error = refusal(
+        codec.decode_entry, b'{"type":"record","v":1,"fencing_epoch":0,"step":0,"from":0,"to":1,"time_ms":0,"replies":[{"money_role":true}]}'
+    )
     assert (error.code, error.field) == ("bad_value", "v")
     assert "record version 1" in error.detail
 
 
 def test_a_digest_tells_commands_apart_and_nothing_else() -> None:
     """Equal commands have equal digests, also when one was written with its defaults."""
-    assert command_digest(encode(SendLikes())) == command_digest(encode(SendLikes(1)))
-    assert command_digest(encode(SendLikes())) != command_digest(encode(SendLikes(2)))
-    assert command_digest(encode(SendChat("a"))) != command_digest(encode(SendChat("b")))
+    assert codec.command_digest(encode(SendLikes())) == codec.command_digest(encode(SendLikes(1)))
+    assert codec.command_digest(encode(SendLikes())) != codec.command_digest(encode(SendLikes(2)))
+    assert codec.command_digest(encode(SendChat("a"))) != codec.command_digest(encode(SendChat("b")))
 
 
 def test_an_event_in_a_frame_is_its_fields_with_type_and_seq() -> None:
-    """`event_object` adds the seq and leaves defaults out."""
-    assert event_object(LikesAdded(2, 5), 9) == {"type": "likes_added", "count": 2, "total": 5, "seq": 9}
+    """`codec.event_object` adds the seq and leaves defaults out."""
+    assert codec.event_object(LikesAdded(2, 5), 9) == {"type": "likes_added", "count": 2, "total": 5, "seq": 9}
 
 
 @given(st.data())
@@ -403,7 +392,7 @@ def test_every_command_round_trips(data: st.DataObject) -> None:
     message = ClientMessage(data.draw(messages(ClientMessage)).id, command)
     assert decode_client_message(encode(message)) == message
     assert decode_client_message(encode(message).decode()) == message
-    assert decode_command_body(type(command).__struct_config__.tag, encode(command)) == command
+    assert codec.decode_command_body(type(command).__struct_config__.tag, encode(command)) == command
 
 
 @pytest.mark.parametrize("cls", [*COMMANDS.values(), *EVENTS.values(), *FRAMES.values()], ids=lambda cls: str(cls.__struct_config__.tag))
@@ -439,16 +428,16 @@ def test_requests_round_trip(request: Request) -> None:
 def test_entries_round_trip(entry: Record | Takeover) -> None:
     """A claim or a record comes out of the journal as it went in, to the byte."""
     data = encode(entry)
-    assert decode_entry(data) == entry
-    assert encode(decode_entry(data)) == data
+    assert codec.decode_entry(data) == entry
+    assert encode(codec.decode_entry(data)) == data
 
 
 DOORS: list[Callable[[bytes], object]] = [
     decode_client_message,
     lambda data: decode_client_message(data.decode("utf-8", "surrogateescape")),
     decode_request,
-    decode_entry,
-    *[lambda data, name=name: decode_command_body(name, data) for name in COMMANDS],
+    codec.decode_entry,
+    *[lambda data, name=name: codec.decode_command_body(name, data) for name in COMMANDS],
 ]
 
 
@@ -464,7 +453,7 @@ def only_bad_message(data: bytes) -> None:
             assert encode(door(again)) == again
         else:
             assert refused.code in REFUSALS
-            assert len(refused.detail) <= DETAIL_CHARS_MAX
+            assert len(refused.detail) <= codec.DETAIL_CHARS_MAX
 
 
 @given(st.binary(max_size=200) | json_values.map(encode))

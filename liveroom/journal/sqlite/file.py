@@ -45,7 +45,7 @@ __all__ = [
 FILE_NAME = "journal.sqlite"
 #: The remedy for a damaged file.
 RESTORE_HINT = "restore a whole copy with `liveroom restore-journal FILE`"
-#: Version 9: a red envelope has `shares`, also in snapshots. A journal of another version is left unchanged.
+#: Version 9: the number of shares has another name, also in snapshots. A journal of another version is left unchanged.
 SCHEMA_VERSION = 9
 
 #: Time in seconds that a transaction waits for another program that writes to the file. No other program should.
