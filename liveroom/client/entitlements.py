@@ -43,7 +43,7 @@ Changes = dict[str, Any]
 
 
 def _grabbed(entitlements: Entitlements, item: RoomEvent, event: RedEnvelopeGrabbed) -> Changes:
-    # That an envelope is over ends no grant; the server names those of the last ones, here the newest are kept.
+    # A share outlives its envelope. The server sends shares of the last envelopes; here the newest are kept.
     return {"shares": (*entitlements.shares, Share(event.envelope, event.amount_fen))[-ENTITLEMENTS_MAX:]}
 
 

@@ -993,7 +993,7 @@ export const FEATURES = {
       hold_cancelled: ({ holds }, { hold }) => ({ holds: without(holds, "hold", hold) }),
       hold_expired: ({ holds }, { hold }) => ({ holds: without(holds, "hold", hold) }),
     },
-    /** Units of a sale that is over are no entitlement any more. */
+    /** Units of an ended sale are no entitlements. */
     pruned({ bought }, { sales: before }, { sales: after }) {
       if (before.length <= after.length) return null;
       const over = before.filter(({ sale }) => sale in bought && !after.some((shown) => shown.sale === sale));

@@ -45,7 +45,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     `close(turn)` gives the events that end the feature's items when the room closes.
     `keyframe(state)` gives the feature's fields that every keyframe holds, and `fills` those that hold as many items as fit.
     `detail(state, time_ms)` gives the feature's fields of the room's detail.
-    A feature for which time and closing mean nothing leaves these out.
+    A feature that ignores time and closing leaves these out.
     """
 
     state: type[Struct] | None = None

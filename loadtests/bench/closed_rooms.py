@@ -106,7 +106,7 @@ async def _started(server: OwnServer, starts: list[tuple[float, float]]) -> Targ
 
 
 async def _hardly_anything(target: Target, seconds: float, bar: Bar) -> dict[str, Any]:
-    """An announcement a second; what it cost. Raises `TargetError`."""
+    """Send an announcement a second and measure its cost. Raises `TargetError`."""
     bar.stage("idle", seconds)
     latency, meter = Latency(), ProcessMeter(target.pid)
     written_before, snapshots_before = _written_bytes(target.pid), await _snapshots(target)

@@ -39,9 +39,9 @@ __all__ = ["CENTRIFUGO_INSTALL", "ROOM", "SECRET", "FrameSample", "run_contender
 ROOM = "fanout"
 SECRET = "fanout-secret-fanout-secret-fanout-secret"
 STREAM_ID = "fanout"
-#: How often it is looked whether a frame is out; paid by the contender that needs it.
+#: Time between two checks for a frame that is out; only the contender that needs them pays for them.
 POLL_S = 0.01
-#: A server that does not tell has written its frame when it takes less CPU than this between two looks.
+#: A server without a signal has written its frame when it uses less CPU than this between two checks.
 QUIET_CPU_S = 0.000_3
 START_S_MAX = 20
 CENTRIFUGO_INSTALL = "go install github.com/centrifugal/centrifugo/v6@v6.9.1"
@@ -85,7 +85,7 @@ class Contender:
 
 
 class Liveroom(Contender):
-    """The gateway as it is, on the memory journal; records are appended as the engine would."""
+    """The real gateway on the memory journal; records are appended as the engine would."""
 
     async def start(self, viewers: int) -> None:
         self._journal = MemoryJournal(JournalConfig(kind="memory", partitions=1))
@@ -104,7 +104,7 @@ class Liveroom(Contender):
         self._task = asyncio.create_task(self._answer())
 
     async def _answer(self) -> None:
-        """Stands in for the engine: a room's detail for each request of one, yes to everything else."""
+        """A substitute for the engine: it answers each request for a room's detail, and accepts everything else."""
         async for batch in self._journal.read_commands(0, 0):
             replies, details = [], []
             for r in batch.requests:

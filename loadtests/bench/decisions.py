@@ -34,7 +34,7 @@ from loadtests.lib.progress import Bar
 
 #: Units of one envelope or sale; there are as many of them as it takes.
 UNITS_PER_ROUND_MAX: Final = 10_000
-#: So many times the decisions of Redis are wanted.
+#: The wanted ratio to the decisions of Redis.
 TARGET: Final = 1.5
 JOBS: Final[tuple[tuple[JobKind, Mix], ...]] = (("grab", "winners"), ("grab", "crowd"), ("reserve", "winners"), ("reserve", "crowd"))
 #: Redis as it is compared, and as it is when it writes to a file and syncs it once a second (the engine syncs every commit).

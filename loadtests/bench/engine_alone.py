@@ -50,7 +50,7 @@ START_S: Final = 30.0
 
 
 class Wrong(Exception):
-    """An answer, a sum or the journal is not what it has to be; the text says which."""
+    """An answer, a sum or the journal is wrong; the text says which."""
 
 
 class DecisionSample(Struct, frozen=True):
@@ -112,7 +112,7 @@ async def _offer(crowd: _Crowd, kind: JobKind, each: ClaimRound) -> Callable[[],
 
 
 class _Crowd:
-    """Hands in commands in batches and learns from accepted records alone what was answered, as a gateway does."""
+    """Hands in commands in batches, and reads their answers from accepted records alone, as a gateway does."""
 
     def __init__(self, journal: SqliteJournal, batch_commands_max: int) -> None:
         self._journal = journal

@@ -29,7 +29,7 @@ REPETITIONS_MAX: Final = 100
 PROCESSES: Final = ("engine-1", "gateway-1", "console")
 #: Viewers whose joins are under way at once: all of a run, as after a restart.
 AT_ONCE: Final = 2_000
-#: Commands that open rooms are sent so many at once.
+#: Commands in flight while rooms are opened.
 OPENED_AT_ONCE: Final = 16
 #: Open files beside those of viewers.
 FILES: Final = 1_000

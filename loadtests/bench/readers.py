@@ -40,7 +40,7 @@ class _Viewer:
         self.frames_at_once = self._take(data)
 
     def read(self, buffer: memoryview) -> int:
-        """Read what is there; gives the number of text frames that ended."""
+        """Read the available data; returns the number of text frames that ended."""
         n = self.socket.recv_into(buffer)
         if not n:
             raise SystemExit(f"the server on port {self.port} closed a connection")

@@ -1,4 +1,4 @@
-"""Damages copies of an embedded journal and looks whether the damage is found: `python -m loadtests bitflips --flips 100`.
+"""Damages copies of an embedded journal and checks that the damage is found: `python -m loadtests bitflips --flips 100`.
 
 A real server makes a journal with rooms and money, once stopped and once killed. Each trial damages one copy, starts a server's parts on it,
 audits it, and compares the story of every room with the original, byte for byte.
@@ -39,7 +39,7 @@ __all__ = ["main"]
 PARTITIONS: Final = 2
 ROOMS: Final = 4
 LINES: Final = 25
-#: Snapshots come after so many records, so that some lie below the end.
+#: Records between snapshots, so that some snapshots lie below the end.
 SNAPSHOT_RECORDS: Final = 40
 #: A start that neither serves nor ends within this time is half alive.
 START_S: Final = 30.0
@@ -52,7 +52,7 @@ Damage: TypeAlias = Callable[[Path, random.Random], str]
 
 
 class Trial(Struct):
-    """A damaged copy: what was done to it, and what became of it."""
+    """A damaged copy: the damage and its outcome."""
 
     target: str
     damage: str

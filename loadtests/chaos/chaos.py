@@ -162,7 +162,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--kinds", default="", metavar="KIND,...", help=f"only these: {', '.join(DISASTERS)} (default: all)")
     parser.add_argument("--viewers", type=positive_int, default=60, metavar="N", help="customers of each of the two rooms (default: 60)")
     parser.add_argument("--units", type=positive_int, default=40, metavar="N", help="shares of the envelope, and stock of the sale (default: 40)")
-    parser.add_argument("--within", type=positive_float, default=4.0, metavar="S", help="customers begin within so long (default: 4)")
+    parser.add_argument("--within", type=positive_float, default=4.0, metavar="S", help="seconds within which customers begin (default: 4)")
     parser.add_argument(
         "--timeout", type=positive_float, default=90.0, metavar="S", help="a round is wrong when it is not over by then (default: 90)"
     )

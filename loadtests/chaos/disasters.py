@@ -317,7 +317,7 @@ DISASTERS: Final[dict[str, Disaster]] = {
     "engine_killed": Disaster(_engine_killed, "SIGKILL of an engine"),
     "engine_paused": Disaster(_engine_paused, "an engine stands still until another one decides, and wakes up with writes in flight"),
     "two_pauses": Disaster(_two_pauses, "an engine wakes up between another one's takeover and its first decision", quiet=True),
-    "behind": Disaster(_behind, "an engine takes over whose fold misses the newest records"),
+    "behind": Disaster(_behind, "an engine takes over without the newest records"),
     "rebalance": Disaster(_rebalance, "an engine joins and leaves in the middle of a drop"),
     "gateway_killed": Disaster(_gateway_killed, "SIGKILL of a gateway", cuts=True),
     "gateway_paused": Disaster(_gateway_paused, "a gateway stands still"),

@@ -38,11 +38,11 @@ __all__ = ["main"]
 
 KILLS_MAX: Final = 10_000
 VIEWERS_MAX: Final = 200
-#: A server lives so long at most before it is killed, once it is ready.
+#: Longest life of a server after it is ready.
 LIFE_S: Final = 1.5
-#: One kill in so many comes while the server starts.
+#: One kill in this many comes while the server starts.
 STARTS: Final = 4
-#: A start takes about so long; one that is faster is killed soon after it.
+#: Usual time of a start; a faster server is killed soon after it.
 START_S: Final = 1.2
 POLL_S: Final = 0.02
 HOLD_MS: Final = 3_000
@@ -65,7 +65,7 @@ SETTINGS: Final = {
 
 
 class Kills(Struct):
-    """How it went: kills by moment, those that left an unfinished snapshot, and how long starts took at most."""
+    """The run's result: kills by moment, kills that left an unfinished snapshot, and the longest start."""
 
     moments: Counter[str] = Counter()
     in_snapshot: int = 0

@@ -1,4 +1,4 @@
-"""The clients' own log of what was acknowledged, held against itself and against the journal. It knows nothing of the storms' audits."""
+"""The clients' own log of acknowledged outcomes, compared with itself and with the journal. It knows nothing of the storms' audits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One round of chaos: rooms in which money flows, one disaster in the middle, and the audit of what everybody was told."""
+"""One round of chaos: rooms in which money flows, one disaster in the middle, and the audit of all answers."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ FILE_BYTES_MAX: Final = 256 * 1024 * 1024
 LINES_MAX: Final = 2_000_000
 #: A number above this is a time in ms, not in s.
 MS_FROM: Final = 1e11
-#: Stands for bytes that are no text in the file's encoding.
+#: The replacement of bytes that are invalid in the file's encoding.
 _BROKEN: Final = "\udcff"
 #: Characters of an unreadable first line that an error quotes.
 QUOTE_MAX: Final = 40
@@ -209,7 +209,7 @@ def _xml_lines(text: str, unreadable: Count) -> Iterator[Line]:
 
 
 def _xml_line(element: str) -> Line | str:
-    """A line from what follows `<d`, or why it is none."""
+    """The line in the text after `<d`, or the reason why there is none."""
     head = _P.match(element)
     if head is None:
         return "no_p"

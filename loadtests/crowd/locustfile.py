@@ -55,7 +55,7 @@ class Chatter(RoomUser):
 
 
 class _Opportunist(RoomUser):
-    """Takes what is offered, once it is open; each thing once."""
+    """Takes each offer once, when it opens."""
 
     abstract = True
     offer = ""
@@ -117,7 +117,7 @@ class Anchor(RoomUser):
     wait_time = between(0.5, 1.5)
 
     def on_start(self) -> None:
-        """Put what is sold into the showcase."""
+        """Put the sale's product into the showcase."""
         super().on_start()
         self.send("add_product", {"type": "add_product", "product": {"id": "locust", "title": "Locust", "price_fen": 9_900}})
         self._acts = itertools.cycle((self.drop, self.announce, self.sell, self.announce))

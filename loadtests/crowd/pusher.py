@@ -21,7 +21,7 @@ __all__ = ["Pusher"]
 
 #: Part of the gateway's limit of commands a second that one connection uses.
 LIMIT_USED: Final = 0.8
-#: Due announcements are looked for this often.
+#: Time between two checks for due announcements.
 GRAIN_S: Final = 0.005
 ANSWER_S: Final = 15.0
 
@@ -96,6 +96,6 @@ class Pusher:
         self._speakers[sender].send(id, text, on_reply)
 
     def close(self) -> None:
-        """Let the anchors leave; what was not answered stays undecided."""
+        """Disconnect the anchors; unanswered announcements stay undecided."""
         for speaker in self._speakers:
             speaker.close()

@@ -87,7 +87,9 @@ def _check(chat: Chat, options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m loadtests replay", description="Send a real chat through real sockets and audit what is shown.")
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtests replay", description="Send a real chat through real sockets and audit the shown lines."
+    )
     parser.add_argument("file", type=Path, metavar="FILE", help='JSON lines {"time", "user", "text"}, or Bilibili danmaku XML')
     parser.add_argument("--speed", type=positive_float, default=1.0, metavar="X", help="times faster than in the file (default: 1)")
     parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")

@@ -1,4 +1,4 @@
-"""The replay of a chat: each user of the file speaks through a connection of their own, a witness reads what is shown."""
+"""The replay of a chat: each user of the file sends over a connection of their own, and a witness reads the shown lines."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class WitnessedLine(Struct, frozen=True):
 
 
 class Said(Struct, frozen=True):
-    """An accepted line as it was sent."""
+    """An accepted line with its sent text."""
 
     user: str
     text: str
@@ -86,7 +86,7 @@ class LineOutcomes:
         return len(self.accepted) + self.refused.total() + self.unanswered
 
     def summary(self) -> dict[str, Any]:
-        """Hold what was accepted against what the witness saw."""
+        """Compare the accepted lines with those that the witness saw."""
         latency = Latency()
         not_shown: Counter[str] = Counter()
         altered: list[dict[str, str]] = []

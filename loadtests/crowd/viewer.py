@@ -65,7 +65,7 @@ class Viewer(RoomConnection):
             step.arrivals_ns.append(time.monotonic_ns())
 
     def on_text(self, raw: bytes, text: bytes) -> None:
-        """A frame that nobody before has decoded."""
+        """A frame that is decoded for the first time."""
         if text.startswith(b'{"type":"delta"') and self.at is not None:
             self.at = self._frame_audit.advance(self.at, raw, text)
             return

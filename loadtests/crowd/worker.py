@@ -77,10 +77,10 @@ class ViewersReport(Struct, tag="report"):
 
 
 class _Stalling(Viewer):
-    """A viewer who stops reading for good once it has joined."""
+    """A viewer who never reads again after it has joined."""
 
     def on_join(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         super().on_join()
         if self.transport is not None:
             self.transport.pause_reading()

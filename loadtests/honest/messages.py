@@ -38,7 +38,7 @@ class SaleBegun(Struct, tag="begin"):
 
 
 class Pause(Struct, tag="pause"):
-    """Begin nothing more, and say `paused` when every answer is there."""
+    """Start no new action, and report `paused` when every answer is there."""
 
 
 class SetBack(Struct, tag="set_back"):
@@ -52,7 +52,7 @@ class Resume(Struct, tag="resume"):
 
 
 class Repeat(Struct, tag="repeat"):
-    """Ask everything again that was ever asked, and say `repeated` when every reply is there."""
+    """Repeat every command of the run, and report `repeated` when every reply is there."""
 
 
 class HonestProgress(Struct, tag="progress"):

@@ -1,4 +1,4 @@
-"""Honest users as the process that runs the test sees them, and the audit of what they were told."""
+"""The test's view of honest users, and the audit of their answers."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def _audit_envelope(case: Case, envelope: int, opens_ms: int, findings: Findings
 
 
 def _audit_lines(case: Case, findings: Findings) -> None:
-    """Every line that was taken stands in the journal, once."""
+    """The journal has every accepted line once."""
     assert case.journal is not None
     users = {one.user for one in case.transcript.asked}
     said = Counter(_line_of(event) for event in case.journal if event["type"] == "chat_sent" and event["user"] in users)

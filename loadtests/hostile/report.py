@@ -19,7 +19,7 @@ BY_RATIO: Final = ("delivery",)
 #: Times whose p99 may grow by so many ms: a purchase, from the reservation to the receipt. It is short and waits at each of its hops for what
 #: the loop does just then, so that a ratio says little. With 50 ms more it stays below the 0.1 s that people take for at once.
 ADDED_MS_MAX: Final[Mapping[str, float]] = {"purchase": 50.0}
-#: Pairs of a quiet and a hostile phase are drawn again so many times, to see how far the ratio hangs on a few of them.
+#: Number of draws of pairs of phases, to see how much the ratio depends on a few of them.
 DRAWS: Final = 300
 #: The ratio lies in its interval with this probability, in percent.
 CONFIDENCE: Final = 90

@@ -1,6 +1,6 @@
 """liveroom with a clock that can be stepped: `python -m loadtests.hostile.stepped_clock FILE COMMAND ...`.
 
-FILE holds by how many ms the process' wall clock is off, as a number; it is looked at many times a second.
+FILE holds the offset of the process's wall clock in ms, as a number. It is read many times a second.
 No setting of liveroom does any of this.
 """
 

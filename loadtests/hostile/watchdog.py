@@ -22,7 +22,7 @@ _PLAIN: Final = ("liveroom",)
 RSS_GROWTH: Final = 1.15
 RSS_SPARE_BYTES: Final = 24 * 1024 * 1024
 FILES_SPARE: Final = 8
-#: With fewer quiet phases, after the windows are full, a run is too short to say whether memory stays as it is.
+#: With fewer quiet phases, after the windows are full, a run is too short to judge the growth of memory.
 QUIET_PHASES_MIN: Final = 6
 
 

@@ -1,4 +1,4 @@
-"""A certificate for TLS on this machine that nobody but the tests trusts."""
+"""A certificate for TLS on this machine that only the tests trust."""
 
 from __future__ import annotations
 

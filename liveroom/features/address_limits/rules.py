@@ -1,7 +1,7 @@
-"""Users of one network address: how many may have some of an item, counted by the address hashes that gateways put in the addresses' place.
+"""Limits of users per network address: how many may have some of an item. Gateways replace addresses by hashes, which are counted here.
 
-A user counts where a share, a code or a hold was got, and from the first one there on; where it came without an address hash nothing
-is counted. An unpaid hold stops counting when it is resolved. Nothing is kept of an item that nobody can get any more.
+A user counts at the address of their first share, code or hold. A claim without an address hash counts nowhere.
+An unpaid hold stops counting when it is resolved. The counts of an item are dropped when it can no longer be claimed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def address_counted(state: RoomState, event: AddressCounted, seq: int, time_ms: 
     users = limit.addresses.setdefault(event.address_hash, {})
     users[event.user] = users.get(event.user, 0) + 1
     if len(users) > limit.users_max:
-        raise InvariantBroken("no more users of one address than may")
+        raise InvariantBroken("users of one address within the limit")
     if event.hold >= 0:
         limit.hold_address_hashes[event.hold] = event.address_hash
 

@@ -29,7 +29,7 @@ def fold_chat(lines: tuple[ChatLine, ...], event: object, seq: int, time_ms: int
 
 
 def _budget(budget: int, event: ChatBudgetSet | RoomOpened, seq: int, time_ms: int) -> int:
-    """A budget that was set outlives a closing: the event of a new opening says so."""
+    """A budget survives a closing; the event of a reopening has it."""
     return event.rules.chat_budget if isinstance(event, RoomOpened) else event.lines_per_s
 
 

@@ -365,7 +365,7 @@ def flash_sale_closed(state: RoomState, event: FlashSaleClosed, seq: int, time_m
     sales = of(state)
     sale = sales.live[event.sale]
     if sale.held != event.held:
-        raise InvariantBroken("holds say what is held")
+        raise InvariantBroken("held = units of open holds")
     sale.phase = "closed"
     forget_addresses(state, event.sale)
     sale.unpaid = {}
@@ -390,9 +390,9 @@ def stock_changed(state: RoomState, event: StockChanged, seq: int, time_ms: int)
     sales = of(state)
     sale = sales.live[event.sale]
     if sale.held != event.held:
-        raise InvariantBroken("holds say what is held")
+        raise InvariantBroken("held = units of open holds")
     if sale.sold != event.sold:
-        raise InvariantBroken("holds say what is sold")
+        raise InvariantBroken("sold = units of paid holds")
     if sale.available != event.available:
         raise InvariantBroken("available + held + sold = stock")
     if sale.phase == "closed":

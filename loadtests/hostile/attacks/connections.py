@@ -1,4 +1,4 @@
-"""Connections that say nothing, or never come to an end of what they say, or come and go."""
+"""Connections that stay silent, never finish a message, or come and go."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def many_viewers(front: Front) -> None:
 
 
 async def never_reads(front: Front) -> None:
-    """Viewers of the honest room who never read what comes and ping all the time."""
+    """Viewers of the honest room who never read and ping all the time."""
 
     async def hold() -> None:
         user = front.user()

@@ -32,7 +32,7 @@ _CODE: Final = re.compile(rb'"code":"([a-z_0-9]+)"')
 
 
 async def frame_flood(front: Front) -> None:
-    """Viewers who send commands ten times as fast as they may, until they are put out, and come again."""
+    """Viewers who send commands ten times as fast as allowed until they are closed, and return."""
 
     async def hold() -> None:
         speaker = await front.speaker(front.user())

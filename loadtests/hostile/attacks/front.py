@@ -29,7 +29,7 @@ CONNECT_S: Final = 10.0
 TOKEN_LIFETIME_S: Final = 86_400
 #: Acts of one attack that may be under way at once; a server that is slow to answer is not attacked with more and more of them.
 ACTS_MAX: Final = 64
-#: A held connection that was dropped is opened again after so long on average.
+#: Average time until a dropped connection is opened again.
 AGAIN_S: Final = 6.0
 
 
@@ -72,7 +72,7 @@ class Front:
         return make_token(auth.secret, auth, user=user, room=room or self.field.room, role=role, lifetime_s=TOKEN_LIFETIME_S)
 
     def user(self) -> str:
-        """A user that nobody has seen before."""
+        """A new user."""
         return f"{self._name}-{next(self._numbers)}"
 
     # Connections

@@ -1,4 +1,4 @@
-"""Holds that nobody means to pay."""
+"""Holds that the attackers never pay."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ANSWER_S: Final = 10.0
 
 
 async def reserve_and_cancel(front: Front) -> None:
-    """Nine users who reserve and cancel by turns, as often as the gateway lets them."""
+    """Nine users who reserve and cancel in turns, as often as the gateway allows."""
     await _hold_all(front, HOLDERS, front.field.sale, cancel=True)
 
 

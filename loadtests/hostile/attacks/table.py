@@ -1,4 +1,4 @@
-"""Every attack there is, by name: what it does, the process that carries it, and where it comes from."""
+"""All attacks by name: the function, its process, and its source addresses."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def _claims() -> Iterator[dict[str, Any]]:
 
 
 async def word_lists(front: Front) -> None:
-    """Moderators of rooms of their own set new lists of the largest size, and a line is said after each."""
+    """Moderators of rooms of their own set new lists of the largest size, and send a line after each."""
     dens = cycle(front.field.dens)
     async with front.session() as session:
 
