@@ -9,7 +9,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, AdmissionQueue, Claim, Step
+from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, AdmissionQueue, AdmissionStep, Claim
 from liveroom.journal.command_sender import CommandSender, ReplyCallback
 from liveroom.protocol.frames import Refused, Reply
 from liveroom.protocol.records import Request
@@ -100,7 +100,7 @@ class AdmissionController:
         else:
             self._lines.pop(queue, None)
 
-    def _take(self, queue: AdmissionQueue, step: Step) -> None:
+    def _take(self, queue: AdmissionQueue, step: AdmissionStep) -> None:
         claim, code = step.claim, step.code
         if not code:
             self._command_sender.submit(claim.request, partial(self._answered, queue, claim))

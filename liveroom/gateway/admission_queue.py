@@ -25,7 +25,7 @@ from msgspec import Struct
 from liveroom.journal.command_sender import ReplyCallback
 from liveroom.protocol.records import Request
 
-__all__ = ["PLACES_PER_USER_MAX", "WINNERS_MAX", "AdmissionQueue", "Claim", "Step"]
+__all__ = ["PLACES_PER_USER_MAX", "WINNERS_MAX", "AdmissionQueue", "AdmissionStep", "Claim"]
 
 #: Winners of one item that a queue remembers. Beyond this the queue refuses no claim, because any user may be a winner who asks again.
 WINNERS_MAX: Final = 200_000
@@ -53,7 +53,7 @@ class Claim:
         self.callbacks: list[tuple[Request, ReplyCallback]] = []
 
 
-class Step(Struct, frozen=True):
+class AdmissionStep(Struct, frozen=True):
     """The next action for a claim: send it to the engine, or, with a `code`, refuse it."""
 
     claim: Claim
@@ -161,16 +161,16 @@ class AdmissionQueue:
         """An upper bound of the claims that wait before this one."""
         return claim.number - min(line[0].number for line in self._lines.values())
 
-    def next(self, now: float) -> Step | None:
+    def next(self, now: float) -> AdmissionStep | None:
         """Take the next claim out of the queue; `None` if all others have to wait."""
         while True:
             if self._bypass:
-                return Step(self._bypass.popleft())
+                return AdmissionStep(self._bypass.popleft())
             if claim := self._admitted():
                 self._take_out(claim)
                 claim.counted = True
                 self._under_way += claim.units
-                return Step(claim)
+                return AdmissionStep(claim)
             if not (claim := self._oldest(0)):
                 return None
             code = self._refusal_code(claim, now)
@@ -181,7 +181,7 @@ class AdmissionQueue:
                 self._let_bypass(claim)
                 continue
             del self._claims[claim.key]
-            return Step(claim, code)
+            return AdmissionStep(claim, code)
 
     def answered(self, claim: Claim, now: float) -> list[ReplyCallback]:
         """End a claim that the engine answered, or whose outcome is unknown. Returns the callbacks of its command id.

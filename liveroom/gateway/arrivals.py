@@ -44,7 +44,7 @@ class PlaceholderTransport(asyncio.Transport):
             self._socket.shutdown(socket.SHUT_RDWR)
 
 
-class Host(Protocol):
+class HandshakeHost(Protocol):
     """Receives events of connections that have not become viewers yet."""
 
     def on_client_address(self, connection: Connection, address: str) -> None:
@@ -60,7 +60,7 @@ class Arrivals:
     def __init__(
         self,
         listener: socket.socket,
-        host: Host,
+        host: HandshakeHost,
         make: Callable[[], Connection],
         *,
         tls: ssl.SSLContext | None,

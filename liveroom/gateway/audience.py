@@ -9,14 +9,14 @@ from hashlib import blake2b
 from itertools import takewhile
 
 from liveroom.features.audience.messages import ReportAudience
-from liveroom.gateway.room import Room
+from liveroom.gateway.room import HeldRoom
 from liveroom.journal.command_sender import ReplyCallback
 from liveroom.messages.fields import Role
 from liveroom.protocol.frames import Refused, Reply
 from liveroom.protocol.records import Sender
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["Audience", "user_hash"]
+__all__ = ["AudienceReporter", "user_hash"]
 
 #: New users that one report may hold.
 JOINED_MAX = 1_000
@@ -31,14 +31,14 @@ def user_hash(user: str) -> int:
 class _Report:
     __slots__ = ("at", "joined", "room", "viewers")
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: HeldRoom) -> None:
         self.room = room
         self.viewers = 0  # in the last report
         self.joined: dict[str, None] = {}  # users for the next report
         self.at = 0.0
 
 
-class Audience:
+class AudienceReporter:
     """Counts users with the role `viewer`, not connections. `report` sends a report to the engine."""
 
     def __init__(self, gateway: str, report: Callable[[str, ReportAudience, ReplyCallback], None], metrics: Metrics, *, repeat_ms: int) -> None:
@@ -49,7 +49,7 @@ class Audience:
         self._changed: dict[str, _Report] = {}
         self._reports: OrderedDict[str, _Report] = OrderedDict()  # oldest report first
 
-    def on_join(self, room: Room, sender: Sender) -> None:
+    def on_join(self, room: HeldRoom, sender: Sender) -> None:
         """Note that a connection joined a room."""
         if sender.role is not Role.viewer:
             return
@@ -59,7 +59,7 @@ class Audience:
         report.joined[sender.user] = None
         self._changed[room.id] = report
 
-    def on_leave(self, room: Room) -> None:
+    def on_leave(self, room: HeldRoom) -> None:
         """Note that a connection left a room."""
         if report := self._reports.get(room.id):
             self._changed[room.id] = report

@@ -14,7 +14,7 @@ from liveroom.features.registry import admission_of
 from liveroom.gateway.admission_controller import AdmissionController
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.hub import Hub
-from liveroom.gateway.likes import Likes
+from liveroom.gateway.likes import LikesReporter
 from liveroom.gateway.limits import CommandLimits
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.command_sender import CommandSender
@@ -41,7 +41,7 @@ class CommandHandler:
         metrics: Metrics,
         hub: Hub,
         command_sender: CommandSender,
-        likes: Likes,
+        likes: LikesReporter,
         claims: AdmissionController,
         address_hasher: AddressHasher,
         now: Callable[[], float],

@@ -15,7 +15,7 @@ from liveroom.gateway.wire import PING, close_frame
 if TYPE_CHECKING:
     from liveroom.protocol.records import Sender
 
-__all__ = ["Connection", "Host", "Stage", "peer_address"]
+__all__ = ["Connection", "ConnectionHost", "Stage", "peer_address"]
 
 #: A frame of up to this many times a command's limit is read, so that its refusal can name the command id. A larger one ends the connection.
 READ_FACTOR = 4
@@ -42,7 +42,7 @@ class Stage(IntEnum):
     closed = 3
 
 
-class Host(Protocol):
+class ConnectionHost(Protocol):
     """Receives the events of a connection."""
 
     command_bytes_max: int
@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
         "subscription",
     )
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: ConnectionHost) -> None:
         self._host = host
         self._inbound: Inbound | None = None
         self._replies: deque[bytes] | None = None

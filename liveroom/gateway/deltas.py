@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from liveroom.features.chat.messages import ChatSent
-from liveroom.gateway.ring import Frame
+from liveroom.gateway.ring import RingFrame
 from liveroom.messages.fields import Delivery, Role
 from liveroom.protocol.codec import encode
 from liveroom.protocol.events import Event
@@ -33,17 +33,17 @@ class _Candidate:
         self.data = event_bytes(event, seq)
 
 
-def build_deltas(from_: int, events: Sequence[Event], time_ms: int, bytes_max: int) -> list[Frame]:
+def build_deltas(from_: int, events: Sequence[Event], time_ms: int, bytes_max: int) -> list[RingFrame]:
     """The frames for the events of the span [from_, from_ + len(events)): several if one frame would exceed `bytes_max`."""
     kept = _fit([_Candidate(seq, event) for seq, event in _chosen(from_, events)], bytes_max - ENVELOPE_BYTES)
     parts = _split(kept, bytes_max - ENVELOPE_BYTES)
-    frames: list[Frame] = []
+    frames: list[RingFrame] = []
     begin = from_
     for i, part in enumerate(parts):
         to = parts[i + 1][0].seq if i + 1 < len(parts) else from_ + len(events)
         omitted = Counter(e.delivery.value for e in events[begin - from_ : to - from_])
         omitted.subtract(c.event.delivery.value for c in part)
-        frames.append(Frame.of(begin, to, _payload(begin, to, time_ms, part, {k: n for k, n in omitted.items() if n})))
+        frames.append(RingFrame.of(begin, to, _payload(begin, to, time_ms, part, {k: n for k, n in omitted.items() if n})))
         begin = to
     return frames
 

@@ -19,13 +19,13 @@ from liveroom.config.files import check_file
 from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.admission_controller import AdmissionController
 from liveroom.gateway.arrivals import Arrivals
-from liveroom.gateway.audience import Audience
+from liveroom.gateway.audience import AudienceReporter
 from liveroom.gateway.command_handler import CommandHandler
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deadlines import Deadlines
-from liveroom.gateway.handshake import HandshakeHandler, Refusal
+from liveroom.gateway.handshake import HandshakeHandler, HandshakeRefusal
 from liveroom.gateway.hub import Hub
-from liveroom.gateway.likes import Likes
+from liveroom.gateway.likes import LikesReporter
 from liveroom.gateway.limits import KeyedCounter
 from liveroom.gateway.outage_monitor import OutageMonitor
 from liveroom.gateway.pending import Pending
@@ -110,8 +110,8 @@ class Gateway:
             reply_wait_ms=config.reply_wait_ms,
             clock=clock,
         )
-        self._audience = Audience(name, self._request, metrics, repeat_ms=config.audience_repeat_ms)
-        self._likes = Likes(self._request, metrics)
+        self._audience = AudienceReporter(name, self._request, metrics, repeat_ms=config.audience_repeat_ms)
+        self._likes = LikesReporter(self._request, metrics)
         self._claims = AdmissionController(self._command_sender, metrics, self.time, count=config.broadcast_batch_size)
         self._loader = RoomLoader(
             clock,
@@ -313,11 +313,11 @@ class Gateway:
             self._hold(connection, data)
             return
         if end > HEAD_BYTES_MAX:
-            self._refuse(connection, Refusal("malformed", MALFORMED))
+            self._refuse(connection, HandshakeRefusal("malformed", MALFORMED))
             return
         rest = bytes(head[end:])
         answer = self._handshake_handler.receive(bytes(head[:end]), connection.address, self._full)
-        if isinstance(answer, Refusal):
+        if isinstance(answer, HandshakeRefusal):
             self._refuse(connection, answer)
             return
         self._pending.discard(connection)
@@ -343,7 +343,7 @@ class Gateway:
         if connection.head is None:
             connection.head = bytearray(data)
         if len(connection.head) > HEAD_BYTES_MAX:
-            self._refuse(connection, Refusal("malformed", MALFORMED))
+            self._refuse(connection, HandshakeRefusal("malformed", MALFORMED))
             return
         for oldest in self._pending.hold(connection, len(data)):
             self._drop(oldest, "heads_bytes")
@@ -372,7 +372,7 @@ class Gateway:
         else:
             self._pending.discard(connection)
 
-    def _refuse(self, connection: Connection, refusal: Refusal) -> None:
+    def _refuse(self, connection: Connection, refusal: HandshakeRefusal) -> None:
         """Refuse a handshake. Its descriptor counts among the handshakes until the connection is gone."""
         connection.head = None
         self._refused.add(connection, self.time())

@@ -24,7 +24,7 @@ from liveroom.gateway.inbound import quiet_logger
 from liveroom.messages.errors import BadMessage, BadToken
 from liveroom.protocol.codec import decode_room_id
 
-__all__ = ["AcceptedHandshake", "HandshakeHandler", "Refusal"]
+__all__ = ["AcceptedHandshake", "HandshakeHandler", "HandshakeRefusal"]
 
 ROOMS_PATH = "/v1/rooms/"
 QUERY_FIELDS_MAX = 16
@@ -38,7 +38,7 @@ log = logging.getLogger("liveroom.gateway")
 _CLOSE_FOR = {"bad_token": 4500, "token_expired": 4000, "wrong_room": 4501}
 
 
-class Refusal(Struct, frozen=True):
+class HandshakeRefusal(Struct, frozen=True):
     """A handshake that ends before the upgrade."""
 
     reason: str
@@ -83,27 +83,27 @@ class HandshakeHandler:
         self._proxies = TrustedProxies(config.trusted_proxies)
         self._extensions = [_SharedDeflate()] if config.compression else None
 
-    def receive(self, head: bytes, peer: str, full: Callable[[str], tuple[int, str] | None]) -> Refusal | AcceptedHandshake:
+    def receive(self, head: bytes, peer: str, full: Callable[[str], tuple[int, str] | None]) -> HandshakeRefusal | AcceptedHandshake:
         """Answer the request `head` from `peer`. `full` returns a status and its text if the gateway has no place for the client's address."""
         protocol = ServerProtocol(extensions=self._extensions, select_subprotocol=_select, logger=quiet_logger, max_size=None)
         try:
             request = parse_head(head)
             path, query = split_target(request.path)
         except BadHead as error:
-            return Refusal("malformed", _plain(protocol, error.status, f"{error}\n"))
+            return HandshakeRefusal("malformed", _plain(protocol, error.status, f"{error}\n"))
         headers = request.headers
         address = self._proxies.client_address(peer, headers.get_all("X-Forwarded-For"))
         if not path.startswith(ROOMS_PATH):
-            return Refusal("path", _plain(protocol, 404, f"Rooms are at {ROOMS_PATH}{{room}}.\n"))
+            return HandshakeRefusal("path", _plain(protocol, 404, f"Rooms are at {ROOMS_PATH}{{room}}.\n"))
         origin = _only(headers, "Origin")
         if not self._origins.allow(origin, _only(headers, "Host")):
             self._log_refused_origin(origin or "")
-            return Refusal("origin", _plain(protocol, 403, "Pages from this origin may not connect.\n"))
+            return HandshakeRefusal("origin", _plain(protocol, 403, "Pages from this origin may not connect.\n"))
         if found := full(address):
-            return Refusal("full" if found[0] == 503 else "address", _plain(protocol, *found))
+            return HandshakeRefusal("full" if found[0] == 503 else "address", _plain(protocol, *found))
         response = protocol.accept(request)
         if response.status_code != 101:
-            return Refusal("no_websocket", _as_bad_request(response).serialize())
+            return HandshakeRefusal("no_websocket", _as_bad_request(response).serialize())
         accepted = AcceptedHandshake(response=response.serialize(), address=address, deflate=bool(protocol.extensions))
         return self._admit(accepted, request, unquote(path[len(ROOMS_PATH) :]), query)
 

@@ -24,11 +24,11 @@ from typing import Concatenate, ParamSpec
 
 from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.admission_queue import AdmissionQueue
-from liveroom.gateway.audience import Audience
+from liveroom.gateway.audience import AudienceReporter
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deadlines import Deadlines
 from liveroom.gateway.replay_buffer import EventSpan, ReplayBuffer
-from liveroom.gateway.room import Begin, Resume, Room
+from liveroom.gateway.room import Begin, HeldRoom, Resume
 from liveroom.gateway.room_loader import RoomLoader
 from liveroom.gateway.subscription import Subscription
 from liveroom.gateway.wire import text_frame
@@ -44,7 +44,7 @@ from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Hub"]
 
-Step = ParamSpec("Step")
+Args = ParamSpec("Args")
 
 #: Time for this gateway to catch up with a viewer that has seen more of a stream. Afterwards the stream counts as set back.
 CATCH_UP_S = 5.0
@@ -55,7 +55,7 @@ class _Broadcast:
 
     __slots__ = ("at", "began", "end", "packed", "plain", "room", "start", "viewers")
 
-    def __init__(self, room: Room, began: float) -> None:
+    def __init__(self, room: HeldRoom, began: float) -> None:
         room.seal()
         ring = room.ring
         self.room = room
@@ -123,7 +123,7 @@ class Hub:
         self,
         config: GatewayConfig,
         metrics: Metrics,
-        audience: Audience,
+        audience: AudienceReporter,
         loader: RoomLoader,
         clock: Clock,
         *,
@@ -141,17 +141,17 @@ class Hub:
         self._connections = connections
         self._loader = loader
         self._drain_queue = drain_queue
-        self._ticks: list[tuple[float, int, Room]] = []  # a heap of (due, number, room)
+        self._ticks: list[tuple[float, int, HeldRoom]] = []  # a heap of (due, number, room)
         self._tick_number = 0
         self._broadcasts: deque[_Broadcast] = deque()
         self._wake = asyncio.Event()
         self._incarnation = incarnation
         self._may_be_behind = may_be_behind
         self._ahead: Deadlines[tuple[Subscription, int]] = Deadlines(CATCH_UP_S)  # viewers, with the seq of their cursor
-        self._empty: Deadlines[Room] = Deadlines(config.room_idle_ms / 1000)
+        self._empty: Deadlines[HeldRoom] = Deadlines(config.room_idle_ms / 1000)
         self._partitions = partitions
-        self._held: dict[int, dict[str, Room]] = {}  # partition -> its rooms
-        self.rooms: dict[str, Room] = {}
+        self._held: dict[int, dict[str, HeldRoom]] = {}  # partition -> its rooms
+        self.rooms: dict[str, HeldRoom] = {}
         self.times = {partition: PartitionTime(clock.monotonic_s, clock.unix_s) for partition in range(partitions)}
         self.interrupted: dict[int, int] = {}  # partition -> begin of its interruption, in Unix ms
 
@@ -161,18 +161,18 @@ class Hub:
         """The partitions of the held rooms."""
         return list(self._held)
 
-    def rooms_of(self, partition: int) -> list[Room]:
+    def rooms_of(self, partition: int) -> list[HeldRoom]:
         """The held rooms of a partition."""
         return list(self._held.get(partition, {}).values())
 
-    def _hold(self, room_id: str) -> Room:
+    def _hold(self, room_id: str) -> HeldRoom:
         partition = partition_of(room_id, self._partitions)
-        room = self.rooms[room_id] = Room(room_id, self._config, self._metrics, self._incarnation(partition))
+        room = self.rooms[room_id] = HeldRoom(room_id, self._config, self._metrics, self._incarnation(partition))
         self._held.setdefault(partition, {})[room_id] = room
         self._metrics.gateway_rooms.set(len(self.rooms))
         return room
 
-    def _release(self, room: Room) -> None:
+    def _release(self, room: HeldRoom) -> None:
         partition = partition_of(room.id, self._partitions)
         self._loader.finish(room)
         del self.rooms[room.id], self._held[partition][room.id]
@@ -215,7 +215,7 @@ class Hub:
                 room.empty_at = self._now_s()
                 self._release_later(room)
 
-    def _join(self, room: Room, subscription: Subscription, resume: Resume | None) -> None:
+    def _join(self, room: HeldRoom, subscription: Subscription, resume: Resume | None) -> None:
         connection = subscription.connection
         subscription.joined_at = subscription.beat_at = self._now_s()
         if self._may_be_behind and resume is not None and room.is_behind(resume):
@@ -228,7 +228,7 @@ class Hub:
         if room.has_news:
             self._schedule(room)
 
-    def _let_in(self, room: Room) -> None:
+    def _let_in(self, room: HeldRoom) -> None:
         """Let all waiting viewers join. The connection of a viewer who fails to join is closed, and its client connects again."""
         for subscription, resume in self._loader.take_waiting(room):
             connection = subscription.connection
@@ -248,11 +248,11 @@ class Hub:
         if (room := self.rooms.get(connection.room_id)) is not None:
             connection.send(text_frame(encode(Beat(self.time_ms(room)))))
 
-    def _is_banned(self, room: Room, connection: Connection) -> bool:
+    def _is_banned(self, room: HeldRoom, connection: Connection) -> bool:
         sender = connection.sender
         return sender is not None and _can_be_banned(connection) and room.banned.get(sender.user, 0) > self.time_ms(room)
 
-    def time_ms(self, room: Room) -> int:
+    def time_ms(self, room: HeldRoom) -> int:
         """The present time of the room's clock, in Unix ms. Bans and mutes end by it, and viewers count down by it."""
         return max(room.time_ms, self.times[partition_of(room.id, self._partitions)].now_ms())
 
@@ -273,12 +273,12 @@ class Hub:
                 self._try(room, self._renew, keyframe)
         for chunk in record.entitlements if current else ():
             if room := rooms.get(chunk.room):
-                self._try(room, Room.receive, chunk)
+                self._try(room, HeldRoom.receive, chunk)
         for detail in record.details if current else ():
             if room := rooms.get(detail.keyframe.room):
                 self._try(room, self._begin, detail, replay_buffer)
 
-    def _try(self, room: Room, step: Callable[Concatenate[Room, Step], object], *arguments: Step.args, **named: Step.kwargs) -> None:
+    def _try(self, room: HeldRoom, step: Callable[Concatenate[HeldRoom, Args], object], *arguments: Args.args, **named: Args.kwargs) -> None:
         """Run one room's step. If it raises, the room is lost until its next detail, and no other room is affected."""
         try:
             step(room, *arguments, **named)
@@ -287,17 +287,17 @@ class Hub:
             room.lost = True
             self._loader.recover(room)
 
-    def _extend(self, room: Room, span: RoomSpan, time_ms: int) -> None:
+    def _extend(self, room: HeldRoom, span: RoomSpan, time_ms: int) -> None:
         for user, until_ms, reason in room.extend(span.from_, span.events, time_ms):
             self._close_banned(room, user, until_ms, reason)
         self._act_on_changes(room)
 
-    def _renew(self, room: Room, keyframe: Keyframe) -> None:
+    def _renew(self, room: HeldRoom, keyframe: Keyframe) -> None:
         if room.renew(keyframe):
             self._loader.finish(room)
         self._act_on_changes(room)
 
-    def _begin(self, room: Room, detail: RoomDetail, replay_buffer: ReplayBuffer) -> None:
+    def _begin(self, room: HeldRoom, detail: RoomDetail, replay_buffer: ReplayBuffer) -> None:
         if detail.continues:
             for user, until_ms in room.go_on(detail):
                 self._close_banned(room, user, until_ms, "")
@@ -313,7 +313,7 @@ class Hub:
             )
         self._act_on_changes(room)
 
-    def _act_on_changes(self, room: Room) -> None:
+    def _act_on_changes(self, room: HeldRoom) -> None:
         """Act on changes of a room: drain its queues, let waiting connections join, schedule its tick and ask for its detail."""
         for queue in room.admission_queues.take_changed():
             self._drain_queue(queue)
@@ -324,8 +324,8 @@ class Hub:
         if room.needs_state:
             self._loader.load(room)
 
-    def _begun(self, room: Room, detail: RoomDetail, past: Sequence[EventSpan]) -> Begin:
-        """Call `Room.begin`. If that raises, try again without the past, which may hold the event that raised before."""
+    def _begun(self, room: HeldRoom, detail: RoomDetail, past: Sequence[EventSpan]) -> Begin:
+        """Call `HeldRoom.begin`. If that raises, try again without the past, which may hold the event that raised before."""
         chunks = room.chunks
         try:
             return room.begin(detail, past)
@@ -336,12 +336,12 @@ class Hub:
             room.lost, room.chunks = True, chunks
             return room.begin(detail, ())
 
-    def _close_banned(self, room: Room, user: str, until_ms: int, reason: str) -> None:
+    def _close_banned(self, room: HeldRoom, user: str, until_ms: int, reason: str) -> None:
         if until_ms > self.time_ms(room):
             banned = [one.connection for one in room.users.get(user, ()) if _can_be_banned(one.connection)]
             self._isolated.each("gateway_viewer", banned, lambda connection: self._close_as_banned(connection, room, until_ms, reason))
 
-    def _close_as_banned(self, connection: Connection, room: Room, until_ms: int, reason: str = "") -> None:
+    def _close_as_banned(self, connection: Connection, room: HeldRoom, until_ms: int, reason: str = "") -> None:
         """Close the connection of a banned user. The last frame names the end of the ban, so the client connects again by itself."""
         last = text_frame(encode(Banned(until_ms, self.time_ms(room), reason)))
         connection.close(4502, f"you are banned from this room: {reason}" if reason else "you are banned from this room", last)
@@ -355,7 +355,7 @@ class Hub:
         crowd = min(1.0, self._connections() / config.connections_max)
         return (config.tick_ms_min + (config.tick_ms_max - config.tick_ms_min) * crowd) / 1000
 
-    def _schedule(self, room: Room) -> None:
+    def _schedule(self, room: HeldRoom) -> None:
         if room.scheduled or not room.viewers:
             return
         room.scheduled = True
@@ -382,7 +382,7 @@ class Hub:
                 left -= self._step(broadcast, left)
             await asyncio.sleep(0)
 
-    def _begin_broadcast(self, room: Room, now: float) -> None:
+    def _begin_broadcast(self, room: HeldRoom, now: float) -> None:
         try:
             self._broadcasts.append(_Broadcast(room, now))
         except Exception:
@@ -433,7 +433,7 @@ class Hub:
         if subscription.joined and room is not None and known > room.next_seq and not subscription.skip(known):
             self._ahead.add(ahead, self._now_s())
 
-    def _release_if_empty(self, room: Room, now: float) -> None:
+    def _release_if_empty(self, room: HeldRoom, now: float) -> None:
         room.release_is_due = False
         if not room.users and self.rooms.get(room.id) is room:
             if now - room.empty_at < self._config.room_idle_ms / 1000:
@@ -441,7 +441,7 @@ class Hub:
             else:
                 self._release(room)
 
-    def _release_later(self, room: Room) -> None:
+    def _release_later(self, room: HeldRoom) -> None:
         if not room.users and not room.release_is_due:
             room.release_is_due = True
             self._empty.add(room, self._now_s())

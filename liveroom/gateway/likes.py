@@ -9,7 +9,7 @@ from liveroom.journal.command_sender import ReplyCallback
 from liveroom.protocol.frames import Accepted, Refused, Reply
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["Likes"]
+__all__ = ["LikesReporter"]
 
 #: Likes of one report at most.
 LIKES_MAX = 10_000_000
@@ -23,7 +23,7 @@ class _Sum:
         self.waiting: list[tuple[str, ReplyCallback]] = []
 
 
-class Likes:
+class LikesReporter:
     """The sums of all rooms. `report(room, command, on_reply)` sends a sum to the engine."""
 
     def __init__(self, report: Callable[[str, ReportLikes, ReplyCallback], None], metrics: Metrics) -> None:

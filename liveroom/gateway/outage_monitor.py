@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.hub import Hub
-from liveroom.gateway.room import Room
+from liveroom.gateway.room import HeldRoom
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
 from liveroom.journal.command_sender import CommandSender
@@ -42,7 +42,7 @@ class OutageMonitor:
         metrics: Metrics,
         clock: Clock,
         *,
-        probe: Callable[[Room], None],
+        probe: Callable[[HeldRoom], None],
     ) -> None:
         self._journal = journal
         self._command_sender = command_sender

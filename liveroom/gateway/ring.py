@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from liveroom.gateway.wire import packed_frame, payload_of, text_frame
 
-__all__ = ["Frame", "Ring"]
+__all__ = ["Ring", "RingFrame"]
 
 #: Bytes of one write to a viewer. A single frame may be larger.
 CHUNK_BYTES_MAX = 64 * 1024
@@ -33,7 +33,7 @@ HARD_FACTOR = 2
 CHUNKS_KEPT = 4
 
 
-class Frame(Struct, eq=False, gc=False):
+class RingFrame(Struct, eq=False, gc=False):
     """The span [from_, to) of a room's seqs as one WebSocket frame. A keyframe has `from_ == to`. Use `of` to make one."""
 
     from_: int
@@ -42,7 +42,7 @@ class Frame(Struct, eq=False, gc=False):
     packed: builtins.bytes | None = None
 
     @classmethod
-    def of(cls, from_: int, to: int, payload: builtins.bytes) -> Frame:
+    def of(cls, from_: int, to: int, payload: builtins.bytes) -> RingFrame:
         """Make a frame with this payload."""
         return cls(from_, to, text_frame(payload))
 
@@ -63,10 +63,10 @@ class Ring:
     def __init__(self, frames_max: int, bytes_max: int) -> None:
         self._frames_max = frames_max
         self._bytes_max = bytes_max
-        self._frames: list[Frame] = []
+        self._frames: list[RingFrame] = []
         self._froms: list[int] = []
         self._chunks: dict[tuple[int, bool], tuple[bytes, int]] = {}
-        self.keyframe: Frame | None = None
+        self.keyframe: RingFrame | None = None
         self._since_bytes = 0  # bytes of the frames after the keyframe
         self._since_frames = 0
         self.end = 0
@@ -80,7 +80,7 @@ class Ring:
         """The lowest seq at which a cursor can continue."""
         return self._froms[0] if self._froms else self.end
 
-    def begin(self, keyframe: Frame, past: Sequence[Frame] = ()) -> None:
+    def begin(self, keyframe: RingFrame, past: Sequence[RingFrame] = ()) -> None:
         """Start again at a keyframe, with the frames of `past` that lead to it. Cursors below these have fallen off."""
         assert not past or past[-1].to == keyframe.to, "the past ends where the present begins"
         self._frames[:] = past
@@ -92,7 +92,7 @@ class Ring:
         self.keyframe = keyframe
         self._trim()
 
-    def append(self, frame: Frame) -> None:
+    def append(self, frame: RingFrame) -> None:
         """Add the frame that begins at `end`."""
         assert frame.from_ == self.end < frame.to, "frames are contiguous spans"
         self._frames.append(frame)
@@ -104,7 +104,7 @@ class Ring:
         self._since_frames += 1
         self._trim()
 
-    def renew(self, keyframe: Frame) -> None:
+    def renew(self, keyframe: RingFrame) -> None:
         """Replace the keyframe by a newer one, of the state at `end`."""
         assert keyframe.to == self.end, "a keyframe lies on the newest frame boundary"
         self.keyframe = keyframe

@@ -15,7 +15,7 @@ from liveroom.gateway.connection import Connection
 from liveroom.gateway.deltas import build_deltas, event_bytes
 from liveroom.gateway.entitlements import RoomEntitlements
 from liveroom.gateway.replay_buffer import EventSpan
-from liveroom.gateway.ring import Frame, Ring
+from liveroom.gateway.ring import Ring, RingFrame
 from liveroom.gateway.subscription import Subscription
 from liveroom.gateway.wire import text_frame
 from liveroom.messages.fields import Delivery, Role
@@ -27,7 +27,7 @@ from liveroom.protocol.frames import Joined, Keyframe, RoomDetail, Skipped
 if TYPE_CHECKING:
     from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["Begin", "Resume", "Room"]
+__all__ = ["Begin", "HeldRoom", "Resume"]
 
 #: The stream id and the cursor at which a client wants to resume.
 Resume = tuple[str, int]
@@ -52,7 +52,7 @@ class Begin(Enum):
     new_stream = 3
 
 
-class Room:
+class HeldRoom:
     """A room that the gateway holds. It is live once it has a keyframe, and until then viewers wait.
 
     After a gap in its stream the room is lost: it is not live before its next detail.
@@ -258,11 +258,13 @@ class Room:
         ]  # viewers who continue within the past have missed personal events
         self.metrics.isolated.each("gateway_viewer", behind, lambda viewer: viewer.connection.notify(self.entitlements_frame(viewer.user)))
 
-    def _keyframe_frame(self, keyframe: Keyframe) -> Frame:
-        return Frame.of(keyframe.seq, keyframe.seq, encode(replace(keyframe, stream_id=self.public_stream_id) if self._stream_suffix else keyframe))
+    def _keyframe_frame(self, keyframe: Keyframe) -> RingFrame:
+        return RingFrame.of(
+            keyframe.seq, keyframe.seq, encode(replace(keyframe, stream_id=self.public_stream_id) if self._stream_suffix else keyframe)
+        )
 
-    def _past_frames(self, past: Sequence[EventSpan]) -> list[Frame]:
-        frames: list[Frame] = []
+    def _past_frames(self, past: Sequence[EventSpan]) -> list[RingFrame]:
+        frames: list[RingFrame] = []
         for some in _runs(past):
             events = [event for span in some for event in span.events]
             frames += build_deltas(some[0].from_, events, some[-1].time_ms, self._config.frame_bytes_max)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from liveroom.features.lifecycle.messages import RequestKeyframe
 from liveroom.gateway.deadlines import Deadlines
-from liveroom.gateway.room import Resume, Room
+from liveroom.gateway.room import HeldRoom, Resume
 from liveroom.gateway.subscription import Subscription
 from liveroom.journal.command_sender import ReplyCallback
 from liveroom.journal.partition import partition_of
@@ -54,20 +54,20 @@ class RoomLoader:
         self._partitions = partitions
         self._follow = follow
         self._request = request
-        self._under_way: dict[Room, int] = {}  # room -> number of chunks of entitlements that had come at the last check
-        self._retries: Deadlines[Room] = Deadlines(RETRY_S)
-        self._waiting: dict[Room, dict[Subscription, Resume | None]] = {}
-        self._waits: Deadlines[tuple[Room, Subscription]] = Deadlines(room_wait_ms / 1000)
+        self._under_way: dict[HeldRoom, int] = {}  # room -> number of chunks of entitlements that had come at the last check
+        self._retries: Deadlines[HeldRoom] = Deadlines(RETRY_S)
+        self._waiting: dict[HeldRoom, dict[Subscription, Resume | None]] = {}
+        self._waits: Deadlines[tuple[HeldRoom, Subscription]] = Deadlines(room_wait_ms / 1000)
 
     # Requests
 
-    def load(self, room: Room) -> None:
+    def load(self, room: HeldRoom) -> None:
         """Request the room's detail, unless a request is under way."""
         if room not in self._under_way:
             self._under_way[room] = 0
             self.probe(room)
 
-    def probe(self, room: Room) -> None:
+    def probe(self, room: HeldRoom) -> None:
         """Send a request even if one is under way. Any reply shows that the engine is back."""
         if self._follow(partition_of(room.id, self._partitions)):
             self._send(room)
@@ -77,48 +77,48 @@ class RoomLoader:
         rooms = [room for room in self._under_way if partition_of(room.id, self._partitions) == partition]
         self._isolated.each("gateway_room", rooms, self._send)
 
-    def _send(self, room: Room) -> None:
+    def _send(self, room: HeldRoom) -> None:
         self._request(room.id, RequestKeyframe(entitlements=not room.knows_entitlements), lambda reply: self._on_reply(room, reply))
 
-    def _on_reply(self, room: Room, reply: Reply) -> None:
+    def _on_reply(self, room: HeldRoom, reply: Reply) -> None:
         if isinstance(reply, Refused) and reply.code == "room_not_found":
             self.finish(room)
             self._isolated.each("gateway_viewer", list(self._waiting.get(room, ())), _close_not_found)
         else:
             self._retry_later(room)
 
-    def _retry_later(self, room: Room) -> None:
+    def _retry_later(self, room: HeldRoom) -> None:
         self._retries.add(room, self._now_s())
 
-    def recover(self, room: Room) -> None:
+    def recover(self, room: HeldRoom) -> None:
         """Request the state again after a step of the room raised: later if a request is under way, because the next state may raise again."""
         if room in self._under_way:
             self._retry_later(room)
         else:
             self.load(room)
 
-    def finish(self, room: Room) -> None:
+    def finish(self, room: HeldRoom) -> None:
         """End the request under way, if there is one."""
         self._under_way.pop(room, None)
 
     # Waiting viewers
 
-    def wait(self, room: Room, subscription: Subscription, resume: Resume | None) -> None:
+    def wait(self, room: HeldRoom, subscription: Subscription, resume: Resume | None) -> None:
         """Let a viewer wait for the room's state, and request it."""
         self._waiting.setdefault(room, {})[subscription] = resume
         self._waits.add((room, subscription), self._now_s())
         self.load(room)
 
-    def waiting(self, room: Room) -> list[Subscription]:
+    def waiting(self, room: HeldRoom) -> list[Subscription]:
         """The viewers who wait for the room's state."""
         return list(self._waiting.get(room, ()))
 
-    def take_waiting(self, room: Room) -> list[tuple[Subscription, Resume | None]]:
+    def take_waiting(self, room: HeldRoom) -> list[tuple[Subscription, Resume | None]]:
         """Remove and return the waiting viewers, with the positions where they want to resume."""
         waiting = self._waiting.pop(room, None)
         return list(waiting.items()) if waiting else []
 
-    def leave(self, room: Room, subscription: Subscription) -> None:
+    def leave(self, room: HeldRoom, subscription: Subscription) -> None:
         """Forget a viewer who left, whether it waits or not."""
         if waiting := self._waiting.get(room):
             waiting.pop(subscription, None)
@@ -133,12 +133,12 @@ class RoomLoader:
         self._isolated.each("gateway_viewer", self._waits.due(now_s), self._give_up)
         self._isolated.each("gateway_room", self._retries.due(now_s), self._retry)
 
-    def _give_up(self, waited: tuple[Room, Subscription]) -> None:
+    def _give_up(self, waited: tuple[HeldRoom, Subscription]) -> None:
         room, subscription = waited
         if subscription in self._waiting.get(room, ()):
             subscription.connection.close(4002, "the room's state did not arrive in time; connect again")
 
-    def _retry(self, room: Room) -> None:
+    def _retry(self, room: HeldRoom) -> None:
         if room not in self._under_way:
             return
         chunks, self._under_way[room] = self._under_way[room], len(room.chunks)

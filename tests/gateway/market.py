@@ -14,7 +14,7 @@ from liveroom.features.lifecycle.messages import OpenRoom
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
 from liveroom.features.registry import admission_of
 from liveroom.features.showcase.messages import AddProduct, Product
-from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, AdmissionQueue, Claim, Step
+from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, AdmissionQueue, AdmissionStep, Claim
 from liveroom.gateway.admission_queues import AdmissionQueues
 from liveroom.gateway.replay_buffer import EventSpan
 from liveroom.messages.fields import Role
@@ -240,7 +240,7 @@ class Market:
                 if step.claim.counted:
                     side.counted.append(step.claim)
 
-    def _refuse(self, side: Side, step: Step) -> None:
+    def _refuse(self, side: Side, step: AdmissionStep) -> None:
         """Only what the rules refuse with the same code in the room as this side knows it, and never what was granted before."""
         request = step.claim.request
         assert step.code != "overloaded", "while there are units the line moves"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from liveroom.features.audience.messages import AudienceReported, ReportAudience
-from liveroom.gateway.audience import JOINED_MAX, Audience, user_hash
+from liveroom.gateway.audience import JOINED_MAX, AudienceReporter, user_hash
 from liveroom.journal.command_sender import ReplyCallback
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import Role
@@ -63,7 +63,7 @@ async def test_more_newcomers_than_a_report_may_name_come_in_several() -> None:
         sent.append(command)
         replies.append(on_reply)
 
-    audience = Audience("g1", report, Metrics(), repeat_ms=10_000)
+    audience = AudienceReporter("g1", report, Metrics(), repeat_ms=10_000)
 
     class AnyRoom:
         id = "demo"

@@ -27,7 +27,7 @@ from liveroom.features.showcase.messages import AddProduct, Product
 from liveroom.features.state import RoomState
 from liveroom.gateway.gateway import Gateway
 from liveroom.gateway.replay_buffer import ReplayBuffer
-from liveroom.gateway.room import Room
+from liveroom.gateway.room import HeldRoom
 from liveroom.journal.partition import partition_of
 from liveroom.protocol.entitlements import BoughtUnits, CouponWorth, EntitlementsChunk, GrabbedShare, OwnedCoupon, Share
 from liveroom.protocol.frames import Entitlements, RoomDetail
@@ -347,7 +347,7 @@ async def test_what_others_asked_for_before_a_gateway_started_is_the_past() -> N
         await script.say(2)
         config, checker = GatewayConfig(port=0, drain_ms=0), TokenChecker(AuthConfig(), SECRET)
         gateway = Gateway(script.journal, config, checker, name="gateway-2", metrics=Metrics(), address_key=b"k" * 32)
-        room = gateway._hub.rooms[ROOM] = Room(ROOM, GatewayConfig(), Metrics())
+        room = gateway._hub.rooms[ROOM] = HeldRoom(ROOM, GatewayConfig(), Metrics())
         await gateway.start()
         async with asyncio.timeout(WAIT_S):
             while not gateway._follower.caught_up:

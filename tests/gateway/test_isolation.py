@@ -14,8 +14,8 @@ from liveroom.features.lifecycle.messages import OpenRoom
 from liveroom.features.likes.messages import ReportLikes
 from liveroom.features.moderation.messages import BanUser
 from liveroom.gateway.admission_queues import AdmissionQueues
-from liveroom.gateway.likes import Likes
-from liveroom.gateway.room import Room
+from liveroom.gateway.likes import LikesReporter
+from liveroom.gateway.room import HeldRoom
 from liveroom.gateway.subscription import Subscription
 from liveroom.journal.partition import partition_of
 from liveroom.protocol.frames import Accepted, Reply
@@ -44,7 +44,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, of: type, name: str, when: Callable
 
 async def test_one_that_cannot_join_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """If one join in a cold room raises, that viewer is sent away to come back, and all other waiting viewers join."""
-    failing(monkeypatch, Room, "join", lambda room, subscription, *rest: subscription.user == "eve")
+    failing(monkeypatch, HeldRoom, "join", lambda room, subscription, *rest: subscription.user == "eve")
     async with scripted() as (place, script), AsyncExitStack() as viewers:
         script.answering = False
         ann, eve, bob = [await viewers.enter_async_context(place.viewer(name)) for name in ("ann", "eve", "bob")]
@@ -94,7 +94,7 @@ async def test_a_room_whose_event_raises_comes_back_and_no_other_notices(monkeyp
 
 async def test_a_room_that_cannot_begin_is_asked_for_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     """A detail that raises every time is not asked for as fast as it comes; its viewers are sent away in time, others go on."""
-    failing(monkeypatch, Room, "begin", lambda room, *rest: room.id == ROOM)
+    failing(monkeypatch, HeldRoom, "begin", lambda room, *rest: room.id == ROOM)
     async with show(room_wait_ms=1_500) as place:
         await place.command(OpenRoom("Beside"), room=BESIDE)
         async with place.viewer("ann") as ann, place.viewer("bob", room=BESIDE) as bob:
@@ -130,7 +130,7 @@ async def test_a_reply_that_cannot_be_written_costs_no_other_its_own() -> None:
             raise ZeroDivisionError("a bug")
         on_reply(Accepted("r", 7))
 
-    likes = Likes(report, metrics)
+    likes = LikesReporter(report, metrics)
     likes.add("broken", "c0", 1, replies.append)
     likes.add("whole", "c1", 1, replies.append)
     likes.add("whole", "c2", 1, raising)

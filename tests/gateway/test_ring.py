@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from liveroom.gateway import ring as ring_module
-from liveroom.gateway.ring import HARD_FACTOR, Frame, Ring
+from liveroom.gateway.ring import HARD_FACTOR, Ring, RingFrame
 from tests.collector import looked_at
 
 FRAMES_MAX = 16
 BYTES_MAX = 4_000
 
 
-def frame(from_: int, to: int, size: int) -> Frame:
+def frame(from_: int, to: int, size: int) -> RingFrame:
     """A frame whose payload says its span."""
-    return Frame.of(from_, to, f"[{from_},{to}]".encode().ljust(size, b" "))
+    return RingFrame.of(from_, to, f"[{from_},{to}]".encode().ljust(size, b" "))
 
 
 class RingMachine(RuleBasedStateMachine):
@@ -29,7 +29,7 @@ class RingMachine(RuleBasedStateMachine):
         super().__init__()
         self.ring = Ring(FRAMES_MAX, BYTES_MAX)
         self.ring.begin(frame(0, 0, 10))
-        self.sent: list[Frame] = []
+        self.sent: list[RingFrame] = []
         self.keyframe_at = 0
         self.cursors = {0: b""}  # cursor -> what a viewer that began at 0 has
 
@@ -124,7 +124,7 @@ def test_chunks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 @given(st.integers(0, 3_000))
 def test_compressed_bytes_inflate_to_the_payload(size: int) -> None:
     """Whatever was compressed is what was built, and is made once."""
-    made = Frame.of(0, 1, (b"abcd" * 1000)[:size])
+    made = RingFrame.of(0, 1, (b"abcd" * 1000)[:size])
     packed = made.bytes(True)
     assert packed is made.bytes(True)
     if packed[0] == 0xC1:
@@ -140,7 +140,7 @@ def test_a_ring_is_no_work_for_the_garbage_collector() -> None:
     def make() -> Ring:
         ring = Ring(2_000, 10_000_000)
         for seq in range(2_000):
-            ring.append(Frame.of(seq, seq + 1, b"{}"))
+            ring.append(RingFrame.of(seq, seq + 1, b"{}"))
         return ring
 
     assert looked_at(make) < 100

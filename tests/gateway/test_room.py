@@ -18,7 +18,7 @@ from liveroom.features.showcase.messages import AddProduct, PinProduct, Product
 from liveroom.gateway import hub
 from liveroom.gateway import room as room_module
 from liveroom.gateway.deltas import build_deltas
-from liveroom.gateway.ring import Frame
+from liveroom.gateway.ring import RingFrame
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.fields import Role
 from liveroom.protocol.events import Event
@@ -347,7 +347,7 @@ async def test_a_frame_that_cannot_be_built_costs_its_room_a_keyframe(monkeypatc
     build = build_deltas
     failed: list[int] = []
 
-    def fail_once(from_: int, events: Sequence[Event], time_ms: int, bytes_max: int) -> list[Frame]:
+    def fail_once(from_: int, events: Sequence[Event], time_ms: int, bytes_max: int) -> list[RingFrame]:
         if not failed:
             failed.append(from_)
             raise ZeroDivisionError

@@ -8,7 +8,7 @@ import pytest
 
 from liveroom.config.schema import GatewayConfig
 from liveroom.features.lifecycle.messages import RequestKeyframe
-from liveroom.gateway.room import Room
+from liveroom.gateway.room import HeldRoom
 from liveroom.gateway.room_loader import RETRY_S, RoomLoader
 from liveroom.gateway.subscription import Subscription
 from liveroom.journal.command_sender import ReplyCallback
@@ -34,7 +34,7 @@ class Loads:
         self.loader = RoomLoader(
             clock, METRICS.isolated, partitions=1, room_wait_ms=int(ROOM_WAIT_S * 1000), follow=lambda partition: self.followed, request=self._request
         )
-        self.room = Room("demo", GatewayConfig(), METRICS)
+        self.room = HeldRoom("demo", GatewayConfig(), METRICS)
 
     def _request(self, room: str, command: RequestKeyframe, on_reply: ReplyCallback) -> None:
         self.sent.append((room, command.entitlements, on_reply))

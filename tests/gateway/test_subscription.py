@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.connection import Connection, Stage
-from liveroom.gateway.room import Room
+from liveroom.gateway.room import HeldRoom
 from liveroom.gateway.subscription import Subscription
 from liveroom.protocol.frames import Keyframe, RoomDetail
 from liveroom.protocol.records import Sender
@@ -43,8 +43,8 @@ class Sink:
         pass
 
 
-def live_room() -> Room:
-    room = Room("demo", GatewayConfig(connections_per_user_max=100), METRICS)
+def live_room() -> HeldRoom:
+    room = HeldRoom("demo", GatewayConfig(connections_per_user_max=100), METRICS)
     room.begin(RoomDetail(Keyframe("demo", "e1", 1, 1, "Title", "anna", True, 1), entitlements=0), ())
     return room
 
