@@ -23,10 +23,10 @@ from liveroom.protocol.codec import decode_room_id
 from liveroom.protocol.frames import Refused
 from liveroom.protocol.records import CommandReply, Record
 
-__all__ = ["LedgerReader", "PartitionAudit", "RoomBook", "audit"]
+__all__ = ["LedgerReader", "PartitionAudit", "RoomAudit", "audit"]
 
 
-class RoomBook(Struct):
+class RoomAudit(Struct):
     """A room as far as it was read: its next seq and its accounts."""
 
     room: str
@@ -42,7 +42,7 @@ class PartitionAudit:
 
     def __init__(self, partition: int, chain_text: str, config: EngineConfig, room: str = "") -> None:
         self.partition = partition
-        self.rooms: dict[str, RoomBook] = {}
+        self.rooms: dict[str, RoomAudit] = {}
         self.replies = 0
         self.skipped = 0
         self._room = room
@@ -83,15 +83,15 @@ class PartitionAudit:
         for room, span in record.rooms.items():
             if self._room not in ("", room):
                 continue
-            book = self.rooms.get(room) or self.rooms.setdefault(room, RoomBook(room, 0, Ledger()))
-            if span.from_ != book.next_seq:
-                raise AuditFailed(room, book.next_seq, f"the events after it are missing or repeated: the next span begins at {span.from_}")
+            room_audit = self.rooms.get(room) or self.rooms.setdefault(room, RoomAudit(room, 0, Ledger()))
+            if span.from_ != room_audit.next_seq:
+                raise AuditFailed(room, room_audit.next_seq, f"the events after it are missing or repeated: the next span begins at {span.from_}")
             for event in span.events:
                 try:
-                    book.ledger.apply(event, book.next_seq, record.time_ms)
+                    room_audit.ledger.apply(event, room_audit.next_seq, record.time_ms)
                 except LedgerBroken as error:
                     raise AuditFailed(room, error.seq, error.what) from None
-                book.next_seq += 1
+                room_audit.next_seq += 1
         for command_reply in record.replies:
             if command_reply.digest:  # commands of gateways are never retried
                 self._follow_reply(command_reply)
@@ -133,12 +133,12 @@ def audit(config: Config, room: str = "", *, against_mark: bool = True) -> list[
         if not room:
             stored_log.verify(against_mark=against_mark)
         partitions = [partition_of(room, stored_log.partitions)] if room else range(stored_log.partitions)
-        books = [PartitionAudit(partition, stored_log.chain_text, config.engine, room) for partition in partitions]
-        for book in books:
-            book.read(stored_log)
-    if room and not any(book.rooms for book in books):
+        audits = [PartitionAudit(partition, stored_log.chain_text, config.engine, room) for partition in partitions]
+        for one in audits:
+            one.read(stored_log)
+    if room and not any(one.rooms for one in audits):
         raise AuditFailed(room, 0, "there is no such room in this journal")
-    return books
+    return audits
 
 
 class LedgerReader:
@@ -150,7 +150,7 @@ class LedgerReader:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._books: dict[int, PartitionAudit] = {}
+        self._audits: dict[int, PartitionAudit] = {}
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._closed = False
 
@@ -162,13 +162,13 @@ class LedgerReader:
     def _read(self, room: str) -> Statement:
         with open_stored_log(self._config) as stored_log:
             partition = partition_of(room, stored_log.partitions)
-            books = self._books.get(partition) or self._books.setdefault(
+            partition_audit = self._audits.get(partition) or self._audits.setdefault(
                 partition, PartitionAudit(partition, stored_log.chain_text, self._config.engine)
             )
-            books.read(stored_log, lambda: self._closed)
+            partition_audit.read(stored_log, lambda: self._closed)
             self._must_be_open()
-            book = books.rooms.get(room)
-            return (book.ledger if book is not None else Ledger()).statement(room)
+            room_audit = partition_audit.rooms.get(room)
+            return (room_audit.ledger if room_audit is not None else Ledger()).statement(room)
 
     def close(self) -> None:
         """Stop reading. A running read ends soon, however long the journal is."""

@@ -64,21 +64,21 @@ def _verify_envelope(config: Config, options: argparse.Namespace) -> None:
 def _audit(config: Config, options: argparse.Namespace) -> None:
     from liveroom.accounting.audit import audit
 
-    books = audit(config, options.room)
-    for line in _table(_totals(books)):
+    audits = audit(config, options.room)
+    for line in _table(_totals(audits)):
         write_line(line)
-    events = sum(room.next_seq for book in books for room in book.rooms.values())
-    rooms, replies, skipped = (sum(counts) for counts in zip(*((len(b.rooms), b.replies, b.skipped) for b in books), strict=True))
+    events = sum(room.next_seq for one in audits for room in one.rooms.values())
+    rooms, replies, skipped = (sum(counts) for counts in zip(*((len(b.rooms), b.replies, b.skipped) for b in audits), strict=True))
     print(f"{rooms} rooms, {events} events, {replies} replies; {skipped} entries do not count")
-    _print_heads(books)
+    _print_heads(audits)
     print("verdict: every account adds up, every command has one outcome, every entry is the one that was written")
 
 
-def _totals(books: list[PartitionAudit]) -> Iterator[tuple[str, ...]]:
+def _totals(audits: list[PartitionAudit]) -> Iterator[tuple[str, ...]]:
     """A heading, then a line for every room with money events."""
     yield ("room", *Totals.__struct_fields__)
-    for book in books:
-        for room in book.rooms.values():
+    for one in audits:
+        for room in one.rooms.values():
             if room.ledger.seq >= 0:
                 yield (room.room, *map(str, astuple(room.ledger.totals())))
 
@@ -93,17 +93,17 @@ def _restore_journal(config: Config, options: argparse.Namespace) -> None:
     from liveroom.accounting.restore import restore_journal
 
     restored = restore_journal(config, options.file)
-    rooms, events = len([room for book in restored.books for room in book.rooms]), sum(r.next_seq for b in restored.books for r in b.rooms.values())
+    rooms, events = len([room for one in restored.audits for room in one.rooms]), sum(r.next_seq for b in restored.audits for r in b.rooms.values())
     print(f"{rooms} rooms, {events} events, {restored.entries} entries; {restored.missing} entries of the replaced journal are gone")
-    _print_heads(restored.books)
+    _print_heads(restored.audits)
     if restored.replaced is not None:
         print(f"the replaced journal is now {restored.replaced}")
     print("restored: the next start serves this journal, and every client begins with a keyframe")
 
 
-def _print_heads(books: list[PartitionAudit]) -> None:
-    for book in books:
-        print(f"head of partition {book.partition}: {book.head.end} entries, chain {book.head.chain.hex()}")
+def _print_heads(audits: list[PartitionAudit]) -> None:
+    for one in audits:
+        print(f"head of partition {one.partition}: {one.head.end} entries, chain {one.head.chain.hex()}")
 
 
 def _export_money(config: Config, options: argparse.Namespace) -> None:

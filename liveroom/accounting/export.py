@@ -71,17 +71,17 @@ def export_money(config: Config, room: str, form: Literal["jsonl", "csv"]) -> It
 
     Raises: `LedgerBroken`, `BadConfig`, `BadMessage`, `JournalError`; `LiveroomError` for a room without events.
     """
-    story = tail(config, room, from_seq=0, follow=False)
-    first = next(story, None)
+    rest = tail(config, room, from_seq=0, follow=False)
+    first = next(rest, None)
     if first is None:
         raise LiveroomError(f"there is no room {room} in this journal")
-    rows = _rows([first], story)
+    rows = _rows([first], rest)
     return csv_lines(rows) if form == "csv" else (encode(row).decode() for row in rows)
 
 
-def _rows(first: Iterable[str], story: Iterator[str]) -> Iterator[MoneyRow]:
+def _rows(first: Iterable[str], rest: Iterator[str]) -> Iterator[MoneyRow]:
     ledger = Ledger()
-    for lines in (first, story):
+    for lines in (first, rest):
         for line in lines:
             told, event = _head.decode(line), _event.decode(line)
             row = _row(told, event, ledger)

@@ -23,14 +23,14 @@ __all__ = ["Restored", "restore_journal"]
 class Restored(Struct, frozen=True):
     """The result of a restore: the restored entries, the lost entries, and the folder of the replaced files."""
 
-    books: list[PartitionAudit]
+    audits: list[PartitionAudit]
     missing: int
     replaced: Path | None
 
     @property
     def entries(self) -> int:
         """The number of restored entries, over all partitions."""
-        return sum(book.head.end for book in self.books)
+        return sum(one.head.end for one in self.audits)
 
 
 def restore_journal(config: Config, file: Path) -> Restored:
@@ -66,12 +66,12 @@ def _is_same(file: Path, path: Path) -> bool:
 
 
 def _restore(config: Config, data_dir: Path, directory: Path) -> Restored:
-    books = audit(replace(config, liveroom=replace(config.liveroom, data_dir=str(directory))), against_mark=False)
-    if len(books) != config.journal.partitions:
-        raise JournalMismatch(f"the copy has {len(books)} partitions, the settings say {config.journal.partitions} (journal.partitions)")
-    heads = [book.head for book in books]
+    audits = audit(replace(config, liveroom=replace(config.liveroom, data_dir=str(directory))), against_mark=False)
+    if len(audits) != config.journal.partitions:
+        raise JournalMismatch(f"the copy has {len(audits)} partitions, the settings say {config.journal.partitions} (journal.partitions)")
+    heads = [one.head for one in audits]
     missing = _missing(data_dir, heads=[head.end for head in heads])
-    return Restored(books, missing, put_in_place(data_dir, directory / FILE_NAME, heads))
+    return Restored(audits, missing, put_in_place(data_dir, directory / FILE_NAME, heads))
 
 
 def _missing(data_dir: Path, heads: list[int]) -> int:

@@ -69,13 +69,13 @@ def verify_envelope(lines: Iterable[str | bytes], room: str, envelope: int) -> E
     Raises: `EnvelopeDiffers` with the first difference.
     """
     newest: deque[int] = deque(maxlen=NEWEST_NAMED)
-    story = list(_story(lines, room, envelope, newest))
-    if not story or not isinstance(story[0].event, RedEnvelopeDropped):
+    events = list(_envelope_events(lines, room, envelope, newest))
+    if not events or not isinstance(events[0].event, RedEnvelopeDropped):
         there = f"; the newest are {', '.join(map(str, newest))}" if newest else ""
         raise EnvelopeDiffers(f"no red envelope {envelope} was dropped in room {room} as far as these events go{there}")
-    proof = EnvelopeProof(story[0].event)
-    _check_seed(proof, [one.event.seed for one in story if isinstance(one.event, RedEnvelopeSealed | RedEnvelopeClosed)])
-    for one in story[1:]:
+    proof = EnvelopeProof(events[0].event)
+    _check_seed(proof, [one.event.seed for one in events if isinstance(one.event, RedEnvelopeSealed | RedEnvelopeClosed)])
+    for one in events[1:]:
         try:
             _follow(proof, one.event, one.time_ms)
         except EnvelopeDiffers as error:
@@ -105,7 +105,7 @@ _head = msgspec.json.Decoder(_Head)
 _event: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
-def _story(lines: Iterable[str | bytes], room: str, envelope: int, newest: deque[int]) -> Iterator[_Told]:
+def _envelope_events(lines: Iterable[str | bytes], room: str, envelope: int, newest: deque[int]) -> Iterator[_Told]:
     """The events of one envelope; `newest` gets the id of each envelope that was dropped."""
     before = -1
     for number, line in enumerate(lines, 1):

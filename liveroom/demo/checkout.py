@@ -13,7 +13,7 @@ from typing import Final
 from liveroom.config.schema import Config
 from liveroom.features.flash_sale.messages import HoldCancelled, HoldConfirmed, HoldExpired, StockReserved
 from liveroom.journal.stored_log import open_stored_log
-from liveroom.journal.tail import Story
+from liveroom.journal.tail import RoomTail
 from liveroom.messages.errors import BadConfig, JournalError
 from liveroom.protocol.events import Event
 
@@ -84,9 +84,9 @@ def _take(config: Config, room: str, pay: Callable[[int], object], is_visitor: C
 
 def _follow(config: Config, room: str, pay: Callable[[int], object], holds: OpenHolds, stopping: threading.Event) -> None:
     with open_stored_log(config) as stored_log:
-        story = Story(stored_log, room)
+        room_tail = RoomTail(stored_log, room)
         while not stopping.wait(POLL_S):
-            for time_ms, seq, event in story.more():
+            for time_ms, seq, event in room_tail.more():
                 holds.apply(time_ms, seq, event)
                 if stopping.is_set():
                     return

@@ -31,7 +31,7 @@ from liveroom.engine.recovery import RoomRecovery
 from liveroom.engine.sizes import ROOM_DUE_BYTES_MAX, SPAN_HEAD_BYTES
 from liveroom.engine.snapshots import Moment
 from liveroom.engine.state_transfer import StateTransfer
-from liveroom.engine.step import Step, WaitingBatch, weigh
+from liveroom.engine.step import Step, WaitingBatch, measure
 from liveroom.engine.timers import Timers
 from liveroom.journal.acceptance import Acceptance, Verdict
 from liveroom.journal.base import PAYLOAD_CHARS_MAX, CommandBatch, Journal, entry_id
@@ -86,11 +86,11 @@ class Owner:
         self._archive: Archive  # the archive of `_state`, set by `_recover`
         self._keyframes = KeyframeSchedule(config.engine)
         self._isolated = metrics.isolated
-        self._hand_over = StateTransfer(config.rooms, config.journal.record_bytes_max, self._isolated)
+        self._state_transfer = StateTransfer(config.rooms, config.journal.record_bytes_max, self._isolated)
         self._recovery = RoomRecovery(journal, partition, self._isolated, self._came_back)
         self._steps_turn_over = False
         self._timers = Timers()
-        self._timers_aside: dict[str, int] = {}  # room whose timer raised -> when it runs again
+        self._timers_retry_ms: dict[str, int] = {}  # room whose timer raised -> when it runs again
         self._inbox: deque[WaitingBatch] = deque()
         self._inbox_space = asyncio.Event()
         self._wake = asyncio.Event()
@@ -217,10 +217,10 @@ class Owner:
     def _weigh(self, batch: CommandBatch) -> WaitingBatch:
         """Measure a batch; one that cannot be measured becomes a dead letter as a whole."""
         try:
-            return weigh(batch)
+            return measure(batch)
         except Exception as error:
             self._isolated.note("engine_command", partition=self.partition, offset=batch.offset)
-            return weigh(CommandBatch(batch.offset, (), f"{type(error).__name__}: {error}", repr(batch.requests)[:PAYLOAD_CHARS_MAX]))
+            return measure(CommandBatch(batch.offset, (), f"{type(error).__name__}: {error}", repr(batch.requests)[:PAYLOAD_CHARS_MAX]))
 
     async def _watch(self) -> None:
         """Read back what the log really holds. A background reader is fast enough: acknowledgments in a row already confirm the own records."""
@@ -282,21 +282,21 @@ class Owner:
 
     async def _make_record(self, now_ms: int) -> bool:
         """Append one record, a step and a chunk of a state transfer in turns. Gives false when there was nothing to do."""
-        handed = self._hand_over.go_on()
-        if handed is None and self._hand_over.waiting and self._steps_turn_over:
-            handed = self._hand_over.begin(self._state.rooms, max(self._state.time_ms, now_ms))
-        if handed is not None:
+        chunk = self._state_transfer.go_on()
+        if chunk is None and self._state_transfer.waiting and self._steps_turn_over:
+            chunk = self._state_transfer.begin(self._state.rooms, max(self._state.time_ms, now_ms))
+        if chunk is not None:
             self._steps_turn_over = False
             alone = self._new_step(now_ms)
             to = self._next_command
-            self._append(alone.record(self._fencing_epoch, self._step, to, to, handed.keyframes, handed.details, handed.entitlements), alone)
+            self._append(alone.record(self._fencing_epoch, self._step, to, to, chunk.keyframes, chunk.details, chunk.entitlements), alone)
             return True
         self._steps_turn_over = True
         if self._archive.is_wanted:  # This runs right before the commands that name these rooms, so that nothing archives the rooms in between.
             await self._archive.bring_back(now_ms)
             self._derive_damaged()
             now_ms = self._clock_ms()
-        return await self._make_step(now_ms) or self._hand_over.waiting
+        return await self._make_step(now_ms) or self._state_transfer.waiting
 
     async def _make_step(self, now_ms: int) -> bool:
         """Decide the waiting timers and commands. Gives false when there were none."""
@@ -312,7 +312,7 @@ class Owner:
             return False
         self._append(step.record(self._fencing_epoch, self._step, self._next_command, to, self._keyframes_that_fit(step, rooms)), step)
         for room, with_entitlements in step.wanted_details.items():
-            self._hand_over.want(room, with_entitlements)
+            self._state_transfer.want(room, with_entitlements)
             self._set_timer(room)  # a request for its detail counts as use
         await self._end(step)
         return True
@@ -335,7 +335,7 @@ class Owner:
     def _came_back(self, room: str) -> None:
         """Resume a room whose state was rebuilt."""
         self._set_timer(room)
-        self._hand_over.put_off((room,))
+        self._state_transfer.put_off((room,))
         self._wake.set()
 
     def _derive_damaged(self) -> None:
@@ -357,27 +357,27 @@ class Owner:
                 due, may_rest = due_ms(state), rests(state)
         except Exception:
             self._isolated.note("engine_timer", room=room)
-        if due is not None and self._timers_aside:
-            due = max(due, self._timers_aside.get(room, due))
+        if due is not None and self._timers_retry_ms:
+            due = max(due, self._timers_retry_ms.get(room, due))
         self._timers.set(room, due)
         self._archive.note(room, self._state.time_ms, rests=may_rest)
 
     def _let_time_pass(self, step: Step) -> None:
         """Run due timers before commands, for as many rooms as the record can hold."""
         for _ in range(DUE_ROOMS_PER_STEP_MAX):
-            if not step.has_room(ROOM_DUE_BYTES_MAX) or not (due := self._timers.take(step.time_ms, 1)):
+            if not step.has_capacity(ROOM_DUE_BYTES_MAX) or not (due := self._timers.take(step.time_ms, 1)):
                 break
             (room,) = due
             try:
                 events = decide_due(self._state.rooms[room], step.time_ms)
-                step.take_room(len(encode(events)) + SPAN_HEAD_BYTES)
+                step.reserve_bytes(len(encode(events)) + SPAN_HEAD_BYTES)
                 step.happen(room, events)
-                self._timers_aside.pop(room, None)
+                self._timers_retry_ms.pop(room, None)
             except Exception as error:
                 self._isolated.note("engine_timer", room=room)
-                if room not in self._timers_aside:  # one dead letter for each room, not for each try
+                if room not in self._timers_retry_ms:  # one dead letter for each room, not for each try
                     step.fail_timer(room, error)
-                self._timers_aside[room] = step.time_ms + TIMER_AGAIN_MS
+                self._timers_retry_ms[room] = step.time_ms + TIMER_AGAIN_MS
             self._set_timer(room)
 
     def _keyframes_that_fit(self, step: Step, rooms: list[str]) -> list[Keyframe]:
@@ -390,10 +390,10 @@ class Owner:
             except Exception:
                 self._isolated.note("engine_keyframe", room=room)
                 continue
-            if not step.has_room(size):
-                self._hand_over.put_off(rooms[at:])
+            if not step.has_capacity(size):
+                self._state_transfer.put_off(rooms[at:])
                 break
-            step.take_room(size)
+            step.reserve_bytes(size)
             keyframes.append(made)
         return keyframes
 
@@ -406,7 +406,7 @@ class Owner:
             waiting = self._inbox[0]
             batch = waiting.batch
             commands_left -= len(batch.requests)
-            if (commands_left < 0 and not first) or not (step.is_empty or step.has_room(waiting.bytes_max)):
+            if (commands_left < 0 and not first) or not (step.is_empty or step.has_capacity(waiting.bytes_max)):
                 break
             self._inbox.popleft()
             self._inbox_space.set()

@@ -27,7 +27,7 @@ from liveroom.protocol.records import RECORD_VERSION, CommandReply, Record, Requ
 from liveroom.rooms.room import Refusal, Rng, RoomState, decide, evolve_all
 from liveroom.telemetry.isolation import IsolatedErrors
 
-__all__ = ["Step", "WaitingBatch", "weigh"]
+__all__ = ["Step", "WaitingBatch", "measure"]
 
 #: The offset of a dead letter without a command.
 NO_COMMAND: Final = -1
@@ -51,7 +51,7 @@ class WaitingBatch(Struct, frozen=True, gc=False):
     bytes_max: int
 
 
-def weigh(batch: CommandBatch) -> WaitingBatch:
+def measure(batch: CommandBatch) -> WaitingBatch:
     """Encode and measure a batch."""
     commands = [encode(request.command) for request in batch.requests]
     return WaitingBatch(batch, commands, commands_bytes_max(batch.requests, commands))
@@ -97,11 +97,11 @@ class Step:
         accepted = len(self._replies) - self._refused - self._repeated
         return {"accepted": accepted, "refused": self._refused, "repeated": self._repeated, "poison": len(self.dead_letters)}
 
-    def has_room(self, bytes_max: int) -> bool:
+    def has_capacity(self, bytes_max: int) -> bool:
         """Whether the record certainly has space for this many bytes."""
         return bytes_max <= self._bytes_left
 
-    def take_room(self, bytes_max: int) -> None:
+    def reserve_bytes(self, bytes_max: int) -> None:
         """Reserve this many bytes in the record."""
         self._bytes_left -= bytes_max
 
@@ -113,10 +113,10 @@ class Step:
         batch = waiting.batch
         if batch.poison:
             self._add_dead_letter(batch.offset, batch.poison, batch.payload)
-        if not self.has_room(waiting.bytes_max):
+        if not self.has_capacity(waiting.bytes_max):
             self._answer_some(waiting)
             return
-        self.take_room(waiting.bytes_max)
+        self.reserve_bytes(waiting.bytes_max)
         self._requests.append((batch.offset, batch.requests))
         for request, command in zip(batch.requests, waiting.commands, strict=True):
             self._replies.append(self._answer(request, command, batch.offset))
@@ -125,23 +125,23 @@ class Step:
         batch = waiting.batch
         refusals = [refusal_bytes_max(request) for request in batch.requests]
         kept = sum(refusals)
-        if not self.has_room(kept):
+        if not self.has_capacity(kept):
             self._add_dead_letter(batch.offset, "too_large: replies to all of the list would not fit into a record", encode(batch.requests).decode())
             return
         self._requests.append((batch.offset, batch.requests))
         full = False
         for request, command, refusal in zip(batch.requests, waiting.commands, refusals, strict=True):
             kept -= refusal
-            full = full or not self._has_room_after_all(commands_bytes_max((request,), (command,)) + kept)
+            full = full or not self._has_capacity_by_content(commands_bytes_max((request,), (command,)) + kept)
             if full:  # not remembered, so the same id may try again
                 self._replies.append(_unremembered(request, self._refuse(request, 0, OVERLOADED)))
             else:
                 self._replies.append(self._answer(request, command, batch.offset))
-                self.take_room(commands_bytes_max((request,), (command,)))
+                self.reserve_bytes(commands_bytes_max((request,), (command,)))
         self._bytes_left = 0
 
-    def _has_room_after_all(self, bytes_max: int) -> bool:
-        """Like `has_room`, but measured by the present content, which takes less than was reserved."""
+    def _has_capacity_by_content(self, bytes_max: int) -> bool:
+        """Like `has_capacity`, but measured by the present content, which takes less than was reserved."""
         if bytes_max > self._bytes_left:
             spans = sum(len(encode(events)) + SPAN_HEAD_BYTES for _, events in self._spans.values())
             self._bytes_left = self._bytes_max - spans - len(encode(self._replies))
@@ -212,14 +212,14 @@ class Step:
                 else:
                     self._state.was_not_opened(room)
                     self.broken.pop(room, None)
-        handed = not any(map(failure_of, (*record.details, *record.entitlements)))
+        chunks_fit = not any(map(failure_of, (*record.details, *record.entitlements)))
         return replace(
             record,
             rooms={room: span for room, span in record.rooms.items() if room not in bad},
             replies=tuple(replies),
             keyframes=tuple(keyframe for keyframe in record.keyframes if keyframe.room not in bad and not failure_of(keyframe)),
-            details=record.details if handed else (),
-            entitlements=record.entitlements if handed else (),
+            details=record.details if chunks_fit else (),
+            entitlements=record.entitlements if chunks_fit else (),
         )
 
     def _taken_back(self, command_reply: CommandReply, request: Request, offset: int, bad: Unwritable) -> CommandReply:

@@ -252,7 +252,7 @@ class Gateway:
                 await listening.ended()
         self._likes.flush()
         self._audience.flush(self.time())
-        if not await self._command_sender.settle(LAST_REPORTS_S):  # the last report counts zero viewers, so it must reach the journal
+        if not await self._command_sender.drain(LAST_REPORTS_S):  # the last report counts zero viewers, so it must reach the journal
             log.warning("the last reports got no answer in time; this gateway's viewers count until the reports expire")
         await self._follower.stop()
         for task in self._tasks:

@@ -147,7 +147,7 @@ class CommandSender:
         if command_reply.source == self._source:
             self._answer(command_reply.connection, command_reply.reply, heard=True)
 
-    async def settle(self, timeout_s: float) -> bool:
+    async def drain(self, timeout_s: float) -> bool:
         """Wait at most `timeout_s` until every command is answered; gives whether all are."""
         if self._waiting:
             self._settled.clear()

@@ -51,7 +51,7 @@ def open_stored_log(config: Config) -> AbstractContextManager[StoredLog]:
         case "sqlite":
             return open_reader(Path(config.liveroom.data_dir))
         case "kafka":
-            from liveroom.journal.kafka.stored_log import open_kafka_past  # the client library is slow to import
+            from liveroom.journal.kafka.stored_log import open_kafka_stored_log  # the client library is slow to import
 
-            return open_kafka_past(config.kafka)
+            return open_kafka_stored_log(config.kafka)
     raise BadConfig(f"journal.kind: a journal of kind {config.journal.kind} has no past that can be read; sqlite and kafka have")

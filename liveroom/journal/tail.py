@@ -13,13 +13,13 @@ from liveroom.protocol.codec import decode_room_id, encode, event_object
 from liveroom.protocol.events import Event
 from liveroom.protocol.records import Record
 
-__all__ = ["Story", "tail"]
+__all__ = ["RoomTail", "tail"]
 
 #: Pause between two looks at a followed journal.
 FOLLOW_POLL_S = 0.2
 
 
-class Story:
+class RoomTail:
     """The events of one room, in order.
 
     Each call of `more` continues where the last one ended.
@@ -27,7 +27,7 @@ class Story:
     """
 
     def __init__(self, stored_log: StoredLog, room: str) -> None:
-        self._past = stored_log
+        self._stored_log = stored_log
         self._room = room
         self._partition = partition_of(room, stored_log.partitions)
         self._acceptance = Acceptance()
@@ -35,7 +35,7 @@ class Story:
 
     def more(self) -> Iterator[tuple[int, int, Event]]:
         """The new accepted events as `(time_ms, seq, event)`. Raises `JournalError`."""
-        for stored in self._past.entries(self._partition, self._offset):
+        for stored in self._stored_log.entries(self._partition, self._offset):
             self._offset = stored.offset + 1
             if self._acceptance.judge(stored.offset, stored.entry) is Verdict.accepted:
                 assert isinstance(stored.entry, Record)
@@ -48,9 +48,9 @@ def tail(config: Config, room: str, *, from_seq: int, follow: bool) -> Iterator[
     """Lines `{"room", "seq", "time_ms", "type", ...}` of accepted events from `from_seq` on; raises `BadConfig`, `BadMessage`, `JournalError`."""
     decode_room_id(room)
     with open_stored_log(config) as stored_log:
-        story = Story(stored_log, room)
+        room_tail = RoomTail(stored_log, room)
         while True:
-            for time_ms, seq, event in story.more():
+            for time_ms, seq, event in room_tail.more():
                 if seq >= from_seq:
                     yield encode({"room": room, "time_ms": time_ms, **event_object(event, seq)}).decode()
             if not follow:

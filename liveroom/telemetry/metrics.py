@@ -81,7 +81,7 @@ class Metrics:
         self.engine_clock_held_back_seconds = self._gauge(
             "engine_clock_held_back_seconds", "Lag of rooms' time behind the system's clock after that was stepped forward"
         )
-        self.engine_fencing_epoch = self._gauge("engine_fencing_epoch", "Fencing fencing epoch of a partition that this engine owns", "partition")
+        self.engine_fencing_epoch = self._gauge("engine_fencing_epoch", "Fencing epoch of a partition that this engine owns", "partition")
         self.engine_takeovers = self._counter("engine_takeovers", "Takeovers by this engine")
         self.engine_takeover_seconds = self._histogram("engine_takeover_seconds", "Time from a takeover to readiness", _FAST_S)
         self.engine_commands = self._counter("engine_commands", "Answered commands, by outcome: accepted, refused, repeated or poison", "outcome")

@@ -181,16 +181,16 @@ async def _send(journal: SqliteJournal, answered: dict[int, asyncio.Future[None]
     """All that happens in a room; done when its last command is answered."""
     ticket = len(answered) + 1
     last = answered[ticket] = asyncio.get_running_loop().create_future()
-    story = list(_story())
+    commands = list(_commands())
     requests = [
-        Request(f"c{number}", room, sender, command, "filler", ticket if number == len(story) - 1 else 0)
-        for number, (sender, command) in enumerate(story)
+        Request(f"c{number}", room, sender, command, "filler", ticket if number == len(commands) - 1 else 0)
+        for number, (sender, command) in enumerate(commands)
     ]
     await journal.send_commands(partition_of(room, journal.partitions), requests)
     return last
 
 
-def _story() -> Iterator[tuple[Sender, Command]]:
+def _commands() -> Iterator[tuple[Sender, Command]]:
     yield ANCHOR, OpenRoom("An evening with lamps")
     for number in range(PRODUCTS):
         yield ANCHOR, AddProduct(Product(f"p{number}", f"Lamp number {number}", 9_900, PICTURE, PICTURE))

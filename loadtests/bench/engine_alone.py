@@ -225,9 +225,7 @@ def _check(kind: JobKind, rounds: Sequence[ClaimRound], data_dir: Path) -> None:
     retries = sum(each.retries for each in rounds)
     if answers != expected or repeated != retries:
         raise Wrong(f"the journal holds {dict(answers)} with {repeated} repeated, not {dict(expected)} with {retries}")
-    totals = next(
-        books.rooms[ROOM] for books in audit(Config(liveroom=LiveroomConfig(data_dir=str(data_dir)))) if ROOM in books.rooms
-    ).ledger.totals()
+    totals = next(one.rooms[ROOM] for one in audit(Config(liveroom=LiveroomConfig(data_dir=str(data_dir)))) if ROOM in one.rooms).ledger.totals()
     units = sum(each.units for each in rounds)
     found, wanted = (totals.granted_fen, units * TOTAL_FEN_PER_PART) if kind == "grab" else (totals.held, units)
     if found != wanted:

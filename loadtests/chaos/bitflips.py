@@ -1,7 +1,7 @@
 """Damages copies of an embedded journal and checks that the damage is found: `python -m loadtests bitflips --flips 100`.
 
 A real server makes a journal with rooms and money, once stopped and once killed. Each trial damages one copy, starts a server's parts on it,
-audits it, and compares the story of every room with the original, byte for byte.
+audits it, and compares the events of every room with the original, byte for byte.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ async def _outcome(data_dir: Path, stories: dict[str, list[str]]) -> tuple[str, 
         return "changed", f"the audit passed, but tail says: {error}"
     for room, lines in stories.items():  # later lines come from timers, such as an expired hold
         if found[room][: len(lines)] != lines:
-            return "changed", f"the audit passed, but room {room} has another story"
+            return "changed", f"the audit passed, but room {room} has other events"
     return "healed", ""
 
 

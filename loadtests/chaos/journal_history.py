@@ -47,7 +47,7 @@ class JournalHistory:
         self.topic = Topics.of(config.kafka.topic_prefix).events
         self._journal = journal
         self._logs = [_Log() for _ in range(self.partitions)]
-        self._books = [PartitionAudit(partition, self.chain_text, config.engine) for partition in range(self.partitions)]
+        self._audits = [PartitionAudit(partition, self.chain_text, config.engine) for partition in range(self.partitions)]
         self._news = asyncio.Event()
 
     # Following
@@ -150,8 +150,8 @@ class JournalHistory:
     def audit(self) -> str:
         """The first fault of the accounts and the outcomes so far; empty if there is none."""
         try:
-            for books in self._books:
-                books.read(self)
+            for one in self._audits:
+                one.read(self)
         except AuditFailed as error:
             return str(error)
         return ""

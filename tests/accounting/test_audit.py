@@ -38,7 +38,7 @@ from liveroom.protocol.codec import encode
 from liveroom.protocol.records import Sender
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config, kafka_flags
-from tests.engine.conftest import Clock, Voice, open_demo, running_engine
+from tests.engine.conftest import Client, Clock, open_demo, running_engine
 from tests.features.play import PLATFORM, SHIRT
 from tests.journal.entries import stored
 
@@ -48,21 +48,21 @@ VERA, WANG = Sender("vera", "Vera"), Sender("wang", "Wang")
 Entry = dict[str, Any]
 
 
-async def an_evening(voice: Voice, room: str) -> None:
+async def an_evening(client: Client, room: str) -> None:
     """An envelope, a coupon, a sale with a paid and an open hold, and a retry."""
-    await open_demo(voice, room)
-    envelope = int((await voice.accepted(room, DropRedEnvelope(1_000, 3, opens_in_ms=0))).result["envelope"])
+    await open_demo(client, room)
+    envelope = int((await client.accepted(room, DropRedEnvelope(1_000, 3, opens_in_ms=0))).result["envelope"])
     for user in (VERA, WANG):
-        await voice.accepted(room, GrabRedEnvelope(envelope), user)
-    await voice.refused(room, GrabRedEnvelope(envelope), VERA)
-    coupon = int((await voice.accepted(room, IssueCoupon("Ten off", CouponTerms(percent_off=10), 4))).result["coupon"])
-    code = str((await voice.accepted(room, ClaimCoupon(coupon), VERA, "claim-1")).result["code"])
-    assert (await voice.send(room, ClaimCoupon(coupon), VERA, "claim-1")).repeated
-    await voice.accepted(room, AddProduct(SHIRT))
-    sale = int((await voice.accepted(room, AnnounceFlashSale("shirt", 10_000, 5, 2, opens_in_ms=0))).result["sale"])
-    hold = int((await voice.accepted(room, ReserveStock(sale, 2, code), VERA)).result["hold"])
-    await voice.accepted(room, ConfirmHold(hold, "payment-1"), PLATFORM)
-    await voice.accepted(room, ReserveStock(sale, 1), WANG)
+        await client.accepted(room, GrabRedEnvelope(envelope), user)
+    await client.refused(room, GrabRedEnvelope(envelope), VERA)
+    coupon = int((await client.accepted(room, IssueCoupon("Ten off", CouponTerms(percent_off=10), 4))).result["coupon"])
+    code = str((await client.accepted(room, ClaimCoupon(coupon), VERA, "claim-1")).result["code"])
+    assert (await client.send(room, ClaimCoupon(coupon), VERA, "claim-1")).repeated
+    await client.accepted(room, AddProduct(SHIRT))
+    sale = int((await client.accepted(room, AnnounceFlashSale("shirt", 10_000, 5, 2, opens_in_ms=0))).result["sale"])
+    hold = int((await client.accepted(room, ReserveStock(sale, 2, code), VERA)).result["hold"])
+    await client.accepted(room, ConfirmHold(hold, "payment-1"), PLATFORM)
+    await client.accepted(room, ReserveStock(sale, 1), WANG)
 
 
 @pytest_asyncio.fixture
@@ -73,9 +73,9 @@ async def data_dir(tmp_path: Path) -> AsyncIterator[Path]:
     for name, room in (("engine-1", "demo"), ("engine-2", "other")):
         journal = await SqliteJournal.open(path, CONFIG.journal, Metrics())
         async with running_engine(journal, CONFIG, clock, name=name):
-            voice = Voice(journal)
-            await an_evening(voice, room)
-            await voice.close()
+            client = Client(journal)
+            await an_evening(client, room)
+            await client.close()
         await journal.close()
         clock.now_ms += 1_000
     yield path
@@ -137,7 +137,7 @@ def seq_of(data_dir: Path, kind: str) -> int:
 def test_a_journal_as_it_was_written_passes(data_dir: Path) -> None:
     """All rooms or one; the accounts are those of the evening."""
     for room, names in (("", {"demo", "other"}), ("demo", {"demo"})):
-        rooms = {name: book for books in audit(on(data_dir), room) for name, book in books.rooms.items()}
+        rooms = {name: room_audit for one in audit(on(data_dir), room) for name, room_audit in one.rooms.items()}
         assert set(rooms) == names
         totals = rooms["demo"].ledger.totals()
         assert (totals.total_fen, totals.granted_fen + totals.remaining_fen) == (1_000, 1_000)
@@ -212,8 +212,8 @@ def test_anybody_can_compute_the_heads(data_dir: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(data_dir.parent)
     exec(compile(program, "docs/journal.md", "exec"), {})
     printed = [tuple(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert printed == [(str(books.partition), str(books.head.end), books.head.chain.hex()) for books in audit(on(data_dir))]
-    assert sum(books.head.end for books in audit(on(data_dir))) > 10
+    assert printed == [(str(one.partition), str(one.head.end), one.head.chain.hex()) for one in audit(on(data_dir))]
+    assert sum(one.head.end for one in audit(on(data_dir))) > 10
 
 
 def test_the_command_line_prints_a_table_or_the_first_difference(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -251,10 +251,10 @@ async def test_a_servers_ledger_goes_on_where_it_was(data_dir: Path) -> None:
     assert (before.totals.sold, len(before.sales), before.omitted) == (2, 1, 0)
     journal = await SqliteJournal.open(data_dir, CONFIG.journal, Metrics())
     async with running_engine(journal, CONFIG, Clock(), name="engine-3"):
-        voice = Voice(journal)
-        await voice.accepted("demo", ReserveStock(before.sales[0].sale, 1), Sender("yi", "Yi"))
+        client = Client(journal)
+        await client.accepted("demo", ReserveStock(before.sales[0].sale, 1), Sender("yi", "Yi"))
         after = await reader.read("demo")
-        await voice.close()
+        await client.close()
     await journal.close()
     assert (before.totals.held, after.totals.held) == (1, 2)
     assert after.seq > before.seq
@@ -310,9 +310,9 @@ async def test_a_journal_in_kafka_is_read_by_the_same_commands(data_dir: Path, c
     journal = await KafkaJournal.open(config, Metrics(), "test")
     clock = Clock()
     async with running_engine(journal, config, clock, name="engine-1"):
-        voice = Voice(journal)
-        await an_evening(voice, "demo")
-        await voice.close()
+        client = Client(journal)
+        await an_evening(client, "demo")
+        await client.close()
         statement = await LedgerReader(config).read("demo")
 
         async def said(command: str, *more: str, flags: tuple[str, ...]) -> str:
@@ -324,11 +324,11 @@ async def test_a_journal_in_kafka_is_read_by_the_same_commands(data_dir: Path, c
         for command, *more in (("audit",), ("export-money",), ("export-money", "--format", "csv"), ("tail",), ("verify-envelope", envelope)):
             there = await said(command, *more, flags=(*kafka_flags(config.kafka), "--journal-partitions", "7"))
             assert there == await said(command, *more, flags=("--data-dir", str(data_dir))), command
-        for books in await asyncio.to_thread(audit, config):
+        for partition_audit in await asyncio.to_thread(audit, config):
             chain = chain_start(f"{config.kafka.topic_prefix}.events")
-            for one in await stored(journal, books.partition):
-                chain = chained(chain, books.partition, one.offset, encode(one.entry))
-            assert books.head.chain == chain
+            for one in await stored(journal, partition_audit.partition):
+                chain = chained(chain, partition_audit.partition, one.offset, encode(one.entry))
+            assert partition_audit.head.chain == chain
     await journal.close()
     assert statement == await LedgerReader(on(data_dir)).read("demo")
 

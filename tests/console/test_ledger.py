@@ -106,8 +106,8 @@ async def test_a_real_server_shows_what_the_audit_finds(tmp_path: Path) -> None:
             statement = await _ledger_of(server)
             assert statement.totals.granted_fen == sums[-1]
             assert statement.totals.remaining_fen == 1_000 - sums[-1]
-        (books,) = await asyncio.to_thread(audit, server.config, "demo")
-        assert books.rooms["demo"].ledger.totals() == statement.totals
+        (room_audits,) = await asyncio.to_thread(audit, server.config, "demo")
+        assert room_audits.rooms["demo"].ledger.totals() == statement.totals
 
 
 async def _ledger_of(server: Server) -> Statement:

@@ -1,4 +1,4 @@
-"""A journal with an engine on it, and a voice that sends commands and waits for their replies."""
+"""A journal with an engine on it, and a client that sends commands and waits for their replies."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def leaping(clock: Callable[[], int], passed_ms: Callable[[], int] | None = None
 _VOICES = itertools.count(1)
 
 
-class Voice:
+class Client:
     """Sends commands to the journal and collects what readers accept."""
 
     def __init__(self, journal: Journal) -> None:
@@ -57,7 +57,7 @@ class Voice:
         self.skipped = 0
         self._waiting: dict[int, asyncio.Future[CommandReply]] = {}
         self._tickets = itertools.count(1)
-        self._source = f"voice-{next(_VOICES)}"  # the journal may hold replies to an earlier voice's tickets
+        self._source = f"client-{next(_VOICES)}"  # the journal may hold replies to an earlier client's tickets
         self._changed = asyncio.Condition()
         self._tasks = [asyncio.create_task(self._follow(p)) for p in range(journal.partitions)]
 
@@ -139,6 +139,6 @@ def outcomes_of(outcomes: IdempotencyStore) -> list[Outcome]:
     ]
 
 
-async def open_demo(voice: Voice, room: str = "demo") -> None:
+async def open_demo(client: Client, room: str = "demo") -> None:
     """Open a room."""
-    await voice.accepted(room, OpenRoom("Evening show"))
+    await client.accepted(room, OpenRoom("Evening show"))

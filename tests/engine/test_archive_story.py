@@ -22,7 +22,7 @@ from liveroom.protocol.commands import Command
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
-from tests.engine.conftest import ANCHOR, GATEWAY, VIEWER, Clock, Voice, leaping, outcomes_of
+from tests.engine.conftest import ANCHOR, GATEWAY, VIEWER, Client, Clock, leaping, outcomes_of
 from tests.engine.test_archive import CONFIG, owner_of, snapshot_taken, until
 
 ROOMS = ("red", "green", "blue")
@@ -72,7 +72,7 @@ async def play(story: list[tuple[str, str, int]], *, archives: bool) -> Told:
     config = replace(CONFIG, engine=engine_config)
     journal = MemoryJournal(config.journal) if archives else ForgetfulJournal(config.journal)
     clock, told = Clock(), Told()
-    voice = Voice(journal)
+    client = Client(journal)
     sent: list[tuple[str, Sender, Command, str]] = []
     number = 0
     engines = [Engine(journal, config, name="engine-0", metrics=Metrics(), clock=leaping(clock), rng=random.Random(0))]
@@ -84,16 +84,16 @@ async def play(story: list[tuple[str, str, int]], *, archives: bool) -> Told:
                 number += 1
                 one = (room, *command(value), f"c{number}") if what == "command" else sent[value % len(sent)]
                 sent.append(one)
-                command_reply = await voice.send(one[0], one[2], one[1], one[3])
+                command_reply = await client.send(one[0], one[2], one[1], one[3])
                 told.replies.append(encode(command_reply.reply))
             elif what == "evening":
                 for number_of_one in (0, 2, 3, 1):
                     number += 1
                     sent.append((room, *command(number_of_one), f"c{number}"))
-                    told.replies.append(encode((await voice.send(room, sent[-1][2], sent[-1][1], sent[-1][3])).reply))
+                    told.replies.append(encode((await client.send(room, sent[-1][2], sent[-1][1], sent[-1][3])).reply))
             elif what in ("passes", "archive"):
                 clock.now_ms += value
-                await voice.send("clockwork", SetAnnouncement("tick"))  # a step, so that what is due happens
+                await client.send("clockwork", SetAnnouncement("tick"))  # a step, so that what is due happens
                 if what == "archive" and archives:
                     told.archived += await pressed(engines[-1])
             elif what in ("restart", "takeover"):
@@ -110,12 +110,12 @@ async def play(story: list[tuple[str, str, int]], *, archives: bool) -> Told:
         archive = owner_of(engines[-1])._archive
         await archive.load([room for room in archive.state.index if archive.state.is_archived(room)], archive.state.time_ms)
         states = {room: encode_state(archive.state.rooms[room]) for room in sorted(archive.state.rooms)}
-        events = [(room, seq, encode(event)) for room in ROOMS for seq, event in voice.events(room)]
+        events = [(room, seq, encode(event)) for room in ROOMS for seq, event in client.events(room)]
         told.end = (states, events, [encode(outcome) for outcome in outcomes_of(archive.state.outcomes)])
     finally:
         for engine in engines:
             await engine.stop()
-        await voice.close()
+        await client.close()
         await journal.close()
     return told
 

@@ -13,7 +13,7 @@ from liveroom.features.chat.messages import SendChat
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock, StockReserved
 from liveroom.features.showcase.messages import AddProduct, Product
 from liveroom.journal.memory import MemoryJournal
-from tests.engine.conftest import VIEWER, Clock, Voice, open_demo, running_engine
+from tests.engine.conftest import VIEWER, Client, Clock, open_demo, running_engine
 
 CONFIG = Config(journal=JournalConfig(kind="memory", partitions=1))
 AHEAD_MS = 600_000
@@ -46,19 +46,19 @@ def test_time_that_is_ahead_goes_on_until_the_clock_has_caught_up(ahead_ms: int,
 async def test_an_engine_whose_clock_is_behind_lets_time_go_on() -> None:
     """It takes over from one whose clock is minutes ahead: who has to wait a second waits two, not minutes."""
     journal, ahead, clock = MemoryJournal(CONFIG.journal), Clock(), Clock()
-    voice = Voice(journal)
+    client = Client(journal)
     ahead.now_ms += AHEAD_MS
     async with running_engine(journal, CONFIG, ahead):
-        await open_demo(voice)
+        await open_demo(client)
     async with running_engine(journal, CONFIG, clock, name="engine-2"):
         for n in range(CONFIG.rooms.chat_burst):
-            await voice.accepted("demo", SendChat(f"line {n}"), VIEWER)
-        assert (await voice.refused("demo", SendChat("too soon"), VIEWER)).code == "rate_limited"
+            await client.accepted("demo", SendChat(f"line {n}"), VIEWER)
+        assert (await client.refused("demo", SendChat("too soon"), VIEWER)).code == "rate_limited"
         clock.now_ms += 2 * CONFIG.rooms.chat_interval_ms
-        await voice.accepted("demo", SendChat("after a while"), VIEWER)
-    times = [record.time_ms for record in voice.records[0]]
+        await client.accepted("demo", SendChat("after a while"), VIEWER)
+    times = [record.time_ms for record in client.records[0]]
     assert times == sorted(times)
-    await voice.close()
+    await client.close()
     await journal.close()
 
 
@@ -102,25 +102,25 @@ async def test_a_step_of_the_clock_forgets_no_id() -> None:
     Neither does it when the partition is taken over again meanwhile. Once so much time has really passed the id is forgotten, as always.
     """
     journal, time = MemoryJournal(CONFIG.journal), Passing()
-    voice = Voice(journal)
+    client = Client(journal)
     async with running_engine(journal, CONFIG, time.clock, passed_ms=time.passed) as engine:
-        await open_demo(voice)
-        await voice.accepted("demo", AddProduct(Product("shirt", "Shirt", 100)))
-        sale = int((await voice.accepted("demo", AnnounceFlashSale("shirt", 100, 50, 10, opens_in_ms=0, hold_ms=3_600_000))).result["sale"])
-        first = await voice.accepted("demo", ReserveStock(sale), VIEWER, "tap")
+        await open_demo(client)
+        await client.accepted("demo", AddProduct(Product("shirt", "Shirt", 100)))
+        sale = int((await client.accepted("demo", AnnounceFlashSale("shirt", 100, 50, 10, opens_in_ms=0, hold_ms=3_600_000))).result["sale"])
+        first = await client.accepted("demo", ReserveStock(sale), VIEWER, "tap")
         time.clock.now_ms += 700_000
         for _ in range(5):
             time.passes(1_000)
-            again = await voice.send("demo", ReserveStock(sale), VIEWER, "tap")
+            again = await client.send("demo", ReserveStock(sale), VIEWER, "tap")
             assert (again.repeated, again.reply) == (True, first)
         await engine._give_up(0)
         engine._keepers[0] = asyncio.create_task(engine._keep(0))
-        again = await voice.send("demo", ReserveStock(sale), VIEWER, "tap")
+        again = await client.send("demo", ReserveStock(sale), VIEWER, "tap")
         assert (again.repeated, again.reply) == (True, first)
-        holds = [event for _, event in voice.events("demo") if isinstance(event, StockReserved)]
+        holds = [event for _, event in client.events("demo") if isinstance(event, StockReserved)]
         assert len(holds) == 1
         time.passes(700_000)
-        await voice.accepted("demo", SendChat("much later"), VIEWER)
-        assert not (await voice.send("demo", ReserveStock(sale), VIEWER, "tap")).repeated
-    await voice.close()
+        await client.accepted("demo", SendChat("much later"), VIEWER)
+        assert not (await client.send("demo", ReserveStock(sale), VIEWER, "tap")).repeated
+    await client.close()
     await journal.close()

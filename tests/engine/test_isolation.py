@@ -30,7 +30,7 @@ from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import Request
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
-from tests.engine.conftest import ANCHOR, GATEWAY, VIEWER, WAIT_S, Clock, Voice, open_demo, running_engine
+from tests.engine.conftest import ANCHOR, GATEWAY, VIEWER, WAIT_S, Client, Clock, open_demo, running_engine
 from tests.journal.entries import newest
 
 CONFIG = Config(
@@ -59,8 +59,8 @@ async def journal(tmp_path: Path) -> AsyncIterator[LettersKept]:
 
 
 @pytest.fixture
-async def voice(journal: Journal) -> AsyncIterator[Voice]:
-    made = Voice(journal)
+async def client(journal: Journal) -> AsyncIterator[Client]:
+    made = Client(journal)
     yield made
     await made.close()
 
@@ -77,11 +77,11 @@ def isolated(engine: Engine, place: str) -> float:
     return engine._metrics.registry.get_sample_value("liveroom_errors_isolated_total", {"place": place}) or 0.0
 
 
-async def until_accepted(voice: Voice, room: str, text: str, command_id: str) -> Accepted:
+async def until_accepted(client: Client, room: str, text: str, command_id: str) -> Accepted:
     """Repeat a command under its id for as long as its room is being derived again."""
     async with asyncio.timeout(WAIT_S):
         while True:
-            reply = (await voice.send(room, SetAnnouncement(text), ANCHOR, command_id)).reply
+            reply = (await client.send(room, SetAnnouncement(text), ANCHOR, command_id)).reply
             if isinstance(reply, Accepted):
                 return reply
             assert reply.code == "overloaded", reply
@@ -100,22 +100,22 @@ def folds_of(text: str) -> Any:
     return broken
 
 
-async def test_a_command_whose_events_cannot_be_folded_is_set_aside(journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_command_whose_events_cannot_be_folded_is_set_aside(journal: LettersKept, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its sender is refused and a letter is kept; the half-changed room is derived again from the log, and other rooms never wait."""
     monkeypatch.setattr(liveroom.engine.step, "evolve_all", folds_of("broken"))
     async with running_engine(journal, CONFIG, Clock()) as engine:
         for room in ("demo", "beside"):
-            await open_demo(voice, room)
-            await voice.accepted(room, SetAnnouncement("before"))
+            await open_demo(client, room)
+            await client.accepted(room, SetAnnouncement("before"))
         before = states(engine)
-        refused = await voice.refused("demo", SetAnnouncement("broken"), ANCHOR, "c-broken")
+        refused = await client.refused("demo", SetAnnouncement("broken"), ANCHOR, "c-broken")
         assert refused.code == "internal_error"
-        await voice.accepted("beside", SetAnnouncement("no wait"))
-        await until_accepted(voice, "demo", "after", "c-after")
+        await client.accepted("beside", SetAnnouncement("no wait"))
+        await until_accepted(client, "demo", "after", "c-after")
         assert not engine.stopped_partitions
-        again = await voice.send("demo", SetAnnouncement("broken"), ANCHOR, "c-broken")
+        again = await client.send("demo", SetAnnouncement("broken"), ANCHOR, "c-broken")
         assert (again.repeated, again.reply) == (True, refused)
-        assert [e.text for _, e in voice.events("demo") if isinstance(e, AnnouncementSet)] == ["before", "after"]
+        assert [e.text for _, e in client.events("demo") if isinstance(e, AnnouncementSet)] == ["before", "after"]
         assert [(letter.reason, "broken" in letter.payload) for letter in journal.letters] == [("ZeroDivisionError: a fold divides by nothing", True)]
         assert isolated(engine, "engine_command") == 1
         live = states(engine)
@@ -124,15 +124,17 @@ async def test_a_command_whose_events_cannot_be_folded_is_set_aside(journal: Let
         assert before.keys() == live.keys()
 
 
-async def test_a_room_is_as_before_the_command_that_could_not_be_folded(journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_room_is_as_before_the_command_that_could_not_be_folded(
+    journal: LettersKept, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Byte for byte, also when the same step holds other events of the room."""
     monkeypatch.setattr(liveroom.engine.step, "evolve_all", folds_of("broken"))
     async with running_engine(journal, CONFIG, Clock()) as engine:
-        await open_demo(voice)
+        await open_demo(client)
         requests = [Request(f"b{n}", "demo", ANCHOR, SetAnnouncement(text), "batch", n) for n, text in enumerate(("one", "two", "broken", "three"))]
         await journal.send_commands(0, requests)
-        await voice.until(lambda: any(len(record.replies) == 4 for record in voice.records[0]))
-        (record,) = [record for record in voice.records[0] if len(record.replies) == 4]
+        await client.until(lambda: any(len(record.replies) == 4 for record in client.records[0]))
+        (record,) = [record for record in client.records[0] if len(record.replies) == 4]
         codes = [command_reply.reply.code if isinstance(command_reply.reply, Refused) else "" for command_reply in record.replies]
         assert codes == ["", "", "internal_error", "overloaded"]
         async with asyncio.timeout(WAIT_S):
@@ -144,7 +146,7 @@ async def test_a_room_is_as_before_the_command_that_could_not_be_folded(journal:
     assert b"half changed" not in live["demo"]
 
 
-async def test_a_command_whose_events_cannot_be_written_is_set_aside(journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_command_whose_events_cannot_be_written_is_set_aside(journal: LettersKept, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only its own room is rolled back, and that room's other commands happen when they are sent again under their ids."""
     real = liveroom.rooms.room.decide
 
@@ -157,17 +159,17 @@ async def test_a_command_whose_events_cannot_be_written_is_set_aside(journal: Le
     monkeypatch.setattr(liveroom.engine.step, "decide", half_a_pair)
     async with running_engine(journal, CONFIG, Clock()) as engine:
         for room in ("demo", "beside"):
-            await open_demo(voice, room)
+            await open_demo(client, room)
         said = [("demo", "one"), ("beside", "two"), ("demo", "broken"), ("demo", "three")]
         requests = [Request(f"b{n}", room, ANCHOR, SetAnnouncement(text), "batch", n) for n, (room, text) in enumerate(said)]
         await journal.send_commands(0, requests)
-        await voice.until(lambda: any(len(record.replies) == 4 for record in voice.records[0]))
-        (record,) = [record for record in voice.records[0] if len(record.replies) == 4]
+        await client.until(lambda: any(len(record.replies) == 4 for record in client.records[0]))
+        (record,) = [record for record in client.records[0] if len(record.replies) == 4]
         codes = [command_reply.reply.code if isinstance(command_reply.reply, Refused) else "" for command_reply in record.replies]
         assert codes == ["overloaded", "", "internal_error", "overloaded"]
-        await until_accepted(voice, "demo", "one", "b0")
-        await voice.accepted("demo", SetAnnouncement("three"), ANCHOR, "b3")
-        assert [e.text for _, e in voice.events("demo") if isinstance(e, AnnouncementSet)] == ["one", "three"]
+        await until_accepted(client, "demo", "one", "b0")
+        await client.accepted("demo", SetAnnouncement("three"), ANCHOR, "b3")
+        assert [e.text for _, e in client.events("demo") if isinstance(e, AnnouncementSet)] == ["one", "three"]
         (letter,) = journal.letters
         assert letter.reason.startswith("cannot be encoded: UnicodeEncodeError")
         assert not engine.stopped_partitions
@@ -178,7 +180,7 @@ async def test_a_command_whose_events_cannot_be_written_is_set_aside(journal: Le
 
 
 @pytest.mark.parametrize("how", ["folded", "written"])
-async def test_a_room_that_cannot_be_opened_does_not_exist(how: str, journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_room_that_cannot_be_opened_does_not_exist(how: str, journal: LettersKept, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a failure in its first event no snapshot looks for the room, and it can be opened."""
     decides, folds, broken = liveroom.rooms.room.decide, liveroom.rooms.room.evolve_all, {"demo"}
 
@@ -197,17 +199,17 @@ async def test_a_room_that_cannot_be_opened_does_not_exist(how: str, journal: Le
     monkeypatch.setattr(liveroom.engine.step, "evolve_all", once)
     snapshots = msgspec.structs.replace(CONFIG, engine=EngineConfig(snapshot_records_max=10, snapshot_interval_ms=1_000))
     async with running_engine(journal, snapshots, Clock()) as engine:
-        await voice.accepted("beside", OpenRoom("Beside"))
-        assert (await voice.refused("demo", OpenRoom("Evening show"))).code == "internal_error"
+        await client.accepted("beside", OpenRoom("Beside"))
+        assert (await client.refused("demo", OpenRoom("Evening show"))).code == "internal_error"
         for n in range(30):
-            await voice.accepted("beside", SetAnnouncement(f"number {n}"))
+            await client.accepted("beside", SetAnnouncement(f"number {n}"))
         async with asyncio.timeout(WAIT_S):
             while not await journal.load_snapshots(0):
                 await asyncio.sleep(0.005)
         broken.clear()
-        await open_demo(voice)
+        await open_demo(client)
         for n in range(30):
-            await voice.accepted("demo", SetAnnouncement(f"number {n}"))
+            await client.accepted("demo", SetAnnouncement(f"number {n}"))
         assert not engine.stopped_partitions
         live = states(engine)
     async with running_engine(journal, CONFIG, Clock()) as engine:
@@ -215,7 +217,7 @@ async def test_a_room_that_cannot_be_opened_does_not_exist(how: str, journal: Le
 
 
 async def test_a_room_that_broke_in_the_step_that_opened_it_can_be_opened(
-    journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch
+    journal: LettersKept, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A step opens a room, fails to fold another command of it, and cannot be written: there is no such room, and nothing is derived again."""
     decides = liveroom.rooms.room.decide
@@ -231,15 +233,15 @@ async def test_a_room_that_broke_in_the_step_that_opened_it_can_be_opened(
     async with running_engine(journal, CONFIG, Clock()) as engine:
         opens = Request("b0", "demo", ANCHOR, OpenRoom("Evening show"), "batch", 0)
         await journal.send_commands(0, [opens, Request("b1", "demo", ANCHOR, SetAnnouncement("broken"), "batch", 1)])
-        await voice.until(lambda: any(len(record.replies) == 2 for record in voice.records[0]))
+        await client.until(lambda: any(len(record.replies) == 2 for record in client.records[0]))
         assert not owner_of(engine)._state.away
-        await open_demo(voice)
-        await voice.accepted("demo", SetAnnouncement("it goes on"))
+        await open_demo(client)
+        await client.accepted("demo", SetAnnouncement("it goes on"))
         assert owner_of(engine).rooms_set_aside_count == 0
         assert not engine.stopped_partitions
 
 
-async def test_a_timer_that_raises_stops_nothing(journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_timer_that_raises_stops_nothing(journal: LettersKept, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other rooms' timers are served, the engine does not spin, one letter is kept, and it is tried again later."""
     clock, real, failing = Clock(), liveroom.rooms.room.decide_due, {"demo"}
 
@@ -251,28 +253,28 @@ async def test_a_timer_that_raises_stops_nothing(journal: LettersKept, voice: Vo
     monkeypatch.setattr(liveroom.engine.owner, "decide_due", broken)
     async with running_engine(journal, CONFIG, clock) as engine:
         for room in ("demo", "beside"):
-            await open_demo(voice, room)
-            await voice.accepted(room, ReportAudience("gw-1", 7, (1, 2, 3)), GATEWAY)
+            await open_demo(client, room)
+            await client.accepted(room, ReportAudience("gw-1", 7, (1, 2, 3)), GATEWAY)
         owner_of(engine)._state.rooms["demo"].anchor_name = "demo"
 
         def counted(room: str) -> list[int]:
-            return [e.viewers for _, e in voice.events(room) if isinstance(e, AudienceCounted)]
+            return [e.viewers for _, e in client.events(room) if isinstance(e, AudienceCounted)]
 
         clock.now_ms += 31_000
-        await voice.accepted("beside", SendChat("wake up"), VIEWER)
-        await voice.until(lambda: counted("beside")[-1:] == [0])
+        await client.accepted("beside", SendChat("wake up"), VIEWER)
+        await client.until(lambda: counted("beside")[-1:] == [0])
         for n in range(5):
-            await voice.accepted("demo", SetAnnouncement(f"still here {n}"))
+            await client.accepted("demo", SetAnnouncement(f"still here {n}"))
         assert isolated(engine, "engine_timer") == 1
         assert [(letter.offset, letter.payload) for letter in journal.letters] == [(-1, "demo")]
         failing.clear()
         clock.now_ms += TIMER_AGAIN_MS
-        await voice.accepted("beside", SetAnnouncement("later"))
-        await voice.until(lambda: counted("demo")[-1:] == [0])
+        await client.accepted("beside", SetAnnouncement("later"))
+        await client.until(lambda: counted("demo")[-1:] == [0])
         assert isolated(engine, "engine_timer") == 1
 
 
-async def test_a_keyframe_that_cannot_be_made_stops_nothing(journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_keyframe_that_cannot_be_made_stops_nothing(journal: LettersKept, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """The room goes without it; its commands and the other rooms' keyframes are as always."""
     real = liveroom.rooms.room.keyframe
 
@@ -283,19 +285,19 @@ async def test_a_keyframe_that_cannot_be_made_stops_nothing(journal: LettersKept
 
     monkeypatch.setattr(liveroom.engine.owner, "keyframe", broken)
     async with running_engine(journal, CONFIG, Clock()) as engine:
-        await open_demo(voice, "demo")
-        await open_demo(voice, "beside")
-        await voice.accepted("demo", SetAnnouncement("hello"))
-        assert {keyframe.room for record in voice.records[0] for keyframe in record.keyframes} == {"beside"}
+        await open_demo(client, "demo")
+        await open_demo(client, "beside")
+        await client.accepted("demo", SetAnnouncement("hello"))
+        assert {keyframe.room for record in client.records[0] for keyframe in record.keyframes} == {"beside"}
         assert isolated(engine, "engine_keyframe") >= 1
 
 
-async def test_a_room_whose_log_cannot_be_folded_is_set_aside_alone(journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_room_whose_log_cannot_be_folded_is_set_aside_alone(journal: LettersKept, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other rooms are served, no snapshot forgets it, its commands are refused; an engine that can fold it has it back, whole."""
     async with running_engine(journal, CONFIG, Clock()) as engine:
         for room in ("demo", "beside"):
-            await open_demo(voice, room)
-            await voice.accepted(room, SetAnnouncement("in the log" if room == "demo" else "fine"))
+            await open_demo(client, room)
+            await client.accepted(room, SetAnnouncement("in the log" if room == "demo" else "fine"))
         whole = states(engine)
     snapshots = msgspec.structs.replace(CONFIG, engine=EngineConfig(snapshot_records_max=10, snapshot_interval_ms=1_000))
     before = await newest(journal)
@@ -304,18 +306,18 @@ async def test_a_room_whose_log_cannot_be_folded_is_set_aside_alone(journal: Let
         assert not engine.stopped_partitions
         assert owner_of(engine).rooms_set_aside_count == 1
         for n in range(20):
-            await voice.accepted("beside", SetAnnouncement(f"number {n}"))
+            await client.accepted("beside", SetAnnouncement(f"number {n}"))
         for command in (SetAnnouncement("anything"), SendChat("hello")):
-            assert (await voice.refused("demo", command)).code == "internal_error"
+            assert (await client.refused("demo", command)).code == "internal_error"
         assert await newest(journal) == before
     monkeypatch.undo()
     async with running_engine(journal, snapshots, Clock()) as engine:
         assert states(engine)["demo"] == whole["demo"]
         assert owner_of(engine).rooms_set_aside_count == 0
-        await voice.accepted("demo", SetAnnouncement("back"))
+        await client.accepted("demo", SetAnnouncement("back"))
 
 
-async def test_a_dead_letter_that_cannot_be_written_stops_nothing(journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_dead_letter_that_cannot_be_written_stops_nothing(journal: LettersKept, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whom it is about is refused all the same."""
     monkeypatch.setattr(liveroom.engine.step, "evolve_all", folds_of("broken"))
 
@@ -324,25 +326,25 @@ async def test_a_dead_letter_that_cannot_be_written_stops_nothing(journal: Lette
 
     monkeypatch.setattr(journal, "write_dead_letter", raising)
     async with running_engine(journal, CONFIG, Clock()) as engine:
-        await open_demo(voice)
-        assert (await voice.refused("demo", SetAnnouncement("broken"))).code == "internal_error"
-        await until_accepted(voice, "demo", "after", "c-after")
+        await open_demo(client)
+        assert (await client.refused("demo", SetAnnouncement("broken"))).code == "internal_error"
+        await until_accepted(client, "demo", "after", "c-after")
         assert isolated(engine, "engine_dead_letter") == 1
 
 
-async def test_what_cannot_be_weighed_is_set_aside(journal: LettersKept, voice: Voice) -> None:
+async def test_what_cannot_be_weighed_is_set_aside(journal: LettersKept, client: Client) -> None:
     """A request that no door let through, put into the journal by a bug: its batch is set aside, and the next one is answered."""
     async with running_engine(journal, CONFIG, Clock()):
-        await open_demo(voice)
+        await open_demo(client)
         await journal.send_commands(0, [Request("c1", "demo", ANCHOR, SetAnnouncement("half \ud83d"))])
-        await voice.accepted("demo", SetAnnouncement("fine"))
+        await client.accepted("demo", SetAnnouncement("fine"))
         (letter,) = journal.letters
         assert letter.reason.startswith("UnicodeEncodeError")
 
 
 @pytest.mark.parametrize("moment", ["while it is saved", "before the room changes"])
 async def test_a_room_that_cannot_be_encoded_costs_a_snapshot_and_nothing_else(
-    moment: str, journal: LettersKept, voice: Voice, monkeypatch: pytest.MonkeyPatch
+    moment: str, journal: LettersKept, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No command is refused for it and no owner ends; the next snapshot that succeeds holds all that changed since the last one."""
     real, failing = liveroom.rooms.room.encode_state, {"demo"}
@@ -355,17 +357,17 @@ async def test_a_room_that_cannot_be_encoded_costs_a_snapshot_and_nothing_else(
     monkeypatch.setattr(liveroom.engine.snapshots, "encode_state", broken)
     snapshots = msgspec.structs.replace(CONFIG, engine=EngineConfig(snapshot_records_max=10, snapshot_interval_ms=3_600_000))
     async with running_engine(journal, snapshots, Clock()) as engine:
-        await voice.accepted("beside", OpenRoom("Beside"))
-        await open_demo(voice)
+        await client.accepted("beside", OpenRoom("Beside"))
+        await open_demo(client)
         for n in range(40):
-            await voice.accepted("demo" if moment != "while it is saved" or n % 20 == 0 else "beside", SetAnnouncement(f"number {n}"))
+            await client.accepted("demo" if moment != "while it is saved" or n % 20 == 0 else "beside", SetAnnouncement(f"number {n}"))
         async with asyncio.timeout(WAIT_S):
             while not isolated(engine, "engine_snapshot"):
                 await asyncio.sleep(0.005)
         before = await newest(journal)
         failing.clear()
         for n in range(40):
-            await voice.accepted("beside", SetAnnouncement(f"again {n}"))
+            await client.accepted("beside", SetAnnouncement(f"again {n}"))
         async with asyncio.timeout(WAIT_S):
             while await newest(journal) == before:
                 await asyncio.sleep(0.005)

@@ -31,7 +31,7 @@ from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import CommandReply, Entry, Record, Sender
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
-from tests.engine.conftest import WAIT_S, Clock, Voice, leaping, open_demo, outcomes_of
+from tests.engine.conftest import WAIT_S, Client, Clock, leaping, open_demo, outcomes_of
 from tests.features.play import SHIRT
 from tests.ledgers import Things, random_command
 
@@ -60,13 +60,13 @@ class Money(RuleBasedStateMachine):
     async def _begin(self) -> None:
         self.clock = Clock()
         self.journal = BytesJournal(CONFIG.journal)
-        self.voice = Voice(self.journal)
+        self.client = Client(self.journal)
         self.things = Things()
         self.said: dict[str, tuple[Sender, Command]] = {}
         self.told: dict[str, Accepted | Refused] = {}
         await self._start()
-        await open_demo(self.voice, ROOM)
-        await self.voice.accepted(ROOM, AddProduct(SHIRT))
+        await open_demo(self.client, ROOM)
+        await self.client.accepted(ROOM, AddProduct(SHIRT))
 
     async def _start(self) -> None:
         self.engine = Engine(self.journal, CONFIG, name="engine", metrics=Metrics(), clock=leaping(self.clock), rng=random.Random(1))
@@ -116,7 +116,7 @@ class Money(RuleBasedStateMachine):
 
     async def _trade(self, command_ids: list[str]) -> None:
         replies = await asyncio.gather(
-            *(self.voice.send(ROOM, self.said[command_id][1], self.said[command_id][0], command_id) for command_id in command_ids)
+            *(self.client.send(ROOM, self.said[command_id][1], self.said[command_id][0], command_id) for command_id in command_ids)
         )
         for command_id, command_reply in zip(command_ids, replies, strict=True):
             self._note(command_id, command_reply)
@@ -181,7 +181,7 @@ class Money(RuleBasedStateMachine):
         return records
 
     async def _end(self) -> None:
-        await self.voice.close()
+        await self.client.close()
         await self.engine.stop()
         await self.journal.close()
 

@@ -16,7 +16,7 @@ from liveroom.console.view import RoomView
 from liveroom.engine.keyframes import KEYFRAMES_PER_RECORD_MAX
 from liveroom.engine.sizes import RECORD_HEAD_BYTES, ROOM_DUE_BYTES_MAX, SPAN_HEAD_BYTES
 from liveroom.engine.state_transfer import detail_parts
-from liveroom.engine.step import weigh
+from liveroom.engine.step import measure
 from liveroom.features.audience.messages import ReportAudience
 from liveroom.features.chat.messages import ChatSent, DeleteMessage, SendChat, SetChatBudget, SetSlowMode
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCoupon, RedeemCoupon, ReleaseCoupon, StopCoupon
@@ -38,7 +38,7 @@ from liveroom.protocol.frames import Accepted, Refused, RoomDetail
 from liveroom.protocol.records import CommandReply, Entry, Record, Request, Sender
 from liveroom.rooms.keyframe import KEYFRAME_BYTES_MAX
 from liveroom.rooms.room import Decided, decide, decide_due, detail
-from tests.engine.conftest import Clock, Voice, running_engine
+from tests.engine.conftest import Client, Clock, running_engine
 from tests.engine.full import ANCHOR, DAY_MS, ORDER, PLATFORM, REASON, RULES, START_MS, TITLE, URL, WIDE, Full, sender, user
 
 #: The least that `journal.record_bytes_max` may be set to.
@@ -68,7 +68,7 @@ def added_bytes(full: Full, who: Sender, command: Command) -> int:
 
 def bytes_max(full: Full, who: Sender, command: Command) -> int:
     """The bound that is reckoned with before the command is decided."""
-    return weigh(CommandBatch(0, (request_of(full, who, command),))).bytes_max
+    return measure(CommandBatch(0, (request_of(full, who, command),))).bytes_max
 
 
 def closing(full: Full) -> Attempt:
@@ -219,7 +219,7 @@ def test_every_envelope_may_end_in_one_batch() -> None:
         if command.envelope in red_envelopes_of(full.now).live:
             full.does(who, command)
     assert not red_envelopes_of(full.now).live
-    assert added <= weigh(batch).bytes_max
+    assert added <= measure(batch).bytes_max
 
 
 def test_what_time_adds_to_a_room_is_bounded() -> None:
@@ -292,36 +292,36 @@ CONFIG = Config(
 
 
 @asynccontextmanager
-async def stage() -> AsyncIterator[tuple[Scales, Voice, Clock]]:
+async def stage() -> AsyncIterator[tuple[Scales, Client, Clock]]:
     """An engine on scales; at the end no record was too large and no more were under way than may be."""
     journal, clock = Scales(CONFIG.journal), Clock()
-    voice = Voice(journal)
+    client = Client(journal)
     async with running_engine(journal, CONFIG, clock):
-        yield journal, voice, clock
+        yield journal, client, clock
         assert journal.bytes_max <= RECORD_BYTES_LEAST
         assert journal.under_way_max <= CONFIG.engine.steps_in_flight_max
-    await voice.close()
+    await client.close()
     await journal.close()
 
 
-async def many(voice: Voice, attempts: Iterable[tuple[str, Sender, Command]]) -> list[CommandReply]:
+async def many(client: Client, attempts: Iterable[tuple[str, Sender, Command]]) -> list[CommandReply]:
     """Send all at once; all must be answered."""
-    return await asyncio.gather(*(voice.send(room, command, who) for room, who, command in attempts))
+    return await asyncio.gather(*(client.send(room, command, who) for room, who, command in attempts))
 
 
 async def test_envelopes_of_many_rooms_that_close_at_once_fill_more_than_one_record() -> None:
     """One step serves its most rooms, each with the most envelopes and the longest names of winners."""
     rooms = [f"room-{number}".ljust(64, "x") for number in range(60)]
     drop = DropRedEnvelope(100_000, 10, "lucky", TITLE, 0, 1_000)
-    async with stage() as (journal, voice, clock):
-        await many(voice, [(room, ANCHOR, OpenRoom(TITLE)) for room in rooms])
-        dropped = await many(voice, [(room, ANCHOR, drop) for room in rooms for _ in range(8)])
+    async with stage() as (journal, client, clock):
+        await many(client, [(room, ANCHOR, OpenRoom(TITLE)) for room in rooms])
+        dropped = await many(client, [(room, ANCHOR, drop) for room in rooms for _ in range(8)])
         numbers = [(one.room, int(one.reply.result["envelope"])) for one in dropped]  # type: ignore[union-attr]
         grabs = [(room, sender(n), GrabRedEnvelope(number)) for room, number in numbers for n in range(5)]
-        assert all(isinstance(command_reply.reply, Accepted) for command_reply in await many(voice, grabs))
+        assert all(isinstance(command_reply.reply, Accepted) for command_reply in await many(client, grabs))
         clock.now_ms += 1_000
-        await many(voice, [(rooms[0], sender(1), SendChat("wake up"))])
-        await voice.until(lambda: sum(isinstance(e, RedEnvelopeClosed) for room in rooms for _, e in voice.events(room)) == 8 * len(rooms))
+        await many(client, [(rooms[0], sender(1), SendChat("wake up"))])
+        await client.until(lambda: sum(isinstance(e, RedEnvelopeClosed) for room in rooms for _, e in client.events(room)) == 8 * len(rooms))
         closings = [r for r in journal.records if any(isinstance(e, RedEnvelopeClosed) for s in r.rooms.values() for e in s.events)]
         assert len(closings) > 1, "all of them would have been too much for one"
 
@@ -330,22 +330,22 @@ async def test_keyframes_that_do_not_fit_come_in_a_record_of_their_own() -> None
     """Rooms with as large a keyframe as there is, which all change in a step that is full of words."""
     rooms = [f"room-{number}" for number in range(KEYFRAMES_PER_RECORD_MAX)]
     drop = DropRedEnvelope(100_000, 10, "lucky", TITLE, 600_000, 1_000, EnvelopeCondition(WIDE * 50))
-    async with stage() as (journal, voice, clock):
-        await many(voice, [(room, ANCHOR, OpenRoom(TITLE)) for room in rooms])
-        await many(voice, [(room, ANCHOR, SetAnnouncement(WIDE * 1_000)) for room in rooms])
-        await many(voice, [(room, ANCHOR, drop) for room in rooms for _ in range(8)])
+    async with stage() as (journal, client, clock):
+        await many(client, [(room, ANCHOR, OpenRoom(TITLE)) for room in rooms])
+        await many(client, [(room, ANCHOR, SetAnnouncement(WIDE * 1_000)) for room in rooms])
+        await many(client, [(room, ANCHOR, drop) for room in rooms for _ in range(8)])
         before = len(journal.records)
         clock.now_ms += 60_000
-        await many(voice, [(room, sender(n), AskQuestion(WIDE * 300)) for n in range(16) for room in rooms])
-        await voice.until(lambda: len({k.room for r in journal.records[before:] for k in r.keyframes}) == len(rooms))
+        await many(client, [(room, sender(n), AskQuestion(WIDE * 300)) for n in range(16) for room in rooms])
+        await client.until(lambda: len({k.room for r in journal.records[before:] for k in r.keyframes}) == len(rooms))
         assert any(r.keyframes and not r.rooms and not r.replies for r in journal.records[before:]), "it would have been too much for one"
 
 
 async def test_a_batch_larger_than_a_record_is_answered_as_far_as_there_is_room() -> None:
     """The other commands are refused for now, and can be sent again under the same ids."""
     words = [SetBannedWords(tuple(f"{number:02}{i:03}" + WIDE * 45 for i in range(500))) for number in range(12)]
-    async with stage() as (journal, voice, _):
-        await many(voice, [("demo", ANCHOR, OpenRoom(TITLE))])
+    async with stage() as (journal, client, _):
+        await many(client, [("demo", ANCHOR, OpenRoom(TITLE))])
         requests = [Request(f"w{number}", "demo", ANCHOR, command, "mine", number) for number, command in enumerate(words)]
         done: dict[str, Accepted | Refused] = {}
         tries = 0
@@ -353,7 +353,7 @@ async def test_a_batch_larger_than_a_record_is_answered_as_far_as_there_is_room(
             tries += 1
             before = len(journal.records)
             await journal.send_commands(0, [request for request in requests if request.id not in done])
-            await voice.until(lambda: any(r.replies for r in voice.records[0][-1:]) and len(journal.records) > before)  # noqa: B023
+            await client.until(lambda: any(r.replies for r in client.records[0][-1:]) and len(journal.records) > before)  # noqa: B023
             replies = [a for r in journal.records[before:] for a in r.replies if a.source == "mine"]
             assert {a.reply.code for a in replies if isinstance(a.reply, Refused)} <= {"overloaded"}
             accepted = {a.reply.id: a.reply for a in replies if isinstance(a.reply, Accepted)}
@@ -364,10 +364,10 @@ async def test_a_batch_larger_than_a_record_is_answered_as_far_as_there_is_room(
 
 async def test_a_batch_that_no_record_could_even_refuse_is_set_aside() -> None:
     """Somebody else's program wrote it; the partition goes on."""
-    async with stage() as (journal, voice, _):
-        await many(voice, [("demo", ANCHOR, OpenRoom(TITLE))])
+    async with stage() as (journal, client, _):
+        await many(client, [("demo", ANCHOR, OpenRoom(TITLE))])
         await journal.send_commands(0, [Request(f"x{n}", "demo", sender(n), SendChat("hi"), "\x01" * 200) for n in range(500)])
-        assert isinstance((await voice.send("demo", SetAnnouncement("fine"), ANCHOR)).reply, Accepted)
+        assert isinstance((await client.send("demo", SetAnnouncement("fine"), ANCHOR)).reply, Accepted)
         (letter,) = journal.dead
         assert letter.reason == "too_large: replies to all of the list would not fit into a record"
         assert letter.payload.startswith('[{"id":"x0"')
@@ -378,12 +378,12 @@ async def test_a_batch_that_no_record_could_even_refuse_is_set_aside() -> None:
 async def test_details_wait_for_their_turn() -> None:
     """However many are asked for at once, no more records are under way than may be, and commands are answered in between."""
     rooms = [f"room-{number}" for number in range(100)]
-    async with stage() as (journal, voice, _):
-        await many(voice, [(room, ANCHOR, OpenRoom(TITLE)) for room in rooms])
+    async with stage() as (journal, client, _):
+        await many(client, [(room, ANCHOR, OpenRoom(TITLE)) for room in rooms])
         await journal.send_commands(0, [Request(f"k{n}", room, BACKEND, RequestKeyframe()) for n, room in enumerate(rooms)])
-        chats = await many(voice, [(room, sender(1), SendChat("hello")) for room in rooms[:20]])
+        chats = await many(client, [(room, sender(1), SendChat("hello")) for room in rooms[:20]])
         assert all(isinstance(command_reply.reply, Accepted) for command_reply in chats)
-        await voice.until(lambda: sum(len(r.details) for r in voice.records[0]) == len(rooms))
+        await client.until(lambda: sum(len(r.details) for r in client.records[0]) == len(rooms))
         first = next(i for i, r in enumerate(journal.records) if r.details)
         said = next(i for i, r in enumerate(journal.records) if any(isinstance(e, ChatSent) for s in r.rooms.values() for e in s.events))
         assert said <= first + 2
@@ -391,14 +391,14 @@ async def test_details_wait_for_their_turn() -> None:
 
 async def test_a_detail_larger_than_a_record_comes_in_parts_with_nothing_in_between() -> None:
     """A reader of the parts ends with the room's exact state."""
-    async with stage() as (journal, voice, _):
-        await many(voice, [("demo", ANCHOR, OpenRoom(TITLE))])
+    async with stage() as (journal, client, _):
+        await many(client, [("demo", ANCHOR, OpenRoom(TITLE))])
         products = [Product(f"{number}".rjust(64, "p"), TITLE, 1, URL, URL) for number in range(400)]
-        await many(voice, [("demo", ANCHOR, AddProduct(product)) for product in products])
-        await many(voice, [("demo", ANCHOR, BanUser(user(n), DAY_MS, REASON)) for n in range(1, 51)])
+        await many(client, [("demo", ANCHOR, AddProduct(product)) for product in products])
+        await many(client, [("demo", ANCHOR, BanUser(user(n), DAY_MS, REASON)) for n in range(1, 51)])
         await journal.send_commands(0, [Request("k", "demo", BACKEND, RequestKeyframe(entitlements=True))])
-        await many(voice, [("demo", sender(n + 51), SendChat("hello")) for n in range(50)])
-        await voice.until(lambda: sum(len(d.products) for r in voice.records[0] for d in r.details) == len(products))
+        await many(client, [("demo", sender(n + 51), SendChat("hello")) for n in range(50)])
+        await client.until(lambda: sum(len(d.products) for r in client.records[0] for d in r.details) == len(products))
         at = [i for i, r in enumerate(journal.records) if r.details]
         assert len(at) > 2
         assert at == list(range(at[0], at[0] + len(at)))

@@ -22,7 +22,7 @@ from liveroom.features.showcase.messages import AddProduct, Product
 from liveroom.journal.memory import MemoryJournal
 from liveroom.messages.base import CommandBase
 from liveroom.protocol.records import Sender
-from tests.engine.conftest import ANCHOR, VIEWER, Clock, Voice, running_engine
+from tests.engine.conftest import ANCHOR, VIEWER, Client, Clock, running_engine
 
 ROOM = "demo"
 SETTINGS = Config(
@@ -103,17 +103,17 @@ async def test_a_refusal_is_the_outcome_of_its_id(code: str) -> None:
     clock, case, made = Clock(), CASES[code], {"sale": -1}
     journal = MemoryJournal(SETTINGS.journal)
     async with running_engine(journal, SETTINGS, clock):
-        voice = Voice(journal)
-        await voice.accepted(ROOM, OpenRoom("Lamps"))
-        await voice.accepted(ROOM, AddProduct(Product("lamp", "Desk lamp", 19_900)))
+        client = Client(journal)
+        await client.accepted(ROOM, OpenRoom("Lamps"))
+        await client.accepted(ROOM, AddProduct(Product("lamp", "Desk lamp", 19_900)))
         for sender, command in case.before:
             clock.now_ms += BETWEEN_MS
-            result = (await voice.accepted(ROOM, command(made), sender)).result
+            result = (await client.accepted(ROOM, command(made), sender)).result
             made |= {name: number for name, number in result.items() if name in ("sale", "hold", "envelope") and isinstance(number, int)}
-        refused = await voice.refused(ROOM, case.command(made), VIEWER, command_id="one")
+        refused = await client.refused(ROOM, case.command(made), VIEWER, command_id="one")
         assert (refused.code, refused.seq > 0, refused.retry_after_ms > 0) == (code, True, True)
         clock.now_ms += refused.retry_after_ms
         patient = replace(VIEWER, watched_s=30)
-        assert await voice.refused(ROOM, case.command(made), patient, command_id="one") == refused
-        await voice.accepted(ROOM, case.command(made), patient, command_id="another")
-        await voice.close()
+        assert await client.refused(ROOM, case.command(made), patient, command_id="one") == refused
+        await client.accepted(ROOM, case.command(made), patient, command_id="another")
+        await client.close()

@@ -38,7 +38,7 @@ from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import CommandReply, Record, RoomSpan
 from liveroom.rooms.room import encode_state
 from liveroom.telemetry.metrics import Metrics
-from tests.engine.conftest import GATEWAY, VIEWER, WAIT_S, Clock, Voice, open_demo, outcomes_of, running_engine
+from tests.engine.conftest import GATEWAY, VIEWER, WAIT_S, Client, Clock, open_demo, outcomes_of, running_engine
 from tests.journal.entries import stored
 
 CONFIG = Config(
@@ -70,11 +70,11 @@ class SlowJournal(MemoryJournal):
 async def test_commands_are_answered_while_a_snapshot_is_saved() -> None:
     """One is on its way at a time, it is of the moment when it was taken, and the next one follows."""
     journal = SlowJournal(CONFIG.journal)
-    voice = Voice(journal)
+    client = Client(journal)
     async with running_engine(journal, CONFIG, Clock()):
-        await open_demo(voice)
+        await open_demo(client)
         for n in range(30):
-            await voice.accepted("demo", SetAnnouncement(f"line {n}"))
+            await client.accepted("demo", SetAnnouncement(f"line {n}"))
         assert journal.saving == 1
         end = await journal.events_end(0)
         journal.may_save.set()
@@ -86,7 +86,7 @@ async def test_commands_are_answered_while_a_snapshot_is_saved() -> None:
         entries = await stored(journal)
         for taken in journal.saved[:2]:
             assert taken.last_entry_id == entry_id(entries[taken.offset - 1].entry)
-    await voice.close()
+    await client.close()
     await journal.close()
 
 
@@ -94,18 +94,18 @@ async def test_an_engine_whose_snapshot_fails_takes_over_again() -> None:
     """The engine takes over again as after any other failed write; no command is lost or answered twice."""
     journal = SlowJournal(CONFIG.journal)
     journal.fails = True
-    voice = Voice(journal)
+    client = Client(journal)
     async with running_engine(journal, CONFIG, Clock()) as engine:
-        await open_demo(voice)
+        await open_demo(client)
         fencing_epoch = engine._owners[0]._fencing_epoch
         journal.may_save.set()
         async with asyncio.timeout(WAIT_S):
             while not engine._owners[0]._fencing_epoch > fencing_epoch:
                 await asyncio.sleep(0.005)
         for n in range(5):
-            await voice.accepted("demo", SetAnnouncement(f"line {n}"))
-        assert [seq for seq, _ in voice.events("demo")] == list(range(6))
-    await voice.close()
+            await client.accepted("demo", SetAnnouncement(f"line {n}"))
+        assert [seq for seq, _ in client.events("demo")] == list(range(6))
+    await client.close()
     await journal.close()
 
 
@@ -138,13 +138,13 @@ class CountedJournal(MemoryJournal):
                 await asyncio.sleep(0.005)
 
 
-async def use_and_close(voice: Voice, rooms: Iterable[int]) -> None:
+async def use_and_close(client: Client, rooms: Iterable[int]) -> None:
     """Rooms in which something happened and that are closed."""
     for number in rooms:
         room = f"used-{number}"
-        await open_demo(voice, room)
-        await asyncio.gather(*(voice.accepted(room, AddProduct(Product(f"p{n}", "Lamp", 9_900, PICTURE))) for n in range(10)))
-        await voice.accepted(room, CloseRoom())
+        await open_demo(client, room)
+        await asyncio.gather(*(client.accepted(room, AddProduct(Product(f"p{n}", "Lamp", 9_900, PICTURE))) for n in range(10)))
+        await client.accepted(room, CloseRoom())
 
 
 PICTURE = "https://shop.example/" + "p" * 400
@@ -153,45 +153,45 @@ PICTURE = "https://shop.example/" + "p" * 400
 async def test_a_snapshot_writes_what_changed_and_nothing_else() -> None:
     """Beside hundreds of closed rooms one open one that goes on costs about as much as alone: bytes a minute do not grow with rooms."""
     journal, clock = CountedJournal(QUIET.journal), Clock()
-    voice = Voice(journal)
+    client = Client(journal)
     async with running_engine(journal, QUIET, clock):
-        await open_demo(voice)
-        await use_and_close(voice, range(CLOSED))
-        await next_snapshot(journal, voice, clock)
+        await open_demo(client)
+        await use_and_close(client, range(CLOSED))
+        await next_snapshot(journal, client, clock)
         state_bytes = sum(map(len, journal._partitions[0].parts.values()))
         assert state_bytes > 2_000_000, "there is something to write"
         before = journal.written
         minutes = 10
         for _ in range(2 * minutes):
-            await next_snapshot(journal, voice, clock)
+            await next_snapshot(journal, client, clock)
         assert (journal.written - before) / minutes < 30_000
         assert sum(map(len, journal._partitions[0].parts.values())) < 1.1 * state_bytes, "what no snapshot names is dropped"
-    await voice.close()
+    await client.close()
     await journal.close()
 
 
-async def next_snapshot(journal: CountedJournal, voice: Voice, clock: Clock) -> None:
+async def next_snapshot(journal: CountedJournal, client: Client, clock: Clock) -> None:
     """Something happens, and time passes until it is in a snapshot."""
     clock.now_ms += QUIET.engine.snapshot_interval_ms
     saved = journal.saved
-    await voice.accepted("demo", SetAnnouncement(f"at {clock.now_ms}"))
+    await client.accepted("demo", SetAnnouncement(f"at {clock.now_ms}"))
     await journal.until_saved(saved + 1)
 
 
 async def test_outcomes_are_written_once() -> None:
     """A snapshot writes the new replies of the last minutes, and repeats at most the replies of one part."""
     journal, clock = CountedJournal(QUIET.journal), Clock()
-    voice = Voice(journal)
+    client = Client(journal)
     async with running_engine(journal, QUIET, clock) as engine:
-        await open_demo(voice)
+        await open_demo(client)
         for _ in range(3):
-            await asyncio.gather(*(voice.refused("demo", CancelHold(9), VIEWER) for _ in range(2 * OUTCOMES_PER_PART)))
-            await next_snapshot(journal, voice, clock)
+            await asyncio.gather(*(client.refused("demo", CancelHold(9), VIEWER) for _ in range(2 * OUTCOMES_PER_PART)))
+            await next_snapshot(journal, client, clock)
         before = journal.written
-        await next_snapshot(journal, voice, clock)
+        await next_snapshot(journal, client, clock)
         each = len(encode(outcomes_of(engine._owners[0]._state.outcomes))) / (6 * OUTCOMES_PER_PART)
         assert journal.written - before < each * OUTCOMES_PER_PART + 10_000
-    await voice.close()
+    await client.close()
     await journal.close()
 
 
@@ -337,27 +337,27 @@ async def test_a_retry_after_a_restart_gets_the_newest_answer_of_its_id(monkeypa
     """A part that is written once also holds outcomes that are forgotten by now: an id among them that was used again moves money once."""
     monkeypatch.setattr(snapshots_module, "OUTCOMES_PER_PART", 2)
     journal, clock = CountedJournal(QUIET.journal), Clock()
-    voice = Voice(journal)
+    client = Client(journal)
     drop, minute_ms = DropRedEnvelope(100, 1, opens_in_ms=0, open_for_ms=10_000), 60_000
     async with running_engine(journal, QUIET, clock):
-        await open_demo(voice)
-        first = await voice.accepted("demo", drop, command_id="buy")
+        await open_demo(client)
+        first = await client.accepted("demo", drop, command_id="buy")
         clock.now_ms += 9 * minute_ms
-        await voice.accepted("demo", drop)
-        await next_snapshot(journal, voice, clock)
+        await client.accepted("demo", drop)
+        await next_snapshot(journal, client, clock)
         clock.now_ms += minute_ms
-        await voice.accepted("demo", SetAnnouncement("the first one is forgotten now"))
-        second = await voice.accepted("demo", drop, command_id="buy")
+        await client.accepted("demo", SetAnnouncement("the first one is forgotten now"))
+        second = await client.accepted("demo", drop, command_id="buy")
         assert second.result["envelope"] != first.result["envelope"]
-        await next_snapshot(journal, voice, clock)
+        await next_snapshot(journal, client, clock)
     async with running_engine(journal, QUIET, clock) as engine:
-        again = await voice.send("demo", drop, command_id="buy")
+        again = await client.send("demo", drop, command_id="buy")
         assert (again.repeated, again.reply) == (True, second)
         for _ in range(3):
             clock.now_ms += 9 * minute_ms
-            await voice.accepted("demo", SetAnnouncement("the partition goes on"))
+            await client.accepted("demo", SetAnnouncement("the partition goes on"))
         assert not engine.stopped_partitions
-    await voice.close()
+    await client.close()
     await journal.close()
 
 
@@ -365,28 +365,28 @@ async def test_an_engine_that_cannot_finish_a_snapshot_begins_again(monkeypatch:
     """Wherever it stops, the next engine has all rooms and outcomes, and saves."""
     monkeypatch.setattr(snapshots_module, "SLICE_BYTES", 1)
     journal, clock = StuckJournal(QUIET.journal), Clock()
-    voice = Voice(journal)
+    client = Client(journal)
     async with running_engine(journal, QUIET, clock) as engine:
-        await open_demo(voice)
-        await use_and_close(voice, range(5))
+        await open_demo(client)
+        await use_and_close(client, range(5))
         for puts in range(20):
             before = told(await all_back(engine._owners[0]._archive))
             fencing_epoch, saved = engine._owners[0]._fencing_epoch, journal.saved
             journal.puts_left = puts
             clock.now_ms += QUIET.engine.snapshot_interval_ms
-            await use_and_close(voice, range(10 + puts, 11 + puts))
+            await use_and_close(client, range(10 + puts, 11 + puts))
             async with asyncio.timeout(WAIT_S):
                 while engine._owners[0]._fencing_epoch == fencing_epoch and journal.saved == saved:
                     await asyncio.sleep(0.005)
             journal.puts_left = 1_000_000
             if journal.saved > saved:
                 break
-            await next_snapshot(journal, voice, clock)
+            await next_snapshot(journal, client, clock)
             after = told(await all_back(engine._owners[0]._archive))
             assert before[1].items() <= {**after[1], "demo": before[1]["demo"]}.items()
             assert before[2] == [outcome for outcome in after[2] if outcome in before[2]]
         assert puts > 3, "it stopped at each of some places, until there were no more"
-    await voice.close()
+    await client.close()
     await journal.close()
 
 
@@ -397,51 +397,51 @@ async def test_a_damaged_room_is_derived_again_from_the_log(tmp_path: Path, dama
     """A part that is not what was written costs time and nothing else: the others go on, and the next snapshot has the room whole."""
     config = Config(journal=JournalConfig(partitions=1, snapshots_kept=2), engine=QUIET.engine)
     clock, rooms = Clock(), [f"used-{number}" for number in range(3)]
-    async with sqlite_engine(tmp_path, config, clock) as (journal, voice, engine):
-        await open_demo(voice)
-        await use_and_close(voice, range(3))
-        await saved_again(journal, voice, clock)
+    async with sqlite_engine(tmp_path, config, clock) as (journal, client, engine):
+        await open_demo(client)
+        await use_and_close(client, range(3))
+        await saved_again(journal, client, clock)
         before = told(engine._owners[0]._state)
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
         assert connection.execute(damage).rowcount >= 3
     connection.close()
     with pytest.raises(JournalDamaged, match="the snapshot of partition 0 at"), open_reader(tmp_path) as past:
         past.verify()
-    async with sqlite_engine(tmp_path, config, clock) as (journal, voice, engine):
+    async with sqlite_engine(tmp_path, config, clock) as (journal, client, engine):
         for room in rooms:
-            await until_back(voice, room)
+            await until_back(client, room)
         after = told(engine._owners[0]._state)
         assert [after[1][room] for room in rooms] == [before[1][room] for room in rooms]
-        await saved_again(journal, voice, clock)
+        await saved_again(journal, client, clock)
         whole = await load_whole(journal, 0)
         assert whole is not None
         assert None not in await journal.get_parts(0, [entry.part for entry in whole.entries().values()])
 
 
 @asynccontextmanager
-async def sqlite_engine(data_dir: Path, config: Config, clock: Clock) -> AsyncIterator[tuple[SqliteJournal, Voice, Engine]]:
+async def sqlite_engine(data_dir: Path, config: Config, clock: Clock) -> AsyncIterator[tuple[SqliteJournal, Client, Engine]]:
     """An engine on a journal in a file."""
     journal = await SqliteJournal.open(data_dir, config.journal, Metrics())
-    voice = Voice(journal)
+    client = Client(journal)
     async with running_engine(journal, config, clock) as engine:
-        yield journal, voice, engine
-    await voice.close()
+        yield journal, client, engine
+    await client.close()
     await journal.close()
 
 
-async def saved_again(journal: Journal, voice: Voice, clock: Clock) -> None:
+async def saved_again(journal: Journal, client: Client, clock: Clock) -> None:
     """Wait for a snapshot of all that is in the journal."""
     end = await journal.events_end(0)
     async with asyncio.timeout(WAIT_S):
         while not any(snapshot.offset > end for snapshot in await journal.load_snapshots(0)):
             clock.now_ms += QUIET.engine.snapshot_interval_ms
-            await voice.accepted("demo", SetAnnouncement(f"at {clock.now_ms}"))
+            await client.accepted("demo", SetAnnouncement(f"at {clock.now_ms}"))
 
 
-async def until_back(voice: Voice, room: str) -> None:
+async def until_back(client: Client, room: str) -> None:
     """Ask for a room's keyframe until it is accepted."""
     async with asyncio.timeout(WAIT_S):
-        while isinstance(reply := (await voice.send(room, RequestKeyframe(), GATEWAY)).reply, Refused):
+        while isinstance(reply := (await client.send(room, RequestKeyframe(), GATEWAY)).reply, Refused):
             assert reply.code == "overloaded"
             await asyncio.sleep(0.005)
 
@@ -449,11 +449,11 @@ async def until_back(voice: Voice, room: str) -> None:
 async def test_a_room_that_the_log_does_not_hold_either_is_set_aside() -> None:
     """Nothing is guessed: its commands are refused until a person has looked, and the other rooms go on."""
     journal, clock = CountedJournal(QUIET.journal), Clock()
-    voice = Voice(journal)
+    client = Client(journal)
     async with running_engine(journal, QUIET, clock):
-        await open_demo(voice)
-        await use_and_close(voice, range(2))
-        await next_snapshot(journal, voice, clock)
+        await open_demo(client)
+        await use_and_close(client, range(2))
+        await next_snapshot(journal, client, clock)
     parts = journal._partitions[0].parts
     journal._partitions[0].parts = {place: body.replace(b"Lamp", b"Sofa") if b"used-1" in body[:10] else body for place, body in parts.items()}
     for at, one in enumerate(journal._partitions[0].entries):
@@ -461,10 +461,10 @@ async def test_a_room_that_the_log_does_not_hold_either_is_set_aside() -> None:
             journal._partitions[0].entries[at] = StoredEntry(one.offset, replace(one.entry, rooms={}))
     async with running_engine(journal, QUIET, clock) as engine:
         async with asyncio.timeout(WAIT_S):
-            while (await voice.refused("used-1", OpenRoom("Again"))).code == "overloaded":
+            while (await client.refused("used-1", OpenRoom("Again"))).code == "overloaded":
                 await asyncio.sleep(0.005)
-        assert (await voice.refused("used-1", OpenRoom("Again"))).code == "internal_error"
+        assert (await client.refused("used-1", OpenRoom("Again"))).code == "internal_error"
         assert engine._owners[0].rooms_set_aside_count == 1
-        await voice.accepted("used-0", OpenRoom("Again"))
-    await voice.close()
+        await client.accepted("used-0", OpenRoom("Again"))
+    await client.close()
     await journal.close()

@@ -14,7 +14,7 @@ from liveroom.journal.acceptance import Acceptance
 from liveroom.journal.base import Snapshot, StoredEntry
 from liveroom.journal.memory import MemoryJournal
 from liveroom.protocol.records import RECORD_VERSION, Entry, Record, Request, Takeover
-from tests.engine.conftest import ANCHOR, WAIT_S, Clock, Voice, open_demo, running_engine
+from tests.engine.conftest import ANCHOR, WAIT_S, Client, Clock, open_demo, running_engine
 from tests.journal.entries import newest
 
 CONFIG = Config(
@@ -39,12 +39,12 @@ class ForgetfulJournal(MemoryJournal):
 async def test_an_engine_finds_its_own_takeover_in_the_log() -> None:
     """Neither the offset that was told nor the engine's name decides: a takeover that only looks like it is another's."""
     journal = ForgetfulJournal(CONFIG.journal)
-    voice = Voice(journal)
+    client = Client(journal)
     async with running_engine(journal, CONFIG, Clock(), name=NAME) as engine:
-        await open_demo(voice)
+        await open_demo(client)
         assert engine._owners[0]._fencing_epoch == 1
-        assert voice.skipped == 0
-    await voice.close()
+        assert client.skipped == 0
+    await client.close()
     await journal.close()
 
 
@@ -64,27 +64,27 @@ class OvertakenJournal(MemoryJournal):
 async def test_an_engine_whose_takeover_is_older_than_the_snapshot_takes_over_again() -> None:
     """It was overtaken before it began: it does not wait for its own takeover forever."""
     journal = OvertakenJournal(CONFIG.journal)
-    voice = Voice(journal)
+    client = Client(journal)
     async with running_engine(journal, CONFIG, Clock(), name=NAME) as engine:
-        await open_demo(voice)
+        await open_demo(client)
         assert engine._owners[0]._fencing_epoch == 2
-    await voice.close()
+    await client.close()
     await journal.close()
 
 
 async def test_a_record_of_somebody_else_under_its_fencing_epoch_ends_an_ownership() -> None:
     """After a disaster that lost the log's end two engines may hold one fencing epoch: the record in the log counts, and the engine folds it."""
     journal = MemoryJournal(CONFIG.journal)
-    voice = Voice(journal)
+    client = Client(journal)
     async with running_engine(journal, CONFIG, Clock(), name=NAME) as engine:
-        await open_demo(voice)
+        await open_demo(client)
         owner = engine._owners[0]
         await journal.append(0, Record(RECORD_VERSION, owner._fencing_epoch, owner._step, 1, 1, owner._state.time_ms))
         for n in range(5):
-            await voice.accepted("demo", SetAnnouncement(f"line {n}"))
+            await client.accepted("demo", SetAnnouncement(f"line {n}"))
         assert engine._owners[0]._fencing_epoch > owner._fencing_epoch
-        assert [seq for seq, _ in voice.events("demo")] == list(range(6))
-    await voice.close()
+        assert [seq for seq, _ in client.events("demo")] == list(range(6))
+    await client.close()
     await journal.close()
 
 
@@ -100,15 +100,15 @@ async def test_what_is_acknowledged_in_a_row_is_confirmed_by_that() -> None:
     """A snapshot of all that was decided does not wait for it to be read back, since nothing can stand in between."""
     config = replace(CONFIG, engine=replace(CONFIG.engine, snapshot_records_max=10))
     journal = UnwatchedJournal(config.journal)
-    voice = Voice(journal)
+    client = Client(journal)
     async with running_engine(journal, config, Clock(), name=NAME):
-        await open_demo(voice)
+        await open_demo(client)
         for n in range(25):
-            await voice.accepted("demo", SetAnnouncement(f"line {n}"))
+            await client.accepted("demo", SetAnnouncement(f"line {n}"))
         snapshot = await newest(journal)
         assert snapshot is not None
         assert snapshot.offset >= 20
-    await voice.close()
+    await client.close()
     await journal.close()
 
 
@@ -116,9 +116,9 @@ async def test_what_was_not_read_back_behind_a_foreign_entry_is_not_confirmed() 
     """An unread entry in between might be a takeover. Until it was read back, no snapshot says that everything was decided."""
     config = replace(CONFIG, engine=replace(CONFIG.engine, snapshot_records_max=10))
     journal = UnwatchedJournal(config.journal)
-    voice = Voice(journal)
+    client = Client(journal)
     async with running_engine(journal, config, Clock(), name=NAME) as engine:
-        await open_demo(voice)
+        await open_demo(client)
         snapshot = await newest(journal)
         await journal.append(0, Takeover(RECORD_VERSION, "somebody-else", 1))
         owner = engine._owners[0]
@@ -130,5 +130,5 @@ async def test_what_was_not_read_back_behind_a_foreign_entry_is_not_confirmed() 
                 await asyncio.sleep(0.005)
         assert owner._confirmed_offset == before
         assert await newest(journal) == snapshot
-    await voice.close()
+    await client.close()
     await journal.close()

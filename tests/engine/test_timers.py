@@ -10,7 +10,7 @@ from liveroom.config.schema import Config, JournalConfig
 from liveroom.engine.timers import Timers
 from liveroom.features.chat.messages import SendChat
 from liveroom.journal.memory import MemoryJournal
-from tests.engine.conftest import Clock, Voice, open_demo, running_engine
+from tests.engine.conftest import Client, Clock, open_demo, running_engine
 
 CONFIG = Config(journal=JournalConfig(kind="memory", partitions=1))
 
@@ -34,8 +34,8 @@ async def test_a_step_in_which_nothing_is_due_asks_for_timers_once(monkeypatch: 
     """Time that passes costs a step as much as there is due, however many rooms one step may serve."""
     journal = MemoryJournal(CONFIG.journal)
     async with running_engine(journal, CONFIG, Clock()):
-        voice = Voice(journal)
-        await open_demo(voice)
+        client = Client(journal)
+        await open_demo(client)
         asked = 0
         take = Timers.take
 
@@ -45,7 +45,7 @@ async def test_a_step_in_which_nothing_is_due_asks_for_timers_once(monkeypatch: 
             return take(self, now_ms, rooms_max)
 
         monkeypatch.setattr(Timers, "take", counted)
-        await voice.accepted("demo", SendChat("hello"))
+        await client.accepted("demo", SendChat("hello"))
         assert 1 <= asked < 10
-        await voice.close()
+        await client.close()
     await journal.close()

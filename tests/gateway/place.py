@@ -350,9 +350,9 @@ class Script:
             if partition == self.partition:
                 await self._append(to=batch.offset + 1, replies=tuple(replies))
                 if asked:
-                    await self.hand_over(asked.entitlements)
+                    await self.transfer_state(asked.entitlements)
 
-    async def hand_over(self, with_entitlements: bool) -> None:
+    async def transfer_state(self, with_entitlements: bool) -> None:
         """The room's detail, and before it what users own."""
         if with_entitlements:
             for chunk in self.chunks[: len(self.chunks) - self.chunks_lost]:

@@ -253,7 +253,7 @@ async def test_a_keyframe_beyond_a_gap_is_not_enough() -> None:
             while script.asked_with != [True, True]:
                 await asyncio.sleep(0.005)
         assert vera.types.count("keyframe") == 1
-        await script.hand_over(True)
+        await script.transfer_state(True)
         await _until_entitlements(vera, 2)
         assert vera.types[-3:] == ["skipped", "keyframe", "entitlements"]
         assert vera.entitlements == Entitlements(script.seq, shares=(Share(3, 11),))
@@ -270,14 +270,14 @@ async def test_what_takes_long_to_come_is_asked_for_once(monkeypatch: pytest.Mon
                 await place.clock.advance(0.3)
             await script._append(details=(RoomDetail(script.keyframe(), entitlements=len(script.chunks)),))
 
-        monkeypatch.setattr(script, "hand_over", slowly)
+        monkeypatch.setattr(script, "transfer_state", slowly)
         async with following(place, "vera") as vera:
             await _until_entitlements(vera, 1)
             assert len(vera.entitlements.shares) == 8
         assert script.keyframes_asked == 1
 
 
-async def test_a_hand_over_that_was_cut_off_is_forgotten() -> None:
+async def test_a_state_transfer_that_was_cut_off_is_forgotten() -> None:
     """An engine that lost its partition in the middle leaves chunks without a detail; the next engine starts over."""
     async with scripted() as (place, script):
         script.answering = False
@@ -287,7 +287,7 @@ async def test_a_hand_over_that_was_cut_off_is_forgotten() -> None:
                     await asyncio.sleep(0.005)
             await script.chunk(SHARES)
             script.chunks = (SHARES, REST)
-            await script.hand_over(True)
+            await script.transfer_state(True)
             await _until_entitlements(vera, 1)
             assert (vera.entitlements.shares, vera.entitlements.bought) == ((Share(3, 11),), {5: 2})
 
@@ -313,7 +313,7 @@ async def test_a_room_begins_when_all_is_there() -> None:
                 while not script.keyframes_asked:
                     await asyncio.sleep(0.005)
             script.answering, script.chunks, script.chunks_lost = True, (SHARES, REST), 1
-            await script.hand_over(False)
+            await script.transfer_state(False)
             await _until_entitlements(vera, 1)
             assert vera.types == ["joined", "keyframe", "entitlements"]
             assert vera.entitlements.bought == {5: 2}
@@ -330,8 +330,8 @@ async def test_a_room_does_not_begin_with_the_past() -> None:
                     await asyncio.sleep(0.005)
             chunk = replace(REST, room=ROOM, stream_id=script.stream_id, seq=script.seq, number=0)
             alone = {"details": (RoomDetail(script.keyframe(), entitlements=0),)}
-            handed_over = {"entitlements": (chunk,)}, {"details": (RoomDetail(script.keyframe(), entitlements=1),)}
-            for current, contents in ((False, (alone, *handed_over)), (True, handed_over)):
+            transferred = {"entitlements": (chunk,)}, {"details": (RoomDetail(script.keyframe(), entitlements=1),)}
+            for current, contents in ((False, (alone, *transferred)), (True, transferred)):
                 for content in contents:
                     place.gateway._hub.take(Record(RECORD_VERSION, 0, 0, 0, 0, 1, **content), ReplayBuffer(0, 0), current=current)
                 assert bool(place.gateway._hub.rooms[ROOM].live) is current
@@ -353,7 +353,7 @@ async def test_what_others_asked_for_before_a_gateway_started_is_the_past() -> N
             while not gateway._follower.caught_up:
                 await asyncio.sleep(0.005)
         assert not room.live
-        await script.hand_over(True)
+        await script.transfer_state(True)
         async with asyncio.timeout(WAIT_S):
             while not room.live:
                 await asyncio.sleep(0.005)
@@ -366,7 +366,7 @@ async def test_a_live_room_is_not_handed_over_again() -> None:
         await _until_entitlements(vera, 1)
         script.chunks = (SHARES,)
         await script.emit(RedEnvelopeGrabbed(9, "vera", "V", 5, 1, 1))
-        await script.hand_over(True)
+        await script.transfer_state(True)
         for _ in range(30):
             await script.say(1)
             await place.until_broadcast(script.seq)

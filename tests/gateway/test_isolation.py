@@ -51,7 +51,7 @@ async def test_one_that_cannot_join_keeps_nobody_out(monkeypatch: pytest.MonkeyP
         async with asyncio.timeout(WAIT_S):
             while not script.keyframes_asked:
                 await asyncio.sleep(0.005)
-        await script.hand_over(True)
+        await script.transfer_state(True)
         for viewer in (ann, bob):
             await viewer.until("keyframe")
         assert await eve.closed() == 4002

@@ -105,7 +105,7 @@ async def test_whatever_a_batch_fails_with_every_command_is_answered() -> None:
     carrier.submit(request("c2"), awaited(replies))
     codes = [(reply.id, reply.code) for reply in [await asyncio.wait_for(replies.get(), 5) for _ in range(2)] if isinstance(reply, Refused)]
     assert codes == [("c0", "unavailable"), ("c2", "unavailable")]
-    assert await carrier.settle(5)
+    assert await carrier.drain(5)
     assert (isolated(carrier, "command_batch"), isolated(carrier, "command_answer")) == (1, 1)
     await carrier.close()
 

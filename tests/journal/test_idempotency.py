@@ -23,7 +23,7 @@ from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.records import CommandReply, Record, Sender
 from tests.collector import looked_at
-from tests.engine.conftest import Clock, Voice, open_demo, outcomes_of, running_engine
+from tests.engine.conftest import Client, Clock, open_demo, outcomes_of, running_engine
 
 WINDOW_MS, COUNT_MAX, MONEY_MAX, PER_USER_MAX = 1_000, 100, 100, 60
 BYTES_MAX, MONEY_BYTES_MAX = 40_000, 45_000  # some 60 outcomes: with many ids these bind, otherwise the numbers do
@@ -231,14 +231,14 @@ async def test_others_never_make_money_forgotten() -> None:
     config = Config(journal=JournalConfig(kind="memory", partitions=1), engine=EngineConfig(dedupe_count_max=100))
     journal = MemoryJournal(config.journal)
     async with running_engine(journal, config, Clock()):
-        voice = Voice(journal)
-        await open_demo(voice)
+        client = Client(journal)
+        await open_demo(client)
         drop = DropRedEnvelope(1_000, 10, opens_in_ms=0)
-        first = await voice.accepted("demo", drop, command_id="drop-1")
-        await asyncio.gather(*(voice.refused("demo", CancelHold(9_999), Sender("mallory", "Mallory")) for _ in range(300)))
-        again = await voice.send("demo", drop, command_id="drop-1")
+        first = await client.accepted("demo", drop, command_id="drop-1")
+        await asyncio.gather(*(client.refused("demo", CancelHold(9_999), Sender("mallory", "Mallory")) for _ in range(300)))
+        again = await client.send("demo", drop, command_id="drop-1")
         assert (again.repeated, again.reply) == (True, first)
-        await voice.close()
+        await client.close()
     await journal.close()
 
 
@@ -249,18 +249,18 @@ async def test_money_that_could_not_be_remembered_does_not_move() -> None:
     config = Config(journal=JournalConfig(kind="memory", partitions=1), engine=EngineConfig(dedupe_money_max=100, dedupe_window_ms=60_000))
     journal, clock = MemoryJournal(config.journal), Clock()
     async with running_engine(journal, config, clock):
-        voice = Voice(journal)
-        await open_demo(voice)
-        envelope = int((await voice.accepted("demo", DropRedEnvelope(10_000, 200, opens_in_ms=0, open_for_ms=600_000))).result["envelope"])
+        client = Client(journal)
+        await open_demo(client)
+        envelope = int((await client.accepted("demo", DropRedEnvelope(10_000, 200, opens_in_ms=0, open_for_ms=600_000))).result["envelope"])
         for number in range(75):
-            await voice.accepted("demo", GrabRedEnvelope(envelope), Sender(f"user-{number}", "U"), "grab")
-        refused = await voice.refused("demo", GrabRedEnvelope(envelope), Sender("late", "Late"), "grab")
+            await client.accepted("demo", GrabRedEnvelope(envelope), Sender(f"user-{number}", "U"), "grab")
+        refused = await client.refused("demo", GrabRedEnvelope(envelope), Sender("late", "Late"), "grab")
         assert refused.code == "overloaded"
-        await voice.accepted("demo", DropRedEnvelope(100, 1), Sender("platform", "Platform", Role.platform))
-        await voice.accepted("demo", SendChat("chat goes on"), Sender("late", "Late"))
-        assert (await voice.send("demo", GrabRedEnvelope(envelope), Sender("user-7", "U"), "grab")).repeated
+        await client.accepted("demo", DropRedEnvelope(100, 1), Sender("platform", "Platform", Role.platform))
+        await client.accepted("demo", SendChat("chat goes on"), Sender("late", "Late"))
+        assert (await client.send("demo", GrabRedEnvelope(envelope), Sender("user-7", "U"), "grab")).repeated
         clock.now_ms += 60_001
-        await voice.accepted("demo", SendChat("a minute later"), Sender("late", "Late"))
-        await voice.accepted("demo", GrabRedEnvelope(envelope), Sender("late", "Late"), "grab")
-        await voice.close()
+        await client.accepted("demo", SendChat("a minute later"), Sender("late", "Late"))
+        await client.accepted("demo", GrabRedEnvelope(envelope), Sender("late", "Late"), "grab")
+        await client.close()
     await journal.close()

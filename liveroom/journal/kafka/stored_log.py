@@ -25,7 +25,7 @@ from liveroom.journal.kafka.writer import KafkaWriter
 from liveroom.messages.errors import JournalDamaged, JournalUnavailable
 from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["KafkaPast", "open_kafka_past"]
+__all__ = ["KafkaStoredLog", "open_kafka_stored_log"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ READ_WAIT_S = 20.0
 T = TypeVar("T")
 
 
-def open_kafka_past(config: KafkaConfig) -> KafkaPast:
+def open_kafka_stored_log(config: KafkaConfig) -> KafkaStoredLog:
     """Open the topic of events for reading only.
 
     Raises: `JournalUnavailable` when there is none or no broker answers; `BadConfig` for TLS files that cannot be used.
@@ -48,7 +48,7 @@ def open_kafka_past(config: KafkaConfig) -> KafkaPast:
     cluster = KafkaCluster(config, "liveroom-past")
     runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
     try:
-        return KafkaPast(cluster, config, runner, *runner.run(_opened(cluster, topic)))
+        return KafkaStoredLog(cluster, config, runner, *runner.run(_opened(cluster, topic)))
     except BaseException:
         runner.close()
         raise
@@ -77,7 +77,7 @@ async def _opened(cluster: KafkaCluster, topic: str) -> tuple[AIOKafkaConsumer, 
         raise
 
 
-class KafkaPast:
+class KafkaStoredLog:
     """The stored log in Kafka, a context manager; see `StoredLog`. Any number of processes may read without effect on others."""
 
     def __init__(self, cluster: KafkaCluster, config: KafkaConfig, runner: asyncio.Runner, consumer: AIOKafkaConsumer, partitions: int) -> None:
@@ -92,7 +92,7 @@ class KafkaPast:
         self._consumer = consumer
         self._stands: tuple[TopicPartition, int] | None = None  # the position of the client
 
-    def __enter__(self) -> KafkaPast:
+    def __enter__(self) -> KafkaStoredLog:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -57,7 +57,7 @@ class KafkaWriter:
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._lanes: dict[Lane, deque[_Write]] = {}
-        self._handed: deque[tuple[float, AIOKafkaProducer, Future[int]]] = deque()  # with the deadlines of their acknowledgments
+        self._unacknowledged: deque[tuple[float, AIOKafkaProducer, Future[int]]] = deque()  # with the deadlines of their acknowledgments
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -88,7 +88,7 @@ class KafkaWriter:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        for _, _, future in self._handed:
+        for _, _, future in self._unacknowledged:
             if not future.done():
                 future.set_exception(WriteUnknown("the journal was closed before a write was acknowledged"))
 
@@ -100,10 +100,10 @@ class KafkaWriter:
                 write = waiting[0]
                 # It waits while the partition's batch is full. A batch is never split, so nothing is lost when it gives up.
                 async with asyncio.timeout(self._write_wait_s):
-                    handed = await producer.send(lane[0], write.value, key=write.key, partition=lane[1], headers=list(write.headers))
+                    sent = await producer.send(lane[0], write.value, key=write.key, partition=lane[1], headers=list(write.headers))
                 waiting.popleft()
                 self._watch(producer, write.future)
-                handed.add_done_callback(partial(self._acknowledged, producer, write))
+                sent.add_done_callback(partial(self._acknowledged, producer, write))
         except (KafkaError, JournalUnavailable, TimeoutError) as error:
             self._metrics.journal_broker_errors.labels("produce").inc()
             _fail_all(waiting, error)
@@ -124,13 +124,13 @@ class KafkaWriter:
                 self._producer = producer
             return self._producer
 
-    def _acknowledged(self, producer: AIOKafkaProducer, write: _Write, handed: Future[Any]) -> None:
+    def _acknowledged(self, producer: AIOKafkaProducer, write: _Write, sent: Future[Any]) -> None:
         future = write.future
-        error = None if handed.cancelled() else handed.exception()
-        if error is None and not handed.cancelled():
+        error = None if sent.cancelled() else sent.exception()
+        if error is None and not sent.cancelled():
             self._metrics.journal_produce_seconds.observe(time.monotonic() - write.began)
             if not future.done():  # the caller may have given up
-                future.set_result(handed.result().offset)
+                future.set_result(sent.result().offset)
             return
         self._fail(producer, future, _meaning(error))
 
@@ -144,20 +144,20 @@ class KafkaWriter:
             self._spawn(self._retire(producer))
 
     def _watch(self, producer: AIOKafkaProducer, future: Future[int]) -> None:
-        self._handed.append((time.monotonic() + self._write_wait_s, producer, future))
-        if len(self._handed) == 1:
+        self._unacknowledged.append((time.monotonic() + self._write_wait_s, producer, future))
+        if len(self._unacknowledged) == 1:
             self._spawn(self._fail_late())
 
     async def _fail_late(self) -> None:
         """Fail late writes: the library itself retries forever, so their outcome is declared unknown here."""
-        while self._handed:
-            due, producer, future = self._handed[0]
+        while self._unacknowledged:
+            due, producer, future = self._unacknowledged[0]
             if not future.done() and due > time.monotonic():
                 await asyncio.sleep(min(LOOK_S, due - time.monotonic()))
                 continue
             if not future.done():
                 self._fail(producer, future, WriteUnknown(f"a write to Kafka was not acknowledged within {self._write_wait_s:g} s"))
-            self._handed.popleft()
+            self._unacknowledged.popleft()
 
     async def _retire(self, producer: AIOKafkaProducer) -> None:
         """Let a client finish. It may still deliver its records, and readers judge those like all others."""

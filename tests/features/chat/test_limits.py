@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from liveroom.features.chat import limits as voice
+from liveroom.features.chat import limits
 from liveroom.features.chat.messages import SendChat, SetSlowMode
 from liveroom.features.chat.state import of as chat_of
 from liveroom.protocol.records import Sender
@@ -25,7 +25,7 @@ def test_speakers_are_forgotten_when_they_no_longer_matter() -> None:
 
 def test_never_more_speakers_than_the_limit_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """When too many spoke, those who spoke longest ago are forgotten; those who just spoke still wait."""
-    monkeypatch.setattr(voice, "SPEAKERS_MAX", 100)
+    monkeypatch.setattr(limits, "SPEAKERS_MAX", 100)
     play = Play(chat_burst=1)
     play.does(MODERATOR, SetSlowMode(3_600_000))
     for number in range(1_000):
