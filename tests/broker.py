@@ -93,7 +93,7 @@ def kafka_flags(kafka: KafkaConfig) -> tuple[str, ...]:
 
 
 def kafka_config(journal: JournalConfig, **settings: object) -> Config:
-    """Settings of a journal in topics that nobody else uses."""
+    """Settings of a journal in topics of its own."""
     prefix = f"test-{uuid.uuid4().hex[:8]}-{next(_prefixes)}"
     defaults: dict[str, object] = {"topic_prefix": prefix, "replication_factor": 1, "min_insync_replicas": 1, "start_wait_ms": START_WAIT_MS}
     kafka = KafkaConfig(bootstrap_servers=(broker(),), **(defaults | settings))  # type: ignore[arg-type]

@@ -116,7 +116,7 @@ def test_a_journal_of_one_process_is_not_shared(kind: str, part: ProcessRole) ->
 async def test_a_certificate_that_cannot_be_read_for_any_reason_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """SIGHUP has `reload` called by the loop: an error that nobody thought of is logged, and never leaves it."""
+    """SIGHUP has `reload` called by the loop: an unexpected error is logged, and never leaves it."""
     make_certificate(tmp_path)
     config = Config(
         liveroom=LiveroomConfig(data_dir=str(tmp_path / "data"), mode="dev"),

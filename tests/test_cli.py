@@ -1,4 +1,4 @@
-"""The command line: each command does what it says, and every failure is one plain line and an exit code."""
+"""The command line: each command works, and every failure is one plain line and an exit code."""
 
 from __future__ import annotations
 

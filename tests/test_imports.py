@@ -1,4 +1,4 @@
-"""The shape of the code: imports run one way, modules are short and say what they are."""
+"""The shape of the code: imports run one way, modules are short and have docstrings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def name_of(path: Path) -> str:
 
 
 def test_imports_run_one_way() -> None:
-    """The contracts of pyproject.toml hold: who may import whom, and which library is used where."""
+    """The contracts of pyproject.toml hold: allowed imports between packages, and of libraries."""
     pytest.importorskip("importlinter")
     program = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)

@@ -1,4 +1,4 @@
-"""SIGHUP at a real server: it reads again what may change, and kills nobody."""
+"""SIGHUP at a real server: it reads changed files again, and closes no connection."""
 
 from __future__ import annotations
 

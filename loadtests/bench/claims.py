@@ -35,7 +35,7 @@ class SampleClaim(Struct, frozen=True):
 
 
 class ClaimRound(Struct, frozen=True):
-    """One thing of `units` shares or pieces, and everybody who claims it, in order; `answers` is how many there must be of each."""
+    """One item of `units` shares or pieces, and all claims of it in order; `answers` has the right number of each answer."""
 
     units: int
     claims: tuple[SampleClaim, ...]

@@ -153,7 +153,7 @@ class FrameAudit:
         self._by_seq.clear()
 
     def begin(self, seq: int) -> AuditStep:
-        """Where a viewer stands whose keyframe is at `seq`."""
+        """The place of a viewer whose keyframe is at `seq`."""
         return self._by_seq.get(seq) or self._known(AuditStep(b"", seq, _Log(), 0, ()))
 
     def advance(self, at: AuditStep, raw: bytes, text: bytes) -> AuditStep:

@@ -63,7 +63,7 @@ class CrowdProgress(Struct, tag="progress"):
 
 
 class ViewersReport(Struct, tag="report"):
-    """The audit and what was measured."""
+    """The audit and the measurements."""
 
     audit: AuditResult
     latency: dict[str, object]

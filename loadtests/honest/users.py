@@ -227,7 +227,7 @@ def _line_of(event: dict[str, Any]) -> tuple[str, int]:
 
 
 def latencies_of(report: HonestReport) -> dict[str, dict[int, Latency]]:
-    """Times by what they were of and by phase."""
+    """Times by kind and by phase."""
     found: defaultdict[str, dict[int, Latency]] = defaultdict(dict)
     for phase, what, plain in report.latencies:
         found[what][phase] = Latency.from_plain(plain)

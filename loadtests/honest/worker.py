@@ -1,6 +1,6 @@
 """The honest users of a hostile run or of a run with kills: `python -m loadtests.honest.worker`, started by `loadtests.honest.users`.
 
-They watch, say lines, buy and grab red envelopes, and keep book of what they were told.
+They watch, say lines, buy and grab red envelopes, and record their answers.
 In come a `HonestTask`, a `SaleBegun`, then `Pause`, `SetBack`, `Resume`, `Repeat` and `Life`, and a `StormFinish`.
 Out go `HonestProgress` and at last a `HonestReport`.
 """

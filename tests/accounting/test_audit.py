@@ -1,4 +1,4 @@
-"""`liveroom audit` and `export-money` on a journal that the real engine wrote: it passes as it is, and no change to it goes unseen."""
+"""`liveroom audit` and `export-money` on a journal that the real engine wrote: it passes unchanged, and every change to it is found."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ async def test_a_servers_ledger_goes_on_where_it_was(data_dir: Path) -> None:
 
 
 async def test_a_servers_ledger_stays_broken(data_dir: Path) -> None:
-    """After a difference nobody is shown numbers any more."""
+    """After a difference no numbers are shown."""
     reader = LedgerReader(on(tampered(data_dir, on_event("red_envelope_grabbed", amount_fen=1))))
     for _ in range(2):
         with pytest.raises(AuditFailed, match="room demo"):
@@ -270,7 +270,7 @@ async def test_a_servers_ledger_stays_broken(data_dir: Path) -> None:
 
 
 async def test_a_servers_ledger_stays_damaged(data_dir: Path) -> None:
-    """After a damaged entry nobody is shown what comes behind it."""
+    """After a damaged entry no later entry is shown."""
     with closing(sqlite3.connect(data_dir / FILE_NAME)) as connection, connection:
         connection.execute("UPDATE events SET verdict = 'wrong_step' WHERE offset = (SELECT max(offset) FROM events WHERE verdict = 'accepted')")
     reader = LedgerReader(on(data_dir))
@@ -356,7 +356,7 @@ def test_export_has_a_row_for_every_money_event(data_dir: Path) -> None:
 
 
 def test_export_stops_at_what_does_not_add_up(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing beyond a difference is exported; an unknown room is said so; the command line prints the rows."""
+    """Nothing beyond a difference is exported, an unknown room is an error, and the command line prints the rows."""
     with pytest.raises(LedgerBroken):
         list(export_money(on(tampered(data_dir, on_event("hold_confirmed", paid_fen=1))), "demo", "csv"))
     with pytest.raises(LiveroomError, match="no room nowhere"):

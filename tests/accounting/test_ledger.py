@@ -219,7 +219,7 @@ def test_a_discount_has_its_bound() -> None:
 
 
 def test_a_limit_per_address_holds() -> None:
-    """So many users of one address and no more; an unpaid hold makes room again, a paid one does not."""
+    """The limit of users per address holds; an unpaid hold makes room again, a paid one does not."""
     sale = FlashSaleAnnounced("shirt", "Shirt", 100, 9, 9, 0, 1_000, 100, "anna", users_per_address_max=1)
     start: Story = [
         (0, 0, sale),

@@ -84,7 +84,7 @@ async def test_a_copy_is_restored_where_nothing_is(data_dir: Path, tmp_path: Pat
 
 
 async def test_nothing_is_left_beside_the_copy(data_dir: Path, tmp_path: Path) -> None:
-    """A journal holds coupon codes and seeds: reading a copy of it makes no other files, which nobody would guard."""
+    """A journal holds coupon codes and seeds: reading a copy makes no other files, which would be unguarded."""
     folder = tmp_path / "backups"
     folder.mkdir()
     copy = (tmp_path / "copy.sqlite").rename(folder / "copy.sqlite")
@@ -270,7 +270,7 @@ async def test_a_copy_that_cannot_be_looked_at_says_so(data_dir: Path, monkeypat
 
 
 async def test_what_a_killed_restore_left_is_not_emptied(data_dir: Path) -> None:
-    """A copy that lies in the folder of an unfinished restore is refused with words, and stays as it is."""
+    """A copy that lies in the folder of an unfinished restore is refused with an explanation, and stays unchanged."""
     left = data_dir / sqlite_restore.RESTORING / FILE_NAME
     left.parent.mkdir()
     shutil.copy(data_dir.parent / "copy.sqlite", left)

@@ -1,4 +1,4 @@
-"""Checking a red envelope from its events: what is right passes, whatever was changed is found and named."""
+"""Checking a red envelope from its events: a right one passes, and every change is found and named."""
 
 from __future__ import annotations
 

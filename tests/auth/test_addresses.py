@@ -1,4 +1,4 @@
-"""Whose word on a client's address is believed, and what stands for it in the journal."""
+"""The trusted source of a client's address, and its replacement in the journal."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_proxy_whose_word_is_no_address_is_told_once(caplog: pytest.LogCapture
 
 
 def test_a_network_that_is_none_is_told_by_its_setting() -> None:
-    """A mistyped proxy must not silently trust nobody."""
+    """A mistyped proxy is an error, because it would silently trust no proxy."""
     with pytest.raises(BadConfig, match=r"gateway\.trusted_proxies"):
         TrustedProxies(("10.0.0.0/40",))
 
@@ -104,7 +104,7 @@ def test_an_ipv6_network_of_64_bits_counts_as_one_address() -> None:
     ("address", "command"), [("unix", GRAB), ("", GRAB), ("10.1.2.3", GRAB), ("::ffff:10.1.2.3", GRAB), ("192.0.2.7", SendChat("hello"))]
 )
 def test_what_is_no_claim_of_a_known_address_has_no_mark(address: str, command: Command) -> None:
-    """A trusted proxy that names nobody speaks for itself: that is the platform, not a viewer."""
+    """A trusted proxy that names no client speaks for itself: it is the platform, not a viewer."""
     assert hash_of(address, command) == ""
 
 

@@ -342,7 +342,7 @@ def test_a_key_file_that_does_not_fit_is_a_config_error(algorithm: Any, content:
 
 
 def test_a_missing_key_or_secret_is_a_config_error(tmp_path: Path) -> None:
-    """Outside dev mode nothing is made up: what is missing is named."""
+    """Outside dev mode no secret is invented: the error names the missing setting."""
     with pytest.raises(BadConfig, match=r"auth\.public_key_file: is not set"):
         TokenChecker(AuthConfig(algorithm="ES256"))
     with pytest.raises(BadConfig, match="No such file"):

@@ -1,4 +1,4 @@
-"""Both clients under one roof: a test tells either of them where to connect, and reads what it does."""
+"""Both clients under one roof: a test gives either of them an address, and reads its reports."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class JavaScript:
         await self.until("saying")
 
     async def ended_by_itself(self) -> None:
-        """Nothing is scheduled any more: the process has no reason to go on."""
+        """Nothing is scheduled, so the process has no reason to go on."""
         async with asyncio.timeout(WAIT_S):
             assert self._process is not None
             assert await self._process.wait() == 0

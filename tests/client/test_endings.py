@@ -242,7 +242,7 @@ async def test_a_banned_user_comes_back_when_the_ban_ends(gateway: Gateway, clie
 
 
 async def test_the_delay_of_a_retry_after_is_kept(gateway: Gateway, client: Python | JavaScript) -> None:
-    """A refused handshake that names a delay: Python waits at least for it (a browser shows it to nobody)."""
+    """A refused handshake that names a delay: Python waits at least that long (browsers hide the delay)."""
     if isinstance(client, JavaScript):
         return
     await client.start(gateway.url, fixed="t1")

@@ -43,7 +43,7 @@ def told(play: Play, since: int, held_back: int) -> list[Item | Advanced | Repea
 @settings(max_examples=150, deadline=None)
 @given(TRADES, TRADES, TRADES, st.integers(0, 12))
 def test_what_is_folded_is_what_the_rules_say(before: list[Trade], between: list[Trade], after: list[Trade], held_back: int) -> None:
-    """From any point of any story: a keyframe, the frame of then or later, and what was told since, public events late, give what the rules say."""
+    """From any point of any story: a keyframe, a frame of that time or later, and the events since give the rules' entitlements."""
     play = market()
     _play(play, before)
     since, state = len(play.story), play.keyframe
@@ -88,7 +88,7 @@ def test_shares_are_bounded() -> None:
 
 
 def test_what_is_told_again_is_folded_and_not_yielded() -> None:
-    """A gateway that is behind the last one tells again what was yielded before: it counts for what is owned from its frame on."""
+    """A gateway behind the last one repeats events that were yielded before: from its frame on they count for the entitlements."""
     backlog = Backlog(100)
     again = PersonalEvent(12, 1, StockReserved(4, USER, 1, 99, 100))
     backlog.add([replace(joined(), user=USER), EntitlementsReplaced(Entitlements(10)), Repeated(again), Repeated(replace(again, seq=9))])

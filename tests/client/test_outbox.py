@@ -1,4 +1,4 @@
-"""Commands whose outcome is not known: no error says of one that may have gone out that it did not."""
+"""Commands with an unknown outcome: no error says that a command which may have gone out did not."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_an_id_that_went_out_is_known_until_its_outcome_is(calls: list[tuple[int
 
 
 async def test_a_call_that_was_cancelled_after_it_went_out_is_remembered() -> None:
-    """An application that gave up waiting is not told later that nothing happened."""
+    """An application that gave up waiting never gets a later answer that nothing happened."""
     box = online()
     call = await goes_out(box)
     call.cancel()
@@ -65,7 +65,7 @@ async def test_a_call_that_was_cancelled_after_it_went_out_is_remembered() -> No
 
 
 async def test_an_outcome_that_is_known_needs_no_memory() -> None:
-    """Accepted, or refused by the room: the caller was told what became of it."""
+    """Accepted, or refused by the room: the caller knows the outcome."""
     box = online()
     for reply in (Accepted("buy-1", 7), Refused("buy-1", "sold_out", "all gone", seq=7)):
         call = await goes_out(box)
@@ -75,7 +75,7 @@ async def test_an_outcome_that_is_known_needs_no_memory() -> None:
 
 
 async def test_a_command_that_stays_unavailable_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The refusal after the last retry tells no outcome."""
+    """The refusal after the last retry leaves the outcome open."""
     monkeypatch.setattr(outbox, "full_jitter_s", lambda *_: 0.0)
     box = online()
     call = await goes_out(box)

@@ -195,7 +195,7 @@ async def test_a_busy_gateway_is_tried_again(gateway: Gateway) -> None:
 
 
 async def test_nobody_there(unused_tcp_port: int) -> None:
-    """When nobody answers, entering raises after its time, with the reason."""
+    """Without an answer, entering raises after its time, with the reason."""
     with pytest.raises(Disconnected) as end:
         await connect(f"ws://127.0.0.1:{unused_tcp_port}", "demo", "t", join_timeout_s=0.2).__aenter__()
     assert end.value.code == 1006
@@ -304,7 +304,7 @@ async def test_a_repeated_command_that_is_turned_away_is_tried_again(gateway: Ga
 
 
 async def test_an_unknown_outcome_is_asked_for_a_few_times(gateway: Gateway) -> None:
-    """`unavailable` is asked again with the same id, so often and no more; then it is raised."""
+    """A command refused as `unavailable` is repeated with the same id, up to the limit; then the refusal is raised."""
     room = connect(gateway.url, "demo", "t")
     visit = await entered(gateway, room)
     sending = asyncio.create_task(room.send_chat("hi"))
@@ -428,7 +428,7 @@ async def test_a_command_inside_the_loop_never_hangs(gateway: Gateway, monkeypat
 
 
 async def test_a_silent_server_is_left(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that answers no ping any more, without a word, is given up for a new connection."""
+    """A server that stops answering pings is given up for a new connection."""
     monkeypatch.setattr(room_module, "PING_S", 0.01)
     monkeypatch.setattr(room_module, "PONG_S", 0.05)
     monkeypatch.setattr(room_module, "CLOSE_S", 0.05)
@@ -457,7 +457,7 @@ async def test_compression_is_negotiated(gateway: Gateway, compression: bool) ->
     ("url", "room"), [("http://127.0.0.1", "demo"), ("127.0.0.1:8800", "demo"), ("ws://127.0.0.1", "a b"), ("ws://127.0.0.1", "")]
 )
 def test_wrong_arguments(url: str, room: str) -> None:
-    """An address or a room id of a wrong form is said at once."""
+    """An address or a room id of a wrong form is an error at once."""
     with pytest.raises((ValueError, BadMessage)):
         connect(url, room, "t")
 

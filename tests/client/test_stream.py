@@ -119,7 +119,7 @@ def test_a_stream_that_was_set_back_tells_its_personal_events_anew() -> None:
 
 
 def test_what_a_gateway_that_is_behind_tells_again_counts_from_its_entitlements_on() -> None:
-    """Events below the cursor are yielded no more; those that its frame does not hold yet are folded into what the user owns."""
+    """Events below the cursor are not yielded again; events that the frame lacks are folded into the entitlements."""
     stream = started(8)
     stream.receive(joined(4, resumed=True))
     stream.receive(Entitlements(6))

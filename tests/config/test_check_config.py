@@ -29,7 +29,7 @@ D8DYeXZ2s0d21vNFEunKSfQJ4+P9GCn992mpYp9mi5CS0QWiHhTpQTUCAwEAAQ==
 
 
 def checked(capsys: pytest.CaptureFixture[str], data_dir: Path, *flags: str) -> tuple[int, str]:
-    """The exit code and what was said."""
+    """The exit code and the output."""
     try:
         main(["check-config", "--data-dir", str(data_dir), *flags])
         code = 0
@@ -148,7 +148,7 @@ def unsearchable(tmp_path: Path) -> Iterator[Path]:
 def test_a_file_in_a_directory_of_another_user_is_named(
     unsearchable: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], words: str
 ) -> None:
-    """Words with the setting, and no traceback: the system does not even say whether the file is there."""
+    """The error names the setting, without a traceback; the system hides whether the file exists."""
     file = str(unsearchable / "file")
     code, said = checked(capsys, tmp_path / "data", "--mode", "dev", *(flag.replace("FILE", file) for flag in flags))
     assert (code, words.replace("FILE", file) in said) == (2, True), said

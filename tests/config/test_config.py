@@ -1,4 +1,4 @@
-"""Settings: file < environment < flags, checked as one object, and every mistake told plainly."""
+"""Settings: file < environment < flags, checked as one object, with a plain error for every mistake."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_nothing_given_is_all_defaults() -> None:
 
 
 def test_file_then_environment_then_flags(tmp_path: Path) -> None:
-    """A later source wins, setting by setting; what it does not name stays as the earlier said."""
+    """A later source wins, setting by setting; settings that it omits keep the earlier value."""
     file = write(tmp_path, "[gateway]\nport = 1001\nidle_ms = 2001\nhost = 'a'\n[logs]\nlevel = 'debug'\n")
     config = load_config(file, {"LIVEROOM_GATEWAY_PORT": "1002", "LIVEROOM_GATEWAY_IDLE_MS": "2002"}, {("gateway", "port"): "1003"})
     assert (config.gateway.port, config.gateway.idle_ms, config.gateway.host) == (1003, 2002, "a")
@@ -108,7 +108,7 @@ BAD_FILES: list[tuple[str, str | bytes, str]] = [
 
 @pytest.mark.parametrize(("text", "words"), [pytest.param(text, words, id=name) for name, text, words in BAD_FILES])
 def test_a_bad_file_is_told_with_its_name_and_the_setting(tmp_path: Path, text: str | bytes, words: str) -> None:
-    """The message names the file, the setting, what it must be and what it was."""
+    """The message names the file, the setting, the rule and the value."""
     file = write(tmp_path, text)
     assert complaint(file).startswith(f"{file}: {words}")
 

@@ -48,7 +48,7 @@ PLATFORM = token("shop", Role.platform, "*")
 
 
 class SeenJournal(MemoryJournal):
-    """The journal in memory, and what was sent to it."""
+    """The journal in memory, with the commands sent to it."""
 
     def __init__(self, config: JournalConfig) -> None:
         super().__init__(config)

@@ -129,7 +129,7 @@ def chances(seed: int, count: int) -> Iterator[bytes]:
 
 
 async def status_of(live: Live, sent: bytes) -> int:
-    """The status of what is answered; 0 when the console hangs up, as on a request that never ends."""
+    """The status of the answer; 0 if the console hangs up, as on a request that never ends."""
     reader, writer = await asyncio.open_connection("127.0.0.1", live.console.port)
     writer.write(sent)
     try:

@@ -1,4 +1,4 @@
-"""Commands over HTTP: each reaches the engine as its sender, is decided once, and is answered for what it was."""
+"""Commands over HTTP: each reaches the engine as its sender, is decided once, and gets its own answer."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ async def test_a_retry_gets_the_original_answer(live: Live) -> None:
 
 
 async def test_a_key_used_for_another_command_is_refused(live: Live) -> None:
-    """A key stands for one command; another one under it is `id_reused`, 422."""
+    """A key identifies one command; another command under it is `id_reused`, 422."""
     await live.do("open_room", {"title": "t"})
     await live.do("set_announcement", {"text": "a"}, key="k")
     answer = await live.send("set_announcement", {"text": "b"}, key="k")
@@ -121,7 +121,7 @@ async def test_a_key_used_for_another_command_is_refused(live: Live) -> None:
 
 
 async def test_without_a_key_every_command_is_a_new_one(live: Live) -> None:
-    """An id is made up and told."""
+    """The console makes an id, and the answer has it."""
     await live.do("open_room", {"title": "t"})
     ids = {(await live.send("send_likes", {"count": 1}, token=VIEWER)).json["id"] for _ in range(3)}
     assert len(ids) == 3
@@ -231,7 +231,7 @@ async def test_the_token_decides_who_may(live: Live) -> None:
 
 
 async def test_a_user_who_sends_too_much_waits_alone() -> None:
-    """Beyond the burst a user is `rate_limited` and told how long; others are not."""
+    """Beyond the burst a user is `rate_limited` with a retry time; others are not."""
     async with serve_all(config_of(requests_per_s=1, requests_burst=3)) as live:
         answers = [await live.send("open_room", {"title": "t"}) for _ in range(5)]
         assert [a.status for a in answers[:3]] == [200, 409, 409]

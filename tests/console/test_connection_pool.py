@@ -25,7 +25,7 @@ STAFF = Caller("192.0.2.2", is_staff=True)
 @pytest.mark.parametrize("asked_before", [False, True])
 @pytest.mark.parametrize("why", ["left", "dropped"])
 async def test_a_request_of_a_lost_connection_does_not_count_it_again(asked_before: bool, why: str) -> None:
-    """The request arrives, the connection ends, and only then the request begins: the connection takes nobody's place."""
+    """The request arrives, the connection ends, and only then the request begins: the connection displaces no other."""
     crowd, lost, other = ConnectionPool(ConnectionLimits(2, 2, 2), Metrics()), Line(), Line()
     crowd.arrive(lost)
     if asked_before:
@@ -72,7 +72,7 @@ def asking(crowd: ConnectionPool, caller: Caller, *, waits: bool = False) -> Lin
 
 
 async def test_those_that_wait_for_their_client_give_way_first() -> None:
-    """Viewers' slow requests go before all, the oldest first; staff's go when nobody else can; a request at work stays."""
+    """Viewers' slow requests are dropped first, the oldest before others; staff's are dropped last; a request at work stays."""
     crowd = crowd_of(connections_max=5)
     at_work, of_staff = asking(crowd, VIEWER), asking(crowd, STAFF, waits=True)
     older, newer, idle = asking(crowd, VIEWER, waits=True), asking(crowd, VIEWER, waits=True), asking(crowd, VIEWER)

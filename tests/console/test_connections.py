@@ -1,4 +1,4 @@
-"""The console's connections: silent ones, too many of them, and what is left for health checks."""
+"""The console's connections: silent ones, too many of them, and the reserve for health checks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COMMAND = b"POST /v1/rooms/r1/commands/open_room HTTP/1.1\r\nHost: x\r\nContent-
 
 @asynccontextmanager
 async def connected(port: int, count: int, sending: bytes = b"") -> AsyncIterator[list[Pipe]]:
-    """So many connections that sent this."""
+    """A number of connections that sent the same bytes."""
     pipes = [await asyncio.open_connection("127.0.0.1", port) for _ in range(count)]
     for _, writer in pipes:
         writer.write(sending)
@@ -69,7 +69,7 @@ async def test_silent_connections_give_way_to_newcomers(caplog: pytest.LogCaptur
 
 
 async def test_who_keeps_alive_outlives_the_silent() -> None:
-    """A connection that has asked for something is dropped only after those that have not."""
+    """A connection with a request is dropped only after those without."""
     async with serve(config_of(connections_max=4, head_ms=60_000)) as live, connected(live.console.port, 1, LIVEZ) as (proxy,):
         assert await head_of(proxy)
         assert await proxy[0].readexactly(6) == b"alive\n"

@@ -1,4 +1,4 @@
-"""Closed rooms are listed from little and read whole when somebody asks, whether their engine is there or not."""
+"""Closed rooms are listed from a summary and read whole on request, with their engine or without."""
 
 from __future__ import annotations
 

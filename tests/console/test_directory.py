@@ -1,4 +1,4 @@
-"""The directory: what is live, most viewers first, found by what people would type, and never more than it may hold."""
+"""The directory: live rooms, most viewers first, found by usual search texts, and never more than its limit."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_closed_rooms_are_shown_when_asked_for() -> None:
     ],
 )
 def test_a_search_looks_at_title_anchor_id_and_pinned_product(query: str, found: list[str]) -> None:
-    """Texts are compared without case and width; what is no longer so is not found."""
+    """Texts are compared without case and width; old texts are not found."""
     fold = Fold()
     fold.happen("r-one", opened("Tea time", "anna"), ProductPinned(Product("p", "Straße cup", 1)))
     fold.happen("r-two", opened("nothing yet", "bob"))
@@ -171,7 +171,7 @@ def test_pages_show_every_room_once_while_numbers_move() -> None:
 
 
 def test_a_room_that_closes_is_left_out_of_the_next_page() -> None:
-    """A page shows what is true when it is asked for: a room that closed meanwhile is not shown as open."""
+    """A page shows the state at its request: a room that closed meanwhile is not shown as open."""
     fold = Fold()
     for i in range(10):
         fold.happen(f"r{i}", opened())
@@ -376,7 +376,7 @@ async def test_a_ban_keeps_a_moderator_from_what_moderators_read(live: Live) -> 
 
 
 async def test_lists_of_moderation_go_by_the_rooms_clock() -> None:
-    """The room's clock may be an hour behind the console's: who is muted there is in the list."""
+    """The room's clock may be an hour behind the console's: users muted there are in the list."""
     config = config_of()
     journal = SeenJournal(config.journal)
     clock = SteadyClock(lambda: wall_clock_ms() - 3_600_000, passed_ms)

@@ -81,7 +81,7 @@ async def test_what_does_not_add_up_is_a_problem_that_names_it() -> None:
     [(JournalUnavailable("no broker at b:9"), 503, "ledger_unavailable"), (JournalDamaged("begins at 7"), 501, "no_ledger")],
 )
 async def test_a_journal_that_cannot_be_read_is_a_problem(error: JournalError, status: int, code: str) -> None:
-    """503 while it does not answer, 501 when it is not whole; how the servers keep it is not told."""
+    """503 while it does not answer, 501 when it is not whole; the answer hides how the servers store it."""
 
     async def failing(room: str) -> Statement:
         raise error

@@ -34,7 +34,7 @@ async def test_it_is_served(live: Live) -> None:
 
 
 async def test_every_route_is_described_and_the_other_way_round(live: Live) -> None:
-    """Paths and methods are equal both ways; the commands' one route stands for one path each."""
+    """Paths and methods are equal both ways; the commands' one route covers one path for each command."""
     routes = set()
     for route in live.console._listener._runner.app.router.routes():
         assert route.resource is not None
@@ -46,7 +46,7 @@ async def test_every_route_is_described_and_the_other_way_round(live: Live) -> N
 
 
 def test_every_code_is_described() -> None:
-    """Each code can stand in a problem, and is explained with the status it comes with."""
+    """Each code may be in a problem, and is explained with its status."""
     components = document()["components"]
     codes = {**REFUSALS, **HTTP_PROBLEMS}
     assert components["schemas"]["Problem"]["properties"]["code"]["enum"] == list(codes)

@@ -13,7 +13,7 @@ from liveroom.telemetry.metrics import Metrics
 
 
 async def test_probes_leave_no_lines_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """They come many times a minute for as long as the process lives: what it has to say must not drown in them."""
+    """They come many times a minute for as long as the process lives: other log lines must not drown in them."""
     caplog.set_level(logging.INFO)
     server = OpsServer(OpsConfig(port=0), Metrics(), lambda: None)
     await server.start()

@@ -1,4 +1,4 @@
-"""Pages and their files: what is in the package and nothing else, cached by ETag, under a strict policy."""
+"""Pages and their files: the package's files and nothing else, cached by ETag, under a strict policy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def raw(live: Live, data: bytes) -> bytes:
 
 @pytest.mark.parametrize("path", ["/", "/rooms/r1", "/console/r1"])
 async def test_pages_are_html_and_need_no_token(live: Live, path: str) -> None:
-    """Every page is there for everybody; what it may do is the token's matter."""
+    """Every user gets every page; the token decides what it may do."""
     answer = await live.get(path)
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -162,7 +162,7 @@ async def test_what_is_no_http_is_refused_quietly(live: Live, caplog: pytest.Log
 
 
 async def test_an_unknown_address_or_method_is_a_problem(live: Live) -> None:
-    """404 and 405 are problems too, and 405 names what is allowed."""
+    """404 and 405 are problems, too, and 405 names the allowed methods."""
     missing = await live.get("/v2/rooms")
     assert (missing.status, missing.json["code"]) == (404, "not_found")
     wrong = await live.ask("DELETE", "/v1/rooms/r1")

@@ -19,7 +19,7 @@ from tests.console.live import ANCHOR, VIEWER, WAIT_S, Live, SeenJournal, config
 
 
 async def test_ready_is_said_when_the_whole_process_is() -> None:
-    """`/readyz` is a 503 problem that says what is missing until all is there; `/livez` does not wait."""
+    """`/readyz` is a 503 problem that names the missing part until all are ready; `/livez` does not wait."""
     missing = ["the engine"]
     async with serve(not_ready_reason=lambda: NotReady(missing[0]) if missing else None, wait=False) as live:
         await until(lambda: not live.console._follower.behind)
@@ -67,7 +67,7 @@ async def test_a_console_is_not_ready_before_it_has_read_what_there_is() -> None
 
 
 class BrokenJournal(SeenJournal):
-    """A journal that fails as often as told."""
+    """A journal that fails a given number of times."""
 
     failures = 0
 
@@ -127,7 +127,7 @@ async def test_open_requests_are_finished_at_shutdown() -> None:
 
 
 async def test_shutdown_does_not_wait_for_ever() -> None:
-    """A command that nobody answers, and a client that never finishes its request, end with `console.shutdown_ms`."""
+    """A command without an answer, and a client that never finishes its request, end with `console.shutdown_ms`."""
     async with serve(config_of(shutdown_ms=100)) as live:
         asked = asyncio.create_task(live.send("open_room", {"title": "t"}))
         _, writer = await asyncio.open_connection("127.0.0.1", live.console.port)
@@ -165,7 +165,7 @@ async def test_clients_that_go_away_or_never_read_harm_nobody(live: Live) -> Non
 
 
 async def test_who_asks_and_goes_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    """A client that is gone when its answer is there, or in the middle of its request, is counted and leaves no line in the log."""
+    """A client that left before its answer, or in the middle of its request, is counted and leaves no line in the log."""
     config = config_of()
     journal = SeenJournal(config.journal)
     head = f"POST /v1/rooms/r1/commands/open_room HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ANCHOR}\r\nContent-Length: 13\r\n\r\n"

@@ -37,6 +37,6 @@ async def status_of(live: Live, request: bytes) -> int:
     ids=["expectation", "version", "method", "headers", "head"],
 )
 async def test_what_reaches_no_handler_has_a_documented_status(live: Live, request_: bytes, status: int) -> None:
-    """Every status that HTTP itself brings stands in the table of docs/http.md."""
+    """The table of docs/http.md has every status of HTTP itself."""
     assert await status_of(live, request_) == status
     assert f"| {status}" in HTTP_MD.read_text(encoding="utf-8")

@@ -100,7 +100,7 @@ def comparable(view: RoomView) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seed", range(25))
 def test_folding_events_gives_what_the_engine_shows(seed: int) -> None:
-    """After any story, told in records of any size, console and client know of every feature what the engine says."""
+    """After any story, in records of any size, console and client have the engine's state of every feature."""
     rng = random.Random(seed)
     state: RoomState | None = None
     readers: Readers | None = None

@@ -131,7 +131,7 @@ def test_probes_and_scrapes_ask_what_is_served(role: str) -> None:
 
 
 def test_there_is_time_to_drain() -> None:
-    """The pause before the end, the drain and the last words together are shorter than Kubernetes' patience; a console's end likewise."""
+    """Pause, drain and end together are shorter than Kubernetes' grace period; a console's end, too."""
     for role, work_s in (
         ("gateway", config("gateway").gateway.drain_ms / 1000 + CLOSING_S + LAST_REPORTS_S),
         ("console", config("console").console.shutdown_ms / 1000),
@@ -197,7 +197,7 @@ def test_the_network_lets_through_what_is_needed_and_no_more() -> None:
 
 
 def test_the_ingress_shows_the_pages_and_the_api_and_not_the_metrics() -> None:
-    """Every page's path leads to the console; what is for machines inside does not."""
+    """Every page's path leads to the console; paths for machines inside do not."""
     (rule,) = the("Ingress", "console")["spec"]["rules"]
     paths = {path["path"]: path["pathType"] for path in rule["http"]["paths"]}
     assert {path["backend"]["service"]["name"] for path in rule["http"]["paths"]} == {"console"}

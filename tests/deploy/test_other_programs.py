@@ -1,4 +1,4 @@
-"""Programs of other people on the topics: the examples of docs/kafka.md run as they are written."""
+"""Other programs on the topics: the examples of docs/kafka.md run unchanged."""
 
 from __future__ import annotations
 

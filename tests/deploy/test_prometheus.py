@@ -95,7 +95,7 @@ def test_every_metric_and_label_that_is_named_exists(where: str, asked: str) -> 
 
 
 def test_panels_have_places_of_their_own() -> None:
-    """No two overlap; each says what it shows; ids are unique."""
+    """No two overlap, each has a title, and ids are unique."""
     for path in DASHBOARDS:
         panels = json.loads(path.read_text(encoding="utf-8"))["panels"]
         cells = [

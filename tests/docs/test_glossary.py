@@ -58,7 +58,7 @@ def test_an_entry_is_short_and_names_entries(term: str, text: str) -> None:
 
 @pytest.mark.parametrize(("term", "text"), [(t, x) for t, x in entries() if NOW.search(x)], ids=[t for t, x in entries() if NOW.search(x)])
 def test_an_old_name_is_still_in_the_code(term: str, text: str) -> None:
-    """Once the code has the term, its entry gives no other name any more."""
+    """Once the code has the term, its entry gives no other name."""
     for name in NOW.findall(text):
         assert re.search(rf"\b{name}\b", everything(("liveroom",))), f"{term}: the code no longer says {name}: remove the line from the glossary"
 

@@ -1,4 +1,4 @@
-"""The page for production: its examples work as they are printed, and its names exist."""
+"""The page for production: its examples work unchanged, and its names exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One server under attack, with a well-behaved viewer who must see everything all the while."""
+"""One server under attack, with a well-behaved viewer who must see everything meanwhile."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FDS_GROWTH_MAX = 8
 
 
 class Arena:
-    """The server, what was announced in its room, and what the witness saw of it."""
+    """The server, the announcements in its room, and the witness's view of them."""
 
     def __init__(self, server: Server) -> None:
         self.server = server

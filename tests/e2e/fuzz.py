@@ -47,7 +47,7 @@ PIECES = [
 
 
 async def fuzz(arena: Arena, *, frames: int, seconds_max: float) -> int:
-    """Send at least so many frames, if they can be sent in time; gives how many were."""
+    """Send at least this many frames, if there is time; returns the number sent."""
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     until = time.monotonic() + seconds_max

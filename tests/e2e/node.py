@@ -63,7 +63,7 @@ async def built_in_flags() -> list[str]:
 
 
 async def run_visits(visits: list[dict[str, Any]], *arguments: str, flags: list[str]) -> list[dict[str, Any]]:
-    """Run `visits.mjs`; gives what each visit was told."""
+    """Run `visits.mjs`; returns each visit's report."""
     code, out, words = await _run(VISITS_S, json.dumps(visits), node(), *flags, str(SCRIPT), *arguments)
     assert code == 0, words
     told: list[dict[str, Any]] = json.loads(out)

@@ -37,7 +37,7 @@ def frame(
 
 
 def request(path: str, *lines: str, method: str = "GET", version: str = "13") -> bytes:
-    """A handshake, good as far as it is not told otherwise."""
+    """A handshake, valid unless the arguments break it."""
     key = base64.b64encode(os.urandom(16)).decode()
     head = (f"{method} {path} HTTP/1.1", "Host: live.example", "Upgrade: websocket", "Connection: Upgrade")
     return "\r\n".join((*head, f"Sec-WebSocket-Key: {key}", f"Sec-WebSocket-Version: {version}", *lines, "", "")).encode()

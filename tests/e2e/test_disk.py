@@ -1,4 +1,4 @@
-"""A disk that fills up or breaks under a running server: viewers stay, commands are refused by name, and it goes on by itself."""
+"""A disk that fills up or breaks under a running server: viewers stay, commands are refused with a code, and it goes on by itself."""
 
 from __future__ import annotations
 

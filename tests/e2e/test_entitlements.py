@@ -88,7 +88,7 @@ async def until_owned(room: Room, mine: Entitlements) -> None:
 
 
 async def test_everything_is_back_exactly_once_after_a_sigkill(tmp_path: Path) -> None:
-    """Two connections of a buyer know all it owns; after kill -9 so do they, resumed or not, a new connection, and what goes on from there."""
+    """Two connections of a buyer know all entitlements; after kill -9 so do the resumed ones, the others and a new one."""
     async with Server(tmp_path / "data") as server, AsyncExitStack() as stack:
         await begin(server)
         envelope, coupon, sale = await offer(server)
@@ -183,7 +183,7 @@ async def _buy(room: Room, things: tuple[int, int, int], chance: random.Random, 
 
 
 def _state(config: Config) -> RoomState:
-    """The room as the journal tells it."""
+    """The room by the journal."""
     with open_stored_log(config) as stored_log:
         for partition in range(stored_log.partitions):
             state = PartitionState(EngineConfig())

@@ -1,4 +1,4 @@
-"""Everything that nobody should send, at one real server: it stays up, lets go of it all, and nobody else notices."""
+"""Hostile input at one real server: it stays up, releases everything, and no other client notices."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HELLO = b'{"id":"c1","command":{"type":"send_chat","text":"hello"}}'
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def arena(journal: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Arena]:
-    """One server for all attacks on a kind of journal: what one leaves behind, the next finds."""
+    """One server for all attacks on a kind of journal, so that each attack finds the traces of the one before."""
     async with open_arena(tmp_path_factory.mktemp("arena") / "data") as arena:
         yield arena
 

@@ -1,4 +1,4 @@
-"""Clients that nobody here wrote, against the real server, with every way of permessage-deflate that they have."""
+"""Third-party clients against the real server, with all their variants of permessage-deflate."""
 
 from __future__ import annotations
 

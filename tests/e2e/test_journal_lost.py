@@ -1,4 +1,4 @@
-"""A server whose journal vanishes acknowledges nothing more, says what happened and ends; the next start does not begin an empty one."""
+"""A server whose journal vanishes acknowledges nothing more, logs the reason and ends; the next start makes no empty one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every text that can come in, with every odd class of character, over WebSocket, HTTP and Kafka: nobody else notices.
+"""Every odd class of character in every text, over WebSocket, HTTP and Kafka: no other client notices.
 
 The fields are taken from the classes, so that a new one is tried by itself. After each round the witness in another room of the same
 partition must still be sent chat.

@@ -1,4 +1,4 @@
-"""Thousands of clients that connect and say nothing, at a server with few descriptors: who is honest does not notice them."""
+"""Thousands of silent clients at a server with few descriptors: honest clients do not notice them."""
 
 from __future__ import annotations
 

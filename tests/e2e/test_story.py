@@ -1,4 +1,4 @@
-"""A room's story, told from the journal alone while the server runs, is the one that a viewer saw."""
+"""A room's history, read from the journal alone while the server runs, equals a viewer's."""
 
 from __future__ import annotations
 

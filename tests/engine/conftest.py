@@ -40,7 +40,7 @@ class Clock:
 
 
 def leaping(clock: Callable[[], int], passed_ms: Callable[[], int] | None = None) -> SteadyClock:
-    """A clock that is believed however far it leaps, unless it is said how much time has passed."""
+    """A clock that is trusted however far it leaps, unless a test sets the elapsed time."""
     return SteadyClock(clock, passed_ms or itertools.count(step=10**15).__next__)
 
 

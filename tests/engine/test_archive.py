@@ -149,7 +149,7 @@ async def test_open_rooms_are_never_put_out() -> None:
 
 
 class CountingJournal(MemoryJournal):
-    """Counts what is read at once."""
+    """Counts simultaneous reads."""
 
     most = 0
 

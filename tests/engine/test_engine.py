@@ -45,7 +45,7 @@ def engine_states(engine: Engine) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(("kind", "runbook"), [("kafka", STOPPED_RUNBOOK), ("sqlite", "")])
 def test_a_partition_that_stopped_names_the_page_that_helps(kind: Literal["kafka", "sqlite"], runbook: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The line in the log leads to the table of what it may say, which is about topics: a section of that page by this name."""
+    """The log line links to the table of its possible errors: a section of that page by this name."""
     config = Config(journal=JournalConfig(kind=kind))
     engine = Engine(MemoryJournal(CONFIG.journal), config, name="e", metrics=Metrics())
     engine._stop_partition(1, JournalDamaged("events[1]: entry 7 cannot be read"))
@@ -154,7 +154,7 @@ async def test_an_engine_that_sees_a_foreign_takeover_stands_down_and_takes_over
 
 
 async def test_timers_are_events_like_any_other() -> None:
-    """A gateway that stops reporting expires: the room counts its viewers no more, by an event, without any command."""
+    """A gateway that stops reporting expires: an event removes its viewers from the count, without any command."""
     clock = Clock()
     journal = MemoryJournal(CONFIG.journal)
     client = Client(journal)

@@ -40,7 +40,7 @@ CONFIG = Config(
 
 
 class LettersKept(SqliteJournal):
-    """Remembers what was set aside."""
+    """Remembers the dead letters."""
 
     letters: list[DeadLetter]
 

@@ -1,4 +1,4 @@
-"""Whatever users and the platform try, and whenever the engine dies: each command has one outcome, and the journal alone tells the state.
+"""Each command has one outcome, and the journal alone gives the state, whatever users and the platform try and whenever the engine dies.
 
 A real engine on a journal that gives back what it was given as bytes. It is stopped in the middle, also with commands under
 way, and another one recovers from the newest snapshot and what came after it.

@@ -258,7 +258,7 @@ def test_the_smallest_record_holds_what_comes_in_one_piece() -> None:
 
 
 class Scales(MemoryJournal):
-    """Weighs every record that is appended, and counts those that are on their way."""
+    """Measures every appended record, and counts the records in flight."""
 
     def __init__(self, config: JournalConfig) -> None:
         super().__init__(config)

@@ -99,7 +99,7 @@ def test_every_refusal_that_names_a_time_is_tried() -> None:
 
 @pytest.mark.parametrize("code", CASES)
 async def test_a_refusal_is_the_outcome_of_its_id(code: str) -> None:
-    """The same id gets it again also when the time is over, in the same words. A new id is decided. The refusal names a seq, which says so."""
+    """The same id gets it again also when the time is over, in the same words. A new id is decided. The refusal's seq shows that."""
     clock, case, made = Clock(), CASES[code], {"sale": -1}
     journal = MemoryJournal(SETTINGS.journal)
     async with running_engine(journal, SETTINGS, clock):

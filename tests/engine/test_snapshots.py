@@ -1,4 +1,4 @@
-"""PartitionSnapshots: what they write, and that a journal that takes its time with one keeps nobody waiting."""
+"""PartitionSnapshots: their writes, and that a slow journal blocks no caller."""
 
 from __future__ import annotations
 
@@ -394,7 +394,7 @@ async def test_an_engine_that_cannot_finish_a_snapshot_begins_again(monkeypatch:
     "damage", ["UPDATE parts SET body = replace(body, 'Lamp', 'Sofa')", "DELETE FROM parts WHERE CAST(body AS TEXT) LIKE '[\"used-%'"]
 )
 async def test_a_damaged_room_is_derived_again_from_the_log(tmp_path: Path, damage: str) -> None:
-    """A part that is not what was written costs time and nothing else: the others go on, and the next snapshot has the room whole."""
+    """A changed part costs time and nothing else: the others go on, and the next snapshot has the room whole."""
     config = Config(journal=JournalConfig(partitions=1, snapshots_kept=2), engine=QUIET.engine)
     clock, rooms = Clock(), [f"used-{number}" for number in range(3)]
     async with sqlite_engine(tmp_path, config, clock) as (journal, client, engine):

@@ -43,8 +43,8 @@ def _coupon() -> tuple[Play, int]:
 #: By the rule that the event breaks: a room, and the event for its item.
 WRONG: dict[str, tuple[Callable[[], tuple[Play, int]], Callable[[int], EventBase]]] = {
     "no unit is held twice": (_sale, lambda sale: StockReserved(sale, "victor", 3, 9, 9)),
-    "holds say what is held": (_sale, lambda sale: StockChanged(sale, 2, 2, 0)),
-    "holds say what is sold": (_sale, lambda sale: StockChanged(sale, 2, 1, 1)),
+    "held = units of open holds": (_sale, lambda sale: StockChanged(sale, 2, 2, 0)),
+    "sold = units of paid holds": (_sale, lambda sale: StockChanged(sale, 2, 1, 1)),
     "available + held + sold = stock": (_sale, lambda sale: StockChanged(sale, 3, 1, 0)),
     "a closed sale says what is held": (_sale, lambda sale: FlashSaleClosed(sale, "anna", 0)),
     "a user has one share": (_envelope, lambda envelope: RedEnvelopeGrabbed(envelope, "vera", "Vera", 5, 0, 0)),

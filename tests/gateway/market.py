@@ -1,4 +1,4 @@
-"""The real rules behind one or more gates, with every delay in the test's hand: what is on its way, decided, or read."""
+"""The real rules behind one or more gates, with every delay controlled by the test: commands in flight, decided and read."""
 
 from __future__ import annotations
 

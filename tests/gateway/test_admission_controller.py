@@ -56,7 +56,7 @@ async def answered(viewer: Viewer) -> Object:
 
 
 async def test_three_hundred_viewers_grab_twenty_shares() -> None:
-    """Exactly twenty win, what they win adds up, everybody has one answer, and the engine hears of few more than twenty."""
+    """Exactly twenty win, their shares add up, every claim has one answer, and the engine gets few more than twenty."""
     shares, crowd = 20, 300
     async with show() as place, AsyncExitStack() as stack:
         envelope = await drop(place, shares)
@@ -218,7 +218,7 @@ async def test_nothing_is_said_about_addresses_without_a_limit() -> None:
 
 
 class Engine:
-    """A command sender whose answers are in the test's hand."""
+    """A command sender whose answers the test controls."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Request, ReplyCallback]] = []
@@ -255,7 +255,7 @@ def test_only_who_waits_for_long_is_told_so() -> None:
 
 
 def test_one_user_has_a_few_places_in_a_line() -> None:
-    """Under ids of its own, over however many connections: more are refused at once, and nobody else waits longer for them."""
+    """Under ids of its own, over however many connections: more are refused at once, and no other user waits longer for them."""
     engine, told = Engine(), list[tuple[str, str]]()
     claims = AdmissionController(engine, Metrics(), lambda: 0.0, count=100)  # type: ignore[arg-type]
     queue = AdmissionQueue("sold_out", 1, 10.0, returns=True)

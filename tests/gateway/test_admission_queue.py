@@ -41,7 +41,7 @@ def steps(*kinds: st.SearchStrategy[tuple[object, ...]]) -> st.SearchStrategy[li
 
 
 def address_hash_of(user: int) -> str:
-    """Users live at three addresses, one of which nobody knows."""
+    """Users have three addresses, one of them unknown."""
     return ("", "a", "b")[user // 3 % 3]
 
 
@@ -152,7 +152,7 @@ def test_coupons_go_out_to_the_last(stock: int, per_user_max: int, story: list[t
 def test_a_sale_is_refused_only_when_there_is_none_and_first_come_first_served(
     stock: int, per_user_max: int, story: list[tuple[object, ...]], second: bool, replay_buffer: bool, per_address: int
 ) -> None:
-    """Stock that comes back lets those in the line through in their order; `Market` checks every refusal as it is made."""
+    """Returned stock lets queued claims through in their order; `Market` checks every refusal as it is made."""
     market = Market("sale", stock, per_user_max=per_user_max, per_address=per_address)
     if second:
         market.sides.append(market.side(replay_buffer=replay_buffer))
@@ -163,7 +163,7 @@ def test_a_sale_is_refused_only_when_there_is_none_and_first_come_first_served(
 
 
 def test_stock_that_comes_back_goes_to_the_first_in_the_line() -> None:
-    """Held stock may come back: who waits is let through then, and is refused when it did not come back in time."""
+    """Held stock may come back: queued claims are let through then, and refused if it did not return in time."""
     market = Market("sale", 1)
     first, second, third = (market.claim(0, user, "c1") for user in USERS[:3])
     market.catch_up()
@@ -213,7 +213,7 @@ def test_what_ends_with_units_left_is_refused_as_the_rules_do(kind: str, ends: C
 
 
 def test_a_sold_out_sale_answers_at_once_until_there_is_more() -> None:
-    """With nothing held nobody waits; a restock opens the gate again."""
+    """Without held units no claim waits; a restock opens the queue again."""
     market = Market("sale", 1)
     market.claim(0, "u1", "c1")
     market.catch_up()

@@ -46,7 +46,7 @@ async def test_a_room_that_speaks_needs_no_beats() -> None:
 
 
 async def test_a_viewer_whose_socket_is_full_gets_no_beats() -> None:
-    """Nothing is piled up for a viewer that does not read: what it has not read yet is sign enough."""
+    """No beats pile up for a viewer that does not read; its unread data shows life enough."""
     async with scripted(beat_ms=200, socket_send_bytes=4_096) as (place, script), place.viewer("eve") as eve:
         stalled = await raw(place, "stalled", recv_buffer=4_096)
         await script.say(30, length=6_000)
@@ -68,7 +68,7 @@ async def probe(viewer: Viewer, count: int) -> None:
 
 
 async def test_probes_count_as_commands() -> None:
-    """A probe is answered at once; beyond the rate of commands it is refused, and who keeps on is closed as flooding."""
+    """A probe is answered at once; beyond the rate of commands it is refused, and a client that keeps exceeding it is closed as flooding."""
     async with show(beat_ms=0, commands_burst=3, commands_per_s=1, flood_refusals_max=5) as place, place.viewer("eve") as eve:
         await probe(eve, 4)
         for _ in range(3):

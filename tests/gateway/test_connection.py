@@ -1,4 +1,4 @@
-"""Slow viewers, garbage and silence: what one connection does never harms another."""
+"""Slow viewers, garbage and silence: no connection harms another."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def test_a_viewer_that_pauses_within_the_ring_misses_nothing() -> None:
 
 
 async def test_replies_wait_while_the_socket_is_full_and_come_in_order() -> None:
-    """They are bounded: a client that asks without reading is not read from any more."""
+    """They are bounded: the gateway stops reading from a client that does not read."""
     async with scripted(socket_send_bytes=4_096, commands_waiting_max=8, flood_refusals_max=100_000) as (place, script):
         client = await raw(place, "asking", recv_buffer=4_096)
         loop = asyncio.get_running_loop()
@@ -219,7 +219,7 @@ async def test_silence_is_answered_by_a_ping_and_then_by_4001() -> None:
 
 
 async def test_time_in_which_the_gateway_stood_still_is_nobodys_silence() -> None:
-    """A process that was stopped and goes on has heard nothing from anybody: it asks before it sends them away."""
+    """A process that was stopped got no data meanwhile, so it pings its clients before it closes them."""
     async with show(idle_ms=1_000) as place:
         client = await raw(place)
         await read_frames(client, "entitlements")
@@ -264,7 +264,7 @@ async def test_who_goes_on_talking_after_the_close_is_hung_up_on(frames: int, hu
 
 
 async def test_a_client_that_never_answers_the_close_is_dropped() -> None:
-    """A close frame that nobody reads does not hold a connection."""
+    """An unread close frame does not hold a connection."""
     async with scripted(socket_send_bytes=4_096, connections_per_user_max=1) as (place, script):
         client = await raw(place, "stalled", recv_buffer=4_096)
         await script.say(30, length=6_000)

@@ -1,4 +1,4 @@
-"""Deltas: what goes out of a span of events, in which bytes."""
+"""Deltas: the events of a span that go out, and their bytes."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from tests.gateway.place import WAIT_S, Object, Viewer, raw, running, scripted, 
 
 
 async def test_draining_sends_everybody_away_with_a_delay_of_their_own() -> None:
-    """Not ready, nobody new, `going_away` with delays spread over the time that was set, then 1012, paced."""
+    """The gateway is not ready, accepts no viewers, sends `going_away` with delays spread over the set time, then 1012, paced."""
     async with show(drain_ms=300, reconnect_spread_ms=10_000) as place:
         assert place.gateway.ready
         clients = [await websockets.connect(place.url(token=token(f"u{i}"))) for i in range(20)]

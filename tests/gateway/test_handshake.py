@@ -88,7 +88,7 @@ async def test_more_connections_than_an_address_may_have_are_refused_with_429() 
 
 
 async def test_a_full_process_refuses_with_503() -> None:
-    """`connections_max` is the process' limit; who is in stays."""
+    """`connections_max` is the process's limit; open connections stay."""
     async with show(connections_max=1) as place, place.viewer("bob") as bob:
         status, headers = await status_of(place)
         assert status == 503

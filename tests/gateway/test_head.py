@@ -1,4 +1,4 @@
-"""Heads of requests: what is read as one, and that anything else is a 400 and never a traceback."""
+"""Heads of requests: valid ones are read, and all others are a 400 and never a traceback."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ async def test_viewers_are_told_when_the_engine_is_away_and_when_it_is_back() ->
 
 
 async def test_an_idle_room_is_not_interrupted() -> None:
-    """Where nobody asks for anything, no answer is missing."""
+    """Without commands, no answer is missing."""
     async with show(interruption_ms=500, audience_repeat_ms=600_000) as place, place.viewer("vera") as vera:
         await vera.until("entitlements")
         assert (await vera.ask("send_chat", text="hello"))["type"] == "accepted"

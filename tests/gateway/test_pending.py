@@ -1,4 +1,4 @@
-"""The book of handshakes under way: who has to go, and that nothing of a handshake stays behind."""
+"""Pending handshakes: the ones to drop, and that no trace of a handshake stays."""
 
 from __future__ import annotations
 

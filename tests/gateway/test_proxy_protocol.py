@@ -1,4 +1,4 @@
-"""The PROXY protocol's headers: what is read of them, whom they name, and what is none. Then at a real gateway."""
+"""The PROXY protocol's headers: the client that they name, and invalid ones. Then at a real gateway."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ GOOD = [
 
 @pytest.mark.parametrize(("header", "client"), GOOD)
 def test_a_header_names_its_client(header: bytes, client: str) -> None:
-    """The source address of both versions; nobody when the proxy speaks for itself. Not a byte beyond the header is read."""
+    """The source address of both versions; none if the proxy speaks for itself. Not a byte beyond the header is read."""
     assert read(header + b"\x16\x03\x01GET / HTTP/1.1\r\n\r\n") == (header, b"\x16\x03\x01GET / HTTP/1.1\r\n\r\n")
     assert client_of(header) == client
 
@@ -91,7 +91,7 @@ def test_a_header_names_its_client(header: bytes, client: str) -> None:
     ],
 )
 def test_what_is_none_is_told(stream: bytes) -> None:
-    """Whatever a proxy may send instead: the connection ends, and nobody's address is made up."""
+    """Whatever a proxy may send instead: the connection ends, and no address is invented."""
     with pytest.raises(BadProxyHeader):
         client_of(read(stream)[0])
 
@@ -201,7 +201,7 @@ async def test_a_proxy_that_speaks_for_itself_gets_in() -> None:
 
 
 async def test_a_bad_header_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
-    """So does none, and one that does not come in time. It is counted, and told once."""
+    """So does none, and one that does not come in time. It is counted, and logged once."""
     async with show(**BEHIND_PROXIES, handshake_ms=300) as place:
         clients = [await forwarded(place, header) for header in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01" + bytes(200))]
         assert [await ended(client) for client in clients] == [True, True]

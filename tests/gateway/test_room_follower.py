@@ -1,4 +1,4 @@
-"""Which partitions a gateway follows: of a journal that processes share, those whose rooms it holds."""
+"""The partitions that a gateway follows: with a shared journal, those of its rooms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The subscriptions of a room: who is in the list of viewers, and where."""
+"""The subscriptions of a room: the list of viewers, and their places."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METRICS = Metrics()
 
 
 class Host:
-    """Hears nothing and has no clock."""
+    """A place without a clock that ignores all calls."""
 
     command_bytes_max = replies_waiting_max = 1_000
 

@@ -69,7 +69,7 @@ class FromForPast(WithoutPast):
 
 
 class Engine:
-    """Decides on what it believes, whether it still owns the partition or not."""
+    """Decides by its own knowledge, even if it no longer owns the partition."""
 
     def __init__(self) -> None:
         self.fencing_epoch = -1

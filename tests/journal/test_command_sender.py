@@ -92,7 +92,7 @@ async def test_a_request_that_cannot_be_written_is_refused_alone() -> None:
 
 
 async def test_whatever_a_batch_fails_with_every_command_is_answered() -> None:
-    """An error that no journal names leaves nobody waiting until the time is up, also when taking a reply raises."""
+    """After an unknown error no caller waits for its timeout, even if taking a reply raises."""
 
     class BrokenJournal(MemoryJournal):
         async def send_commands(self, partition: int, requests: Sequence[Request]) -> None:

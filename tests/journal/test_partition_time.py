@@ -31,7 +31,7 @@ def test_after_news_time_goes_on_from_the_record_whatever_the_readers_clock_says
 
 
 def test_what_is_read_of_the_past_counts_only_when_it_is_ahead() -> None:
-    """A log whose last record is hours old says nothing of now; one whose time is ahead of the reader's clock does."""
+    """A log with a last record hours ago does not give the present time; a log ahead of the reader's clock does."""
     clocks = Clocks()
     time = clocks.time()
     assert time.now_ms() == 1_000_000

@@ -144,7 +144,7 @@ def _codes_mentioned(text: str) -> Iterator[str]:
 
 
 def test_codes_that_others_compare_with_are_registered() -> None:
-    """Load tests, the demo, clients and tests name no refusal that is not answered any more."""
+    """Load tests, the demo, clients and tests name no refusal that does not exist."""
     mentioned = {path: set(_codes_mentioned(path.read_text(encoding="utf-8"))) for path in PYTHON if path != Path(__file__)}
     assert sum(len(codes & set(REFUSALS)) for codes in mentioned.values()) > len(REFUSALS)
     assert not {path: unknown for path, codes in mentioned.items() if (unknown := codes - KNOWN)}

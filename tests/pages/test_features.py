@@ -117,7 +117,7 @@ async def test_a_foreign_feature_takes_part_in_the_viewer_page(stage: Stage, for
 
 
 async def test_a_foreign_feature_launches_and_shows_its_offers(stage: Stage, foreign: Foreign) -> None:
-    """Its launch button opens a form that is reviewed and sent, and what is live of it stands among the offers."""
+    """Its launch button opens a form that is reviewed and sent, and its live items are among the offers."""
     console = await foreign.open("console", CONSOLE)
     await console.locator("[data-launch=poll]").click()
     dialog = console.locator("#launch-poll")

@@ -30,7 +30,7 @@ async def on_sale(stage: Stage) -> int:
 
 @pytest.mark.parametrize("size", [PHONE, LAPTOP])
 async def test_the_viewers_page_does_not_scroll(stage: Stage, size: tuple[int, int]) -> None:
-    """It is one screen: nothing that is only heard makes it a pixel higher."""
+    """It is one screen: texts for screen readers do not make it a pixel higher."""
     await on_sale(stage)
     page = await stage.viewer("vera", size=size)
     await expect(page.locator(".sale")).to_be_visible()

@@ -316,7 +316,7 @@ async def test_several_envelopes_and_the_chat_beside_them(stage: Stage) -> None:
 
 
 async def test_money_in_chinese(stage: Stage) -> None:
-    """All of it in Chinese; a change of language changes what is shown and loses nothing."""
+    """Everything works in Chinese; a change of language changes the texts and loses nothing."""
     coupon, sale = await issue(stage, terms={"percent_off": 15}), await announce(stage)
     envelope = await drop(stage, split="equal")
     vera = await stage.viewer("vera", size=PHONE, lang="zh-CN")
@@ -420,7 +420,7 @@ async def test_an_envelope_with_a_condition_is_in_reach_whatever_else_there_is(s
 
 
 async def test_a_new_sale_comes_into_sight(stage: Stage) -> None:
-    """A phone shows the newest sale that can be bought, before one that is sold out; who holds a unit of another is left with it."""
+    """A phone shows the newest sale that can be bought, before one that is sold out; a viewer with a hold of another stays there."""
     first = await announce(stage, stock=1)
     vera, victor = await stage.viewer("vera", size=(390, 800)), await stage.viewer("victor", size=(390, 800))
     await card(vera, first).locator(".reserve").click()

@@ -334,7 +334,7 @@ async def test_an_added_product_is_seen_and_confirmed(stage: Stage) -> None:
 
 
 async def test_pages_say_that_the_room_does_not_answer(stage: Stage) -> None:
-    """While the gateway holds the connection and nobody behind it answers a banner says so, in both languages; it goes when that is over."""
+    """While the gateway holds the connection without an engine, a banner says so, in both languages; it goes when that is over."""
     for path, user, role in ((stage.viewer_path, "vera", Role.viewer), (stage.console_path, "anna", Role.anchor)):
         page = await stage.open(path, user, role, size=PHONE)
         sockets: list[WebSocketRoute] = []

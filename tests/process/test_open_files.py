@@ -38,7 +38,7 @@ def limited(soft: int, hard: int, connections_max: int) -> tuple[str, str]:
 
 
 def test_what_is_needed_is_everything_that_may_be_open_at_once() -> None:
-    """Viewers, those who are still knocking, the console's connections, and some files."""
+    """Viewers, pending handshakes, the console's connections, and some files."""
     config = Config(gateway=GatewayConfig(connections_max=1_000, handshakes_waiting_max=10), console=ConsoleConfig(connections_max=100))
     assert files_needed(config) == 1_110 + OTHER_FILES_MAX
     assert files_needed(config, gateway=False) == 100 + OTHER_FILES_MAX
@@ -71,7 +71,7 @@ def test_only_production_is_warned(mode: Literal["dev", "production"], level: in
 
 @pytest.mark.parametrize(("soft", "hard"), [(256, 4_096), (4_096, 4_096)])
 def test_the_soft_limit_is_raised_to_the_hard_one(soft: int, hard: int) -> None:
-    """Nothing is said when everything fits."""
+    """There is no log line if everything fits."""
     assert limited(soft, hard, 1_000) == ("4096 4096", "")
 
 

@@ -1,4 +1,4 @@
-"""The one door for untrusted bytes: what is not exactly a message gets its own code, and never anything but `BadMessage`."""
+"""The decoders of untrusted bytes: input that is not exactly a message gets its own code, and always raises `BadMessage`."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def test_every_frame_is_exported() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_says_who_may_send_it(name: str) -> None:
-    """Roles are declared; a later role may what an earlier one may, but who runs the room takes nothing out of it: that is for those who watch."""
+    """Roles are declared; a later role has the rights of an earlier one, but staff cannot take offers, which are for viewers."""
     roles = COMMANDS[name].roles
     assert roles <= frozenset(Role)
     if roles >= VIEWERS and Role.anchor not in roles:

@@ -32,7 +32,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 
 def test_text_is_one_line_with_its_extras(capsys: pytest.CaptureFixture[str]) -> None:
-    """Time, level, who says it, the words, and each extra as name=value."""
+    """A line has time, level, logger, message, and each extra as name=value."""
     set_up_logs(LogsConfig())
     log.info("room opened", extra={"room": "r1", "viewers": 3})
     (line,) = lines(capsys)

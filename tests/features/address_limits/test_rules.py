@@ -160,7 +160,7 @@ def test_an_unpaid_hold_leaves_nothing_behind() -> None:
 
 @KINDS
 def test_viewers_see_the_limit_and_no_address(kind: str) -> None:
-    """The rule is public, who lives where is not."""
+    """The rule is public, but users' addresses are not."""
     fair = Fair(kind, 1)
     fair.tries(ANN)
     frame = fair.play.keyframe

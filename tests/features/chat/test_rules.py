@@ -41,7 +41,7 @@ def test_a_viewer_may_burst_then_must_wait() -> None:
 
 
 def test_each_viewer_has_a_rate_of_their_own() -> None:
-    """One viewer's burst costs nobody else anything; buyers are limited like all viewers."""
+    """One viewer's burst affects no other; buyers are limited like all viewers."""
     play = Play(chat_burst=1)
     for sender in (VERA, VICTOR, BELLA):
         play.says(sender)
@@ -222,7 +222,7 @@ def test_a_budget_that_nobody_set_follows_the_settings() -> None:
 
 
 def test_a_deleted_line_leaves_the_keyframe() -> None:
-    """It is gone for all who join later; deleting it twice is refused."""
+    """Later viewers do not see it; deleting it twice is refused."""
     play = Play()
     first = play.says(VERA, "rude")["message"]
     play.says(VICTOR, "polite")

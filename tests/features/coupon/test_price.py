@@ -31,7 +31,7 @@ def test_no_coupon_takes_nothing_off() -> None:
 
 @given(terms=AMOUNTS | PERCENTAGES, spend_fen=SPENDS)
 def test_a_discount_is_between_nothing_and_everything(terms: CouponTerms, spend_fen: int) -> None:
-    """Whatever the terms, nobody is paid for buying."""
+    """No terms make the price negative."""
     assert 0 <= discount_fen(terms, spend_fen) <= spend_fen
 
 

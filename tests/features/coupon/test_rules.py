@@ -123,7 +123,7 @@ def test_a_claim_has_a_code_of_its_own() -> None:
 
 
 def test_no_two_claims_have_the_same_code() -> None:
-    """When chance gives a code that is there already, or was there, another is drawn."""
+    """If chance gives a present or former code, another is drawn."""
 
     class Loaded:
         drawn = [1, 1, 2, 1, 2, 3]
@@ -173,7 +173,7 @@ def test_those_who_run_the_room_claim_nothing() -> None:
 
 @pytest.mark.parametrize("timer", [True, False])
 def test_a_coupon_is_claimable_for_its_time(timer: bool) -> None:
-    """To the millisecond, whether the timer was there first or not; then it is stopped, by nobody."""
+    """It ends to the millisecond, before or after the timer; then it is stopped without a user."""
     play = Play()
     seq = issued(play)
     play.now_ms += 9_999
@@ -338,7 +338,7 @@ def test_closing_the_room_stops_its_coupons() -> None:
 
 
 def test_the_keyframe_shows_what_can_be_claimed() -> None:
-    """With what is left; a stopped coupon is not there any more."""
+    """The keyframe has the number left; a stopped coupon is not in it."""
     play = Play()
     seq = issued(play)
     claimed(play, seq)

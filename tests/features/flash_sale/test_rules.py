@@ -217,7 +217,7 @@ def test_a_part_of_a_hold_is_paid() -> None:
 
 
 def test_a_hold_is_given_back() -> None:
-    """By its user or the platform, by nobody else, and once."""
+    """Only its user or the platform may cancel it, and once."""
     play = play_with_shirt()
     sale = announced(play)
     first, second = reserved(play, sale, 2), reserved(play, sale)
@@ -353,7 +353,7 @@ def test_a_closed_sale_lives_on_in_its_holds() -> None:
 
 @pytest.mark.parametrize("timer", [True, False])
 def test_a_sale_closes_by_itself(timer: bool) -> None:
-    """To the millisecond, by nobody, whether the timer was there first or not."""
+    """It closes to the millisecond, without a user, before or after the timer."""
     play = play_with_shirt()
     sale = announced(play)
     play.passes(59_999)

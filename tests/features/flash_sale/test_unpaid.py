@@ -1,4 +1,4 @@
-"""Holds that are not paid: a user may make so many in an hour, and lets others come first when little is left."""
+"""Holds that are not paid: a limit per user and hour, and a pause for others near the end of the stock."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_the_pause_is_a_minute_at_most_and_another_hold_does_not_shorten_it() ->
 
 
 def test_nobody_pauses_while_there_is_plenty() -> None:
-    """More than a tenth of the stock would be left: nobody is kept from anything."""
+    """If more than a tenth of the stock would be left, no user has to pause."""
     play, sale = selling(stock=20)
     hold_of(play, sale)
     play.passes(10_000)
@@ -178,7 +178,7 @@ def test_users_whose_hour_is_over_are_looked_for_once_a_minute() -> None:
     assert flash_sales_of(play.room).live[sale].unpaid_looked_ms == play.now_ms == looked_ms
     play.passes(unpaid.LOOK_MS - 1)
     tries_on(BELLA)
-    assert set(flash_sales_of(play.room).live[sale].unpaid) == {"vera", "victor", "bella"}  # one hour is over, and nobody looked since
+    assert set(flash_sales_of(play.room).live[sale].unpaid) == {"vera", "victor", "bella"}  # one hour is over, without a check since
     play.passes(1)
     tries_on(BELLA)
     assert set(flash_sales_of(play.room).live[sale].unpaid) == {"bella"}

@@ -40,7 +40,7 @@ def test_a_muted_user_may_still_do_the_rest() -> None:
 
 
 def test_a_mute_ends_by_itself() -> None:
-    """At its last millisecond the user is muted, at the next no more; and nobody is listed who is not muted."""
+    """The user is muted at the last millisecond and not at the next; the list has muted users only."""
     play = Play()
     play.does(MODERATOR, MuteUser("vera", 60_000))
     play.passes(59_999)
@@ -98,7 +98,7 @@ def test_a_ban_ends_by_itself_or_by_hand() -> None:
 
 
 def test_a_moderator_can_be_muted_and_banned() -> None:
-    """A moderator's mute binds like anyone's, and a banned one runs nothing any more."""
+    """A mute binds moderators, too, and a banned moderator has no more rights."""
     play = Play()
     play.adds(SHIRT)
     play.does(ANCHOR, MuteUser("mo", 60_000))

@@ -96,7 +96,7 @@ def test_every_drop_has_a_seed_of_its_own() -> None:
 
 
 def test_it_opens_and_closes_by_itself() -> None:
-    """At exactly its times; what nobody grabbed is refunded."""
+    """It opens and closes at exactly its times; the rest is refunded."""
     play = Play()
     envelope = dropped(play)
     assert due_ms(play.room) == play.now_ms + OPENS_IN_MS
@@ -302,7 +302,7 @@ def test_closing_the_room_ends_its_envelopes_first() -> None:
 
 
 def test_a_keyword_must_be_said_since_the_drop() -> None:
-    """In any dress, inside a longer line, shown or not; what was said before does not count."""
+    """The keyword counts in any decoration, inside a longer line, shown or not; earlier lines do not count."""
     play = Play(chat_interval_ms=0)
     play.says(VERA, "发财")
     envelope = opened(play, 1_000, 5, condition=EnvelopeCondition("  Good Luck发 "))
@@ -390,7 +390,7 @@ def test_both_conditions_must_be_met() -> None:
     ],
 )
 def test_words_that_cannot_be_shown_or_said_are_refused(more: dict[str, object], code: str, field: str) -> None:
-    """The title must be visible, the keyword must leave something to look for."""
+    """The title must be visible, and the keyword must not be empty after normalization."""
     refusal = Play().refused(ANCHOR, DropRedEnvelope(1_000, 3, **more))  # type: ignore[arg-type]
     assert (refusal.code, refusal.field) == (code, field)
 

@@ -73,7 +73,7 @@ class Envelope:
 
 
 class Envelopes(RuleBasedStateMachine):
-    """One room and its envelopes, beside a model that is made of events and of what users were told."""
+    """One room and its envelopes, beside a model made of events and answers."""
 
     @initialize()
     def begin(self) -> None:

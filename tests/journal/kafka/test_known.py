@@ -1,4 +1,4 @@
-"""A log that has lost entries which were confirmed: everybody who knows stops, and nobody goes on as if nothing had been there."""
+"""A log that has lost entries which were confirmed: every process that knows of them stops, and none goes on."""
 
 from __future__ import annotations
 

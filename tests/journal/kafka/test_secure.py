@@ -1,4 +1,4 @@
-"""A broker that wants TLS and a password, as managed Kafka does; and what is said when it refuses."""
+"""A broker that wants TLS and a password, as managed Kafka does; and the errors when it refuses."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def test_the_journal_is_kept_behind_tls_and_a_password(secure: Config) -> 
     ids=["password", "mechanism", "certificate"],
 )
 async def test_why_a_broker_refuses_is_said_once_and_clearly(secure: Config, wrong: dict[str, str], words: str) -> None:
-    """A process that is not let in names the setting, instead of saying that nobody answers."""
+    """A refused process names the setting, instead of an error about a missing answer."""
     with pytest.raises(BadConfig, match=words):
         await KafkaJournal.open(replace(secure, kafka=replace(secure.kafka, **wrong)), Metrics(), "test")
 

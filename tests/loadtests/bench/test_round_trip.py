@@ -24,5 +24,5 @@ def test_commands_are_measured_beside_kafka_alone(tmp_path: Path) -> None:
 
 
 def test_a_sale_must_have_units_for_all() -> None:
-    """More commands than a sale has units are said before anything is started."""
+    """More commands than a sale has units are an error before anything starts."""
     assert refused("round-trip", "--commands", "10000", "--repetitions", "5")

@@ -79,5 +79,5 @@ def test_without_a_check_of_the_rule_money_is_wrong(tmp_path: Path, check: str, 
     ],
 )
 def test_chaos_says_what_cannot_be(wrong: tuple[str, ...]) -> None:
-    """Arguments that cannot be are said before anything is started, with exit code 2 and no traceback."""
+    """Invalid arguments are an error before anything starts, with exit code 2 and no traceback."""
     assert refused("chaos", *wrong)

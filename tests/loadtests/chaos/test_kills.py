@@ -73,5 +73,5 @@ def test_a_log_that_does_not_agree(tmp_path: Path, log: list[list[Any]], events:
 
 @pytest.mark.parametrize("wrong", [("--kills", "0"), ("--kills", "5", "--viewers", "1000"), ("--kills", "20000")])
 def test_kills_say_what_cannot_be(wrong: tuple[str, ...]) -> None:
-    """Arguments that cannot be are said before anything is started, with exit code 2 and no traceback."""
+    """Invalid arguments are an error before anything starts, with exit code 2 and no traceback."""
     assert refused("kills", *wrong)

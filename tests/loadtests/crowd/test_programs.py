@@ -21,7 +21,7 @@ DATA = Path(__file__).parent / "data"
 
 @pytest.mark.parametrize("more", [(), ("--deflate", "--characters", "900")])
 def test_steady(tmp_path: Path, more: tuple[str, ...]) -> None:
-    """Every viewer who reads gets every announcement once; those who never read harm nobody; the report says so."""
+    """Every viewer who reads gets every announcement once; viewers who never read harm no other; the report has both."""
     file = tmp_path / "report.json"
     done = run("swarm", "steady", "--viewers", "40", "--stalled", "8", "--rate", "30", "--seconds", "2", "--json", str(file), *more)
     report = report_of(done, file)
@@ -60,7 +60,7 @@ def test_a_package_that_is_missing_is_one_line(program: str, missing: str) -> No
     ],
 )
 def test_steady_says_what_cannot_be(wrong: tuple[str, ...]) -> None:
-    """Arguments that cannot be are said before anything is started, with exit code 2 and no traceback."""
+    """Invalid arguments are an error before anything starts, with exit code 2 and no traceback."""
     assert refused("swarm", "steady", *wrong)
 
 

@@ -151,5 +151,5 @@ def test_errors_in_the_log_are_found(tmp_path: Path, line: str, wrong: bool) -> 
     [("--minutes", "0.1"), ("--minutes", "9999"), ("--phase", "1"), ("--viewers", "1000"), ("--attacks", "silent,rudeness")],
 )
 def test_hostile_says_what_cannot_be(wrong: tuple[str, ...]) -> None:
-    """Arguments that cannot be are said before anything is started, with exit code 2 and no traceback."""
+    """Invalid arguments are an error before anything starts, with exit code 2 and no traceback."""
     assert refused("hostile", *wrong)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.loadtests.commands import refused, report_of, run
 
-#: A server that was killed is up within two seconds: nobody need wait twenty before looking again.
+#: A killed server is up within two seconds, so customers need not wait twenty before the next attempt.
 SOON = ("--back-within", "2")
 
 
@@ -77,5 +77,5 @@ def test_fewer_users_than_units(tmp_path: Path) -> None:
     ],
 )
 def test_storms_say_what_cannot_be(scenario: str, wrong: tuple[str, ...]) -> None:
-    """Arguments that cannot be are said before anything is started, with exit code 2 and no traceback."""
+    """Invalid arguments are an error before anything starts, with exit code 2 and no traceback."""
     assert refused("swarm", scenario, *wrong)
