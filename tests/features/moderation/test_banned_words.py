@@ -162,7 +162,8 @@ def test_the_automaton_that_was_not_used_for_longest_goes_first() -> None:
 _GROWTH = """
 import sys
 from random import Random
-from liveroom.protocol.commands import SendChat, SetBannedWords
+from liveroom.features.chat.messages import SendChat
+from liveroom.features.moderation.messages import SetBannedWords
 from liveroom.features.moderation import banned_words as words
 from liveroom.features.moderation.banned_words import Matchers
 from tests.features.play import MODERATOR, VERA, Play
