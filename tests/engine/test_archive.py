@@ -99,7 +99,7 @@ async def test_a_room_that_was_closed_for_long_leaves_memory_and_comes_back_whol
 
 
 async def test_rooms_that_are_open_or_wait_for_a_time_stay() -> None:
-    """A viewer's count that expires, a coupon that is valid: what is due happens when it is due, then the room rests."""
+    """An expiring count and a valid coupon: timers fire at their time, then the room rests."""
     async with serving() as (_, client, clock, engine):
         for room in ("open", "watched", "coupon"):
             await open_demo(client, room)
