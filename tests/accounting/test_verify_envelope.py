@@ -118,6 +118,14 @@ def test_without_the_seed_nothing_can_be_checked() -> None:
         verify_envelope(lines(seen), ROOM, envelope)
 
 
+def test_without_the_drop_nothing_can_be_checked() -> None:
+    """Events that begin after the drop lack the commitment and the sum; the error says that the drop is missing."""
+    play, envelope = a_room_with_envelopes()
+    late = [event for event in told(play) if event["type"] != "red_envelope_dropped"]
+    with pytest.raises(EnvelopeDiffers, match=f"no red envelope {envelope} was dropped in room {ROOM} as far as these events go$"):
+        verify_envelope(lines(late), ROOM, envelope)
+
+
 @pytest.mark.parametrize(("room", "envelope"), [("room-2", 4), (ROOM, 0), (ROOM, 5), (ROOM, 99)])
 def test_an_envelope_that_is_not_there_is_said_so(room: str, envelope: int) -> None:
     """Another room's events do not count, nor does another event's seq."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liveroom.features.coupon.messages import CouponClaimed, CouponExpired, CouponIssued, CouponTerms
-from liveroom.features.flash_sale.messages import HoldCancelled, HoldConfirmed, StockReserved
+from liveroom.features.flash_sale.messages import HoldCancelled, HoldConfirmed, StockChanged, StockReserved
 from liveroom.features.flash_sale.state import of as flash_sales_of
 from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelopeGrabbed
 from liveroom.features.red_envelope.rules import WINNERS_KEPT_MAX
@@ -18,7 +18,16 @@ from liveroom.gateway import entitlements as module
 from liveroom.gateway.entitlements import RoomEntitlements
 from liveroom.gateway.wire import payload_of
 from liveroom.protocol.codec import encode
-from liveroom.protocol.entitlements import ENTITLEMENTS_MAX, ENVELOPES_OVER_OWNED, SHARES_OVER_OWNED, EntitlementsChunk, GrabbedShare, Share
+from liveroom.protocol.entitlements import (
+    ENTITLEMENTS_MAX,
+    ENVELOPES_OVER_OWNED,
+    SHARES_OVER_OWNED,
+    BoughtUnits,
+    EntitlementsChunk,
+    GrabbedShare,
+    HeldUnits,
+    Share,
+)
 from liveroom.protocol.frames import Entitlements
 from liveroom.rooms import entitlements as rooms_module
 from liveroom.rooms.room import entitlements
@@ -138,6 +147,29 @@ def test_a_frame_is_bounded_and_counts_what_it_leaves_out() -> None:
     assert [coupon.code for coupon in mine.coupons] == [f"code-{number}" for number in range(3, ENTITLEMENTS_MAX + 3)]
     assert [hold.hold for hold in mine.holds] == list(range(2, ENTITLEMENTS_MAX + 2))
     assert (len(mine.shares), mine.shares[0].envelope, mine.omitted) == (ENTITLEMENTS_MAX, 2, 6)
+
+
+def test_bought_units_in_a_frame_are_bounded_and_counted() -> None:
+    """The newest sales are named."""
+    kept = RoomEntitlements()
+    for number in range(ENTITLEMENTS_MAX + 3):
+        kept.apply(number, StockReserved(number, "vera", 1, 9, 5))
+        kept.apply(number, HoldConfirmed(number, number, "vera", 1, 0, 5, "p"))
+    mine = told(kept, "vera")
+    assert mine.bought == dict.fromkeys(range(3, ENTITLEMENTS_MAX + 3), 1)
+    assert mine.omitted == 3
+
+
+def test_a_sale_that_was_closed_before_the_beginning_ends_with_its_last_hold() -> None:
+    """Then nobody is shown its bought units any more; those of an open sale stay."""
+    held = tuple(HeldUnits(sale, "vera", 10 + sale, 1, 9, 5, 0, "") for sale in (6, 7))
+    bought = tuple(BoughtUnits(sale, "victor", 2) for sale in (6, 7))
+    kept = RoomEntitlements([EntitlementsChunk("r", "e", 0, 0, sales_closed=(6,), holds=held, bought=bought)])
+    assert told(kept, "victor").bought == {6: 2, 7: 2}
+    for sale in (6, 7):
+        kept.apply(20, HoldCancelled(sale, 10 + sale, "vera", "vera"))
+        kept.apply(21, StockChanged(sale, 1, 0, 2))
+    assert told(kept, "victor").bought == {7: 2}
 
 
 def test_what_has_ended_is_forgotten() -> None:

@@ -72,6 +72,15 @@ def test_of_envelopes_that_are_over_the_last_ones_are_handed_over() -> None:
     assert [share.envelope for share in found["shares"]] == found["envelopes_over"]
 
 
+def test_a_closed_sale_with_open_holds_is_transferred_as_closed() -> None:
+    """The gateway drops the sale with its last hold; an open sale keeps its bought units."""
+    state = Play().room
+    for number, phase in ((1, "open"), (2, "closed")):
+        hold = Hold("vera", 1, 9, 5, "", None)
+        change_flash_sales(state).live[number] = FlashSale("p", "t", 5, 9, 9, 0, 9, 9, phase, holds={number: hold}, taken={"vera": 1})
+    assert rows(state)["sales_closed"] == [2]
+
+
 def test_a_room_where_nothing_is_owned_takes_no_chunk() -> None:
     """It costs nothing to hand over."""
     assert entitlements(ROOM, Play().room) == ()

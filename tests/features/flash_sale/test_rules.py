@@ -270,6 +270,15 @@ def test_many_holds_expire_a_few_hundred_at_once() -> None:
     assert stock(play, sale) == (rules.STOCK_MAX, 0, 0)
 
 
+def test_holds_of_all_sales_share_the_limit_of_expiry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record has at most so many expired holds, however many sales they are of."""
+    monkeypatch.setattr(rules, "HOLDS_EXPIRED_MAX", 3)
+    play = play_with_shirt()
+    holds = [reserved(play, sale, sender=sender) for sale in (announced(play), announced(play)) for sender in (VERA, VICTOR)]
+    assert [event.hold for event in play.passes(10_000) if isinstance(event, HoldExpired)] == holds[:3]
+    assert [event.hold for event in play.passes(0) if isinstance(event, HoldExpired)] == holds[3:]
+
+
 def test_the_queue_of_holds_is_as_long_as_there_are_open_ones() -> None:
     """Whatever was resolved, in whatever order; the next due hold is the oldest open one."""
     play = play_with_shirt(unpaid_holds_per_user_max=1_000)
@@ -353,13 +362,15 @@ def test_a_closed_sale_lives_on_in_its_holds() -> None:
 
 @pytest.mark.parametrize("timer", [True, False])
 def test_a_sale_closes_by_itself(timer: bool) -> None:
-    """It closes to the millisecond, without a user, before or after the timer."""
+    """It closes once, to the millisecond, without a user, before or after the timer."""
     play = play_with_shirt()
     sale = announced(play)
     play.passes(59_999)
     hold = reserved(play, sale)
+    assert due_ms(play.room) == play.now_ms + 1
     if timer:
         assert play.passes(1) == (FlashSaleClosed(sale, "", 1),)
+        assert play.passes(1) == ()
     else:
         play.now_ms += 1
     assert play.refused(VICTOR, ReserveStock(sale)).code == "sale_closed"

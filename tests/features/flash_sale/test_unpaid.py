@@ -141,6 +141,18 @@ def test_what_is_kept_is_bounded_and_goes_with_the_sale(monkeypatch: pytest.Monk
     play.passes(10_000)
 
 
+def test_the_last_holds_of_a_user_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state keeps a bounded number of times for each user, the newest ones, under any setting."""
+    monkeypatch.setattr(unpaid, "UNPAID_HOLDS_MAX", 3)
+    play, sale = selling()
+    made_ms = []
+    for _ in range(5):
+        made_ms.append(play.now_ms)
+        hold_of(play, sale)
+        play.passes(1)
+    assert flash_sales_of(play.room).live[sale].unpaid["vera"].made_ms == tuple(made_ms[-3:])
+
+
 def test_of_too_many_users_some_are_forgotten_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one too many, and a sixteenth of the limit more: those noted longest ago, so that not each hold has to look for one."""
     monkeypatch.setattr(unpaid, "UNPAID_USERS_MAX", 32)

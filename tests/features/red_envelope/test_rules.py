@@ -387,10 +387,11 @@ def test_both_conditions_must_be_met() -> None:
         ({"condition": EnvelopeCondition("a\x00b")}, "control_characters", "condition.keyword"),
         ({"condition": EnvelopeCondition("\u200b")}, "empty_text", "condition.keyword"),
         ({"condition": EnvelopeCondition("\u0336")}, "empty_text", "condition.keyword"),
+        ({"condition": EnvelopeCondition("\ufdfa" * 3)}, "too_long", "condition.keyword"),
     ],
 )
 def test_words_that_cannot_be_shown_or_said_are_refused(more: dict[str, object], code: str, field: str) -> None:
-    """The title must be visible, and the keyword must not be empty after normalization."""
+    """The title must be visible. The normalized keyword must not be empty, and be no longer than a banned word."""
     refusal = Play().refused(ANCHOR, DropRedEnvelope(1_000, 3, **more))  # type: ignore[arg-type]
     assert (refusal.code, refusal.field) == (code, field)
 
