@@ -21,6 +21,8 @@ from liveroom.protocol.events import EVENTS
 from liveroom.protocol.frames import FRAMES
 from liveroom.protocol.refusals import REFUSALS
 from liveroom.telemetry.metrics import Metrics
+from tests.mutations.page import mutation_table
+from tests.mutations.tables import read_tables
 
 __all__ = ["PARTS", "endings_js"]
 
@@ -193,4 +195,5 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "configuration": ("configuration.md", configuration),
     "metrics": ("metrics.md", partial(metrics, "")),
     **{f"metrics-{kind}": ("metrics.md", partial(metrics, kind)) for kind in METRIC_KINDS},
+    **{f"mutations-{name}": ("mutations.md", partial(mutation_table, name)) for name in read_tables()},
 }
