@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from tests.broker import stop_broker
 from tests.loops import PRODUCTION, Loops
 
-# No test connects to a host that the system's certificate authorities vouch for. aiohttp reads all of them when it is imported,
+# No test connects to a host that the system's certificate authorities confirm. aiohttp reads all of them when it is imported,
 # which takes a tenth of a second in each of the hundreds of processes that the tests start. Tests of certificates name their own.
 os.environ.setdefault("SSL_CERT_FILE", os.devnull)
 

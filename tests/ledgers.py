@@ -16,7 +16,7 @@ from liveroom.protocol.records import Sender
 from liveroom.rooms.room import Decided
 from tests.features.play import ANCHOR, PLATFORM, SHIRT, Play
 
-Story = list[tuple[int, int, Event]]
+EventList = list[tuple[int, int, Event]]
 
 USERS = [Sender(f"u{number}", f"User {number}", address_hash=f"{number % 3:016x}" if number else "") for number in range(6)]
 

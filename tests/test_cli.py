@@ -80,7 +80,7 @@ def test_default_config_is_the_default(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_is_one_line_and_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
-    """A wrong setting or wish ends with exit code 2 and one line that names it."""
+    """A wrong setting or argument ends with exit code 2 and one line that names it."""
     done = liveroom(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""

@@ -287,10 +287,10 @@ class GatewayConfig(Section, frozen=True):
         int, setting("Largest delta in bytes; beyond it lossy events are omitted, then the frame is split", ge=4_096, le=1_000_000)
     ] = 32_768
     ring_frames_max: Annotated[int, setting("Frames in a room's ring", ge=16, le=100_000)] = 1_024
-    history_events_max: Annotated[
+    replay_events_max: Annotated[
         int, setting("Events of all rooms in the replay buffer, from which clients of a newly loaded room can resume", ge=0, le=10_000_000)
     ] = 50_000
-    history_bytes_max: Annotated[
+    replay_bytes_max: Annotated[
         int, setting("Memory of the replay buffer over all partitions; the oldest events are dropped first", ge=0, le=10_000_000_000)
     ] = 67_108_864
     ring_bytes_max: Annotated[int, setting("Memory of a room's ring", ge=65_536, le=100_000_000)] = 1_048_576

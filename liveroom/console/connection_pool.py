@@ -128,10 +128,10 @@ class ConnectionPool:
         caller = self._requests.get(guest)
         if caller is None:
             return True  # the connection is gone and takes no place
-        has_room = self._has_room(caller)
+        has_capacity = self._has_capacity(caller)
         self._slow.pop(guest, None)
         self._slow_staff.pop(guest, None)
-        return has_room
+        return has_capacity
 
     def end(self, guest: PooledConnection) -> None:
         """Note that a request was answered; its connection is idle."""
@@ -161,9 +161,9 @@ class ConnectionPool:
             return "user"
         if not caller.is_staff and caller.address and self._by_address[caller.address] >= self._limits.per_address_max:
             return "address"
-        return "" if self._has_room(caller) else "all"
+        return "" if self._has_capacity(caller) else "all"
 
-    def _has_room(self, caller: Caller) -> bool:
+    def _has_capacity(self, caller: Caller) -> bool:
         """Whether one more request of this caller may be at work."""
         in_viewers_part = caller.is_staff or self._viewers - len(self._slow) < self._viewers_max
         return in_viewers_part and self._at_work() < self._limits.connections_max

@@ -43,8 +43,8 @@ class RoomFollower:
         on_followed: Callable[[int], None],
     ) -> None:
         self._journal = journal
-        self._history_events_max = config.history_events_max // journal.partitions
-        self._history_bytes_max = config.history_bytes_max // journal.partitions
+        self._replay_events_max = config.replay_events_max // journal.partitions
+        self._replay_bytes_max = config.replay_bytes_max // journal.partitions
         self._hub = hub
         self._command_sender = command_sender
         self._on_followed = on_followed
@@ -76,7 +76,7 @@ class RoomFollower:
                 self._follower.release(partition)
 
     def _consumer(self, partition: int) -> _RoomConsumer:
-        replay_buffer = ReplayBuffer(self._history_events_max, self._history_bytes_max)
+        replay_buffer = ReplayBuffer(self._replay_events_max, self._replay_bytes_max)
         return _RoomConsumer(self._journal, partition, self._hub, self._command_sender, replay_buffer, self._on_followed)
 
 

@@ -84,11 +84,11 @@ async def _timed(cluster: Cluster, rooms: Sequence[str]) -> float:
     target = cluster.target
     address = Address.of(target.gateway_url)
     paths = [(f"/v1/rooms/{room}", target.token(f"viewer-{number}", room)) for number, room in enumerate(rooms)]
-    gates = asyncio.Semaphore(AT_ONCE)
+    slots = asyncio.Semaphore(AT_ONCE)
     viewers: list[_Viewer] = []
 
     async def join(path: str, token: str) -> None:
-        async with gates:
+        async with slots:
             viewers.append(await join_with_retries(lambda: _Viewer(address, path, token), address))
 
     began_s = time.monotonic()

@@ -32,7 +32,7 @@ from loadtests.lib.phases import Phases
 from loadtests.lib.priority import raise_priority
 from loadtests.lib.progress import Bar
 from loadtests.lib.target import OwnServer, Target, TargetError, ledger_of, own_server
-from loadtests.storm.answers import repeated_after_kill
+from loadtests.storm.reply_audit import repeated_after_kill
 
 __all__ = ["main"]
 

@@ -62,7 +62,7 @@ def judge_log(file: Path, events: list[dict[str, Any]], findings: Findings) -> d
 
 
 def _outcome(reply: dict[str, Any]) -> dict[str, Any] | None:
-    """The lasting part of a reply; `None` for a refusal that holds for a while only."""
+    """The final part of a reply; `None` for a refusal that holds for a while only."""
     if reply["type"] == "accepted":
         return {"seq": reply["seq"], **reply.get("result", {})}
     return None if reply["code"] in NO_OUTCOME else {"code": reply["code"]}

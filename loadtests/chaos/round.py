@@ -21,8 +21,8 @@ from loadtests.lib.cluster import Cluster
 from loadtests.lib.findings import Findings
 from loadtests.lib.target import TargetError
 from loadtests.lib.worker_pool import Workers, workers_of
-from loadtests.storm.answers import audit_answers, audit_streams
 from loadtests.storm.options import Start, StormOptions
+from loadtests.storm.reply_audit import audit_answers, audit_streams
 from loadtests.storm.scenario import Case
 from loadtests.storm.scenarios import SCENARIOS
 from loadtests.storm.storm_context import CustomerRange

@@ -23,8 +23,8 @@ from loadtests.lib.priority import Prioritize
 from loadtests.lib.target import Target, TargetError
 from loadtests.lib.worker_pool import Workers, workers_of
 from loadtests.storm import flash_sale, red_envelope
-from loadtests.storm.answers import audit_answers, audit_streams, audit_told
 from loadtests.storm.options import Start, StormOptions
+from loadtests.storm.reply_audit import audit_answers, audit_streams, audit_told
 from loadtests.storm.scenario import Case
 from loadtests.storm.storm_context import CustomerRange
 from loadtests.storm.worker import Life, StormFinish

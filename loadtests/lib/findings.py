@@ -31,7 +31,7 @@ FINDINGS: Final = {
     "owned_otherwise": "a user who came back was told to own something else than the answers said",
     "journal_otherwise": "the journal says something else than the customers were told",
     "audit_failed": "the ledger or `liveroom audit` of the journal failed",
-    "engine_load": "more commands reached the engine than the gates should let through",
+    "engine_load": "more commands reached the engine than the admission queues should let through",
     "not_taken_over": "a partition had nobody who decided for too long",
     "cluster_broken": "a process of the cluster ended by itself, or could not start again on what stood in the journal",
     "late": "an answer, or a line at a viewer, took longer than anybody would wait",

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from loadtests.lib.findings import Findings
 from loadtests.lib.journal import JournalCheck
-from loadtests.storm.answers import audit_answers, audit_streams, repeated_after_kill
+from loadtests.storm.reply_audit import audit_answers, audit_streams, repeated_after_kill
 from loadtests.storm.scenario import Case
 from loadtests.storm.scenarios import SCENARIOS
 

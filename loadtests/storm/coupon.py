@@ -9,9 +9,9 @@ from typing import Any, Final
 from liveroom.features.coupon.messages import ClaimCoupon
 from loadtests.lib.findings import Findings
 from loadtests.lib.target import Target
-from loadtests.storm.answers import audit_told, audit_units
 from loadtests.storm.customer import Customer
 from loadtests.storm.options import Start, StormOptions
+from loadtests.storm.reply_audit import audit_told, audit_units
 from loadtests.storm.scenario import Case, Scenario
 
 __all__ = ["COUPON", "COUPON_TWICE", "audit"]

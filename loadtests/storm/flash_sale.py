@@ -10,9 +10,9 @@ from liveroom.features.flash_sale.messages import ReserveStock
 from liveroom.protocol.frames import Accepted
 from loadtests.lib.findings import Findings
 from loadtests.lib.target import Target
-from loadtests.storm.answers import audit_told, audit_units
 from loadtests.storm.customer import Customer
 from loadtests.storm.options import Start, StormOptions
+from loadtests.storm.reply_audit import audit_told, audit_units
 from loadtests.storm.scenario import Case, Scenario
 
 __all__ = ["FLASH_SALE", "PRICE_FEN", "Sold", "audit", "audit_accounts"]

@@ -11,9 +11,9 @@ from liveroom.features.chat.messages import SendChat
 from loadtests.lib.findings import Findings
 from loadtests.lib.target import Target
 from loadtests.storm import flash_sale, red_envelope
-from loadtests.storm.answers import audit_told
 from loadtests.storm.customer import Customer
 from loadtests.storm.options import Start, StormOptions
+from loadtests.storm.reply_audit import audit_told
 from loadtests.storm.scenario import Case, Scenario
 
 __all__ = ["MARKET"]

@@ -7,9 +7,9 @@ from typing import Any, Final
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from loadtests.lib.findings import Findings
 from loadtests.lib.target import Target
-from loadtests.storm.answers import audit_told, audit_units
 from loadtests.storm.customer import Customer
 from loadtests.storm.options import Start, StormOptions
+from loadtests.storm.reply_audit import audit_told, audit_units
 from loadtests.storm.scenario import Case, Scenario
 
 __all__ = ["RED_ENVELOPE", "audit"]

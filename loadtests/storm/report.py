@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from liveroom.protocol.frames import Refused
 from loadtests.lib.latency import Latency
-from loadtests.storm.answers import repeated_after_kill
 from loadtests.storm.audit import Course, audit_storm
+from loadtests.storm.reply_audit import repeated_after_kill
 from loadtests.storm.scenario import Case
 from loadtests.storm.transcript import Transcript
 from loadtests.storm.worker import StormReport

@@ -28,7 +28,7 @@ from liveroom.features.red_envelope.state import of as red_envelopes_of
 from liveroom.messages.base import EventBase
 from liveroom.messages.errors import LedgerBroken
 from tests.features.coupon.prices import EACH_PRICE, Price
-from tests.ledgers import Story, a_random_evening, an_evening, folded
+from tests.ledgers import EventList, a_random_evening, an_evening, folded
 
 
 @EACH_PRICE
@@ -74,7 +74,7 @@ def test_whatever_happens_the_accounts_are_those_of_the_rules(seed: int) -> None
     assert sum(e.paid_fen for _, _, e in play.story if isinstance(e, HoldConfirmed)) == ledger.totals().gross_fen
 
 
-def of(story: Story, kind: type[EventBase], which: int = 0) -> int:
+def of(story: EventList, kind: type[EventBase], which: int = 0) -> int:
     """Where the `which`th event of a kind stands in a story."""
     return [place for place, (_, _, event) in enumerate(story) if isinstance(event, kind)][which]
 
@@ -212,7 +212,7 @@ def test_what_is_closed_or_stopped_stays_so() -> None:
 def test_a_discount_has_its_bound() -> None:
     """Events do not have the sums of the platform's orders, but a coupon's discount never exceeds its terms."""
     terms = CouponTerms(percent_off=50, discount_max_fen=100)
-    start: Story = [(0, 0, CouponIssued("c", terms, 1, 1, 1_000, 1_000, "anna")), (1, 0, CouponClaimed(0, "vera", "A" * 16))]
+    start: EventList = [(0, 0, CouponIssued("c", terms, 1, 1, 1_000, 1_000, "anna")), (1, 0, CouponClaimed(0, "vera", "A" * 16))]
     assert folded([*start, (2, 0, CouponRedeemed(0, "vera", "A" * 16, "o", 100))]).coupons[0].discount_fen == 100
     with pytest.raises(LedgerBroken, match="too much"):
         folded([*start, (2, 0, CouponRedeemed(0, "vera", "A" * 16, "o", 101))])
@@ -221,13 +221,13 @@ def test_a_discount_has_its_bound() -> None:
 def test_a_limit_per_address_holds() -> None:
     """The limit of users per address holds; an unpaid hold makes room again, a paid one does not."""
     sale = FlashSaleAnnounced("shirt", "Shirt", 100, 9, 9, 0, 1_000, 100, "anna", users_per_address_max=1)
-    start: Story = [
+    start: EventList = [
         (0, 0, sale),
         (1, 0, FlashSaleOpened(0)),
         (2, 1, StockReserved(0, "vera", 1, 101, 100)),
         (3, 1, AddressCounted(0, "vera", "a", 2)),
     ]
-    second: Story = [(5, 2, StockReserved(0, "victor", 1, 102, 100)), (6, 2, AddressCounted(0, "victor", "a", 5))]
+    second: EventList = [(5, 2, StockReserved(0, "victor", 1, 102, 100)), (6, 2, AddressCounted(0, "victor", "a", 5))]
     for event in (HoldCancelled(0, 2, "vera", "vera"), HoldExpired(0, 2, "vera")):
         folded([*start, (4, 101 if isinstance(event, HoldExpired) else 2, event), *[(seq, 102, event) for seq, _, event in second]])
     for between in (HoldConfirmed(0, 2, "vera", 1, 0, 100, "p"), FlashSaleRestocked(0, 1, 10)):

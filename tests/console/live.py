@@ -59,7 +59,7 @@ class SeenJournal(MemoryJournal):
         await super().send_commands(partition, requests)
 
 
-class Answer:
+class HttpResponse:
     """An answer that was held against the API's description."""
 
     def __init__(self, status: int, headers: Any, body: bytes) -> None:
@@ -96,23 +96,23 @@ class Live:
         headers: dict[str, str] | None = None,
         body: bytes = b"",
         query: dict[str, str] | None = None,
-    ) -> Answer:
+    ) -> HttpResponse:
         """Send a request and check it and its answer."""
         url = URL(self.url + path, encoded=True).update_query(query or {})
         sent = {"Authorization": f"Bearer {token}"} if token else {}
         async with self.session.request(method, url, headers={**sent, **(headers or {})}, data=body or None) as response:
-            answer = Answer(response.status, response.headers, await response.read())
+            answer = HttpResponse(response.status, response.headers, await response.read())
         if method != "HEAD":  # has no body to check
             check_answer(method, path, answer.status, answer.headers, answer.body)
             if answer.status == 200:
                 check_request(method, path, query or {}, body)
         return answer
 
-    async def get(self, path: str, **more: Any) -> Answer:
+    async def get(self, path: str, **more: Any) -> HttpResponse:
         """GET."""
         return await self.ask("GET", path, **more)
 
-    async def send(self, command: str, fields: dict[str, Any] | None = None, *, token: str = ANCHOR, room: str = "r1", key: str = "") -> Answer:
+    async def send(self, command: str, fields: dict[str, Any] | None = None, *, token: str = ANCHOR, room: str = "r1", key: str = "") -> HttpResponse:
         """Send a command."""
         headers = {"Idempotency-Key": key} if key else {}
         body = msgspec.json.encode(fields) if fields is not None else b""

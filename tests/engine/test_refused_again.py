@@ -105,7 +105,7 @@ async def test_a_refusal_is_the_outcome_of_its_id(code: str) -> None:
     async with running_engine(journal, SETTINGS, clock):
         client = Client(journal)
         await client.accepted(ROOM, OpenRoom("Lamps"))
-        await client.accepted(ROOM, AddProduct(Product("lamp", "Desk lamp", 19_900)))
+        await client.accepted(ROOM, AddProduct(Product("lamp", "Table lamp", 19_900)))
         for sender, command in case.before:
             clock.now_ms += BETWEEN_MS
             result = (await client.accepted(ROOM, command(made), sender)).result

@@ -1,4 +1,4 @@
-"""The real rules behind one or more gates, with every delay controlled by the test: commands in flight, decided and read."""
+"""The real rules behind one or more admission queues, with every delay controlled by the test: commands in flight, decided and read."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Record:
 
 
 class Side:
-    """One gateway: its gates, how far it has read, and the room as it has read it."""
+    """One gateway: its admission queues, how far it has read, and the room as it has read it."""
 
     def __init__(self, state: RoomState, read: int) -> None:
         self.admission_queues = AdmissionQueues(MARGIN, WAIT_S)
@@ -58,7 +58,7 @@ class Side:
         self.read = read
         self.under_way: dict[Claim, AdmissionQueue] = {}
         self.counted: list[Claim] = []  # every claim that went on through the line
-        self.gates_met: dict[AdmissionQueue, None] = {}
+        self.queues_met: dict[AdmissionQueue, None] = {}
 
 
 class Market:
@@ -170,7 +170,7 @@ class Market:
             claim.callbacks.append((request, partial(self._tell, number)))
             self.queue.append((at, claim))
             return number
-        side.gates_met[queue] = None
+        side.queues_met[queue] = None
         if queue.claim(request, _units_of(command), partial(self._tell, number), self.now_ms / 1000) is None:
             mine = sum(claim.queued and claim.request.sender.user == user for claim in queue._claims.values())
             assert mine == PLACES_PER_USER_MAX, "only who has as many places as one may is turned away"
@@ -210,7 +210,7 @@ class Market:
         self.catch_up()
         self.now_ms += int(WAIT_S * 1_000)
         for at, side in enumerate(self.sides):
-            for queue in side.gates_met:
+            for queue in side.queues_met:
                 self._settle(at, queue)
         self.catch_up()
 

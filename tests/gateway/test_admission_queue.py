@@ -1,4 +1,4 @@
-"""The line before scarce things, against the rules themselves: what a gate says is what the engine would have said."""
+"""The line before scarce things, against the rules themselves: what an admission queue says is what the engine would have said."""
 
 from __future__ import annotations
 
@@ -380,7 +380,7 @@ def test_claims_name_their_address_where_it_counts_or_may() -> None:
         for per_address, counts in ((0, False), (2, True)):
             market = Market(kind, 2, per_address=per_address)
             market.claim(0, "u1", "c1")
-            assert [queue.counts_addresses for queue in market.sides[0].gates_met] == [counts]
+            assert [queue.counts_addresses for queue in market.sides[0].queues_met] == [counts]
             side = market.side(replay_buffer=False)
             assert [queue.counts_addresses for queue in side.admission_queues.take_changed()] == [counts]
     queue = AdmissionQueues(MARGIN, 10.0).find(GrabRedEnvelope(7), live=False)

@@ -124,7 +124,7 @@ async def test_whatever_happens_every_connection_knows_what_its_user_owns() -> N
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    small = GatewayConfig(port=0, drain_ms=0, ring_frames_max=16, history_events_max=40)
+    small = GatewayConfig(port=0, drain_ms=0, ring_frames_max=16, replay_events_max=40)
     async with show() as place, running(small, place.journal, name="gateway-2") as other:
         await market(place)
         for round_ in range(6):

@@ -15,14 +15,14 @@ def test_refusals_are_counted_within_the_window() -> None:
 
 def test_a_tally_holds_no_zeroes() -> None:
     """An address that has left costs nothing."""
-    tally = KeyedCounter()
-    tally.add("a")
-    tally.add("a")
-    tally.remove("a")
-    assert tally["a"] == 1
-    tally.remove("a")
-    assert tally["a"] == 0
-    assert len(tally) == 0
+    counter = KeyedCounter()
+    counter.add("a")
+    counter.add("a")
+    counter.remove("a")
+    assert counter["a"] == 1
+    counter.remove("a")
+    assert counter["a"] == 0
+    assert len(counter) == 0
 
 
 def test_deadlines_come_in_the_order_in_which_they_were_set() -> None:

@@ -27,7 +27,7 @@ def isolated(carrier: CommandSender, place: str) -> float:
 
 def command_sender(journal: Journal, *, batch_commands_max: int = 64, batch_wait_ms: int = 1, reply_wait_ms: int = 10_000) -> CommandSender:
     return CommandSender(
-        journal, "gate-1", Metrics(), batch_commands_max=batch_commands_max, batch_wait_ms=batch_wait_ms, reply_wait_ms=reply_wait_ms
+        journal, "gateway-1", Metrics(), batch_commands_max=batch_commands_max, batch_wait_ms=batch_wait_ms, reply_wait_ms=reply_wait_ms
     )
 
 
@@ -55,7 +55,7 @@ async def test_commands_of_a_moment_make_one_batch() -> None:
         carrier.submit(request(f"c{n}"), awaited(replies))
     [batch] = await sent(journal, 1)
     assert [r.id for r in batch] == ["c0", "c1", "c2"]
-    assert {r.source for r in batch} == {"gate-1"}
+    assert {r.source for r in batch} == {"gateway-1"}
     assert len({r.connection for r in batch}) == 3
     await carrier.close()
 
@@ -169,7 +169,7 @@ async def test_answers_for_others_are_ignored() -> None:
     carrier = command_sender(journal)
     carrier.submit(request(), awaited(replies))
     [[one]] = await sent(journal, 1)
-    carrier.deliver(CommandReply(one.room, "vera", 0, Accepted("c1", 1), source="gate-2", connection=one.connection))
+    carrier.deliver(CommandReply(one.room, "vera", 0, Accepted("c1", 1), source="gateway-2", connection=one.connection))
     assert replies.empty()
     assert carrier.waiting == 1
     await carrier.close()

@@ -69,7 +69,7 @@ class Stage:
     async def console(self, **more: Any) -> Page:
         """The console of the room as its anchor, connected."""
         page = await self.open(self.console_path, "anna", Role.anchor, **more)
-        await page.wait_for_selector("#desk:not([hidden])")
+        await page.wait_for_selector("#dashboard:not([hidden])")
         return page
 
     async def command(self, command: str, body: dict[str, Any], *, user: str = "anna", role: Role = Role.anchor) -> dict[str, Any]:

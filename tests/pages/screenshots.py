@@ -128,7 +128,7 @@ async def _console(server: Server, browser: Browser) -> None:
     context = await browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US", reduced_motion="reduce")
     page = await context.new_page()
     await page.goto(f"{server.console_url}/console/{ROOM}#token={server.token(ROOM, 'anchor-demo', Role.anchor, name='Anna')}")
-    await page.wait_for_selector("#desk:not([hidden])")
+    await page.wait_for_selector("#dashboard:not([hidden])")
     for user, text in (("kai", "有没有黑色？"), ("mia", "Does it shrink when washed?")):
         await server.command(ROOM, "ask_question", {"text": text}, user=user, role=Role.viewer)
     await asyncio.sleep(WATCH_S - ENVELOPE_S)

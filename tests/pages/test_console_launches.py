@@ -8,7 +8,7 @@ from playwright.async_api import Page, Route, expect
 
 from liveroom.messages.fields import Role
 from tests.pages.conftest import ON_ONE_LOOP, PHONE, Stage
-from tests.pages.desk import SHIRT, fill, launch, state_of
+from tests.pages.console_page import SHIRT, fill, launch, state_of
 
 pytestmark = ON_ONE_LOOP
 

@@ -9,7 +9,7 @@ from playwright.async_api import Locator, Page, Route, expect
 
 from liveroom.messages.fields import Role
 from tests.pages.conftest import ON_ONE_LOOP, Stage
-from tests.pages.desk import SHIRT, agree, fill, launch, platform, seconds, state_of, viewer
+from tests.pages.console_page import SHIRT, agree, fill, launch, platform, seconds, state_of, viewer
 
 pytestmark = ON_ONE_LOOP
 
@@ -19,7 +19,7 @@ async def test_an_envelope_lives_and_ends_before_the_anchors_eyes(stage: Stage) 
     console = await stage.console()
     await console.add_init_script("const now = Date.now; Date.now = () => now() + 3 * 3_600_000")
     await console.reload()
-    await console.wait_for_selector("#desk:not([hidden])")
+    await console.wait_for_selector("#dashboard:not([hidden])")
     await launch(console, "envelope", {"total": "10", "shares": "2", "opens_in": "3", "open_for": "2"})
     card = console.locator("#offers [data-envelope]")
     await expect(card).to_have_attribute("data-state", "announced")

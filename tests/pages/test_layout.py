@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Locator, expect
 
 from tests.pages.conftest import ON_ONE_LOOP, Stage
-from tests.pages.desk import platform, viewer
+from tests.pages.console_page import platform, viewer
 
 pytestmark = ON_ONE_LOOP
 

@@ -13,7 +13,7 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from liveroom.messages.fields import Role
 from tests.pages.conftest import ON_ONE_LOOP, PHONE, WAIT_MS, Stage
-from tests.pages.desk import SHIRT, launch
+from tests.pages.console_page import SHIRT, launch
 
 pytestmark = ON_ONE_LOOP
 

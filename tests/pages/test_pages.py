@@ -215,7 +215,7 @@ async def test_languages(stage: Stage) -> None:
     await vera.reload()
     await expect(vera.locator("#mode")).to_have_text("Live")
     console = await stage.open(f"{stage.console_path}?lang=zh")
-    await expect(console.locator("#gate-title")).to_have_text("请登录中控台")
+    await expect(console.locator("#sign-in-title")).to_have_text("请登录中控台")
     assert await words_differ(vera) == []
     assert stage.complaints == []
 
@@ -247,9 +247,9 @@ async def test_without_a_token_one_may_look(stage: Stage) -> None:
     await expect(front.locator("#no-token")).to_be_visible()
     await expect(front.locator("#composer")).to_be_hidden()
     console = await stage.open(stage.console_path)
-    await expect(console.locator("#gate")).to_contain_text(f"liveroom token --mode dev --room {stage.room} ")
+    await expect(console.locator("#sign-in")).to_contain_text(f"liveroom token --mode dev --room {stage.room} ")
     wrong = await stage.open(stage.console_path, "vera")
-    await expect(wrong.locator("#gate")).to_contain_text("This link is for a viewer")
+    await expect(wrong.locator("#sign-in")).to_contain_text("This link is for a viewer")
     assert stage.complaints == []
 
 
@@ -371,7 +371,7 @@ async def test_the_command_for_a_token_works(stage: Stage) -> None:
     """The command that the pages print, run beside `make run`, makes a token that opens the page."""
     front = await stage.open(stage.viewer_path)
     await expect(front.locator("#no-token")).to_contain_text("In production, your platform issues the tokens")
-    for path, place in ((stage.viewer_path, "#no-token-command"), (stage.console_path, "#gate-command")):
+    for path, place in ((stage.viewer_path, "#no-token-command"), (stage.console_path, "#sign-in-command")):
         page = await stage.open(path)
         program, *arguments = (await page.locator(place).inner_text()).split()
         assert program == ".venv/bin/liveroom"

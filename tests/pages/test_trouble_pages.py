@@ -305,7 +305,7 @@ async def test_a_link_over_an_open_page_and_on_the_console_asks_too(stage: Stage
         await console.evaluate("(token) => (location.hash = `#token=${token}`)", token)
         await expect(console.locator("#sure-title")).to_have_text("Switch account?")
         await console.keyboard.press("Escape")
-        await expect(console.locator("#desk")).to_be_visible()
+        await expect(console.locator("#dashboard")).to_be_visible()
         await expect(console.locator("body")).to_have_attribute("data-connection", "live")
     assert stage.complaints == []
 

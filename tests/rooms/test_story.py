@@ -92,7 +92,7 @@ def assert_no_shared_part_changed() -> None:
             assert import_module(f"liveroom.features.{name}.state").of(bare) == rules.state()
 
 
-class Story(RuleBasedStateMachine):
+class RoomMachine(RuleBasedStateMachine):
     """One room, told by chance, beside a plain model of what must be true of it."""
 
     @initialize()
@@ -258,10 +258,10 @@ class Story(RuleBasedStateMachine):
     @invariant()
     def detail_lists_only_who_is_bound_now(self) -> None:
         detail = self.play.detail
-        lasting = {key: until_ms for key, until_ms in self.sanctioned.items() if until_ms > self.play.now_ms}
+        active = {key: until_ms for key, until_ms in self.sanctioned.items() if until_ms > self.play.now_ms}
         assert {("muted", user): until_ms for user, until_ms in detail.muted.items()} | {
             ("banned", user): until_ms for user, until_ms in detail.banned.items()
-        } == lasting
+        } == active
 
     @invariant()
     def no_second_shows_more_than_the_largest_budget(self) -> None:
@@ -289,5 +289,5 @@ class Story(RuleBasedStateMachine):
             assert after.unique >= before.unique
 
 
-TestStory = Story.TestCase
+TestStory = RoomMachine.TestCase
 TestStory.settings = settings(max_examples=120, stateful_step_count=30, deadline=None)

@@ -33,7 +33,7 @@ async function run() {
 
   const draw = () => {
     const { state } = room;
-    byId("desk").hidden = !state;
+    byId("dashboard").hidden = !state;
     if (state) callAll(parts, "show", { state, me: room.joined?.user });
     drawCountdowns();
   };
@@ -71,13 +71,13 @@ function wireTabs() {
 function showGate() {
   const draw = () => {
     const missing = !token;
-    byId("gate").hidden = false;
+    byId("sign-in").hidden = false;
     byId("subtitle").textContent = name;
-    byId("gate-title").textContent = t(missing ? "no_token_console" : "console_title");
-    byId("gate-words").textContent = t(missing ? "no_token_console_hint" : "wrong_role");
-    byId("gate-command").hidden = byId("gate-then").hidden = byId("gate-production").hidden = !missing;
-    byId("gate-command").textContent = tokenCommand(name, "anchor");
-    byId("gate-then").replaceChildren(...withCode(t("no_token_console_then")));
+    byId("sign-in-title").textContent = t(missing ? "no_token_console" : "console_title");
+    byId("sign-in-words").textContent = t(missing ? "no_token_console_hint" : "wrong_role");
+    byId("sign-in-command").hidden = byId("sign-in-then").hidden = byId("sign-in-production").hidden = !missing;
+    byId("sign-in-command").textContent = tokenCommand(name, "anchor");
+    byId("sign-in-then").replaceChildren(...withCode(t("no_token_console_then")));
   };
   onLanguage(draw);
   draw();
