@@ -10,7 +10,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 GLOSSARY = ROOT / "docs" / "glossary.md"
-NOW = re.compile(r"^\(now `(\w+)` in the code\)$", re.MULTILINE)
 
 
 def entries() -> list[tuple[str, str]]:
@@ -38,32 +37,17 @@ def test_terms_are_in_order_and_unique() -> None:
     assert terms == sorted(set(terms))
 
 
-@pytest.mark.parametrize(("term", "text"), entries(), ids=[term for term, _ in entries()])
-def test_a_term_is_used(term: str, text: str) -> None:
-    """Pages or code use the term; until they do, they use the name that the entry gives instead."""
-    now = NOW.search(text)
-    used = forms(term).search(everything(("docs", "liveroom")))
-    assert used or (now and re.search(rf"\b{now[1]}\b", everything(("liveroom",)))), f"nothing else speaks of {term}"
+@pytest.mark.parametrize("term", [term for term, _ in entries()])
+def test_a_term_is_used(term: str) -> None:
+    """Pages or code use the term."""
+    assert forms(term).search(everything(("docs", "liveroom"))), f"nothing else speaks of {term}"
 
 
 @pytest.mark.parametrize(("term", "text"), entries(), ids=[term for term, _ in entries()])
 def test_an_entry_is_short_and_names_entries(term: str, text: str) -> None:
-    """An entry has at most two sentences beside its link and old name; each bold word in it is a term."""
-    sentences = [line for line in text.splitlines() if line and not line.startswith(("See ", "(now "))]
+    """An entry has at most two sentences beside its link; each bold word in it is a term."""
+    sentences = [line for line in text.splitlines() if line and not line.startswith("See ")]
     assert 1 <= len(sentences) <= 2, term
     terms = {known.lower() for known, _ in entries()}
     for bold in re.findall(r"\*\*(.+?)\*\*", text):
         assert bold.lower() in terms or bold.lower().removesuffix("s") in terms, f"{term}: {bold} has no entry"
-
-
-@pytest.mark.parametrize(("term", "text"), [(t, x) for t, x in entries() if NOW.search(x)], ids=[t for t, x in entries() if NOW.search(x)])
-def test_an_old_name_is_still_in_the_code(term: str, text: str) -> None:
-    """Once the code has the term, its entry gives no other name."""
-    for name in NOW.findall(text):
-        assert re.search(rf"\b{name}\b", everything(("liveroom",))), f"{term}: the code no longer says {name}: remove the line from the glossary"
-
-
-def test_words_about_other_names_have_one_form() -> None:
-    """Every mention of another name is a line of its own, so that a rename finds it."""
-    text = GLOSSARY.read_text(encoding="utf-8")
-    assert len(re.findall(r"\(now |in the code\)", text)) == 2 * len(NOW.findall(text))
