@@ -32,7 +32,7 @@ export function durationField(label, name, value, unit, longest) {
   );
 }
 
-/** A number; an empty field stands for no limit. */
+/** A number; an empty field means no limit. */
 export const addressField = () => inputField("users_per_address", "users_per_address", { inputmode: "numeric", maxlength: 5, "data-t-placeholder": "any_number" });
 
 const words = (key) => h("span", { "data-t": key });

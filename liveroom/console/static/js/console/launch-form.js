@@ -1,4 +1,4 @@
-/** A form that launches something: filled in, reviewed with its sum, then sent, and refusals stand at the field that is wrong. */
+/** A form that launches an offer: it is filled in, reviewed with its sum, then sent. A refusal appears at its field. */
 
 import { byId, h, icon, toast } from "../dom.js";
 import { newCommandId } from "../http.js";

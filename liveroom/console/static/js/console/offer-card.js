@@ -1,4 +1,4 @@
-/** The card of one thing that is live: what it is, until when, what is left of it, and what can be done. */
+/** The card of one live offer: its title, its time, its stock and its actions. */
 
 import { countdown } from "../countdown.js";
 import { h, icon } from "../dom.js";

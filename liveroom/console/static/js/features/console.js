@@ -13,13 +13,13 @@
  *
  * - show(seen): draw. `seen` is `{state, me}`.
  * - onEvent(event): one event of the room.
- * - onJoined(): the connection is there, for the first time or again.
- * - redraw(): forget what was drawn in another language; `show` follows if there is a state.
+ * - onJoined(): a connection joined, the first or a later one.
+ * - redraw(): discard the texts of another language; `show` follows if there is a state.
  * - launch: the plan of a form that launches something, see `LaunchForm`.
  * - offers: what is live of it, see `OffersPanel`.
  * - account: its entry in the ledger, see `LedgerView`.
  *
- * Parts, launch buttons, offers and accounts stand in this order.
+ * The order of parts, launch buttons, offers and accounts.
  */
 
 import * as lifecycle from "./lifecycle/console.js";

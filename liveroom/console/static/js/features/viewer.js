@@ -15,9 +15,9 @@
  *   among them. It may return the time (Unix ms by the server's clock) at which the part looks different without any news.
  * - onEvent(event): one event of the room, before the state that it leads to is shown.
  * - onPersonal(event): one event that concerns this user alone.
- * - redraw(): forget what was drawn in another language; `show` follows.
+ * - redraw(): discard the texts of another language; `show` follows.
  *
- * The parts are drawn in this order, and those in one place of the page stand in it.
+ * The order in which parts are drawn, and their order within one place of the page.
  */
 
 import * as lifecycle from "./lifecycle/viewer.js";

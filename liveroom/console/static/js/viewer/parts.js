@@ -46,7 +46,7 @@ export class Parts {
     });
   }
 
-  /** Draw all parts, and again when the clock says so. Nothing is drawn before the first state. */
+  /** Draw all parts, and again at the times that they name. Nothing is drawn before the first state. */
   draw() {
     if (!this.#state()) return;
     this.#stale = true;

@@ -1,4 +1,4 @@
-/** Coupons in the console: the form that issues one, those that can be claimed, and the ledger's entry. */
+/** Coupons in the console: the form to issue one, the claimable ones, and the ledger's entry. */
 
 import { ask } from "../../ask.js";
 import { addressWords, endButton, fillNumbers, foot, legend, makeCard } from "../../console/offer-card.js";

@@ -1,4 +1,4 @@
-/** Flash sales in the console: the form that announces one, those that are live, and the ledger's entry. */
+/** Flash sales in the console: the form to announce one, the live ones, and the ledger's entry. */
 
 import { ask } from "../../ask.js";
 import { FieldErrors } from "../../console/field-errors.js";
@@ -49,7 +49,7 @@ function acts(push) {
       if (!(await ask(t("close_sale"), t("close_sale_sure", { title }), t("close_sale")))) return;
       await push("close_flash_sale", { sale }, { control, confirm: t("done") });
     },
-    /** Resolves to the answer, or `null`; `refused(words)` shows what is wrong with the quantity. */
+    /** Resolves to the answer, or `null`; `refused(words)` shows the error of the quantity. */
     async restock({ sale }, quantity, control, refused) {
       const onFailed = (error) => {
         if (error.field !== "quantity") return false;

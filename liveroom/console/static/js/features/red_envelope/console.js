@@ -1,4 +1,4 @@
-/** Red envelopes in the console: the form that drops one, those that are live, the results, and the ledger's entry. */
+/** Red envelopes in the console: the form to drop one, the live ones, the results, and the ledger's entry. */
 
 import { ask } from "../../ask.js";
 import { addressWords, endButton, fillNumbers, foot, legend, makeCard } from "../../console/offer-card.js";
