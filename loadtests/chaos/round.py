@@ -21,7 +21,7 @@ from loadtests.lib.cluster import Cluster
 from loadtests.lib.findings import Findings
 from loadtests.lib.target import TargetError
 from loadtests.lib.worker_pool import Workers, workers_of
-from loadtests.storm.options import Start, StormOptions
+from loadtests.storm.options import StormOptions, StormStart
 from loadtests.storm.reply_audit import audit_answers, audit_streams
 from loadtests.storm.scenario import Case
 from loadtests.storm.scenarios import SCENARIOS
@@ -60,7 +60,7 @@ class _Stand(Struct):
     options: StormOptions
     partition: int
     workers: Workers[StormProgress, StormReport]
-    start: Start = Start(-1, 0)
+    start: StormStart = StormStart(-1, 0)
 
     @property
     def progress(self) -> StormProgress:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-__all__ = ["Chat", "Line", "NotAChat", "read_chat", "sayable"]
+__all__ = ["ChatFile", "Line", "NotAChat", "read_chat", "sayable"]
 
 FILE_BYTES_MAX: Final = 256 * 1024 * 1024
 LINES_MAX: Final = 2_000_000
@@ -42,7 +42,7 @@ class Line(Struct, frozen=True):
     text: str
 
 
-class Chat(Struct, frozen=True):
+class ChatFile(Struct, frozen=True):
     """The lines in the order of their times, and how many places of the file were no line, by reason."""
 
     format: str
@@ -51,7 +51,7 @@ class Chat(Struct, frozen=True):
     unreadable: dict[str, int]
 
 
-def read_chat(path: Path) -> Chat:
+def read_chat(path: Path) -> ChatFile:
     """Read a file. Raises `NotAChat`."""
     text, encoding = _decode(_read(path))
     is_xml = text.lstrip("\ufeff \t\r\n").startswith("<")
@@ -60,7 +60,7 @@ def read_chat(path: Path) -> Chat:
     if not lines:
         raise NotAChat(_why_none(text, is_xml, unreadable))
     lines.sort(key=lambda line: line.time_s)
-    return Chat("danmaku XML" if is_xml else "JSON lines", encoding, tuple(lines), dict(unreadable))
+    return ChatFile("danmaku XML" if is_xml else "JSON lines", encoding, tuple(lines), dict(unreadable))
 
 
 def sayable(text: str) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from liveroom.client import ClientError
-from loadtests.crowd.chat_file import Chat, NotAChat, read_chat
+from loadtests.crowd.chat_file import ChatFile, NotAChat, read_chat
 from loadtests.crowd.replay_run import ROOM, replay
 from loadtests.crowd.steady import server_settings
 from loadtests.lib.cli import (
@@ -73,7 +73,7 @@ async def _replay(options: argparse.Namespace) -> int:
     return 0 if summary["ok"] else EXIT_FAILED
 
 
-def _check(chat: Chat, options: argparse.Namespace) -> int:
+def _check(chat: ChatFile, options: argparse.Namespace) -> int:
     """The number of users; raises `UsageError` for a chat that is too much for one run."""
     users = len({line.user for line in chat.lines})
     if users > USERS_MAX:

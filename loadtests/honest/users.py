@@ -23,7 +23,7 @@ from loadtests.lib.priority import Prioritize
 from loadtests.lib.target import Target, TargetError
 from loadtests.lib.worker_pool import Workers, workers_of
 from loadtests.storm import flash_sale, red_envelope
-from loadtests.storm.options import Start, StormOptions
+from loadtests.storm.options import StormOptions, StormStart
 from loadtests.storm.reply_audit import audit_answers, audit_streams, audit_told
 from loadtests.storm.scenario import Case
 from loadtests.storm.storm_context import CustomerRange
@@ -188,7 +188,7 @@ def audit_honest(options: StormOptions, told: AuditInput, findings: Findings) ->
         findings.add("audit_failed", told.ledger_broken)
     if not journal.audit_ok:
         findings.add("audit_failed", journal.audit)
-    case = Case(options, Start(told.sale, 0), transcript, told.ledger, journal.events)
+    case = Case(options, StormStart(told.sale, 0), transcript, told.ledger, journal.events)
     asked = [one for one in transcript.asked if one.command in ("reserve_stock", "confirm_hold")]
     sold = flash_sale.audit_accounts(case._replace(transcript=replace(transcript, asked=asked)), findings)
     owned = {envelope for envelope, _ in report.envelopes[-ENVELOPES_OVER_OWNED:]}
@@ -205,7 +205,7 @@ def _audit_envelope(case: Case, envelope: int, opens_ms: int, findings: Findings
     asked = [one for one in case.transcript.asked if one.command == "grab_red_envelope" and one.about == envelope]
     ledger = case.ledger if case.ledger and any(account.envelope == envelope for account in case.ledger.envelopes) else None  # it lists the newest
     options = replace(case.options, units=max(1, case.options.viewers // 2))
-    one = case._replace(options=options, start=Start(envelope, opens_ms), transcript=replace(case.transcript, asked=asked), ledger=ledger)
+    one = case._replace(options=options, start=StormStart(envelope, opens_ms), transcript=replace(case.transcript, asked=asked), ledger=ledger)
     return int(red_envelope.audit(one, findings)["winners"])
 
 

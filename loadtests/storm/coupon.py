@@ -10,7 +10,7 @@ from liveroom.features.coupon.messages import ClaimCoupon
 from loadtests.lib.findings import Findings
 from loadtests.lib.target import Target
 from loadtests.storm.customer import Customer
-from loadtests.storm.options import Start, StormOptions
+from loadtests.storm.options import StormOptions, StormStart
 from loadtests.storm.reply_audit import audit_told, audit_units
 from loadtests.storm.scenario import Case, Scenario
 
@@ -21,14 +21,14 @@ SEEN_MS: Final = 1_000
 CLAIMABLE_MS: Final = 3_600_000
 
 
-async def begin(target: Target, options: StormOptions) -> Start:
+async def begin(target: Target, options: StormOptions) -> StormStart:
     """Issue the coupon."""
     terms = {"title": "Load test", "terms": {"amount_fen": 500, "min_spend_fen": 1_000}, "stock": options.units, "per_user_max": options.per_user}
     result = (await target.command(options.room, "issue_coupon", **terms, claimable_ms=CLAIMABLE_MS, valid_ms=CLAIMABLE_MS))["result"]
-    return Start(result["coupon"], int(time.time() * 1000) + SEEN_MS)
+    return StormStart(result["coupon"], int(time.time() * 1000) + SEEN_MS)
 
 
-async def play(customer: Customer, start: Start) -> None:
+async def play(customer: Customer, start: StormStart) -> None:
     """Claim as many as one user may have, one after the other."""
     await customer.until_opening(start)
     answers = await customer.claim(ClaimCoupon(start.thing), start.thing)
@@ -36,7 +36,7 @@ async def play(customer: Customer, start: Start) -> None:
         answers.append(await customer.ask(ClaimCoupon(start.thing), start.thing))
 
 
-async def play_twice(customer: Customer, start: Start) -> None:
+async def play_twice(customer: Customer, start: StormStart) -> None:
     """Like `play`, but the customer repeats each command under the same id before its answer comes."""
     customer.habits |= {"impatient"}
     await play(customer, start)

@@ -13,7 +13,7 @@ from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import Accepted
 from liveroom.protocol.inbound import ClientMessage
-from loadtests.storm.options import Start
+from loadtests.storm.options import StormStart
 from loadtests.storm.payment_simulator import PaymentSimulator
 from loadtests.storm.storm_context import StormContext
 from loadtests.storm.transcript import PASSING, Asked, Reply, TimedReply
@@ -72,7 +72,7 @@ class Customer:
         for connection in self.connections:
             connection.close()
 
-    async def until_opening(self, start: Start) -> None:
+    async def until_opening(self, start: StormStart) -> None:
         """Wait for this customer's own moment within `within_s` after the opening."""
         wait_s = start.opens_ms / 1000 - time.time() + self.rng.random() * self.context.options.within_s
         self._due_ns = time.monotonic_ns() + int(wait_s * 1e9)

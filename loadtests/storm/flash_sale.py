@@ -11,7 +11,7 @@ from liveroom.protocol.frames import Accepted
 from loadtests.lib.findings import Findings
 from loadtests.lib.target import Target
 from loadtests.storm.customer import Customer
-from loadtests.storm.options import Start, StormOptions
+from loadtests.storm.options import StormOptions, StormStart
 from loadtests.storm.reply_audit import audit_told, audit_units
 from loadtests.storm.scenario import Case, Scenario
 
@@ -32,17 +32,17 @@ BACK_S: Final = 0.3
 EXPIRY_S: Final = 10.0
 
 
-async def begin(target: Target, options: StormOptions, lead_ms: int = LEAD_MS) -> Start:
+async def begin(target: Target, options: StormOptions, lead_ms: int = LEAD_MS) -> StormStart:
     """Announce the sale."""
     product = {"id": f"storm-{options.run}", "title": "Load test", "price_fen": PRICE_FEN}
     await target.command(options.room, "add_product", product=product)
     terms = {"product": product["id"], "price_fen": PRICE_FEN, "stock": options.units, "per_user_max": options.per_user, "hold_ms": options.hold_ms}
     answer = await target.command(options.room, "announce_flash_sale", **terms, opens_in_ms=lead_ms, open_for_ms=OPEN_FOR_MS)
     sale = int(answer["result"]["sale"])
-    return Start(sale, next(view["opens_ms"] for view in (await target.room(options.room))["sales"] if view["sale"] == sale))
+    return StormStart(sale, next(view["opens_ms"] for view in (await target.room(options.room))["sales"] if view["sale"] == sale))
 
 
-async def play(customer: Customer, start: Start) -> None:
+async def play(customer: Customer, start: StormStart) -> None:
     """Buy, until this buyer has what it wants or all is sold."""
     context, rng, stock_view = customer.context, customer.rng, customer.context.stock_view
     stock_view.follow(start.thing)

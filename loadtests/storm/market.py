@@ -12,7 +12,7 @@ from loadtests.lib.findings import Findings
 from loadtests.lib.target import Target
 from loadtests.storm import flash_sale, red_envelope
 from loadtests.storm.customer import Customer
-from loadtests.storm.options import Start, StormOptions
+from loadtests.storm.options import StormOptions, StormStart
 from loadtests.storm.reply_audit import audit_told
 from loadtests.storm.scenario import Case, Scenario
 
@@ -21,20 +21,20 @@ __all__ = ["MARKET"]
 LEAD_MS: Final = 1_000
 
 
-async def begin(target: Target, options: StormOptions) -> Start:
+async def begin(target: Target, options: StormOptions) -> StormStart:
     """Drop the envelope and announce the sale."""
     envelope = await red_envelope.begin(target, options, LEAD_MS)
     sale = await flash_sale.begin(target, options, LEAD_MS)
-    return Start(envelope.thing, max(envelope.opens_ms, sale.opens_ms), sale.thing)
+    return StormStart(envelope.thing, max(envelope.opens_ms, sale.opens_ms), sale.thing)
 
 
-async def play(customer: Customer, start: Start) -> None:
+async def play(customer: Customer, start: StormStart) -> None:
     """Grab and buy, and say so."""
     await customer.until_opening(start)
     await _say(customer, 1)
     await red_envelope.play(customer, start)
     await _say(customer, 2)
-    await flash_sale.play(customer, Start(start.sale, start.opens_ms))
+    await flash_sale.play(customer, StormStart(start.sale, start.opens_ms))
     await _say(customer, 3)
 
 
@@ -58,7 +58,7 @@ def audit(case: Case, findings: Findings) -> dict[str, Any]:
 
 def _about(case: Case, thing: int, *commands: str) -> Case:
     asked = [one for one in case.transcript.asked if one.command in commands]
-    return case._replace(start=Start(thing, case.start.opens_ms), transcript=replace(case.transcript, asked=asked))
+    return case._replace(start=StormStart(thing, case.start.opens_ms), transcript=replace(case.transcript, asked=asked))
 
 
 MARKET: Final = Scenario(

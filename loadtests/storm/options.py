@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-__all__ = ["BACK_S_MAX", "Start", "StormOptions"]
+__all__ = ["BACK_S_MAX", "StormOptions", "StormStart"]
 
 #: Bound of the pause before an attempt to come back, as the protocol asks clients to have one.
 BACK_S_MAX = 20.0
@@ -32,7 +32,7 @@ class StormOptions(Struct, frozen=True):
     back_s_max: float = BACK_S_MAX
 
 
-class Start(Struct, frozen=True, tag="start"):
+class StormStart(Struct, frozen=True, tag="start"):
     """Something scarce is there: `thing` is its seq, `opens_ms` when it can be claimed (Unix ms); `sale` is there beside it in a market."""
 
     thing: int

@@ -8,7 +8,7 @@ from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from loadtests.lib.findings import Findings
 from loadtests.lib.target import Target
 from loadtests.storm.customer import Customer
-from loadtests.storm.options import Start, StormOptions
+from loadtests.storm.options import StormOptions, StormStart
 from loadtests.storm.reply_audit import audit_told, audit_units
 from loadtests.storm.scenario import Case, Scenario
 
@@ -21,14 +21,14 @@ LEAD_MS: Final = 3_000
 OPEN_FOR_MS: Final = 3_600_000
 
 
-async def begin(target: Target, options: StormOptions, lead_ms: int = LEAD_MS) -> Start:
+async def begin(target: Target, options: StormOptions, lead_ms: int = LEAD_MS) -> StormStart:
     """Drop the envelope."""
     terms = {"total_fen": options.units * SHARE_FEN, "shares": options.units, "opens_in_ms": lead_ms, "open_for_ms": OPEN_FOR_MS}
     result = (await target.command(options.room, "drop_red_envelope", **terms))["result"]
-    return Start(result["envelope"], result["opens_ms"])
+    return StormStart(result["envelope"], result["opens_ms"])
 
 
-async def play(customer: Customer, start: Start) -> None:
+async def play(customer: Customer, start: StormStart) -> None:
     """Grab."""
     await customer.until_opening(start)
     await customer.claim(GrabRedEnvelope(start.thing), start.thing)

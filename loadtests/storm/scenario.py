@@ -9,7 +9,7 @@ from liveroom.accounting.statement import Statement
 from loadtests.lib.findings import Findings
 from loadtests.lib.target import Target
 from loadtests.storm.customer import Customer
-from loadtests.storm.options import Start, StormOptions
+from loadtests.storm.options import StormOptions, StormStart
 from loadtests.storm.transcript import Transcript
 
 __all__ = ["Case", "Scenario"]
@@ -19,7 +19,7 @@ class Case(NamedTuple):
     """The sides of an audit: the transcript, the server's ledger unless it is broken and, of a server of our own, the journal's events."""
 
     options: StormOptions
-    start: Start
+    start: StormStart
     transcript: Transcript
     ledger: Statement | None
     journal: list[dict[str, Any]] | None
@@ -31,8 +31,8 @@ class Scenario(NamedTuple):
     `refusals` are the codes that may come. `stages`: how often each unit is granted until all is over, for kills to fall in between.
     """
 
-    begin: Callable[[Target, StormOptions], Awaitable[Start]]
-    play: Callable[[Customer, Start], Awaitable[None]]
+    begin: Callable[[Target, StormOptions], Awaitable[StormStart]]
+    play: Callable[[Customer, StormStart], Awaitable[None]]
     audit: Callable[[Case, Findings], dict[str, Any]]
     refusals: frozenset[str]
     stages: int

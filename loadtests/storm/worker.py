@@ -1,6 +1,6 @@
 """One process of a storm: `python -m loadtests.storm.worker`, started by `loadtests.storm.run`.
 
-In come its `CustomerRange`, a `Start`, a `Life` whenever the server was killed, and a `StormFinish`.
+In come its `CustomerRange`, a `StormStart`, a `Life` whenever the server was killed, and a `StormFinish`.
 Out go `StormProgress` and at last a `StormReport`.
 """
 
@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from loadtests.lib.worker_process import orders, run, say, words_of
 from loadtests.storm.customer import Customer
-from loadtests.storm.options import Start
+from loadtests.storm.options import StormStart
 from loadtests.storm.payment_simulator import PaymentSimulator
 from loadtests.storm.scenarios import SCENARIOS
 from loadtests.storm.storm_context import CustomerRange, StormContext
@@ -71,7 +71,7 @@ class StormReport(Struct, tag="report"):
     cpu_s: float
 
 
-_order: msgspec.json.Decoder[Start | Life | StormFinish] = msgspec.json.Decoder(Start | Life | StormFinish)
+_order: msgspec.json.Decoder[StormStart | Life | StormFinish] = msgspec.json.Decoder(StormStart | Life | StormFinish)
 
 
 class StormWorker:
@@ -103,11 +103,11 @@ class StormWorker:
         await customer.open()
         self._joined += 1
 
-    def start(self, start: Start) -> None:
+    def start(self, start: StormStart) -> None:
         """Let everybody play."""
         self._plays = [asyncio.create_task(self._one(customer, start)) for customer in self._customers]
 
-    async def _one(self, customer: Customer, start: Start) -> None:
+    async def _one(self, customer: Customer, start: StormStart) -> None:
         try:
             await self._play(customer, start)
         except Exception as error:
@@ -175,7 +175,7 @@ async def _run() -> None:
     tasks = [asyncio.create_task(tell()), asyncio.create_task(worker.open_all())]
     while line := await reader.readline():
         order = _order.decode(line)
-        if isinstance(order, Start):
+        if isinstance(order, StormStart):
             worker.start(order)
         elif isinstance(order, Life):
             worker.killed(order)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -146,3 +147,15 @@ def test_retired_names_are_seen() -> None:
     assert words_in("the fencing epoch of desktop wishbones, unixepoch, fencing_epoch") == set()
     assert identifiers_in("def weigh(venue): return Past.seat  # Voice\n'asked'") == {"weigh", "venue", "Past", "seat"}
     assert identifiers_in("from a import Gate\nf(shelf=1)") == {"Gate", "shelf"}
+
+
+def test_each_class_has_a_name_of_its_own() -> None:
+    """No two public classes of the package and the load tests share a name."""
+    homes: defaultdict[str, list[str]] = defaultdict(list)
+    for path, text in texts().items():
+        if path.startswith(("liveroom/", "loadtests/")) and path.endswith(".py"):
+            for node in ast.parse(text).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    homes[node.name].append(path)
+    assert len(homes) > 300
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}

@@ -7,7 +7,7 @@ An unpaid hold stops counting when it is resolved. The counts of an item are dro
 from __future__ import annotations
 
 from liveroom.features.address_limits.messages import AddressCounted
-from liveroom.features.address_limits.state import AddressLimit, AddressLimits, change, of
+from liveroom.features.address_limits.state import AddressLimit, AddressLimitsState, change, of
 from liveroom.features.decision import Refusal, Turn
 from liveroom.features.ruleset import Rules
 from liveroom.features.state import RoomState
@@ -71,7 +71,7 @@ def forget_addresses(state: RoomState, item: int) -> None:
 
 
 RULES = Rules(
-    state=AddressLimits,
+    state=AddressLimitsState,
     evolve={
         AddressCounted: address_counted,
     },

@@ -6,7 +6,7 @@ from msgspec import Struct, field
 
 from liveroom.features.state import part
 
-__all__ = ["AddressLimit", "AddressLimits", "change", "of"]
+__all__ = ["AddressLimit", "AddressLimitsState", "change", "of"]
 
 
 class AddressLimit(Struct):
@@ -17,10 +17,10 @@ class AddressLimit(Struct):
     hold_address_hashes: dict[int, str] = field(default_factory=dict)  # hold -> address hash, for open holds that count
 
 
-class AddressLimits(Struct):
+class AddressLimitsState(Struct):
     """The items of a room that have a limit and can still be got, by seq."""
 
     items: dict[int, AddressLimit] = field(default_factory=dict)
 
 
-of, change = part("address_limits", AddressLimits)
+of, change = part("address_limits", AddressLimitsState)

@@ -12,7 +12,7 @@ from typing import Final
 from liveroom.features.audience import hyperloglog as sketch
 from liveroom.features.audience.keyframe import audience_keyframe
 from liveroom.features.audience.messages import AudienceCounted, AudienceReported, ReportAudience
-from liveroom.features.audience.state import Audience, GatewayCount, change, of
+from liveroom.features.audience.state import AudienceState, GatewayCount, change, of
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
 from liveroom.features.ruleset import Rules
 from liveroom.features.state import RoomState
@@ -67,13 +67,13 @@ def audience_expired(state: RoomState, now_ms: int) -> tuple[EventBase, ...]:
     return (*(AudienceReported(gateway, 0) for gateway in silent), *_changed(audience, _count(audience, viewers, ())))
 
 
-def _new(audience: Audience, joined: tuple[int, ...]) -> tuple[int, ...]:
+def _new(audience: AudienceState, joined: tuple[int, ...]) -> tuple[int, ...]:
     if audience.sketch:
         return tuple(sketch.raising(audience.sketch, map(sketch.update_of, joined)))
     return tuple(dict.fromkeys(user for user in joined if user not in audience.users))
 
 
-def _count(audience: Audience, viewers: int, seen: tuple[int, ...]) -> AudienceCounted:
+def _count(audience: AudienceState, viewers: int, seen: tuple[int, ...]) -> AudienceCounted:
     """The numbers after `seen`; the change from counting to estimating never lowers `unique`."""
     unique, estimated = audience.unique, audience.unique_estimated
     if seen and not audience.sketch and len(audience.users) + len(seen) <= USERS_EXACT_MAX:
@@ -84,7 +84,7 @@ def _count(audience: Audience, viewers: int, seen: tuple[int, ...]) -> AudienceC
     return AudienceCounted(viewers, unique, max(audience.peak, viewers), estimated)
 
 
-def _sketch_with(audience: Audience, seen: tuple[int, ...]) -> bytearray:
+def _sketch_with(audience: AudienceState, seen: tuple[int, ...]) -> bytearray:
     if audience.sketch:
         registers, updates = bytearray(audience.sketch), seen
     else:
@@ -93,7 +93,7 @@ def _sketch_with(audience: Audience, seen: tuple[int, ...]) -> bytearray:
     return registers
 
 
-def _changed(audience: Audience, counted: AudienceCounted) -> tuple[AudienceCounted, ...]:
+def _changed(audience: AudienceState, counted: AudienceCounted) -> tuple[AudienceCounted, ...]:
     before = AudienceCounted(audience.viewers, audience.unique, audience.peak, audience.unique_estimated)
     return () if counted == before else (counted,)
 
@@ -118,7 +118,7 @@ def audience_counted(state: RoomState, event: AudienceCounted, seq: int, time_ms
 
 
 RULES = Rules(
-    state=Audience,
+    state=AudienceState,
     decide={
         ReportAudience: report_audience,
     },

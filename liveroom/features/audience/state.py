@@ -6,7 +6,7 @@ from msgspec import Struct, field
 
 from liveroom.features.state import part
 
-__all__ = ["Audience", "GatewayCount", "change", "of"]
+__all__ = ["AudienceState", "GatewayCount", "change", "of"]
 
 
 class GatewayCount(Struct, frozen=True, array_like=True, gc=False):
@@ -16,7 +16,7 @@ class GatewayCount(Struct, frozen=True, array_like=True, gc=False):
     expires_ms: int
 
 
-class Audience(Struct):
+class AudienceState(Struct):
     """A room's audience, as its gateways reported it."""
 
     gateways: dict[str, GatewayCount] = field(default_factory=dict)
@@ -28,4 +28,4 @@ class Audience(Struct):
     sketch: bytearray = field(default_factory=bytearray)  # registers, once they are estimated
 
 
-of, change = part("audience", Audience)
+of, change = part("audience", AudienceState)

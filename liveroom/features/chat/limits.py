@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from liveroom.features.chat.state import Chat, Spoken, change, of
+from liveroom.features.chat.state import ChatState, Spoken, change, of
 from liveroom.features.decision import Refusal, Turn
 from liveroom.features.moderation import state as moderation
 from liveroom.features.moderation.banned_words import check_words
@@ -62,5 +62,5 @@ def note_spoken(state: RoomState, user: str, time_ms: int, *, chat: bool) -> Non
     room_chat.speakers[user] = Spoken(arrival_ms, chat_ms)
 
 
-def _spoken(room_chat: Chat, user: str) -> Spoken | None:
+def _spoken(room_chat: ChatState, user: str) -> Spoken | None:
     return room_chat.speakers.get(user) or room_chat.speakers_before.get(user)

@@ -20,7 +20,7 @@ from liveroom.features.chat.messages import (
     SetSlowMode,
     SlowModeSet,
 )
-from liveroom.features.chat.state import Chat, change, of
+from liveroom.features.chat.state import ChatState, change, of
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
 from liveroom.features.moderation.messages import UserBanned
 from liveroom.features.ruleset import Rules
@@ -151,7 +151,7 @@ def chat_budget_set(state: RoomState, event: ChatBudgetSet, seq: int, time_ms: i
 
 
 RULES = Rules(
-    state=Chat,
+    state=ChatState,
     decide={
         SendChat: send_chat,
         DeleteMessage: delete_message,

@@ -7,7 +7,7 @@ from msgspec import Struct, field
 from liveroom.features.chat.messages import ChatLine
 from liveroom.features.state import part
 
-__all__ = ["Chat", "Spoken", "change", "of"]
+__all__ = ["ChatState", "Spoken", "change", "of"]
 
 
 class Spoken(Struct, frozen=True, array_like=True, gc=False):
@@ -17,7 +17,7 @@ class Spoken(Struct, frozen=True, array_like=True, gc=False):
     chat_ms: int
 
 
-class Chat(Struct):
+class ChatState(Struct):
     """A room's chat: its last lines, and its recent speakers.
 
     Speakers have two generations: the older one is dropped whole when nothing in it can matter any more.
@@ -33,4 +33,4 @@ class Chat(Struct):
     speakers_since_ms: int = 0
 
 
-of, change = part("chat", Chat)
+of, change = part("chat", ChatState)

@@ -30,7 +30,7 @@ from liveroom.features.coupon.messages import (
     StopCoupon,
 )
 from liveroom.features.coupon.price import discount_fen, meets_minimum
-from liveroom.features.coupon.state import ClaimedCode, CodeUse, Coupon, Coupons, change, of
+from liveroom.features.coupon.state import ClaimedCode, CodeUse, Coupon, CouponsState, change, of
 from liveroom.features.decision import Decided, Decision, Refusal, Rng, Turn
 from liveroom.features.ruleset import Rules
 from liveroom.features.state import RoomState
@@ -156,7 +156,7 @@ def _claimable(turn: Turn, seq: int) -> Coupon | Refusal:
     return coupon
 
 
-def _draw(coupons: Coupons, rng: Rng) -> str:
+def _draw(coupons: CouponsState, rng: Rng) -> str:
     while True:
         code = b32encode(rng.getrandbits(_CODE_BITS).to_bytes(_CODE_BITS // 8, "big")).decode()
         if not any(code in coupon.codes for coupon in coupons.live.values()) and code not in coupons.expired_codes:
@@ -185,7 +185,7 @@ def redeem_coupon(turn: Turn, command: RedeemCoupon) -> Decision:
     return used if isinstance(used, Refusal) else Decided((used,), {"coupon": used.coupon, "discount_fen": used.discount_fen})
 
 
-def _last_use(coupons: Coupons, code: str) -> CodeUse | None:
+def _last_use(coupons: CouponsState, code: str) -> CodeUse | None:
     for seq, coupon in coupons.live.items():
         if code in coupon.codes:
             return _code_use(seq, coupon.codes[code])
@@ -333,7 +333,7 @@ def coupon_expired(state: RoomState, event: CouponExpired, seq: int, time_ms: in
 
 
 RULES = Rules(
-    state=Coupons,
+    state=CouponsState,
     decide={
         IssueCoupon: issue_coupon,
         ClaimCoupon: claim_coupon,

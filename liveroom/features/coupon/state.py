@@ -7,7 +7,7 @@ from msgspec import Struct, field
 from liveroom.features.coupon.messages import CouponTerms
 from liveroom.features.state import part
 
-__all__ = ["ClaimedCode", "CodeUse", "Coupon", "Coupons", "change", "of"]
+__all__ = ["ClaimedCode", "CodeUse", "Coupon", "CouponsState", "change", "of"]
 
 
 class ClaimedCode(Struct, frozen=True, array_like=True, gc=False):
@@ -46,7 +46,7 @@ class Coupon(Struct):
         return self.stock - len(self.codes)
 
 
-class Coupons(Struct):
+class CouponsState(Struct):
     """A room's coupons, by seq."""
 
     live: dict[int, Coupon] = field(default_factory=dict)
@@ -55,4 +55,4 @@ class Coupons(Struct):
     held_codes: dict[str, None] = field(default_factory=dict)  # codes of open holds; only the hold gives them back
 
 
-of, change = part("coupon", Coupons)
+of, change = part("coupon", CouponsState)

@@ -31,7 +31,7 @@ from liveroom.features.flash_sale.messages import (
     StockChanged,
     StockReserved,
 )
-from liveroom.features.flash_sale.state import FlashSale, FlashSales, Hold, ResolvedHold, change, of
+from liveroom.features.flash_sale.state import FlashSale, FlashSalesState, Hold, ResolvedHold, change, of
 from liveroom.features.flash_sale.unpaid import check_unpaid, note_ended, note_made
 from liveroom.features.ruleset import Rules
 from liveroom.features.showcase import state as showcase
@@ -448,7 +448,7 @@ def _advance(sale: FlashSale) -> None:
         sale.queue_head = 0
 
 
-def _end(sales: FlashSales, seq: int) -> None:
+def _end(sales: FlashSalesState, seq: int) -> None:
     if not sales.live[seq].holds:
         del sales.live[seq]
         sales.over.append(seq)
@@ -456,7 +456,7 @@ def _end(sales: FlashSales, seq: int) -> None:
 
 
 RULES = Rules(
-    state=FlashSales,
+    state=FlashSalesState,
     decide={
         AnnounceFlashSale: announce_flash_sale,
         ReserveStock: reserve_stock,

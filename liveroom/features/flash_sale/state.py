@@ -7,7 +7,7 @@ from msgspec import Struct, field
 from liveroom.features.coupon.messages import CouponTerms
 from liveroom.features.state import part
 
-__all__ = ["FlashSale", "FlashSales", "Hold", "ResolvedHold", "UnpaidHolds", "change", "of"]
+__all__ = ["FlashSale", "FlashSalesState", "Hold", "ResolvedHold", "UnpaidHolds", "change", "of"]
 
 
 class Hold(Struct, frozen=True, array_like=True, gc=False):
@@ -68,7 +68,7 @@ class FlashSale(Struct):
         return self.stock - self.held - self.sold
 
 
-class FlashSales(Struct):
+class FlashSalesState(Struct):
     """A room's flash sales, by seq.
 
     Resolved holds and payments have two generations: the older one is dropped whole when the newer one is full.
@@ -82,4 +82,4 @@ class FlashSales(Struct):
     payments_before: dict[str, int] = field(default_factory=dict)
 
 
-of, change = part("flash_sale", FlashSales)
+of, change = part("flash_sale", FlashSalesState)

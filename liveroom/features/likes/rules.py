@@ -7,7 +7,7 @@ from typing import Final
 from liveroom.features.decision import Decided, Decision, Refusal, Turn
 from liveroom.features.likes.keyframe import likes_keyframe
 from liveroom.features.likes.messages import LikesAdded, ReportLikes, SendLikes
-from liveroom.features.likes.state import Likes, change, of
+from liveroom.features.likes.state import LikesState, change, of
 from liveroom.features.ruleset import Rules
 from liveroom.features.state import RoomState
 
@@ -42,7 +42,7 @@ def likes_added(state: RoomState, event: LikesAdded, seq: int, time_ms: int) -> 
 
 
 RULES = Rules(
-    state=Likes,
+    state=LikesState,
     decide={
         SendLikes: send_likes,
         ReportLikes: report_likes,

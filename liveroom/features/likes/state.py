@@ -6,13 +6,13 @@ from msgspec import Struct
 
 from liveroom.features.state import part
 
-__all__ = ["Likes", "change", "of"]
+__all__ = ["LikesState", "change", "of"]
 
 
-class Likes(Struct):
+class LikesState(Struct):
     """A room's likes."""
 
     total: int = 0
 
 
-of, change = part("likes", Likes)
+of, change = part("likes", LikesState)

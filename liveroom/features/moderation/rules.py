@@ -22,7 +22,7 @@ from liveroom.features.moderation.messages import (
     UserUnbanned,
     UserUnmuted,
 )
-from liveroom.features.moderation.state import Moderation, Sanction, active, change, lasts, of
+from liveroom.features.moderation.state import ModerationState, Sanction, active, change, lasts, of
 from liveroom.features.ruleset import Rules
 from liveroom.features.state import RoomState
 from liveroom.features.texts import check_optional, utc
@@ -143,7 +143,7 @@ def user_unbanned(state: RoomState, event: UserUnbanned, seq: int, time_ms: int)
 
 
 RULES = Rules(
-    state=Moderation,
+    state=ModerationState,
     decide={
         MuteUser: mute_user,
         UnmuteUser: unmute_user,

@@ -6,7 +6,7 @@ from msgspec import Struct, field
 
 from liveroom.features.state import part
 
-__all__ = ["Moderation", "Sanction", "WordList", "active", "change", "lasts", "of"]
+__all__ = ["ModerationState", "Sanction", "WordList", "active", "change", "lasts", "of"]
 
 
 class Sanction(Struct, frozen=True, array_like=True, gc=False):
@@ -30,7 +30,7 @@ class WordList(Struct, frozen=True, array_like=True, eq=False, weakref=True):
         return hash(self.digest)
 
 
-class Moderation(Struct):
+class ModerationState(Struct):
     """A room's mutes and bans, by user, and its banned words."""
 
     muted: dict[str, Sanction] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Moderation(Struct):
     banned_words: WordList = WordList()
 
 
-of, change = part("moderation", Moderation)
+of, change = part("moderation", ModerationState)
 
 
 def active(sanctions: dict[str, Sanction], now_ms: int) -> dict[str, Sanction]:

@@ -20,7 +20,7 @@ from liveroom.features.questions.messages import (
     QuestionDismissed,
     QuestionPicked,
 )
-from liveroom.features.questions.state import Questions, change, of
+from liveroom.features.questions.state import QuestionsState, change, of
 from liveroom.features.questions.view import ANSWERED_MAX
 from liveroom.features.ruleset import Rules
 from liveroom.features.state import RoomState
@@ -115,14 +115,14 @@ def question_dismissed(state: RoomState, event: QuestionDismissed, seq: int, tim
     _resolve(change(state), event.question)
 
 
-def _resolve(questions: Questions, question: int) -> Question:
+def _resolve(questions: QuestionsState, question: int) -> Question:
     questions.resolved.append(question)
     del questions.resolved[:-RESOLVED_MAX]
     return questions.live.pop(question)
 
 
 RULES = Rules(
-    state=Questions,
+    state=QuestionsState,
     decide={
         AskQuestion: ask_question,
         PickQuestion: pick_question,

@@ -7,10 +7,10 @@ from msgspec import Struct, field
 from liveroom.features.questions.messages import Question
 from liveroom.features.state import part
 
-__all__ = ["Questions", "change", "of"]
+__all__ = ["QuestionsState", "change", "of"]
 
 
-class Questions(Struct):
+class QuestionsState(Struct):
     """A room's questions to the anchor."""
 
     live: dict[int, Question] = field(default_factory=dict)  # asked or picked, by seq
@@ -18,4 +18,4 @@ class Questions(Struct):
     resolved: list[int] = field(default_factory=list)  # seqs of answered and dismissed ones
 
 
-of, change = part("questions", Questions)
+of, change = part("questions", QuestionsState)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from liveroom.features.red_envelope.messages import EnvelopeView
-from liveroom.features.red_envelope.state import EnvelopeState, of
+from liveroom.features.red_envelope.state import RedEnvelope, of
 from liveroom.features.state import RoomState
 
 __all__ = ["red_envelopes_keyframe"]
@@ -16,7 +16,7 @@ def red_envelopes_keyframe(state: RoomState) -> dict[str, Any]:
     return {"envelopes": tuple(_view(number, envelope) for number, envelope in of(state).live.items())}
 
 
-def _view(number: int, envelope: EnvelopeState) -> EnvelopeView:
+def _view(number: int, envelope: RedEnvelope) -> EnvelopeView:
     return EnvelopeView(
         envelope=number,
         title=envelope.title,

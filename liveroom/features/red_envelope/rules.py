@@ -26,7 +26,7 @@ from liveroom.features.red_envelope.messages import (
     RedEnvelopeOpened,
     RedEnvelopeSealed,
 )
-from liveroom.features.red_envelope.state import EnvelopeOver, EnvelopeState, RedEnvelopes, change, of
+from liveroom.features.red_envelope.state import EnvelopeOver, RedEnvelope, RedEnvelopesState, change, of
 from liveroom.features.ruleset import Rules
 from liveroom.features.state import RoomState
 from liveroom.features.texts import check_line, check_optional
@@ -126,7 +126,7 @@ def grab_red_envelope(turn: Turn, command: GrabRedEnvelope) -> Decision:
     return Decided(events, {"envelope": number, "amount_fen": amount_fen, "shares_left": shares_left})
 
 
-def _check_grab(turn: Turn, number: int, envelope: EnvelopeState) -> Refusal | None:
+def _check_grab(turn: Turn, number: int, envelope: RedEnvelope) -> Refusal | None:
     sender, now_ms, condition = turn.sender, turn.now_ms, envelope.condition
     if sender.user in envelope.winners:
         return _already_grabbed(envelope.winners[sender.user])
@@ -199,7 +199,7 @@ def envelopes_due(state: RoomState, now_ms: int) -> tuple[EventBase, ...]:
     return tuple(events)
 
 
-def _closed(number: int, envelope: EnvelopeState, reason: Reason) -> RedEnvelopeClosed:
+def _closed(number: int, envelope: RedEnvelope, reason: Reason) -> RedEnvelopeClosed:
     granted_fen = envelope.total_fen - envelope.left_fen
     return RedEnvelopeClosed(number, reason, granted_fen, envelope.left_fen, envelope.seed, tuple(envelope.best))
 
@@ -223,7 +223,7 @@ def note_keyword(state: RoomState, event: ChatSent, seq: int, time_ms: int) -> N
 
 def red_envelope_dropped(state: RoomState, event: RedEnvelopeDropped, seq: int, time_ms: int) -> None:
     """Fold an announcement."""
-    change(state).live[seq] = EnvelopeState(
+    change(state).live[seq] = RedEnvelope(
         title=event.title,
         total_fen=event.total_fen,
         shares=event.shares,
@@ -290,7 +290,7 @@ def red_envelope_closed(state: RoomState, event: RedEnvelopeClosed, seq: int, ti
 
 
 RULES = Rules(
-    state=RedEnvelopes,
+    state=RedEnvelopesState,
     decide={
         DropRedEnvelope: drop_red_envelope,
         GrabRedEnvelope: grab_red_envelope,

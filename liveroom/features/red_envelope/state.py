@@ -7,10 +7,10 @@ from msgspec import Struct, field
 from liveroom.features.red_envelope.messages import EnvelopeCondition, EnvelopeWinner
 from liveroom.features.state import part
 
-__all__ = ["EnvelopeOver", "EnvelopeState", "RedEnvelopes", "change", "of"]
+__all__ = ["EnvelopeOver", "RedEnvelope", "RedEnvelopesState", "change", "of"]
 
 
-class EnvelopeState(Struct, kw_only=True):
+class RedEnvelope(Struct, kw_only=True):
     """A red envelope that is announced or open; the i-th winner gets the i-th amount."""
 
     title: str
@@ -39,11 +39,11 @@ class EnvelopeOver(Struct, array_like=True):
     winners: dict[str, int]
 
 
-class RedEnvelopes(Struct):
+class RedEnvelopesState(Struct):
     """A room's red envelopes, by seq."""
 
-    live: dict[int, EnvelopeState] = field(default_factory=dict)  # announced or open
+    live: dict[int, RedEnvelope] = field(default_factory=dict)  # announced or open
     over: dict[int, EnvelopeOver] = field(default_factory=dict)  # the last ones, oldest first
 
 
-of, change = part("red_envelope", RedEnvelopes)
+of, change = part("red_envelope", RedEnvelopesState)

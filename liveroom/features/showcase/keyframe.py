@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from liveroom.features.showcase.state import Showcase, of
+from liveroom.features.showcase.state import ShowcaseState, of
 from liveroom.features.showcase.view import most_wanted
 from liveroom.features.state import RoomState
 
@@ -28,5 +28,5 @@ def showcase_detail(state: RoomState, time_ms: int) -> dict[str, Any]:
     return {"products": tuple(showcase.products.values()), "try_ons": _counts(showcase)}
 
 
-def _counts(showcase: Showcase) -> dict[str, int]:
+def _counts(showcase: ShowcaseState) -> dict[str, int]:
     return {product: len(users) for product, users in showcase.try_ons.items()}

@@ -17,7 +17,7 @@ from liveroom.features.showcase.messages import (
     TryOnRequested,
     UnpinProduct,
 )
-from liveroom.features.showcase.state import Showcase, change, of
+from liveroom.features.showcase.state import ShowcaseState, change, of
 from liveroom.features.state import RoomState
 from liveroom.features.texts import check_line, check_optional
 from liveroom.messages.base import EventBase
@@ -138,7 +138,7 @@ def try_on_requested(state: RoomState, event: TryOnRequested, seq: int, time_ms:
 
 
 RULES = Rules(
-    state=Showcase,
+    state=ShowcaseState,
     decide={
         AddProduct: add_product,
         RemoveProduct: remove_product,

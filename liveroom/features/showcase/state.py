@@ -7,10 +7,10 @@ from msgspec import Struct, field
 from liveroom.features.showcase.messages import Product
 from liveroom.features.state import part
 
-__all__ = ["Showcase", "change", "of"]
+__all__ = ["ShowcaseState", "change", "of"]
 
 
-class Showcase(Struct):
+class ShowcaseState(Struct):
     """A room's products, the pinned one, and the try-on requests."""
 
     products: dict[str, Product] = field(default_factory=dict)
@@ -20,4 +20,4 @@ class Showcase(Struct):
     try_ons_count: int = 0
 
 
-of, change = part("showcase", Showcase)
+of, change = part("showcase", ShowcaseState)

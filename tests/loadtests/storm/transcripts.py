@@ -10,7 +10,7 @@ from liveroom.protocol.entitlements import OwnedCoupon, OwnedHold, Share
 from liveroom.protocol.frames import Accepted, Entitlements, Refused
 from loadtests.lib.journal import JournalCheck
 from loadtests.storm.audit import Course
-from loadtests.storm.options import Start, StormOptions
+from loadtests.storm.options import StormOptions, StormStart
 from loadtests.storm.scenario import Case
 from loadtests.storm.transcript import Asked, Letter, Owned, TimedReply, Transcript
 
@@ -38,7 +38,7 @@ def case_of(scenario: str, transcript: Transcript, account: Any, journal: list[d
     kinds: dict[str, Any] = {"envelopes": (), "coupons": (), "sales": ()}
     kinds[{"red-envelope": "envelopes", "coupon": "coupons", "flash-sale": "sales"}[scenario]] = (account,)
     ledger = Statement("swarm", 99, 0, nothing, **kinds, omitted=0)
-    return Case(asked_for, Start(THING, 0), transcript, ledger, journal), Course(journal=JournalCheck(journal, {}, "verdict", True))
+    return Case(asked_for, StormStart(THING, 0), transcript, ledger, journal), Course(journal=JournalCheck(journal, {}, "verdict", True))
 
 
 def envelope() -> tuple[Case, Course]:
