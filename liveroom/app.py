@@ -1,4 +1,4 @@
-"""Wires the roles of one process: journal, engine, gateway, console, in the order in which they need each other."""
+"""Wires the parts of one process: journal, engine, gateway and console, in the order of their dependencies."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ READY_POLL_S = 0.02
 
 
 class App:
-    """The parts of one process, by default all. Raises what they raise at start: `BadConfig`, `JournalError`, `OSError` for a port in use."""
+    """The parts of one process, by default all. A start raises `BadConfig`, `JournalError`, or `OSError` for a port in use."""
 
     def __init__(self, config: Config, parts: Collection[ProcessRole] = frozenset(ProcessRole)) -> None:
         if config.journal.kind != "kafka" and set(parts) != set(ProcessRole):
@@ -68,12 +68,12 @@ class App:
 
     @property
     def gateway_url(self) -> str:
-        """The gateway's address as browsers reach it."""
+        """The gateway's address for browsers."""
         return gateway_url(self.config, self._gateway.port if self._gateway else 0)
 
     @property
     def console_url(self) -> str:
-        """The address of the console, or in a process without one of what machines ask."""
+        """The address of the console, or of the health endpoints in a process without a console."""
         if self._console is not None:
             return console_url(self.config, self._console.port)
         assert self._ops is not None
@@ -166,7 +166,7 @@ class App:
         await self._gateway.start()
 
     async def _start_console(self, journal: Journal, checker: TokenChecker, address_key: bytes) -> None:
-        if self.config.journal.kind != "memory":  # which cannot be read again
+        if self.config.journal.kind != "memory":  # a journal in memory cannot be read again
             self._ledger = LedgerReader(self.config)
         self._console = Console(
             journal,
@@ -207,12 +207,12 @@ class App:
                 self._gateway.renew(gone)
 
     async def until_damaged(self) -> JournalDamaged:
-        """Wait until the journal is found damaged, so that the process has to end; gives what was found."""
+        """Wait for damage of the journal, which ends the process; returns the damage."""
         assert self._damage is not None, "the app was started"
         return await asyncio.shield(self._damage)
 
     def reload(self) -> None:
-        """Read the gateway's certificate again, for new connections. One that cannot be used is logged, and the one before stays in use."""
+        """Read the gateway's certificate again, for new connections. An unusable certificate is logged, and the old one stays in use."""
         if self._gateway is None or not self.config.gateway.tls_cert_file:
             log.info("there is nothing to read again: only a certificate is, and `auth.keys_file` by itself")
             return
@@ -244,7 +244,7 @@ class App:
 
 
 def check_files(config: Config) -> None:
-    """Read every file that the settings name, as the parts do when they start. Raises `BadConfig` with everything that is wrong."""
+    """Read every file that the settings name, as the parts do at their start. Raises `BadConfig` with all mistakes."""
     mistakes: list[str] = []
     for check in (_check_data_dir, _check_keys, load_address_key, _check_gateway_tls, _check_broker_tls):
         try:
@@ -256,7 +256,7 @@ def check_files(config: Config) -> None:
 
 
 def _check_data_dir(config: Config) -> None:
-    """Look whether the embedded journal's directory is there or can be made; nothing is made."""
+    """Check that the embedded journal's directory exists or can be made, without making it."""
     if config.journal.kind != "sqlite":
         return
     path = Path(config.liveroom.data_dir).absolute()
@@ -287,7 +287,7 @@ def _check_broker_tls(config: Config) -> None:
 
 
 def _in_daemon_thread(work: Callable[[], T]) -> asyncio.Future[T]:
-    """Do work that may take without end, as a file on a network that is gone: neither the loop nor the end of the process waits for it."""
+    """Do work that may never end, such as reading a file on a lost network. Neither the loop nor the end of the process waits for it."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
@@ -313,9 +313,9 @@ def _words(stopped: Mapping[int, str]) -> str:
 
 
 def instance_name(config: Config, parts: Collection[ProcessRole] = frozenset(ProcessRole)) -> str:
-    """The process' name by the settings, or one made of the host's name and the port that is its own.
+    """The process's name: from the settings, or made of the host's name and the process's own port.
 
-    A process that is started again has the name that it had: its count of viewers replaces the one that it left behind.
+    A restarted process has the same name, so that its count of viewers replaces the old one.
     """
     host = re.sub(r"[^A-Za-z0-9]+", "-", platform.node()).strip("-")[:32] or "host"
     own_port = ProcessRole.gateway in parts and not config.gateway.share_port
@@ -326,7 +326,7 @@ async def _open_journal(config: Config, metrics: Metrics, name: str) -> Journal:
     if config.journal.kind == "memory":
         return MemoryJournal(config.journal)
     if config.journal.kind == "kafka":
-        from liveroom.journal.kafka.journal import KafkaJournal  # its client takes long to import: only who uses it waits
+        from liveroom.journal.kafka.journal import KafkaJournal  # a slow import, so only processes with Kafka wait for it
 
         return await KafkaJournal.open(config, metrics, name)
     return await SqliteJournal.open(Path(config.liveroom.data_dir), config.journal, metrics)

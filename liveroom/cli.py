@@ -145,7 +145,7 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
 
 
 async def _stopped_or_damaged(stopping: asyncio.Event, app: App) -> JournalDamaged | None:
-    """Wait for the first of them; gives the damage, if it was that."""
+    """Wait for the first of them; returns the damage, if there is any."""
     asked, damaged = asyncio.create_task(stopping.wait()), asyncio.create_task(app.until_damaged())
     await asyncio.wait((asked, damaged), return_when=asyncio.FIRST_COMPLETED)
     for task in (asked, damaged):
@@ -154,7 +154,7 @@ async def _stopped_or_damaged(stopping: asyncio.Event, app: App) -> JournalDamag
 
 
 def _heed_hangups(app: App, stopping: asyncio.Event) -> None:
-    """SIGHUP reads again what may change. It stops the process when its terminal is gone."""
+    """SIGHUP reads the certificate again. It stops the process if its terminal is gone."""
     terminal = next((number for number in range(3) if os.isatty(number)), None)
 
     def hung_up() -> None:
@@ -175,7 +175,7 @@ def _is_there(terminal: int) -> bool:
 
 
 async def _started_unless(stopping: asyncio.Event, app: App) -> bool:
-    """Start it; one that is stopped before it is ready, as when its brokers or their rights are missing, does not wait for that."""
+    """Start the app. A stop before it is ready, for example without brokers, does not wait for the start."""
     starting, asked = asyncio.create_task(app.start()), asyncio.create_task(stopping.wait())
     await asyncio.wait((starting, asked), return_when=asyncio.FIRST_COMPLETED)
     asked.cancel()
@@ -190,13 +190,13 @@ async def _started_unless(stopping: asyncio.Event, app: App) -> bool:
 
 
 def _let_signals_end_it() -> None:
-    """From now on as if nobody listened to them."""
+    """Restore the signals' defaults."""
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().remove_signal_handler(number)
 
 
 def _addresses(app: App, parts: frozenset[ProcessRole]) -> str:
-    """Where the process can be reached, in words."""
+    """The addresses of the process, in words."""
     places = [f"gateway {app.gateway_url}"] if ProcessRole.gateway in parts else []
     places.append(f"{'console' if ProcessRole.console in parts else 'health and metrics'} {app.console_url}")
     return ", ".join(places)
@@ -237,7 +237,7 @@ async def _demo_until_stopped(config: Config, gateway: str, console: str) -> Non
 def _token(config: Config, options: argparse.Namespace) -> None:
     if options.room == ANY_ROOM and options.role != Role.platform.value:
         raise BadConfig("--room '*': only a platform token may be for every room")
-    secret = load_secret(config, make=False)  # a secret that no server has would sign tokens that nobody believes
+    secret = load_secret(config, make=False)  # no server would accept tokens of a new secret
     token = make_token(
         secret,
         config.auth,
@@ -248,7 +248,7 @@ def _token(config: Config, options: argparse.Namespace) -> None:
         name=options.name,
         buyer=options.buyer,
     )
-    TokenChecker(config.auth, secret).check(token)  # raises what a server would refuse it with
+    TokenChecker(config.auth, secret).check(token)  # raises the refusal of a server
     print(token)
 
 

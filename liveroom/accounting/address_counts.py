@@ -32,7 +32,7 @@ class AddressCounts:
             self._holds = {hold: counted for hold, counted in self._holds.items() if counted[0] != item}
 
     def count(self, item: int, user: str, address_hash: str, grant: int, hold: int) -> str:
-        """Count a grant at the seq `grant`. Gives a text about what is wrong, or nothing."""
+        """Count a grant at the seq `grant`. Returns an error text, or an empty one."""
         page = self._pages.get(item)
         if page is None:
             return f"item {item} has no limit per address, or is over"

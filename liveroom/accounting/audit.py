@@ -72,7 +72,7 @@ class PartitionAudit:
         self.head = Head(stored.offset + 1, chain)
         verdict = self._acceptance.judge(stored.offset, stored.entry)
         if stored.verdict not in ("", verdict.value):
-            raise JournalDamaged(f"entry {stored.offset} of partition {self.partition} is said to be {stored.verdict!r}, but is {verdict.value}")
+            raise JournalDamaged(f"entry {stored.offset} of partition {self.partition} is stored as {stored.verdict!r}, but is {verdict.value}")
         if verdict is Verdict.accepted:
             assert isinstance(stored.entry, Record)
             self._follow_record(stored.entry)

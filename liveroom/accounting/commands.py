@@ -28,7 +28,7 @@ def add_accounting_commands(commands: argparse._SubParsersAction[Any], common: M
     """Add the commands. `common` holds the arguments that every command's parser gets."""
     verifying = commands.add_parser("verify-envelope", help="recompute a red envelope's shares from its seed and check every grab", **common)
     verifying.add_argument("room", help="room id")
-    verifying.add_argument("envelope", type=int, help="the red envelope's id: the seq of the event that dropped it, `no.` in the console")
+    verifying.add_argument("envelope", type=int, help="the red envelope's id: the seq of the event that dropped it, `#` in the console")
     verifying.add_argument("--file", type=Path, help="read events from this file instead of the journal, as JSON lines from `tail`")
     verifying.set_defaults(run=_verify_envelope)
 

@@ -1,7 +1,7 @@
 """Clients' network addresses: which proxies are trusted, and the address hashes in the journal.
 
 The hash of an address is keyed, and differs for each claimed item.
-The engine counts users of one network by it without knowing the network, and nobody can compare the hashes of two items.
+The engine counts users of one network by it without knowing the network, and the hashes of two items cannot be compared.
 docs/decisions/0009-address-hashes.md gives the reasons.
 """
 

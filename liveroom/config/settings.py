@@ -85,7 +85,7 @@ def load_config(file: Path | None, environ: Mapping[str, str], flags: Mapping[tu
 
 
 class _Merging:
-    """Values as they come, later ones before earlier ones, and what is wrong with them; a bad value leaves what was there."""
+    """The values of all sources, where later ones win, and their mistakes; a bad value leaves the earlier one."""
 
     def __init__(self) -> None:
         self.tables: dict[str, dict[str, Any]] = {section: {} for section in get_type_hints(Config)}

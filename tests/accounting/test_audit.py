@@ -275,7 +275,7 @@ async def test_a_servers_ledger_stays_damaged(data_dir: Path) -> None:
         connection.execute("UPDATE events SET verdict = 'wrong_step' WHERE offset = (SELECT max(offset) FROM events WHERE verdict = 'accepted')")
     reader = LedgerReader(on(data_dir))
     for _ in range(2):
-        with pytest.raises(JournalDamaged, match="is said to be"):
+        with pytest.raises(JournalDamaged, match="is stored as"):
             await reader.read("demo")
 
 

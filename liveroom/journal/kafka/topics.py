@@ -190,5 +190,5 @@ def _check_loss(name: str, configs: dict[str, str], copies: int, topics: Topics,
     if not wrong:
         return
     if name == topics.events:
-        raise JournalMismatch(f"topic {name} may lose what was promised to people: {'; '.join(wrong)}. Change the topic, or the settings")
+        raise JournalMismatch(f"topic {name} may lose acknowledged outcomes: {'; '.join(wrong)}. Change the topic, or the settings")
     logger.warning("a topic may lose records", extra={"topic": name, "reason": "; ".join(wrong)})

@@ -63,7 +63,7 @@ async def test_a_topic_of_events_that_loses_some_is_refused(wrong: dict[str, str
     """It is the account book. The error says what may be lost, and names the setting that accepts it."""
     config = kafka_config(JOURNAL)
     await made(config, "events", **wrong)
-    with pytest.raises(JournalMismatch, match=rf"events may lose what was promised to people: .*{words}"):
+    with pytest.raises(JournalMismatch, match=rf"events may lose acknowledged outcomes: .*{words}"):
         await opens(config)
     await opens(replace(config, kafka=replace(config.kafka, **allowed)))
 
