@@ -1,4 +1,4 @@
-"""Keeps following partitions of a journal, for gateway and console.
+"""Keeps following partitions of a journal, for gateway, console and publisher.
 
 How it works:
 

@@ -23,13 +23,14 @@ import msgspec
 from aiokafka import ConsumerRecord
 from msgspec import Struct
 
-from liveroom.journal.acceptance import Acceptance, Verdict
+from liveroom.journal.acceptance import Acceptance
+from liveroom.journal.follower import AcceptedRecord, Start
 from liveroom.journal.kafka.journal import KafkaJournal
-from liveroom.messages.errors import JournalDamaged, JournalError
+from liveroom.journal.partition_follower import PartitionFollower
 from liveroom.messages.fields import Delivery
+from liveroom.process.clock import SYSTEM_CLOCK
 from liveroom.protocol.codec import encode, event_object
 from liveroom.protocol.events import Event
-from liveroom.protocol.records import Record
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Publisher", "feed_event"]
@@ -38,8 +39,6 @@ logger = logging.getLogger(__name__)
 
 #: Limit of one partition's events that are on their way to the feed.
 EVENTS_IN_FLIGHT_MAX = 5_000
-#: Pause before the publishing of a partition starts again after a failure.
-AGAIN_S = 0.5
 
 _POSITION = "position"
 _WITHHELD = (Delivery.personal, Delivery.internal)
@@ -60,11 +59,8 @@ class Publisher:
 
     def __init__(self, journal: KafkaJournal, metrics: Metrics) -> None:
         self._journal = journal
-        self._reader = journal.background_reader
-        self._writer = journal.background_writer
-        self._topic = journal.feed_topic
         self._metrics = metrics
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._follower = PartitionFollower(journal, metrics, SYSTEM_CLOCK, self._consumer, reader="publisher", background=True)
         self._following: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -73,67 +69,67 @@ class Publisher:
 
     async def stop(self) -> None:
         """Stop. The next publisher writes unacknowledged records again."""
-        tasks = [*self._tasks.values(), *([self._following] if self._following else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        await self._follower.stop()
 
     async def _follow_assignments(self) -> None:
         async with aclosing(self._journal.publishing_assignments()) as changes:
             async for assigned in changes:
-                for partition in self._tasks.keys() - assigned:
-                    task = self._tasks.pop(partition)
-                    task.cancel()
-                    await asyncio.gather(task, return_exceptions=True)
-                for partition in assigned - self._tasks.keys():
-                    self._tasks[partition] = asyncio.create_task(self._keep_publishing(partition), name=f"publisher-{partition}")
+                wanted = frozenset(self._follower.wanted)
+                for partition in wanted - assigned:
+                    self._follower.release(partition)
+                for partition in assigned - wanted:
+                    self._follower.want(partition)
 
-    async def _keep_publishing(self, partition: int) -> None:
-        while True:
-            try:
-                await self._publish(partition)
-            except JournalDamaged as error:
-                logger.critical(
-                    "a partition is damaged; nothing of it is published until this process is started again",
-                    extra={"partition": partition, "error": str(error)},
-                )
-                return
-            except JournalError as error:
-                logger.warning("publishing a partition failed and starts again", extra={"partition": partition, "error": str(error)})
-            except Exception:
-                logger.exception("publishing a partition failed and starts again", extra={"partition": partition})
-            await asyncio.sleep(AGAIN_S)
+    def _consumer(self, partition: int) -> _FeedWriter:
+        return _FeedWriter(self._journal, partition, self._metrics)
 
-    async def _publish(self, partition: int) -> None:
-        position = await self._where_to_go_on(partition)
-        acceptance = position.acceptance.copy()
-        waiting: deque[Future[int]] = deque()
-        async with aclosing(self._journal.read_events_in_background(partition, position.offset)) as entries:
-            async for stored in entries:
-                before = encode(_Position(stored.offset, acceptance))
-                if acceptance.judge(stored.offset, stored.entry) is not Verdict.accepted:
-                    continue
-                assert isinstance(stored.entry, Record)
-                while len(waiting) > EVENTS_IN_FLIGHT_MAX or (waiting and waiting[0].done()):
-                    await waiting.popleft()
-                if waiting and waiting[-1].done():
-                    await waiting[-1]  # A failure hits the first or the last of the waiting writes, and nothing may be written after it.
-                waiting += self._write(partition, stored.entry, before, encode(_Position(stored.offset + 1, acceptance)))
 
-    def _write(self, partition: int, record: Record, before: bytes, after: bytes) -> list[Future[int]]:
+class _FeedWriter:
+    """Writes the events of one partition's records to the feed."""
+
+    def __init__(self, journal: KafkaJournal, partition: int, metrics: Metrics) -> None:
+        self._journal = journal
+        self._partition = partition
+        self._metrics = metrics
+        self._reader = journal.background_reader
+        self._writer = journal.background_writer
+        self._topic = journal.feed_topic
+        self._start = Start()
+        self._before = b""  # the position after the last published record
+        self._in_flight: deque[Future[int]] = deque()
+
+    async def start(self) -> Start:
+        """Start after the last published record."""
+        position = await self._last_position()
+        self._before = encode(position)
+        self._start = Start(position.offset, position.acceptance.copy())
+        return self._start
+
+    async def take(self, accepted: AcceptedRecord, *, live: bool) -> None:
         """Write a record's events. Only the last event marks the record as published."""
+        in_flight = self._in_flight
+        while len(in_flight) > EVENTS_IN_FLIGHT_MAX or (in_flight and in_flight[0].done()):
+            await in_flight.popleft()
+        if in_flight and in_flight[-1].done():
+            await in_flight[-1]  # A failure hits the first or the last of the waiting writes, and nothing may be written after it.
+        record = accepted.record
+        after = encode(_Position(accepted.offset + 1, self._start.acceptance))
         lines = [
             (room.encode(), encode(feed_event(room, event, seq, record.time_ms)))
             for room, span in record.rooms.items()
             for seq, event in enumerate(span.events, span.from_)
         ]
         self._metrics.journal_feed_events.inc(len(lines))
-        return [
-            self._writer.append(self._topic, partition, line, key=room, headers=((_POSITION, after if at == len(lines) else before),))
-            for at, (room, line) in enumerate(lines, 1)
-        ]
+        for at, (room, line) in enumerate(lines, 1):
+            position = after if at == len(lines) else self._before
+            in_flight.append(self._writer.append(self._topic, self._partition, line, key=room, headers=((_POSITION, position),)))
+        self._before = after
 
-    async def _where_to_go_on(self, partition: int) -> _Position:
+    async def _last_position(self) -> _Position:
+        partition = self._partition
         start, end = await self._reader.bounds(self._topic, partition)
 
         def look(record: ConsumerRecord[bytes, bytes]) -> _Position | None:

@@ -340,7 +340,7 @@ async def test_publishing_goes_on_behind_odd_records_in_the_feed(open_journal: O
     await publisher.stop()
     assert [event["seq"] for event in events if event["seq"] != -1] == [0, 1, 2, 3]
     await write(config, "feed", batch(stranger, stranger, headers=ODD))
-    position = await asyncio.wait_for(publisher._where_to_go_on(0), WAIT_S)
+    position = await asyncio.wait_for(publisher._consumer(0).start(), WAIT_S)
     assert position.offset == 5
 
 
