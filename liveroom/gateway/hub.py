@@ -2,14 +2,14 @@
 
 How it works:
 
-1. `enter` brings a connection to its room. If the room is not known yet, the connection waits and the hub asks the engine for the room's detail.
+1. `enter` brings a connection to its room. If the room is not known yet, the room loader requests its detail, and holds the connection.
 2. `take` applies each record of a followed partition to the rooms. The first detail makes a room live, and the waiting connections join it.
 3. A room with news is scheduled for a tick. Its due time lies further ahead the fuller the gateway is, so that one delta holds more events.
 4. `tick` begins a broadcast for each due room: the room's events become frames once, and every viewer gets the same bytes.
 5. The broadcasts of all rooms take turns of `broadcast_batch_size` viewers, so a large room does not delay a small one.
-6. `tidy` enforces deadlines: for waiting viewers, for details that do not come, and for empty rooms.
+6. `tidy` enforces deadlines: the loader's, and those of empty rooms and of viewers who are ahead of this gateway.
 
-A room that missed events is lost: its viewers keep their connections, and the hub asks for a new detail.
+A room that missed events is lost: its viewers keep their connections, and the loader requests a new detail.
 An error in the step of one room or viewer never reaches another.
 """
 
@@ -434,7 +434,7 @@ class Hub:
             self._ahead.add(ahead, self._now_s())
 
     def _release_if_empty(self, room: HeldRoom, now: float) -> None:
-        room.release_is_due = False
+        room.release_scheduled = False
         if not room.users and self.rooms.get(room.id) is room:
             if now - room.empty_at < self._config.room_idle_ms / 1000:
                 self._release_later(room)
@@ -442,8 +442,8 @@ class Hub:
                 self._release(room)
 
     def _release_later(self, room: HeldRoom) -> None:
-        if not room.users and not room.release_is_due:
-            room.release_is_due = True
+        if not room.users and not room.release_scheduled:
+            room.release_scheduled = True
             self._empty.add(room, self._now_s())
 
 

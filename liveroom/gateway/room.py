@@ -75,7 +75,7 @@ class HeldRoom:
         "lost",
         "metrics",
         "muted",
-        "release_is_due",
+        "release_scheduled",
         "ring",
         "scheduled",
         "stream_id",
@@ -102,7 +102,7 @@ class HeldRoom:
         self.users: dict[str, tuple[Subscription, ...]] = {}  # the oldest first; includes the waiting ones
         self.deflaters = 0
         self.empty_at = 0.0
-        self.release_is_due = False  # the hub has a deadline at which it may release the room
+        self.release_scheduled = False  # the hub checks at a deadline whether the room is still empty
         self.banned: dict[str, int] = {}
         self.muted: dict[str, int] = {}
         self.entitlements = RoomEntitlements()
