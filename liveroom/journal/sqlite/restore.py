@@ -111,7 +111,7 @@ def put_in_place(data_dir: Path, copy: Path, heads: Sequence[Head]) -> Path | No
     try:
         replaced = None
         if copy != path:
-            replaced = _kept_aside(path)
+            replaced = _moved_away(path)
             os.replace(copy, path)
             sync_directory(data_dir)
     except OSError as error:
@@ -120,7 +120,7 @@ def put_in_place(data_dir: Path, copy: Path, heads: Sequence[Head]) -> Path | No
     return replaced
 
 
-def _kept_aside(path: Path) -> Path | None:
+def _moved_away(path: Path) -> Path | None:
     """A folder for the old database and its write-ahead log, which SQLite would otherwise read as a part of the new one."""
     old = [file for file in (path, wal_of(path), path.with_name(path.name + "-shm")) if file.exists()]
     if not old:
