@@ -169,12 +169,12 @@ async def test_questions_likes_and_the_end(stage: Stage) -> None:
     await expect(vera.locator("#hint")).to_have_text("Question sent")
     question = console.locator("#question-rows .question", has_text="Does it shrink?")
     await question.locator("input").fill("Not at 30 degrees")
-    await question.get_by_role("button", name="Answer").click()
+    await question.get_by_role("button", name="Select").click()
     for page in (vera, victor):
         await expect(page.locator("#answering")).to_contain_text("Does it shrink?")
     await expect(question).to_have_class("question picked")  # the row was redrawn; the unfinished text is still there
     await expect(question.locator("input")).to_have_value("Not at 30 degrees")
-    await question.get_by_role("button", name="Answered").click()
+    await question.get_by_role("button", name="Done").click()
     await expect(victor.locator("#answering")).to_be_hidden()
     await victor.locator("#open-questions").click()
     await expect(victor.locator("#question-rows .answer")).to_have_text("Not at 30 degrees")
@@ -360,7 +360,7 @@ async def test_pages_say_that_the_room_does_not_answer(stage: Stage) -> None:
 async def test_a_page_that_never_gets_in_says_what_it_may_be(stage: Stage) -> None:
     """A page of an origin that the gateway refuses hears no reason; after some attempts the banner names the setting, in both languages."""
     vera = await stage.open(stage.viewer_path, "vera", size=PHONE, origin=stage.server.console_url.replace("127.0.0.1", ELSEWHERE))
-    await expect(vera.locator("#banner")).to_contain_text("its origin must be in gateway.origins")
+    await expect(vera.locator("#banner")).to_contain_text("add its origin to gateway.origins")
     await vera.locator("#language").click()
     await expect(vera.locator("#banner")).to_contain_text("请把它的来源（origin）加入 gateway.origins")
     await vera.context.close()  # it would go on complaining
