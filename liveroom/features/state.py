@@ -44,10 +44,8 @@ def part(name: str, kind: type[P]) -> tuple[Callable[[RoomState], P], Callable[[
     The first returns a shared empty part if the room has none, which must not be changed. The second makes the part.
     """
     get: Callable[[RoomState], P | None] = attrgetter(name)
-    empty = kind()
-
-    def of(room: RoomState) -> P:
-        return get(room) or empty
+    # The field's name stands in the function's code: a call of `get` in each of them would cost a decision a tenth of its time.
+    of: Callable[[RoomState], P] = eval(f"lambda room: room.{name} or empty", {"empty": kind()})
 
     def change(room: RoomState) -> P:
         found = get(room)

@@ -113,7 +113,8 @@ def announce_flash_sale(turn: Turn, command: AnnounceFlashSale) -> Decision:
 def reserve_stock(turn: Turn, command: ReserveStock) -> Decision:
     """Reserve units for the lifetime of the sale's holds. The hold uses the code of a coupon."""
     state, user, quantity = turn.state, turn.sender.user, command.quantity
-    sale = _selling(turn, command.sale)
+    sales = of(state)
+    sale = _selling(sales, turn, command.sale)
     if type(sale) is Refusal:
         return sale
     if turn.now_ms < sale.opens_ms:
@@ -133,7 +134,7 @@ def reserve_stock(turn: Turn, command: ReserveStock) -> Decision:
         if refusal is not None:
             return refusal
         beside = count_address(command.sale, turn.sender, hold=state.seq)
-    if _open_holds(state) >= turn.rules.holds_per_room_max:
+    if _open_holds(sales) >= turn.rules.holds_per_room_max:
         return Refusal("limit_reached", f"{turn.rules.holds_per_room_max} holds are open already")
     spend_fen, discount = sale.price_fen * quantity, 0
     if command.coupon_code:
@@ -150,9 +151,9 @@ def reserve_stock(turn: Turn, command: ReserveStock) -> Decision:
     return Decided(events, {"hold": state.seq, "until_ms": until_ms, "due_fen": due_fen, "discount_fen": discount})
 
 
-def _open_holds(state: RoomState) -> int:
+def _open_holds(sales: FlashSalesState) -> int:
     count = 0
-    for sale in of(state).live.values():
+    for sale in sales.live.values():
         count += len(sale.holds)
     return count
 
@@ -226,7 +227,7 @@ def cancel_hold(turn: Turn, command: CancelHold) -> Decision:
 
 def restock_flash_sale(turn: Turn, command: RestockFlashSale) -> Decision:
     """Add stock to a sale that is not closed."""
-    sale = _selling(turn, command.sale)
+    sale = _selling(of(turn.state), turn, command.sale)
     if isinstance(sale, Refusal):
         return sale
     stock = sale.stock + command.quantity
@@ -238,7 +239,7 @@ def restock_flash_sale(turn: Turn, command: RestockFlashSale) -> Decision:
 
 def close_flash_sale(turn: Turn, command: CloseFlashSale) -> Decision:
     """Close a sale to reservations, even before it opened."""
-    sale = _selling(turn, command.sale)
+    sale = _selling(of(turn.state), turn, command.sale)
     return sale if isinstance(sale, Refusal) else Decided((FlashSaleClosed(command.sale, turn.sender.user, sale.held),))
 
 
@@ -247,9 +248,8 @@ def close_all(turn: Turn) -> tuple[EventBase, ...]:
     return tuple(FlashSaleClosed(seq, turn.sender.user, sale.held) for seq, sale in of(turn.state).live.items() if sale.phase != "closed")
 
 
-def _selling(turn: Turn, seq: int) -> FlashSale | Refusal:
+def _selling(sales: FlashSalesState, turn: Turn, seq: int) -> FlashSale | Refusal:
     """A sale that is not closed."""
-    sales = of(turn.state)
     sale = sales.live.get(seq)
     if sale is None and seq not in sales.over:
         return Refusal("sale_not_found", "there is no such flash sale", "sale")
