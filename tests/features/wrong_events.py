@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
+from liveroom.features.address_limits.messages import AddressCounted
 from liveroom.features.coupon.messages import ClaimCoupon, CouponLeft, CouponTerms, IssueCoupon
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, FlashSaleClosed, ReserveStock, StockChanged, StockReserved
 from liveroom.features.red_envelope.messages import DropRedEnvelope, GrabRedEnvelope, RedEnvelopeClosed, RedEnvelopeGrabbed, RedEnvelopeSealed
@@ -32,6 +35,14 @@ def _envelope() -> tuple[Play, int]:
     return play, envelope
 
 
+def _limited_envelope() -> tuple[Play, int]:
+    """An envelope for one user of each address; vera has a share."""
+    play = Play()
+    envelope = int(play.does(ANCHOR, DropRedEnvelope(10, 2, opens_in_ms=0, users_per_address_max=1))["envelope"])
+    play.does(replace(VERA, address_hash="a"), GrabRedEnvelope(envelope))
+    return play, envelope
+
+
 def _coupon() -> tuple[Play, int]:
     """A coupon with a stock of 3; vera has one."""
     play = Play()
@@ -47,13 +58,15 @@ WRONG: dict[str, tuple[Callable[[], tuple[Play, int]], Callable[[int], EventBase
     "sold = units of paid holds": (_sale, lambda sale: StockChanged(sale, 2, 1, 1)),
     "available + held + sold = stock": (_sale, lambda sale: StockChanged(sale, 3, 1, 0)),
     "a closed sale says what is held": (_sale, lambda sale: FlashSaleClosed(sale, "anna", 0)),
-    "a user has one share": (_envelope, lambda envelope: RedEnvelopeGrabbed(envelope, "vera", "Vera", 5, 0, 0)),
+    "a user has one share": (_envelope, lambda envelope: RedEnvelopeGrabbed(envelope, "vera", "Vera", 5, 1, 0)),
     "shares are granted as they were drawn": (_envelope, lambda envelope: RedEnvelopeGrabbed(envelope, "victor", "Victor", 4, 0, 1)),
     "granted + left = total": (_envelope, lambda envelope: RedEnvelopeGrabbed(envelope, "victor", "Victor", 5, 0, 5)),
     "every share is granted once": (_envelope, lambda envelope: RedEnvelopeGrabbed(envelope, "victor", "Victor", 5, 1, 0)),
     "granted + refunded = total": (_envelope, lambda envelope: RedEnvelopeClosed(envelope, "expired", 10, 0, "00")),
     "the seed is the committed one": (_envelope, lambda envelope: RedEnvelopeSealed(envelope, "00" * 32)),
     "the claims say how many are left": (_coupon, lambda coupon: CouponLeft(coupon, 3)),
+    "users are counted only where there is a limit": (_envelope, lambda envelope: AddressCounted(envelope, "victor", "a")),
+    "users of one address within the limit": (_limited_envelope, lambda envelope: AddressCounted(envelope, "victor", "a")),
 }
 
 

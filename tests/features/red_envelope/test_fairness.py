@@ -120,11 +120,11 @@ def test_as_many_fen_as_shares_are_one_each(count: int, how: str) -> None:
     assert sorted(split(SEEDS["B"], count + 1, count, how)) == [1] * (count - 1) + [2]
 
 
-@pytest.mark.parametrize(("total_fen", "count"), [(0, 1), (9, 10), (10, 0)])
-def test_what_cannot_be_split_is_not(total_fen: int, count: int) -> None:
-    """Fewer fen than shares, or no shares, is a bug of the caller."""
+@pytest.mark.parametrize(("total_fen", "count", "how"), [(0, 1, "lucky"), (9, 10, "lucky"), (10, 0, "lucky"), (10, 2, "other")])
+def test_what_cannot_be_split_is_not(total_fen: int, count: int, how: str) -> None:
+    """Fewer fen than shares, no shares, or an unknown split is a bug of the caller."""
     with pytest.raises(InvariantBroken):
-        split(SEEDS["A"], total_fen, count, "lucky")
+        split(SEEDS["A"], total_fen, count, how)
 
 
 @pytest.mark.parametrize(("total_fen", "count", "how"), [(1_000, 10, "lucky"), (14, 10, "lucky"), (11, 8, "equal"), (10_000, 2, "lucky")])
