@@ -101,15 +101,7 @@ class Gateway:
         # Answers in the journal name the source of their command. Each start has its own source, so old answers never match new commands.
         self._nonce = secrets.token_hex(6)
         self._command_number = 0
-        self._command_sender = CommandSender(
-            journal,
-            f"{name}/{self._nonce}",
-            metrics,
-            batch_commands_max=config.batch_commands_max,
-            batch_wait_ms=config.batch_wait_ms,
-            reply_wait_ms=config.reply_wait_ms,
-            clock=clock,
-        )
+        self._command_sender = _command_sender(journal, f"{name}/{self._nonce}", config, metrics, clock)
         self._audience = AudienceReporter(name, self._request, metrics, repeat_ms=config.audience_repeat_ms)
         self._likes = LikesReporter(self._request, metrics)
         self._claims = AdmissionController(self._command_sender, metrics, self.time, count=config.broadcast_batch_size)
@@ -122,14 +114,12 @@ class Gateway:
             request=self._request,
         )
         self._hub = Hub(
+            journal,
             config,
             metrics,
             self._audience,
             self._loader,
             clock,
-            partitions=journal.partitions,
-            incarnation=journal.incarnation,
-            may_be_behind=journal.shared,
             connections=lambda: len(self._connections),
             drain_queue=self._claims.drain,
         )
@@ -143,12 +133,7 @@ class Gateway:
         self._addresses = KeyedCounter()
         self._proxies = TrustedProxies(config.trusted_proxies)
         self._peer_key = functools.lru_cache(PEERS_REMEMBERED)(self._address_of_peer)
-        self._pending: Pending[Connection] = Pending(
-            count_max=config.handshakes_waiting_max,
-            per_address_max=config.handshakes_per_address_max,
-            head_bytes_max=HEADS_BYTES_MAX,
-            after_s=config.handshake_ms / 1000,
-        )
+        self._pending = _pending_handshakes(config)
         metrics.gateway_handshakes_waiting.set_function(lambda: len(self._pending))
         self._crowded_log = Seldom(log, "too many handshakes are waiting; the oldest are dropped")
         self._refused: Deadlines[Connection] = Deadlines(REFUSED_S)
@@ -451,6 +436,20 @@ class Gateway:
         while True:
             await self._clock.sleep(self._config.audience_report_ms / 1000)
             self._audience.flush(self.time())
+
+
+def _command_sender(journal: Journal, source: str, config: GatewayConfig, metrics: Metrics, clock: Clock) -> CommandSender:
+    limits = {"batch_commands_max": config.batch_commands_max, "batch_wait_ms": config.batch_wait_ms, "reply_wait_ms": config.reply_wait_ms}
+    return CommandSender(journal, source, metrics, clock=clock, **limits)
+
+
+def _pending_handshakes(config: GatewayConfig) -> Pending[Connection]:
+    return Pending(
+        count_max=config.handshakes_waiting_max,
+        per_address_max=config.handshakes_per_address_max,
+        head_bytes_max=HEADS_BYTES_MAX,
+        after_s=config.handshake_ms / 1000,
+    )
 
 
 async def _forever(work: Callable[[], Awaitable[None]], clock: Clock) -> None:

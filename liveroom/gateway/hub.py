@@ -32,6 +32,7 @@ from liveroom.gateway.room import Begin, HeldRoom, Resume
 from liveroom.gateway.room_loader import RoomLoader
 from liveroom.gateway.subscription import Subscription
 from liveroom.gateway.wire import text_frame
+from liveroom.journal.base import Journal
 from liveroom.journal.partition import partition_of
 from liveroom.journal.partition_time import PartitionTime
 from liveroom.messages.fields import Role
@@ -114,22 +115,19 @@ class Hub:
     """All rooms of one gateway.
 
     `connections()` returns the number of open connections.
-    `incarnation(partition)` names the partition's history, which a restore from a backup changes.
-    `may_be_behind` is true if other gateways read the same journal and may be ahead of this one.
+    In a shared journal, other gateways may be ahead of this one.
     `drain_queue(queue)` is called for every admission queue that events changed.
     """
 
     def __init__(
         self,
+        journal: Journal,
         config: GatewayConfig,
         metrics: Metrics,
         audience: AudienceReporter,
         loader: RoomLoader,
         clock: Clock,
         *,
-        partitions: int,
-        incarnation: Callable[[int], str],
-        may_be_behind: bool,
         connections: Callable[[], int],
         drain_queue: Callable[[AdmissionQueue], None],
     ) -> None:
@@ -145,14 +143,14 @@ class Hub:
         self._tick_number = 0
         self._broadcasts: deque[_Broadcast] = deque()
         self._wake = asyncio.Event()
-        self._incarnation = incarnation
-        self._may_be_behind = may_be_behind
+        self._incarnation = journal.incarnation
+        self._may_be_behind = journal.shared
         self._ahead: Deadlines[tuple[Subscription, int]] = Deadlines(CATCH_UP_S)  # viewers, with the seq of their cursor
         self._empty: Deadlines[HeldRoom] = Deadlines(config.room_idle_ms / 1000)
-        self._partitions = partitions
+        self._partitions = journal.partitions
         self._held: dict[int, dict[str, HeldRoom]] = {}  # partition -> its rooms
         self.rooms: dict[str, HeldRoom] = {}
-        self.times = {partition: PartitionTime(clock.monotonic_s, clock.unix_s) for partition in range(partitions)}
+        self.times = {partition: PartitionTime(clock.monotonic_s, clock.unix_s) for partition in range(journal.partitions)}
         self.interrupted: dict[int, int] = {}  # partition -> begin of its interruption, in Unix ms
 
     # Partitions
