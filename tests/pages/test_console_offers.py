@@ -89,7 +89,7 @@ async def test_a_coupon_is_issued_claimed_and_stopped(stage: Stage) -> None:
     await console.keyboard.press("Escape")
     [coupon] = (await state_of(stage, console))["coupons"]
     assert coupon["terms"] == {"percent_off": 15, "discount_max_fen": 3_050, "min_spend_fen": 9_900}
-    assert (coupon["title"], coupon["stock"], coupon["per_user_max"]) == ("15% off, at most ¥30.50", 4, 2)
+    assert (coupon["title"], coupon["stock"], coupon["per_user_max"]) == ("15% off, up to ¥30.50", 4, 2)
     assert coupon["valid_until_ms"] - coupon["claimable_until_ms"] == 3 * 86_400_000 - 600_000
 
     card = console.locator(f"#offers [data-coupon='{coupon['coupon']}']")
@@ -129,7 +129,7 @@ async def test_a_sale_is_announced_watched_restocked_and_closed(stage: Stage) ->
     await platform(stage, "confirm_hold", {"hold": hold, "payment": "p1", "quantity": 3})
     for name, count in (("available", 4), ("held", 3), ("sold", 3)):
         await expect(card.locator(f"[data-show={name}]")).to_have_text(str(count))
-    await expect(card.locator(".stock-bar")).to_have_attribute("aria-label", "4 available, 3 held, 3 sold / 10")
+    await expect(card.locator(".stock-bar")).to_have_attribute("aria-label", "4 left, 3 in checkout, 3 sold / 10")
     widths = await card.locator(".stock-bar i").evaluate_all("(parts) => parts.map((part) => part.getBoundingClientRect().width)")
     assert widths[1] == pytest.approx(widths[0], rel=0.05)  # sold and held
     assert widths[2] == pytest.approx(widths[0] * 4 / 3, rel=0.05)
