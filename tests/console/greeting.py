@@ -77,7 +77,7 @@ vars(registry)["FEATURES"] = (*registry.FEATURES, FEATURE)
 
 from liveroom.features.decision import Decided, Decision, Refusal, Turn  # noqa: E402
 from liveroom.features.ruleset import Rules  # noqa: E402
-from liveroom.features.state import RoomState, part  # noqa: E402
+from liveroom.features.state import RoomState  # noqa: E402
 
 
 class Greetings(Struct):
@@ -86,7 +86,17 @@ class Greetings(Struct):
     heard: list[str] = []
 
 
-of, change = part("greeting", Greetings)
+def of(room: RoomState) -> Greetings:
+    """The room's part of this feature, or an empty one that is not kept."""
+    return room.greeting or Greetings()
+
+
+def change(room: RoomState) -> Greetings:
+    """The room's part of this feature, to fold an event into it."""
+    part: Greetings | None = room.greeting
+    if part is None:
+        part = room.greeting = Greetings()
+    return part
 
 
 def _greet(turn: Turn, command: Greet) -> Decision:

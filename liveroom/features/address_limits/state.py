@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from liveroom.features.state import part
+from liveroom.features.state import RoomState
 
 __all__ = ["AddressLimit", "AddressLimitsState", "change", "of"]
 
@@ -23,4 +23,14 @@ class AddressLimitsState(Struct):
     items: dict[int, AddressLimit] = field(default_factory=dict)
 
 
-of, change = part("address_limits", AddressLimitsState)
+def of(room: RoomState) -> AddressLimitsState:
+    """The room's part of this feature, or an empty one that is not kept."""
+    return room.address_limits or AddressLimitsState()
+
+
+def change(room: RoomState) -> AddressLimitsState:
+    """The room's part of this feature, to fold an event into it."""
+    part: AddressLimitsState | None = room.address_limits
+    if part is None:
+        part = room.address_limits = AddressLimitsState()
+    return part

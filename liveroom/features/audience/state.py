@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from liveroom.features.state import part
+from liveroom.features.state import RoomState
 
 __all__ = ["AudienceState", "GatewayCount", "change", "of"]
 
@@ -28,4 +28,14 @@ class AudienceState(Struct):
     sketch: bytearray = field(default_factory=bytearray)  # registers, once they are estimated
 
 
-of, change = part("audience", AudienceState)
+def of(room: RoomState) -> AudienceState:
+    """The room's part of this feature, or an empty one that is not kept."""
+    return room.audience or AudienceState()
+
+
+def change(room: RoomState) -> AudienceState:
+    """The room's part of this feature, to fold an event into it."""
+    part: AudienceState | None = room.audience
+    if part is None:
+        part = room.audience = AudienceState()
+    return part

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from liveroom.features.chat.messages import ChatLine
-from liveroom.features.state import part
+from liveroom.features.state import RoomState
 
 __all__ = ["ChatState", "Spoken", "change", "of"]
 
@@ -33,4 +33,14 @@ class ChatState(Struct):
     speakers_since_ms: int = 0
 
 
-of, change = part("chat", ChatState)
+def of(room: RoomState) -> ChatState:
+    """The room's part of this feature, or an empty one that is not kept."""
+    return room.chat or ChatState()
+
+
+def change(room: RoomState) -> ChatState:
+    """The room's part of this feature, to fold an event into it."""
+    part: ChatState | None = room.chat
+    if part is None:
+        part = room.chat = ChatState()
+    return part

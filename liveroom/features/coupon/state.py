@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from liveroom.features.coupon.messages import CouponTerms
-from liveroom.features.state import part
+from liveroom.features.state import RoomState
 
 __all__ = ["ClaimedCode", "CodeUse", "Coupon", "CouponsState", "change", "of"]
 
@@ -55,4 +55,14 @@ class CouponsState(Struct):
     held_codes: dict[str, None] = field(default_factory=dict)  # codes of open holds; only the hold gives them back
 
 
-of, change = part("coupon", CouponsState)
+def of(room: RoomState) -> CouponsState:
+    """The room's part of this feature, or an empty one that is not kept."""
+    return room.coupon or CouponsState()
+
+
+def change(room: RoomState) -> CouponsState:
+    """The room's part of this feature, to fold an event into it."""
+    part: CouponsState | None = room.coupon
+    if part is None:
+        part = room.coupon = CouponsState()
+    return part

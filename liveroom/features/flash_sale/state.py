@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from liveroom.features.coupon.messages import CouponTerms
-from liveroom.features.state import part
+from liveroom.features.state import RoomState
 
 __all__ = ["FlashSale", "FlashSalesState", "Hold", "ResolvedHold", "UnpaidHolds", "change", "of"]
 
@@ -82,4 +82,14 @@ class FlashSalesState(Struct):
     payments_before: dict[str, int] = field(default_factory=dict)
 
 
-of, change = part("flash_sale", FlashSalesState)
+def of(room: RoomState) -> FlashSalesState:
+    """The room's part of this feature, or an empty one that is not kept."""
+    return room.flash_sale or FlashSalesState()
+
+
+def change(room: RoomState) -> FlashSalesState:
+    """The room's part of this feature, to fold an event into it."""
+    part: FlashSalesState | None = room.flash_sale
+    if part is None:
+        part = room.flash_sale = FlashSalesState()
+    return part

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from liveroom.features.state import part
+from liveroom.features.state import RoomState
 
 __all__ = ["LikesState", "change", "of"]
 
@@ -15,4 +15,14 @@ class LikesState(Struct):
     total: int = 0
 
 
-of, change = part("likes", LikesState)
+def of(room: RoomState) -> LikesState:
+    """The room's part of this feature, or an empty one that is not kept."""
+    return room.likes or LikesState()
+
+
+def change(room: RoomState) -> LikesState:
+    """The room's part of this feature, to fold an event into it."""
+    part: LikesState | None = room.likes
+    if part is None:
+        part = room.likes = LikesState()
+    return part

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from liveroom.features.state import part
+from liveroom.features.state import RoomState
 
 __all__ = ["ModerationState", "Sanction", "WordList", "active", "change", "lasts", "of"]
 
@@ -38,7 +38,17 @@ class ModerationState(Struct):
     banned_words: WordList = WordList()
 
 
-of, change = part("moderation", ModerationState)
+def of(room: RoomState) -> ModerationState:
+    """The room's part of this feature, or an empty one that is not kept."""
+    return room.moderation or ModerationState()
+
+
+def change(room: RoomState) -> ModerationState:
+    """The room's part of this feature, to fold an event into it."""
+    part: ModerationState | None = room.moderation
+    if part is None:
+        part = room.moderation = ModerationState()
+    return part
 
 
 def active(sanctions: dict[str, Sanction], now_ms: int) -> dict[str, Sanction]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from liveroom.features.questions.messages import Question
-from liveroom.features.state import part
+from liveroom.features.state import RoomState
 
 __all__ = ["QuestionsState", "change", "of"]
 
@@ -18,4 +18,14 @@ class QuestionsState(Struct):
     resolved: list[int] = field(default_factory=list)  # seqs of answered and dismissed ones
 
 
-of, change = part("questions", QuestionsState)
+def of(room: RoomState) -> QuestionsState:
+    """The room's part of this feature, or an empty one that is not kept."""
+    return room.questions or QuestionsState()
+
+
+def change(room: RoomState) -> QuestionsState:
+    """The room's part of this feature, to fold an event into it."""
+    part: QuestionsState | None = room.questions
+    if part is None:
+        part = room.questions = QuestionsState()
+    return part

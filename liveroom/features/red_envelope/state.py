@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from liveroom.features.red_envelope.messages import EnvelopeCondition, EnvelopeWinner
-from liveroom.features.state import part
+from liveroom.features.state import RoomState
 
 __all__ = ["EnvelopeOver", "RedEnvelope", "RedEnvelopesState", "change", "of"]
 
@@ -46,4 +46,14 @@ class RedEnvelopesState(Struct):
     over: dict[int, EnvelopeOver] = field(default_factory=dict)  # the last ones, oldest first
 
 
-of, change = part("red_envelope", RedEnvelopesState)
+def of(room: RoomState) -> RedEnvelopesState:
+    """The room's part of this feature, or an empty one that is not kept."""
+    return room.red_envelope or RedEnvelopesState()
+
+
+def change(room: RoomState) -> RedEnvelopesState:
+    """The room's part of this feature, to fold an event into it."""
+    part: RedEnvelopesState | None = room.red_envelope
+    if part is None:
+        part = room.red_envelope = RedEnvelopesState()
+    return part

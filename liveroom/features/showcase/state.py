@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from liveroom.features.showcase.messages import Product
-from liveroom.features.state import part
+from liveroom.features.state import RoomState
 
 __all__ = ["ShowcaseState", "change", "of"]
 
@@ -20,4 +20,14 @@ class ShowcaseState(Struct):
     try_ons_count: int = 0
 
 
-of, change = part("showcase", ShowcaseState)
+def of(room: RoomState) -> ShowcaseState:
+    """The room's part of this feature, or an empty one that is not kept."""
+    return room.showcase or ShowcaseState()
+
+
+def change(room: RoomState) -> ShowcaseState:
+    """The room's part of this feature, to fold an event into it."""
+    part: ShowcaseState | None = room.showcase
+    if part is None:
+        part = room.showcase = ShowcaseState()
+    return part
