@@ -17,7 +17,7 @@ import pytest_asyncio  # noqa: F401  # imported here, so that no child has to
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tests.mutations.run import Outcome, run_tests
+from tests.mutations.run import CPU_S_MAX, Outcome, run_tests
 from tests.mutations.tables import TABLES, Mutation, Result, Table, read_results, read_tables, write_results
 
 
@@ -29,10 +29,10 @@ class _Verdict(Struct, frozen=True):
     seconds: float
 
 
-def _check(table: Table, mutation: Mutation) -> _Verdict:
+def _check(table: Table, mutation: Mutation, cpu_s_max: int) -> _Verdict:
     begun = monotonic()
-    examples = run_tests(table.tests, mutation)
-    story = run_tests((table.story,), mutation) if table.story and not examples.trouble else Outcome("", "", "")
+    examples = run_tests(table.tests, mutation, cpu_s_max)
+    story = run_tests((table.story,), mutation, cpu_s_max) if table.story and not examples.trouble else Outcome("", "", "")
     if story.trouble:
         examples = story
     return _Verdict(examples, bool(story.failed), monotonic() - begun)
@@ -44,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", metavar="TEXT", default="", help="only mutations with this text in `table: name`")
     parser.add_argument("--missing", action="store_true", help="only mutations without a result")
     parser.add_argument("--jobs", type=int, default=1, help="mutations that run at the same time (default: 1)")
+    parser.add_argument("--cpu-s-max", type=int, default=CPU_S_MAX, help=f"CPU time of a run that never ends (default: {CPU_S_MAX})")
     parser.add_argument("--no-story", action="store_true", help="run the examples alone, and keep what is known of the stories")
     parser.add_argument("--tables", type=Path, metavar="FOLDER", help="read the tables from this folder, and write no results")
     options = parser.parse_args(arguments)
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     with ProcessPoolExecutor(options.jobs, get_context("fork")) as pool:
         if not _all_pass(pool, [tables[name] for name in dict.fromkeys(name for name, _ in chosen)]):
             return 1
-        survivors = _run(pool, tables, chosen, write=options.tables is None)
+        survivors = _run(pool, tables, chosen, options.cpu_s_max, write=options.tables is None)
     if options.tables is None:
         _write_page()
     for survivor in survivors:
@@ -84,9 +85,9 @@ def _all_pass(pool: ProcessPoolExecutor, tables: list[Table]) -> bool:
     return True
 
 
-def _run(pool: ProcessPoolExecutor, tables: dict[str, Table], chosen: list[tuple[str, Mutation]], *, write: bool) -> list[str]:
+def _run(pool: ProcessPoolExecutor, tables: dict[str, Table], chosen: list[tuple[str, Mutation]], cpu_s_max: int, *, write: bool) -> list[str]:
     """The mutations that no example noticed. Each result is written at once, so an interrupted run loses none."""
-    runs = {pool.submit(_check, tables[name], one): (name, one) for name, one in chosen}
+    runs = {pool.submit(_check, tables[name], one, cpu_s_max): (name, one) for name, one in chosen}
     survivors: list[str] = []
     for count, run in enumerate(as_completed(runs), 1):
         (name, mutation), verdict = runs[run], run.result()

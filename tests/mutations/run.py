@@ -15,6 +15,8 @@ from importlib.util import spec_from_file_location
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from resource import RLIMIT_CPU, setrlimit
+from signal import SIGXCPU
 from types import CodeType, ModuleType
 from typing import Any, Final
 
@@ -25,10 +27,12 @@ from msgspec import Struct
 
 from tests.mutations.tables import ROOT, Mutation
 
-__all__ = ["Outcome", "mutated", "run_tests"]
+__all__ = ["CPU_S_MAX", "Outcome", "mutated", "run_tests"]
 
-#: A mutation may loop without end; the test in which it does has noticed it.
-TIMEOUT_S: Final = 300.0
+#: A mutation may loop without end. Tests that use up this CPU time have noticed it, however busy the machine is.
+CPU_S_MAX: Final = 120
+#: Longest wait for a test to end.
+TIMEOUT_S: Final = 3_600.0
 #: A mutation that fails with one of these is a slip in the table and breaks no rule.
 SLIPS: Final = (ImportError, NameError, SyntaxError)
 
@@ -59,7 +63,7 @@ def mutated(mutation: Mutation) -> str:
     return text.replace(mutation.find, mutation.replace)
 
 
-def run_tests(files: Sequence[str], mutation: Mutation | None = None) -> Outcome:
+def run_tests(files: Sequence[str], mutation: Mutation | None = None, cpu_s_max: int = CPU_S_MAX) -> Outcome:
     """Run test files up to the first failure, against a mutation or the code as it is."""
     try:
         module, text = (_module(mutation.file), mutated(mutation)) if mutation else ("", "")
@@ -68,27 +72,33 @@ def run_tests(files: Sequence[str], mutation: Mutation | None = None) -> Outcome
     fork = get_context("fork")
     receiver, sender = fork.Pipe(duplex=False)
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
-        child = fork.Process(target=_child, args=(files, module, text, sender, output.fileno()))
+        child = fork.Process(target=_child, args=(files, module, text, cpu_s_max, sender, output.fileno()))
         child.start()
         sender.close()
         report = _follow(receiver)
-        child.kill()
+        if report.done or report.trouble:
+            child.kill()
         child.join()
+        if not report.done and child.exitcode == -SIGXCPU and report.test:
+            report = _Report(failed=report.test)
+        elif not report.done:
+            report.trouble = report.trouble or f"the process of the tests ended with code {child.exitcode}"
         output.seek(0)
         return Outcome(report.failed, report.trouble, output.read())
 
 
 def _follow(receiver: Connection) -> _Report:
-    """The last report of a child; a test that takes too long has failed."""
+    """The last report of a child. It is not `done` if the child ended early or took too long."""
     last = _Report()
     with receiver:
         while not last.done:
             if not receiver.poll(TIMEOUT_S):
-                return _Report(failed=last.test, trouble="" if last.test else "no test began in time", done=True)
+                last.trouble = f"{last.test} took longer than {TIMEOUT_S:g} s"
+                return last
             try:
                 last = msgspec.json.decode(receiver.recv_bytes(), type=_Report)
             except EOFError:
-                return _Report(trouble="the process of the tests ended early", done=True)
+                return last
     return last
 
 
@@ -96,9 +106,10 @@ def _module(file: str) -> str:
     return ".".join(Path(file).with_suffix("").parts)
 
 
-def _child(files: Sequence[str], module: str, text: str, sender: Connection, output: int) -> None:
+def _child(files: Sequence[str], module: str, text: str, cpu_s_max: int, sender: Connection, output: int) -> None:
     for stream in (1, 2):
         os.dup2(output, stream)
+    setrlimit(RLIMIT_CPU, (cpu_s_max, cpu_s_max + 1))
     os.chdir(ROOT)
     finder = _Finder(module, text)
     if module:

@@ -52,13 +52,18 @@ def _tests(files: tuple[str, ...]) -> Iterator[str]:
             yield line.partition("def ")[2].partition("(")[0]
 
 
-def run(folder: Path, find: str, replacement: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, find: str, replacement: str, *options: str) -> subprocess.CompletedProcess[str]:
     """The runner with a table of one mutation."""
     tests = "tests/features/coupon/test_price.py"
     table = f'file = "{RULES}"\ntests = ["{tests}"]\n\n[[mutations]]\nwhat = "A rule"\nfind = {find!r}\nreplace = {replacement!r}\n'
     (folder / "one.toml").write_text(table, encoding="utf-8")
     return subprocess.run(
-        [sys.executable, "-m", "tests.mutations", "--tables", str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "tests.mutations", "--tables", str(folder), *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 
@@ -73,6 +78,12 @@ def test_the_runner_fails_when_no_test_notices(tmp_path: Path) -> None:
 def test_the_runner_names_the_test_that_notices(tmp_path: Path) -> None:
     """A broken rule makes an example fail."""
     done = run(tmp_path, "spend_fen >= terms.min_spend_fen", "True")
+    assert (done.returncode, "[1/1] one: A rule: test_discounts " in done.stdout) == (0, True), done.stdout
+
+
+def test_a_test_that_never_ends_has_noticed(tmp_path: Path) -> None:
+    """A mutation may loop without end. CPU time stops its test, so a busy machine stops no other."""
+    done = run(tmp_path, "return spend_fen >= terms.min_spend_fen", "while True: pass", "--cpu-s-max=10")
     assert (done.returncode, "[1/1] one: A rule: test_discounts " in done.stdout) == (0, True), done.stdout
 
 
