@@ -338,7 +338,7 @@ async def test_money_in_chinese(stage: Stage) -> None:
     await expect(card(vera, sale).locator(".hold")).to_contain_text("待支付")
     await vera.locator("#language").click()
     await expect(card(vera, sale).locator(".hold")).to_contain_text("¥170.00 due")
-    await expect(vera.locator("#envelope-words")).to_have_text("You got")
+    await expect(vera.locator("#envelope-words")).to_have_text("You got it!")
     await expect(card(vera, sale).locator(".stock-legend .held")).to_have_text("2 in checkout")
     assert stage.complaints == []
 

@@ -210,7 +210,7 @@ async def test_languages(stage: Stage) -> None:
     await expect(vera.locator("html")).to_have_attribute("lang", "zh-CN")
     await vera.locator("#language").click()
     await expect(vera.locator("#mode")).to_have_text("Live")
-    await expect(vera.locator("#text")).to_have_attribute("placeholder", "Say something…")
+    await expect(vera.locator("#text")).to_have_attribute("placeholder", "Say hi")
     await sees(vera, "你好")
     await vera.reload()
     await expect(vera.locator("#mode")).to_have_text("Live")

@@ -63,7 +63,7 @@ export const EN = {
   chat: "Chat",
   chat_empty: "Say hello!",
   new_messages: "New messages",
-  say_something: "Say something…",
+  say_something: "Say hi",
   ask_something: "Ask the anchor…",
   ask: "Ask",
   ask_hint: "Send as a question to the anchor",

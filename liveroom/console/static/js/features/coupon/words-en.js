@@ -1,7 +1,7 @@
 /** Coupons in English. */
 export const EN = {
   coupons: "Coupons",
-  coupons_to_claim: "{count} new coupons",
+  coupons_to_claim: "Coupons: {count} new",
   coupons_claimable: "Available",
   coupons_own: "My coupons",
   coupons_of_stock: "{left} of {stock} left",

@@ -15,7 +15,7 @@ export const EN = {
   say_first: "Say “{keyword}” in chat first",
   watch_more: "Keep watching: grab in",
   envelope_shares_left: "{count} of {all} left",
-  your_share: "You got",
+  your_share: "You got it!",
   you_won: "You got {amount}!",
   yours: "Got it",
   envelope_all_gone: "Too late, all gone!",
