@@ -43,18 +43,6 @@ def test_imports_run_one_way() -> None:
 
 #: Places that may name a feature that moves money: the features themselves, their accounts, and the demo.
 NAMING = ("features", "accounting", "demo")
-#: Modules that still name one, because entitlements are not part of the contract of a feature yet.
-ENTITLEMENTS = {
-    "client/__init__.py",
-    "client/entitlements.py",
-    "client/items.py",
-    "client/room.py",
-    "gateway/entitlements.py",
-    "gateway/room.py",
-    "protocol/entitlements.py",
-    "protocol/frames.py",
-    "rooms/entitlements.py",
-}
 
 
 def test_no_other_module_names_a_feature_that_moves_money() -> None:
@@ -67,7 +55,7 @@ def test_no_other_module_names_a_feature_that_moves_money() -> None:
         for path in others
         if re.search(r"(?i)red.?envelope|coupon|flash.?sale", path.read_text(encoding="utf-8"))
     }
-    assert naming <= ENTITLEMENTS
+    assert not naming
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.stat().st_size], ids=name_of)

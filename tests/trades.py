@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import replace
 
+from liveroom.features.coupon.entitlements import OwnedCoupon
 from liveroom.features.coupon.messages import (
     ClaimCoupon,
     CouponClaimed,
@@ -19,21 +20,22 @@ from liveroom.features.coupon.messages import (
     StopCoupon,
 )
 from liveroom.features.coupon.state import of as coupons_of
+from liveroom.features.flash_sale.entitlements import OwnedHold
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, CancelHold, CloseFlashSale, ConfirmHold, ReserveStock, RestockFlashSale
 from liveroom.features.flash_sale.state import of as flash_sales_of
 from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom
+from liveroom.features.red_envelope.entitlements import Share
 from liveroom.features.red_envelope.messages import DropRedEnvelope, GrabRedEnvelope
 from liveroom.features.red_envelope.state import of as red_envelopes_of
 from liveroom.features.showcase.messages import Product
 from liveroom.features.state import RoomState
 from liveroom.protocol.commands import Command
-from liveroom.protocol.entitlements import OwnedCoupon, OwnedHold, Share
 from liveroom.protocol.events import Event
 from liveroom.protocol.frames import Entitlements
 from liveroom.protocol.records import Sender
 from tests.features.play import ANCHOR, BELLA, PLATFORM, VERA, VICTOR, Play
 
-__all__ = ["BUYERS", "KINDS", "TRADES", "Trade", "claimed", "in_order", "market", "owned", "play_trade", "trade_command"]
+__all__ = ["BUYERS", "KINDS", "TRADES", "Trade", "added", "in_order", "market", "owned", "play_trade", "trade_command"]
 
 BUYERS = (VERA, VICTOR, BELLA)
 
@@ -159,13 +161,13 @@ def owned(state: RoomState, user: str, envelopes_over: int = 1_000) -> Entitleme
     )
 
 
-def claimed(play: Play, event: Event) -> OwnedCoupon | None:
+def added(play: Play, event: Event) -> dict[str, Any]:
     """The entry that a claim adds to its user's coupons; of another event, nothing."""
     if not isinstance(event, CouponClaimed):
-        return None
+        return {}
     issued = play.story[event.coupon][2]
     assert isinstance(issued, CouponIssued)
-    return OwnedCoupon(event.coupon, issued.title, issued.terms, event.code, issued.valid_until_ms)
+    return {"coupon": OwnedCoupon(event.coupon, issued.title, issued.terms, event.code, issued.valid_until_ms)}
 
 
 def in_order(mine: Entitlements | None) -> Entitlements:

@@ -370,6 +370,7 @@ class Ledger:
         told, right = (event.available, event.held, event.sold), (account.available, account.held, account.sold)
         at.same("the stock (available, held, sold)", told, right)
         at.same("available + held + sold", sum(told), account.stock)
+        at.same("closed", event.closed, account.state == "closed")
 
     def _restocked(self, event: FlashSaleRestocked, at: _At) -> None:
         account = self._sale(event.sale, at)

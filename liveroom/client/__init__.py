@@ -14,7 +14,6 @@ from liveroom.client.exceptions import ClientError, CommandRefused, CommandUnans
 from liveroom.client.items import EntitlementsReplaced, Item, PersonalEvent, Reconnecting, RoomEvent, StateReplaced, UnknownEvent
 from liveroom.client.room import Room, connect
 from liveroom.client.state import fold
-from liveroom.protocol.entitlements import OwnedCoupon, OwnedHold, Share
 from liveroom.protocol.frames import Accepted, Banned, Entitlements, Interruption, Joined, Keyframe, Queued, Skipped
 
 __all__ = [
@@ -30,14 +29,11 @@ __all__ = [
     "Item",
     "Joined",
     "Keyframe",
-    "OwnedCoupon",
-    "OwnedHold",
     "PersonalEvent",
     "Queued",
     "Reconnecting",
     "Room",
     "RoomEvent",
-    "Share",
     "Skipped",
     "StateReplaced",
     "TooManyCommands",

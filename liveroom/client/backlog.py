@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from liveroom.client.entitlements import fold_entitlements, sales_over
+from liveroom.client.entitlements import fold_entitlements
 from liveroom.client.items import Advanced, EntitlementsReplaced, Item, PersonalEvent, Repeated, RoomEvent, StateReplaced
 from liveroom.client.state import fold, passed
 from liveroom.protocol.frames import Entitlements, Joined, Keyframe, Skipped
@@ -90,8 +90,7 @@ def _folded(known: _Known, item: Item | Advanced | Repeated) -> _Known:
             return replace(known, entitlements=item.entitlements)
         case RoomEvent() if known.state is not None:
             state = fold(known.state, item)
-            over = sales_over(known.state.sales, state.sales)
-            return replace(known, state=state, entitlements=known.entitlements and fold_entitlements(known.entitlements, item, known.user, over))
+            return replace(known, state=state, entitlements=known.entitlements and fold_entitlements(known.entitlements, item, known.user))
         case Advanced() if known.state is not None:
             return replace(known, state=passed(known.state, item.seq, item.time_ms))
         case PersonalEvent() if known.entitlements is not None:

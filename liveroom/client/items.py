@@ -7,8 +7,9 @@ from typing import Any, Union
 import msgspec
 from msgspec import Struct
 
+from liveroom.features.registry import ENTITLEMENTS
 from liveroom.messages.errors import BadMessage
-from liveroom.protocol.entitlements import OwnedCoupon
+from liveroom.messages.structs import fields_of
 from liveroom.protocol.events import Event
 from liveroom.protocol.frames import FRAMES, Banned, Delta, Entitlements, Frame, Interruption, Joined, Keyframe, Personal, Queued, Skipped
 
@@ -46,13 +47,13 @@ class RoomEvent(Struct, frozen=True):
 class PersonalEvent(Struct, frozen=True):
     """An event that concerns this user alone, at its position in the room. It comes as soon as it happened, even before events below its seq.
 
-    `coupon` is the code of a claim, with its discount.
+    `added` has the frame's further fields by name: new entries of the `entitlements` frame.
     """
 
     seq: int
     time_ms: int
     event: Event | UnknownEvent
-    coupon: OwnedCoupon | None = None
+    added: dict[str, Any] = {}
 
 
 class StateReplaced(Struct, frozen=True):
@@ -95,6 +96,9 @@ class Repeated(Struct, frozen=True):
 
 Item = Union[Joined, StateReplaced, EntitlementsReplaced, RoomEvent, PersonalEvent, Queued, Skipped, Interruption, Banned, Reconnecting]
 
+#: The fields of a `personal` frame that features add.
+_ADDED = tuple(name for name, *_ in fields_of(fold.added for fold in ENTITLEMENTS))
+
 
 class _TypeOnly(Struct):
     type: str
@@ -124,7 +128,8 @@ def events_of(delta: Delta, from_: int) -> list[RoomEvent]:
 
 def personal_event(frame: Personal) -> PersonalEvent:
     """The event of a personal frame."""
-    return PersonalEvent(frame.seq, frame.time_ms, _event(frame.event), frame.coupon)
+    added = {name: value for name in _ADDED if (value := getattr(frame, name)) is not None}
+    return PersonalEvent(frame.seq, frame.time_ms, _event(frame.event), added)
 
 
 def _event(plain: dict[str, Any]) -> Event | UnknownEvent:

@@ -144,7 +144,7 @@ class Room:
 
     @property
     def entitlements(self) -> Entitlements:
-        """Your entitlements after the last item that was yielded: shares, coupon codes, holds, units bought."""
+        """Your entitlements after the last item that was yielded, by feature."""
         entitlements = self._backlog.entitlements or self._first_entitlements
         assert entitlements is not None, "a room is entered with `async with` before your entitlements are there"
         return entitlements

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from msgspec import defstruct
-from msgspec.structs import fields
 
 from liveroom.features.registry import FEATURES
 from liveroom.messages.settings import RoomSettings
+from liveroom.messages.structs import fields_of
 
 __all__ = ["RoomsConfig"]
 
@@ -20,10 +20,9 @@ if TYPE_CHECKING:
         def __init__(self, **settings: Any) -> None: ...
 
 else:
-    _SECTIONS = [feature.settings for feature in FEATURES if feature.settings is not None]
     RoomsConfig = defstruct(
         "RoomsConfig",
-        [(one.name, get_type_hints(section, include_extras=True)[one.name], one.default) for section in _SECTIONS for one in fields(section)],
+        fields_of(feature.settings for feature in FEATURES),
         bases=(RoomSettings,),
         namespace={"__doc__": "Limits and rates of the rooms' rules."},
         module=__name__,

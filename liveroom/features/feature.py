@@ -10,6 +10,7 @@ the features loops over that list and names no feature.
 - `settings` are the feature's settings in the section `[rooms]`. Their names are unique among all features.
 - An `Admission` says how one command takes units of something scarce. Gateways queue such commands while no units are left, and count
   network addresses by it.
+- An `EntitlementFold` keeps what users own of the feature's items. Gateways and the Python client fold by the same class.
 - A `RoomRoute` serves a part of the room's state over HTTP. Commands need none: the console takes every command that a role may send.
 - `closing_bytes` bounds the events that end the feature's items when a room closes, in bytes of a record. `due_bytes` bounds the events that time
   brings about in one room at once. A command and an admission state their own bounds.
@@ -24,6 +25,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from liveroom.features.entitlements import EntitlementFold
 from liveroom.messages.base import CommandBase, EventBase
 from liveroom.messages.errors import Refusals
 from liveroom.messages.fields import Role
@@ -126,4 +128,5 @@ class Feature(Struct, frozen=True, kw_only=True):
     closing_bytes: int = 0
     due_bytes: int = 0
     admission: Admission | None = None
+    entitlements: type[EntitlementFold] | None = None
     routes: tuple[RoomRoute, ...] = ()

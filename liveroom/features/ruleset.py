@@ -6,7 +6,7 @@ Features depend on each other in one direction only: one imports the other's acc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -42,6 +42,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     `decide(turn, command)` gives events or a refusal and changes nothing. `evolve(state, event, seq, time_ms)` folds an event.
     `react` folds events of other features, right after their own features have.
     `due_ms(state)` is the time at which `due(state, now_ms)` has events if nothing else happens; `None` = never.
+    `entitlements(state)` gives the rows of all users' entitlements, each with its field of a chunk, in the order in which the fold loads them.
     `close(turn)` gives the events that end the feature's items when the room closes.
     `keyframe(state)` gives the feature's fields that every keyframe holds, and `fills` those that hold as many items as fit.
     `detail(state, time_ms)` gives the feature's fields of the room's detail.
@@ -54,6 +55,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     react: Mapping[type[EventBase], Callable[[RoomState, Any, int, int], object]] = {}
     due_ms: Callable[[RoomState], int | None] | None = None
     due: Callable[[RoomState, int], tuple[EventBase, ...]] | None = None
+    entitlements: Callable[[RoomState], Iterator[tuple[str, Any]]] | None = None
     close: Callable[[Turn], tuple[EventBase, ...]] | None = None
     keyframe: Callable[[RoomState], Mapping[str, Any]] | None = None
     fills: tuple[Fill, ...] = ()

@@ -186,8 +186,7 @@ class HeldRoom:
         subscriptions = self.users.get(getattr(event, "user", ""), ())
         if not subscriptions:
             return
-        coupon = self.entitlements.claimed(event)
-        more = b',"coupon":%b' % encode(coupon) if coupon else b""
+        more = b"".join(b',"%b":%b' % (name.encode(), encode(value)) for name, value in self.entitlements.addition(event).items())
         frame = text_frame(b'{"type":"personal","seq":%d,"time_ms":%d,"event":%b%b}' % (seq, self.time_ms, event_bytes(event, seq), more))
         self.metrics.isolated.each("gateway_viewer", subscriptions, lambda subscription: subscription.connection.notify(frame))
 

@@ -1,124 +1,57 @@
-"""Entitlements: what one user owns in a room, and the chunks by which a gateway learns what all users of a room own."""
+"""Entitlements: the chunks by which a gateway learns those of all users, and the part of a frame that tells one user's."""
 
 from __future__ import annotations
 
-from typing import Final
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, defstruct
 
-from liveroom.features.coupon.messages import CouponTerms
+from liveroom.features.registry import ENTITLEMENTS
+from liveroom.messages.structs import fields_of
 
-__all__ = [
-    "ENTITLEMENTS_MAX",
-    "ENVELOPES_OVER_OWNED",
-    "SHARES_OVER_OWNED",
-    "BoughtUnits",
-    "ClaimedCoupon",
-    "CouponWorth",
-    "EntitlementsChunk",
-    "GrabbedShare",
-    "HeldUnits",
-    "OwnedCoupon",
-    "OwnedHold",
-    "Share",
-]
+__all__ = ["ENTITLEMENTS_MAX", "EntitlementsChunk", "keep_newest"]
 
 #: Entitlements of each kind in one frame: the newest; older ones are only counted.
 ENTITLEMENTS_MAX: Final = 100
-#: The last closed red envelopes of a room whose shares are still entitlements.
-ENVELOPES_OVER_OWNED: Final = 20
-#: Limit for the shares of closed red envelopes, equal to the rules' own. Beyond it the oldest red envelopes are dropped.
-SHARES_OVER_OWNED: Final = 20_000
 
 
-class Share(Struct, frozen=True):
-    """A user's share of a red envelope; one per red envelope at most."""
-
-    envelope: int
-    amount_fen: int
-
-
-class OwnedCoupon(Struct, frozen=True, omit_defaults=True):
-    """An unexpired code of a coupon; `order` is the order that uses it, empty while the code is unused."""
-
-    coupon: int
-    title: str
-    terms: CouponTerms
-    code: str
-    valid_until_ms: int
-    order: str = ""
-
-
-class OwnedHold(Struct, frozen=True, omit_defaults=True):
-    """An open hold: units of a flash sale, reserved until `until_ms` for a payment of `due_fen`."""
-
-    hold: int
-    sale: int
-    quantity: int
-    until_ms: int
-    due_fen: int
-    discount_fen: int = 0
-    coupon_code: str = ""
-
-
-class GrabbedShare(Struct, frozen=True, array_like=True, gc=False):
-    """A user's share of a red envelope."""
-
-    envelope: int
-    user: str
-    amount_fen: int
-
-
-class CouponWorth(Struct, frozen=True, array_like=True):
-    """The value of a coupon's codes, also for a coupon without claims."""
-
-    coupon: int
-    title: str
-    terms: CouponTerms
-    valid_until_ms: int
-
-
-class ClaimedCoupon(Struct, frozen=True, array_like=True, gc=False):
-    """A user's code of a coupon, and the order that uses it ("" = none)."""
-
-    coupon: int
-    user: str
-    code: str
-    order: str = ""
-
-
-class HeldUnits(Struct, frozen=True, array_like=True, gc=False):
-    """A user's open hold."""
-
-    sale: int
-    user: str
-    hold: int
-    quantity: int
-    until_ms: int
-    due_fen: int
-    discount_fen: int = 0
-    coupon_code: str = ""
-
-
-class BoughtUnits(Struct, frozen=True, array_like=True, gc=False):
-    """Units of a sale that a user has paid for."""
-
-    sale: int
-    user: str
-    units: int
-
-
-class EntitlementsChunk(Struct, frozen=True, omit_defaults=True):
-    """Chunk number `number`, from 0, of the users' entitlements after all events below `seq`; the room's detail follows the last part."""
+class _Chunk(Struct, frozen=True, omit_defaults=True):
+    """Chunk number `number`, from 0, of the users' entitlements after all events below `seq`; the room's detail follows the last chunk."""
 
     room: str
     stream_id: str
     seq: int
     number: int
-    envelopes_over: tuple[int, ...] = ()  # in the order in which they ended
-    shares: tuple[GrabbedShare, ...] = ()
-    coupons: tuple[CouponWorth, ...] = ()
-    codes: tuple[ClaimedCoupon, ...] = ()  # each coupon's codes in the order of their claims
-    sales_closed: tuple[int, ...] = ()  # sales with open holds
-    holds: tuple[HeldUnits, ...] = ()
-    bought: tuple[BoughtUnits, ...] = ()
+
+
+if TYPE_CHECKING:
+
+    class EntitlementsChunk(_Chunk, frozen=True, omit_defaults=True):
+        """A chunk with the rows of all features."""
+
+        def __init__(self, room: str, stream_id: str, seq: int, number: int, **rows: tuple[Any, ...]) -> None: ...
+
+        def __getattr__(self, name: str) -> tuple[Any, ...]: ...
+
+else:
+    EntitlementsChunk = defstruct(
+        "EntitlementsChunk",
+        fields_of(fold.rows for fold in ENTITLEMENTS),
+        bases=(_Chunk,),
+        namespace={"__doc__": _Chunk.__doc__},
+        module=__name__,
+        frozen=True,
+        omit_defaults=True,
+    )
+
+
+def keep_newest(owned: dict[str, Any]) -> int:
+    """Drop all but the newest of each kind, and return the number of dropped ones."""
+    omitted = 0
+    for name, things in owned.items():
+        older = len(things) - ENTITLEMENTS_MAX
+        if older > 0:
+            omitted += older
+            owned[name] = dict(islice(things.items(), older, None)) if isinstance(things, dict) else things[older:]
+    return omitted

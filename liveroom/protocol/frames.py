@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, Union, get_args
 from msgspec import Struct, defstruct
 
 from liveroom.features.feature import View
-from liveroom.features.registry import FEATURES
+from liveroom.features.registry import ENTITLEMENTS, FEATURES
 from liveroom.messages.fields import Role
 from liveroom.messages.replies import Accepted, FrameBase, Refused, Reply, Result
-from liveroom.protocol.entitlements import OwnedCoupon, OwnedHold, Share
+from liveroom.messages.structs import fields_of
 
 __all__ = [
     "DETAILS",
@@ -140,24 +140,57 @@ class Skipped(FrameBase, frozen=True, rename={"from_": "from"}, tag="skipped"):
     to: int
 
 
-class Personal(FrameBase, frozen=True, tag="personal"):
-    """An event for you alone, sent at once and in no delta. `coupon` is the claimed coupon, as in the `entitlements` frame."""
+class _Personal(FrameBase, frozen=True):
+    """An event for you alone, sent at once and in no delta. Further fields are new entries of the `entitlements` frame."""
 
     seq: int
     time_ms: int
     event: Any  # an event object with its `seq`
-    coupon: OwnedCoupon | None = None
 
 
-class Entitlements(FrameBase, frozen=True, tag="entitlements"):
+class _Entitlements(FrameBase, frozen=True):
     """Your entitlements in the room after all events below `seq`: the newest of each kind. `omitted` counts the older ones."""
 
     seq: int
-    shares: tuple[Share, ...] = ()  # shares of open and recently closed red envelopes
-    coupons: tuple[OwnedCoupon, ...] = ()
-    holds: tuple[OwnedHold, ...] = ()  # open holds
-    bought: dict[int, int] = {}  # sale -> paid units, for sales that are not over
-    omitted: int = 0
+
+
+if TYPE_CHECKING:
+
+    class Personal(_Personal, frozen=True):
+        """An event for one user, with the fields that its feature adds."""
+
+        def __init__(self, seq: int, time_ms: int, event: Any, **added: Any) -> None: ...
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    class Entitlements(_Entitlements, frozen=True):
+        """One user's entitlements from all features."""
+
+        omitted: int
+
+        def __init__(self, seq: int, *, omitted: int = 0, **owned: Any) -> None: ...
+
+        def __getattr__(self, name: str) -> Any: ...
+
+else:
+    Personal = defstruct(
+        "Personal",
+        fields_of(fold.added for fold in ENTITLEMENTS),
+        bases=(_Personal,),
+        namespace={"__doc__": _Personal.__doc__},
+        module=__name__,
+        tag="personal",
+        frozen=True,
+    )
+    Entitlements = defstruct(
+        "Entitlements",
+        [*fields_of(fold.owned for fold in ENTITLEMENTS), ("omitted", int, 0)],
+        bases=(_Entitlements,),
+        namespace={"__doc__": _Entitlements.__doc__},
+        module=__name__,
+        tag="entitlements",
+        frozen=True,
+    )
 
 
 class Queued(FrameBase, frozen=True, tag="queued"):

@@ -16,8 +16,8 @@ from liveroom.protocol.frames import Keyframe, RoomDetail
 
 __all__ = ["RECORD_VERSION", "CommandReply", "Entry", "Record", "Request", "RoomSpan", "Sender", "Takeover"]
 
-#: Version 4 says `shares` and `entitlements`.
-RECORD_VERSION = 4
+#: Version 5: events of stock say whether their item is closed.
+RECORD_VERSION = 5
 
 
 class Request(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from liveroom.accounting.statement import Statement
-from liveroom.protocol.entitlements import ENVELOPES_OVER_OWNED
+from liveroom.features.red_envelope.entitlements import ENVELOPES_OVER_OWNED
 from loadtests.honest.messages import HonestProgress, HonestReport, HonestTask, Pace, Pause, Repeat, Resume, SaleBegun, SetBack
 from loadtests.lib.findings import Findings
 from loadtests.lib.journal import JournalCheck

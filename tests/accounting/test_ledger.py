@@ -112,6 +112,7 @@ def of(story: EventList, kind: type[EventBase], which: int = 0) -> int:
         (HoldCancelled, 0, {"hold": 7_777}),
         (StockChanged, 0, {"available": 3}),
         (StockChanged, 0, {"held": 2, "available": 3}),
+        (StockChanged, 0, {"closed": True}),
         (FlashSaleRestocked, 0, {"stock": 8}),
         (FlashSaleRestocked, 0, {"quantity": 3}),
     ],

@@ -9,16 +9,19 @@ from msgspec.structs import replace
 from liveroom.client.backlog import Backlog
 from liveroom.client.entitlements import fold_entitlements
 from liveroom.client.items import Advanced, EntitlementsReplaced, Item, PersonalEvent, Repeated, RoomEvent, StateReplaced
-from liveroom.features.coupon.messages import CouponExpired, CouponTerms
-from liveroom.features.flash_sale.messages import HoldConfirmed, StockReserved
+from liveroom.features.coupon.entitlements import OwnedCoupon
+from liveroom.features.coupon.messages import CouponClaimed, CouponExpired, CouponRedeemed, CouponReleased, CouponTerms
+from liveroom.features.flash_sale.entitlements import OwnedHold
+from liveroom.features.flash_sale.messages import FlashSaleClosed, HoldCancelled, HoldConfirmed, HoldExpired, StockChanged, StockReserved
 from liveroom.features.lifecycle.messages import AnnouncementSet
+from liveroom.features.red_envelope.entitlements import Share
 from liveroom.features.red_envelope.messages import RedEnvelopeGrabbed
 from liveroom.messages.fields import Delivery
-from liveroom.protocol.entitlements import ENTITLEMENTS_MAX, OwnedCoupon, OwnedHold, Share
+from liveroom.protocol.entitlements import ENTITLEMENTS_MAX
 from liveroom.protocol.frames import Entitlements
 from tests.client.conftest import joined
 from tests.features.play import Play
-from tests.trades import TRADES, Trade, claimed, in_order, market, owned, play_trade
+from tests.trades import TRADES, Trade, added, in_order, market, owned, play_trade
 
 USER = "vera"
 COUPON = OwnedCoupon(3, "Less", CouponTerms(amount_fen=5), "K7Q2MZ4XW3NB5RTA", 9)
@@ -31,7 +34,7 @@ def told(play: Play, since: int, held_back: int) -> list[Item | Advanced | Repea
     for seq, time_ms, event in play.story[since:]:
         if event.delivery is Delivery.personal:
             if getattr(event, "user", "") == USER:
-                items.append(PersonalEvent(seq, time_ms, event, claimed(play, event)))
+                items.append(PersonalEvent(seq, time_ms, event, added(play, event)))
         elif event.delivery is not Delivery.internal:
             waiting.append(RoomEvent(seq, time_ms, event))
         if len(waiting) > held_back:
@@ -80,11 +83,38 @@ def test_what_others_win_is_not_mine() -> None:
 
 
 def test_shares_are_bounded() -> None:
-    """Shares never end, so the newest are kept."""
+    """The newest of each kind are named and the others counted, as in the server's frame."""
     entitlements = Entitlements(0)
     for envelope in range(ENTITLEMENTS_MAX + 5):
         entitlements = fold_entitlements(entitlements, RoomEvent(envelope, 1, RedEnvelopeGrabbed(envelope, USER, "V", 5, 1, 5)), USER)
     assert entitlements.shares == tuple(Share(envelope, 5) for envelope in range(5, ENTITLEMENTS_MAX + 5))
+    assert entitlements.omitted == 5
+
+
+def test_an_event_about_an_omitted_entitlement_changes_nothing_else() -> None:
+    """The frame names the newest of each kind alone, and events come about all of them."""
+    entitlements = Entitlements(0, coupons=(COUPON,), holds=(OwnedHold(2, 4, 1, 99, 100),), omitted=3)
+    for event in (
+        CouponRedeemed(9, "B" * 16, USER, "o1", 5),
+        CouponReleased(9, "B" * 16, USER, "o1"),
+        CouponRedeemed(COUPON.coupon, "B" * 16, USER, "o1", 5),
+        CouponClaimed(9, USER, "C" * 16),
+        HoldCancelled(4, 1, USER, USER),
+        HoldExpired(5, 1, USER),
+    ):
+        assert fold_entitlements(entitlements, PersonalEvent(1, 1, event), USER) == entitlements
+    assert fold_entitlements(entitlements, PersonalEvent(1, 1, HoldConfirmed(5, 1, USER, 2, 0, 100, "p")), USER).bought == {5: 2}
+    for over in (FlashSaleClosed(5, "anna"), StockChanged(5, 0, 0, 2, closed=True), CouponExpired(9)):
+        assert fold_entitlements(entitlements, RoomEvent(1, 1, over), USER) == entitlements
+
+
+def test_units_are_owned_until_their_sale_is_over() -> None:
+    """A sale is over when it is closed and has no open holds, of anybody."""
+    bought = Entitlements(0, bought={4: 1, 6: 2})
+    for event in (FlashSaleClosed(4, "anna", 2), StockChanged(4, 0, 0, 9), StockChanged(4, 0, 1, 9, closed=True)):
+        assert fold_entitlements(bought, RoomEvent(1, 1, event), USER) == bought
+    for event in (FlashSaleClosed(4, "anna"), StockChanged(4, 0, 0, 9, closed=True)):
+        assert fold_entitlements(bought, RoomEvent(1, 1, event), USER).bought == {6: 2}
 
 
 def test_what_is_told_again_is_folded_and_not_yielded() -> None:

@@ -9,11 +9,14 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from liveroom.client import CommandRefused, CommandUnanswered, OwnedCoupon, OwnedHold, Room, Share, connect
+from liveroom.client import CommandRefused, CommandUnanswered, Room, connect
 from liveroom.config.schema import Config, EngineConfig
 from liveroom.engine.partition import PartitionState
+from liveroom.features.coupon.entitlements import OwnedCoupon
 from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms
+from liveroom.features.flash_sale.entitlements import OwnedHold
 from liveroom.features.flash_sale.messages import CancelHold, ReserveStock
+from liveroom.features.red_envelope.entitlements import Share
 from liveroom.features.red_envelope.messages import GrabRedEnvelope
 from liveroom.features.state import RoomState
 from liveroom.journal.acceptance import Verdict

@@ -14,14 +14,16 @@ from msgspec.structs import fields
 import liveroom.features
 from liveroom.config.schema import RoomsConfig
 from liveroom.features.feature import Feature
-from liveroom.features.registry import ADMISSIONS, FEATURES
+from liveroom.features.registry import ADMISSIONS, ENTITLEMENTS, FEATURES
 from liveroom.features.state import RoomState
 from liveroom.messages.base import CommandBase, EventBase
 from liveroom.messages.errors import COMMON_REFUSALS
+from liveroom.messages.fields import Delivery
 from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import COMMANDS
+from liveroom.protocol.entitlements import EntitlementsChunk
 from liveroom.protocol.events import EVENTS
-from liveroom.protocol.frames import DETAILS, VIEWS, Keyframe, KeyframeCore, RoomDetail, RoomDetailCore
+from liveroom.protocol.frames import DETAILS, VIEWS, Entitlements, Keyframe, KeyframeCore, Personal, RoomDetail, RoomDetailCore
 from liveroom.protocol.refusals import REFUSALS
 from liveroom.rooms.state import RULES, encode_state
 from tests.features.play import Play
@@ -74,6 +76,29 @@ def test_a_state_holds_a_part_for_each_feature_that_has_one_and_no_more() -> Non
     parts = {name for name, rules in RULES.items() if rules.state is not None}
     assert set(type(play.room).__struct_fields__) - set(RoomState.__struct_fields__) == parts
     assert not set(msgspec.json.decode(encode_state(play.room))) & parts
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+def test_a_feature_folds_entitlements_by_its_own_events_alone(feature: Feature) -> None:
+    """An event has one fold of entitlements, so its feature's; only personal events have a frame that can say more."""
+    fold = feature.entitlements
+    assert (fold is None) == (RULES[feature.name].entitlements is None)
+    if fold is not None:
+        assert set(fold.changes) <= set(feature.events)
+        assert set(fold.additions) <= {event for event in fold.changes if event.delivery is Delivery.personal}
+        assert bool(fold.additions) == (fold.added is not None)
+
+
+def test_no_field_of_entitlements_is_taken_twice() -> None:
+    """The frames and chunks have the fields of all features side by side, each with a default."""
+    for whole, names in (
+        (EntitlementsChunk, [field.name for fold in ENTITLEMENTS for field in fields(fold.rows)]),
+        (Entitlements, [field.name for fold in ENTITLEMENTS for field in fields(fold.owned)]),
+        (Personal, [field.name for fold in ENTITLEMENTS if fold.added is not None for field in fields(fold.added)]),
+    ):
+        assert set(names) <= set(whole.__struct_fields__)
+        assert len(set(names)) == len(names)
+        assert not any(field.required for field in fields(whole) if field.name in names)
 
 
 def test_no_name_is_taken_twice() -> None:

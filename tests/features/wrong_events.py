@@ -57,6 +57,7 @@ WRONG: dict[str, tuple[Callable[[], tuple[Play, int]], Callable[[int], EventBase
     "held = units of open holds": (_sale, lambda sale: StockChanged(sale, 2, 2, 0)),
     "sold = units of paid holds": (_sale, lambda sale: StockChanged(sale, 2, 1, 1)),
     "available + held + sold = stock": (_sale, lambda sale: StockChanged(sale, 3, 1, 0)),
+    "the stock of a closed sale says so": (_sale, lambda sale: StockChanged(sale, 2, 1, 0, True)),
     "a closed sale says what is held": (_sale, lambda sale: FlashSaleClosed(sale, "anna", 0)),
     "a user has one share": (_envelope, lambda envelope: RedEnvelopeGrabbed(envelope, "vera", "Vera", 5, 1, 0)),
     "shares are granted as they were drawn": (_envelope, lambda envelope: RedEnvelopeGrabbed(envelope, "victor", "Victor", 4, 0, 1)),

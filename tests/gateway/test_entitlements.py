@@ -10,29 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liveroom.features.coupon.messages import CouponClaimed, CouponExpired, CouponIssued, CouponTerms
+from liveroom.features.flash_sale.entitlements import BoughtUnits, HeldUnits
 from liveroom.features.flash_sale.messages import HoldCancelled, HoldConfirmed, StockChanged, StockReserved
 from liveroom.features.flash_sale.state import of as flash_sales_of
+from liveroom.features.red_envelope import entitlements as red_envelope
+from liveroom.features.red_envelope.entitlements import ENVELOPES_OVER_OWNED, SHARES_OVER_OWNED, GrabbedShare, Share
 from liveroom.features.red_envelope.messages import RedEnvelopeClosed, RedEnvelopeGrabbed
 from liveroom.features.red_envelope.rules import WINNERS_KEPT_MAX
 from liveroom.gateway import entitlements as module
 from liveroom.gateway.entitlements import RoomEntitlements
 from liveroom.gateway.wire import payload_of
 from liveroom.protocol.codec import encode
-from liveroom.protocol.entitlements import (
-    ENTITLEMENTS_MAX,
-    ENVELOPES_OVER_OWNED,
-    SHARES_OVER_OWNED,
-    BoughtUnits,
-    EntitlementsChunk,
-    GrabbedShare,
-    HeldUnits,
-    Share,
-)
+from liveroom.protocol.entitlements import ENTITLEMENTS_MAX, EntitlementsChunk
 from liveroom.protocol.frames import Entitlements
 from liveroom.rooms import entitlements as rooms_module
 from liveroom.rooms.room import entitlements
 from tests.features.play import ROOM, Play
-from tests.trades import BUYERS, TRADES, Trade, claimed, market, owned, play_trade
+from tests.trades import BUYERS, TRADES, Trade, added, market, owned, play_trade
 
 PART = msgspec.json.Decoder(EntitlementsChunk)
 
@@ -48,7 +42,7 @@ def begun(play: Play) -> RoomEntitlements:
 
 
 @settings(max_examples=200, deadline=None)
-@given(TRADES, TRADES, st.sampled_from([600, 2_000, rooms_module.ENTITLEMENTS_CHUNK_BYTES_MAX]), st.sampled_from([0, module.ENDS_MAX]))
+@given(TRADES, TRADES, st.sampled_from([300, 900, rooms_module.ENTITLEMENTS_CHUNK_BYTES_MAX]), st.sampled_from([0, module.ENDS_MAX]))
 def test_what_is_folded_is_what_the_rules_say(before: list[Trade], after: list[Trade], part_bytes: int, ends_max: int) -> None:
     """From any point of any story: what was handed over then and the events since give each user what the rules' state says, at every step."""
     with pytest.MonkeyPatch.context() as patch:
@@ -67,7 +61,7 @@ def test_what_is_folded_is_what_the_rules_say(before: list[Trade], after: list[T
             for seq, _, event in play.story[since:]:
                 kept.apply(seq, event)
                 from_beginning.apply(seq, event)
-                assert kept.claimed(event) == claimed(play, event)
+                assert kept.addition(event) == added(play, event)
             since = len(play.story)
             for user in BUYERS:
                 mine = owned(play.room, user.user, ENVELOPES_OVER_OWNED)
@@ -123,7 +117,7 @@ def test_what_was_over_before_the_beginning_goes_first() -> None:
 
 def test_shares_of_the_oldest_envelopes_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound of all shares an envelope's go whole."""
-    monkeypatch.setattr(module, "SHARES_OVER_OWNED", 5)
+    monkeypatch.setattr(red_envelope, "SHARES_OVER_OWNED", 5)
     kept = RoomEntitlements()
     for number, users in ((1, 3), (2, 2), (3, 1)):
         for i in range(users):
@@ -164,11 +158,11 @@ def test_a_sale_that_was_closed_before_the_beginning_ends_with_its_last_hold() -
     """Then nobody is shown its bought units any more; those of an open sale stay."""
     held = tuple(HeldUnits(sale, "vera", 10 + sale, 1, 9, 5, 0, "") for sale in (6, 7))
     bought = tuple(BoughtUnits(sale, "victor", 2) for sale in (6, 7))
-    kept = RoomEntitlements([EntitlementsChunk("r", "e", 0, 0, sales_closed=(6,), holds=held, bought=bought)])
+    kept = RoomEntitlements([EntitlementsChunk("r", "e", 0, 0, holds=held, bought=bought)])
     assert told(kept, "victor").bought == {6: 2, 7: 2}
     for sale in (6, 7):
         kept.apply(20, HoldCancelled(sale, 10 + sale, "vera", "vera"))
-        kept.apply(21, StockChanged(sale, 1, 0, 2))
+        kept.apply(21, StockChanged(sale, 1, 0, 2, closed=sale == 6))
     assert told(kept, "victor").bought == {7: 2}
 
 
@@ -183,11 +177,11 @@ def test_what_has_ended_is_forgotten() -> None:
     for seq, _, event in play.story:
         kept.apply(seq, event)
     assert not flash_sales_of(play.room).live
-    assert (kept._coupons, kept._sales, kept._envelopes) == ({}, {}, {})
+    assert not any(users for fold in kept._folds for users in fold.users())
     assert kept._owners == {user.user for user in BUYERS}, "few ends: it is not looked yet"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "ENDS_MAX", 0)
-        kept._ended(3)
+        kept._end(3)
     assert kept._owners == set()
     assert json.loads(payload_of(kept.frame("vera", 1))) == {"type": "entitlements", "seq": 1}
     assert CouponExpired in {type(event) for _, _, event in play.story}

@@ -19,9 +19,12 @@ from liveroom.client.items import PersonalEvent, decode_frame
 from liveroom.client.stream import Stream
 from liveroom.config.schema import AuthConfig, GatewayConfig
 from liveroom.features.chat.messages import ChatSent
+from liveroom.features.coupon.entitlements import CouponWorth, OwnedCoupon
 from liveroom.features.coupon.messages import CouponClaimed, CouponIssued, CouponTerms
+from liveroom.features.flash_sale.entitlements import BoughtUnits
 from liveroom.features.flash_sale.messages import HoldConfirmed, StockReserved
 from liveroom.features.lifecycle.messages import SetAnnouncement
+from liveroom.features.red_envelope.entitlements import GrabbedShare, Share
 from liveroom.features.red_envelope.messages import RedEnvelopeGrabbed
 from liveroom.features.showcase.messages import AddProduct, Product
 from liveroom.features.state import RoomState
@@ -29,7 +32,7 @@ from liveroom.gateway.gateway import Gateway
 from liveroom.gateway.replay_buffer import ReplayBuffer
 from liveroom.gateway.room import HeldRoom
 from liveroom.journal.partition import partition_of
-from liveroom.protocol.entitlements import BoughtUnits, CouponWorth, EntitlementsChunk, GrabbedShare, OwnedCoupon, Share
+from liveroom.protocol.entitlements import EntitlementsChunk
 from liveroom.protocol.frames import Entitlements, RoomDetail
 from liveroom.protocol.records import RECORD_VERSION, Record
 from liveroom.telemetry.metrics import Metrics

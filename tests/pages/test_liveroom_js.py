@@ -32,7 +32,7 @@ from liveroom.protocol.frames import Entitlements, Personal
 from liveroom.protocol.records import Sender
 from liveroom.rooms.room import Decided
 from tests.features.play import ANCHOR, BELLA, MODERATOR, PLATFORM, VERA, VICTOR, Play
-from tests.trades import claimed, in_order, owned
+from tests.trades import added, in_order, owned
 
 HERE = Path(__file__).parent
 NODE = shutil.which("node")
@@ -144,7 +144,7 @@ def _personals(play: Play, told: int) -> list[dict[str, Any]]:
     """New events that concern `vera` alone."""
     news = [(seq, time_ms, event) for seq, time_ms, event in play.story[told:] if event.delivery is Delivery.personal]
     mine = [one for one in news if getattr(one[2], "user", "") == "vera"]
-    return [_as_sent(Personal(seq, time_ms, event_object(event, seq), claimed(play, event))) for seq, time_ms, event in mine]
+    return [_as_sent(Personal(seq, time_ms, event_object(event, seq), **added(play, event))) for seq, time_ms, event in mine]
 
 
 def _as_sent(frame: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from liveroom.features.coupon.admission import CLAIM
+from liveroom.features.coupon.entitlements import CouponEntitlements
 from liveroom.features.coupon.messages import (
     REFUSALS,
     ClaimCoupon,
@@ -50,4 +51,5 @@ FEATURE = Feature(
     closing_bytes=316_000,
     due_bytes=61_000,
     admission=CLAIM,
+    entitlements=CouponEntitlements,
 )

@@ -30,7 +30,7 @@ from liveroom.features.coupon.messages import (
     StopCoupon,
 )
 from liveroom.features.coupon.price import discount_fen, meets_minimum
-from liveroom.features.coupon.state import ClaimedCode, CodeUse, Coupon, CouponsState, change, of
+from liveroom.features.coupon.state import ClaimedCode, CodeUse, Coupon, CouponsState, change, coupon_rows, of
 from liveroom.features.decision import Decided, Decision, Refusal, Rng, Turn
 from liveroom.features.ruleset import Rules
 from liveroom.features.state import RoomState
@@ -352,6 +352,7 @@ RULES = Rules(
     },
     due_ms=coupons_due_ms,
     due=coupons_due,
+    entitlements=coupon_rows,
     close=stop_all,
     fills=FILLS,
 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from msgspec import Struct, field
 
+from liveroom.features.coupon.entitlements import ClaimedCoupon, CouponWorth
 from liveroom.features.coupon.messages import CouponTerms
 from liveroom.features.state import RoomState
 
-__all__ = ["ClaimedCode", "CodeUse", "Coupon", "CouponsState", "change", "of"]
+__all__ = ["ClaimedCode", "CodeUse", "Coupon", "CouponsState", "change", "coupon_rows", "of"]
 
 
 class ClaimedCode(Struct, frozen=True, array_like=True, gc=False):
@@ -66,3 +70,11 @@ def change(room: RoomState) -> CouponsState:
     if part is None:
         part = room.coupon = CouponsState()
     return part
+
+
+def coupon_rows(state: RoomState) -> Iterator[tuple[str, Any]]:
+    """The unexpired coupons, each followed by its codes."""
+    for number, coupon in of(state).live.items():
+        yield "coupons", CouponWorth(number, coupon.title, coupon.terms, coupon.valid_until_ms)
+        for code, claim in coupon.codes.items():
+            yield "codes", ClaimedCoupon(number, claim.user, code, claim.order)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from liveroom.features.feature import Feature
 from liveroom.features.flash_sale.admission import RESERVE
+from liveroom.features.flash_sale.entitlements import FlashSaleEntitlements
 from liveroom.features.flash_sale.messages import (
     REFUSALS,
     AnnounceFlashSale,
@@ -60,4 +61,5 @@ FEATURE = Feature(
     closing_bytes=64_000,
     due_bytes=379_000,
     admission=RESERVE,
+    entitlements=FlashSaleEntitlements,
 )

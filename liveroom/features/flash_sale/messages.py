@@ -126,7 +126,7 @@ class FlashSaleOpened(EventBase, frozen=True, tag="flash_sale_opened"):
 
 
 class StockChanged(EventBase, frozen=True, tag="stock_changed"):
-    """A sale's stock changed; available + held + sold = stock."""
+    """A sale's stock changed; available + held + sold = stock. A closed sale without `held` units is over."""
 
     delivery = Delivery.latest
     latest_key = "sale"
@@ -134,6 +134,7 @@ class StockChanged(EventBase, frozen=True, tag="stock_changed"):
     available: int
     held: int
     sold: int
+    closed: bool = False
 
 
 class StockReserved(EventBase, frozen=True, tag="stock_reserved"):

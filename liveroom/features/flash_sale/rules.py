@@ -31,7 +31,7 @@ from liveroom.features.flash_sale.messages import (
     StockChanged,
     StockReserved,
 )
-from liveroom.features.flash_sale.state import FlashSale, FlashSalesState, Hold, ResolvedHold, change, of
+from liveroom.features.flash_sale.state import FlashSale, FlashSalesState, Hold, ResolvedHold, change, of, sale_rows
 from liveroom.features.flash_sale.unpaid import check_unpaid, note_ended, note_made
 from liveroom.features.ruleset import Rules
 from liveroom.features.showcase import state as showcase
@@ -285,7 +285,8 @@ def _release(state: RoomState, now_ms: int, hold: Hold) -> tuple[EventBase, ...]
 
 def _stock(seq: int, sale: FlashSale, *, available: int = 0, held: int = 0, sold: int = 0) -> StockChanged:
     """The sale's stock after these changes; held and sold units are subtracted from the available ones."""
-    return StockChanged(seq, sale.available + available - held - sold, sale.held + held, sale.sold + sold)
+    closed = sale.phase == "closed"
+    return StockChanged(seq, sale.available + available - held - sold, sale.held + held, sale.sold + sold, closed)
 
 
 def sales_due_ms(state: RoomState) -> int | None:
@@ -395,7 +396,9 @@ def stock_changed(state: RoomState, event: StockChanged, seq: int, time_ms: int)
         raise InvariantBroken("sold = units of paid holds")
     if sale.available != event.available:
         raise InvariantBroken("available + held + sold = stock")
-    if sale.phase == "closed":
+    if event.closed != (sale.phase == "closed"):
+        raise InvariantBroken("the stock of a closed sale says so")
+    if event.closed:
         _end(sales, event.sale)
 
 
@@ -478,6 +481,7 @@ RULES = Rules(
     },
     due_ms=sales_due_ms,
     due=sales_due,
+    entitlements=sale_rows,
     close=close_all,
     fills=FILLS,
 )

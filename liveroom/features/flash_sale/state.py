@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
 from msgspec import Struct, field
 
 from liveroom.features.coupon.messages import CouponTerms
+from liveroom.features.flash_sale.entitlements import BoughtUnits, HeldUnits
 from liveroom.features.state import RoomState
 
-__all__ = ["FlashSale", "FlashSalesState", "Hold", "ResolvedHold", "UnpaidHolds", "change", "of"]
+__all__ = ["FlashSale", "FlashSalesState", "Hold", "ResolvedHold", "UnpaidHolds", "change", "of", "sale_rows"]
 
 
 class Hold(Struct, frozen=True, array_like=True, gc=False):
@@ -93,3 +98,16 @@ def change(room: RoomState) -> FlashSalesState:
     if part is None:
         part = room.flash_sale = FlashSalesState()
     return part
+
+
+def sale_rows(state: RoomState) -> Iterator[tuple[str, Any]]:
+    """The holds and bought units of all sales that are not over."""
+    for number, sale in of(state).live.items():
+        held: Counter[str] = Counter()
+        for hold_number, hold in sale.holds.items():
+            held[hold.user] += hold.quantity
+            discount = sale.price_fen * hold.quantity - hold.due_fen
+            yield "holds", HeldUnits(number, hold.user, hold_number, hold.quantity, hold.until_ms, hold.due_fen, discount, hold.coupon_code)
+        for user, taken in sale.taken.items():
+            if taken > held[user]:
+                yield "bought", BoughtUnits(number, user, taken - held[user])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from liveroom.features.feature import Feature
 from liveroom.features.red_envelope.admission import GRAB
+from liveroom.features.red_envelope.entitlements import RedEnvelopeEntitlements
 from liveroom.features.red_envelope.messages import (
     REFUSALS,
     CancelRedEnvelope,
@@ -46,4 +47,5 @@ FEATURE = Feature(
     closing_bytes=25_000,
     due_bytes=26_000,
     admission=GRAB,
+    entitlements=RedEnvelopeEntitlements,
 )

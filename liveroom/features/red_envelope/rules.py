@@ -26,7 +26,7 @@ from liveroom.features.red_envelope.messages import (
     RedEnvelopeOpened,
     RedEnvelopeSealed,
 )
-from liveroom.features.red_envelope.state import EnvelopeOver, RedEnvelope, RedEnvelopesState, change, of
+from liveroom.features.red_envelope.state import EnvelopeOver, RedEnvelope, RedEnvelopesState, change, of, share_rows
 from liveroom.features.ruleset import Rules
 from liveroom.features.state import RoomState
 from liveroom.features.texts import check_line, check_optional
@@ -308,6 +308,7 @@ RULES = Rules(
     },
     due_ms=envelopes_due_ms,
     due=envelopes_due,
+    entitlements=share_rows,
     close=lambda turn: room_closes(turn.state, turn.now_ms),
     keyframe=red_envelopes_keyframe,
 )

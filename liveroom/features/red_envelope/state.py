@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from msgspec import Struct, field
 
+from liveroom.features.red_envelope.entitlements import ENVELOPES_OVER_OWNED, GrabbedShare
 from liveroom.features.red_envelope.messages import EnvelopeCondition, EnvelopeWinner
 from liveroom.features.state import RoomState
 
-__all__ = ["EnvelopeOver", "RedEnvelope", "RedEnvelopesState", "change", "of"]
+__all__ = ["EnvelopeOver", "RedEnvelope", "RedEnvelopesState", "change", "of", "share_rows"]
 
 
 class RedEnvelope(Struct, kw_only=True):
@@ -57,3 +61,14 @@ def change(room: RoomState) -> RedEnvelopesState:
     if part is None:
         part = room.red_envelope = RedEnvelopesState()
     return part
+
+
+def share_rows(state: RoomState) -> Iterator[tuple[str, Any]]:
+    """The shares of open red envelopes and of the last ended ones."""
+    envelopes = of(state)
+    over = [*envelopes.over.items()][-ENVELOPES_OVER_OWNED:]
+    for number, _ in over:
+        yield "envelopes_over", number
+    for number, winners in [*((n, one.winners) for n, one in over), *((n, one.winners) for n, one in envelopes.live.items())]:
+        for user, amount_fen in winners.items():
+            yield "shares", GrabbedShare(number, user, amount_fen)

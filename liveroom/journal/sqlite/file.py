@@ -45,8 +45,8 @@ __all__ = [
 FILE_NAME = "journal.sqlite"
 #: The remedy for a damaged file.
 RESTORE_HINT = "restore a whole copy with `liveroom restore-journal FILE`"
-#: Version 9: the number of shares has another name, also in snapshots. A journal of another version is left unchanged.
-SCHEMA_VERSION = 9
+#: Version 10: events of stock say whether their item is closed. A journal of another version is left unchanged.
+SCHEMA_VERSION = 10
 
 #: Time in seconds that a transaction waits for another program that writes to the file. No other program should.
 BUSY_S = 5.0

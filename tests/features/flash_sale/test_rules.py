@@ -350,10 +350,10 @@ def test_a_closed_sale_lives_on_in_its_holds() -> None:
     assert play.refused(ANCHOR, RestockFlashSale(sale, 1)).code == "sale_closed"
     assert play.refused(ANCHOR, CloseFlashSale(sale)).code == "sale_closed"
     assert play.keyframe.sales[0].state == "closed"
-    play.does(PLATFORM, ConfirmHold(holds[0], "p1"))
-    play.does(VICTOR, CancelHold(holds[1]))
+    assert play.events(PLATFORM, ConfirmHold(holds[0], "p1"))[1:] == (StockChanged(sale, 2, 2, 1, closed=True),)
+    assert play.events(VICTOR, CancelHold(holds[1]))[1:] == (StockChanged(sale, 3, 1, 1, closed=True),)
     assert stock(play, sale) == (3, 1, 1)
-    play.passes(10_000)
+    assert play.passes(10_000)[1:] == (StockChanged(sale, 4, 0, 1, closed=True),)
     assert play.keyframe.sales == ()
     assert play.refused(MODERATOR, ReserveStock(sale)).code == "sale_closed"
     assert due_ms(play.room) is None

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from liveroom.protocol.entitlements import Share
+from liveroom.features.red_envelope.entitlements import Share
 from liveroom.protocol.frames import Accepted
 from loadtests.lib.findings import FINDINGS, Findings
 from loadtests.storm.audit import Course, Kill, audit_storm

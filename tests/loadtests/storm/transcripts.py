@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from liveroom.accounting.statement import CouponAccount, EnvelopeAccount, SaleAccount, Statement, Totals
+from liveroom.features.coupon.entitlements import OwnedCoupon
 from liveroom.features.coupon.messages import CouponTerms
-from liveroom.protocol.entitlements import OwnedCoupon, OwnedHold, Share
+from liveroom.features.flash_sale.entitlements import OwnedHold
+from liveroom.features.red_envelope.entitlements import Share
 from liveroom.protocol.frames import Accepted, Entitlements, Refused
 from loadtests.lib.journal import JournalCheck
 from loadtests.storm.audit import Course
