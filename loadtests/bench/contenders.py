@@ -191,10 +191,8 @@ class Centrifugo(Contender):
             "http_server": {"address": "127.0.0.1", "port": str(self.port)},
             "http_api": {"insecure": True},
             "log": {"level": "error"},
-            "client": {"insecure": True},
-            "channel": {"without_namespace": {"allow_subscribe_for_client": True}},
-            # A ping is a text frame, and the readers count those. So pings come too late to disturb.
-            "uni_websocket": {"enabled": True, "compression": {"enabled": True}, "ping_pong": {"ping_interval": "10h"}},
+            "client": {"insecure": True, "ping_interval": "10h"},  # a ping is a text frame, and the readers count those
+            "uni_websocket": {"enabled": True, "compression": True},
         }
         self._directory = tempfile.TemporaryDirectory()
         config = Path(self._directory.name) / "config.json"

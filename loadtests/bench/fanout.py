@@ -103,12 +103,13 @@ class Server:
         return self.frames_at_start + len(self.us) * self.viewers - self.crowd.frames()
 
     def stop(self) -> None:
-        """End all processes."""
+        """End all processes, the readers first, because a server that ends looks like a fault to them."""
+        self.crowd.process.terminate()
+        self.crowd.process.join()
         self.pipe.send(False)
         self.process.join(timeout=STOP_S_MAX)
-        for process in (self.crowd.process, self.process):
-            process.terminate()
-            process.join()
+        self.process.terminate()
+        self.process.join()
 
 
 def _ask(pipe: Connection, order: Any) -> Any:
