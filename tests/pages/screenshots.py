@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import itertools
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
-from playwright.async_api import Browser, Page, ViewportSize, async_playwright
+from playwright.async_api import Browser, CDPSession, Page, ViewportSize, async_playwright
 
 from liveroom.messages.fields import Role
 from tests.pages.conftest import CHROMIUM, FLAGS
@@ -27,8 +29,8 @@ ENVELOPE = {"total_fen": 8_800, "shares": 20, "title": "口令红包 · Say hell
 DROP = {"total_fen": 18_888, "shares": 18, "title": "感谢陪伴 · Thank you", "opens_in_ms": 3_000}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 #: Width of one phone in the animation, in pixels.
-FILM_WIDTH = 270
-FILM_COLORS = 96
+FILM_WIDTH = 240
+FILM_COLORS = 64
 #: Time between the animation's pictures, at least; and how long the last one stays.
 FRAME_S = 0.15
 LAST_MS = 3_000
@@ -88,19 +90,35 @@ async def _viewer(server: Server, browser: Browser) -> None:
 async def _film(server: Server, browser: Browser) -> None:
     """Two phones side by side, from the drop of a red envelope to both users' shares, as an animated GIF."""
     phones = [await _phone(server, browser, user) for user in ("nora", "leo")]
+    screens = [await phone.screenshot(type="jpeg") for phone in phones]
     frames: list[tuple[float, list[bytes]]] = []
+
+    async def follow(place: int, phone: Page) -> CDPSession:
+        """Keep the screen of one phone; the browser sends a picture whenever it has drawn one."""
+        browser_side = await phone.context.new_cdp_session(phone)
+
+        async def take(frame: dict[str, Any]) -> None:
+            screens[place] = base64.b64decode(frame["data"])
+            await browser_side.send("Page.screencastFrameAck", {"sessionId": frame["sessionId"]})
+
+        browser_side.on("Page.screencastFrame", take)
+        await browser_side.send("Page.startScreencast", {"format": "jpeg", "quality": 90})
+        return browser_side
 
     async def shoot() -> None:
         while True:
-            frames.append((time.monotonic(), await asyncio.gather(*(phone.screenshot() for phone in phones))))
+            frames.append((time.monotonic(), list(screens)))
             await asyncio.sleep(FRAME_S)
 
+    followed = [await follow(place, phone) for place, phone in enumerate(phones)]
     shooting = asyncio.create_task(shoot())
     await asyncio.sleep(1)
     card = await _drop(server)
     await asyncio.gather(*(_grab(phone, card, after_s) for phone, after_s in zip(phones, (0.6, 1.2), strict=True)))
     await asyncio.sleep(1.5)
     shooting.cancel()
+    for browser_side in followed:
+        await browser_side.send("Page.stopScreencast")
     pictures = [_side_by_side(shots) for _, shots in frames]
     palette = pictures[-1].quantize(FILM_COLORS)
     drawn = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
