@@ -18,7 +18,7 @@ from typing import Final
 
 from liveroom.auth.tokens import kept_secret, load_secret
 from liveroom.config.schema import Config
-from liveroom.features.registry import admission_of
+from liveroom.features.tables import admission_of
 from liveroom.messages.errors import BadConfig
 from liveroom.protocol.commands import Command
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from liveroom.client.items import PersonalEvent, RoomEvent
-from liveroom.features.registry import ENTITLEMENT_CHANGES, ENTITLEMENTS
+from liveroom.features.tables import ENTITLEMENT_CHANGES, ENTITLEMENTS
 from liveroom.protocol.entitlements import keep_newest
 from liveroom.protocol.frames import Entitlements
 

@@ -7,7 +7,7 @@ from typing import Any, Union
 import msgspec
 from msgspec import Struct
 
-from liveroom.features.registry import ENTITLEMENTS
+from liveroom.features.tables import ENTITLEMENTS
 from liveroom.messages.errors import BadMessage
 from liveroom.messages.structs import fields_of
 from liveroom.protocol.events import Event

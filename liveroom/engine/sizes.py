@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from liveroom.features.lifecycle.messages import CloseRoom
-from liveroom.features.registry import FEATURES, admission_of
+from liveroom.features.registry import FEATURES
+from liveroom.features.tables import admission_of
 from liveroom.protocol.commands import COMMANDS
 from liveroom.protocol.records import Request
 

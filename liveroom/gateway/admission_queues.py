@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from liveroom.features.feature import Admission, StockChange
-from liveroom.features.registry import ADMISSIONS, admission_of
+from liveroom.features.tables import ADMISSIONS, admission_of
 from liveroom.gateway.admission_queue import AdmissionQueue
 from liveroom.gateway.replay_buffer import EventSpan
 from liveroom.protocol.commands import Command

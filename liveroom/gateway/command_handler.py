@@ -10,7 +10,7 @@ import msgspec
 from liveroom.auth.addresses import AddressHasher
 from liveroom.config.schema import GatewayConfig
 from liveroom.features.likes.messages import SendLikes
-from liveroom.features.registry import admission_of
+from liveroom.features.tables import admission_of
 from liveroom.gateway.admission_controller import AdmissionController
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.hub import Hub

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from liveroom.features.registry import ENTITLEMENT_ADDITIONS, ENTITLEMENT_CHANGES, ENTITLEMENTS
+from liveroom.features.tables import ENTITLEMENT_ADDITIONS, ENTITLEMENT_CHANGES, ENTITLEMENTS
 from liveroom.gateway.wire import text_frame
 from liveroom.protocol.codec import encode
 from liveroom.protocol.entitlements import EntitlementsChunk, keep_newest

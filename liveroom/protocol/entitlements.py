@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, defstruct
 
-from liveroom.features.registry import ENTITLEMENTS
+from liveroom.features.tables import ENTITLEMENTS
 from liveroom.messages.structs import fields_of
 
 __all__ = ["ENTITLEMENTS_MAX", "EntitlementsChunk", "keep_newest"]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, Union, get_args
 from msgspec import Struct, defstruct
 
 from liveroom.features.feature import View
-from liveroom.features.registry import ENTITLEMENTS, FEATURES
+from liveroom.features.registry import FEATURES
+from liveroom.features.tables import ENTITLEMENTS
 from liveroom.messages.fields import Role
 from liveroom.messages.replies import Accepted, FrameBase, Refused, Reply, Result
 from liveroom.messages.structs import fields_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any, Final
 
-from liveroom.features.registry import ENTITLEMENTS
 from liveroom.features.state import RoomState
+from liveroom.features.tables import ENTITLEMENTS
 from liveroom.messages.structs import fields_of
 from liveroom.protocol.codec import encode
 from liveroom.protocol.entitlements import EntitlementsChunk

@@ -14,8 +14,9 @@ from msgspec.structs import fields
 import liveroom.features
 from liveroom.config.schema import RoomsConfig
 from liveroom.features.feature import Feature
-from liveroom.features.registry import ADMISSIONS, ENTITLEMENTS, FEATURES
+from liveroom.features.registry import FEATURES
 from liveroom.features.state import RoomState
+from liveroom.features.tables import ADMISSIONS, ENTITLEMENTS
 from liveroom.messages.base import CommandBase, EventBase
 from liveroom.messages.errors import COMMON_REFUSALS
 from liveroom.messages.fields import Delivery

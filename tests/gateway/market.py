@@ -12,8 +12,8 @@ from liveroom.features.coupon.messages import ClaimCoupon, CouponTerms, IssueCou
 from liveroom.features.flash_sale.messages import AnnounceFlashSale, ReserveStock
 from liveroom.features.lifecycle.messages import OpenRoom
 from liveroom.features.red_envelope.messages import DropRedEnvelope, EnvelopeCondition, GrabRedEnvelope
-from liveroom.features.registry import admission_of
 from liveroom.features.showcase.messages import AddProduct, Product
+from liveroom.features.tables import admission_of
 from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, AdmissionQueue, AdmissionStep, Claim
 from liveroom.gateway.admission_queues import AdmissionQueues
 from liveroom.gateway.replay_buffer import EventSpan
