@@ -174,7 +174,7 @@ async def test_timers_are_events_like_any_other() -> None:
 
 async def test_what_users_own_is_handed_over_before_the_detail(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway that asks for it too gets it in chunks, each in a record of its own, then the detail that says how many: all of one moment."""
-    monkeypatch.setattr(liveroom.rooms.entitlements, "ENTITLEMENTS_CHUNK_BYTES_MAX", 900)
+    monkeypatch.setattr(liveroom.rooms.entitlements, "ENTITLEMENTS_CHUNK_BYTES_MAX", 220)
     clock = Clock()
     journal = MemoryJournal(CONFIG.journal)
     client = Client(journal)
