@@ -89,7 +89,10 @@ class Advanced(Struct, frozen=True):
 
 
 class Repeated(Struct, frozen=True):
-    """An event that was yielded before, repeated by a gateway that is behind the last one. Folded into the entitlements, never yielded again."""
+    """An event that was yielded before, repeated by a gateway that is behind the previous gateway.
+
+    It is folded into the entitlements and never yielded again.
+    """
 
     item: PersonalEvent | RoomEvent
 

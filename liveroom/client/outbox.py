@@ -38,7 +38,7 @@ class SentIds:
         self._forgot = False
 
     def __contains__(self, id: str) -> bool:
-        """Whether the command may have gone out. Once any id was forgotten, this holds for every id: a wrong no costs money."""
+        """Whether the command may have gone out. Once any id was forgotten, this holds for every id: a false "no" could buy twice."""
         return self._forgot or id in self._ids
 
     def note(self, id: str, *, settled: bool) -> None:

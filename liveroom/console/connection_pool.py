@@ -101,8 +101,9 @@ class ConnectionPool:
         return next(chain(*(guests for _, guests in kinds), self._slow_staff, self._fresh))
 
     def begin(self, guest: PooledConnection, caller: Caller) -> Shortage:
-        """Begin a request of a connection. Returns the limit that refuses it unless it is a health check.
+        """Begin a request of a connection. Returns the limit that is reached, or an empty text.
 
+        The caller refuses the request then, but never a health check.
         A connection can be lost between the arrival of its request and this call. Then it is gone and not counted again.
         """
         shortage = self._shortage(caller)

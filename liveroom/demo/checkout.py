@@ -62,7 +62,7 @@ class OpenHolds:
 
 
 async def take_payments(config: Config, room: str, pay: Callable[[int], object], is_visitor: Callable[[str], bool]) -> None:
-    """Pay visitors' holds until cancelled; `pay` blocks. Only its user receives a hold, so the demo reads holds in the journal."""
+    """Pay visitors' holds until cancelled; `pay` blocks. Holds are personal events, so the demo reads them from the journal."""
     stopping = threading.Event()
     try:
         await asyncio.to_thread(_take, config, room, pay, is_visitor, stopping)

@@ -96,8 +96,8 @@ class Archive:
         while self._brought_back_bytes > BROUGHT_BACK_BYTES_MAX and len(self._brought_back) > 1:  # a single room may exceed the limit
             self._archive(next(iter(self._brought_back)))
 
-    def _make_space(self, but: str) -> bool:
-        """Archive the room that was unused for longest, before its time, but not the room `but`.
+    def _make_space(self, spared: str) -> bool:
+        """Archive the room that was unused for longest, before its time, but not the room `spared`.
 
         A room that changes in the current step is skipped.
         It is noted again when that step ends.
@@ -106,13 +106,13 @@ class Archive:
         found = False
         while not found and (due_ms := self._ready.next_ms()) is not None:
             (room,) = self._ready.take(due_ms, 1)
-            if room == but:
+            if room == spared:
                 kept_ms = due_ms
             elif room in self.state.rooms and self.snapshots.has(room):
                 self._archive(room)
                 found = True
         if kept_ms is not None:
-            self._ready.set(but, kept_ms)
+            self._ready.set(spared, kept_ms)
         return found
 
     def _archive(self, room: str) -> None:

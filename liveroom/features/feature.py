@@ -1,7 +1,7 @@
 """The contract of a feature: everything about it that gateway, console, client and tokens need.
 
-How it works. Each feature has a package with a `feature.py` that makes one `Feature`; `liveroom.features.FEATURES` lists them all. Code outside
-the features loops over that list and names no feature.
+How it works. Each feature has a package with a `feature.py` that makes one `Feature`; `liveroom.features.registry.FEATURES` lists them all.
+Code outside the features loops over that list and names no feature.
 
 - `commands` and `events` are the feature's part of the vocabulary.
 - A `View` is one field of the keyframe (`views`) or of the room's detail (`details`): its type, and the fold that keeps it current. The console
@@ -57,8 +57,9 @@ class View(Struct, frozen=True):
 class StockChange(Struct, frozen=True, gc=False):
     """News of one scarce item; a field that is `None` or empty says nothing.
 
-    `stock` is how many units are left and how many may come back; `total` is how many a keyframe's view began with. `is_new` marks the event
-    that begins the item. `end_code` is the refusal code of every later claim. `units_max` bounds the units of one claim.
+    `stock` is how many units are left and how many may come back. `total` is how many units the item has had, as a keyframe shows it: an item with
+    all of them left has no winners. `is_new` marks the event that begins the item.
+    `end_code` is the refusal code of every later claim. `units_max` bounds the units of one claim.
     """
 
     item: int

@@ -1,4 +1,7 @@
-"""The one list of features; the order is that of the vocabulary in the reference pages."""
+"""The list of features for all Python code; its order is that of the vocabulary in the reference pages.
+
+JavaScript has lists of its own: `FEATURES` in `client/liveroom.js`, and in `viewer.js` and `console.js` of `console/static/js/features/`.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Fill(Struct, frozen=True, kw_only=True):
 
     `items(state, rules)` gives them in order of importance. The first ones that fit are shown, in the order of `key`.
     Fills of a lower `rank` take their bytes first, and each takes at most one in `share` bytes of those that are left.
-    `must`: the items may take all bytes that a keyframe can have. Others only fill it up to the size that is kind to joins.
+    `must`: the items may take all bytes that a keyframe can have. Others fill it only up to `KEYFRAME_FILLED_BYTES`.
     """
 
     field: str

@@ -24,7 +24,7 @@ _TARGET: Final = re.compile(r"(?:https?://[^/?#@\s]+)?(/[A-Za-z0-9\-._~!$&'()*+,
 
 
 class BadHead(ValueError):
-    """The bytes are no valid request for a room. `status` is the HTTP status of the answer, and the text names the reason."""
+    """The bytes are not a valid request for a room. `status` is the HTTP status of the answer, and the text names the reason."""
 
     def __init__(self, words: str, status: int = 400) -> None:
         super().__init__(words)

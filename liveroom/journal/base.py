@@ -64,7 +64,7 @@ class StoredEntry(Struct, frozen=True, gc=False):
 class PastEntry(Struct, frozen=True, gc=False):
     """A stored entry.
 
-    `body` is its bytes, or `None` for a gap that the settings skip; `verdict` is the stored verdict, if the journal stores one.
+    `body` is its bytes, or `None` where `kafka.skip_offsets` skips an entry; `verdict` is the stored verdict, if the journal stores one.
     """
 
     offset: int
@@ -96,8 +96,8 @@ class Snapshot(Struct, frozen=True):
     - `rooms`: the index of all rooms, in segments of some parts each. It names a part for each room; a later segment overrides an earlier
       one.
     - `outcomes`: the parts with the outcomes of commands: first of those that moved no money, then of the others.
-    - `forgotten`: how many of the first outcomes of each kind no longer count, since a part is written only once.
-    - `gone`: the parts that list which parts the snapshot before names and this one does not.
+    - `forgotten`: how many of the oldest outcomes of each kind to ignore; parts are never rewritten.
+    - `gone`: parts holding the list of parts that the snapshot before names and this one does not.
     - `before`: the offset of the snapshot before, on which this one builds; -1 for none.
     - `first`: the place of the first part that was written for this snapshot; -1 for none. Parts between these two places belong to
       unfinished snapshots.

@@ -97,7 +97,10 @@ def decode_request(data: bytes) -> Request:
 
 
 def decode_requests(data: bytes) -> tuple[Request, ...]:
-    """Decode what stands at one offset of the commands: one request, or 1 to `REQUESTS_MAX` in a list. Raises `BadMessage`, also when any is none."""
+    """Decode what stands at one offset of the commands: one request, or 1 to `REQUESTS_MAX` in a list.
+
+    Raises `BadMessage`, also if one of them is no request.
+    """
     if data.lstrip()[:1] == b"[":
         requests: tuple[Request, ...] = _translated(_requests, data)
         return tuple(_with_clean_name(request) for request in requests)
@@ -153,7 +156,7 @@ def event_object(event: Event, seq: int) -> dict[str, Any]:
 
 
 def memory_bytes(messages: Sequence[msgspec.Struct]) -> int:
-    """About what decoded messages take in memory, rather more than less, in bytes; tests compare it with real memory.
+    """An estimate, on the high side, of the bytes that decoded messages take in memory; tests compare it with real memory.
 
     JSON is shorter than the message in memory, where one emoji makes every character of its text four bytes wide.
     A message that cannot be encoded is measured by its `repr`, because measuring refuses nothing.

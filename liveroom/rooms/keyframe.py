@@ -20,7 +20,7 @@ __all__ = ["KEYFRAME_BYTES_MAX", "KEYFRAME_FILLED_BYTES", "detail", "keyframe"]
 
 #: No keyframe is larger; one with every text at its longest and as many offers as there may be comes near.
 KEYFRAME_BYTES_MAX: Final = 32 * 1024
-#: Items that need not be there fill a keyframe up to this size.
+#: Optional items fill a keyframe up to this size.
 KEYFRAME_FILLED_BYTES: Final = 16 * 1024
 
 _FIELDS: Final = tuple(rules.keyframe for rules in RULES.values() if rules.keyframe is not None)

@@ -100,8 +100,8 @@ class _Matcher:
 class Matchers:
     """The automata of rooms' lists. They are made from the state and never part of it.
 
-    Rooms with equal lists share one. An automaton is freed with the room's list that used it last: a room that sets
-    another list keeps one automaton, not two. If all take more than `bytes_max`, the least recently used one is dropped.
+    Rooms with equal lists share one. An automaton is freed when the list that used it last is gone, so a room
+    that sets another list keeps one automaton. If all take more than `bytes_max`, the least recently used one is dropped.
     """
 
     def __init__(self, bytes_max: int) -> None:
