@@ -109,7 +109,8 @@ class Arrivals:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self) -> None:
-        for _ in range(ACCEPTS_MAX):
+        # While some are ready, a turn accepts no more than it begins, because each of them waits with an open file.
+        for _ in range(BEGINS_MAX if self._ready else ACCEPTS_MAX):
             try:
                 accepted, peer = self._listener.accept()
             except (BlockingIOError, InterruptedError):
@@ -141,9 +142,12 @@ class Arrivals:
             self._loop.call_soon(self._begin)
 
     def _begin(self) -> None:
-        """Let the first ready connections in, and leave the others to the loop's next turns."""
-        for _ in range(min(BEGINS_MAX, len(self._ready))):
-            task = self._loop.create_task(self._connect(*self._ready.popleft()))
+        """Let the first ready connections in, and leave the others to the loop's next turns. Ended ones cost nothing, so they do not count."""
+        begun = 0
+        while self._ready and begun < BEGINS_MAX:
+            connection, accepted = self._ready.popleft()
+            begun += not connection.ended
+            task = self._loop.create_task(self._connect(connection, accepted))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if self._ready:

@@ -131,7 +131,7 @@ def wrong(tmp_path: Path) -> dict[str, tuple[str, str]]:
         "of another algorithm": ("RS256", {"keys": [{**good, "alg": "RS512"}]}, "holds 0 keys"),
         "for encryption": ("RS256", {"keys": [{**good, "use": "enc"}]}, "holds 0 keys"),
         "no kid": ("RS256", {"keys": [{**good, "kid": None}]}, "has no kid"),
-        "a kid with half a pair": ("RS256", {"keys": [{**good, "kid": "\ud83d"}]}, "has no kid"),
+        "a kid with half a pair": ("RS256", {"keys": [{**good, "kid": "\ud83d"}]}, "is not JSON"),
         "twice": ("RS256", {"keys": [good, good]}, "two keys have the kid k"),
         "too many": ("RS256", {"keys": [{**good, "kid": f"k{n}"} for n in range(KEYS_MAX + 1)]}, "holds 101 keys"),
         "private": ("RS256", {"keys": [{**private, "kid": "k"}]}, "is a private key"),

@@ -18,6 +18,7 @@ import pytest
 import websockets
 
 from liveroom.gateway.arrivals import BEGINS_MAX, Arrivals
+from liveroom.process.listening import ACCEPTS_MAX
 from tests.gateway.place import WAIT_S, Show, show
 
 NEVER_S = 3_600.0
@@ -270,3 +271,23 @@ async def test_handshakes_that_come_together_begin_a_few_in_each_turn(certificat
         await until(lambda: len(begun) == 40)
         close(clients)
     assert max(Counter(begun).values()) <= BEGINS_MAX
+
+
+async def test_displaced_connections_give_their_files_back_in_the_next_turns(certificate: tuple[Path, Path]) -> None:
+    """A burst of silent connections takes no more files than may wait, plus what four turns accept: accept, end, begin, close."""
+    loop, most = asyncio.get_running_loop(), 0
+
+    def look() -> None:
+        nonlocal most
+        most = max(most, sockets_open())
+        loop.call_soon(look)
+
+    async with tls_show(certificate, handshakes_waiting_max=20, handshakes_per_address_max=20) as place:
+        clients = [socket.create_connection(("127.0.0.1", place.gateway.port), WAIT_S) for _ in range(200)]  # the loop stands still meanwhile
+        for client in clients:
+            client.setblocking(False)
+        before = sockets_open()
+        look()
+        await until(lambda: sum(alive(clients)) == 20)
+        close(clients)
+    assert most - before <= 20 + 4 * ACCEPTS_MAX

@@ -45,4 +45,4 @@ async def test_it_notices_what_is_not_found(tmp_path: Path, monkeypatch: pytest.
     (data_dir / MARK_FILE).unlink()
     outcome, words = await bitflips._outcome(data_dir, stories)
     assert outcome == "changed"
-    assert "room stopped-0 has another story" in words
+    assert "room stopped-0 has other events" in words
