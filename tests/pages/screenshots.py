@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import io
 import itertools
 import tempfile
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.async_api import Browser, CDPSession, Page, ViewportSize, async_playwright
+from playwright.async_api import Browser, CDPSession, Error, Page, ViewportSize, async_playwright
 
 from liveroom.messages.fields import Role
 from tests.pages.conftest import CHROMIUM, FLAGS
@@ -99,7 +100,8 @@ async def _film(server: Server, browser: Browser) -> None:
 
         async def take(frame: dict[str, Any]) -> None:
             screens[place] = base64.b64decode(frame["data"])
-            await browser_side.send("Page.screencastFrameAck", {"sessionId": frame["sessionId"]})
+            with contextlib.suppress(Error):  # the page may be closed by now
+                await browser_side.send("Page.screencastFrameAck", {"sessionId": frame["sessionId"]})
 
         browser_side.on("Page.screencastFrame", take)
         await browser_side.send("Page.startScreencast", {"format": "jpeg", "quality": 90})
