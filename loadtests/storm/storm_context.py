@@ -119,7 +119,7 @@ class StormContext:
         )
 
     def observe(self, event: Event, raw: msgspec.Raw) -> LatencyProbe | None:
-        """Look at an event of the room that nobody here has seen before; gives the probe of one that everybody is audited for."""
+        """Examine a new event of the room; gives its probe if the audit checks that every viewer got it."""
         if event.type in SHOWN:
             self._shown[event.seq] = orjson.loads(bytes(raw))
         else:

@@ -2,7 +2,7 @@
 
 The group says which engine *should* own a partition (liveness).
 Takeovers in the log decide which one *does* (safety).
-So nobody has to wait here: an engine that loses a partition may continue until another takeover ends its fencing epoch.
+So no engine waits here: one that loses a partition may continue until another takeover ends its fencing epoch.
 """
 
 from __future__ import annotations
