@@ -26,6 +26,7 @@ from liveroom.journal.tail import tail
 from liveroom.messages.errors import BadConfig, JournalDamaged, LiveroomError
 from liveroom.messages.fields import Role
 from liveroom.messages.text import escaped
+from liveroom.planning.commands import add_planning_command
 from liveroom.process.open_files import files_needed, fit_connections, raise_open_files_limit, tell_fit
 from liveroom.process.output import write_line
 from liveroom.process.roles import ProcessRole, console_url, gateway_url, local_url
@@ -344,6 +345,7 @@ def parser() -> argparse.ArgumentParser:
     tailing.set_defaults(run=_tail)
 
     add_accounting_commands(commands, common)
+    add_planning_command(commands, common)
 
     check = commands.add_parser("check-config", help="check the settings and list the mistakes", **common)
     check.set_defaults(run=_check_config)

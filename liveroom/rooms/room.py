@@ -15,7 +15,7 @@ from liveroom.features.decision import Decided, Decision, Refusal, Rng, Turn
 from liveroom.features.lifecycle import rules as lifecycle
 from liveroom.features.lifecycle.messages import CloseRoom, OpenRoom, RoomOpened
 from liveroom.features.moderation import rules as moderation
-from liveroom.features.moderation.state import of as moderation_of
+from liveroom.features.moderation.state import has_ban
 from liveroom.features.state import RoomState
 from liveroom.messages.errors import InvariantBroken
 from liveroom.protocol.commands import Command
@@ -88,7 +88,7 @@ _CLOSE: Final = tuple(rules.close for rules in RULES.values() if rules.close is 
 def decide(state: RoomState | None, request: Request, now_ms: int, rng: Rng, rules: RoomsConfig) -> Decision:
     """The decision on `request` in a room (`None`: never opened). It does not change the state; event i gets seq `state.seq` + i."""
     command, sender = request.command, request.sender
-    if sender.role not in command.roles or (state is not None and sender.user in moderation_of(state).banned):
+    if sender.role not in command.roles or (state is not None and has_ban(state, sender.user)):
         refusal = _check_sender(state, command, sender, now_ms)
         if refusal is not None:
             return refusal

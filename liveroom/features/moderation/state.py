@@ -6,7 +6,7 @@ from msgspec import Struct, field
 
 from liveroom.features.state import RoomState
 
-__all__ = ["ModerationState", "Sanction", "WordList", "active", "change", "lasts", "of"]
+__all__ = ["ModerationState", "Sanction", "WordList", "active", "change", "has_ban", "lasts", "of"]
 
 
 class Sanction(Struct, frozen=True, array_like=True, gc=False):
@@ -49,6 +49,12 @@ def change(room: RoomState) -> ModerationState:
     if part is None:
         part = room.moderation = ModerationState()
     return part
+
+
+def has_ban(room: RoomState, user: str) -> bool:
+    """Whether a user was ever banned in this room and not unbanned. Every command asks it, so it makes no empty part."""
+    part: ModerationState | None = room.moderation
+    return part is not None and user in part.banned
 
 
 def active(sanctions: dict[str, Sanction], now_ms: int) -> dict[str, Sanction]:
