@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import NODEFAULT, Struct, inspect
 
+from docs.generate.scale import costs, scale
 from docs.generate.words import description, first_sentence, nested, table, type_words, value
 from liveroom.client.endings import ENDINGS, Ending, Then
 from liveroom.config.schema import Config, GatewayConfig
@@ -193,6 +194,8 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "endings": ("errors.md", endings),
     "refusals": ("errors.md", refusals),
     "configuration": ("configuration.md", configuration),
+    "scale": ("scale.md", scale),
+    "costs": ("scale.md", costs),
     "metrics": ("metrics.md", partial(metrics, "")),
     **{f"metrics-{kind}": ("metrics.md", partial(metrics, kind)) for kind in METRIC_KINDS},
     **{f"mutations-{name}": ("mutations.md", partial(mutation_table, name)) for name in read_tables()},
