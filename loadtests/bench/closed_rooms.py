@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -33,10 +32,12 @@ from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import Accepted
 from liveroom.protocol.records import Request, Sender
 from liveroom.telemetry.metrics import Metrics
-from loadtests.lib.cli import positive_float, positive_int, report_file, run_main, write_report
-from loadtests.lib.latency import Latency
-from loadtests.lib.meters import ProcessMeter
+from loadtests.lib.cli import positive_float, positive_int, run_main
+from loadtests.lib.meters import ProcessMeter, read_process
 from loadtests.lib.progress import Bar
+from loadtests.lib.recorder import Recorder
+from loadtests.lib.report import add_report_options, write_report
+from loadtests.lib.report_page import Figure, latency_figure, text_of
 from loadtests.lib.target import OwnServer, Target, TargetError
 
 __all__ = ["closed_rooms", "main"]
@@ -60,18 +61,18 @@ SAVED_S: Final = 120.0
 INTERVAL_S: Final = 1.0
 
 
-async def closed_rooms(rooms: int, seconds: float, bar: Bar) -> dict[str, Any]:
+async def closed_rooms(rooms: int, seconds: float, recorder: Recorder) -> dict[str, Any]:
     """Run it and report. Raises `TargetError`."""
     with tempfile.TemporaryDirectory(prefix="liveroom-closed-") as directory:
         server = OwnServer(Path(directory), ())
         server.data_dir.mkdir(parents=True)
-        await _fill(server.data_dir, rooms, bar)
-        await _settle(Path(directory), bar)
+        await _fill(server.data_dir, rooms, recorder)
+        await _settle(Path(directory), recorder)
         starts: list[tuple[float, float]] = []
         try:
             target = await _started(server, starts)
             await target.open_room(ROOM, "Load test")
-            report = await _hardly_anything(target, seconds, bar)
+            report = await _hardly_anything(target, seconds, recorder)
             await server.stop()
             await _started(server, starts)
         finally:
@@ -105,10 +106,11 @@ async def _started(server: OwnServer, starts: list[tuple[float, float]]) -> Targ
     return target
 
 
-async def _hardly_anything(target: Target, seconds: float, bar: Bar) -> dict[str, Any]:
+async def _hardly_anything(target: Target, seconds: float, recorder: Recorder) -> dict[str, Any]:
     """Send an announcement a second and measure its cost. Raises `TargetError`."""
-    bar.stage("idle", seconds)
-    latency, meter = Latency(), ProcessMeter(target.pid)
+    recorder.watch("server", lambda: [target.pid])
+    recorder.stage("idle", seconds)
+    latency, meter = recorder.latencies["announcement"], ProcessMeter(target.pid)
     written_before, snapshots_before = _written_bytes(target.pid), await _snapshots(target)
     began = time.monotonic()
     for number in itertools.count():
@@ -118,16 +120,16 @@ async def _hardly_anything(target: Target, seconds: float, bar: Bar) -> dict[str
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         sent = time.monotonic()
         await target.command(ROOM, "set_announcement", text=f"Number {number}")
-        latency.add(round((time.monotonic() - sent) * 1e6))
+        latency.add(int(sent * 1e9), round((time.monotonic() - sent) * 1e6))
         meter.sample()
-        bar.update(sent - began)
+        recorder.update(sent - began)
     minutes = (time.monotonic() - began) / 60
     cpu_s = meter.cpu_s()
     return {
         "seconds": seconds,
         "snapshots": await _snapshots(target) - snapshots_before,
         "written_mb_a_minute": round((_written_bytes(target.pid) - written_before) / 1e6 / minutes, 2),
-        "answers_ms": latency.summary(),
+        "answers_ms": latency.total().summary(),
         "cpu_percent": round(100 * cpu_s / 60 / minutes, 1) if cpu_s is not None else None,
         "memory_mb": round(meter.rss_bytes_max / 1e6) if meter.rss_bytes_max else None,
     }
@@ -139,11 +141,9 @@ async def _snapshots(target: Target) -> int:
 
 def _cpu_s(pid: int | None) -> float:
     """CPU time of a process since it began. Raises `TargetError` where the system does not say."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    except OSError as error:
-        raise TargetError(f"the server's CPU time cannot be measured here: {error}") from None
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    if (reading := read_process(pid)) is None:
+        raise TargetError("the server's CPU time cannot be measured here")
+    return reading.cpu_s
 
 
 def _written_bytes(pid: int | None) -> int:
@@ -222,10 +222,21 @@ async def _answers(journal: SqliteJournal) -> AsyncIterator[dict[int, asyncio.Fu
         await asyncio.gather(*reading, return_exceptions=True)
 
 
+def _figures(report: dict[str, Any]) -> list[Figure]:
+    return [
+        Figure("Closed rooms", text_of(report["closed_rooms"]), f"{report['journal_bytes'] / 1e6:,.0f} MB of journal"),
+        Figure("Written a minute", f"{text_of(report['written_mb_a_minute'])} MB"),
+        Figure("Part of a core", f"{text_of(report['cpu_percent'])} %"),
+        Figure("Memory", f"{text_of(report['memory_mb'])} MB"),
+        latency_figure("Answers", report["answers_ms"]),
+        Figure("Start", f"{text_of(report['start_s'])} s", f"CPU time {text_of(report['start_cpu_s'])} s"),
+    ]
+
+
 async def _run(options: argparse.Namespace) -> int:
-    with Bar() as bar:
-        report = await closed_rooms(options.rooms, options.seconds, bar)
-    write_report(report, options.json)
+    with Recorder() as recorder:
+        report = await closed_rooms(options.rooms, options.seconds, recorder)
+    write_report(report, options, recorder, _figures(report))
     return 0
 
 
@@ -234,5 +245,5 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog=f"python -m loadtests {PROGRAM}", description="The cost of closed rooms for an almost idle server.")
     parser.add_argument("--rooms", type=positive_int, default=2_500, help="closed rooms (default 2500)")
     parser.add_argument("--seconds", type=positive_float, default=90.0, help="how long it is measured (default 90)")
-    parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
+    add_report_options(parser)
     return run_main(PROGRAM, _run(parser.parse_args(arguments)))

@@ -9,11 +9,11 @@ of the machine falls on all of them. The figure of a side is its median round.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -25,7 +25,9 @@ from liveroom.features.moderation.messages import SetBannedWords
 from liveroom.features.showcase.messages import AddProduct, Product
 from liveroom.protocol.codec import encode
 from liveroom.protocol.inbound import ClientMessage
-from loadtests.lib.cli import report_json
+from loadtests.lib.recorder import Recorder
+from loadtests.lib.report import add_report_options, write_files
+from loadtests.lib.report_page import Figure, text_of
 
 Decode = Callable[[bytes], Any]
 
@@ -115,18 +117,22 @@ def main(arguments: Sequence[str]) -> int:
     """Measure, print a table, and write it as JSON when asked; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m loadtests codecs", description="Compare three ways to decode and check a command.")
     parser.add_argument("--seconds", type=float, default=3.0, help="time per kind of frame (default: 3)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
+    add_report_options(parser)
     options = parser.parse_args(arguments)
     decoders = sides()
     check_fair(decoders)
     report: list[dict[str, Any]] = []
+    recorder = Recorder()
+    recorder.watch("this process", lambda: [os.getpid()])
     print(f"{'microseconds per frame':30} {'bytes':>6}  " + "  ".join(f"{name:>24}" for name in decoders))
-    for kind, frame in FRAMES.items():
-        took = measure(decoders, frame, options.seconds)
-        least = took["msgspec"]
-        print(f"{kind:30} {len(frame):6}  " + "  ".join(f"{us:14.2f} ({us / least:5.1f} x)" for us in took.values()), flush=True)
-        ratios = {name: round(us / least, 2) for name, us in took.items()}
-        report.append({"frame": kind, "bytes": len(frame), "us": {n: round(us, 3) for n, us in took.items()}, "ratio": ratios})
-    if options.json:
-        options.json.write_bytes(report_json({"ok": True, "frames": report}))
+    with recorder:
+        for kind, frame in FRAMES.items():
+            recorder.stage(kind, 1)
+            took = measure(decoders, frame, options.seconds)
+            least = took["msgspec"]
+            print(f"{kind:30} {len(frame):6}  " + "  ".join(f"{us:14.2f} ({us / least:5.1f} x)" for us in took.values()), flush=True)
+            ratios = {name: round(us / least, 2) for name, us in took.items()}
+            report.append({"frame": kind, "bytes": len(frame), "us": {n: round(us, 3) for n, us in took.items()}, "ratio": ratios})
+    figures = [Figure(row["frame"], f"{text_of(row['us']['msgspec'])} µs", f"others: {text_of(row['ratio'])} times") for row in report]
+    write_files({"ok": True, "frames": report}, options, recorder, figures)
     return 0

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import multiprocessing
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -29,8 +30,12 @@ from liveroom.config.schema import EngineConfig
 from loadtests.bench.claims import JobKind, Mix, make_rounds
 from loadtests.bench.engine_alone import DecisionSample, Wrong, decide_all
 from loadtests.bench.redis_alone import PIPELINE, RedisSample, claim_all, running_redis
-from loadtests.lib.cli import EXIT_FAILED, positive_int, report_file, report_json, run_main
+from loadtests.lib.cli import EXIT_FAILED, positive_int, run_main
+from loadtests.lib.meters import children_of
 from loadtests.lib.progress import Bar
+from loadtests.lib.recorder import Recorder
+from loadtests.lib.report import add_report_options, write_files
+from loadtests.lib.report_page import Figure, text_of
 
 #: Units of one envelope or sale; there are as many of them as it takes.
 UNITS_PER_ROUND_MAX: Final = 10_000
@@ -44,11 +49,10 @@ T = TypeVar("T")
 Runs = dict[str, list[Any]]
 
 
-async def measure(units: int, repetitions: int, warm_up: int) -> dict[str, Any]:
+async def measure(units: int, repetitions: int, warm_up: int, bar: Bar) -> dict[str, Any]:
     """All jobs, all sides, in turns; the report. Raises `Wrong`."""
     with ExitStack() as stack:
         ports = {side: stack.enter_context(running_redis(append_only=append_only)) for side, append_only in SIDES.items()}
-        bar = stack.enter_context(Bar())
         jobs: dict[str, Any] = {}
         for kind, mix in JOBS:
             bar.stage(f"{kind} {mix}", repetitions)
@@ -145,15 +149,25 @@ def _table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _page_figures(report: dict[str, Any]) -> list[Figure]:
+    figures = []
+    for kind, mixes in report["jobs"].items():
+        for mix, of in mixes.items():
+            beside = f"{text_of(of['ratio']['redis'])} times Redis" if "redis" in of.get("ratio", {}) else "without Redis"
+            figures.append(Figure(f"{kind}, {mix}: claims a second", text_of(round(of["liveroom"]["per_s"])), beside))
+    return figures
+
+
 async def _main(options: argparse.Namespace) -> int:
     try:
-        report = await measure(options.units, options.repetitions, options.warm_up)
+        with Recorder() as recorder:
+            recorder.watch("engine and Redis", lambda: children_of(os.getpid()))
+            report = await measure(options.units, options.repetitions, options.warm_up, recorder)
     except Wrong as error:
         print(f"decisions: {error}", file=sys.stderr)
         return EXIT_FAILED
     print(_table(report))
-    if options.json:
-        options.json.write_bytes(report_json(report))
+    write_files(report, options, recorder, _page_figures(report))
     return 0
 
 
@@ -169,5 +183,5 @@ def main(arguments: Sequence[str]) -> int:
         metavar="N",
         help="commands that the engine decides before any is counted (default: as many as it remembers the outcomes of)",
     )
-    parser.add_argument("--json", type=report_file, metavar="FILE", help="write the figures to this file")
+    add_report_options(parser)
     return run_main("decisions", _main(parser.parse_args(arguments)))

@@ -17,11 +17,9 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -30,7 +28,11 @@ from liveroom.config.schema import AuthConfig
 from liveroom.messages.fields import Role
 from loadtests.bench.contenders import CENTRIFUGO_INSTALL, ROOM, SECRET, FrameSample, run_contender
 from loadtests.bench.readers import run_readers
-from loadtests.lib.cli import report_json
+from loadtests.lib.meters import children_of
+from loadtests.lib.progress import Bar
+from loadtests.lib.recorder import Recorder
+from loadtests.lib.report import add_report_options, write_files
+from loadtests.lib.report_page import Figure, text_of
 
 #: Frames that are sent before any is counted.
 WARM_UP_FRAMES = 5
@@ -117,7 +119,7 @@ def _ask(pipe: Connection, order: Any) -> Any:
     return pipe.recv()
 
 
-def measure(kinds: list[str], viewers: int, events: int, seconds: float, *, deflate: bool) -> dict[str, Any]:
+def measure(kinds: list[str], viewers: int, events: int, seconds: float, bar: Bar, *, deflate: bool) -> dict[str, Any]:
     """Connect, take turns, check that every frame arrived; gives the figures as plain values."""
     context = multiprocessing.get_context("spawn")
     found = sorted(os.sched_getaffinity(0))
@@ -125,10 +127,10 @@ def measure(kinds: list[str], viewers: int, events: int, seconds: float, *, defl
     servers: list[Server] = []
     try:
         for kind in kinds:
-            _say(f"connecting {viewers} viewers to {kind}")
+            bar.update(0, f"s, connecting {viewers} viewers to {kind}")
             servers.append(Server(context, kind, viewers, events, cpus))
             servers[-1].connect(OFFER if deflate else "")
-        frames = _take_turns(servers, viewers, seconds)
+        frames = _take_turns(servers, viewers, seconds, bar)
         _check(servers)
         return _figures(servers, events, frames)
     finally:
@@ -136,7 +138,7 @@ def measure(kinds: list[str], viewers: int, events: int, seconds: float, *, defl
             server.stop()
 
 
-def _take_turns(servers: list[Server], viewers: int, seconds: float) -> int:
+def _take_turns(servers: list[Server], viewers: int, seconds: float, bar: Bar) -> int:
     """Frames until the time is over; gives how many each server sent."""
     pause_s = max(PAUSE_S_MIN, viewers * PAUSE_US_PER_VIEWER / 1e6)
     end = time.monotonic() + seconds
@@ -146,8 +148,8 @@ def _take_turns(servers: list[Server], viewers: int, seconds: float) -> int:
             server.frame()
             time.sleep(pause_s)
         frames += 1
-        if frames % 20 == 0:
-            _say(f"{frames} frames: " + ", ".join(f"{s.kind} {median(s.us[WARM_UP_FRAMES:]):.2f} us" for s in servers))
+        medians = ", ".join(f"{s.kind} {median(s.us[WARM_UP_FRAMES:]):.2f} us" for s in servers) if frames > WARM_UP_FRAMES else "warm-up"
+        bar.update(seconds - max(0.0, end - time.monotonic()), f"s, {frames} frames: {medians}")
     return frames
 
 
@@ -175,8 +177,15 @@ def _figures(servers: list[Server], events: int, frames: int) -> dict[str, Any]:
     return {"ok": ratio is not None and ratio <= TARGET, "ratio": ratio, "frames": frames - WARM_UP_FRAMES, "contenders": contenders}
 
 
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+def _page_figures(mode: str, figures: dict[str, Any]) -> list[Figure]:
+    return [
+        Figure(
+            f"{kind}, {mode}",
+            f"{text_of(of['cpu_us_per_delivery'])} µs",
+            f"CPU time a delivery; liveroom takes {text_of(of['ratio_of_liveroom_to_it'])} times it",
+        )
+        for kind, of in figures["contenders"].items()
+    ]
 
 
 def _table(mode: str, figures: dict[str, Any]) -> str:
@@ -200,19 +209,22 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=30, help="time of sending, over all servers and modes")
     parser.add_argument("--mode", choices=["compressed", "plain"], help="measure one of them only")
     parser.add_argument("--centrifugo", action="store_true", help=f"measure Centrifugo, too; install it with: {CENTRIFUGO_INSTALL}")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    add_report_options(parser)
     args = parser.parse_args(arguments)
     viewers, events = args.viewers, args.events_per_frame
     modes = [args.mode] if args.mode else ["compressed", "plain"]
     measured: dict[str, dict[str, Any]] = {}
+    recorder = Recorder()
+    recorder.watch("servers and readers", lambda: children_of(os.getpid()))
     print(f"{viewers} viewers, {events} events a frame")
-    for mode in modes:
-        deflate = mode == "compressed"
-        kinds = ["liveroom", "broadcast"] if deflate else ["liveroom", "broadcast", "bare"]
-        kinds += ["centrifugo"] if args.centrifugo else []
-        measured[mode] = measure(kinds, viewers, events, args.seconds / len(modes), deflate=deflate)
-        print(_table(mode, measured[mode]), flush=True)
+    with recorder:
+        for mode in modes:
+            deflate = mode == "compressed"
+            kinds = ["liveroom", "broadcast"] if deflate else ["liveroom", "broadcast", "bare"]
+            kinds += ["centrifugo"] if args.centrifugo else []
+            recorder.stage(mode, args.seconds / len(modes))
+            measured[mode] = measure(kinds, viewers, events, args.seconds / len(modes), recorder, deflate=deflate)
+            print(_table(mode, measured[mode]), flush=True)
     figures = {"ok": measured[modes[0]]["ok"], "target": TARGET, "viewers": viewers, "events_per_frame": events, **measured}
-    if args.json:
-        args.json.write_bytes(report_json(figures))
+    write_files(figures, args, recorder, [figure for mode, of in measured.items() for figure in _page_figures(mode, of)])
     return 0 if figures["ok"] else 1

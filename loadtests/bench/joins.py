@@ -15,10 +15,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from loadtests.lib.cli import UsageError, positive_int, report_file, run_main, write_report
+from loadtests.lib.cli import UsageError, positive_int, run_main
 from loadtests.lib.cluster import Cluster, brokers_of, cluster_of
 from loadtests.lib.lean_client import Address
-from loadtests.lib.progress import Bar
+from loadtests.lib.recorder import Recorder
+from loadtests.lib.report import add_report_options, write_report
+from loadtests.lib.report_page import Figure, text_of
 from loadtests.lib.room_connection import RoomConnection, join_with_retries
 from loadtests.lib.target import raise_file_limit
 
@@ -57,18 +59,20 @@ async def _joins(options: argparse.Namespace) -> int:
     rooms = [f"joins-{number}" for number in range(options.rooms)]
     seconds: dict[str, list[float]] = {"one_room": [], "cold_rooms": []}
     async with brokers_of(options.kafka) as (kafka, _), cluster_of(kafka, SETTINGS, PROCESSES) as cluster:
-        with Bar() as bar:
-            bar.stage("opening", len(rooms))
+        with Recorder() as recorder:
+            for role in ("engine", "gateway"):
+                recorder.watch(role, lambda role=role: cluster.pids_of(role))  # type: ignore[misc]
+            recorder.stage("opening", len(rooms))
             for first in range(0, len(rooms), OPENED_AT_ONCE):
                 await asyncio.gather(*(cluster.target.open_room(room, "Load test") for room in rooms[first : first + OPENED_AT_ONCE]))
-                bar.update(first)
-            bar.stage("joining", 2 * options.repetitions)
+                recorder.update(first)
+            recorder.stage("joining", 2 * options.repetitions)
             for _ in range(options.repetitions):
                 for kind, wanted in (("one_room", rooms[:1] * len(rooms)), ("cold_rooms", rooms)):
                     seconds[kind].append(await _timed(cluster, wanted))
-                    bar.update(sum(map(len, seconds.values())))
+                    recorder.update(sum(map(len, seconds.values())))
     report = _report(seconds, options)
-    write_report(report, options.json)
+    write_report(report, options, recorder, _figures(report))
     print(
         f"joins: {report['one_room_per_s']:.0f} a second into one room, {report['cold_rooms_per_s']:.0f} into {len(rooms)} cold rooms "
         f"({report['ratio']:.2f} times the time, median of pairs)",
@@ -108,6 +112,14 @@ async def _closed(viewers: list[_Viewer]) -> AsyncIterator[None]:
             viewer.close()
 
 
+def _figures(report: dict[str, Any]) -> list[Figure]:
+    return [
+        Figure("Joins a second, one room", text_of(round(report["one_room_per_s"]))),
+        Figure("Joins a second, cold rooms", text_of(round(report["cold_rooms_per_s"])), f"{text_of(report['parameters']['rooms'])} rooms"),
+        Figure("Time of cold rooms", f"{text_of(report['ratio'])} times", "that of one room, median of pairs"),
+    ]
+
+
 def _report(seconds: dict[str, list[float]], options: argparse.Namespace) -> dict[str, Any]:
     pairs = zip(seconds["cold_rooms"], seconds["one_room"], strict=True)
     return {
@@ -124,5 +136,5 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rooms", type=positive_int, default=2_000, metavar="N", help="cold rooms, and viewers of each run (default: 2000)")
     parser.add_argument("--repetitions", type=positive_int, default=3, metavar="R", help="runs of each kind, in turns (default: 3)")
     parser.add_argument("--kafka", default="", metavar="HOST:PORT", help="brokers that run already (otherwise one is started)")
-    parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
+    add_report_options(parser)
     return run_main("joins", _joins(parser.parse_args(arguments)))

@@ -31,11 +31,13 @@ from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.inbound import ClientMessage
 from loadtests.lib.broker import copies_of
-from loadtests.lib.cli import EXIT_FAILED, UsageError, positive_int, report_file, run_main, write_report
+from loadtests.lib.cli import EXIT_FAILED, UsageError, positive_int, run_main
 from loadtests.lib.cluster import brokers_of, cluster_of
-from loadtests.lib.latency import Latency
+from loadtests.lib.latency import LatencySeries
 from loadtests.lib.lean_client import Address
-from loadtests.lib.progress import Bar
+from loadtests.lib.recorder import Recorder
+from loadtests.lib.report import add_report_options, write_report
+from loadtests.lib.report_page import Figure, latency_figure, text_of
 from loadtests.lib.room_connection import RoomConnection, join_with_retries
 from loadtests.lib.target import Target, TargetError
 
@@ -138,17 +140,17 @@ async def _viewers(target: Target) -> tuple[list[AskingViewer], int]:
     return [await join_with_retries(lambda token=token: AskingViewer(address, token), address) for token in tokens], sale  # type: ignore[misc]
 
 
-async def _timed(latency: Latency, times: list[int], count: int, act: Callable[[], Awaitable[None]]) -> None:
+async def _timed(latency: LatencySeries, times: list[int], count: int, act: Callable[[], Awaitable[None]]) -> None:
     for _ in range(count):
         await asyncio.sleep(random.uniform(*PAUSE_S))
         began_ns = time.perf_counter_ns()
         await act()
         took_us = (time.perf_counter_ns() - began_ns) // 1000
-        latency.add(took_us)
+        latency.add(time.monotonic_ns(), took_us)
         times.append(took_us)
 
 
-async def measure(kafka: str, target: Target, commands: int, repetitions: int, bar: Bar) -> dict[str, Any]:
+async def measure(kafka: str, target: Target, commands: int, repetitions: int, recorder: Recorder) -> dict[str, Any]:
     """Bare round trips, reservations and chat in turns; figures of all repetitions together, and the ratio within each."""
     viewers, sale = await _viewers(target)
     turns = itertools.cycle(viewers)
@@ -162,22 +164,22 @@ async def measure(kafka: str, target: Target, commands: int, repetitions: int, b
 
         kinds = {"bare": bare.round_trip, "reserve": reserve, "chat": chat}
         for act in kinds.values():  # everything is connected and warm before it counts
-            await _timed(Latency(), [], WARM_UP, act)
-        latencies = {name: Latency() for name in kinds}
+            await _timed(LatencySeries(), [], WARM_UP, act)
+        latencies = {name: recorder.latencies[name] for name in kinds}
         medians: dict[str, list[float]] = {name: [] for name in kinds}
-        bar.stage("turns", repetitions)
+        recorder.stage("turns", repetitions)
         for done in range(repetitions):
             for name, act in kinds.items():
                 times: list[int] = []
                 await _timed(latencies[name], times, commands, act)
                 medians[name].append(statistics.median(times))
-            bar.update(done + 1, ", ".join(f"{name} {medians[name][-1] / 1000:.2f} ms" for name in kinds))
+            recorder.update(done + 1, ", ".join(f"{name} {medians[name][-1] / 1000:.2f} ms" for name in kinds))
     for viewer in viewers:
         viewer.close()
     ratios = {name: _median_ratio(medians[name], medians["bare"]) for name in kinds if name != "bare"}
     return {
         "ok": all(ratio <= RATIO_MAX for ratio in ratios.values()),
-        "latency_ms": {name: latency.summary() for name, latency in latencies.items()},
+        "latency_ms": {name: latency.total().summary() for name, latency in latencies.items()},
         "ratio_p50": ratios,
         "ratio_max": RATIO_MAX,
         "parameters": {"commands": commands, "repetitions": repetitions},
@@ -193,11 +195,20 @@ async def _main(options: argparse.Namespace) -> int:
         raise UsageError(f"--commands times --repetitions: a sale of {COMMANDS_MAX} must have units for all")
     prefix = ("--kafka-topic-prefix", f"round-trip-{uuid.uuid4().hex[:8]}")
     async with brokers_of(options.kafka) as (kafka, _), cluster_of(kafka, (*SETTINGS, *prefix), PROCESSES) as cluster:
-        with Bar() as bar:
-            report = await measure(kafka, cluster.target, options.commands, options.repetitions, bar)
-    write_report(report, options.json)
+        with Recorder() as recorder:
+            for role in ("engine", "gateway"):
+                recorder.watch(role, lambda role=role: cluster.pids_of(role))  # type: ignore[misc]
+            report = await measure(kafka, cluster.target, options.commands, options.repetitions, recorder)
+    write_report(report, options, recorder, _figures(report))
     print(_summary(report), file=sys.stderr)
     return 0 if report["ok"] else EXIT_FAILED
+
+
+def _figures(report: dict[str, Any]) -> list[Figure]:
+    ratios = [
+        Figure(f"{name} beside bare", f"{text_of(ratio)} times", f"at most {report['ratio_max']:g}") for name, ratio in report["ratio_p50"].items()
+    ]
+    return [*ratios, *(latency_figure(name, latency) for name, latency in report["latency_ms"].items())]
 
 
 def _summary(report: dict[str, Any]) -> str:
@@ -211,6 +222,6 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtests round-trip", description="From command to answer through Kafka, beside Kafka alone.")
     parser.add_argument("--commands", type=positive_int, default=100, metavar="N", help="commands of each kind in each turn (default: 100)")
     parser.add_argument("--repetitions", type=positive_int, default=20, metavar="N", help="turns (default: 20)")
-    parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
+    add_report_options(parser)
     parser.add_argument("--kafka", default="", metavar="HOST:PORT", help="a broker that runs already (otherwise one is started for the test)")
     return run_main("round-trip", _main(parser.parse_args(arguments)))

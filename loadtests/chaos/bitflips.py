@@ -13,7 +13,6 @@ import os
 import random
 import re
 import shutil
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +30,10 @@ from liveroom.journal.sqlite.mark import MARK_FILE
 from liveroom.journal.tail import tail
 from liveroom.messages.errors import LiveroomError
 from liveroom.messages.fields import Role
-from loadtests.lib.cli import positive_int, report_file, run_main, write_report
+from loadtests.lib.cli import positive_int, run_main
+from loadtests.lib.recorder import Recorder
+from loadtests.lib.report import add_report_options, write_report
+from loadtests.lib.report_page import Figure, text_of
 from loadtests.lib.target import OwnServer, Target, TargetError
 
 __all__ = ["main"]
@@ -228,20 +230,24 @@ async def _outcome(data_dir: Path, stories: dict[str, list[str]]) -> tuple[str, 
 async def _run(options: argparse.Namespace) -> int:
     rng = random.Random(options.seed)
     trials: list[Trial] = []
-    with tempfile.TemporaryDirectory(prefix="liveroom-bitflips-") as directory:
+    with tempfile.TemporaryDirectory(prefix="liveroom-bitflips-") as directory, Recorder() as recorder:
+        recorder.watch("this process, with a server inside", lambda: [os.getpid()])
+        recorder.count("Trials", lambda: len(trials))
+        recorder.stage("journal", 1)
         made = await _make(Path(directory))
         logging.disable(logging.CRITICAL)  # each trial is a start, and most of them fail on purpose
         stories = _stories(made["stopped"])
-        for target, source, damage in _plan(made, options.flips):
+        plan = list(_plan(made, options.flips))
+        recorder.stage("trials", len(plan))
+        for target, source, damage in plan:
             data_dir = Path(directory) / "trial"
             shutil.copytree(source, data_dir)
             done = damage(data_dir, rng)
             trials.append(Trial(target, done, *await _outcome(data_dir, stories)))
             shutil.rmtree(data_dir)
-            print(f"\r{len(trials)} trials", end="", file=sys.stderr, flush=True)
-        print(file=sys.stderr)
+            recorder.update(len(trials), f"trials, {sum(trial.outcome not in RIGHT for trial in trials)} wrong")
     report = _report(trials, options)
-    write_report(report, options.json)
+    write_report(report, options, recorder, _figures(trials))
     return 0 if report["ok"] else 1
 
 
@@ -260,6 +266,17 @@ def _report(trials: list[Trial], options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _figures(trials: list[Trial]) -> list[Figure]:
+    outcomes = Counter(trial.outcome for trial in trials)
+    return [
+        Figure("Trials", text_of(len(trials))),
+        Figure("Found at the start", text_of(outcomes["found_at_start"])),
+        Figure("Found by the audit", text_of(outcomes["found_by_audit"])),
+        Figure("Healed", text_of(outcomes["healed"]), "the damage made no difference"),
+        Figure("Wrong", text_of(sum(trial.outcome not in RIGHT for trial in trials)), "not found, or without an explanation"),
+    ]
+
+
 def _form(words: str) -> str:
     """Words without what differs from trial to trial: paths, ids and numbers."""
     return re.sub(r"[0-9a-f]{32}|\d+", "N", re.sub(r"/\S*/", "", words))
@@ -270,6 +287,6 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtests bitflips", description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--flips", type=positive_int, default=100, help="single bits flipped in each of: database, write-ahead log, mark")
     parser.add_argument("--seed", type=int, default=1, help="the same seed damages the same places of journals of the same size")
-    parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there, too")
+    add_report_options(parser)
     options = parser.parse_args(arguments)
     return run_main("bitflips", _run(options))

@@ -22,9 +22,12 @@ from loadtests.chaos.disasters import DISASTERS
 from loadtests.chaos.journal_history import JournalHistory, history_of
 from loadtests.chaos.round import RoundOptions, run_round
 from loadtests.lib.broker import copies_of
-from loadtests.lib.cli import EXIT_FAILED, UsageError, positive_float, positive_int, report_file, run_main, write_report
+from loadtests.lib.cli import EXIT_FAILED, UsageError, positive_float, positive_int, run_main
 from loadtests.lib.cluster import Cluster, brokers_of, cluster_of
 from loadtests.lib.latency import Latency
+from loadtests.lib.recorder import Recorder
+from loadtests.lib.report import add_report_options, write_report
+from loadtests.lib.report_page import Figure, latency_figure, text_of
 from loadtests.lib.target import LIVEROOM, TargetError
 from loadtests.storm.run import storm_settings
 
@@ -60,25 +63,38 @@ async def _chaos(options: argparse.Namespace) -> int:
     if options.session_ms:
         settings += ["--kafka-session-ms", str(options.session_ms)]
     rows: list[dict[str, Any]] = []
-    async with brokers_of(options.kafka, options.brokers) as (kafka, brokers), cluster_of(kafka, settings, PROCESSES, program) as cluster:
-        kafka_config = KafkaConfig(bootstrap_servers=tuple(kafka.split(",")), topic_prefix=prefix, **asdict(await copies_of(kafka)))
-        config = Config(journal=JournalConfig(kind="kafka"), kafka=kafka_config)
-        async with history_of(config) as history:
-            for number, kind in enumerate(kinds, 1):
-                for attempt in range(ATTEMPTS_MAX):
-                    await _until_owned(cluster, history)
-                    print(f"round {number} of {options.rounds}: {DISASTERS[kind].words}", file=sys.stderr, flush=True)
-                    seed = f"{options.seed}-{number}-{attempt}"
-                    rows.append(await run_round(f"{number}-{attempt}", kind, seed, cluster, brokers, history, asked))
-                    print(_line(rows[-1]), file=sys.stderr, flush=True)
-                    if rows[-1]["landed"] is not False or not rows[-1]["ok"]:
-                        break
-                if "cluster_broken" in rows[-1]["wrong"]:
-                    break  # there is nothing left to strike at
+    with Recorder() as recorder:
+        async with (
+            brokers_of(options.kafka, options.brokers) as (kafka, brokers),
+            cluster_of(kafka, settings, PROCESSES, program) as cluster,
+        ):
+            kafka_config = KafkaConfig(bootstrap_servers=tuple(kafka.split(",")), topic_prefix=prefix, **asdict(await copies_of(kafka)))
+            config = Config(journal=JournalConfig(kind="kafka"), kafka=kafka_config)
+            async with history_of(config) as history:
+                _watch(cluster, recorder)
+                recorder.stage("rounds", options.rounds)
+                for number, kind in enumerate(kinds, 1):
+                    for attempt in range(ATTEMPTS_MAX):
+                        await _until_owned(cluster, history)
+                        print(f"round {number} of {options.rounds}: {DISASTERS[kind].words}", file=sys.stderr, flush=True)
+                        seed = f"{options.seed}-{number}-{attempt}"
+                        rows.append(await run_round(f"{number}-{attempt}", kind, seed, cluster, brokers, history, asked, recorder))
+                        recorder.update(number, f"rounds, {sum(not row['ok'] for row in rows)} wrong")
+                        print(_line(rows[-1]), file=sys.stderr, flush=True)
+                        if rows[-1]["landed"] is not False or not rows[-1]["ok"]:
+                            break
+                    if "cluster_broken" in rows[-1]["wrong"]:
+                        break  # there is nothing left to strike at
     report = _report(rows, options)
-    write_report(report, options.json)
+    write_report(report, options, recorder, _page_figures(report))
     print(_summary(report), file=sys.stderr)
     return 0 if report["ok"] else EXIT_FAILED
+
+
+def _watch(cluster: Cluster, recorder: Recorder) -> None:
+    """Record the processes of the cluster, those of each role together."""
+    for role in ("engine", "gateway", "console"):
+        recorder.watch(f"{role}s", lambda role=role: cluster.pids_of(role))  # type: ignore[misc]
 
 
 def _kinds(options: argparse.Namespace) -> list[str]:
@@ -126,6 +142,16 @@ def _report(rows: list[dict[str, Any]], options: argparse.Namespace) -> dict[str
     }
 
 
+def _page_figures(report: dict[str, Any]) -> list[Figure]:
+    return [
+        Figure("Rounds", text_of(len(report["rounds"])), f"{text_of(len(report['kinds']))} kinds of disasters"),
+        Figure("Audited answers", text_of(report["answers"])),
+        latency_figure("Takeover", report["takeover_ms"]),
+        Figure("Records of zombies", text_of(sum(report["skipped"].values())), "skipped by the acceptance rule"),
+        Figure("Landed", text_of(report["landed"]), "rounds in which such a record had to land"),
+    ]
+
+
 def _line(row: dict[str, Any]) -> str:
     words = [f"  {'ok' if row['ok'] else 'WRONG: ' + ', '.join(row['wrong'])} in {row['took_s']} s: {row['victim']}"]
     if row["takeover_ms"]:
@@ -157,7 +183,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run; returns the exit code: 0 when every audit is clean, 1 not."""
     parser = argparse.ArgumentParser(prog="python -m loadtests chaos", description="Disasters while money flows, and an audit after each.")
     parser.add_argument("--rounds", type=positive_int, required=True, metavar="N", help="how many disasters")
-    parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
+    add_report_options(parser)
     parser.add_argument("--seed", default=secrets.token_hex(4), metavar="TEXT", help="seed for kinds, victims and moments (default: random)")
     parser.add_argument("--kinds", default="", metavar="KIND,...", help=f"only these: {', '.join(DISASTERS)} (default: all)")
     parser.add_argument("--viewers", type=positive_int, default=60, metavar="N", help="customers of each of the two rooms (default: 60)")

@@ -25,12 +25,14 @@ from msgspec import Struct
 from loadtests.chaos.reply_log import judge_log
 from loadtests.honest.messages import Pace
 from loadtests.honest.users import ROOM, AuditInput, HonestUsers, audit_honest, honest_users_of
-from loadtests.lib.cli import EXIT_FAILED, UsageError, positive_int, report_file, run_main, write_report
+from loadtests.lib.cli import EXIT_FAILED, UsageError, positive_int, run_main
 from loadtests.lib.findings import Findings
 from loadtests.lib.journal import JournalCheck, read_journal
 from loadtests.lib.phases import Phases
 from loadtests.lib.priority import raise_priority
-from loadtests.lib.progress import Bar
+from loadtests.lib.recorder import Recorder
+from loadtests.lib.report import add_report_options, write_report
+from loadtests.lib.report_page import Figure, text_of
 from loadtests.lib.target import OwnServer, Target, TargetError, ledger_of, own_server
 from loadtests.storm.reply_audit import repeated_after_kill
 
@@ -81,17 +83,17 @@ async def _kills(options: argparse.Namespace) -> int:
     if options.kills > KILLS_MAX or options.viewers > VIEWERS_MAX:
         raise UsageError(f"at most {KILLS_MAX} kills and {VIEWERS_MAX} viewers")
     settings = [word for name, value in SETTINGS.items() for word in (f"--{name}", str(value))]
-    with tempfile.TemporaryDirectory(prefix="liveroom-load-kills-") as directory, Bar() as bar:
+    with tempfile.TemporaryDirectory(prefix="liveroom-load-kills-") as directory, Recorder() as recorder:
         log = Path(directory) / "acknowledged"
         log.touch()
         async with own_server(settings) as target:
-            report = await _run(target, options, log, bar)
-    write_report(report, options.json)
+            report = await _run(target, options, log, recorder)
+    write_report(report, options, recorder, _page_figures(report))
     print(_summary(report), file=sys.stderr)
     return 0 if report["ok"] else EXIT_FAILED
 
 
-async def _run(target: Target, options: argparse.Namespace, log: Path, bar: Bar) -> dict[str, Any]:
+async def _run(target: Target, options: argparse.Namespace, log: Path, recorder: Recorder) -> dict[str, Any]:
     assert target.own is not None
     own, findings, rng, began_s = target.own, Findings(), random.Random(options.seed), time.monotonic()
     users = honest_users_of(
@@ -106,11 +108,13 @@ async def _run(target: Target, options: argparse.Namespace, log: Path, bar: Bar)
         prioritize=raise_priority,
     )
     async with users as honest:
-        bar.stage("joining", options.viewers)
+        recorder.watch("server", lambda: [own.pid])
+        recorder.count("Answers", lambda: honest.progress.answered)
+        recorder.stage("joining", options.viewers)
         await honest.join()
         await honest.begin(Phases(time.monotonic_ns(), 10**18, 0))
-        kills = await _kill_all(own, honest, options.kills, rng, bar)
-        bar.stage("audit", 1)
+        kills = await _kill_all(own, honest, options.kills, rng, recorder)
+        recorder.stage("audit", 1)
         await honest.pause()
         acknowledged = _lines(log)
         await honest.repeat()
@@ -140,10 +144,11 @@ async def _run(target: Target, options: argparse.Namespace, log: Path, bar: Bar)
     }
 
 
-async def _kill_all(own: OwnServer, honest: HonestUsers, count: int, rng: random.Random, bar: Bar) -> Kills:
+async def _kill_all(own: OwnServer, honest: HonestUsers, count: int, rng: random.Random, recorder: Recorder) -> Kills:
     """Kill the server `count` times; at the end it runs."""
     kills = Kills()
-    bar.stage("kills", count)
+    recorder.count("Kills", lambda: kills.moments.total())
+    recorder.stage("kills", count)
     ready = True
     for number in range(1, count + 1):
         if ready:
@@ -164,7 +169,7 @@ async def _kill_all(own: OwnServer, honest: HonestUsers, count: int, rng: random
             if not own.running:
                 raise TargetError(f"the server ended by itself: {own.last_words()}")
         progress = honest.progress
-        bar.update(number, f"kills, {progress.answered} answers, {progress.bought} bought, {progress.grabbed} grabbed")
+        recorder.update(number, f"kills, {progress.answered} answers, {progress.bought} bought, {progress.grabbed} grabbed")
     return kills
 
 
@@ -188,6 +193,17 @@ def _figures(journal: JournalCheck) -> dict[str, Any]:
     return {"events": len(journal.events), "answers": journal.replies, "audit": journal.audit}
 
 
+def _page_figures(report: dict[str, Any]) -> list[Figure]:
+    acknowledged = report["acknowledged"]
+    return [
+        Figure("Kills", text_of(report["kills"]), f"{text_of(report['moments'])}; {text_of(report['in_snapshot'])} in a snapshot"),
+        Figure("Acknowledged outcomes", text_of(acknowledged["accepted"]), f"{text_of(acknowledged['repeated'])} were answered again"),
+        Figure("Lost or doubled", text_of(sum(report["wrong"].get(code, {"count": 0})["count"] for code in ("lost_outcome", "doubled_outcome")))),
+        Figure("Longest start", f"{text_of(report['start_s_max'])} s"),
+        Figure("Took", f"{text_of(report['took_s'])} s"),
+    ]
+
+
 def _summary(report: dict[str, Any]) -> str:
     words = "nothing was lost or doubled" if report["ok"] else f"WRONG: {report['wrong']}"
     return f"kills: {report['kills']} kills in {report['took_s']} s ({report['moments']}), {report['acknowledged']}: {words}"
@@ -200,5 +216,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--kills", type=positive_int, required=True, metavar="N", help="how often the server is killed")
     parser.add_argument("--viewers", type=positive_int, default=12, metavar="N", help="users in the room (default: 12)")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="draws the moments (default: 1)")
-    parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
+    add_report_options(parser)
     return parser

@@ -19,6 +19,8 @@ from loadtests.chaos.journal_history import JournalHistory
 from loadtests.lib.broker import OwnBrokers
 from loadtests.lib.cluster import Cluster
 from loadtests.lib.findings import Findings
+from loadtests.lib.latency import LatencySeries
+from loadtests.lib.recorder import Recorder
 from loadtests.lib.target import TargetError
 from loadtests.lib.worker_pool import Workers, workers_of
 from loadtests.storm.options import StormOptions, StormStart
@@ -80,7 +82,15 @@ class Round:
     """One of them."""
 
     def __init__(
-        self, name: str, kind: str, seed: str, cluster: Cluster, brokers: OwnBrokers | None, history: JournalHistory, options: RoundOptions
+        self,
+        name: str,
+        kind: str,
+        seed: str,
+        cluster: Cluster,
+        brokers: OwnBrokers | None,
+        history: JournalHistory,
+        options: RoundOptions,
+        recorder: Recorder,
     ) -> None:
         self._name = name
         self._kind = kind
@@ -90,6 +100,7 @@ class Round:
         self._brokers = brokers
         self._history = history
         self._options = options
+        self._recorder = recorder
         self._target = cluster.target
         self._stands: list[_Stand] = []
         self._findings = Findings()
@@ -103,6 +114,7 @@ class Round:
             for partition in self._partitions():
                 self._stands.append(await self._open(stack, partition))
             await self._joined()
+            self._recorder.count("Answers", lambda: sum(stand.progress.answered for stand in self._stands))
             for stand in self._stands:
                 stand.start = await SCENARIOS[stand.options.scenario].begin(self._target, stand.options)
             struck = Struck()
@@ -112,6 +124,8 @@ class Round:
             except TargetError as error:
                 self._findings.add("cluster_broken", str(error))
             reports = await self._finish()
+        for report in reports:
+            self._recorder.latencies["answers"].merge(LatencySeries.from_plain(report.latency))
         await self._history.settle()
         granted = await self._audit(reports, struck)
         return {
@@ -189,6 +203,7 @@ class Round:
         for stand in self._stands[waiting:]:
             await self._play(stand)
         self._granted_before = await self._middle(self._stands[waiting:])
+        self._recorder.mark(self._kind)
         return await self._disaster.strike(scene)
 
     async def _play(self, stand: _Stand) -> None:
@@ -289,7 +304,14 @@ class Round:
 
 
 async def run_round(
-    name: str, kind: str, seed: str, cluster: Cluster, brokers: OwnBrokers | None, history: JournalHistory, options: RoundOptions
+    name: str,
+    kind: str,
+    seed: str,
+    cluster: Cluster,
+    brokers: OwnBrokers | None,
+    history: JournalHistory,
+    options: RoundOptions,
+    recorder: Recorder,
 ) -> dict[str, Any]:
     """Play a round of this kind and give its row of the report. Raises `TargetError`, `OSError`."""
-    return await Round(name, kind, seed, cluster, brokers, history, options).run()
+    return await Round(name, kind, seed, cluster, brokers, history, options, recorder).run()

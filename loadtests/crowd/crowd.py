@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from loadtests.crowd.frame_audit import AuditResult
 from loadtests.crowd.worker import CrowdFinish, CrowdProgress, ViewerRange, ViewersReport
-from loadtests.lib.latency import Latency
+from loadtests.lib.latency import LatencySeries
 from loadtests.lib.target import Target, TargetError
 from loadtests.lib.worker_pool import Workers, share_of, workers_of
 
@@ -27,7 +27,7 @@ class CrowdReport(Struct):
     """The reports of all processes together."""
 
     audit: AuditResult
-    latency: Latency
+    latency: LatencySeries
     frames: int = 0
     gaps: int = 0
     disorders: int = 0
@@ -42,6 +42,11 @@ class Crowd:
 
     def __init__(self, workers: Workers[CrowdProgress, ViewersReport]) -> None:
         self._workers = workers
+
+    @property
+    def pids(self) -> list[int]:
+        """Its processes."""
+        return self._workers.pids
 
     @property
     def joined(self) -> int:
@@ -66,10 +71,10 @@ class Crowd:
     async def finish(self, finish: CrowdFinish) -> CrowdReport:
         """Have everybody audited. Raises `TargetError` when a process is lost."""
         await self._workers.tell(finish)
-        total = CrowdReport(AuditResult(), Latency())
+        total = CrowdReport(AuditResult(), LatencySeries())
         for report in await self._workers.reports(finish.settle_s + REPORT_S):
             total.audit.add(report.audit)
-            total.latency.merge(Latency.from_plain(report.latency))
+            total.latency.merge(LatencySeries.from_plain(report.latency))
             for name in ("frames", "gaps", "disorders", "rewritten", "skipped", "disconnected", "cpu_s"):
                 setattr(total, name, getattr(total, name) + getattr(report, name))
         return total

@@ -139,14 +139,6 @@ class FrameAudit:
         self._by_seq: dict[int, AuditStep] = {}
         self._unread: deque[AuditStep] = deque()
 
-    @property
-    def latency(self) -> Latency:
-        """The latency over all phases."""
-        total = Latency()
-        for one in self.latencies.values():
-            total.merge(one)
-        return total
-
     def forget(self) -> None:
         """Forget all events: the room goes on from an older journal, so the same seqs may bring other events."""
         self._told.clear()

@@ -13,7 +13,7 @@ import argparse
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from liveroom.client import ClientError
 from loadtests.crowd.chat_file import ChatFile, NotAChat, read_chat
@@ -25,13 +25,13 @@ from loadtests.lib.cli import (
     add_server_options,
     positive_float,
     positive_int,
-    report_file,
     room_id,
     run_main,
     server_of,
-    write_report,
 )
-from loadtests.lib.progress import Bar
+from loadtests.lib.recorder import Recorder
+from loadtests.lib.report import add_report_options, write_report
+from loadtests.lib.report_page import Figure, latency_figure, text_of
 from loadtests.lib.target import TargetError, raise_file_limit
 
 __all__ = ["main"]
@@ -59,18 +59,30 @@ async def _replay(options: argparse.Namespace) -> int:
     raise_file_limit(users + FILES_SPARE)
     try:
         async with server_of(options, server_settings(users)) as target:
-            with Bar() as bar:
+            with Recorder() as recorder:
+                recorder.watch("server", lambda: [target.pid])
                 if options.budget is not None:
                     await target.open_room(options.room, "Replay")
                     await target.command(options.room, "set_chat_budget", lines_per_s=options.budget)
-                outcomes = await replay(target, chat.lines, speed=options.speed, room=options.room, bar=bar)
+                outcomes = await replay(target, chat.lines, speed=options.speed, room=options.room, recorder=recorder)
     except ClientError as error:
         raise TargetError(f"the witness: {error}") from None
     summary = outcomes.summary()
     file = {"format": chat.format, "encoding": chat.encoding, "lines": len(chat.lines), "users": users, "unreadable": chat.unreadable}
     parameters = {"speed": options.speed, "room": options.room, "budget": options.budget}
-    write_report(summary | {"file": file, "parameters": parameters}, options.json)
+    write_report(summary | {"file": file, "parameters": parameters}, options, recorder, _figures(summary))
     return 0 if summary["ok"] else EXIT_FAILED
+
+
+def _figures(summary: dict[str, Any]) -> list[Figure]:
+    latency = summary["latency_ms"]
+    return [
+        Figure("Lines sent", text_of(summary["sent"])),
+        Figure("Lines shown", text_of(summary["shown"]), f"{text_of(sum(summary['not_shown'].values()))} accepted and not shown"),
+        Figure("Lines refused", text_of(sum(summary["refused"].values())), text_of(summary["refused"])),
+        Figure("Lines altered", text_of(summary["altered"]), "shown with another text than written"),
+        latency_figure("Latency", latency),
+    ]
 
 
 def _check(chat: ChatFile, options: argparse.Namespace) -> int:
@@ -92,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help='JSON lines {"time", "user", "text"}, or Bilibili danmaku XML')
     parser.add_argument("--speed", type=positive_float, default=1.0, metavar="X", help="times faster than in the file (default: 1)")
-    parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
+    add_report_options(parser)
     parser.add_argument("--room", type=room_id, default=ROOM, help=f"room id (default: {ROOM})")
     parser.add_argument("--budget", type=positive_int, metavar="LINES", help="chat lines a second that the room shows (default: the server's own)")
     add_server_options(parser)

@@ -18,9 +18,10 @@ from liveroom.protocol.frames import Accepted, Refused
 from liveroom.protocol.inbound import ClientMessage
 from loadtests.crowd.chat_file import Line, sayable
 from loadtests.lib.command_connection import CommandConnection, JoinedLimits, OnReply, open_command_connection
-from loadtests.lib.latency import Latency
+from loadtests.lib.latency import LatencySeries
 from loadtests.lib.lean_client import Address
 from loadtests.lib.progress import Bar
+from loadtests.lib.recorder import Recorder
 from loadtests.lib.target import Target
 
 __all__ = ["ROOM", "LineOutcomes", "replay", "user_id", "user_name"]
@@ -85,9 +86,17 @@ class LineOutcomes:
         """How many are decided, one way or another."""
         return len(self.accepted) + self.refused.total() + self.unanswered
 
+    @property
+    def latency(self) -> LatencySeries:
+        """The times from sending a line to its arrival at the witness."""
+        latency = LatencySeries()
+        for said in self.accepted:
+            if (seen := self.seen.get(said.message)) is not None:
+                latency.add(said.at_ns, (seen.at_ns - said.at_ns) // 1000)
+        return latency
+
     def summary(self) -> dict[str, Any]:
         """Compare the accepted lines with those that the witness saw."""
-        latency = Latency()
         not_shown: Counter[str] = Counter()
         altered: list[dict[str, str]] = []
         shown = 0
@@ -97,7 +106,6 @@ class LineOutcomes:
                 not_shown["omitted" if said.shown else "over_budget"] += 1
                 continue
             shown += 1
-            latency.add((seen.at_ns - said.at_ns) // 1000)
             if (seen.user, seen.text) != (said.user, said.text):
                 altered.append({"sent": said.text, "shown": seen.text})
         unasked = len(self.seen.keys() - {said.message for said in self.accepted})
@@ -113,32 +121,35 @@ class LineOutcomes:
             "altered_examples": altered[:ALTERED_SHOWN],
             "unasked": unasked,
             "witness_skipped": self.skipped,
-            "latency_ms": latency.summary(),
+            "latency_ms": self.latency.total().summary(),
         }
 
 
-async def replay(target: Target, lines: tuple[Line, ...], *, speed: float, room: str, bar: Bar) -> LineOutcomes:
+async def replay(target: Target, lines: tuple[Line, ...], *, speed: float, room: str, recorder: Recorder) -> LineOutcomes:
     """Say all lines at `speed` times the pace of the file. Raises `TargetError`, `HandshakeRefused`, `Disconnected`, `OSError`."""
     await target.open_room(room, "Replay")
     by_user: defaultdict[str, list[Line]] = defaultdict(list)
     for line in lines:
         by_user[line.user].append(line)
     outcomes = LineOutcomes()
+    recorder.count("Lines sent", lambda: outcomes.sent)
+    recorder.count("Lines shown", lambda: len(outcomes.seen))
     token = target.token(WITNESS, room)
     async with connect(target.gateway_url, room, token) as witness:
-        bar.stage("joining", len(by_user))
-        speakers = await _open_all(target, room, by_user, bar)
+        recorder.stage("joining", len(by_user))
+        speakers = await _open_all(target, room, by_user, recorder)
         watching = asyncio.create_task(_watch(witness, outcomes))
         try:
-            bar.stage("replaying", len(lines))
+            recorder.stage("replaying", len(lines))
             due_s = _pacing(lines[0].time_s, speed)
             talks = [_talk(speakers[user], user, by_user[user], due_s, outcomes) for user in by_user]
-            await _until_said(talks, watching, outcomes, bar)
+            await _until_said(talks, watching, outcomes, recorder)
             await _settle(witness, watching, outcomes)
         finally:
             watching.cancel()
             for speaker in speakers.values():
                 speaker.close()
+    recorder.latencies["line"].merge(outcomes.latency)
     return outcomes
 
 

@@ -14,10 +14,11 @@ from loadtests.crowd.crowd import Crowd, CrowdReport, crowd_of
 from loadtests.crowd.pusher import Pusher
 from loadtests.crowd.worker import CrowdFinish
 from loadtests.lib.meters import ProcessMeter
-from loadtests.lib.progress import Bar
+from loadtests.lib.recorder import Recorder
+from loadtests.lib.report_page import Figure, latency_figure, mib_text, text_of
 from loadtests.lib.target import Target
 
-__all__ = ["ROOM", "SteadyOptions", "run_steady", "server_settings"]
+__all__ = ["ROOM", "SteadyOptions", "run_steady", "server_settings", "steady_figures"]
 
 ROOM: Final = "swarm"
 #: Time for the slowest reader to get the last announcement.
@@ -44,34 +45,39 @@ def server_settings(viewers: int) -> list[str]:
     return ["--gateway-connections-max", room_for, "--gateway-connections-per-address-max", room_for]
 
 
-async def run_steady(target: Target, options: SteadyOptions, bar: Bar) -> dict[str, Any]:
+async def run_steady(target: Target, options: SteadyOptions, recorder: Recorder) -> dict[str, Any]:
     """Run it and report. Raises `TargetError`, `HandshakeRefused`, `OSError`."""
     await target.open_room(options.room, "Load test")
     before = ProcessMeter(target.pid)
+    recorder.watch("server", lambda: [target.pid])
     async with crowd_of(
         target, options.room, viewers=options.viewers, stalled=options.stalled, processes=options.processes, deflate=options.deflate
     ) as crowd:
-        bar.stage("joining", options.viewers)
-        await crowd.until_joined(options.viewers, bar.update)
+        recorder.watch("crowd", lambda: crowd.pids)
+        recorder.level("Viewers in the room", lambda: crowd.joined)
+        recorder.count("Deliveries", lambda: crowd.delivered)
+        recorder.stage("joining", options.viewers)
+        await crowd.until_joined(options.viewers, recorder.update)
         pusher = await Pusher.open(target, options.room, options.rate, options.characters)
         try:
             meter = ProcessMeter(target.pid)
-            await _push(pusher, crowd, options, meter, bar)
-            bar.stage("audit", 1)
+            await _push(pusher, crowd, options, meter, recorder)
+            recorder.stage("audit", 1)
             report = await crowd.finish(CrowdFinish(pusher.seq, sorted(pusher.accepted), sorted(pusher.undecided), SETTLE_S))
             meter.sample()
+            recorder.latencies["delivery"].merge(report.latency)
             return _summary(options, pusher, report, meter, before)
         finally:
             pusher.close()
 
 
-async def _push(pusher: Pusher, crowd: Crowd, options: SteadyOptions, meter: ProcessMeter, bar: Bar) -> None:
-    bar.stage("pushing", options.rate * options.seconds)
+async def _push(pusher: Pusher, crowd: Crowd, options: SteadyOptions, meter: ProcessMeter, recorder: Recorder) -> None:
+    recorder.stage("pushing", options.rate * options.seconds)
     pushing = asyncio.create_task(pusher.push(options.rate, options.seconds))
     try:
         while not pushing.done():
             meter.sample()
-            bar.update(pusher.sent, f"events, {len(pusher.accepted)} accepted, {crowd.delivered} delivered")
+            recorder.update(pusher.sent, f"events, {len(pusher.accepted)} accepted, {crowd.delivered} delivered")
             await asyncio.wait([pushing], timeout=SAMPLE_S)
         await pushing
     finally:
@@ -100,7 +106,7 @@ def _summary(options: SteadyOptions, pusher: Pusher, report: CrowdReport, meter:
         "gaps": report.gaps,
         "skipped": report.skipped,
         "disconnected": report.disconnected,
-        "latency_ms": report.latency.summary(),
+        "latency_ms": report.latency.total().summary(),
         "server": {
             "cpu_us_per_delivery": round(cpu_s * 1e6 / audit.delivered, 3) if cpu_s is not None and audit.delivered else None,
             "cpu_s": round(cpu_s, 2) if cpu_s is not None else None,
@@ -123,3 +129,16 @@ def _summary(options: SteadyOptions, pusher: Pusher, report: CrowdReport, meter:
             "room": options.room,
         },
     }
+
+
+def steady_figures(report: dict[str, Any]) -> list[Figure]:
+    """The figures that the report's page shows first."""
+    server = report["server"]
+    rss = server["rss_bytes"]
+    return [
+        Figure("Viewers", text_of(report["viewers"]), f"{text_of(report['parameters']['stalled'])} of them never read"),
+        Figure("Deliveries", text_of(report["delivered"]), f"of {text_of(report['expected'])} expected"),
+        latency_figure("Latency", report["latency_ms"]),
+        Figure("CPU time a delivery", f"{text_of(server['cpu_us_per_delivery'])} µs", f"{text_of(server['cpu_s'])} s of the server's process"),
+        Figure("Server's memory at most", mib_text(rss["max"]), f"{mib_text(rss['before_viewers'])} before the viewers"),
+    ]

@@ -18,6 +18,7 @@ from liveroom.config.schema import AuthConfig
 from liveroom.messages.fields import Role
 from loadtests.crowd.frame_audit import AuditResult, FrameAudit
 from loadtests.crowd.viewer import Viewer
+from loadtests.lib.latency import LatencySeries, second_of
 from loadtests.lib.lean_client import Address
 from loadtests.lib.room_connection import join_with_retries
 from loadtests.lib.worker_process import orders, run, say, words_of
@@ -66,7 +67,7 @@ class ViewersReport(Struct, tag="report"):
     """The audit and the measurements."""
 
     audit: AuditResult
-    latency: dict[str, object]
+    latency: dict[str, dict[str, object]]
     frames: int
     gaps: int
     disorders: int
@@ -92,7 +93,7 @@ class CrowdWorker:
     def __init__(self, part: ViewerRange) -> None:
         self._part = part
         self._address = Address.of(part.gateway_url)
-        self._frame_audit = FrameAudit()
+        self._frame_audit = FrameAudit(phase_of=second_of)
         self._opening = asyncio.Semaphore(OPENING_MAX)
         self.viewers: list[Viewer] = []
 
@@ -134,7 +135,7 @@ class CrowdWorker:
         places = [viewer.at for viewer in readers if viewer.at is not None]
         return ViewersReport(
             audit=self._frame_audit.audit(places, set(finish.accepted), set(finish.undecided)),
-            latency=self._frame_audit.latency.to_plain(),
+            latency=LatencySeries(self._frame_audit.latencies).to_plain(),
             frames=self._frame_audit.frames,
             gaps=self._frame_audit.gaps,
             disorders=self._frame_audit.disorders,

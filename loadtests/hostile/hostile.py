@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from loadtests.hostile.attacks.table import ATTACKS
-from loadtests.hostile.report import summary_of
+from loadtests.hostile.report import hostile_figures, summary_of
 from loadtests.hostile.run import HostileOptions, run_hostile, settings_of
 from loadtests.lib.certificate import make_certificate
-from loadtests.lib.cli import EXIT_FAILED, UsageError, positive_float, positive_int, report_file, run_main, write_report
-from loadtests.lib.progress import Bar
+from loadtests.lib.cli import EXIT_FAILED, UsageError, positive_float, positive_int, run_main
+from loadtests.lib.recorder import Recorder
+from loadtests.lib.report import add_report_options, write_report
 from loadtests.lib.target import own_server, raise_file_limit
 
 __all__ = ["main"]
@@ -65,9 +66,9 @@ async def _hostile(options: argparse.Namespace) -> int:
         certificate, key = make_certificate(directory)
         tls = () if asked.plain else ("--gateway-tls-cert-file", str(certificate), "--gateway-tls-key-file", str(key))
         async with own_server([*settings_of(asked), *tls], ("-m", "loadtests.hostile.stepped_clock", str(clock))) as target:
-            with Bar() as bar:
-                report = await run_hostile(target, asked, clock, {"SSL_CERT_FILE": str(certificate)}, bar)
-    write_report(report, options.json)
+            with Recorder() as recorder:
+                report = await run_hostile(target, asked, clock, {"SSL_CERT_FILE": str(certificate)}, recorder)
+    write_report(report, options, recorder, hostile_figures(report))
     print(summary_of(report), file=sys.stderr)
     return 0 if report["ok"] else EXIT_FAILED
 
@@ -88,5 +89,5 @@ def _parser() -> argparse.ArgumentParser:
         "--realtime", action="store_true", help="server and honest users wait for no other process of this machine; everything else waits for them"
     )
     parser.add_argument("--fail-fast", action="store_true", help="end at the first problem that an honest user notices")
-    parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
+    add_report_options(parser)
     return parser

@@ -11,8 +11,9 @@ from loadtests.honest.users import latencies_of
 from loadtests.lib.findings import Findings
 from loadtests.lib.latency import Latency
 from loadtests.lib.phases import Phases
+from loadtests.lib.report_page import Figure, text_of
 
-__all__ = ["ADDED_MS_MAX", "BY_RATIO", "compare", "summary_of"]
+__all__ = ["ADDED_MS_MAX", "BY_RATIO", "compare", "hostile_figures", "summary_of"]
 
 #: Times whose p99 may grow by a ratio while attackers are at work: a line, from sent to shown.
 BY_RATIO: Final = ("delivery",)
@@ -92,6 +93,19 @@ def _interval(pairs: list[tuple[Latency, Latency]], measure: Callable[[Latency, 
     found.sort()
     cut = int(len(found) * (100 - CONFIDENCE) / 200)
     return found[cut], found[-1 - cut]
+
+
+def hostile_figures(report: dict[str, Any]) -> list[Figure]:
+    """The figures that the report's page shows first."""
+    delivery, purchase, server = report["latency"]["delivery"], report["latency"]["purchase"], report["server"]
+    return [
+        Figure("Delivery p99 beside attackers", f"{text_of(delivery['p99_ratio'])} times", f"{text_of(delivery['hostile']['p99'])} ms"),
+        Figure("Purchase p99 beside attackers", f"{text_of(purchase['p99_added_ms'])} ms more", f"{text_of(purchase['hostile']['p99'])} ms"),
+        Figure("Lines delivered", text_of(report["honest"]["lines_delivered"]), f"of {text_of(report['honest']['lines_expected'])}"),
+        Figure("Purchases", text_of(report["honest"]["purchases"]), "by honest users"),
+        Figure("Server's memory at most", f"{text_of(server['rss_mib']['max'])} MiB", f"the bound is {text_of(server['rss_mib']['bound'])} MiB"),
+        Figure("Part of a core", f"{100 * server['cpu_share']['hostile']:.0f} %", f"{100 * server['cpu_share']['quiet']:.0f} % without attackers"),
+    ]
 
 
 def summary_of(report: dict[str, Any]) -> str:

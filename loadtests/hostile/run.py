@@ -7,6 +7,7 @@ import resource
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from msgspec import Struct
 
 from liveroom.journal.partition import partition_of
 from loadtests.honest.messages import Pace
-from loadtests.honest.users import ROOM, AuditInput, HonestUsers, audit_honest, honest_users_of
+from loadtests.honest.users import ROOM, AuditInput, HonestUsers, audit_honest, honest_users_of, latencies_of
 from loadtests.hostile import worker as attack_worker
 from loadtests.hostile.attacks.front import Field
 from loadtests.hostile.attacks.table import ATTACKS
@@ -24,10 +25,11 @@ from loadtests.hostile.watchdog import Watchdog, log_counts
 from loadtests.hostile.worker import Assault
 from loadtests.lib.findings import Findings
 from loadtests.lib.journal import read_journal
-from loadtests.lib.meters import MachineMeter
-from loadtests.lib.phases import Phases
+from loadtests.lib.latency import second_of
+from loadtests.lib.meters import MachineMeter, read_process
+from loadtests.lib.phases import NO_PHASE, Phases
 from loadtests.lib.priority import Prioritize, lower_priority, raise_priority, set_realtime
-from loadtests.lib.progress import Bar
+from loadtests.lib.recorder import Recorder
 from loadtests.lib.target import OwnServer, Target, TargetError, ledger_of
 from loadtests.lib.worker_pool import Workers, workers_of
 from loadtests.storm.flash_sale import PRICE_FEN
@@ -117,34 +119,38 @@ def settings_of(options: HostileOptions) -> list[str]:
 class _Run:
     """One run."""
 
-    def __init__(self, target: Target, options: HostileOptions, clock: Path, honest: HonestUsers, bar: Bar) -> None:
+    def __init__(self, target: Target, options: HostileOptions, clock: Path, honest: HonestUsers, recorder: Recorder) -> None:
         assert target.own is not None
         self._target = target
         self._own: OwnServer = target.own
         self._options = options
         self._clock = clock
         self._honest = honest
-        self._bar = bar
+        self._recorder = recorder
         self._steps = 0
 
     async def run(self, *, standing_out: bool) -> dict[str, Any]:
         """Everything; `standing_out`: whether server and honest users come before others on this machine. Raises `TargetError`, `OSError`."""
         target, options, honest, findings = self._target, self._options, self._honest, Findings()
-        self._bar.stage("joining", options.viewers)
+        recorder = self._recorder
+        recorder.watch("server", lambda: [self._own.pid])
+        recorder.count("Lines delivered", lambda: honest.progress.delivered)
+        recorder.stage("joining", options.viewers)
         await honest.join()
         field = await _field_of(target)
         phases = Phases(time.monotonic_ns() + int(LEAD_S * 1e9), int(options.phase_s * 1e9), options.pairs)
         await honest.begin(phases)
         assert target.pid is not None
-        watchdog, machine = Watchdog(Path(f"/proc/{target.pid}"), phases, DEDUPE_MS / 1_000), MachineMeter()
+        watchdog, machine = Watchdog(partial(read_process, target.pid), phases, DEDUPE_MS / 1_000), MachineMeter()
         part = None if standing_out else lower_priority  # attackers must neither win by taking the server's core, nor starve
         async with workers_of(
             "loadtests.hostile.worker", _parts(field, options, phases), attack_worker.HostileProgress(), attack_worker.HostileReport, prioritize=part
         ) as them:
+            recorder.count("Attacks", lambda: sum(one.acts for one in them.progress))
             await self._pass(phases, watchdog, them)
             attacks = await them.reports(REPORT_S)
         measured = {"busy_s": machine.busy_s(), "idle_s": machine.idle_s(), "attackers_cpu_s": _cpu_of(attacks), "standing_out": standing_out}
-        self._bar.stage("audit", 1)
+        self._recorder.stage("audit", 1)
         metrics = {name: await target.metric(name) for name in METRICS}
         restored = await restore(self._own, target, honest, options.prioritize)
         await honest.pause()
@@ -153,6 +159,10 @@ class _Run:
         await self._own.stop()
         journal = await read_journal(self._own.data_dir, ROOM, ("--engine-dedupe-window-ms", str(DEDUPE_MS)))
         granted = audit_honest(honest.options, AuditInput(report, honest.sale, 1, ledger, broken, journal, ENDS), findings)
+        for what, by_phase in latencies_of(report).items():
+            for number, times in by_phase.items():
+                if number != NO_PHASE:
+                    self._recorder.latencies[what].by_second[second_of(phases.begin_ns(number) + phases.phase_ns // 2)].merge(times)
         latency = compare(report, phases, options.ratio_max, findings)
         server = watchdog.judge(int(options.rss_mib_max * 2**20), FILES_MAX, findings)
         log = log_counts(self._own.log_file, findings)
@@ -175,7 +185,7 @@ class _Run:
     async def _pass(self, phases: Phases, watchdog: Watchdog, attackers: Attackers) -> None:
         """Let the phases pass."""
         honest = self._honest
-        self._bar.stage("phases", phases.count)
+        self._recorder.stage("phases", phases.count)
         while (now_ns := time.monotonic_ns()) < phases.end_ns:
             if not self._own.running:
                 raise TargetError(f"the server ended: {self._own.last_words()}")
@@ -190,7 +200,7 @@ class _Run:
             number, progress = phases.number(now_ns), honest.progress
             words = f"{'hostile' if phases.hostile(number) else 'quiet'}; {sum(one.acts for one in attackers.progress)} attacks, "
             words += f"{progress.delivered} lines delivered, {progress.bought} bought, {progress.problems} problems"
-            self._bar.update(max(0, now_ns - phases.start_ns) / phases.phase_ns, words)
+            self._recorder.update(max(0, now_ns - phases.start_ns) / phases.phase_ns, words)
             await asyncio.sleep(POLL_S)
 
     def _step_clock(self, phases: Phases, now_ns: int) -> None:
@@ -204,7 +214,7 @@ class _Run:
             self._steps += 1
 
 
-async def run_hostile(target: Target, options: HostileOptions, clock: Path, environ: Mapping[str, str], bar: Bar) -> dict[str, Any]:
+async def run_hostile(target: Target, options: HostileOptions, clock: Path, environ: Mapping[str, str], recorder: Recorder) -> dict[str, Any]:
     """Run it and report. `environ` is for clients, who have to trust the server's certificate. Raises `TargetError`, `OSError`."""
     users = honest_users_of(
         target,
@@ -223,7 +233,7 @@ async def run_hostile(target: Target, options: HostileOptions, clock: Path, envi
     if options.realtime and not standing_out:
         raise TargetError("--realtime: the system does not allow it; root and CAP_SYS_NICE may")
     async with users as honest:
-        return await _Run(target, options, clock, honest, bar).run(standing_out=standing_out)
+        return await _Run(target, options, clock, honest, recorder).run(standing_out=standing_out)
 
 
 async def _field_of(target: Target) -> Field:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from loadtests.lib.findings import Findings
+from loadtests.lib.meters import ProcessReading
 from loadtests.lib.phases import NO_PHASE, Phases
 
 __all__ = ["Watchdog", "log_counts"]
@@ -27,17 +28,15 @@ QUIET_PHASES_MIN: Final = 6
 
 
 class Watchdog:
-    """Samples the process of a directory in /proc; `sample` is to be called some times a second.
+    """Watches a process through its readings; `sample` is to be called some times a second.
 
     For the first `fills_s` memory may grow: the server fills its windows.
     """
 
-    def __init__(self, proc: Path, phases: Phases, fills_s: float) -> None:
-        self._proc = proc
+    def __init__(self, read: Callable[[], ProcessReading | None], phases: Phases, fills_s: float) -> None:
+        self._read = read
         self._phases = phases
         self._full_ns = phases.start_ns + int(fills_s * 1e9)
-        self._page_bytes = os.sysconf("SC_PAGE_SIZE")
-        self._tick_s = 1 / os.sysconf("SC_CLK_TCK")
         self._rss: defaultdict[int, list[int]] = defaultdict(list)
         self._files: defaultdict[int, list[int]] = defaultdict(list)
         self._cpu_s: dict[int, tuple[float, float]] = {}
@@ -45,13 +44,12 @@ class Watchdog:
     def sample(self, now_ns: int) -> None:
         """Look at it."""
         phase = self._phases.number(now_ns)
-        if phase == NO_PHASE:
+        reading = self._read()
+        if phase == NO_PHASE or reading is None:
             return
-        fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
-        self._rss[phase].append(int(fields[21]) * self._page_bytes)
-        self._files[phase].append(len(os.listdir(self._proc / "fd")))
-        cpu_s = (int(fields[11]) + int(fields[12])) * self._tick_s
-        self._cpu_s[phase] = (self._cpu_s.get(phase, (cpu_s, 0.0))[0], cpu_s)
+        self._rss[phase].append(reading.rss_bytes)
+        self._files[phase].append(reading.files)
+        self._cpu_s[phase] = (self._cpu_s.get(phase, (reading.cpu_s, 0.0))[0], reading.cpu_s)
 
     def cpu_share(self, *, hostile: bool) -> float:
         """Part of a core that the server took in hostile or in quiet phases, without the first."""

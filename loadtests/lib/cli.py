@@ -1,4 +1,4 @@
-"""The options that all load tests share: the server, its end, and the report's file."""
+"""The options that all load tests share: the server and its end; errors become exit codes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
-
-import orjson
 
 from liveroom.messages.errors import BadConfig, BadMessage
 from liveroom.protocol.codec import decode_room_id
@@ -26,11 +24,8 @@ __all__ = [
     "percent",
     "positive_float",
     "positive_int",
-    "report_file",
-    "report_json",
     "run_main",
     "server_of",
-    "write_report",
 ]
 
 EXIT_FAILED: Final = 1
@@ -101,27 +96,6 @@ async def _interruptible(main: Coroutine[Any, Any, int]) -> int:
         if interrupted:
             raise KeyboardInterrupt from None
         raise
-
-
-def write_report(report: dict[str, Any], file: Path | None) -> None:
-    """Write a report as JSON to `file`, and to standard output."""
-    text = report_json(report)
-    print(text.decode(), end="")
-    if file is not None:
-        file.write_bytes(text)
-
-
-def report_json(report: dict[str, Any]) -> bytes:
-    """A report as JSON with indentation."""
-    return orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE)
-
-
-def report_file(text: str) -> Path:
-    """An argument that names a file to write: its directory has to be there before the test runs, not after."""
-    path = Path(text)
-    if path.is_dir() or not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} cannot be written: no such directory, or it is one")
-    return path
 
 
 def room_id(text: str) -> str:

@@ -51,6 +51,10 @@ class Cluster:
         """The processes that run."""
         return sorted(self._processes)
 
+    def pids_of(self, role: str) -> list[int]:
+        """The ids of the processes of a role that run."""
+        return [process.pid for name, process in list(self._processes.items()) if name.partition("-")[0] == role]
+
     @property
     def target(self) -> Target:
         """The addresses that clients need."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 
-__all__ = ["Latency"]
+__all__ = ["Latency", "LatencySeries", "second_of"]
 
 #: Each power of two is cut into so many buckets: a value is off by less than 1.6 %.
 _PARTS = 64
@@ -58,6 +59,44 @@ class Latency:
         assert isinstance(counts, dict)
         assert isinstance(max_us, int)
         return cls({int(bucket): count for bucket, count in counts.items()}, max_us)
+
+
+def second_of(ns: int) -> int:
+    """The second of the monotonic clock that a time in ns belongs to, as all processes of this machine see it."""
+    return ns // 1_000_000_000
+
+
+class LatencySeries:
+    """Latencies by the second in which they began; see `second_of`."""
+
+    def __init__(self, by_second: Mapping[int, Latency] | None = None) -> None:
+        self.by_second: defaultdict[int, Latency] = defaultdict(Latency, by_second or {})
+
+    def add(self, began_ns: int, us: int) -> None:
+        """Count a time that began then."""
+        self.by_second[second_of(began_ns)].add(us)
+
+    def merge(self, other: LatencySeries) -> None:
+        """Add the counts of another one."""
+        for second, latency in other.by_second.items():
+            self.by_second[second].merge(latency)
+
+    def total(self, seconds: Iterable[int] | None = None) -> Latency:
+        """The latencies of these seconds together, or of all."""
+        total = Latency()
+        for second in list(self.by_second) if seconds is None else seconds:
+            if second in self.by_second:
+                total.merge(self.by_second[second])
+        return total
+
+    def to_plain(self) -> dict[str, dict[str, object]]:
+        """The series as plain JSON data."""
+        return {str(second): latency.to_plain() for second, latency in self.by_second.items()}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, dict[str, object]]) -> LatencySeries:
+        """The series from the output of `to_plain`."""
+        return cls({int(second): Latency.from_plain(latency) for second, latency in plain.items()})
 
 
 def _low_us(bucket: int) -> int:

@@ -4,41 +4,62 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["MachineMeter", "ProcessMeter"]
+__all__ = ["MachineMeter", "ProcessMeter", "ProcessReading", "children_of", "read_process"]
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class ProcessReading(NamedTuple):
+    """A process at one moment: CPU time since its start (user and system), memory, open files."""
+
+    cpu_s: float
+    rss_bytes: int
+    files: int
+
+
+def read_process(pid: int | None) -> ProcessReading | None:
+    """Read a process from /proc; `None` where there is no such file, or no process is given."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        # A kernel since 6.2 counts the open files itself; listing thousands of them takes milliseconds.
+        files = os.stat(f"/proc/{pid}/fd").st_size or len(os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return None
+    if fields[0] == "Z":  # it has ended, and its parent has not asked for its exit code yet
+        return None
+    return ProcessReading((int(fields[11]) + int(fields[12])) * _TICK_S, int(fields[21]) * _PAGE_BYTES, files)
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started; none where the system does not say."""
+    try:
+        return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    except OSError:
+        return []
 
 
 class ProcessMeter:
-    """Reads a process' CPU time and memory from /proc; where there is none, or no process is given, everything is `None`."""
+    """CPU time and memory of a process since this was made; where nothing can be read, everything is `None`."""
 
     def __init__(self, pid: int | None) -> None:
-        self._stat = Path(f"/proc/{pid}/stat") if pid is not None else None
-        self._page_bytes = os.sysconf("SC_PAGE_SIZE")
-        self.rss_bytes_start = self._fields()[1]
+        self._pid = pid
+        start = read_process(pid)
+        self._cpu_s_start = start.cpu_s if start is not None else None
+        self.rss_bytes_start = start.rss_bytes if start is not None else None
         self.rss_bytes_max = self.rss_bytes_start
-        self._cpu_s_start = self._fields()[0]
 
     def cpu_s(self) -> float | None:
         """CPU time, user and system, since this meter was made."""
-        now_s = self._fields()[0]
-        return None if now_s is None or self._cpu_s_start is None else now_s - self._cpu_s_start
+        now = read_process(self._pid)
+        return None if now is None or self._cpu_s_start is None else now.cpu_s - self._cpu_s_start
 
     def sample(self) -> None:
         """Look at the memory."""
-        rss_bytes = self._fields()[1]
-        if rss_bytes is not None:
-            self.rss_bytes_max = max(rss_bytes, self.rss_bytes_max or 0)
-
-    def _fields(self) -> tuple[float | None, int | None]:
-        if self._stat is None:
-            return None, None
-        try:
-            fields = self._stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            return None, None
-        return (int(fields[11]) + int(fields[12])) * _TICK_S, int(fields[21]) * self._page_bytes
+        if (now := read_process(self._pid)) is not None:
+            self.rss_bytes_max = max(now.rss_bytes, self.rss_bytes_max or 0)
 
 
 class MachineMeter:

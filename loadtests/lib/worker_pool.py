@@ -37,6 +37,11 @@ class Workers(Generic[P, R]):
         self._reports: list[R | None] = [None] * len(processes)
         self._readers = [asyncio.create_task(self._read(number)) for number in range(len(processes))]
 
+    @property
+    def pids(self) -> list[int]:
+        """The processes' ids."""
+        return [process.pid for process in self._processes]
+
     def check(self) -> None:
         """Raises `TargetError` if a process ended before its report."""
         if any(reader.done() for reader in self._readers):

@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from liveroom.protocol.frames import Refused
-from loadtests.lib.latency import Latency
+from loadtests.lib.latency import LatencySeries
+from loadtests.lib.recorder import Recorder
 from loadtests.storm.audit import Course, audit_storm
 from loadtests.storm.reply_audit import repeated_after_kill
 from loadtests.storm.scenario import Case
@@ -30,11 +31,15 @@ class Measured(Struct):
     idle_s: float | None
 
 
-def report_of(case: Case, course: Course, reports: list[StormReport], measured: Measured) -> dict[str, Any]:
-    """The audit and everything beside it."""
+def report_of(case: Case, course: Course, reports: list[StormReport], measured: Measured, recorder: Recorder) -> dict[str, Any]:
+    """The audit and everything beside it; the latencies also go to `recorder`."""
     options, transcript, journal = case.options, case.transcript, course.journal
     findings, granted = audit_storm(case, course)
     commands = sum(course.commands.values())
+    latency, latency_granted = recorder.latencies["all answers"], recorder.latencies["answers that granted something"]
+    for report in reports:
+        latency.merge(LatencySeries.from_plain(report.latency))
+        latency_granted.merge(LatencySeries.from_plain(report.latency_granted))
     return {
         "ok": not findings,
         "scenario": options.scenario,
@@ -42,8 +47,8 @@ def report_of(case: Case, course: Course, reports: list[StormReport], measured: 
         "units": options.units,
         "wrong": findings.to_plain(),
         "granted": granted,
-        "latency_ms": _merged(reports, "latency").summary(),
-        "latency_granted_ms": _merged(reports, "latency_granted").summary(),
+        "latency_ms": latency.total().summary(),
+        "latency_granted_ms": latency_granted.total().summary(),
         "engine": {"commands": commands, "per_unit": round(commands / options.units, 2), "outcomes": course.commands},
         "answers": _answers(transcript, reports),
         "streams": {"gaps": transcript.gaps, "disorders": transcript.disorders, "rewritten": transcript.rewritten, "skipped": transcript.skipped},
@@ -74,13 +79,6 @@ def _answers(transcript: Transcript, reports: list[StormReport]) -> dict[str, An
         "busy": sum(len(one.told) - len(one.answers()) for one in transcript.asked),
         "repeated_after_kill": repeated_after_kill(transcript.asked),
     }
-
-
-def _merged(reports: list[StormReport], name: str) -> Latency:
-    total = Latency()
-    for report in reports:
-        total.merge(Latency.from_plain(getattr(report, name)))
-    return total
 
 
 def _added(reports: list[StormReport], name: str) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from loadtests.crowd.crowd import sources_for
 from loadtests.lib.journal import read_journal
 from loadtests.lib.meters import MachineMeter, ProcessMeter
-from loadtests.lib.progress import Bar
+from loadtests.lib.recorder import Recorder
 from loadtests.lib.target import OwnServer, Target, TargetError, ledger_of
 from loadtests.lib.worker_pool import Workers, share_of, workers_of
 from loadtests.storm.audit import Course, Kill
@@ -41,18 +41,23 @@ def storm_settings(viewers: int) -> list[str]:
 class Storm:
     """One run."""
 
-    def __init__(self, target: Target, options: StormOptions, bar: Bar, workers: Workers[StormProgress, StormReport]) -> None:
+    def __init__(self, target: Target, options: StormOptions, recorder: Recorder, workers: Workers[StormProgress, StormReport]) -> None:
         self._target = target
         self._options = options
         self._scenario: Scenario = SCENARIOS[options.scenario]
-        self._bar = bar
+        self._recorder = recorder
         self._workers = workers
         self._kills: list[Kill] = []
         self._cpu_s = 0.0
 
     async def run(self) -> dict[str, Any]:
         """Let everybody in, begin, wait for the end, and report. Raises `TargetError`, `OSError`."""
-        target, options = self._target, self._options
+        target, options, recorder = self._target, self._options, self._recorder
+        recorder.watch("server", lambda: [target.pid])
+        recorder.watch("crowd", lambda: self._workers.pids)
+        recorder.count("Answers", lambda: self._sum("answered"))
+        recorder.count("Units granted", lambda: self._sum("granted"))
+        recorder.level("Users who are done", lambda: self._sum("done"))
         await self._join()
         commands = Counter(await target.metric(COMMANDS_METRIC))
         machine, self._meter = MachineMeter(), ProcessMeter(target.pid)
@@ -71,7 +76,7 @@ class Storm:
         )
         commands = Counter(await target.metric(COMMANDS_METRIC)) - commands
 
-        self._bar.stage("audit", 1)
+        self._recorder.stage("audit", 1)
         await self._workers.tell(StormFinish(closed["seq"], SETTLE_S))
         reports = await self._workers.reports(SETTLE_S + REPORT_S)
         transcript = Transcript()
@@ -83,27 +88,27 @@ class Storm:
         ledger, ledger_broken = await ledger_of(self._target, options.room)
         course = Course(self._kills, {outcome: int(count) for outcome, count in commands.items()}, ledger_broken, journal)
         case = Case(options, start, transcript, ledger, journal.events if journal is not None else None)
-        return report_of(case, course, reports, measured)
+        return report_of(case, course, reports, measured, self._recorder)
 
     async def _join(self) -> None:
         viewers = self._options.viewers
-        self._bar.stage("joining", viewers)
+        self._recorder.stage("joining", viewers)
         while (joined := self._sum("joined")) < viewers:
             self._check(f"{joined} of {viewers} customers got in, then: ")
-            self._bar.update(joined)
+            self._recorder.update(joined)
             await self._workers.news(POLL_S)
 
     async def _until_over(self) -> float:
         """Until every customer has every answer, or time is over; gives how long it took. On the way the server is killed."""
         options, loop = self._options, asyncio.get_running_loop()
-        self._bar.stage("storm", options.viewers)
+        self._recorder.stage("storm", options.viewers)
         began_s = loop.time()
         whole = options.units * self._scenario.stages
         while loop.time() < began_s + options.timeout_s:
             self._check("")
             self._meter.sample()
             granted, done = self._sum("granted"), self._sum("done")
-            self._bar.update(done, f"done, {granted} granted, {self._sum('answered')} answers of {self._sum('sent')} sends")
+            self._recorder.update(done, f"done, {granted} granted, {self._sum('answered')} answers of {self._sum('sent')} sends")
             if done == options.viewers and not self._sum("waiting"):
                 break
             if len(self._kills) < options.kills and granted >= whole * (len(self._kills) + 1) // (options.kills + 1):
@@ -117,6 +122,7 @@ class Storm:
         self._cpu_s += self._meter.cpu_s() or 0.0
         await server.kill()
         self._kills.append(kill)
+        self._recorder.mark("killed")
         await self._workers.tell(Life(len(self._kills)))
         async with asyncio.timeout(KILLED_S):  # nothing of the next life may be taken for one of this
             while any(progress.life < len(self._kills) for progress in self._workers.progress):
@@ -134,7 +140,7 @@ class Storm:
         return sum(getattr(progress, name) for progress in self._workers.progress)
 
 
-async def run_storm(target: Target, options: StormOptions, bar: Bar) -> dict[str, Any]:
+async def run_storm(target: Target, options: StormOptions, recorder: Recorder) -> dict[str, Any]:
     """Run it and report. Raises `TargetError`, `OSError`."""
     await target.open_room(options.room, "Load test")
     parts: list[CustomerRange] = []
@@ -151,4 +157,4 @@ async def run_storm(target: Target, options: StormOptions, bar: Bar) -> dict[str
         )
         parts.append(part)
     async with workers_of("loadtests.storm.worker", parts, StormProgress(), StormReport) as workers:
-        return await Storm(target, options, bar, workers).run()
+        return await Storm(target, options, recorder, workers).run()

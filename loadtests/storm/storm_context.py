@@ -15,7 +15,7 @@ from liveroom.auth.tokens import make_token
 from liveroom.config.schema import AuthConfig
 from liveroom.messages.fields import Role
 from loadtests.crowd.frame_audit import Event, FrameAudit, LatencyProbe, PhaseOf
-from loadtests.lib.latency import Latency
+from loadtests.lib.latency import LatencySeries
 from loadtests.lib.lean_client import Address
 from loadtests.storm.options import StormOptions
 from loadtests.storm.stock_view import StockView
@@ -66,8 +66,8 @@ class StormContext:
         self.back: Counter[str] = Counter()
         self.failed_attempts: Counter[str] = Counter()
         self.habits: Counter[str] = Counter()
-        self.latency = Latency()
-        self.latency_granted = Latency()
+        self.latency = LatencySeries()
+        self.latency_granted = LatencySeries()
         self.asked: list[Asked] = []
         self._letters: dict[tuple[str, int], Letter] = {}
         self._ends: list[End] = []
@@ -93,10 +93,10 @@ class StormContext:
         """A command got its answer."""
         took_us = (time.monotonic_ns() - due_ns) // 1_000
         self.answered += 1
-        self.latency.add(took_us)
+        self.latency.add(due_ns, took_us)
         if asked.granted is not None:
             self.granted += asked.quantity
-            self.latency_granted.add(took_us)
+            self.latency_granted.add(due_ns, took_us)
 
     def told(self, asked: Asked, reply: Reply) -> None:
         """A reply came, the first or another one. For those who keep a record of their own."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["summary_of"]
+from loadtests.lib.report_page import Figure, latency_figure, mib_text, text_of
+
+__all__ = ["storm_figures", "summary_of"]
 
 
 def summary_of(report: dict[str, Any]) -> str:
@@ -40,3 +42,17 @@ def _ms(latency: dict[str, float | None]) -> str:
 
 def _pairs(values: dict[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items()) or "none"
+
+
+def storm_figures(report: dict[str, Any]) -> list[Figure]:
+    """The figures that the report's page shows first."""
+    engine, server = report["engine"], report["server"]
+    rss_max = server["rss_bytes"]["max"]
+    return [
+        Figure("Users", text_of(report["viewers"]), f"{text_of(report['units'])} units; kills: {len(report['kills'])}"),
+        Figure("Accepted", text_of(report["answers"]["accepted"]), f"of {text_of(report['answers']['ids'])} commands"),
+        latency_figure("Answers", report["latency_ms"]),
+        latency_figure("Granted answers", report["latency_granted_ms"]),
+        Figure("Engine's commands a unit", text_of(engine["per_unit"]), f"{text_of(engine['commands'])} commands"),
+        Figure("Server's CPU time", f"{text_of(server['cpu_s'])} s", f"in {text_of(report['took_s'])} s; memory {mib_text(rss_max)}"),
+    ]

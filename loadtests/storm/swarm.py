@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from loadtests.crowd.steady import ROOM, SteadyOptions, run_steady, server_settings
+from loadtests.crowd.steady import ROOM, SteadyOptions, run_steady, server_settings, steady_figures
 from loadtests.lib.cli import (
     EXIT_FAILED,
     UsageError,
@@ -22,17 +22,16 @@ from loadtests.lib.cli import (
     percent,
     positive_float,
     positive_int,
-    report_file,
     room_id,
     run_main,
     server_of,
-    write_report,
 )
-from loadtests.lib.progress import Bar
+from loadtests.lib.recorder import Recorder
+from loadtests.lib.report import add_report_options, write_report
 from loadtests.lib.target import raise_file_limit
 from loadtests.storm.options import BACK_S_MAX, StormOptions
 from loadtests.storm.run import run_storm, storm_settings
-from loadtests.storm.summary import summary_of
+from loadtests.storm.summary import storm_figures, summary_of
 
 __all__ = ["main"]
 
@@ -77,9 +76,9 @@ async def _steady(options: argparse.Namespace) -> int:
         room=options.room,
     )
     async with server_of(options, server_settings(options.viewers)) as target:
-        with Bar() as bar:
-            report = await run_steady(target, asked, bar)
-    write_report(report, options.json)
+        with Recorder() as recorder:
+            report = await run_steady(target, asked, recorder)
+    write_report(report, options, recorder, steady_figures(report))
     return 0 if report["ok"] else EXIT_FAILED
 
 
@@ -121,9 +120,9 @@ async def _storm(options: argparse.Namespace) -> int:
         back_s_max=options.back_within,
     )
     async with server_of(options, storm_settings(options.viewers)) as target:
-        with Bar() as bar:
-            report = await run_storm(target, asked, bar)
-    write_report(report, options.json)
+        with Recorder() as recorder:
+            report = await run_storm(target, asked, recorder)
+    write_report(report, options, recorder, storm_figures(report))
     print(summary_of(report), file=sys.stderr)
     return 0 if report["ok"] else EXIT_FAILED
 
@@ -136,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     steady.add_argument("--viewers", type=positive_int, required=True, metavar="N", help="viewers in the room")
     steady.add_argument("--rate", type=positive_float, required=True, metavar="EVENTS_PER_S", help="announcements a second")
     steady.add_argument("--seconds", type=positive_float, required=True, metavar="S", help="how long")
-    steady.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
+    add_report_options(steady)
     steady.add_argument("--stalled", type=int, default=0, metavar="K", help="number of viewers that never read (default: 0)")
     steady.add_argument("--processes", type=positive_int, default=PROCESSES, metavar="P", help="processes of the crowd")
     steady.add_argument("--characters", type=int, default=0, metavar="C", help="length of an announcement, up to 1000 (default: about 30)")
@@ -161,7 +160,7 @@ def _add_storm(scenarios: Any, name: str, words: str) -> argparse.ArgumentParser
     parser: argparse.ArgumentParser = scenarios.add_parser(name, help=f"{words}; who got what is audited to the last fen")
     parser.add_argument("--viewers", type=positive_int, required=True, metavar="N", help="users in the room")
     parser.add_argument("--units", type=positive_int, required=True, metavar="U", help="how much there is")
-    parser.add_argument("--json", type=report_file, metavar="FILE", help="write the report there too")
+    add_report_options(parser)
     parser.add_argument("--kill", type=int, default=0, metavar="N", help="SIGKILL the server in the middle, so many times (default: 0)")
     parser.add_argument("--within", type=positive_float, default=1.0, metavar="S", help="everybody taps within so long of the opening (default: 1)")
     parser.add_argument("--unruly", type=percent, default=10, metavar="PERCENT", help="users who have each habit of real ones (default: 10)")

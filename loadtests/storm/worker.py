@@ -60,8 +60,8 @@ class StormReport(Struct, tag="report"):
     """The transcript, and the measured figures."""
 
     transcript: Transcript
-    latency: dict[str, object]
-    latency_granted: dict[str, object]
+    latency: dict[str, dict[str, object]]
+    latency_granted: dict[str, dict[str, object]]
     back: dict[str, int]
     failed_attempts: dict[str, int]
     habits: dict[str, int]

@@ -4,8 +4,11 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
+from collections import Counter
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,41 @@ def refused(command: str, *arguments: str) -> str:
             code = ended.code
     assert code == 2, words.getvalue()
     return words.getvalue()
+
+
+class PageParser(HTMLParser):
+    """Reads a report's page: titles of charts, the texts, and everything that would load another file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.titles: set[str] = set()
+        self.tags: Counter[str] = Counter()
+        self.loads: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.loads += [f"{tag} {name}" for name, _ in attributes if name in ("src", "srcset", "href", "data", "action", "poster", "background")]
+        self.loads += [tag] if tag in ("script", "link", "iframe", "object", "embed", "img", "base", "form") else []
+        if tag == "svg":
+            self.titles.add(str(dict(attributes)["aria-label"]).rpartition(",")[0])
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read_page(text: str) -> PageParser:
+    """A page that loads nothing: no script, no image, no style sheet, no link."""
+    parser = PageParser()
+    parser.feed(text)
+    assert parser.loads == []
+    assert not re.search(r"url\(|@import|javascript:", text)
+    return parser
+
+
+def charts_of(page: Path) -> set[str]:
+    """The titles of the charts of a report's page."""
+    return read_page(page.read_text(encoding="utf-8")).titles
 
 
 def report_of(done: subprocess.CompletedProcess[str], file: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 from loadtests.__main__ import COMMANDS, main
 from tests.loadtests.commands import ROOT, refused
 
+SCENARIOS = ("steady", "red-envelope", "coupon", "flash-sale")
 FOLDER = ROOT / "loadtests"
 
 
@@ -29,6 +30,26 @@ def test_each_command_runs_from_the_one_command_line(name: str, capsys: pytest.C
         main([name, "--help"])
     assert ended.value.code == 0
     assert f"usage: python -m loadtests {name} " in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_writes_its_report_as_json_and_as_a_page(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command, and each of its scenarios, has the options of a report."""
+    scenarios = [[]] if name != "swarm" else [[scenario] for scenario in SCENARIOS]
+    for scenario in scenarios:
+        with pytest.raises(SystemExit):
+            main([name, *scenario, "--help"])
+        words = capsys.readouterr().out
+        assert "--json FILE" in words, scenario
+        assert "--html FILE" in words, scenario
+
+
+def test_the_scenarios_are_those_of_the_swarm(capsys: pytest.CaptureFixture[str]) -> None:
+    """The list above is complete."""
+    with pytest.raises(SystemExit):
+        main(["swarm", "--help"])
+    listed = re.findall(r"^    ([a-z][\w-]*)(?: |$)", capsys.readouterr().out, re.MULTILINE)
+    assert tuple(listed) == SCENARIOS
 
 
 @pytest.mark.parametrize("arguments", [[], ["swarn"], ["loadtests.storm.swarm"]])

@@ -114,7 +114,7 @@ def test_arrivals_are_counted_for_each_viewer() -> None:
         walked(frame_audit, begin, ONE, TWO)
     frame_audit.harvest(viewers=3)
     frame_audit.harvest(viewers=3)
-    assert (frame_audit.delivered, frame_audit.latency.count) == (9, 9)
+    assert (frame_audit.delivered, frame_audit.latencies[0].count) == (9, 9)
 
 
 def test_history_stays_as_it_was_told() -> None:

@@ -14,7 +14,7 @@ import pytest
 from loadtests.crowd.crowd import sources_for
 from loadtests.crowd.replay_run import user_id, user_name
 from loadtests.lib.target import own_server
-from tests.loadtests.commands import ROOT, refused, report_of, run
+from tests.loadtests.commands import ROOT, charts_of, refused, report_of, run
 
 DATA = Path(__file__).parent / "data"
 
@@ -22,9 +22,11 @@ DATA = Path(__file__).parent / "data"
 @pytest.mark.parametrize("more", [(), ("--deflate", "--characters", "900")])
 def test_steady(tmp_path: Path, more: tuple[str, ...]) -> None:
     """Every viewer who reads gets every announcement once; viewers who never read harm no other; the report has both."""
-    file = tmp_path / "report.json"
-    done = run("swarm", "steady", "--viewers", "40", "--stalled", "8", "--rate", "30", "--seconds", "2", "--json", str(file), *more)
+    file, page = tmp_path / "report.json", tmp_path / "report.html"
+    files = ("--json", str(file), "--html", str(page))
+    done = run("swarm", "steady", "--viewers", "40", "--stalled", "8", "--rate", "30", "--seconds", "2", *files, *more)
     report = report_of(done, file)
+    assert {"Deliveries", "Latency: delivery", "CPU time", "Memory", "Open files"} <= charts_of(page)
     assert report["ok"]
     assert report["delivered"] == report["expected"] == 60 * 32
     assert [report[name] for name in ("events", "viewers", "lost", "doubled", "out_of_order")] == [60, 40, 0, 0, 0]
@@ -34,7 +36,9 @@ def test_steady(tmp_path: Path, more: tuple[str, ...]) -> None:
         assert report["server"]["cpu_us_per_delivery"] > 0
 
 
-@pytest.mark.parametrize(("program", "missing"), [("swarm", "rich"), ("replay", "rich"), ("codecs", "pydantic"), ("decisions", "redis")])
+@pytest.mark.parametrize(
+    ("program", "missing"), [("swarm", "rich"), ("swarm", "jinja2"), ("replay", "rich"), ("codecs", "pydantic"), ("decisions", "redis")]
+)
 def test_a_package_that_is_missing_is_one_line(program: str, missing: str) -> None:
     """Without the `load` extra a load test says in one line how to have it."""
     words = f"import runpy, sys; sys.modules[{missing!r}] = None; sys.argv[1:] = [{program!r}]; runpy.run_module('loadtests', run_name='__main__')"

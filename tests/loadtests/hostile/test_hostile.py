@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from loadtests.hostile.report import ADDED_MS_MAX, BY_RATIO, compare
 from loadtests.hostile.watchdog import Watchdog, log_counts
 from loadtests.lib.findings import Findings
 from loadtests.lib.latency import Latency
+from loadtests.lib.meters import ProcessReading
 from loadtests.lib.phases import NO_PHASE, Phases
 from loadtests.storm.transcript import Transcript
 from tests.loadtests.commands import ROOT, refused, report_of, run
@@ -113,18 +113,13 @@ FILLS_S = 30.0
     ],
     ids=["while windows fill", "all the time", "beyond its bound", "files all the time", "files beyond their bound"],
 )
-def test_growth_is_found(tmp_path: Path, rss_mib: Callable[[int], int], files: Callable[[int], int], wrong: set[str]) -> None:
+def test_growth_is_found(rss_mib: Callable[[int], int], files: Callable[[int], int], wrong: set[str]) -> None:
     """Memory may grow while the server fills its windows and stays as it is then; open files stay as they are; both have a bound."""
     phases = Phases(start_ns=0, phase_ns=5_000_000_000, pairs=15)
-    watchdog, findings = Watchdog(tmp_path, phases, FILLS_S), Findings()
-    (tmp_path / "fd").mkdir()
-    for at_s in range(0, 155, 5):
-        pages = int(rss_mib(at_s) * MIB) // os.sysconf("SC_PAGE_SIZE")
-        (tmp_path / "stat").write_text(f"1 (a name) S {' '.join(['0'] * 20)} {pages} 0")
-        for number in range(max(files(at_s), len(os.listdir(tmp_path / "fd")))):
-            file = tmp_path / "fd" / str(number)
-            file.touch() if number < files(at_s) else file.unlink()
-        watchdog.sample(int(at_s * 1e9))
+    now_s, findings = 0, Findings()
+    watchdog = Watchdog(lambda: ProcessReading(0.0, int(rss_mib(now_s) * MIB), files(now_s)), phases, FILLS_S)
+    for now_s in range(0, 155, 5):
+        watchdog.sample(now_s * 1_000_000_000)
     watchdog.judge(300 * MIB, 80, findings)
     assert set(findings.counts) == wrong
 
