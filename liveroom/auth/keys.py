@@ -61,6 +61,7 @@ class Keys:
         self._alone = self._by_settings(secret)
         self._named: dict[str, Key] = {}
         self._revoked: dict[str, None] = {}  # by kid, the newest last
+        self.generation = 0  # changes after each change of the keys
         self._seen = self._look()
         if auth.keys_file:
             self._named = self._read()
@@ -108,6 +109,7 @@ class Keys:
         # The order matters: a token that is checked in between finds its key, or learns that the key was revoked.
         self._revoked = dict.fromkeys(kid for kid in revoked if kid not in named)
         self._named = named
+        self.generation += 1
         return frozenset(gone.values())
 
     def _look(self) -> tuple[int, ...]:

@@ -10,16 +10,18 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import jwt
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from liveroom.auth.keys import Keys
+from liveroom.auth.claims import TokenClaims
+from liveroom.auth.hmac_tokens import HmacTokens
+from liveroom.auth.keys import Key, Keys
 from liveroom.config.schema import SECRET_BYTES_MIN, AuthConfig, Config
 from liveroom.messages.errors import BadConfig, BadToken
-from liveroom.messages.fields import NAME_CHARS_MAX, ROOM_CLAIM_PATTERN, Role, UserId, UserName
+from liveroom.messages.fields import NAME_CHARS_MAX, Role, UserId, UserName
 from liveroom.messages.text import clean_name
 from liveroom.process.owner_only import make_directory, make_owner_only
 from liveroom.protocol.diagnosis import diagnose
@@ -58,21 +60,14 @@ class Identity(Struct, frozen=True):
         raise BadToken("wrong_room", "the token is for another room")
 
 
-class _Claims(Struct, frozen=True):
-    sub: UserId
-    room: Annotated[str, Meta(max_length=64, pattern=ROOM_CLAIM_PATTERN)]
-    role: Role
-    exp: int | float
-    name: str | None = None
-    buyer: bool | None = None
-
-
 class TokenChecker:
     """Verifies tokens with the pinned algorithm and the configured keys. Raises `BadConfig` when made without a key."""
 
     def __init__(self, auth: AuthConfig, secret: str = "") -> None:
         self._auth = auth
         self.keys = Keys(auth, secret)
+        # A platform that asks for issuer or audience has tokens with more claims, which are PyJWT's to judge.
+        self._common = HmacTokens(auth.algorithm, self.keys) if not (auth.issuer or auth.audience) else None
         self._required = ["sub", "exp"] + (["iss"] if auth.issuer else []) + (["aud"] if auth.audience else [])
 
     def check(self, token: str) -> Identity:
@@ -81,6 +76,8 @@ class TokenChecker:
             raise BadToken("bad_token", "the token is missing")
         if len(token) > TOKEN_CHARS_MAX:
             raise BadToken("bad_token", f"the token is longer than {TOKEN_CHARS_MAX} characters")
+        if self._common is not None and (found := self._common.check(token, time.time())) is not None:
+            return self._identity(*found)
         if not token.isascii():
             raise BadToken("bad_token", "the token holds characters that no token has")
         claims: dict[str, Any] = {}
@@ -95,13 +92,17 @@ class TokenChecker:
                 audience=self._auth.audience or None,
                 options={"require": self._required, "verify_aud": bool(self._auth.audience), "verify_sub": False, "verify_jti": False},
             )
-            checked = msgspec.convert(claims, _Claims)
+            checked = msgspec.convert(claims, TokenClaims)
         except jwt.ExpiredSignatureError:
             raise BadToken("token_expired", "the token has expired") from None
         except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for an unpaired surrogate
             raise BadToken("bad_token", _claim_words(claims)) from None
         except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as error:
             raise BadToken("bad_token", _words(error, token, self._auth)[:DETAIL_CHARS_MAX]) from None
+        return self._identity(checked, key)
+
+    def _identity(self, checked: TokenClaims, key: Key) -> Identity:
+        """The identity of a verified token. Raises `BadToken` if the token lives too long."""
         if checked.exp > time.time() + self._auth.lifetime_s_max + self._auth.leeway_s:
             raise BadToken("bad_token", f"the token lives longer than {self._auth.lifetime_s_max} s")
         return Identity(
@@ -148,7 +149,7 @@ def _is_jwt(token: str) -> bool:
 
 
 def _claim_words(claims: dict[str, Any]) -> str:
-    fault = diagnose(_Claims, claims)
+    fault = diagnose(TokenClaims, claims)
     where, what = (fault.path, fault.detail) if fault else ("exp", "expected a number")
     return f"the claim {where} is wrong: {what}"[:DETAIL_CHARS_MAX]
 

@@ -27,7 +27,7 @@ import websockets
 from aiokafka import AIOKafkaProducer
 from msgspec import inspect
 
-from liveroom.auth.tokens import _Claims
+from liveroom.auth.claims import TokenClaims
 from liveroom.journal.partition import partition_of
 from liveroom.messages.fields import NAME_CHARS_MAX, Role
 from liveroom.messages.text import clean_name, first_forbidden
@@ -298,7 +298,7 @@ async def test_odd_claims(tmp_path: Path) -> None:
 
             return enter
 
-        names = [*(field.name for field in msgspec.structs.fields(_Claims)), *registered]
+        names = [*(field.name for field in msgspec.structs.fields(TokenClaims)), *registered]
         for name in names:
             values: list[Any] = [*(text[:2_000] for text in ODD.values()), None, True, -1, 1.5, 2**70, [], {}]
             rooms = [next(stage.colds) if name == "name" else ROOM for _ in values]  # which an odd anchor opens, and a viewer waits for
