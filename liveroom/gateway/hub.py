@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec
@@ -25,6 +24,7 @@ from typing import Concatenate, ParamSpec
 from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.admission_queue import AdmissionQueue
 from liveroom.gateway.audience import AudienceReporter
+from liveroom.gateway.broadcast import Broadcast
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deadlines import Deadlines
 from liveroom.gateway.replay_buffer import EventSpan, ReplayBuffer
@@ -40,7 +40,6 @@ from liveroom.process.clock import Clock
 from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Banned, Beat, Interruption, Keyframe, RoomDetail
 from liveroom.protocol.records import Record, RoomSpan
-from liveroom.telemetry.isolation import IsolatedErrors
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Hub"]
@@ -49,66 +48,6 @@ Args = ParamSpec("Args")
 
 #: Time for this gateway to catch up with a viewer that has seen more of a stream. Afterwards the stream counts as set back.
 CATCH_UP_S = 5.0
-
-
-class _Broadcast:
-    """Writes the span [start, end) to all viewers that the room had at the broadcast's begin. `at` is the index of the next viewer."""
-
-    __slots__ = ("at", "began", "end", "packed", "plain", "room", "start", "viewers")
-
-    def __init__(self, room: HeldRoom, began: float) -> None:
-        room.seal()
-        ring = room.ring
-        self.room = room
-        self.began = began
-        self.viewers = list(room.viewers)
-        self.at = 0
-        self.start = room.broadcast_end
-        self.end = ring.end
-        self.plain = self.packed = b""
-        if ring.start <= self.start < self.end:
-            self.plain, to = ring.chunk(self.start, False)
-            self.packed = ring.chunk(self.start, True)[0] if room.deflaters else b""
-            if to != self.end:
-                self.plain = b""  # more than one chunk: each viewer is advanced on its own
-        room.note_broadcast(self.end, began)
-
-    def step(self, count: int, isolated: IsolatedErrors) -> tuple[int, int]:
-        """Write to the next `count` viewers, and return the written frames and bytes. A viewer whose write raises is dropped."""
-        room, start, end, plain, packed = self.room, self.start, self.end, self.plain, self.packed
-        write = os.write
-        stop = self.at + count
-        together = plain and room.ring.start <= start
-        written = frames = 0
-        for viewer in self.viewers[self.at : stop]:
-            connection = viewer.connection
-            try:
-                if together and viewer.cursor == start and not connection.blocked and connection.fd >= 0:
-                    data = packed if connection.deflate else plain
-                    try:
-                        n = write(connection.fd, data)
-                    except BlockingIOError:
-                        n = 0
-                    frames += 1
-                    written += n
-                    if n == len(data):
-                        viewer.cursor = end
-                    else:
-                        viewer.split_frame(start, n)
-                elif viewer.joined and not connection.blocked and viewer.cursor != end:
-                    viewer.advance()
-                    frames += 1
-            except OSError:
-                connection.abort()
-            except Exception:
-                isolated.note("gateway_viewer", item=connection)
-                connection.abort()
-        self.at = stop
-        return frames, written
-
-    @property
-    def done(self) -> bool:
-        return self.at >= len(self.viewers)
 
 
 class Hub:
@@ -141,7 +80,7 @@ class Hub:
         self._drain_queue = drain_queue
         self._ticks: list[tuple[float, int, HeldRoom]] = []  # a heap of (due, number, room)
         self._tick_number = 0
-        self._broadcasts: deque[_Broadcast] = deque()
+        self._broadcasts: deque[Broadcast] = deque()
         self._wake = asyncio.Event()
         self._incarnation = journal.incarnation
         self._may_be_behind = journal.shared
@@ -354,10 +293,13 @@ class Hub:
         return (config.tick_ms_min + (config.tick_ms_max - config.tick_ms_min) * crowd) / 1000
 
     def _schedule(self, room: HeldRoom) -> None:
-        if room.scheduled or not room.viewers:
+        if not room.viewers:
+            return
+        now = self._now_s()
+        room.news_at = room.news_at or now
+        if room.scheduled:
             return
         room.scheduled = True
-        now = self._now_s()
         due = max(now + self._config.tick_ms_min / 1000, room.broadcast_at + self.tick_s)
         self._tick_number += 1
         if not self._ticks or due < self._ticks[0][0]:
@@ -382,7 +324,7 @@ class Hub:
 
     def _begin_broadcast(self, room: HeldRoom, now: float) -> None:
         try:
-            self._broadcasts.append(_Broadcast(room, now))
+            self._broadcasts.append(Broadcast(room, now))
         except Exception:
             # If its frames cannot be built, this room needs a keyframe, and the other rooms continue.
             self._isolated.note("gateway_room", item=room.id)
@@ -390,7 +332,7 @@ class Hub:
             room.lost = True
             self._loader.load(room)
 
-    def _step(self, broadcast: _Broadcast, count: int) -> int:
+    def _step(self, broadcast: Broadcast, count: int) -> int:
         """Run a part of a broadcast, and return how much of `count` it used, at least 1."""
         begin = broadcast.at
         frames, written = broadcast.step(count, self._isolated)
@@ -400,7 +342,9 @@ class Hub:
             self._broadcasts.append(broadcast)
             return count
         room = broadcast.room
-        self._metrics.gateway_broadcast_seconds.observe(self._now_s() - broadcast.began)
+        now = self._now_s()
+        self._metrics.gateway_broadcast_seconds.observe(now - broadcast.began)
+        self._metrics.gateway_delivery_seconds.observe(now - broadcast.news_at)
         room.scheduled = False
         if room.has_news:
             self._schedule(room)

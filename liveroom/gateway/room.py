@@ -38,6 +38,8 @@ PENDING_EVENTS_MAX = 1_000
 PAST_EVENTS_PER_FRAME = 50
 #: Bans or mutes of a room. Beyond this number the expired ones are dropped. The rules allow fewer active ones.
 MARKS_MAX = 20_000
+#: Steps of this size through a circle fill it evenly, after any number of steps.
+GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 
 class Begin(Enum):
@@ -75,10 +77,12 @@ class HeldRoom:
         "lost",
         "metrics",
         "muted",
+        "news_at",
         "release_scheduled",
         "ring",
         "scheduled",
         "stream_id",
+        "sweep_share",
         "time_ms",
         "users",
         "viewers",
@@ -98,6 +102,8 @@ class HeldRoom:
         self.scheduled = False
         self.broadcast_end = 0  # the end of the last broadcast's span
         self.broadcast_at = 0.0
+        self.news_at = 0.0  # the time of the first event since the last broadcast, for the hub; 0 without one
+        self.sweep_share = 0.0  # the share of the viewers after whom the next broadcast begins
         self.viewers: list[Subscription] = []  # the joined ones
         self.users: dict[str, tuple[Subscription, ...]] = {}  # the oldest first; includes the waiting ones
         self.deflaters = 0
@@ -282,9 +288,20 @@ class HeldRoom:
         """Note the begin of a broadcast that writes all events below `seq`."""
         self.broadcast_end = seq
         self.broadcast_at = began
+        self.news_at = 0.0
         self._has_news = False
 
     # Viewers
+
+    def viewers_in_turn(self) -> list[Subscription]:
+        """All viewers, in the order of the next broadcast.
+
+        Each broadcast begins further on by the golden ratio of the list.
+        So each viewer is soon among the first, whatever the size of the room, and over time as often first as last.
+        """
+        begin = int(self.sweep_share * len(self.viewers))
+        self.sweep_share = (self.sweep_share + GOLDEN_RATIO) % 1.0
+        return self.viewers[begin:] + self.viewers[:begin]
 
     def admit(self, connection: Connection) -> tuple[Subscription, Connection | None]:
         """Add a subscription to its user's. Also returns the user's oldest connection if there are too many now."""

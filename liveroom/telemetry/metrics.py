@@ -67,6 +67,9 @@ class Metrics:
         self.gateway_claims_queued = self._gauge("gateway_claims_queued", "Claims that wait in admission queues")
         self.gateway_claims_answered_here = self._counter("gateway_claims_answered_here", "Claims answered without the engine, by code", "code")
         self.gateway_broadcast_seconds = self._histogram("gateway_broadcast_seconds", "Time to write one frame to a room's viewers", _FAST_S)
+        self.gateway_delivery_seconds = self._histogram(
+            "gateway_delivery_seconds", "Time from a room's first event of a tick until the write to its last viewer ended", _FAST_S
+        )
         self.gateway_partitions_interrupted = self._gauge(
             "gateway_partitions_interrupted", "Partitions without an answer, whose viewers got a notice"
         )

@@ -1,0 +1,93 @@
+"""Broadcasts: their order of viewers, and the time from an event to the last viewer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liveroom.config.schema import GatewayConfig
+from liveroom.gateway import broadcast
+from liveroom.gateway.room import HeldRoom
+from liveroom.telemetry.metrics import Metrics
+from tests.gateway.place import ROOM, WAIT_S, scripted
+
+METRICS = Metrics()
+
+
+class Writes:
+    """Stands for `os` and notes the descriptors of all writes."""
+
+    def __init__(self) -> None:
+        self.fds: list[int] = []
+
+    def write(self, fd: int, data: bytes) -> int:
+        self.fds.append(fd)
+        return os.write(fd, data)
+
+
+async def test_each_viewer_is_as_often_first_as_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over some broadcasts of a room, every viewer gets its frame first, and last, about as often as each other viewer."""
+    writes = Writes()
+    monkeypatch.setattr(broadcast, "os", writes)
+    async with scripted(tick_ms_min=1, tick_ms_max=1) as (place, script), AsyncExitStack() as stack:
+        viewers = [await stack.enter_async_context(place.viewer(f"u{i}")) for i in range(5)]
+        for viewer in viewers:
+            await viewer.until("keyframe")
+        rounds = 40
+        for _ in range(rounds):
+            await script.say(1)
+            for viewer in viewers:
+                await viewer.events(1)
+        fds = {viewer.connection.fd for viewer in place.gateway._hub.rooms[ROOM].viewers}
+        orders = [writes.fds[at : at + len(viewers)] for at in range(0, len(writes.fds), len(viewers))]
+        assert len(orders) == rounds
+        assert all(set(order) == fds for order in orders)
+        for position in (0, -1):
+            counts = Counter(order[position] for order in orders)
+            assert all(7 <= counts[fd] <= 9 for fd in fds), counts
+
+
+@given(st.integers(1, 300))
+def test_few_broadcasts_are_enough_for_every_viewer(size: int) -> None:
+    """Within any three times as many broadcasts as viewers, each viewer is first at least once and at most five times."""
+    room = HeldRoom("demo", GatewayConfig(), METRICS)
+    room.viewers = list(range(size))  # type: ignore[arg-type]
+    firsts: list[Any] = []
+    for _ in range(5 * size):
+        order = room.viewers_in_turn()
+        assert sorted(order) == room.viewers  # type: ignore[type-var]
+        firsts.append(order[0])
+    for begin in (0, size, 2 * size):
+        counts = Counter(firsts[begin : begin + 3 * size])
+        assert len(counts) == size
+        assert max(counts.values()) <= 5
+
+
+async def test_the_time_from_event_to_last_viewer_is_a_metric() -> None:
+    """It begins with the first event of a tick, so it includes the rest of the tick, but no quiet time before the event."""
+    async with scripted(tick_ms_min=100, tick_ms_max=100) as (place, script), place.viewer("bob") as bob:
+        await bob.until("keyframe")
+        room = place.gateway._hub.rooms[ROOM]
+        for number, (quiet_s, wait_s) in enumerate([(0, 0), (10, 0), (0, 5)], start=1):
+            await place.clock.advance(quiet_s)
+            await script.say(1)
+            await until(lambda: room.has_news)
+            await asyncio.gather(place.clock.advance(wait_s), script.say(1))
+            await bob.events(2)
+            await until(lambda: place.metric("delivery_seconds_count") == number)  # noqa: B023 (called before the next round)
+            assert wait_s <= place.metric("delivery_seconds_sum") < wait_s + 5
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(WAIT_S):
+        while not condition():
+            await asyncio.sleep(0)
