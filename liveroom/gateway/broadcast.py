@@ -7,10 +7,10 @@ import os
 from liveroom.gateway.room import HeldRoom
 from liveroom.telemetry.isolation import IsolatedErrors
 
-__all__ = ["Broadcast"]
+__all__ = ["RoomBroadcast"]
 
 
-class Broadcast:
+class RoomBroadcast:
     """Writes the span [start, end) to all viewers that the room had at the broadcast's begin. `at` is the index of the next viewer.
 
     `news_at` is the time at which the room got the first event of the span.

@@ -24,7 +24,7 @@ from typing import Concatenate, ParamSpec
 from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.admission_queue import AdmissionQueue
 from liveroom.gateway.audience import AudienceReporter
-from liveroom.gateway.broadcast import Broadcast
+from liveroom.gateway.broadcast import RoomBroadcast
 from liveroom.gateway.connection import Connection, Stage
 from liveroom.gateway.deadlines import Deadlines
 from liveroom.gateway.replay_buffer import EventSpan, ReplayBuffer
@@ -80,7 +80,7 @@ class Hub:
         self._drain_queue = drain_queue
         self._ticks: list[tuple[float, int, HeldRoom]] = []  # a heap of (due, number, room)
         self._tick_number = 0
-        self._broadcasts: deque[Broadcast] = deque()
+        self._broadcasts: deque[RoomBroadcast] = deque()
         self._wake = asyncio.Event()
         self._incarnation = journal.incarnation
         self._may_be_behind = journal.shared
@@ -307,7 +307,7 @@ class Hub:
         heapq.heappush(self._ticks, (due, self._tick_number, room))
 
     async def tick(self) -> None:
-        """Broadcast due rooms, to a few viewers of each in turn. Never returns."""
+        """RoomBroadcast due rooms, to a few viewers of each in turn. Never returns."""
         count = self._config.broadcast_batch_size
         while True:
             now = self._now_s()
@@ -324,7 +324,7 @@ class Hub:
 
     def _begin_broadcast(self, room: HeldRoom, now: float) -> None:
         try:
-            self._broadcasts.append(Broadcast(room, now))
+            self._broadcasts.append(RoomBroadcast(room, now))
         except Exception:
             # If its frames cannot be built, this room needs a keyframe, and the other rooms continue.
             self._isolated.note("gateway_room", item=room.id)
@@ -332,7 +332,7 @@ class Hub:
             room.lost = True
             self._loader.load(room)
 
-    def _step(self, broadcast: Broadcast, count: int) -> int:
+    def _step(self, broadcast: RoomBroadcast, count: int) -> int:
         """Run a part of a broadcast, and return how much of `count` it used, at least 1."""
         begin = broadcast.at
         frames, written = broadcast.step(count, self._isolated)
