@@ -11,6 +11,7 @@ import logging
 import re
 import secrets
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
@@ -26,6 +27,9 @@ __all__ = ["IPV6_NETWORK_BITS", "AddressHasher", "TrustedProxies", "counted_addr
 
 #: An IPv6 user can choose addresses from a network of at least this size, so it counts as one address.
 IPV6_NETWORK_BITS: Final = 64
+
+#: Peer addresses whose usual form is remembered. Many viewers come from few networks.
+PEERS_REMEMBERED: Final = 1_024
 
 _HOST_BITS: Final = 128 - IPV6_NETWORK_BITS
 
@@ -63,6 +67,7 @@ class TrustedProxies:
     def __init__(self, networks: Sequence[str]) -> None:
         self._networks: list[IPv4Network | IPv6Network] = []
         self._warned = False
+        self._plain = lru_cache(PEERS_REMEMBERED)(_plain)
         for text in networks:
             try:
                 self._networks.append(ip_network(text))
@@ -71,6 +76,8 @@ class TrustedProxies:
 
     def client_address(self, peer: str, forwarded_for: Sequence[str]) -> str:
         """The right-most address of the chain that is not a trusted proxy. Claims of an untrusted peer are ignored."""
+        if not self._networks:
+            return self._plain(peer)
         address = _parse(peer)
         if address is None:
             return peer
@@ -101,6 +108,12 @@ class TrustedProxies:
             return False
         address = _parse(peer)
         return address is not None and self.trusts(address)
+
+
+def _plain(peer: str) -> str:
+    """A peer's address in its usual form."""
+    address = _parse(peer)
+    return peer if address is None else str(address)
 
 
 def _parse_hop(text: str) -> Address | None:

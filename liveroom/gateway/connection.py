@@ -271,10 +271,13 @@ class Connection(asyncio.Protocol):
 
     # Ending
 
-    def upgrade(self, response: bytes) -> None:
-        """Answer the handshake with the upgrade `response`."""
+    def open(self) -> None:
+        """End the handshake. The caller writes the response first of all: with `respond`, or before the first frames of a room."""
         self.stage = Stage.open
         self.head = None
+
+    def respond(self, response: bytes) -> None:
+        """Answer the handshake with the upgrade `response`."""
         self._write_all(response)
 
     def refuse(self, response: bytes) -> None:

@@ -311,15 +311,16 @@ class Gateway:
         self._addresses.add(counted_address(answer.address))
         self._connections[connection] = None
         self._metrics.gateway_connections.set(len(self._connections))
-        connection.upgrade(answer.response)
+        connection.open()
         if answer.identity is None:
+            connection.respond(answer.response)
             self._metrics.gateway_handshakes_refused.labels(CLOSE_CODES[answer.close_code][0]).inc()
             connection.close(answer.close_code, answer.close_reason)
             return
         who = answer.identity
         connection.sender = Sender(who.user, who.name, who.role, who.buyer)
         connection.expires_s, connection.key = who.expires_s, who.key
-        self._hub.enter(connection, answer.room, answer.resume)
+        self._hub.enter(connection, answer.room, answer.resume, answer.response)
         if rest:
             connection.data_received(rest)
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from urllib.parse import parse_qs, unquote
 
 from msgspec import Struct
-from websockets.datastructures import Headers
 from websockets.exceptions import NegotiationError
 from websockets.extensions import Extension
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
-from websockets.http11 import Request, Response
+from websockets.http11 import Response
 from websockets.server import ServerProtocol
 from websockets.typing import ExtensionParameter, Subprotocol
 
@@ -19,6 +19,7 @@ from liveroom.auth.addresses import TrustedProxies
 from liveroom.auth.tokens import Identity, TokenChecker
 from liveroom.config.schema import GatewayConfig
 from liveroom.gateway.auth import PROTOCOL, Origins, find_token
+from liveroom.gateway.common_handshake import CommonHandshakes
 from liveroom.gateway.head import BadHead, parse_head, split_target
 from liveroom.gateway.inbound import quiet_logger
 from liveroom.messages.errors import BadMessage, BadToken
@@ -32,6 +33,9 @@ SEQ_MAX = 2**53
 #: Refused origins that are logged, each once, and the characters of each. These are bounded because any client can invent origins.
 ORIGINS_LOGGED_MAX = 100
 ORIGIN_CHARS_MAX = 200
+
+#: A query of a few fields without anything to decode.
+_PLAIN_QUERY = re.compile(r"[a-z_]+=[A-Za-z0-9\-._~]+(?:&[a-z_]+=[A-Za-z0-9\-._~]+){0,5}")
 
 log = logging.getLogger("liveroom.gateway")
 
@@ -82,9 +86,21 @@ class HandshakeHandler:
         self._origins_refused: set[str] = set()
         self._proxies = TrustedProxies(config.trusted_proxies)
         self._extensions = [_SharedDeflate()] if config.compression else None
+        self._common = CommonHandshakes()
 
     def receive(self, head: bytes, peer: str, full: Callable[[str], tuple[int, str] | None]) -> HandshakeRefusal | AcceptedHandshake:
         """Answer the request `head` from `peer`. `full` returns a status and its text if the gateway has no place for the client's address."""
+        request = self._common.parse(head)
+        if request is not None and request.path.startswith(ROOMS_PATH):
+            address = self._proxies.client_address(peer, request.values(b"x-forwarded-for"))
+            if self._origins.allow(_only(request.values(b"origin")), _only(request.values(b"host"))) and not full(address):
+                accepted = AcceptedHandshake(response=request.response, address=address, deflate=request.deflate)
+                offered, authorizations = request.values(b"sec-websocket-protocol"), request.values(b"authorization")
+                return self._admit(accepted, authorizations, offered, request.path[len(ROOMS_PATH) :], request.query)
+        return self._receive_any(head, peer, full)
+
+    def _receive_any(self, head: bytes, peer: str, full: Callable[[str], tuple[int, str] | None]) -> HandshakeRefusal | AcceptedHandshake:
+        """Let the library judge the request. All refusals before the upgrade come from here."""
         protocol = ServerProtocol(extensions=self._extensions, select_subprotocol=_select, logger=quiet_logger, max_size=None)
         try:
             request = parse_head(head)
@@ -95,8 +111,8 @@ class HandshakeHandler:
         address = self._proxies.client_address(peer, headers.get_all("X-Forwarded-For"))
         if not path.startswith(ROOMS_PATH):
             return HandshakeRefusal("path", _plain(protocol, 404, f"Rooms are at {ROOMS_PATH}{{room}}.\n"))
-        origin = _only(headers, "Origin")
-        if not self._origins.allow(origin, _only(headers, "Host")):
+        origin = _only(headers.get_all("Origin"))
+        if not self._origins.allow(origin, _only(headers.get_all("Host"))):
             self._log_refused_origin(origin or "")
             return HandshakeRefusal("origin", _plain(protocol, 403, "Pages from this origin may not connect.\n"))
         if found := full(address):
@@ -104,8 +120,12 @@ class HandshakeHandler:
         response = protocol.accept(request)
         if response.status_code != 101:
             return HandshakeRefusal("no_websocket", _as_bad_request(response).serialize())
-        accepted = AcceptedHandshake(response=response.serialize(), address=address, deflate=bool(protocol.extensions))
-        return self._admit(accepted, request, unquote(path[len(ROOMS_PATH) :]), query)
+        deflate = bool(protocol.extensions)
+        if len(offers := headers.get_all("Sec-WebSocket-Extensions")) == 1:
+            self._common.learn(offers[0], response.headers.get("Sec-WebSocket-Extensions"), deflate=deflate)
+        accepted = AcceptedHandshake(response=response.serialize(), address=address, deflate=deflate)
+        offered = headers.get_all("Sec-WebSocket-Protocol")
+        return self._admit(accepted, headers.get_all("Authorization"), offered, unquote(path[len(ROOMS_PATH) :]), query)
 
     def _log_refused_origin(self, origin: str) -> None:
         """Log an origin once. The browser's page sees only a lost connection, so this line alone names the cause."""
@@ -114,10 +134,11 @@ class HandshakeHandler:
             self._origins_refused.add(origin)
             log.warning("a page from an origin that is not in gateway.origins may not connect", extra={"origin": origin})
 
-    def _admit(self, accepted: AcceptedHandshake, request: Request, room: str, query_text: str) -> AcceptedHandshake:
+    def _admit(
+        self, accepted: AcceptedHandshake, authorizations: Sequence[str], offered: Sequence[str], room: str, query_text: str
+    ) -> AcceptedHandshake:
         query = _query(query_text)
-        offered = [name.strip() for line in request.headers.get_all("Sec-WebSocket-Protocol") for name in line.split(",")]
-        token = find_token(request.headers.get_all("Authorization"), offered, query.get("token"))
+        token = find_token(authorizations, [name.strip() for line in offered for name in line.split(",")], query.get("token"))
         try:
             decode_room_id(room)
             identity = self._checker.check(token)
@@ -129,9 +150,8 @@ class HandshakeHandler:
         return AcceptedHandshake(accepted.response, accepted.address, accepted.deflate, room, identity, _resume(query))
 
 
-def _only(headers: Headers, name: str) -> str | None:
+def _only(values: Sequence[str]) -> str | None:
     """A header's value. Several values are joined, which matches no allowed value."""
-    values = headers.get_all(name)
     return ", ".join(values) if values else None
 
 
@@ -140,6 +160,12 @@ def _closed(accepted: AcceptedHandshake, code: int, reason: str) -> AcceptedHand
 
 
 def _query(text: str) -> dict[str, str]:
+    if _PLAIN_QUERY.fullmatch(text):  # the same fields in a quarter of the time
+        fields: dict[str, str] = {}
+        for pair in text.split("&"):
+            name, _, value = pair.partition("=")
+            fields.setdefault(name, value)
+        return fields
     try:
         return {name: values[0] for name, values in parse_qs(text, max_num_fields=QUERY_FIELDS_MAX).items()}
     except ValueError:

@@ -11,14 +11,16 @@ from typing import Final
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
-__all__ = ["HEADERS_MAX", "TARGET_BYTES_MAX", "BadHead", "parse_head", "split_target"]
+__all__ = ["HEADERS_MAX", "TARGET_BYTES_MAX", "BadHead", "parse_common_head", "parse_head", "split_target"]
 
 HEADERS_MAX: Final = 128
 #: The longest target of a request. A token of 4,096 characters fits.
 TARGET_BYTES_MAX: Final = 8 * 1024
 
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21-\x7e]+) (HTTP/1\.[01])")
-_HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+#: The possessive `*+` keeps a line of spaces with a bad end from costing the square of its length.
+_HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*+([\t\x20-\x7e\x80-\xff]*)")
+_HEADERS: Final = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*+\r\n)++")
 #: The path and the query of a target, in origin form or absolute form. Queries are read leniently, because browsers write them so.
 _TARGET: Final = re.compile(r"(?:https?://[^/?#@\s]+)?(/[A-Za-z0-9\-._~!$&'()*+,;=:@%/]*)(?:\?([^#]*))?", re.IGNORECASE)
 
@@ -55,6 +57,27 @@ def parse_head(head: bytes) -> Request:
     if "Transfer-Encoding" in headers or not set(headers.get_all("Content-Length")) <= {"0"}:
         raise BadHead("a handshake must not have a body")
     return Request(target, headers)
+
+
+def parse_common_head(head: bytes) -> tuple[str, dict[bytes, bytes]] | None:
+    """The target and the headers, by lower-case name, of a GET request without a body whose headers come once each.
+
+    `None` for any other head: `parse_head` judges it. A head that this function takes has the same meaning there.
+    """
+    line_end = head.find(b"\r\n") + 2
+    if not head.startswith(b"GET ") or not head.startswith(b" HTTP/1.1", line_end - 11):
+        return None
+    if line_end > TARGET_BYTES_MAX or _HEADERS.fullmatch(head, line_end, len(head) - 2) is None:
+        return None
+    lines = head[line_end:-4].split(b"\r\n")
+    headers: dict[bytes, bytes] = {}
+    for line in lines:
+        name, _, value = line.partition(b":")
+        headers[name.lower()] = value.strip(b" \t")
+    if len(headers) != len(lines) or len(lines) > HEADERS_MAX or b"transfer-encoding" in headers or b"content-length" in headers:
+        return None
+    target = head[4 : line_end - 11].decode("latin-1")
+    return (target, headers) if target.isascii() and target.isprintable() and " " not in target else None
 
 
 def split_target(target: str) -> tuple[str, str]:

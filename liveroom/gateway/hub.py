@@ -119,26 +119,30 @@ class Hub:
 
     # Viewers
 
-    def enter(self, connection: Connection, room_id: str, resume: Resume | None) -> None:
-        """Let an upgraded connection join its room, at once or once the room is live."""
+    def enter(self, connection: Connection, room_id: str, resume: Resume | None, response: bytes) -> None:
+        """Let an open connection join its room, at once or once the room is live. The `response` of its handshake goes before all frames."""
         sender = connection.sender
         assert sender is not None
         room = self.rooms.get(room_id)
         if room is None:
             if len(self.rooms) >= self._config.rooms_max:
+                connection.respond(response)
                 connection.close(4002, "this gateway has reached its limit of rooms; connect again")
                 return
             room = self._hold(room_id)
         if self._is_banned(room, connection):
+            connection.respond(response)
             self._close_as_banned(connection, room, room.banned[sender.user])
             self._release_later(room)
             return
+        if not room.live:
+            connection.respond(response)
         subscription, oldest = room.admit(connection)
         connection.room_id = room.id
         if oldest:
             oldest.close(4003, "the user opened more connections than allowed")
         if room.live:
-            self._join(room, subscription, resume)
+            self._join(room, subscription, resume, response)
         else:
             self._loader.wait(room, subscription, resume)
 
@@ -152,12 +156,12 @@ class Hub:
                 room.empty_at = self._now_s()
                 self._release_later(room)
 
-    def _join(self, room: HeldRoom, subscription: Subscription, resume: Resume | None) -> None:
+    def _join(self, room: HeldRoom, subscription: Subscription, resume: Resume | None, response: bytes = b"") -> None:
         connection = subscription.connection
         subscription.joined_at = subscription.beat_at = self._now_s()
         if self._may_be_behind and resume is not None and room.is_behind(resume):
             self._ahead.add((subscription, resume[1]), subscription.joined_at)
-        self._metrics.gateway_joins.labels(room.join(subscription, resume, self.time_ms(room), catches_up=self._may_be_behind)).inc()
+        self._metrics.gateway_joins.labels(room.join(subscription, resume, self.time_ms(room), response, catches_up=self._may_be_behind)).inc()
         if self.interrupted and (since_ms := self.interrupted.get(partition_of(room.id, self._partitions))):
             connection.notify(text_frame(encode(Interruption(since_ms))))
         assert connection.sender is not None

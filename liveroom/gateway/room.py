@@ -320,8 +320,10 @@ class HeldRoom:
         """Whether a viewer has seen more of this stream than this gateway. Another gateway is ahead, or the stream was set back."""
         return resume is not None and resume[0] == self.public_stream_id and resume[1] > self.next_seq
 
-    def join(self, subscription: Subscription, resume: Resume | None, now_ms: int, *, catches_up: bool = False) -> str:
+    def join(self, subscription: Subscription, resume: Resume | None, now_ms: int, response: bytes = b"", *, catches_up: bool = False) -> str:
         """Let a viewer join, with one write, and return the kind of its start: `resumed`, `skipped` or `keyframe`.
+
+        The write begins with the `response` of the handshake, if that has not been written yet.
 
         With `catches_up`, a viewer who is ahead continues at the ring's end, and its client ignores events that it has.
         `now_ms` is the room's time.
@@ -353,7 +355,7 @@ class HeldRoom:
             muted_until_ms=self.muted.get(sender.user, 0),
             beat_ms=self._config.beat_ms,
         )
-        head = text_frame(encode(joined))
+        head = response + text_frame(encode(joined))
         if start == "keyframe":
             if known is not None:
                 start = "skipped"
