@@ -19,7 +19,10 @@ class Command(NamedTuple):
 
 
 COMMANDS: Final[dict[str, Command]] = {
-    "swarm": Command("loadtests.storm.swarm", "a swarm of viewers against one room: steady, red-envelope, coupon or flash-sale"),
+    "swarm": Command(
+        "loadtests.storm.swarm",
+        "a swarm of viewers, by scenario: steady, join, reconnect, slow, overload, many-rooms, red-envelope, coupon, flash-sale",
+    ),
     "replay": Command("loadtests.crowd.replay", "a real chat from a file, sent through real sockets"),
     "chaos": Command("loadtests.chaos.chaos", "faults of processes and brokers while money flows"),
     "kills": Command("loadtests.chaos.kills", "SIGKILL again and again while people buy, grab and chat"),

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from loadtests.lib.latency import Latency
 
-__all__ = ["AuditResult", "AuditStep", "Event", "FrameAudit", "LatencyProbe", "Observe", "PhaseOf", "probe_of", "probe_text"]
+__all__ = ["AuditResult", "AuditStep", "Event", "FrameAudit", "LatencyProbe", "Observe", "PhaseOf", "announced", "probe_of", "probe_text", "said"]
 
 #: Last steps that a joining viewer can start from.
 STEPS_KNOWN_MAX: Final = 4_096
@@ -65,6 +65,11 @@ PhaseOf = Callable[[int], int]
 def announced(event: Event, _: msgspec.Raw) -> LatencyProbe | None:
     """The probe of an announcement."""
     return probe_of(event.text) if event.type == "announcement_set" else None
+
+
+def said(event: Event, _: msgspec.Raw) -> LatencyProbe | None:
+    """The probe of a line of chat."""
+    return probe_of(event.text) if event.type == "chat_sent" else None
 
 
 class _Delta(Struct, rename={"from_": "from"}):
@@ -132,6 +137,7 @@ class FrameAudit:
         self.latencies: defaultdict[int, Latency] = defaultdict(Latency)  # by the phase in which a probe was due
         self.delivered = 0
         self.frames = 0
+        self.deltas = 0  # frames of the stream, with a probe or without, summed over the viewers
         self.gaps = 0
         self.disorders = 0
         self.rewritten = 0

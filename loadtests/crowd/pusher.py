@@ -15,14 +15,13 @@ from liveroom.protocol.inbound import ClientMessage
 from loadtests.crowd.frame_audit import LatencyProbe, probe_text
 from loadtests.lib.command_connection import CommandConnection, open_command_connection
 from loadtests.lib.lean_client import Address
+from loadtests.lib.pace import GRAIN_S, paced
 from loadtests.lib.target import Target
 
 __all__ = ["Pusher"]
 
 #: Part of the gateway's limit of commands a second that one connection uses.
 LIMIT_USED: Final = 0.8
-#: Time between two checks for due announcements.
-GRAIN_S: Final = 0.005
 ANSWER_S: Final = 15.0
 
 
@@ -32,6 +31,7 @@ class Pusher:
     def __init__(self, speakers: list[CommandConnection], characters: int) -> None:
         self._speakers = speakers
         self._characters = characters
+        self._over = False
         self.sent = 0
         self.seq = 0
         self.accepted: list[int] = []
@@ -62,18 +62,20 @@ class Pusher:
         return len(self.accepted) + len(self.undecided) + self.refused.total()
 
     async def push(self, rate: float, seconds: float) -> None:
-        """Push `rate` announcements a second, each stamped with the time it was due, then wait for the last answers."""
-        total = max(1, round(rate * seconds))
-        start_ns = time.monotonic_ns()
-        while self.sent < total:
-            due_ns = start_ns + int(self.sent * 1e9 / rate)
-            wait_s = (due_ns - time.monotonic_ns()) / 1e9
-            if wait_s > 0:
-                await asyncio.sleep(max(wait_s, GRAIN_S))
-                continue
-            self.late_ms_max = max(self.late_ms_max, -wait_s * 1000)
+        """Push `rate` announcements a second, each stamped with the time it was due, until `seconds` are over or the task is cancelled."""
+        async for _, due_ns in paced(rate, max(1, round(rate * seconds))):
+            if self._over:
+                break
+            self.late_ms_max = max(self.late_ms_max, (time.monotonic_ns() - due_ns) / 1e6)
             self._push_one(self.sent, due_ns)
             self.sent += 1
+
+    def stop(self) -> None:
+        """Push nothing more."""
+        self._over = True
+
+    async def settle(self) -> None:
+        """Wait for the last answers."""
         for _ in range(int(ANSWER_S / GRAIN_S)):
             if self.answered == self.sent:
                 break

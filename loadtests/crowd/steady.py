@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from loadtests.crowd.crowd import Crowd, CrowdReport, crowd_of
+from loadtests.crowd.crowd import Crowd, CrowdPlan, CrowdReport, crowd_of
+from loadtests.crowd.orders import CrowdFinish
 from loadtests.crowd.pusher import Pusher
-from loadtests.crowd.worker import CrowdFinish
 from loadtests.lib.meters import ProcessMeter
 from loadtests.lib.recorder import Recorder
 from loadtests.lib.report_page import Figure, latency_figure, mib_text, text_of
@@ -50,14 +50,13 @@ async def run_steady(target: Target, options: SteadyOptions, recorder: Recorder)
     await target.open_room(options.room, "Load test")
     before = ProcessMeter(target.pid)
     recorder.watch("server", lambda: [target.pid])
-    async with crowd_of(
-        target, options.room, viewers=options.viewers, stalled=options.stalled, processes=options.processes, deflate=options.deflate
-    ) as crowd:
+    plan = CrowdPlan(viewers=options.viewers, processes=options.processes, stalled=options.stalled, deflate=options.deflate)
+    async with crowd_of(target, [options.room], plan) as crowd:
         recorder.watch("crowd", lambda: crowd.pids)
-        recorder.level("Viewers in the room", lambda: crowd.joined)
-        recorder.count("Deliveries", lambda: crowd.delivered)
+        recorder.level("Viewers in the room", lambda: crowd.sum("joined"))
+        recorder.count("Deliveries", lambda: crowd.sum("delivered"))
         recorder.stage("joining", options.viewers)
-        await crowd.until_joined(options.viewers, recorder.update)
+        await crowd.until("joined", options.viewers, recorder.update)
         pusher = await Pusher.open(target, options.room, options.rate, options.characters)
         try:
             meter = ProcessMeter(target.pid)
@@ -77,9 +76,10 @@ async def _push(pusher: Pusher, crowd: Crowd, options: SteadyOptions, meter: Pro
     try:
         while not pushing.done():
             meter.sample()
-            recorder.update(pusher.sent, f"events, {len(pusher.accepted)} accepted, {crowd.delivered} delivered")
+            recorder.update(pusher.sent, f"events, {len(pusher.accepted)} accepted, {crowd.sum('delivered')} delivered")
             await asyncio.wait([pushing], timeout=SAMPLE_S)
         await pushing
+        await pusher.settle()
     finally:
         pushing.cancel()
 
@@ -96,16 +96,7 @@ def _summary(options: SteadyOptions, pusher: Pusher, report: CrowdReport, meter:
         "events": len(pusher.accepted),
         "refused": dict(pusher.refused),
         "unanswered": len(pusher.undecided) + pusher.sent - pusher.answered,
-        "delivered": audit.delivered,
-        "expected": audit.expected,
-        "lost": audit.lost,
-        "doubled": audit.doubled,
-        "out_of_order": audit.out_of_order + report.disorders,
-        "unexpected": audit.unexpected,
-        "rewritten": report.rewritten,
-        "gaps": report.gaps,
-        "skipped": report.skipped,
-        "disconnected": report.disconnected,
+        **report.audit_fields,
         "latency_ms": report.latency.total().summary(),
         "server": {
             "cpu_us_per_delivery": round(cpu_s * 1e6 / audit.delivered, 3) if cpu_s is not None and audit.delivered else None,

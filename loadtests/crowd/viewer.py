@@ -61,12 +61,14 @@ class Viewer(RoomConnection):
 
     def _pass(self, step: AuditStep) -> None:
         self.at = step
+        self._frame_audit.deltas += 1
         if step.due_ns:
             step.arrivals_ns.append(time.monotonic_ns())
 
     def on_text(self, raw: bytes, text: bytes) -> None:
         """A frame that is decoded for the first time."""
         if text.startswith(b'{"type":"delta"') and self.at is not None:
+            self._frame_audit.deltas += 1
             self.at = self._frame_audit.advance(self.at, raw, text)
             return
         frame = _frame.decode(text)

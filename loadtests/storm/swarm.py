@@ -1,4 +1,4 @@
-"""A swarm of viewers against one room: `python -m loadtests swarm SCENARIO ...`.
+"""A swarm of viewers: `python -m loadtests swarm SCENARIO ...`.
 
 Each scenario is a subcommand, and prints its report as JSON.
 
@@ -14,7 +14,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from loadtests.crowd.scenario import CrowdScenario
+from loadtests.crowd.scenarios import CROWD_SCENARIOS
 from loadtests.crowd.steady import ROOM, SteadyOptions, run_steady, server_settings, steady_figures
+from loadtests.lib.bounds import Bound
 from loadtests.lib.cli import (
     EXIT_FAILED,
     UsageError,
@@ -82,6 +85,21 @@ async def _steady(options: argparse.Namespace) -> int:
     return 0 if report["ok"] else EXIT_FAILED
 
 
+async def _crowd(options: argparse.Namespace) -> int:
+    scenario = CROWD_SCENARIOS[options.scenario]
+    if options.viewers > VIEWERS_MAX or options.rate > RATE_MAX:
+        raise UsageError(f"at most {VIEWERS_MAX} viewers and {RATE_MAX:g} events a second")
+    options.processes = min(options.processes, options.viewers)
+    raise_file_limit((-(-options.viewers // options.processes) if options.url else options.viewers) + FILES_SPARE)
+    async with server_of(options, scenario.settings(options)) as target:
+        with Recorder() as recorder:
+            report = await scenario.run(target, options, recorder)
+    write_report(report, options, recorder, scenario.figures(report))
+    for bound in report["bounds"]:
+        print(f"  {'kept  ' if bound['ok'] else 'BROKEN'} {Bound(**{name: bound[name] for name in Bound.__struct_fields__})}", file=sys.stderr)
+    return 0 if report["ok"] else EXIT_FAILED
+
+
 async def _storm(options: argparse.Namespace) -> int:
     if options.viewers > VIEWERS_MAX or options.units > UNITS_MAX:
         raise UsageError(f"at most {VIEWERS_MAX} viewers and {UNITS_MAX} units")
@@ -135,14 +153,14 @@ def _parser() -> argparse.ArgumentParser:
     steady.add_argument("--viewers", type=positive_int, required=True, metavar="N", help="viewers in the room")
     steady.add_argument("--rate", type=positive_float, required=True, metavar="EVENTS_PER_S", help="announcements a second")
     steady.add_argument("--seconds", type=positive_float, required=True, metavar="S", help="how long")
-    add_report_options(steady)
     steady.add_argument("--stalled", type=int, default=0, metavar="K", help="number of viewers that never read (default: 0)")
-    steady.add_argument("--processes", type=positive_int, default=PROCESSES, metavar="P", help="processes of the crowd")
     steady.add_argument("--characters", type=int, default=0, metavar="C", help="length of an announcement, up to 1000 (default: about 30)")
     steady.add_argument("--deflate", action="store_true", help="viewers offer permessage-deflate")
-    steady.add_argument("--room", type=room_id, default=ROOM, help=f"room id (default: {ROOM})")
-    add_server_options(steady)
+    _add_common(steady)
     steady.set_defaults(run=_steady)
+
+    for name, scenario in CROWD_SCENARIOS.items():
+        _add_crowd(scenarios, name, scenario)
 
     envelope = _add_storm(scenarios, "red-envelope", "everybody grabs one red envelope of U shares")
     envelope.set_defaults(per_user=1, unpaid=0, hold_ms=0)
@@ -156,11 +174,28 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_crowd(scenarios: Any, name: str, scenario: CrowdScenario) -> None:
+    parser: argparse.ArgumentParser = scenarios.add_parser(name, help=f"{scenario.words}; named bounds say whether it passed")
+    viewers, rate = scenario.defaults["viewers"], scenario.defaults["rate"]
+    parser.add_argument("--viewers", type=positive_int, default=viewers, metavar="N", help=f"viewers (default: {viewers})")
+    parser.add_argument("--rate", type=positive_float, default=rate, metavar="PER_S", help=f"audited events of a room a second (default: {rate:g})")
+    scenario.add_options(parser)
+    _add_common(parser)
+    parser.set_defaults(run=_crowd, scenario=name)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    """The options of every scenario."""
+    add_report_options(parser)
+    parser.add_argument("--processes", type=positive_int, default=PROCESSES, metavar="P", help="processes of the crowd")
+    parser.add_argument("--room", type=room_id, default=ROOM, help=f"room id (default: {ROOM})")
+    add_server_options(parser)
+
+
 def _add_storm(scenarios: Any, name: str, words: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = scenarios.add_parser(name, help=f"{words}; who got what is audited to the last fen")
     parser.add_argument("--viewers", type=positive_int, required=True, metavar="N", help="users in the room")
     parser.add_argument("--units", type=positive_int, required=True, metavar="U", help="how much there is")
-    add_report_options(parser)
     parser.add_argument("--kill", type=int, default=0, metavar="N", help="SIGKILL the server in the middle, so many times (default: 0)")
     parser.add_argument("--within", type=positive_float, default=1.0, metavar="S", help="everybody taps within so long of the opening (default: 1)")
     parser.add_argument("--unruly", type=percent, default=10, metavar="PERCENT", help="users who have each habit of real ones (default: 10)")
@@ -172,8 +207,6 @@ def _add_storm(scenarios: Any, name: str, words: str) -> argparse.ArgumentParser
         help=f"longest pause before an attempt to come back (default: {BACK_S_MAX:g})",
     )
     parser.add_argument("--timeout", type=positive_float, default=180.0, metavar="S", help="give up then (default: 180)")
-    parser.add_argument("--processes", type=positive_int, default=PROCESSES, metavar="P", help="processes of the crowd")
-    parser.add_argument("--room", type=room_id, default=ROOM, help=f"room id (default: {ROOM})")
-    add_server_options(parser)
+    _add_common(parser)
     parser.set_defaults(run=_storm, scenario=name)
     return parser

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from loadtests.__main__ import COMMANDS, main
+from loadtests.crowd.scenarios import CROWD_SCENARIOS
 from tests.loadtests.commands import ROOT, refused
 
-SCENARIOS = ("steady", "red-envelope", "coupon", "flash-sale")
+SCENARIOS = ("steady", *CROWD_SCENARIOS, "red-envelope", "coupon", "flash-sale")
 FOLDER = ROOT / "loadtests"
 
 
