@@ -191,7 +191,9 @@ class Hub:
 
     def _is_banned(self, room: HeldRoom, connection: Connection) -> bool:
         sender = connection.sender
-        return sender is not None and _can_be_banned(connection) and room.banned.get(sender.user, 0) > self.time_ms(room)
+        if sender is None or sender.user not in room.banned or not _can_be_banned(connection):
+            return False
+        return room.banned[sender.user] > self.time_ms(room)
 
     def time_ms(self, room: HeldRoom) -> int:
         """The present time of the room's clock, in Unix ms. Bans and mutes end by it, and viewers count down by it."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Final
+
 __all__ = ["murmur2", "partition_of"]
+
+#: Rooms whose partition is remembered: every join and every command asks for one, and the hash takes microseconds.
+PARTITIONS_REMEMBERED: Final = 16_384
 
 _MASK = 0xFFFFFFFF
 _M = 0x5BD1E995
 _SEED = 0x9747B28C
 
 
+@lru_cache(PARTITIONS_REMEMBERED)
 def partition_of(room: str, partitions: int) -> int:
     """The partition of `room` among `partitions`; equal to Kafka's for a record keyed by the room id."""
     return (murmur2(room.encode()) & 0x7FFFFFFF) % partitions

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Final, TypeVar
 from zlib import crc32
 
@@ -45,6 +46,8 @@ COMMAND_BYTES_MAX: Final = 128 * 1024
 DETAIL_CHARS_MAX: Final = 300
 #: The longest probe: a message beyond it is looked at as a command only.
 PROBE_BYTES_MAX: Final = 64
+#: Valid room ids that are remembered, because every join and command names one.
+ROOM_IDS_REMEMBERED: Final = 16_384
 #: The longest path to a field in a refusal.
 FIELD_CHARS_MAX: Final = 100
 
@@ -124,6 +127,7 @@ def decode_entry(data: bytes) -> Entry:
         raise
 
 
+@lru_cache(ROOM_IDS_REMEMBERED)
 def decode_room_id(text: str) -> str:
     """Check a room id; raises `BadMessage` (`bad_room_id`)."""
     try:
