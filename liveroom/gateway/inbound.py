@@ -1,6 +1,6 @@
 """Turns a client's bytes into texts.
 
-This module parses the common frames: a whole masked text, a ping and a pong. The websockets library parses all others.
+This module parses the common frames: a whole masked text, a ping, a pong, and a close without a reason. The websockets library parses all others.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ CONTROL_BYTES_MAX = 125
 _WHOLE_TEXT = 0x81
 _WHOLE_PING = 0x89
 _WHOLE_PONG = 0x8A
+_WHOLE_CLOSE = 0x88
+#: Closes without a reason: without a code, normal (1000), and going away (1001). RFC 6455, section 7.4.1.
+_ORDINARY_CLOSES = frozenset({b"", b"\x03\xe8", b"\x03\xe9"})
 _MASKED = 0x80
 _HEADER_BYTES_MAX = 14
 
@@ -105,7 +108,7 @@ class Inbound:
             if taken:
                 yield taken[0]
                 continue
-            completed = [] if self._is_ping(frame) else list(self._by_library(frame))
+            completed = [] if self._is_common_control(frame) else list(self._by_library(frame))
             yield from completed
             self.frames_left -= not completed
             if self.frames_left < 0:
@@ -131,9 +134,16 @@ class Inbound:
             return None
         return header + length
 
-    def _is_ping(self, frame: bytes) -> bool:
-        """Answer a ping or ignore a pong; false for any other frame. Pings are frequent, and the library would take 100 us for each."""
+    def _is_common_control(self, frame: bytes) -> bool:
+        """Answer a ping or an ordinary close, or ignore a pong; false for any other frame. The library would take 100 us for each."""
         opcode, payload_at = frame[0], 6
+        if opcode == _WHOLE_CLOSE and not self._in_message:
+            body = apply_mask(frame[payload_at:], frame[2:payload_at])
+            if body not in _ORDINARY_CLOSES:
+                return False
+            self.to_send += bytes((_WHOLE_CLOSE, len(body))) + body
+            self.closed = True
+            return True
         if frame[1] - _MASKED > CONTROL_BYTES_MAX or opcode not in (_WHOLE_PING, _WHOLE_PONG):
             return False
         if opcode == _WHOLE_PING:

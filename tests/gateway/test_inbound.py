@@ -187,3 +187,17 @@ def test_compressed_texts_are_read_and_bombs_are_not() -> None:
     plain = Inbound(BYTES_MAX, False)
     assert list(plain.feed(masked(packed(b"hello"), 0xC1))) == []
     assert plain.broken == 4503
+
+
+@pytest.mark.parametrize("body", [b"", b"\x03\xe8", b"\x03\xe9", b"\x03\xea", b"\x03\xe8bye", b"\x0f\xa0", b"\x03", b"\x03\xe8\xff", b"\x03\xee"])
+@pytest.mark.parametrize("before", [b"", masked(b"hi"), masked(b"begin", first=0x01)])
+def test_a_close_is_answered_as_the_library_answers_it(body: bytes, before: bytes) -> None:
+    """Ordinary and odd closes, alone, after a text or within a message, have the library's answer and outcome."""
+    data = before + masked(body, first=0x88)
+    _, inbound = read(data, [])
+    _, protocol = read_by_library(data)
+    assert inbound is not None
+    assert inbound.closed == (protocol.close_rcvd is not None and protocol.parser_exc is None)
+    assert bool(inbound.broken) == (protocol.parser_exc is not None)
+    if inbound.closed:
+        assert inbound.to_send == b"".join(protocol.data_to_send())
