@@ -31,6 +31,7 @@ from liveroom.gateway.outage_monitor import OutageMonitor
 from liveroom.gateway.pending import Pending
 from liveroom.gateway.room_follower import RoomFollower
 from liveroom.gateway.room_loader import RoomLoader
+from liveroom.gateway.ticks import TickGrid
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
 from liveroom.journal.command_sender import CommandSender, ReplyCallback
@@ -119,8 +120,8 @@ class Gateway:
             metrics,
             self._audience,
             self._loader,
+            TickGrid(name, config, lambda: len(self._connections)),
             clock,
-            connections=lambda: len(self._connections),
             drain_queue=self._claims.drain,
         )
         self._outage_monitor = OutageMonitor(journal, self._command_sender, self._hub, config, metrics, clock, probe=self._loader.probe)

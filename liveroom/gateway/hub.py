@@ -4,7 +4,7 @@ How it works:
 
 1. `enter` brings a connection to its room. If the room is not known yet, the room loader requests its detail, and holds the connection.
 2. `take` applies each record of a followed partition to the rooms. The first detail makes a room live, and the waiting connections join it.
-3. A room with news is scheduled for a tick. Its due time lies further ahead the fuller the gateway is, so that one delta holds more events.
+3. A room with news is scheduled for a point of the tick grid. It lies further ahead the fuller the gateway is, so that one delta holds more events.
 4. `tick` begins a broadcast for each due room: the room's events become frames once, and every viewer gets the same bytes.
 5. The broadcasts of all rooms take turns of `broadcast_batch_size` viewers, so a large room does not delay a small one.
 6. `tidy` enforces deadlines: the loader's, and those of empty rooms and of viewers who are ahead of this gateway.
@@ -31,6 +31,7 @@ from liveroom.gateway.replay_buffer import EventSpan, ReplayBuffer
 from liveroom.gateway.room import Begin, HeldRoom, Resume
 from liveroom.gateway.room_loader import RoomLoader
 from liveroom.gateway.subscription import Subscription
+from liveroom.gateway.ticks import TickGrid
 from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
 from liveroom.journal.partition import partition_of
@@ -53,7 +54,6 @@ CATCH_UP_S = 5.0
 class Hub:
     """All rooms of one gateway.
 
-    `connections()` returns the number of open connections.
     In a shared journal, other gateways may be ahead of this one.
     `drain_queue(queue)` is called for every admission queue that events changed.
     """
@@ -65,9 +65,9 @@ class Hub:
         metrics: Metrics,
         audience: AudienceReporter,
         loader: RoomLoader,
+        grid: TickGrid,
         clock: Clock,
         *,
-        connections: Callable[[], int],
         drain_queue: Callable[[AdmissionQueue], None],
     ) -> None:
         self._config = config
@@ -75,7 +75,7 @@ class Hub:
         self._isolated = metrics.isolated
         self._audience = audience
         self._now_s = clock.monotonic_s
-        self._connections = connections
+        self._grid = grid
         self._loader = loader
         self._drain_queue = drain_queue
         self._ticks: list[tuple[float, int, HeldRoom]] = []  # a heap of (due, number, room)
@@ -291,13 +291,6 @@ class Hub:
 
     # Ticks
 
-    @property
-    def tick_s(self) -> float:
-        """The length of a tick, in seconds: it grows with the number of connections."""
-        config = self._config
-        crowd = min(1.0, self._connections() / config.connections_max)
-        return (config.tick_ms_min + (config.tick_ms_max - config.tick_ms_min) * crowd) / 1000
-
     def _schedule(self, room: HeldRoom) -> None:
         if not room.viewers:
             return
@@ -306,14 +299,14 @@ class Hub:
         if room.scheduled:
             return
         room.scheduled = True
-        due = max(now + self._config.tick_ms_min / 1000, room.broadcast_at + self.tick_s)
+        due = self._grid.due(room.id, now, room.broadcast_at)
         self._tick_number += 1
         if not self._ticks or due < self._ticks[0][0]:
             self._wake.set()
         heapq.heappush(self._ticks, (due, self._tick_number, room))
 
     async def tick(self) -> None:
-        """RoomBroadcast due rooms, to a few viewers of each in turn. Never returns."""
+        """Broadcast due rooms, to a few viewers of each in turn. Never returns."""
         count = self._config.broadcast_batch_size
         while True:
             now = self._now_s()
@@ -373,7 +366,7 @@ class Hub:
         self._isolated.each("gateway_viewer", self._ahead.due(now), self._set_back_if_ahead)
         self._isolated.each("gateway_room", self._empty.due(now), lambda room: self._release_if_empty(room, now))
         self._metrics.gateway_rooms.set(len(self.rooms))
-        self._metrics.gateway_tick_seconds.set(self.tick_s)
+        self._metrics.gateway_tick_seconds.set(self._grid.tick_s)
 
     def _set_back_if_ahead(self, ahead: tuple[Subscription, int]) -> None:
         subscription, known = ahead

@@ -17,6 +17,7 @@ from liveroom.gateway.entitlements import RoomEntitlements
 from liveroom.gateway.replay_buffer import EventSpan
 from liveroom.gateway.ring import Ring, RingFrame
 from liveroom.gateway.subscription import Subscription
+from liveroom.gateway.ticks import GOLDEN_RATIO
 from liveroom.gateway.wire import text_frame
 from liveroom.messages.fields import Delivery, Role
 from liveroom.protocol.codec import encode
@@ -38,8 +39,6 @@ PENDING_EVENTS_MAX = 1_000
 PAST_EVENTS_PER_FRAME = 50
 #: Bans or mutes of a room. Beyond this number the expired ones are dropped. The rules allow fewer active ones.
 MARKS_MAX = 20_000
-#: Steps of this size through a circle fill it evenly, after any number of steps.
-GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 
 class Begin(Enum):

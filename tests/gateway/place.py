@@ -8,7 +8,7 @@ import itertools
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -148,9 +148,21 @@ class Place:
             while self.gateway._hub.rooms[room].broadcast_end < seq:
                 await asyncio.sleep(0.001)
 
+    async def until_slot_begins(self) -> None:
+        """Wait for the first half of a slot of the tick, so that news of the next moments share a broadcast."""
+        grid = self.gateway._hub._grid
+        await until(lambda: grid.due(ROOM, now := self.clock.monotonic_s(), now - 60) - now > grid.tick_s / 2)
+
     def metric(self, name: str, **labels: str) -> float:
         """A metric's value now."""
         return self.metrics.registry.get_sample_value(f"liveroom_gateway_{name}", labels) or 0.0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(WAIT_S):
+        while not condition():
+            await asyncio.sleep(0)
 
 
 async def raw(place: Place, user: str = "raw", *, recv_buffer: int = 0, extra: str = "", path: str = "") -> socket.socket:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -17,7 +16,7 @@ from liveroom.config.schema import GatewayConfig
 from liveroom.gateway import broadcast
 from liveroom.gateway.room import HeldRoom
 from liveroom.telemetry.metrics import Metrics
-from tests.gateway.place import ROOM, WAIT_S, scripted
+from tests.gateway.place import ROOM, scripted, until
 
 METRICS = Metrics()
 
@@ -78,16 +77,10 @@ async def test_the_time_from_event_to_last_viewer_is_a_metric() -> None:
         room = place.gateway._hub.rooms[ROOM]
         for number, (quiet_s, wait_s) in enumerate([(0, 0), (10, 0), (0, 5)], start=1):
             await place.clock.advance(quiet_s)
+            await place.until_slot_begins()
             await script.say(1)
             await until(lambda: room.has_news)
             await asyncio.gather(place.clock.advance(wait_s), script.say(1))
             await bob.events(2)
             await until(lambda: place.metric("delivery_seconds_count") == number)  # noqa: B023 (called before the next round)
             assert wait_s <= place.metric("delivery_seconds_sum") < wait_s + 5
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(WAIT_S):
-        while not condition():
-            await asyncio.sleep(0)

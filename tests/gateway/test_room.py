@@ -116,6 +116,7 @@ async def test_events_of_one_tick_are_one_frame() -> None:
     """Events within a tick come in one delta, with only the last `latest` of each key."""
     async with scripted(tick_ms_min=50) as (place, script), place.viewer("bob") as bob:
         await bob.until("keyframe")
+        await place.until_slot_begins()
         await script.emit(LikesAdded(1, 1), ChatSent("a", "A", "one"))
         await script.emit(LikesAdded(2, 3), ChatSent("a", "A", "not shown", shown=False))
         delta = await bob.until("delta")
