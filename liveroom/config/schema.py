@@ -306,9 +306,17 @@ class GatewayConfig(Section, frozen=True):
     batch_commands_max: Annotated[int, setting("Commands in one batch to the journal", ge=1, le=500)] = 64
     batch_wait_ms: Annotated[int, setting("Time between two batches of commands; a command after a longer pause is sent at once", ge=0, le=1_000)] = 2
     likes_report_ms: Annotated[int, setting("Time for which viewers' likes are summed before a report", ge=10, le=60_000)] = 250
-    audience_report_ms: Annotated[int, setting("Time between two reports of a room's viewers while they change", ge=100, le=60_000)] = 1_000
+    audience_report_ms: Annotated[
+        int,
+        setting(
+            "Time between two reports of a room's viewers while they change; a large room's reports have up to 10 times the pause", ge=100, le=60_000
+        ),
+    ] = 1_000
     audience_repeat_ms: Annotated[
-        int, setting("Time between two reports of unchanged viewers; at most half of `rooms.audience_expiry_ms`", ge=100, le=600_000)
+        int,
+        setting(
+            "Time until an unchanged number of viewers is reported again, at first; at most half of `rooms.audience_expiry_ms`", ge=100, le=600_000
+        ),
     ] = 10_000
     drain_ms: Annotated[int, setting("Time over which connections are closed at shutdown", ge=0, le=3_600_000)] = 5_000
     reconnect_spread_ms: Annotated[int, setting("Time over which the viewers of a closing gateway spread their reconnects", ge=0, le=3_600_000)] = (

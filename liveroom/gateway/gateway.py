@@ -103,7 +103,7 @@ class Gateway:
         self._nonce = secrets.token_hex(6)
         self._command_number = 0
         self._command_sender = _command_sender(journal, f"{name}/{self._nonce}", config, metrics, clock)
-        self._audience = AudienceReporter(name, self._request, metrics, repeat_ms=config.audience_repeat_ms)
+        self._audience = AudienceReporter(name, self._request, metrics, report_ms=config.audience_report_ms, repeat_ms=config.audience_repeat_ms)
         self._likes = LikesReporter(self._request, metrics)
         self._claims = AdmissionController(self._command_sender, metrics, self.time, count=config.broadcast_batch_size)
         self._loader = RoomLoader(
@@ -237,7 +237,7 @@ class Gateway:
             if isinstance(listening, Arrivals):
                 await listening.ended()
         self._likes.flush()
-        self._audience.flush(self.time())
+        self._audience.flush(self.time(), last=True)
         if not await self._command_sender.drain(LAST_REPORTS_S):  # the last report counts zero viewers, so it must reach the journal
             log.warning("the last reports got no answer in time; this gateway's viewers count until the reports expire")
         await self._follower.stop()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
+
+import pytest
 
 from liveroom.features.audience.messages import AudienceReported, ReportAudience
+from liveroom.gateway import audience as audience_module
 from liveroom.gateway.audience import JOINED_MAX, AudienceReporter, user_hash
 from liveroom.journal.command_sender import ReplyCallback
 from liveroom.journal.partition import partition_of
@@ -63,7 +67,7 @@ async def test_more_newcomers_than_a_report_may_name_come_in_several() -> None:
         sent.append(command)
         replies.append(on_reply)
 
-    audience = AudienceReporter("g1", report, Metrics(), repeat_ms=10_000)
+    audience = AudienceReporter("g1", report, Metrics(), report_ms=1_000, repeat_ms=10_000)
 
     class AnyRoom:
         id = "demo"
@@ -76,8 +80,112 @@ async def test_more_newcomers_than_a_report_may_name_come_in_several() -> None:
     assert {h for c in sent for h in c.joined} == {user_hash(f"u{i}") for i in range(2_500)}
     replies[0](Refused("x", "overloaded", ""))
     replies[1](Accepted("x", 1))
-    audience.flush(1.0)
+    audience.flush(2.0)
     assert set(sent[3].joined) == set(sent[0].joined)
+
+
+class CountedRoom:
+    """A room with a number of viewers."""
+
+    id = "demo"
+
+    def __init__(self, audience: int) -> None:
+        self.audience = audience
+
+
+def reporter(sent: list[tuple[float, ReportAudience]], clock: list[float]) -> AudienceReporter:
+    """A reporter whose reports are collected with their times."""
+    return AudienceReporter("g1", lambda room, command, on_reply: sent.append((clock[0], command)), Metrics(), report_ms=1_000, repeat_ms=10_000)
+
+
+def flush_each_second(audience: AudienceReporter, clock: list[float], seconds: int) -> None:
+    for _ in range(seconds):
+        clock[0] += 1.0
+        audience.flush(clock[0])
+
+
+def test_a_room_at_rest_is_reported_ever_more_seldom() -> None:
+    """The pause between two repeats doubles up to half an hour, and each report counts until the next but one."""
+    sent: list[tuple[float, ReportAudience]] = []
+    clock = [0.0]
+    audience = reporter(sent, clock)
+    audience.on_join(CountedRoom(1), Sender("bob", "Bob"))  # type: ignore[arg-type]
+    flush_each_second(audience, clock, 4 * 3_600)
+    pauses = [later - sooner for (sooner, _), (later, _) in pairwise(sent)]
+    assert pauses[:8] == [10, 20, 40, 80, 160, 320, 640, 1_280]
+    assert set(pauses[8:]) == {1_800}
+    assert all(command.expiry_ms == 2_000 * pause for (_, command), pause in zip(sent, pauses, strict=False))
+
+
+def test_a_change_begins_the_short_pauses_again() -> None:
+    """After a change, the number is repeated soon again."""
+    sent: list[tuple[float, ReportAudience]] = []
+    clock = [0.0]
+    audience, room = reporter(sent, clock), CountedRoom(1)
+    audience.on_join(room, Sender("bob", "Bob"))  # type: ignore[arg-type]
+    flush_each_second(audience, clock, 1_000)
+    room.audience = 2
+    audience.on_join(room, Sender("eve", "Eve"))  # type: ignore[arg-type]
+    sent.clear()
+    flush_each_second(audience, clock, 31)
+    assert [(at, command.viewers) for at, command in sent] == [(1_001, 2), (1_011, 2), (1_031, 2)]
+
+
+def test_who_leaves_and_comes_back_between_two_reports_is_reported_as_a_newcomer_only() -> None:
+    """A connection that left without a change of the number sends no report."""
+    sent: list[tuple[float, ReportAudience]] = []
+    clock = [0.0]
+    audience, room = reporter(sent, clock), CountedRoom(5)
+    audience.on_join(room, Sender("bob", "Bob"))  # type: ignore[arg-type]
+    flush_each_second(audience, clock, 1)
+    audience.on_leave(room)  # type: ignore[arg-type]
+    flush_each_second(audience, clock, 5)
+    assert len(sent) == 1
+
+
+def test_a_large_room_that_fills_is_reported_less_often() -> None:
+    """With 2,000 viewers the pause is twice `report_ms`, and at most ten times; every newcomer is named."""
+    sent: list[tuple[float, ReportAudience]] = []
+    clock = [0.0]
+    audience, room = reporter(sent, clock), CountedRoom(0)
+    for second in range(60):
+        for viewer in range(500):
+            room.audience += 1
+            audience.on_join(room, Sender(f"u{second}-{viewer}", "U"))  # type: ignore[arg-type]
+        flush_each_second(audience, clock, 1)
+    times = sorted({at for at, _ in sent})
+    assert times[:3] == [1, 2, 3]
+    assert max(later - sooner for sooner, later in pairwise(times)) == 10
+    assert len(times) < 20
+    flush_each_second(audience, clock, 20)
+    assert sent[-1][1].viewers == 30_000
+    assert len({user for _, command in sent for user in command.joined}) == 30_000
+
+
+def test_the_last_report_waits_for_no_pause() -> None:
+    """A gateway that stops reports each room's number at once."""
+    sent: list[tuple[float, ReportAudience]] = []
+    clock = [0.0]
+    audience, room = reporter(sent, clock), CountedRoom(9_000)
+    audience.on_join(room, Sender("bob", "Bob"))  # type: ignore[arg-type]
+    flush_each_second(audience, clock, 1)
+    room.audience = 0
+    audience.on_leave(room)  # type: ignore[arg-type]
+    audience.flush(clock[0], last=True)
+    assert sent[-1][1].viewers == 0
+
+
+def test_repeats_that_are_out_of_date_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A room that changes every second leaves few old entries behind."""
+    monkeypatch.setattr(audience_module, "REPEATS_SPARE", 10)
+    sent: list[tuple[float, ReportAudience]] = []
+    clock = [0.0]
+    audience, room = reporter(sent, clock), CountedRoom(1)
+    for second in range(500):
+        room.audience = 1 + second % 2
+        audience.on_join(room, Sender(f"u{second}", "U"))  # type: ignore[arg-type]
+        flush_each_second(audience, clock, 1)
+    assert len(audience._repeats) <= 2 + 10 + 1
 
 
 def test_hashes_fit_what_a_report_may_hold() -> None:

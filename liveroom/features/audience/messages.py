@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta
 
@@ -10,6 +10,10 @@ from liveroom.messages.base import BACKEND, CommandBase, EventBase
 from liveroom.messages.fields import Count, Delivery, GatewayId
 
 __all__ = ["AudienceCounted", "AudienceReported", "ReportAudience"]
+
+
+#: The longest time for which a report may count.
+EXPIRY_MS_MAX: Final = 24 * 3_600_000
 
 
 class ReportAudience(CommandBase, frozen=True, tag="report_audience"):
@@ -20,6 +24,8 @@ class ReportAudience(CommandBase, frozen=True, tag="report_audience"):
     gateway: GatewayId
     viewers: Annotated[int, Meta(ge=0, le=10_000_000)]
     joined: Annotated[tuple[Count, ...], Meta(max_length=1_000)] = ()
+    #: Time for which the report counts, if that is longer than `rooms.audience_expiry_ms`. A gateway repeats an unchanged number seldom.
+    expiry_ms: Annotated[int, Meta(ge=0, le=EXPIRY_MS_MAX)] = 0
 
 
 class AudienceReported(EventBase, frozen=True, tag="audience_reported"):
@@ -29,6 +35,7 @@ class AudienceReported(EventBase, frozen=True, tag="audience_reported"):
     gateway: str
     viewers: int
     seen: tuple[int, ...] = ()
+    expiry_ms: int = 0
 
 
 class AudienceCounted(EventBase, frozen=True, tag="audience_counted"):

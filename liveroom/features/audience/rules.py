@@ -48,7 +48,7 @@ def report_audience(turn: Turn, command: ReportAudience) -> Decision:
     counted = _count(audience, viewers, seen)
     events: tuple[EventBase, ...] = (*_changed(audience, counted),)
     if known or command.viewers or seen:
-        events = (AudienceReported(command.gateway, command.viewers, seen), *events)
+        events = (AudienceReported(command.gateway, command.viewers, seen, command.expiry_ms), *events)
     return Decided(events, {"viewers": counted.viewers, "unique": counted.unique})
 
 
@@ -103,7 +103,7 @@ def audience_reported(state: RoomState, event: AudienceReported, seq: int, time_
     audience = change(state)
     audience.gateways.pop(event.gateway, None)
     if event.viewers:
-        audience.gateways[event.gateway] = GatewayCount(event.viewers, time_ms + state.rules.audience_expiry_ms)
+        audience.gateways[event.gateway] = GatewayCount(event.viewers, time_ms + max(state.rules.audience_expiry_ms, event.expiry_ms))
     if not audience.sketch and len(audience.users) + len(event.seen) <= USERS_EXACT_MAX:
         audience.users.update(dict.fromkeys(event.seen))
     elif event.seen:

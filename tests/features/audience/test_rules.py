@@ -54,6 +54,17 @@ def test_a_silent_gateway_counts_no_more() -> None:
     assert due_ms(play.room) is None
 
 
+def test_a_report_counts_as_long_as_it_says() -> None:
+    """A gateway that repeats its number seldom names a longer time; a shorter one than the room's does not count."""
+    play = Play(audience_expiry_ms=30_000)
+    play.does(GATEWAY, ReportAudience("g1", 10, expiry_ms=80_000))
+    play.does(GATEWAY, ReportAudience("g2", 5, expiry_ms=1_000))
+    assert play.passes(29_999) == ()
+    assert play.passes(1) == (AudienceReported("g2", 0), AudienceCounted(10, 0, 15))
+    assert play.passes(49_999) == ()
+    assert play.passes(1) == (AudienceReported("g1", 0), AudienceCounted(0, 0, 15))
+
+
 def test_a_report_that_expired_is_not_counted_before_its_timer_either() -> None:
     """Another gateway's report at that moment already counts without it."""
     play = Play(audience_expiry_ms=30_000)
