@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from liveroom.gateway.admission_queue import PLACES_PER_USER_MAX, AdmissionQueue, AdmissionStep, Claim
 from liveroom.journal.command_sender import CommandSender, ReplyCallback
+from liveroom.process.turns import Turns
 from liveroom.protocol.frames import Refused, Reply
 from liveroom.protocol.records import Request
 from liveroom.protocol.refusals import REFUSALS
@@ -65,6 +66,7 @@ class AdmissionController:
 
     async def drain_rest(self) -> None:
         """Drain the queues that had too many claims for one call. Never returns."""
+        turns = Turns(self._now)
         while True:
             self._wake.clear()
             if not self._undrained:
@@ -72,7 +74,7 @@ class AdmissionController:
             for queue in list(self._undrained):
                 del self._undrained[queue]
                 self._isolated.each("gateway_claim", (queue,), self._drain)
-                await asyncio.sleep(0)
+                await turns.pause()
 
     def tidy(self) -> None:
         """Refuse claims that waited too long, and send up to `count` `queued` frames."""

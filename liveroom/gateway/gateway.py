@@ -38,6 +38,7 @@ from liveroom.journal.command_sender import CommandSender, ReplyCallback
 from liveroom.messages.errors import CLOSE_CODES, BadConfig
 from liveroom.process.clock import SYSTEM_CLOCK, Clock
 from liveroom.process.listening import HEAD_BYTES_MAX, listen, serve_each
+from liveroom.process.turns import Turns
 from liveroom.protocol.codec import encode
 from liveroom.protocol.commands import Command
 from liveroom.protocol.frames import GoingAway
@@ -400,7 +401,7 @@ class Gateway:
         config = self._config
         idle_s = config.idle_ms / 1000
         pause_s = max(IDLE_CHECK_S_MIN, min(1.0, idle_s / IDLE_CHECKS, self._beat_s / BEAT_CHECKS))
-        now = self.time()
+        now, turns = self.time(), Turns(self.time)
         while True:
             await self._clock.sleep(pause_s)
             last, now, now_s = now, self.time(), self._clock.unix_s()
@@ -414,7 +415,7 @@ class Gateway:
                 some = connections[at : at + config.broadcast_batch_size]
                 behind += sum(connection.blocked for connection in some)
                 self._isolated.each("gateway_viewer", some, lambda connection: self._check_connection(connection, now, now_s))  # noqa: B023
-                await asyncio.sleep(0)
+                await turns.pause()
             self._metrics.gateway_viewers_behind.set(behind)
 
     def _check_connection(self, connection: Connection, now: float, now_s: float) -> None:

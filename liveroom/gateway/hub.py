@@ -7,6 +7,7 @@ How it works:
 3. A room with news is scheduled for a point of the tick grid. It lies further ahead the fuller the gateway is, so that one delta holds more events.
 4. `tick` begins a broadcast for each due room: the room's events become frames once, and every viewer gets the same bytes.
 5. The broadcasts of all rooms take turns of `broadcast_batch_size` viewers, so a large room does not delay a small one.
+   Under load they get as much time as the other work of the event loop.
 6. `tidy` enforces deadlines: the loader's, and those of empty rooms and of viewers who are ahead of this gateway.
 
 A room that missed events is lost: its viewers keep their connections, and the loader requests a new detail.
@@ -38,6 +39,7 @@ from liveroom.journal.partition import partition_of
 from liveroom.journal.partition_time import PartitionTime
 from liveroom.messages.fields import Role
 from liveroom.process.clock import Clock
+from liveroom.process.turns import Turns
 from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Banned, Beat, Interruption, Keyframe, RoomDetail
 from liveroom.protocol.records import Record, RoomSpan
@@ -307,7 +309,7 @@ class Hub:
 
     async def tick(self) -> None:
         """Broadcast due rooms, to a few viewers of each in turn. Never returns."""
-        count = self._config.broadcast_batch_size
+        count, turns = self._config.broadcast_batch_size, Turns(self._now_s)
         while True:
             now = self._now_s()
             while self._ticks and self._ticks[0][0] <= now:
@@ -319,7 +321,7 @@ class Hub:
             while self._broadcasts and left > 0:
                 broadcast = self._broadcasts.popleft()
                 left -= self._step(broadcast, left)
-            await asyncio.sleep(0)
+            await turns.pause()
 
     def _begin_broadcast(self, room: HeldRoom, now: float) -> None:
         try:

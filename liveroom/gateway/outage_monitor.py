@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ from liveroom.gateway.wire import text_frame
 from liveroom.journal.base import Journal
 from liveroom.journal.command_sender import CommandSender
 from liveroom.process.clock import Clock
+from liveroom.process.turns import Turns
 from liveroom.protocol.codec import encode
 from liveroom.protocol.frames import Interruption
 from liveroom.telemetry.metrics import Metrics
@@ -88,10 +88,10 @@ class OutageMonitor:
 
     async def _notify_viewers(self, partition: int, interruption: Interruption) -> None:
         """Notify all viewers of the partition's rooms. The hub notifies viewers who join later."""
-        frame = text_frame(encode(interruption))
+        frame, turns = text_frame(encode(interruption)), Turns(self._clock.monotonic_s)
         for room in self._hub.rooms_of(partition):
             viewers = list(room.viewers)
             for at in range(0, len(viewers), self._batch_size):
                 here = [viewer.connection for viewer in viewers[at : at + self._batch_size] if viewer.joined]
                 self._metrics.isolated.each("gateway_viewer", here, lambda connection: connection.notify(frame))
-                await asyncio.sleep(0)
+                await turns.pause()

@@ -23,6 +23,7 @@ from liveroom.journal.base import Journal
 from liveroom.journal.follower import AcceptedRecord, Start, follow
 from liveroom.messages.errors import JournalDamaged, JournalError
 from liveroom.process.clock import Clock
+from liveroom.process.turns import Turns
 from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["RETRY_S", "PartitionFollower", "RecordConsumer"]
@@ -124,7 +125,7 @@ class PartitionFollower:
         def on_read(offset: int) -> None:
             reading.caught_up = reading.caught_up or offset >= end
 
-        taken = 0
+        taken, turns = 0, Turns(self._clock.monotonic_s)
         following = follow(self._journal, partition, start, self._on_skipped, on_read, background=self._background)
         async with aclosing(following) as records:
             async for accepted in records:
@@ -132,7 +133,7 @@ class PartitionFollower:
                 taken += 1 + len(accepted.record.details)
                 if taken >= RECORDS_AT_ONCE:
                     taken = 0
-                    await asyncio.sleep(0)
+                    await turns.pause()
 
     def _on_skipped(self, verdict: Verdict) -> None:
         self._metrics.journal_skipped.labels(verdict.value).inc()

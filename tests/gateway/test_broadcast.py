@@ -84,3 +84,28 @@ async def test_the_time_from_event_to_last_viewer_is_a_metric() -> None:
             await bob.events(2)
             await until(lambda: place.metric("delivery_seconds_count") == number)  # noqa: B023 (called before the next round)
             assert wait_s <= place.metric("delivery_seconds_sum") < wait_s + 5
+
+
+async def test_other_work_delays_a_broadcast_by_few_turns_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While turns of the event loop take long, broadcasts get as much time as the other work: the last viewer does not wait for a turn per batch."""
+    writes = Writes()
+    monkeypatch.setattr(broadcast, "os", writes)
+    turns = 0
+    async with scripted(tick_ms_min=1, tick_ms_max=1, broadcast_batch_size=1) as (place, script), AsyncExitStack() as stack:
+        viewers = [await stack.enter_async_context(place.viewer(f"u{i}")) for i in range(20)]
+        for viewer in viewers:
+            await viewer.until("keyframe")
+
+        async def work() -> None:
+            nonlocal turns
+            while True:
+                if writes.fds:  # from the first write on, every turn takes long
+                    turns += 1
+                    place.clock.jump(0.2)
+                await asyncio.sleep(0)
+
+        working = asyncio.create_task(work())
+        await script.say(1)
+        await until(lambda: len(writes.fds) == len(viewers))
+        assert turns <= 6
+        working.cancel()
