@@ -26,6 +26,7 @@ _Room: Final = cast(
         [(name, rules.state | None, None) for name, rules in RULES.items() if rules.state is not None],
         bases=(RoomState,),
         omit_defaults=True,
+        forbid_unknown_fields=True,  # otherwise the money of a feature that this version lacks would be dropped without a word
     ),
 )
 

@@ -287,7 +287,9 @@ class Round:
             scenario, transcript = SCENARIOS[stand.options.scenario], Transcript()
             transcript.add(report.transcript)
             audit_answers(transcript.asked, scenario.refusals, findings)
-            audit_streams(transcript, stand.options.kills, findings, ("1006", "1012") if self._disaster.drains else ("1006",))
+            # The next gateway that drains may send on a viewer whom the first one sent to it.
+            lives, ends = (stand.options.kills + 1, ("1006", "1012")) if self._disaster.drains else (stand.options.kills, ("1006",))
+            audit_streams(transcript, lives, findings, ends)
             try:
                 ledger = await self._target.ledger(stand.options.room)
             except TargetError as error:
