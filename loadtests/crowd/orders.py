@@ -64,7 +64,7 @@ CrowdOrder = Stall | ReadAgain | Cut | Talk | CrowdFinish
 
 
 class CrowdProgress(Struct, tag="progress"):
-    """How far it is. `talked` lines were sent, and `answered` of them have a reply."""
+    """How far it is. `talked` lines were sent; `answered` of them have a reply, and `decided` of them were accepted."""
 
     joined: int = 0
     delivered: int = 0
@@ -72,6 +72,7 @@ class CrowdProgress(Struct, tag="progress"):
     back: int = 0
     talked: int = 0
     answered: int = 0
+    decided: int = 0
     failed: str = ""
 
 

@@ -25,6 +25,8 @@ SPARE_MS: Final = 50.0
 #: Memory that the server may take for its ring and its own work, and for each viewer that does not read.
 GROWTH_MIB: Final = 32.0
 GROWTH_KIB_PER_SLOW: Final = 16.0
+#: Time for the room to come to rest after the joins.
+WARM_UP_S: Final = 2.0
 #: A small ring, so that viewers fall off it within seconds.
 RING_BYTES: Final = 131_072
 #: Length of an announcement, so that sockets fill within seconds.
@@ -70,6 +72,8 @@ async def _run(target: Target, options: argparse.Namespace, recorder: Recorder) 
         recorder.stage("joining", options.viewers)
         await crowd.until("joined", options.viewers, recorder.update)
         async with pushing(target, options.room, options.rate, CHARACTERS) as pusher:
+            recorder.stage("warm-up", WARM_UP_S)
+            await wait(WARM_UP_S, crowd, recorder, Phase(target))
             recorder.stage("all read", options.seconds)
             before = await wait(options.seconds, crowd, recorder, Phase(target))
             await crowd.tell(Stall())

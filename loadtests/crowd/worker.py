@@ -33,8 +33,8 @@ from loadtests.lib.worker_process import orders, run, say, words_of
 
 __all__ = ["CrowdWorker"]
 
-#: Handshakes of one process that are under way at once.
-OPENING_MAX: Final = 64
+#: Handshakes of one process that are under way at once: viewers do not wait for each other, and a listening socket holds a few thousand.
+OPENING_MAX: Final = 256
 PROGRESS_S: Final = 0.25
 SETTLE_POLL_S: Final = 0.05
 #: Kernel receive buffer of a viewer who does not read: small, so that the server feels it soon.
@@ -253,6 +253,7 @@ class CrowdWorker:
             back=self._back_kinds.total(),
             talked=self._talked,
             answered=self._answers.total(),
+            decided=self._answers["shown"] + self._answers["over_budget"],
             failed=self._failed,
         )
 
