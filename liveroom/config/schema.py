@@ -304,7 +304,9 @@ class GatewayConfig(Section, frozen=True):
         setting("Time without an answer to a partition's commands, after which viewers get an `interruption` frame", ge=500, le=30_000),
     ] = 3_000
     batch_commands_max: Annotated[int, setting("Commands in one batch to the journal", ge=1, le=500)] = 64
-    batch_wait_ms: Annotated[int, setting("Time between two batches of commands; a command after a longer pause is sent at once", ge=0, le=1_000)] = 2
+    batch_wait_ms: Annotated[
+        int, setting("Time between two batches of commands, over all rooms; a command after a longer pause is sent at once", ge=0, le=1_000)
+    ] = 10
     likes_report_ms: Annotated[int, setting("Time for which viewers' likes are summed before a report", ge=10, le=60_000)] = 250
     audience_report_ms: Annotated[
         int,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from liveroom.config.schema import EngineConfig
@@ -30,12 +29,15 @@ class KeyframeSchedule:
 
     def note(self, room: str, events: Sequence[Event], now_ms: int) -> None:
         """Note the events of a room."""
-        kinds: Counter[type[Event]] = Counter(map(type, events))
-        public = sum(count for kind, count in kinds.items() if kind.delivery is not Delivery.internal)
+        public, at_once = 0, False
+        for event in events:
+            if event.delivery is not Delivery.internal:
+                public += 1
+                at_once = at_once or type(event) is RoomOpened or type(event) is RoomClosed
         if not public:
             return
         count = self._changed[room] = self._changed.get(room, 0) + public
-        if count >= self._events_max or RoomOpened in kinds or RoomClosed in kinds:
+        if at_once or count >= self._events_max:
             self._timers.set(room, now_ms)
         elif count == public:
             self._timers.set(room, max(now_ms, self._last_ms.get(room, now_ms) + self._interval_ms))

@@ -267,18 +267,17 @@ class Owner:
         due = [due for due in (self._timers.next_ms(), self._keyframes.next_ms(), self._archive.next_ms()) if due is not None]
         if self._records_since_snapshot and self._saving is None and not self._state.away:
             due.append(self._snapshot_due_ms)
-        wait_s = max(0.001, (min(due) - now_ms) / 1000) if due and len(self._in_flight) == 0 else None
         self._wake.clear()
         if self._inbox and len(self._in_flight) < self._config.engine.steps_in_flight_max:
             return
-        if wait_s is None:
+        if not due or self._in_flight:  # a record that becomes durable wakes the owner, too
             await self._wake.wait()
             return
+        alarm = asyncio.get_running_loop().call_later(max(0.001, (min(due) - now_ms) / 1000), self._wake.set)
         try:
-            async with asyncio.timeout(wait_s):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+            await self._wake.wait()
+        finally:
+            alarm.cancel()
 
     async def _make_record(self, now_ms: int) -> bool:
         """Append one record, a step and a chunk of a state transfer in turns. Gives false when there was nothing to do."""
@@ -300,6 +299,8 @@ class Owner:
 
     async def _make_step(self, now_ms: int) -> bool:
         """Decide the waiting timers and commands. Gives false when there were none."""
+        if not self._inbox and not self._is_due(max(self._state.time_ms, now_ms)):
+            return False
         step = self._new_step(now_ms)
         self._let_time_pass(step)
         to = self._answer_waiting(step)
@@ -316,6 +317,10 @@ class Owner:
             self._set_timer(room)  # a request for its detail counts as use
         await self._end(step)
         return True
+
+    def _is_due(self, time_ms: int) -> bool:
+        """Whether a timer or a keyframe is due. Most turns of the owner only follow an acknowledgment, and have nothing to do."""
+        return any(due is not None and due <= time_ms for due in (self._timers.next_ms(), self._keyframes.next_ms()))
 
     def _new_step(self, now_ms: int) -> Step:
         return Step(self.partition, self._state, self._config, self._rng, now_ms, self._isolated)
@@ -431,13 +436,7 @@ class Owner:
         self._next_command = record.to
         self._in_flight[future] = began
         self._records_since_snapshot += 1
-        metrics = self._metrics
-        metrics.engine_steps.inc()
-        metrics.engine_step_commands.observe(len(record.replies))
-        metrics.engine_events.inc(step.events_count)
-        for outcome, count in step.outcomes_count.items():
-            if count:
-                metrics.engine_commands.labels(outcome).inc(count)
+        step.count(self._metrics)
 
         def landed(done: asyncio.Future[int]) -> None:
             del self._in_flight[done]
@@ -446,7 +445,7 @@ class Owner:
             elif error := done.exception():
                 self._fail(error)
             else:
-                metrics.engine_append_seconds.observe(time.monotonic() - began)
+                self._metrics.engine_append_seconds.observe(time.monotonic() - began)
                 self._landed(done.result(), record)
 
         future.add_done_callback(landed)

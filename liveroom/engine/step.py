@@ -26,6 +26,7 @@ from liveroom.protocol.frames import Accepted, Keyframe, Refused, RoomDetail
 from liveroom.protocol.records import RECORD_VERSION, CommandReply, Record, Request, RoomSpan
 from liveroom.rooms.room import Refusal, Rng, RoomState, decide, evolve_all
 from liveroom.telemetry.isolation import IsolatedErrors
+from liveroom.telemetry.metrics import Metrics
 
 __all__ = ["Step", "WaitingBatch", "measure"]
 
@@ -86,16 +87,16 @@ class Step:
         """Whether there are neither events nor replies."""
         return not self._spans and not self._replies
 
-    @property
-    def events_count(self) -> int:
-        """The number of events."""
-        return sum(len(events) for _, events in self._spans.values())
-
-    @property
-    def outcomes_count(self) -> dict[str, int]:
-        """Commands by outcome; a poison command may be counted as answered too."""
+    def count(self, metrics: Metrics) -> None:
+        """Count the step and its commands by outcome; a poison command may be counted as answered too."""
         accepted = len(self._replies) - self._refused - self._repeated
-        return {"accepted": accepted, "refused": self._refused, "repeated": self._repeated, "poison": len(self.dead_letters)}
+        outcomes = {"accepted": accepted, "refused": self._refused, "repeated": self._repeated, "poison": len(self.dead_letters)}
+        metrics.engine_steps.inc()
+        metrics.engine_step_commands.observe(len(self._replies))
+        metrics.engine_events.inc(sum(len(events) for _, events in self._spans.values()))
+        for outcome, count in outcomes.items():
+            if count:
+                metrics.engine_commands.labels(outcome).inc(count)
 
     def has_capacity(self, bytes_max: int) -> bool:
         """Whether the record certainly has space for this many bytes."""

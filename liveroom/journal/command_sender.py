@@ -88,7 +88,8 @@ class CommandSender:
         # Staff commands go in batches of their own.
         # A journal reserves places for them, which viewers' commands in the same batch would take.
         self._batches: dict[_Lane, list[Request]] = {}
-        self._sent_s: dict[_Lane, float] = {}  # when the lane's last batch was sent
+        self._flushed_s = NEVER  # when all lanes were sent together last
+        self._flush_is_due = False
         self._senders: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
@@ -131,12 +132,12 @@ class CommandSender:
         self._waiting[self._ticket] = _Waiting(now + self._reply_wait_s, request.id, partition, on_reply)
         self._silences.setdefault(partition, _Silence(now)).waiting += 1
         lane = (partition, is_staffs(request))
-        batch = self._batches.get(lane)
-        if batch is None:
-            batch = self._batches[lane] = []
-            # A command after a pause goes out at once, because collecting a batch only pays off in a crowd.
-            loop.call_later(max(0.0, self._sent_s.get(lane, NEVER) + self._batch_wait_s - now), self._send, lane)
+        batch = self._batches.setdefault(lane, [])
         batch.append(msgspec.structs.replace(request, source=self._source, connection=self._ticket))
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            # A command after a pause goes out at once, because collecting a batch only pays off in a crowd.
+            loop.call_later(max(0.0, self._flushed_s + self._batch_wait_s - now), self._flush)
         if len(batch) >= self._batch_commands_max:
             self._send(lane)
         if self._sweeper is None:
@@ -166,10 +167,16 @@ class CommandSender:
         for ticket in list(self._waiting):
             self._refuse(ticket, "unavailable", CLOSED)
 
+    def _flush(self) -> None:
+        """Send all lanes together, so that the partitions' records share one commit."""
+        self._flush_is_due = False
+        self._flushed_s = self._now_s()
+        for lane in list(self._batches):
+            self._send(lane)
+
     def _send(self, lane: _Lane) -> None:
         batch = [request for request in self._batches.pop(lane, ()) if self._can_be_written(request)]
         if batch:
-            self._sent_s[lane] = self._now_s()
             task = asyncio.get_running_loop().create_task(self._append(lane[0], batch))
             self._senders.add(task)
             task.add_done_callback(self._senders.discard)

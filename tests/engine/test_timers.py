@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liveroom.config.schema import Config, JournalConfig
+from liveroom.engine.owner import Owner
+from liveroom.engine.step import Step
 from liveroom.engine.timers import Timers
 from liveroom.features.chat.messages import SendChat
 from liveroom.journal.memory import MemoryJournal
@@ -47,5 +49,28 @@ async def test_a_step_in_which_nothing_is_due_asks_for_timers_once(monkeypatch: 
         monkeypatch.setattr(Timers, "take", counted)
         await client.accepted("demo", SendChat("hello"))
         assert 1 <= asked < 10
+        await client.close()
+    await journal.close()
+
+
+async def test_an_owner_without_work_begins_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An owner wakes up for each acknowledgment. Only commands, timers and keyframes that are due begin a step."""
+    journal = MemoryJournal(CONFIG.journal)
+    async with running_engine(journal, CONFIG, Clock()):
+        client = Client(journal)
+        await open_demo(client)
+        begun = 0
+        new_step = Owner._new_step
+
+        def counted(self: Owner, now_ms: int) -> Step:
+            nonlocal begun
+            begun += 1
+            return new_step(self, now_ms)
+
+        monkeypatch.setattr(Owner, "_new_step", counted)
+        records = len(client.records[0])
+        for n in range(5):
+            await client.accepted("demo", SendChat(f"hello {n}"))
+        assert begun == len(client.records[0]) - records == 5
         await client.close()
     await journal.close()

@@ -123,6 +123,31 @@ async def test_what_comes_after_a_pause_goes_at_once() -> None:
     await carrier.close()
 
 
+async def test_the_batches_of_all_partitions_go_together() -> None:
+    """Small rooms in several partitions share a turn of the journal: the first command goes at once, and all later ones at one moment."""
+
+    class CountingJournal(MemoryJournal):
+        moments: list[tuple[float, int]] = []
+
+        async def send_commands(self, partition: int, requests: Sequence[Request]) -> None:
+            self.moments.append((asyncio.get_running_loop().time(), partition))
+
+    journal, replies = CountingJournal(JournalConfig(partitions=4)), asyncio.Queue[Reply]()
+    carrier = command_sender(journal, batch_wait_ms=100)
+    rooms = [next(f"room-{n}" for n in range(100) if partition_of(f"room-{n}", 4) == partition) for partition in range(4)]
+    for n, room in enumerate(rooms):
+        carrier.submit(request(f"c{n}", room), awaited(replies))
+        await asyncio.sleep(0.01)
+    async with asyncio.timeout(5):
+        while len(journal.moments) < 4:
+            await asyncio.sleep(0.01)
+    (first, first_partition), *later = journal.moments
+    assert (first_partition, [partition for _, partition in later]) == (0, [1, 2, 3])
+    assert min(at for at, _ in later) - first > 0.05
+    assert max(at for at, _ in later) - min(at for at, _ in later) < 0.01
+    await carrier.close()
+
+
 async def test_a_full_batch_goes_at_once() -> None:
     """`batch_commands_max` commands are sent without waiting."""
     journal, replies = one_partition(), asyncio.Queue[Reply]()

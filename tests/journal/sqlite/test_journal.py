@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -233,6 +234,20 @@ async def test_appends_are_committed_in_groups(tmp_path: Path) -> None:
     samples = {s.name + s.labels.get("le", ""): s.value for metric in metrics.journal_commit_records.collect() for s in metric.samples}
     assert samples["liveroom_journal_commit_records_sum"] == 100
     assert samples["liveroom_journal_commit_records_bucket10.0"] == samples["liveroom_journal_commit_records_count"] <= 12
+
+
+async def test_the_partitions_records_of_one_turn_share_a_commit(tmp_path: Path) -> None:
+    """The writer's thread is woken once for a turn of the event loop, not by the first of its records."""
+    metrics = Metrics()
+    journal = await opened(tmp_path, CONFIG, metrics)
+    appended = [journal.append(partition, takeover()) for partition in range(journal.partitions)]
+    assert journal.partitions > 1
+    time.sleep(0.1)  # blocks the loop as a long turn does, and gives the thread its chance
+    await asyncio.gather(*appended)
+    await journal.close()
+    samples = {s.name: s.value for metric in metrics.journal_commit_records.collect() for s in metric.samples if not s.labels}
+    assert samples["liveroom_journal_commit_records_count"] == 1
+    assert samples["liveroom_journal_commit_records_sum"] == journal.partitions
 
 
 async def test_readers_at_the_tail_share_the_entries(sqlite: SqliteJournal) -> None:
