@@ -242,7 +242,7 @@ async def test_the_partitions_records_of_one_turn_share_a_commit(tmp_path: Path)
     journal = await opened(tmp_path, CONFIG, metrics)
     appended = [journal.append(partition, takeover()) for partition in range(journal.partitions)]
     assert journal.partitions > 1
-    time.sleep(0.1)  # blocks the loop as a long turn does, and gives the thread its chance
+    time.sleep(0.1)  # noqa: ASYNC251 - blocks the loop as a long turn does, and gives the thread its chance
     await asyncio.gather(*appended)
     await journal.close()
     samples = {s.name: s.value for metric in metrics.journal_commit_records.collect() for s in metric.samples if not s.labels}
