@@ -11,6 +11,8 @@ from liveroom.config.schema import JournalConfig
 from liveroom.journal.base import Journal
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.memory import MemoryJournal
+from liveroom.journal.socket.journal import SocketJournal
+from liveroom.journal.socket.server import JournalServer
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config
@@ -30,7 +32,29 @@ async def _kafka(data_dir: Path) -> Journal:
     return await KafkaJournal.open(kafka_config(CONFIG), Metrics(), "test")
 
 
-KINDS: dict[str, Callable[[Path], Awaitable[Journal]]] = {"memory": _memory, "sqlite": _sqlite, "kafka": _kafka}
+class _Served(SocketJournal):
+    """A client of a journal in a file that is served in this process; it closes the server and the file, too."""
+
+    server: JournalServer
+    inner: Journal
+
+    async def close(self) -> None:
+        await super().close()
+        await self.server.close()
+        await self.inner.close()
+
+
+async def _socket(data_dir: Path) -> Journal:
+    inner = await SqliteJournal.open(data_dir, CONFIG, Metrics())
+    server = JournalServer(inner, data_dir / "journal.sock", "first")
+    await server.start()
+    served = await _Served.open(data_dir / "journal.sock", wait_s=10)
+    assert isinstance(served, _Served)
+    served.server, served.inner = server, inner
+    return served
+
+
+KINDS: dict[str, Callable[[Path], Awaitable[Journal]]] = {"memory": _memory, "sqlite": _sqlite, "kafka": _kafka, "socket": _socket}
 
 
 @pytest.fixture(params=list(KINDS))

@@ -1,0 +1,1 @@
+"""A journal that another process of this machine serves over a Unix socket."""
