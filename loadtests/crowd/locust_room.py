@@ -98,6 +98,24 @@ _test_start: Any = events.test_start
 _test_start.add_listener(find_server)
 
 
+def keep_tagged_users(environment: Environment, **_: Any) -> None:
+    """With `--tags` or `--exclude-tags`, take only users that have a task left: Locust would start the others, too, and they would fail."""
+    options = environment.parsed_options
+    wanted, unwanted = set(getattr(options, "tags", None) or ()), set(getattr(options, "exclude_tags", None) or ())
+
+    def is_left(task: Any) -> bool:
+        tags: set[str] = getattr(task, "locust_tag_set", set())
+        return (not wanted or bool(tags & wanted)) and not tags & unwanted
+
+    environment.user_classes[:] = [users for users in environment.user_classes if any(map(is_left, users.tasks))]
+    if not environment.user_classes:
+        raise SystemExit("no user has a task with these tags")
+
+
+_init: Any = events.init
+_init.add_listener(keep_tagged_users)
+
+
 class RoomUser(User):
     """Somebody in the room: a connection, and a greenlet that reads it."""
 

@@ -1,6 +1,8 @@
 """Locust users against a server that runs, for example that of `make run`:
 
-    locust -f loadtests/crowd/locustfile.py --headless -u 20 -r 10 -t 10s
+    locust -f loadtests/crowd/locustfile.py --headless -u 20 -r 10 -t 10s --html locust.html
+
+`--tags` takes one scenario: watch, chat, envelope or sale.
 
 The host is the console (http://127.0.0.1:8801), which names the gateway. Tokens are signed with LIVEROOM_AUTH_SECRET,
 or with the secret that dev mode keeps in LIVEROOM_DATA_DIR (default: data). LIVEROOM_LOAD_ROOM names the room (default: demo).
@@ -8,13 +10,12 @@ or with the secret that dev mode keeps in LIVEROOM_DATA_DIR (default: data). LIV
 
 from __future__ import annotations
 
-import itertools
 import random
 import time
 from typing import Any, Final
 
 import gevent
-from locust import between, task
+from locust import between, tag, task
 
 from liveroom.messages.fields import Role
 from loadtests.crowd.locust_room import RoomUser, run_id
@@ -36,6 +37,7 @@ class QuietViewer(RoomUser):
     weight = 8
     wait_time = between(5, 15)
 
+    @tag("watch")
     @task
     def tap(self) -> None:
         """A few likes."""
@@ -48,6 +50,7 @@ class Chatter(RoomUser):
     weight = 3
     wait_time = between(2, 5)
 
+    @tag("chat")
     @task
     def chat(self) -> None:
         """One line."""
@@ -71,8 +74,7 @@ class _Opportunist(RoomUser):
         if event["type"] == self.offer:
             self._offers.append((event["seq"], event["opens_ms"]))
 
-    @task
-    def take(self) -> None:
+    def take_next(self) -> None:
         """Wait for the opening of the oldest offer, as everybody does."""
         if self._offers:
             thing, opens_ms = self._offers.pop(0)
@@ -90,6 +92,12 @@ class Grabber(_Opportunist):
     weight = 3
     offer = "red_envelope_dropped"
 
+    @tag("envelope")
+    @task
+    def take(self) -> None:
+        """The next envelope."""
+        self.take_next()
+
     def claim(self, thing: int) -> None:
         """Grab."""
         self.send("grab_red_envelope", {"type": "grab_red_envelope", "envelope": thing})
@@ -100,6 +108,12 @@ class Buyer(_Opportunist):
 
     weight = 3
     offer = "flash_sale_announced"
+
+    @tag("sale")
+    @task
+    def take(self) -> None:
+        """The next sale."""
+        self.take_next()
 
     def claim(self, thing: int) -> None:
         """Reserve, and mostly pay."""
@@ -120,21 +134,21 @@ class Anchor(RoomUser):
         """Put the sale's product into the showcase."""
         super().on_start()
         self.send("add_product", {"type": "add_product", "product": {"id": "locust", "title": "Locust", "price_fen": 9_900}})
-        self._acts = itertools.cycle((self.drop, self.announce, self.sell, self.announce))
 
+    @tag("envelope")
     @task
-    def act(self) -> None:
-        """One after the other."""
-        next(self._acts)()
-
     def drop(self) -> None:
         """A red envelope."""
         self.send("drop_red_envelope", {"type": "drop_red_envelope", **ENVELOPE})
 
+    @tag("sale")
+    @task
     def sell(self) -> None:
         """A flash sale."""
         self.send("announce_flash_sale", {"type": "announce_flash_sale", **SALE})
 
+    @tag("watch", "chat")
+    @task(2)
     def announce(self) -> None:
         """An announcement with the time on it."""
         self.send("set_announcement", {"type": "set_announcement", "text": _stamped()})

@@ -152,17 +152,29 @@ def test_replay_of_anything_else(name: str) -> None:
     assert name in words or name == "."
 
 
-async def test_locust_users() -> None:
-    """The Locust users work against a running server without a failure, until all that is wanted of them has happened."""
-    wanted = dict.fromkeys(("set_announcement", "delivery announcement_set"), 1)
-    wanted |= dict.fromkeys(("drop_red_envelope", "grab_red_envelope", "announce_flash_sale", "reserve_stock"), 1)
-    wanted["connect"] = 14
+ALL_USERS = ("set_announcement", "delivery announcement_set", "drop_red_envelope", "grab_red_envelope", "announce_flash_sale", "reserve_stock")
+
+
+@pytest.mark.parametrize(
+    ("tag", "wanted"),
+    [
+        ("", ALL_USERS),
+        ("watch", ("send_likes", "set_announcement")),
+        ("chat", ("send_chat", "delivery chat_sent", "set_announcement")),
+        ("envelope", ("drop_red_envelope", "grab_red_envelope")),
+        ("sale", ("announce_flash_sale", "reserve_stock", "confirm_hold")),
+    ],
+)
+async def test_locust_users(tmp_path: Path, tag: str, wanted: tuple[str, ...]) -> None:
+    """The Locust users, or those of one tag, work against a running server without a failure, until all that is wanted of them has happened."""
+    page = tmp_path / "locust.html"
+    counts = dict.fromkeys(wanted, 1) | {"connect": 14}
     async with own_server() as target:
-        environ = {**os.environ, "LIVEROOM_AUTH_SECRET": target.auth.secret, "LIVEROOM_LOAD_ROOM": "locust-room", "WANTED": json.dumps(wanted)}
+        environ = {**os.environ, "LIVEROOM_AUTH_SECRET": target.auth.secret, "LIVEROOM_LOAD_ROOM": "locust-room", "WANTED": json.dumps(counts)}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "locust", "-f", "loadtests/crowd/locustfile.py,tests/loadtests/crowd/locust_until.py"),
-            *("--headless", "-u", "14", "-r", "14", "-t", "60s"),
-            *("--host", target.console_url, "--json", "--exit-code-on-error", "3"),
+            *("--headless", "-u", "14", "-r", "14", "-t", "60s", *(("--tags", tag) if tag else ())),
+            *("--host", target.console_url, "--json", "--html", str(page), "--exit-code-on-error", "3"),
             cwd=ROOT,
             env=environ,
             stdout=asyncio.subprocess.PIPE,
@@ -172,9 +184,13 @@ async def test_locust_users() -> None:
             out, words = await process.communicate()
     assert process.returncode == 0, words.decode()
     requests = {row["name"]: row for row in json.loads(out)}
-    assert wanted.keys() <= requests.keys()
+    assert counts.keys() <= requests.keys()
     assert requests["connect"]["num_requests"] == 14
     assert not any(row["num_failures"] for row in requests.values())
+    if tag:
+        others = {"send_likes", "send_chat", *ALL_USERS[2:]} - set(wanted)
+        assert not others & requests.keys(), "only users of the tag take part"
+    assert "</html>" in page.read_text(encoding="utf-8")
 
 
 def test_users_of_a_file_become_users_of_a_room() -> None:
