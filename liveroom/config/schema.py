@@ -207,7 +207,13 @@ class EngineConfig(Section, frozen=True):
             le=10_000_000,
         ),
     ] = 1_000
-    keyframe_interval_ms: Annotated[int, setting("Time between two keyframes of a changing room", ge=100, le=600_000)] = 5_000
+    keyframe_interval_ms: Annotated[int, setting("Time between two keyframes of a busy room", ge=100, le=600_000)] = 5_000
+    keyframe_quiet_interval_ms: Annotated[
+        int, setting("Time between two keyframes of a changing room with fewer events than `keyframe_quiet_events_max`", ge=100, le=600_000)
+    ] = 30_000
+    keyframe_quiet_events_max: Annotated[
+        int, setting("Events since its last keyframe at which a room is busy; a newcomer to a quiet room gets fewer than these", ge=1, le=1_000)
+    ] = 25
     keyframe_events_max: Annotated[int, setting("Events after which a room gets a keyframe at the latest", ge=10, le=100_000)] = 500
     rooms_max: Annotated[int, setting("Rooms of a partition in memory; beyond it closed rooms leave memory early", ge=1, le=10_000_000)] = 50_000
     archive_after_ms: Annotated[

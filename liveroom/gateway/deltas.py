@@ -41,9 +41,8 @@ def build_deltas(from_: int, events: Sequence[Event], time_ms: int, bytes_max: i
     begin = from_
     for i, part in enumerate(parts):
         to = parts[i + 1][0].seq if i + 1 < len(parts) else from_ + len(events)
-        omitted = Counter(e.delivery.value for e in events[begin - from_ : to - from_])
-        omitted.subtract(c.event.delivery.value for c in part)
-        frames.append(RingFrame.of(begin, to, _payload(begin, to, time_ms, part, {k: n for k, n in omitted.items() if n})))
+        omitted = _omitted(events[begin - from_ : to - from_], part) if len(part) < to - begin else {}
+        frames.append(RingFrame.of(begin, to, _payload(begin, to, time_ms, part, omitted)))
         begin = to
     return frames
 
@@ -100,6 +99,13 @@ def _split(candidates: list[_Candidate], bytes_max: int) -> list[list[_Candidate
         parts[-1].append(c)
         size += len(c.data) + 1
     return parts
+
+
+def _omitted(events: Sequence[Event], part: list[_Candidate]) -> dict[str, int]:
+    """How many events of each delivery class are not in a frame."""
+    omitted = Counter(event.delivery.value for event in events)
+    omitted.subtract(candidate.event.delivery.value for candidate in part)
+    return {delivery: count for delivery, count in omitted.items() if count}
 
 
 def _payload(from_: int, to: int, time_ms: int, part: list[_Candidate], omitted: dict[str, int]) -> bytes:

@@ -244,8 +244,15 @@ def _broker_gbit(load: Load, gateways: int, partitions: int, costs: Costs) -> fl
 
 
 def _journal_bytes_per_s(load: Load, costs: Costs) -> float:
-    keyframes = load.rooms * min(load.events_per_s, 1000 / EngineConfig().keyframe_interval_ms)
-    return load.commands_per_s * costs.journal_command_bytes + keyframes * costs.keyframe_bytes
+    return load.commands_per_s * costs.journal_command_bytes + load.rooms * _keyframes_per_s(load.events_per_s) * costs.keyframe_bytes
+
+
+def _keyframes_per_s(events_per_s: float) -> float:
+    """The keyframes of one room a second: a busy room gets one every interval, and a quiet one after some events or a longer interval."""
+    engine = EngineConfig()
+    events_s = engine.keyframe_quiet_events_max / events_per_s if events_per_s else math.inf
+    interval_s = min(max(engine.keyframe_interval_ms / 1000, events_s), engine.keyframe_quiet_interval_ms / 1000)
+    return min(events_per_s, 1 / interval_s)
 
 
 def _rooms_here(load: Load, gateways: int) -> float:

@@ -41,6 +41,8 @@ READ_ENTRIES_MAX = 256
 #: Limit of a batch in bytes of JSON, for entries from the file.
 READ_BYTES_MAX = 4 * 1024 * 1024
 DEAD_LETTERS_KEPT = 10_000
+#: Time for which a background reader collects entries: each wakeup of a reader costs more than an entry.
+BACKGROUND_S = 0.05
 
 T = TypeVar("T")
 
@@ -102,12 +104,21 @@ class SqliteJournal(Journal):
             return future
         return self._writer.append(partition, entry)
 
-    async def read_events(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
+    def read_events(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
+        return self._follow(partition, offset, 0.0)
+
+    def read_events_in_background(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
+        return self._follow(partition, offset, BACKGROUND_S)
+
+    async def _follow(self, partition: int, offset: int, collect_s: float) -> AsyncGenerator[StoredEntry]:
+        """Give the entries from `offset` on. At the end of the log, wait for news and then for `collect_s`, in which more may come."""
         source = self._partitions[partition]
         while True:
             self._must_be_open()
             if offset >= source.end:
                 await source.news.wait()
+                if collect_s:
+                    await asyncio.sleep(collect_s)
                 continue
             entries = source.recent(offset, READ_ENTRIES_MAX)
             if not entries:
