@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from liveroom.gateway.borrowed_socket import BorrowedSocket
 from liveroom.gateway.inbound import FLOODING, FRAME_TOO_LARGE, PROTOCOL_ERROR, Inbound, take_text
 from liveroom.gateway.limits import FLOOD_WINDOW_S, ODD_FRAME_S, CommandLimits
 from liveroom.gateway.wire import PING, close_frame
@@ -23,8 +23,6 @@ READ_FACTOR = 4
 WAITING_MAX = 256
 #: Bytes of these waiting frames.
 WAITING_BYTES_MAX = 128 * 1024
-
-NO_DESCRIPTOR = -1
 
 _WHY = {
     FRAME_TOO_LARGE: "the frame is too large",
@@ -85,9 +83,9 @@ def peer_address(peer: Any) -> str:
 class Connection(asyncio.Protocol):
     """The connection of one viewer. `subscription` is set while the viewer has joined its room.
 
-    Other parts may write to `fd` directly while it is not `NO_DESCRIPTOR` and the transport holds no bytes (`blocked` is false).
-    Under TLS, `fd` is never set.
-    The connection clears `fd` before it closes the transport, so `fd` never names the descriptor of another connection.
+    Other parts may send to `socket` directly while it is set and the transport holds no bytes (`blocked` is false).
+    Under TLS, it is never set.
+    The connection clears `socket` before it closes the transport, so it never names the descriptor of another connection.
     """
 
     __slots__ = (
@@ -99,7 +97,6 @@ class Connection(asyncio.Protocol):
         "blocked",
         "deflate",
         "expires_s",
-        "fd",
         "head",
         "heard",
         "key",
@@ -108,6 +105,7 @@ class Connection(asyncio.Protocol):
         "pinged",
         "room_id",
         "sender",
+        "socket",
         "stage",
         "subscription",
     )
@@ -117,7 +115,7 @@ class Connection(asyncio.Protocol):
         self._inbound: Inbound | None = None
         self._replies: deque[bytes] | None = None
         self.stage = Stage.handshake
-        self.fd = NO_DESCRIPTOR
+        self.socket: BorrowedSocket | None = None
         self.blocked = False
         self.deflate = False
         self.expires_s = 0.0
@@ -158,7 +156,7 @@ class Connection(asyncio.Protocol):
         if transport.get_extra_info("ssl_object") is None:
             # With a limit of 0, `pause_writing` comes as soon as the transport holds a byte, and `resume_writing` once it holds none.
             self._transport.set_write_buffer_limits(high=0)
-            self.fd = transport.get_extra_info("socket").fileno()
+            self.socket = BorrowedSocket.of(transport)
         else:
             self._transport.set_write_buffer_limits(high=1, low=0)
         if not arrived_before:
@@ -196,7 +194,7 @@ class Connection(asyncio.Protocol):
             self.subscription.advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.fd = NO_DESCRIPTOR
+        self.socket = None
         if self.stage in (Stage.handshake, Stage.open):
             self._host.on_closing(self, 1006)
         self.stage = Stage.closed
@@ -207,12 +205,12 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> int:
         """Write as much as the socket takes now, and return the number of bytes. Under TLS the transport takes all. Never call it while `blocked`."""
-        if self.fd < 0:
+        if self.socket is None:
             if self.stage < Stage.closed:
                 self._transport.write(data)
             return len(data)
         try:
-            return os.write(self.fd, data)
+            return self.socket.send(data)
         except BlockingIOError:
             return 0
         except OSError:
@@ -283,7 +281,7 @@ class Connection(asyncio.Protocol):
     def refuse(self, response: bytes) -> None:
         """Answer the handshake with a refusal and close. The host aborts the connection if that takes too long."""
         self.stage = Stage.closing
-        self.fd = NO_DESCRIPTOR
+        self.socket = None
         self._transport.write(response)
         self._transport.close()
 
@@ -309,13 +307,13 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the connection at once. No byte is written to it any more."""
-        self.fd = NO_DESCRIPTOR
+        self.socket = None
         self.blocked = True
         self._transport.abort()
 
     def _hang_up(self) -> None:
         """Close once the transport has written its buffer."""
-        self.fd = NO_DESCRIPTOR
+        self.socket = None
         self._transport.close()
 
     # Reading uncommon frames

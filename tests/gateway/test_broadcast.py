@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
 from contextlib import AsyncExitStack
+from socket import SocketType
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liveroom.config.schema import GatewayConfig
-from liveroom.gateway import broadcast
+from liveroom.gateway.borrowed_socket import BorrowedSocket
 from liveroom.gateway.room import HeldRoom
 from liveroom.telemetry.metrics import Metrics
 from tests.gateway.place import ROOM, scripted, until
@@ -21,37 +21,32 @@ from tests.gateway.place import ROOM, scripted, until
 METRICS = Metrics()
 
 
-class Writes:
-    """Stands for `os` and notes the descriptors of all writes."""
-
-    def __init__(self) -> None:
-        self.fds: list[int] = []
-
-    def write(self, fd: int, data: bytes) -> int:
-        self.fds.append(fd)
-        return os.write(fd, data)
-
-
 async def test_each_viewer_is_as_often_first_as_last(monkeypatch: pytest.MonkeyPatch) -> None:
     """Over some broadcasts of a room, every viewer gets its frame first, and last, about as often as each other viewer."""
-    writes = Writes()
-    monkeypatch.setattr(broadcast, "os", writes)
+    written: list[BorrowedSocket] = []
+
+    def send(socket: BorrowedSocket, data: bytes) -> int:
+        written.append(socket)
+        return SocketType.send(socket, data)
+
+    monkeypatch.setattr(BorrowedSocket, "send", send, raising=False)
     async with scripted(tick_ms_min=1, tick_ms_max=1) as (place, script), AsyncExitStack() as stack:
         viewers = [await stack.enter_async_context(place.viewer(f"u{i}")) for i in range(5)]
         for viewer in viewers:
             await viewer.until("keyframe")
         rounds = 40
+        written.clear()
         for _ in range(rounds):
             await script.say(1)
             for viewer in viewers:
                 await viewer.events(1)
-        fds = {viewer.connection.fd for viewer in place.gateway._hub.rooms[ROOM].viewers}
-        orders = [writes.fds[at : at + len(viewers)] for at in range(0, len(writes.fds), len(viewers))]
+        sockets = {viewer.connection.socket for viewer in place.gateway._hub.rooms[ROOM].viewers if viewer.connection.socket is not None}
+        orders = [written[at : at + len(viewers)] for at in range(0, len(written), len(viewers))]
         assert len(orders) == rounds
-        assert all(set(order) == fds for order in orders)
+        assert all(set(order) == sockets for order in orders)
         for position in (0, -1):
             counts = Counter(order[position] for order in orders)
-            assert all(7 <= counts[fd] <= 9 for fd in fds), counts
+            assert all(7 <= counts[socket] <= 9 for socket in sockets), counts
 
 
 @given(st.integers(1, 300))
@@ -88,24 +83,30 @@ async def test_the_time_from_event_to_last_viewer_is_a_metric() -> None:
 
 async def test_other_work_delays_a_broadcast_by_few_turns_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """While turns of the event loop take long, broadcasts get as much time as the other work: the last viewer does not wait for a turn per batch."""
-    writes = Writes()
-    monkeypatch.setattr(broadcast, "os", writes)
+    written: list[BorrowedSocket] = []
+
+    def send(socket: BorrowedSocket, data: bytes) -> int:
+        written.append(socket)
+        return SocketType.send(socket, data)
+
+    monkeypatch.setattr(BorrowedSocket, "send", send, raising=False)
     turns = 0
     async with scripted(tick_ms_min=1, tick_ms_max=1, broadcast_batch_size=1) as (place, script), AsyncExitStack() as stack:
         viewers = [await stack.enter_async_context(place.viewer(f"u{i}")) for i in range(20)]
         for viewer in viewers:
             await viewer.until("keyframe")
+        written.clear()
 
         async def work() -> None:
             nonlocal turns
             while True:
-                if writes.fds:  # from the first write on, every turn takes long
+                if written:  # from the first write on, every turn takes long
                     turns += 1
                     place.clock.jump(0.2)
                 await asyncio.sleep(0)
 
         working = asyncio.create_task(work())
         await script.say(1)
-        await until(lambda: len(writes.fds) == len(viewers))
+        await until(lambda: len(written) == len(viewers))
         assert turns <= 6
         working.cancel()
