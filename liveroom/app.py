@@ -9,7 +9,7 @@ import os
 import platform
 import re
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -27,7 +27,9 @@ from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.messages.errors import BadConfig, JournalDamaged
 from liveroom.process.roles import ProcessRole, console_url, gateway_url, local_url
+from liveroom.process.workers import Seat
 from liveroom.telemetry.metrics import Metrics
+from liveroom.workers.workers import Workers, open_worker_journal
 
 if TYPE_CHECKING:
     from liveroom.journal.kafka.feed import Publisher
@@ -47,15 +49,31 @@ READY_POLL_S = 0.02
 
 
 class App:
-    """The parts of one process, by default all. A start raises `BadConfig`, `JournalError`, or `OSError` for a port in use."""
+    """The parts of one process, by default all. A start raises `BadConfig`, `JournalError`, or `OSError` for a port in use.
 
-    def __init__(self, config: Config, parts: Collection[ProcessRole] = frozenset(ProcessRole)) -> None:
-        if config.journal.kind != "kafka" and set(parts) != set(ProcessRole):
+    With `gateway.workers`, `worker_command` is the command of a worker for its seat. With a `seat`, this process is such a worker.
+    `settings` is a digest of the settings, which must be the same in workers and their main process.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        parts: Collection[ProcessRole] = frozenset(ProcessRole),
+        *,
+        worker_command: Callable[[Seat, int], Sequence[str]] | None = None,
+        seat: Seat | None = None,
+        settings: str = "",
+    ) -> None:
+        if seat is None and config.journal.kind != "kafka" and set(parts) != set(ProcessRole):
             raise BadConfig(f"journal.kind: {config.journal.kind} is for one process with all parts (`liveroom serve`); several processes need kafka")
         self.config = config
         self.metrics = Metrics()
         self.name = instance_name(config, parts)
         self._parts = frozenset(parts)
+        self._seat = seat
+        self._settings = settings
+        self._worker_command = worker_command if config.gateway.workers and ProcessRole.gateway in parts and seat is None else None
+        self._workers: Workers | None = None
         self._journal: Journal | None = None
         self._engine: Engine | None = None
         self._publisher: Publisher | None = None
@@ -69,7 +87,8 @@ class App:
     @property
     def gateway_url(self) -> str:
         """The gateway's address for browsers."""
-        return gateway_url(self.config, self._gateway.port if self._gateway else 0)
+        holder = self._gateway or self._workers
+        return gateway_url(self.config, holder.port if holder is not None else 0)
 
     @property
     def console_url(self) -> str:
@@ -93,9 +112,11 @@ class App:
             return NotReady(_words(stopped) + (f"; see {STOPPED_RUNBOOK}" if self.config.journal.kind == "kafka" else ""), stopped=True)
         if self._journal is not None and (away := self._journal.unreachable):
             return NotReady(f"the journal does not answer: partitions {', '.join(map(str, sorted(away)))}")
+        if self._workers is not None and (missing := self._workers.missing):
+            return NotReady(f"not ready: workers {', '.join(map(str, missing))}")
         waiting = [
             part
-            for part, it in ((ProcessRole.engine, self._engine), (ProcessRole.gateway, self._gateway))
+            for part, it in ((ProcessRole.engine, self._engine), (ProcessRole.gateway, self._gateway or self._workers))
             if part in self._parts and not (it and it.ready)
         ]
         return NotReady(f"not ready: {', '.join(part.value for part in waiting)}") if waiting else None
@@ -114,7 +135,7 @@ class App:
         if self.config.auth.keys_file:
             self._watching_keys = asyncio.create_task(self._watch_keys(checker), name="keys")
         address_key = load_address_key(self.config)
-        self._journal = await _open_journal(self.config, self.metrics, self.name)
+        self._journal = await self._open_journal()
         self.metrics.journal_partitions.set(self._journal.partitions)
         self._damage = asyncio.create_task(self._journal.until_damaged())
         starting = asyncio.create_task(self._start_parts(self._journal, checker, address_key))
@@ -127,10 +148,26 @@ class App:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
 
+    async def _open_journal(self) -> Journal:
+        config = self.config
+        if self._seat is not None:
+            self._seat.take()
+            return await open_worker_journal(config, self._settings)
+        if config.journal.kind == "memory":
+            return MemoryJournal(config.journal)
+        if config.journal.kind == "kafka":
+            from liveroom.journal.kafka.journal import KafkaJournal  # a slow import, so only processes with Kafka wait for it
+
+            return await KafkaJournal.open(config, self.metrics, self.name)
+        return await SqliteJournal.open(Path(config.liveroom.data_dir), config.journal, self.metrics)
+
     async def _start_parts(self, journal: Journal, checker: TokenChecker, address_key: bytes) -> None:
         if ProcessRole.engine in self._parts:
             await self._start_engine(journal)
-        if ProcessRole.gateway in self._parts:
+        if self._worker_command is not None:
+            self._workers = Workers(journal, self.config, self._worker_command, self._settings)
+            await self._workers.start()
+        elif ProcessRole.gateway in self._parts:
             await self._start_gateway(journal, checker, address_key)
         if ProcessRole.console in self._parts:
             await self._start_console(journal, checker, address_key)
@@ -213,6 +250,9 @@ class App:
 
     def reload(self) -> None:
         """Read the gateway's certificate again, for new connections. An unusable certificate is logged, and the old one stays in use."""
+        if self._workers is not None:
+            self._workers.reload()
+            return
         if self._gateway is None or not self.config.gateway.tls_cert_file:
             log.info("there is nothing to read again: only a certificate is, and `auth.keys_file` by itself")
             return
@@ -231,6 +271,8 @@ class App:
             self._watching_keys.cancel()
         if self._gateway is not None:
             await self._gateway.drain()
+        if self._workers is not None:
+            await self._workers.stop()
         if self._ledger is not None:
             self._ledger.close()
         for part in (self._console, self._ops, self._publisher, self._engine):
@@ -240,7 +282,7 @@ class App:
             self._damage.cancel()
         if self._journal is not None:
             await self._journal.close()
-        self._gateway = self._ledger = self._console = self._ops = self._publisher = self._engine = self._journal = None
+        self._workers = self._gateway = self._ledger = self._console = self._ops = self._publisher = self._engine = self._journal = None
 
 
 def check_files(config: Config) -> None:
@@ -320,16 +362,6 @@ def instance_name(config: Config, parts: Collection[ProcessRole] = frozenset(Pro
     host = re.sub(r"[^A-Za-z0-9]+", "-", platform.node()).strip("-")[:32] or "host"
     own_port = ProcessRole.gateway in parts and not config.gateway.share_port
     return config.liveroom.instance or f"{host}-{(config.gateway.port if own_port else 0) or os.getpid()}"
-
-
-async def _open_journal(config: Config, metrics: Metrics, name: str) -> Journal:
-    if config.journal.kind == "memory":
-        return MemoryJournal(config.journal)
-    if config.journal.kind == "kafka":
-        from liveroom.journal.kafka.journal import KafkaJournal  # a slow import, so only processes with Kafka wait for it
-
-        return await KafkaJournal.open(config, metrics, name)
-    return await SqliteJournal.open(Path(config.liveroom.data_dir), config.journal, metrics)
 
 
 def _console_origins(config: Config) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import signal
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -30,7 +30,9 @@ from liveroom.planning.commands import add_planning_command
 from liveroom.process.open_files import files_needed, fit_connections, raise_open_files_limit, tell_fit
 from liveroom.process.output import write_line
 from liveroom.process.roles import ProcessRole, console_url, gateway_url, local_url
+from liveroom.process.workers import Seat
 from liveroom.telemetry.logs import set_up_logs
+from liveroom.workers.workers import settings_digest, worker_config
 
 # Each command imports its own modules when it runs, because importing all of them takes a second.
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ DAY_S = 86_400
 #: Python's default of 5 ms would be added to each system call of the loop.
 SWITCH_S = 0.000_5
 HEALTH_TIMEOUT_S = 5
+#: The beginning of the names of arguments that are settings.
+SETTING = "setting:"
 
 #: The roles that can run as separate processes, with their descriptions.
 PARTS = {
@@ -114,10 +118,14 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     from liveroom.app import App
 
-    gateway = ProcessRole.gateway in options.parts
+    seat = Seat(Path(config.liveroom.data_dir), options.worker) if options.worker else None
+    settings_read = settings_digest(config)
+    if seat is not None:
+        config = worker_config(config, seat, options.worker_port)
+    gateway = ProcessRole.gateway in options.parts and (seat is not None or not config.gateway.workers)
     allowed = raise_open_files_limit(files_needed(config, gateway=gateway))
     wanted, config = config, fit_connections(config, allowed, gateway=gateway)
-    app = App(config, options.parts)
+    app = App(config, options.parts, worker_command=_worker_command(options), seat=seat, settings=settings_read)
     _heed_hangups(app, stopping)
     if not await _started_unless(stopping, app):
         return
@@ -143,6 +151,19 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
         await app.stop()
     if damage is not None:
         raise damage
+
+
+def _worker_command(options: argparse.Namespace) -> Callable[[Seat, int], list[str]]:
+    """The command of a worker: it reads the settings of this process from the same places."""
+    flags = [f"{setting.flag}={text}" for setting in settings() if (text := getattr(options, _dest(setting), None)) is not None]
+    if (file := _config_file(options)) is not None:
+        flags.append(f"--config={file}")
+
+    def command(seat: Seat, port: int) -> list[str]:
+        own = (f"--worker={seat.number}", f"--worker-port={port}", f"--ready-file={seat.ready_file}")
+        return [sys.executable, "-m", "liveroom", "gateway", *flags, *own]
+
+    return command
 
 
 async def _stopped_or_damaged(stopping: asyncio.Event, app: App) -> JournalDamaged | None:
@@ -317,12 +338,16 @@ def parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="run gateway, engine and console in one process")
     serve.add_argument("--demo", action="store_true", help="open a demo room with simulated viewers and print links to it")
     serve.add_argument("--ready-file", type=Path, metavar="FILE", help="write addresses and pid to this file as JSON when the server is ready")
-    serve.set_defaults(run=_serve, parts=frozenset(ProcessRole))
+    serve.add_argument("--workers", dest=f"{SETTING}gateway:workers", metavar="N", help="processes that hold the viewers (gateway.workers)")
+    serve.set_defaults(run=_serve, parts=frozenset(ProcessRole), worker=0)
 
     for part, words in PARTS.items():
         role = commands.add_parser(part.value, help=f'run {words} (journal.kind = "kafka")', **common)
         role.add_argument("--ready-file", type=Path, metavar="FILE", help="write addresses and pid to this file as JSON when the process is ready")
-        role.set_defaults(run=_serve, parts=frozenset({part}), demo=False)
+        role.set_defaults(run=_serve, parts=frozenset({part}), demo=False, worker=0)
+        if part is ProcessRole.gateway:  # a worker is started by its main process alone
+            role.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
+            role.add_argument("--worker-port", type=int, default=0, help=argparse.SUPPRESS)
 
     demo = commands.add_parser("demo", help="open the demo room in a running server, with simulated viewers", **common)
     demo.add_argument("--gateway-url", default="", help="default: by the settings")
@@ -393,7 +418,7 @@ def _default_words(setting: Setting) -> str:
 
 
 def _dest(setting: Setting) -> str:
-    return f"setting:{setting.section}:{setting.name}"
+    return f"{SETTING}{setting.section}:{setting.name}"
 
 
 def _flags(options: argparse.Namespace) -> dict[tuple[str, str], str]:

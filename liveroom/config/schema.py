@@ -235,6 +235,19 @@ class GatewayConfig(Section, frozen=True):
     host: Annotated[str, setting("Address to listen on")] = "127.0.0.1"
     port: Annotated[Port, setting("Port to listen on; 0 = any free one")] = 8800
     share_port: Annotated[bool, setting("Several gateways of one machine may listen on the same port; the kernel distributes connections")] = False
+    workers: Annotated[
+        int,
+        setting(
+            "Processes that hold the viewers, on one machine with an embedded journal; 0 = the process with the journal holds them. "
+            "Limits per process count for each",
+            ge=0,
+            le=64,
+        ),
+    ] = 0
+    workers_alone_ms: Annotated[
+        int,
+        setting("Time for which a worker keeps its viewers while the process with the journal is away; then the worker ends", ge=1_000, le=3_600_000),
+    ] = 60_000
     tls_cert_file: Annotated[str, setting("PEM certificate chain; together with `tls_key_file` it enables TLS")] = ""
     tls_key_file: Annotated[str, setting("PEM private key")] = ""
     origins: Annotated[

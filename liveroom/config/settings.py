@@ -189,6 +189,8 @@ def _wrong_gateway(config: Config) -> Iterator[str]:
     gateway = config.gateway
     if bool(gateway.tls_cert_file) != bool(gateway.tls_key_file):
         yield "gateway.tls_cert_file and gateway.tls_key_file: set both or none"
+    if gateway.workers and config.journal.kind == "kafka":
+        yield "gateway.workers: are for an embedded journal; with kafka, start gateways (`liveroom gateway`)"
     if gateway.tick_ms_min > gateway.tick_ms_max:
         yield "gateway.tick_ms_min: is above gateway.tick_ms_max"
     if gateway.audience_repeat_ms * 2 > config.rooms.audience_expiry_ms:

@@ -156,6 +156,11 @@ class Journal(ABC):
     #: Whether other processes may use the journal too.
     shared: bool = False
 
+    @property
+    def identity(self) -> str:
+        """A text that names this journal; another journal in the same place has another one."""
+        return ""
+
     def incarnation(self, partition: int) -> str:
         """The name of the partition's history; empty for the first one.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import secrets
 from asyncio import Future
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
@@ -27,7 +28,12 @@ class MemoryJournal(Journal):
         self.partitions = config.partitions
         self.dead_letters: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS_MAX)
         self._partitions = [_Partition(config) for _ in range(config.partitions)]
+        self._identity = secrets.token_hex(8)
         self._closed = False
+
+    @property
+    def identity(self) -> str:
+        return self._identity
 
     async def send_commands(self, partition: int, requests: Sequence[Request]) -> None:
         self._partitions[partition].commands.append(requests)

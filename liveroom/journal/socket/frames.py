@@ -82,11 +82,15 @@ class Stop(Struct, array_like=True, tag="stop", gc=False):
 
 
 class Welcome(Struct, array_like=True, tag="welcome"):
-    """The first message: what the journal is. `identity` differs after another journal has taken its place."""
+    """The first message: what the journal is. `identity` differs after another journal has taken its place.
+
+    `settings` is a digest of the server's settings, which its clients must have, too.
+    """
 
     version: str
     protocol: int
     identity: str
+    settings: str
     incarnations: tuple[str, ...]
 
 

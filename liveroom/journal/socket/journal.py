@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import math
 from asyncio import Future, StreamReader, StreamWriter
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
@@ -91,8 +92,10 @@ class SocketJournal(Journal):
 
     shared = True
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, settings: str, alone_s: float) -> None:
         self._path = path
+        self._settings = settings
+        self._alone_s = alone_s
         self._numbers = itertools.count()
         self._pending: dict[int, _Pending] = {}
         self._streams: dict[int, _Stream] = {}
@@ -104,9 +107,12 @@ class SocketJournal(Journal):
         self._keeper = asyncio.create_task(self._keep_connected())
 
     @classmethod
-    async def open(cls, path: Path, *, wait_s: float) -> SocketJournal:
-        """Connect to the socket at `path`. Raises `JournalUnavailable` after `wait_s`, `JournalDamaged` for a server of another version."""
-        journal = cls(path)
+    async def open(cls, path: Path, *, wait_s: float, settings: str = "", alone_s: float = math.inf) -> SocketJournal:
+        """Connect to the socket at `path`. The journal counts as damaged after `alone_s` without a server.
+
+        Raises `JournalUnavailable` after `wait_s`, `JournalDamaged` for a server with another version or other `settings`.
+        """
+        journal = cls(path, settings, alone_s)
         connected = asyncio.create_task(journal._connected.wait())
         await asyncio.wait((connected, journal._damage), timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
         connected.cancel()
@@ -129,6 +135,8 @@ class SocketJournal(Journal):
     # The connection
 
     async def _keep_connected(self) -> None:
+        loop = asyncio.get_running_loop()
+        lost_at = loop.time()
         while True:
             with contextlib.suppress(OSError):
                 with unix_address(self._path) as address:
@@ -138,8 +146,12 @@ class SocketJournal(Journal):
                 except (ValueError, LiveroomError) as error:  # msgspec raises these, too
                     log.warning("the process with the journal sent something that is no message", extra={"error": str(error)})
                 finally:
+                    if self._connected.is_set():
+                        lost_at = loop.time()
                     writer.transport.abort()
                     self._on_lost()
+            if loop.time() - lost_at > self._alone_s and not self._damage.done():
+                self._damage.set_result(JournalDamaged(f"the process with the journal has been away for {self._alone_s:g} s"))
             if self._damage.done():
                 return
             await asyncio.sleep(CONNECT_AGAIN_S)
@@ -162,6 +174,8 @@ class SocketJournal(Journal):
         """The reason why this process cannot use the journal of the other one; empty if it can."""
         if (welcome.version, welcome.protocol) != (__version__, PROTOCOL_VERSION):
             return f"the process with the journal is liveroom {welcome.version}, and this one is {__version__}"
+        if welcome.settings != self._settings:
+            return "the process with the journal has other settings"
         before = self._welcome
         if before is not None and (before.identity, before.incarnations) != (welcome.identity, welcome.incarnations):
             return "another journal has taken the place of the one that this process has read"

@@ -67,16 +67,16 @@ _bodies: Final = msgspec.msgpack.Decoder(list[bytes])
 
 
 class JournalServer:
-    """Serves `journal` at a Unix socket in a directory of the owner's. `identity` names the journal's present content."""
+    """Serves `journal` at a Unix socket in a directory of the owner's. `identity` names the journal, `settings` is a digest of the settings."""
 
-    def __init__(self, journal: Journal, path: Path, identity: str = "") -> None:
+    def __init__(self, journal: Journal, path: Path, identity: str = "", settings: str = "") -> None:
         self._journal = journal
         self._path = path
         self._encoded = _EncodedEntries()
         self._clients: set[_Client] = set()
         self._server: asyncio.Server | None = None
         incarnations = tuple(journal.incarnation(partition) for partition in range(journal.partitions))
-        self._welcome = frame_of(Welcome(__version__, PROTOCOL_VERSION, identity, incarnations))
+        self._welcome = frame_of(Welcome(__version__, PROTOCOL_VERSION, identity, settings, incarnations))
 
     async def start(self) -> None:
         """Listen. The socket of an earlier process is removed. Raises `OSError`, `BadConfig`."""

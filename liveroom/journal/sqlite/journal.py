@@ -87,6 +87,10 @@ class SqliteJournal(Journal):
         assert self._damage is not None
         return self._damage
 
+    @property
+    def identity(self) -> str:
+        return self._identity.journal_id
+
     def incarnation(self, partition: int) -> str:
         return self._identity.incarnation
 
