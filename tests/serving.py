@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from liveroom.journal.base import Journal
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.messages.fields import Role
+from liveroom.process.workers import Seat
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config, kafka_flags
 
@@ -54,12 +55,14 @@ def free_port() -> int:
     raise RuntimeError(f"no port in {PORTS} is free")
 
 
-#: The store of the journal for servers that are made now.
-_kept_in: Literal["embedded", "kafka"] = "embedded"
+#: The store of the journal for servers that are made now; `workers` is an embedded one whose viewers other processes hold.
+JournalKind = Literal["embedded", "workers", "kafka"]
+_kept_in: JournalKind = "embedded"
+WORKERS = 2
 
 
 @contextmanager
-def journal_kept_in(kind: Literal["embedded", "kafka"]) -> Iterator[None]:
+def journal_kept_in(kind: JournalKind) -> Iterator[None]:
     """Servers that are made meanwhile have their journal there."""
     global _kept_in
     before, _kept_in = _kept_in, kind
@@ -72,7 +75,7 @@ def journal_kept_in(kind: Literal["embedded", "kafka"]) -> Iterator[None]:
 def journal_config(data_dir: Path) -> Config:
     """Where a server keeps its journal: in the directory, or in topics of its own in the tests' broker."""
     here = LiveroomConfig(data_dir=str(data_dir))
-    if _kept_in == "embedded":
+    if _kept_in != "kafka":
         return Config(liveroom=here)
     return structs.replace(kafka_config(JournalConfig(kind="kafka"), session_ms=1_000), liveroom=here)
 
@@ -101,7 +104,8 @@ class Server:
         self.console_url = f"http://127.0.0.1:{free_port()}"
         #: Settings by which its journal is found.
         self.config = journal_config(data_dir)
-        self._flags = (*journal_flags(self.config), *flags)
+        workers = ("--workers", str(WORKERS), "--ops-port", "0") if _kept_in == "workers" else ()
+        self._flags = (*journal_flags(self.config), *workers, *flags)
         self._process: asyncio.subprocess.Process | None = None
         self.log = data_dir.parent / f"{data_dir.name}.log"
 
@@ -122,6 +126,14 @@ class Server:
 
     async def __aexit__(self, *_: object) -> None:
         await self.kill()
+        for pid in self.worker_pids:  # they outlive a killed server for a while
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """The process ids of the living workers, by their numbers."""
+        return [pid for number in range(1, WORKERS + 1) if (pid := Seat(self.data_dir, number).holder())]
 
     async def start(self) -> None:
         """Start and wait until it is ready; raises with its words when it ends instead."""
@@ -148,6 +160,22 @@ class Server:
         finally:
             if not ready_file.exists():
                 await self.kill()  # nothing else kills it, and a run of tests does not end before its processes
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the server and of its workers."""
+        return [self.pid, *self.worker_pids]
+
+    async def metric(self, name: str) -> float:
+        """A metric without labels, summed over the server and its workers."""
+        ready_files = [Seat(self.data_dir, number).ready_file for number in range(1, WORKERS + 1)]
+        urls = [self.console_url, *(orjson.loads(file.read_bytes())["console"] for file in ready_files if file.exists())]
+        found = 0.0
+        async with aiohttp.ClientSession() as session:
+            for url in urls:
+                async with session.get(f"{url}/metrics") as response:
+                    found += next(float(line.split()[1]) for line in (await response.text()).splitlines() if line.startswith(f"{name} "))
+        return found
 
     async def kill(self) -> None:
         """SIGKILL: no goodbye of any kind."""

@@ -115,8 +115,7 @@ class Arena:
 
     async def metric(self, name: str) -> float:
         """A metric without labels, now."""
-        async with aiohttp.ClientSession() as session, session.get(self.server.console_url + "/metrics") as response:
-            return next(float(line.split()[1]) for line in (await response.text()).splitlines() if line.startswith(f"{name} "))
+        return await self.server.metric(name)
 
     async def settled(self, arrived: asyncio.Event) -> None:
         """Wait until the witness is there and has seen something."""
@@ -128,10 +127,10 @@ class Arena:
         self.fds, self.rss = self._fds(), self._rss()
 
     def _fds(self) -> int:
-        return len(os.listdir(f"/proc/{self.server.pid}/fd"))
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.server.pids)
 
     def _rss(self) -> int:
-        return int(Path(f"/proc/{self.server.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.server.pids) * os.sysconf("SC_PAGE_SIZE")
 
     async def _until(self, true: Callable[[], bool], words: Callable[[], str]) -> None:
         try:

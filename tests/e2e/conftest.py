@@ -1,14 +1,15 @@
-"""Every end-to-end test runs twice: on the embedded journal and on Kafka. A test of only one of them says so, and why."""
+"""Every end-to-end test runs on the embedded journal, on Kafka, and with workers. A test of only one of them says so, and why."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.serving import journal_kept_in
 
-KINDS = ("embedded", "kafka")
+KINDS = tuple(os.environ.get("LIVEROOM_TEST_JOURNALS", "embedded,kafka").split(","))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -34,11 +34,8 @@ async def _until(server: Server, viewers: int) -> tuple[int, int]:
 
 
 async def _until_connected(server: Server, viewers: int) -> None:
-    async with asyncio.timeout(20), aiohttp.ClientSession() as session:
-        while True:
-            async with session.get(f"{server.console_url}/metrics") as response:
-                if f"\nliveroom_gateway_connections {viewers}.0\n" in await response.text():
-                    return
+    async with asyncio.timeout(20):
+        while await server.metric("liveroom_gateway_connections") != viewers:
             await asyncio.sleep(0.1)
 
 

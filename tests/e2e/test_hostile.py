@@ -290,6 +290,7 @@ async def test_churn(arena: Arena) -> None:
         await asyncio.gather(*(churn(lane) for lane in range(20)))
 
 
+@pytest.mark.journal("embedded", "each worker counts an address by itself")
 async def test_too_many_from_one_address(arena: Arena) -> None:
     """Connections of one address beyond the limit are answered 429; other addresses and, after they left, its own are not."""
     address = "127.0.0.9"
