@@ -25,7 +25,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 
 run: $(RUN)
 	@echo "liveroom: starting a demo room; stop it with Ctrl-C. Its data is kept in ./data."
-	@$(BIN)/liveroom serve --mode dev --demo
+	@$(BIN)/liveroom serve --mode dev --demo --workers $$($(BIN)/python -c 'import os; cores = os.cpu_count() or 1; print(min(cores - 1, 8) if cores >= 4 else 0)')
 
 run-cluster: $(RUN)
 	@$(BIN)/python deploy/run_cluster.py $(FLAGS)

@@ -102,6 +102,10 @@ def _say(words: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would write the unwritten rest again at exit, and fail
 
 
+def _say_nothing(words: str) -> None:
+    """A worker leaves the words to its main process."""
+
+
 def _run(main: Any) -> None:
     sys.setswitchinterval(SWITCH_S)
     try:
@@ -134,7 +138,8 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
     tell_fit(wanted, config, allowed, gateway=gateway)
     demo: Demo | None = None
     try:
-        _say(f"liveroom {__version__}: {_addresses(app, options.parts)}")
+        say = _say if seat is None else _say_nothing
+        say(f"liveroom {__version__}: {_addresses(app, options.parts)}")
         if options.demo:
             from liveroom.demo import Demo
 
@@ -143,7 +148,7 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
         if options.ready_file:
             _write_ready_file(options.ready_file, app)
         damage = await _stopped_or_damaged(stopping, app)
-        _say(f"liveroom: {'the journal is damaged: ' if damage else ''}draining; a second Ctrl-C stops at once")
+        say(f"liveroom: {'the journal is damaged: ' if damage else ''}draining; a second Ctrl-C stops at once")
         _let_signals_end_it()
     finally:
         if demo is not None:

@@ -92,8 +92,8 @@ class Supervisor:
         self._command = command
         self._stop_s = stop_s
         self._keepers: list[asyncio.Task[None]] = []
-        self._pids: dict[int, int] = {}  # of the living workers, by number
-        self._children: dict[int, asyncio.subprocess.Process] = {}  # those that this process started
+        self._pids: dict[int, int] = {}  # process ids of the living workers, by number
+        self._children: dict[int, asyncio.subprocess.Process] = {}  # workers that this process started, by number
 
     def start(self) -> None:
         """Start the workers. Returns at once; see `missing`."""

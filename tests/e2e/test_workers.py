@@ -41,7 +41,7 @@ class Watcher:
         self.stream_id, self.cursor = "", -1
         self.events: dict[int, Object] = {}
         self.replies: dict[str, list[Object]] = {}
-        self.starts: list[bool] = []  # of each connection: whether it resumed
+        self.starts: list[bool] = []  # whether it resumed, for each connection
         self.interruptions: list[int] = []  # their begins; 0 is an end
         self.ends = 0
         self.log: list[str] = []
