@@ -140,18 +140,18 @@ class _Stream:
     def __init__(self) -> None:
         self.task: asyncio.Task[None]
         self.under_way = 0
-        self.has_room = asyncio.Event()
-        self.has_room.set()
+        self.has_space = asyncio.Event()
+        self.has_space.set()
 
     def sent(self, size: int) -> None:
         self.under_way += size
         if self.under_way >= STREAM_BYTES_MAX:
-            self.has_room.clear()
+            self.has_space.clear()
 
     def taken(self, size: int) -> None:
         self.under_way -= size
         if self.under_way < STREAM_BYTES_MAX:
-            self.has_room.set()
+            self.has_space.set()
 
 
 class _Client:
@@ -234,7 +234,7 @@ class _Client:
         try:
             async with aclosing(self._bodies(opened)) as items:
                 async for offset, body in items:
-                    await stream.has_room.wait()
+                    await stream.has_space.wait()
                     stream.sent(len(body))
                     self._writer.write(frame_of(Item(opened.number, offset, body)))
         except LiveroomError as error:
