@@ -55,7 +55,7 @@ def costs() -> str:
         cost = getattr(MEASURED, name)
         unit = "us" if name.endswith("_us") else "bytes" if name.endswith("_bytes") else ""
         rows.append([words, f"{cost:,} {unit}".strip()])
-    return table(["Cost", "Measured"], rows)
+    return table(["Cost", "Measured or estimated"], rows)
 
 
 def _command(load: Load) -> str:

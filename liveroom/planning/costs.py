@@ -1,4 +1,4 @@
-"""The cost of each piece of work, as measured by the load tests. `tests/planning` compares these figures with the recorded runs.
+"""The cost of each piece of work, measured or estimated.
 
 CPU times belong to the core of the recorded runs. `liveroom plan --core-speed` scales them to another core.
 """
@@ -49,7 +49,7 @@ class Costs(Struct, frozen=True):
     packet_bytes: int
 
 
-#: Measured by `python -m loadtests bench` and `python -m loadtests swarm`; see docs/scale.md for the machine and the commit.
+#: Measured on two shared cores, or estimated; docs/scale.md says which.
 MEASURED: Final = Costs(
     write_us=8.4,
     write_kib_us=0.6,
