@@ -27,7 +27,7 @@ from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.messages.errors import BadConfig, JournalDamaged
 from liveroom.process.roles import ProcessRole, console_url, gateway_url, local_url
-from liveroom.process.workers import Seat
+from liveroom.process.workers import WorkerSlot
 from liveroom.telemetry.metrics import Metrics
 from liveroom.workers.workers import Workers, open_worker_journal
 
@@ -51,7 +51,7 @@ READY_POLL_S = 0.02
 class App:
     """The parts of one process, by default all. A start raises `BadConfig`, `JournalError`, or `OSError` for a port in use.
 
-    With `gateway.workers`, `worker_command` is the command of a worker for its seat. With a `seat`, this process is such a worker.
+    With `gateway.workers`, `worker_command` is the command of a worker for its slot. With a `slot`, this process is such a worker.
     `settings` is a digest of the settings, which must be the same in workers and their main process.
     """
 
@@ -60,19 +60,19 @@ class App:
         config: Config,
         parts: Collection[ProcessRole] = frozenset(ProcessRole),
         *,
-        worker_command: Callable[[Seat, int], Sequence[str]] | None = None,
-        seat: Seat | None = None,
+        worker_command: Callable[[WorkerSlot, int], Sequence[str]] | None = None,
+        slot: WorkerSlot | None = None,
         settings: str = "",
     ) -> None:
-        if seat is None and config.journal.kind != "kafka" and set(parts) != set(ProcessRole):
+        if slot is None and config.journal.kind != "kafka" and set(parts) != set(ProcessRole):
             raise BadConfig(f"journal.kind: {config.journal.kind} is for one process with all parts (`liveroom serve`); several processes need kafka")
         self.config = config
         self.metrics = Metrics()
         self.name = instance_name(config, parts)
         self._parts = frozenset(parts)
-        self._seat = seat
+        self._slot = slot
         self._settings = settings
-        self._worker_command = worker_command if config.gateway.workers and ProcessRole.gateway in parts and seat is None else None
+        self._worker_command = worker_command if config.gateway.workers and ProcessRole.gateway in parts and slot is None else None
         self._workers: Workers | None = None
         self._journal: Journal | None = None
         self._engine: Engine | None = None
@@ -150,8 +150,8 @@ class App:
 
     async def _open_journal(self) -> Journal:
         config = self.config
-        if self._seat is not None:
-            self._seat.take()
+        if self._slot is not None:
+            self._slot.take()
             return await open_worker_journal(config, self._settings)
         if config.journal.kind == "memory":
             return MemoryJournal(config.journal)

@@ -30,7 +30,7 @@ from liveroom.planning.commands import add_planning_command
 from liveroom.process.open_files import files_needed, fit_connections, raise_open_files_limit, tell_fit
 from liveroom.process.output import write_line
 from liveroom.process.roles import ProcessRole, console_url, gateway_url, local_url
-from liveroom.process.workers import Seat
+from liveroom.process.workers import WorkerSlot
 from liveroom.telemetry.logs import set_up_logs
 from liveroom.workers.workers import settings_digest, worker_config
 
@@ -122,14 +122,14 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     from liveroom.app import App
 
-    seat = Seat(Path(config.liveroom.data_dir), options.worker) if options.worker else None
+    slot = WorkerSlot(Path(config.liveroom.data_dir), options.worker) if options.worker else None
     settings_read = settings_digest(config)
-    if seat is not None:
-        config = worker_config(config, seat, options.worker_port)
-    gateway = ProcessRole.gateway in options.parts and (seat is not None or not config.gateway.workers)
+    if slot is not None:
+        config = worker_config(config, slot, options.worker_port)
+    gateway = ProcessRole.gateway in options.parts and (slot is not None or not config.gateway.workers)
     allowed = raise_open_files_limit(files_needed(config, gateway=gateway))
     wanted, config = config, fit_connections(config, allowed, gateway=gateway)
-    app = App(config, options.parts, worker_command=_worker_command(options), seat=seat, settings=settings_read)
+    app = App(config, options.parts, worker_command=_worker_command(options), slot=slot, settings=settings_read)
     _heed_hangups(app, stopping)
     if not await _started_unless(stopping, app):
         return
@@ -138,7 +138,7 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
     tell_fit(wanted, config, allowed, gateway=gateway)
     demo: Demo | None = None
     try:
-        say = _say if seat is None else _say_nothing
+        say = _say if slot is None else _say_nothing
         say(f"liveroom {__version__}: {_addresses(app, options.parts)}")
         if options.demo:
             from liveroom.demo import Demo
@@ -158,14 +158,14 @@ async def _serve_until_stopped(config: Config, options: argparse.Namespace) -> N
         raise damage
 
 
-def _worker_command(options: argparse.Namespace) -> Callable[[Seat, int], list[str]]:
+def _worker_command(options: argparse.Namespace) -> Callable[[WorkerSlot, int], list[str]]:
     """The command of a worker: it reads the settings of this process from the same places."""
     flags = [f"{setting.flag}={text}" for setting in settings() if (text := getattr(options, _dest(setting), None)) is not None]
     if (file := _config_file(options)) is not None:
         flags.append(f"--config={file}")
 
-    def command(seat: Seat, port: int) -> list[str]:
-        own = (f"--worker={seat.number}", f"--worker-port={port}", f"--ready-file={seat.ready_file}")
+    def command(slot: WorkerSlot, port: int) -> list[str]:
+        own = (f"--worker={slot.number}", f"--worker-port={port}", f"--ready-file={slot.ready_file}")
         return [sys.executable, "-m", "liveroom", "gateway", *flags, *own]
 
     return command

@@ -24,7 +24,7 @@ from liveroom.journal.base import Journal
 from liveroom.journal.kafka.journal import KafkaJournal
 from liveroom.journal.sqlite.journal import SqliteJournal
 from liveroom.messages.fields import Role
-from liveroom.process.workers import Seat
+from liveroom.process.workers import WorkerSlot
 from liveroom.telemetry.metrics import Metrics
 from tests.broker import kafka_config, kafka_flags
 
@@ -133,7 +133,7 @@ class Server:
     @property
     def worker_pids(self) -> list[int]:
         """The process ids of the living workers, by their numbers."""
-        return [pid for number in range(1, WORKERS + 1) if (pid := Seat(self.data_dir, number).holder())]
+        return [pid for number in range(1, WORKERS + 1) if (pid := WorkerSlot(self.data_dir, number).holder())]
 
     async def start(self) -> None:
         """Start and wait until it is ready; raises with its words when it ends instead."""
@@ -168,7 +168,7 @@ class Server:
 
     async def metric(self, name: str) -> float:
         """A metric without labels, summed over the server and its workers."""
-        ready_files = [Seat(self.data_dir, number).ready_file for number in range(1, WORKERS + 1)]
+        ready_files = [WorkerSlot(self.data_dir, number).ready_file for number in range(1, WORKERS + 1)]
         urls = [self.console_url, *(orjson.loads(file.read_bytes())["console"] for file in ready_files if file.exists())]
         found = 0.0
         async with aiohttp.ClientSession() as session:

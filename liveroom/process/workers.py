@@ -2,9 +2,9 @@
 
 How it works:
 
-1. Each worker has a number, and holds the lock of its seat, a file in the data directory, for as long as it lives.
-2. The supervisor in the main process starts a worker for each seat that is free.
-   A seat that is taken belongs to a worker of an earlier main process: it lives on, and the supervisor waits until its seat is free.
+1. Each worker has a number, and holds the lock of its slot, a file in the data directory, for as long as it lives.
+2. The supervisor in the main process starts a worker for each slot that is free.
+   A slot that is taken belongs to a worker of an earlier main process: it lives on, and the supervisor waits until its slot is free.
 3. A worker that ends is started again, after a pause that grows while workers end soon after their start.
 4. A worker writes its ready file when it is ready. The supervisor removes the file before each start.
 5. Workers have a session of their own, so that Ctrl-C reaches the main process alone. It then lets the workers drain.
@@ -26,22 +26,22 @@ from typing import Final
 from liveroom.messages.errors import JournalLocked, JournalUnavailable
 from liveroom.process.owner_only import FILE_MODE, make_directory
 
-__all__ = ["Seat", "Supervisor"]
+__all__ = ["Supervisor", "WorkerSlot"]
 
 log = logging.getLogger("liveroom")
 
-#: Pause between two looks at a seat that a worker of an earlier main process holds.
+#: Pause between two looks at a slot that a worker of an earlier main process holds.
 LOOK_S: Final = 0.2
 #: Pause before a worker is started again. It doubles up to `PAUSE_S_MAX` while workers live for less than `LIVED_S`.
 PAUSE_S: Final = 0.1
-#: A worker tries so often to take its seat, with a pause in between.
+#: A worker tries so often to take its slot, with a pause in between.
 TAKE_ATTEMPTS: Final = 20
 TAKE_AGAIN_S: Final = 0.02
 PAUSE_S_MAX: Final = 5.0
 LIVED_S: Final = 30.0
 
 
-class Seat:
+class WorkerSlot:
     """The place of one worker: its number, its lock and its ready file."""
 
     def __init__(self, data_dir: Path, number: int) -> None:
@@ -52,7 +52,7 @@ class Seat:
         self._held = -1
 
     def take(self) -> None:
-        """Hold the seat until this process ends. Raises `JournalLocked` if another process holds it, `JournalUnavailable`."""
+        """Hold the slot until this process ends. Raises `JournalLocked` if another process holds it, `JournalUnavailable`."""
         try:
             make_directory(self._directory)
             held = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
@@ -70,7 +70,7 @@ class Seat:
         raise JournalLocked(f"{self._lock_file}: another worker has this number")
 
     def holder(self) -> int:
-        """The process id of the worker in this seat; 0 if the seat is free."""
+        """The process id of the worker in this slot; 0 if the slot is free."""
         try:
             file = os.open(self._lock_file, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -85,10 +85,10 @@ class Seat:
 
 
 class Supervisor:
-    """Keeps `count` workers. `command(seat)` is the command of one; `stop_s` is the time that a worker has to drain."""
+    """Keeps `count` workers. `command(slot)` is the command of one; `stop_s` is the time that a worker has to drain."""
 
-    def __init__(self, data_dir: Path, count: int, command: Callable[[Seat], Sequence[str]], *, stop_s: float) -> None:
-        self._seats = [Seat(data_dir, number) for number in range(1, count + 1)]
+    def __init__(self, data_dir: Path, count: int, command: Callable[[WorkerSlot], Sequence[str]], *, stop_s: float) -> None:
+        self._slots = [WorkerSlot(data_dir, number) for number in range(1, count + 1)]
         self._command = command
         self._stop_s = stop_s
         self._keepers: list[asyncio.Task[None]] = []
@@ -97,12 +97,12 @@ class Supervisor:
 
     def start(self) -> None:
         """Start the workers. Returns at once; see `missing`."""
-        self._keepers = [asyncio.create_task(self._keep(seat), name=f"worker-{seat.number}") for seat in self._seats]
+        self._keepers = [asyncio.create_task(self._keep(slot), name=f"worker-{slot.number}") for slot in self._slots]
 
     @property
     def missing(self) -> list[int]:
         """The numbers of the workers that are not ready."""
-        return [seat.number for seat in self._seats if seat.number not in self._pids or not seat.ready_file.exists()]
+        return [slot.number for slot in self._slots if slot.number not in self._pids or not slot.ready_file.exists()]
 
     def reload(self) -> None:
         """Let every worker read its certificate again."""
@@ -115,50 +115,50 @@ class Supervisor:
         await asyncio.gather(*self._keepers, return_exceptions=True)
         self._signal(signal.SIGTERM)
         deadline = time.monotonic() + self._stop_s
-        while (left := [seat for seat in self._seats if self._lives(seat)]) and time.monotonic() < deadline:  # noqa: ASYNC110
+        while (left := [slot for slot in self._slots if self._lives(slot)]) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_S / 4)  # no event tells of the end of an adopted worker
-        for seat in left:
-            log.warning("a worker did not end in time and is killed", extra={"worker": seat.number})
+        for slot in left:
+            log.warning("a worker did not end in time and is killed", extra={"worker": slot.number})
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pids[seat.number], signal.SIGKILL)
+                os.kill(self._pids[slot.number], signal.SIGKILL)
 
-    def _lives(self, seat: Seat) -> bool:
-        child = self._children.get(seat.number)
-        return child.returncode is None if child is not None else seat.number in self._pids and seat.holder() == self._pids[seat.number]
+    def _lives(self, slot: WorkerSlot) -> bool:
+        child = self._children.get(slot.number)
+        return child.returncode is None if child is not None else slot.number in self._pids and slot.holder() == self._pids[slot.number]
 
     def _signal(self, number: signal.Signals) -> None:
         for pid in self._pids.values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    async def _keep(self, seat: Seat) -> None:
+    async def _keep(self, slot: WorkerSlot) -> None:
         pause_s = PAUSE_S
         while True:
             began = time.monotonic()
-            if pid := seat.holder():
-                await self._adopt(seat, pid)
+            if pid := slot.holder():
+                await self._adopt(slot, pid)
             else:
-                await self._run(seat)
+                await self._run(slot)
             pause_s = PAUSE_S if time.monotonic() - began > LIVED_S else min(2 * pause_s, PAUSE_S_MAX)
             await asyncio.sleep(pause_s)
 
-    async def _adopt(self, seat: Seat, pid: int) -> None:
+    async def _adopt(self, slot: WorkerSlot, pid: int) -> None:
         """Wait for the end of a worker that an earlier main process started."""
-        log.info("a worker of an earlier main process lives on", extra={"worker": seat.number, "pid": pid})
-        self._pids[seat.number] = pid
-        while seat.holder() == pid:  # noqa: ASYNC110
+        log.info("a worker of an earlier main process lives on", extra={"worker": slot.number, "pid": pid})
+        self._pids[slot.number] = pid
+        while slot.holder() == pid:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_S)
-        self._gone(seat, "adopted")
+        self._gone(slot, "adopted")
 
-    async def _run(self, seat: Seat) -> None:
+    async def _run(self, slot: WorkerSlot) -> None:
         """Start a worker, and wait for its end."""
-        seat.ready_file.unlink(missing_ok=True)
-        process = await asyncio.create_subprocess_exec(*self._command(seat), stdin=asyncio.subprocess.DEVNULL, start_new_session=True)
-        self._pids[seat.number], self._children[seat.number] = process.pid, process
+        slot.ready_file.unlink(missing_ok=True)
+        process = await asyncio.create_subprocess_exec(*self._command(slot), stdin=asyncio.subprocess.DEVNULL, start_new_session=True)
+        self._pids[slot.number], self._children[slot.number] = process.pid, process
         end = await process.wait()
-        del self._children[seat.number]
-        self._gone(seat, str(end))
+        del self._children[slot.number]
+        self._gone(slot, str(end))
 
-    def _gone(self, seat: Seat, end: str) -> None:
-        log.warning("a worker ended and is started again", extra={"worker": seat.number, "pid": self._pids.pop(seat.number), "end": end})
-        seat.ready_file.unlink(missing_ok=True)
+    def _gone(self, slot: WorkerSlot, end: str) -> None:
+        log.warning("a worker ended and is started again", extra={"worker": slot.number, "pid": self._pids.pop(slot.number), "end": end})
+        slot.ready_file.unlink(missing_ok=True)

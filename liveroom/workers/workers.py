@@ -18,7 +18,7 @@ from liveroom.config.schema import Config
 from liveroom.journal.base import Journal
 from liveroom.journal.socket.journal import SocketJournal
 from liveroom.journal.socket.server import JournalServer
-from liveroom.process.workers import Seat, Supervisor
+from liveroom.process.workers import Supervisor, WorkerSlot
 from liveroom.protocol.codec import encode
 
 __all__ = ["Workers", "open_worker_journal", "settings_digest", "worker_config"]
@@ -33,12 +33,12 @@ END_S: Final = 10.0
 class Workers:
     """The workers of this process, and the journal that it serves to them."""
 
-    def __init__(self, journal: Journal, config: Config, command: Callable[[Seat, int], Sequence[str]], settings: str) -> None:
+    def __init__(self, journal: Journal, config: Config, command: Callable[[WorkerSlot, int], Sequence[str]], settings: str) -> None:
         data_dir = Path(config.liveroom.data_dir)
         self._gateway = config.gateway
         self._server = JournalServer(journal, data_dir / SOCKET_FILE, journal.identity, settings)
         stop_s = config.gateway.drain_ms / 1000 + END_S
-        self._supervisor = Supervisor(data_dir, config.gateway.workers, lambda seat: command(seat, self.port), stop_s=stop_s)
+        self._supervisor = Supervisor(data_dir, config.gateway.workers, lambda slot: command(slot, self.port), stop_s=stop_s)
         self._reserved: socket.socket | None = None
         self.port = config.gateway.port
 
@@ -79,12 +79,12 @@ def settings_digest(config: Config) -> str:
     return sha256(encode(config)).hexdigest()
 
 
-def worker_config(config: Config, seat: Seat, port: int) -> Config:
+def worker_config(config: Config, slot: WorkerSlot, port: int) -> Config:
     """The settings of one worker: those of the main process, with a name and a port for health and metrics of its own."""
-    ops_port = config.ops.port + seat.number if config.ops.port else 0
+    ops_port = config.ops.port + slot.number if config.ops.port else 0
     return replace(
         config,
-        liveroom=replace(config.liveroom, instance=f"{config.liveroom.instance or 'worker'}-{seat.number}"),
+        liveroom=replace(config.liveroom, instance=f"{config.liveroom.instance or 'worker'}-{slot.number}"),
         gateway=replace(config.gateway, port=port, share_port=True),
         ops=replace(config.ops, port=ops_port),
     )
