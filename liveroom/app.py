@@ -29,7 +29,7 @@ from liveroom.messages.errors import BadConfig, JournalDamaged
 from liveroom.process.roles import ProcessRole, console_url, gateway_url, local_url
 from liveroom.process.workers import WorkerSlot
 from liveroom.telemetry.metrics import Metrics
-from liveroom.workers.workers import Workers, open_worker_journal
+from liveroom.workers.workers import WorkerProcesses, open_worker_journal
 
 if TYPE_CHECKING:
     from liveroom.journal.kafka.feed import Publisher
@@ -73,7 +73,7 @@ class App:
         self._slot = slot
         self._settings = settings
         self._worker_command = worker_command if config.gateway.workers and ProcessRole.gateway in parts and slot is None else None
-        self._workers: Workers | None = None
+        self._workers: WorkerProcesses | None = None
         self._journal: Journal | None = None
         self._engine: Engine | None = None
         self._publisher: Publisher | None = None
@@ -165,7 +165,7 @@ class App:
         if ProcessRole.engine in self._parts:
             await self._start_engine(journal)
         if self._worker_command is not None:
-            self._workers = Workers(journal, self.config, self._worker_command, self._settings)
+            self._workers = WorkerProcesses(journal, self.config, self._worker_command, self._settings)
             await self._workers.start()
         elif ProcessRole.gateway in self._parts:
             await self._start_gateway(journal, checker, address_key)

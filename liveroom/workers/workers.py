@@ -21,7 +21,7 @@ from liveroom.journal.socket.server import JournalServer
 from liveroom.process.workers import Supervisor, WorkerSlot
 from liveroom.protocol.codec import encode
 
-__all__ = ["Workers", "open_worker_journal", "settings_digest", "worker_config"]
+__all__ = ["WorkerProcesses", "open_worker_journal", "settings_digest", "worker_config"]
 
 SOCKET_FILE: Final = "journal.sock"
 #: Time for a new worker to reach the process with the journal.
@@ -30,7 +30,7 @@ START_S: Final = 30.0
 END_S: Final = 10.0
 
 
-class Workers:
+class WorkerProcesses:
     """The workers of this process, and the journal that it serves to them."""
 
     def __init__(self, journal: Journal, config: Config, command: Callable[[WorkerSlot, int], Sequence[str]], settings: str) -> None:
