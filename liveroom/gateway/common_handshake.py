@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import time
 from base64 import b64encode
+from collections.abc import Sequence
 from email.utils import formatdate
 from hashlib import sha1
 from typing import Final
@@ -46,10 +47,15 @@ class CommonRequest(Struct, frozen=True):
     response: bytes
     deflate: bool
 
-    def values(self, name: bytes) -> list[str]:
-        """The values of a header, which comes once or not at all."""
+    def value(self, name: bytes) -> str | None:
+        """The value of a header, which comes once or not at all."""
         value = self.headers.get(name)
-        return [] if value is None else [value.decode("latin-1")]
+        return None if value is None else value.decode("latin-1")
+
+    def values(self, name: bytes) -> Sequence[str]:
+        """The value of a header as a list."""
+        value = self.headers.get(name)
+        return () if value is None else (value.decode("latin-1"),)
 
 
 class CommonHandshakes:

@@ -132,11 +132,13 @@ class Gateway:
         self._handshake_handler = HandshakeHandler(config, checker, console_origins)
         self._tls = tls_context(config)
         self._connections: dict[Connection, None] = {}  # upgraded
+        self._closes = functools.cache(lambda code: metrics.gateway_closes.labels(str(code)))  # the gateway chooses all codes, so they are few
         self._addresses = KeyedCounter()
         self._proxies = TrustedProxies(config.trusted_proxies)
         self._peer_key = functools.lru_cache(PEERS_REMEMBERED)(self._address_of_peer)
         self._pending = _pending_handshakes(config)
         metrics.gateway_handshakes_waiting.set_function(lambda: len(self._pending))
+        metrics.gateway_connections.set_function(lambda: len(self._connections))
         self._crowded_log = Seldom(log, "too many handshakes are waiting; the oldest are dropped")
         self._refused: Deadlines[Connection] = Deadlines(REFUSED_S)
         self._closing: Deadlines[Connection] = Deadlines(CLOSING_S)
@@ -312,7 +314,6 @@ class Gateway:
         connection.deflate = answer.deflate
         self._addresses.add(counted_address(answer.address))
         self._connections[connection] = None
-        self._metrics.gateway_connections.set(len(self._connections))
         connection.open()
         if answer.identity is None:
             connection.respond(answer.response)
@@ -343,7 +344,7 @@ class Gateway:
     def on_closing(self, connection: Connection, code: int) -> None:
         """Take the connection out of its room, and start the deadline for its close."""
         if connection in self._connections:
-            self._metrics.gateway_closes.labels(str(code)).inc()
+            self._closes(code).inc()
             self._closing.add(connection, self.time())
             if connection.room_id:
                 self._hub.leave(connection)
@@ -354,7 +355,6 @@ class Gateway:
         """Take the connection out of the counts."""
         if self._connections.pop(connection, connection) is None:
             self._addresses.remove(counted_address(connection.address))
-            self._metrics.gateway_connections.set(len(self._connections))
             if not self._connections:
                 self._all_closed.set()
         else:

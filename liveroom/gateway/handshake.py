@@ -93,10 +93,10 @@ class HandshakeHandler:
         request = self._common.parse(head)
         if request is not None and request.path.startswith(ROOMS_PATH):
             address = self._proxies.client_address(peer, request.values(b"x-forwarded-for"))
-            if self._origins.allow(_only(request.values(b"origin")), _only(request.values(b"host"))) and not full(address):
-                accepted = AcceptedHandshake(response=request.response, address=address, deflate=request.deflate)
+            if self._origins.allow(request.value(b"origin"), request.value(b"host")) and not full(address):
                 offered, authorizations = request.values(b"sec-websocket-protocol"), request.values(b"authorization")
-                return self._admit(accepted, authorizations, offered, request.path[len(ROOMS_PATH) :], request.query)
+                room = request.path[len(ROOMS_PATH) :]
+                return self._admit(request.response, address, request.deflate, authorizations, offered, room, request.query)
         return self._receive_any(head, peer, full)
 
     def _receive_any(self, head: bytes, peer: str, full: Callable[[str], tuple[int, str] | None]) -> HandshakeRefusal | AcceptedHandshake:
@@ -123,9 +123,8 @@ class HandshakeHandler:
         deflate = bool(protocol.extensions)
         if len(offers := headers.get_all("Sec-WebSocket-Extensions")) == 1:
             self._common.learn(offers[0], response.headers.get("Sec-WebSocket-Extensions"), deflate=deflate)
-        accepted = AcceptedHandshake(response=response.serialize(), address=address, deflate=deflate)
-        offered = headers.get_all("Sec-WebSocket-Protocol")
-        return self._admit(accepted, headers.get_all("Authorization"), offered, unquote(path[len(ROOMS_PATH) :]), query)
+        offered, authorizations = headers.get_all("Sec-WebSocket-Protocol"), headers.get_all("Authorization")
+        return self._admit(response.serialize(), address, deflate, authorizations, offered, unquote(path[len(ROOMS_PATH) :]), query)
 
     def _log_refused_origin(self, origin: str) -> None:
         """Log an origin once. The browser's page sees only a lost connection, so this line alone names the cause."""
@@ -135,28 +134,25 @@ class HandshakeHandler:
             log.warning("a page from an origin that is not in gateway.origins may not connect", extra={"origin": origin})
 
     def _admit(
-        self, accepted: AcceptedHandshake, authorizations: Sequence[str], offered: Sequence[str], room: str, query_text: str
+        self, response: bytes, address: str, deflate: bool, authorizations: Sequence[str], offered: Sequence[str], room: str, query_text: str
     ) -> AcceptedHandshake:
         query = _query(query_text)
-        token = find_token(authorizations, [name.strip() for line in offered for name in line.split(",")], query.get("token"))
+        subprotocols = [name.strip() for line in offered for name in line.split(",")] if offered else ()
+        token = find_token(authorizations, subprotocols, query.get("token"))
         try:
             decode_room_id(room)
             identity = self._checker.check(token)
             identity.check_room(room)
         except BadMessage as error:
-            return _closed(accepted, 4505, error.detail)
+            return AcceptedHandshake(response, address, deflate, close_code=4505, close_reason=error.detail)
         except BadToken as error:
-            return _closed(accepted, _CLOSE_FOR[error.code], error.detail)
-        return AcceptedHandshake(accepted.response, accepted.address, accepted.deflate, room, identity, _resume(query))
+            return AcceptedHandshake(response, address, deflate, close_code=_CLOSE_FOR[error.code], close_reason=error.detail)
+        return AcceptedHandshake(response, address, deflate, room, identity, _resume(query))
 
 
 def _only(values: Sequence[str]) -> str | None:
     """A header's value. Several values are joined, which matches no allowed value."""
     return ", ".join(values) if values else None
-
-
-def _closed(accepted: AcceptedHandshake, code: int, reason: str) -> AcceptedHandshake:
-    return AcceptedHandshake(accepted.response, accepted.address, accepted.deflate, close_code=code, close_reason=reason)
 
 
 def _query(text: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from msgspec.structs import replace
 
@@ -28,10 +28,14 @@ from liveroom.protocol.frames import Joined, Keyframe, RoomDetail, Skipped
 if TYPE_CHECKING:
     from liveroom.telemetry.metrics import Metrics
 
-__all__ = ["Begin", "HeldRoom", "Resume"]
+__all__ = ["STARTS", "Begin", "HeldRoom", "Resume", "Start"]
 
 #: The stream id and the cursor at which a client wants to resume.
 Resume = tuple[str, int]
+
+#: The kind of a viewer's start: at the newest keyframe, at its own seq, or at the keyframe after a seq that the ring has not.
+Start = Literal["keyframe", "resumed", "skipped"]
+STARTS: Final[tuple[Start, ...]] = get_args(Start)
 
 #: Events that a room collects for one tick. At this number they become frames before the tick ends.
 PENDING_EVENTS_MAX = 1_000
@@ -319,8 +323,8 @@ class HeldRoom:
         """Whether a viewer has seen more of this stream than this gateway. Another gateway is ahead, or the stream was set back."""
         return resume is not None and resume[0] == self.public_stream_id and resume[1] > self.next_seq
 
-    def join(self, subscription: Subscription, resume: Resume | None, now_ms: int, response: bytes = b"", *, catches_up: bool = False) -> str:
-        """Let a viewer join, with one write, and return the kind of its start: `resumed`, `skipped` or `keyframe`.
+    def join(self, subscription: Subscription, resume: Resume | None, now_ms: int, response: bytes = b"", *, catches_up: bool = False) -> Start:
+        """Let a viewer join, with one write, and return the kind of its start.
 
         The write begins with the `response` of the handshake, if that has not been written yet.
 
@@ -332,7 +336,8 @@ class HeldRoom:
         connection = subscription.connection
         sender = connection.sender
         assert sender is not None
-        start, seq = "keyframe", keyframe.to
+        start: Start = "keyframe"
+        seq = keyframe.to
         known = resume[1] if resume is not None and resume[0].partition(".")[0] == self.stream_id else None
         if resume is not None and resume[0] == self.public_stream_id:
             if resume[1] > self.ring.end:

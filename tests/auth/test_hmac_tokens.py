@@ -130,6 +130,17 @@ def test_the_common_token_needs_no_pyjwt(algorithm: Any, monkeypatch: pytest.Mon
         assert checker.check(token(algorithm=algorithm, **more)).user == "u1"
 
 
+def test_a_prepared_key_judges_each_token_by_itself() -> None:
+    """The key is prepared once, and no token leaves anything in it: signatures fit their own tokens only, in any order."""
+    checker = TokenChecker(AuthConfig(), SECRET)
+    tokens = {user: token(sub=user) for user in ("u1", "u2", "u3")}
+    for user in ("u1", "u2", "u1", "u3", "u2"):
+        assert checker.check(tokens[user]).user == user
+        forged = tokens[user].rpartition(".")[0] + "." + tokens["u2" if user == "u1" else "u1"].rpartition(".")[2]
+        with pytest.raises(BadToken, match="signature"):
+            checker.check(forged)
+
+
 def test_asked_for_issuer_and_audience_are_pyjwts_to_judge() -> None:
     """With `auth.issuer` or `auth.audience`, no token takes the quick way."""
     assert TokenChecker(AuthConfig(issuer="shop"), SECRET)._common is None
