@@ -135,10 +135,13 @@ class Supervisor:
         pause_s = PAUSE_S
         while True:
             began = time.monotonic()
-            if pid := slot.holder():
-                await self._adopt(slot, pid)
-            else:
-                await self._run(slot)
+            try:
+                if pid := slot.holder():
+                    await self._adopt(slot, pid)
+                else:
+                    await self._run(slot)
+            except OSError as error:  # for example, no memory or no file is left for a process
+                log.error("a worker cannot be started; trying again", extra={"worker": slot.number, "error": str(error)})
             pause_s = PAUSE_S if time.monotonic() - began > LIVED_S else min(2 * pause_s, PAUSE_S_MAX)
             await asyncio.sleep(pause_s)
 

@@ -36,7 +36,8 @@ class WorkerProcesses:
     def __init__(self, journal: Journal, config: Config, command: Callable[[WorkerSlot, int], Sequence[str]], settings: str) -> None:
         data_dir = Path(config.liveroom.data_dir)
         self._gateway = config.gateway
-        self._server = JournalServer(journal, data_dir / SOCKET_FILE, journal.identity, settings)
+        self._journal, self._path, self._settings = journal, data_dir / SOCKET_FILE, settings
+        self._server: JournalServer | None = None
         stop_s = config.gateway.drain_ms / 1000 + END_S
         self._supervisor = Supervisor(data_dir, config.gateway.workers, lambda slot: command(slot, self.port), stop_s=stop_s)
         self._reserved: socket.socket | None = None
@@ -45,10 +46,11 @@ class WorkerProcesses:
     async def start(self) -> None:
         """Serve the journal and start the workers. Returns at once; see `missing`. Raises `OSError`, `BadConfig`."""
         if not self.port:  # any free port: it stays reserved by a socket that does not listen
-            self._reserved = socket.socket()
+            self._reserved = socket.socket(socket.AF_INET6 if ":" in self._gateway.host else socket.AF_INET)
             self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             self._reserved.bind((self._gateway.host, 0))
             self.port = self._reserved.getsockname()[1]
+        self._server = JournalServer(self._journal, self._path, self._journal.identity, _shared_settings(self._settings, self.port))
         await self._server.start()
         self._supervisor.start()
 
@@ -69,7 +71,8 @@ class WorkerProcesses:
     async def stop(self) -> None:
         """Let the workers drain, and serve the journal no longer."""
         await self._supervisor.stop()
-        await self._server.close()
+        if self._server is not None:
+            await self._server.close()
         if self._reserved is not None:
             self._reserved.close()
 
@@ -93,4 +96,10 @@ def worker_config(config: Config, slot: WorkerSlot, port: int) -> Config:
 async def open_worker_journal(config: Config, settings: str) -> Journal:
     """The journal of the main process. Raises `JournalUnavailable`, `JournalDamaged`."""
     path = Path(config.liveroom.data_dir) / SOCKET_FILE
-    return await SocketJournal.open(path, wait_s=START_S, settings=settings, alone_s=config.gateway.workers_alone_ms / 1000)
+    shared = _shared_settings(settings, config.gateway.port)
+    return await SocketJournal.open(path, wait_s=START_S, settings=shared, alone_s=config.gateway.workers_alone_ms / 1000)
+
+
+def _shared_settings(settings: str, port: int) -> str:
+    """The text that workers and their main process must have in common. With `gateway.port` 0, each main process finds another port."""
+    return f"{settings}:{port}"

@@ -53,6 +53,8 @@ log = logging.getLogger(__name__)
 
 #: Pause before the next attempt to connect.
 CONNECT_AGAIN_S: Final = 0.1
+#: Time for the answers to writes when the journal closes. A process with the journal that stands still gives none.
+CLOSE_S: Final = 5.0
 #: Bytes that may wait to be written to the socket. More calls raise `JournalUnavailable`.
 UNSENT_BYTES_MAX: Final = 128 * 1024 * 1024
 #: A reader grants what it has taken once it is this much.
@@ -318,8 +320,8 @@ class SocketJournal(Journal):
     async def close(self) -> None:
         if self._closed:
             return
-        writes = [one.future for one in self._pending.values() if one.writes]
-        await asyncio.gather(*writes, return_exceptions=True)
+        if writes := [one.future for one in self._pending.values() if one.writes]:
+            await asyncio.wait(writes, timeout=CLOSE_S)
         self._closed = True
         self._keeper.cancel()
         await asyncio.gather(self._keeper, return_exceptions=True)

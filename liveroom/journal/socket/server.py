@@ -223,11 +223,10 @@ class _Client:
     async def _answer(self, call: Call, operation: Callable[[int, bytes], Awaitable[bytes]]) -> None:
         try:
             frame = frame_of(Result(call.number, await operation(call.partition, call.body)))
-        except LiveroomError as error:
-            frame = _failed(call.number, error)
         except Exception as error:
-            log.exception("a call over the journal's socket failed", extra={"operation": call.operation})
-            frame = _failed(call.number, JournalUnavailable(f"{type(error).__name__}: {error}"))
+            if not isinstance(error, LiveroomError):
+                log.exception("a call over the journal's socket failed", extra={"operation": call.operation})
+            frame = _failed(call.number, error)
         self._writer.write(frame)
 
     async def _follow(self, opened: Open, stream: _Stream) -> None:
@@ -237,7 +236,9 @@ class _Client:
                     await stream.has_space.wait()
                     stream.sent(len(body))
                     self._writer.write(frame_of(Item(opened.number, offset, body)))
-        except LiveroomError as error:
+        except Exception as error:
+            if not isinstance(error, LiveroomError):
+                log.exception("a stream over the journal's socket failed", extra={"log": opened.log, "partition": opened.partition})
             self._streams.pop(opened.number, None)
             self._writer.write(_failed(opened.number, error))
 
@@ -283,6 +284,7 @@ class _Client:
         return b""
 
 
-def _failed(number: int, error: LiveroomError) -> bytes:
-    name = type(error).__name__ if isinstance(error, JournalError) else JournalUnavailable.__name__
-    return frame_of(Failed(number, name, str(error)[:WORDS_MAX]))
+def _failed(number: int, error: Exception) -> bytes:
+    if isinstance(error, JournalError):
+        return frame_of(Failed(number, type(error).__name__, str(error)[:WORDS_MAX]))
+    return frame_of(Failed(number, JournalUnavailable.__name__, f"{type(error).__name__}: {error}"[:WORDS_MAX]))

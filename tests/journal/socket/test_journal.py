@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from liveroom.journal.base import Journal
+from liveroom.journal.base import Journal, StoredEntry
 from liveroom.journal.memory import MemoryJournal
 from liveroom.journal.socket import frames as frames_module
+from liveroom.journal.socket import journal as journal_module
 from liveroom.journal.socket import server as server_module
 from liveroom.journal.socket.frames import FRAME_BYTES_MAX, Call, Grant, Open, frame_of
 from liveroom.journal.socket.journal import SocketJournal
@@ -135,7 +136,7 @@ async def test_a_long_path_works(tmp_path: Path) -> None:
 async def test_a_client_that_reads_nothing_gets_no_more_than_its_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server waits for a slow reader with a bounded number of bytes on their way; other readers go on, and the slow one loses nothing."""
     monkeypatch.setattr(server_module, "STREAM_BYTES_MAX", 20_000)
-    monkeypatch.setattr("liveroom.journal.socket.journal.GRANT_BYTES", 5_000)
+    monkeypatch.setattr(journal_module, "GRANT_BYTES", 5_000)
     path, journal = tmp_path / "journal.sock", MemoryJournal(CONFIG)
     records: list[Entry] = [record(0, number, number, number + 1, text="x" * 1_000) for number in range(200)]
     async with served(path, journal), client_of(path) as slow, client_of(path) as quick:
@@ -208,3 +209,38 @@ async def test_a_grant_for_no_stream_is_ignored(tmp_path: Path) -> None:
         client._write(Grant(77, 5))
         client._write(frames_module.Stop(77))
         assert await client.events_end(0) == 0
+
+
+class Broken(MemoryJournal):
+    """A journal with a bug in its readers and its writers."""
+
+    async def read_events(self, partition: int, offset: int) -> AsyncGenerator[StoredEntry]:
+        raise ZeroDivisionError("a bug")
+        yield
+
+    async def events_end(self, partition: int) -> int:
+        raise ZeroDivisionError("a bug")
+
+
+async def test_an_unforeseen_error_reaches_the_client_that_asked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A stream or a call that fails by a bug ends with an error, instead of waiting for ever. The trace is in the log."""
+    path = tmp_path / "journal.sock"
+    async with served(path, Broken(CONFIG)), client_of(path) as client, asyncio.timeout(WAIT_S):
+        with pytest.raises(JournalUnavailable, match="ZeroDivisionError"):
+            await anext(client.read_events(0, 0))
+        with pytest.raises(JournalUnavailable, match="ZeroDivisionError"):
+            await client.events_end(0)
+        assert await client.load_snapshots(0) == []
+    assert len([line for line in caplog.records if line.exc_info]) == 2
+
+
+async def test_closing_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process with the journal that stands still answers no write."""
+    monkeypatch.setattr(journal_module, "CLOSE_S", 0.05)
+    path = tmp_path / "journal.sock"
+    async with served(path, Stuck(CONFIG)), asyncio.timeout(WAIT_S):
+        client = await SocketJournal.open(path, wait_s=WAIT_S)
+        append = client.append(0, takeover())
+        await client.close()
+        with pytest.raises(WriteUnknown, match="the journal is closed"):
+            await append
