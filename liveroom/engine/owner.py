@@ -9,7 +9,8 @@ How it works:
 4. Decisions run ahead of the journal: up to `engine.steps_in_flight_max` appends may wait to become durable.
 5. `_watch` reads the log of events back, and `_confirm` judges each entry by the acceptance rule. A foreign takeover raises
    `PartitionLost`.
-6. Every error ends `run`. The engine then starts a new owner, which folds the log again.
+6. Every error ends `run`. After a lost partition or an unavailable journal, the engine starts a new owner, which folds the log again.
+   After damage or an unforeseen error the partition stops until an operator has looked.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ class Step:
         details: Sequence[RoomDetail] = (),
         entitlements: Sequence[EntitlementsChunk] = (),
     ) -> Record:
-        """The step as a record that answers the command offsets [from_, to). After that, only `end` may be called."""
+        """The step as a record that answers the command offsets [from_, to). After that, only `repaired` and `end` may be called."""
         return Record(
             v=RECORD_VERSION,
             fencing_epoch=fencing_epoch,

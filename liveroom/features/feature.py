@@ -1,7 +1,7 @@
-"""The contract of a feature: everything about it that gateway, console, client and tokens need.
+"""The contract of a feature: everything about it that gateway, console, client and accounts need.
 
 How it works. Each feature has a package with a `feature.py` that makes one `Feature`; `liveroom.features.registry.FEATURES` lists them all.
-Code outside the features loops over that list and names no feature.
+Code outside the features loops over that list. It names no feature that moves money, except the accounts and the demo.
 
 - `commands` and `events` are the feature's part of the vocabulary.
 - A `View` is one field of the keyframe (`views`) or of the room's detail (`details`): its type, and the fold that keeps it current. The console

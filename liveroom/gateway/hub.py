@@ -140,13 +140,14 @@ class Hub:
             self._close_as_banned(connection, room, room.banned[sender.user])
             self._release_later(room)
             return
-        if not room.live:
+        live = room.live
+        if not live:
             connection.respond(response)
         subscription, oldest = room.admit(connection)
         connection.room_id = room.id
         if oldest:
             oldest.close(4003, "the user opened more connections than allowed")
-        if room.live:
+        if live:
             self._join(room, subscription, resume, response)
         else:
             self._loader.wait(room, subscription, resume)

@@ -20,7 +20,7 @@ from msgspec.structs import asdict
 from liveroom.config.schema import Config, JournalConfig, KafkaConfig
 from loadtests.chaos.disasters import DISASTERS
 from loadtests.chaos.journal_history import JournalHistory, history_of
-from loadtests.chaos.round import RoundOptions, run_round
+from loadtests.chaos.round import Round, RoundOptions
 from loadtests.lib.broker import copies_of
 from loadtests.lib.cli import EXIT_FAILED, UsageError, positive_float, positive_int, run_main
 from loadtests.lib.cluster import Cluster, brokers_of, cluster_of
@@ -78,7 +78,7 @@ async def _chaos(options: argparse.Namespace) -> int:
                         await _until_owned(cluster, history)
                         print(f"round {number} of {options.rounds}: {DISASTERS[kind].words}", file=sys.stderr, flush=True)
                         seed = f"{options.seed}-{number}-{attempt}"
-                        rows.append(await run_round(f"{number}-{attempt}", kind, seed, cluster, brokers, history, asked, recorder))
+                        rows.append(await Round(f"{number}-{attempt}", kind, seed, cluster, brokers, history, asked, recorder).run())
                         recorder.update(number, f"rounds, {sum(not row['ok'] for row in rows)} wrong")
                         print(_line(rows[-1]), file=sys.stderr, flush=True)
                         if rows[-1]["landed"] is not False or not rows[-1]["ok"]:

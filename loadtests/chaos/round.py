@@ -31,7 +31,7 @@ from loadtests.storm.storm_context import CustomerRange
 from loadtests.storm.transcript import Transcript
 from loadtests.storm.worker import Life, StormFinish, StormProgress, StormReport
 
-__all__ = ["RoundOptions", "run_round"]
+__all__ = ["Round", "RoundOptions"]
 
 POLL_S: Final = 0.05
 JOIN_S: Final = 60.0
@@ -79,7 +79,7 @@ class _Stand(Struct):
 
 
 class Round:
-    """One of them."""
+    """One disaster while money flows. `run` plays it and gives its row of the report. It raises `TargetError`, `OSError`."""
 
     def __init__(
         self,
@@ -303,17 +303,3 @@ class Round:
         if struck.untaken:
             findings.add("not_taken_over", f"{struck.untaken} partitions of {struck.victim}")
         return granted
-
-
-async def run_round(
-    name: str,
-    kind: str,
-    seed: str,
-    cluster: Cluster,
-    brokers: OwnBrokers | None,
-    history: JournalHistory,
-    options: RoundOptions,
-    recorder: Recorder,
-) -> dict[str, Any]:
-    """Play a round of this kind and give its row of the report. Raises `TargetError`, `OSError`."""
-    return await Round(name, kind, seed, cluster, brokers, history, options, recorder).run()

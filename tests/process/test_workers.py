@@ -76,7 +76,7 @@ async def test_workers_of_an_earlier_main_process_are_kept(tmp_path: Path) -> No
     before.start()
     await until(lambda: not before.missing)
     living = holders(tmp_path)
-    for keeper in before._keepers:  # as if its process had died
+    for keeper in before._keepers:  # its process has died, so to speak
         keeper.cancel()
     async with supervised(tmp_path) as supervisor:
         await until(lambda: not supervisor.missing)

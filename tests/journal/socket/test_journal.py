@@ -223,7 +223,7 @@ class Broken(MemoryJournal):
 
 
 async def test_an_unforeseen_error_reaches_the_client_that_asked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A stream or a call that fails by a bug ends with an error, instead of waiting for ever. The trace is in the log."""
+    """A stream or a call that fails by a bug ends with an error, instead of waiting forever. The trace is in the log."""
     path = tmp_path / "journal.sock"
     async with served(path, Broken(CONFIG)), client_of(path) as client, asyncio.timeout(WAIT_S):
         with pytest.raises(JournalUnavailable, match="ZeroDivisionError"):
@@ -234,7 +234,7 @@ async def test_an_unforeseen_error_reaches_the_client_that_asked(tmp_path: Path,
     assert len([line for line in caplog.records if line.exc_info]) == 2
 
 
-async def test_closing_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closing_does_not_wait_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process with the journal that stands still answers no write."""
     monkeypatch.setattr(journal_module, "CLOSE_S", 0.05)
     path = tmp_path / "journal.sock"
