@@ -293,6 +293,12 @@ def coupon_issued(state: RoomState, event: CouponIssued, seq: int, time_ms: int)
 def coupon_claimed(state: RoomState, event: CouponClaimed, seq: int, time_ms: int) -> None:
     """Fold a claim."""
     coupon = of(state).live[event.coupon]
+    if coupon.left < 1:
+        raise InvariantBroken("no more codes are claimed than were issued")
+    if coupon.claimed.get(event.user, 0) >= coupon.per_user_max:
+        raise InvariantBroken("a user has no more codes than one may have")
+    if event.code in coupon.codes:
+        raise InvariantBroken("a code is given once")
     coupon.codes[event.code] = ClaimedCode(event.user)
     coupon.claimed[event.user] = coupon.claimed.get(event.user, 0) + 1
 
@@ -305,11 +311,15 @@ def coupon_left(state: RoomState, event: CouponLeft, seq: int, time_ms: int) -> 
 
 def coupon_redeemed(state: RoomState, event: CouponRedeemed, seq: int, time_ms: int) -> None:
     """Fold a use."""
+    if of(state).live[event.coupon].codes[event.code].order:
+        raise InvariantBroken("a code is used by one order")
     of(state).live[event.coupon].codes[event.code] = ClaimedCode(event.user, event.order, event.discount_fen)
 
 
 def coupon_released(state: RoomState, event: CouponReleased, seq: int, time_ms: int) -> None:
     """Fold a release."""
+    if of(state).live[event.coupon].codes[event.code].order != event.order:
+        raise InvariantBroken("an order releases the code that it uses")
     of(state).live[event.coupon].codes[event.code] = ClaimedCode(event.user)
 
 

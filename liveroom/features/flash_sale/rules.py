@@ -366,7 +366,7 @@ def flash_sale_closed(state: RoomState, event: FlashSaleClosed, seq: int, time_m
     sales = of(state)
     sale = sales.live[event.sale]
     if sale.held != event.held:
-        raise InvariantBroken("held = units of open holds")
+        raise InvariantBroken("a closed sale says what is held")
     sale.phase = "closed"
     forget_addresses(state, event.sale)
     sale.unpaid = {}
@@ -379,6 +379,8 @@ def stock_reserved(state: RoomState, event: StockReserved, seq: int, time_ms: in
     user, quantity, code = event.user, event.quantity, event.coupon_code
     if not 0 < quantity <= sale.available:
         raise InvariantBroken("no unit is held twice")
+    if sale.taken.get(user, 0) + quantity > sale.per_user_max:
+        raise InvariantBroken("a user has no more units than one may have")
     sale.holds[seq] = Hold(user, quantity, event.until_ms, event.due_fen, code, hold_code(state, code) if code else None)
     sale.queue.append(seq)
     sale.held += quantity
@@ -403,7 +405,14 @@ def stock_changed(state: RoomState, event: StockChanged, seq: int, time_ms: int)
 
 
 def hold_confirmed(state: RoomState, event: HoldConfirmed, seq: int, time_ms: int) -> None:
-    """Fold a payment."""
+    """Fold a payment of a whole hold or of a part of it."""
+    hold = of(state).live[event.sale].holds[event.hold]
+    if not 0 < event.quantity <= hold.quantity:
+        raise InvariantBroken("a payment sells no more than was held")
+    if event.quantity + event.returned != hold.quantity:
+        raise InvariantBroken("a payment returns the rest")
+    if _paid_by(state, event.payment) is not None:
+        raise InvariantBroken("a payment pays one hold")
     resolved = ResolvedHold(event.user, "confirmed", event.payment, event.quantity, event.returned, event.paid_fen)
     _resolve(state, event.sale, event.hold, resolved, time_ms)
     sales = of(state)
