@@ -108,6 +108,13 @@ def test_no_name_is_taken_twice() -> None:
     assert len(EVENTS) == sum(len(feature.events) for feature in FEATURES)
 
 
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+def test_the_commands_of_what_users_own_move_money(feature: Feature) -> None:
+    """An outcome that could be displaced would let a retry claim or pay twice. So a feature with scarce units or entitlements marks each command."""
+    owned = feature.admission is not None or feature.entitlements is not None
+    assert {command.moves_money for command in feature.commands} <= {owned}
+
+
 def test_no_refusal_code_is_taken_twice() -> None:
     """Each code has one meaning, and the list of all codes has those of every feature."""
     declared = [code for codes in (COMMON_REFUSALS, *(feature.refusals for feature in FEATURES)) for code in codes]
