@@ -106,8 +106,10 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
-    """One server for all tests of a file, without a rate limit for chat."""
-    async with Server(tmp_path_factory.mktemp("server") / "data", "--rooms-chat-interval-ms", "0") as server:
+    """One server for all tests of a file, without rate limits for chat and for commands over HTTP."""
+    # A test that says hundreds of lines is not slower than the limit of commands on every machine.
+    limits = ("--rooms-chat-interval-ms", "0", "--console-requests-per-s", "10000", "--console-requests-burst", "10000")
+    async with Server(tmp_path_factory.mktemp("server") / "data", *limits) as server:
         yield server
 
 

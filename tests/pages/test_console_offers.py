@@ -231,6 +231,7 @@ async def test_a_console_that_was_away_shows_what_holds_now(stage: Stage) -> Non
     console = await stage.console()
     await launch(console, "envelope", {"total": "50", "shares": "5", "opens_in": "10", "opens_in_unit": "60000"})
     card = console.locator("#offers [data-envelope]")
+    await expect(card).to_be_visible()  # its event comes after the answer that closed the dialog
     await stage.server.kill()
     await expect(console.locator("body")).to_have_attribute("data-connection", "reconnecting")
     await card.locator("[data-act=cancel]").click()
